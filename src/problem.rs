@@ -1,0 +1,159 @@
+//! Everything that can go wrong, as a closed set of categories.
+//!
+//! A [`Problem`] is turned into problem+json by `api` and into an OperationOutcome by the FHIR door.
+//! `detail` is shown to the caller, so it never carries a patient's data.
+
+use std::fmt;
+
+/// What kind of failure this is. The HTTP status and the OperationOutcome code follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Category {
+    /// The request cannot be read: 400.
+    Malformed,
+    /// No valid token: 401.
+    Unauthenticated,
+    /// A valid token without the right: 403.
+    Forbidden,
+    /// Absent, or another clinic's: 404.
+    NotFound,
+    /// The path exists, the method does not: 405.
+    MethodNotAllowed,
+    /// The present state does not allow it: 409.
+    Conflict,
+    /// Was here and was deleted: 410.
+    Gone,
+    /// `If-Match` does not hold, or a condition matched several: 412.
+    PreconditionFailed,
+    /// Too large or too deep: 413.
+    TooLarge,
+    /// A content type we do not read: 415.
+    UnsupportedMediaType,
+    /// Readable, but a rule is violated: 422.
+    Unprocessable,
+    /// Too many requests: 429.
+    RateLimited,
+    /// The database, or a dependency, cannot answer now: 503.
+    Unavailable,
+    /// A fault of ours: 500.
+    Internal,
+}
+
+impl Category {
+    /// The HTTP status.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Malformed => 400,
+            Self::Unauthenticated => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Conflict => 409,
+            Self::Gone => 410,
+            Self::PreconditionFailed => 412,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Unprocessable => 422,
+            Self::RateLimited => 429,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// The code of an OperationOutcome issue (value set issue-type).
+    pub fn issue_code(self) -> &'static str {
+        match self {
+            Self::Malformed => "structure",
+            Self::Unauthenticated => "login",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not-found",
+            Self::MethodNotAllowed | Self::UnsupportedMediaType => "not-supported",
+            Self::Conflict | Self::PreconditionFailed => "conflict",
+            Self::Gone => "deleted",
+            Self::TooLarge => "too-long",
+            Self::Unprocessable => "invalid",
+            Self::RateLimited => "throttled",
+            Self::Internal => "exception",
+            Self::Unavailable => "transient",
+        }
+    }
+
+    /// The last part of the problem's `type`, stable for clients.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::Conflict => "conflict",
+            Self::Gone => "gone",
+            Self::PreconditionFailed => "precondition-failed",
+            Self::TooLarge => "too-large",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::Unprocessable => "unprocessable",
+            Self::RateLimited => "rate-limited",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// A failure, told to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Its kind.
+    pub category: Category,
+    /// A sentence for the caller. Never patient data.
+    pub detail: String,
+    /// Where in the request: a FHIRPath for resources, a field path for JSON bodies.
+    pub expression: Option<String>,
+    /// For a conflict of state: what would be allowed now.
+    pub allowed: Vec<String>,
+}
+
+impl Problem {
+    /// A problem of a category with a sentence.
+    pub fn new(category: Category, detail: impl Into<String>) -> Self {
+        Self { category, detail: detail.into(), expression: None, allowed: Vec::new() }
+    }
+
+    /// Names the place in the request.
+    #[must_use]
+    pub fn at(mut self, expression: impl Into<String>) -> Self {
+        self.expression = Some(expression.into());
+        self
+    }
+
+    /// The request cannot be read.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(Category::Malformed, detail)
+    }
+
+    /// Readable, but a rule is violated.
+    pub fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(Category::Unprocessable, detail)
+    }
+
+    /// Absent, or another clinic's.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Category::NotFound, format!("no such {what}"))
+    }
+
+    /// The present state does not allow it.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(Category::Conflict, detail)
+    }
+
+    /// A fault of ours; the cause goes to the log, not to the caller.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(Category::Internal, detail)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.category.slug(), self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
