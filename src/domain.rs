@@ -45,7 +45,6 @@ macro_rules! named {
         }
     };
 }
-pub(crate) use named;
 
 pub mod instrument;
 pub mod measurement;

@@ -1,1 +1,12 @@
-//! (being written)
+//! FHIR R4 in and out: translation only, no IO. Read leniently, entry by entry, and keep what came; write strictly.
+
+pub mod date;
+pub mod reference;
+pub mod mapping;
+pub mod patient;
+pub mod questionnaire_response;
+pub mod observation;
+pub mod arrival;
+pub mod outcome;
+pub mod task;
+pub mod flag;

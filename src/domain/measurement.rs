@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::instrument::Instrument;
-use super::named;
 
 named! {
     /// How a total came about.

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::instrument::Instrument;
-use super::named;
 
 named! {
     /// What kind of resource the chart should hold.
