@@ -1,1 +1,304 @@
-//! (being written)
+//! What the care team does: facts with a date, entered by people.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::instrument::Instrument;
+
+named! {
+    /// What a contact was for. Only treatment counts as a clinical contact.
+    pub enum ContactKind {
+        /// Live, treatment delivered, documented.
+        Treatment = "treatment",
+        /// Trying to reach the patient.
+        Outreach = "outreach",
+        /// Making an appointment.
+        Scheduling = "scheduling",
+        /// A message.
+        Message = "message",
+    }
+}
+
+named! {
+    /// How a contact took place.
+    pub enum Modality {
+        /// Face to face.
+        InPerson = "in_person",
+        /// By video.
+        Video = "video",
+        /// By telephone.
+        Phone = "phone",
+        /// In a group.
+        Group = "group",
+        /// In writing.
+        Message = "message",
+    }
+}
+
+named! {
+    /// What became of a contact.
+    pub enum ContactOutcome {
+        /// It took place.
+        Attended = "attended",
+        /// The patient did not come.
+        NoShow = "no_show",
+        /// Cancelled too late.
+        LateCancel = "late_cancel",
+        /// Nobody was reached.
+        NotReached = "not_reached",
+    }
+}
+
+named! {
+    /// What a treatment change or a recommendation is about.
+    pub enum ChangeKind {
+        /// Medication.
+        Medication = "medication",
+        /// Psychotherapy or another behavioural treatment.
+        Psychotherapy = "psychotherapy",
+        /// Behavioural intervention by the care manager.
+        Behavioural = "behavioural",
+        /// Referral.
+        Referral = "referral",
+        /// Go on as planned: a recommendation too.
+        Continue = "continue",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+named! {
+    /// To whom a recommendation is addressed.
+    pub enum Addressee {
+        /// The patient's own doctor.
+        PrimaryCare = "primary_care",
+        /// The care manager.
+        CareManager = "care_manager",
+    }
+}
+
+named! {
+    /// What became of a recommendation.
+    pub enum Decision {
+        /// Will be done as recommended.
+        Accepted = "accepted",
+        /// Will be done otherwise.
+        Modified = "modified",
+        /// Will not be done.
+        Declined = "declined",
+        /// Was done.
+        Done = "done",
+    }
+}
+
+named! {
+    /// Why an episode ended.
+    pub enum DischargeReason {
+        /// Treatment goals met.
+        Graduated = "graduated",
+        /// Could not be reached any more.
+        LostToFollowUp = "lost_to_follow_up",
+        /// No contact for a long time.
+        AdministrativeInactivity = "administrative_inactivity",
+        /// The patient withdrew.
+        Withdrew = "withdrew",
+        /// To a higher level of care.
+        TransferredHigherLevelOfCare = "transferred_higher_level_of_care",
+        /// To another place.
+        TransferredOther = "transferred_other",
+        /// The patient died.
+        Died = "died",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+/// A recommendation of a case review.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Recommendation {
+    /// Our id.
+    pub id: Uuid,
+    /// What it is about.
+    pub kind: ChangeKind,
+    /// The recommendation in words.
+    pub text: String,
+    /// To whom.
+    pub to: Addressee,
+    /// By when.
+    pub due_on: Option<NaiveDate>,
+}
+
+/// Something that happened in the care of a patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Care {
+    /// A contact, attempted or made.
+    Contact {
+        /// What for.
+        purpose: ContactKind,
+        /// How.
+        modality: Option<Modality>,
+        /// Whether it was on the schedule.
+        scheduled: bool,
+        /// What became of it.
+        outcome: ContactOutcome,
+        /// Minutes of the care manager.
+        minutes: Option<u16>,
+        /// Who.
+        performer: Option<String>,
+        /// What was delivered.
+        interventions: Vec<String>,
+        /// Free text.
+        note: Option<String>,
+    },
+    /// Treatment was changed: restarts the plan clock.
+    TreatmentChange {
+        /// What changed.
+        changes: Vec<ChangeKind>,
+        /// In words.
+        summary: String,
+        /// The recommendation it follows.
+        recommendation: Option<Uuid>,
+    },
+    /// The psychiatric consultant reviewed this patient.
+    CaseReview {
+        /// Who.
+        reviewer: String,
+        /// What was seen.
+        summary: Option<String>,
+        /// Minutes of the consultant.
+        minutes: Option<u16>,
+        /// What is recommended; "continue" counts, nothing at all does not.
+        recommendations: Vec<Recommendation>,
+    },
+    /// A recommendation was accepted, modified, declined or done.
+    RecommendationDecision {
+        /// Which.
+        recommendation: Uuid,
+        /// What became of it.
+        decision: Decision,
+        /// Who decided.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A clinician set the baseline.
+    BaselineOverride {
+        /// Of which instrument.
+        instrument: Instrument,
+        /// The measurement that is the baseline from now on.
+        measurement: Uuid,
+        /// Why.
+        reason: String,
+    },
+    /// Treatment paused.
+    Hold {
+        /// Why.
+        reason: String,
+    },
+    /// Back to active treatment, from hold or from relapse prevention.
+    Resume,
+    /// Relapse prevention began.
+    RelapsePrevention {
+        /// The plan in words.
+        plan: String,
+    },
+    /// The episode ended.
+    Discharge {
+        /// Why.
+        reason: DischargeReason,
+        /// Free text.
+        note: Option<String>,
+    },
+    /// Flagged by hand for the weekly review, or unflagged.
+    DiscussionFlag {
+        /// Up or down.
+        raised: bool,
+        /// Why.
+        note: Option<String>,
+    },
+    /// Suicide risk was assessed: the only thing that closes a safety concern.
+    SafetyAssessment {
+        /// E.g. C-SSRS.
+        instrument: String,
+        /// What came out.
+        result: String,
+        /// What was done.
+        disposition: String,
+        /// Who.
+        assessor: String,
+        /// Free text.
+        note: Option<String>,
+    },
+    /// The care team of the episode changed.
+    CareTeam {
+        /// The care manager from now on.
+        care_manager: Option<String>,
+        /// The patient's own doctor from now on.
+        primary_care_provider: Option<String>,
+        /// The consultant from now on.
+        psychiatric_consultant: Option<String>,
+    },
+    /// An earlier entry was a mistake and is taken back.
+    TakenBack {
+        /// The entry.
+        entry: Uuid,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+impl Care {
+    /// The kind as it is stored and shown.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Contact { .. } => "contact",
+            Self::TreatmentChange { .. } => "treatment_change",
+            Self::CaseReview { .. } => "case_review",
+            Self::RecommendationDecision { .. } => "recommendation_decision",
+            Self::BaselineOverride { .. } => "baseline_override",
+            Self::Hold { .. } => "hold",
+            Self::Resume => "resume",
+            Self::RelapsePrevention { .. } => "relapse_prevention",
+            Self::Discharge { .. } => "discharge",
+            Self::DiscussionFlag { .. } => "discussion_flag",
+            Self::SafetyAssessment { .. } => "safety_assessment",
+            Self::CareTeam { .. } => "care_team",
+            Self::TakenBack { .. } => "taken_back",
+        }
+    }
+
+    /// Minutes spent, where the entry states them.
+    pub fn minutes(&self) -> Option<u16> {
+        match self {
+            Self::Contact { minutes, .. } | Self::CaseReview { minutes, .. } => *minutes,
+            _ => None,
+        }
+    }
+
+    /// A treatment contact that took place: the only kind that counts as clinical.
+    pub fn is_clinical_contact(&self) -> bool {
+        matches!(
+            self,
+            Self::Contact { purpose: ContactKind::Treatment, outcome: ContactOutcome::Attended, modality, .. }
+                if *modality != Some(Modality::Message)
+        )
+    }
+}
+
+/// An entry of the story: what happened, when, in which episode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Our id.
+    pub id: Uuid,
+    /// The episode; `None` for what concerns the patient (safety assessments).
+    pub episode: Option<Uuid>,
+    /// The date in the clinic's time zone.
+    pub on: NaiveDate,
+    /// The instant; local midnight where only a date is known.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub care: Care,
+}

@@ -1,1 +1,157 @@
-//! (being written)
+//! R13: one course of collaborative care.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::care::{Care, DischargeReason, Entry};
+use super::instrument::Instrument;
+
+named! {
+    /// Where an episode stands.
+    pub enum Phase {
+        /// Referred, not enrolled yet.
+        Referred = "referred",
+        /// In active treatment.
+        Active = "active",
+        /// Paused.
+        OnHold = "on_hold",
+        /// Improved; the plan is to stay so.
+        RelapsePrevention = "relapse_prevention",
+        /// Ended.
+        Discharged = "discharged",
+    }
+}
+
+/// One course of collaborative care, as entered at its beginning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Our id.
+    pub id: Uuid,
+    /// The care manager's initial assessment; `None` while only referred.
+    pub enrolled_on: Option<NaiveDate>,
+    /// When the patient consented.
+    pub consent_on: Option<NaiveDate>,
+    /// The measure that drives metrics; fixed for the episode.
+    pub primary_instrument: Instrument,
+    /// Every measure that is treated to target; contains the primary one.
+    pub target_instruments: Vec<Instrument>,
+    /// The care manager, as entered last.
+    pub care_manager: Option<String>,
+    /// The patient's own doctor.
+    pub primary_care_provider: Option<String>,
+    /// The psychiatric consultant.
+    pub psychiatric_consultant: Option<String>,
+}
+
+/// The end of an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The first day on which it is no longer open.
+    pub on: NaiveDate,
+    /// Why.
+    pub reason: DischargeReason,
+}
+
+/// An episode on a date: its phase and what was done in it so far. Entries are in order of (date, id).
+#[derive(Clone, Debug)]
+pub struct Course<'a> {
+    /// The episode.
+    pub episode: &'a Episode,
+    /// The date it is looked at.
+    pub as_of: NaiveDate,
+    /// Where it stands on that date.
+    pub phase: Phase,
+    /// Its end, where it has ended by that date.
+    pub end: Option<End>,
+    /// Its entries up to that date.
+    pub entries: Vec<&'a Entry>,
+}
+
+impl<'a> Course<'a> {
+    /// Looks at an episode on a date. `entries` are the story's, in order, none taken back.
+    pub fn on(episode: &'a Episode, entries: &[&'a Entry], deceased_on: Option<NaiveDate>, as_of: NaiveDate) -> Self {
+        let entries: Vec<&Entry> =
+            entries.iter().copied().filter(|e| e.episode == Some(episode.id) && e.on <= as_of).collect();
+        let mut phase = match episode.enrolled_on {
+            Some(enrolled) if enrolled <= as_of => Phase::Active,
+            _ => Phase::Referred,
+        };
+        let mut before_hold = phase;
+        let mut end = None;
+        for entry in &entries {
+            match &entry.care {
+                Care::Hold { .. } if phase != Phase::OnHold => {
+                    before_hold = phase;
+                    phase = Phase::OnHold;
+                }
+                Care::Resume => phase = if phase == Phase::OnHold { before_hold } else { Phase::Active },
+                Care::RelapsePrevention { .. } => phase = Phase::RelapsePrevention,
+                Care::Discharge { reason, .. } => {
+                    end = Some(End { on: entry.on, reason: *reason });
+                    break;
+                }
+                _ => {}
+            }
+        }
+        if let Some(died) = deceased_on.filter(|died| *died <= as_of)
+            && end.is_none_or(|end| died < end.on)
+        {
+            end = Some(End { on: died, reason: DischargeReason::Died });
+        }
+        if end.is_some() {
+            phase = Phase::Discharged;
+        }
+        Self { episode, as_of, phase, end, entries }
+    }
+
+    /// The first day of treatment, once enrolled.
+    pub fn start(&self) -> Option<NaiveDate> {
+        self.episode.enrolled_on.filter(|start| *start <= self.as_of)
+    }
+
+    /// Dates of treatment changes since enrolment, in order.
+    pub fn treatment_changes(&self) -> impl Iterator<Item = NaiveDate> + '_ {
+        self.entries
+            .iter()
+            .filter(|e| matches!(e.care, Care::TreatmentChange { .. }))
+            .map(|e| e.on)
+            .filter(|on| self.start().is_some_and(|start| *on >= start))
+    }
+
+    /// When the present plan began: the last treatment change, at first the enrolment.
+    pub fn plan_start(&self) -> Option<NaiveDate> {
+        self.treatment_changes().last().or(self.start())
+    }
+
+    /// Dates of case reviews; with `recommending`, only those that recommended something.
+    pub fn reviews(&self, recommending: bool) -> impl Iterator<Item = NaiveDate> + '_ {
+        self.entries.iter().filter_map(move |e| match &e.care {
+            Care::CaseReview { recommendations, .. } if !recommending || !recommendations.is_empty() => Some(e.on),
+            _ => None,
+        })
+    }
+
+    /// The last clinical contact.
+    pub fn last_contact(&self) -> Option<NaiveDate> {
+        self.entries.iter().rev().find(|e| e.care.is_clinical_contact()).map(|e| e.on)
+    }
+
+    /// Whether somebody flagged it for discussion since the last review.
+    pub fn discussion_flag(&self) -> bool {
+        let reviewed = self.reviews(false).last();
+        self.entries
+            .iter()
+            .rev()
+            .find_map(|e| match e.care {
+                Care::DiscussionFlag { raised, .. } => Some(raised && reviewed.is_none_or(|r| r < e.on)),
+                _ => None,
+            })
+            .unwrap_or(false)
+    }
+
+    /// Whether the treatment clocks run: active or relapse prevention.
+    pub fn in_treatment(&self) -> bool {
+        matches!(self.phase, Phase::Active | Phase::RelapsePrevention)
+    }
+}

@@ -1,1 +1,251 @@
-//! (being written)
+//! The versioned rule set: every threshold that a clinic may set. Defaults and their sources: `rules/default.toml`.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::instrument::Instrument;
+
+/// One version of the thresholds. Days are whole calendar days in the clinic's time zone; scores are points.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSet {
+    /// Name of the series.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// What "at target" means for one measure.
+    pub at_target: AtTarget,
+    /// R4.
+    pub baseline: Baseline,
+    /// R5, R6, per instrument.
+    pub measures: BTreeMap<Instrument, Measure>,
+    /// R8.
+    pub checkpoints: Checkpoints,
+    /// R9.
+    pub trajectory: Trajectory,
+    /// R10.
+    pub safety: Safety,
+    /// R11.
+    pub cadence: Cadence,
+}
+
+named! {
+    /// What "at target" means for one measure.
+    pub enum AtTarget {
+        /// Response or remission.
+        ResponseOrRemission = "response_or_remission",
+        /// Clinically significant improvement.
+        ClinicallySignificantImprovement = "clinically_significant_improvement",
+    }
+}
+
+/// R4: where a baseline may come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Baseline {
+    /// Days from enrolment in which the first score is the baseline.
+    pub window_days: u16,
+    /// Days before enrolment in which a provisional baseline may lie.
+    pub look_back_days: u16,
+}
+
+/// What counts as a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Response {
+    /// `"half"`: at least 50 % below baseline; exactly half counts.
+    Half(Half),
+    /// At least so many points below baseline.
+    Points(u16),
+}
+
+named! {
+    /// The word `half`.
+    pub enum Half {
+        /// At least 50 % below baseline.
+        Half = "half",
+    }
+}
+
+impl Response {
+    /// Whether `latest` is a response to `baseline`.
+    pub fn reached(self, baseline: u16, latest: u16) -> bool {
+        match self {
+            Self::Half(_) => 2 * u32::from(latest) <= u32::from(baseline),
+            Self::Points(points) => latest + points <= baseline,
+        }
+    }
+}
+
+/// R5, R6: the numbers of one instrument.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    /// A baseline from here up is elevated.
+    pub elevated_at: u16,
+    /// A score below this is remission.
+    pub remission_below: u16,
+    /// A score below this is clinically significant improvement by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub improved_below: Option<u16>,
+    /// What counts as a response.
+    pub response: Response,
+    /// The minimal important difference.
+    pub important_difference: u16,
+    /// Crossing into this from below is worsening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severe_at: Option<u16>,
+}
+
+/// R8: the checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct Checkpoints {
+    pub early_watch_day: u16,
+    pub inadequate_response_day: u16,
+    pub nonresponse_day: u16,
+    pub review_due_days: u16,
+    pub review_required_day: u16,
+    pub review_required_every_days: u16,
+    pub persistent_nonresponse_day: u16,
+    pub specialty_referral_day: u16,
+    pub specialty_referral_failed_plans: u16,
+    pub stale_after_days: u16,
+    pub unmeasured_after_days: u16,
+}
+
+/// R9: trajectories.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct Trajectory {
+    pub plateau_day: u16,
+    pub plateau_scores: u16,
+    pub plateau_span_days: u16,
+    pub sustained_remission_span_days: u16,
+    pub remeasure_after_relapse_days: u16,
+}
+
+/// R10: safety. There is no switch to turn it off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct Safety {
+    pub due_days: u16,
+    pub routine_due_days: u16,
+    pub repeat_days: u16,
+}
+
+/// R11: cadence and engagement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct Cadence {
+    pub first_contact_days: u16,
+    pub contact_active_days: u16,
+    pub contact_relapse_prevention_days: u16,
+    pub contact_amber_days: u16,
+    pub contact_red_days: u16,
+    pub inactivity_days: u16,
+    pub measure_active_days: u16,
+    pub measure_relapse_prevention_days: u16,
+    pub review_first_days: u16,
+    pub review_active_days: u16,
+    pub review_relapse_prevention_days: u16,
+    pub engagement_percent: u16,
+    pub engagement_min_scheduled: u16,
+}
+
+#[expect(clippy::expect_used, reason = "the file is compiled in; the test below reads it")]
+static DEFAULT: LazyLock<RuleSet> =
+    LazyLock::new(|| toml::from_str(include_str!("rules/default.toml")).expect("rules/default.toml is a rule set"));
+
+impl Default for RuleSet {
+    fn default() -> Self {
+        DEFAULT.clone()
+    }
+}
+
+impl RuleSet {
+    /// The numbers of an instrument; an instrument left out of a rule set keeps its defaults.
+    pub fn measure(&self, instrument: Instrument) -> &Measure {
+        static NONE: LazyLock<Measure> = LazyLock::new(|| Measure {
+            elevated_at: u16::MAX,
+            remission_below: 0,
+            improved_below: None,
+            response: Response::Half(Half::Half),
+            important_difference: u16::MAX,
+            severe_at: None,
+        });
+        self.measures.get(&instrument).or_else(|| DEFAULT.measures.get(&instrument)).unwrap_or(&NONE)
+    }
+
+    /// `default/1`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.id, self.version)
+    }
+
+    /// What makes this rule set unusable: each a sentence. Empty when it may be activated.
+    pub fn faults(&self) -> Vec<String> {
+        let c = &self.checkpoints;
+        let mut faults = Vec::new();
+        let mut need = |holds: bool, sentence: &str| {
+            if !holds {
+                faults.push(sentence.to_owned());
+            }
+        };
+        need(self.safety.due_days <= 1, "safety.due_days must be 0 or 1: safety cannot be put off");
+        need(self.safety.repeat_days <= 30, "safety.repeat_days must be at most 30");
+        need(self.safety.routine_due_days <= 30, "safety.routine_due_days must be at most 30");
+        need(
+            c.early_watch_day < c.inadequate_response_day
+                && c.inadequate_response_day < c.nonresponse_day
+                && c.nonresponse_day < c.persistent_nonresponse_day
+                && c.persistent_nonresponse_day < c.specialty_referral_day,
+            "the checkpoints must follow each other: early watch, inadequate response, nonresponse, persistent, referral",
+        );
+        need(c.stale_after_days > 0, "checkpoints.stale_after_days must be above 0");
+        need(self.trajectory.plateau_scores >= 2, "trajectory.plateau_scores must be at least 2");
+        need(self.cadence.engagement_percent <= 100, "cadence.engagement_percent is a percentage");
+        for (instrument, measure) in &self.measures {
+            need(
+                measure.elevated_at <= instrument.max_total() && measure.remission_below <= measure.elevated_at,
+                &format!("{instrument}: remission_below ≤ elevated_at ≤ the highest possible score"),
+            );
+            need(measure.important_difference > 0, &format!("{instrument}: important_difference must be above 0"));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_rule_set_reads_and_has_no_fault() {
+        assert_eq!(RuleSet::default().faults(), Vec::<String>::new());
+        assert_eq!(RuleSet::default().label(), "default/1");
+    }
+
+    #[test]
+    fn exactly_half_is_a_response_and_one_point_more_is_not() {
+        let half = Response::Half(Half::Half);
+        assert!(half.reached(20, 10));
+        assert!(!half.reached(20, 11));
+        assert!(half.reached(15, 7));
+        assert!(!half.reached(15, 8));
+        assert!(Response::Points(12).reached(40, 28));
+        assert!(!Response::Points(12).reached(40, 29));
+    }
+
+    #[test]
+    fn a_rule_set_that_puts_safety_off_is_refused() {
+        let mut rules = RuleSet::default();
+        rules.safety.due_days = 30;
+        assert_eq!(rules.faults().len(), 1);
+    }
+}

@@ -1,1 +1,201 @@
-//! (being written)
+//! R10: PHQ-9 item 9. Independent of enrolment, total, baseline and completeness; cannot be switched off.
+
+use chrono::{Days, NaiveDate};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::finding::{Finding, Rule};
+use super::instrument::Instrument;
+use super::measurement::{Counting, Measurement};
+use super::plan::Priority;
+use super::rules::RuleSet;
+use super::story::Story;
+
+named! {
+    /// How a concern stands.
+    pub enum ConcernState {
+        /// Nobody has documented an assessment yet.
+        Open = "open",
+        /// Assessed and documented.
+        Assessed = "assessed",
+    }
+}
+
+/// A day on which item 9 was answered above 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Concern {
+    /// Names it within the patient.
+    pub key: String,
+    /// The local day of the answer.
+    pub answered_on: NaiveDate,
+    /// The highest answer of that day, 1–3.
+    pub item9: u8,
+    /// At a level that cannot wait.
+    pub high: bool,
+    /// The same level was assessed shortly before.
+    pub repeated: bool,
+    /// How urgent.
+    pub priority: Priority,
+    /// When the assessment is due.
+    pub due_on: NaiveDate,
+    /// How it stands.
+    pub state: ConcernState,
+    /// When it was assessed.
+    pub assessed_on: Option<NaiveDate>,
+    /// Why it is at this level.
+    pub reason: String,
+    /// The measurements, latest first.
+    pub measurements: Vec<Uuid>,
+    /// The same as the chart names them.
+    #[serde(skip)]
+    pub sources: Vec<String>,
+}
+
+fn asks_about_suicide(m: &Measurement) -> bool {
+    m.instrument.definition().suicide_item.is_some() && m.counting != Counting::Retracted
+}
+
+/// The forms that ask about suicide and stand, in order of time.
+fn forms(story: &Story, as_of: NaiveDate) -> Vec<&Measurement> {
+    let mut forms: Vec<&Measurement> =
+        story.measurements.iter().filter(|m| m.taken_on <= as_of && asks_about_suicide(m)).collect();
+    forms.sort_by_key(|m| (m.taken_at, m.item9, m.id));
+    forms
+}
+
+/// Every concern up to a date, in order of time. All answers of one local day are one concern, unless an assessment
+/// lies between them: what was answered after it is a new one.
+pub fn concerns(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Concern> {
+    let forms = forms(story, as_of);
+    if !forms.iter().any(|m| m.item9.is_some_and(|a| a > 0)) {
+        return Vec::new();
+    }
+    let assessments = story.assessments(as_of);
+    let mut concerns: Vec<Concern> = Vec::new();
+    for (i, form) in forms.iter().enumerate() {
+        let Some(answer) = form.item9.filter(|a| *a > 0) else { continue };
+        let before_it = assessments.iter().filter(|(at, on, _)| *on == form.taken_on && *at < form.taken_at).count();
+        let key = match before_it {
+            0 => format!("safety/{}", form.taken_on),
+            n => format!("safety/{}/{n}", form.taken_on),
+        };
+        let previous = forms[..i].iter().rev().filter(|m| m.taken_at < form.taken_at).find_map(|m| m.item9);
+        let assessed = assessments.iter().find(|(at, _, _)| *at >= form.taken_at).map(|(_, on, _)| *on);
+        // The level that the last assessment before this answer looked at.
+        let last_assessment = assessments.iter().rev().find(|(at, _, _)| *at < form.taken_at);
+        let assessed_level = last_assessment.and_then(|(at, _, _)| {
+            concerns
+                .iter()
+                .filter(|c| c.state == ConcernState::Assessed && forms_before(&forms, c, *at))
+                .map(|c| c.item9)
+                .next_back()
+        });
+        let repeated = last_assessment
+            .is_some_and(|(_, on, _)| form.taken_on <= *on + Days::new(rules.safety.repeat_days.into()))
+            && assessed_level.is_some_and(|level| answer <= level)
+            && previous.is_none_or(|p| answer <= p);
+        let severe = form.total.zip(rules.measure(form.instrument).severe_at).is_some_and(|(t, s)| t >= s);
+        let higher = previous.is_some_and(|p| answer > p);
+        let high = !repeated && (answer >= 2 || higher || severe);
+        let why = [
+            (answer >= 2).then(|| "2 or above".to_owned()),
+            previous.filter(|p| answer > *p).map(|p| format!("higher than the previous answer, {p}")),
+            severe.then(|| format!("with a total of {}", form.total.unwrap_or_default())),
+            repeated.then(|| "no higher than the level assessed shortly before".to_owned()),
+            (form.counting == Counting::Partial).then(|| "on a form that was not finished".to_owned()),
+        ];
+        let why: Vec<String> = why.into_iter().flatten().collect();
+        let mut reason = format!("{} item 9 answered {answer} on {}", form.instrument, form.taken_on);
+        if !why.is_empty() {
+            reason = format!("{reason}: {}", why.join("; "));
+        }
+        let priority = if repeated {
+            Priority::Routine
+        } else if high {
+            Priority::Stat
+        } else {
+            Priority::Urgent
+        };
+        let due = if repeated { rules.safety.routine_due_days } else { rules.safety.due_days };
+        let concern = Concern {
+            key,
+            answered_on: form.taken_on,
+            item9: answer,
+            high,
+            repeated,
+            priority,
+            due_on: form.taken_on + Days::new(due.into()),
+            state: if assessed.is_some() { ConcernState::Assessed } else { ConcernState::Open },
+            assessed_on: assessed,
+            reason: format!("{reason}. This service is not a crisis service: assess suicide risk."),
+            measurements: vec![form.id],
+            sources: vec![form.source.clone()],
+        };
+        match concerns.iter_mut().find(|c| c.key == concern.key) {
+            Some(same_day) => join(same_day, concern),
+            None => concerns.push(concern),
+        }
+    }
+    concerns
+}
+
+fn forms_before(forms: &[&Measurement], concern: &Concern, at: chrono::DateTime<chrono::Utc>) -> bool {
+    forms.iter().any(|m| concern.measurements.contains(&m.id) && m.taken_at <= at)
+}
+
+/// Two answers of one day: the graver one speaks.
+fn join(earlier: &mut Concern, later: Concern) {
+    earlier.measurements.splice(0..0, later.measurements);
+    earlier.sources.splice(0..0, later.sources);
+    if (later.priority, later.item9) >= (earlier.priority, earlier.item9) {
+        earlier.item9 = later.item9.max(earlier.item9);
+        earlier.high = later.high;
+        earlier.repeated = later.repeated;
+        earlier.priority = later.priority;
+        earlier.due_on = later.due_on;
+        earlier.reason = later.reason;
+    }
+    if later.state == ConcernState::Open {
+        earlier.state = ConcernState::Open;
+        earlier.assessed_on = None;
+    }
+}
+
+/// The last submitted form whose item 9 nobody has answered since: (measurement, why).
+pub fn unanswered(story: &Story, as_of: NaiveDate) -> Option<&Measurement> {
+    let forms = forms(story, as_of);
+    let open = forms.iter().rev().find(|m| m.counting == Counting::Submitted && m.item9_unknown)?;
+    let answered_since = forms
+        .iter()
+        .any(|m| !m.item9_unknown && m.item9.is_some() && (m.taken_at >= open.taken_at || m.taken_on == open.taken_on));
+    let assessed_since = story.assessments(as_of).iter().any(|(at, _, _)| *at >= open.taken_at);
+    (!answered_since && !assessed_since).then_some(*open)
+}
+
+/// R10 as findings.
+pub fn findings(concerns: &[Concern], unanswered: Option<&Measurement>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = concerns
+        .iter()
+        .filter(|c| c.state == ConcernState::Open)
+        .map(|c| {
+            let rule = if c.high { Rule::SafetyItem9High } else { Rule::SafetyItem9 };
+            let mut finding = Finding::new(rule, Some(Instrument::Phq9), c.answered_on, c.reason.clone())
+                .against("item9", 1)
+                .against("item9_high", 2);
+            finding.evidence.clone_from(&c.measurements);
+            finding
+        })
+        .collect();
+    found.extend(unanswered.map(|m| {
+        let mut finding = Finding::new(Rule::AskItem9, Some(m.instrument), m.taken_on, ask_reason(m));
+        finding.evidence.push(m.id);
+        finding
+    }));
+    found
+}
+
+/// Why item 9 has to be asked.
+pub fn ask_reason(m: &Measurement) -> String {
+    format!("{} of {}: item 9 was not answered, or cannot be read. Ask it.", m.instrument, m.taken_on)
+}

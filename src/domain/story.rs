@@ -1,1 +1,127 @@
-//! (being written)
+//! Everything known about one patient: the planner's only input.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::care::{Care, Entry};
+use super::episode::{Course, Episode};
+use super::instrument::Instrument;
+use super::measurement::{Counting, Measurement, Quality};
+
+/// What matters about the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patient {
+    /// Our id.
+    pub id: Uuid,
+    /// The record is marked inactive in the chart.
+    pub inactive: bool,
+    /// Date of death, or the date on which the chart first said so.
+    pub deceased_on: Option<NaiveDate>,
+}
+
+/// Everything known about one patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Story {
+    /// The person.
+    pub patient: Patient,
+    /// Every measurement, retracted ones too.
+    pub measurements: Vec<Measurement>,
+    /// Every episode.
+    pub episodes: Vec<Episode>,
+    /// Everything the care team did.
+    pub entries: Vec<Entry>,
+}
+
+/// A score that counts: one per instrument and local day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Score<'a> {
+    /// The measurement it comes from.
+    pub measurement: &'a Measurement,
+    /// Points.
+    pub total: u16,
+    /// Local day.
+    pub on: NaiveDate,
+}
+
+impl Score<'_> {
+    /// How the total came about.
+    pub fn quality(&self) -> Quality {
+        self.measurement.quality
+    }
+}
+
+impl Story {
+    /// A patient of whom nothing else is known.
+    pub fn of(patient: Patient) -> Self {
+        Self { patient, measurements: Vec::new(), episodes: Vec::new(), entries: Vec::new() }
+    }
+
+    /// The entries that stand, in order of (date, instant, id): nothing that was taken back.
+    pub fn standing_entries(&self) -> Vec<&Entry> {
+        let taken_back: Vec<Uuid> = self
+            .entries
+            .iter()
+            .filter_map(|e| match e.care {
+                Care::TakenBack { entry, .. } => Some(entry),
+                _ => None,
+            })
+            .collect();
+        let mut entries: Vec<&Entry> = self.entries.iter().filter(|e| !taken_back.contains(&e.id)).collect();
+        entries.sort_by_key(|e| (e.on, e.at, e.id));
+        entries
+    }
+
+    /// R3: the effective scores of an instrument up to a date, one per local day, in order.
+    /// The latest of a day counts; of two at the same instant the higher, of equals the better documented.
+    pub fn scores(&self, instrument: Instrument, as_of: NaiveDate) -> Vec<Score<'_>> {
+        let mut all: Vec<Score<'_>> = self
+            .measurements
+            .iter()
+            .filter(|m| m.instrument == instrument && m.taken_on <= as_of)
+            .filter_map(|m| m.score().map(|total| Score { measurement: m, total, on: m.taken_on }))
+            .collect();
+        all.sort_by_key(|s| (s.on, s.measurement.taken_at, s.total, rank(s.quality()), s.measurement.id));
+        let mut daily: Vec<Score<'_>> = Vec::with_capacity(all.len());
+        for score in all {
+            match daily.last_mut() {
+                Some(last) if last.on == score.on => *last = score,
+                _ => daily.push(score),
+            }
+        }
+        daily
+    }
+
+    /// Each episode as it stands on a date, in order of enrolment.
+    pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'_>> {
+        let entries = self.standing_entries();
+        let mut episodes: Vec<&Episode> = self.episodes.iter().collect();
+        episodes.sort_by_key(|e| (e.enrolled_on, e.id));
+        episodes.iter().map(|e| Course::on(e, &entries, self.patient.deceased_on, as_of)).collect()
+    }
+
+    /// When suicide risk was assessed, up to a date, in order: (instant, date, entry).
+    pub fn assessments(&self, as_of: NaiveDate) -> Vec<(DateTime<Utc>, NaiveDate, Uuid)> {
+        let mut all: Vec<_> = self
+            .standing_entries()
+            .iter()
+            .filter(|e| e.on <= as_of && matches!(e.care, Care::SafetyAssessment { .. }))
+            .map(|e| (e.at, e.on, e.id))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether the measurement behind a chart reference still counts for anything.
+    pub fn source_stands(&self, source: &str) -> bool {
+        self.measurements.iter().any(|m| m.source == source && m.counting != Counting::Retracted)
+    }
+}
+
+fn rank(quality: Quality) -> u8 {
+    match quality {
+        Quality::Complete => 2,
+        Quality::Prorated => 1,
+        Quality::TotalOnly | Quality::Unscorable => 0,
+    }
+}

@@ -1,1 +1,333 @@
-//! (being written)
+//! R4–R6, R12: baseline, response and remission of one measure in one episode.
+
+use chrono::{Days, NaiveDate};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::care::Care;
+use super::episode::Course;
+use super::instrument::Instrument;
+use super::measurement::Quality;
+use super::rules::{AtTarget, Measure, RuleSet};
+use super::story::{Score, Story};
+
+named! {
+    /// Where a baseline comes from.
+    pub enum Basis {
+        /// The first score in the window after enrolment.
+        Window = "window",
+        /// The last score shortly before enrolment.
+        Provisional = "provisional",
+        /// The first score after the window.
+        Late = "late",
+        /// Set by a clinician.
+        Override = "override",
+    }
+}
+
+named! {
+    /// R6: the status of one measure.
+    pub enum MeasureStatus {
+        /// No score that could be a baseline.
+        NoBaseline = "no_baseline",
+        /// The baseline is below the threshold: no credit for improvement, no alerts of non-response.
+        BaselineSubthreshold = "baseline_subthreshold",
+        /// No score after the baseline.
+        AwaitingFollowup = "awaiting_followup",
+        /// Below the remission threshold.
+        Remission = "remission",
+        /// At least half of the baseline is gone.
+        Response = "response",
+        /// Below the threshold of elevation, though not by half.
+        ImprovedBelow10 = "improved_below_10",
+        /// Better by at least the important difference.
+        PartialResponse = "partial_response",
+        /// Worse by at least the important difference.
+        Worse = "worse",
+        /// Neither.
+        NoImprovement = "no_improvement",
+    }
+}
+
+/// A baseline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Baseline<'a> {
+    /// The score.
+    pub score: Score<'a>,
+    /// Where it comes from.
+    pub basis: Basis,
+}
+
+/// One measure in one episode on a date: the scores that matter.
+#[derive(Clone, Debug)]
+pub struct Track<'a> {
+    /// Which measure.
+    pub instrument: Instrument,
+    /// Its numbers.
+    pub numbers: &'a Measure,
+    /// What "at target" means.
+    pub at_target: AtTarget,
+    /// The baseline, if there is one.
+    pub baseline: Option<Baseline<'a>>,
+    /// The score at the start of the present plan.
+    pub plan_reference: Option<Score<'a>>,
+    /// The scores after the baseline, in order.
+    pub followups: Vec<Score<'a>>,
+}
+
+impl<'a> Track<'a> {
+    /// Follows one measure through an episode. `previous_end` is the end of the episode before it.
+    pub fn follow(
+        story: &'a Story,
+        rules: &'a RuleSet,
+        course: &Course<'_>,
+        previous_end: Option<NaiveDate>,
+        instrument: Instrument,
+    ) -> Self {
+        let mut track = Self {
+            instrument,
+            numbers: rules.measure(instrument),
+            at_target: rules.at_target,
+            baseline: None,
+            plan_reference: None,
+            followups: Vec::new(),
+        };
+        let Some(start) = course.start() else { return track };
+        // A score of the day of discharge still belongs to the episode; a later one does not.
+        let last_day = course.end.map_or(course.as_of, |end| end.on.min(course.as_of));
+        let scores = story.scores(instrument, last_day);
+        track.baseline =
+            overridden(course, instrument, &scores).or_else(|| baseline(rules, start, previous_end, &scores));
+        if let Some(baseline) = &track.baseline {
+            track.followups = scores.iter().filter(|s| s.on > baseline.score.on && s.on >= start).cloned().collect();
+            let plan_start = course.plan_start().unwrap_or(start);
+            track.plan_reference = Some(if plan_start == start {
+                baseline.score.clone()
+            } else {
+                track.followups.iter().rev().find(|s| s.on <= plan_start).unwrap_or(&baseline.score).clone()
+            });
+        }
+        track
+    }
+
+    /// R5.
+    pub fn elevated(&self) -> bool {
+        self.baseline.as_ref().is_some_and(|b| b.score.total >= self.numbers.elevated_at)
+    }
+
+    /// The last score after the baseline.
+    pub fn latest(&self) -> Option<&Score<'a>> {
+        self.followups.last()
+    }
+
+    /// The last score after the baseline and after the start of the present plan: news about this plan.
+    pub fn latest_on_plan(&self) -> Option<&Score<'a>> {
+        let reference = self.plan_reference.as_ref()?;
+        self.latest().filter(|s| s.on > reference.on)
+    }
+
+    fn compared(&self, latest: u16) -> Option<(u16, u16)> {
+        self.baseline.as_ref().filter(|_| self.elevated()).map(|b| (b.score.total, latest))
+    }
+
+    /// At least half (or the instrument's points) below an elevated baseline.
+    pub fn is_response(&self, latest: u16) -> bool {
+        self.compared(latest).is_some_and(|(b, l)| self.numbers.response.reached(b, l))
+    }
+
+    /// Below the remission threshold, from an elevated baseline.
+    pub fn is_remission(&self, latest: u16) -> bool {
+        self.compared(latest).is_some_and(|(_, l)| l < self.numbers.remission_below)
+    }
+
+    /// Clinically significant improvement: response, remission, or below the threshold of elevation.
+    pub fn is_improved(&self, latest: u16) -> bool {
+        self.is_response(latest)
+            || self.is_remission(latest)
+            || self.compared(latest).is_some_and(|(_, l)| self.numbers.improved_below.is_some_and(|t| l < t))
+    }
+
+    /// R12: whether this measure is at its target.
+    pub fn is_at_target(&self, latest: u16) -> bool {
+        match self.at_target {
+            AtTarget::ResponseOrRemission => self.is_response(latest) || self.is_remission(latest),
+            AtTarget::ClinicallySignificantImprovement => self.is_improved(latest),
+        }
+    }
+
+    /// Whether the latest score is clinically significantly improved; a patient without one is not.
+    pub fn improved_now(&self) -> bool {
+        self.latest().is_some_and(|s| self.is_improved(s.total))
+    }
+
+    /// R6.
+    pub fn status(&self) -> MeasureStatus {
+        let Some(baseline) = &self.baseline else { return MeasureStatus::NoBaseline };
+        if !self.elevated() {
+            return MeasureStatus::BaselineSubthreshold;
+        }
+        let Some(latest) = self.latest() else { return MeasureStatus::AwaitingFollowup };
+        let (b, l) = (baseline.score.total, latest.total);
+        let difference = self.numbers.important_difference;
+        if self.is_remission(l) {
+            MeasureStatus::Remission
+        } else if self.is_response(l) {
+            MeasureStatus::Response
+        } else if self.is_improved(l) {
+            MeasureStatus::ImprovedBelow10
+        } else if b >= l.saturating_add(difference) {
+            MeasureStatus::PartialResponse
+        } else if l >= b.saturating_add(difference) {
+            MeasureStatus::Worse
+        } else {
+            MeasureStatus::NoImprovement
+        }
+    }
+
+    /// What the API shows.
+    pub fn summary(&self) -> MeasureSummary {
+        let latest = self.latest();
+        let change = self
+            .baseline
+            .as_ref()
+            .zip(latest)
+            .map(|(b, l)| (i32::from(l.total) - i32::from(b.score.total), i32::from(b.score.total)));
+        let holds = |test: fn(&Self, u16) -> bool| latest.is_some_and(|l| test(self, l.total));
+        MeasureSummary {
+            instrument: self.instrument,
+            elevated: self.elevated(),
+            status: self.status(),
+            baseline: self.baseline.as_ref().map(|b| BaselineSummary {
+                score: b.score.total,
+                taken_on: b.score.on,
+                basis: b.basis,
+                measurement: b.score.measurement.id,
+            }),
+            plan_reference: self.plan_reference.as_ref().map(|s| ReferenceSummary {
+                score: s.total,
+                taken_on: s.on,
+                measurement: s.measurement.id,
+            }),
+            latest: latest.map(|s| LatestSummary {
+                score: s.total,
+                taken_on: s.on,
+                quality: s.quality(),
+                severity: self.instrument.band(s.total).to_owned(),
+                measurement: s.measurement.id,
+            }),
+            change: change.map(|(c, _)| c),
+            percent_change: change.and_then(|(c, b)| percent(c, b)),
+            response: holds(Self::is_response),
+            remission: holds(Self::is_remission),
+            clinically_significant_improvement: holds(Self::is_improved),
+            at_target: holds(Self::is_at_target),
+        }
+    }
+}
+
+/// Whole per cent, half away from zero. `None` from a baseline of 0.
+fn percent(change: i32, baseline: i32) -> Option<i32> {
+    (baseline > 0).then(|| {
+        let size = (200 * change.abs() + baseline) / (2 * baseline);
+        size * change.signum()
+    })
+}
+
+fn overridden<'a>(course: &Course<'_>, instrument: Instrument, scores: &[Score<'a>]) -> Option<Baseline<'a>> {
+    let chosen = course.entries.iter().rev().find_map(|e| match &e.care {
+        Care::BaselineOverride { instrument: i, measurement, .. } if *i == instrument => Some(*measurement),
+        _ => None,
+    })?;
+    let score = scores.iter().find(|s| s.measurement.id == chosen)?.clone();
+    Some(Baseline { score, basis: Basis::Override })
+}
+
+fn baseline<'a>(
+    rules: &RuleSet,
+    start: NaiveDate,
+    previous_end: Option<NaiveDate>,
+    scores: &[Score<'a>],
+) -> Option<Baseline<'a>> {
+    let window_end = start + Days::new(rules.baseline.window_days.into());
+    let look_back = start - Days::new(rules.baseline.look_back_days.into());
+    let found = |score: &Score<'a>, basis| Baseline { score: score.clone(), basis };
+    let window = scores.iter().find(|s| s.on >= start && s.on <= window_end).map(|s| found(s, Basis::Window));
+    let provisional = || {
+        scores
+            .iter()
+            .rev()
+            .find(|s| s.on < start && s.on >= look_back && previous_end.is_none_or(|end| s.on > end))
+            .map(|s| found(s, Basis::Provisional))
+    };
+    let late = || scores.iter().find(|s| s.on > window_end).map(|s| found(s, Basis::Late));
+    window.or_else(provisional).or_else(late)
+}
+
+/// A baseline, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BaselineSummary {
+    /// Points.
+    pub score: u16,
+    /// Local date.
+    pub taken_on: NaiveDate,
+    /// Where it comes from.
+    pub basis: Basis,
+    /// The measurement.
+    pub measurement: Uuid,
+}
+
+/// The score that the present plan started from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReferenceSummary {
+    /// Points.
+    pub score: u16,
+    /// Local date.
+    pub taken_on: NaiveDate,
+    /// The measurement.
+    pub measurement: Uuid,
+}
+
+/// The latest score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LatestSummary {
+    /// Points.
+    pub score: u16,
+    /// Local date.
+    pub taken_on: NaiveDate,
+    /// How the total came about.
+    pub quality: Quality,
+    /// The severity band.
+    pub severity: String,
+    /// The measurement.
+    pub measurement: Uuid,
+}
+
+/// R6 for one measure, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MeasureSummary {
+    /// Which measure.
+    pub instrument: Instrument,
+    /// Whether the baseline reaches the threshold.
+    pub elevated: bool,
+    /// R6.
+    pub status: MeasureStatus,
+    /// The baseline; `null` while there is none.
+    pub baseline: Option<BaselineSummary>,
+    /// The score at the start of the present plan.
+    pub plan_reference: Option<ReferenceSummary>,
+    /// The latest score after the baseline; `null` while there is none.
+    pub latest: Option<LatestSummary>,
+    /// Latest minus baseline, in points.
+    pub change: Option<i32>,
+    /// The same in whole per cent of the baseline.
+    pub percent_change: Option<i32>,
+    /// At least half (or the instrument's points) below baseline.
+    pub response: bool,
+    /// Below the remission threshold.
+    pub remission: bool,
+    /// Response, or below the threshold of elevation.
+    pub clinically_significant_improvement: bool,
+    /// At the target of this measure.
+    pub at_target: bool,
+}
