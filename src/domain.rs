@@ -46,18 +46,19 @@ macro_rules! named {
     };
 }
 
-pub mod cadence;
-pub mod care;
-pub mod checkpoint;
-pub mod episode;
-pub mod finding;
 pub mod instrument;
+pub mod care;
 pub mod measurement;
-pub mod plan;
-pub mod rules;
-pub mod safety;
-pub mod schedule;
 pub mod score;
-pub mod standing;
+pub mod rules;
+pub mod episode;
 pub mod story;
+pub mod finding;
 pub mod target;
+pub mod checkpoint;
+pub mod cadence;
+pub mod safety;
+pub mod standing;
+pub mod attention;
+pub mod schedule;
+pub mod plan;

@@ -1,1 +1,494 @@
-//! (being written)
+//! The hallway. Every change to a patient's story is a [`Fact`] handed to [`Recorder::record`]; nothing else writes the
+//! registry.
+//!
+//! It locks the patient, loads the story, lets the fact change it, asks the planner, and writes the resource, the
+//! measurement, the new standing, the log and the outbox: all or nothing. A 2xx always means committed.
+//!
+//! A commit with fsync costs milliseconds, so it is shared: a worker takes what is waiting, runs it in one transaction,
+//! commits once, and then answers everybody. If a fact fails, the transaction is run again with a savepoint for each
+//! submission, so that it fails alone.
+
+mod arrive;
+mod dossier;
+mod enter;
+mod identify;
+mod settle;
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::domain::care::Care;
+use crate::domain::episode::Episode;
+use crate::domain::instrument::Instrument;
+use crate::domain::rules::RuleSet;
+use crate::domain::score::Answers;
+use crate::fhir::arrival::{Arrival, Content, Kind, Subject, Taken};
+use crate::problem::{Category, Problem};
+use crate::store::{Db, Tx};
+use dossier::Dossiers;
+
+/// How many facts share a transaction at the most.
+const BATCH: usize = 256;
+
+/// The time zone of each clinic.
+#[derive(Clone, Debug)]
+pub struct Zones {
+    /// For a clinic that is not named.
+    pub default: Tz,
+    /// By clinic.
+    pub by_clinic: HashMap<String, Tz>,
+}
+
+impl Zones {
+    /// The zone of a clinic.
+    pub fn of(&self, clinic: &str) -> Tz {
+        self.by_clinic.get(clinic).copied().unwrap_or(self.default)
+    }
+}
+
+/// On what condition a resource is taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// None: create it, or replace what is there.
+    #[default]
+    None,
+    /// `If-None-Exist`: only where nothing carries this `system|value`.
+    NoneWith(String),
+    /// `PUT Type?identifier=`: replaces what carries this `system|value`.
+    TheOneWith(String),
+    /// `If-Match`: only on this version of ours.
+    Version(i64),
+}
+
+/// Whom a fact is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// By our id.
+    Id(Uuid),
+    /// By a key the patient is known by: `Patient/123` or `system|value`.
+    Key(String),
+}
+
+/// One change to a story.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A resource arrived.
+    Arrived {
+        /// As read.
+        arrival: Box<Arrival>,
+        /// On what condition.
+        condition: Condition,
+    },
+    /// A resource was deleted.
+    Deleted {
+        /// Its type.
+        kind: Kind,
+        /// Its id.
+        id: String,
+    },
+    /// An episode began.
+    Enrolled {
+        /// Whose.
+        whom: Whom,
+        /// As entered.
+        episode: Box<Episode>,
+    },
+    /// The particulars of an episode changed.
+    Amended {
+        /// Which.
+        episode: Uuid,
+        /// What changes.
+        amendment: Amendment,
+        /// Only on this revision.
+        if_match: Option<i64>,
+    },
+    /// The care team did something in an episode.
+    Cared {
+        /// Which.
+        episode: Uuid,
+        /// The local date.
+        on: NaiveDate,
+        /// The instant, where known.
+        at: Option<DateTime<Utc>>,
+        /// What.
+        care: Care,
+        /// Only on this revision of the episode.
+        if_match: Option<i64>,
+    },
+    /// Suicide risk was assessed.
+    Assessed {
+        /// Whose.
+        patient: Uuid,
+        /// When.
+        at: DateTime<Utc>,
+        /// What came out.
+        care: Care,
+    },
+    /// A score was taken outside the EHR.
+    Measured {
+        /// Whose.
+        patient: Uuid,
+        /// Which instrument.
+        instrument: Instrument,
+        /// When.
+        taken: Taken,
+        /// What was answered.
+        answers: Answers,
+    },
+    /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
+    LookedAt {
+        /// Whom.
+        patient: Uuid,
+    },
+}
+
+/// What may be changed about an episode.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// Enrolment, while only referred.
+    pub enrolled_on: Option<NaiveDate>,
+    /// Consent.
+    pub consent_on: Option<NaiveDate>,
+    /// Which measures are treated to target; the primary one stays.
+    pub target_instruments: Option<Vec<Instrument>>,
+    /// The care manager from now on.
+    pub care_manager: Option<String>,
+    /// The patient's own doctor from now on.
+    pub primary_care_provider: Option<String>,
+    /// The consultant from now on.
+    pub psychiatric_consultant: Option<String>,
+}
+
+/// Facts that were sent together.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Of which clinic.
+    pub clinic: String,
+    /// By whom.
+    pub by: String,
+    /// What.
+    pub facts: Vec<Fact>,
+    /// All or nothing.
+    pub atomic: bool,
+}
+
+/// What a fact came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// New.
+    Created,
+    /// Replaced what was there.
+    Updated,
+    /// Known already, or older than what is known: nothing was done.
+    Unchanged,
+    /// Removed.
+    Deleted,
+}
+
+/// What a fact came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The effect.
+    pub effect: Effect,
+    /// The id of the resource, episode or entry.
+    pub id: String,
+    /// Our version of the resource, or the revision of the episode.
+    pub version: i64,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// The patient it belongs to.
+    pub patient: Option<Uuid>,
+    /// Why it waits in quarantine, if it does.
+    pub quarantined: Option<String>,
+}
+
+/// What each fact of a submission came to.
+pub type Answer = Vec<Result<Recorded, Problem>>;
+
+struct Job {
+    submission: Submission,
+    reply: oneshot::Sender<Result<Answer, Problem>>,
+}
+
+/// The entrance of the hallway. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    lanes: Arc<Vec<mpsc::Sender<Job>>>,
+}
+
+/// What a worker needs.
+#[derive(Clone)]
+struct Worker {
+    db: Db,
+    zones: Arc<Zones>,
+    clock: Clock,
+    written: Arc<tokio::sync::Notify>,
+}
+
+/// What a fact is recorded with.
+struct Context<'a> {
+    clinic: &'a str,
+    by: &'a str,
+    zone: Tz,
+    now: DateTime<Utc>,
+    today: NaiveDate,
+    rules: &'a RuleSet,
+    clock: &'a Clock,
+}
+
+impl Recorder {
+    /// Starts the workers: one where the database has one writer, several otherwise. `written` is told after each
+    /// commit that left something to deliver.
+    pub fn start(db: &Db, zones: Zones, clock: Clock, written: Arc<tokio::sync::Notify>) -> Self {
+        let worker = Worker { db: db.clone(), zones: Arc::new(zones), clock, written };
+        let lanes = (0..db.writers())
+            .map(|_| {
+                let (sender, receiver) = mpsc::channel(1024);
+                tokio::spawn(worker.clone().run(receiver));
+                sender
+            })
+            .collect();
+        Self { lanes: Arc::new(lanes) }
+    }
+
+    /// Records a submission; answers after the commit.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot commit now: nothing of the submission was stored. For an atomic
+    /// submission, the problem of the fact that failed.
+    pub async fn record(&self, submission: Submission) -> Result<Answer, Problem> {
+        let lane = &self.lanes[lane_of(&submission, self.lanes.len())];
+        let (reply, answer) = oneshot::channel();
+        let stopped = || Problem::new(Category::Unavailable, "the service is stopping");
+        lane.send(Job { submission, reply }).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Records one fact.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`], and the problem of the fact itself.
+    pub async fn one(&self, clinic: &str, by: &str, fact: Fact) -> Result<Recorded, Problem> {
+        let submission =
+            Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts: vec![fact], atomic: true };
+        let mut answer = self.record(submission).await?;
+        answer.pop().unwrap_or_else(|| Err(Problem::internal("a fact was not answered")))
+    }
+}
+
+/// Facts about the same patient go through the same worker, so that they keep their order.
+fn lane_of(submission: &Submission, lanes: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    submission.clinic.hash(&mut hasher);
+    submission.facts.first().map(lock_key).hash(&mut hasher);
+    usize::try_from(hasher.finish() % u64::try_from(lanes.max(1)).unwrap_or(1)).unwrap_or(0)
+}
+
+/// A name of the patient that a fact will lock: transactions lock in this order, so that they do not lock each other out.
+fn lock_key(fact: &Fact) -> String {
+    match fact {
+        Fact::Arrived { arrival, .. } => match &arrival.content {
+            Content::Patient(_) => format!("Patient/{}", arrival.id.as_deref().unwrap_or_default()),
+            Content::Evidence(evidence) => evidence.subject.as_ref().map(identify::key).unwrap_or_default(),
+        },
+        Fact::Deleted { kind, id } => format!("{}/{id}", kind.name()),
+        Fact::Enrolled { whom: Whom::Key(key), .. } => key.clone(),
+        Fact::Enrolled { whom: Whom::Id(id), .. }
+        | Fact::Assessed { patient: id, .. }
+        | Fact::Measured { patient: id, .. }
+        | Fact::LookedAt { patient: id } => id.to_string(),
+        Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => episode.to_string(),
+    }
+}
+
+impl Worker {
+    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let mut next: Option<Job> = None;
+        loop {
+            let first = match next.take() {
+                Some(job) => job,
+                None => match jobs.recv().await {
+                    Some(job) => job,
+                    None => return,
+                },
+            };
+            let mut size = first.submission.facts.len();
+            let mut batch = vec![first];
+            while size < BATCH {
+                match jobs.try_recv() {
+                    Ok(job) if size + job.submission.facts.len() <= BATCH => {
+                        size += job.submission.facts.len();
+                        batch.push(job);
+                    }
+                    Ok(job) => {
+                        next = Some(job);
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            metrics::histogram!("cocm_record_batch_facts").record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+            self.commit(batch).await;
+        }
+    }
+
+    /// Runs a batch in one transaction and answers everybody.
+    async fn commit(&self, mut batch: Vec<Job>) {
+        batch.sort_by_cached_key(|job| job.submission.facts.first().map(lock_key));
+        let submissions: Vec<&Submission> = batch.iter().map(|job| &job.submission).collect();
+        let mut answers = Err(Problem::internal("not tried"));
+        for _ in 0..4 {
+            answers = self.attempt(&submissions).await;
+            // A deadlock or a lost connection: nothing was stored, so the same once more is safe.
+            if !matches!(&answers, Err(p) if p.category == Category::Unavailable) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        match answers {
+            Ok((answers, delivers)) => {
+                if delivers {
+                    self.written.notify_one();
+                }
+                for (job, answer) in batch.into_iter().zip(answers) {
+                    // Nobody waits any more: the client is gone, what it sent is stored.
+                    let _ = job.reply.send(answer);
+                }
+            }
+            Err(problem) => {
+                for job in batch {
+                    let _ = job.reply.send(Err(problem.clone()));
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, submissions: &[&Submission]) -> Result<(Vec<Result<Answer, Problem>>, bool), Problem> {
+        match self.transact(submissions, false).await? {
+            Some(done) => Ok(done),
+            None => self
+                .transact(submissions, true)
+                .await?
+                .ok_or_else(|| Problem::internal("a batch with savepoints cannot fail as a whole")),
+        }
+    }
+
+    /// One transaction over all submissions. Without savepoints, `None` when a fact failed: then all of it was undone.
+    async fn transact(
+        &self,
+        submissions: &[&Submission],
+        savepoints: bool,
+    ) -> Result<Option<(Vec<Result<Answer, Problem>>, bool)>, Problem> {
+        let mut tx = self.db.begin().await?;
+        let mut rules: HashMap<&str, RuleSet> = HashMap::new();
+        let mut dossiers = Dossiers::default();
+        let mut answers = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let clinic = submission.clinic.as_str();
+            if !rules.contains_key(clinic) {
+                rules.insert(clinic, crate::store::rule_set::active(&mut tx, clinic).await?);
+            }
+            let zone = self.zones.of(clinic);
+            let now = self.clock.now();
+            let context = Context {
+                clinic,
+                by: &submission.by,
+                zone,
+                now,
+                today: now.with_timezone(&zone).date_naive(),
+                rules: &rules[clinic],
+                clock: &self.clock,
+            };
+            match run(&mut tx, &context, &mut dossiers, submission, savepoints).await? {
+                Some(answer) => answers.push(answer),
+                None => {
+                    tx.rollback().await?;
+                    return Ok(None);
+                }
+            }
+        }
+        let delivers = dossiers.delivers;
+        tx.commit().await?;
+        Ok(Some((answers, delivers)))
+    }
+}
+
+/// Runs one submission. `None` when a fact failed and there is no savepoint to return to.
+async fn run(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    submission: &Submission,
+    savepoints: bool,
+) -> Result<Option<Result<Answer, Problem>>, Problem> {
+    let mut order: Vec<usize> = (0..submission.facts.len()).collect();
+    order.sort_by_cached_key(|i| lock_key(&submission.facts[*i]));
+    let mut answer: Vec<Option<Result<Recorded, Problem>>> = vec![None; submission.facts.len()];
+    let per_fact = savepoints && !submission.atomic;
+    if savepoints && submission.atomic {
+        tx.savepoint().await?;
+    }
+    for i in order {
+        if per_fact {
+            tx.savepoint().await?;
+        }
+        let result = apply(tx, context, dossiers, &submission.facts[i]).await;
+        if let Err(problem) = &result {
+            if problem.category == Category::Unavailable {
+                return Err(problem.clone());
+            }
+            if !savepoints {
+                return Ok(None);
+            }
+            tx.undo().await?;
+            dossiers.forget();
+            if submission.atomic {
+                return Ok(Some(Err(problem.clone())));
+            }
+        } else if per_fact {
+            tx.release().await?;
+        }
+        answer[i] = Some(result);
+    }
+    if savepoints && submission.atomic {
+        tx.release().await?;
+    }
+    Ok(Some(Ok(answer.into_iter().flatten().collect())))
+}
+
+/// Lets one fact change the story of its patient.
+async fn apply(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    fact: &Fact,
+) -> Result<Recorded, Problem> {
+    match fact {
+        Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
+        Fact::Deleted { kind, id } => arrive::deleted(tx, context, dossiers, *kind, id).await,
+        Fact::Enrolled { whom, episode } => enter::enrolled(tx, context, dossiers, whom, episode).await,
+        Fact::Amended { episode, amendment, if_match } => {
+            enter::amended(tx, context, dossiers, *episode, amendment, *if_match).await
+        }
+        Fact::Cared { episode, on, at, care, if_match } => {
+            enter::cared(tx, context, dossiers, *episode, (*on, *at), care, *if_match).await
+        }
+        Fact::Assessed { patient, at, care } => enter::assessed(tx, context, dossiers, *patient, *at, care).await,
+        Fact::Measured { patient, instrument, taken, answers } => {
+            enter::measured(tx, context, dossiers, *patient, *instrument, *taken, answers).await
+        }
+        Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
+    }
+}
+
+/// A subject as the registry stores it; used by readers outside.
+pub fn subject_key(subject: &Subject) -> String {
+    identify::key(subject)
+}

@@ -1,1 +1,316 @@
-//! (being written)
+//! The only place that knows SQL. One set of texts for SQLite and PostgreSQL; every function takes the clinic first.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use crate::problem::{Category, Problem};
+
+/// Runs one query text on whichever engine is open.
+macro_rules! on {
+    ($tx:expr, |$conn:ident| $body:expr) => {
+        match $tx {
+            $crate::store::Tx::Postgres(handle) => {
+                let $conn = handle.connection();
+                $body
+            }
+            $crate::store::Tx::Sqlite(handle) => {
+                let $conn = handle.connection();
+                $body
+            }
+        }
+    };
+}
+
+/// Executes a statement; the number of rows it touched.
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        on!($tx, |conn| sqlx::query($sql)$(.bind($bind))*.execute(conn).await.map(|done| done.rows_affected()))
+    };
+}
+
+/// Every row, as a type that derives `FromRow`.
+macro_rules! fetch_all {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        on!($tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_all(conn).await)
+    };
+}
+
+/// The first row, if there is one.
+macro_rules! fetch_optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        on!($tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(conn).await)
+    };
+}
+
+pub mod patient;
+pub mod resource;
+pub mod measurement;
+pub mod episode;
+pub mod fact;
+pub mod standing;
+pub mod outbox;
+pub mod quarantine;
+pub mod rule_set;
+pub mod idempotency;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The oldest SQLite that is safe with a write-ahead log: 3.51.3 fixed its reset bug.
+const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+
+/// An open database.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// A PostgreSQL server.
+    Postgres(PgPool),
+    /// An embedded SQLite file: one writer, a few readers.
+    Sqlite {
+        /// The one connection that writes.
+        writer: SqlitePool,
+        /// Connections that only read.
+        readers: SqlitePool,
+    },
+}
+
+/// A connection in or outside of a transaction.
+pub enum Handle<D: sqlx::Database> {
+    /// In a transaction.
+    Transaction(Transaction<'static, D>),
+    /// Only reading, each statement by itself.
+    Connection(PoolConnection<D>),
+}
+
+impl<D: sqlx::Database> Handle<D> {
+    fn connection(&mut self) -> &mut D::Connection {
+        match self {
+            Self::Transaction(tx) => tx,
+            Self::Connection(connection) => connection,
+        }
+    }
+}
+
+/// What the store's functions run on.
+pub enum Tx {
+    /// On PostgreSQL.
+    Postgres(Handle<Postgres>),
+    /// On SQLite.
+    Sqlite(Handle<Sqlite>),
+}
+
+impl Db {
+    /// Opens `sqlite://path` or `postgres://…`, checks the engine, and does not migrate.
+    pub async fn open(url: &str) -> Result<Self, Problem> {
+        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            return Self::open_sqlite(Path::new(path)).await;
+        }
+        let options: PgConnectOptions =
+            url.parse().map_err(|e: sqlx::Error| Problem::internal(format!("database_url: {e}")))?;
+        let pool = PgPoolOptions::new()
+            .max_connections(12)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options.application_name("cocm-registry"))
+            .await
+            .map_err(failed)?;
+        Ok(Self::Postgres(pool))
+    }
+
+    async fn open_sqlite(path: &Path) -> Result<Self, Problem> {
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| Problem::internal(format!("cannot make the folder of the database: {e}")))?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(30))
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-8000")
+            .statement_cache_capacity(256);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_with(options.clone())
+            .await
+            .map_err(failed)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options.pragma("query_only", "on"))
+            .await
+            .map_err(failed)?;
+        let db = Self::Sqlite { writer, readers };
+        db.check_sqlite().await?;
+        Ok(db)
+    }
+
+    async fn check_sqlite(&self) -> Result<(), Problem> {
+        let Self::Sqlite { writer, .. } = self else { return Ok(()) };
+        let (version, journal, synchronous): (String, String, i64) = sqlx::query_as(
+            "SELECT sqlite_version(), (SELECT journal_mode FROM pragma_journal_mode), (SELECT synchronous FROM pragma_synchronous)",
+        )
+        .fetch_one(writer)
+        .await
+        .map_err(failed)?;
+        let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
+        let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if found < OLDEST_SQLITE {
+            return Err(Problem::internal(format!("SQLite {version} is older than 3.51.3, whose WAL-reset fix is needed")));
+        }
+        if journal != "wal" || synchronous < 2 {
+            return Err(Problem::internal(format!(
+                "SQLite must run with journal_mode=wal and synchronous=full; found {journal} and {synchronous}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Brings the schema up to date. A schema newer than the program is refused. Several replicas may call it at once.
+    pub async fn migrate(&self) -> Result<(), Problem> {
+        let done = match self {
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
+            Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
+        };
+        done.map_err(|e| match e {
+            sqlx::migrate::MigrateError::VersionMissing(version) => Problem::internal(format!(
+                "the database has migration {version}, which this program does not know: it is newer; upgrade the program"
+            )),
+            other => Problem::internal(format!("migration failed: {other}")),
+        })
+    }
+
+    /// Begins a transaction that writes.
+    #[expect(clippy::disallowed_methods, reason = "this is the function that the others are told to use")]
+    pub async fn begin(&self) -> Result<Tx, Problem> {
+        Ok(match self {
+            Self::Postgres(pool) => Tx::Postgres(Handle::Transaction(pool.begin().await.map_err(failed)?)),
+            Self::Sqlite { writer, .. } => {
+                // A deferred transaction that turns into a writer can fail at once, whatever the busy timeout.
+                let tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+                Tx::Sqlite(Handle::Transaction(tx))
+            }
+        })
+    }
+
+    /// A connection for reading.
+    pub async fn read(&self) -> Result<Tx, Problem> {
+        Ok(match self {
+            Self::Postgres(pool) => Tx::Postgres(Handle::Connection(pool.acquire().await.map_err(failed)?)),
+            Self::Sqlite { readers, .. } => {
+                Tx::Sqlite(Handle::Connection(readers.acquire().await.map_err(failed)?))
+            }
+        })
+    }
+
+    /// How many recorders may work at once: SQLite has one writer.
+    pub fn writers(&self) -> usize {
+        match self {
+            Self::Postgres(_) => 6,
+            Self::Sqlite { .. } => 1,
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Problem> {
+        let mut tx = self.read().await?;
+        execute!(&mut tx, "SELECT 1").map(|_| ()).map_err(failed)
+    }
+
+    /// Closes every connection, SQLite with a last checkpoint.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+        }
+    }
+}
+
+impl Tx {
+    /// Commits. On a reading connection there is nothing to commit.
+    pub async fn commit(self) -> Result<(), Problem> {
+        match self {
+            Self::Postgres(Handle::Transaction(tx)) => tx.commit().await.map_err(failed),
+            Self::Sqlite(Handle::Transaction(tx)) => tx.commit().await.map_err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Rolls back.
+    pub async fn rollback(self) -> Result<(), Problem> {
+        match self {
+            Self::Postgres(Handle::Transaction(tx)) => tx.rollback().await.map_err(failed),
+            Self::Sqlite(Handle::Transaction(tx)) => tx.rollback().await.map_err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Marks a point to return to.
+    pub async fn savepoint(&mut self) -> Result<(), Problem> {
+        execute!(self, "SAVEPOINT fact").map(|_| ()).map_err(failed)
+    }
+
+    /// Keeps what was done since the savepoint.
+    pub async fn release(&mut self) -> Result<(), Problem> {
+        execute!(self, "RELEASE SAVEPOINT fact").map(|_| ()).map_err(failed)
+    }
+
+    /// Undoes what was done since the savepoint.
+    pub async fn undo(&mut self) -> Result<(), Problem> {
+        execute!(self, "ROLLBACK TO SAVEPOINT fact").map(|_| ()).map_err(failed)?;
+        self.release().await
+    }
+}
+
+/// The database's error as a problem. The text goes to the log: it may hold values.
+#[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
+pub fn failed(error: sqlx::Error) -> Problem {
+    let transient = matches!(
+        &error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+    ) || error.as_database_error().is_some_and(|e| {
+        let code = e.code().unwrap_or_default();
+        // SQLite: busy, locked, I/O, full; PostgreSQL: connection, resources, operator, serialization, deadlock.
+        matches!(code.as_ref(), "5" | "6" | "10" | "13" | "261" | "517" | "40001" | "40P01")
+            || code.starts_with("08")
+            || code.starts_with("53")
+            || code.starts_with("57")
+            || (code.len() > 2 && code.parse::<u32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6 | 10 | 13) && c > 255 && c < 10_000))
+    });
+    let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).unwrap_or_default();
+    tracing::warn!(code, kind = %kind(&error), "database error");
+    if transient {
+        Problem::new(Category::Unavailable, "the database cannot answer now; try again")
+    } else {
+        Problem::internal("the database refused a statement")
+    }
+}
+
+/// What kind of error it was, without the values it may quote.
+fn kind(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(e) => {
+            format!("{:?} {}", e.kind(), e.constraint().or(e.table()).unwrap_or_default())
+        }
+        sqlx::Error::ColumnDecode { index, .. } => format!("decode {index}"),
+        sqlx::Error::RowNotFound => "row not found".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -23,6 +23,28 @@ named! {
     }
 }
 
+impl Phase {
+    /// What may be entered about an episode in this phase, by kind.
+    pub fn allowed(self) -> &'static [&'static str] {
+        match self {
+            Self::Referred => &["contact", "discharge", "discussion_flag", "care_team", "taken_back"],
+            Self::Active => &[
+                "contact", "treatment_change", "case_review", "recommendation_decision", "baseline_override", "hold",
+                "relapse_prevention", "discharge", "discussion_flag", "care_team", "taken_back",
+            ],
+            Self::OnHold => &[
+                "contact", "treatment_change", "case_review", "recommendation_decision", "baseline_override", "resume",
+                "discharge", "discussion_flag", "care_team", "taken_back",
+            ],
+            Self::RelapsePrevention => &[
+                "contact", "treatment_change", "case_review", "recommendation_decision", "baseline_override", "hold",
+                "resume", "discharge", "discussion_flag", "care_team", "taken_back",
+            ],
+            Self::Discharged => &["recommendation_decision", "taken_back"],
+        }
+    }
+}
+
 /// One course of collaborative care, as entered at its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {

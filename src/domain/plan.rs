@@ -113,7 +113,7 @@ pub struct Desired {
     pub since: NaiveDate,
     /// When it should be done.
     pub due_on: Option<NaiveDate>,
-    /// A sentence a clinician would accept. For `Withdrawn`, `Fulfilled` and `EnteredInError`: why it ended.
+    /// A sentence a clinician would accept: why it should be there.
     pub reason: String,
     /// The measurements behind it, latest first, as the chart names them: `QuestionnaireResponse/123`.
     pub evidence: Vec<String>,
@@ -135,6 +135,8 @@ pub struct Intent {
     pub authored_on: chrono::DateTime<chrono::Utc>,
     /// When it ended, for everything but `Open`.
     pub ended_on: Option<NaiveDate>,
+    /// Why it ended, for everything but `Open`.
+    pub ended_because: Option<String>,
     /// Rule set that decided, e.g. `default/1`.
     pub rule_set: String,
 }

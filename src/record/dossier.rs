@@ -1,0 +1,89 @@
+//! The story of one patient while facts change it: loaded once per transaction.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::Context;
+use crate::domain::plan::{Plan, plan};
+use crate::domain::story::Story;
+use crate::problem::Problem;
+use crate::store::episode::Stored;
+use crate::store::outbox::Entry;
+use crate::store::patient::Patient;
+use crate::store::{Tx, episode, fact, measurement, outbox};
+
+/// Everything about one locked patient.
+pub struct Dossier {
+    /// The row.
+    pub patient: Patient,
+    /// The planner's input.
+    pub story: Story,
+    /// The episodes with their revisions.
+    pub episodes: Vec<Stored>,
+    /// What the ledger of the chart holds.
+    pub ledger: Vec<Entry>,
+    /// The plan before the next fact.
+    pub plan: Plan,
+}
+
+impl Dossier {
+    /// Loads everything about a locked patient.
+    pub async fn load(tx: &mut Tx, context: &Context<'_>, patient: Patient) -> Result<Self, Problem> {
+        let clinic = context.clinic;
+        let mut story = Story::of(patient.for_story());
+        story.measurements = measurement::of_patient(tx, clinic, patient.id).await?;
+        let mut episodes = Vec::new();
+        if patient.has_care {
+            episodes = episode::of_patient(tx, clinic, patient.id).await?;
+            story.episodes = episodes.iter().map(|e| e.episode.clone()).collect();
+            story.entries = fact::entries(tx, clinic, patient.id).await?;
+        }
+        let ledger = outbox::entries(tx, clinic, patient.id).await?;
+        let plan = plan(&story, context.rules, context.today);
+        Ok(Self { patient, story, episodes, ledger, plan })
+    }
+
+    /// A person of whom nothing is stored yet.
+    pub fn fresh(context: &Context<'_>, patient: Patient) -> Self {
+        let story = Story::of(patient.for_story());
+        let plan = plan(&story, context.rules, context.today);
+        Self { patient, story, episodes: Vec::new(), ledger: Vec::new(), plan }
+    }
+}
+
+/// The dossiers of a transaction, by clinic and patient.
+#[derive(Default)]
+pub struct Dossiers {
+    open: HashMap<(String, Uuid), Dossier>,
+    /// Whether anything was put into the outbox.
+    pub delivers: bool,
+}
+
+impl Dossiers {
+    /// Takes a patient's dossier out, loading it if need be. It has to be put back.
+    pub async fn take(&mut self, tx: &mut Tx, context: &Context<'_>, patient: Patient) -> Result<Dossier, Problem> {
+        match self.open.remove(&(context.clinic.to_owned(), patient.id)) {
+            Some(mut dossier) => {
+                dossier.patient.revision = patient.revision;
+                Ok(dossier)
+            }
+            None => Dossier::load(tx, context, patient).await,
+        }
+    }
+
+    /// Puts a dossier back for the next fact.
+    pub fn put(&mut self, context: &Context<'_>, dossier: Dossier) {
+        self.open.insert((context.clinic.to_owned(), dossier.patient.id), dossier);
+    }
+
+    /// Forgets one: it was merged into another.
+    pub fn drop(&mut self, context: &Context<'_>, patient: Uuid) {
+        self.open.remove(&(context.clinic.to_owned(), patient));
+    }
+
+    /// Forgets all: what they were loaded from was undone.
+    pub fn forget(&mut self) {
+        self.open.clear();
+    }
+}

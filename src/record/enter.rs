@@ -1,0 +1,331 @@
+//! Facts that people enter: enrolment, what the care team did, scores taken elsewhere, assessments.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::arrive::measure;
+use super::dossier::Dossiers;
+use super::identify::{locked, whom};
+use super::settle::{Line, settle};
+use super::{Amendment, Context, Effect, Recorded, Whom};
+use crate::domain::care::{Care, Entry};
+use crate::domain::episode::{Course, Episode, Phase};
+use crate::domain::instrument::Instrument;
+use crate::domain::measurement::Counting;
+use crate::domain::score::Answers;
+use crate::fhir::arrival::Taken;
+use crate::problem::{Category, Problem};
+use crate::store::{Tx, episode, patient};
+
+/// Local midnight, or the first instant after it where clocks go forward over it.
+pub fn local_midnight(zone: Tz, on: NaiveDate) -> DateTime<Utc> {
+    let midnight = on.and_time(NaiveTime::MIN);
+    (0..4)
+        .find_map(|hours| zone.from_local_datetime(&(midnight + chrono::TimeDelta::hours(hours))).earliest())
+        .map_or_else(|| midnight.and_utc(), |at| at.with_timezone(&Utc))
+}
+
+fn not_in_future(context: &Context<'_>, on: NaiveDate, field: &str) -> Result<(), Problem> {
+    if on > context.today + Days::new(1) {
+        return Err(Problem::unprocessable("a date more than a day in the future").at(field));
+    }
+    Ok(())
+}
+
+fn recorded(context: &Context<'_>, id: Uuid, version: i64, patient: Uuid) -> Recorded {
+    Recorded {
+        effect: Effect::Created,
+        id: id.to_string(),
+        version,
+        at: context.now,
+        patient: Some(patient),
+        quarantined: None,
+    }
+}
+
+/// An episode began.
+pub async fn enrolled(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    who: &Whom,
+    entered: &Episode,
+) -> Result<Recorded, Problem> {
+    let mut dossier = whom(tx, context, dossiers, who).await?;
+    for on in [entered.enrolled_on, entered.consent_on].into_iter().flatten() {
+        not_in_future(context, on, "enrolled_on")?;
+    }
+    if let Some(open) = dossier.plan.standings.iter().find(|s| s.status != Phase::Discharged) {
+        let mut problem = Problem::conflict(format!("the patient has an open episode, {}", open.episode));
+        problem.allowed = vec!["discharge".to_owned()];
+        return Err(problem);
+    }
+    if let (Some(start), Some(end)) =
+        (entered.enrolled_on, dossier.plan.standings.iter().filter_map(|s| s.discharged_on).max())
+        && start < end
+    {
+        return Err(Problem::conflict(format!("the previous episode ended on {end}")).at("enrolled_on"));
+    }
+    let episode = Episode { id: context.clock.id(), ..entered.clone() };
+    episode::insert(tx, context.clinic, dossier.patient.id, &episode, context.by, context.now).await?;
+    if !dossier.patient.has_care {
+        dossier.patient.has_care = true;
+        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+    }
+    let on = episode.enrolled_on.unwrap_or(context.today);
+    let line = Line {
+        id: context.clock.id(),
+        episode: Some(episode.id),
+        kind: if episode.enrolled_on.is_some() { "enrolment" } else { "referral" }.to_owned(),
+        is_care: false,
+        on,
+        at: local_midnight(context.zone, on),
+        outcome: None,
+        minutes: None,
+        body: json!(episode),
+    };
+    let answer = recorded(context, episode.id, 1, dossier.patient.id);
+    dossier.story.episodes.push(episode);
+    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    Ok(answer)
+}
+
+async fn episode_of(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    id: Uuid,
+    if_match: Option<i64>,
+) -> Result<episode::Stored, Problem> {
+    let stored =
+        episode::find(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("episode"))?;
+    if if_match.is_some_and(|revision| revision != stored.revision) {
+        return Err(Problem::new(
+            Category::PreconditionFailed,
+            format!("the episode is at revision {}", stored.revision),
+        ));
+    }
+    Ok(stored)
+}
+
+/// The particulars of an episode changed.
+pub async fn amended(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    id: Uuid,
+    amendment: &Amendment,
+    if_match: Option<i64>,
+) -> Result<Recorded, Problem> {
+    let stored = episode_of(tx, context, id, None).await?;
+    let row = locked(tx, context, stored.patient_id).await?;
+    // Read again under the lock.
+    let stored = episode_of(tx, context, id, if_match).await?;
+    let mut dossier = dossiers.take(tx, context, row).await?;
+    let mut e = stored.episode.clone();
+    if let Some(on) = amendment.enrolled_on {
+        not_in_future(context, on, "enrolled_on")?;
+        if e.enrolled_on.is_some_and(|enrolled| enrolled != on) {
+            return Err(Problem::conflict("the enrolment date is fixed; discharge and enrol anew").at("enrolled_on"));
+        }
+        e.enrolled_on = Some(on);
+    }
+    if let Some(targets) = &amendment.target_instruments {
+        if !targets.contains(&e.primary_instrument) {
+            return Err(Problem::unprocessable("the primary instrument is fixed and stays a target").at("target_instruments"));
+        }
+        e.target_instruments.clone_from(targets);
+    }
+    e.consent_on = amendment.consent_on.or(e.consent_on);
+    e.care_manager = amendment.care_manager.clone().or(e.care_manager);
+    e.primary_care_provider = amendment.primary_care_provider.clone().or(e.primary_care_provider);
+    e.psychiatric_consultant = amendment.psychiatric_consultant.clone().or(e.psychiatric_consultant);
+    episode::update(tx, context.clinic, &e, context.now).await?;
+    let line = Line {
+        id: context.clock.id(),
+        episode: Some(id),
+        kind: "amendment".to_owned(),
+        is_care: false,
+        on: context.today,
+        at: context.now,
+        outcome: None,
+        minutes: None,
+        body: json!(e),
+    };
+    if let Some(slot) = dossier.story.episodes.iter_mut().find(|x| x.id == id) {
+        *slot = e;
+    }
+    let answer =
+        Recorded { effect: Effect::Updated, ..recorded(context, id, stored.revision + 1, dossier.patient.id) };
+    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    Ok(answer)
+}
+
+/// The care team did something in an episode.
+pub async fn cared(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    id: Uuid,
+    (on, at): (NaiveDate, Option<DateTime<Utc>>),
+    care: &Care,
+    if_match: Option<i64>,
+) -> Result<Recorded, Problem> {
+    let stored = episode_of(tx, context, id, None).await?;
+    let row = locked(tx, context, stored.patient_id).await?;
+    let stored = episode_of(tx, context, id, if_match).await?;
+    let mut dossier = dossiers.take(tx, context, row).await?;
+    not_in_future(context, on, "on")?;
+
+    let entries = dossier.story.standing_entries();
+    let Some(entered) = dossier.story.episodes.iter().find(|e| e.id == id) else {
+        return Err(Problem::not_found("episode"));
+    };
+    // What may be done depends on where the episode stands now, and a closed one takes nothing before its end either.
+    let course = Course::on(entered, &entries, dossier.story.patient.deceased_on, context.today.max(on));
+    if !course.phase.allowed().contains(&care.kind()) {
+        let mut problem = Problem::conflict(format!("the episode is {}: no {} can be entered", course.phase, care.kind()));
+        problem.allowed = course.phase.allowed().iter().map(|kind| (*kind).to_owned()).collect();
+        return Err(problem);
+    }
+    consistent(&dossier.story, care)?;
+
+    let entry = Entry {
+        id: context.clock.id(),
+        episode: Some(id),
+        on,
+        at: at.unwrap_or_else(|| local_midnight(context.zone, on)),
+        care: care.clone(),
+    };
+    episode::touch(tx, context.clinic, id, context.now).await?;
+    let line = line_of(&entry);
+    let answer = recorded(context, entry.id, stored.revision + 1, dossier.patient.id);
+    dossier.story.entries.push(entry);
+    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    Ok(answer)
+}
+
+/// Whether what an entry refers to exists in the patient's story.
+fn consistent(story: &crate::domain::story::Story, care: &Care) -> Result<(), Problem> {
+    match care {
+        Care::BaselineOverride { instrument, measurement, .. } => {
+            let known = story
+                .measurements
+                .iter()
+                .any(|m| m.id == *measurement && m.instrument == *instrument && m.score().is_some());
+            if !known {
+                return Err(Problem::unprocessable("no scored measurement of this instrument has that id").at("measurement"));
+            }
+        }
+        Care::TakenBack { entry, .. } => {
+            if !story.entries.iter().any(|e| e.id == *entry && !matches!(e.care, Care::TakenBack { .. })) {
+                return Err(Problem::unprocessable("no such entry").at("entry"));
+            }
+        }
+        Care::RecommendationDecision { recommendation, .. }
+        | Care::TreatmentChange { recommendation: Some(recommendation), .. } => {
+            let known = story.entries.iter().any(|e| match &e.care {
+                Care::CaseReview { recommendations, .. } => recommendations.iter().any(|r| r.id == *recommendation),
+                _ => false,
+            });
+            if !known {
+                return Err(Problem::unprocessable("no such recommendation").at("recommendation"));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn line_of(entry: &Entry) -> Line {
+    let outcome = match &entry.care {
+        Care::Contact { outcome, .. } => Some(outcome.to_string()),
+        Care::RecommendationDecision { decision, .. } => Some(decision.to_string()),
+        Care::Discharge { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    };
+    Line {
+        id: entry.id,
+        episode: entry.episode,
+        kind: entry.care.kind().to_owned(),
+        is_care: true,
+        on: entry.on,
+        at: entry.at,
+        outcome,
+        minutes: entry.care.minutes(),
+        body: json!(entry.care),
+    }
+}
+
+/// Suicide risk was assessed.
+pub async fn assessed(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    id: Uuid,
+    at: DateTime<Utc>,
+    care: &Care,
+) -> Result<Recorded, Problem> {
+    let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+    let on = at.with_timezone(&context.zone).date_naive();
+    not_in_future(context, on, "assessed_at")?;
+    if !dossier.patient.has_care {
+        dossier.patient.has_care = true;
+        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+    }
+    let entry = Entry { id: context.clock.id(), episode: None, on, at, care: care.clone() };
+    let line = line_of(&entry);
+    let answer = recorded(context, entry.id, 1, dossier.patient.id);
+    dossier.story.entries.push(entry);
+    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    Ok(answer)
+}
+
+/// A score was taken outside the EHR.
+pub async fn measured(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    id: Uuid,
+    instrument: Instrument,
+    taken: Taken,
+    answers: &Answers,
+) -> Result<Recorded, Problem> {
+    let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+    not_in_future(context, taken.on, "taken_at")?;
+    let measurement_id = context.clock.id();
+    let source = format!("urn:uuid:{measurement_id}");
+    let Some(measurement) = measure(measurement_id, instrument, answers, taken, Counting::Submitted, &source) else {
+        return Err(Problem::unprocessable("neither answers nor a total").at("answers"));
+    };
+    crate::store::measurement::put(tx, context.clinic, dossier.patient.id, &measurement, context.now).await?;
+    let line = Line {
+        id: context.clock.id(),
+        episode: None,
+        kind: "measurement".to_owned(),
+        is_care: false,
+        on: taken.on,
+        at: taken.at,
+        outcome: None,
+        minutes: None,
+        body: json!(measurement),
+    };
+    let answer = recorded(context, measurement_id, 1, dossier.patient.id);
+    dossier.story.measurements.push(measurement);
+    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    Ok(answer)
+}
+
+/// A day has passed, or the rules have changed.
+pub async fn looked_at(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    id: Uuid,
+) -> Result<Recorded, Problem> {
+    let dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+    let patient = dossier.patient.id;
+    settle(tx, context, dossiers, dossier, None).await?;
+    Ok(Recorded { effect: Effect::Unchanged, ..recorded(context, patient, 1, patient) })
+}

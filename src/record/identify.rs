@@ -1,0 +1,133 @@
+//! Who a resource is about: keys, patients of whom only a reference has arrived, merges.
+
+use uuid::Uuid;
+
+use super::dossier::{Dossier, Dossiers};
+use super::{Context, Whom};
+use crate::fhir::arrival::Subject;
+use crate::problem::{Category, Problem};
+use crate::store::Tx;
+use crate::store::patient::{self, Patient};
+
+/// Our namespace for ids that follow from what they name.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7c0c_3d2e_9a51_4b7e_8f06_2b1d_5e9a_c0c4);
+
+/// An id that follows from its parts: the same parts give the same id, in every replica and after every restore.
+pub fn id_of(clinic: &str, parts: &[&str]) -> Uuid {
+    let mut name = clinic.to_owned();
+    for part in parts {
+        name.push('\u{1f}');
+        name.push_str(part);
+    }
+    Uuid::new_v5(&NAMESPACE, name.as_bytes())
+}
+
+/// The key a subject is stored under.
+pub fn key(subject: &Subject) -> String {
+    match subject {
+        Subject::Reference { id, .. } => format!("Patient/{id}"),
+        Subject::Urn(urn) => urn.clone(),
+        Subject::Identifier(identifier) => identifier.token(),
+    }
+}
+
+/// What was found for a subject.
+pub enum Found {
+    /// One person.
+    One(Box<Dossier>),
+    /// Several: nobody may be guessed.
+    Several,
+}
+
+/// Finds and locks the person a subject names; makes one of whom only the reference is known if there is none.
+pub async fn subject(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    subject: &Subject,
+) -> Result<Found, Problem> {
+    let mut name = key(subject);
+    if let Subject::Urn(urn) = subject
+        && let Some(id) = urn.strip_prefix("urn:uuid:")
+        && !patient::by_key(tx, context.clinic, &format!("Patient/{id}")).await?.is_empty()
+    {
+        name = format!("Patient/{id}");
+    }
+    if matches!(subject, Subject::Identifier(_)) && patient::by_key(tx, context.clinic, &name).await?.len() > 1 {
+        return Ok(Found::Several);
+    }
+    Ok(Found::One(Box::new(by_key_or_new(tx, context, dossiers, &name).await?)))
+}
+
+/// Finds and locks the person of a key, or makes one of whom only that key is known.
+pub async fn by_key_or_new(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    name: &str,
+) -> Result<Dossier, Problem> {
+    if let Some(row) = patient::lock_by_key(tx, context.clinic, name).await? {
+        return dossiers.take(tx, context, row).await;
+    }
+    let id = id_of(context.clinic, &["patient", name]);
+    let row = Patient::unseen(id, name.to_owned(), context.now);
+    if patient::insert(tx, context.clinic, &row).await? {
+        patient::add_key(tx, context.clinic, name, id).await?;
+        return Ok(Dossier::fresh(context, row));
+    }
+    // The id was used before: the person has lost this key since, by a merge or a changed identifier.
+    patient::add_key(tx, context.clinic, name, id).await?;
+    let row = locked(tx, context, id).await?;
+    dossiers.take(tx, context, row).await
+}
+
+/// Finds and locks the person that a request names.
+pub async fn whom(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    whom: &Whom,
+) -> Result<Dossier, Problem> {
+    let row = match whom {
+        Whom::Id(id) => locked(tx, context, *id).await?,
+        Whom::Key(key) => {
+            let found = patient::by_key(tx, context.clinic, key).await?;
+            match found.as_slice() {
+                [] => return Err(Problem::not_found("patient")),
+                [one] => locked(tx, context, one.id).await?,
+                _ => return Err(Problem::conflict("several patients carry this identifier; name one by its id")),
+            }
+        }
+    };
+    dossiers.take(tx, context, row).await
+}
+
+/// Locks a patient by id, following a merge.
+pub async fn locked(tx: &mut Tx, context: &Context<'_>, id: Uuid) -> Result<Patient, Problem> {
+    let mut id = id;
+    for _ in 0..8 {
+        let row =
+            patient::lock(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
+        match row.merged_into {
+            None => return Ok(row),
+            Some(into) => id = into,
+        }
+    }
+    Err(Problem::new(Category::Internal, "patients are merged in a circle"))
+}
+
+/// Makes two persons one: everything known about `from` belongs to `into` from now on.
+pub async fn merge(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    from: Dossier,
+    into: Dossier,
+) -> Result<Dossier, Problem> {
+    patient::merge(tx, context.clinic, from.patient.id, into.patient.id, context.now).await?;
+    dossiers.drop(context, from.patient.id);
+    let mut row = into.patient;
+    row.has_care |= from.patient.has_care;
+    patient::update(tx, context.clinic, &row, context.now).await?;
+    Dossier::load(tx, context, row).await
+}

@@ -1,0 +1,274 @@
+//! The end of the hallway: the plan after the fact, written beside it, and the difference put into the outbox.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::Context;
+use super::dossier::{Dossier, Dossiers};
+use super::identify::id_of;
+use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
+use crate::domain::safety::ConcernState;
+use crate::domain::standing::Standing;
+use crate::problem::Problem;
+use crate::store::fact::Fact;
+use crate::store::{Tx, episode, fact, outbox, patient, standing};
+
+/// What is written into the log about a fact.
+pub struct Line {
+    /// Its id: the entry's, where it is one.
+    pub id: Uuid,
+    /// The episode it belongs to.
+    pub episode: Option<Uuid>,
+    /// Its kind.
+    pub kind: String,
+    /// Entered by the care team: part of the story.
+    pub is_care: bool,
+    /// The local date.
+    pub on: NaiveDate,
+    /// The instant.
+    pub at: DateTime<Utc>,
+    /// For contacts and decisions.
+    pub outcome: Option<String>,
+    /// Minutes spent.
+    pub minutes: Option<u16>,
+    /// What was said.
+    pub body: Value,
+}
+
+/// Plans anew after the story of `dossier` has changed, and writes everything that follows from it.
+/// `line` is what the log says about it; nothing is logged for a day that merely passed.
+pub async fn settle(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    mut dossier: Dossier,
+    line: Option<Line>,
+) -> Result<(), Problem> {
+    dossier.story.patient = dossier.patient.for_story();
+    let after = plan(&dossier.story, context.rules, context.today);
+    let changes = changes(&dossier.plan, &after);
+    if let Some(line) = line {
+        append(tx, context, &dossier, line, changes).await?;
+    }
+    write_standings(tx, context, &dossier, &after).await?;
+    if write_ledger(tx, context, &mut dossier, &after).await? {
+        dossiers.delivers = true;
+    }
+    if dossier.patient.reevaluate_on != after.reevaluate_on {
+        dossier.patient.reevaluate_on = after.reevaluate_on;
+        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+    }
+    dossier.plan = after;
+    dossiers.put(context, dossier);
+    Ok(())
+}
+
+async fn append(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossier: &Dossier,
+    line: Line,
+    changes: Value,
+) -> Result<(), Problem> {
+    let fact = Fact {
+        patient_id: dossier.patient.id,
+        id: line.id,
+        episode_id: line.episode,
+        kind: line.kind,
+        is_care: line.is_care,
+        happened_on: line.on,
+        happened_at: line.at,
+        outcome: line.outcome,
+        minutes: line.minutes.and_then(|m| i16::try_from(m).ok()),
+        body: Json(line.body),
+        changes: Json(changes),
+        recorded_at: context.now,
+        recorded_by: context.by.to_owned(),
+    };
+    fact::append(tx, context.clinic, &fact).await
+}
+
+async fn write_standings(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossier: &Dossier,
+    after: &Plan,
+) -> Result<(), Problem> {
+    let label = dossier.patient.label();
+    for now in &after.standings {
+        let before = dossier.plan.standings.iter().find(|s| s.episode == now.episode);
+        if before.is_none_or(|b| (b.status, b.discharged_on, b.discharge_reason) != (now.status, now.discharged_on, now.discharge_reason)) {
+            episode::settle(tx, context.clinic, now).await?;
+        }
+        let care_manager = dossier
+            .story
+            .episodes
+            .iter()
+            .find(|e| e.id == now.episode)
+            .and_then(|e| e.care_manager.as_deref());
+        standing::put(tx, context.clinic, dossier.patient.id, &label, care_manager, now, context.now).await?;
+    }
+    Ok(())
+}
+
+/// Puts the difference between the plan and the ledger into the outbox. Answers whether there was one.
+async fn write_ledger(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossier: &mut Dossier,
+    after: &Plan,
+) -> Result<bool, Problem> {
+    let mut written = false;
+    let id = dossier.patient.id;
+    for desired in &after.desired {
+        let known = dossier.ledger.iter().position(|e| e.key == desired.key);
+        let intent = intent(context, dossier, desired, known.map(|i| dossier.ledger[i].created_at));
+        let digest = digest(&intent);
+        match known {
+            Some(i) if dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open => continue,
+            Some(i) => dossier.ledger[i] = outbox::Entry { posture: Posture::Open, digest: digest.clone(), ..dossier.ledger[i].clone() },
+            None => dossier.ledger.push(outbox::Entry {
+                key: desired.key.clone(),
+                posture: Posture::Open,
+                digest: digest.clone(),
+                created_at: context.now,
+            }),
+        }
+        let delivery = id_of(context.clinic, &["delivery", &id.to_string(), &desired.key]);
+        outbox::plan(tx, context.clinic, id, delivery, &intent, &digest, context.now).await?;
+        written = true;
+    }
+    for i in 0..dossier.ledger.len() {
+        let entry = &dossier.ledger[i];
+        if entry.posture != Posture::Open || after.desired.iter().any(|d| d.key == entry.key) {
+            continue;
+        }
+        let Some(row) = outbox::find(tx, context.clinic, id, &entry.key).await? else { continue };
+        let mut intent = row.intent.0;
+        let (posture, reason) = resolve(&intent.desired, &dossier.story, context.today);
+        intent.desired.posture = posture;
+        intent.desired.key.clone_from(&entry.key);
+        intent.ended_on = Some(context.today);
+        intent.ended_because = Some(reason);
+        let digest = digest(&intent);
+        outbox::plan(tx, context.clinic, id, row.id, &intent, &digest, context.now).await?;
+        dossier.ledger[i] = outbox::Entry { posture, digest, ..dossier.ledger[i].clone() };
+        written = true;
+    }
+    if written {
+        outbox::wake(tx, context.clinic, id, context.now).await?;
+    }
+    Ok(written)
+}
+
+fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known_since: Option<DateTime<Utc>>) -> Intent {
+    let episode = desired.episode.and_then(|id| dossier.story.episodes.iter().find(|e| e.id == id));
+    // For safety, the care manager of any open episode is the one to act.
+    let episode = episode.or_else(|| {
+        let open = dossier.plan.standings.iter().find(|s| s.discharged_on.is_none())?;
+        dossier.story.episodes.iter().find(|e| e.id == open.episode)
+    });
+    let owner_display = episode.and_then(|e| match desired.owner {
+        Owner::CareManager => e.care_manager.clone(),
+        Owner::PsychiatricConsultant => e.psychiatric_consultant.clone(),
+        Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
+    });
+    Intent {
+        identifier: format!("{}/{}/{}", context.clinic, dossier.patient.id, desired.key),
+        patient: dossier.patient.reference.clone(),
+        desired: desired.clone(),
+        owner_display,
+        authored_on: known_since.unwrap_or(context.now),
+        ended_on: None,
+        ended_because: None,
+        rule_set: context.rules.label(),
+    }
+}
+
+/// What makes an intent another one. Not the rule set's version: the same Task under new rules is not written again.
+fn digest(intent: &Intent) -> String {
+    let said = json!([intent.identifier, intent.patient, intent.desired, intent.owner_display, intent.ended_because]);
+    let hash = Sha256::digest(said.to_string());
+    hash.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What a fact changed, for the timeline.
+fn changes(before: &Plan, after: &Plan) -> Value {
+    let mut changes = serde_json::Map::new();
+    let mut episodes = Vec::new();
+    for now in &after.standings {
+        let was = before.standings.iter().find(|s| s.episode == now.episode);
+        let change = standing_changes(was, now);
+        if !change.is_empty() {
+            episodes.push(json!({"episode": now.episode, "changes": change}));
+        }
+    }
+    if !episodes.is_empty() {
+        changes.insert("episodes".into(), json!(episodes));
+    }
+    let open = |plan: &Plan| -> Vec<String> {
+        plan.concerns.iter().filter(|c| c.state == ConcernState::Open).map(|c| c.key.clone()).collect()
+    };
+    let (was, now) = (open(before), open(after));
+    let opened: Vec<&String> = now.iter().filter(|k| !was.contains(k)).collect();
+    let closed: Vec<&String> = was.iter().filter(|k| !now.contains(k)).collect();
+    if !opened.is_empty() {
+        changes.insert("safety_opened".into(), json!(opened));
+    }
+    if !closed.is_empty() {
+        changes.insert("safety_closed".into(), json!(closed));
+    }
+    let keys = |plan: &Plan| -> Vec<String> { plan.desired.iter().map(|d| d.key.clone()).collect() };
+    let (was, now) = (keys(before), keys(after));
+    let opened: Vec<&String> = now.iter().filter(|k| !was.contains(k)).collect();
+    let ended: Vec<&String> = was.iter().filter(|k| !now.contains(k)).collect();
+    if !opened.is_empty() {
+        changes.insert("planned".into(), json!(opened));
+    }
+    if !ended.is_empty() {
+        changes.insert("ended".into(), json!(ended));
+    }
+    Value::Object(changes)
+}
+
+fn standing_changes(was: Option<&Standing>, now: &Standing) -> serde_json::Map<String, Value> {
+    let mut changes = serde_json::Map::new();
+    let mut changed = |name: &str, from: Value, to: Value| {
+        if from != to {
+            changes.insert(name.to_owned(), json!({"from": from, "to": to}));
+        }
+    };
+    changed("status", json!(was.map(|s| s.status)), json!(now.status));
+    changed("at_target", json!(was.is_some_and(|s| s.at_target)), json!(now.at_target));
+    for measure in &now.measures {
+        let before = was.and_then(|s| s.measures.iter().find(|m| m.instrument == measure.instrument));
+        let name = measure.instrument.id();
+        changed(&format!("{name}.status"), json!(before.map(|m| m.status)), json!(measure.status));
+        let baseline = |m: &crate::domain::target::MeasureSummary| m.baseline.as_ref().map(|b| (b.score, b.taken_on));
+        changed(&format!("{name}.baseline"), json!(before.and_then(baseline)), json!(baseline(measure)));
+    }
+    let findings = |s: &Standing| -> Vec<String> {
+        s.findings
+            .iter()
+            .map(|f| f.instrument.map_or_else(|| f.rule.to_string(), |i| format!("{}:{}", i.id(), f.rule)))
+            .collect()
+    };
+    let before = was.map(findings).unwrap_or_default();
+    let after = findings(now);
+    let opened: Vec<&String> = after.iter().filter(|f| !before.contains(f)).collect();
+    let closed: Vec<&String> = before.iter().filter(|f| !after.contains(f)).collect();
+    if !opened.is_empty() {
+        changes.insert("findings_opened".into(), json!(opened));
+    }
+    if !closed.is_empty() {
+        changes.insert("findings_closed".into(), json!(closed));
+    }
+    changes
+}

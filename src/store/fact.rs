@@ -1,0 +1,112 @@
+//! The log of everything that changed a story. Rows are added, never changed.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::Value;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Tx, failed};
+use crate::domain::care::{Care, Entry};
+use crate::problem::Problem;
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Fact {
+    pub patient_id: Uuid,
+    pub id: Uuid,
+    pub episode_id: Option<Uuid>,
+    pub kind: String,
+    pub is_care: bool,
+    pub happened_on: NaiveDate,
+    pub happened_at: DateTime<Utc>,
+    pub outcome: Option<String>,
+    pub minutes: Option<i16>,
+    pub body: Json<Value>,
+    pub changes: Json<Value>,
+    pub recorded_at: DateTime<Utc>,
+    pub recorded_by: String,
+}
+
+/// Adds a line.
+pub async fn append(tx: &mut Tx, clinic: &str, f: &Fact) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes,
+           body, changes, recorded_at, recorded_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        clinic,
+        f.patient_id,
+        f.id,
+        f.episode_id,
+        &f.kind,
+        f.is_care,
+        f.happened_on,
+        f.happened_at,
+        &f.outcome,
+        f.minutes,
+        &f.body,
+        &f.changes,
+        f.recorded_at,
+        &f.recorded_by
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    id: Uuid,
+    episode_id: Option<Uuid>,
+    happened_on: NaiveDate,
+    happened_at: DateTime<Utc>,
+    body: Json<Care>,
+}
+
+/// What the care team entered about a patient: part of the story.
+pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
+    fetch_all!(
+        tx,
+        EntryRow,
+        "SELECT id, episode_id, happened_on, happened_at, body FROM fact
+         WHERE clinic_id = $1 AND patient_id = $2 AND is_care ORDER BY happened_on, id",
+        clinic,
+        patient
+    )
+    .map(|rows| {
+        rows.into_iter()
+            .map(|r| Entry { id: r.id, episode: r.episode_id, on: r.happened_on, at: r.happened_at, care: r.body.0 })
+            .collect()
+    })
+    .map_err(failed)
+}
+
+/// Everything that happened to a patient, in order of (when it happened, when it was recorded).
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Fact>, Problem> {
+    fetch_all!(
+        tx,
+        Fact,
+        "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
+           recorded_at, recorded_by
+         FROM fact WHERE clinic_id = $1 AND patient_id = $2 ORDER BY happened_at, recorded_at, id",
+        clinic,
+        patient
+    )
+    .map_err(failed)
+}
+
+/// The patient and episode of an entry that recommended something: searched among a clinic's case reviews.
+pub async fn reviews_with(tx: &mut Tx, clinic: &str, recommendation: Uuid) -> Result<Option<(Uuid, Option<Uuid>)>, Problem> {
+    // The id is a UUID of ours: its text occurs in the review that carries it and in no other.
+    let pattern = format!("%{recommendation}%");
+    fetch_all!(
+        tx,
+        (Uuid, Option<Uuid>),
+        "SELECT patient_id, episode_id FROM fact
+         WHERE clinic_id = $1 AND kind = 'case_review' AND CAST(body AS TEXT) LIKE $2 LIMIT 1",
+        clinic,
+        &pattern
+    )
+    .map(|rows| rows.into_iter().next())
+    .map_err(failed)
+}

@@ -1,0 +1,57 @@
+//! Answers to requests that carried an `Idempotency-Key`.
+
+use chrono::{DateTime, Utc};
+
+use super::{Tx, failed};
+use crate::problem::Problem;
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Answered {
+    /// Digest of the request, so that a key is not used for another one.
+    pub request: String,
+    /// The HTTP status.
+    pub status: i16,
+    /// The body.
+    pub body: String,
+}
+
+/// What was answered under a key.
+pub async fn find(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Answered>, Problem> {
+    fetch_optional!(
+        tx,
+        Answered,
+        "SELECT request, status, body FROM idempotency WHERE clinic_id = $1 AND key = $2",
+        clinic,
+        key
+    )
+    .map_err(failed)
+}
+
+/// Remembers an answer. `false` if the key is taken.
+pub async fn insert(
+    tx: &mut Tx,
+    clinic: &str,
+    key: &str,
+    answer: &Answered,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "INSERT INTO idempotency (clinic_id, key, request, status, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT DO NOTHING",
+        clinic,
+        key,
+        &answer.request,
+        answer.status,
+        &answer.body,
+        now
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// Forgets what was answered before an instant.
+pub async fn forget(tx: &mut Tx, before: DateTime<Utc>) -> Result<u64, Problem> {
+    execute!(tx, "DELETE FROM idempotency WHERE created_at < $1", before).map_err(failed)
+}

@@ -1,0 +1,220 @@
+//! Measurements, and single items until they are joined.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Tx, failed};
+use crate::domain::instrument::Instrument;
+use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
+use crate::problem::Problem;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    #[sqlx(try_from = "String")]
+    instrument: Instrument,
+    taken_at: DateTime<Utc>,
+    taken_on: NaiveDate,
+    total: Option<i16>,
+    #[sqlx(try_from = "String")]
+    quality: Quality,
+    item9: Option<i16>,
+    item9_unknown: bool,
+    #[sqlx(try_from = "String")]
+    counting: Counting,
+    source: String,
+    answers: Json<Vec<Option<u8>>>,
+    issues: Json<Vec<Issue>>,
+}
+
+impl From<Row> for Measurement {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            instrument: row.instrument,
+            taken_at: row.taken_at,
+            taken_on: row.taken_on,
+            answers: row.answers.0,
+            total: row.total.and_then(|t| u16::try_from(t).ok()),
+            quality: row.quality,
+            item9: row.item9.and_then(|i| u8::try_from(i).ok()),
+            item9_unknown: row.item9_unknown,
+            counting: row.counting,
+            source: row.source,
+            issues: row.issues.0,
+        }
+    }
+}
+
+/// Every measurement of a patient, in order of time.
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Measurement>, Problem> {
+    fetch_all!(
+        tx,
+        Row,
+        "SELECT id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers, issues
+         FROM measurement WHERE clinic_id = $1 AND patient_id = $2 ORDER BY taken_at, id",
+        clinic,
+        patient
+    )
+    .map(|rows| rows.into_iter().map(Measurement::from).collect())
+    .map_err(failed)
+}
+
+/// Stores a measurement, or replaces what was known under its id.
+pub async fn put(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    m: &Measurement,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality, item9,
+           item9_unknown, counting, source, answers, issues, recorded_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+         ON CONFLICT (clinic_id, patient_id, id) DO UPDATE SET taken_at = $5, taken_on = $6, total = $7, quality = $8,
+           item9 = $9, item9_unknown = $10, counting = $11, source = $12, answers = $13, issues = $14, recorded_at = $15",
+        clinic,
+        patient,
+        m.id,
+        m.instrument.id(),
+        m.taken_at,
+        m.taken_on,
+        m.total.and_then(|t| i16::try_from(t).ok()),
+        m.quality.as_str(),
+        m.item9.map(i16::from),
+        m.item9_unknown,
+        m.counting.as_str(),
+        &m.source,
+        Json(&m.answers),
+        Json(&m.issues),
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// The patient and the ids of what was measured from one source.
+pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(Uuid, Uuid)>, Problem> {
+    fetch_all!(
+        tx,
+        (Uuid, Uuid),
+        "SELECT patient_id, id FROM measurement WHERE clinic_id = $1 AND source = $2 ORDER BY patient_id, id",
+        clinic,
+        source
+    )
+    .map_err(failed)
+}
+
+/// Moves what was measured from one source to another patient: the source names somebody else now.
+pub async fn move_source(tx: &mut Tx, clinic: &str, source: &str, from: Uuid, to: Uuid) -> Result<(), Problem> {
+    for statement in [
+        "UPDATE measurement SET patient_id = $4 WHERE clinic_id = $1 AND source = $2 AND patient_id = $3",
+        "UPDATE observation_item SET patient_id = $4 WHERE clinic_id = $1 AND source = $2 AND patient_id = $3",
+    ] {
+        execute!(tx, statement, clinic, source, from, to).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// One answer that arrived by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// `Observation/123`.
+    pub source: String,
+    /// Of which instrument.
+    pub instrument: Instrument,
+    /// When.
+    pub taken_at: DateTime<Utc>,
+    /// Which item, from 0.
+    pub item: usize,
+    /// The answer; `None` where it cannot be read.
+    pub answer: Option<u8>,
+    /// Whether it counts.
+    pub counting: Counting,
+}
+
+#[derive(sqlx::FromRow)]
+struct ItemRow {
+    source: String,
+    #[sqlx(try_from = "String")]
+    instrument: Instrument,
+    taken_at: DateTime<Utc>,
+    item: i16,
+    answer: Option<i16>,
+    #[sqlx(try_from = "String")]
+    counting: Counting,
+}
+
+impl From<ItemRow> for Item {
+    fn from(row: ItemRow) -> Self {
+        Self {
+            source: row.source,
+            instrument: row.instrument,
+            taken_at: row.taken_at,
+            item: usize::try_from(row.item).unwrap_or(0),
+            answer: row.answer.and_then(|a| u8::try_from(a).ok()),
+            counting: row.counting,
+        }
+    }
+}
+
+/// The single item of a source.
+pub async fn item_of(tx: &mut Tx, clinic: &str, patient: Uuid, source: &str) -> Result<Option<Item>, Problem> {
+    fetch_optional!(
+        tx,
+        ItemRow,
+        "SELECT source, instrument, taken_at, item, answer, counting FROM observation_item
+         WHERE clinic_id = $1 AND patient_id = $2 AND source = $3",
+        clinic,
+        patient,
+        source
+    )
+    .map(|row| row.map(Item::from))
+    .map_err(failed)
+}
+
+/// Stores a single item, or replaces what its source said before; answers what that was.
+pub async fn put_item(tx: &mut Tx, clinic: &str, patient: Uuid, item: &Item) -> Result<Option<Item>, Problem> {
+    let before = item_of(tx, clinic, patient, &item.source).await?;
+    execute!(
+        tx,
+        "INSERT INTO observation_item (clinic_id, patient_id, source, instrument, taken_at, item, answer, counting)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (clinic_id, patient_id, source) DO UPDATE SET instrument = $4, taken_at = $5, item = $6, answer = $7, counting = $8",
+        clinic,
+        patient,
+        &item.source,
+        item.instrument.id(),
+        item.taken_at,
+        i16::try_from(item.item).unwrap_or(0),
+        item.answer.map(i16::from),
+        item.counting.as_str()
+    )
+    .map_err(failed)?;
+    Ok(before)
+}
+
+/// The single items of one taking, in order of item and source.
+pub async fn items_at(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    instrument: Instrument,
+    at: DateTime<Utc>,
+) -> Result<Vec<Item>, Problem> {
+    fetch_all!(
+        tx,
+        ItemRow,
+        "SELECT source, instrument, taken_at, item, answer, counting FROM observation_item
+         WHERE clinic_id = $1 AND patient_id = $2 AND instrument = $3 AND taken_at = $4 ORDER BY item, source",
+        clinic,
+        patient,
+        instrument.id(),
+        at
+    )
+    .map(|rows| rows.into_iter().map(Item::from).collect())
+    .map_err(failed)
+}

@@ -1,0 +1,476 @@
+//! The ledger of the chart, and who may write into it when.
+//!
+//! ```text
+//!            planned                    written
+//!  (absent) ────────► pending ─────────────────────► settled ──┐ planned otherwise
+//!                       ▲  │ refused for good                  │
+//!                       │  ├────────────► parked ──── retry ───┤
+//!                       │  │ a person closed it                │
+//!                       │  └────────────► closed_in_chart      │
+//!                       └──────────────────────────────────────┘
+//! ```
+//!
+//! Work is claimed by patient: one lane each, one lease on a lane, so that one write per patient is in flight.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Tx, failed};
+use crate::domain::plan::{Intent, Posture};
+use crate::problem::Problem;
+
+/// How a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Has to be written, or written anew.
+    Pending,
+    /// The chart agrees with the plan.
+    Settled,
+    /// The chart refused it: a person has to look.
+    Parked,
+    /// A person closed it in the chart: it is theirs.
+    ClosedInChart,
+}
+
+impl State {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Settled => "settled",
+            Self::Parked => "parked",
+            Self::ClosedInChart => "closed_in_chart",
+        }
+    }
+}
+
+impl TryFrom<String> for State {
+    type Error = String;
+
+    fn try_from(s: String) -> Result<Self, String> {
+        match s.as_str() {
+            "pending" => Ok(Self::Pending),
+            "settled" => Ok(Self::Settled),
+            "parked" => Ok(Self::Parked),
+            "closed_in_chart" => Ok(Self::ClosedInChart),
+            _ => Err("must be one of pending, settled, parked, closed_in_chart".to_owned()),
+        }
+    }
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Delivery {
+    pub patient_id: Uuid,
+    pub key: String,
+    pub id: Uuid,
+    #[sqlx(try_from = "String")]
+    pub posture: Posture,
+    pub intent: Json<Intent>,
+    pub digest: String,
+    pub revision: i64,
+    pub settled_revision: i64,
+    pub settled_posture: Option<String>,
+    #[sqlx(try_from = "String")]
+    pub state: State,
+    pub attempts: i32,
+    pub outcome_unknown: bool,
+    pub next_attempt_at: DateTime<Utc>,
+    pub chart_id: Option<String>,
+    pub rung: Option<String>,
+    pub last_error: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The part of a ledger row that is compared with a new plan.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Entry {
+    pub key: String,
+    #[sqlx(try_from = "String")]
+    pub posture: Posture,
+    pub digest: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What is in the ledger for a patient.
+pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
+    fetch_all!(
+        tx,
+        Entry,
+        "SELECT key, posture, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
+        clinic,
+        patient
+    )
+    .map_err(failed)
+}
+
+/// Reads one row by patient and key.
+pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result<Option<Delivery>, Problem> {
+    fetch_optional!(
+        tx,
+        Delivery,
+        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
+           outcome_unknown, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+         FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND key = $3",
+        clinic,
+        patient,
+        key
+    )
+    .map_err(failed)
+}
+
+/// Reads one row by its id.
+pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
+    fetch_optional!(
+        tx,
+        Delivery,
+        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
+           outcome_unknown, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+         FROM delivery WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        id
+    )
+    .map_err(failed)
+}
+
+/// A page of the ledger in order of id, narrowed to a state and a patient where given.
+pub async fn page(
+    tx: &mut Tx,
+    clinic: &str,
+    state: Option<State>,
+    patient: Option<Uuid>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Delivery>, Problem> {
+    fetch_all!(
+        tx,
+        Delivery,
+        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
+           outcome_unknown, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+         FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
+           AND ($4 IS NULL OR id > $4) ORDER BY id LIMIT $5",
+        clinic,
+        state.map(State::as_str),
+        patient,
+        after,
+        limit
+    )
+    .map_err(failed)
+}
+
+/// Writes what should stand in the chart from now on. A row that a person closed in the chart stays closed: what is
+/// planned for it is kept for reading and not sent.
+pub async fn plan(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    id: Uuid,
+    intent: &Intent,
+    digest: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent, digest, revision,
+           settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, 'pending', 0, FALSE, $11, $11, $11)
+         ON CONFLICT (clinic_id, patient_id, key) DO UPDATE SET priority = $7, posture = $8, intent = $9, digest = $10,
+           revision = delivery.revision + 1, attempts = 0, next_attempt_at = $11, updated_at = $11,
+           state = CASE WHEN delivery.state = 'closed_in_chart' THEN delivery.state ELSE 'pending' END",
+        clinic,
+        patient,
+        &intent.desired.key,
+        id,
+        intent.desired.resource.as_str(),
+        intent.desired.code.as_str(),
+        intent.desired.priority.as_str(),
+        intent.desired.posture.as_str(),
+        Json(intent),
+        digest,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Puts a patient's lane on the list of those with something to do.
+pub async fn wake(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO lane (clinic_id, patient_id, due_at, wanted) VALUES ($1, $2, $3, 1)
+         ON CONFLICT (clinic_id, patient_id) DO UPDATE SET wanted = lane.wanted + 1,
+           due_at = CASE WHEN lane.due_at < $3 THEN lane.due_at ELSE $3 END",
+        clinic,
+        patient,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// A claimed lane.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Lane {
+    /// The clinic.
+    pub clinic_id: String,
+    /// The patient.
+    pub patient_id: Uuid,
+    /// Counts what was asked of the lane.
+    pub wanted: i64,
+    /// Who holds it.
+    pub lease_token: Option<Uuid>,
+}
+
+/// Claims lanes that are due and that nobody holds, longest due first.
+pub async fn claim(
+    tx: &mut Tx,
+    token: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Lane>, Problem> {
+    fetch_all!(
+        tx,
+        Lane,
+        "UPDATE lane SET lease_token = $1, lease_until = $3
+         WHERE (clinic_id, patient_id) IN (
+             SELECT clinic_id, patient_id FROM lane
+             WHERE due_at <= $2 AND (lease_until IS NULL OR lease_until <= $2) ORDER BY due_at LIMIT $4)
+           AND due_at <= $2 AND (lease_until IS NULL OR lease_until <= $2)
+         RETURNING clinic_id, patient_id, wanted, lease_token",
+        token,
+        now,
+        until,
+        limit
+    )
+    .map_err(failed)
+}
+
+/// Prolongs a lease. `false` when it was lost.
+pub async fn prolong(tx: &mut Tx, lane: &Lane, until: DateTime<Utc>) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "UPDATE lane SET lease_until = $4 WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $3",
+        &lane.clinic_id,
+        lane.patient_id,
+        lane.lease_token,
+        until
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// What has to be written for a patient now: most urgent first, then oldest.
+pub async fn pending(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<Delivery>, Problem> {
+    fetch_all!(
+        tx,
+        Delivery,
+        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
+           outcome_unknown, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+         FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending' AND next_attempt_at <= $3
+         ORDER BY CASE priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, created_at, key",
+        clinic,
+        patient,
+        now
+    )
+    .map_err(failed)
+}
+
+/// Remembers, before a call, that its outcome will be unknown if we stop here.
+pub async fn sending(tx: &mut Tx, lane: &Lane, key: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "UPDATE delivery SET outcome_unknown = TRUE, updated_at = $5
+         WHERE clinic_id = $1 AND patient_id = $2 AND key = $3 AND EXISTS (
+           SELECT 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $4)",
+        &lane.clinic_id,
+        lane.patient_id,
+        key,
+        lane.lease_token,
+        now
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The revision that was written.
+    pub revision: i64,
+    /// How it stands now.
+    pub state: State,
+    /// How the chart stands, where we know.
+    pub posture: Option<Posture>,
+    /// The id in the chart.
+    pub chart_id: Option<String>,
+    /// Which rung of the ladder was taken.
+    pub rung: Option<String>,
+    /// Attempts since the intent last changed.
+    pub attempts: i32,
+    /// Whether the chart may have executed it all the same.
+    pub outcome_unknown: bool,
+    /// When to try again, for `Pending`.
+    pub next_attempt_at: DateTime<Utc>,
+    /// What went wrong, without patient data.
+    pub error: Option<String>,
+}
+
+/// Writes down what an attempt came to. `false` when the lease was lost meanwhile: then nothing is written.
+/// If the plan moved on while we wrote, the row stays pending.
+pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: DateTime<Utc>) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "UPDATE delivery SET
+           settled_revision = CASE WHEN $6 = 'pending' OR $6 = 'parked' THEN settled_revision ELSE $5 END,
+           state = CASE WHEN revision > $5 AND $6 <> 'closed_in_chart' THEN 'pending' ELSE $6 END,
+           attempts = CASE WHEN revision > $5 THEN 0 ELSE $7 END,
+           next_attempt_at = CASE WHEN revision > $5 THEN $13 ELSE $8 END,
+           settled_posture = COALESCE($9, settled_posture), chart_id = COALESCE($10, chart_id), rung = COALESCE($11, rung),
+           outcome_unknown = $12, last_error = $14, updated_at = $13
+         WHERE clinic_id = $1 AND patient_id = $2 AND key = $3 AND EXISTS (
+           SELECT 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $4)",
+        &lane.clinic_id,
+        lane.patient_id,
+        key,
+        lane.lease_token,
+        s.revision,
+        s.state.as_str(),
+        s.attempts,
+        s.next_attempt_at,
+        s.posture.map(Posture::as_str),
+        &s.chart_id,
+        &s.rung,
+        s.outcome_unknown,
+        now,
+        &s.error
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// Gives a lane back, due again when its next delivery is. `false` when something was asked of it meanwhile (or the
+/// lease was lost): then look again.
+pub async fn give_back(tx: &mut Tx, lane: &Lane) -> Result<bool, Problem> {
+    let next: Option<(Option<DateTime<Utc>>,)> = fetch_optional!(
+        tx,
+        (Option<DateTime<Utc>>,),
+        "SELECT MIN(next_attempt_at) FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending'",
+        &lane.clinic_id,
+        lane.patient_id
+    )
+    .map_err(failed)?;
+    let done = match next.and_then(|(at,)| at) {
+        Some(at) => execute!(
+            tx,
+            "UPDATE lane SET due_at = $5, lease_token = NULL, lease_until = NULL
+             WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $3 AND wanted = $4",
+            &lane.clinic_id,
+            lane.patient_id,
+            lane.lease_token,
+            lane.wanted,
+            at
+        ),
+        None => execute!(
+            tx,
+            "DELETE FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $3 AND wanted = $4",
+            &lane.clinic_id,
+            lane.patient_id,
+            lane.lease_token,
+            lane.wanted
+        ),
+    };
+    done.map(|n| n == 1).map_err(failed)
+}
+
+/// The lane as it is now, if we still hold it.
+pub async fn held(tx: &mut Tx, lane: &Lane) -> Result<Option<Lane>, Problem> {
+    fetch_optional!(
+        tx,
+        Lane,
+        "SELECT clinic_id, patient_id, wanted, lease_token FROM lane
+         WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $3",
+        &lane.clinic_id,
+        lane.patient_id,
+        lane.lease_token
+    )
+    .map_err(failed)
+}
+
+/// When the next lane is due; `None` when nothing waits.
+pub async fn next_due(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, Problem> {
+    fetch_optional!(tx, (Option<DateTime<Utc>>,), "SELECT MIN(due_at) FROM lane")
+        .map(|row| row.and_then(|(at,)| at))
+        .map_err(failed)
+}
+
+/// Sends a parked or waiting delivery again now. `false` if there is none of that id that could be sent.
+pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
+         WHERE clinic_id = $1 AND id = $2 AND state IN ('pending', 'parked')",
+        clinic,
+        id,
+        now
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// One attempt to write into the chart.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Attempt {
+    pub delivery_id: Uuid,
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    pub revision: i64,
+    pub outcome: String,
+    pub http_status: Option<i16>,
+    pub detail: Option<String>,
+    pub milliseconds: i32,
+}
+
+/// Adds an attempt.
+pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO delivery_attempt (clinic_id, delivery_id, id, at, revision, outcome, http_status, detail, milliseconds)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        clinic,
+        a.delivery_id,
+        a.id,
+        a.at,
+        a.revision,
+        &a.outcome,
+        a.http_status,
+        &a.detail,
+        a.milliseconds
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// The attempts of a delivery, in order.
+pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
+    fetch_all!(
+        tx,
+        Attempt,
+        "SELECT delivery_id, id, at, revision, outcome, http_status, detail, milliseconds FROM delivery_attempt
+         WHERE clinic_id = $1 AND delivery_id = $2 ORDER BY at, id",
+        clinic,
+        delivery
+    )
+    .map_err(failed)
+}

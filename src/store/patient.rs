@@ -1,0 +1,297 @@
+//! Persons and the names they are known by.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use super::{Tx, failed};
+use crate::domain::story;
+use crate::problem::Problem;
+
+/// A person in care.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Patient {
+    pub id: Uuid,
+    pub reference: String,
+    pub seen: bool,
+    pub display_name: Option<String>,
+    pub family: Option<String>,
+    pub birth_date: Option<String>,
+    pub gender: Option<String>,
+    pub language: Option<String>,
+    pub inactive: bool,
+    pub deceased_on: Option<NaiveDate>,
+    pub merged_into: Option<Uuid>,
+    pub has_care: bool,
+    pub reevaluate_on: Option<NaiveDate>,
+    pub revision: i64,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Patient {
+    /// A person of whom only a reference has arrived.
+    pub fn unseen(id: Uuid, reference: String, now: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            reference,
+            seen: false,
+            display_name: None,
+            family: None,
+            birth_date: None,
+            gender: None,
+            language: None,
+            inactive: false,
+            deceased_on: None,
+            merged_into: None,
+            has_care: false,
+            reevaluate_on: None,
+            revision: 1,
+            updated_at: now,
+        }
+    }
+
+    /// What the planner needs to know of the person.
+    pub fn for_story(&self) -> story::Patient {
+        story::Patient { id: self.id, inactive: self.inactive, deceased_on: self.deceased_on }
+    }
+
+    /// A name for lists: never empty.
+    pub fn label(&self) -> String {
+        self.display_name.clone().unwrap_or_else(|| self.reference.clone())
+    }
+}
+
+/// Locks the patient a key belongs to until the end of the transaction, and reads the row.
+pub async fn lock_by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Patient>, Problem> {
+    fetch_optional!(
+        tx,
+        Patient,
+        "UPDATE patient SET revision = revision + 1
+         WHERE clinic_id = $1 AND id = (SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = $2 ORDER BY patient_id LIMIT 1)
+         RETURNING id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
+           merged_into, has_care, reevaluate_on, revision, updated_at",
+        clinic,
+        key
+    )
+    .map_err(failed)
+}
+
+/// Locks a patient until the end of the transaction, and reads the row.
+pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
+    fetch_optional!(
+        tx,
+        Patient,
+        "UPDATE patient SET revision = revision + 1 WHERE clinic_id = $1 AND id = $2
+         RETURNING id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
+           merged_into, has_care, reevaluate_on, revision, updated_at",
+        clinic,
+        id
+    )
+    .map_err(failed)
+}
+
+/// Reads a patient; one who was merged into another is found as the other.
+pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
+    fetch_optional!(
+        tx,
+        Patient,
+        "SELECT p.id, p.reference, p.seen, p.display_name, p.family, p.birth_date, p.gender, p.language, p.inactive,
+           p.deceased_on, p.merged_into, p.has_care, p.reevaluate_on, p.revision, p.updated_at
+         FROM patient q JOIN patient p ON p.clinic_id = q.clinic_id AND p.id = COALESCE(q.merged_into, q.id)
+         WHERE q.clinic_id = $1 AND q.id = $2",
+        clinic,
+        id
+    )
+    .map_err(failed)
+}
+
+/// Whom a key belongs to: usually one person, none if unknown, several if ambiguous.
+pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
+    fetch_all!(
+        tx,
+        Patient,
+        "SELECT p.id, p.reference, p.seen, p.display_name, p.family, p.birth_date, p.gender, p.language, p.inactive,
+           p.deceased_on, p.merged_into, p.has_care, p.reevaluate_on, p.revision, p.updated_at
+         FROM patient_key k JOIN patient p ON p.clinic_id = k.clinic_id AND p.id = k.patient_id
+         WHERE k.clinic_id = $1 AND k.key = $2 ORDER BY p.id",
+        clinic,
+        key
+    )
+    .map_err(failed)
+}
+
+/// A page of patients after an id, in order of id.
+pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Patient>, Problem> {
+    fetch_all!(
+        tx,
+        Patient,
+        "SELECT id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
+           merged_into, has_care, reevaluate_on, revision, updated_at
+         FROM patient WHERE clinic_id = $1 AND merged_into IS NULL AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3",
+        clinic,
+        after,
+        limit
+    )
+    .map_err(failed)
+}
+
+/// Stores a new person under a key. `false` if the id is taken already.
+pub async fn insert(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "INSERT INTO patient (clinic_id, id, reference, seen, display_name, family, birth_date, gender, language, inactive,
+           deceased_on, merged_into, has_care, reevaluate_on, revision, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12, $13, 1, $14, $14) ON CONFLICT DO NOTHING",
+        clinic,
+        patient.id,
+        &patient.reference,
+        patient.seen,
+        &patient.display_name,
+        &patient.family,
+        &patient.birth_date,
+        &patient.gender,
+        &patient.language,
+        patient.inactive,
+        patient.deceased_on,
+        patient.has_care,
+        patient.reevaluate_on,
+        patient.updated_at
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// Writes everything about a locked person that may change.
+pub async fn update(tx: &mut Tx, clinic: &str, patient: &Patient, now: DateTime<Utc>) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE patient SET reference = $3, seen = $4, display_name = $5, family = $6, birth_date = $7, gender = $8,
+           language = $9, inactive = $10, deceased_on = $11, merged_into = $12, has_care = $13, reevaluate_on = $14,
+           updated_at = $15
+         WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        patient.id,
+        &patient.reference,
+        patient.seen,
+        &patient.display_name,
+        &patient.family,
+        &patient.birth_date,
+        &patient.gender,
+        &patient.language,
+        patient.inactive,
+        patient.deceased_on,
+        patient.merged_into,
+        patient.has_care,
+        patient.reevaluate_on,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Lets a person be known by one more key.
+pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO patient_key (clinic_id, key, patient_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        clinic,
+        key,
+        patient
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// The keys a person is known by.
+pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String>, Problem> {
+    fetch_all!(
+        tx,
+        (String,),
+        "SELECT key FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
+        clinic,
+        patient
+    )
+    .map(|rows| rows.into_iter().map(|(key,)| key).collect())
+    .map_err(failed)
+}
+
+/// Forgets the keys of a person that are not in a resource any more: called before they are added anew.
+pub async fn drop_identifiers(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "DELETE FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 AND key LIKE '%|%'",
+        clinic,
+        patient
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Moves everything known about one person to another: one story from now on.
+pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+    // Keys, measurements and ledger rows of the same name stay with the survivor.
+    for statement in [
+        "INSERT INTO patient_key (clinic_id, key, patient_id) SELECT clinic_id, key, $3 FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 ON CONFLICT DO NOTHING",
+        "UPDATE measurement SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE observation_item SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE episode SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE standing SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE fact SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE resource SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE quarantine SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE delivery SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2
+           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.clinic_id = $1 AND d.patient_id = $3 AND d.key = delivery.key)",
+    ] {
+        execute!(tx, statement, clinic, from, into).map_err(failed)?;
+    }
+    for statement in [
+        // What both had stays once, with the survivor; the other one is taken out of the chart under a name of its own.
+        "UPDATE delivery SET key = key || '/merged' WHERE clinic_id = $1 AND patient_id = $2",
+        "DELETE FROM patient_key WHERE clinic_id = $1 AND patient_id = $2",
+        "DELETE FROM lane WHERE clinic_id = $1 AND patient_id = $2",
+    ] {
+        execute!(tx, statement, clinic, from).map_err(failed)?;
+    }
+    execute!(
+        tx,
+        "UPDATE delivery SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2
+           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.clinic_id = $1 AND d.patient_id = $3 AND d.key = delivery.key)",
+        clinic,
+        from,
+        into
+    )
+    .map_err(failed)?;
+    execute!(
+        tx,
+        "UPDATE patient SET merged_into = $3, updated_at = $4, reevaluate_on = NULL
+         WHERE clinic_id = $1 AND (id = $2 OR merged_into = $2)",
+        clinic,
+        from,
+        into,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Patients whose plan changes by itself by `today`, oldest first: what the daily sweep touches.
+pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<Uuid>, Problem> {
+    fetch_all!(
+        tx,
+        (Uuid,),
+        "SELECT id FROM patient WHERE clinic_id = $1 AND reevaluate_on IS NOT NULL AND reevaluate_on <= $2
+         ORDER BY reevaluate_on, id LIMIT $3",
+        clinic,
+        today,
+        limit
+    )
+    .map(|rows| rows.into_iter().map(|(id,)| id).collect())
+    .map_err(failed)
+}
+
+/// Every clinic that owns a patient.
+pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
+    fetch_all!(tx, (String,), "SELECT DISTINCT clinic_id FROM patient ORDER BY clinic_id")
+        .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
+        .map_err(failed)
+}

@@ -1,0 +1,70 @@
+//! Versions of the clinical thresholds.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+
+use super::{Tx, failed};
+use crate::domain::rules::RuleSet;
+use crate::problem::Problem;
+
+/// A stored version.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Stored {
+    pub version: i32,
+    pub body: Json<RuleSet>,
+    pub created_at: DateTime<Utc>,
+    pub created_by: String,
+    pub activated_at: Option<DateTime<Utc>>,
+}
+
+/// The version in force: the one activated last, or the built-in default.
+pub async fn active(tx: &mut Tx, clinic: &str) -> Result<RuleSet, Problem> {
+    let row: Option<(Json<RuleSet>,)> = fetch_optional!(
+        tx,
+        (Json<RuleSet>,),
+        "SELECT body FROM rule_set WHERE clinic_id = $1 AND activated_at IS NOT NULL ORDER BY activated_at DESC, version DESC LIMIT 1",
+        clinic
+    )
+    .map_err(failed)?;
+    Ok(row.map(|(body,)| body.0).unwrap_or_default())
+}
+
+/// Every version, newest first.
+pub async fn all(tx: &mut Tx, clinic: &str) -> Result<Vec<Stored>, Problem> {
+    fetch_all!(
+        tx,
+        Stored,
+        "SELECT version, body, created_at, created_by, activated_at FROM rule_set WHERE clinic_id = $1 ORDER BY version DESC",
+        clinic
+    )
+    .map_err(failed)
+}
+
+/// Adds a version. `false` if that version exists.
+pub async fn insert(tx: &mut Tx, clinic: &str, rules: &RuleSet, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "INSERT INTO rule_set (clinic_id, version, body, created_at, created_by) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        clinic,
+        i32::try_from(rules.version).unwrap_or(i32::MAX),
+        Json(rules),
+        now,
+        by
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// Puts a version in force. `false` if there is none of that number.
+pub async fn activate(tx: &mut Tx, clinic: &str, version: i32, now: DateTime<Utc>) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "UPDATE rule_set SET activated_at = $3 WHERE clinic_id = $1 AND version = $2",
+        clinic,
+        version,
+        now
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}

@@ -1,0 +1,176 @@
+//! The standing of each episode, ready to read: the caseload.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Tx, failed};
+use crate::domain::attention::Attention;
+use crate::domain::standing::Standing;
+use crate::problem::Problem;
+
+/// One row of the caseload.
+#[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Row {
+    pub episode_id: Uuid,
+    pub patient_id: Uuid,
+    pub display_name: String,
+    pub care_manager: Option<String>,
+    pub attention: i16,
+    pub waiting_since: NaiveDate,
+    pub latest_score: Option<i16>,
+    pub as_of: NaiveDate,
+    pub reevaluate_on: Option<NaiveDate>,
+    pub body: Json<Box<serde_json::value::RawValue>>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Writes the standing of an episode.
+pub async fn put(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    label: &str,
+    care_manager: Option<&str>,
+    standing: &Standing,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let attention = Attention::of(standing);
+    let primary = standing.measures.first();
+    let score = |s: Option<u16>| s.and_then(|s| i16::try_from(s).ok());
+    let mut findings = String::from(",");
+    for finding in &standing.findings {
+        findings.push_str(finding.rule.as_str());
+        findings.push(',');
+    }
+    let enrolled = standing.day.and_then(|day| {
+        standing.discharged_on.unwrap_or(standing.as_of).checked_sub_days(chrono::Days::new(u64::try_from(day).ok()?))
+    });
+    execute!(
+        tx,
+        "INSERT INTO standing (clinic_id, episode_id, patient_id, status, display_name, care_manager, enrolled_on,
+           primary_instrument, baseline_score, latest_score, latest_on, at_target, open_safety, attention, waiting_since,
+           findings, rule_set, as_of, reevaluate_on, body, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+         ON CONFLICT (clinic_id, episode_id) DO UPDATE SET patient_id = $3, status = $4, display_name = $5,
+           care_manager = $6, enrolled_on = $7, baseline_score = $9, latest_score = $10, latest_on = $11, at_target = $12,
+           open_safety = $13, attention = $14, waiting_since = $15, findings = $16, rule_set = $17, as_of = $18,
+           reevaluate_on = $19, body = $20, updated_at = $21",
+        clinic,
+        standing.episode,
+        patient,
+        standing.status.as_str(),
+        label,
+        care_manager,
+        enrolled,
+        primary.map_or("", |m| m.instrument.id()),
+        score(primary.and_then(|m| m.baseline.as_ref()).map(|b| b.score)),
+        score(primary.and_then(|m| m.latest.as_ref()).map(|l| l.score)),
+        primary.and_then(|m| m.latest.as_ref()).map(|l| l.taken_on),
+        standing.at_target,
+        attention.open_safety,
+        attention.rank,
+        attention.since,
+        &findings,
+        format!("{}/{}", standing.rule_set.id, standing.rule_set.version),
+        standing.as_of,
+        standing.reevaluate_on,
+        Json(standing),
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// What the caseload may be narrowed to; everything given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this care manager.
+    pub care_manager: Option<String>,
+    /// In this phase; without one, everything that is not discharged.
+    pub status: Option<String>,
+    /// With this finding.
+    pub finding: Option<String>,
+    /// Whose name contains this, in any case.
+    pub name: Option<String>,
+}
+
+impl Filter {
+    fn finding_pattern(&self) -> Option<String> {
+        self.finding.as_ref().map(|f| format!("%,{f},%"))
+    }
+
+    fn name_pattern(&self) -> Option<String> {
+        self.name.as_ref().map(|n| format!("%{}%", n.to_lowercase()))
+    }
+}
+
+/// A page of the caseload, most pressing first: (place in the queue, longest waiting, episode).
+pub async fn by_attention(
+    tx: &mut Tx,
+    clinic: &str,
+    filter: &Filter,
+    after: Option<(i16, NaiveDate, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Row>, Problem> {
+    let (rank, since, id) = match after {
+        Some((rank, since, id)) => (Some(rank), Some(since), Some(id)),
+        None => (None, None, None),
+    };
+    fetch_all!(
+        tx,
+        Row,
+        "SELECT episode_id, patient_id, display_name, care_manager, attention, waiting_since, latest_score, as_of, reevaluate_on, body, updated_at
+         FROM standing WHERE clinic_id = $1
+           AND ($2 IS NULL OR care_manager = $2)
+           AND (($3 IS NULL AND status <> 'discharged') OR status = $3)
+           AND ($4 IS NULL OR findings LIKE $4) AND ($5 IS NULL OR LOWER(display_name) LIKE $5)
+           AND ($6 IS NULL OR attention > $6 OR (attention = $6 AND (waiting_since > $7 OR (waiting_since = $7 AND episode_id > $8))))
+         ORDER BY attention, waiting_since, episode_id LIMIT $9",
+        clinic,
+        &filter.care_manager,
+        &filter.status,
+        filter.finding_pattern(),
+        filter.name_pattern(),
+        rank,
+        since,
+        id,
+        limit
+    )
+    .map_err(failed)
+}
+
+/// A page of the caseload by name: (name, episode).
+pub async fn by_name(
+    tx: &mut Tx,
+    clinic: &str,
+    filter: &Filter,
+    after: Option<(String, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Row>, Problem> {
+    let (name, id) = match after {
+        Some((name, id)) => (Some(name), Some(id)),
+        None => (None, None),
+    };
+    fetch_all!(
+        tx,
+        Row,
+        "SELECT episode_id, patient_id, display_name, care_manager, attention, waiting_since, latest_score, as_of, reevaluate_on, body, updated_at
+         FROM standing WHERE clinic_id = $1
+           AND ($2 IS NULL OR care_manager = $2)
+           AND (($3 IS NULL AND status <> 'discharged') OR status = $3)
+           AND ($4 IS NULL OR findings LIKE $4) AND ($5 IS NULL OR LOWER(display_name) LIKE $5)
+           AND ($6 IS NULL OR display_name > $6 OR (display_name = $6 AND episode_id > $7))
+         ORDER BY display_name, episode_id LIMIT $8",
+        clinic,
+        &filter.care_manager,
+        &filter.status,
+        filter.finding_pattern(),
+        filter.name_pattern(),
+        name,
+        id,
+        limit
+    )
+    .map_err(failed)
+}
