@@ -6,8 +6,8 @@ use fhir_sdk::r4b::types::{Meta, Period};
 use serde_json::{Value, json};
 
 use super::planned::{
-    AUTHOR, COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, forget_narrative, identifier,
-    keep_identifier, named, put, reference, take, title,
+    COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, forget_narrative, identifier,
+    keep_identifier, ourselves, put, reference, take, title,
 };
 use crate::domain::plan::{Code, Intent, Standing};
 
@@ -50,7 +50,7 @@ pub fn flag(intent: &Intent, system: &str) -> Value {
         .code(concept(Some(coding(FLAG_CODES, plan.code.as_str(), None)), title(plan.code)))
         .subject(reference(&intent.patient))
         .period(period.build().expect(COMPLETE))
-        .author(named(AUTHOR));
+        .author(ourselves());
     if plan.code == Code::CocmSafety {
         let restricted = coding(CONFIDENTIALITY, "R", Some("restricted"));
         flag = flag.meta(Meta::builder().security(vec![Some(restricted)]).build().expect(COMPLETE));

@@ -172,6 +172,11 @@ pub(super) fn named(display: &str) -> Reference {
     Reference::builder().display(display.to_owned()).build().expect(COMPLETE)
 }
 
+/// This program, as a requester and author.
+pub(super) fn ourselves() -> Reference {
+    Reference::builder().r#type("Device".to_owned()).display(AUTHOR.to_owned()).build().expect(COMPLETE)
+}
+
 pub(super) fn instant_text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

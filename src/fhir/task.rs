@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::planned::{
     AUTHOR, CLOSING_CODES, COMPLETE, ChartState, Merge, TASK_CODES, Written, coding, concept, fhir_date, fhir_instant,
-    forget_narrative, identifier, instant_text, is_reference, keep_identifier, named, put, reference, take, title,
+    forget_narrative, identifier, instant_text, is_reference, keep_identifier, named, ourselves, put, reference, take,
+    title,
 };
 use crate::domain::plan::{Intent, Owner, Priority, Standing};
 
@@ -57,7 +58,7 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
         })
         .code(concept(Some(coding(TASK_CODES, plan.code.as_str(), Some(title(plan.code)))), title(plan.code)))
         .r#for(reference(&intent.patient))
-        .requester(named(AUTHOR))
+        .requester(ourselves())
         .owner(named(owner.unwrap_or(role(plan.owner))))
         .reason_code(concept(None, &plan.rule))
         .input(evidence.map(|name| Some(input(name))).collect());

@@ -1,1 +1,3 @@
-fn main() {}
+//! Everything that needs sockets or a database, in one binary.
+
+mod sandbox;

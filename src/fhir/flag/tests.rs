@@ -40,7 +40,8 @@ fn a_safety_flag_is_restricted_and_says_nothing_of_the_cause() {
     insta::assert_json_snapshot!(flag(&intent(Code::CocmSafety, Standing::Open), SYSTEM), @r#"
     {
       "author": {
-        "display": "cocm-registry"
+        "display": "cocm-registry",
+        "type": "Device"
       },
       "category": [
         {

@@ -104,7 +104,8 @@ fn an_open_task_is_written_whole() {
         "reference": "QuestionnaireResponse/9"
       },
       "requester": {
-        "display": "cocm-registry"
+        "display": "cocm-registry",
+        "type": "Device"
       },
       "resourceType": "Task",
       "restriction": {
