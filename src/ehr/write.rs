@@ -20,10 +20,30 @@ pub struct Ledger {
     pub last_written: Option<Standing>,
     /// A delivery ended with [`Failure::OutcomeUnknown`], and none succeeded since.
     pub outcome_unknown: bool,
-    /// The standing that delivery carried: the chart may have it, and then a closing there was ours.
-    pub last_attempted: Option<Standing>,
+    /// The standings of those deliveries: the chart may have them, and then a closing there was ours.
+    pub unanswered: Vec<Standing>,
     /// How many deliveries were begun before this one.
     pub attempts: u32,
+}
+
+impl Ledger {
+    /// What is known after a delivery of `standing`.
+    #[must_use]
+    pub fn after(mut self, standing: Standing, result: &Result<Delivered, Failure>) -> Self {
+        match result {
+            Ok(done) => Self { chart_id: done.chart_id.clone(), last_written: Some(standing), ..Self::default() },
+            Err(failure) => {
+                self.attempts += 1;
+                if failure.is_outcome_unknown() {
+                    self.outcome_unknown = true;
+                    if !self.unanswered.contains(&standing) {
+                        self.unanswered.push(standing);
+                    }
+                }
+                self
+            }
+        }
+    }
 }
 
 /// Why the chart was left as it is, against the plan.
@@ -74,17 +94,17 @@ pub struct Delivered {
 
 /// Makes the chart hold `intent`, once.
 ///
-/// On an error, nothing is known beyond what [`Failure`] says; the caller counts the attempt, remembers an unknown
-/// outcome together with the standing, and delivers again with that ledger.
+/// On an error, nothing is known beyond what [`Failure`] says; the caller keeps [`Ledger::after`] and delivers again
+/// with that, when `retry::decide` says so.
 pub async fn deliver(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Delivered, Failure> {
     let write = Write { ehr, intent, ledger };
     if let Some(id) = &ledger.chart_id {
         return match write.read(id).await? {
             Present::Here(answer) => write.settle(id, answer, Effect::Unchanged).await,
-            Present::Gone => Ok(write.deleted(id)),
+            Present::Gone => Ok(deleted(id)),
             Present::NotFound => match write.search().await?.as_slice() {
                 // A lagging replica, or moved by a merge of patients.
-                [] => Ok(write.deleted(id)),
+                [] => Ok(deleted(id)),
                 found => write.keep_one(found).await,
             },
         };
@@ -131,8 +151,7 @@ impl Write<'_> {
     }
 
     fn written(&self) -> Written {
-        let unanswered = self.ledger.last_attempted.filter(|_| self.ledger.outcome_unknown);
-        Written { confirmed: self.ledger.last_written, unanswered }
+        Written(self.ledger.last_written.into_iter().chain(self.ledger.unanswered.iter().copied()).collect())
     }
 
     fn token(&self) -> String {
@@ -174,7 +193,8 @@ impl Write<'_> {
 
     /// Keeps what a person touched, else the oldest, and marks the untouched others as errors.
     async fn keep_one(&self, found: &[Value]) -> Result<Delivered, Failure> {
-        let state = |one: &Value| planned::state(one, self.kind(), self.written());
+        let written = self.written();
+        let state = |one: &Value| planned::state(one, self.kind(), &written);
         let mut live: Vec<&Value> = found.iter().filter(|one| one["status"] != "entered-in-error").collect();
         if live.is_empty() {
             live = found.iter().collect();
@@ -193,7 +213,7 @@ impl Write<'_> {
             duplicates.push(id(other).to_owned());
         }
         // The search may lag: what is changed is what a read gives.
-        let Present::Here(answer) = self.read(id(first)).await? else { return Ok(self.deleted(id(first))) };
+        let Present::Here(answer) = self.read(id(first)).await? else { return Ok(deleted(id(first))) };
         let mut done = self.settle(id(first), answer, Effect::AlreadyThere).await?;
         if !duplicates.is_empty() {
             done.effect = Effect::Reconciled { duplicates };
@@ -209,7 +229,7 @@ impl Write<'_> {
                 return Err(unusable("the answer has no resource", answer.status));
             };
             let version = answer.version().or_else(|| version_of(&current));
-            let merge = planned::merge(&current, self.intent, self.system(), self.written(), self.ehr.clock().now());
+            let merge = planned::merge(&current, self.intent, self.system(), &self.written(), self.ehr.clock().now());
             let done = |version, resource: &Value, effect| Delivered {
                 chart_id: Some(id.to_owned()),
                 version,
@@ -229,12 +249,12 @@ impl Write<'_> {
                 Ok(updated) => return Ok(done(updated.version(), &body, noted.unwrap_or(Effect::Updated))),
                 // Somebody was faster: their change is read and kept.
                 Err(failure) if failure.is_refused_with(&[409, 412]) && rereads == 0 => rereads += 1,
-                Err(failure) if failure.is_refused_with(&[404, 410]) => return Ok(self.deleted(id)),
+                Err(failure) if failure.is_refused_with(&[404, 410]) => return Ok(deleted(id)),
                 Err(failure) => return Err(failure),
             }
             match self.read(id).await? {
                 Present::Here(fresh) => answer = fresh,
-                Present::NotFound | Present::Gone => return Ok(self.deleted(id)),
+                Present::NotFound | Present::Gone => return Ok(deleted(id)),
             }
         }
     }
@@ -254,7 +274,7 @@ impl Write<'_> {
                     return match answer.id() {
                         Some(id) => match self.read(&id).await? {
                             Present::Here(current) => self.settle(&id, current, Effect::AlreadyThere).await,
-                            Present::NotFound | Present::Gone => Ok(self.deleted(&id)),
+                            Present::NotFound | Present::Gone => Ok(deleted(&id)),
                         },
                         None => self.look().await?.ok_or_else(|| no_id(answer.status)),
                     };
@@ -290,16 +310,6 @@ impl Write<'_> {
         })
     }
 
-    fn deleted(&self, id: &str) -> Delivered {
-        Delivered {
-            chart_id: Some(id.to_owned()),
-            version: None,
-            chart_status: None,
-            effect: Effect::LeftAlone(LeftAlone::DeletedInChart),
-            recheck: false,
-        }
-    }
-
     fn nothing(&self) -> Delivered {
         Delivered {
             chart_id: None,
@@ -309,6 +319,16 @@ impl Write<'_> {
             // The lost create may still surface.
             recheck: self.ledger.outcome_unknown,
         }
+    }
+}
+
+fn deleted(id: &str) -> Delivered {
+    Delivered {
+        chart_id: Some(id.to_owned()),
+        version: None,
+        chart_status: None,
+        effect: Effect::LeftAlone(LeftAlone::DeletedInChart),
+        recheck: false,
     }
 }
 

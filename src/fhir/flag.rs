@@ -59,13 +59,13 @@ pub fn flag(intent: &Intent, system: &str) -> Value {
 }
 
 /// How the Flag stands in the chart. Nobody works *on* a Flag: it is ours, or somebody closed it.
-pub fn state(current: &Value, written: Written) -> ChartState {
+pub fn state(current: &Value, written: &Written) -> ChartState {
     let is_it = |standing: Standing| current["status"] == status(standing);
     if is_it(Standing::Open) || written.any(is_it) { ChartState::Ours } else { ChartState::ClosedThere }
 }
 
 /// Brings our change into the chart's present version; never reopens what a person closed.
-pub fn merge(current: &Value, intent: &Intent, system: &str, written: Written) -> Merge {
+pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written) -> Merge {
     let state = state(current, written);
     if state == ChartState::ClosedThere {
         return Merge { state, body: None, only_noted: false };

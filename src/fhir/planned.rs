@@ -10,11 +10,11 @@ use crate::domain::plan::{Code, Intent, Resource, Standing};
 
 /// Who wrote it, for people who read the chart.
 pub const AUTHOR: &str = "cocm-registry";
-/// Our CodeSystem: what a Task is about.
+/// Our code system: what a Task is about.
 pub const TASK_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/task";
-/// Our CodeSystem: what a Flag is about.
+/// Our code system: what a Flag is about.
 pub const FLAG_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/flag";
-/// Our CodeSystem: why we closed a Task ([`Standing`]'s names). By it we know our own closing again, even when the
+/// Our code system: why we closed a Task ([`Standing`]'s names). By it we know our own closing again, even when the
 /// ledger was restored from a backup older than the chart.
 pub const CLOSING_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/closing";
 
@@ -45,19 +45,14 @@ pub enum ChartState {
     ClosedThere,
 }
 
-/// What we have written so far, as the ledger knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// The standing that the chart confirmed last.
-    pub confirmed: Option<Standing>,
-    /// A standing that was sent and never answered: the chart may have it.
-    pub unanswered: Option<Standing>,
-}
+/// The standings that we wrote, or may have written: the confirmed one, and those sent since without an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written(pub Vec<Standing>);
 
 impl Written {
-    /// Whether a standing is one that we wrote, or may have written.
-    pub fn any(self, holds: impl Fn(Standing) -> bool) -> bool {
-        [self.confirmed, self.unanswered].into_iter().flatten().any(holds)
+    /// Whether one of them is such.
+    pub fn any(&self, is_it: impl Fn(Standing) -> bool) -> bool {
+        self.0.iter().any(|standing| is_it(*standing))
     }
 }
 
@@ -97,7 +92,7 @@ pub fn resource(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
 }
 
 /// Brings our change into the chart's present version.
-pub fn merge(current: &Value, intent: &Intent, system: &str, written: Written, now: DateTime<Utc>) -> Merge {
+pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written, now: DateTime<Utc>) -> Merge {
     match intent.desired.resource {
         Resource::Task => super::task::merge(current, intent, system, written, now),
         Resource::Flag => super::flag::merge(current, intent, system, written),
@@ -105,7 +100,7 @@ pub fn merge(current: &Value, intent: &Intent, system: &str, written: Written, n
 }
 
 /// How a resource stands in the chart.
-pub fn state(current: &Value, kind: Resource, written: Written) -> ChartState {
+pub fn state(current: &Value, kind: Resource, written: &Written) -> ChartState {
     match kind {
         Resource::Task => super::task::state(current, written),
         Resource::Flag => super::flag::state(current, written),

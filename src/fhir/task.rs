@@ -102,7 +102,7 @@ fn closing(standing: Standing, reason: &str) -> CodeableConcept {
 }
 
 /// How the Task stands in the chart.
-pub fn state(current: &Value, written: Written) -> ChartState {
+pub fn state(current: &Value, written: &Written) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "draft" | "requested" | "received" => ChartState::Ours,
         // An unknown status is a person's: nothing of ours has it.
@@ -114,7 +114,7 @@ pub fn state(current: &Value, written: Written) -> ChartState {
     }
 }
 
-fn closed_by_us(current: &Value, written: Written) -> bool {
+fn closed_by_us(current: &Value, written: &Written) -> bool {
     let is_it = |standing: Standing| current["status"] == status(standing);
     let marked = current["statusReason"]["coding"].as_array().into_iter().flatten().any(|coding| {
         coding["system"] == CLOSING_CODES
@@ -125,7 +125,7 @@ fn closed_by_us(current: &Value, written: Written) -> bool {
 
 /// Brings our change into the chart's present version: keeps what the chart added, never reopens what a person
 /// closed, and tells a person who works on it by a note instead of cancelling under their hands.
-pub fn merge(current: &Value, intent: &Intent, system: &str, written: Written, now: DateTime<Utc>) -> Merge {
+pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written, now: DateTime<Utc>) -> Merge {
     let state = state(current, written);
     let standing = intent.desired.standing;
     match (state, standing) {

@@ -72,7 +72,7 @@ impl Chart {
     /// Stores a new version; a resource without an id gets one.
     pub(super) fn put(&mut self, mut resource: Value) -> Value {
         let kind = resource["resourceType"].as_str().unwrap_or("Basic").to_owned();
-        let id = resource["id"].as_str().map(str::to_owned).unwrap_or_else(|| self.new_id(&kind));
+        let id = resource["id"].as_str().map_or_else(|| self.new_id(&kind), str::to_owned);
         let at = self.moment();
         let stored = self
             .resources

@@ -86,7 +86,7 @@ impl Misbehaviour {
     }
 }
 
-/// A small generator with a seed (SplitMix64, Steele 2014): good enough to roll dice, and for nothing else.
+/// A small generator with a seed (`SplitMix64`, Steele 2014): good enough to roll dice, and for nothing else.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 

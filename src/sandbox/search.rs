@@ -103,7 +103,7 @@ pub(super) fn identifiers(resource: &Value) -> impl Iterator<Item = (&str, &str)
     all.map(|one| (one["system"].as_str().unwrap_or_default(), one["value"].as_str().unwrap_or_default()))
 }
 
-/// System and code of a code, a CodeableConcept or a list of them.
+/// System and code of a code, a `CodeableConcept` or a list of them.
 fn codes(value: &Value) -> Box<dyn Iterator<Item = (&str, &str)> + '_> {
     match value {
         Value::String(code) => Box::new(std::iter::once(("", code.as_str()))),

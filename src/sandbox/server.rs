@@ -21,7 +21,7 @@ use super::{Shared, lock, page};
 const BODY_MAX: usize = 32 * 1024 * 1024;
 const DRAIN: Duration = Duration::from_secs(2);
 /// Longer than anybody waits; the connection is closed when the server stops.
-const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
+const FOR_EVER: Duration = Duration::from_hours(24);
 
 /// An error of the service makes hyper close the connection without an answer.
 #[derive(Debug)]
@@ -41,11 +41,14 @@ pub(super) async fn serve(listener: TcpListener, state: Shared, base: String, mu
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // Out of sockets: others will close theirs.
-                Err(_) => { tokio::time::sleep(Duration::from_millis(50)).await; continue; }
-            },
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else {
+                    // Out of sockets: others will close theirs.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                };
+                stream
+            }
             Some(_) = connections.join_next() => continue,
             _ = stop.changed() => break,
         };

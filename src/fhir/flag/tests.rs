@@ -32,7 +32,7 @@ fn intent(code: Code, standing: Standing) -> Intent {
 }
 
 fn confirmed(standing: Standing) -> Written {
-    Written { confirmed: Some(standing), unanswered: None }
+    Written(vec![standing])
 }
 
 #[test]
@@ -117,14 +117,14 @@ fn merging_keeps_the_charts_additions_and_our_label() {
     chart["encounter"] = json!({"reference": "Encounter/1"});
     chart["period"] = json!({"start": "2026-03-02T10:00:00Z"});
     let ended = intent(Code::CocmSafety, Standing::Fulfilled);
-    let body = merge(&chart, &ended, SYSTEM, confirmed(Standing::Open)).body.unwrap();
+    let body = merge(&chart, &ended, SYSTEM, &confirmed(Standing::Open)).body.unwrap();
     assert_eq!(body["status"], "inactive");
     assert_eq!(body["period"], json!({"start": "2026-03-02T10:00:00Z", "end": "2026-03-09"}));
     assert_eq!(body["encounter"], chart["encounter"]);
     assert_eq!(body["meta"]["versionId"], "2");
     assert_eq!(body["meta"]["security"].as_array().unwrap().len(), 2);
-    assert_eq!(merge(&body, &ended, SYSTEM, confirmed(Standing::Fulfilled)).body, None);
-    let again = merge(&body, &intent(Code::CocmSafety, Standing::Open), SYSTEM, confirmed(Standing::Fulfilled));
+    assert_eq!(merge(&body, &ended, SYSTEM, &confirmed(Standing::Fulfilled)).body, None);
+    let again = merge(&body, &intent(Code::CocmSafety, Standing::Open), SYSTEM, &confirmed(Standing::Fulfilled));
     let again = again.body.unwrap();
     assert_eq!((&again["status"], again["period"].get("end")), (&json!("active"), None));
 }
@@ -133,6 +133,6 @@ fn merging_keeps_the_charts_additions_and_our_label() {
 fn a_flag_that_a_person_closed_is_left() {
     let mut chart = flag(&intent(Code::CocmNotAtTarget, Standing::Open), SYSTEM);
     chart["status"] = json!("inactive");
-    let merge = merge(&chart, &intent(Code::CocmNotAtTarget, Standing::Open), SYSTEM, confirmed(Standing::Open));
+    let merge = merge(&chart, &intent(Code::CocmNotAtTarget, Standing::Open), SYSTEM, &confirmed(Standing::Open));
     assert_eq!((merge.state, merge.body), (ChartState::ClosedThere, None));
 }

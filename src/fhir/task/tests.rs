@@ -50,7 +50,7 @@ fn with(changes: &Value) -> Value {
 }
 
 fn merged(chart: &Value, standing: Standing, confirmed: Option<Standing>) -> Merge {
-    merge(chart, &intent(standing), SYSTEM, Written { confirmed, unanswered: None }, now())
+    merge(chart, &intent(standing), SYSTEM, &Written(confirmed.into_iter().collect()), now())
 }
 
 #[test]
@@ -191,12 +191,12 @@ fn what_a_person_closed_is_left(
 }
 
 #[rstest]
-#[case(Some(Standing::Withdrawn), None)]
-#[case(None, Some(Standing::Withdrawn))]
-fn what_we_closed_ourselves_is_opened_again(#[case] confirmed: Option<Standing>, #[case] unanswered: Option<Standing>) {
+fn what_we_closed_ourselves_is_opened_again(
+    #[values(vec![Standing::Withdrawn], vec![Standing::Open, Standing::Withdrawn])] ours: Vec<Standing>,
+) {
     let chart =
         with(&json!({"status": "cancelled", "statusReason": {"text": "x"}, "executionPeriod": {"end": "2026-03-09"}}));
-    let merge = merge(&chart, &intent(Standing::Open), SYSTEM, Written { confirmed, unanswered }, now());
+    let merge = merge(&chart, &intent(Standing::Open), SYSTEM, &Written(ours), now());
     let body = merge.body.unwrap();
     assert_eq!(body["status"], "requested");
     assert!(body.get("statusReason").is_none() && body.get("executionPeriod").is_none());
@@ -205,13 +205,13 @@ fn what_we_closed_ourselves_is_opened_again(#[case] confirmed: Option<Standing>,
 #[test]
 fn our_own_closing_is_known_by_its_mark_also_without_a_ledger() {
     let closed = merged(&with(&json!({})), Standing::Withdrawn, None).body.unwrap();
-    assert_eq!(state(&closed, Written::default()), ChartState::Ours);
+    assert_eq!(state(&closed, &Written::default()), ChartState::Ours);
     let completed_by_a_person = {
         let mut task = closed;
         task["status"] = json!("completed");
         task
     };
-    assert_eq!(state(&completed_by_a_person, Written::default()), ChartState::ClosedThere);
+    assert_eq!(state(&completed_by_a_person, &Written::default()), ChartState::ClosedThere);
 }
 
 #[rstest]
