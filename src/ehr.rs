@@ -2,12 +2,14 @@
 //!
 //! The transport is our own because repeating a write must be a decision (see [`retry`]), never a default.
 
-pub mod client;
+pub mod retry;
 pub mod failure;
 pub mod http;
-pub mod retry;
+pub mod client;
+pub mod delivery;
 pub mod write;
 
 pub use client::{Answer, Ehr, EhrConfig};
+pub use delivery::{Delivered, Effect, Ledger, LeftAlone};
 pub use failure::Failure;
-pub use write::{Delivered, Effect, Ledger, LeftAlone, deliver, reconcile};
+pub use write::{deliver, reconcile};

@@ -50,21 +50,9 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
                 "total_out_of_range",
                 format!("stated total {stated} is above {}", instrument.max_total()),
             ));
-            return Some(Scored {
-                total: None,
-                quality: Quality::Unscorable,
-                item9: None,
-                item9_unknown: false,
-                issues,
-            });
+            return Some(Scored { total: None, quality: Quality::Unscorable, item9: None, item9_unknown: false, issues });
         }
-        return Some(Scored {
-            total: Some(stated),
-            quality: Quality::TotalOnly,
-            item9: None,
-            item9_unknown: false,
-            issues,
-        });
+        return Some(Scored { total: Some(stated), quality: Quality::TotalOnly, item9: None, item9_unknown: false, issues });
     }
 
     let item9 = definition.suicide_item.and_then(|i| answers.items.get(i).copied().flatten());
