@@ -1,1 +1,15 @@
-//! (being written)
+//! The door out: our HTTP client to one FHIR server.
+//!
+//! The transport is our own because repeating a write must be a decision (see [`retry`]), never a default.
+
+pub mod retry;
+pub mod failure;
+pub mod http;
+pub mod client;
+pub mod delivery;
+pub mod write;
+
+pub use client::{Answer, Ehr, EhrConfig};
+pub use delivery::{Delivered, Effect, Ledger, LeftAlone};
+pub use failure::Failure;
+pub use write::{deliver, reconcile};

@@ -1,12 +1,15 @@
 //! FHIR R4 in and out: translation only, no IO. Read leniently, entry by entry, and keep what came; write strictly.
 
-pub mod arrival;
+pub(crate) mod json;
 pub mod date;
-pub mod flag;
+pub mod reference;
 pub mod mapping;
-pub mod observation;
-pub mod outcome;
+mod answer;
 pub mod patient;
 pub mod questionnaire_response;
-pub mod reference;
+pub mod observation;
+pub mod arrival;
+pub mod outcome;
+pub mod planned;
 pub mod task;
+pub mod flag;

@@ -1,1 +1,101 @@
-//! (being written)
+//! A planned Flag, written as R4 and brought into what the chart holds.
+
+use fhir_sdk::r4b::codes::FlagStatus;
+use fhir_sdk::r4b::resources::Flag;
+use fhir_sdk::r4b::types::{Meta, Period};
+use serde_json::{Value, json};
+
+use super::planned::{
+    COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, forget_narrative, identifier,
+    keep_identifier, ourselves, put, reference, take, title,
+};
+use crate::domain::plan::{Code, Intent, Standing};
+
+const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/flag-category";
+const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+
+/// What a standing is called in Flag.status.
+pub fn status(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Open => "active",
+        Standing::Fulfilled | Standing::Withdrawn => "inactive",
+        Standing::EnteredInError => "entered-in-error",
+    }
+}
+
+/// The Flag as the plan wants it. It carries no reason and no score: a Flag is seen across the whole chart.
+pub fn flag(intent: &Intent, system: &str) -> Value {
+    let plan = &intent.desired;
+    let (category, category_title) = match plan.code {
+        Code::CocmSafety => ("safety", "Safety"),
+        _ => ("clinical", "Clinical"),
+    };
+    let mut period = Period::builder();
+    if let Some(since) = fhir_date(plan.since) {
+        period = period.start(since);
+    }
+    if plan.standing != Standing::Open
+        && let Some(ended) = intent.ended_on.and_then(|ended| fhir_date(ended.max(plan.since)))
+    {
+        period = period.end(ended);
+    }
+    let mut flag = Flag::builder()
+        .identifier(vec![Some(identifier(system, &intent.identifier))])
+        .status(match plan.standing {
+            Standing::Open => FlagStatus::Active,
+            Standing::Fulfilled | Standing::Withdrawn => FlagStatus::Inactive,
+            Standing::EnteredInError => FlagStatus::EnteredInError,
+        })
+        .category(vec![Some(concept(Some(coding(CATEGORIES, category, Some(category_title))), ""))])
+        .code(concept(Some(coding(FLAG_CODES, plan.code.as_str(), None)), title(plan.code)))
+        .subject(reference(&intent.patient))
+        .period(period.build().expect(COMPLETE))
+        .author(ourselves());
+    if plan.code == Code::CocmSafety {
+        let restricted = coding(CONFIDENTIALITY, "R", Some("restricted"));
+        flag = flag.meta(Meta::builder().security(vec![Some(restricted)]).build().expect(COMPLETE));
+    }
+    serde_json::to_value(flag.build().expect(COMPLETE)).expect("a Flag is JSON")
+}
+
+/// How the Flag stands in the chart. Nobody works *on* a Flag: it is ours, or somebody closed it.
+pub fn state(current: &Value, written: &Written) -> ChartState {
+    let is_it = |standing: Standing| current["status"] == status(standing);
+    if is_it(Standing::Open) || written.any(is_it) { ChartState::Ours } else { ChartState::ClosedThere }
+}
+
+/// Brings our change into the chart's present version; never reopens what a person closed.
+pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written) -> Merge {
+    let state = state(current, written);
+    if state == ChartState::ClosedThere {
+        return Merge { state, body: None, only_noted: false };
+    }
+    let wanted = flag(intent, system);
+    let mut body = current.clone();
+    take(&mut body, &wanted, "status");
+    for field in ["category", "code", "subject", "author"] {
+        if body.get(field).is_none() {
+            take(&mut body, &wanted, field);
+        }
+    }
+    // The chart may know an exact time of day, which is not ours to coarsen.
+    if body["period"].get("start").is_none() {
+        put(&mut body, &["period", "start"], wanted["period"].get("start").cloned());
+    }
+    let end = wanted["period"]["end"].as_str();
+    // per-1: a period does not end before it starts.
+    let end = end.map(|end| body["period"]["start"].as_str().map_or(end, |start| start.max(end)).to_owned());
+    put(&mut body, &["period", "end"], end.map(Value::String));
+    for label in wanted["meta"]["security"].as_array().into_iter().flatten() {
+        let labels = body["meta"]["security"].as_array().cloned().unwrap_or_default();
+        if !labels.iter().any(|one| one["system"] == label["system"] && one["code"] == label["code"]) {
+            put(&mut body, &["meta", "security"], Some(json!([labels, vec![label.clone()]].concat())));
+        }
+    }
+    keep_identifier(&mut body, system, &intent.identifier);
+    forget_narrative(&mut body);
+    Merge::of(state, current, body)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,220 @@
-//! (being written)
+//! A planned Task, written as R4 and brought into what the chart holds.
+
+use chrono::{DateTime, Utc};
+use fhir_sdk::r4b::codes::{RequestPriority, TaskIntent, TaskStatus};
+use fhir_sdk::r4b::resources::{Task, TaskInput, TaskInputValue, TaskRestriction};
+use fhir_sdk::r4b::types::{CodeableConcept, Period};
+use serde_json::{Value, json};
+
+use super::planned::{
+    AUTHOR, CLOSING_CODES, COMPLETE, ChartState, Merge, TASK_CODES, Written, coding, concept, fhir_date, fhir_instant,
+    forget_narrative, identifier, instant_text, is_reference, keep_identifier, named, ourselves, put, reference, take,
+    title,
+};
+use crate::domain::plan::{Intent, Owner, Priority, Standing};
+
+/// Marks our own entries among a Task's inputs.
+const EVIDENCE: &str = "evidence";
+
+/// What a standing is called in Task.status.
+pub fn status(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Open => "requested",
+        Standing::Fulfilled => "completed",
+        Standing::Withdrawn => "cancelled",
+        Standing::EnteredInError => "entered-in-error",
+    }
+}
+
+fn role(owner: Owner) -> &'static str {
+    match owner {
+        Owner::CareManager => "Behavioral care manager",
+        Owner::PsychiatricConsultant => "Psychiatric consultant",
+        Owner::PrimaryCareProvider => "Primary care provider",
+    }
+}
+
+/// The Task as the plan wants it. `system` is the namespace of `intent.identifier`.
+pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
+    let plan = &intent.desired;
+    let mut evidence = plan.evidence.iter().filter(|name| is_reference(name));
+    let latest = evidence.next();
+    let owner = intent.owner_display.as_deref().map(str::trim).filter(|name| !name.is_empty());
+
+    let mut task = Task::builder()
+        .identifier(vec![Some(identifier(system, &intent.identifier))])
+        .status(match plan.standing {
+            Standing::Open => TaskStatus::Requested,
+            Standing::Fulfilled => TaskStatus::Completed,
+            Standing::Withdrawn => TaskStatus::Cancelled,
+            Standing::EnteredInError => TaskStatus::EnteredInError,
+        })
+        // The SDK's enum knows only the code that R4 added itself; the others come from request-intent.
+        .intent(TaskIntent::_Custom("order".to_owned()))
+        .priority(match plan.priority {
+            Priority::Routine => RequestPriority::Routine,
+            Priority::Urgent => RequestPriority::Urgent,
+            Priority::Stat => RequestPriority::Stat,
+        })
+        .code(concept(Some(coding(TASK_CODES, plan.code.as_str(), Some(title(plan.code)))), title(plan.code)))
+        .r#for(reference(&intent.patient))
+        .requester(ourselves())
+        .owner(named(owner.unwrap_or(role(plan.owner))))
+        .reason_code(concept(None, &plan.rule))
+        .input(evidence.map(|name| Some(input(name))).collect());
+    if let Some(latest) = latest {
+        task = task.focus(reference(latest)).reason_reference(reference(latest));
+    }
+    if plan.standing == Standing::Open {
+        if !plan.reason.trim().is_empty() {
+            task = task.description(plan.reason.trim().to_owned());
+        }
+    } else {
+        task = task.status_reason(closing(plan.standing, &plan.reason));
+    }
+    // inv-1: lastModified is never before authoredOn, whatever the clocks say.
+    if let Some(authored) = fhir_instant(intent.authored_on) {
+        task = task.authored_on(authored);
+    }
+    if let Some(modified) = fhir_instant(now.max(intent.authored_on)) {
+        task = task.last_modified(modified);
+    }
+    if let Some(ended) = intent.ended_on.filter(|_| plan.standing != Standing::Open).and_then(fhir_date) {
+        task = task.execution_period(Period::builder().end(ended).build().expect(COMPLETE));
+    }
+    if let Some(due) = plan.due_on.and_then(fhir_date) {
+        let period = Period::builder().end(due).build().expect(COMPLETE);
+        task = task.restriction(TaskRestriction::builder().period(period).build().expect(COMPLETE));
+    }
+    serde_json::to_value(task.build().expect(COMPLETE)).expect("a Task is JSON")
+}
+
+fn input(name: &str) -> TaskInput {
+    TaskInput::builder()
+        .r#type(concept(None, EVIDENCE))
+        .value(TaskInputValue::Reference(reference(name)))
+        .build()
+        .expect(COMPLETE)
+}
+
+fn closing(standing: Standing, reason: &str) -> CodeableConcept {
+    concept(Some(coding(CLOSING_CODES, standing.as_str(), None)), reason)
+}
+
+/// How the Task stands in the chart.
+pub fn state(current: &Value, written: &Written) -> ChartState {
+    match current["status"].as_str().unwrap_or_default() {
+        "draft" | "requested" | "received" => ChartState::Ours,
+        // An unknown status is a person's: nothing of ours has it.
+        "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" if closed_by_us(current, written) => {
+            ChartState::Ours
+        }
+        "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" => ChartState::ClosedThere,
+        _ => ChartState::InProgress,
+    }
+}
+
+fn closed_by_us(current: &Value, written: &Written) -> bool {
+    let is_it = |standing: Standing| current["status"] == status(standing);
+    let marked = current["statusReason"]["coding"].as_array().into_iter().flatten().any(|coding| {
+        coding["system"] == CLOSING_CODES
+            && coding["code"].as_str().and_then(|code| code.parse().ok()).is_some_and(is_it)
+    });
+    marked || written.any(is_it)
+}
+
+/// Brings our change into the chart's present version: keeps what the chart added, never reopens what a person
+/// closed, and tells a person who works on it by a note instead of cancelling under their hands.
+pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written, now: DateTime<Utc>) -> Merge {
+    let state = state(current, written);
+    let standing = intent.desired.standing;
+    match (state, standing) {
+        (ChartState::ClosedThere, _) => Merge { state, body: None, only_noted: false },
+        (ChartState::InProgress, Standing::Withdrawn | Standing::EnteredInError) => {
+            Merge { state, body: with_note(current, intent, now), only_noted: true }
+        }
+        (_, Standing::Open) => Merge::of(state, current, opened(current, intent, system, state, now)),
+        (_, _) => Merge::of(state, current, ended(current, intent, system, now)),
+    }
+}
+
+fn opened(current: &Value, intent: &Intent, system: &str, state: ChartState, now: DateTime<Utc>) -> Value {
+    let wanted = task(intent, system, now);
+    let mut body = current.clone();
+    // `for` stays the chart's: after a merge of patients it has moved the Task itself.
+    for field in ["description", "focus", "reasonCode", "reasonReference"] {
+        take(&mut body, &wanted, field);
+    }
+    for field in ["authoredOn", "requester", "code", "intent", "for"] {
+        if body.get(field).is_none() {
+            take(&mut body, &wanted, field);
+        }
+    }
+    if state == ChartState::Ours {
+        take(&mut body, &wanted, "priority");
+        if !taken_by_a_person(current) {
+            take(&mut body, &wanted, "owner");
+        }
+        if !matches!(current["status"].as_str(), Some("draft" | "requested" | "received")) {
+            // We closed it, and the cause is back.
+            body["status"] = wanted["status"].clone();
+            put(&mut body, &["statusReason"], None);
+            put(&mut body, &["executionPeriod", "end"], None);
+        }
+    }
+    put(&mut body, &["restriction", "period", "end"], wanted["restriction"]["period"].get("end").cloned());
+    body["lastModified"] = wanted["lastModified"].clone();
+    let evidence = wanted["input"].as_array().cloned().unwrap_or_default();
+    let others = current["input"].as_array().into_iter().flatten().filter(|one| one["type"]["text"] != EVIDENCE);
+    let inputs: Vec<Value> = evidence.into_iter().chain(others.cloned()).collect();
+    put(&mut body, &["input"], (!inputs.is_empty()).then_some(Value::Array(inputs)));
+    keep_identifier(&mut body, system, &intent.identifier);
+    forget_narrative(&mut body);
+    body
+}
+
+fn ended(current: &Value, intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
+    let wanted = task(intent, system, now);
+    let mut body = current.clone();
+    // Why it was asked for stays readable: only how it ended is added.
+    for field in ["status", "statusReason", "lastModified"] {
+        take(&mut body, &wanted, field);
+    }
+    if let Some(end) = wanted["executionPeriod"]["end"].as_str() {
+        // per-1: a period does not end before it starts.
+        let starts_later = current["executionPeriod"]["start"].as_str().is_some_and(|start| *start > *end);
+        if !starts_later {
+            put(&mut body, &["executionPeriod", "end"], Some(json!(end)));
+        }
+    }
+    keep_identifier(&mut body, system, &intent.identifier);
+    forget_narrative(&mut body);
+    body
+}
+
+/// We name an owner by display only; a reference or an identifier was put there by the chart.
+fn taken_by_a_person(current: &Value) -> bool {
+    current["owner"].get("reference").is_some() || current["owner"].get("identifier").is_some()
+}
+
+/// `None` where the note is there already.
+fn with_note(current: &Value, intent: &Intent, now: DateTime<Utc>) -> Option<Value> {
+    let opening = match intent.desired.standing {
+        Standing::EnteredInError => "The evidence for this task was retracted",
+        _ => "No longer called for",
+    };
+    let text = format!("{opening}: {}", intent.desired.reason.trim());
+    let notes = current["note"].as_array().cloned().unwrap_or_default();
+    if notes.iter().any(|note| note["text"] == *text) {
+        return None;
+    }
+    let mut body = current.clone();
+    let note = json!({"authorString": AUTHOR, "time": instant_text(now), "text": text});
+    body["note"] = notes.into_iter().chain([note]).collect();
+    body["lastModified"] = json!(instant_text(now.max(intent.authored_on)));
+    forget_narrative(&mut body);
+    Some(body)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! What is known before a delivery, and what it did.
+
+use super::failure::Failure;
+use crate::domain::plan::Standing;
+
+/// What our ledger knows of one planned resource before a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Its id in the chart.
+    pub chart_id: Option<String>,
+    /// The standing that the chart confirmed last.
+    pub last_written: Option<Standing>,
+    /// A delivery ended with [`Failure::OutcomeUnknown`], and none succeeded since.
+    pub outcome_unknown: bool,
+    /// The standings of those deliveries: the chart may have them, and then a closing there was ours.
+    pub unanswered: Vec<Standing>,
+    /// How many deliveries were begun before this one.
+    pub attempts: u32,
+}
+
+impl Ledger {
+    /// What is known after a delivery of `standing`.
+    #[must_use]
+    pub fn after(mut self, standing: Standing, result: &Result<Delivered, Failure>) -> Self {
+        match result {
+            Ok(done) => Self { chart_id: done.chart_id.clone(), last_written: Some(standing), ..Self::default() },
+            Err(failure) => {
+                self.attempts += 1;
+                if failure.is_outcome_unknown() {
+                    self.outcome_unknown = true;
+                    if !self.unanswered.contains(&standing) {
+                        self.unanswered.push(standing);
+                    }
+                }
+                self
+            }
+        }
+    }
+}
+
+/// Why the chart was left as it is, against the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftAlone {
+    /// A person closed it there.
+    ClosedInChart,
+    /// It was deleted there.
+    DeletedInChart,
+    /// A person works on it; a note tells them that it is no longer called for.
+    InProgressNoted,
+}
+
+/// What a delivery did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Written for the first time.
+    Created,
+    /// Changed.
+    Updated,
+    /// It was as wanted, or is neither there nor wanted.
+    Unchanged,
+    /// An earlier delivery, whose answer was lost, had written it.
+    AlreadyThere,
+    /// The chart knows better.
+    LeftAlone(LeftAlone),
+    /// Several had our identifier: one was kept. An operator should know.
+    Reconciled {
+        /// Ids of the others.
+        duplicates: Vec<String>,
+    },
+}
+
+/// A delivery that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its id in the chart; `None` only where nothing was written.
+    pub chart_id: Option<String>,
+    /// Its version there, where the server says.
+    pub version: Option<String>,
+    /// Its status there, as far as known.
+    pub chart_status: Option<String>,
+    /// What was done.
+    pub effect: Effect,
+    /// It was created after an answer was lost: [`reconcile`] later, when the server's index has surely caught up.
+    pub recheck: bool,
+}

@@ -1,0 +1,139 @@
+//! What is known after a call that did not go well. Never carries patient data.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::retry::RetryAfter;
+
+/// The longest text that an operator is shown of a server's refusal.
+const DIAGNOSTICS_MAX: usize = 200;
+
+/// A call that did not go well, by what is known of its effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The connection never came about: certainly not executed.
+    NotSent {
+        /// Why, without addresses.
+        cause: &'static str,
+    },
+    /// A read got no usable answer: nothing was changed.
+    Unanswered {
+        /// Why.
+        cause: &'static str,
+        /// The HTTP status, where one came.
+        status: Option<u16>,
+        /// When the server wants to be asked again.
+        retry_after: Option<RetryAfter>,
+    },
+    /// A write was sent, and whether it was executed is not known. Search before it is sent again.
+    OutcomeUnknown {
+        /// Why.
+        cause: &'static str,
+        /// The HTTP status, where one came.
+        status: Option<u16>,
+        /// When the server wants to be asked again.
+        retry_after: Option<RetryAfter>,
+    },
+    /// The server answered that it did not do it.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// When the server wants to be asked again.
+        retry_after: Option<RetryAfter>,
+        /// Issue codes of its OperationOutcome, at most 200 characters.
+        diagnostics: String,
+    },
+    /// We refused to call: an address outside the configured server, or an id that no FHIR server has.
+    NotAllowed {
+        /// Why.
+        cause: &'static str,
+    },
+}
+
+impl Failure {
+    /// The HTTP status, where one came.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            Self::Unanswered { status, .. } | Self::OutcomeUnknown { status, .. } => *status,
+            Self::NotSent { .. } | Self::NotAllowed { .. } => None,
+        }
+    }
+
+    /// What the server said about when to come back.
+    pub fn retry_after(&self) -> Option<RetryAfter> {
+        match self {
+            Self::Refused { retry_after, .. }
+            | Self::Unanswered { retry_after, .. }
+            | Self::OutcomeUnknown { retry_after, .. } => *retry_after,
+            Self::NotSent { .. } | Self::NotAllowed { .. } => None,
+        }
+    }
+
+    /// Whether the chart may hold something that we do not know of: the ledger must remember it.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown { .. })
+    }
+
+    pub(super) fn is_refused_with(&self, statuses: &[u16]) -> bool {
+        matches!(self, Self::Refused { status, .. } if statuses.contains(status))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent { cause } => write!(f, "not sent: {cause}"),
+            Self::Unanswered { cause, status, .. } => write!(f, "no usable answer: {cause}{}", in_brackets(*status)),
+            Self::OutcomeUnknown { cause, status, .. } => write!(f, "outcome unknown: {cause}{}", in_brackets(*status)),
+            Self::Refused { status, diagnostics, .. } if diagnostics.is_empty() => write!(f, "refused with {status}"),
+            Self::Refused { status, diagnostics, .. } => write!(f, "refused with {status}: {diagnostics}"),
+            Self::NotAllowed { cause } => write!(f, "not allowed: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+fn in_brackets(status: Option<u16>) -> String {
+    status.map(|status| format!(" ({status})")).unwrap_or_default()
+}
+
+/// The codes and places of an OperationOutcome's issues. Its texts are left out: servers quote patient data in them.
+pub fn diagnostics(outcome: &Value) -> String {
+    let issues = outcome["issue"].as_array().into_iter().flatten();
+    let told: Vec<String> = issues.filter_map(issue).collect();
+    told.join(", ").chars().take(DIAGNOSTICS_MAX).collect()
+}
+
+fn issue(issue: &Value) -> Option<String> {
+    let is_code = |text: &&str| text.len() <= 32 && text.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let code = issue["code"].as_str().filter(is_code)?;
+    // A path, and nothing that could quote a value: `Task.owner`, not `Patient.name.where(family = 'X')`.
+    let is_path = |text: &&str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '[' | ']'));
+    let place = issue["expression"][0].as_str().filter(is_path);
+    Some(place.map_or_else(|| code.to_owned(), |place| format!("{code} at {place}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_refusal_is_told_by_codes_and_places_only() {
+        let outcome = json!({"resourceType": "OperationOutcome", "issue": [
+            {"severity": "error", "code": "required", "expression": ["Task.status"], "diagnostics": "Canary Name"},
+            {"severity": "error", "code": "value", "expression": ["Patient.name.where(family='Canary')"]},
+            {"severity": "error", "code": "Canary Name"},
+        ]});
+        assert_eq!(diagnostics(&outcome), "required at Task.status, value");
+    }
+
+    #[test]
+    fn a_long_refusal_is_cut() {
+        let issues: Vec<Value> = (0..500).map(|_| json!({"code": "invalid"})).collect();
+        assert_eq!(diagnostics(&json!({"issue": issues})).len(), DIAGNOSTICS_MAX);
+    }
+}

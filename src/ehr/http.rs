@@ -1,0 +1,240 @@
+//! The transport: deadlines, limits, and one origin.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::failure::{Failure, diagnostics};
+use super::retry::RetryAfter;
+use crate::problem::Problem;
+
+const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const USER_AGENT: &str = concat!("cocm-registry/", env!("CARGO_PKG_VERSION"));
+
+/// Speaks to one base URL and to nothing else.
+#[derive(Debug)]
+pub struct Http {
+    client: Client,
+    base: Url,
+    bearer: Option<SecretString>,
+    max_body: usize,
+}
+
+/// An answer with a 2xx status, or 304.
+#[derive(Debug)]
+pub struct Raw {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, where there is one.
+    pub body: Option<Value>,
+}
+
+/// The one place where a client is made: no redirect is followed, nothing is repeated, everything ends.
+pub fn client(deadline: Duration, uses_proxy: bool) -> Result<Client, Problem> {
+    let builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(deadline)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .user_agent(USER_AGENT);
+    let builder = if uses_proxy { builder } else { builder.no_proxy() };
+    builder
+        .build()
+        .map_err(|_| Problem::internal("the HTTP client cannot be set up (no certificates on this machine?)"))
+}
+
+impl Http {
+    /// A transport to `base`, with a total deadline for each call and a limit for each answer's body.
+    pub fn new(base: &str, bearer: Option<SecretString>, deadline: Duration, max_body: usize) -> Result<Self, Problem> {
+        let base = base_url(base)?;
+        let client = client(deadline, !is_this_machine(&base))?;
+        Ok(Self { client, base, bearer, max_body })
+    }
+
+    /// The base URL, ending in `/`.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// The URL of a path below the base, or of an absolute link, as long as it stays below the base.
+    pub fn url(&self, reference: &str) -> Result<Url, Failure> {
+        let outside = Failure::NotAllowed { cause: "an address outside the configured server" };
+        let url = self.base.join(reference).map_err(|_| outside.clone())?;
+        // `join` has resolved `..` (also written as %2e%2e), so comparing the beginning is enough.
+        let is_inside = url.origin() == self.base.origin()
+            && url.path().starts_with(self.base.path())
+            && url.username().is_empty()
+            && url.password().is_none();
+        if is_inside { Ok(url) } else { Err(outside) }
+    }
+
+    /// One call, once.
+    pub async fn call(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+        header: Option<(HeaderName, &str)>,
+    ) -> Result<Raw, Failure> {
+        let writes = method != Method::GET;
+        let mut request = self.client.request(method, url).header(ACCEPT, FHIR_JSON);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, FHIR_JSON).body(body.to_string());
+        }
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        if let Some(bearer) = &self.bearer {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret()))
+                .map_err(|_| Failure::NotAllowed { cause: "the token is no header value" })?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let mut response = request.send().await.map_err(|error| lost(&error, writes))?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(RetryAfter::parse);
+        let body = self.body(&mut response).await;
+
+        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+            return Err(unknown("the server failed", writes, Some(status.as_u16()), retry_after));
+        }
+        if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+            // Whatever came as a body, or broke while coming: the status is the answer.
+            let diagnostics = body.ok().flatten().map(|outcome| diagnostics(&outcome)).unwrap_or_default();
+            return Err(Failure::Refused { status: status.as_u16(), retry_after, diagnostics });
+        }
+        // A 2xx with something else than JSON may be a proxy's log-in page: it proves nothing.
+        let body = body.map_err(|cause| unknown(cause, writes, Some(status.as_u16()), retry_after))?;
+        Ok(Raw { status: status.as_u16(), headers, body })
+    }
+
+    /// The body as JSON, counted while it arrives and after decompression.
+    async fn body(&self, response: &mut reqwest::Response) -> Result<Option<Value>, &'static str> {
+        let too_large = "the answer is too large";
+        if response.content_length().is_some_and(|length| length > self.max_body as u64) {
+            return Err(too_large);
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
+            if bytes.len() + chunk.len() > self.max_body {
+                return Err(too_large);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| "the answer is not JSON")
+    }
+}
+
+fn lost(error: &reqwest::Error, writes: bool) -> Failure {
+    if error.is_connect() || error.is_builder() {
+        return Failure::NotSent { cause: if error.is_timeout() { "no connection in time" } else { "no connection" } };
+    }
+    unknown(cause(error), writes, None, None)
+}
+
+fn unknown(cause: &'static str, writes: bool, status: Option<u16>, retry_after: Option<RetryAfter>) -> Failure {
+    if writes {
+        Failure::OutcomeUnknown { cause, status, retry_after }
+    } else {
+        Failure::Unanswered { cause, status, retry_after }
+    }
+}
+
+/// In our words: the library's text carries the URL.
+fn cause(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() { "no answer in time" } else { "the connection broke" }
+}
+
+fn base_url(text: &str) -> Result<Url, Problem> {
+    let wrong = |why: &str| Problem::unprocessable(format!("the EHR's base URL {why}")).at("base_url");
+    let mut url = Url::parse(text.trim()).map_err(|_| wrong("is not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(wrong("must start with https:// or http://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("must have no user, query or fragment"));
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// A proxy of the environment is used, as an operator expects, but never for this machine itself.
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn http(base: &str) -> Http {
+        Http::new(base, None, Duration::from_secs(1), 1024).unwrap()
+    }
+
+    #[rstest]
+    #[case("Task/1", "https://ehr.example:8443/fhir/r4/Task/1")]
+    #[case("Task?a=b", "https://ehr.example:8443/fhir/r4/Task?a=b")]
+    #[case("", "https://ehr.example:8443/fhir/r4/")]
+    #[case("https://ehr.example:8443/fhir/r4/Task?page=2", "https://ehr.example:8443/fhir/r4/Task?page=2")]
+    #[case("HTTPS://EHR.example:8443/fhir/r4/?page=2", "https://ehr.example:8443/fhir/r4/?page=2")]
+    fn addresses_below_the_base_are_used(#[case] reference: &str, #[case] url: &str) {
+        assert_eq!(http("https://ehr.example:8443/fhir/r4").url(reference).unwrap().as_str(), url);
+    }
+
+    #[rstest]
+    fn addresses_elsewhere_are_refused(
+        #[values(
+            "https://elsewhere.example/fhir/r4/Task",
+            "https://ehr.example/fhir/r4/Task",
+            "http://ehr.example:8443/fhir/r4/Task",
+            "https://ehr.example:8443/fhir/r5/Task",
+            "https://ehr.example:8443/fhir/r4x/Task",
+            "https://ehr.example:8443@elsewhere.example/fhir/r4/Task",
+            "https://user:secret@ehr.example:8443/fhir/r4/Task",
+            "https://ehr.example:8443/fhir/r4/../../admin",
+            "//elsewhere.example/fhir/r4/Task",
+            "\\\\elsewhere.example/fhir/r4/Task",
+            "/admin",
+            "../admin",
+            "%2e%2e/admin",
+            "..\\admin",
+            "file:///etc/passwd",
+            "data:text/plain,x",
+            "urn:uuid:0d5e7e6c-3c5a-4b32-9b43-8f1a52d3d4c5"
+        )]
+        reference: &str,
+    ) {
+        let refused = http("https://ehr.example:8443/fhir/r4").url(reference);
+        assert!(matches!(refused, Err(Failure::NotAllowed { .. })), "{refused:?}");
+    }
+
+    #[rstest]
+    fn a_base_url_must_be_plain(
+        #[values(
+            "ehr.example",
+            "ftp://ehr.example/",
+            "https://a:b@ehr.example/",
+            "https://ehr.example/?x=1",
+            "https://ehr.example/#x"
+        )]
+        base: &str,
+    ) {
+        assert!(Http::new(base, None, Duration::from_secs(1), 1024).is_err());
+    }
+}

@@ -1,0 +1,138 @@
+use super::*;
+use crate::domain::plan::{Desired, Owner, Priority, Resource};
+use crate::fhir::planned::ChartState;
+use rstest::rstest;
+
+const SYSTEM: &str = "urn:ours";
+
+fn intent(code: Code, standing: Standing) -> Intent {
+    Intent {
+        identifier: "c/p/flag".to_owned(),
+        patient: "Patient/1".to_owned(),
+        desired: Desired {
+            key: "flag".to_owned(),
+            resource: Resource::Flag,
+            code,
+            standing,
+            priority: Priority::Routine,
+            owner: Owner::CareManager,
+            rule: "R8".to_owned(),
+            instrument: None,
+            episode: None,
+            since: "2026-03-02".parse().unwrap(),
+            due_on: None,
+            reason: "PHQ-9 item 9 was answered with 2.".to_owned(),
+            evidence: vec!["QuestionnaireResponse/9".to_owned()],
+        },
+        owner_display: None,
+        authored_on: "2026-03-02T09:00:00Z".parse().unwrap(),
+        ended_on: (standing != Standing::Open).then(|| "2026-03-09".parse().unwrap()),
+        rule_set: "default/1".to_owned(),
+    }
+}
+
+fn confirmed(standing: Standing) -> Written {
+    Written(vec![standing])
+}
+
+#[test]
+fn a_safety_flag_is_restricted_and_says_nothing_of_the_cause() {
+    insta::assert_json_snapshot!(flag(&intent(Code::CocmSafety, Standing::Open), SYSTEM), @r#"
+    {
+      "author": {
+        "display": "cocm-registry",
+        "type": "Device"
+      },
+      "category": [
+        {
+          "coding": [
+            {
+              "code": "safety",
+              "display": "Safety",
+              "system": "http://terminology.hl7.org/CodeSystem/flag-category"
+            }
+          ]
+        }
+      ],
+      "code": {
+        "coding": [
+          {
+            "code": "cocm-safety",
+            "system": "https://cocm-registry.dev/fhir/CodeSystem/flag"
+          }
+        ],
+        "text": "CoCM: see care manager"
+      },
+      "identifier": [
+        {
+          "system": "urn:ours",
+          "value": "c/p/flag"
+        }
+      ],
+      "meta": {
+        "security": [
+          {
+            "code": "R",
+            "display": "restricted",
+            "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+          }
+        ]
+      },
+      "period": {
+        "start": "2026-03-02"
+      },
+      "resourceType": "Flag",
+      "status": "active",
+      "subject": {
+        "reference": "Patient/1"
+      }
+    }
+    "#);
+}
+
+#[rstest]
+#[case(Standing::Fulfilled, "inactive")]
+#[case(Standing::Withdrawn, "inactive")]
+#[case(Standing::EnteredInError, "entered-in-error")]
+fn an_ended_flag_has_its_end(#[case] standing: Standing, #[case] status: &str) {
+    let flag = flag(&intent(Code::CocmNotAtTarget, standing), SYSTEM);
+    assert_eq!(flag["status"], status);
+    assert_eq!(flag["period"], json!({"start": "2026-03-02", "end": "2026-03-09"}));
+    assert_eq!(flag["category"][0]["coding"][0]["code"], "clinical");
+    assert!(flag.get("meta").is_none());
+}
+
+#[test]
+fn a_flag_that_ends_before_it_began_ends_when_it_began() {
+    let mut intent = intent(Code::CocmSafety, Standing::EnteredInError);
+    intent.ended_on = Some("2026-02-01".parse().unwrap());
+    assert_eq!(flag(&intent, SYSTEM)["period"]["end"], "2026-03-02");
+}
+
+#[test]
+fn merging_keeps_the_charts_additions_and_our_label() {
+    let mut chart = flag(&intent(Code::CocmSafety, Standing::Open), SYSTEM);
+    chart["id"] = json!("7");
+    chart["meta"] = json!({"versionId": "2", "security": [{"system": "urn:x", "code": "y"}]});
+    chart["encounter"] = json!({"reference": "Encounter/1"});
+    chart["period"] = json!({"start": "2026-03-02T10:00:00Z"});
+    let ended = intent(Code::CocmSafety, Standing::Fulfilled);
+    let body = merge(&chart, &ended, SYSTEM, &confirmed(Standing::Open)).body.unwrap();
+    assert_eq!(body["status"], "inactive");
+    assert_eq!(body["period"], json!({"start": "2026-03-02T10:00:00Z", "end": "2026-03-09"}));
+    assert_eq!(body["encounter"], chart["encounter"]);
+    assert_eq!(body["meta"]["versionId"], "2");
+    assert_eq!(body["meta"]["security"].as_array().unwrap().len(), 2);
+    assert_eq!(merge(&body, &ended, SYSTEM, &confirmed(Standing::Fulfilled)).body, None);
+    let again = merge(&body, &intent(Code::CocmSafety, Standing::Open), SYSTEM, &confirmed(Standing::Fulfilled));
+    let again = again.body.unwrap();
+    assert_eq!((&again["status"], again["period"].get("end")), (&json!("active"), None));
+}
+
+#[test]
+fn a_flag_that_a_person_closed_is_left() {
+    let mut chart = flag(&intent(Code::CocmNotAtTarget, Standing::Open), SYSTEM);
+    chart["status"] = json!("inactive");
+    let merge = merge(&chart, &intent(Code::CocmNotAtTarget, Standing::Open), SYSTEM, &confirmed(Standing::Open));
+    assert_eq!((merge.state, merge.body), (ChartState::ClosedThere, None));
+}

@@ -1,0 +1,235 @@
+//! What a planned Task and a planned Flag have in common when they go into the chart: names, titles, small builders,
+//! and the rules for changing a resource that a person may have touched meanwhile.
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use fhir_sdk::DateTime as FhirDateTime;
+use fhir_sdk::r4b::types::{CodeableConcept, Coding, Identifier, Reference};
+use serde_json::{Map, Value, json};
+
+use crate::domain::plan::{Code, Intent, Resource, Standing};
+
+/// Who wrote it, for people who read the chart.
+pub const AUTHOR: &str = "cocm-registry";
+/// Our code system: what a Task is about.
+pub const TASK_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/task";
+/// Our code system: what a Flag is about.
+pub const FLAG_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/flag";
+/// Our code system: why we closed a Task ([`Standing`]'s names). By it we know our own closing again, even when the
+/// ledger was restored from a backup older than the chart.
+pub const CLOSING_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/closing";
+
+/// What a code is called in the chart. Texts on Flags stay generic: a Flag is seen across the whole chart.
+pub fn title(code: Code) -> &'static str {
+    match code {
+        Code::PsychiatricCaseReview => "Psychiatric case review",
+        Code::Measure => "Repeat the measurement",
+        Code::Reassess => "Reassess and set a new baseline",
+        Code::SafetyAssessment => "Suicide risk assessment",
+        Code::AskItem9 => "Ask PHQ-9 item 9 (left open)",
+        Code::Contact => "Care manager contact due",
+        Code::RelapsePreventionPlan => "Write the relapse prevention plan",
+        Code::DischargeReview => "Decide on discharge from Collaborative Care",
+        Code::CocmNotAtTarget => "CoCM: not at target",
+        Code::CocmSafety => "CoCM: see care manager",
+    }
+}
+
+/// How the resource stands in the chart, seen from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChartState {
+    /// Nobody but us has touched it.
+    Ours,
+    /// Somebody works on it.
+    InProgress,
+    /// Somebody closed it in the chart, and not we.
+    ClosedThere,
+}
+
+/// The standings that we wrote, or may have written: the confirmed one, and those sent since without an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written(pub Vec<Standing>);
+
+impl Written {
+    /// Whether one of them is such.
+    pub fn any(&self, is_it: impl Fn(Standing) -> bool) -> bool {
+        self.0.iter().any(|standing| is_it(*standing))
+    }
+}
+
+/// What to do with a resource that is in the chart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merge {
+    /// How it stands there.
+    pub state: ChartState,
+    /// The body to send; `None` where the chart needs no change.
+    pub body: Option<Value>,
+    /// Our ending was left out, because somebody works on it: a note tells them instead.
+    pub only_noted: bool,
+}
+
+impl Merge {
+    /// Keeps `body` only where it changes something besides the moment of the change.
+    pub(super) fn of(state: ChartState, current: &Value, body: Value) -> Self {
+        let changed = without_moment(current) != without_moment(&body);
+        Self { state, body: changed.then_some(body), only_noted: false }
+    }
+}
+
+fn without_moment(resource: &Value) -> Value {
+    let mut copy = resource.clone();
+    if let Some(fields) = copy.as_object_mut() {
+        fields.remove("lastModified");
+    }
+    copy
+}
+
+/// A new resource as the plan wants it.
+pub fn resource(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
+    match intent.desired.resource {
+        Resource::Task => super::task::task(intent, system, now),
+        Resource::Flag => super::flag::flag(intent, system),
+    }
+}
+
+/// Brings our change into the chart's present version.
+pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written, now: DateTime<Utc>) -> Merge {
+    match intent.desired.resource {
+        Resource::Task => super::task::merge(current, intent, system, written, now),
+        Resource::Flag => super::flag::merge(current, intent, system, written),
+    }
+}
+
+/// How a resource stands in the chart.
+pub fn state(current: &Value, kind: Resource, written: &Written) -> ChartState {
+    match kind {
+        Resource::Task => super::task::state(current, written),
+        Resource::Flag => super::flag::state(current, written),
+    }
+}
+
+/// A second resource for the same cause, marked as an error; the first stays.
+pub fn as_duplicate(current: &Value, first: &str) -> Value {
+    let mut body = current.clone();
+    body["status"] = json!(Standing::EnteredInError.as_str());
+    if body["resourceType"] == "Task" {
+        body["statusReason"] = json!({
+            "coding": [{"system": CLOSING_CODES, "code": Standing::EnteredInError.as_str()}],
+            "text": format!("Duplicate of {first}"),
+        });
+    }
+    forget_narrative(&mut body);
+    body
+}
+
+/// Whether a resource carries our identifier: servers that do not know a search parameter answer with everything.
+pub fn carries(resource: &Value, system: &str, value: &str) -> bool {
+    resource["identifier"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(|one| one["system"] == system && one["value"] == value))
+}
+
+/// `Type/id` as the chart names it; our own ids and anything else are not references there.
+pub fn is_reference(text: &str) -> bool {
+    let Some((kind, id)) = text.split_once('/') else { return false };
+    let is_type = kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.chars().all(|c| c.is_ascii_alphabetic());
+    let is_id = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    is_type && is_id
+}
+
+// ── building ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+pub(super) const COMPLETE: &str = "every element that the builder requires is set";
+
+pub(super) fn identifier(system: &str, value: &str) -> Identifier {
+    Identifier::builder().system(system.to_owned()).value(value.to_owned()).build().expect(COMPLETE)
+}
+
+pub(super) fn coding(system: &str, code: &str, display: Option<&str>) -> Coding {
+    let mut coding = Coding::builder().system(system.to_owned()).code(code.to_owned());
+    if let Some(display) = display {
+        coding = coding.display(display.to_owned());
+    }
+    coding.build().expect(COMPLETE)
+}
+
+pub(super) fn concept(coding: Option<Coding>, text: &str) -> CodeableConcept {
+    let concept = CodeableConcept::builder().coding(coding.into_iter().map(Some).collect());
+    let text = text.trim();
+    // An empty string is not a FHIR string.
+    if text.is_empty() { concept } else { concept.text(text.to_owned()) }.build().expect(COMPLETE)
+}
+
+pub(super) fn reference(to: &str) -> Reference {
+    Reference::builder().reference(to.to_owned()).build().expect(COMPLETE)
+}
+
+pub(super) fn named(display: &str) -> Reference {
+    Reference::builder().display(display.to_owned()).build().expect(COMPLETE)
+}
+
+/// This program, as a requester and author.
+pub(super) fn ourselves() -> Reference {
+    Reference::builder().r#type("Device".to_owned()).display(AUTHOR.to_owned()).build().expect(COMPLETE)
+}
+
+pub(super) fn instant_text(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// `None` only for years that FHIR cannot write.
+pub(super) fn fhir_instant(at: DateTime<Utc>) -> Option<FhirDateTime> {
+    instant_text(at).parse().ok()
+}
+
+/// `None` only for years that FHIR cannot write.
+pub(super) fn fhir_date(on: NaiveDate) -> Option<FhirDateTime> {
+    on.to_string().parse().ok()
+}
+
+// ── merging ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Takes `field` from `from`, or removes it where `from` has none.
+pub(super) fn take(body: &mut Value, from: &Value, field: &str) {
+    let Some(fields) = body.as_object_mut() else { return };
+    match from.get(field) {
+        Some(value) => fields.insert(field.to_owned(), value.clone()),
+        None => fields.remove(field),
+    };
+}
+
+/// Sets or removes `body.outer.inner…`, and leaves no empty object behind: R4 has none.
+pub(super) fn put(body: &mut Value, path: &[&str], value: Option<Value>) {
+    let Some((first, rest)) = path.split_first() else { return };
+    let Some(fields) = body.as_object_mut() else { return };
+    if rest.is_empty() {
+        match value {
+            Some(value) => fields.insert((*first).to_owned(), value),
+            None => fields.remove(*first),
+        };
+        return;
+    }
+    let inner = fields.entry(*first).or_insert_with(|| Value::Object(Map::new()));
+    put(inner, rest, value);
+    if inner.as_object().is_some_and(Map::is_empty) {
+        fields.remove(*first);
+    }
+}
+
+/// Adds our identifier where the chart lost it; the chart's own stay.
+pub(super) fn keep_identifier(body: &mut Value, system: &str, value: &str) {
+    if carries(body, system, value) {
+        return;
+    }
+    let ours = json!({"system": system, "value": value});
+    match body.get_mut("identifier").and_then(Value::as_array_mut) {
+        Some(all) => all.push(ours),
+        None => body["identifier"] = json!([ours]),
+    }
+}
+
+/// A generated narrative repeats the old content, and people read it: the server makes a new one.
+pub(super) fn forget_narrative(body: &mut Value) {
+    if body["text"]["status"] == "generated" {
+        put(body, &["text"], None);
+    }
+}

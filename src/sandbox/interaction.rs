@@ -1,0 +1,330 @@
+//! FHIR's interactions, as the sandbox understands them. No IO: a call in, a reply out.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::State;
+use super::chart::Version;
+use super::search::Query;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub method: Method,
+    /// Without a leading slash.
+    pub path: String,
+    pub query: String,
+    pub if_match: Option<String>,
+    pub if_none_exist: Option<String>,
+    pub body: Option<Value>,
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<Value>,
+}
+
+impl Reply {
+    fn with(status: u16, body: Value) -> Self {
+        Self { status, headers: Vec::new(), body: Some(body) }
+    }
+
+    /// An OperationOutcome.
+    pub fn refusal(status: u16, code: &str, text: &str) -> Self {
+        let issue = json!({"severity": "error", "code": code, "diagnostics": text});
+        Self::with(status, json!({"resourceType": "OperationOutcome", "issue": [issue]}))
+    }
+
+    fn resource(status: u16, resource: Value, base: &str) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (kind, id) = (text(&resource["resourceType"]), text(&resource["id"]));
+        let version = text(&resource["meta"]["versionId"]);
+        let mut headers = vec![("etag", format!("W/\"{version}\""))];
+        let updated = chrono::DateTime::parse_from_rfc3339(&text(&resource["meta"]["lastUpdated"]));
+        if let Ok(at) = updated {
+            headers.push(("last-modified", httpdate::fmt_http_date(at.to_utc().into())));
+        }
+        if status == 201 {
+            headers.push(("location", format!("{base}/{kind}/{id}/_history/{version}")));
+        }
+        Self { status, headers, body: Some(resource) }
+    }
+}
+
+/// Executes one call.
+pub(super) fn perform(state: &mut State, call: &Call, base: &str) -> Reply {
+    let parts: Vec<&str> = call.path.split('/').filter(|part| !part.is_empty()).collect();
+    match (call.method.as_str(), parts.as_slice()) {
+        ("GET", ["metadata"]) => Reply::with(200, statement()),
+        ("PUT", ["$misbehave"]) => misbehave(state, call),
+        ("GET", ["$misbehave"]) => Reply::with(200, json!(state.misbehaviour)),
+        ("POST", []) => bundle(state, call, base),
+        ("GET", [kind]) | ("POST", [kind, "_search"]) if is_type(kind) => search(state, kind, &call.query, base),
+        ("POST", [kind]) if is_type(kind) => create(state, kind, call, base),
+        ("PUT", [kind]) if is_type(kind) => conditional_update(state, kind, call, base),
+        ("GET", [kind, id]) if is_type(kind) => read(state, kind, id, base),
+        ("PUT", [kind, id]) if is_type(kind) => update(state, kind, id, call, base),
+        ("DELETE", [kind, id]) if is_type(kind) => {
+            state.chart.delete(kind, id);
+            Reply { status: 204, headers: Vec::new(), body: None }
+        }
+        ("GET", [kind, id, "_history"]) if is_type(kind) => history(state, kind, id),
+        ("GET", [kind, id, "_history", number]) if is_type(kind) => version(state, kind, id, number, base),
+        _ => Reply::refusal(404, "not-found", "no such interaction"),
+    }
+}
+
+fn is_type(kind: &str) -> bool {
+    kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+fn misbehave(state: &mut State, call: &Call) -> Reply {
+    match serde_json::from_value(call.body.clone().unwrap_or_else(|| json!({}))) {
+        Ok(how) => {
+            state.set_misbehaviour(how);
+            Reply::with(200, json!(state.misbehaviour))
+        }
+        Err(error) => Reply::refusal(400, "invalid", &error.to_string()),
+    }
+}
+
+fn search(state: &State, kind: &str, query: &str, base: &str) -> Reply {
+    let read = match Query::read(query) {
+        Ok(read) => read,
+        Err(why) => return Reply::refusal(400, "not-supported", &why),
+    };
+    let found = state.chart.search(kind, &read);
+    let page = found.iter().skip(read.offset).take(read.count);
+    let entries: Vec<Value> = page
+        .map(|resource| {
+            let url = format!("{base}/{kind}/{}", resource["id"].as_str().unwrap_or_default());
+            json!({"fullUrl": url, "resource": resource, "search": {"mode": "match"}})
+        })
+        .collect();
+    let after = read.offset + entries.len();
+    let mut links = vec![json!({"relation": "self", "url": format!("{base}/{kind}?{query}")})];
+    if after < found.len() {
+        links.push(json!({"relation": "next", "url": format!("{base}/{kind}?{}", Query::at(query, after))}));
+    }
+    let mut bundle = json!({"resourceType": "Bundle", "type": "searchset", "total": found.len(), "link": links});
+    if !entries.is_empty() {
+        bundle["entry"] = json!(entries);
+    }
+    Reply::with(200, bundle)
+}
+
+/// The body as a resource of this type, with what the sandbox insists on.
+fn resource(call: &Call, kind: &str) -> Result<Value, Reply> {
+    let Some(body) = call.body.clone().filter(Value::is_object) else {
+        return Err(Reply::refusal(400, "structure", "a JSON object is wanted"));
+    };
+    if body["resourceType"] != kind {
+        return Err(Reply::refusal(400, "invalid", "resourceType is not the path's"));
+    }
+    let required: &[&str] = match kind {
+        "Task" => &["status", "intent"],
+        "Flag" => &["status", "code", "subject"],
+        "QuestionnaireResponse" => &["status"],
+        "Observation" => &["status", "code"],
+        _ => &[],
+    };
+    match required.iter().find(|field| body.get(**field).is_none()) {
+        Some(field) => Err(Reply::refusal(422, "required", &format!("{kind}.{field} is missing"))),
+        None => Ok(body),
+    }
+}
+
+fn create(state: &mut State, kind: &str, call: &Call, base: &str) -> Reply {
+    let mut body = match resource(call, kind) {
+        Ok(body) => body,
+        Err(reply) => return reply,
+    };
+    if let Some(condition) = &call.if_none_exist {
+        let (refuse, ignore) =
+            (state.misbehaviour.refuse_conditional_create, state.misbehaviour.ignore_conditional_create);
+        // Both are rolled each time, so that one does not shift the other.
+        let (refused, ignored) = (state.dice.happens(refuse), state.dice.happens(ignore));
+        if refused {
+            return Reply::refusal(state.misbehaviour.refuse_with, "not-supported", "no conditional create here");
+        }
+        if !ignored {
+            match one_match(state, kind, condition) {
+                Ok(Some(found)) => return Reply::resource(200, found, base),
+                Ok(None) => {}
+                Err(reply) => return reply,
+            }
+        }
+    }
+    // A create never chooses the id.
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("id");
+    }
+    Reply::resource(201, state.chart.put(body), base)
+}
+
+fn one_match(state: &State, kind: &str, condition: &str) -> Result<Option<Value>, Reply> {
+    let query = Query::read(condition).map_err(|why| Reply::refusal(400, "not-supported", &why))?;
+    match state.chart.search(kind, &query).as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).clone())),
+        _ => Err(Reply::refusal(412, "multiple-matches", "several match")),
+    }
+}
+
+fn conditional_update(state: &mut State, kind: &str, call: &Call, base: &str) -> Reply {
+    let mut body = match resource(call, kind) {
+        Ok(body) => body,
+        Err(reply) => return reply,
+    };
+    match one_match(state, kind, &call.query) {
+        Err(reply) => reply,
+        Ok(found) => {
+            let status = if found.is_some() { 200 } else { 201 };
+            if let Some(id) = found.and_then(|found| found.get("id").cloned()) {
+                body["id"] = id;
+            }
+            Reply::resource(status, state.chart.put(body), base)
+        }
+    }
+}
+
+fn update(state: &mut State, kind: &str, id: &str, call: &Call, base: &str) -> Reply {
+    let body = match resource(call, kind) {
+        Ok(body) => body,
+        Err(reply) => return reply,
+    };
+    if body["id"] != id {
+        return Reply::refusal(400, "invalid", "the id is not the path's");
+    }
+    let present = state.chart.get(kind, id).map(|one| one["meta"]["versionId"].clone());
+    if let Some(wanted) = &call.if_match {
+        let wanted = wanted.trim_start_matches("W/").trim_matches('"');
+        if present.as_ref().is_none_or(|version| *version != wanted) {
+            return Reply::refusal(412, "conflict", "another version is there");
+        }
+    }
+    Reply::resource(if present.is_some() { 200 } else { 201 }, state.chart.put(body), base)
+}
+
+fn read(state: &State, kind: &str, id: &str, base: &str) -> Reply {
+    match state.chart.get(kind, id) {
+        Some(resource) => Reply::resource(200, resource.clone(), base),
+        None if state.chart.history(kind, id).is_empty() => Reply::refusal(404, "not-found", "not here"),
+        None => Reply::refusal(410, "deleted", "was deleted"),
+    }
+}
+
+fn history(state: &State, kind: &str, id: &str) -> Reply {
+    let entry = |version: &Version| {
+        let (method, status) = match version.change {
+            "create" => ("POST", "201"),
+            "delete" => ("DELETE", "204"),
+            _ => ("PUT", "200"),
+        };
+        let mut entry = json!({
+            "request": {"method": method, "url": format!("{kind}/{id}")},
+            "response": {"status": status, "lastModified": version.at.to_rfc3339()},
+        });
+        if let Some(resource) = &version.resource {
+            entry["resource"] = resource.clone();
+        }
+        entry
+    };
+    let entries: Vec<Value> = state.chart.history(kind, id).iter().rev().map(entry).collect();
+    if entries.is_empty() {
+        return Reply::refusal(404, "not-found", "not here");
+    }
+    Reply::with(200, json!({"resourceType": "Bundle", "type": "history", "total": entries.len(), "entry": entries}))
+}
+
+fn version(state: &State, kind: &str, id: &str, number: &str, base: &str) -> Reply {
+    let found = state.chart.history(kind, id).iter().find(|version| version.number.to_string() == number);
+    match found.map(|version| version.resource.clone()) {
+        Some(Some(resource)) => Reply::resource(200, resource, base),
+        Some(None) => Reply::refusal(410, "deleted", "was deleted"),
+        None => Reply::refusal(404, "not-found", "not here"),
+    }
+}
+
+/// A batch answers entry by entry; a transaction does all or nothing, in the order sent. `urn:uuid` references
+/// between entries are not resolved.
+fn bundle(state: &mut State, call: &Call, base: &str) -> Reply {
+    let Some(bundle) = call.body.as_ref().filter(|body| body["resourceType"] == "Bundle") else {
+        return Reply::refusal(400, "invalid", "a Bundle is wanted here");
+    };
+    let all_or_nothing = match bundle["type"].as_str() {
+        Some("batch") => false,
+        Some("transaction") => true,
+        _ => return Reply::refusal(422, "invalid", "a batch or a transaction is wanted"),
+    };
+    let before = state.chart.clone();
+    let mut entries = Vec::new();
+    for entry in bundle["entry"].as_array().into_iter().flatten() {
+        let reply = perform(state, &entry_call(entry, base), base);
+        if all_or_nothing && reply.status >= 400 {
+            state.chart = before;
+            return reply;
+        }
+        entries.push(entry_reply(reply));
+    }
+    let kind = if all_or_nothing { "transaction-response" } else { "batch-response" };
+    Reply::with(200, json!({"resourceType": "Bundle", "type": kind, "entry": entries}))
+}
+
+fn entry_call(entry: &Value, base: &str) -> Call {
+    let request = &entry["request"];
+    let text = |field: &str| request[field].as_str().map(str::to_owned);
+    let url = text("url").unwrap_or_default();
+    let url = url.strip_prefix(base).unwrap_or(&url).trim_start_matches('/');
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    Call {
+        // An entry without a method reads; a Bundle in a Bundle is refused, because its path is empty.
+        method: text("method").and_then(|name| name.parse().ok()).unwrap_or(Method::GET),
+        path: if path.is_empty() { "-".to_owned() } else { path.to_owned() },
+        query: query.to_owned(),
+        if_match: text("ifMatch"),
+        if_none_exist: text("ifNoneExist"),
+        body: entry.get("resource").cloned(),
+    }
+}
+
+fn entry_reply(reply: Reply) -> Value {
+    let mut response = json!({"status": reply.status.to_string()});
+    for (name, field) in [("etag", "etag"), ("location", "location")] {
+        if let Some((_, value)) = reply.headers.iter().find(|(header, _)| *header == name) {
+            response[field] = json!(value);
+        }
+    }
+    match reply.body {
+        Some(outcome) if reply.status >= 400 => {
+            response["outcome"] = outcome;
+            json!({"response": response})
+        }
+        Some(resource) => json!({"resource": resource, "response": response}),
+        None => json!({"response": response}),
+    }
+}
+
+fn statement() -> Value {
+    let kinds = ["Patient", "QuestionnaireResponse", "Observation", "Task", "Flag"];
+    let interactions = ["read", "vread", "create", "update", "delete", "search-type", "history-instance"];
+    let resources = kinds.map(|kind| {
+        json!({
+            "type": kind, "interaction": interactions.map(|code| json!({"code": code})), "versioning": "versioned-update",
+            "conditionalCreate": true, "conditionalUpdate": true, "updateCreate": true,
+            "searchParam": [{"name": "identifier", "type": "token"}, {"name": "_lastUpdated", "type": "date"}],
+        })
+    });
+    json!({
+        "resourceType": "CapabilityStatement", "status": "active", "date": "2026-01-01", "kind": "instance",
+        "fhirVersion": "4.0.1", "format": ["json"],
+        "implementation": {"description": "cocm-registry sandbox: plays an EHR, holds nothing real"},
+        "rest": [{
+            "mode": "server", "resource": resources,
+            "interaction": [{"code": "batch"}, {"code": "transaction"}],
+        }],
+    })
+}
