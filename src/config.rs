@@ -260,7 +260,8 @@ impl Config {
     /// A clinic's settings, if it is served here.
     pub fn clinic(&self, id: &ClinicId) -> Option<Clinic> {
         let known = self.clinics.iter().find(|clinic| clinic.id == *id).cloned();
-        let pretended = || self.clinics.first().filter(|_| self.any_clinic).map(|c| Clinic { id: id.clone(), ..c.clone() });
+        let pretended =
+            || self.clinics.first().filter(|_| self.any_clinic).map(|c| Clinic { id: id.clone(), ..c.clone() });
         known.or_else(pretended)
     }
 

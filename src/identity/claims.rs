@@ -84,7 +84,9 @@ impl From<Error> for TokenError {
     fn from(error: Error) -> Self {
         match error.kind() {
             ErrorKind::InvalidSignature => Self::Signature,
-            ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat | ErrorKind::UnsupportedAlgorithm => Self::Algorithm,
+            ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat | ErrorKind::UnsupportedAlgorithm => {
+                Self::Algorithm
+            }
             ErrorKind::ExpiredSignature => Self::Expired,
             ErrorKind::ImmatureSignature => Self::NotYet,
             ErrorKind::InvalidIssuer => Self::Issuer,
@@ -152,7 +154,8 @@ fn object(part: &str) -> Result<Map<String, Value>, TokenError> {
 
 /// Reads the caller, and the second of expiry, from claims whose signature, issuer and audience hold.
 pub(super) fn read(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(Caller, u64), TokenError> {
-    let expires = claims.get("exp").and_then(Value::as_u64).filter(|exp| *exp <= LATEST).ok_or(TokenError::Claim("exp"))?;
+    let expires =
+        claims.get("exp").and_then(Value::as_u64).filter(|exp| *exp <= LATEST).ok_or(TokenError::Claim("exp"))?;
     if claims.get("nbf").is_some_and(|nbf| nbf.as_u64().is_none_or(|nbf| nbf > LATEST)) {
         return Err(TokenError::Claim("nbf"));
     }

@@ -76,7 +76,8 @@ impl DevelopmentKey {
     }
 
     fn read(pkcs8: Vec<u8>) -> Result<Self, &'static str> {
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).map_err(|_| "is not an ES256 key")?;
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).map_err(|_| "is not an ES256 key")?;
         // An uncompressed point: 4, then x and y.
         let (x, y) = match pair.public_key().as_ref() {
             [4, point @ ..] if point.len() == 64 => point.split_at(32),

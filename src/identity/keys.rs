@@ -71,7 +71,8 @@ impl KeySource {
         let place = match (&issuer.jwks_url, &issuer.jwks_file) {
             (Some(url), None) => {
                 // A redirect could lead to keys of somebody else's choosing.
-                let client = reqwest::Client::builder().timeout(policy.timeout).redirect(redirect::Policy::none()).build();
+                let client =
+                    reqwest::Client::builder().timeout(policy.timeout).redirect(redirect::Policy::none()).build();
                 Place::Url(client.map_err(|e| fault(&e.to_string()))?, url.clone())
             }
             (None, Some(file)) => Place::File(file.clone()),

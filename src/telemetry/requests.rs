@@ -67,7 +67,8 @@ impl Drop for Line {
         let millis = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
         self.span.in_scope(|| tracing::info!(status, duration_ms = millis, "answered"));
         let route = std::mem::take(&mut self.route);
-        counter!(REQUESTS, "method" => self.method, "route" => route.clone(), "status" => status.to_string()).increment(1);
+        counter!(REQUESTS, "method" => self.method, "route" => route.clone(), "status" => status.to_string())
+            .increment(1);
         histogram!(DURATION, "method" => self.method, "route" => route).record(taken.as_secs_f64());
     }
 }

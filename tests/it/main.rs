@@ -1,1 +1,4 @@
-fn main(){}
+//! Everything that needs IO, in one binary.
+
+mod listener;
+mod tokens;
