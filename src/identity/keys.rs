@@ -137,12 +137,15 @@ impl KeySource {
             Place::File(path) => from_file(path).await,
             Place::Url(client, url) => from_url(client, url).await,
         };
-        match fetched.and_then(|json| KeySet::read(&json)) {
+        let read = fetched.and_then(|json| KeySet::read(&json));
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        // The pause counts from the end, too, or each of those who waited for a slow answer would ask again.
+        held.attempted = Some(Instant::now());
+        match read {
             Ok(keys) => {
                 tracing::info!(issuer = self.issuer, keys = keys.len(), "keys read");
-                let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
                 held.keys = keys;
-                held.fetched = Some(Instant::now());
+                held.fetched = held.attempted;
             }
             Err(why) => tracing::warn!(issuer = self.issuer, why, "keys could not be read; the last ones serve on"),
         }
