@@ -329,3 +329,6 @@ fn ehr_timeout() -> Duration {
 fn yes() -> bool {
     true
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub struct ProblemBody {
     pub status: u16,
     /// This occurrence, for people. Never patient data.
     pub detail: String,
-    /// Where in the request: a FHIRPath for resources, a field path for JSON bodies.
+    /// Where in the request: a `FHIRPath` for resources, a field path for JSON bodies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
     /// For a conflict of state: what would be allowed now.

@@ -34,7 +34,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let problem = explain(error.inner());
-        if problem.category == Category::Unprocessable && path != "." { problem.at(path) } else { problem }
+        if problem.category == Category::Unprocessable && is_plain(&path) { problem.at(path) } else { problem }
     })?;
     json.end().map_err(|error| explain(&error))?;
     Ok(value)
@@ -49,19 +49,17 @@ fn explain(error: &serde_json::Error) -> Problem {
 
 /// serde quotes the value it met, which may be a patient's. What it expected is ours, and comes last.
 fn scrubbed(message: &str) -> String {
-    const KINDS: [(&str, &str); 6] = [
-        ("missing field", ""),
+    const KINDS: [(&str, &str); 4] = [
         ("unknown field", "no such field"),
         ("unknown variant", "no such value"),
         ("invalid type", "of the wrong type"),
         ("invalid length", "of the wrong length"),
-        ("duplicate field", "given twice"),
     ];
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
     match (KINDS.iter().find(|(kind, _)| message.starts_with(kind)), expected) {
-        // Names one of our own fields.
-        (Some(("missing field", _)), _) => message.to_owned(),
+        // Both name one of our own fields.
+        _ if message.starts_with("missing field") || message.starts_with("duplicate field") => message.to_owned(),
         (Some((_, said)), Some(expected)) => format!("{said}; expected {expected}"),
         (Some((_, said)), None) => (*said).to_owned(),
         (None, Some(expected)) if message.starts_with("invalid value") => {
@@ -69,6 +67,11 @@ fn scrubbed(message: &str) -> String {
         }
         (None, _) => "not acceptable".to_owned(),
     }
+}
+
+/// A path of plain names. Keys are the caller's words, and could be anything.
+fn is_plain(path: &str) -> bool {
+    path != "." && path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.[]".contains(&b))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -115,7 +118,9 @@ mod tests {
     )]
     #[case(r#"{"minutes": 1}"#, "missing field `kind`", None)]
     #[case(r#"{"minutes": 1, "kind": "outreach", "on": "Canary"}"#, "not acceptable", Some("on"))]
-    #[case(r#"{"minutes": 1, "minutes": 2}"#, "given twice", Some("minutes"))]
+    #[case(r#"{"minutes": 1, "minutes": 2}"#, "duplicate field `minutes`", None)]
+    #[case(r#"{"minuts": 1}"#, "no such field; expected one of `minutes`, `kind`, `on`", Some("minuts"))]
+    #[case(r#"{"Maria Canary": 1}"#, "no such field; expected one of `minutes`, `kind`, `on`", None)]
     fn a_wrong_field_is_named_and_its_value_is_not(#[case] json: &str, #[case] detail: &str, #[case] at: Option<&str>) {
         let problem = parse::<Contact>(json.as_bytes()).unwrap_err();
         assert_eq!(problem.category, Category::Unprocessable);

@@ -50,6 +50,7 @@ async fn within(deadline: Duration, request: Request, next: Next) -> Response {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn panicked(payload: Box<dyn Any + Send>) -> Response {
     tracing::error!(message = panic_text(&*payload), "a handler panicked");
     Problem::internal("something is broken here; it has been logged").into_response()

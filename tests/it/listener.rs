@@ -34,8 +34,20 @@ fn router(limits: &Limits) -> Router {
     let routes = Router::new()
         .route("/patients/{id}", get(|| async { "found" }))
         .route("/json", post(|JsonBody(value): JsonBody<Value>| async move { value.to_string().len().to_string() }))
-        .route("/slow", get(|| async { sleep(Duration::from_millis(700)).await; "done" }))
-        .route("/quick", get(|| async { sleep(Duration::from_millis(5)).await; "done" }))
+        .route(
+            "/slow",
+            get(|| async {
+                sleep(Duration::from_millis(700)).await;
+                "done"
+            }),
+        )
+        .route(
+            "/quick",
+            get(|| async {
+                sleep(Duration::from_millis(5)).await;
+                "done"
+            }),
+        )
         .route("/forever", get(|| async { sleep(Duration::from_mins(10)).await }))
         .route("/events", get(|Extension(mut stopping): Extension<Stopping>| async move { stopping.begun().await }))
         .route("/panic", get(broken));
@@ -170,7 +182,8 @@ async fn a_bomb_sent_over_a_socket_hears_the_answer() {
     for body in [gzip(&vec![b' '; 64 << 20]), vec![b'a'; 6 << 20]] {
         let encoding = if body.starts_with(&[0x1f, 0x8b]) { "gzip" } else { "identity" };
         let request = client.post(format!("http://{}/json", running.address)).body(body);
-        let answer = request.header("content-type", "application/json").header("content-encoding", encoding).send().await;
+        let answer =
+            request.header("content-type", "application/json").header("content-encoding", encoding).send().await;
         assert_eq!(answer.unwrap().status(), 413);
     }
     running.stop().await;
@@ -329,13 +342,18 @@ async fn the_log_has_the_route_and_the_clinic_and_nothing_of_the_address() {
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
     let guard = tracing::subscriber::set_default(subscriber);
     let routes = Router::new()
-        .route("/who/{id}", get(|Extension(log): Extension<RequestLog>| async move {
-            log.clinic("north");
-            tracing::info!("within");
-        }))
+        .route(
+            "/who/{id}",
+            get(|Extension(log): Extension<RequestLog>| async move {
+                log.clinic("north");
+                tracing::info!("within");
+            }),
+        )
         .route("/panic", get(broken));
     let app = protect(routes, &limits(), &Clock::system());
-    for (path, id) in [("/who/Canary?name=Canary", "Canary Canary Canary"), ("/Canary", "0123456789abcdef0"), ("/panic", "")] {
+    for (path, id) in
+        [("/who/Canary?name=Canary", "Canary Canary Canary"), ("/Canary", "0123456789abcdef0"), ("/panic", "")]
+    {
         let request = Request::get(path).header("x-request-id", id).body(Body::empty()).unwrap();
         app.clone().oneshot(request).await.unwrap();
     }

@@ -9,7 +9,8 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair,
+    self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    KeyPair,
 };
 use axum::Router;
 use axum::extract::{FromRef, State};
@@ -149,7 +150,12 @@ impl Endpoint {
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
         let router = Router::new()
             .route("/keys", get(Self::answer))
-            .route("/elsewhere", get(|State(this): State<Arc<Self>>| async move { json!({ "keys": *this.keys.lock().unwrap() }).to_string() }))
+            .route(
+                "/elsewhere",
+                get(|State(this): State<Arc<Self>>| async move {
+                    json!({ "keys": *this.keys.lock().unwrap() }).to_string()
+                }),
+            )
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Verifier::with_policy(&config(Some(url), None), policy).unwrap()
@@ -187,7 +193,9 @@ async fn each_algorithm_of_the_list_is_believed_with_a_key_of_its_kind_only() {
         let caller = verifier.verify(&keys[key].token(algorithm)).await.unwrap();
         assert_eq!((caller.clinic.as_str(), caller.subject.as_str(), caller.role), ("north", "u1", Role::CareManager));
     }
-    for (key, algorithm) in [(0, "ES384"), (0, "RS256"), (1, "ES256"), (2, "ES256"), (2, "PS256"), (2, "RS512"), (0, "EdDSA")] {
+    for (key, algorithm) in
+        [(0, "ES384"), (0, "RS256"), (1, "ES256"), (2, "ES256"), (2, "PS256"), (2, "RS512"), (0, "EdDSA")]
+    {
         assert_eq!(verifier.verify(&keys[key].token(algorithm)).await, Err(TokenError::Algorithm), "{algorithm}");
     }
 }
@@ -215,7 +223,10 @@ async fn no_signature_and_a_public_key_as_a_secret_are_refused() {
     assert_eq!(verifier.verify(&format!("{message}.AAAA")).await, Err(TokenError::Signature));
     let forged = with("role", json!("admin")).to_string();
     let header = message.split('.').next().unwrap();
-    assert_eq!(verifier.verify(&format!("{header}.{}.{signature}", B64.encode(forged))).await, Err(TokenError::Signature));
+    assert_eq!(
+        verifier.verify(&format!("{header}.{}.{signature}", B64.encode(forged))).await,
+        Err(TokenError::Signature)
+    );
     assert!(verifier.verify(&good).await.is_ok());
 }
 
@@ -311,7 +322,18 @@ async fn what_is_no_signed_token_is_refused_at_once() {
     let good = key.token("ES256");
     let encrypted = "a.b.c.d.e";
     let bomb = format!("{}.{}.AA", B64.encode("[".repeat(4000)), B64.encode("{}"));
-    for bad in ["", ".", "..", "a.b", encrypted, "a.b.c", &format!("{good}.x"), &format!("{good}="), &format!(" {good}"), &bomb] {
+    for bad in [
+        "",
+        ".",
+        "..",
+        "a.b",
+        encrypted,
+        "a.b.c",
+        &format!("{good}.x"),
+        &format!("{good}="),
+        &format!(" {good}"),
+        &bomb,
+    ] {
         assert!(matches!(verifier.verify(bad).await, Err(TokenError::Malformed | TokenError::Signature)), "{bad}");
     }
     let started = std::time::Instant::now();
@@ -342,7 +364,10 @@ async fn a_withdrawn_key_is_believed_no_longer_than_keys_are_fresh() {
     endpoint.publish(&[&new]);
     tokio::time::sleep(quick * 2).await;
     // Another token: one verified before is remembered for up to a minute.
-    assert_eq!(verifier.verify(&old.sign(&json!({ "alg": "ES256", "kid": "old" }), &claims())).await, Err(TokenError::Key));
+    assert_eq!(
+        verifier.verify(&old.sign(&json!({ "alg": "ES256", "kid": "old" }), &claims())).await,
+        Err(TokenError::Key)
+    );
 }
 
 #[tokio::test]
@@ -382,7 +407,8 @@ async fn an_issuer_that_redirects_has_no_keys() {
 async fn a_flood_of_unknown_keys_asks_the_issuer_once() {
     let key = Key::p256("a");
     let endpoint = Endpoint::publishing(&[&key]);
-    let verifier = Arc::new(endpoint.verifier(KeyPolicy { retry: Duration::from_millis(100), ..KeyPolicy::default() }).await);
+    let verifier =
+        Arc::new(endpoint.verifier(KeyPolicy { retry: Duration::from_millis(100), ..KeyPolicy::default() }).await);
     verifier.warm_up().await;
     tokio::time::sleep(Duration::from_millis(120)).await;
     endpoint.slow.store(true, Ordering::SeqCst);
@@ -440,7 +466,13 @@ async fn a_request_without_a_good_token_is_told_to_bring_one() {
         }
         app.clone().oneshot(request.body(axum::body::Body::empty()).unwrap())
     };
-    let bad = [vec![], vec!["Basic YTpi".into()], vec!["Bearer".into()], vec!["Bearer Canary".into()], vec![good.clone(), good.clone()]];
+    let bad = [
+        vec![],
+        vec!["Basic YTpi".into()],
+        vec!["Bearer".into()],
+        vec!["Bearer Canary".into()],
+        vec![good.clone(), good.clone()],
+    ];
     for headers in bad {
         let response = ask(headers).await.unwrap();
         assert_eq!(response.status(), 401);
@@ -461,7 +493,9 @@ async fn development_tokens_are_believed_whoever_made_the_keys_first() {
     let minted: Vec<_> = (0..16)
         .map(|_| {
             let (path, clinic) = (dir.path().to_owned(), clinic.clone());
-            tokio::task::spawn_blocking(move || development::mint(&path, &clinic, Role::Ehr, development::LIFETIME).unwrap())
+            tokio::task::spawn_blocking(move || {
+                development::mint(&path, &clinic, Role::Ehr, development::LIFETIME).unwrap()
+            })
         })
         .collect();
     let options = Development { data_dir: Some(dir.path().to_owned()), ..Development::default() };
@@ -479,7 +513,9 @@ async fn development_tokens_are_believed_whoever_made_the_keys_first() {
     let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["jwks.json", "signing-key.der"], "no drafts are left");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(folder.join("signing-key.der")).unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(folder.join("signing-key.der")).unwrap().permissions(),
+    );
     assert_eq!(mode & 0o777, 0o600);
     let published = std::fs::read_to_string(folder.join("jwks.json")).unwrap();
     assert!(!published.contains("\"d\""), "nothing private is published");

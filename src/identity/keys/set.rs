@@ -14,7 +14,7 @@ pub(super) struct KeySet(Vec<Key>);
 struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    decoding: DecodingKey,
 }
 
 pub(super) enum Found {
@@ -47,7 +47,7 @@ impl KeySet {
         }
         let mut fitting = named.filter(|key| key.algorithms.contains(&algorithm));
         match (fitting.next(), fitting.next()) {
-            (Some(key), None) => Found::Key(key.key.clone()),
+            (Some(key), None) => Found::Key(key.decoding.clone()),
             (Some(_), Some(_)) => Found::Nothing,
             (None, _) => Found::OtherAlgorithm,
         }
@@ -69,6 +69,6 @@ fn usable(value: Value) -> Option<Key> {
     if let Some(only) = common.key_algorithm {
         algorithms.retain(|algorithm| KeyAlgorithm::from(*algorithm) == only);
     }
-    let key = DecodingKey::from_jwk(&jwk).ok()?;
-    (signs && !algorithms.is_empty()).then(|| Key { id: jwk.common.key_id, algorithms, key })
+    let decoding = DecodingKey::from_jwk(&jwk).ok()?;
+    (signs && !algorithms.is_empty()).then(|| Key { id: jwk.common.key_id, algorithms, decoding })
 }
