@@ -13,6 +13,7 @@ mod connections;
 mod depth;
 mod json;
 mod protect;
+mod stall;
 
 use std::convert::Infallible;
 use std::io;
@@ -34,6 +35,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tower::ServiceExt;
 
 use self::connections::{Connections, Permit, Place, Tracked};
+use self::stall::Stalling;
 use crate::config::Limits;
 
 pub use body::{BodyLimit, read_body};
@@ -109,6 +111,7 @@ pub async fn serve(
     let spawn = |stream: TcpStream, place: Place| {
         // Only a delay if it fails.
         let _ = stream.set_nodelay(true);
+        let stream = Stalling::new(stream, limits.request_timeout);
         tokio::spawn(converse(http.clone(), stream, router.clone(), place, watched.clone()));
     };
 
@@ -182,7 +185,7 @@ async fn stop(phase: &watch::Sender<Phase>, connections: &Connections, drain: Du
 /// One connection, from its first request to its end.
 async fn converse(
     http: http1::Builder,
-    stream: TcpStream,
+    stream: Stalling,
     router: Router,
     place: Place,
     mut phase: watch::Receiver<Phase>,

@@ -50,6 +50,7 @@ fn router(limits: &Limits) -> Router {
         )
         .route("/forever", get(|| async { sleep(Duration::from_mins(10)).await }))
         .route("/events", get(|Extension(mut stopping): Extension<Stopping>| async move { stopping.begun().await }))
+        .route("/large", get(|| async { vec![0; 64 << 20] }))
         .route("/panic", get(broken));
     protect(routes, limits, &Clock::system())
 }
@@ -202,6 +203,15 @@ async fn slow_headers_are_cut_and_others_are_not_held_up() {
     let _ = timeout(Duration::from_secs(3), slow.read_to_end(&mut rest)).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(1));
     running.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_and_never_reads_is_cut() {
+    let running = run(Limits { request_timeout: Duration::from_millis(300), ..limits() }).await;
+    let mut deaf = TcpStream::connect(running.address).await.unwrap();
+    deaf.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    assert!(running.stop().await < Duration::from_secs(2));
 }
 
 #[tokio::test]
