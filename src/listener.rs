@@ -17,6 +17,7 @@ mod stall;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -45,6 +46,8 @@ pub use protect::protect;
 
 /// Longest request line and headers together, in bytes.
 const LONGEST_HEAD: usize = 32 * 1024;
+/// Connections the system keeps for us until we accept them; it may keep fewer.
+const QUEUE: u32 = 4096;
 /// While stopping: how long busy clients are given to hear `Connection: close`.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// While stopping: how long a request may still take to arrive after that.
@@ -91,6 +94,15 @@ pub async fn stop_signal() -> io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Opens a listener with a queue long enough for a burst. Port 0 picks a free one: see `local_addr`.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for the last connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// Serves until `shutdown` ends, then stops as described above, within [`Limits::drain`].

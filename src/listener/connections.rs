@@ -63,16 +63,15 @@ impl Connections {
         Place { id, seat, seats: Arc::clone(&self.seats), _permit: permit.0 }
     }
 
-    /// Asks those who sit idle beyond the grace to leave: the one in the longest wait among those who never asked
-    /// anything, else among all.
+    /// Asks those who sit idle beyond the grace to leave. All the silent at once, as they come in thousands; only if
+    /// there are none, not even new ones, the one who has been idle longest among those who have asked something.
     pub(super) fn make_room(&self) {
         let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = seats.values().filter(|seat| seat.is_waiting() && seat.waited() >= GRACE);
-        // All the silent at once: they come in thousands.
+        let idle = seats.values().filter(|seat| seat.is_waiting());
         let mut silent = idle.clone().filter(|seat| !seat.served.load(Ordering::Relaxed)).peekable();
         if silent.peek().is_some() {
-            silent.for_each(|seat| seat.leave.notify_one());
-        } else if let Some(seat) = idle.max_by_key(|seat| seat.waited()) {
+            silent.filter(|seat| seat.waited() >= GRACE).for_each(|seat| seat.leave.notify_one());
+        } else if let Some(seat) = idle.filter(|seat| seat.waited() >= GRACE).max_by_key(|seat| seat.waited()) {
             seat.leave.notify_one();
         }
     }

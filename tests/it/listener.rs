@@ -13,14 +13,14 @@ use axum::http::{Request, Response};
 use axum::routing::{get, post};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::Limits;
-use cocm_registry::listener::{JsonBody, Stopping, protect, serve};
+use cocm_registry::listener::{JsonBody, Stopping, bind, protect, serve};
 use cocm_registry::telemetry::{self, RequestLog};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -74,7 +74,7 @@ struct Running {
 }
 
 async fn run(limits: Limits) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let (address, (stop, stopped)) = (listener.local_addr().unwrap(), oneshot::channel());
     let ended = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap_or(()) };
