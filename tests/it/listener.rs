@@ -73,7 +73,7 @@ struct Running {
     ended: JoinHandle<std::io::Result<()>>,
 }
 
-async fn run(limits: Limits) -> Running {
+fn run(limits: Limits) -> Running {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let (address, (stop, stopped)) = (listener.local_addr().unwrap(), oneshot::channel());
     let ended = tokio::spawn(async move {
@@ -178,7 +178,7 @@ async fn only_json_is_read_as_json(#[case] content_type: &str, #[case] expected:
 
 #[tokio::test]
 async fn a_bomb_sent_over_a_socket_hears_the_answer() {
-    let running = run(limits()).await;
+    let running = run(limits());
     let client = reqwest::Client::builder().build().unwrap();
     for body in [gzip(&vec![b' '; 64 << 20]), vec![b'a'; 6 << 20]] {
         let encoding = if body.starts_with(&[0x1f, 0x8b]) { "gzip" } else { "identity" };
@@ -192,7 +192,7 @@ async fn a_bomb_sent_over_a_socket_hears_the_answer() {
 
 #[tokio::test]
 async fn slow_headers_are_cut_and_others_are_not_held_up() {
-    let running = run(Limits { header_timeout: Duration::from_millis(300), ..limits() }).await;
+    let running = run(Limits { header_timeout: Duration::from_millis(300), ..limits() });
     let mut slow = TcpStream::connect(running.address).await.unwrap();
     slow.write_all(b"GET /quick HTTP/1.1\r\nhost: x\r\nx-a: ").await.unwrap();
     let mut other = TcpStream::connect(running.address).await.unwrap();
@@ -207,7 +207,7 @@ async fn slow_headers_are_cut_and_others_are_not_held_up() {
 
 #[tokio::test]
 async fn who_asks_and_never_reads_is_cut() {
-    let running = run(Limits { request_timeout: Duration::from_millis(300), ..limits() }).await;
+    let running = run(Limits { request_timeout: Duration::from_millis(300), ..limits() });
     let mut deaf = TcpStream::connect(running.address).await.unwrap();
     deaf.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     sleep(Duration::from_millis(200)).await;
@@ -216,7 +216,7 @@ async fn who_asks_and_never_reads_is_cut() {
 
 #[tokio::test]
 async fn silent_connections_give_up_their_places_and_busy_ones_do_not() {
-    let running = run(Limits { connections: 4, ..limits() }).await;
+    let running = run(Limits { connections: 4, ..limits() });
     let busy: Vec<_> = (0..2)
         .map(|_| {
             tokio::spawn(async move {
@@ -241,7 +241,7 @@ async fn silent_connections_give_up_their_places_and_busy_ones_do_not() {
 
 #[tokio::test]
 async fn with_all_places_busy_one_waits_ones_turn() {
-    let running = run(Limits { connections: 1, ..limits() }).await;
+    let running = run(Limits { connections: 1, ..limits() });
     let first = tokio::spawn(async move {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
         converse(&mut stream, "/slow").await
@@ -271,7 +271,7 @@ async fn a_request_has_a_deadline() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_under_load_fails_no_request() {
-    let running = run(limits()).await;
+    let running = run(limits());
     let (address, failed, served) = (running.address, Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
     let stopping = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..24)
@@ -312,20 +312,20 @@ async fn stopping_under_load_fails_no_request() {
 
 #[tokio::test]
 async fn stopping_ends_streams_and_cuts_what_does_not_end() {
-    let running = run(limits()).await;
+    let running = run(limits());
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     sleep(Duration::from_millis(100)).await;
     assert!(running.stop().await < Duration::from_secs(1));
 
-    let running = run(Limits { drain: Duration::from_millis(600), ..limits() }).await;
+    let running = run(Limits { drain: Duration::from_millis(600), ..limits() });
     let mut stuck = TcpStream::connect(running.address).await.unwrap();
     stuck.write_all(b"GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     sleep(Duration::from_millis(100)).await;
     let took = running.stop().await;
     assert!(took >= Duration::from_millis(600) && took < Duration::from_secs(1), "{took:?}");
 
-    let running = run(limits()).await;
+    let running = run(limits());
     let _idle = TcpStream::connect(running.address).await.unwrap();
     sleep(Duration::from_millis(50)).await;
     assert!(running.stop().await < Duration::from_secs(2), "an idle connection does not hold us up");
@@ -350,7 +350,8 @@ async fn the_log_has_the_route_and_the_clinic_and_nothing_of_the_address() {
     let (written, metrics) = (Written::default(), telemetry::metrics().unwrap());
     let writer = written.clone();
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    // For the whole process: with a listener on one thread only, others may have settled that nobody listens.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let routes = Router::new()
         .route(
             "/who/{id}",
@@ -369,16 +370,15 @@ async fn the_log_has_the_route_and_the_clinic_and_nothing_of_the_address() {
     }
     let odd = Request::builder().method("CANARY").uri("/").body(Body::empty()).unwrap();
     app.oneshot(odd).await.unwrap();
-    drop(guard);
     let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
     assert!(!text.to_lowercase().contains("canary"), "{text}");
     assert!(text.contains("0123456789abcdef0"));
-    for line in text.lines().filter(|line| line.contains("within") || line.contains("answered\"")) {
-        let line: Value = serde_json::from_str(line).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let ours: Vec<Value> = lines.filter(|line| line["span"]["route"] == "/who/{id}").collect();
+    assert_eq!(ours.len(), 2, "one line from within, one when answered: {text}");
+    for line in ours {
         assert!(line["span"]["request_id"].is_string(), "{line}");
-        if line["span"]["route"] == "/who/{id}" {
-            assert_eq!(line["span"]["clinic"], "north");
-        }
+        assert_eq!(line["span"]["clinic"], "north");
     }
     let rendered = metrics.render();
     assert!(rendered.contains(r#"http_requests_total{method="GET",route="/who/{id}",status="200"}"#), "{rendered}");
