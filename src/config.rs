@@ -1,1 +1,334 @@
-//! (being written)
+//! What an operator can set: a TOML file, overlaid by `COCM_*` variables, overlaid by flags.
+//!
+//! Reading and checking are apart: [`Config::load`] answers for shape and types, [`Config::check`] for sense, with
+//! every fault at once. Nothing here prints a secret.
+
+mod check;
+mod clinic;
+mod development;
+mod overlay;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+pub use clinic::ClinicId;
+pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
+pub use overlay::Flags;
+
+/// Everything an operator can set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the service answers. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Where Prometheus may read metrics; nowhere if absent.
+    pub admin_listen: Option<SocketAddr>,
+    /// `sqlite://path` or `postgres://…`; see [`Config::database_url`].
+    pub database_url: Option<DatabaseUrl>,
+    /// For the SQLite file and, in development, the signing keys.
+    pub data_dir: PathBuf,
+    /// The address clients know us by, for links in answers.
+    pub public_url: Option<String>,
+    /// Bounds on what a caller may cost.
+    pub limits: Limits,
+    /// Who may say who is calling.
+    pub auth: Auth,
+    /// The clinics served here.
+    #[serde(rename = "clinic")]
+    pub clinics: Vec<Clinic>,
+    /// The charts written to.
+    #[serde(rename = "ehr")]
+    pub ehrs: Vec<Ehr>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Development only: any clinic named in a token is served, with the first clinic's settings.
+    #[serde(skip)]
+    pub any_clinic: bool,
+    /// Development only: the moment the service's clock starts at.
+    #[serde(skip)]
+    pub clock: Option<DateTime<Utc>>,
+    /// `COCM_*` variables that mean nothing here. Not an error: Kubernetes invents some from service names.
+    #[serde(skip)]
+    pub ignored_variables: Vec<String>,
+}
+
+/// Bounds on what a caller may cost.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest request body, after decompression.
+    pub body_bytes: usize,
+    /// Largest FHIR Bundle, after decompression.
+    pub bundle_bytes: usize,
+    /// Connections open at once.
+    pub connections: usize,
+    /// From the first byte, or the end of the last answer, to the end of the request's headers.
+    #[serde(rename = "header_timeout_s", deserialize_with = "seconds")]
+    pub header_timeout: Duration,
+    /// From the end of the headers to the beginning of the answer.
+    #[serde(rename = "request_timeout_s", deserialize_with = "seconds")]
+    pub request_timeout: Duration,
+    /// How long requests in flight may finish after SIGTERM.
+    #[serde(rename = "drain_s", deserialize_with = "seconds")]
+    pub drain: Duration,
+}
+
+/// Who may say who is calling.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Token issuers we believe.
+    pub issuers: Vec<Issuer>,
+}
+
+/// One token issuer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The `iss` of its tokens, compared exactly.
+    pub issuer: String,
+    /// Where its public keys are fetched…
+    pub jwks_url: Option<String>,
+    /// …or the file they are read from.
+    pub jwks_file: Option<PathBuf>,
+    /// The `aud` its tokens must carry for us.
+    pub audience: String,
+    /// The claim that names the clinic.
+    #[serde(default = "clinic_claim")]
+    pub clinic_claim: String,
+    /// The claim that names the role.
+    #[serde(default = "role_claim")]
+    pub role_claim: String,
+}
+
+/// One clinic served here.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Clinic {
+    /// Its name in tokens and in the database.
+    pub id: ClinicId,
+    /// Its name in print.
+    pub name: Option<String>,
+    /// Where its days begin and end (IANA name).
+    pub time_zone: Tz,
+    /// The `[[ehr]]` it writes to.
+    pub ehr: Option<String>,
+}
+
+/// One chart written to.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ehr {
+    /// What clinics call it.
+    pub name: String,
+    /// The FHIR base.
+    pub base_url: String,
+    /// Sent as `Authorization: Bearer`.
+    pub bearer_token: Option<SecretString>,
+    /// Deadline of one request.
+    #[serde(default = "ehr_timeout", rename = "timeout_s", deserialize_with = "seconds")]
+    pub timeout: Duration,
+    /// Whether it honours `If-None-Exist`.
+    #[serde(default = "yes")]
+    pub conditional_create: bool,
+    /// Other bases by which it names its own resources in references.
+    #[serde(default)]
+    pub known_bases: Vec<String>,
+    /// How its questionnaires map to instruments; read by `fhir`.
+    #[serde(default)]
+    pub mapping: toml::Table,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Lines for machines or for people.
+    pub format: LogFormat,
+    /// A tracing filter, such as `info,sqlx=warn`.
+    pub filter: String,
+}
+
+/// Lines for machines or for people.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text.
+    Text,
+}
+
+/// A database's address. Its password is not printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// An address as given.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The address, password and all.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A password may stand before the `@` or among the parameters, so only the scheme is safe to print.
+        write!(f, "{}://…", self.0.split_once("://").map_or("?", |(scheme, _)| scheme))
+    }
+}
+
+/// Why a configuration cannot be used: every fault found, each naming its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// One sentence each.
+    pub faults: Vec<String>,
+}
+
+impl ConfigError {
+    fn one(fault: impl Into<String>) -> Self {
+        Self { faults: vec![fault.into()] }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.faults.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads a file (or none), variables and flags, and checks the whole.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<Self, ConfigError> {
+        let text = match file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|e| ConfigError::one(format!("{} cannot be read: {e}", path.display())))?,
+            None => String::new(),
+        };
+        let config = Self::parse(&text, variables, flags)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads a file's text, variables and flags, without [`Config::check`].
+    pub fn parse(
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<Self, ConfigError> {
+        // The error's own `Display` quotes the line, which may hold a secret: its message and place are enough.
+        let mut table = text.parse::<toml::Table>().map_err(|e| {
+            let line = e.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            ConfigError::one(format!("line {line}: {}", e.message()))
+        })?;
+        let ignored = overlay::variables(&mut table, variables)?;
+        overlay::flags(&mut table, flags);
+        let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
+            let key = e.path().to_string();
+            let secret = key.ends_with("bearer_token") || key.ends_with("database_url");
+            let why = if secret { "must be a string".to_owned() } else { e.inner().message().to_owned() };
+            ConfigError::one(format!("{key}: {why}"))
+        })?;
+        config.ignored_variables = ignored;
+        Ok(config)
+    }
+
+    /// The database: as configured, or a SQLite file under `data_dir`.
+    pub fn database_url(&self) -> DatabaseUrl {
+        let embedded = || DatabaseUrl(format!("sqlite://{}", self.data_dir.join("cocm-registry.db").display()));
+        self.database_url.clone().unwrap_or_else(embedded)
+    }
+
+    /// A clinic's settings, if it is served here.
+    pub fn clinic(&self, id: &ClinicId) -> Option<Clinic> {
+        let known = self.clinics.iter().find(|clinic| clinic.id == *id).cloned();
+        let pretended =
+            || self.clinics.first().filter(|_| self.any_clinic).map(|c| Clinic { id: id.clone(), ..c.clone() });
+        known.or_else(pretended)
+    }
+
+    /// A chart's settings by its name.
+    pub fn ehr(&self, name: &str) -> Option<&Ehr> {
+        self.ehrs.iter().find(|ehr| ehr.name == name)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin_listen: None,
+            database_url: None,
+            data_dir: PathBuf::from("./data"),
+            public_url: None,
+            limits: Limits::default(),
+            auth: Auth::default(),
+            clinics: Vec::new(),
+            ehrs: Vec::new(),
+            log: Log::default(),
+            any_clinic: false,
+            clock: None,
+            ignored_variables: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1 << 20,
+            bundle_bytes: 8 << 20,
+            connections: 1024,
+            header_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Json, filter: "info,sqlx=warn".into() }
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+fn clinic_claim() -> String {
+    "clinic".into()
+}
+
+fn role_claim() -> String {
+    "role".into()
+}
+
+fn ehr_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests;

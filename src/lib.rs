@@ -17,6 +17,8 @@ pub mod clock;
 pub mod problem;
 pub mod config;
 pub mod telemetry;
+pub mod identity;
+pub mod listener;
 
 pub mod fhir;
 pub mod store;

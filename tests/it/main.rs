@@ -1,4 +1,7 @@
-//! Everything that needs sockets or a database, in one binary.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! Everything that needs IO, in one binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod corpus;
+mod listener;
 mod sandbox;
+mod tokens;

@@ -1,0 +1,153 @@
+//! What a configuration must make sense of, all faults at once.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use reqwest::Url;
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, ConfigError, Issuer};
+
+impl Config {
+    /// Looks for what would fail later: unknown names, two of one name, addresses that are none, bounds out of bounds.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut faults = Vec::new();
+        self.check_database(&mut faults);
+        self.check_limits(&mut faults);
+        self.check_issuers(&mut faults);
+        self.check_clinics(&mut faults);
+        self.check_ehrs(&mut faults);
+        if let Some(url) = &self.public_url {
+            http_url("public_url", url, &mut faults);
+        }
+        if let Err(e) = EnvFilter::try_new(&self.log.filter) {
+            faults.push(format!("log.filter: {e}"));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError { faults }) }
+    }
+
+    fn check_database(&self, faults: &mut Vec<String>) {
+        const SCHEMES: [&str; 4] = ["sqlite://", "sqlite:", "postgres://", "postgresql://"];
+        let url = self.database_url();
+        if !SCHEMES.iter().any(|scheme| url.as_str().starts_with(scheme)) {
+            faults.push("database_url: must begin with sqlite:// or postgres://".into());
+        }
+    }
+
+    fn check_limits(&self, faults: &mut Vec<String>) {
+        let limits = &self.limits;
+        within("limits.body_bytes", limits.body_bytes, 1 << 10..=64 << 20, faults);
+        within("limits.bundle_bytes", limits.bundle_bytes, 1 << 10..=256 << 20, faults);
+        within("limits.connections", limits.connections, 1..=65_536, faults);
+        let hour = Duration::from_hours(1);
+        let second = Duration::from_secs(1);
+        let times = [
+            ("limits.header_timeout_s", limits.header_timeout),
+            ("limits.request_timeout_s", limits.request_timeout),
+            ("limits.drain_s", limits.drain),
+        ];
+        for (key, time) in times {
+            if !(second..=hour).contains(&time) {
+                faults.push(format!("{key}: must be 1 to 3600"));
+            }
+        }
+        if limits.bundle_bytes < limits.body_bytes {
+            faults.push("limits.bundle_bytes: must not be below limits.body_bytes".into());
+        }
+    }
+
+    fn check_issuers(&self, faults: &mut Vec<String>) {
+        if self.auth.issuers.is_empty() {
+            faults.push("auth.issuers: at least one is needed, or nobody can call".into());
+        }
+        let mut seen = HashSet::new();
+        for (i, issuer) in self.auth.issuers.iter().enumerate() {
+            let key = format!("auth.issuers[{i}]");
+            if !seen.insert(&issuer.issuer) {
+                faults.push(format!("{key}.issuer: named twice"));
+            }
+            for (field, value) in [("issuer", &issuer.issuer), ("audience", &issuer.audience)] {
+                if value.is_empty() {
+                    faults.push(format!("{key}.{field}: must not be empty"));
+                }
+            }
+            keys(&key, issuer, faults);
+        }
+    }
+
+    fn check_clinics(&self, faults: &mut Vec<String>) {
+        if self.clinics.is_empty() {
+            faults.push("clinic: at least one [[clinic]] is needed".into());
+        }
+        let mut seen = HashSet::new();
+        for (i, clinic) in self.clinics.iter().enumerate() {
+            if !seen.insert(&clinic.id) {
+                faults.push(format!("clinic[{i}].id: {} is named twice", clinic.id));
+            }
+            if let Some(name) = clinic.ehr.as_deref().filter(|name| self.ehr(name).is_none()) {
+                let known: Vec<&str> = self.ehrs.iter().map(|ehr| ehr.name.as_str()).collect();
+                faults.push(format!("clinic[{i}].ehr: no [[ehr]] is named {name}; there are: {}", known.join(", ")));
+            }
+        }
+    }
+
+    fn check_ehrs(&self, faults: &mut Vec<String>) {
+        let mut seen = HashSet::new();
+        for (i, ehr) in self.ehrs.iter().enumerate() {
+            let key = format!("ehr[{i}]");
+            if ehr.name.is_empty() || !seen.insert(&ehr.name) {
+                faults.push(format!("{key}.name: must not be empty, nor given twice"));
+            }
+            http_url(&format!("{key}.base_url"), &ehr.base_url, faults);
+            for (j, base) in ehr.known_bases.iter().enumerate() {
+                http_url(&format!("{key}.known_bases[{j}]"), base, faults);
+            }
+            if ehr.timeout.is_zero() || ehr.timeout > Duration::from_mins(10) {
+                faults.push(format!("{key}.timeout_s: must be 1 to 600"));
+            }
+        }
+    }
+}
+
+fn keys(key: &str, issuer: &Issuer, faults: &mut Vec<String>) {
+    match (&issuer.jwks_url, &issuer.jwks_file) {
+        (Some(url), None) => {
+            let field = format!("{key}.jwks_url");
+            // Who can change the keys on their way can be anybody. A name without a dot is a container's.
+            if let Some(url) = http_url(&field, url, faults)
+                && url.scheme() == "http"
+                && !nearby(&url)
+            {
+                faults.push(format!("{field}: must be https, except on this machine or its container network"));
+            }
+        }
+        (None, Some(_)) => {}
+        _ => faults.push(format!("{key}: needs either jwks_url or jwks_file")),
+    }
+}
+
+fn nearby(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.starts_with("127.") || host == "[::1]" || !host.contains(['.', ':']))
+}
+
+fn http_url(key: &str, text: &str, faults: &mut Vec<String>) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match url {
+        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+            faults.push(format!("{key}: must not carry a user or password"));
+            None
+        }
+        Some(url) => Some(url),
+        None => {
+            faults.push(format!("{key}: must be an http:// or https:// address"));
+            None
+        }
+    }
+}
+
+fn within(key: &str, value: usize, range: RangeInclusive<usize>, faults: &mut Vec<String>) {
+    if !range.contains(&value) {
+        faults.push(format!("{key}: must be {} to {}", range.start(), range.end()));
+    }
+}

@@ -1,0 +1,184 @@
+//! The shape of a token: what is looked at before any key is, and what is read after its signature holds.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::errors::{Error, ErrorKind};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::{Caller, ClinicId, Role};
+use crate::config::Issuer;
+use crate::problem::{Category, Problem};
+
+/// Longest token looked at, in bytes.
+const LONGEST: usize = 8 * 1024;
+/// Longest `sub` or `kid`, in bytes.
+const LONGEST_NAME: usize = 255;
+/// The last second of the year 9999: a later `exp` is a mistake or an attack, not a time.
+const LATEST: u64 = 253_402_300_799;
+/// Header fields that would let the token choose its own key, or change what its parts mean.
+const REFUSED: [&str; 9] = ["crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc", "url"];
+
+/// Why a token is not believed. Says which rule failed, never what the token holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TokenError {
+    /// No `Authorization: Bearer …`, or several.
+    #[error("one `Authorization: Bearer` header is needed")]
+    Missing,
+    /// Over 8 KiB.
+    #[error("the token is too long")]
+    TooLong,
+    /// Not three parts of base64url JSON.
+    #[error("the token is not a signed JWT")]
+    Malformed,
+    /// An algorithm outside the list, or one that does not fit the key.
+    #[error("the token's algorithm is not accepted; use RS256, RS384, ES256 or ES384")]
+    Algorithm,
+    /// A header field that may not be there.
+    #[error("the token's header must not carry `{0}`")]
+    Header(&'static str),
+    /// An `iss` nobody configured.
+    #[error("the token's issuer is not trusted here")]
+    Issuer,
+    /// A key the issuer does not publish.
+    #[error("the token's key is not known")]
+    Key,
+    /// The signature does not hold.
+    #[error("the token's signature is not valid")]
+    Signature,
+    /// Past its `exp`.
+    #[error("the token has expired")]
+    Expired,
+    /// Before its `nbf`.
+    #[error("the token is not valid yet")]
+    NotYet,
+    /// Meant for somebody else.
+    #[error("the token is meant for another audience")]
+    Audience,
+    /// A claim that is absent or of the wrong type.
+    #[error("the token's claim `{0}` is missing or not as it must be")]
+    Claim(&'static str),
+    /// A clinic not served here.
+    #[error("the token's clinic is not served here")]
+    Clinic,
+    /// No role of ours, or several.
+    #[error("the token's role is not one of care_manager, psychiatric_consultant, primary_care, admin, ehr")]
+    Role,
+    /// The issuer's keys cannot be had.
+    #[error("the issuer's keys cannot be had at the moment")]
+    KeysUnavailable,
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let category = match error {
+            TokenError::KeysUnavailable => Category::Unavailable,
+            _ => Category::Unauthenticated,
+        };
+        Problem::new(category, error.to_string())
+    }
+}
+
+impl From<Error> for TokenError {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidSignature => Self::Signature,
+            ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat | ErrorKind::UnsupportedAlgorithm => {
+                Self::Algorithm
+            }
+            ErrorKind::ExpiredSignature => Self::Expired,
+            ErrorKind::ImmatureSignature => Self::NotYet,
+            ErrorKind::InvalidIssuer => Self::Issuer,
+            ErrorKind::InvalidAudience => Self::Audience,
+            ErrorKind::MissingRequiredClaim(claim) | ErrorKind::InvalidClaimFormat(claim) => match claim.as_str() {
+                "exp" => Self::Claim("exp"),
+                "nbf" => Self::Claim("nbf"),
+                "iss" => Self::Claim("iss"),
+                _ => Self::Claim("aud"),
+            },
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// What a token's own words say before anything is verified: only good for choosing an issuer and a key to try.
+#[derive(Debug)]
+pub(super) struct Unverified {
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<String>,
+    pub(super) issuer: String,
+}
+
+/// Looks at a token's shape.
+pub(super) fn look(token: &str) -> Result<Unverified, TokenError> {
+    if token.len() > LONGEST {
+        return Err(TokenError::TooLong);
+    }
+    let parts: Vec<&str> = token.splitn(6, '.').collect();
+    let [header, payload, signature] = parts[..] else { return Err(TokenError::Malformed) };
+    if signature.is_empty() {
+        return Err(TokenError::Signature);
+    }
+    let header = object(header)?;
+    if let Some(field) = REFUSED.iter().find(|field| header.contains_key(**field)) {
+        return Err(TokenError::Header(field));
+    }
+    let algorithm = match header.get("alg").and_then(Value::as_str) {
+        Some("RS256") => Algorithm::RS256,
+        Some("RS384") => Algorithm::RS384,
+        Some("ES256") => Algorithm::ES256,
+        Some("ES384") => Algorithm::ES384,
+        _ => return Err(TokenError::Algorithm),
+    };
+    let key_id = match header.get("kid") {
+        None => None,
+        Some(Value::String(kid)) if kid.len() <= LONGEST_NAME => Some(kid.clone()),
+        Some(_) => return Err(TokenError::Header("kid")),
+    };
+    // Issuers sign other things with the same keys, a logout token for example: those are not for us.
+    match header.get("typ") {
+        None => {}
+        Some(Value::String(typ)) if ["jwt", "at+jwt", "application/at+jwt"].contains(&&*typ.to_ascii_lowercase()) => {}
+        Some(_) => return Err(TokenError::Header("typ")),
+    }
+    let mut payload = object(payload)?;
+    let Some(Value::String(issuer)) = payload.remove("iss") else { return Err(TokenError::Claim("iss")) };
+    Ok(Unverified { algorithm, key_id, issuer })
+}
+
+fn object(part: &str) -> Result<Map<String, Value>, TokenError> {
+    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)?;
+    serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
+}
+
+/// Reads the caller, and the second of expiry, from claims whose signature, issuer and audience hold.
+pub(super) fn read(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(Caller, u64), TokenError> {
+    let expires =
+        claims.get("exp").and_then(Value::as_u64).filter(|exp| *exp <= LATEST).ok_or(TokenError::Claim("exp"))?;
+    if claims.get("nbf").is_some_and(|nbf| nbf.as_u64().is_none_or(|nbf| nbf > LATEST)) {
+        return Err(TokenError::Claim("nbf"));
+    }
+    let subject = claims.get("sub").and_then(Value::as_str).filter(|s| !s.is_empty() && s.len() <= LONGEST_NAME);
+    let subject = subject.ok_or(TokenError::Claim("sub"))?.to_owned();
+    let clinic = claims.get(&issuer.clinic_claim).and_then(Value::as_str).ok_or(TokenError::Clinic)?;
+    let clinic = ClinicId::new(clinic).map_err(|_| TokenError::Clinic)?;
+    let role = role(claims.get(&issuer.role_claim))?;
+    let scopes = claims.get("scope").and_then(Value::as_str).map(ToOwned::to_owned);
+    Ok((Caller { clinic, subject, role, scopes }, expires))
+}
+
+/// A name, or a list in which exactly one is a role of ours: two would leave it to us which one counts.
+fn role(claim: Option<&Value>) -> Result<Role, TokenError> {
+    match claim {
+        Some(Value::String(name)) => name.parse().map_err(|_| TokenError::Role),
+        Some(Value::Array(names)) => {
+            let mut ours = names.iter().filter_map(Value::as_str).filter_map(|name| name.parse().ok());
+            match (ours.next(), ours.next()) {
+                (Some(role), None) => Ok(role),
+                _ => Err(TokenError::Role),
+            }
+        }
+        _ => Err(TokenError::Role),
+    }
+}

@@ -1,0 +1,71 @@
+//! From a token to a [`Caller`].
+
+use std::sync::Arc;
+
+use jsonwebtoken::{Validation, decode, get_current_timestamp};
+use serde_json::{Map, Value};
+
+use super::cache::{Cache, fingerprint};
+use super::keys::KeySource;
+use super::{Caller, ClinicId, KeyPolicy, TokenError, claims};
+use crate::config::{Config, ConfigError, Issuer};
+
+/// How far an issuer's clock and ours may differ, in seconds.
+const LEEWAY: u64 = 30;
+/// Verified tokens remembered.
+const REMEMBERED: usize = 4096;
+
+/// Verifies bearer tokens of the configured issuers. Shared by all requests.
+pub struct Verifier {
+    issuers: Vec<(Issuer, Arc<KeySource>)>,
+    /// `None` serves any clinic (development).
+    clinics: Option<Vec<ClinicId>>,
+    cache: Cache,
+}
+
+impl Verifier {
+    /// For the configured issuers and clinics. Fetches nothing yet.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        Self::with_policy(config, KeyPolicy::default())
+    }
+
+    /// As [`Verifier::new`], with other times for keys.
+    pub fn with_policy(config: &Config, policy: KeyPolicy) -> Result<Self, ConfigError> {
+        let source = |issuer: &Issuer| KeySource::new(issuer, policy).map(|keys| (issuer.clone(), Arc::new(keys)));
+        let issuers = config.auth.issuers.iter().map(source).collect::<Result<_, _>>()?;
+        let clinics = (!config.any_clinic).then(|| config.clinics.iter().map(|clinic| clinic.id.clone()).collect());
+        Ok(Self { issuers, clinics, cache: Cache::new(REMEMBERED) })
+    }
+
+    /// Fetches every issuer's keys, so that the first caller need not wait. A failure is logged and tried again later.
+    pub async fn warm_up(&self) {
+        for (_, keys) in &self.issuers {
+            keys.refresh().await;
+        }
+    }
+
+    /// Who a token's bearer is.
+    pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
+        let unverified = claims::look(token)?;
+        let (known_as, now) = (fingerprint(token), get_current_timestamp());
+        if let Some(caller) = self.cache.get(&known_as, now) {
+            return Ok(caller);
+        }
+        let (issuer, keys) =
+            self.issuers.iter().find(|(i, _)| i.issuer == unverified.issuer).ok_or(TokenError::Issuer)?;
+        let key = keys.find(unverified.key_id.as_deref(), unverified.algorithm).await?;
+        let mut rules = Validation::new(unverified.algorithm);
+        rules.leeway = LEEWAY;
+        rules.validate_nbf = true;
+        rules.set_audience(&[&issuer.audience]);
+        rules.set_issuer(&[&issuer.issuer]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+        let claims = decode::<Map<String, Value>>(token, &key, &rules)?.claims;
+        let (caller, expires) = claims::read(&claims, issuer)?;
+        if self.clinics.as_ref().is_some_and(|served| !served.contains(&caller.clinic)) {
+            return Err(TokenError::Clinic);
+        }
+        self.cache.put(known_as, &caller, expires, now);
+        Ok(caller)
+    }
+}

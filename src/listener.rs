@@ -1,0 +1,235 @@
+//! The accept loop: who may connect, for how long, and how we stop.
+//!
+//! `axum::serve` has neither a header timeout nor a cap, so this is our own. When all places are taken, accepting
+//! pauses, and whoever has sat longest without asking anything gives up their place; nobody with a request in flight
+//! does.
+//!
+//! Stopping is in steps, so that no request in flight fails: no new connections; every answer says
+//! `Connection: close`, so that busy clients go elsewhere; then idle connections are closed; then whatever has not
+//! finished by the end of [`Limits::drain`] is cut.
+
+mod body;
+mod connections;
+mod depth;
+mod json;
+mod protect;
+mod stall;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+use tower::ServiceExt;
+
+use self::connections::{Connections, Permit, Place, Tracked};
+use self::stall::Stalling;
+use crate::config::Limits;
+
+pub use body::{BodyLimit, read_body};
+pub use depth::{DEEPEST, check_depth};
+pub use json::JsonBody;
+pub use protect::protect;
+
+/// Longest request line and headers together, in bytes.
+const LONGEST_HEAD: usize = 32 * 1024;
+/// Connections the system keeps for us until we accept them; it may keep fewer.
+const QUEUE: u32 = 4096;
+/// While stopping: how long busy clients are given to hear `Connection: close`.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// While stopping: how long a request may still take to arrive after that.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After the system refuses us a connection (too many files open): how long until we ask again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The steps of stopping, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// Answers say `Connection: close`.
+    Leaving,
+    /// Idle connections are closed.
+    Closing,
+    /// So are those whose request has not arrived.
+    Impatient,
+    /// So are all.
+    Cut,
+}
+
+/// Told to every request (as an extension), for those that would never end: an event stream ends when stopping begins.
+#[derive(Clone, Debug)]
+pub struct Stopping(watch::Receiver<Phase>);
+
+impl Stopping {
+    /// Whether stopping has begun.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow() > Phase::Serving
+    }
+
+    /// Waits until stopping begins.
+    pub async fn begun(&mut self) {
+        // An error means that the listener is gone, which is as good as stopping.
+        let _ = self.0.wait_for(|phase| *phase > Phase::Serving).await;
+    }
+}
+
+/// Ends at SIGTERM or SIGINT.
+pub async fn stop_signal() -> io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Opens a listener with a queue long enough for a burst. Port 0 picks a free one: see `local_addr`.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for the last connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
+}
+
+/// Serves until `shutdown` ends, then stops as described above, within [`Limits::drain`].
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let connections = Connections::new(limits.connections);
+    let (phase, watched) = watch::channel(Phase::Serving);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        // Runs while a kept-alive connection is idle, too: it is the idle limit as well.
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(LONGEST_HEAD)
+        .max_buf_size(2 * LONGEST_HEAD);
+    let spawn = |stream: TcpStream, place: Place| {
+        // Only a delay if it fails.
+        let _ = stream.set_nodelay(true);
+        let stream = Stalling::new(stream, limits.request_timeout);
+        tokio::spawn(converse(http.clone(), stream, router.clone(), place, watched.clone()));
+    };
+
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            (stream, permit) = next(&listener, &connections) => spawn(stream, connections.seat(permit)),
+        }
+    }
+    // Whoever the system has let in already would see a reset.
+    for stream in knocking(listener)? {
+        if let Some(permit) = connections.leave_now() {
+            spawn(stream, connections.seat(permit));
+        }
+    }
+    stop(&phase, &connections, limits.drain).await;
+    Ok(())
+}
+
+async fn next(listener: &TcpListener, connections: &Connections) -> (TcpStream, Permit) {
+    let permit = connections.leave_to_enter().await;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, permit),
+            Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+            Err(e) => {
+                tracing::warn!(error = %e, "a connection could not be accepted");
+                connections.make_room();
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Takes everybody out of the system's queue, then closes it. Asks the system itself: the runtime may not have
+/// heard of the latest yet.
+fn knocking(listener: TcpListener) -> io::Result<Vec<TcpStream>> {
+    let listener = listener.into_std()?;
+    let mut streams = Vec::new();
+    while let Ok((stream, _)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        streams.push(TcpStream::from_std(stream)?);
+    }
+    Ok(streams)
+}
+
+async fn stop(phase: &watch::Sender<Phase>, connections: &Connections, drain: Duration) {
+    let (begun, open) = (Instant::now(), connections.open());
+    tracing::info!(open, "stopping");
+    let end = begun + drain;
+    let farewell = begun + FAREWELL.min(drain / 4);
+    let steps = [
+        (Phase::Leaving, farewell),
+        (Phase::Closing, end.min(farewell + PATIENCE)),
+        (Phase::Impatient, end),
+        (Phase::Cut, end + PAUSE),
+    ];
+    for (step, until) in steps {
+        if step == Phase::Cut {
+            tracing::warn!(open = connections.open(), "cutting what has not finished");
+        }
+        phase.send_replace(step);
+        if timeout_at(until, connections.all_gone()).await.is_ok() {
+            break;
+        }
+    }
+}
+
+/// One connection, from its first request to its end.
+async fn converse(
+    http: http1::Builder,
+    stream: Stalling,
+    router: Router,
+    place: Place,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let (seat, stopping) = (place.seat(), Stopping(phase.clone()));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let (busy, stopping, router) = (seat.begin(), stopping.clone(), router.clone());
+        request.extensions_mut().insert(stopping.clone());
+        async move {
+            let mut response: Response<Body> = router.oneshot(request).await?;
+            if stopping.has_begun() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| Tracked::new(body, busy)))
+        }
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    loop {
+        tokio::select! {
+            // An error is the client's: gone, too slow, or not HTTP. There is nobody to tell.
+            _ = connection.as_mut() => break,
+            () = seat.asked_to_leave() => if seat.is_waiting() { break },
+            changed = phase.changed() => {
+                let now = *phase.borrow_and_update();
+                match now {
+                    Phase::Cut => break,
+                    Phase::Impatient if seat.is_waiting() => break,
+                    Phase::Closing => connection.as_mut().graceful_shutdown(),
+                    _ if changed.is_err() => break,
+                    _ => {}
+                }
+            }
+        }
+    }
+}
