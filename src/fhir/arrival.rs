@@ -239,3 +239,6 @@ fn last_updated(meta: Option<&Node<'_>>, kind: Kind) -> Result<Option<DateTime<U
     // The server's own clock, so a missing offset cannot be the clinic's.
     Ok(when.ok_or_else(impossible)?.taken(Tz::UTC).map(|taken| taken.at))
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,3 +145,6 @@ fn total(node: &Node<'_>) -> Stated {
     let issue = total.is_none().then(|| Issue::new("unreadable_total", "the total is not a whole number from 0 up"));
     Stated { total, issue }
 }
+
+#[cfg(test)]
+mod tests;
