@@ -157,9 +157,8 @@ fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), instrument: Instrum
     let figure = clues.ordinal.or(outside.0).or(clues.weight).or(outside.1).or(clues.figure);
     let said = match (clues.coded, figure, clues.words) {
         _ if !clues.is_there => Said::Nothing,
-        (Some(value), _, _) if value <= max => Said::Value(value),
         (None, Some(figure), _) => whole(figure, max),
-        (None, None, Some(value)) if value <= max => Said::Value(value),
+        (Some(value), _, _) | (None, None, Some(value)) if value <= max => Said::Value(value),
         (None, None, None) => Said::Unclear,
         _ => Said::OutOfRange,
     };

@@ -194,19 +194,19 @@ pub fn read(raw: &str, context: &Context<'_>) -> Result<Arrival, Problem> {
         _ => return Err(Problem::malformed("resourceType is missing or no type name").at("Resource.resourceType")),
     };
     let id = logical_id(&resource, kind)?;
-    let meta = resource.get("meta");
-    let version_id = meta.and_then(|meta| meta.get("versionId")).and_then(|version| match version {
+    let about = resource.get("meta");
+    let version_id = about.and_then(|about| about.get("versionId")).and_then(|version| match version {
         Node::Number(number) => Some(number.to_string()),
         version => version.as_text().map(str::to_owned),
     });
-    let last_updated = last_updated(meta, kind)?;
+    let last_updated = last_updated(about, kind)?;
     let identifiers = reference::identifiers(&resource);
-    let content = match kind {
+    let says = match kind {
         Kind::Patient => Content::Patient(patient::read(&resource, context)),
         Kind::QuestionnaireResponse => Content::Evidence(questionnaire_response::read(&resource, context)?),
         Kind::Observation => Content::Evidence(observation::read(&resource, context)?),
     };
-    Ok(Arrival { kind, id, version_id, last_updated, identifiers, content, raw: raw.to_owned() })
+    Ok(Arrival { kind, id, version_id, last_updated, identifiers, content: says, raw: raw.to_owned() })
 }
 
 fn is_type_name(name: &str) -> bool {
@@ -231,8 +231,8 @@ fn logical_id(resource: &Node<'_>, kind: Kind) -> Result<Option<String>, Problem
     }
 }
 
-fn last_updated(meta: Option<&Node<'_>>, kind: Kind) -> Result<Option<DateTime<Utc>>, Problem> {
-    let Some(updated) = meta.and_then(|meta| meta.get("lastUpdated")) else { return Ok(None) };
+fn last_updated(about: Option<&Node<'_>>, kind: Kind) -> Result<Option<DateTime<Utc>>, Problem> {
+    let Some(updated) = about.and_then(|about| about.get("lastUpdated")) else { return Ok(None) };
     let when = if let Node::Text(text) = updated { When::parse(text) } else { None };
     let impossible =
         || Problem::malformed("not a possible FHIR instant").at(format!("{}.meta.lastUpdated", kind.name()));

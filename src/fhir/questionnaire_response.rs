@@ -73,7 +73,7 @@ fn readings(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -
     let has_any = placements.iter().any(|placed| !placed.is_empty());
     let mut readings = Vec::with_capacity(found.len());
     for (which, placed) in found.iter().zip(&placements) {
-        match reading(resource, entries, which, &found, placed, has_any, context) {
+        match reading(resource, entries, *which, &found, placed, has_any, context) {
             Ok(Some(reading)) => readings.push(reading),
             Ok(None) => {}
             Err(why) => return (Vec::new(), Some(mapping_needed(why))),
@@ -86,7 +86,7 @@ fn readings(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -
 fn reading(
     resource: &Node<'_>,
     entries: &[Entry<'_>],
-    which: &Found,
+    which: Found,
     found: &[Found],
     placed: &[place::Placed],
     has_any: bool,

@@ -173,8 +173,8 @@ mod tests {
 
     fn read(subject: &str) -> Result<Pointed, Problem> {
         let raw = format!(
-            r##"{{"contained":[{{"resourceType":"Patient","id":"p","identifier":[{{"use":"old","value":"0"}},{{"system":"s","value":"7"}}]}},
-                {{"resourceType":"Patient","id":"bare"}},{{"resourceType":"Group","id":"g"}}],"subject":{subject}}}"##
+            r#"{{"contained":[{{"resourceType":"Patient","id":"p","identifier":[{{"use":"old","value":"0"}},{{"system":"s","value":"7"}}]}},
+                {{"resourceType":"Patient","id":"bare"}},{{"resourceType":"Group","id":"g"}}],"subject":{subject}}}"#
         );
         let root = Node::read(&raw).unwrap();
         patient(&root, root.get("subject"), "QuestionnaireResponse.subject")

@@ -52,12 +52,11 @@ pub(in crate::fhir) fn named(text: &str) -> Names {
 fn phq(rest: &str, names: &mut Names) {
     let (number, rest) = number_after(rest);
     match number {
-        "9" if is_for_teens(rest) => names.add(Instrument::Phq9Modified),
+        "9" | "" if is_for_teens(rest) => names.add(Instrument::Phq9Modified),
         "9" => names.add(Instrument::Phq9),
         // PHQ-2/9 is the PHQ-9 that stops after two negative answers.
         "2" if number_after(rest).0 == "9" => names.add(Instrument::Phq9),
         "2" => names.add(Instrument::Phq2),
-        "" if is_for_teens(rest) => names.add(Instrument::Phq9Modified),
         "" => {}
         _ => names.other = true,
     }

@@ -30,7 +30,7 @@ pub(super) fn place(
     let mut used_numbers = false;
     for which in found {
         let instrument = which.instrument;
-        let mut placed = by_code(which, entries);
+        let mut placed = by_code(*which, entries);
         let by_code = filled(&placed);
         let asked = |entry: &Entry<'_>| words::question(entry.words(), instrument);
         for (index, entry) in entries.iter().enumerate() {
@@ -52,10 +52,10 @@ pub(super) fn place(
         }
         placements.push(placed);
     }
-    let is_partly_there = |placed: &Vec<Placed>, which: &Found| {
+    let is_partly_there = |placed: &Vec<Placed>, which: Found| {
         !placed.is_empty() && (filled(placed).count_ones() as usize) < which.instrument.definition().item_count
     };
-    let has_gaps = placements.iter().zip(found).any(|(placed, which)| is_partly_there(placed, which));
+    let has_gaps = placements.iter().zip(found).any(|(placed, which)| is_partly_there(placed, *which));
     if (used_numbers || has_gaps) && has_left_over(found, entries, &is_taken, mapping) {
         return Err(LEFT_OVER);
     }
@@ -67,7 +67,7 @@ fn filled(placed: &[Placed]) -> u32 {
     placed.iter().fold(0, |bits, placed| bits | 1 << placed.position)
 }
 
-fn by_code(which: &Found, entries: &[Entry<'_>]) -> Vec<Placed> {
+fn by_code(which: Found, entries: &[Entry<'_>]) -> Vec<Placed> {
     let mut placed = Vec::with_capacity(which.instrument.definition().item_count);
     for (index, entry) in entries.iter().enumerate() {
         let Some(Meaning::Item(of, position)) = entry.meaning else { continue };
@@ -135,7 +135,11 @@ fn by_number(
     let taken = filled(placed);
     let mut more = Vec::new();
     for (index, entry, _, number) in group() {
+        // Forms add questions of their own (the teens' asks "have you ever …", yes or no): only a value misleads.
+        let is_value = |said| matches!(said, Said::Value(_) | Said::OutOfRange);
+        let may_count = !entry.is_answered || entry.answers.iter().any(|n| is_value(hear(n, instrument, mapping).said));
         let suicide_elsewhere = instrument.definition().suicide_item.is_some_and(|item| item + 1 != *number)
+            && may_count
             && words::asks_about_suicide(entry.words());
         // The teens' form and the PHQ-9 order their first five questions differently.
         let is_elsewhere = position_of(*index)
@@ -155,6 +159,7 @@ fn by_number(
             }
             // The place of the difficulty, unless it is answered like an item.
             _ if *number == items + 1 && !is_answered_like_an_item(entry, instrument, mapping) => {}
+            _ if *number > items && !may_count => {}
             _ => return Err(CONTRADICTED),
         }
     }

@@ -55,6 +55,7 @@ pub(super) fn coded_nine() -> Vec<Value> {
     nine(|at| format!("/{}", PHQ9[at].0), loinc)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the tests make their items on the spot")]
 pub(super) fn form(questionnaire: Option<&str>, items: Vec<Value>) -> Value {
     json!({"resourceType": "QuestionnaireResponse", "id": "f", "status": "completed", "questionnaire": questionnaire,
         "subject": {"reference": "Patient/1"}, "authored": "2026-03-04T10:00:00Z", "item": items})

@@ -47,12 +47,11 @@ fn is_total_of(entry: &Entry<'_>, instrument: Instrument, found: &[Found]) -> bo
         (!named.is_empty() && !named.iter().any(|other| is_same(*other, instrument)))
             || (!families.is_empty() && !families.contains(&mine))
     };
-    if is_other(entry.words()) {
-        return false;
-    }
     match entry.meaning {
-        Some(Meaning::Total(of)) => is_same(of, instrument),
-        None | Some(Meaning::Panel(_)) if entry.is_total_like() && !is_other(entry.link_id) => {
+        Some(Meaning::Total(of)) => is_same(of, instrument) && !is_other(entry.words()),
+        None | Some(Meaning::Panel(_))
+            if entry.is_total_like() && !is_other(entry.link_id) && !is_other(entry.words()) =>
+        {
             let names_mine = |text: &str| families_in(text).contains(&mine);
             let is_alone = found.iter().all(|which| which.instrument == instrument);
             is_alone || names_mine(entry.link_id) || names_mine(entry.words())

@@ -94,6 +94,20 @@ fn the_teens_form_is_told_apart() {
 }
 
 #[test]
+fn the_teens_forms_own_questions_about_suicide_are_not_item_9() {
+    let mut items = nine(|at| format!("q{}", at + 1), loinc);
+    items.push(asked(
+        "q10",
+        "How difficult have these problems made it",
+        &json!({"valueString": "Somewhat difficult"}),
+    ));
+    items.push(asked("q11", "In the past year have you felt depressed most days", &json!({"valueBoolean": true})));
+    items.push(asked("q12", "Have you ever made a suicide attempt?", &json!({"valueCoding": {"display": "Yes"}})));
+    let (reading, scored) = only(&form(Some("phq-9-modified"), items));
+    assert_eq!((reading.instrument, scored.total, scored.item9), (Phq9Modified, Some(12), Some(1)));
+}
+
+#[test]
 fn two_instruments_in_one_form_are_two_readings_with_their_own_totals() {
     let mut items = coded_nine();
     items.extend(GAD7.map(|(code, _)| item(&format!("/{code}"), &loinc(1))));
