@@ -46,16 +46,16 @@ macro_rules! named {
     };
 }
 
-pub mod cadence;
-pub mod care;
-pub mod checkpoint;
-pub mod episode;
 pub mod instrument;
 pub mod measurement;
-pub mod plan;
 pub mod rules;
-pub mod safety;
-pub mod schedule;
-pub mod score;
+pub mod episode;
+pub mod care;
 pub mod story;
+pub mod score;
 pub mod target;
+pub mod checkpoint;
+pub mod safety;
+pub mod cadence;
+pub mod plan;
+pub mod schedule;

@@ -14,17 +14,17 @@
 pub mod domain;
 
 pub mod clock;
-pub mod config;
 pub mod problem;
+pub mod config;
 pub mod telemetry;
 
-pub mod api;
-pub mod demo;
-pub mod dispatch;
-pub mod ehr;
 pub mod fhir;
-pub mod intake;
+pub mod store;
 pub mod record;
+pub mod ehr;
+pub mod intake;
+pub mod dispatch;
+pub mod api;
 pub mod sandbox;
 pub mod service;
-pub mod store;
+pub mod demo;

@@ -9,7 +9,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A questionnaire that the registry scores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Instrument {
     /// Patient Health Questionnaire, nine items, 0–27.
@@ -188,10 +190,9 @@ impl FromStr for Instrument {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|i| i.id() == s)
-            .ok_or_else(|| format!("unknown instrument; known are {}", Self::ALL.map(Self::id).join(", ")))
+        Self::ALL.into_iter().find(|i| i.id() == s).ok_or_else(|| {
+            format!("unknown instrument; known are {}", Self::ALL.map(Self::id).join(", "))
+        })
     }
 }
 

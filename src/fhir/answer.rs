@@ -185,6 +185,7 @@ fn whole(figure: f64, max: u8) -> Said {
 
 /// The number in an extension of this URL (or a form of it with a version or from another FHIR release).
 fn extension(node: &Node<'_>, url: &str) -> Option<f64> {
+    node.get("extension")?;
     let name = url.rsplit('/').next()?;
     let fits = |found: &str| found == url || found.rsplit('/').next() == Some(name);
     node.list("extension").iter().find(|e| e.text("url").is_some_and(fits)).and_then(number_in)
@@ -235,8 +236,8 @@ pub(super) fn is_of_mds(node: &Node<'_>) -> bool {
 
 /// An answer to the question how difficult the problems made life.
 pub(super) fn is_of_difficulty(node: &Node<'_>) -> bool {
+    let says = |text: &str| text.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"difficult"));
     codings(node).any(|coding| {
-        coding.text("code").is_some_and(|code| DIFFICULTY.contains(&code))
-            || coding.text("display").is_some_and(|display| display.to_lowercase().contains("difficult"))
-    }) || node.text("valueString").is_some_and(|text| text.to_lowercase().contains("difficult"))
+        coding.text("code").is_some_and(|code| DIFFICULTY.contains(&code)) || coding.text("display").is_some_and(says)
+    }) || node.text("valueString").is_some_and(says)
 }

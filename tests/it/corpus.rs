@@ -1,5 +1,7 @@
 //! Real resources of strangers, with what they must be read as. The corpus itself stays outside the project.
 
+#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
@@ -23,8 +25,10 @@ fn folder(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// The rows of `index.tsv` by file name, each as column → value.
-fn index(name: &str) -> Option<Vec<(String, HashMap<String, String>, String)>> {
+/// A file's name, its row of `index.tsv` as column → value, and its content.
+type Row = (String, HashMap<String, String>, String);
+
+fn index(name: &str) -> Option<Vec<Row>> {
     let folder = folder(name)?;
     let table = fs::read_to_string(folder.join("index.tsv")).unwrap();
     let mut lines = table.lines();

@@ -54,6 +54,18 @@ pub(super) const AMOUNT: [&[&str]; 5] = [
 /// Lower case, no accents, one space between words, no punctuation.
 pub(in crate::fhir) fn normal(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
+    // Most texts are ASCII, where lower case is one instruction away.
+    if text.is_ascii() {
+        for b in text.bytes() {
+            if b.is_ascii_alphanumeric() {
+                normal.push(char::from(b.to_ascii_lowercase()));
+            } else if !normal.is_empty() && !normal.ends_with(' ') {
+                normal.push(' ');
+            }
+        }
+        normal.truncate(normal.trim_end().len());
+        return normal;
+    }
     for c in text.chars().flat_map(char::to_lowercase) {
         let plain = match c {
             'á' | 'à' | 'â' | 'ä' | 'ã' => 'a',

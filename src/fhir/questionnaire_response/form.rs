@@ -20,6 +20,8 @@ pub(super) struct Entry<'n> {
     pub(super) meaning: Option<Meaning>,
     text: Option<&'n str>,
     normal: OnceCell<String>,
+    difficulty: OnceCell<bool>,
+    total_like: OnceCell<bool>,
 }
 
 impl Entry<'_> {
@@ -35,13 +37,19 @@ impl Entry<'_> {
 
     /// Asks or answers how difficult the problems made life.
     pub(super) fn is_difficulty(&self) -> bool {
-        self.meaning == Some(Meaning::Difficulty)
-            || self.answers.iter().any(|node| answer::is_of_difficulty(node))
-            || words::asks_about_difficulty(self.words())
+        *self.difficulty.get_or_init(|| {
+            self.meaning == Some(Meaning::Difficulty)
+                || self.answers.iter().any(|node| answer::is_of_difficulty(node))
+                || words::asks_about_difficulty(self.words())
+        })
     }
 
     /// Looks like a total score, by its words or its linkId.
     pub(super) fn is_total_like(&self) -> bool {
+        *self.total_like.get_or_init(|| self.names_a_total())
+    }
+
+    fn names_a_total(&self) -> bool {
         if matches!(self.meaning, Some(Meaning::Total(_))) {
             return true;
         }
@@ -80,6 +88,8 @@ fn collect<'n>(parent: &'n Node<'n>, mapping: &Mapping, entries: &mut Vec<Entry<
             meaning,
             text: node.text("text"),
             normal: OnceCell::new(),
+            difficulty: OnceCell::new(),
+            total_like: OnceCell::new(),
         });
         collect(node, mapping, entries);
         for answer in all {

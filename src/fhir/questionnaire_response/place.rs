@@ -119,6 +119,9 @@ fn by_number(
     let count = |prefix: &str| numbered.iter().filter(|(i, e, p, _)| *p == prefix && is_wanted(*i, e)).count();
     let mut best: Option<(&str, usize)> = None;
     for (_, _, prefix, _) in &numbered {
+        if best.is_some_and(|(known, _)| known == *prefix) {
+            continue;
+        }
         let count = count(prefix);
         if best.is_none_or(|(_, most)| count > most) {
             best = Some((prefix, count));
