@@ -1,0 +1,243 @@
+//! One answer to one item, however it was written down.
+//!
+//! Trusted in this order: a known code; an ordinal on the coding, then on the answer; an item weight; a figure (as a
+//! local code, a number or a string); words. What is not recognised is unreadable, never 0.
+
+mod gather;
+
+pub(super) use gather::gather;
+
+use super::json::Node;
+use super::mapping::{Mapping, names};
+use crate::domain::instrument::Instrument;
+
+const ORDINAL: &str = "http://hl7.org/fhir/StructureDefinition/ordinalValue";
+const WEIGHT: &str = "http://hl7.org/fhir/StructureDefinition/itemWeight";
+/// Answers that say that there is none.
+const ABSENT: [&str; 2] =
+    ["http://terminology.hl7.org/CodeSystem/data-absent-reason", "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"];
+/// "I choose not to answer this question".
+const DECLINED: &str = "LA30122-8";
+/// Not at all … extremely difficult.
+const DIFFICULTY: [&str; 4] = ["LA6572-7", "LA6573-5", "LA6574-3", "LA6575-0"];
+
+/// What one answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// Nothing.
+    Nothing,
+    /// A value within the instrument's range.
+    Value(u8),
+    /// A figure outside it.
+    OutOfRange,
+    /// Something that we do not understand.
+    Unclear,
+}
+
+/// An answer and what there is to remark about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) said: Said,
+    /// The code and the words disagree; the code wins.
+    pub(super) disagrees: bool,
+    /// By how much a local figure is above its words: a chart that counts from 1 shows 1 everywhere.
+    pub(super) figure_above_words: Option<i16>,
+    /// A number came as a string.
+    pub(super) is_quoted: bool,
+    /// Known by its code or its words, not only a figure.
+    pub(super) is_known: bool,
+}
+
+/// What one value[x] offers.
+#[derive(Default)]
+struct Clues {
+    is_there: bool,
+    coded: Option<u8>,
+    ordinal: Option<f64>,
+    weight: Option<f64>,
+    figure: Option<f64>,
+    is_local_code: bool,
+    is_quoted: bool,
+    words: Option<u8>,
+}
+
+/// Reads `value[x]` of an answer, a component or an Observation.
+pub(super) fn hear(node: &Node<'_>, instrument: Instrument, mapping: &Mapping) -> Heard {
+    let mut outside = (extension(node, ORDINAL), extension(node, WEIGHT));
+    let mut heard: Option<Heard> = None;
+    // `_valueString` carries the extensions of `valueString`.
+    for (_, value) in node.members().iter().filter(|(name, _)| name.starts_with("_value")) {
+        outside = (outside.0.or_else(|| extension(value, ORDINAL)), outside.1.or_else(|| extension(value, WEIGHT)));
+    }
+    for (name, value) in node.members().iter().filter(|(name, value)| name.starts_with("value") && *value != Node::Null)
+    {
+        let clues = clues(name, value, instrument, mapping);
+        if !clues.is_there {
+            continue;
+        }
+        let next = judge(&clues, outside, instrument);
+        // Two values in one answer are invalid; where they differ nobody knows which is meant.
+        heard = Some(match heard {
+            Some(first) if first.said != next.said => Heard { said: Said::Unclear, ..first },
+            Some(first) => first,
+            None => next,
+        });
+    }
+    // An answer may consist of an ordinal alone.
+    heard.unwrap_or_else(|| {
+        let is_there = outside.0.is_some() || outside.1.is_some();
+        judge(&Clues { is_there, ..Clues::default() }, outside, instrument)
+    })
+}
+
+fn clues(name: &str, value: &Node<'_>, instrument: Instrument, mapping: &Mapping) -> Clues {
+    let mut clues = Clues::default();
+    match (name, value) {
+        ("valueCoding", coding) => read_coding(coding, &mut clues, instrument, mapping),
+        ("valueCodeableConcept", concept) => {
+            for coding in concept.list("coding") {
+                read_coding(coding, &mut clues, instrument, mapping);
+            }
+            if let Some(text) = concept.text("text") {
+                clues.is_there = true;
+                clues.words = clues.words.or_else(|| mapping.worded(text, instrument));
+            }
+        }
+        ("valueQuantity", quantity) => {
+            clues.figure = quantity.get("value").and_then(Node::as_number);
+            clues.is_quoted = matches!(quantity.get("value"), Some(Node::Text(_)));
+            clues.is_there = quantity.get("value").is_some();
+        }
+        ("valueInteger" | "valueDecimal", number) => {
+            clues.is_there = number.as_text().is_some() || matches!(number, Node::Number(_) | Node::Bool(_));
+            clues.figure = number.as_number();
+            clues.is_quoted = matches!(number, Node::Text(_)) && clues.figure.is_some();
+        }
+        ("valueString", Node::Text(text)) => {
+            clues.is_there = !text.trim().is_empty();
+            clues.figure = value.as_number();
+            clues.words = mapping.worded(text, instrument);
+            if clues.figure.is_none() {
+                clues.coded = mapping.coded(None, text.trim(), instrument);
+            }
+        }
+        _ => clues.is_there = true,
+    }
+    clues
+}
+
+fn read_coding(coding: &Node<'_>, clues: &mut Clues, instrument: Instrument, mapping: &Mapping) {
+    let (system, code, display) = (coding.text("system"), coding.text("code"), coding.text("display"));
+    if system.is_some_and(|system| ABSENT.contains(&system)) || code == Some(DECLINED) {
+        return;
+    }
+    clues.ordinal = clues.ordinal.or_else(|| extension(coding, ORDINAL));
+    clues.weight = clues.weight.or_else(|| extension(coding, WEIGHT));
+    clues.is_there |= code.is_some() || display.is_some() || clues.ordinal.is_some();
+    if let Some(code) = code {
+        clues.coded = clues.coded.or_else(|| mapping.coded(system, code, instrument));
+        if clues.coded.is_none() && clues.figure.is_none() && code.len() <= 3 {
+            clues.figure = coding.get("code").and_then(Node::as_number);
+            clues.is_local_code = clues.figure.is_some();
+        }
+    } else if let Some(Node::Number(code)) = coding.get("code") {
+        clues.is_there = true;
+        clues.figure = clues.figure.or(Some(*code));
+        clues.is_local_code = true;
+    }
+    clues.words = clues.words.or_else(|| mapping.worded(display?, instrument));
+    if clues.words.is_none() && clues.coded.is_none() && clues.figure.is_none() {
+        clues.words = code.and_then(|code| mapping.worded(code, instrument));
+    }
+}
+
+/// Weighs the clues.
+fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), instrument: Instrument) -> Heard {
+    let max = instrument.definition().item_max;
+    let figure = clues.ordinal.or(outside.0).or(clues.weight).or(outside.1).or(clues.figure);
+    let said = match (clues.coded, figure, clues.words) {
+        _ if !clues.is_there => Said::Nothing,
+        (None, Some(figure), _) => whole(figure, max),
+        (Some(value), _, _) | (None, None, Some(value)) if value <= max => Said::Value(value),
+        (None, None, None) => Said::Unclear,
+        _ => Said::OutOfRange,
+    };
+    let disagrees = matches!((said, clues.words), (Said::Value(value), Some(words)) if value != words)
+        || (said == Said::OutOfRange && clues.words.is_some());
+    let is_bare_figure = clues.coded.is_none() && figure == clues.figure && clues.is_local_code;
+    let figure_above_words = match (clues.figure, clues.words) {
+        (Some(figure), Some(words)) if is_bare_figure => {
+            (0..=9_i16).find(|n| (f64::from(*n) - figure).abs() < 1e-9).map(|figure| figure - i16::from(words))
+        }
+        _ => None,
+    };
+    let is_known = clues.coded.is_some() || clues.words.is_some();
+    Heard { said, disagrees, figure_above_words, is_quoted: clues.is_quoted, is_known }
+}
+
+/// A figure as a value: whole, and within 0 to `max`.
+fn whole(figure: f64, max: u8) -> Said {
+    if figure.fract().abs() > 1e-9 {
+        return Said::Unclear;
+    }
+    (0..=max).find(|value| (f64::from(*value) - figure).abs() < 1e-9).map_or(Said::OutOfRange, Said::Value)
+}
+
+/// The number in an extension of this URL (or a form of it with a version or from another FHIR release).
+fn extension(node: &Node<'_>, url: &str) -> Option<f64> {
+    node.get("extension")?;
+    let name = url.rsplit('/').next()?;
+    let fits = |found: &str| found == url || found.rsplit('/').next() == Some(name);
+    node.list("extension").iter().find(|e| e.text("url").is_some_and(fits)).and_then(number_in)
+}
+
+/// The number in `value[x]`: a decimal, an integer, a quantity, a numeric string or code, or an ordinal.
+pub(super) fn number_in(node: &Node<'_>) -> Option<f64> {
+    let values = node.members().iter().filter(|(name, _)| name.starts_with("value"));
+    let stated = values.filter_map(|(_, value)| match value {
+        Node::Object(_) => {
+            let codings = std::iter::once(value).chain(value.list("coding"));
+            let ordinal = codings.clone().find_map(|coding| extension(coding, ORDINAL));
+            let code = || codings.clone().find_map(|c| c.get("code").and_then(Node::as_number));
+            value
+                .get("value")
+                .and_then(Node::as_number)
+                .or(ordinal)
+                .or_else(|| if value.get("value").is_some() { None } else { code() })
+        }
+        value => value.as_number(),
+    });
+    stated.into_iter().next().or_else(|| node.list("extension").iter().find_map(number_in))
+}
+
+/// Whether `value[x]` is there at all.
+pub(super) fn has_value(node: &Node<'_>) -> bool {
+    let is_blank = |value: &Node<'_>| match value {
+        Node::Null => true,
+        Node::Text(text) => text.trim().is_empty(),
+        _ => false,
+    };
+    node.members().iter().any(|(name, value)| name.starts_with("value") && !is_blank(value))
+        || extension(node, ORDINAL).is_some()
+        || extension(node, WEIGHT).is_some()
+}
+
+/// The codings of `valueCoding` and `valueCodeableConcept`.
+fn codings<'n, 'a>(node: &'n Node<'a>) -> impl Iterator<Item = &'n Node<'a>> {
+    let concept = node.get("valueCodeableConcept").map_or(&[][..], |concept| concept.list("coding"));
+    node.get("valueCoding").into_iter().chain(concept)
+}
+
+/// An answer of the MDS resident interview.
+pub(super) fn is_of_mds(node: &Node<'_>) -> bool {
+    let is_mds = |code: &str| names::MDS_ANSWERS.iter().any(|prefix| code.starts_with(prefix));
+    codings(node).any(|coding| coding.text("code").is_some_and(is_mds))
+}
+
+/// An answer to the question how difficult the problems made life.
+pub(super) fn is_of_difficulty(node: &Node<'_>) -> bool {
+    let says = |text: &str| text.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"difficult"));
+    codings(node).any(|coding| {
+        coding.text("code").is_some_and(|code| DIFFICULTY.contains(&code)) || coding.text("display").is_some_and(says)
+    }) || node.text("valueString").is_some_and(says)
+}

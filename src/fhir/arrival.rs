@@ -1,10 +1,27 @@
 //! One resource as it arrived, read as far as the registry needs it.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 
+use super::date::When;
+use super::json::Node;
+use super::mapping::Mapping;
+use super::{observation, patient, questionnaire_response, reference};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Counting;
 use crate::domain::score::Answers;
+use crate::problem::Problem;
+
+/// What reading depends on, beside the resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The clinic's time zone: what counts as a day.
+    pub zone: Tz,
+    /// The present instant: what counts as the future.
+    pub now: DateTime<Utc>,
+    /// What the connection's codes mean.
+    pub mapping: &'a Mapping,
+}
 
 /// The resource types that the registry takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,3 +174,71 @@ pub struct Arrival {
     /// The JSON as it came.
     pub raw: String,
 }
+
+/// Reads one resource as it arrived.
+///
+/// Unknown elements never fail. What violates FHIR where we look is a [`Problem`] with the place in it; what is valid
+/// but cannot be used safely is a [`Doubt`] in the evidence. Neither repeats anything that the resource says.
+pub fn read(raw: &str, context: &Context<'_>) -> Result<Arrival, Problem> {
+    let resource = Node::read(raw)?;
+    if !matches!(resource, Node::Object(_)) {
+        return Err(Problem::malformed("a resource must be a JSON object").at("Resource"));
+    }
+    let kind = match resource.text("resourceType") {
+        Some("Patient") => Kind::Patient,
+        Some("QuestionnaireResponse") => Kind::QuestionnaireResponse,
+        Some("Observation") => Kind::Observation,
+        Some(name) if is_type_name(name) => {
+            return Err(Problem::unprocessable(format!("{name} is not taken in here")).at("Resource.resourceType"));
+        }
+        _ => return Err(Problem::malformed("resourceType is missing or no type name").at("Resource.resourceType")),
+    };
+    let id = logical_id(&resource, kind)?;
+    let about = resource.get("meta");
+    let version_id = about.and_then(|about| about.get("versionId")).and_then(|version| match version {
+        Node::Number(number) => Some(number.to_string()),
+        version => version.as_text().map(str::to_owned),
+    });
+    let last_updated = last_updated(about, kind)?;
+    let identifiers = reference::identifiers(&resource);
+    let says = match kind {
+        Kind::Patient => Content::Patient(patient::read(&resource, context)),
+        Kind::QuestionnaireResponse => Content::Evidence(questionnaire_response::read(&resource, context)?),
+        Kind::Observation => Content::Evidence(observation::read(&resource, context)?),
+    };
+    Ok(Arrival { kind, id, version_id, last_updated, identifiers, content: says, raw: raw.to_owned() })
+}
+
+fn is_type_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+/// FHIR's id, and what real servers use: it becomes part of URLs, so it must not be able to break one.
+fn logical_id(resource: &Node<'_>, kind: Kind) -> Result<Option<String>, Problem> {
+    let id = match resource.get("id") {
+        None => return Ok(None),
+        Some(Node::Text(id)) => id.as_ref(),
+        Some(_) => "",
+    };
+    let is_id = (1..=128).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    if is_id {
+        Ok(Some(id.to_owned()))
+    } else {
+        Err(Problem::malformed("not a logical id").at(format!("{}.id", kind.name())))
+    }
+}
+
+fn last_updated(about: Option<&Node<'_>>, kind: Kind) -> Result<Option<DateTime<Utc>>, Problem> {
+    let Some(updated) = about.and_then(|about| about.get("lastUpdated")) else { return Ok(None) };
+    let when = if let Node::Text(text) = updated { When::parse(text) } else { None };
+    let impossible =
+        || Problem::malformed("not a possible FHIR instant").at(format!("{}.meta.lastUpdated", kind.name()));
+    // The server's own clock, so a missing offset cannot be the clinic's.
+    Ok(when.ok_or_else(impossible)?.taken(Tz::UTC).map(|taken| taken.at))
+}
+
+#[cfg(test)]
+mod tests;

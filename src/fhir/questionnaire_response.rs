@@ -1,1 +1,129 @@
-//! (being written)
+//! A QuestionnaireResponse: which of our instruments it holds, and what was answered.
+
+mod form;
+mod identify;
+mod place;
+mod total;
+
+use self::form::Entry;
+use self::identify::{Found, Identity};
+pub(super) use self::total::{Stated, whole};
+use super::answer::gather;
+use super::arrival::{Context, Doubt, Evidence, Reading};
+use super::json::Node;
+use super::{date, reference};
+use crate::domain::measurement::{Counting, Issue};
+use crate::problem::Problem;
+
+/// Reads a form.
+pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidence, Problem> {
+    let counting = counting(resource)?;
+    let entries = form::entries(resource, context.mapping);
+    let (mut readings, unmapped) = readings(resource, &entries, context);
+
+    let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject");
+    let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
+    if counting == Counting::Retracted {
+        // What is taken back is found by its id; nothing else of it has to be right.
+        let subject = subject.ok().and_then(|pointed| pointed.subject);
+        let taken = when.ok().and_then(|when| when.taken);
+        return Ok(Evidence { subject, counting, taken, readings, doubt: None });
+    }
+    let (subject, when) = (subject?, when?);
+    add_issue(&mut readings, when.issue.as_ref());
+    // A form that is none of ours needs neither a patient nor a date.
+    let is_ours = !readings.is_empty() || unmapped.is_some();
+    let doubt = unmapped.or(subject.doubt).or(when.doubt).filter(|_| is_ours);
+    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt })
+}
+
+/// Adds a remark about the whole resource to every reading.
+pub(super) fn add_issue(readings: &mut [Reading], issue: Option<&Issue>) {
+    for reading in readings {
+        reading.answers.issues.extend(issue.cloned());
+    }
+}
+
+fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {
+    match resource.text("status") {
+        Some("completed" | "amended") => Ok(Counting::Submitted),
+        Some("in-progress" | "stopped") => Ok(Counting::Partial),
+        Some("entered-in-error") => Ok(Counting::Retracted),
+        Some(_) => {
+            Err(Problem::malformed("not a status of a QuestionnaireResponse").at("QuestionnaireResponse.status"))
+        }
+        None => Err(Problem::malformed("status is missing").at("QuestionnaireResponse.status")),
+    }
+}
+
+/// Every instrument in the form, or why somebody has to say first how to read it.
+fn readings(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -> (Vec<Reading>, Option<Doubt>) {
+    let names = identify::names(resource);
+    let found = match identify::identify(&names, entries, context.mapping) {
+        Identity::NotOurs => return (Vec::new(), None),
+        Identity::Resembles => {
+            return (Vec::new(), Some(mapping_needed("it resembles one of our instruments, and does not name it")));
+        }
+        Identity::Ours(found) => found,
+    };
+    let placements = match place::place(&found, entries, context.mapping) {
+        Ok(placements) => placements,
+        Err(why) => return (Vec::new(), Some(mapping_needed(why))),
+    };
+    let has_any = placements.iter().any(|placed| !placed.is_empty());
+    let mut readings = Vec::with_capacity(found.len());
+    for (which, placed) in found.iter().zip(&placements) {
+        match reading(resource, entries, *which, &found, placed, has_any, context) {
+            Ok(Some(reading)) => readings.push(reading),
+            Ok(None) => {}
+            Err(why) => return (Vec::new(), Some(mapping_needed(why))),
+        }
+    }
+    (readings, None)
+}
+
+/// One instrument of the form.
+fn reading(
+    resource: &Node<'_>,
+    entries: &[Entry<'_>],
+    which: Found,
+    found: &[Found],
+    placed: &[place::Placed],
+    has_any: bool,
+    context: &Context<'_>,
+) -> Result<Option<Reading>, &'static str> {
+    let instrument = which.instrument;
+    let nodes: Vec<(usize, &Node<'_>)> = placed
+        .iter()
+        .flat_map(|placed| entries[placed.entry].answers.iter().map(|answer| (placed.position, *answer)))
+        .collect();
+    let gathered = gather(instrument, &nodes, context.mapping);
+    if gathered.counts_from_one {
+        return Err("its local codes count from 1; each needs a value");
+    }
+    let mut answers = gathered.answers;
+    let stated = total::stated(resource, entries, instrument, found);
+    answers.stated_total = stated.total;
+    answers.issues.extend(stated.issue);
+    if placed.is_empty() {
+        if has_any && answers.stated_total.is_none() {
+            // Named beside an instrument that is there.
+            return Ok(None);
+        }
+        let is_answered = entries.iter().any(|entry| entry.is_answered && !entry.is_total_like());
+        if is_answered && !has_any {
+            return Err("it names one of our instruments, and none of its items is known");
+        }
+        if answers.stated_total.is_some() {
+            answers.items.clear();
+        }
+    }
+    Ok(Some(Reading { instrument, answers, is_single_item: false }))
+}
+
+pub(super) fn mapping_needed(why: &str) -> Doubt {
+    Doubt { code: "mapping_needed", detail: format!("the form needs a mapping: {why}") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The mapping as an operator writes it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::instrument::Instrument;
+
+/// What one connection adds to the defaults, or overrides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MappingConfig {
+    /// Canonical, pattern (`*` at either end) or bare name → `phq9`, `phq9+gad7`, `ignore`.
+    pub questionnaires: BTreeMap<String, Form>,
+    /// linkId or Observation code → `phq9/1` (items count from 1), `phq9/total`, `difficulty`, `ignore`.
+    /// A linkId without a letter (`1`, `2.1`) is believed only in a form known to be that instrument.
+    pub items: BTreeMap<String, Meaning>,
+    /// Answers by code or by words.
+    pub answers: Vec<AnswerConfig>,
+}
+
+/// One answer: a code, words, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerConfig {
+    /// The code's system; any where absent.
+    #[serde(default)]
+    pub system: Option<String>,
+    /// The code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The words; case, accents, spaces and punctuation do not matter.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Only for this instrument; any where absent.
+    #[serde(default)]
+    pub instrument: Option<Instrument>,
+    /// What it counts.
+    pub value: u8,
+}
+
+/// What a questionnaire is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Form {
+    /// One or several of our instruments.
+    Ours(Vec<Instrument>),
+    /// None of ours, whatever it looks like.
+    Ignore,
+}
+
+/// What a code or a linkId means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Meaning {
+    /// A whole instrument.
+    Panel(Instrument),
+    /// One item (0-based).
+    Item(Instrument, usize),
+    /// The total score.
+    Total(Instrument),
+    /// The question how difficult it all made life: never counts.
+    Difficulty,
+    /// Belongs to an instrument that shares items with ours and is none of them.
+    Foreign,
+    /// Nothing.
+    Ignore,
+}
+
+impl FromStr for Form {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "ignore" {
+            return Ok(Self::Ignore);
+        }
+        text.split('+').map(|name| name.trim().parse()).collect::<Result<_, _>>().map(Self::Ours)
+    }
+}
+
+impl FromStr for Meaning {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, part) = match (text, text.split_once('/')) {
+            ("difficulty", _) => return Ok(Self::Difficulty),
+            ("ignore", _) => return Ok(Self::Ignore),
+            ("foreign", _) => return Ok(Self::Foreign),
+            (_, Some(parts)) => parts,
+            _ => return Err("must be like phq9/1, phq9/total, difficulty or ignore".to_owned()),
+        };
+        let instrument: Instrument = name.parse()?;
+        let count = instrument.definition().item_count;
+        match (part, part.parse::<usize>()) {
+            ("total", _) => Ok(Self::Total(instrument)),
+            ("panel", _) => Ok(Self::Panel(instrument)),
+            (_, Ok(item)) if (1..=count).contains(&item) => Ok(Self::Item(instrument, item - 1)),
+            _ => Err(format!("{instrument} has items 1 to {count}, and a total")),
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(instruments) => {
+                f.write_str(&instruments.iter().map(|instrument| instrument.id()).collect::<Vec<_>>().join("+"))
+            }
+            Self::Ignore => f.write_str("ignore"),
+        }
+    }
+}
+
+impl fmt::Display for Meaning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panel(instrument) => write!(f, "{}/panel", instrument.id()),
+            Self::Item(instrument, position) => write!(f, "{}/{}", instrument.id(), position + 1),
+            Self::Total(instrument) => write!(f, "{}/total", instrument.id()),
+            Self::Difficulty => f.write_str("difficulty"),
+            Self::Foreign => f.write_str("foreign"),
+            Self::Ignore => f.write_str("ignore"),
+        }
+    }
+}
+
+/// serde wants the text forms as conversions.
+macro_rules! as_text {
+    ($($name:ident),+) => {$(
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    )+};
+}
+
+as_text!(Form, Meaning);
