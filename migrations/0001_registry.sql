@@ -182,7 +182,8 @@ CREATE TABLE delivery (
   settled_posture  TEXT,
   state            TEXT        NOT NULL CHECK (state IN ('pending', 'settled', 'parked', 'closed_in_chart')),
   attempts         INTEGER     NOT NULL,
-  outcome_unknown  BOOLEAN     NOT NULL,
+  outcome_unknown  BOOLEAN     NOT NULL,          -- an answer was lost, and none has come since
+  unanswered       TEXT        NOT NULL DEFAULT '', -- the postures that were sent without an answer: open,withdrawn
   next_attempt_at  TIMESTAMPTZ NOT NULL,
   chart_id         TEXT,
   rung             TEXT,

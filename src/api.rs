@@ -1,3 +1,96 @@
-//! (being written)
+//! What the outside speaks to: the registry's JSON API and the FHIR door. One endpoint, one file: its shapes, its
+//! errors, its documentation, its handler.
 
 pub mod problem;
+pub mod page;
+pub mod health;
+pub mod fhir;
+pub mod registry;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use tokio::sync::Notify;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::identity::Verifier;
+use crate::intake::Intake;
+use crate::record::{Recorder, Zones};
+use crate::store::Db;
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The registry's database, for reading: only [`Recorder`] writes.
+    pub db: Db,
+    /// The hallway.
+    pub recorder: Recorder,
+    /// Reads what arrives over FHIR, and hands it to the hallway.
+    pub intake: Intake,
+    /// The service's clock.
+    pub clock: Clock,
+    /// What the operator set.
+    pub config: Arc<Config>,
+    /// Who is calling.
+    pub verifier: Arc<Verifier>,
+    /// The time zone of each clinic.
+    pub zones: Arc<Zones>,
+    /// Told when there is something to deliver.
+    pub outbox: Arc<Notify>,
+    /// Our public keys (`/.well-known/jwks.json`).
+    pub jwks: Arc<serde_json::Value>,
+}
+
+impl FromRef<App> for Arc<Verifier> {
+    fn from_ref(app: &App) -> Self {
+        app.verifier.clone()
+    }
+}
+
+/// The head of the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "cocm-registry",
+        description = "The Collaborative Care registry between an EHR and a care team. JSON is snake_case; dates are \
+            `YYYY-MM-DD` in the clinic's time zone, instants RFC 3339 in UTC, ids opaque strings. Errors are \
+            problem+json with a stable `type`. Lists answer `{\"items\": […], \"next\": cursor or null}`. \
+            This service is not a crisis service."
+    ),
+    modifiers(&BearerToken)
+)]
+struct Head;
+
+struct BearerToken;
+
+impl utoipa::Modify for BearerToken {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let components = openapi.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Head::openapi())
+        .merge(health::routes())
+        .nest("/api/v1", registry::routes())
+        .nest("/fhir", fhir::routes())
+        .split_for_parts()
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().1
+}
+
+/// Every route, with its state.
+pub fn router(app: App) -> Router {
+    let (router, document) = routes();
+    router.merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document)).with_state(app)
+}

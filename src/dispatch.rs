@@ -1,1 +1,318 @@
-//! (being written)
+//! Makes the chart look like the plan, and has no opinions: claim a patient's lane, write, settle.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::domain::plan::{Intent, Posture};
+use crate::ehr::retry::{Decision, decide};
+use crate::ehr::{Delivered, Effect, Ehr, Failure, Ledger, LeftAlone, deliver, reconcile};
+use crate::problem::Problem;
+use crate::store::Db;
+use crate::store::outbox::{self, Attempt, Delivery, Lane, Settlement, State};
+
+/// How long a lane is ours without prolonging it.
+const LEASE: TimeDelta = TimeDelta::seconds(120);
+/// How many patients are written at once.
+const LANES: usize = 8;
+/// When to look for doubles after a write whose first answer was lost.
+const RECHECK: TimeDelta = TimeDelta::minutes(10);
+/// How long to sleep when nothing is due and nobody wakes us: other replicas put work into the same outbox.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// The charts by clinic.
+#[derive(Clone, Default)]
+pub struct Charts {
+    /// For a clinic that is not named; `None`: nothing is written for it.
+    pub default: Option<Ehr>,
+    /// By clinic.
+    pub by_clinic: HashMap<String, Ehr>,
+}
+
+impl Charts {
+    fn of(&self, clinic: &str) -> Option<&Ehr> {
+        self.by_clinic.get(clinic).or(self.default.as_ref())
+    }
+
+    /// Whether there is any chart to write to.
+    pub fn is_empty(&self) -> bool {
+        self.default.is_none() && self.by_clinic.is_empty()
+    }
+}
+
+/// The loop that delivers. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatcher {
+    db: Db,
+    clock: Clock,
+    charts: Arc<Charts>,
+    woken: Arc<Notify>,
+}
+
+impl Dispatcher {
+    /// A dispatcher; `woken` tells it that there is something new.
+    pub fn new(db: Db, clock: Clock, charts: Charts, woken: Arc<Notify>) -> Self {
+        Self { db, clock, charts: Arc::new(charts), woken }
+    }
+
+    /// Delivers until told to stop. Writes in flight are finished.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        if self.charts.is_empty() {
+            stop.await;
+            return;
+        }
+        tokio::pin!(stop);
+        loop {
+            let worked = match self.round().await {
+                Ok(lanes) => lanes > 0,
+                Err(problem) => {
+                    tracing::warn!(%problem, "the outbox cannot be read now");
+                    false
+                }
+            };
+            if worked {
+                continue;
+            }
+            let pause = self.pause().await;
+            tokio::select! {
+                () = &mut stop => return,
+                () = self.woken.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn pause(&self) -> Duration {
+        let next = async {
+            let mut tx = self.db.read().await?;
+            outbox::next_due(&mut tx).await
+        };
+        let wait = next.await.ok().flatten().and_then(|at| (at - self.clock.now()).to_std().ok());
+        wait.unwrap_or(IDLE).clamp(Duration::from_millis(50), IDLE)
+    }
+
+    /// Claims the lanes that are due and works them off; answers how many there were.
+    pub async fn round(&self) -> Result<usize, Problem> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let lanes = outbox::claim(&mut tx, self.clock.id(), now, now + LEASE, 64).await?;
+        tx.commit().await?;
+        let count = lanes.len();
+        futures_util::stream::iter(lanes)
+            .for_each_concurrent(LANES, |lane| async move {
+                if let Err(problem) = self.work_off(lane).await {
+                    tracing::warn!(%problem, "a lane was left; its lease runs out by itself");
+                }
+            })
+            .await;
+        Ok(count)
+    }
+
+    /// Delivers everything that is due for one patient, in order, then gives the lane back.
+    async fn work_off(&self, mut lane: Lane) -> Result<(), Problem> {
+        let Some(ehr) = self.charts.of(&lane.clinic_id) else { return self.postpone(&lane).await };
+        loop {
+            let mut tx = self.db.read().await?;
+            let due = outbox::pending(&mut tx, &lane.clinic_id, lane.patient_id, self.clock.now()).await?;
+            drop(tx);
+            for delivery in due {
+                if !self.deliver(ehr, &lane, delivery).await? {
+                    return Ok(());
+                }
+            }
+            let mut tx = self.db.begin().await?;
+            let given_back = outbox::give_back(&mut tx, &lane).await?;
+            let held = outbox::held(&mut tx, &lane).await?;
+            tx.commit().await?;
+            match held {
+                Some(again) if !given_back => lane = again,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// No chart is configured for this clinic: its lane waits.
+    async fn postpone(&self, lane: &Lane) -> Result<(), Problem> {
+        let mut tx = self.db.begin().await?;
+        outbox::prolong(&mut tx, lane, self.clock.now() + TimeDelta::hours(1)).await?;
+        tx.commit().await
+    }
+
+    /// One attempt: the ledger is told before the call, and after it. `false` when the lease was lost.
+    async fn deliver(&self, ehr: &Ehr, lane: &Lane, delivery: Delivery) -> Result<bool, Problem> {
+        let intent = &delivery.intent.0;
+        let posture = intent.desired.posture;
+        let before = ledger(&delivery);
+        let mut unanswered = before.unanswered.clone();
+        if !unanswered.contains(&posture) {
+            unanswered.push(posture);
+        }
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let held = outbox::prolong(&mut tx, lane, now + LEASE).await?
+            && outbox::sending(&mut tx, lane, &delivery.key, &unanswered, now).await?;
+        tx.commit().await?;
+        if !held {
+            return Ok(false);
+        }
+        let started = Instant::now();
+        let result = self.call(ehr, intent, &before, &delivery).await;
+        let after = before.clone().after(posture, &result);
+        let now = self.clock.now();
+        let settlement = settlement(&delivery, &before, &after, &result, now);
+        let attempt = attempt(&delivery, &result, started.elapsed(), now, self.clock.id());
+        metrics::counter!("cocm_delivery_attempts", "outcome" => attempt.outcome.clone()).increment(1);
+        let mut tx = self.db.begin().await?;
+        outbox::attempted(&mut tx, &lane.clinic_id, &attempt).await?;
+        let held = outbox::settle(&mut tx, lane, &delivery.key, &settlement, now).await?;
+        tx.commit().await?;
+        if settlement.state == State::Parked {
+            tracing::error!(delivery = %delivery.id, error = settlement.error, "a delivery is parked: a person has to look");
+        }
+        Ok(held)
+    }
+
+    async fn call(
+        &self,
+        ehr: &Ehr,
+        intent: &Intent,
+        before: &Ledger,
+        delivery: &Delivery,
+    ) -> Result<Delivered, Failure> {
+        // The plan stands in the chart already: this is the later look for doubles.
+        if delivery.settled_revision == delivery.revision && before.chart_id.is_some() {
+            let settled = Delivered {
+                chart_id: before.chart_id.clone(),
+                version: None,
+                chart_status: None,
+                effect: Effect::Unchanged,
+                recheck: false,
+            };
+            return Ok(reconcile(ehr, intent, before).await?.unwrap_or(settled));
+        }
+        deliver(ehr, intent, before).await
+    }
+}
+
+fn ledger(delivery: &Delivery) -> Ledger {
+    Ledger {
+        chart_id: delivery.chart_id.clone(),
+        last_written: delivery.settled_posture.as_deref().and_then(|p| p.parse().ok()),
+        outcome_unknown: delivery.outcome_unknown,
+        unanswered: delivery.unanswered.split(',').filter_map(|p| p.parse::<Posture>().ok()).collect(),
+        attempts: u32::try_from(delivery.attempts).unwrap_or(0),
+    }
+}
+
+/// A figure between 0 and 1 that differs from delivery to delivery and from attempt to attempt.
+fn jitter(delivery: &Delivery) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (delivery.id, delivery.revision, delivery.attempts).hash(&mut hasher);
+    f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+fn settlement(
+    delivery: &Delivery,
+    before: &Ledger,
+    after: &Ledger,
+    result: &Result<Delivered, Failure>,
+    now: DateTime<Utc>,
+) -> Settlement {
+    let mut settlement = Settlement {
+        revision: delivery.revision,
+        written: result.is_ok(),
+        state: State::Settled,
+        posture: after.last_written,
+        chart_id: after.chart_id.clone(),
+        rung: None,
+        attempts: i32::try_from(after.attempts).unwrap_or(i32::MAX),
+        outcome_unknown: after.outcome_unknown,
+        unanswered: after.unanswered.clone(),
+        next_attempt_at: now,
+        error: None,
+    };
+    match result {
+        Ok(done) => {
+            settlement.rung = Some("task-and-flag".to_owned());
+            settlement.state = match &done.effect {
+                Effect::LeftAlone(LeftAlone::ClosedInChart | LeftAlone::DeletedInChart) => State::ClosedInChart,
+                _ if done.recheck => State::Pending,
+                _ => State::Settled,
+            };
+            if done.recheck {
+                settlement.next_attempt_at = now + RECHECK;
+            }
+            if let Effect::Reconciled { duplicates } = &done.effect {
+                tracing::error!(delivery = %delivery.id, duplicates = duplicates.len(), "doubles were found in the chart and closed");
+                settlement.error = Some(format!("{} doubles were found in the chart and closed", duplicates.len()));
+            }
+        }
+        Err(failure) => {
+            settlement.error = Some(failure.to_string());
+            match decide(failure, after.attempts, jitter(delivery), now) {
+                Decision::RetryAt { at, counts_attempt } => {
+                    settlement.state = State::Pending;
+                    settlement.next_attempt_at = at;
+                    if !counts_attempt {
+                        settlement.attempts = i32::try_from(before.attempts).unwrap_or(i32::MAX);
+                    }
+                }
+                Decision::Park(parked) => {
+                    settlement.state = State::Parked;
+                    settlement.error = Some(format!("{failure} ({parked:?})"));
+                }
+            }
+        }
+    }
+    settlement
+}
+
+fn attempt(
+    delivery: &Delivery,
+    result: &Result<Delivered, Failure>,
+    took: Duration,
+    at: DateTime<Utc>,
+    id: uuid::Uuid,
+) -> Attempt {
+    let (outcome, http_status, detail) = match result {
+        Ok(done) => {
+            let outcome = match &done.effect {
+                Effect::Created => "created",
+                Effect::Updated => "updated",
+                Effect::Unchanged => "unchanged",
+                Effect::AlreadyThere => "already_there",
+                Effect::LeftAlone(LeftAlone::ClosedInChart) => "closed_in_chart",
+                Effect::LeftAlone(LeftAlone::DeletedInChart) => "deleted_in_chart",
+                Effect::LeftAlone(LeftAlone::InProgressNoted) => "noted",
+                Effect::Reconciled { .. } => "reconciled",
+            };
+            (outcome, None, None)
+        }
+        Err(failure) => {
+            let outcome = match failure {
+                Failure::NotSent { .. } => "not_sent",
+                Failure::Unanswered { .. } => "unanswered",
+                Failure::OutcomeUnknown { .. } => "outcome_unknown",
+                Failure::Refused { .. } => "refused",
+                Failure::NotAllowed { .. } => "not_allowed",
+            };
+            (outcome, failure.status(), Some(failure.to_string()))
+        }
+    };
+    Attempt {
+        delivery_id: delivery.id,
+        id,
+        at,
+        revision: delivery.revision,
+        outcome: outcome.to_owned(),
+        http_status: http_status.and_then(|s| i16::try_from(s).ok()),
+        detail,
+        milliseconds: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
+    }
+}

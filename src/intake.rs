@@ -1,1 +1,64 @@
-//! (being written)
+//! Everything that arrives over FHIR becomes facts here, whichever way it came.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::fhir::arrival::{Arrival, Context, read};
+use crate::fhir::mapping::Mapping;
+use crate::problem::Problem;
+use crate::record::{Condition, Fact, Recorded, Recorder, Submission, Zones};
+
+/// Reads resources with a clinic's mapping and time zone, and hands them to the hallway. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    recorder: Recorder,
+    clock: Clock,
+    zones: Arc<Zones>,
+    mappings: Arc<HashMap<String, Mapping>>,
+    default_mapping: Arc<Mapping>,
+}
+
+impl Intake {
+    /// An intake; `mappings` by clinic, for those whose EHR has one of its own.
+    pub fn new(recorder: Recorder, clock: Clock, zones: Arc<Zones>, mappings: HashMap<String, Mapping>) -> Self {
+        Self { recorder, clock, zones, mappings: Arc::new(mappings), default_mapping: Arc::new(Mapping::default()) }
+    }
+
+    /// Reads one resource.
+    ///
+    /// # Errors
+    /// What violates the specification where we look, with `expression`.
+    pub fn read(&self, clinic: &str, raw: &str) -> Result<Arrival, Problem> {
+        let mapping = self.mappings.get(clinic).unwrap_or(&self.default_mapping);
+        read(raw, &Context { zone: self.zones.of(clinic), now: self.clock.now(), mapping })
+    }
+
+    /// Takes one resource in; answers after the commit.
+    ///
+    /// # Errors
+    /// What the condition or the database says.
+    pub async fn take(
+        &self,
+        clinic: &str,
+        by: &str,
+        arrival: Arrival,
+        condition: Condition,
+    ) -> Result<Recorded, Problem> {
+        self.recorder.one(clinic, by, Fact::Arrived { arrival: Box::new(arrival), condition }).await
+    }
+
+    /// Takes several facts in, all or nothing if `atomic`; answers after the commit.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`].
+    pub async fn take_all(
+        &self,
+        clinic: &str,
+        by: &str,
+        facts: Vec<Fact>,
+        atomic: bool,
+    ) -> Result<Vec<Result<Recorded, Problem>>, Problem> {
+        self.recorder.record(Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts, atomic }).await
+    }
+}

@@ -1,1 +1,221 @@
-fn main() {}
+//! The command line of `cocm-registry`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand};
+use cocm_registry::clock::Clock;
+use cocm_registry::config::{ClinicId, Config, Development, Flags};
+use cocm_registry::identity::{Role, development};
+use cocm_registry::service::{Service, replan};
+use cocm_registry::store::Db;
+use cocm_registry::{api, listener, telemetry};
+
+type Failed = Box<dyn std::error::Error>;
+
+/// Keeps the Collaborative Care registry between an EHR and a care team.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the service.
+    Serve(Settings),
+    /// Brings the database's schema up to date and exits.
+    Migrate(Settings),
+    /// Checks the configuration, says in plain words what is wrong, and exits.
+    CheckConfig(Settings),
+    /// Plans every patient anew, after a change of the rules.
+    Replan {
+        #[command(flatten)]
+        settings: Settings,
+        /// The clinic; every one without it.
+        #[arg(long)]
+        clinic: Option<String>,
+    },
+    /// Prints a bearer token signed with the development keys of a data directory.
+    Token {
+        /// Where `serve --dev` keeps its keys.
+        #[arg(long, default_value = "data")]
+        data_dir: PathBuf,
+        /// The clinic the token acts for.
+        #[arg(long, default_value = "demo")]
+        clinic: String,
+        /// `care_manager`, `psychiatric_consultant`, `primary_care`, `admin` or `ehr`.
+        #[arg(long)]
+        role: Role,
+    },
+    /// Prints the OpenAPI document, or checks that the committed one is up to date.
+    Openapi {
+        /// Compares with `openapi/openapi.json` and fails if they differ.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
+    Demo(cocm_registry::demo::Options),
+}
+
+/// What most commands take.
+#[derive(Args, Default)]
+struct Settings {
+    /// TOML file.
+    #[arg(long, env = "COCM_CONFIG")]
+    config: Option<PathBuf>,
+    /// Nothing prepared: embedded SQLite, signing keys made in the data directory, one clinic `demo`.
+    #[arg(long)]
+    dev: bool,
+    /// Where the service answers; port 0 picks a free one.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Where Prometheus may read metrics.
+    #[arg(long)]
+    admin_listen: Option<SocketAddr>,
+    /// `sqlite://path` or `postgres://…`.
+    #[arg(long)]
+    database_url: Option<String>,
+    /// For the SQLite file and, in development, the signing keys.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// With `--dev`: a FHIR server to write to.
+    #[arg(long, requires = "dev")]
+    ehr: Option<String>,
+    /// With `--dev`: the time zone (IANA name) of the clinics.
+    #[arg(long, requires = "dev")]
+    time_zone: Option<chrono_tz::Tz>,
+    /// With `--dev`: the moment at which the service's clock starts.
+    #[arg(long, requires = "dev")]
+    clock: Option<DateTime<Utc>>,
+}
+
+impl Settings {
+    fn read(self) -> Result<Config, Failed> {
+        if self.dev {
+            return Ok(Config::development(Development {
+                time_zone: self.time_zone,
+                listen: self.listen,
+                admin_listen: self.admin_listen,
+                data_dir: self.data_dir,
+                database_url: self.database_url,
+                ehr: self.ehr,
+                clock: self.clock,
+            })?);
+        }
+        let flags = Flags {
+            listen: self.listen,
+            admin_listen: self.admin_listen,
+            database_url: self.database_url,
+            data_dir: self.data_dir,
+        };
+        Ok(Config::load(self.config.as_deref(), std::env::vars(), &flags)?)
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> Result<(), Failed> {
+    match command {
+        Command::Serve(settings) => serve(settings).await,
+        Command::Migrate(settings) => {
+            let config = settings.read()?;
+            let db = Db::open(config.database_url().as_str()).await?;
+            db.migrate().await?;
+            db.close().await;
+            println!("the schema is up to date");
+            Ok(())
+        }
+        Command::CheckConfig(settings) => {
+            let config = settings.read()?;
+            let db = Db::open(config.database_url().as_str()).await?;
+            db.ping().await?;
+            println!("the configuration can be used, and the database answers");
+            Ok(())
+        }
+        Command::Replan { settings, clinic } => {
+            let config = settings.read()?;
+            let clock = clock(&config);
+            let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
+            let clinics = match clinic {
+                Some(clinic) => vec![clinic],
+                None => {
+                    let mut tx = service.app.db.read().await?;
+                    cocm_registry::store::patient::clinics(&mut tx).await?
+                }
+            };
+            for clinic in clinics {
+                println!("{clinic}: {} patients planned", replan(&service.app, &clinic).await?);
+            }
+            service.stop().await;
+            Ok(())
+        }
+        Command::Token { data_dir, clinic, role } => {
+            let token = development::mint(&data_dir, &ClinicId::new(clinic)?, role, development::LIFETIME)?;
+            println!("{token}");
+            Ok(())
+        }
+        Command::Openapi { check } => openapi(check),
+        Command::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
+    }
+}
+
+fn clock(config: &Config) -> Clock {
+    config.clock.map_or_else(Clock::system, Clock::starting_at)
+}
+
+async fn serve(settings: Settings) -> Result<(), Failed> {
+    let dev = settings.dev;
+    let config = settings.read()?;
+    telemetry::init(&config.log)?;
+    for name in &config.ignored_variables {
+        tracing::warn!(name, "this variable means nothing here");
+    }
+    let jwks = if dev { development::prepare(&config.data_dir)? } else { serde_json::Value::Null };
+    let metrics = telemetry::metrics()?;
+    let (listen, admin_listen, limits) = (config.listen, config.admin_listen, config.limits.clone());
+    let clock = clock(&config);
+    let mut service = Service::prepare(config, clock, jwks).await?;
+    service.start();
+    let listener = listener::bind(listen)?;
+    if let Some(address) = admin_listen {
+        let admin = listener::bind(address)?;
+        tokio::spawn(async move {
+            listener::serve(admin, telemetry::admin_router(metrics), &limits, std::future::pending()).await
+        });
+    }
+    println!("listening on http://{}", listener.local_addr()?);
+    let stop = async {
+        // A signal handler that cannot be set up is the same as a signal: better stopped than deaf.
+        let _ = listener::stop_signal().await;
+    };
+    service.serve(listener, stop).await?;
+    service.stop().await;
+    Ok(())
+}
+
+fn openapi(check: bool) -> Result<(), Failed> {
+    let document = api::openapi().to_pretty_json()? + "\n";
+    if !check {
+        print!("{document}");
+        return Ok(());
+    }
+    let committed = std::fs::read_to_string("openapi/openapi.json").unwrap_or_default();
+    if committed == document {
+        println!("openapi/openapi.json is up to date");
+        return Ok(());
+    }
+    Err("openapi/openapi.json is not up to date: run `cargo run -- openapi > openapi/openapi.json`".into())
+}

@@ -276,8 +276,7 @@ impl Recorder {
     /// # Errors
     /// As [`Recorder::record`], and the problem of the fact itself.
     pub async fn one(&self, clinic: &str, by: &str, fact: Fact) -> Result<Recorded, Problem> {
-        let submission =
-            Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts: vec![fact], atomic: true };
+        let submission = Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts: vec![fact], atomic: true };
         let mut answer = self.record(submission).await?;
         answer.pop().unwrap_or_else(|| Err(Problem::internal("a fact was not answered")))
     }
@@ -464,12 +463,7 @@ async fn run(
 }
 
 /// Lets one fact change the story of its patient.
-async fn apply(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    fact: &Fact,
-) -> Result<Recorded, Problem> {
+async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact: &Fact) -> Result<Recorded, Problem> {
     match fact {
         Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
         Fact::Deleted { kind, id } => arrive::deleted(tx, context, dossiers, *kind, id).await,

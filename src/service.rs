@@ -1,1 +1,215 @@
-//! (being written)
+//! Wires the rooms together; starts and stops the loops.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::api::{self, App};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::dispatch::{Charts, Dispatcher};
+use crate::ehr::{Ehr, EhrConfig};
+use crate::fhir::mapping::{Mapping, MappingConfig};
+use crate::identity::Verifier;
+use crate::intake::Intake;
+use crate::listener::{protect, serve};
+use crate::problem::Problem;
+use crate::record::{Fact, Recorder, Zones};
+use crate::store::{Db, idempotency, patient};
+
+/// How often the passing of a day is looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+/// How many patients a sweep takes at once.
+const SWEEP_SIZE: i64 = 500;
+/// How long answers under an `Idempotency-Key` are remembered.
+const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(2);
+
+/// The running service, without its sockets.
+pub struct Service {
+    /// What the handlers share.
+    pub app: App,
+    dispatcher: Dispatcher,
+    stop: watch::Sender<bool>,
+    loops: Vec<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Opens the database, brings its schema up to date, and prepares everything; nothing runs yet but the recorder.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration or the database, for the operator.
+    pub async fn prepare(config: Config, clock: Clock, jwks: serde_json::Value) -> Result<Self, Problem> {
+        let db = Db::open(config.database_url().as_str()).await?;
+        db.migrate().await?;
+        let zones = zones(&config);
+        let outbox = Arc::new(Notify::new());
+        let recorder = Recorder::start(&db, zones.clone(), clock.clone(), outbox.clone());
+        let zones = Arc::new(zones);
+        let intake = Intake::new(recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
+        let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
+        let dispatcher = Dispatcher::new(db.clone(), clock.clone(), charts(&config, &clock)?, outbox.clone());
+        let app = App {
+            db,
+            recorder,
+            intake,
+            clock,
+            config: Arc::new(config),
+            verifier,
+            zones,
+            outbox,
+            jwks: Arc::new(jwks),
+        };
+        Ok(Self { app, dispatcher, stop: watch::Sender::new(false), loops: Vec::new() })
+    }
+
+    /// Starts the loops: delivery and the daily sweep.
+    pub fn start(&mut self) {
+        let stopped = |mut stop: watch::Receiver<bool>| async move {
+            // The sender is gone: the service is, too.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        let dispatcher = self.dispatcher.clone();
+        let stop = stopped(self.stop.subscribe());
+        self.loops.push(tokio::spawn(dispatcher.run(stop)));
+        let app = self.app.clone();
+        let stop = stopped(self.stop.subscribe());
+        self.loops.push(tokio::spawn(async move {
+            tokio::pin!(stop);
+            loop {
+                if let Err(problem) = sweep(&app).await {
+                    tracing::warn!(%problem, "the daily sweep could not be finished; it goes on in a minute");
+                }
+                tokio::select! {
+                    () = &mut stop => return,
+                    () = tokio::time::sleep(SWEEP) => {}
+                }
+            }
+        }));
+    }
+
+    /// Answers on a socket until told to stop, then finishes what is in flight.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+        let app = &self.app;
+        app.verifier.warm_up().await;
+        let router = protect(api::router(app.clone()), &app.config.limits, &app.clock);
+        serve(listener, router, &app.config.limits, stop).await
+    }
+
+    /// Stops the loops, finishes writes in flight, closes the database.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for running in self.loops {
+            let _ = tokio::time::timeout(Duration::from_secs(20), running).await;
+        }
+        self.app.db.close().await;
+    }
+
+    /// Delivers what is due now; for the demo and for tests.
+    ///
+    /// # Errors
+    /// When the outbox cannot be read.
+    pub async fn deliver_due(&self) -> Result<(), Problem> {
+        while self.dispatcher.round().await? > 0 {}
+        Ok(())
+    }
+}
+
+fn zones(config: &Config) -> Zones {
+    let default = config.clinics.first().map_or(chrono_tz::UTC, |c| c.time_zone);
+    let by_clinic = config.clinics.iter().map(|c| (c.id.as_str().to_owned(), c.time_zone)).collect();
+    Zones { default, by_clinic }
+}
+
+fn mappings(config: &Config) -> Result<HashMap<String, Mapping>, Problem> {
+    let mut mappings = HashMap::new();
+    for clinic in &config.clinics {
+        let Some(ehr) = clinic.ehr.as_ref().and_then(|name| config.ehr(name)) else { continue };
+        let mapping: MappingConfig =
+            ehr.mapping.clone().try_into().map_err(|e| Problem::internal(format!("ehr {}: mapping: {e}", ehr.name)))?;
+        mappings.insert(clinic.id.as_str().to_owned(), Mapping::from_config(&mapping));
+    }
+    Ok(mappings)
+}
+
+fn charts(config: &Config, clock: &Clock) -> Result<Charts, Problem> {
+    let mut charts = Charts::default();
+    for clinic in &config.clinics {
+        let Some(ehr) = clinic.ehr.as_ref().and_then(|name| config.ehr(name)) else { continue };
+        let ehr = Ehr::new(
+            EhrConfig {
+                bearer: ehr.bearer_token.clone(),
+                timeout: ehr.timeout,
+                conditional_create: ehr.conditional_create,
+                ..EhrConfig::at(&ehr.base_url)
+            },
+            clock.clone(),
+        )?;
+        if config.any_clinic && charts.default.is_none() {
+            charts.default = Some(ehr.clone());
+        }
+        charts.by_clinic.insert(clinic.id.as_str().to_owned(), ehr);
+    }
+    Ok(charts)
+}
+
+/// Looks again at the patients whose plan changes by itself today: nobody else is touched.
+///
+/// # Errors
+/// When the database does not answer; what was done is done.
+pub async fn sweep(app: &App) -> Result<usize, Problem> {
+    let mut tx = app.db.read().await?;
+    let clinics = patient::clinics(&mut tx).await?;
+    drop(tx);
+    let mut looked_at = 0;
+    for clinic in clinics {
+        let today = app.clock.today(app.zones.of(&clinic));
+        loop {
+            let mut tx = app.db.read().await?;
+            let due = patient::due(&mut tx, &clinic, today, SWEEP_SIZE).await?;
+            drop(tx);
+            looked_at += due.len();
+            let last = due.len() < usize::try_from(SWEEP_SIZE).unwrap_or(usize::MAX);
+            look_at(app, &clinic, due).await?;
+            if last {
+                break;
+            }
+        }
+    }
+    let mut tx = app.db.begin().await?;
+    idempotency::forget(&mut tx, app.clock.now() - REMEMBERED).await?;
+    tx.commit().await?;
+    Ok(looked_at)
+}
+
+/// Plans everybody of a clinic anew: after a change of the rules.
+///
+/// # Errors
+/// When the database does not answer; what was done is done, and doing it again is harmless.
+pub async fn replan(app: &App, clinic: &str) -> Result<usize, Problem> {
+    let mut after = None;
+    let mut planned = 0;
+    loop {
+        let mut tx = app.db.read().await?;
+        let page = patient::page(&mut tx, clinic, after, SWEEP_SIZE).await?;
+        drop(tx);
+        let Some(last) = page.last() else { return Ok(planned) };
+        after = Some(last.id);
+        planned += page.len();
+        look_at(app, clinic, page.into_iter().map(|p| p.id).collect()).await?;
+    }
+}
+
+async fn look_at(app: &App, clinic: &str, patients: Vec<uuid::Uuid>) -> Result<(), Problem> {
+    for some in patients.chunks(100) {
+        let facts = some.iter().map(|patient| Fact::LookedAt { patient: *patient }).collect();
+        app.intake.take_all(clinic, "cocm-registry", facts, false).await?;
+    }
+    Ok(())
+}

@@ -6,9 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::problem::{Category, Problem};
@@ -165,7 +163,9 @@ impl Db {
         let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
         let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
         if found < OLDEST_SQLITE {
-            return Err(Problem::internal(format!("SQLite {version} is older than 3.51.3, whose WAL-reset fix is needed")));
+            return Err(Problem::internal(format!(
+                "SQLite {version} is older than 3.51.3, whose WAL-reset fix is needed"
+            )));
         }
         if journal != "wal" || synchronous < 2 {
             return Err(Problem::internal(format!(
@@ -206,9 +206,7 @@ impl Db {
     pub async fn read(&self) -> Result<Tx, Problem> {
         Ok(match self {
             Self::Postgres(pool) => Tx::Postgres(Handle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { readers, .. } => {
-                Tx::Sqlite(Handle::Connection(readers.acquire().await.map_err(failed)?))
-            }
+            Self::Sqlite { readers, .. } => Tx::Sqlite(Handle::Connection(readers.acquire().await.map_err(failed)?)),
         })
     }
 
@@ -292,7 +290,8 @@ pub fn failed(error: sqlx::Error) -> Problem {
             || code.starts_with("08")
             || code.starts_with("53")
             || code.starts_with("57")
-            || (code.len() > 2 && code.parse::<u32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6 | 10 | 13) && c > 255 && c < 10_000))
+            || (code.len() > 2
+                && code.parse::<u32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6 | 10 | 13) && c > 255 && c < 10_000))
     });
     let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).unwrap_or_default();
     tracing::warn!(code, kind = %kind(&error), "database error");

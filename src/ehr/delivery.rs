@@ -1,35 +1,35 @@
 //! What is known before a delivery, and what it did.
 
 use super::failure::Failure;
-use crate::domain::plan::Standing;
+use crate::domain::plan::Posture;
 
 /// What our ledger knows of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Its id in the chart.
     pub chart_id: Option<String>,
-    /// The standing that the chart confirmed last.
-    pub last_written: Option<Standing>,
+    /// The posture that the chart confirmed last.
+    pub last_written: Option<Posture>,
     /// A delivery ended with [`Failure::OutcomeUnknown`], and none succeeded since.
     pub outcome_unknown: bool,
-    /// The standings of those deliveries: the chart may have them, and then a closing there was ours.
-    pub unanswered: Vec<Standing>,
+    /// The postures of those deliveries: the chart may have them, and then a closing there was ours.
+    pub unanswered: Vec<Posture>,
     /// How many deliveries were begun before this one.
     pub attempts: u32,
 }
 
 impl Ledger {
-    /// What is known after a delivery of `standing`.
+    /// What is known after a delivery of `posture`.
     #[must_use]
-    pub fn after(mut self, standing: Standing, result: &Result<Delivered, Failure>) -> Self {
+    pub fn after(mut self, posture: Posture, result: &Result<Delivered, Failure>) -> Self {
         match result {
-            Ok(done) => Self { chart_id: done.chart_id.clone(), last_written: Some(standing), ..Self::default() },
+            Ok(done) => Self { chart_id: done.chart_id.clone(), last_written: Some(posture), ..Self::default() },
             Err(failure) => {
                 self.attempts += 1;
                 if failure.is_outcome_unknown() {
                     self.outcome_unknown = true;
-                    if !self.unanswered.contains(&standing) {
-                        self.unanswered.push(standing);
+                    if !self.unanswered.contains(&posture) {
+                        self.unanswered.push(posture);
                     }
                 }
                 self

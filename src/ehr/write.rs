@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::client::{Answer, Ehr};
 use super::delivery::{Delivered, Effect, Ledger, LeftAlone};
 use super::failure::Failure;
-use crate::domain::plan::{Intent, Resource, Standing};
+use crate::domain::plan::{Intent, Posture, Resource};
 use crate::fhir::planned::{self, ChartState, Written};
 
 /// Makes the chart hold `intent`, once.
@@ -29,7 +29,7 @@ pub async fn deliver(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Deli
             },
         };
     }
-    let may_exist = ledger.outcome_unknown || ledger.attempts > 0 || intent.desired.standing != Standing::Open;
+    let may_exist = ledger.outcome_unknown || ledger.attempts > 0 || intent.desired.posture != Posture::Open;
     if may_exist && let Some(done) = write.look().await? {
         return Ok(done);
     }
@@ -39,7 +39,7 @@ pub async fn deliver(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Deli
             return Ok(done);
         }
     }
-    if intent.desired.standing == Standing::Open { write.create(may_exist).await } else { Ok(write.nothing()) }
+    if intent.desired.posture == Posture::Open { write.create(may_exist).await } else { Ok(write.nothing()) }
 }
 
 /// Looks for several resources with the intent's identifier, and keeps one. `None` where there is none or one.

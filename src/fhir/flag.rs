@@ -9,17 +9,17 @@ use super::planned::{
     COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, forget_narrative, identifier,
     keep_identifier, ourselves, put, reference, take, title,
 };
-use crate::domain::plan::{Code, Intent, Standing};
+use crate::domain::plan::{Code, Intent, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/flag-category";
 const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
 
-/// What a standing is called in Flag.status.
-pub fn status(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Open => "active",
-        Standing::Fulfilled | Standing::Withdrawn => "inactive",
-        Standing::EnteredInError => "entered-in-error",
+/// What a posture is called in Flag.status.
+pub fn status(posture: Posture) -> &'static str {
+    match posture {
+        Posture::Open => "active",
+        Posture::Fulfilled | Posture::Withdrawn => "inactive",
+        Posture::EnteredInError => "entered-in-error",
     }
 }
 
@@ -34,17 +34,17 @@ pub fn flag(intent: &Intent, system: &str) -> Value {
     if let Some(since) = fhir_date(plan.since) {
         period = period.start(since);
     }
-    if plan.standing != Standing::Open
+    if plan.posture != Posture::Open
         && let Some(ended) = intent.ended_on.and_then(|ended| fhir_date(ended.max(plan.since)))
     {
         period = period.end(ended);
     }
     let mut flag = Flag::builder()
         .identifier(vec![Some(identifier(system, &intent.identifier))])
-        .status(match plan.standing {
-            Standing::Open => FlagStatus::Active,
-            Standing::Fulfilled | Standing::Withdrawn => FlagStatus::Inactive,
-            Standing::EnteredInError => FlagStatus::EnteredInError,
+        .status(match plan.posture {
+            Posture::Open => FlagStatus::Active,
+            Posture::Fulfilled | Posture::Withdrawn => FlagStatus::Inactive,
+            Posture::EnteredInError => FlagStatus::EnteredInError,
         })
         .category(vec![Some(concept(Some(coding(CATEGORIES, category, Some(category_title))), ""))])
         .code(concept(Some(coding(FLAG_CODES, plan.code.as_str(), None)), title(plan.code)))
@@ -60,8 +60,8 @@ pub fn flag(intent: &Intent, system: &str) -> Value {
 
 /// How the Flag stands in the chart. Nobody works *on* a Flag: it is ours, or somebody closed it.
 pub fn state(current: &Value, written: &Written) -> ChartState {
-    let is_it = |standing: Standing| current["status"] == status(standing);
-    if is_it(Standing::Open) || written.any(is_it) { ChartState::Ours } else { ChartState::ClosedThere }
+    let is_it = |posture: Posture| current["status"] == status(posture);
+    if is_it(Posture::Open) || written.any(is_it) { ChartState::Ours } else { ChartState::ClosedThere }
 }
 
 /// Brings our change into the chart's present version; never reopens what a person closed.

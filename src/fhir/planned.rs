@@ -6,7 +6,7 @@ use fhir_sdk::DateTime as FhirDateTime;
 use fhir_sdk::r4b::types::{CodeableConcept, Coding, Identifier, Reference};
 use serde_json::{Map, Value, json};
 
-use crate::domain::plan::{Code, Intent, Resource, Standing};
+use crate::domain::plan::{Code, Intent, Posture, Resource};
 
 /// Who wrote it, for people who read the chart.
 pub const AUTHOR: &str = "cocm-registry";
@@ -14,7 +14,7 @@ pub const AUTHOR: &str = "cocm-registry";
 pub const TASK_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/task";
 /// Our code system: what a Flag is about.
 pub const FLAG_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/flag";
-/// Our code system: why we closed a Task ([`Standing`]'s names). By it we know our own closing again, even when the
+/// Our code system: why we closed a Task ([`Posture`]'s names). By it we know our own closing again, even when the
 /// ledger was restored from a backup older than the chart.
 pub const CLOSING_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/closing";
 
@@ -45,14 +45,14 @@ pub enum ChartState {
     ClosedThere,
 }
 
-/// The standings that we wrote, or may have written: the confirmed one, and those sent since without an answer.
+/// The postures that we wrote, or may have written: the confirmed one, and those sent since without an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written(pub Vec<Standing>);
+pub struct Written(pub Vec<Posture>);
 
 impl Written {
     /// Whether one of them is such.
-    pub fn any(&self, is_it: impl Fn(Standing) -> bool) -> bool {
-        self.0.iter().any(|standing| is_it(*standing))
+    pub fn any(&self, is_it: impl Fn(Posture) -> bool) -> bool {
+        self.0.iter().any(|posture| is_it(*posture))
     }
 }
 
@@ -110,10 +110,10 @@ pub fn state(current: &Value, kind: Resource, written: &Written) -> ChartState {
 /// A second resource for the same cause, marked as an error; the first stays.
 pub fn as_duplicate(current: &Value, first: &str) -> Value {
     let mut body = current.clone();
-    body["status"] = json!(Standing::EnteredInError.as_str());
+    body["status"] = json!(Posture::EnteredInError.as_str());
     if body["resourceType"] == "Task" {
         body["statusReason"] = json!({
-            "coding": [{"system": CLOSING_CODES, "code": Standing::EnteredInError.as_str()}],
+            "coding": [{"system": CLOSING_CODES, "code": Posture::EnteredInError.as_str()}],
             "text": format!("Duplicate of {first}"),
         });
     }

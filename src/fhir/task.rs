@@ -11,18 +11,18 @@ use super::planned::{
     forget_narrative, identifier, instant_text, is_reference, keep_identifier, named, ourselves, put, reference, take,
     title,
 };
-use crate::domain::plan::{Intent, Owner, Priority, Standing};
+use crate::domain::plan::{Intent, Owner, Posture, Priority};
 
 /// Marks our own entries among a Task's inputs.
 const EVIDENCE: &str = "evidence";
 
-/// What a standing is called in Task.status.
-pub fn status(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Open => "requested",
-        Standing::Fulfilled => "completed",
-        Standing::Withdrawn => "cancelled",
-        Standing::EnteredInError => "entered-in-error",
+/// What a posture is called in Task.status.
+pub fn status(posture: Posture) -> &'static str {
+    match posture {
+        Posture::Open => "requested",
+        Posture::Fulfilled => "completed",
+        Posture::Withdrawn => "cancelled",
+        Posture::EnteredInError => "entered-in-error",
     }
 }
 
@@ -43,11 +43,11 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
 
     let mut task = Task::builder()
         .identifier(vec![Some(identifier(system, &intent.identifier))])
-        .status(match plan.standing {
-            Standing::Open => TaskStatus::Requested,
-            Standing::Fulfilled => TaskStatus::Completed,
-            Standing::Withdrawn => TaskStatus::Cancelled,
-            Standing::EnteredInError => TaskStatus::EnteredInError,
+        .status(match plan.posture {
+            Posture::Open => TaskStatus::Requested,
+            Posture::Fulfilled => TaskStatus::Completed,
+            Posture::Withdrawn => TaskStatus::Cancelled,
+            Posture::EnteredInError => TaskStatus::EnteredInError,
         })
         // The SDK's enum knows only the code that R4 added itself; the others come from request-intent.
         .intent(TaskIntent::_Custom("order".to_owned()))
@@ -60,17 +60,16 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
         .r#for(reference(&intent.patient))
         .requester(ourselves())
         .owner(named(owner.unwrap_or(role(plan.owner))))
-        .reason_code(concept(None, &plan.rule))
+        .reason_code(concept(None, plan.rule.as_str()))
         .input(evidence.map(|name| Some(input(name))).collect());
     if let Some(latest) = latest {
         task = task.focus(reference(latest)).reason_reference(reference(latest));
     }
-    if plan.standing == Standing::Open {
-        if !plan.reason.trim().is_empty() {
-            task = task.description(plan.reason.trim().to_owned());
-        }
-    } else {
-        task = task.status_reason(closing(plan.standing, &plan.reason));
+    if !plan.reason.trim().is_empty() {
+        task = task.description(plan.reason.trim().to_owned());
+    }
+    if plan.posture != Posture::Open {
+        task = task.status_reason(closing(plan.posture, ended_because(intent)));
     }
     // inv-1: lastModified is never before authoredOn, whatever the clocks say.
     if let Some(authored) = fhir_instant(intent.authored_on) {
@@ -79,7 +78,7 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
     if let Some(modified) = fhir_instant(now.max(intent.authored_on)) {
         task = task.last_modified(modified);
     }
-    if let Some(ended) = intent.ended_on.filter(|_| plan.standing != Standing::Open).and_then(fhir_date) {
+    if let Some(ended) = intent.ended_on.filter(|_| plan.posture != Posture::Open).and_then(fhir_date) {
         task = task.execution_period(Period::builder().end(ended).build().expect(COMPLETE));
     }
     if let Some(due) = plan.due_on.and_then(fhir_date) {
@@ -97,8 +96,12 @@ fn input(name: &str) -> TaskInput {
         .expect(COMPLETE)
 }
 
-fn closing(standing: Standing, reason: &str) -> CodeableConcept {
-    concept(Some(coding(CLOSING_CODES, standing.as_str(), None)), reason)
+fn ended_because(intent: &Intent) -> &str {
+    intent.ended_because.as_deref().map_or("No longer called for.", str::trim)
+}
+
+fn closing(posture: Posture, reason: &str) -> CodeableConcept {
+    concept(Some(coding(CLOSING_CODES, posture.as_str(), None)), reason)
 }
 
 /// How the Task stands in the chart.
@@ -115,7 +118,7 @@ pub fn state(current: &Value, written: &Written) -> ChartState {
 }
 
 fn closed_by_us(current: &Value, written: &Written) -> bool {
-    let is_it = |standing: Standing| current["status"] == status(standing);
+    let is_it = |posture: Posture| current["status"] == status(posture);
     let marked = current["statusReason"]["coding"].as_array().into_iter().flatten().any(|coding| {
         coding["system"] == CLOSING_CODES
             && coding["code"].as_str().and_then(|code| code.parse().ok()).is_some_and(is_it)
@@ -127,13 +130,13 @@ fn closed_by_us(current: &Value, written: &Written) -> bool {
 /// closed, and tells a person who works on it by a note instead of cancelling under their hands.
 pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written, now: DateTime<Utc>) -> Merge {
     let state = state(current, written);
-    let standing = intent.desired.standing;
-    match (state, standing) {
+    let posture = intent.desired.posture;
+    match (state, posture) {
         (ChartState::ClosedThere, _) => Merge { state, body: None, only_noted: false },
-        (ChartState::InProgress, Standing::Withdrawn | Standing::EnteredInError) => {
+        (ChartState::InProgress, Posture::Withdrawn | Posture::EnteredInError) => {
             Merge { state, body: with_note(current, intent, now), only_noted: true }
         }
-        (_, Standing::Open) => Merge::of(state, current, opened(current, intent, system, state, now)),
+        (_, Posture::Open) => Merge::of(state, current, opened(current, intent, system, state, now)),
         (_, _) => Merge::of(state, current, ended(current, intent, system, now)),
     }
 }
@@ -199,11 +202,11 @@ fn taken_by_a_person(current: &Value) -> bool {
 
 /// `None` where the note is there already.
 fn with_note(current: &Value, intent: &Intent, now: DateTime<Utc>) -> Option<Value> {
-    let opening = match intent.desired.standing {
-        Standing::EnteredInError => "The evidence for this task was retracted",
+    let opening = match intent.desired.posture {
+        Posture::EnteredInError => "The evidence for this task was retracted",
         _ => "No longer called for",
     };
-    let text = format!("{opening}: {}", intent.desired.reason.trim());
+    let text = format!("{opening}: {}", ended_because(intent));
     let notes = current["note"].as_array().cloned().unwrap_or_default();
     if notes.iter().any(|note| note["text"] == *text) {
         return None;

@@ -234,8 +234,7 @@ async fn person_arrived(
         row.gender.clone_from(&person.gender);
         row.language.clone_from(&person.language);
         row.inactive = person.inactive && person.replaced_by.is_empty();
-        row.deceased_on =
-            person.deceased.then(|| person.deceased_on.or(row.deceased_on).unwrap_or(context.today));
+        row.deceased_on = person.deceased.then(|| person.deceased_on.or(row.deceased_on).unwrap_or(context.today));
         patient::update(tx, context.clinic, row, context.now).await?;
     }
     let me = row.id;
@@ -387,7 +386,11 @@ async fn evidence_arrived(
         leave(tx, context, dossiers, &source, was).await?;
     }
     let retracted = evidence.counting == Counting::Retracted;
-    if doubt.is_none() && !retracted && !evidence.readings.is_empty() && dossier.as_ref().is_some_and(|d| !d.patient.seen) {
+    if doubt.is_none()
+        && !retracted
+        && !evidence.readings.is_empty()
+        && dossier.as_ref().is_some_and(|d| !d.patient.seen)
+    {
         doubt = Some((PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into()));
     }
     let kept_as = id_of(context.clinic, &["quarantine", &source]);
@@ -477,7 +480,8 @@ async fn evaluate(
     let line = Line {
         id: context.clock.id(),
         episode: None,
-        kind: if changed.iter().all(|m| m.counting == Counting::Retracted) { "retraction" } else { "measurement" }.to_owned(),
+        kind: if changed.iter().all(|m| m.counting == Counting::Retracted) { "retraction" } else { "measurement" }
+            .to_owned(),
         is_care: false,
         on: first.taken_on,
         at: first.taken_at,
@@ -538,7 +542,8 @@ async fn joined(
     at: DateTime<Utc>,
 ) -> Result<Option<Measurement>, Problem> {
     let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
-    let id = id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
+    let id =
+        id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
     let Some(any) = items.first() else { return Ok(None) };
     let mut answers = Answers { items: vec![None; instrument.definition().item_count], ..Answers::default() };
     let counted: Vec<&measurement::Item> = items.iter().filter(|i| i.counting != Counting::Retracted).collect();
@@ -566,7 +571,8 @@ async fn joined(
     let mut joined = measure(id, instrument, &answers, taken, counting, &any.source);
     if let Some(m) = &mut joined {
         // The other items may be on their way, or may never have been asked: nobody is sent to ask item 9 yet.
-        m.item9_unknown = m.item9_unknown && instrument.definition().suicide_item.is_some_and(|i| answers.unreadable.contains(&i));
+        m.item9_unknown =
+            m.item9_unknown && instrument.definition().suicide_item.is_some_and(|i| answers.unreadable.contains(&i));
     }
     Ok(joined.or_else(|| {
         (counting == Counting::Retracted).then(|| Measurement {
@@ -669,12 +675,7 @@ pub async fn deleted(
 }
 
 /// The single item of a deleted Observation is taken out of what was joined from it.
-async fn retract_items(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossier: &mut Dossier,
-    source: &str,
-) -> Result<(), Problem> {
+async fn retract_items(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier, source: &str) -> Result<(), Problem> {
     let patient = dossier.patient.id;
     let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else { return Ok(()) };
     item.counting = Counting::Retracted;

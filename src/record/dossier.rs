@@ -8,7 +8,6 @@ use super::Context;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::story::Story;
 use crate::problem::Problem;
-use crate::store::episode::Stored;
 use crate::store::outbox::Entry;
 use crate::store::patient::Patient;
 use crate::store::{Tx, episode, fact, measurement, outbox};
@@ -19,8 +18,6 @@ pub struct Dossier {
     pub patient: Patient,
     /// The planner's input.
     pub story: Story,
-    /// The episodes with their revisions.
-    pub episodes: Vec<Stored>,
     /// What the ledger of the chart holds.
     pub ledger: Vec<Entry>,
     /// The plan before the next fact.
@@ -33,22 +30,21 @@ impl Dossier {
         let clinic = context.clinic;
         let mut story = Story::of(patient.for_story());
         story.measurements = measurement::of_patient(tx, clinic, patient.id).await?;
-        let mut episodes = Vec::new();
         if patient.has_care {
-            episodes = episode::of_patient(tx, clinic, patient.id).await?;
-            story.episodes = episodes.iter().map(|e| e.episode.clone()).collect();
+            let episodes = episode::of_patient(tx, clinic, patient.id).await?;
+            story.episodes = episodes.into_iter().map(|e| e.episode).collect();
             story.entries = fact::entries(tx, clinic, patient.id).await?;
         }
         let ledger = outbox::entries(tx, clinic, patient.id).await?;
         let plan = plan(&story, context.rules, context.today);
-        Ok(Self { patient, story, episodes, ledger, plan })
+        Ok(Self { patient, story, ledger, plan })
     }
 
     /// A person of whom nothing is stored yet.
     pub fn fresh(context: &Context<'_>, patient: Patient) -> Self {
         let story = Story::of(patient.for_story());
         let plan = plan(&story, context.rules, context.today);
-        Self { patient, story, episodes: Vec::new(), ledger: Vec::new(), plan }
+        Self { patient, story, ledger: Vec::new(), plan }
     }
 }
 

@@ -98,8 +98,7 @@ async fn episode_of(
     id: Uuid,
     if_match: Option<i64>,
 ) -> Result<episode::Stored, Problem> {
-    let stored =
-        episode::find(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("episode"))?;
+    let stored = episode::find(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("episode"))?;
     if if_match.is_some_and(|revision| revision != stored.revision) {
         return Err(Problem::new(
             Category::PreconditionFailed,
@@ -133,7 +132,9 @@ pub async fn amended(
     }
     if let Some(targets) = &amendment.target_instruments {
         if !targets.contains(&e.primary_instrument) {
-            return Err(Problem::unprocessable("the primary instrument is fixed and stays a target").at("target_instruments"));
+            return Err(
+                Problem::unprocessable("the primary instrument is fixed and stays a target").at("target_instruments")
+            );
         }
         e.target_instruments.clone_from(targets);
     }
@@ -156,8 +157,7 @@ pub async fn amended(
     if let Some(slot) = dossier.story.episodes.iter_mut().find(|x| x.id == id) {
         *slot = e;
     }
-    let answer =
-        Recorded { effect: Effect::Updated, ..recorded(context, id, stored.revision + 1, dossier.patient.id) };
+    let answer = Recorded { effect: Effect::Updated, ..recorded(context, id, stored.revision + 1, dossier.patient.id) };
     settle(tx, context, dossiers, dossier, Some(line)).await?;
     Ok(answer)
 }
@@ -185,7 +185,8 @@ pub async fn cared(
     // What may be done depends on where the episode stands now, and a closed one takes nothing before its end either.
     let course = Course::on(entered, &entries, dossier.story.patient.deceased_on, context.today.max(on));
     if !course.phase.allowed().contains(&care.kind()) {
-        let mut problem = Problem::conflict(format!("the episode is {}: no {} can be entered", course.phase, care.kind()));
+        let mut problem =
+            Problem::conflict(format!("the episode is {}: no {} can be entered", course.phase, care.kind()));
         problem.allowed = course.phase.allowed().iter().map(|kind| (*kind).to_owned()).collect();
         return Err(problem);
     }
@@ -215,7 +216,9 @@ fn consistent(story: &crate::domain::story::Story, care: &Care) -> Result<(), Pr
                 .iter()
                 .any(|m| m.id == *measurement && m.instrument == *instrument && m.score().is_some());
             if !known {
-                return Err(Problem::unprocessable("no scored measurement of this instrument has that id").at("measurement"));
+                return Err(
+                    Problem::unprocessable("no scored measurement of this instrument has that id").at("measurement")
+                );
             }
         }
         Care::TakenBack { entry, .. } => {

@@ -106,8 +106,7 @@ pub async fn whom(
 pub async fn locked(tx: &mut Tx, context: &Context<'_>, id: Uuid) -> Result<Patient, Problem> {
     let mut id = id;
     for _ in 0..8 {
-        let row =
-            patient::lock(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
+        let row = patient::lock(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
         match row.merged_into {
             None => return Ok(row),
             Some(into) => id = into,

@@ -91,24 +91,17 @@ async fn append(
     fact::append(tx, context.clinic, &fact).await
 }
 
-async fn write_standings(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossier: &Dossier,
-    after: &Plan,
-) -> Result<(), Problem> {
+async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {
     let label = dossier.patient.label();
     for now in &after.standings {
         let before = dossier.plan.standings.iter().find(|s| s.episode == now.episode);
-        if before.is_none_or(|b| (b.status, b.discharged_on, b.discharge_reason) != (now.status, now.discharged_on, now.discharge_reason)) {
+        if before.is_none_or(|b| {
+            (b.status, b.discharged_on, b.discharge_reason) != (now.status, now.discharged_on, now.discharge_reason)
+        }) {
             episode::settle(tx, context.clinic, now).await?;
         }
-        let care_manager = dossier
-            .story
-            .episodes
-            .iter()
-            .find(|e| e.id == now.episode)
-            .and_then(|e| e.care_manager.as_deref());
+        let care_manager =
+            dossier.story.episodes.iter().find(|e| e.id == now.episode).and_then(|e| e.care_manager.as_deref());
         standing::put(tx, context.clinic, dossier.patient.id, &label, care_manager, now, context.now).await?;
     }
     Ok(())
@@ -129,7 +122,10 @@ async fn write_ledger(
         let digest = digest(&intent);
         match known {
             Some(i) if dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open => continue,
-            Some(i) => dossier.ledger[i] = outbox::Entry { posture: Posture::Open, digest: digest.clone(), ..dossier.ledger[i].clone() },
+            Some(i) => {
+                dossier.ledger[i] =
+                    outbox::Entry { posture: Posture::Open, digest: digest.clone(), ..dossier.ledger[i].clone() }
+            }
             None => dossier.ledger.push(outbox::Entry {
                 key: desired.key.clone(),
                 posture: Posture::Open,

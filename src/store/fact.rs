@@ -96,7 +96,11 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 }
 
 /// The patient and episode of an entry that recommended something: searched among a clinic's case reviews.
-pub async fn reviews_with(tx: &mut Tx, clinic: &str, recommendation: Uuid) -> Result<Option<(Uuid, Option<Uuid>)>, Problem> {
+pub async fn reviews_with(
+    tx: &mut Tx,
+    clinic: &str,
+    recommendation: Uuid,
+) -> Result<Option<(Uuid, Option<Uuid>)>, Problem> {
     // The id is a UUID of ours: its text occurs in the review that carries it and in no other.
     let pattern = format!("%{recommendation}%");
     fetch_all!(

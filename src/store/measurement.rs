@@ -62,13 +62,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 }
 
 /// Stores a measurement, or replaces what was known under its id.
-pub async fn put(
-    tx: &mut Tx,
-    clinic: &str,
-    patient: Uuid,
-    m: &Measurement,
-    now: DateTime<Utc>,
-) -> Result<(), Problem> {
+pub async fn put(tx: &mut Tx, clinic: &str, patient: Uuid, m: &Measurement, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality, item9,

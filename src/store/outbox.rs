@@ -78,6 +78,7 @@ pub struct Delivery {
     pub state: State,
     pub attempts: i32,
     pub outcome_unknown: bool,
+    pub unanswered: String,
     pub next_attempt_at: DateTime<Utc>,
     pub chart_id: Option<String>,
     pub rung: Option<String>,
@@ -115,7 +116,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND key = $3",
         clinic,
         patient,
@@ -130,7 +131,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND id = $2",
         clinic,
         id
@@ -151,7 +152,7 @@ pub async fn page(
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
            AND ($4 IS NULL OR id > $4) ORDER BY id LIMIT $5",
         clinic,
@@ -266,17 +267,12 @@ pub async fn prolong(tx: &mut Tx, lane: &Lane, until: DateTime<Utc>) -> Result<b
 }
 
 /// What has to be written for a patient now: most urgent first, then oldest.
-pub async fn pending(
-    tx: &mut Tx,
-    clinic: &str,
-    patient: Uuid,
-    now: DateTime<Utc>,
-) -> Result<Vec<Delivery>, Problem> {
+pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<Vec<Delivery>, Problem> {
     fetch_all!(
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending' AND next_attempt_at <= $3
          ORDER BY CASE priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, created_at, key",
         clinic,
@@ -287,17 +283,24 @@ pub async fn pending(
 }
 
 /// Remembers, before a call, that its outcome will be unknown if we stop here.
-pub async fn sending(tx: &mut Tx, lane: &Lane, key: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn sending(
+    tx: &mut Tx,
+    lane: &Lane,
+    key: &str,
+    unanswered: &[Posture],
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     execute!(
         tx,
-        "UPDATE delivery SET outcome_unknown = TRUE, updated_at = $5
+        "UPDATE delivery SET outcome_unknown = TRUE, unanswered = $6, updated_at = $5
          WHERE clinic_id = $1 AND patient_id = $2 AND key = $3 AND EXISTS (
            SELECT 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $4)",
         &lane.clinic_id,
         lane.patient_id,
         key,
         lane.lease_token,
-        now
+        now,
+        unanswered.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(",")
     )
     .map(|n| n == 1)
     .map_err(failed)
@@ -306,8 +309,10 @@ pub async fn sending(tx: &mut Tx, lane: &Lane, key: &str, now: DateTime<Utc>) ->
 /// What an attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// The revision that was written.
+    /// The revision that was tried.
     pub revision: i64,
+    /// Whether the chart has it.
+    pub written: bool,
     /// How it stands now.
     pub state: State,
     /// How the chart stands, where we know.
@@ -320,6 +325,8 @@ pub struct Settlement {
     pub attempts: i32,
     /// Whether the chart may have executed it all the same.
     pub outcome_unknown: bool,
+    /// The postures that the chart may have, though no answer said so.
+    pub unanswered: Vec<Posture>,
     /// When to try again, for `Pending`.
     pub next_attempt_at: DateTime<Utc>,
     /// What went wrong, without patient data.
@@ -332,12 +339,12 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
     execute!(
         tx,
         "UPDATE delivery SET
-           settled_revision = CASE WHEN $6 = 'pending' OR $6 = 'parked' THEN settled_revision ELSE $5 END,
+           settled_revision = CASE WHEN $16 THEN $5 ELSE settled_revision END,
            state = CASE WHEN revision > $5 AND $6 <> 'closed_in_chart' THEN 'pending' ELSE $6 END,
            attempts = CASE WHEN revision > $5 THEN 0 ELSE $7 END,
            next_attempt_at = CASE WHEN revision > $5 THEN $13 ELSE $8 END,
            settled_posture = COALESCE($9, settled_posture), chart_id = COALESCE($10, chart_id), rung = COALESCE($11, rung),
-           outcome_unknown = $12, last_error = $14, updated_at = $13
+           outcome_unknown = $12, unanswered = $15, last_error = $14, updated_at = $13
          WHERE clinic_id = $1 AND patient_id = $2 AND key = $3 AND EXISTS (
            SELECT 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $4)",
         &lane.clinic_id,
@@ -353,7 +360,9 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
         &s.rung,
         s.outcome_unknown,
         now,
-        &s.error
+        &s.error,
+        s.unanswered.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(","),
+        s.written
     )
     .map(|n| n == 1)
     .map_err(failed)

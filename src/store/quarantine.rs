@@ -47,15 +47,9 @@ pub async fn release(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem>
 
 /// Lets go what only waited for its patient.
 pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: Uuid, code: &str) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "DELETE FROM quarantine WHERE clinic_id = $1 AND patient_id = $2 AND code = $3",
-        clinic,
-        patient,
-        code
-    )
-    .map(|_| ())
-    .map_err(failed)
+    execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND patient_id = $2 AND code = $3", clinic, patient, code)
+        .map(|_| ())
+        .map_err(failed)
 }
 
 /// Reads one.

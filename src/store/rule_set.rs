@@ -58,13 +58,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, rules: &RuleSet, by: &str, now: D
 
 /// Puts a version in force. `false` if there is none of that number.
 pub async fn activate(tx: &mut Tx, clinic: &str, version: i32, now: DateTime<Utc>) -> Result<bool, Problem> {
-    execute!(
-        tx,
-        "UPDATE rule_set SET activated_at = $3 WHERE clinic_id = $1 AND version = $2",
-        clinic,
-        version,
-        now
-    )
-    .map(|n| n == 1)
-    .map_err(failed)
+    execute!(tx, "UPDATE rule_set SET activated_at = $3 WHERE clinic_id = $1 AND version = $2", clinic, version, now)
+        .map(|n| n == 1)
+        .map_err(failed)
 }

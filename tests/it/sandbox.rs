@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cocm_registry::clock::Clock;
-use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Priority, Resource, Standing};
+use cocm_registry::domain::finding::Rule;
+use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Posture, Priority, Resource};
 use cocm_registry::ehr::retry::{Decision, RetryAfter, decide};
 use cocm_registry::ehr::{Delivered, Effect, Ehr, EhrConfig, Failure, Ledger, LeftAlone, deliver, reconcile};
 use cocm_registry::sandbox::Sandbox;
@@ -37,7 +38,7 @@ async fn world_with(change: impl FnOnce(&mut EhrConfig)) -> World {
     World { ehr: Ehr::new(config, clock).unwrap(), chart }
 }
 
-fn intent(name: &str, resource: Resource, standing: Standing) -> Intent {
+fn intent(name: &str, resource: Resource, posture: Posture) -> Intent {
     Intent {
         identifier: format!("clinic/patient/{name}"),
         patient: "Patient/1".to_owned(),
@@ -45,33 +46,34 @@ fn intent(name: &str, resource: Resource, standing: Standing) -> Intent {
             key: name.to_owned(),
             resource,
             code: if resource == Resource::Task { Code::Measure } else { Code::CocmNotAtTarget },
-            standing,
+            posture,
             priority: Priority::Routine,
             owner: Owner::CareManager,
-            rule: "R6".to_owned(),
+            rule: Rule::InadequateResponse,
             instrument: None,
             episode: None,
             since: "2026-03-02".parse().unwrap(),
             due_on: None,
-            reason: format!("because of {name}, {standing}"),
+            reason: format!("because of {name}, {posture}"),
             evidence: vec!["QuestionnaireResponse/9".to_owned()],
         },
         owner_display: None,
         authored_on: "2026-03-02T09:00:00Z".parse().unwrap(),
-        ended_on: (standing != Standing::Open).then(|| "2026-03-09".parse().unwrap()),
+        ended_on: (posture != Posture::Open).then(|| "2026-03-09".parse().unwrap()),
+        ended_because: (posture != Posture::Open).then(|| "PHQ-9 is 8: at target.".to_owned()),
         rule_set: "default/1".to_owned(),
     }
 }
 
-fn task(name: &str, standing: Standing) -> Intent {
-    intent(name, Resource::Task, standing)
+fn task(name: &str, posture: Posture) -> Intent {
+    intent(name, Resource::Task, posture)
 }
 
 impl World {
     /// One attempt, and what the dispatcher writes down afterwards.
     async fn attempt(&self, intent: &Intent, ledger: &mut Ledger) -> Result<Delivered, Failure> {
         let result = deliver(&self.ehr, intent, ledger).await;
-        *ledger = std::mem::take(ledger).after(intent.desired.standing, &result);
+        *ledger = std::mem::take(ledger).after(intent.desired.posture, &result);
         result
     }
 
@@ -106,17 +108,17 @@ async fn a_task_is_created_changed_and_closed_and_each_twice_does_no_more() {
     let world = world().await;
     let mut ledger = Ledger::default();
     let steps = [
-        (Standing::Open, Effect::Created, "requested"),
-        (Standing::Open, Effect::Unchanged, "requested"),
-        (Standing::Fulfilled, Effect::Updated, "completed"),
-        (Standing::Fulfilled, Effect::Unchanged, "completed"),
+        (Posture::Open, Effect::Created, "requested"),
+        (Posture::Open, Effect::Unchanged, "requested"),
+        (Posture::Fulfilled, Effect::Updated, "completed"),
+        (Posture::Fulfilled, Effect::Unchanged, "completed"),
         // Its evidence was amended: the cause is back.
-        (Standing::Open, Effect::Updated, "requested"),
-        (Standing::Withdrawn, Effect::Updated, "cancelled"),
-        (Standing::EnteredInError, Effect::Updated, "entered-in-error"),
+        (Posture::Open, Effect::Updated, "requested"),
+        (Posture::Withdrawn, Effect::Updated, "cancelled"),
+        (Posture::EnteredInError, Effect::Updated, "entered-in-error"),
     ];
-    for (standing, effect, status) in steps {
-        let done = world.attempt(&task("a", standing), &mut ledger).await.unwrap();
+    for (posture, effect, status) in steps {
+        let done = world.attempt(&task("a", posture), &mut ledger).await.unwrap();
         assert_eq!((done.effect, done.chart_status.as_deref()), (effect, Some(status)));
         assert_eq!(world.chart.get("Task", "1").unwrap()["status"], status);
         assert_eq!(done.version.as_deref(), world.chart.get("Task", "1").unwrap()["meta"]["versionId"].as_str());
@@ -127,8 +129,8 @@ async fn a_task_is_created_changed_and_closed_and_each_twice_does_no_more() {
 #[tokio::test]
 async fn what_ended_before_it_was_ever_written_is_not_written() {
     let world = world().await;
-    for standing in [Standing::Fulfilled, Standing::Withdrawn, Standing::EnteredInError] {
-        let done = deliver(&world.ehr, &task("a", standing), &Ledger::default()).await.unwrap();
+    for posture in [Posture::Fulfilled, Posture::Withdrawn, Posture::EnteredInError] {
+        let done = deliver(&world.ehr, &task("a", posture), &Ledger::default()).await.unwrap();
         assert_eq!((done.effect, done.chart_id), (Effect::Unchanged, None));
     }
     assert!(world.chart.all("Task").is_empty());
@@ -149,7 +151,7 @@ async fn after_a_misbehaviour_one_task_stands(
     #[values(Resource::Task, Resource::Flag)] resource: Resource,
 ) {
     let world = world_with(|config| config.conditional_create = conditional_create).await;
-    let (intent, mut ledger) = (intent("a", resource, Standing::Open), Ledger::default());
+    let (intent, mut ledger) = (intent("a", resource, Posture::Open), Ledger::default());
     world.chart.misbehave(Misbehaviour { only_writes: true, search_lag_ms: 20, ..how.clone() });
     let failure = world.attempt(&intent, &mut ledger).await.unwrap_err();
     assert_eq!(failure.is_outcome_unknown(), is_unknown, "{failure}");
@@ -173,7 +175,7 @@ async fn a_server_without_conditional_create_gets_one_task(#[values(400, 412, 50
         refuse_with: status,
         ..Misbehaviour::default()
     });
-    let intent = task("a", Standing::Open);
+    let intent = task("a", Posture::Open);
     assert_eq!(deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap().effect, Effect::Created);
     assert!(!world.ehr.creates_conditionally(), "it is remembered");
     assert_eq!(deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap().effect, Effect::AlreadyThere);
@@ -185,13 +187,13 @@ async fn a_lost_closing_is_known_as_ours_and_the_task_can_be_opened_again() {
     for resource in [Resource::Task, Resource::Flag] {
         let world = world().await;
         let mut ledger = Ledger::default();
-        world.attempt(&intent("a", resource, Standing::Open), &mut ledger).await.unwrap();
+        world.attempt(&intent("a", resource, Posture::Open), &mut ledger).await.unwrap();
         world.chart.misbehave(Misbehaviour { drop_response: 1.0, only_writes: true, ..Misbehaviour::default() });
-        world.attempt(&intent("a", resource, Standing::Withdrawn), &mut ledger).await.unwrap_err();
+        world.attempt(&intent("a", resource, Posture::Withdrawn), &mut ledger).await.unwrap_err();
         world.chart.behave();
-        let done = world.attempt(&intent("a", resource, Standing::Open), &mut ledger).await.unwrap();
+        let done = world.attempt(&intent("a", resource, Posture::Open), &mut ledger).await.unwrap();
         assert_eq!(done.effect, Effect::Updated);
-        assert_eq!(world.live(&intent("a", resource, Standing::Open)).len(), 1);
+        assert_eq!(world.live(&intent("a", resource, Posture::Open)).len(), 1);
     }
 }
 
@@ -221,13 +223,13 @@ async fn at_random_every_cause_ends_with_one_task_as_wanted(#[values(1, 2, 3, 4)
         let resource = if n % 3 == 0 { Resource::Flag } else { Resource::Task };
         let name = format!("n{n}");
         let mut ledger = Ledger::default();
-        let first = intent(&name, resource, Standing::Open);
+        let first = intent(&name, resource, Posture::Open);
         world.until_delivered(&first, &mut ledger).await;
         let mut last = first;
         for _ in 0..dice.roll() % 3 {
-            let all = Standing::ALL;
-            let standing = all[usize::try_from(dice.roll() % all.len() as u64).unwrap()];
-            last = intent(&name, resource, standing);
+            let all = Posture::ALL;
+            let posture = all[usize::try_from(dice.roll() % all.len() as u64).unwrap()];
+            last = intent(&name, resource, posture);
             let tries = dice.roll() % 3;
             let mut delivered = false;
             for _ in 0..tries {
@@ -240,13 +242,13 @@ async fn at_random_every_cause_ends_with_one_task_as_wanted(#[values(1, 2, 3, 4)
         }
         world.until_delivered(&last, &mut ledger).await;
 
-        let wanted = match (resource, last.desired.standing) {
-            (Resource::Task, Standing::Open) => "requested",
-            (Resource::Task, Standing::Fulfilled) => "completed",
-            (Resource::Task, Standing::Withdrawn) => "cancelled",
-            (Resource::Flag, Standing::Open) => "active",
-            (Resource::Flag, Standing::Fulfilled | Standing::Withdrawn) => "inactive",
-            (_, Standing::EnteredInError) => "entered-in-error",
+        let wanted = match (resource, last.desired.posture) {
+            (Resource::Task, Posture::Open) => "requested",
+            (Resource::Task, Posture::Fulfilled) => "completed",
+            (Resource::Task, Posture::Withdrawn) => "cancelled",
+            (Resource::Flag, Posture::Open) => "active",
+            (Resource::Flag, Posture::Fulfilled | Posture::Withdrawn) => "inactive",
+            (_, Posture::EnteredInError) => "entered-in-error",
         };
         assert_eq!(world.chart.creations(resource.as_str(), &last.identifier), 1, "{name}");
         let all = world.chart.all(resource.as_str());
@@ -265,13 +267,13 @@ async fn what_a_person_closed_in_the_chart_is_never_opened_again(
 ) {
     let world = world().await;
     let mut ledger = Ledger::default();
-    world.attempt(&task("a", Standing::Open), &mut ledger).await.unwrap();
+    world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
     world.change(world.chart.get("Task", "1").unwrap(), "status", &json!(status));
     if !with_ledger {
         ledger = Ledger { outcome_unknown: true, attempts: 3, ..Ledger::default() };
     }
-    for standing in [Standing::Open, Standing::Withdrawn, Standing::Open, Standing::EnteredInError] {
-        let done = deliver(&world.ehr, &task("a", standing), &ledger).await.unwrap();
+    for posture in [Posture::Open, Posture::Withdrawn, Posture::Open, Posture::EnteredInError] {
+        let done = deliver(&world.ehr, &task("a", posture), &ledger).await.unwrap();
         assert_eq!(done.effect, Effect::LeftAlone(LeftAlone::ClosedInChart));
         assert_eq!(done.chart_status.as_deref(), Some(status));
     }
@@ -282,10 +284,10 @@ async fn what_a_person_closed_in_the_chart_is_never_opened_again(
 async fn a_task_in_somebodys_hands_gets_one_note() {
     let world = world().await;
     let mut ledger = Ledger::default();
-    world.attempt(&task("a", Standing::Open), &mut ledger).await.unwrap();
+    world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
     world.change(world.chart.get("Task", "1").unwrap(), "status", &json!("in-progress"));
     for _ in 0..3 {
-        let done = world.attempt(&task("a", Standing::Withdrawn), &mut ledger).await.unwrap();
+        let done = world.attempt(&task("a", Posture::Withdrawn), &mut ledger).await.unwrap();
         assert_eq!(done.effect, Effect::LeftAlone(LeftAlone::InProgressNoted));
     }
     let task = world.chart.get("Task", "1").unwrap();
@@ -296,12 +298,12 @@ async fn a_task_in_somebodys_hands_gets_one_note() {
 async fn what_was_deleted_in_the_chart_is_left() {
     let world = world().await;
     let mut ledger = Ledger::default();
-    world.attempt(&task("a", Standing::Open), &mut ledger).await.unwrap();
+    world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
     world.chart.delete("Task", "1");
-    let done = world.attempt(&task("a", Standing::Open), &mut ledger).await.unwrap();
+    let done = world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
     assert_eq!(done.effect, Effect::LeftAlone(LeftAlone::DeletedInChart));
     let nowhere = Ledger { chart_id: Some("99".to_owned()), ..Ledger::default() };
-    let done = deliver(&world.ehr, &task("b", Standing::Open), &nowhere).await.unwrap();
+    let done = deliver(&world.ehr, &task("b", Posture::Open), &nowhere).await.unwrap();
     assert_eq!(done.effect, Effect::LeftAlone(LeftAlone::DeletedInChart));
     assert!(world.chart.all("Task").is_empty());
 }
@@ -310,7 +312,7 @@ async fn what_was_deleted_in_the_chart_is_left() {
 async fn of_several_the_oldest_is_kept_or_the_one_in_somebodys_hands() {
     for touched in [false, true] {
         let world = world().await;
-        let intent = task("a", Standing::Open);
+        let intent = task("a", Posture::Open);
         deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap();
         let mut second = world.chart.get("Task", "1").unwrap();
         second["id"] = json!("2");
@@ -336,7 +338,7 @@ async fn of_several_the_oldest_is_kept_or_the_one_in_somebodys_hands() {
 #[tokio::test]
 async fn a_duplicate_that_a_slow_index_hid_is_found_by_a_later_look() {
     let world = world().await;
-    let (intent, mut ledger) = (task("a", Standing::Open), Ledger::default());
+    let (intent, mut ledger) = (task("a", Posture::Open), Ledger::default());
     world.chart.misbehave(Misbehaviour { drop_response: 1.0, only_writes: true, ..Misbehaviour::default() });
     world.attempt(&intent, &mut ledger).await.unwrap_err();
     // Slower than configured.
@@ -353,12 +355,12 @@ async fn a_duplicate_that_a_slow_index_hid_is_found_by_a_later_look() {
 async fn a_change_made_in_the_chart_meanwhile_is_kept() {
     let world = world().await;
     let mut ledger = Ledger::default();
-    world.attempt(&task("a", Standing::Open), &mut ledger).await.unwrap();
+    world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
     let stale = world.ehr.read("Task", "1").await.unwrap();
     world.change(world.chart.get("Task", "1").unwrap(), "note", &json!([{"text": "called"}]));
     let refused = world.ehr.update("Task", "1", &stale.body.unwrap(), stale.etag.as_deref()).await.unwrap_err();
     assert!(matches!(refused, Failure::Refused { status: 412, .. }));
-    world.attempt(&task("a", Standing::Withdrawn), &mut ledger).await.unwrap();
+    world.attempt(&task("a", Posture::Withdrawn), &mut ledger).await.unwrap();
     assert_eq!(world.chart.get("Task", "1").unwrap()["note"][0]["text"], "called");
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
 use crate::domain::plan::{Code, Desired, Resource};
 use rstest::rstest;
@@ -9,7 +10,7 @@ fn now() -> DateTime<Utc> {
     "2026-03-09T08:30:00Z".parse().unwrap()
 }
 
-fn intent(standing: Standing) -> Intent {
+fn intent(posture: Posture) -> Intent {
     Intent {
         identifier: "c/p/review".to_owned(),
         patient: "Patient/1".to_owned(),
@@ -17,30 +18,27 @@ fn intent(standing: Standing) -> Intent {
             key: "review".to_owned(),
             resource: Resource::Task,
             code: Code::PsychiatricCaseReview,
-            standing,
+            posture,
             priority: Priority::Urgent,
             owner: Owner::PsychiatricConsultant,
-            rule: "R5".to_owned(),
+            rule: Rule::Nonresponse,
             instrument: Some(Instrument::Phq9),
             episode: None,
             since: "2026-03-02".parse().unwrap(),
             due_on: Some("2026-03-16".parse().unwrap()),
-            reason: match standing {
-                Standing::Open => "PHQ-9 is 17 after 8 weeks; target is below 10.",
-                _ => "PHQ-9 is 8: at target.",
-            }
-            .to_owned(),
+            reason: "PHQ-9 is 17 after 8 weeks; target is below 10.".to_owned(),
             evidence: vec!["QuestionnaireResponse/9".to_owned(), "manual entry".to_owned(), "Observation/7".to_owned()],
         },
         owner_display: None,
         authored_on: "2026-03-02T09:00:00Z".parse().unwrap(),
-        ended_on: (standing != Standing::Open).then(|| "2026-03-09".parse().unwrap()),
+        ended_on: (posture != Posture::Open).then(|| "2026-03-09".parse().unwrap()),
+        ended_because: (posture != Posture::Open).then(|| "PHQ-9 is 8: at target.".to_owned()),
         rule_set: "default/1".to_owned(),
     }
 }
 
 fn with(changes: &Value) -> Value {
-    let mut chart = task(&intent(Standing::Open), SYSTEM, now());
+    let mut chart = task(&intent(Posture::Open), SYSTEM, now());
     chart["id"] = json!("55");
     chart["meta"] = json!({"versionId": "3"});
     for (field, value) in changes.as_object().unwrap() {
@@ -49,13 +47,13 @@ fn with(changes: &Value) -> Value {
     chart
 }
 
-fn merged(chart: &Value, standing: Standing, confirmed: Option<Standing>) -> Merge {
-    merge(chart, &intent(standing), SYSTEM, &Written(confirmed.into_iter().collect()), now())
+fn merged(chart: &Value, posture: Posture, confirmed: Option<Posture>) -> Merge {
+    merge(chart, &intent(posture), SYSTEM, &Written(confirmed.into_iter().collect()), now())
 }
 
 #[test]
 fn an_open_task_is_written_whole() {
-    insta::assert_json_snapshot!(task(&intent(Standing::Open), SYSTEM, now()), @r#"
+    insta::assert_json_snapshot!(task(&intent(Posture::Open), SYSTEM, now()), @r#"
     {
       "authoredOn": "2026-03-02T09:00:00Z",
       "code": {
@@ -120,7 +118,7 @@ fn an_open_task_is_written_whole() {
 
 #[test]
 fn a_withdrawn_task_says_why_and_when() {
-    let task = task(&intent(Standing::Withdrawn), SYSTEM, now());
+    let task = task(&intent(Posture::Withdrawn), SYSTEM, now());
     assert_eq!(task["status"], "cancelled");
     assert_eq!(task["statusReason"]["text"], "PHQ-9 is 8: at target.");
     assert_eq!(task["statusReason"]["coding"][0]["code"], "withdrawn");
@@ -131,13 +129,13 @@ fn a_withdrawn_task_says_why_and_when() {
 #[test]
 fn last_modified_is_never_before_authored_on() {
     let early = "2026-03-01T00:00:00Z".parse().unwrap();
-    let task = task(&intent(Standing::Open), SYSTEM, early);
+    let task = task(&intent(Posture::Open), SYSTEM, early);
     assert_eq!(task["lastModified"], task["authoredOn"]);
 }
 
 #[test]
 fn a_task_without_evidence_and_due_date_has_no_empty_elements() {
-    let mut intent = intent(Standing::Open);
+    let mut intent = intent(Posture::Open);
     intent.desired.evidence.clear();
     intent.desired.due_on = None;
     intent.desired.reason = " ".to_owned();
@@ -151,9 +149,9 @@ fn a_task_without_evidence_and_due_date_has_no_empty_elements() {
 
 #[test]
 fn delivering_again_changes_nothing() {
-    assert_eq!(merged(&with(&json!({})), Standing::Open, Some(Standing::Open)).body, None);
-    let closed = merged(&with(&json!({})), Standing::Withdrawn, Some(Standing::Open)).body.unwrap();
-    assert_eq!(merged(&closed, Standing::Withdrawn, Some(Standing::Withdrawn)).body, None);
+    assert_eq!(merged(&with(&json!({})), Posture::Open, Some(Posture::Open)).body, None);
+    let closed = merged(&with(&json!({})), Posture::Withdrawn, Some(Posture::Open)).body.unwrap();
+    assert_eq!(merged(&closed, Posture::Withdrawn, Some(Posture::Withdrawn)).body, None);
 }
 
 #[test]
@@ -170,7 +168,7 @@ fn what_the_chart_added_stays() {
         "text": {"status": "generated", "div": "<div>old</div>"},
         "status": "received",
     }));
-    let body = merged(&chart, Standing::Open, Some(Standing::Open)).body.unwrap();
+    let body = merged(&chart, Posture::Open, Some(Posture::Open)).body.unwrap();
     for field in ["id", "meta", "owner", "note", "extension", "for", "status"] {
         assert_eq!(body[field], chart[field], "{field}");
     }
@@ -184,19 +182,19 @@ fn what_the_chart_added_stays() {
 #[rstest]
 fn what_a_person_closed_is_left(
     #[values("completed", "cancelled", "rejected", "failed", "entered-in-error")] status: &str,
-    #[values(Standing::Open, Standing::Fulfilled, Standing::Withdrawn, Standing::EnteredInError)] standing: Standing,
+    #[values(Posture::Open, Posture::Fulfilled, Posture::Withdrawn, Posture::EnteredInError)] posture: Posture,
 ) {
-    let merge = merged(&with(&json!({"status": status})), standing, Some(Standing::Open));
+    let merge = merged(&with(&json!({"status": status})), posture, Some(Posture::Open));
     assert_eq!(merge, Merge { state: ChartState::ClosedThere, body: None, only_noted: false });
 }
 
 #[rstest]
 fn what_we_closed_ourselves_is_opened_again(
-    #[values(vec![Standing::Withdrawn], vec![Standing::Open, Standing::Withdrawn])] ours: Vec<Standing>,
+    #[values(vec![Posture::Withdrawn], vec![Posture::Open, Posture::Withdrawn])] ours: Vec<Posture>,
 ) {
     let chart =
         with(&json!({"status": "cancelled", "statusReason": {"text": "x"}, "executionPeriod": {"end": "2026-03-09"}}));
-    let merge = merge(&chart, &intent(Standing::Open), SYSTEM, &Written(ours), now());
+    let merge = merge(&chart, &intent(Posture::Open), SYSTEM, &Written(ours), now());
     let body = merge.body.unwrap();
     assert_eq!(body["status"], "requested");
     assert!(body.get("statusReason").is_none() && body.get("executionPeriod").is_none());
@@ -204,7 +202,7 @@ fn what_we_closed_ourselves_is_opened_again(
 
 #[test]
 fn our_own_closing_is_known_by_its_mark_also_without_a_ledger() {
-    let closed = merged(&with(&json!({})), Standing::Withdrawn, None).body.unwrap();
+    let closed = merged(&with(&json!({})), Posture::Withdrawn, None).body.unwrap();
     assert_eq!(state(&closed, &Written::default()), ChartState::Ours);
     let completed_by_a_person = {
         let mut task = closed;
@@ -217,29 +215,29 @@ fn our_own_closing_is_known_by_its_mark_also_without_a_ledger() {
 #[rstest]
 fn a_task_in_somebodys_hands_gets_one_note_and_is_not_cancelled(
     #[values("accepted", "in-progress", "on-hold", "ready")] status: &str,
-    #[values(Standing::Withdrawn, Standing::EnteredInError)] standing: Standing,
+    #[values(Posture::Withdrawn, Posture::EnteredInError)] posture: Posture,
 ) {
-    let first = merged(&with(&json!({"status": status})), standing, Some(Standing::Open));
+    let first = merged(&with(&json!({"status": status})), posture, Some(Posture::Open));
     assert!(first.only_noted && first.state == ChartState::InProgress);
     let body = first.body.unwrap();
     assert_eq!(body["status"], status);
     assert_eq!(body["note"].as_array().unwrap().len(), 1);
     assert!(body["note"][0]["text"].as_str().unwrap().ends_with("PHQ-9 is 8: at target."));
-    assert_eq!(merged(&body, standing, Some(Standing::Open)).body, None);
+    assert_eq!(merged(&body, posture, Some(Posture::Open)).body, None);
 }
 
 #[test]
 fn a_task_in_somebodys_hands_keeps_status_owner_and_priority_and_can_be_completed() {
     let chart =
         with(&json!({"status": "in-progress", "owner": {"display": "me"}, "priority": "asap", "description": "old"}));
-    let body = merged(&chart, Standing::Open, None).body.unwrap();
+    let body = merged(&chart, Posture::Open, None).body.unwrap();
     assert_eq!([&body["status"], &body["priority"], &body["owner"]["display"]], ["in-progress", "asap", "me"]);
-    assert_eq!(merged(&chart, Standing::Fulfilled, None).body.unwrap()["status"], "completed");
+    assert_eq!(merged(&chart, Posture::Fulfilled, None).body.unwrap()["status"], "completed");
 }
 
 #[test]
 fn a_period_never_ends_before_it_starts() {
     let chart = with(&json!({"executionPeriod": {"start": "2026-03-10T08:00:00Z"}}));
-    let body = merged(&chart, Standing::Withdrawn, None).body.unwrap();
+    let body = merged(&chart, Posture::Withdrawn, None).body.unwrap();
     assert_eq!(body["executionPeriod"], chart["executionPeriod"]);
 }

@@ -1,0 +1,10 @@
+//! The FHIR door, `/fhir`.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::App;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+}
