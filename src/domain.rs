@@ -49,8 +49,10 @@ macro_rules! named {
 pub mod cadence;
 pub mod care;
 pub mod checkpoint;
+pub mod day;
 pub mod episode;
 pub mod finding;
+pub mod history;
 pub mod instrument;
 pub mod measurement;
 pub mod plan;
