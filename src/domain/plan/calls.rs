@@ -161,8 +161,10 @@ pub(super) fn of_episode(story: &Story, rules: &RuleSet, course: &Course<'_>, st
         let recommending = finding.rule == Rule::ReviewRequired;
         let reviewed =
             call.code == Code::PsychiatricCaseReview && course.reviews(recommending).any(|on| on >= finding.since);
+        // One review answers them all, and it has been asked for already.
         let covered = desired.iter().any(|d| {
             d.code == call.code
+                && d.since <= finding.since
                 && (recommending || (d.rule == finding.rule && d.instrument == finding.instrument))
         });
         if !reviewed && !covered {
