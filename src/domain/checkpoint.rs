@@ -70,9 +70,8 @@ fn at_checkpoints(
     let on_plan = &track.followups[track.followups.partition_point(|s| s.on <= reference.on)..];
     let not_improved = |s: &Score<'_>| !track.is_improved(s.total);
     let difference = track.numbers.important_difference;
-    let hardly_moved = |s: &Score<'_>| {
-        not_improved(s) && i32::from(reference.total) - i32::from(s.total) < i32::from(difference)
-    };
+    let hardly_moved =
+        |s: &Score<'_>| not_improved(s) && i32::from(reference.total) - i32::from(s.total) < i32::from(difference);
     // The first day on which a checkpoint was reached with a fresh score for which something holds, if it holds now.
     let holds_since = |day: u16, holds: &dyn Fn(&Score<'_>) -> bool| {
         let date = date_of(day);
@@ -156,12 +155,7 @@ fn failed_plans(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet) -> Vec<
 }
 
 /// No score on this plan when its first checkpoint is reached, or one that is too old to be judged.
-fn unmeasured(
-    track: &Track<'_>,
-    course: &Course<'_>,
-    rules: &RuleSet,
-    plan_start: NaiveDate,
-) -> [Option<Finding>; 2] {
+fn unmeasured(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet, plan_start: NaiveDate) -> [Option<Finding>; 2] {
     let c = &rules.checkpoints;
     let first_checkpoint = day::after(plan_start, c.early_watch_day);
     if course.as_of < first_checkpoint {

@@ -169,11 +169,7 @@ pub fn standing(
 
 /// R9, R12: one measure in sustained remission, and no other one short of its target. Anxiety that is still being
 /// treated is a reason not to end active treatment of a remitted depression.
-fn relapse_prevention_suggested(
-    findings: &[Finding],
-    elevated: &[&Track<'_>],
-    course: &Course<'_>,
-) -> Option<Finding> {
+fn relapse_prevention_suggested(findings: &[Finding], elevated: &[&Track<'_>], course: &Course<'_>) -> Option<Finding> {
     let sustained = findings.iter().filter(|f| f.rule == Rule::SustainedRemission).min_by_key(|f| f.since)?;
     let at_target_since = elevated
         .iter()

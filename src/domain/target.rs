@@ -112,8 +112,7 @@ impl<'a> Track<'a> {
         let Some(start) = course.start() else { return track };
         let scores = &scores[..scores.partition_point(|s| s.on <= course.last_day())];
         track.last_taken = scores.last().cloned();
-        track.baseline =
-            overridden(story, course, instrument).or_else(|| baseline(rules, start, previous_end, scores));
+        track.baseline = overridden(story, course, instrument).or_else(|| baseline(rules, start, previous_end, scores));
         if let Some(baseline) = &track.baseline {
             let from = start.max(day::after(baseline.score.on, 1));
             track.followups = scores[scores.partition_point(|s| s.on < from)..].to_vec();

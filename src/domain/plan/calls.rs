@@ -1,5 +1,6 @@
 //! What the findings call for: the Tasks and Flags, each named by its cause.
 
+use super::{Code, Desired, Owner, Posture, Priority, Resource};
 use crate::domain::day;
 use crate::domain::episode::Course;
 use crate::domain::finding::{Finding, Rule};
@@ -8,7 +9,6 @@ use crate::domain::rules::RuleSet;
 use crate::domain::safety::{self, Concern, ConcernState};
 use crate::domain::standing;
 use crate::domain::story::Story;
-use super::{Code, Desired, Owner, Posture, Priority, Resource};
 
 /// The safety Tasks and the one safety Flag: the patient's, whether enrolled or not.
 pub(super) fn of_safety(rules: &RuleSet, concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Desired> {
@@ -122,7 +122,12 @@ fn of_all_measures(rule: Rule) -> bool {
 }
 
 /// The Tasks and the one Flag of an episode.
-pub(super) fn of_episode(story: &Story, rules: &RuleSet, course: &Course<'_>, standing: &standing::Standing) -> Vec<Desired> {
+pub(super) fn of_episode(
+    story: &Story,
+    rules: &RuleSet,
+    course: &Course<'_>,
+    standing: &standing::Standing,
+) -> Vec<Desired> {
     if !course.in_treatment() {
         return Vec::new();
     }

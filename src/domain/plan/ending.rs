@@ -15,7 +15,13 @@ pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, Str
     }
     let history = History::of(story);
     let evidence_gone = !open.evidence.is_empty() && open.evidence.iter().all(|s| !story.source_stands(s));
-    let assessed = history.assessments(as_of).iter().map(|(_, on, _)| *on).find(|on| *on >= open.since);
+    // An assessment earlier on the day of the answer has not looked at it.
+    let answered_at = story.measurements.iter().filter(|m| open.evidence.contains(&m.source)).map(|m| m.taken_at).max();
+    let assessed = history
+        .assessments(as_of)
+        .iter()
+        .find(|(at, on, _)| answered_at.map_or(*on >= open.since, |answered_at| *at >= answered_at))
+        .map(|(_, on, _)| *on);
     match open.code {
         // Never silently, and never "entered in error": a person has to confirm.
         Code::SafetyAssessment | Code::CocmSafety if evidence_gone => {
@@ -28,7 +34,8 @@ pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, Str
             };
         }
         Code::AskItem9 if !evidence_gone => {
-            let how = assessed.map_or_else(|| "Item 9 was answered since.".to_owned(), |on| format!("Assessed on {on}."));
+            let how =
+                assessed.map_or_else(|| "Item 9 was answered since.".to_owned(), |on| format!("Assessed on {on}."));
             return (Posture::Fulfilled, how);
         }
         _ => {}
