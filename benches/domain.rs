@@ -2,7 +2,7 @@
 //!
 //! 10,000 patients, 20 weeks in treatment, 8–12 scores in two instruments, contacts, reviews, some safety answers.
 //! Plain clocks: a number to compare with yesterday's, not a laboratory.
-#![expect(missing_docs, clippy::cast_precision_loss, clippy::print_stdout, reason = "a bench prints what it measured")]
+#![expect(clippy::cast_precision_loss, reason = "a bench prints what it measured")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::score::{Answers, score};
 use cocm_registry::domain::story::Story;
 
-#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+#[expect(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/it/rules_story.rs"]
 mod rules_story;
 

@@ -30,7 +30,7 @@ named! {
 }
 
 named! {
-    /// What a Task or a Flag is about (our CodeSystem).
+    /// What a Task or a Flag is about (our code system).
     pub enum Code {
         /// The weekly psychiatric caseload review should look at this patient.
         PsychiatricCaseReview = "psychiatric-case-review",

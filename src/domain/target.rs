@@ -325,6 +325,7 @@ pub struct LatestSummary {
 
 /// R6 for one measure, as shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "independent conclusions, each shown beside the others")]
 pub struct MeasureSummary {
     /// Which measure.
     pub instrument: Instrument,
