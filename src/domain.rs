@@ -64,3 +64,5 @@ pub mod standing;
 pub mod attention;
 pub mod schedule;
 pub mod plan;
+pub mod metrics;
+pub mod minutes;
