@@ -159,7 +159,7 @@ async fn run(command: Command) -> Result<(), Failed> {
             for clinic in clinics {
                 println!("{clinic}: {} patients planned", replan(&service.app, &clinic).await?);
             }
-            service.stop().await;
+            service.close().await;
             Ok(())
         }
         Command::Token { data_dir, clinic, role } => {
@@ -187,8 +187,8 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
     let metrics = telemetry::metrics()?;
     let (listen, admin_listen, limits) = (config.listen, config.admin_listen, config.limits.clone());
     let clock = clock(&config);
-    let mut service = Service::prepare(config, clock, jwks).await?;
-    service.start();
+    let service = Service::prepare(config, clock, jwks).await?;
+    let loops = service.start();
     let listener = listener::bind(listen)?;
     if let Some(address) = admin_listen {
         let admin = listener::bind(address)?;
@@ -202,7 +202,8 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
         let _ = listener::stop_signal().await;
     };
     service.serve(listener, stop).await?;
-    service.stop().await;
+    loops.stop().await;
+    service.close().await;
     Ok(())
 }
 

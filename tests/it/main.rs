@@ -1,7 +1,13 @@
-//! Everything that needs IO, in one binary.
+//! Everything that needs IO, or that is tested from outside the library, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod corpus;
 mod listener;
+mod rules_corpus;
+mod rules_golden;
+mod rules_planner;
+mod rules_properties;
+mod rules_safety;
+mod rules_story;
 mod sandbox;
 mod tokens;
