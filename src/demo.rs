@@ -7,7 +7,7 @@ mod life;
 mod show;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use clap::Args;
@@ -66,7 +66,7 @@ fn nine_o_clock(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc() + TimeDelta::hours(9)
 }
 
-async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &PathBuf) -> Result<(), Problem> {
+async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path) -> Result<(), Problem> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = match options.ehr {
         Some(_) => None,
@@ -117,7 +117,7 @@ async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &PathB
     outcome
 }
 
-fn token(folder: &PathBuf) -> Result<String, Problem> {
+fn token(folder: &Path) -> Result<String, Problem> {
     let clinic = ClinicId::new("demo").map_err(Problem::internal)?;
     development::mint(folder, &clinic, crate::identity::Role::CareManager, development::LIFETIME)
         .map_err(failed("a token"))

@@ -22,7 +22,7 @@ use crate::record::{Fact, Recorder, Zones};
 use crate::store::{Db, idempotency, patient};
 
 /// How often the passing of a day is looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 /// How many patients a sweep takes at once.
 const SWEEP_SIZE: i64 = 500;
 /// How long answers under an `Idempotency-Key` are remembered.

@@ -141,7 +141,7 @@ fn person(number: usize, first_day: NaiveDate) -> Person {
         low + u16::try_from(dice.roll() % u64::from(high - low + 1)).unwrap_or(0)
     };
     let phq9 = if fate == Fate::IsSubthreshold { between(&mut dice, 6, 9) } else { between(&mut dice, 12, 23) };
-    let gad7 = if number % 3 == 0 { between(&mut dice, 4, 9) } else { between(&mut dice, 10, 18) };
+    let gad7 = if number.is_multiple_of(3) { between(&mut dice, 4, 9) } else { between(&mut dice, 10, 18) };
     let item9 = match dice.roll() % 100 {
         _ if phq9 < 10 => 0,
         0..=61 => 0,

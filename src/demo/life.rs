@@ -81,7 +81,7 @@ async fn begin(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(),
 async fn visit(door: &Door, person: &mut Person, today: NaiveDate, days: u64) -> Result<(), Problem> {
     let away = person.fate == Fate::DropsOut && days >= 42 + 14 * (u64::try_from(person.number).unwrap_or(0) % 3);
     if away {
-        if days % 28 == 0 && days < 112 {
+        if days.is_multiple_of(28) && days < 112 {
             contact(door, person, today, "not_reached").await?;
         }
         return Ok(());
@@ -153,7 +153,7 @@ async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveD
         door.put(&form(person, Instrument::Gad7, nth, day, gad7, 0)).await?;
     }
     if item9 > 0 && person.happens(0.9) {
-        let wait = if person.happens(0.8) { 0 } else { 1 };
+        let wait = u64::from(!person.happens(0.8));
         person.later.push((today + Days::new(wait), Later::Assess));
         if wait == 0 {
             assess(door, person, today).await?;

@@ -9,5 +9,6 @@ mod rules_planner;
 mod rules_properties;
 mod rules_safety;
 mod rules_story;
+mod sample_config;
 mod sandbox;
 mod tokens;
