@@ -3,5 +3,8 @@
 
 mod corpus;
 mod listener;
+mod postgres;
 mod sandbox;
+mod store_db;
 mod tokens;
+mod world;
