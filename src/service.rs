@@ -160,6 +160,7 @@ fn charts(config: &Config, clock: &Clock) -> Result<Charts, Problem> {
                 bearer: ehr.bearer_token.clone(),
                 timeout: ehr.timeout,
                 conditional_create: ehr.conditional_create,
+                search_lag: ehr.search_lag,
                 ..EhrConfig::at(&ehr.base_url)
             },
             clock.clone(),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::{BEGINNING, Tx, failed};
 use crate::problem::Problem;
 
 /// A stored resource.
@@ -132,19 +132,20 @@ pub struct Search {
 
 /// Resources of a type, not deleted, in order of (change, id).
 pub async fn search(tx: &mut Tx, clinic: &str, kind: &str, search: &Search) -> Result<Vec<Resource>, Problem> {
-    let (after_at, after_id) = search.after.clone().map_or((None, String::new()), |(at, id)| (Some(at), id));
+    let since = search.since.unwrap_or(BEGINNING);
+    let (after_at, after_id) = search.after.clone().unwrap_or((BEGINNING, String::new()));
     fetch_all!(
         tx,
         Resource,
         "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
          FROM resource WHERE clinic_id = $1 AND type = $2 AND NOT deleted
-           AND ($3 IS NULL OR patient_id = $3) AND ($4 IS NULL OR updated_at >= $4) AND ($5 IS NULL OR updated_at < $5)
-           AND ($6 IS NULL OR updated_at > $6 OR (updated_at = $6 AND id > $7))
+           AND ($3 IS NULL OR patient_id = $3) AND updated_at >= $4 AND ($5 IS NULL OR updated_at < $5)
+           AND (updated_at, id) > ($6, $7)
          ORDER BY updated_at, id LIMIT $8",
         clinic,
         kind,
         search.patient,
-        search.since,
+        since,
         search.until,
         after_at,
         &after_id,

@@ -3,6 +3,7 @@
 
 mod corpus;
 mod listener;
+mod postgres;
 mod rules_corpus;
 mod rules_golden;
 mod rules_planner;
@@ -11,4 +12,6 @@ mod rules_safety;
 mod rules_story;
 mod sample_config;
 mod sandbox;
+mod store_db;
 mod tokens;
+mod world;
