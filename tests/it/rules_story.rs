@@ -142,6 +142,7 @@ impl Tale {
                 modality: Some(Modality::Phone),
                 scheduled: true,
                 outcome,
+                starts_at: None,
                 minutes: Some(20),
                 performer: None,
                 interventions: Vec::new(),
