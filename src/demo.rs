@@ -7,7 +7,7 @@ mod life;
 mod show;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use clap::Args;
@@ -76,7 +76,7 @@ async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path)
     std::fs::create_dir_all(folder).map_err(failed("a temporary folder"))?;
     let config = Config::development(Development {
         listen: Some(options.listen),
-        data_dir: Some(folder.clone()),
+        data_dir: Some(folder.to_owned()),
         ehr: Some(chart.clone()),
         ..Development::default()
     })
