@@ -149,12 +149,11 @@ async fn run(command: Command) -> Result<(), Failed> {
             let config = settings.read()?;
             let clock = clock(&config);
             let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
-            let clinics = match clinic {
-                Some(clinic) => vec![clinic],
-                None => {
-                    let mut tx = service.app.db.read().await?;
-                    cocm_registry::store::patient::clinics(&mut tx).await?
-                }
+            let clinics = if let Some(clinic) = clinic {
+                vec![clinic]
+            } else {
+                let mut tx = service.app.db.read().await?;
+                cocm_registry::store::patient::clinics(&mut tx).await?
             };
             for clinic in clinics {
                 println!("{clinic}: {} patients planned", replan(&service.app, &clinic).await?);

@@ -102,7 +102,7 @@ pub fn drive<S: Default>(
     let cpu = target.watched.cpu() - before;
     let mut spent = Vec::new();
     for answer in answers {
-        spent.extend(answer.map_err(|e| format!("{what}, {connections} connections: {e}"))?);
+        spent.extend(answer.map_err(|e| format!("{what}, connections: {connections}: {e}"))?);
     }
     spent.sort_unstable();
     let at = |part: usize| spent.get((spent.len() * part / 100).min(spent.len().saturating_sub(1))).copied();

@@ -121,6 +121,13 @@ fn share<T>(rows: &[T], i: usize, forms: usize) -> &[T] {
     &rows[i * rows.len() / forms..(i + 1) * rows.len() / forms]
 }
 
+/// Inserts one row.
+macro_rules! insert {
+    ($tx:expr, $sql:expr, $($bind:expr),*) => {
+        sqlx::query($sql)$(.bind($bind))*.execute(&mut *$tx).await?
+    };
+}
+
 /// Reading and writing, on one engine. sqlx's own traits could say this once, in more lines than the macro takes.
 macro_rules! engine {
     ($name:ident, $connection:ty, $begin:literal) => {
@@ -184,107 +191,54 @@ macro_rules! engine {
                 let all = rows.resources.len();
                 for (i, clinic) in forms {
                     for r in share(&rows.resources, *i, all) {
-                        sqlx::query(
+                        insert!(
+                            tx,
                             "INSERT INTO resource (clinic_id, type, id, version, source_version, source_updated, patient_id,
                                deleted, updated_at, body) VALUES ($1, 'QuestionnaireResponse', $2, $3, $4, $5, $6, $7, $8, $9)",
-                        )
-                        .bind(clinic)
-                        .bind(&r.id)
-                        .bind(r.version)
-                        .bind(&r.source_version)
-                        .bind(r.source_updated)
-                        .bind(r.patient_id)
-                        .bind(r.deleted)
-                        .bind(r.updated_at)
-                        .bind(&r.body)
-                        .execute(&mut *tx)
-                        .await?;
+                            clinic, &r.id, r.version, &r.source_version, r.source_updated, r.patient_id, r.deleted,
+                            r.updated_at, &r.body
+                        );
                     }
                     for r in share(&rows.identifiers, *i, all) {
-                        sqlx::query(
+                        insert!(
+                            tx,
                             "INSERT INTO resource_identifier (clinic_id, type, token, id)
                              VALUES ($1, 'QuestionnaireResponse', $2, $3)",
-                        )
-                        .bind(clinic)
-                        .bind(&r.token)
-                        .bind(&r.id)
-                        .execute(&mut *tx)
-                        .await?;
+                            clinic, &r.token, &r.id
+                        );
                     }
                     for r in share(&rows.measurements, *i, all) {
-                        sqlx::query(
+                        insert!(
+                            tx,
                             "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality,
                                item9, item9_unknown, counting, source, answers, issues, recorded_at)
                              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-                        )
-                        .bind(clinic)
-                        .bind(r.patient_id)
-                        .bind(r.id)
-                        .bind(&r.instrument)
-                        .bind(r.taken_at)
-                        .bind(r.taken_on)
-                        .bind(r.total)
-                        .bind(&r.quality)
-                        .bind(r.item9)
-                        .bind(r.item9_unknown)
-                        .bind(&r.counting)
-                        .bind(&r.source)
-                        .bind(&r.answers)
-                        .bind(&r.issues)
-                        .bind(r.recorded_at)
-                        .execute(&mut *tx)
-                        .await?;
+                            clinic, r.patient_id, r.id, &r.instrument, r.taken_at, r.taken_on, r.total, &r.quality,
+                            r.item9, r.item9_unknown, &r.counting, &r.source, &r.answers, &r.issues, r.recorded_at
+                        );
                     }
                     for r in share(&rows.facts, *i, all) {
-                        sqlx::query(
+                        insert!(
+                            tx,
                             "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at,
                                outcome, minutes, body, changes, recorded_at, recorded_by)
                              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-                        )
-                        .bind(clinic)
-                        .bind(r.patient_id)
-                        .bind(r.id)
-                        .bind(r.episode_id)
-                        .bind(&r.kind)
-                        .bind(r.is_care)
-                        .bind(r.happened_on)
-                        .bind(r.happened_at)
-                        .bind(&r.outcome)
-                        .bind(r.minutes)
-                        .bind(&r.body)
-                        .bind(&r.changes)
-                        .bind(r.recorded_at)
-                        .bind(&r.recorded_by)
-                        .execute(&mut *tx)
-                        .await?;
+                            clinic, r.patient_id, r.id, r.episode_id, &r.kind, r.is_care, r.happened_on,
+                            r.happened_at, &r.outcome, r.minutes, &r.body, &r.changes, r.recorded_at,
+                            &r.recorded_by
+                        );
                     }
                     for r in share(&rows.deliveries, *i, all) {
-                        sqlx::query(
+                        insert!(
+                            tx,
                             "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent,
                                digest, revision, settled_revision, state, attempts, outcome_unknown, next_attempt_at,
                                created_at, updated_at)
                              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-                        )
-                        .bind(clinic)
-                        .bind(r.patient_id)
-                        .bind(&r.key)
-                        .bind(r.id)
-                        .bind(&r.resource)
-                        .bind(&r.code)
-                        .bind(&r.priority)
-                        .bind(&r.posture)
-                        .bind(&r.intent)
-                        .bind(&r.digest)
-                        .bind(r.revision)
-                        .bind(r.settled_revision)
-                        .bind(&r.state)
-                        .bind(r.attempts)
-                        .bind(r.outcome_unknown)
-                        .bind(r.next_attempt_at)
-                        .bind(r.created_at)
-                        .bind(r.updated_at)
-                        .execute(&mut *tx)
-                        .await?;
+                            clinic, r.patient_id, &r.key, r.id, &r.resource, &r.code, &r.priority, &r.posture,
+                            &r.intent, &r.digest, r.revision, r.settled_revision, &r.state, r.attempts,
+                            r.outcome_unknown, r.next_attempt_at, r.created_at, r.updated_at
+                        );
                     }
                 }
                 tx.commit().await

@@ -149,15 +149,15 @@ fn stretches(options: &Options, target: &Target<'_>) -> Result<Vec<Measured>, Fa
     eprintln!("  {} in care", enrolled.len());
     drive::enrol(target, enrolled)?;
     for connections in [1, 8, 32] {
-        eprintln!("  single forms, {connections} connections");
+        eprintln!("  single forms, connections: {connections}");
         all.push(drive::single(target, &patients, connections, length)?);
     }
     for connections in [1, 4] {
-        eprintln!("  Bundles of {}, {connections} connections", drive::BUNDLE);
+        eprintln!("  Bundles of {}, connections: {connections}", drive::BUNDLE);
         all.push(drive::bundles(target, enrolled, connections, length)?);
     }
     for connections in [1, 8] {
-        eprintln!("  caseload page, {connections} connections");
+        eprintln!("  caseload page, connections: {connections}");
         all.push(drive::first_page(target, connections, length)?);
     }
     eprintln!("  the whole caseload");

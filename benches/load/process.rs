@@ -69,7 +69,7 @@ impl Service {
         Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid())]).status()?;
         let begun = Instant::now();
         while self.child.try_wait()?.is_none() {
-            if begun.elapsed() > Duration::from_secs(60) {
+            if begun.elapsed() > Duration::from_mins(1) {
                 return Err("the service did not stop within a minute".into());
             }
             sleep(Duration::from_millis(20));
