@@ -4,6 +4,8 @@
 mod corpus;
 mod listener;
 mod postgres;
+mod record_batch;
+mod record_order;
 mod sandbox;
 mod store_db;
 mod tokens;
