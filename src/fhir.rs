@@ -10,6 +10,8 @@ pub mod questionnaire_response;
 pub mod observation;
 pub mod arrival;
 pub mod outcome;
+pub mod capability;
+pub mod bundle;
 pub mod planned;
 pub mod task;
 pub mod flag;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -65,6 +66,13 @@ pub enum Condition {
     TheOneWith(String),
     /// `If-Match`: only on this version of ours.
     Version(i64),
+    /// As the condition, and only if the resource ends up under this id: others that were sent with it say so.
+    Under {
+        /// The id.
+        id: String,
+        /// The condition.
+        condition: Box<Condition>,
+    },
 }
 
 /// Whom a fact is about.
@@ -92,6 +100,8 @@ pub enum Fact {
         kind: Kind,
         /// Its id.
         id: String,
+        /// Only on this version of ours.
+        if_match: Option<i64>,
     },
     /// An episode began.
     Enrolled {
@@ -297,7 +307,7 @@ fn lock_key(fact: &Fact) -> String {
             Content::Patient(_) => format!("Patient/{}", arrival.id.as_deref().unwrap_or_default()),
             Content::Evidence(evidence) => evidence.subject.as_ref().map(identify::key).unwrap_or_default(),
         },
-        Fact::Deleted { kind, id } => format!("{}/{id}", kind.name()),
+        Fact::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
         Fact::Enrolled { whom: Whom::Key(key), .. } => key.clone(),
         Fact::Enrolled { whom: Whom::Id(id), .. }
         | Fact::Assessed { patient: id, .. }
@@ -449,7 +459,7 @@ async fn run(
             tx.undo().await?;
             dossiers.forget();
             if submission.atomic {
-                return Ok(Some(Err(problem.clone())));
+                return Ok(Some(Err(Problem { fact: Some(i), ..problem.clone() })));
             }
         } else if per_fact {
             tx.release().await?;
@@ -466,7 +476,9 @@ async fn run(
 async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact: &Fact) -> Result<Recorded, Problem> {
     match fact {
         Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
-        Fact::Deleted { kind, id } => arrive::deleted(tx, context, dossiers, *kind, id).await,
+        Fact::Deleted { kind, id, if_match } => {
+            arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await
+        }
         Fact::Enrolled { whom, episode } => enter::enrolled(tx, context, dossiers, whom, episode).await,
         Fact::Amended { episode, amendment, if_match } => {
             enter::amended(tx, context, dossiers, *episode, amendment, *if_match).await
@@ -480,6 +492,17 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
         }
         Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
     }
+}
+
+/// The id under which a resource without one of its own is stored: it follows from the content, so that sending the
+/// same twice stores it once. `None` for a Patient without identifiers, which nothing tells from another one.
+pub fn derived_id(clinic: &str, arrival: &Arrival) -> Option<String> {
+    if arrival.kind == Kind::Patient && arrival.identifiers.is_empty() {
+        return None;
+    }
+    let digest = Sha256::digest(arrival.raw.as_bytes());
+    let digest: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+    Some(identify::id_of(clinic, &[arrival.kind.name(), &digest]).to_string())
 }
 
 /// A subject as the registry stores it; used by readers outside.
