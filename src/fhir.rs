@@ -11,6 +11,7 @@ pub mod observation;
 pub mod arrival;
 pub mod outcome;
 pub mod capability;
+pub mod query;
 pub mod bundle;
 pub mod planned;
 pub mod task;

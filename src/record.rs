@@ -495,14 +495,18 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
 }
 
 /// The id under which a resource without one of its own is stored: it follows from the content, so that sending the
-/// same twice stores it once. `None` for a Patient without identifiers, which nothing tells from another one.
-pub fn derived_id(clinic: &str, arrival: &Arrival) -> Option<String> {
-    if arrival.kind == Kind::Patient && arrival.identifiers.is_empty() {
+/// same twice stores it once. `None` for a Patient without identifiers, which nothing tells from another one but what
+/// the Bundle around it calls it (`full_url`).
+pub fn derived_id(clinic: &str, arrival: &Arrival, full_url: Option<&str>) -> Option<String> {
+    let anonymous = arrival.kind == Kind::Patient && arrival.identifiers.is_empty();
+    if anonymous && full_url.is_none() {
         return None;
     }
     let digest = Sha256::digest(arrival.raw.as_bytes());
     let digest: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
-    Some(identify::id_of(clinic, &[arrival.kind.name(), &digest]).to_string())
+    let mut parts = vec![arrival.kind.name(), digest.as_str()];
+    parts.extend(full_url.filter(|_| anonymous));
+    Some(identify::id_of(clinic, &parts).to_string())
 }
 
 /// A subject as the registry stores it; used by readers outside.

@@ -91,14 +91,17 @@ struct RawEntry<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Typed<'a> {
+struct Named<'a> {
     #[serde(borrow)]
     resource_type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
 }
 
-/// The type that a document says it is, if it says one.
-pub fn type_of(raw: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Typed<'_>>(raw).ok()?.resource_type
+/// The type and the id that a document says it has.
+pub fn name_of(raw: &str) -> Option<(Cow<'_, str>, Option<Cow<'_, str>>)> {
+    let named: Named<'_> = serde_json::from_str(raw.trim_start_matches('\u{feff}')).ok()?;
+    Some((named.resource_type?, named.id))
 }
 
 impl<'a> Bundle<'a> {
@@ -152,11 +155,6 @@ impl<'a> Entry<'a> {
         };
         Ok(Self { full_url: entry.full_url, resource: entry.resource, request })
     }
-
-    /// The type of its resource, if it has one that says so.
-    pub fn type_name(&self) -> Option<Cow<'a, str>> {
-        type_of(self.resource?.get())
-    }
 }
 
 /// A problem inside of entry `index`, with its place seen from the Bundle.
@@ -206,7 +204,7 @@ mod tests {
         let read: Vec<_> = bundle.entries.iter().map(|entry| Entry::read(entry)).collect();
         assert!(read[0].is_err());
         assert_eq!(read[1].as_ref().unwrap_err().expression.as_deref(), Some("request"));
-        assert_eq!(read[2].as_ref().unwrap().type_name().as_deref(), Some("Patient"));
+        assert_eq!(name_of(read[2].as_ref().unwrap().resource.unwrap().get()).unwrap().0, "Patient");
     }
 
     #[test]

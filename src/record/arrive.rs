@@ -131,7 +131,7 @@ async fn chosen(
         }
         Condition::None | Condition::Under { .. } => {}
     }
-    let given = arrival.id.clone().or_else(|| derived_id(context.clinic, arrival));
+    let given = arrival.id.clone().or_else(|| derived_id(context.clinic, arrival, None));
     Ok(Chosen::Id(given.unwrap_or_else(|| context.clock.id().to_string())))
 }
 
