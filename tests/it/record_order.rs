@@ -279,7 +279,7 @@ async fn a_correction_and_a_retraction_heal_the_chart(#[values(Engine::Sqlite, E
     gone["status"] = json!("entered-in-error");
     world.send(&gone).await.unwrap();
     world.deliver().await;
-    assert_eq!(status("safety-assessment").as_deref(), Some("entered-in-error"));
+    assert_eq!(status("safety-assessment").as_deref(), Some("cancelled"));
     assert_ne!(status("cocm-safety").as_deref(), Some("active"));
     let _ = date("2026-03-01");
 }
