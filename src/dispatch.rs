@@ -23,6 +23,8 @@ use crate::store::outbox::{self, Attempt, Delivery, Lane, Settlement, State};
 const LEASE: TimeDelta = TimeDelta::seconds(120);
 /// How many patients of a clinic are written at once.
 const LANES: usize = 8;
+/// How many patients are written at once, of all clinics.
+const ALL_LANES: usize = 64;
 /// How long a chart that asked for a pause is left alone altogether; the delivery that was told waits as long as told.
 const REST: TimeDelta = TimeDelta::hours(1);
 /// When to look for doubles after a write whose first answer was lost.
@@ -116,15 +118,21 @@ impl Dispatcher {
         let mut clinics = outbox::clinics_due(&mut tx, now).await?;
         drop(tx);
         clinics.retain(|clinic| !self.rests(clinic) && busy.get(clinic).is_none_or(|n| *n < LANES));
+        let mut left = ALL_LANES.saturating_sub(busy.values().sum());
         if clinics.is_empty() {
             return Ok(Vec::new());
         }
         let mut tx = self.db.begin().await?;
         let mut lanes = Vec::new();
         for clinic in clinics {
-            let free = LANES - busy.get(&clinic).copied().unwrap_or(0);
+            let free = left.min(LANES - busy.get(&clinic).copied().unwrap_or(0));
+            if free == 0 {
+                break;
+            }
             let free = i64::try_from(free).unwrap_or(1);
-            lanes.extend(outbox::claim(&mut tx, &clinic, self.clock.id(), now, now + LEASE, free).await?);
+            let claimed = outbox::claim(&mut tx, &clinic, self.clock.id(), now, now + LEASE, free).await?;
+            left -= claimed.len();
+            lanes.extend(claimed);
         }
         tx.commit().await?;
         Ok(lanes)

@@ -64,7 +64,7 @@ impl Service {
         let outbox = Arc::new(Notify::new());
         let recorder = Recorder::start(&db, zones.clone(), clock.clone(), outbox.clone());
         let zones = Arc::new(zones);
-        let intake = Intake::new(recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
+        let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let dispatcher = Dispatcher::new(db.clone(), clock.clone(), charts(&config, &clock)?, outbox.clone());
         let app = App {

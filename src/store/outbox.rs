@@ -229,12 +229,13 @@ pub struct Lane {
     pub lease_token: Option<Uuid>,
 }
 
-/// The clinics that have a lane which is due and which nobody holds.
+/// The clinics that have a lane which is due and which nobody holds, longest due first.
 pub async fn clinics_due(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<String>, Problem> {
     fetch_all!(
         tx,
         (String,),
-        "SELECT DISTINCT clinic_id FROM lane WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)",
+        "SELECT clinic_id FROM lane WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
+         GROUP BY clinic_id ORDER BY MIN(due_at)",
         now
     )
     .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())

@@ -90,6 +90,27 @@ pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
     .map_err(failed)
 }
 
+/// Locks the patients that several names lead to (keys, ids, ids of episodes) until the end of the transaction, in one
+/// order. Where only one writes at a time there is nothing to lock.
+pub async fn lock_all(tx: &mut Tx, clinic: &str, names: &[String]) -> Result<(), Problem> {
+    let Tx::Postgres(handle) = tx else { return Ok(()) };
+    let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    sqlx::query(
+        "SELECT 1 FROM patient WHERE clinic_id = $1 AND id IN (
+           SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = ANY($2)
+           UNION SELECT patient_id FROM episode WHERE clinic_id = $1 AND id = ANY($3)
+           UNION SELECT unnest($3))
+         ORDER BY id FOR UPDATE",
+    )
+    .bind(clinic)
+    .bind(names)
+    .bind(&ids)
+    .execute(handle.connection())
+    .await
+    .map(|_| ())
+    .map_err(failed)
+}
+
 /// Reads a patient; one who was merged into another is found as the other.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
     fetch_optional!(
@@ -215,9 +236,9 @@ pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String
     .map_err(failed)
 }
 
-/// Forgets the keys of a person that are not in a resource any more: called before they are added anew.
-pub async fn drop_identifiers(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 AND key LIKE '%|%'", clinic, patient)
+/// Forgets a key of a person: no resource of theirs carries it any more.
+pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+    execute!(tx, "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3", clinic, key, patient)
         .map(|_| ())
         .map_err(failed)
 }

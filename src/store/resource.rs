@@ -93,11 +93,18 @@ pub async fn add_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, 
     .map_err(failed)
 }
 
-/// Forgets the business identifiers of a resource: called before those of a new version are added.
-pub async fn drop_identifiers(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND id = $3", clinic, kind, id)
-        .map(|_| ())
-        .map_err(failed)
+/// Forgets a business identifier of a resource: its new version does not carry it any more.
+pub async fn drop_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "DELETE FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND token = $3 AND id = $4",
+        clinic,
+        kind,
+        token,
+        id
+    )
+    .map(|_| ())
+    .map_err(failed)
 }
 
 /// Resources that carry a business identifier, not deleted, oldest id first. `token` is `system|value`.

@@ -4,6 +4,8 @@
 mod corpus;
 mod listener;
 mod postgres;
+mod record_batch;
+mod record_order;
 mod rules_corpus;
 mod rules_golden;
 mod rules_planner;
