@@ -476,9 +476,7 @@ async fn run(
 async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact: &Fact) -> Result<Recorded, Problem> {
     match fact {
         Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
-        Fact::Deleted { kind, id, if_match } => {
-            arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await
-        }
+        Fact::Deleted { kind, id, if_match } => arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await,
         Fact::Enrolled { whom, episode } => enter::enrolled(tx, context, dossiers, whom, episode).await,
         Fact::Amended { episode, amendment, if_match } => {
             enter::amended(tx, context, dossiers, *episode, amendment, *if_match).await

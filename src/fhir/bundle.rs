@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn an_odd_entry_fails_alone() {
-        let raw = r#"{"type":"batch","entry":[7,{"request":{"method":"POST"}},{"resource":{"resourceType":"Patient"}}]}"#;
+        let raw =
+            r#"{"type":"batch","entry":[7,{"request":{"method":"POST"}},{"resource":{"resourceType":"Patient"}}]}"#;
         let bundle = Bundle::read(raw).unwrap();
         let read: Vec<_> = bundle.entries.iter().map(|entry| Entry::read(entry)).collect();
         assert!(read[0].is_err());

@@ -128,7 +128,9 @@ mod tests {
         for good in ["identifier=s|1", "identifier=s%7C1", "?identifier=s|1", "identifier=|1"] {
             assert!(condition(good).is_ok(), "{good}");
         }
-        for bad in ["", "identifier=1", "identifier=s|", "name=x", "identifier=s|1&identifier=s|2", "identifier=s|1,s|2"] {
+        for bad in
+            ["", "identifier=1", "identifier=s|", "name=x", "identifier=s|1&identifier=s|2", "identifier=s|1,s|2"]
+        {
             assert!(condition(bad).is_err(), "{bad}");
         }
     }

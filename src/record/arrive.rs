@@ -190,7 +190,10 @@ async fn keep(
 /// The identifiers that the version before carried and this one does not.
 fn dropped(before: &Resource, arrival: &Arrival) -> Vec<String> {
     let carried = identifiers_of(&before.body).into_iter();
-    carried.filter(|identifier| !arrival.identifiers.contains(identifier)).map(|identifier| identifier.token()).collect()
+    carried
+        .filter(|identifier| !arrival.identifiers.contains(identifier))
+        .map(|identifier| identifier.token())
+        .collect()
 }
 
 /// R1: of one resource the highest version counts, then the latest change; the same again is nothing new.

@@ -217,15 +217,9 @@ pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String
 
 /// Forgets a key of a person: no resource of theirs carries it any more.
 pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3",
-        clinic,
-        key,
-        patient
-    )
-    .map(|_| ())
-    .map_err(failed)
+    execute!(tx, "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3", clinic, key, patient)
+        .map(|_| ())
+        .map_err(failed)
 }
 
 /// Moves everything known about one person to another: one story from now on.

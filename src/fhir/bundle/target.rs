@@ -1,8 +1,8 @@
 //! What the address of a request points at.
 
+use crate::fhir::arrival::Kind;
 use crate::fhir::arrival::is_logical_id;
 use crate::problem::{Category, Problem};
-use crate::fhir::arrival::Kind;
 
 /// What the address of a request inside of a Bundle points at.
 #[derive(Clone, Debug, PartialEq, Eq)]

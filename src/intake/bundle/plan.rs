@@ -104,10 +104,12 @@ fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Re
             take.condition = match (id, target.query, if_match()?) {
                 (Some(_), _, None) => Condition::None,
                 (Some(_), _, Some(version)) => Condition::Version(version),
-                (None, Some(condition), None) => {
-                    Condition::TheOneWith(query::condition(condition).map_err(at_url)?)
+                (None, Some(condition), None) => Condition::TheOneWith(query::condition(condition).map_err(at_url)?),
+                _ => {
+                    return Err(at_url(Problem::malformed(
+                        "PUT needs `Type/id`, or `Type?identifier=` without ifMatch",
+                    )));
                 }
-                _ => return Err(at_url(Problem::malformed("PUT needs `Type/id`, or `Type?identifier=` without ifMatch"))),
             };
             Ok(Step::Take(Box::new(take)))
         }
@@ -123,7 +125,10 @@ fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Re
         ("POST" | "DELETE", _) => {
             Err(at_url(Problem::malformed("POST needs `Type`, DELETE needs `Type/id`; there is no conditional delete")))
         }
-        _ => Err(Problem::new(Category::MethodNotAllowed, "this method is not supported in a Bundle").at("request.method")),
+        _ => {
+            Err(Problem::new(Category::MethodNotAllowed, "this method is not supported in a Bundle")
+                .at("request.method"))
+        }
     }
 }
 
@@ -201,7 +206,8 @@ impl Intake {
             let mut found = Vec::new();
             for entry in entries.iter_mut() {
                 let Ok(Step::Take(take)) = entry else { continue };
-                let Some(full_url) = take.full_url.as_deref().filter(|_| (take.kind == Kind::Patient) == patients) else {
+                let Some(full_url) = take.full_url.as_deref().filter(|_| (take.kind == Kind::Patient) == patients)
+                else {
                     continue;
                 };
                 if let Some(resolved) = links.resolve(&take.raw) {
@@ -217,8 +223,7 @@ impl Intake {
                     if let [one] = known.as_slice() {
                         id.clone_from(&one.id);
                     }
-                    take.condition =
-                        Condition::Under { id: id.clone(), condition: Box::new(take.condition.clone()) };
+                    take.condition = Condition::Under { id: id.clone(), condition: Box::new(take.condition.clone()) };
                 }
                 found.push((full_url.to_owned(), format!("{}/{id}", take.kind.name())));
                 take.fallback = Some(id);
@@ -260,11 +265,14 @@ impl Intake {
 /// Where type or id contradict the address.
 pub fn addressed(arrival: Arrival, kind: Kind, id: Option<String>) -> Result<Arrival, Problem> {
     if arrival.kind != kind {
-        return Err(Problem::malformed("the type of the resource is not that of the address").at("Resource.resourceType"));
+        return Err(
+            Problem::malformed("the type of the resource is not that of the address").at("Resource.resourceType")
+        );
     }
     match (id, &arrival.id) {
         (Some(id), Some(own)) if id != *own => {
-            Err(Problem::malformed("the id of the resource is not that of the address").at(format!("{}.id", kind.name())))
+            Err(Problem::malformed("the id of the resource is not that of the address")
+                .at(format!("{}.id", kind.name())))
         }
         (Some(id), _) => Ok(arrival.with_id(id)),
         (None, _) => Ok(arrival),
