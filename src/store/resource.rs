@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{BEGINNING, Tx, failed};
+use super::{Tx, failed};
 use crate::problem::Problem;
 
 /// A stored resource.
@@ -141,12 +141,6 @@ pub async fn tokens_like(
     .map_err(failed)
 }
 
-<<<<<<< HEAD
-/// Resources of a type, not deleted, in order of (change, id).
-pub async fn search(tx: &mut Tx, clinic: &str, kind: &str, search: &Search) -> Result<Vec<Resource>, Problem> {
-    let since = search.since.unwrap_or(BEGINNING);
-    let (after_at, after_id) = search.after.clone().unwrap_or((BEGINNING, String::new()));
-=======
 /// Resources of a type about a patient, not deleted, in order of id.
 pub async fn of_patient(
     tx: &mut Tx,
@@ -155,30 +149,14 @@ pub async fn of_patient(
     patient: Uuid,
     limit: i64,
 ) -> Result<Vec<Resource>, Problem> {
->>>>>>> reading-2
     fetch_all!(
         tx,
         Resource,
         "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
-<<<<<<< HEAD
-         FROM resource WHERE clinic_id = $1 AND type = $2 AND NOT deleted
-           AND ($3 IS NULL OR patient_id = $3) AND updated_at >= $4 AND ($5 IS NULL OR updated_at < $5)
-           AND (updated_at, id) > ($6, $7)
-         ORDER BY updated_at, id LIMIT $8",
-=======
          FROM resource WHERE clinic_id = $1 AND patient_id = $2 AND type = $3 AND NOT deleted ORDER BY id LIMIT $4",
->>>>>>> reading-2
         clinic,
         patient,
         kind,
-<<<<<<< HEAD
-        search.patient,
-        since,
-        search.until,
-        after_at,
-        &after_id,
-        search.limit
-=======
         limit
     )
     .map_err(failed)
@@ -247,7 +225,6 @@ pub async fn changed(
         changed.until,
         after_id,
         limit
->>>>>>> reading-2
     )
     .map_err(failed)
 }

@@ -158,8 +158,8 @@ async fn bundles_that_overlap_do_not_lock_each_other_out(#[values(Engine::Sqlite
     }
     assert_eq!(count(&world.app.db, "SELECT COUNT(*) FROM measurement").await, 360);
     assert_whole(&world.app.db).await;
-    there.stop().await;
-    here.stop().await;
+    there.close().await;
+    here.close().await;
 }
 
 /// Makes every insert into a table fail.

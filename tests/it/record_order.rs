@@ -40,8 +40,7 @@ async fn outcome(world: &World, clinic: &str) -> String {
     intents.sort_by_key(Value::to_string);
     let mut resources = Vec::new();
     for kind in ["Patient", "QuestionnaireResponse", "Observation"] {
-        let search = resource::Search { limit: 100, ..resource::Search::default() };
-        for found in resource::search(&mut tx, clinic, kind, &search).await.unwrap() {
+        for found in resource::changed(&mut tx, clinic, kind, resource::Stretch::always(), None, 100).await.unwrap() {
             resources.push(json!([found.kind, found.id, found.source_version, found.body, found.patient_id]));
         }
     }
