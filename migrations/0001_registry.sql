@@ -193,6 +193,7 @@ CREATE TABLE delivery (
   PRIMARY KEY (clinic_id, patient_id, key)
 );
 CREATE INDEX delivery_by_id ON delivery (clinic_id, id);
+CREATE INDEX delivery_open_safety ON delivery (clinic_id, created_at, id) WHERE code = 'safety-assessment' AND posture = 'open';
 
 -- Every attempt to write into the chart.
 CREATE TABLE delivery_attempt (

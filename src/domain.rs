@@ -53,6 +53,7 @@ pub mod score;
 pub mod rules;
 pub mod episode;
 pub mod story;
+pub mod recommendation;
 pub mod finding;
 pub mod target;
 pub mod checkpoint;

@@ -58,6 +58,7 @@ pub mod outbox;
 pub mod quarantine;
 pub mod rule_set;
 pub mod idempotency;
+pub mod story;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

@@ -164,8 +164,8 @@ pub fn plan(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Plan {
     plan
 }
 
-/// The plan, without looking ahead.
-pub(super) fn plan_without_outlook(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Plan {
+/// The plan, without looking ahead: what a simulation compares.
+pub fn plan_without_outlook(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Plan {
     let concerns = safety::concerns(story, rules, as_of);
     let unanswered = safety::unanswered(story, as_of);
     let safety_findings = safety::findings(&concerns, unanswered);

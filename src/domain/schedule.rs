@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{Days, NaiveDate};
 
+use super::attention::Attention;
 use super::plan::{Plan, plan_without_outlook};
 use super::rules::RuleSet;
 use super::story::Story;
@@ -18,7 +19,10 @@ pub fn next_change(story: &Story, rules: &RuleSet, now: &Plan, as_of: NaiveDate)
         then.desired != now.desired
             || then.concerns != now.concerns
             || then.standings.len() != now.standings.len()
-            || then.standings.iter().zip(&now.standings).any(|(a, b)| !a.says_the_same(b))
+            || then.standings.iter().zip(&now.standings).any(|(a, b)| {
+                // The place in the queue may move while every finding stays.
+                !a.says_the_same(b) || Attention::of(a).rank != Attention::of(b).rank
+            })
     })
 }
 
@@ -56,6 +60,7 @@ fn candidates(story: &Story, rules: &RuleSet, now: &Plan, as_of: NaiveDate) -> B
             c.nonresponse_day,
             c.review_required_day,
             c.review_required_every_days,
+            60, // R15: nonresponse without a review in 60 d
             c.persistent_nonresponse_day,
             c.specialty_referral_day,
             c.stale_after_days,
