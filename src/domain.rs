@@ -55,6 +55,7 @@ pub mod rules;
 pub mod episode;
 pub mod story;
 pub mod history;
+pub mod recommendation;
 pub mod finding;
 pub mod target;
 pub mod checkpoint;

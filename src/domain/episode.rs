@@ -227,17 +227,20 @@ impl<'a> Course<'a> {
         self.last_contact().filter(|on| self.start().is_some_and(|start| *on > start))
     }
 
-    /// Whether somebody flagged it for discussion since the last review.
-    pub fn discussion_flag(&self) -> bool {
+    /// Since when it is flagged for discussion by hand; a review takes the flag down.
+    pub fn discussion_flag(&self) -> Option<NaiveDate> {
         let reviewed = self.reviews(false).last();
-        self.entries
-            .iter()
-            .rev()
-            .find_map(|e| match e.care {
-                Care::DiscussionFlag { raised, .. } => Some(raised && reviewed.is_none_or(|r| r < e.on)),
-                _ => None,
-            })
-            .unwrap_or(false)
+        let mut since = None;
+        for entry in &self.entries {
+            match entry.care {
+                Care::DiscussionFlag { raised: true, .. } if reviewed.is_none_or(|r| r < entry.on) => {
+                    since = since.or(Some(entry.on));
+                }
+                Care::DiscussionFlag { .. } => since = None,
+                _ => {}
+            }
+        }
+        since
     }
 
     /// Whether the treatment clocks run: active or relapse prevention.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 
+use super::attention::{self, Attention};
 use super::cadence;
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
@@ -38,7 +39,10 @@ pub fn next_change(history: &History<'_>, rules: &RuleSet, now: &Plan, as_of: Na
 
 fn says_the_same(then: &Plan, now: &Plan) -> bool {
     then.standings.len() == now.standings.len()
-        && then.standings.iter().zip(&now.standings).all(|(then, now)| then.says_the_same(now))
+        && then.standings.iter().zip(&now.standings).all(|(then, now)| {
+            // The place in the queue may move while every finding stays.
+            then.says_the_same(now) && Attention::of(then).rank == Attention::of(now).rank
+        })
         && then.desired == now.desired
         && then.concerns == now.concerns
 }
@@ -74,6 +78,7 @@ fn of_cadence(course: &Course<'_>, rules: &RuleSet, start: NaiveDate, dates: &mu
         None => beyond(start, k.review_first_days),
     });
     dates.insert(after(start, c.review_required_day));
+    dates.extend(course.reviews(false).last().map(|last| beyond(last, attention::REVIEWED_WITHIN_DAYS)));
     dates.extend(course.reviews(true).last().map(|last| beyond(last, c.review_required_every_days)));
 }
 

@@ -68,6 +68,12 @@ pub struct Standing {
     pub at_target: bool,
     /// Flagged by hand for the weekly review.
     pub discussion_flag: bool,
+    /// Since when it is flagged.
+    #[serde(default)]
+    pub discussion_flag_since: Option<NaiveDate>,
+    /// The last case review of the episode.
+    #[serde(default)]
+    pub reviewed_on: Option<NaiveDate>,
     /// The end, once discharged.
     pub discharged_on: Option<NaiveDate>,
     /// Why it ended.
@@ -95,6 +101,8 @@ impl Standing {
             measures,
             at_target,
             discussion_flag,
+            discussion_flag_since,
+            reviewed_on,
             discharged_on,
             discharge_reason,
             findings,
@@ -106,6 +114,8 @@ impl Standing {
             && *plan_started_on == other.plan_started_on
             && *at_target == other.at_target
             && *discussion_flag == other.discussion_flag
+            && *discussion_flag_since == other.discussion_flag_since
+            && *reviewed_on == other.reviewed_on
             && *discharged_on == other.discharged_on
             && *discharge_reason == other.discharge_reason
             && *findings == other.findings
@@ -158,7 +168,9 @@ pub fn standing(
         plan_started_on: course.plan_start(),
         measures: tracks.iter().map(Track::summary).collect(),
         at_target,
-        discussion_flag: course.discussion_flag(),
+        discussion_flag: course.discussion_flag().is_some(),
+        discussion_flag_since: course.discussion_flag(),
+        reviewed_on: course.reviews(false).last(),
         discharged_on: course.end.map(|end| end.on),
         discharge_reason: course.end.map(|end| end.reason),
         findings,
