@@ -152,12 +152,13 @@ async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveD
     if person.first.1 >= 4 {
         door.put(&form(person, Instrument::Gad7, nth, day, gad7, 0)).await?;
     }
-    if item9 > 0 && person.happens(0.9) {
-        let wait = u64::from(!person.happens(0.8));
-        person.later.push((today + Days::new(wait), Later::Assess));
-        if wait == 0 {
+    if item9 > 0 {
+        // Mostly at once; now and then only when the Task in the chart is seen.
+        if person.happens(0.75) {
             assess(door, person, today).await?;
-            person.later.retain(|(_, what)| !matches!(what, Later::Assess));
+        } else {
+            let wait = 1 + person.dice.roll() % 4;
+            person.later.push((today + Days::new(wait), Later::Assess));
         }
     }
     Ok(())
