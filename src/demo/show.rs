@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::sandbox::Sandbox;
 
 /// Rows of the caseload that are printed.
-const ROWS: usize = 36;
+const ROWS: usize = 30;
 /// Tasks and Flags that are printed.
 const LINES: usize = 24;
 
@@ -42,7 +42,7 @@ pub async fn everything(door: &Door, sandbox: Option<&Sandbox>, chart: &str, peo
 
 fn caseload(rows: &[&Value], histories: &[Value]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {
         table.set_width(150);
     }
@@ -168,8 +168,15 @@ fn why(row: &Value) -> String {
     let reason = reason.replace(" This service is not a crisis service: assess suicide risk.", "");
     let mut others: Vec<String> =
         all[1..].iter().filter_map(|f| f["rule"].as_str()).map(|r| r.replace('_', " ")).collect();
+    others.retain(|other| *other != first["rule"].as_str().unwrap_or_default().replace('_', " "));
     others.dedup();
-    if others.is_empty() { reason } else { format!("{reason}  (+ {})", others.join(", ")) }
+    // What a reader takes in at a glance; the API has the rest.
+    if others.len() > 3 {
+        let more = others.len() - 2;
+        others.truncate(2);
+        others.push(format!("{more} more"));
+    }
+    if others.is_empty() { reason } else { format!("{reason} (+ {})", others.join(", ")) }
 }
 
 fn summary(rows: &[Value]) {
@@ -206,7 +213,7 @@ fn in_the_chart(sandbox: &Sandbox) {
     };
     open.sort_by_key(|t| (urgency(t), due(t)));
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {
         table.set_width(150);
     }
