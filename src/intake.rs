@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::fhir::arrival::{Arrival, Context, Kind, read};
 use crate::fhir::mapping::Mapping;
+use crate::listener::{DEEPEST, check_depth};
 use crate::problem::Problem;
 use crate::record::{Condition, Fact, Recorded, Recorder, Submission, Zones};
 use crate::store::Db;
@@ -40,6 +41,7 @@ impl Intake {
     /// # Errors
     /// What violates the specification where we look, with `expression`.
     pub fn read(&self, clinic: &str, raw: &str) -> Result<Arrival, Problem> {
+        check_depth(raw.as_bytes(), DEEPEST)?;
         let mapping = self.mappings.get(clinic).unwrap_or(&self.default_mapping);
         read(raw, &Context { zone: self.zones.of(clinic), now: self.clock.now(), mapping })
     }

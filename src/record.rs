@@ -14,7 +14,7 @@ mod enter;
 mod identify;
 mod settle;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -37,6 +37,9 @@ use dossier::Dossiers;
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
+
+/// How often a batch is tried that the database undid.
+const TRIES: u64 = 6;
 
 /// The time zone of each clinic.
 #[derive(Clone, Debug)]
@@ -236,6 +239,7 @@ pub struct Recorder {
 /// What a worker needs.
 #[derive(Clone)]
 struct Worker {
+    number: u64,
     db: Db,
     zones: Arc<Zones>,
     clock: Clock,
@@ -257,11 +261,12 @@ impl Recorder {
     /// Starts the workers: one where the database has one writer, several otherwise. `written` is told after each
     /// commit that left something to deliver.
     pub fn start(db: &Db, zones: Zones, clock: Clock, written: Arc<tokio::sync::Notify>) -> Self {
-        let worker = Worker { db: db.clone(), zones: Arc::new(zones), clock, written };
+        let worker = Worker { number: 0, db: db.clone(), zones: Arc::new(zones), clock, written };
         let lanes = (0..db.writers())
-            .map(|_| {
+            .map(|number| {
                 let (sender, receiver) = mpsc::channel(1024);
-                tokio::spawn(worker.clone().run(receiver));
+                let worker = Worker { number: u64::try_from(number).unwrap_or(0), ..worker.clone() };
+                tokio::spawn(worker.run(receiver));
                 sender
             })
             .collect();
@@ -352,14 +357,15 @@ impl Worker {
     async fn commit(&self, mut batch: Vec<Job>) {
         batch.sort_by_cached_key(|job| job.submission.facts.first().map(lock_key));
         let submissions: Vec<&Submission> = batch.iter().map(|job| &job.submission).collect();
-        let mut answers = Err(Problem::internal("not tried"));
-        for _ in 0..4 {
+        let mut answers = Err(Undone(Problem::internal("not tried")));
+        for tries in 1..=TRIES {
             answers = self.attempt(&submissions).await;
-            // A deadlock or a lost connection: nothing was stored, so the same once more is safe.
-            if !matches!(&answers, Err(p) if p.category == Category::Unavailable) {
+            // A deadlock, or a connection lost before the commit: nothing was stored, so the same once more is safe.
+            if !matches!(&answers, Err(Undone(p)) if p.category == Category::Unavailable) {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            // Workers that met in a deadlock should not meet again.
+            tokio::time::sleep(std::time::Duration::from_millis(tries * (10 + 7 * self.number))).await;
         }
         match answers {
             Ok((answers, delivers)) => {
@@ -371,7 +377,7 @@ impl Worker {
                     let _ = job.reply.send(answer);
                 }
             }
-            Err(problem) => {
+            Err(Undone(problem) | InDoubt(problem)) => {
                 for job in batch {
                     let _ = job.reply.send(Err(problem.clone()));
                 }
@@ -379,23 +385,20 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, submissions: &[&Submission]) -> Result<(Vec<Result<Answer, Problem>>, bool), Problem> {
+    async fn attempt(&self, submissions: &[&Submission]) -> Result<Done, Lost> {
         match self.transact(submissions, false).await? {
             Some(done) => Ok(done),
             None => self
                 .transact(submissions, true)
                 .await?
-                .ok_or_else(|| Problem::internal("a batch with savepoints cannot fail as a whole")),
+                .ok_or_else(|| Undone(Problem::internal("a batch with savepoints cannot fail as a whole"))),
         }
     }
 
     /// One transaction over all submissions. Without savepoints, `None` when a fact failed: then all of it was undone.
-    async fn transact(
-        &self,
-        submissions: &[&Submission],
-        savepoints: bool,
-    ) -> Result<Option<(Vec<Result<Answer, Problem>>, bool)>, Problem> {
+    async fn transact(&self, submissions: &[&Submission], savepoints: bool) -> Result<Option<Done>, Lost> {
         let mut tx = self.db.begin().await?;
+        lock(&mut tx, submissions).await?;
         let mut rules: HashMap<&str, RuleSet> = HashMap::new();
         let mut dossiers = Dossiers::default();
         let mut answers = Vec::with_capacity(submissions.len());
@@ -416,27 +419,72 @@ impl Worker {
                 clock: &self.clock,
             };
             match run(&mut tx, &context, &mut dossiers, submission, savepoints).await? {
-                Some(answer) => answers.push(answer),
-                None => {
+                Ran::Through(answer) => answers.push(answer),
+                Ran::Into(problem) => {
                     tx.rollback().await?;
-                    return Ok(None);
+                    // One alone, all or nothing: that was it.
+                    let alone = submissions.len() == 1 && (submission.atomic || submission.facts.len() == 1);
+                    return Ok(alone.then(|| {
+                        (vec![if submission.atomic { Err(problem) } else { Ok(vec![Err(problem)]) }], false)
+                    }));
                 }
             }
         }
         let delivers = dossiers.delivers;
-        tx.commit().await?;
+        tx.commit().await.map_err(InDoubt)?;
         Ok(Some((answers, delivers)))
     }
 }
 
-/// Runs one submission. `None` when a fact failed and there is no savepoint to return to.
+/// Locks the patients of several facts in one order, so that two transactions do not wait for each other.
+async fn lock(tx: &mut Tx, submissions: &[&Submission]) -> Result<(), Problem> {
+    if submissions.iter().map(|s| s.facts.len()).sum::<usize>() < 2 {
+        return Ok(());
+    }
+    let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for submission in submissions {
+        names.entry(&submission.clinic).or_default().extend(submission.facts.iter().map(lock_key));
+    }
+    for (clinic, names) in names {
+        crate::store::patient::lock_all(tx, clinic, &names).await?;
+    }
+    Ok(())
+}
+
+/// What a batch came to, and whether it left something to deliver.
+type Done = (Vec<Result<Answer, Problem>>, bool);
+
+/// Why a batch has no answers.
+enum Lost {
+    /// Nothing of it was stored.
+    Undone(Problem),
+    /// The commit was not answered: it may be stored. To try again would be to enter the care team's facts twice.
+    InDoubt(Problem),
+}
+use Lost::{InDoubt, Undone};
+
+impl From<Problem> for Lost {
+    fn from(problem: Problem) -> Self {
+        Undone(problem)
+    }
+}
+
+/// How far a submission came.
+enum Ran {
+    /// To its end.
+    Through(Result<Answer, Problem>),
+    /// Into a fact that failed, and there is no savepoint to return to.
+    Into(Problem),
+}
+
+/// Runs one submission.
 async fn run(
     tx: &mut Tx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     submission: &Submission,
     savepoints: bool,
-) -> Result<Option<Result<Answer, Problem>>, Problem> {
+) -> Result<Ran, Problem> {
     let mut order: Vec<usize> = (0..submission.facts.len()).collect();
     order.sort_by_cached_key(|i| lock_key(&submission.facts[*i]));
     let mut answer: Vec<Option<Result<Recorded, Problem>>> = vec![None; submission.facts.len()];
@@ -454,12 +502,12 @@ async fn run(
                 return Err(problem.clone());
             }
             if !savepoints {
-                return Ok(None);
+                return Ok(Ran::Into(Problem { fact: Some(i), ..problem.clone() }));
             }
             tx.undo().await?;
             dossiers.forget();
             if submission.atomic {
-                return Ok(Some(Err(Problem { fact: Some(i), ..problem.clone() })));
+                return Ok(Ran::Through(Err(Problem { fact: Some(i), ..problem.clone() })));
             }
         } else if per_fact {
             tx.release().await?;
@@ -469,7 +517,7 @@ async fn run(
     if savepoints && submission.atomic {
         tx.release().await?;
     }
-    Ok(Some(Ok(answer.into_iter().flatten().collect())))
+    Ok(Ran::Through(Ok(answer.into_iter().flatten().collect())))
 }
 
 /// Lets one fact change the story of its patient.

@@ -458,11 +458,11 @@ async fn evaluate(
     version: i64,
 ) -> Result<(), Problem> {
     let patient = dossier.patient.id;
-    if evidence.counting == Counting::Retracted {
-        retract_items(tx, context, &mut dossier, source).await?;
-    }
     let mut changed: Vec<Measurement> = Vec::new();
     let mut said: Vec<Measurement> = Vec::new();
+    if evidence.counting == Counting::Retracted {
+        said.extend(retract_items(tx, context, patient, source).await?);
+    }
     for reading in &evidence.readings {
         let (taken, counting, remark) = weigh(context, evidence, reading.answers.items.get(8).copied().flatten());
         let Some(counting) = counting else { continue };
@@ -692,7 +692,6 @@ pub async fn deleted(
                 readings: Vec::new(),
                 doubt: None,
             };
-            retract_items(tx, context, &mut dossier, &source).await?;
             evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
         }
     } else {
@@ -702,17 +701,15 @@ pub async fn deleted(
     Ok(Recorded { effect: Effect::Deleted, ..unchanged(&found) })
 }
 
-/// The single item of a deleted Observation is taken out of what was joined from it.
-async fn retract_items(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier, source: &str) -> Result<(), Problem> {
-    let patient = dossier.patient.id;
-    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else { return Ok(()) };
+/// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
+async fn retract_items(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    patient: Uuid,
+    source: &str,
+) -> Result<Option<Measurement>, Problem> {
+    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else { return Ok(None) };
     item.counting = Counting::Retracted;
     measurement::put_item(tx, context.clinic, patient, &item).await?;
-    if let Some(m) = joined(tx, context, patient, item.instrument, item.taken_at).await? {
-        measurement::put(tx, context.clinic, patient, &m, context.now).await?;
-        if let Some(old) = dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
-            *old = m;
-        }
-    }
-    Ok(())
+    joined(tx, context, patient, item.instrument, item.taken_at).await
 }

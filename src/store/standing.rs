@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::{BEGINNING, Tx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
@@ -114,10 +114,7 @@ pub async fn by_attention(
     after: Option<(i16, NaiveDate, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Row>, Problem> {
-    let (rank, since, id) = match after {
-        Some((rank, since, id)) => (Some(rank), Some(since), Some(id)),
-        None => (None, None, None),
-    };
+    let (rank, since, id) = after.unwrap_or((i16::MIN, BEGINNING.date_naive(), Uuid::nil()));
     fetch_all!(
         tx,
         Row,
@@ -126,7 +123,7 @@ pub async fn by_attention(
            AND ($2 IS NULL OR care_manager = $2)
            AND (($3 IS NULL AND status <> 'discharged') OR status = $3)
            AND ($4 IS NULL OR findings LIKE $4) AND ($5 IS NULL OR LOWER(display_name) LIKE $5)
-           AND ($6 IS NULL OR attention > $6 OR (attention = $6 AND (waiting_since > $7 OR (waiting_since = $7 AND episode_id > $8))))
+           AND (attention, waiting_since, episode_id) > ($6, $7, $8)
          ORDER BY attention, waiting_since, episode_id LIMIT $9",
         clinic,
         &filter.care_manager,
@@ -149,10 +146,7 @@ pub async fn by_name(
     after: Option<(String, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Row>, Problem> {
-    let (name, id) = match after {
-        Some((name, id)) => (Some(name), Some(id)),
-        None => (None, None),
-    };
+    let (name, id) = after.unwrap_or_default();
     fetch_all!(
         tx,
         Row,
@@ -161,7 +155,7 @@ pub async fn by_name(
            AND ($2 IS NULL OR care_manager = $2)
            AND (($3 IS NULL AND status <> 'discharged') OR status = $3)
            AND ($4 IS NULL OR findings LIKE $4) AND ($5 IS NULL OR LOWER(display_name) LIKE $5)
-           AND ($6 IS NULL OR display_name > $6 OR (display_name = $6 AND episode_id > $7))
+           AND (display_name, episode_id) > ($6, $7)
          ORDER BY display_name, episode_id LIMIT $8",
         clinic,
         &filter.care_manager,
