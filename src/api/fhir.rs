@@ -12,11 +12,14 @@ mod scope;
 mod search;
 mod update;
 
+use axum::http::Uri;
 use axum::middleware::from_fn;
+use axum::routing::{MethodRouter, post};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::App;
+use crate::fhir::arrival::Kind;
 use crate::problem::{Category, Problem};
 
 /// The routes.
@@ -32,6 +35,11 @@ pub fn routes() -> OpenApiRouter<App> {
         .layer(from_fn(door::door))
 }
 
+/// The base with a slash behind it, as some clients write it.
+pub fn base() -> MethodRouter<App> {
+    post(bundle::bundle).fallback(no_such_method).layer(from_fn(door::door))
+}
+
 /// A wrong method is answered inside of the door, in its own words.
 fn closed((schemas, paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     (schemas, paths, methods.fallback(no_such_method))
@@ -41,6 +49,9 @@ async fn no_such_method() -> Problem {
     Problem::new(Category::MethodNotAllowed, "this address does not answer to that method; see `Allow`")
 }
 
-async fn unknown() -> Problem {
-    call::unknown_type()
+async fn unknown(address: Uri) -> Problem {
+    match address.path().trim_start_matches('/').split('/').next().and_then(Kind::of) {
+        Some(_) => call::unknown_interaction(),
+        None => call::unknown_type(),
+    }
 }

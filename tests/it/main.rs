@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod corpus;
+mod fhir_door;
+mod fhir_world;
 mod listener;
 mod postgres;
 mod record_batch;

@@ -16,7 +16,12 @@ use crate::problem::{Category, Problem};
 
 /// A type that is not taken in here.
 pub fn unknown_type() -> Problem {
-    Problem::new(Category::NotFound, "only Patient, QuestionnaireResponse and Observation are kept here")
+    Problem::new(Category::Unsupported, "only Patient, QuestionnaireResponse and Observation are kept here")
+}
+
+/// An operation, a history, a compartment.
+pub fn unknown_interaction() -> Problem {
+    Problem::new(Category::Unsupported, "this interaction is not supported here; see the CapabilityStatement")
 }
 
 /// A request that passed the door.
@@ -119,6 +124,9 @@ impl FromRequestParts<App> for Named {
             .await
             .map_err(|_| Problem::malformed("not an address"))?;
         let kind = Kind::of(&name).ok_or_else(unknown_type)?;
+        if id.starts_with(['$', '_']) {
+            return Err(unknown_interaction());
+        }
         if is_logical_id(&id) { Ok(Self(kind, id)) } else { Err(Problem::malformed("not a logical id")) }
     }
 }

@@ -97,6 +97,19 @@ impl Criteria {
             "patient" | "subject" | "subject:Patient" | "patient:Patient" if self.kind != Kind::Patient => {
                 self.patients.push(list(value)?.iter().map(|name| patient(name)).collect());
             }
+            "patient.identifier"
+            | "subject.identifier"
+            | "subject:Patient.identifier"
+            | "patient:identifier"
+            | "subject:identifier"
+                if self.kind != Kind::Patient =>
+            {
+                let tokens = list(value)?;
+                if tokens.iter().any(|token| !token.contains('|')) {
+                    return Err(bad("must be `system|value`"));
+                }
+                self.patients.push(tokens);
+            }
             "questionnaire" if is_form => self.questionnaires.push(list(value)?),
             "status" if is_form => self.statuses.push(list(value)?),
             "_lastUpdated" | "authored" if is_form || name == "_lastUpdated" => {
