@@ -91,8 +91,7 @@ impl FhirWorld {
     }
 
     pub async fn put(&self, resource: &Value) -> Answer {
-        let path =
-            format!("/fhir/{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+        let path = format!("/fhir/{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
         self.ask("PUT", &path).json(resource).await
     }
 
@@ -155,8 +154,7 @@ impl Asking<'_> {
     pub async fn send(mut self, body: impl Into<Body>) -> Answer {
         if let Some((clinic, role)) = &self.role {
             let clinic = ClinicId::new(clinic.as_str()).unwrap();
-            let token =
-                development::mint(self.world.folder.path(), &clinic, *role, development::LIFETIME).unwrap();
+            let token = development::mint(self.world.folder.path(), &clinic, *role, development::LIFETIME).unwrap();
             self.request = self.request.header("authorization", format!("Bearer {token}"));
         }
         if !self.has_kind {

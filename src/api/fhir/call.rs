@@ -138,7 +138,7 @@ impl FromRequest<App> for ResourceText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        fhir_text(request, |limit| limit.body).await.map(Self)
+        fhir_text(request, |limit| limit.body, DEEPEST).await.map(Self)
     }
 }
 
@@ -149,11 +149,14 @@ impl FromRequest<App> for BundleText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        fhir_text(request, |limit| limit.bundle).await.map(Self)
+        fhir_text(request, |limit| limit.bundle, DEEPEST + AROUND).await.map(Self)
     }
 }
 
-async fn fhir_text(request: Request, limit: fn(BodyLimit) -> usize) -> Result<String, Problem> {
+/// The levels that a Bundle adds around its resources.
+const AROUND: usize = 4;
+
+async fn fhir_text(request: Request, limit: fn(BodyLimit) -> usize, deepest: usize) -> Result<String, Problem> {
     let (parts, body) = request.into_parts();
     let kind = text(&parts.headers, CONTENT_TYPE).unwrap_or_default();
     let is_empty = parts.headers.get("content-length").is_some_and(|length| length == "0");
@@ -163,7 +166,7 @@ async fn fhir_text(request: Request, limit: fn(BodyLimit) -> usize) -> Result<St
     }
     let most = limit(parts.extensions.get::<BodyLimit>().copied().unwrap_or_default());
     let bytes = read_body(&parts.headers, body, most).await?;
-    check_depth(&bytes, DEEPEST)?;
+    check_depth(&bytes, deepest)?;
     String::from_utf8(bytes.into()).map_err(|_| Problem::malformed("the body is not UTF-8").at("Resource"))
 }
 

@@ -76,6 +76,9 @@ impl Criteria {
             if value.is_empty() {
                 continue;
             }
+            if value.contains('\0') {
+                return Err(Problem::malformed("text cannot contain U+0000"));
+            }
             if criteria.take(&name, &value, zone)? {
                 if name != "_cursor" {
                     criteria.understood.push((name, value));
