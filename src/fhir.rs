@@ -16,3 +16,4 @@ pub mod bundle;
 pub mod planned;
 pub mod task;
 pub mod flag;
+pub mod measure_report;

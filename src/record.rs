@@ -39,7 +39,7 @@ use crate::store::{Db, Tx};
 use dossier::Dossiers;
 pub use enter::local_midnight;
 pub use once::Once;
-pub use rules::{activate, propose};
+pub use rules::{activate, attest, propose};
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
@@ -143,13 +143,13 @@ pub enum Fact {
         /// Only on this revision of the episode.
         if_match: Option<i64>,
     },
-    /// Suicide risk was assessed.
-    Assessed {
+    /// Something about the patient, in whichever episode: suicide risk was assessed, or somebody pays.
+    OfPatient {
         /// Whose.
         patient: Uuid,
         /// When.
         at: DateTime<Utc>,
-        /// What came out.
+        /// What.
         care: Care,
     },
     /// A score was taken outside the EHR.
@@ -337,7 +337,7 @@ fn lock_key(fact: &Fact) -> String {
         Fact::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
         Fact::Enrolled { whom: Whom::Key(key), .. } => key.clone(),
         Fact::Enrolled { whom: Whom::Id(id), .. }
-        | Fact::Assessed { patient: id, .. }
+        | Fact::OfPatient { patient: id, .. }
         | Fact::Measured { patient: id, .. }
         | Fact::LookedAt { patient: id } => id.to_string(),
         Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => episode.to_string(),
@@ -564,7 +564,7 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
         Fact::Cared { episode, on, at, care, if_match } => {
             enter::cared(tx, context, dossiers, *episode, (*on, *at), care, *if_match).await
         }
-        Fact::Assessed { patient, at, care } => enter::assessed(tx, context, dossiers, *patient, *at, care).await,
+        Fact::OfPatient { patient, at, care } => enter::of_patient(tx, context, dossiers, *patient, *at, care).await,
         Fact::Measured { patient, instrument, taken, answers, taken_by } => {
             let taken_by = taken_by.as_deref();
             enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), taken_by).await
