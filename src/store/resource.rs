@@ -122,7 +122,7 @@ pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -
     .map_err(failed)
 }
 
-/// The business identifiers of a type that look like a pattern of LIKE (escaped with `\`), with the ids that carry them.
+/// The business identifiers of a type that look like a pattern of LIKE (escaped with `!`), with the ids that carry them.
 pub async fn tokens_like(
     tx: &mut Tx,
     clinic: &str,
@@ -133,7 +133,7 @@ pub async fn tokens_like(
         tx,
         (String, String),
         "SELECT token, id FROM resource_identifier
-         WHERE clinic_id = $1 AND type = $2 AND token LIKE $3 ESCAPE '\' ORDER BY token, id LIMIT 1000",
+         WHERE clinic_id = $1 AND type = $2 AND token LIKE $3 ESCAPE '!' ORDER BY token, id LIMIT 1000",
         clinic,
         kind,
         pattern
