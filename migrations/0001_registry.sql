@@ -195,6 +195,7 @@ CREATE TABLE delivery (
 );
 CREATE UNIQUE INDEX delivery_by_id ON delivery (clinic_id, id);
 CREATE UNIQUE INDEX delivery_by_identifier ON delivery (clinic_id, identifier);
+CREATE INDEX delivery_open_safety ON delivery (clinic_id, created_at, id) WHERE code = 'safety-assessment' AND posture = 'open';
 
 -- Every attempt to write into the chart.
 CREATE TABLE delivery_attempt (

@@ -6,11 +6,14 @@ pub mod page;
 pub mod health;
 pub mod fhir;
 pub mod registry;
+mod idempotency;
+mod request;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::middleware::from_fn_with_state;
 use tokio::sync::Notify;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,6 +24,7 @@ use crate::identity::Verifier;
 use crate::intake::Intake;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
+use crate::upkeep::Upkeep;
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +49,18 @@ pub struct App {
     pub jwks: Arc<serde_json::Value>,
 }
 
+impl App {
+    /// Looks at patients again.
+    pub fn upkeep(&self) -> Upkeep {
+        Upkeep {
+            db: self.db.clone(),
+            recorder: self.recorder.clone(),
+            clock: self.clock.clone(),
+            zones: self.zones.clone(),
+        }
+    }
+}
+
 impl FromRef<App> for Arc<Verifier> {
     fn from_ref(app: &App) -> Self {
         app.verifier.clone()
@@ -61,7 +77,8 @@ impl FromRef<App> for Arc<Verifier> {
             problem+json with a stable `type`. Lists answer `{\"items\": […], \"next\": cursor or null}`. \
             This service is not a crisis service."
     ),
-    modifiers(&BearerToken)
+    modifiers(&BearerToken),
+    security(("bearer" = []))
 )]
 struct Head;
 
@@ -81,16 +98,27 @@ fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(health::routes())
         .nest("/api/v1", registry::routes())
         .nest("/fhir", fhir::routes())
+        .route("/fhir/", fhir::base())
         .split_for_parts()
+}
+
+/// What holds for many endpoints is written down once.
+fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    idempotency::document(&mut document);
+    document
 }
 
 /// The OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().1
+    complete(routes().1)
 }
 
 /// Every route, with its state.
 pub fn router(app: App) -> Router {
     let (router, document) = routes();
-    router.merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document)).with_state(app)
+    let once = from_fn_with_state(app.clone(), idempotency::remember);
+    router
+        .layer(once)
+        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", complete(document)))
+        .with_state(app)
 }

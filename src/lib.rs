@@ -26,6 +26,7 @@ pub mod record;
 pub mod ehr;
 pub mod intake;
 pub mod dispatch;
+pub mod upkeep;
 pub mod api;
 pub mod sandbox;
 pub mod service;

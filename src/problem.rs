@@ -16,6 +16,8 @@ pub enum Category {
     Forbidden,
     /// Absent, or another clinic's: 404.
     NotFound,
+    /// A kind of thing that is not kept here: 404.
+    Unsupported,
     /// The path exists, the method does not: 405.
     MethodNotAllowed,
     /// The present state does not allow it: 409.
@@ -47,7 +49,7 @@ impl Category {
             Self::Malformed => 400,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
-            Self::NotFound => 404,
+            Self::NotFound | Self::Unsupported => 404,
             Self::MethodNotAllowed => 405,
             Self::NotAcceptable => 406,
             Self::Conflict => 409,
@@ -69,7 +71,9 @@ impl Category {
             Self::Unauthenticated => "login",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
-            Self::MethodNotAllowed | Self::NotAcceptable | Self::UnsupportedMediaType => "not-supported",
+            Self::Unsupported | Self::MethodNotAllowed | Self::NotAcceptable | Self::UnsupportedMediaType => {
+                "not-supported"
+            }
             Self::Conflict | Self::PreconditionFailed => "conflict",
             Self::Gone => "deleted",
             Self::TooLarge => "too-long",
@@ -87,6 +91,7 @@ impl Category {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
+            Self::Unsupported => "unsupported",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::NotAcceptable => "not-acceptable",
             Self::Conflict => "conflict",

@@ -13,6 +13,8 @@ mod dossier;
 mod enter;
 mod identify;
 mod settle;
+mod once;
+mod rules;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -34,6 +37,9 @@ use crate::fhir::arrival::{Arrival, Content, Kind, Subject, Taken};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx};
 use dossier::Dossiers;
+pub use enter::local_midnight;
+pub use once::Once;
+pub use rules::{activate, propose};
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
@@ -76,6 +82,8 @@ pub enum Condition {
         /// The condition.
         condition: Box<Condition>,
     },
+    /// What is stored already is evaluated anew: a mapping has changed, or a patient has arrived.
+    Again,
 }
 
 /// Whom a fact is about.
@@ -154,6 +162,8 @@ pub enum Fact {
         taken: Taken,
         /// What was answered.
         answers: Answers,
+        /// Who took it, where that is not who enters it.
+        taken_by: Option<String>,
     },
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
     LookedAt {
@@ -193,7 +203,7 @@ pub struct Submission {
 }
 
 /// What a fact came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// New.
     Created,
@@ -206,7 +216,7 @@ pub enum Effect {
 }
 
 /// What a fact came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// The effect.
     pub effect: Effect,
@@ -227,6 +237,7 @@ pub type Answer = Vec<Result<Recorded, Problem>>;
 
 struct Job {
     submission: Submission,
+    once: Option<Once>,
     reply: oneshot::Sender<Result<Answer, Problem>>,
 }
 
@@ -235,6 +246,9 @@ struct Job {
 pub struct Recorder {
     lanes: Arc<Vec<mpsc::Sender<Job>>>,
 }
+
+/// A submission, and under which key it may happen only once.
+type Asked<'a> = (&'a Submission, Option<&'a Once>);
 
 /// What a worker needs.
 #[derive(Clone)]
@@ -279,10 +293,18 @@ impl Recorder {
     /// `Unavailable` when the database cannot commit now: nothing of the submission was stored. For an atomic
     /// submission, the problem of the fact that failed.
     pub async fn record(&self, submission: Submission) -> Result<Answer, Problem> {
+        self.record_once(submission, None).await
+    }
+
+    /// Records a submission unless one was committed under the same key before: then answers as it did.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`]; `Unprocessable` when the key was used for another request.
+    pub async fn record_once(&self, submission: Submission, once: Option<Once>) -> Result<Answer, Problem> {
         let lane = &self.lanes[lane_of(&submission, self.lanes.len())];
         let (reply, answer) = oneshot::channel();
         let stopped = || Problem::new(Category::Unavailable, "the service is stopping");
-        lane.send(Job { submission, reply }).await.map_err(|_| stopped())?;
+        lane.send(Job { submission, once, reply }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -356,7 +378,7 @@ impl Worker {
     /// Runs a batch in one transaction and answers everybody.
     async fn commit(&self, mut batch: Vec<Job>) {
         batch.sort_by_cached_key(|job| job.submission.facts.first().map(lock_key));
-        let submissions: Vec<&Submission> = batch.iter().map(|job| &job.submission).collect();
+        let submissions: Vec<Asked<'_>> = batch.iter().map(|job| (&job.submission, job.once.as_ref())).collect();
         let mut answers = Err(Undone(Problem::internal("not tried")));
         for tries in 1..=TRIES {
             answers = self.attempt(&submissions).await;
@@ -385,7 +407,7 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, submissions: &[&Submission]) -> Result<Done, Lost> {
+    async fn attempt(&self, submissions: &[Asked<'_>]) -> Result<Done, Lost> {
         match self.transact(submissions, false).await? {
             Some(done) => Ok(done),
             None => self
@@ -396,13 +418,13 @@ impl Worker {
     }
 
     /// One transaction over all submissions. Without savepoints, `None` when a fact failed: then all of it was undone.
-    async fn transact(&self, submissions: &[&Submission], savepoints: bool) -> Result<Option<Done>, Lost> {
+    async fn transact(&self, submissions: &[Asked<'_>], savepoints: bool) -> Result<Option<Done>, Lost> {
         let mut tx = self.db.begin().await?;
         lock(&mut tx, submissions).await?;
         let mut rules: HashMap<&str, RuleSet> = HashMap::new();
         let mut dossiers = Dossiers::default();
         let mut answers = Vec::with_capacity(submissions.len());
-        for submission in submissions {
+        for (submission, once) in submissions {
             let clinic = submission.clinic.as_str();
             if !rules.contains_key(clinic) {
                 rules.insert(clinic, crate::store::rule_set::active(&mut tx, clinic).await?);
@@ -418,7 +440,13 @@ impl Worker {
                 rules: &rules[clinic],
                 clock: &self.clock,
             };
-            match run(&mut tx, &context, &mut dossiers, submission, savepoints).await? {
+            if let Some(once) = once
+                && let Some(before) = once::answered(&mut tx, clinic, once).await?
+            {
+                answers.push(before);
+                continue;
+            }
+            match run(&mut tx, &context, &mut dossiers, (submission, *once), savepoints).await? {
                 Ran::Through(answer) => answers.push(answer),
                 Ran::Into(problem) => {
                     tx.rollback().await?;
@@ -437,12 +465,12 @@ impl Worker {
 }
 
 /// Locks the patients of several facts in one order, so that two transactions do not wait for each other.
-async fn lock(tx: &mut Tx, submissions: &[&Submission]) -> Result<(), Problem> {
-    if submissions.iter().map(|s| s.facts.len()).sum::<usize>() < 2 {
+async fn lock(tx: &mut Tx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
+    if submissions.iter().map(|(s, _)| s.facts.len()).sum::<usize>() < 2 {
         return Ok(());
     }
     let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for submission in submissions {
+    for (submission, _) in submissions {
         names.entry(&submission.clinic).or_default().extend(submission.facts.iter().map(lock_key));
     }
     for (clinic, names) in names {
@@ -482,7 +510,7 @@ async fn run(
     tx: &mut Tx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
-    submission: &Submission,
+    (submission, once): Asked<'_>,
     savepoints: bool,
 ) -> Result<Ran, Problem> {
     let mut order: Vec<usize> = (0..submission.facts.len()).collect();
@@ -514,10 +542,14 @@ async fn run(
         }
         answer[i] = Some(result);
     }
+    let answer: Answer = answer.into_iter().flatten().collect();
+    if let Some(once) = once {
+        once::remember(tx, context, once, &answer).await?;
+    }
     if savepoints && submission.atomic {
         tx.release().await?;
     }
-    Ok(Ran::Through(Ok(answer.into_iter().flatten().collect())))
+    Ok(Ran::Through(Ok(answer)))
 }
 
 /// Lets one fact change the story of its patient.
@@ -533,8 +565,9 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
             enter::cared(tx, context, dossiers, *episode, (*on, *at), care, *if_match).await
         }
         Fact::Assessed { patient, at, care } => enter::assessed(tx, context, dossiers, *patient, *at, care).await,
-        Fact::Measured { patient, instrument, taken, answers } => {
-            enter::measured(tx, context, dossiers, *patient, *instrument, *taken, answers).await
+        Fact::Measured { patient, instrument, taken, answers, taken_by } => {
+            let taken_by = taken_by.as_deref();
+            enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), taken_by).await
         }
         Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
     }

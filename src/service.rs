@@ -18,23 +18,34 @@ use crate::identity::Verifier;
 use crate::intake::Intake;
 use crate::listener::{protect, serve};
 use crate::problem::Problem;
-use crate::record::{Fact, Recorder, Zones};
-use crate::store::{Db, idempotency, patient};
+use crate::record::{Recorder, Zones};
+use crate::store::Db;
 
 /// How often the passing of a day is looked for.
-const SWEEP: Duration = Duration::from_secs(60);
-/// How many patients a sweep takes at once.
-const SWEEP_SIZE: i64 = 500;
-/// How long answers under an `Idempotency-Key` are remembered.
-const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(2);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// The running service, without its sockets.
 pub struct Service {
     /// What the handlers share.
     pub app: App,
     dispatcher: Dispatcher,
+}
+
+/// The running loops: delivery and the daily sweep.
+pub struct Loops {
     stop: watch::Sender<bool>,
-    loops: Vec<JoinHandle<()>>,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Loops {
+    /// Stops them; writes in flight are finished.
+    pub async fn stop(self) {
+        // Nobody listens any more: they have stopped already.
+        let _ = self.stop.send(true);
+        for running in self.running {
+            let _ = tokio::time::timeout(Duration::from_secs(20), running).await;
+        }
+    }
 }
 
 impl Service {
@@ -63,21 +74,22 @@ impl Service {
             outbox,
             jwks: Arc::new(jwks),
         };
-        Ok(Self { app, dispatcher, stop: watch::Sender::new(false), loops: Vec::new() })
+        Ok(Self { app, dispatcher })
     }
 
     /// Starts the loops: delivery and the daily sweep.
-    pub fn start(&mut self) {
+    pub fn start(&self) -> Loops {
+        let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
             // The sender is gone: the service is, too.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let dispatcher = self.dispatcher.clone();
-        let stop = stopped(self.stop.subscribe());
-        self.loops.push(tokio::spawn(dispatcher.run(stop)));
+        let stop = stopped(sender.subscribe());
+        let delivering = tokio::spawn(dispatcher.run(stop));
         let app = self.app.clone();
-        let stop = stopped(self.stop.subscribe());
-        self.loops.push(tokio::spawn(async move {
+        let stop = stopped(sender.subscribe());
+        let sweeping = tokio::spawn(async move {
             tokio::pin!(stop);
             loop {
                 if let Err(problem) = sweep(&app).await {
@@ -88,7 +100,8 @@ impl Service {
                     () = tokio::time::sleep(SWEEP) => {}
                 }
             }
-        }));
+        });
+        Loops { stop: sender, running: vec![delivering, sweeping] }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -102,12 +115,8 @@ impl Service {
         serve(listener, router, &app.config.limits, stop).await
     }
 
-    /// Stops the loops, finishes writes in flight, closes the database.
-    pub async fn stop(self) {
-        let _ = self.stop.send(true);
-        for running in self.loops {
-            let _ = tokio::time::timeout(Duration::from_secs(20), running).await;
-        }
+    /// Closes the database.
+    pub async fn close(self) {
         self.app.db.close().await;
     }
 
@@ -165,28 +174,7 @@ fn charts(config: &Config, clock: &Clock) -> Result<Charts, Problem> {
 /// # Errors
 /// When the database does not answer; what was done is done.
 pub async fn sweep(app: &App) -> Result<usize, Problem> {
-    let mut tx = app.db.read().await?;
-    let clinics = patient::clinics(&mut tx).await?;
-    drop(tx);
-    let mut looked_at = 0;
-    for clinic in clinics {
-        let today = app.clock.today(app.zones.of(&clinic));
-        loop {
-            let mut tx = app.db.read().await?;
-            let due = patient::due(&mut tx, &clinic, today, SWEEP_SIZE).await?;
-            drop(tx);
-            looked_at += due.len();
-            let last = due.len() < usize::try_from(SWEEP_SIZE).unwrap_or(usize::MAX);
-            look_at(app, &clinic, due).await?;
-            if last {
-                break;
-            }
-        }
-    }
-    let mut tx = app.db.begin().await?;
-    idempotency::forget(&mut tx, app.clock.now() - REMEMBERED).await?;
-    tx.commit().await?;
-    Ok(looked_at)
+    app.upkeep().sweep().await
 }
 
 /// Plans everybody of a clinic anew: after a change of the rules.
@@ -194,23 +182,5 @@ pub async fn sweep(app: &App) -> Result<usize, Problem> {
 /// # Errors
 /// When the database does not answer; what was done is done, and doing it again is harmless.
 pub async fn replan(app: &App, clinic: &str) -> Result<usize, Problem> {
-    let mut after = None;
-    let mut planned = 0;
-    loop {
-        let mut tx = app.db.read().await?;
-        let page = patient::page(&mut tx, clinic, after, SWEEP_SIZE).await?;
-        drop(tx);
-        let Some(last) = page.last() else { return Ok(planned) };
-        after = Some(last.id);
-        planned += page.len();
-        look_at(app, clinic, page.into_iter().map(|p| p.id).collect()).await?;
-    }
-}
-
-async fn look_at(app: &App, clinic: &str, patients: Vec<uuid::Uuid>) -> Result<(), Problem> {
-    for some in patients.chunks(100) {
-        let facts = some.iter().map(|patient| Fact::LookedAt { patient: *patient }).collect();
-        app.intake.take_all(clinic, "cocm-registry", facts, false).await?;
-    }
-    Ok(())
+    app.upkeep().replan(clinic).await
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -59,9 +58,7 @@ pub mod outbox;
 pub mod quarantine;
 pub mod rule_set;
 pub mod idempotency;
-
-/// Before everything: where a page without a cursor begins. Both engines order it before what they hold.
-const BEGINNING: DateTime<Utc> = DateTime::from_timestamp(-62_135_596_800, 0).expect("0001-01-01T00:00:00Z");
+pub mod story;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

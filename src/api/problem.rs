@@ -79,6 +79,7 @@ fn title(category: Category) -> &'static str {
         Category::Unauthenticated => "A valid token is needed",
         Category::Forbidden => "Not allowed",
         Category::NotFound => "Not found",
+        Category::Unsupported => "Not kept here",
         Category::MethodNotAllowed => "This method is not allowed here",
         Category::NotAcceptable => "Not written in this form here",
         Category::Conflict => "The present state does not allow it",

@@ -1,12 +1,76 @@
 //! R15: the order of the review queue.
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::day::beyond;
+use super::episode::Phase;
 use super::finding::{Finding, Rule};
+use super::instrument::Instrument;
 use super::standing::Standing;
 
 /// Nothing is due.
 pub const NOTHING_DUE: i16 = 99;
+
+named! {
+    /// The places of the review queue, most pressing first.
+    pub enum Place {
+        /// A safety answer that nobody has assessed.
+        OpenSafety = "open_safety",
+        /// Worse than at baseline, or ill again after improvement.
+        WorseningOrRelapse = "worsening_or_relapse",
+        /// Flagged for discussion by hand.
+        Flagged = "flagged_for_discussion",
+        /// Not improved, and no review in the required time.
+        NonresponseWithoutReview = "nonresponse_without_review",
+        /// Not improving as expected, reviewed or not due for it yet.
+        InadequateResponse = "inadequate_response",
+        /// In treatment, and never reviewed.
+        NewWithoutReview = "new_without_review",
+        /// Not measured, or long without a contact.
+        UnmeasuredOrRed = "unmeasured_or_red_on_contact",
+        /// The scores do not move.
+        Plateau = "plateau",
+        /// The case review is overdue.
+        ReviewOverdue = "review_overdue",
+        /// Ready for relapse prevention or graduation.
+        ReadyToStepDown = "ready_for_relapse_prevention_or_graduation",
+    }
+}
+
+impl Place {
+    /// 1 is most pressing.
+    pub fn rank(self) -> i16 {
+        Self::ALL.iter().position(|place| *place == self).and_then(|i| i16::try_from(i + 1).ok()).unwrap_or(NOTHING_DUE)
+    }
+
+    /// The place of a rank; `None` outside the queue.
+    pub fn of_rank(rank: i16) -> Option<Self> {
+        usize::try_from(rank).ok().and_then(|rank| Self::ALL.get(rank.checked_sub(1)?).copied())
+    }
+}
+
+/// The last rank that belongs to the review queue; what is due beyond it is for the caseload only.
+pub const LAST_IN_QUEUE: i16 = 10;
+
+/// Due for the care manager, and no matter for the review.
+const BESIDE_THE_QUEUE: i16 = 11;
+
+/// Why an episode is in the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Reason {
+    /// Where it puts the episode.
+    pub place: Place,
+    /// The rule behind it, where it is one.
+    pub rule: Option<Rule>,
+    /// The measure it speaks about.
+    pub instrument: Option<Instrument>,
+    /// Since when.
+    pub since: NaiveDate,
+    /// A sentence a clinician would accept.
+    pub reason: String,
+}
 
 /// Where an episode belongs in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,35 +83,90 @@ pub struct Attention {
     pub open_safety: bool,
 }
 
-/// R15's order: which rules put an episode into which place.
-const ORDER: [(i16, &[Rule]); 9] = [
-    (1, &[Rule::SafetyItem9High, Rule::SafetyItem9]),
-    (2, &[Rule::Worsening, Rule::Relapse]),
-    // 3: flagged for discussion by hand
-    (4, &[Rule::ReviewRequired]),
-    (5, &[Rule::InadequateResponse, Rule::Nonresponse, Rule::PersistentNonresponse]),
-    // 6: new without an initial review
-    (7, &[Rule::Unmeasured, Rule::ContactOverdue]),
-    (8, &[Rule::Plateau]),
-    (9, &[Rule::ReviewOverdue]),
-    (10, &[Rule::RelapsePreventionSuggested, Rule::SustainedRemission]),
-    (11, &[Rule::AskItem9, Rule::MeasureStale, Rule::SubthresholdWorsened, Rule::InactivityDischargeProposed]),
-];
-
 impl Attention {
     /// The place of a standing.
     pub fn of(standing: &Standing) -> Self {
-        let open_safety = standing.findings.iter().any(|f| matches!(f.rule, Rule::SafetyItem9 | Rule::SafetyItem9High));
-        let waiting = |rules: &[Rule]| -> Option<NaiveDate> {
-            standing.findings.iter().filter(|f: &&Finding| rules.contains(&f.rule)).map(|f| f.since).min()
+        let reasons = reasons(standing);
+        let first = reasons.iter().map(|r| (r.place.rank(), r.since)).min();
+        let beside = || {
+            let is_due = |f: &&Finding| {
+                matches!(
+                    f.rule,
+                    Rule::AskItem9
+                        | Rule::MeasureStale
+                        | Rule::SubthresholdWorsened
+                        | Rule::ContactOverdue
+                        | Rule::InactivityDischargeProposed
+                )
+            };
+            standing.findings.iter().filter(is_due).map(|f| (BESIDE_THE_QUEUE, f.since)).min()
         };
-        let flagged = standing.discussion_flag.then_some((3, standing.as_of));
-        let (rank, since) = ORDER
-            .iter()
-            .filter_map(|(rank, rules)| waiting(rules).map(|since| (*rank, since)))
-            .chain(flagged)
-            .min_by_key(|(rank, _)| *rank)
-            .unwrap_or((NOTHING_DUE, standing.as_of));
-        Self { rank, since, open_safety }
+        let (rank, since) = first.or_else(beside).unwrap_or((NOTHING_DUE, standing.as_of));
+        Self { rank, since, open_safety: reasons.iter().any(|r| r.place == Place::OpenSafety) }
     }
 }
+
+/// Why an episode is in the queue: every reason, most pressing first. Empty when it is not.
+pub fn reasons(standing: &Standing) -> Vec<Reason> {
+    if standing.status == Phase::Discharged {
+        return Vec::new();
+    }
+    let mut reasons: Vec<Reason> = standing.findings.iter().filter_map(|f| of_finding(standing, f)).collect();
+    if let Some(since) = standing.discussion_flag_since {
+        let reason = format!("Flagged by hand for the weekly review on {since}.");
+        reasons.push(Reason { place: Place::Flagged, rule: None, instrument: None, since, reason });
+    }
+    let in_treatment = matches!(standing.status, Phase::Active | Phase::RelapsePrevention);
+    let enrolled_on = standing
+        .day
+        .and_then(|day| u64::try_from(day).ok())
+        .and_then(|day| standing.as_of.checked_sub_days(Days::new(day)));
+    if let (true, None, Some(since)) = (in_treatment, standing.reviewed_on, enrolled_on) {
+        let reason = format!("Enrolled on {since} and not reviewed yet.");
+        reasons.push(Reason { place: Place::NewWithoutReview, rule: None, instrument: None, since, reason });
+    }
+    reasons.sort_by_key(|r| (r.place.rank(), r.since, r.rule, r.instrument));
+    reasons
+}
+
+fn of_finding(standing: &Standing, finding: &Finding) -> Option<Reason> {
+    let (place, since) = match finding.rule {
+        Rule::SafetyItem9High | Rule::SafetyItem9 => (Place::OpenSafety, finding.since),
+        Rule::Worsening | Rule::Relapse => (Place::WorseningOrRelapse, finding.since),
+        Rule::ReviewRequired => (Place::NonresponseWithoutReview, finding.since),
+        Rule::Nonresponse | Rule::PersistentNonresponse => match unreviewed_since(standing, finding) {
+            Some(since) => (Place::NonresponseWithoutReview, since),
+            None => (Place::InadequateResponse, finding.since),
+        },
+        Rule::InadequateResponse => (Place::InadequateResponse, finding.since),
+        Rule::Unmeasured => (Place::UnmeasuredOrRed, finding.since),
+        Rule::ContactOverdue => (Place::UnmeasuredOrRed, red_since(standing, finding)?),
+        Rule::Plateau => (Place::Plateau, finding.since),
+        Rule::ReviewOverdue => (Place::ReviewOverdue, finding.since),
+        Rule::RelapsePreventionSuggested | Rule::SustainedRemission => (Place::ReadyToStepDown, finding.since),
+        _ => return None,
+    };
+    let reason = finding.reason.clone();
+    Some(Reason { place, rule: Some(finding.rule), instrument: finding.instrument, since, reason })
+}
+
+/// R15: "without a review in 60 d".
+pub(super) const REVIEWED_WITHIN_DAYS: u16 = 60;
+
+/// Since when a nonresponse waits for a review; `None` if there was one lately.
+fn unreviewed_since(standing: &Standing, finding: &Finding) -> Option<NaiveDate> {
+    let Some(reviewed) = standing.reviewed_on else { return Some(finding.since) };
+    let again = beyond(reviewed, REVIEWED_WITHIN_DAYS);
+    (standing.as_of >= again).then(|| finding.since.max(again))
+}
+
+/// Since when a contact is not only overdue but red; `None` while it is amber.
+fn red_since(standing: &Standing, finding: &Finding) -> Option<NaiveDate> {
+    let threshold = |name: &str| finding.thresholds.get(name).copied();
+    let more = threshold("contact_red_days")? - threshold("contact_amber_days")?;
+    let red = finding.since + Days::new(u64::try_from(more).unwrap_or(0));
+    (standing.as_of >= red).then_some(red)
+}
+
+#[cfg(test)]
+mod tests;

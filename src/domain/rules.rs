@@ -74,7 +74,7 @@ impl Response {
     pub fn reached(self, baseline: u16, latest: u16) -> bool {
         match self {
             Self::Half(_) => 2 * u32::from(latest) <= u32::from(baseline),
-            Self::Points(points) => latest + points <= baseline,
+            Self::Points(points) => u32::from(latest) + u32::from(points) <= u32::from(baseline),
         }
     }
 }
@@ -169,6 +169,9 @@ impl Default for RuleSet {
     }
 }
 
+/// Longer than any course of collaborative care, in days.
+const MOST_DAYS: u64 = 1000;
+
 impl RuleSet {
     /// The numbers of an instrument; an instrument left out of a rule set keeps its defaults.
     pub fn measure(&self, instrument: Instrument) -> &Measure {
@@ -207,6 +210,22 @@ impl RuleSet {
                 && c.persistent_nonresponse_day < c.specialty_referral_day,
             "the checkpoints must follow each other: early watch, inadequate response, nonresponse, persistent, referral",
         );
+        let k = &self.cadence;
+        need(
+            k.contact_amber_days < k.contact_red_days && k.contact_red_days <= k.inactivity_days,
+            "cadence: contact_amber_days < contact_red_days ≤ inactivity_days",
+        );
+        for (section, rules) in [
+            ("baseline", serde_json::to_value(&self.baseline)),
+            ("checkpoints", serde_json::to_value(c)),
+            ("trajectory", serde_json::to_value(&self.trajectory)),
+            ("cadence", serde_json::to_value(k)),
+        ] {
+            for (name, days) in rules.ok().as_ref().and_then(serde_json::Value::as_object).into_iter().flatten() {
+                let in_range = days.as_u64().is_some_and(|days| days <= MOST_DAYS);
+                need(in_range, &format!("{section}.{name} must be at most {MOST_DAYS}"));
+            }
+        }
         need(c.stale_after_days > 0, "checkpoints.stale_after_days must be above 0");
         need(self.trajectory.plateau_scores >= 2, "trajectory.plateau_scores must be at least 2");
         need(self.cadence.engagement_percent <= 100, "cadence.engagement_percent is a percentage");
@@ -215,7 +234,15 @@ impl RuleSet {
                 measure.elevated_at <= instrument.max_total() && measure.remission_below <= measure.elevated_at,
                 &format!("{instrument}: remission_below ≤ elevated_at ≤ the highest possible score"),
             );
-            need(measure.important_difference > 0, &format!("{instrument}: important_difference must be above 0"));
+            need(
+                (1..=instrument.max_total()).contains(&measure.important_difference),
+                &format!("{instrument}: important_difference must be above 0, up to the highest possible score"),
+            );
+            let points = if let Response::Points(points) = measure.response { points } else { 1 };
+            need(
+                (1..=instrument.max_total()).contains(&points),
+                &format!("{instrument}: response must be \"half\" or points above 0, up to the highest possible score"),
+            );
         }
         faults
     }

@@ -186,14 +186,7 @@ pub struct Arrival {
 impl Arrival {
     /// The JSON to keep: as it came, with the id that it is stored under.
     pub fn body(&self, id: &str) -> String {
-        if self.id.is_some() {
-            return self.raw.clone();
-        }
-        // The id goes in front: everything that came stays to the letter.
-        match self.raw.trim_start().strip_prefix('{') {
-            Some(rest) => format!("{{\"id\":{},{rest}", serde_json::Value::from(id)),
-            None => self.raw.clone(),
-        }
+        if self.id.is_some() { self.raw.clone() } else { with_id(&self.raw, id) }
     }
 
     /// Itself under an id, where it came without one.
@@ -204,6 +197,14 @@ impl Arrival {
             self.id = Some(id);
         }
         self
+    }
+}
+
+/// A resource without an id, with one. It goes in front: everything that came stays to the letter.
+pub fn with_id(raw: &str, id: &str) -> String {
+    match raw.trim_start().strip_prefix('{') {
+        Some(rest) => format!("{{\"id\":{},{rest}", serde_json::Value::from(id)),
+        None => raw.to_owned(),
     }
 }
 

@@ -88,7 +88,7 @@ fn parameters(kind: Kind) -> Vec<Value> {
         return parameters;
     }
     let whom = "`Patient/1` or `1`, several with commas. Finds what is about the person, under whichever of their \
-        references it came.";
+        references it came. `patient.identifier` and `patient:identifier` take `system|value`.";
     parameters.push(parameter("patient", "reference", whom));
     parameters.push(parameter("subject", "reference", whom));
     if kind == Kind::QuestionnaireResponse {

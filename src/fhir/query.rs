@@ -77,7 +77,7 @@ pub fn listed(value: &str) -> Vec<String> {
 pub fn condition(query: &str) -> Result<String, Problem> {
     let unclear = || Problem::malformed("a condition must be `identifier=system|value`, and nothing else");
     match pairs(query.trim().trim_start_matches('?')).as_slice() {
-        [(name, value)] if name == "identifier" => match value.split_once('|') {
+        [(name, value)] if name == "identifier" && !value.contains('\0') => match value.split_once('|') {
             Some((_, id)) if !id.is_empty() && listed(value).len() == 1 => Ok(value.clone()),
             _ => Err(unclear()),
         },

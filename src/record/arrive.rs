@@ -66,10 +66,20 @@ pub async fn arrived(
         Chosen::Existing(found) => return Ok(unchanged(&found)),
         Chosen::Id(id) => id,
     };
+    let place = Place { id: &id, again: *condition == Condition::Again };
     match &arrival.content {
-        Content::Patient(person) => person_arrived(tx, context, dossiers, arrival, &id, person).await,
-        Content::Evidence(evidence) => evidence_arrived(tx, context, dossiers, arrival, &id, evidence).await,
+        Content::Patient(person) => person_arrived(tx, context, dossiers, arrival, place, person).await,
+        Content::Evidence(evidence) => evidence_arrived(tx, context, dossiers, arrival, place, evidence).await,
     }
+}
+
+/// Where an arrival is stored.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// Under this id.
+    id: &'a str,
+    /// What is there already is looked at again.
+    again: bool,
 }
 
 enum Chosen {
@@ -129,7 +139,7 @@ async fn chosen(
                 return Err(Problem::new(Category::PreconditionFailed, "the resource is at another version"));
             }
         }
-        Condition::None | Condition::Under { .. } => {}
+        Condition::None | Condition::Under { .. } | Condition::Again => {}
     }
     let given = arrival.id.clone().or_else(|| derived_id(context.clinic, arrival, None));
     Ok(Chosen::Id(given.unwrap_or_else(|| context.clock.id().to_string())))
@@ -151,7 +161,7 @@ async fn keep(
     tx: &mut Tx,
     context: &Context<'_>,
     arrival: &Arrival,
-    id: &str,
+    Place { id, again }: Place<'_>,
     patient: Option<Uuid>,
 ) -> Result<Result<(i64, Option<Resource>), Resource>, Problem> {
     let kind = arrival.kind.name();
@@ -172,6 +182,12 @@ async fn keep(
             .await?
             .ok_or_else(|| Problem::internal("a resource vanished inside a transaction"))?;
         if is_old_news(&found, &row) {
+            if again && !found.deleted && found.body == row.body {
+                if found.patient_id != patient {
+                    resource::update(tx, context.clinic, &Resource { patient_id: patient, ..found.clone() }).await?;
+                }
+                return Ok(Ok((found.version, Some(found))));
+            }
             return Ok(Err(found));
         }
         row.version = found.version + 1;
@@ -227,12 +243,13 @@ async fn person_arrived(
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
-    id: &str,
+    place: Place<'_>,
     person: &Person,
 ) -> Result<Recorded, Problem> {
+    let id = place.id;
     let reference = format!("Patient/{id}");
     let mut dossier = known_person(tx, context, dossiers, arrival, &reference).await?;
-    let (version, before) = match keep(tx, context, arrival, id, Some(dossier.patient.id)).await? {
+    let (version, before) = match keep(tx, context, arrival, place, Some(dossier.patient.id)).await? {
         Ok(kept) => kept,
         Err(found) => {
             dossiers.put(context, dossier);
@@ -371,9 +388,10 @@ async fn evidence_arrived(
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
-    id: &str,
+    place: Place<'_>,
     evidence: &Evidence,
 ) -> Result<Recorded, Problem> {
+    let id = place.id;
     let source = format!("{}/{id}", arrival.kind.name());
     let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
     let known = resource::find(tx, context.clinic, arrival.kind.name(), id).await?;
@@ -395,7 +413,7 @@ async fn evidence_arrived(
         },
     };
     let patient = dossier.as_ref().map(|d| d.patient.id);
-    let (version, before) = match keep(tx, context, arrival, id, patient).await? {
+    let (version, before) = match keep(tx, context, arrival, place, patient).await? {
         Ok(kept) => kept,
         Err(found) => {
             if let Some(dossier) = dossier {

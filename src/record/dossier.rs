@@ -10,7 +10,7 @@ use crate::domain::story::Story;
 use crate::problem::Problem;
 use crate::store::outbox::Entry;
 use crate::store::patient::Patient;
-use crate::store::{Tx, episode, fact, measurement, outbox};
+use crate::store::{Tx, outbox, story};
 
 /// Everything about one locked patient.
 pub struct Dossier {
@@ -28,13 +28,7 @@ impl Dossier {
     /// Loads everything about a locked patient.
     pub async fn load(tx: &mut Tx, context: &Context<'_>, patient: Patient) -> Result<Self, Problem> {
         let clinic = context.clinic;
-        let mut story = Story::of(patient.for_story());
-        story.measurements = measurement::of_patient(tx, clinic, patient.id).await?;
-        if patient.has_care {
-            let episodes = episode::of_patient(tx, clinic, patient.id).await?;
-            story.episodes = episodes.into_iter().map(|e| e.episode).collect();
-            story.entries = fact::entries(tx, clinic, patient.id).await?;
-        }
+        let story = story::of(tx, clinic, &patient).await?;
         let ledger = outbox::entries(tx, clinic, patient.id).await?;
         let plan = plan(&story, context.rules, context.today);
         Ok(Self { patient, story, ledger, plan })

@@ -1,20 +1,22 @@
 //! Facts that people enter: enrolment, what the care team did, scores taken elsewhere, assessments.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::arrive::measure;
-use super::dossier::Dossiers;
+use super::dossier::{Dossier, Dossiers};
 use super::identify::{locked, whom};
 use super::settle::{Line, settle};
 use super::{Amendment, Context, Effect, Recorded, Whom};
-use crate::domain::care::{Care, Entry};
+use crate::domain::care::{Care, Decision, Entry};
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Counting;
+use crate::domain::recommendation::follow;
 use crate::domain::score::Answers;
+use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
 use crate::problem::{Category, Problem};
 use crate::store::{Tx, episode, patient};
@@ -27,7 +29,13 @@ pub fn local_midnight(zone: Tz, on: NaiveDate) -> DateTime<Utc> {
         .map_or_else(|| midnight.and_utc(), |at| at.with_timezone(&Utc))
 }
 
+/// Nobody alive was in care before this year; dates far away would run out of the calendar.
+const FIRST_YEAR: i32 = 1900;
+
 fn not_in_future(context: &Context<'_>, on: NaiveDate, field: &str) -> Result<(), Problem> {
+    if on.year() < FIRST_YEAR {
+        return Err(Problem::unprocessable("a date before 1900").at(field));
+    }
     if on > context.today + Days::new(1) {
         return Err(Problem::unprocessable("a date more than a day in the future").at(field));
     }
@@ -54,8 +62,8 @@ pub async fn enrolled(
     entered: &Episode,
 ) -> Result<Recorded, Problem> {
     let mut dossier = whom(tx, context, dossiers, who).await?;
-    for on in [entered.enrolled_on, entered.consent_on].into_iter().flatten() {
-        not_in_future(context, on, "enrolled_on")?;
+    for (on, field) in [(entered.enrolled_on, "enrolled_on"), (entered.consent_on, "consent_on")] {
+        on.map_or(Ok(()), |on| not_in_future(context, on, field))?;
     }
     if let Some(open) = dossier.plan.standings.iter().find(|s| s.status != Phase::Discharged) {
         let mut problem = Problem::conflict(format!("the patient has an open episode, {}", open.episode));
@@ -123,8 +131,13 @@ pub async fn amended(
     let stored = episode_of(tx, context, id, if_match).await?;
     let mut dossier = dossiers.take(tx, context, row).await?;
     let mut e = stored.episode.clone();
+    amendment.consent_on.map_or(Ok(()), |on| not_in_future(context, on, "consent_on"))?;
     if let Some(on) = amendment.enrolled_on {
         not_in_future(context, on, "enrolled_on")?;
+        let others = dossier.plan.standings.iter().filter(|s| s.episode != id);
+        if let Some(end) = others.filter_map(|s| s.discharged_on).max().filter(|end| on < *end) {
+            return Err(Problem::conflict(format!("the previous episode ended on {end}")).at("enrolled_on"));
+        }
         if e.enrolled_on.is_some_and(|enrolled| enrolled != on) {
             return Err(Problem::conflict("the enrolment date is fixed; discharge and enrol anew").at("enrolled_on"));
         }
@@ -190,7 +203,11 @@ pub async fn cared(
         problem.allowed = course.phase.allowed().iter().map(|kind| (*kind).to_owned()).collect();
         return Err(problem);
     }
-    consistent(&dossier.story, care)?;
+    if let Some(start) = course.start().filter(|start| on < *start && moves_the_course(care)) {
+        return Err(Problem::unprocessable(format!("before the episode began, {start}")).at("on"));
+    }
+    consistent(&dossier.story, care, on)?;
+    reopens_alone(&dossier, id, care)?;
 
     let entry = Entry {
         id: context.clock.id(),
@@ -208,7 +225,7 @@ pub async fn cared(
 }
 
 /// Whether what an entry refers to exists in the patient's story.
-fn consistent(story: &crate::domain::story::Story, care: &Care) -> Result<(), Problem> {
+fn consistent(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> {
     match care {
         Care::BaselineOverride { instrument, measurement, .. } => {
             let known = story
@@ -225,20 +242,56 @@ fn consistent(story: &crate::domain::story::Story, care: &Care) -> Result<(), Pr
             if !story.entries.iter().any(|e| e.id == *entry && !matches!(e.care, Care::TakenBack { .. })) {
                 return Err(Problem::unprocessable("no such entry").at("entry"));
             }
+            if !story.standing_entries().iter().any(|e| e.id == *entry) {
+                return Err(Problem::conflict("the entry was taken back already"));
+            }
         }
-        Care::RecommendationDecision { recommendation, .. }
-        | Care::TreatmentChange { recommendation: Some(recommendation), .. } => {
-            let known = story.entries.iter().any(|e| match &e.care {
-                Care::CaseReview { recommendations, .. } => recommendations.iter().any(|r| r.id == *recommendation),
-                _ => false,
-            });
-            if !known {
+        Care::RecommendationDecision { recommendation, decision, .. } => {
+            let followed = follow(story, *recommendation)
+                .ok_or_else(|| Problem::unprocessable("no such recommendation").at("recommendation"))?;
+            if on < followed.recommended_on {
+                let detail = format!("before the recommendation was made, {}", followed.recommended_on);
+                return Err(Problem::unprocessable(detail).at("decided_on"));
+            }
+            let allowed = followed.allowed();
+            if !allowed.contains(decision) {
+                let now = followed.decision.map_or("undecided", Decision::as_str);
+                let mut problem = Problem::conflict(format!("the recommendation is {now}: it cannot be {decision}"));
+                problem.allowed = allowed.iter().map(ToString::to_string).collect();
+                return Err(problem);
+            }
+        }
+        Care::TreatmentChange { recommendation: Some(recommendation), .. } => {
+            if follow(story, *recommendation).is_none() {
                 return Err(Problem::unprocessable("no such recommendation").at("recommendation"));
             }
         }
         _ => {}
     }
     Ok(())
+}
+
+/// What changes the phase or a clock: it cannot have happened before the episode began.
+fn moves_the_course(care: &Care) -> bool {
+    matches!(
+        care,
+        Care::TreatmentChange { .. }
+            | Care::Hold { .. }
+            | Care::Resume
+            | Care::RelapsePrevention { .. }
+            | Care::Discharge { .. }
+    )
+}
+
+/// Taking a discharge back opens the episode again: never beside another open one.
+fn reopens_alone(dossier: &Dossier, id: Uuid, care: &Care) -> Result<(), Problem> {
+    let Care::TakenBack { entry, .. } = care else { return Ok(()) };
+    let is_discharge = dossier.story.entries.iter().any(|e| e.id == *entry && matches!(e.care, Care::Discharge { .. }));
+    let other = dossier.plan.standings.iter().find(|s| s.episode != id && s.status != Phase::Discharged);
+    match other.filter(|_| is_discharge) {
+        Some(open) => Err(Problem::conflict(format!("the patient has another open episode, {}", open.episode))),
+        None => Ok(()),
+    }
 }
 
 fn line_of(entry: &Entry) -> Line {
@@ -291,9 +344,8 @@ pub async fn measured(
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     id: Uuid,
-    instrument: Instrument,
-    taken: Taken,
-    answers: &Answers,
+    (instrument, taken, answers): (Instrument, Taken, &Answers),
+    taken_by: Option<&str>,
 ) -> Result<Recorded, Problem> {
     let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
     not_in_future(context, taken.on, "taken_at")?;
@@ -312,7 +364,7 @@ pub async fn measured(
         at: taken.at,
         outcome: None,
         minutes: None,
-        body: json!(measurement),
+        body: json!({"source": source, "taken_by": taken_by, "measurements": [measurement]}),
     };
     let answer = recorded(context, measurement_id, 1, dossier.patient.id);
     dossier.story.measurements.push(measurement);

@@ -17,6 +17,12 @@ pub struct Stored {
     pub episode: episode::Episode,
     /// Whose.
     pub patient_id: Uuid,
+    /// Where it stands, as the planner said last.
+    pub phase: episode::Phase,
+    /// Its end, once discharged.
+    pub discharged_on: Option<NaiveDate>,
+    /// Why it ended.
+    pub discharge_reason: Option<String>,
     /// Counts changes: the ETag.
     pub revision: i64,
     /// When it was entered.
@@ -37,6 +43,10 @@ struct Row {
     care_manager: Option<String>,
     primary_care_provider: Option<String>,
     psychiatric_consultant: Option<String>,
+    #[sqlx(try_from = "String")]
+    phase: episode::Phase,
+    discharged_on: Option<NaiveDate>,
+    discharge_reason: Option<String>,
     revision: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -56,6 +66,9 @@ impl From<Row> for Stored {
                 psychiatric_consultant: row.psychiatric_consultant,
             },
             patient_id: row.patient_id,
+            phase: row.phase,
+            discharged_on: row.discharged_on,
+            discharge_reason: row.discharge_reason,
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -69,12 +82,33 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
         tx,
         Row,
         "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
-           primary_care_provider, psychiatric_consultant, revision, created_at, updated_at
+           primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
          FROM episode WHERE clinic_id = $1 AND patient_id = $2 ORDER BY enrolled_on, id",
         clinic,
         patient
     )
     .map(|rows| rows.into_iter().map(Stored::from).collect())
+    .map_err(failed)
+}
+
+/// Every episode of the patients from one id to another, by patient and in order of enrolment.
+pub async fn of_patients(
+    tx: &mut Tx,
+    clinic: &str,
+    from: Uuid,
+    to: Uuid,
+) -> Result<Vec<(Uuid, episode::Episode)>, Problem> {
+    fetch_all!(
+        tx,
+        Row,
+        "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
+           primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
+         FROM episode WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 ORDER BY patient_id, enrolled_on, id",
+        clinic,
+        from,
+        to
+    )
+    .map(|rows| rows.into_iter().map(|row| (row.patient_id, Stored::from(row).episode)).collect())
     .map_err(failed)
 }
 
@@ -84,7 +118,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Stored>,
         tx,
         Row,
         "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
-           primary_care_provider, psychiatric_consultant, revision, created_at, updated_at
+           primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
          FROM episode WHERE clinic_id = $1 AND id = $2",
         clinic,
         id

@@ -56,6 +56,7 @@ pub async fn append(tx: &mut Tx, clinic: &str, f: &Fact) -> Result<(), Problem> 
 
 #[derive(sqlx::FromRow)]
 struct EntryRow {
+    patient_id: Uuid,
     id: Uuid,
     episode_id: Option<Uuid>,
     happened_on: NaiveDate,
@@ -63,21 +64,86 @@ struct EntryRow {
     body: Json<Care>,
 }
 
+impl From<EntryRow> for Entry {
+    fn from(r: EntryRow) -> Self {
+        Self { id: r.id, episode: r.episode_id, on: r.happened_on, at: r.happened_at, care: r.body.0 }
+    }
+}
+
 /// What the care team entered about a patient: part of the story.
 pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
     fetch_all!(
         tx,
         EntryRow,
-        "SELECT id, episode_id, happened_on, happened_at, body FROM fact
+        "SELECT patient_id, id, episode_id, happened_on, happened_at, body FROM fact
          WHERE clinic_id = $1 AND patient_id = $2 AND is_care ORDER BY happened_on, id",
         clinic,
         patient
     )
-    .map(|rows| {
-        rows.into_iter()
-            .map(|r| Entry { id: r.id, episode: r.episode_id, on: r.happened_on, at: r.happened_at, care: r.body.0 })
-            .collect()
-    })
+    .map(|rows| rows.into_iter().map(Entry::from).collect())
+    .map_err(failed)
+}
+
+/// What the care team entered about the patients from one id to another, by patient.
+pub async fn entries_of(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Entry)>, Problem> {
+    fetch_all!(
+        tx,
+        EntryRow,
+        "SELECT patient_id, id, episode_id, happened_on, happened_at, body FROM fact
+         WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 AND is_care ORDER BY patient_id, happened_on, id",
+        clinic,
+        from,
+        to
+    )
+    .map(|rows| rows.into_iter().map(|row| (row.patient_id, Entry::from(row))).collect())
+    .map_err(failed)
+}
+
+/// Which part of a patient's log belongs to an episode.
+#[derive(Clone, Debug)]
+pub struct Chapter {
+    /// The patient.
+    pub patient: Uuid,
+    /// The episode: everything entered in it belongs to it.
+    pub episode: Uuid,
+    /// What concerns the patient belongs to it from this date on …
+    pub from: NaiveDate,
+    /// … up to this one.
+    pub to: NaiveDate,
+}
+
+/// A page of what happened in an episode, in order of (when it happened, when it was recorded, id).
+pub async fn chapter(
+    tx: &mut Tx,
+    clinic: &str,
+    chapter: &Chapter,
+    after: Option<(DateTime<Utc>, DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Fact>, Problem> {
+    let (happened, recorded, id) = match after {
+        Some((happened, recorded, id)) => (Some(happened), Some(recorded), Some(id)),
+        None => (None, None, None),
+    };
+    fetch_all!(
+        tx,
+        Fact,
+        "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
+           recorded_at, recorded_by
+         FROM fact WHERE clinic_id = $1 AND patient_id = $2
+           AND (episode_id = $3 OR (episode_id IS NULL AND happened_on >= $4 AND happened_on <= $5))
+           AND ($6 IS NULL OR happened_at > $6
+             OR (happened_at = $6 AND (recorded_at > $7 OR (recorded_at = $7 AND id > $8))))
+         ORDER BY happened_at, recorded_at, id LIMIT $9",
+        clinic,
+        chapter.patient,
+        chapter.episode,
+        chapter.from,
+        chapter.to,
+        happened,
+        recorded,
+        id,
+        limit
+    )
     .map_err(failed)
 }
 

@@ -5,6 +5,9 @@ use chrono::{DateTime, Utc};
 use super::{Tx, failed};
 use crate::problem::Problem;
 
+/// The status of a key whose request was committed, and whose answer was not stored yet.
+pub const COMMITTED: i16 = 0;
+
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Answered {
@@ -40,6 +43,30 @@ pub async fn insert(
         tx,
         "INSERT INTO idempotency (clinic_id, key, request, status, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT DO NOTHING",
+        clinic,
+        key,
+        &answer.request,
+        answer.status,
+        &answer.body,
+        now
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// Stores the answer of a key, unless it has one already. `false` if it has.
+pub async fn finish(
+    tx: &mut Tx,
+    clinic: &str,
+    key: &str,
+    answer: &Answered,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "INSERT INTO idempotency (clinic_id, key, request, status, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (clinic_id, key) DO UPDATE SET status = $4, body = $5
+           WHERE idempotency.status = 0 AND idempotency.request = $3",
         clinic,
         key,
         &answer.request,

@@ -11,6 +11,7 @@ use crate::problem::Problem;
 
 #[derive(sqlx::FromRow)]
 struct Row {
+    patient_id: Uuid,
     id: Uuid,
     #[sqlx(try_from = "String")]
     instrument: Instrument,
@@ -52,12 +53,29 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
     fetch_all!(
         tx,
         Row,
-        "SELECT id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers, issues
+        "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
+           issues
          FROM measurement WHERE clinic_id = $1 AND patient_id = $2 ORDER BY taken_at, id",
         clinic,
         patient
     )
     .map(|rows| rows.into_iter().map(Measurement::from).collect())
+    .map_err(failed)
+}
+
+/// Every measurement of the patients from one id to another, by patient and in order of time.
+pub async fn of_patients(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Measurement)>, Problem> {
+    fetch_all!(
+        tx,
+        Row,
+        "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
+           issues
+         FROM measurement WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 ORDER BY patient_id, taken_at, id",
+        clinic,
+        from,
+        to
+    )
+    .map(|rows| rows.into_iter().map(|row| (row.patient_id, Measurement::from(row))).collect())
     .map_err(failed)
 }
 

@@ -301,6 +301,12 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateT
     .map_err(failed)
 }
 
+/// Lets the sweep look at everybody of a clinic: the rules have changed.
+pub async fn all_due(tx: &mut Tx, clinic: &str, today: NaiveDate) -> Result<u64, Problem> {
+    execute!(tx, "UPDATE patient SET reevaluate_on = $2 WHERE clinic_id = $1 AND merged_into IS NULL", clinic, today)
+        .map_err(failed)
+}
+
 /// Patients whose plan changes by itself by `today`, oldest first: what the daily sweep touches.
 pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<Uuid>, Problem> {
     fetch_all!(

@@ -41,6 +41,18 @@ pub async fn all(tx: &mut Tx, clinic: &str) -> Result<Vec<Stored>, Problem> {
     .map_err(failed)
 }
 
+/// Reads one version.
+pub async fn find(tx: &mut Tx, clinic: &str, version: i32) -> Result<Option<Stored>, Problem> {
+    fetch_optional!(
+        tx,
+        Stored,
+        "SELECT version, body, created_at, created_by, activated_at FROM rule_set WHERE clinic_id = $1 AND version = $2",
+        clinic,
+        version
+    )
+    .map_err(failed)
+}
+
 /// Adds a version. `false` if that version exists.
 pub async fn insert(tx: &mut Tx, clinic: &str, rules: &RuleSet, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{BEGINNING, Tx, failed};
+use super::{Tx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
@@ -15,11 +15,17 @@ use crate::problem::Problem;
 pub struct Row {
     pub episode_id: Uuid,
     pub patient_id: Uuid,
+    pub reference: String,
+    pub status: String,
     pub display_name: String,
     pub care_manager: Option<String>,
+    pub enrolled_on: Option<NaiveDate>,
+    pub at_target: bool,
+    pub open_safety: bool,
     pub attention: i16,
     pub waiting_since: NaiveDate,
     pub latest_score: Option<i16>,
+    pub rule_set: String,
     pub as_of: NaiveDate,
     pub reevaluate_on: Option<NaiveDate>,
     pub body: Json<Box<serde_json::value::RawValue>>,
@@ -101,37 +107,66 @@ impl Filter {
         self.finding.as_ref().map(|f| format!("%,{f},%"))
     }
 
-    fn name_pattern(&self) -> Option<String> {
-        self.name.as_ref().map(|n| format!("%{}%", n.to_lowercase()))
+    /// Lower-cased, and as it is: SQLite's LOWER leaves letters outside ASCII alone.
+    fn name_patterns(&self) -> (Option<String>, Option<String>) {
+        let pattern = |name: &str| {
+            let name = name.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+            format!("%{name}%")
+        };
+        (self.name.as_deref().map(|n| pattern(&n.to_lowercase())), self.name.as_deref().map(pattern))
     }
 }
 
-/// A page of the caseload, most pressing first: (place in the queue, longest waiting, episode).
+/// Where a page of the caseload goes on: (place in the queue, waiting since, minus the latest score, episode).
+pub type AttentionKey = (i16, NaiveDate, i32, Uuid);
+
+impl Row {
+    /// Its place in the order of attention.
+    pub fn attention_key(&self) -> AttentionKey {
+        (self.attention, self.waiting_since, -self.latest_score.map_or(-1, i32::from), self.episode_id)
+    }
+}
+
+/// A page of the caseload, most pressing first (R15): place in the queue, longest waiting, highest latest score, id.
+/// With `up_to`, only the places up to that one.
 pub async fn by_attention(
     tx: &mut Tx,
     clinic: &str,
     filter: &Filter,
-    after: Option<(i16, NaiveDate, Uuid)>,
+    up_to: Option<i16>,
+    after: Option<AttentionKey>,
     limit: i64,
 ) -> Result<Vec<Row>, Problem> {
-    let (rank, since, id) = after.unwrap_or((i16::MIN, BEGINNING.date_naive(), Uuid::nil()));
+    let (rank, since, score, id) = match after {
+        Some((rank, since, score, id)) => (Some(rank), Some(since), Some(score), Some(id)),
+        None => (None, None, None, None),
+    };
+    let (lower, name) = filter.name_patterns();
     fetch_all!(
         tx,
         Row,
-        "SELECT episode_id, patient_id, display_name, care_manager, attention, waiting_since, latest_score, as_of, reevaluate_on, body, updated_at
-         FROM standing WHERE clinic_id = $1
-           AND ($2 IS NULL OR care_manager = $2)
-           AND (($3 IS NULL AND status <> 'discharged') OR status = $3)
-           AND ($4 IS NULL OR findings LIKE $4) AND ($5 IS NULL OR LOWER(display_name) LIKE $5)
-           AND (attention, waiting_since, episode_id) > ($6, $7, $8)
-         ORDER BY attention, waiting_since, episode_id LIMIT $9",
+        "SELECT s.episode_id, s.patient_id, p.reference, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
+           s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
+         FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
+         WHERE s.clinic_id = $1
+           AND ($2 IS NULL OR s.care_manager = $2)
+           AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
+           AND ($4 IS NULL OR s.findings LIKE $4)
+           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '\\' OR s.display_name LIKE $6 ESCAPE '\\')
+           AND ($7 IS NULL OR s.attention <= $7)
+           AND ($8 IS NULL OR s.attention > $8 OR (s.attention = $8 AND (s.waiting_since > $9 OR (s.waiting_since = $9
+             AND (-COALESCE(s.latest_score, -1) > $10 OR (-COALESCE(s.latest_score, -1) = $10 AND s.episode_id > $11))))))
+         ORDER BY s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id LIMIT $12",
         clinic,
         &filter.care_manager,
         &filter.status,
         filter.finding_pattern(),
-        filter.name_pattern(),
+        lower,
+        name,
+        up_to,
         rank,
         since,
+        score,
         id,
         limit
     )
@@ -146,23 +181,31 @@ pub async fn by_name(
     after: Option<(String, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Row>, Problem> {
-    let (name, id) = after.unwrap_or_default();
+    let (after_name, id) = match after {
+        Some((name, id)) => (Some(name), Some(id)),
+        None => (None, None),
+    };
+    let (lower, name) = filter.name_patterns();
     fetch_all!(
         tx,
         Row,
-        "SELECT episode_id, patient_id, display_name, care_manager, attention, waiting_since, latest_score, as_of, reevaluate_on, body, updated_at
-         FROM standing WHERE clinic_id = $1
-           AND ($2 IS NULL OR care_manager = $2)
-           AND (($3 IS NULL AND status <> 'discharged') OR status = $3)
-           AND ($4 IS NULL OR findings LIKE $4) AND ($5 IS NULL OR LOWER(display_name) LIKE $5)
-           AND (display_name, episode_id) > ($6, $7)
-         ORDER BY display_name, episode_id LIMIT $8",
+        "SELECT s.episode_id, s.patient_id, p.reference, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
+           s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
+         FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
+         WHERE s.clinic_id = $1
+           AND ($2 IS NULL OR s.care_manager = $2)
+           AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
+           AND ($4 IS NULL OR s.findings LIKE $4)
+           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '\\' OR s.display_name LIKE $6 ESCAPE '\\')
+           AND ($7 IS NULL OR s.display_name > $7 OR (s.display_name = $7 AND s.episode_id > $8))
+         ORDER BY s.display_name, s.episode_id LIMIT $9",
         clinic,
         &filter.care_manager,
         &filter.status,
         filter.finding_pattern(),
-        filter.name_pattern(),
+        lower,
         name,
+        after_name,
         id,
         limit
     )

@@ -1,13 +1,22 @@
-//! Everything that needs IO, in one binary.
+//! Everything that needs IO, or that is tested from outside the library, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
 mod corpus;
 mod dispatch_chart;
+mod fhir_door;
+mod fhir_world;
 mod listener;
 mod postgres;
 mod record_batch;
 mod record_order;
+mod rules_corpus;
+mod rules_golden;
+mod rules_planner;
+mod rules_properties;
+mod rules_safety;
+mod rules_story;
+mod sample_config;
 mod sandbox;
 mod store_db;
 mod tokens;

@@ -132,7 +132,7 @@ async fn bundles_that_overlap_do_not_lock_each_other_out(#[values(Engine::Sqlite
     }
     // Another replica on the same database, and both deliver all the while.
     let other = super::world::service(&world.database, &world.clock, Some(world.chart.url())).await;
-    let (mut here, mut there) = (world.service, other);
+    let (here, there) = (world.service, other);
     here.start();
     there.start();
     let intakes = [here.app.intake.clone(), there.app.intake.clone()];
@@ -158,8 +158,8 @@ async fn bundles_that_overlap_do_not_lock_each_other_out(#[values(Engine::Sqlite
     }
     assert_eq!(count(&world.app.db, "SELECT COUNT(*) FROM measurement").await, 360);
     assert_whole(&world.app.db).await;
-    there.stop().await;
-    here.stop().await;
+    there.close().await;
+    here.close().await;
 }
 
 /// Makes every insert into a table fail.

@@ -25,7 +25,7 @@ async fn outcome(world: &World, clinic: &str) -> String {
         .map(|m| json!([m.source, m.instrument, m.taken_at, m.total, m.counting, m.item9]))
         .collect();
     measurements.sort_by_key(Value::to_string);
-    let standings = standing::by_attention(&mut tx, clinic, &standing::Filter::default(), None, 10).await.unwrap();
+    let standings = standing::by_attention(&mut tx, clinic, &standing::Filter::default(), None, None, 10).await.unwrap();
     let standings: Vec<Value> = standings.iter().map(|row| serde_json::from_str(row.body.get()).unwrap()).collect();
     let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, None, None, None, 100)
         .await
@@ -41,8 +41,7 @@ async fn outcome(world: &World, clinic: &str) -> String {
     intents.sort_by_key(Value::to_string);
     let mut resources = Vec::new();
     for kind in ["Patient", "QuestionnaireResponse", "Observation"] {
-        let search = resource::Search { limit: 100, ..resource::Search::default() };
-        for found in resource::search(&mut tx, clinic, kind, &search).await.unwrap() {
+        for found in resource::changed(&mut tx, clinic, kind, resource::Stretch::always(), None, 100).await.unwrap() {
             resources.push(json!([found.kind, found.id, found.source_version, found.body, found.patient_id]));
         }
     }

@@ -36,7 +36,7 @@ impl<'a> Target<'a> {
             [] => ("", None),
         };
         let known = Kind::of(kind).ok_or_else(|| {
-            Problem::new(Category::NotFound, "only Patient, QuestionnaireResponse and Observation are known here")
+            Problem::new(Category::Unsupported, "only Patient, QuestionnaireResponse and Observation are kept here")
         })?;
         if id.is_some_and(|id| !is_logical_id(id)) {
             return Err(Problem::malformed("not a logical id"));

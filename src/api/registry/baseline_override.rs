@@ -1,0 +1,51 @@
+//! `POST episodes/{id}/baseline-override`
+
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::WriteErrors;
+use super::care::{self, Entered};
+use crate::api::App;
+use crate::api::request::{Ask, Id, Text, parse_id};
+use crate::domain::care::Care;
+use crate::domain::instrument::Instrument;
+use crate::identity::Role;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(override_baseline))
+}
+
+/// A baseline set by a clinician.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewBaseline {
+    /// Of which instrument.
+    instrument: Instrument,
+    /// The id of the measurement that is the baseline from now on.
+    measurement: String,
+    /// Why: it is part of the record.
+    reason: Text,
+}
+
+/// Sets the baseline of a measure by hand, as of today.
+#[utoipa::path(post, path = "/episodes/{id}/baseline-override", tag = "care",
+    params(("id" = String, Path, description = "The episode")), request_body = NewBaseline,
+    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+async fn override_baseline(
+    ask: Ask,
+    Id(episode): Id,
+    JsonBody(new): JsonBody<NewBaseline>,
+) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::CareManager, Role::PsychiatricConsultant])?;
+    let measurement = parse_id(&new.measurement).map_err(|_| {
+        Problem::unprocessable("no scored measurement of this instrument has that id").at("measurement")
+    })?;
+    let care = Care::BaselineOverride { instrument: new.instrument, measurement, reason: new.reason.0 };
+    care::enter(&ask, episode, (ask.today(), None), care).await
+}

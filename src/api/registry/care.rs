@@ -1,0 +1,74 @@
+//! What every entry of the care team has in common: recorded in an episode, answered alike.
+
+use axum::response::Response;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::answer::created;
+use crate::api::request::Ask;
+use crate::domain::care::Care;
+use crate::problem::Problem;
+use crate::record::{Fact, Recorded};
+
+/// An entry that was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Entered {
+    /// The entry.
+    pub id: String,
+    /// Its episode.
+    pub episode: Uuid,
+    /// The episode's revision after it: the ETag.
+    pub revision: i64,
+    /// The local date it is about.
+    pub on: NaiveDate,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// What a clinician may want to look at; nothing was held up by it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Entered {
+    /// What was recorded, for the client.
+    pub fn of(recorded: Recorded, episode: Uuid, on: NaiveDate) -> Self {
+        Self {
+            id: recorded.id,
+            episode,
+            revision: recorded.version,
+            on,
+            recorded_at: recorded.at,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// 201 with the episode's new ETag.
+    pub fn answer(self) -> Response {
+        created(None, Some(self.revision), self)
+    }
+}
+
+/// The fact of an entry.
+pub fn fact(ask: &Ask, episode: Uuid, (on, at): (NaiveDate, Option<DateTime<Utc>>), care: Care) -> Fact {
+    Fact::Cared { episode, on, at, care, if_match: ask.if_match }
+}
+
+/// Records one entry and answers.
+pub async fn enter(
+    ask: &Ask,
+    episode: Uuid,
+    when: (NaiveDate, Option<DateTime<Utc>>),
+    care: Care,
+) -> Result<Response, Problem> {
+    let recorded = ask.record_one(fact(ask, episode, when, care)).await?;
+    Ok(Entered::of(recorded, episode, when.0).answer())
+}
+
+/// At most a day's minutes.
+pub fn minutes(minutes: Option<u16>) -> Result<Option<u16>, Problem> {
+    match minutes {
+        Some(minutes) if minutes > 1440 => Err(Problem::unprocessable("at most the minutes of a day").at("minutes")),
+        minutes => Ok(minutes),
+    }
+}

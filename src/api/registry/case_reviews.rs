@@ -1,0 +1,93 @@
+//! `POST episodes/{id}/case-reviews`
+
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{WriteErrors, created};
+use super::care::{self, Entered, fact};
+use crate::api::App;
+use crate::api::request::{Ask, Id, Text, plausible, words};
+use crate::domain::care::{Addressee, Care, ChangeKind, Recommendation};
+use crate::identity::Role;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(review_case))
+}
+
+/// A psychiatric case review of this patient.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewCaseReview {
+    /// The local date.
+    reviewed_on: NaiveDate,
+    /// Who; the caller where it is left out.
+    reviewer: Option<Text>,
+    /// What was seen.
+    summary: Option<Text>,
+    /// Minutes of the consultant, at most 1440.
+    minutes: Option<u16>,
+    /// What is recommended; `continue` counts, nothing at all proves nothing.
+    #[serde(default)]
+    recommendations: Vec<NewRecommendation>,
+}
+
+/// A recommendation.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRecommendation {
+    /// What it is about.
+    kind: ChangeKind,
+    /// In words.
+    text: Text,
+    /// To whom.
+    to: Addressee,
+    /// By when.
+    due_on: Option<NaiveDate>,
+}
+
+/// A case review that was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+struct Reviewed {
+    #[serde(flatten)]
+    entered: Entered,
+    /// With their ids, for the decisions.
+    recommendations: Vec<Recommendation>,
+}
+
+/// Documents a case review with its recommendations.
+#[utoipa::path(post, path = "/episodes/{id}/case-reviews", tag = "care",
+    params(("id" = String, Path, description = "The episode")), request_body = NewCaseReview,
+    responses((status = 201, description = "Recorded", body = Reviewed), WriteErrors))]
+async fn review_case(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewCaseReview>) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;
+    let mut recommendations = Vec::with_capacity(new.recommendations.len());
+    for (n, new) in new.recommendations.into_iter().enumerate() {
+        if new.due_on.is_some_and(|on| !plausible(on)) {
+            let at = format!("recommendations[{n}].due_on");
+            return Err(Problem::unprocessable("a date between 1900 and 2200").at(at));
+        }
+        recommendations.push(Recommendation {
+            id: ask.id(n),
+            kind: new.kind,
+            text: new.text.0,
+            to: new.to,
+            due_on: new.due_on,
+        });
+    }
+    let care = Care::CaseReview {
+        reviewer: words(new.reviewer).unwrap_or_else(|| ask.caller.subject.clone()),
+        summary: words(new.summary),
+        minutes: care::minutes(new.minutes)?,
+        recommendations: recommendations.clone(),
+    };
+    let recorded = ask.record_one(fact(&ask, episode, (new.reviewed_on, None), care)).await?;
+    let entered = Entered::of(recorded, episode, new.reviewed_on);
+    Ok(created(None, Some(entered.revision), Reviewed { entered, recommendations }))
+}

@@ -1,0 +1,184 @@
+//! `GET caseload`
+
+use axum::Json;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::ReadErrors;
+use super::episodes::PatientName;
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked, READERS, Text, words};
+use crate::domain::attention::Place;
+use crate::domain::episode::Phase;
+use crate::domain::finding::{Finding, Rule};
+use crate::domain::standing::DesiredSummary;
+use crate::domain::target::MeasureSummary;
+use crate::problem::Problem;
+use crate::store::standing::{self, Filter, Row};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read_caseload))
+}
+
+/// Which episodes, in which order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct CaseloadQuery {
+    /// Of this care manager.
+    #[param(value_type = Option<String>)]
+    care_manager: Option<Text>,
+    /// In this phase; everything that is not discharged without it.
+    status: Option<Phase>,
+    /// With this finding.
+    finding: Option<Rule>,
+    /// Whose name contains this, in any case.
+    #[param(value_type = Option<String>)]
+    q: Option<Text>,
+    /// In which order.
+    #[serde(default)]
+    sort: Sort,
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// An order of the caseload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Sort {
+    /// Most pressing first (R15): place in the queue, longest waiting, highest latest score.
+    #[default]
+    Attention,
+    /// By name.
+    Name,
+}
+
+/// One row of the caseload.
+#[derive(Debug, Serialize, ToSchema)]
+struct Case {
+    /// The episode.
+    episode: Uuid,
+    /// Whose.
+    patient: PatientName,
+    /// The care manager.
+    care_manager: Option<String>,
+    /// Where it stands.
+    status: String,
+    /// When it was enrolled.
+    enrolled_on: Option<NaiveDate>,
+    /// Days since enrolment, counted to today.
+    day: Option<i64>,
+    /// Whole weeks since enrolment.
+    week: Option<i64>,
+    /// Days since the last treatment change, at first since enrolment, counted to today.
+    plan_day: Option<i64>,
+    /// Each targeted measure; the primary one first.
+    #[schema(value_type = Vec<MeasureSummary>)]
+    measures: Box<RawValue>,
+    /// Every targeted, elevated measure is at its target.
+    at_target: bool,
+    /// A safety answer is not assessed yet.
+    open_safety: bool,
+    /// Flagged by hand for the weekly review.
+    discussion_flag: bool,
+    /// What the rules conclude, with reasons.
+    #[schema(value_type = Vec<Finding>)]
+    findings: Box<RawValue>,
+    /// The Tasks and Flags that should stand open.
+    #[schema(value_type = Vec<DesiredSummary>)]
+    desired: Box<RawValue>,
+    /// Its place in the order of attention: 1–10 the review queue, 11 due for the care manager, 99 nothing.
+    attention: i16,
+    /// The name of that place, in the review queue.
+    place: Option<Place>,
+    /// Since when it waits there.
+    waiting_since: NaiveDate,
+    /// The thresholds used.
+    rule_set: String,
+    /// The date it was computed for: it says the same until `reevaluate_on`.
+    as_of: NaiveDate,
+    /// The first date on which it changes by itself.
+    reevaluate_on: Option<NaiveDate>,
+    /// When it was computed.
+    updated_at: DateTime<Utc>,
+}
+
+/// What is taken out of a stored standing; the rest of the text goes out as it is.
+#[derive(Deserialize)]
+struct Kept {
+    measures: Box<RawValue>,
+    findings: Box<RawValue>,
+    desired: Box<RawValue>,
+    discussion_flag: bool,
+    plan_started_on: Option<NaiveDate>,
+    discharged_on: Option<NaiveDate>,
+}
+
+fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
+    let kept: Kept = serde_json::from_str(row.body.0.get())
+        .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
+    let until = kept.discharged_on.unwrap_or(today);
+    let day = row.enrolled_on.map(|start| (until - start).num_days());
+    Ok(Case {
+        episode: row.episode_id,
+        patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
+        care_manager: row.care_manager,
+        status: row.status,
+        enrolled_on: row.enrolled_on,
+        day,
+        week: day.map(|day| day.div_euclid(7)),
+        plan_day: kept.plan_started_on.map(|start| (until - start).num_days()),
+        measures: kept.measures,
+        at_target: row.at_target,
+        open_safety: row.open_safety,
+        discussion_flag: kept.discussion_flag,
+        findings: kept.findings,
+        desired: kept.desired,
+        attention: row.attention,
+        place: Place::of_rank(row.attention),
+        waiting_since: row.waiting_since,
+        rule_set: row.rule_set,
+        as_of: row.as_of,
+        reevaluate_on: row.reevaluate_on,
+        updated_at: row.updated_at,
+    })
+}
+
+/// The caseload: one row per open episode, ready-made.
+#[utoipa::path(get, path = "/caseload", tag = "caseload", params(CaseloadQuery),
+    responses((status = 200, description = "In a stable, total order", body = Page<Case>), ReadErrors))]
+async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<Json<Page<Case>>, Problem> {
+    ask.caller.require(READERS)?;
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let limit = paging.limit()?;
+    let filter = Filter {
+        care_manager: words(query.care_manager),
+        status: query.status.map(|status| status.to_string()),
+        finding: query.finding.map(|finding| finding.to_string()),
+        name: words(query.q),
+    };
+    let mut tx = ask.app.db.read().await?;
+    let rows = match query.sort {
+        Sort::Attention => {
+            let after = paging.after()?;
+            standing::by_attention(&mut tx, ask.clinic(), &filter, None, after, limit + 1).await?
+        }
+        Sort::Name => standing::by_name(&mut tx, ask.clinic(), &filter, paging.after()?, limit + 1).await?,
+    };
+    drop(tx);
+    let today = ask.today();
+    let cases = match query.sort {
+        Sort::Attention => page(rows, limit, Row::attention_key, |row| case(row, today)),
+        Sort::Name => page(rows, limit, |row| (row.display_name.clone(), row.episode_id), |row| case(row, today)),
+    };
+    Ok(Json(Page { items: cases.items.into_iter().collect::<Result<_, _>>()?, next: cases.next }))
+}

@@ -1,0 +1,78 @@
+//! `POST episodes/{id}/contacts`
+
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::WriteErrors;
+use super::care::{self, Entered};
+use crate::api::App;
+use crate::api::request::{Ask, Id, Moment, Text, words};
+use crate::domain::care::{Care, ContactKind, ContactOutcome, Modality};
+use crate::identity::Role;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(add_contact))
+}
+
+/// A contact, attempted or made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewContact {
+    /// The local date. One of `on` and `occurred_at` is needed.
+    on: Option<NaiveDate>,
+    /// The instant.
+    occurred_at: Option<Moment>,
+    /// What for; only attended treatment counts as a clinical contact.
+    kind: ContactKind,
+    /// How.
+    modality: Option<Modality>,
+    /// Whether it was on the schedule.
+    #[serde(default)]
+    scheduled: bool,
+    /// What became of it; `attended` where it is left out.
+    outcome: Option<ContactOutcome>,
+    /// Minutes of the care manager, at most 1440.
+    minutes: Option<u16>,
+    /// Who.
+    performer: Option<Text>,
+    /// What was delivered.
+    #[serde(default)]
+    interventions: Vec<Text>,
+    /// Free text.
+    note: Option<Text>,
+}
+
+/// Documents a contact.
+#[utoipa::path(post, path = "/episodes/{id}/contacts", tag = "care", params(("id" = String, Path, description = "The episode")),
+    request_body = NewContact, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+async fn add_contact(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewContact>) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::CareManager])?;
+    let occurred = new.occurred_at.map(|moment| moment.in_zone(ask.zone()));
+    let when = match (new.on, occurred) {
+        (Some(on), Some((date, _))) if on != date => {
+            return Err(Problem::unprocessable("not the local date of occurred_at").at("on"));
+        }
+        (_, Some(occurred)) => occurred,
+        (Some(on), None) => (on, None),
+        (None, None) => return Err(Problem::unprocessable("one of on and occurred_at is needed").at("on")),
+    };
+    let care = Care::Contact {
+        purpose: new.kind,
+        modality: new.modality,
+        scheduled: new.scheduled,
+        outcome: new.outcome.unwrap_or(ContactOutcome::Attended),
+        starts_at: when.1,
+        minutes: care::minutes(new.minutes)?,
+        performer: words(new.performer),
+        interventions: new.interventions.into_iter().map(|text| text.0).collect(),
+        note: words(new.note),
+    };
+    care::enter(&ask, episode, when, care).await
+}

@@ -1,0 +1,199 @@
+//! `GET deliveries`, `GET deliveries/{id}`, `POST deliveries/{id}/retry`
+
+use axum::Json;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::{ReadErrors, WriteErrors};
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::domain::plan::{Code, Posture, Priority, Resource};
+use crate::identity::Role;
+use crate::problem::Problem;
+use crate::store::outbox::{self, Attempt, Delivery, State};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_deliveries)).routes(routes!(read_delivery)).routes(routes!(retry_delivery))
+}
+
+/// Which deliveries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct DeliveriesQuery {
+    /// In this state.
+    state: Option<State>,
+    /// About this patient.
+    patient: Option<Uuid>,
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// A Task or Flag that the chart has or has not been told.
+#[derive(Debug, Serialize, ToSchema)]
+struct DeliveryBody {
+    /// Our id.
+    id: Uuid,
+    /// The patient.
+    patient: Uuid,
+    /// The episode; `null` for what is independent of enrolment.
+    episode: Option<Uuid>,
+    /// Names the cause, within the patient.
+    key: String,
+    /// `Task` or `Flag`.
+    resource: Resource,
+    /// What it is about.
+    code: Code,
+    /// How urgent.
+    priority: Priority,
+    /// How it should stand in the chart.
+    posture: Posture,
+    /// Whether the chart has been told.
+    state: State,
+    /// Which way it was written: conditional create, search and create, …
+    rung: Option<String>,
+    /// Its id in the chart.
+    chart_id: Option<String>,
+    /// Why it should be there.
+    reason: String,
+    /// Why it ended, for everything but `open`.
+    ended_because: Option<String>,
+    /// Since when the cause holds.
+    since: NaiveDate,
+    /// When it should be done.
+    due_on: Option<NaiveDate>,
+    /// Attempts since what should be written last changed.
+    attempts: i32,
+    /// An answer was lost: the chart may have executed it all the same.
+    outcome_unknown: bool,
+    /// What went wrong last.
+    last_error: Option<String>,
+    /// When it is tried next, while pending.
+    next_attempt_at: Option<DateTime<Utc>>,
+    /// When it was first planned.
+    created_at: DateTime<Utc>,
+    /// When it changed last.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Delivery> for DeliveryBody {
+    fn from(d: Delivery) -> Self {
+        let intent = d.intent.0;
+        let desired = intent.desired;
+        Self {
+            id: d.id,
+            patient: d.patient_id,
+            episode: desired.episode,
+            key: d.key,
+            resource: desired.resource,
+            code: desired.code,
+            priority: desired.priority,
+            posture: d.posture,
+            state: d.state,
+            rung: d.rung,
+            chart_id: d.chart_id,
+            reason: desired.reason,
+            ended_because: intent.ended_because,
+            since: desired.since,
+            due_on: desired.due_on,
+            attempts: d.attempts,
+            outcome_unknown: d.outcome_unknown,
+            last_error: d.last_error,
+            next_attempt_at: (d.state == State::Pending).then_some(d.next_attempt_at),
+            created_at: d.created_at,
+            updated_at: d.updated_at,
+        }
+    }
+}
+
+/// A delivery with everything that was tried.
+#[derive(Debug, Serialize, ToSchema)]
+struct WholeDelivery {
+    #[serde(flatten)]
+    delivery: DeliveryBody,
+    /// Every attempt, in order.
+    attempts_made: Vec<AttemptBody>,
+}
+
+/// One attempt to write into the chart.
+#[derive(Debug, Serialize, ToSchema)]
+struct AttemptBody {
+    /// When.
+    at: DateTime<Utc>,
+    /// Which revision of what should be written.
+    revision: i64,
+    /// What it came to.
+    outcome: String,
+    /// The status that the chart answered with.
+    http_status: Option<i16>,
+    /// More about it, without patient data.
+    detail: Option<String>,
+    /// How long it took.
+    milliseconds: i32,
+}
+
+impl From<Attempt> for AttemptBody {
+    fn from(a: Attempt) -> Self {
+        Self {
+            at: a.at,
+            revision: a.revision,
+            outcome: a.outcome,
+            http_status: a.http_status,
+            detail: a.detail,
+            milliseconds: a.milliseconds,
+        }
+    }
+}
+
+/// What the chart has and has not been told.
+#[utoipa::path(get, path = "/deliveries", tag = "operations", params(DeliveriesQuery),
+    responses((status = 200, description = "In order of id", body = Page<DeliveryBody>), ReadErrors))]
+async fn list_deliveries(ask: Ask, Asked(query): Asked<DeliveriesQuery>) -> Result<Json<Page<DeliveryBody>>, Problem> {
+    ask.caller.require(READERS)?;
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let (limit, after) = (paging.limit()?, paging.after()?);
+    let mut tx = ask.app.db.read().await?;
+    let rows = outbox::page(&mut tx, ask.clinic(), query.state, query.patient, after, limit + 1).await?;
+    Ok(Json(page(rows, limit, |d| d.id, DeliveryBody::from)))
+}
+
+/// One delivery, with each attempt.
+#[utoipa::path(get, path = "/deliveries/{id}", tag = "operations", params(("id" = String, Path, description = "The delivery")),
+    responses((status = 200, description = "With its attempts", body = WholeDelivery), ReadErrors))]
+async fn read_delivery(ask: Ask, Id(id): Id) -> Result<Json<WholeDelivery>, Problem> {
+    ask.caller.require(READERS)?;
+    let mut tx = ask.app.db.read().await?;
+    let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
+    let attempts = outbox::attempts(&mut tx, ask.clinic(), id).await?;
+    let attempts_made = attempts.into_iter().map(AttemptBody::from).collect();
+    Ok(Json(WholeDelivery { delivery: DeliveryBody::from(delivery), attempts_made }))
+}
+
+/// Sends a parked or waiting delivery again, now.
+#[utoipa::path(post, path = "/deliveries/{id}/retry", tag = "operations", params(("id" = String, Path, description = "The delivery")),
+    responses((status = 200, description = "It is pending, and due now", body = DeliveryBody), WriteErrors))]
+async fn retry_delivery(ask: Ask, Id(id): Id) -> Result<Json<DeliveryBody>, Problem> {
+    ask.caller.require(&[Role::Admin, Role::CareManager])?;
+    let now = ask.app.clock.now();
+    let mut tx = ask.app.db.begin().await?;
+    let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
+    if !outbox::retry(&mut tx, ask.clinic(), id, now).await? {
+        return Err(Problem::conflict(format!(
+            "the delivery is {}: there is nothing to send",
+            delivery.state.as_str()
+        )));
+    }
+    outbox::wake(&mut tx, ask.clinic(), delivery.patient_id, now).await?;
+    let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
+    tx.commit().await?;
+    ask.app.outbox.notify_one();
+    Ok(Json(DeliveryBody::from(delivery)))
+}

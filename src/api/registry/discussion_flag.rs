@@ -1,0 +1,40 @@
+//! `POST episodes/{id}/discussion-flag`
+
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::WriteErrors;
+use super::care::{self, Entered};
+use crate::api::App;
+use crate::api::request::{Ask, CLINICIANS, Id, Text, words};
+use crate::domain::care::Care;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(flag))
+}
+
+/// A flag for the weekly review.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewFlag {
+    /// Up or down.
+    raised: bool,
+    /// Why.
+    note: Option<Text>,
+}
+
+/// Flags an episode for discussion in the weekly review, or takes the flag down, as of today. A review takes it down too.
+#[utoipa::path(post, path = "/episodes/{id}/discussion-flag", tag = "care",
+    params(("id" = String, Path, description = "The episode")), request_body = NewFlag,
+    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+async fn flag(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewFlag>) -> Result<Response, Problem> {
+    ask.caller.require(CLINICIANS)?;
+    let care = Care::DiscussionFlag { raised: new.raised, note: words(new.note) };
+    care::enter(&ask, episode, (ask.today(), None), care).await
+}

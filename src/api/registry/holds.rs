@@ -1,0 +1,56 @@
+//! `POST episodes/{id}/hold` and `POST episodes/{id}/resume`
+
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::WriteErrors;
+use super::care::{self, Entered};
+use crate::api::App;
+use crate::api::request::{Ask, Id, Text};
+use crate::domain::care::Care;
+use crate::identity::Role;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(hold)).routes(routes!(resume))
+}
+
+/// A pause.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewHold {
+    /// The first local date of it.
+    from: NaiveDate,
+    /// Why.
+    reason: Text,
+}
+
+/// The end of a pause, or of relapse prevention.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewResumption {
+    /// The local date.
+    on: NaiveDate,
+}
+
+/// Pauses treatment: no alerts but safety.
+#[utoipa::path(post, path = "/episodes/{id}/hold", tag = "care", params(("id" = String, Path, description = "The episode")),
+    request_body = NewHold, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+async fn hold(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewHold>) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::CareManager])?;
+    care::enter(&ask, episode, (new.from, None), Care::Hold { reason: new.reason.0 }).await
+}
+
+/// Resumes active treatment: after a pause, or out of relapse prevention.
+#[utoipa::path(post, path = "/episodes/{id}/resume", tag = "care", params(("id" = String, Path, description = "The episode")),
+    request_body = NewResumption, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+async fn resume(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewResumption>) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::CareManager])?;
+    care::enter(&ask, episode, (new.on, None), Care::Resume).await
+}

@@ -1,0 +1,144 @@
+//! `POST patients/{id}/measurements`
+
+use axum::response::Response;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::{WriteErrors, created};
+use crate::api::App;
+use crate::api::request::{Ask, CLINICIANS, Id, Moment, Text, words};
+use crate::domain::instrument::Instrument;
+use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
+use crate::domain::score::Answers;
+use crate::fhir::arrival::Taken;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+use crate::record::Fact;
+use crate::store::measurement;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(add_measurement))
+}
+
+/// A measurement.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MeasurementBody {
+    /// Our id; stays when the source is corrected.
+    pub id: Uuid,
+    /// Which questionnaire.
+    pub instrument: Instrument,
+    /// Points; `null` exactly when it cannot be scored. Never 0 for "missing".
+    pub total: Option<u16>,
+    /// What clinicians call a total of this height.
+    pub severity: Option<&'static str>,
+    /// How the total came about.
+    pub quality: Quality,
+    /// When it was taken.
+    pub taken_at: DateTime<Utc>,
+    /// The same as a date in the clinic's time zone.
+    pub taken_on: NaiveDate,
+    /// The answer to PHQ-9 item 9, 0–3; `null` where it was not asked or not answered.
+    pub item9: Option<u8>,
+    /// Item 9 belongs to this form and was left open, or cannot be read: somebody has to ask.
+    pub item9_unknown: bool,
+    /// The answers in order; `null` is unanswered. Empty where only a total is known.
+    pub answers: Vec<Option<u8>>,
+    /// Whether it counts.
+    pub counting: Counting,
+    /// Taken back by its source: out of every computation.
+    pub retracted: bool,
+    /// Where it came from, as the chart names it.
+    pub source: String,
+    /// Data-quality remarks.
+    pub issues: Vec<Issue>,
+}
+
+impl From<Measurement> for MeasurementBody {
+    fn from(m: Measurement) -> Self {
+        Self {
+            id: m.id,
+            instrument: m.instrument,
+            total: m.total,
+            severity: m.total.map(|total| m.instrument.band(total)),
+            quality: m.quality,
+            taken_at: m.taken_at,
+            taken_on: m.taken_on,
+            item9: m.item9,
+            item9_unknown: m.item9_unknown,
+            answers: m.answers,
+            counting: m.counting,
+            retracted: m.counting == Counting::Retracted,
+            source: m.source,
+            issues: m.issues,
+        }
+    }
+}
+
+/// A score taken outside the EHR.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewMeasurement {
+    /// Which questionnaire.
+    instrument: Instrument,
+    /// When; an instant, or a date.
+    taken_at: Moment,
+    /// The answers in order, `null` where one is missing: as many as the instrument has items. They beat a total.
+    answers: Option<Vec<Option<u8>>>,
+    /// The total, where the answers are not known.
+    total: Option<u16>,
+    /// Who took it.
+    recorded_by: Option<Text>,
+}
+
+/// Enters a score that was taken outside the EHR.
+#[utoipa::path(post, path = "/patients/{id}/measurements", tag = "patients",
+    params(("id" = String, Path, description = "The patient")), request_body = NewMeasurement,
+    responses((status = 201, description = "Scored", body = MeasurementBody), WriteErrors))]
+async fn add_measurement(
+    ask: Ask,
+    Id(patient): Id,
+    JsonBody(new): JsonBody<NewMeasurement>,
+) -> Result<Response, Problem> {
+    ask.caller.require(CLINICIANS)?;
+    let answers = answers(&new)?;
+    let (on, at) = new.taken_at.instant(ask.zone());
+    let fact = Fact::Measured {
+        patient,
+        instrument: new.instrument,
+        taken: Taken { at, on },
+        answers,
+        taken_by: words(new.recorded_by),
+    };
+    let recorded = ask.record_one(fact).await?;
+    let mut tx = ask.app.db.read().await?;
+    let measured = measurement::of_patient(&mut tx, ask.clinic(), recorded.patient.unwrap_or(patient)).await?;
+    let measured = measured.into_iter().find(|m| m.id.to_string() == recorded.id);
+    let measured = measured.ok_or_else(|| Problem::internal("a measurement vanished"))?;
+    Ok(created(None, None, MeasurementBody::from(measured)))
+}
+
+fn answers(new: &NewMeasurement) -> Result<Answers, Problem> {
+    let definition = new.instrument.definition();
+    if new.answers.is_none() && new.total.is_none() {
+        return Err(Problem::unprocessable("answers or a total are needed").at("answers"));
+    }
+    let items = new.answers.clone().unwrap_or_default();
+    if new.answers.is_some() && items.len() != definition.item_count {
+        let detail = format!("{} has {} items; null where one is missing", new.instrument, definition.item_count);
+        return Err(Problem::unprocessable(detail).at("answers"));
+    }
+    if let Some(n) = items.iter().position(|answer| answer.is_some_and(|answer| answer > definition.item_max)) {
+        let detail = format!("an answer of {} is 0 to {}", new.instrument, definition.item_max);
+        return Err(Problem::unprocessable(detail).at(format!("answers[{n}]")));
+    }
+    if new.total.is_some_and(|total| total > new.instrument.max_total()) {
+        let detail = format!("a total of {} is 0 to {}", new.instrument, new.instrument.max_total());
+        return Err(Problem::unprocessable(detail).at("total"));
+    }
+    Ok(Answers { items, stated_total: new.total, ..Answers::default() })
+}

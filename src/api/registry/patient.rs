@@ -1,0 +1,116 @@
+//! `GET patients/{id}`
+
+use axum::Json;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::ReadErrors;
+use super::episodes::EpisodeBody;
+use super::measurements::MeasurementBody;
+use super::patients::Identity;
+use crate::api::App;
+use crate::api::request::{Ask, Id, READERS};
+use crate::domain::care::Care;
+use crate::domain::plan::plan;
+use crate::domain::safety::{Concern, ConcernState};
+use crate::domain::story::Story;
+use crate::problem::Problem;
+use crate::store::{episode, patient, rule_set, story};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read_patient))
+}
+
+/// A patient with what matters about them.
+#[derive(Debug, Serialize, ToSchema)]
+struct PatientBody {
+    #[serde(flatten)]
+    identity: Identity,
+    /// Every name the person is known by: `Patient/123`, `system|value`.
+    keys: Vec<String>,
+    /// Everything measured, in order of time; retracted ones are marked and count for nothing.
+    measurements: Vec<MeasurementBody>,
+    /// Every episode, in order of enrolment.
+    episodes: Vec<EpisodeBody>,
+    /// PHQ-9 item 9, enrolled or not.
+    safety: SafetyBody,
+}
+
+/// How a patient stands with regard to safety. This service is not a crisis service.
+#[derive(Debug, Serialize, ToSchema)]
+struct SafetyBody {
+    /// Concerns that nobody has assessed yet, oldest first.
+    open: Vec<Concern>,
+    /// The earliest date on which one of them is due.
+    due_on: Option<NaiveDate>,
+    /// Concerns that were assessed, oldest first.
+    assessed: Vec<Concern>,
+    /// The last documented assessment.
+    last_assessment: Option<AssessmentBody>,
+}
+
+/// A documented safety assessment.
+#[derive(Debug, Serialize, ToSchema)]
+struct AssessmentBody {
+    /// The entry.
+    id: Uuid,
+    /// When.
+    assessed_at: DateTime<Utc>,
+    /// The local date.
+    assessed_on: NaiveDate,
+    /// With what.
+    instrument: String,
+    /// What came out.
+    result: String,
+    /// What was done.
+    disposition: String,
+    /// Who.
+    assessor: String,
+    /// Free text.
+    note: Option<String>,
+}
+
+/// Who; measurements; episodes; safety.
+#[utoipa::path(get, path = "/patients/{id}", tag = "patients", params(("id" = String, Path, description = "The patient")),
+    responses((status = 200, description = "One who was merged into another is answered as the other", body = PatientBody), ReadErrors))]
+async fn read_patient(ask: Ask, Id(id): Id) -> Result<Json<PatientBody>, Problem> {
+    ask.caller.require(READERS)?;
+    let clinic = ask.clinic();
+    let mut tx = ask.app.db.read().await?;
+    let row = patient::find(&mut tx, clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
+    let story = story::of(&mut tx, clinic, &row).await?;
+    let keys = patient::keys(&mut tx, clinic, row.id).await?;
+    let episodes = episode::of_patient(&mut tx, clinic, row.id).await?;
+    let rules = rule_set::active(&mut tx, clinic).await?;
+    drop(tx);
+    let plan = plan(&story, &rules, ask.today());
+    let episodes = episodes.into_iter().map(|stored| EpisodeBody::of(stored, &row)).collect();
+    let safety = safety(&story, plan.concerns);
+    let measurements = story.measurements.into_iter().map(MeasurementBody::from).collect();
+    Ok(Json(PatientBody { identity: Identity::from(row), keys, measurements, episodes, safety }))
+}
+
+fn safety(story: &Story, concerns: Vec<Concern>) -> SafetyBody {
+    let (open, assessed): (Vec<Concern>, Vec<Concern>) =
+        concerns.into_iter().partition(|c| c.state == ConcernState::Open);
+    let assessments = story.standing_entries().into_iter().filter_map(|e| match &e.care {
+        Care::SafetyAssessment { instrument, result, disposition, assessor, note } => Some(AssessmentBody {
+            id: e.id,
+            assessed_at: e.at,
+            assessed_on: e.on,
+            instrument: instrument.clone(),
+            result: result.clone(),
+            disposition: disposition.clone(),
+            assessor: assessor.clone(),
+            note: note.clone(),
+        }),
+        _ => None,
+    });
+    let last_assessment = assessments.max_by_key(|a| (a.assessed_at, a.id));
+    SafetyBody { due_on: open.iter().map(|c| c.due_on).min(), open, assessed, last_assessment }
+}

@@ -1,0 +1,112 @@
+//! `GET patients`
+
+use axum::Json;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::ReadErrors;
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked, READERS};
+use crate::identity::Role;
+use crate::problem::Problem;
+use crate::store::patient::{self, Patient};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_patients))
+}
+
+/// Which patients.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PatientsQuery {
+    /// With this business identifier: `system|value`.
+    identifier: Option<String>,
+    /// That the chart names so: `Patient/123`.
+    reference: Option<String>,
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Who.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Identity {
+    /// Our id.
+    pub id: Uuid,
+    /// How the chart names the person.
+    pub reference: String,
+    /// `false` while only references to the person have arrived.
+    pub seen: bool,
+    /// For display.
+    pub display_name: Option<String>,
+    /// Family name.
+    pub family: Option<String>,
+    /// As sent: a year, a month or a day.
+    pub birth_date: Option<String>,
+    /// `male`, `female`, `other`, `unknown`.
+    pub gender: Option<String>,
+    /// Preferred language (BCP 47).
+    pub language: Option<String>,
+    /// The record is marked inactive in the chart.
+    pub inactive: bool,
+    /// Date of death, or the date on which the chart first said so.
+    pub deceased_on: Option<NaiveDate>,
+}
+
+impl From<Patient> for Identity {
+    fn from(p: Patient) -> Self {
+        Self {
+            id: p.id,
+            reference: p.reference,
+            seen: p.seen,
+            display_name: p.display_name,
+            family: p.family,
+            birth_date: p.birth_date,
+            gender: p.gender,
+            language: p.language,
+            inactive: p.inactive,
+            deceased_on: p.deceased_on,
+        }
+    }
+}
+
+/// Finds patients by what others call them, or pages through all.
+///
+/// The role `ehr` may look up by `identifier` or `reference` only.
+#[utoipa::path(get, path = "/patients", tag = "patients", params(PatientsQuery),
+    responses((status = 200, description = "In order of id; empty where nobody is known by that", body = Page<Identity>), ReadErrors))]
+async fn list_patients(ask: Ask, Asked(query): Asked<PatientsQuery>) -> Result<Json<Page<Identity>>, Problem> {
+    let looks_up = query.identifier.is_some() || query.reference.is_some();
+    if !(looks_up && ask.caller.role == Role::Ehr) {
+        ask.caller.require(READERS)?;
+    }
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let limit = paging.limit()?;
+    let after: Option<Uuid> = paging.after()?;
+    let mut tx = ask.app.db.read().await?;
+    if !looks_up {
+        let rows = patient::page(&mut tx, ask.clinic(), after, limit + 1).await?;
+        return Ok(Json(page(rows, limit, |p| p.id, Identity::from)));
+    }
+    let mut found: Option<Vec<Patient>> = None;
+    let keys =
+        [query.identifier.map(|token| if token.contains('|') { token } else { format!("|{token}") }), query.reference];
+    for key in keys.into_iter().flatten() {
+        let those = patient::by_key(&mut tx, ask.clinic(), &key).await?;
+        found = Some(match found {
+            None => those,
+            Some(found) => found.into_iter().filter(|p| those.iter().any(|t| t.id == p.id)).collect(),
+        });
+    }
+    let rows: Vec<Patient> =
+        found.unwrap_or_default().into_iter().filter(|p| after.is_none_or(|after| p.id > after)).collect();
+    Ok(Json(page(rows, limit, |p| p.id, Identity::from)))
+}

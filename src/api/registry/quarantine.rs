@@ -1,0 +1,125 @@
+//! `GET quarantine` and `POST quarantine/{id}/replay`
+
+use axum::Json;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::{ReadErrors, WriteErrors};
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::identity::Role;
+use crate::problem::Problem;
+use crate::record::Condition;
+use crate::store::quarantine::{self, Kept};
+use crate::store::{measurement, resource};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_quarantine)).routes(routes!(replay))
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct QuarantineQuery {
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Something that arrived in good faith and cannot be used yet.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeptBack {
+    /// Our id.
+    id: Uuid,
+    /// The resource: `QuestionnaireResponse/123`.
+    resource: String,
+    /// The patient, where known.
+    patient: Option<Uuid>,
+    /// Why: a stable code.
+    code: String,
+    /// Why, in words.
+    detail: String,
+    /// When it arrived.
+    received_at: DateTime<Utc>,
+}
+
+impl From<Kept> for KeptBack {
+    fn from(kept: Kept) -> Self {
+        Self {
+            id: kept.id,
+            resource: format!("{}/{}", kept.kind, kept.resource_id),
+            patient: kept.patient_id,
+            code: kept.code,
+            detail: kept.detail,
+            received_at: kept.received_at,
+        }
+    }
+}
+
+/// What a replay came to.
+#[derive(Debug, Serialize, ToSchema)]
+struct Replayed {
+    /// Our id.
+    id: Uuid,
+    /// The resource.
+    resource: String,
+    /// `true`: it could be used, and is no longer in quarantine.
+    released: bool,
+    /// Why it stays, where it does: a stable code.
+    code: Option<String>,
+    /// Why it stays, in words.
+    detail: Option<String>,
+    /// The patient, where known.
+    patient: Option<Uuid>,
+    /// The measurements that come from it now.
+    measurements: Vec<Uuid>,
+}
+
+/// What could not be understood, with the reason.
+#[utoipa::path(get, path = "/quarantine", tag = "operations", params(QuarantineQuery),
+    responses((status = 200, description = "In order of id", body = Page<KeptBack>), ReadErrors))]
+async fn list_quarantine(ask: Ask, Asked(query): Asked<QuarantineQuery>) -> Result<Json<Page<KeptBack>>, Problem> {
+    ask.caller.require(READERS)?;
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let (limit, after) = (paging.limit()?, paging.after()?);
+    let mut tx = ask.app.db.read().await?;
+    let rows = quarantine::page(&mut tx, ask.clinic(), after, limit + 1).await?;
+    Ok(Json(page(rows, limit, |kept| kept.id, KeptBack::from)))
+}
+
+/// Reads a resource in quarantine again: after its mapping was corrected, or its patient has arrived.
+#[utoipa::path(post, path = "/quarantine/{id}/replay", tag = "operations", params(("id" = String, Path, description = "The item")),
+    responses((status = 200, description = "What it came to", body = Replayed), WriteErrors))]
+async fn replay(ask: Ask, Id(id): Id) -> Result<Json<Replayed>, Problem> {
+    ask.caller.require(&[Role::Admin, Role::CareManager])?;
+    let clinic = ask.clinic();
+    let absent = || Problem::not_found("item in quarantine");
+    let mut tx = ask.app.db.read().await?;
+    let kept = quarantine::find(&mut tx, clinic, id).await?.ok_or_else(absent)?;
+    let stored = resource::find(&mut tx, clinic, &kept.kind, &kept.resource_id).await?;
+    let stored = stored.filter(|r| !r.deleted).ok_or_else(absent)?;
+    drop(tx);
+    let arrival = ask.app.intake.read(clinic, &stored.body)?;
+    let recorded = ask.app.intake.take(clinic, &ask.caller.subject, arrival, Condition::Again).await?;
+    let source = format!("{}/{}", kept.kind, kept.resource_id);
+    let mut tx = ask.app.db.read().await?;
+    let still = quarantine::find(&mut tx, clinic, id).await?;
+    let measurements = measurement::of_source(&mut tx, clinic, &source).await?;
+    Ok(Json(Replayed {
+        id,
+        resource: source,
+        released: still.is_none(),
+        code: still.as_ref().map(|kept| kept.code.clone()),
+        detail: still.map(|kept| kept.detail),
+        patient: recorded.patient,
+        measurements: measurements.into_iter().map(|(_, measurement)| measurement).collect(),
+    }))
+}

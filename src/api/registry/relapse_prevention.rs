@@ -1,0 +1,45 @@
+//! `POST episodes/{id}/relapse-prevention`
+
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::WriteErrors;
+use super::care::{self, Entered};
+use crate::api::App;
+use crate::api::request::{Ask, Id, Text};
+use crate::domain::care::Care;
+use crate::identity::Role;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(prevent_relapse))
+}
+
+/// The beginning of relapse prevention.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRelapsePrevention {
+    /// The local date.
+    on: NaiveDate,
+    /// The relapse-prevention plan in words.
+    plan: Text,
+}
+
+/// Begins relapse prevention, with its plan.
+#[utoipa::path(post, path = "/episodes/{id}/relapse-prevention", tag = "care",
+    params(("id" = String, Path, description = "The episode")), request_body = NewRelapsePrevention,
+    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+async fn prevent_relapse(
+    ask: Ask,
+    Id(episode): Id,
+    JsonBody(new): JsonBody<NewRelapsePrevention>,
+) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::CareManager])?;
+    care::enter(&ask, episode, (new.on, None), Care::RelapsePrevention { plan: new.plan.0 }).await
+}

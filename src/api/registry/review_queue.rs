@@ -1,0 +1,153 @@
+//! `GET review-queue?on=`
+
+use axum::Json;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::ReadErrors;
+use super::episodes::PatientName;
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked, READERS, query_date};
+use crate::domain::attention::{Attention, LAST_IN_QUEUE, Place, Reason, reasons};
+use crate::domain::plan::plan_without_outlook;
+use crate::domain::standing::Standing;
+use crate::problem::Problem;
+use crate::store::standing::{self, AttentionKey, Filter, Row};
+use crate::store::{patient, rule_set, story};
+
+/// How many patients are loaded at once.
+const SOME: i64 = 500;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read_queue))
+}
+
+/// For which date, and which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct QueueQuery {
+    /// A local date; the clinic's today where it is left out. Another one is computed anew over the whole clinic.
+    on: Option<NaiveDate>,
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// One row of the review queue.
+#[derive(Debug, Serialize, ToSchema)]
+struct Waiting {
+    /// The episode.
+    episode: Uuid,
+    /// Whose.
+    patient: PatientName,
+    /// The care manager.
+    care_manager: Option<String>,
+    /// Why it is there: the first one decides its place.
+    place: Place,
+    /// 1 is most pressing.
+    rank: i16,
+    /// Since when it waits in that place.
+    waiting_since: NaiveDate,
+    /// The latest score of the primary measure.
+    latest_score: Option<u16>,
+    /// Every reason, most pressing first.
+    reasons: Vec<Reason>,
+    /// The date it holds for.
+    as_of: NaiveDate,
+    #[serde(skip)]
+    key: AttentionKey,
+}
+
+impl Waiting {
+    /// `None` where nothing puts it into the queue.
+    fn of(standing: &Standing, patient: PatientName, care_manager: Option<String>) -> Option<Self> {
+        let attention = Attention::of(standing);
+        let place = Place::of_rank(attention.rank)?;
+        let latest_score = standing.measures.first().and_then(|m| m.latest.as_ref()).map(|l| l.score);
+        let key = (attention.rank, attention.since, -latest_score.map_or(-1, i32::from), standing.episode);
+        Some(Self {
+            episode: standing.episode,
+            patient,
+            care_manager,
+            place,
+            rank: attention.rank,
+            waiting_since: attention.since,
+            latest_score,
+            reasons: reasons(standing),
+            as_of: standing.as_of,
+            key,
+        })
+    }
+}
+
+/// The weekly review's queue, most pressing first, each row with its reasons.
+///
+/// Open safety; worsening or relapse; flagged by hand; nonresponse without a review in 60 days; inadequate response;
+/// new without an initial review; unmeasured or red on contact; plateau; review overdue; ready for relapse prevention or
+/// graduation. Within one place: longest waiting, highest latest score, id.
+#[utoipa::path(get, path = "/review-queue", tag = "caseload", params(QueueQuery),
+    responses((status = 200, description = "In order", body = Page<Waiting>), ReadErrors))]
+async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Page<Waiting>>, Problem> {
+    ask.caller.require(READERS)?;
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let limit = paging.limit()?;
+    let after: Option<AttentionKey> = paging.after()?;
+    let on = query_date(query.on, "on")?.filter(|on| *on != ask.today());
+    let rows = match on {
+        None => stored(&ask, after, limit + 1).await?,
+        Some(on) => {
+            let mut rows = computed(&ask, on).await?;
+            rows.retain(|row| after.is_none_or(|after| row.key > after));
+            rows
+        }
+    };
+    Ok(Json(page(rows, limit, |row| row.key, |row| row)))
+}
+
+async fn stored(ask: &Ask, after: Option<AttentionKey>, limit: i64) -> Result<Vec<Waiting>, Problem> {
+    let mut tx = ask.app.db.read().await?;
+    let filter = Filter::default();
+    let rows = standing::by_attention(&mut tx, ask.clinic(), &filter, Some(LAST_IN_QUEUE), after, limit).await?;
+    rows.into_iter().map(of_row).collect()
+}
+
+fn of_row(row: Row) -> Result<Waiting, Problem> {
+    let unreadable = || Problem::internal("a stored standing cannot be read; replan the clinic");
+    let standing: Standing = serde_json::from_str(row.body.0.get()).map_err(|_| unreadable())?;
+    let key = row.attention_key();
+    let name = PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference };
+    let waiting = Waiting::of(&standing, name, row.care_manager).ok_or_else(unreadable)?;
+    // The row's own key: the page goes on where the database says.
+    Ok(Waiting { key, ..waiting })
+}
+
+async fn computed(ask: &Ask, on: NaiveDate) -> Result<Vec<Waiting>, Problem> {
+    let mut waiting = Vec::new();
+    let mut after = None;
+    let mut tx = ask.app.db.read().await?;
+    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    loop {
+        let patients = patient::page(&mut tx, ask.clinic(), after, SOME).await?;
+        let Some(last) = patients.last() else { break };
+        after = Some(last.id);
+        let stories = story::of_page(&mut tx, ask.clinic(), &patients).await?;
+        for (patient, story) in patients.iter().zip(stories).filter(|(_, story)| !story.episodes.is_empty()) {
+            let plan = plan_without_outlook(&story, &rules, on);
+            waiting.extend(plan.standings.iter().filter_map(|standing| {
+                let manager = story.episodes.iter().find(|e| e.id == standing.episode)?.care_manager.clone();
+                Waiting::of(standing, PatientName::of(patient), manager)
+            }));
+        }
+        tokio::task::yield_now().await;
+    }
+    waiting.sort_by_key(|row| row.key);
+    Ok(waiting)
+}

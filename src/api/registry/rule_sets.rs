@@ -1,0 +1,197 @@
+//! `GET rule-sets`, `POST rule-sets`, `POST rule-sets/{version}/activate`
+
+use axum::Json;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{ReadErrors, WriteErrors, created};
+use crate::api::App;
+use crate::api::page::Page;
+use crate::api::request::{Ask, READERS, Version};
+use crate::domain::rules::RuleSet;
+use crate::identity::Role;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+use crate::record::{activate, propose};
+use crate::store::rule_set::{self, Stored};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_rule_sets, add_rule_set)).routes(routes!(activate_rule_set))
+}
+
+/// A version of the thresholds.
+#[derive(Debug, Serialize, ToSchema)]
+struct RuleSetBody {
+    /// Name of the series.
+    id: String,
+    /// Its version.
+    version: u32,
+    /// In force.
+    active: bool,
+    /// When it was put in force last.
+    activated_at: Option<DateTime<Utc>>,
+    /// When it was entered; `null` for the built-in one.
+    created_at: Option<DateTime<Utc>>,
+    /// By whom.
+    created_by: Option<String>,
+    /// The thresholds: days and points.
+    rules: RuleSet,
+}
+
+impl RuleSetBody {
+    fn stored(stored: Stored, active: &RuleSet) -> Self {
+        let rules = stored.body.0;
+        Self {
+            id: rules.id.clone(),
+            version: rules.version,
+            active: rules == *active,
+            activated_at: stored.activated_at,
+            created_at: Some(stored.created_at),
+            created_by: Some(stored.created_by),
+            rules,
+        }
+    }
+
+    fn built_in(active: &RuleSet) -> Self {
+        let rules = RuleSet::default();
+        let active = rules == *active;
+        let (id, version) = (rules.id.clone(), rules.version);
+        Self { id, version, active, activated_at: None, created_at: None, created_by: None, rules }
+    }
+}
+
+/// New thresholds.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRuleSet {
+    /// The thresholds; what is left out stays as it is in the rule set in force, `version` becomes the next one.
+    #[schema(value_type = Object)]
+    rules: Value,
+}
+
+/// Every version, newest first; the built-in one last.
+#[utoipa::path(get, path = "/rule-sets", tag = "rules",
+    responses((status = 200, description = "All on one page", body = Page<RuleSetBody>), ReadErrors))]
+async fn list_rule_sets(ask: Ask) -> Result<Json<Page<RuleSetBody>>, Problem> {
+    ask.caller.require(READERS)?;
+    let mut tx = ask.app.db.read().await?;
+    let active = rule_set::active(&mut tx, ask.clinic()).await?;
+    let all = rule_set::all(&mut tx, ask.clinic()).await?;
+    let has_first = all.iter().any(|stored| stored.version == 1);
+    let mut items: Vec<RuleSetBody> = all.into_iter().map(|stored| RuleSetBody::stored(stored, &active)).collect();
+    if !has_first {
+        items.push(RuleSetBody::built_in(&active));
+    }
+    Ok(Json(Page { items, next: None }))
+}
+
+/// Reads thresholds that may leave out what stays. What is wrong with them is told in every sentence.
+pub async fn complete(ask: &Ask, given: Value) -> Result<RuleSet, Problem> {
+    let mut tx = ask.app.db.read().await?;
+    let active = rule_set::active(&mut tx, ask.clinic()).await?;
+    let newest = rule_set::all(&mut tx, ask.clinic()).await?.first().map_or(1, |stored| stored.version);
+    drop(tx);
+    let next = u32::try_from(newest).unwrap_or(1).max(1) + 1;
+    if !given.is_object() {
+        return Err(Problem::unprocessable("must be an object").at("rules"));
+    }
+    let stays = serde_json::to_value(&active).map_err(|_| Problem::internal("rules cannot be written"))?;
+    let mut whole = stays;
+    whole["version"] = next.into();
+    merge(&mut whole, given);
+    let rules: RuleSet = serde_path_to_error::deserialize(whole).map_err(|error| {
+        // Thresholds are nobody's secret, and still nothing of the body is repeated.
+        let problem = Problem::unprocessable("not a threshold that can be read here");
+        let path = error.path().to_string();
+        let is_plain = path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b));
+        problem.at(if is_plain && path != "." { format!("rules.{path}") } else { "rules".to_owned() })
+    })?;
+    let faults = rules.faults();
+    if faults.is_empty() { Ok(rules) } else { Err(Problem::unprocessable(faults.join("; ")).at("rules")) }
+}
+
+/// RFC 7396, without deletions: a threshold cannot be absent.
+fn merge(into: &mut Value, given: Value) {
+    match (into, given) {
+        (Value::Object(into), Value::Object(given)) => {
+            for (name, value) in given {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (into, given) => *into = given,
+    }
+}
+
+/// Stores a version of the thresholds; it is not in force yet.
+#[utoipa::path(post, path = "/rule-sets", tag = "rules", request_body = NewRuleSet,
+    responses((status = 201, description = "Stored", body = RuleSetBody), WriteErrors))]
+async fn add_rule_set(ask: Ask, JsonBody(new): JsonBody<NewRuleSet>) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::Admin])?;
+    let rules = complete(&ask, new.rules).await?;
+    let taken = || Problem::conflict(format!("version {} exists; leave it out to get the next one", rules.version));
+    if rules.version < 2 || i32::try_from(rules.version).is_err() {
+        return Err(taken().at("rules.version"));
+    }
+    let now = ask.app.clock.now();
+    if !propose(&ask.app.db, ask.clinic(), &ask.caller.subject, &rules, now).await? {
+        return Err(taken().at("rules.version"));
+    }
+    let body = RuleSetBody {
+        id: rules.id.clone(),
+        version: rules.version,
+        active: false,
+        activated_at: None,
+        created_at: Some(now),
+        created_by: Some(ask.caller.subject.clone()),
+        rules,
+    };
+    Ok(created(None, None, body))
+}
+
+/// What an activation came to.
+#[derive(Debug, Serialize, ToSchema)]
+struct Activated {
+    /// The version in force.
+    version: u32,
+    /// Since when.
+    activated_at: DateTime<Utc>,
+    /// How many patients were planned anew; `null` while that still goes on.
+    replanned: Option<usize>,
+}
+
+/// How long an activation waits for the clinic to be planned anew; it goes on behind the answer.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Puts a version in force, and plans everybody of the clinic anew.
+///
+/// Version 1 is the built-in one. Everybody is marked to be planned anew in the transaction that puts the version in
+/// force, so that nothing is left under the old one, whatever happens.
+#[utoipa::path(post, path = "/rule-sets/{version}/activate", tag = "rules",
+    params(("version" = u32, Path, description = "The version")),
+    responses((status = 200, description = "In force", body = Activated), WriteErrors))]
+async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<Activated>, Problem> {
+    ask.caller.require(&[Role::Admin])?;
+    let (now, today) = (ask.app.clock.now(), ask.today());
+    let (db, clinic) = (&ask.app.db, ask.clinic().to_owned());
+    if version == 1 {
+        // The built-in one gets a row when it is chosen.
+        propose(db, &clinic, "cocm-registry", &RuleSet::default(), now).await?;
+    }
+    if !activate(db, &clinic, version, now, today).await? {
+        return Err(Problem::not_found("rule set"));
+    }
+    let upkeep = ask.app.upkeep();
+    let running = tokio::spawn(async move { upkeep.catch_up(&clinic).await });
+    let replanned = match tokio::time::timeout(PATIENCE, running).await {
+        Ok(Ok(Ok(replanned))) => Some(replanned),
+        // The sweep goes on with those who are still marked.
+        _ => None,
+    };
+    Ok(Json(Activated { version: u32::try_from(version).unwrap_or(0), activated_at: now, replanned }))
+}

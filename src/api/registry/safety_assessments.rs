@@ -1,0 +1,72 @@
+//! `POST patients/{id}/safety-assessments`
+
+use axum::response::Response;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::{WriteErrors, created};
+use crate::api::App;
+use crate::api::request::{Ask, CLINICIANS, Id, Moment, Text, words};
+use crate::domain::care::Care;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+use crate::record::Fact;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(assess))
+}
+
+/// A safety assessment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewAssessment {
+    /// When; an instant, so that it closes what was answered before it and nothing after. A bare date is its midnight.
+    assessed_at: Moment,
+    /// With what, e.g. `C-SSRS`.
+    instrument: Text,
+    /// What came out.
+    result: Text,
+    /// What was done.
+    disposition: Text,
+    /// Who; the caller where it is left out.
+    assessor: Option<Text>,
+    /// Free text.
+    note: Option<Text>,
+}
+
+/// A safety assessment that was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+struct Assessed {
+    /// The entry.
+    id: String,
+    /// Whose.
+    patient: Uuid,
+    /// The local date.
+    on: NaiveDate,
+    /// When it was recorded.
+    recorded_at: DateTime<Utc>,
+}
+
+/// Documents a safety assessment: the only thing that closes a safety concern.
+#[utoipa::path(post, path = "/patients/{id}/safety-assessments", tag = "patients",
+    params(("id" = String, Path, description = "The patient")), request_body = NewAssessment,
+    responses((status = 201, description = "Recorded", body = Assessed), WriteErrors))]
+async fn assess(ask: Ask, Id(patient): Id, JsonBody(new): JsonBody<NewAssessment>) -> Result<Response, Problem> {
+    ask.caller.require(CLINICIANS)?;
+    let (on, at) = new.assessed_at.instant(ask.zone());
+    let care = Care::SafetyAssessment {
+        instrument: new.instrument.0,
+        result: new.result.0,
+        disposition: new.disposition.0,
+        assessor: words(new.assessor).unwrap_or_else(|| ask.caller.subject.clone()),
+        note: words(new.note),
+    };
+    let recorded = ask.record_one(Fact::Assessed { patient, at, care }).await?;
+    let patient = recorded.patient.unwrap_or(patient);
+    Ok(created(None, None, Assessed { id: recorded.id, patient, on, recorded_at: recorded.at }))
+}

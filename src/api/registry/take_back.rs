@@ -1,0 +1,55 @@
+//! `POST episodes/{id}/entries/{entry}/take-back`
+
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::WriteErrors;
+use super::care::{self, Entered};
+use crate::api::App;
+use crate::api::request::{Ask, CLINICIANS, EntryId, Id, Text};
+use crate::domain::care::Care;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+use crate::store;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(take_back))
+}
+
+/// That an entry was a mistake.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewTakeBack {
+    /// Why: it is part of the record.
+    reason: Text,
+}
+
+/// Takes an entry back: it stays in the timeline and counts for nothing any more.
+///
+/// Entries of the episode, and safety assessments of its patient.
+#[utoipa::path(post, path = "/episodes/{id}/entries/{entry}/take-back", tag = "care",
+    params(("id" = String, Path, description = "The episode"), ("entry" = String, Path, description = "The entry")),
+    request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+async fn take_back(
+    ask: Ask,
+    Id(episode): Id,
+    EntryId(entry): EntryId,
+    JsonBody(new): JsonBody<NewTakeBack>,
+) -> Result<Response, Problem> {
+    ask.caller.require(CLINICIANS)?;
+    let mut tx = ask.app.db.read().await?;
+    let stored = store::episode::find(&mut tx, ask.clinic(), episode).await?;
+    let stored = stored.ok_or_else(|| Problem::not_found("episode"))?;
+    let entries = store::fact::entries(&mut tx, ask.clinic(), stored.patient_id).await?;
+    drop(tx);
+    let is_its_own = entries.iter().any(|e| e.id == entry && e.episode.is_none_or(|of| of == episode));
+    if !is_its_own {
+        return Err(Problem::not_found("entry"));
+    }
+    let care = Care::TakenBack { entry, reason: Some(new.reason.0) };
+    care::enter(&ask, episode, (ask.today(), None), care).await
+}

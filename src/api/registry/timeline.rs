@@ -1,0 +1,97 @@
+//! `GET episodes/{id}/timeline`
+
+use axum::Json;
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::ReadErrors;
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::problem::Problem;
+use crate::store::fact::{self, Chapter};
+use crate::store::{episode, rule_set};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read_timeline))
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct TimelineQuery {
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Something that happened.
+#[derive(Debug, Serialize, ToSchema)]
+struct Happening {
+    /// Its id: an entry of the care team can be taken back by it.
+    id: Uuid,
+    /// `enrolment`, `contact`, `measurement`, …
+    kind: String,
+    /// The local date it happened.
+    happened_on: NaiveDate,
+    /// The instant; local midnight where only the date is known.
+    happened_at: DateTime<Utc>,
+    /// When it was recorded.
+    recorded_at: DateTime<Utc>,
+    /// By whom.
+    recorded_by: String,
+    /// The episode; `null` for what concerns the patient.
+    episode: Option<Uuid>,
+    /// What was said.
+    body: Value,
+    /// What it changed: findings that opened and closed, statuses, Tasks and Flags.
+    changes: Value,
+}
+
+/// Everything that happened in an episode, in order: what was entered in it, and the patient's measurements,
+/// assessments and changes from the look-back before enrolment up to its end.
+#[utoipa::path(get, path = "/episodes/{id}/timeline", tag = "episodes",
+    params(("id" = String, Path, description = "The episode"), TimelineQuery),
+    responses((status = 200, description = "In order of (when it happened, when it was recorded)", body = Page<Happening>), ReadErrors))]
+async fn read_timeline(
+    ask: Ask,
+    Id(id): Id,
+    Asked(query): Asked<TimelineQuery>,
+) -> Result<Json<Page<Happening>>, Problem> {
+    ask.caller.require(READERS)?;
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let limit = paging.limit()?;
+    let after = paging.after()?;
+    let mut tx = ask.app.db.read().await?;
+    let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("episode"))?;
+    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let begun = stored.created_at.with_timezone(&ask.zone()).date_naive();
+    let begun = stored.episode.enrolled_on.map_or(begun, |enrolled| enrolled.min(begun));
+    let chapter = Chapter {
+        patient: stored.patient_id,
+        episode: id,
+        from: begun.checked_sub_days(Days::new(rules.baseline.look_back_days.into())).unwrap_or(begun),
+        to: stored.discharged_on.unwrap_or_else(|| ask.today() + Days::new(366)),
+    };
+    let rows = fact::chapter(&mut tx, ask.clinic(), &chapter, after, limit + 1).await?;
+    let key = |f: &fact::Fact| (f.happened_at, f.recorded_at, f.id);
+    Ok(Json(page(rows, limit, key, |f| Happening {
+        id: f.id,
+        kind: f.kind,
+        happened_on: f.happened_on,
+        happened_at: f.happened_at,
+        recorded_at: f.recorded_at,
+        recorded_by: f.recorded_by,
+        episode: f.episode_id,
+        body: f.body.0,
+        changes: f.changes.0,
+    })))
+}

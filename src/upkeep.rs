@@ -1,0 +1,98 @@
+//! Looking at patients of whom nothing has arrived: a day has passed, or the rules have changed.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::problem::Problem;
+use crate::record::{Fact, Recorder, Submission, Zones};
+use crate::store::{Db, idempotency, patient};
+
+/// How many patients are taken at once.
+const PAGE: i64 = 500;
+/// How many of them share a transaction.
+const SOME: usize = 100;
+/// How long answers under an `Idempotency-Key` are remembered.
+const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(2);
+
+/// What is needed to look at patients again. Cheap to clone.
+#[derive(Clone)]
+pub struct Upkeep {
+    /// Says whom.
+    pub db: Db,
+    /// The hallway.
+    pub recorder: Recorder,
+    /// Says which day it is.
+    pub clock: Clock,
+    /// And where.
+    pub zones: Arc<Zones>,
+}
+
+impl Upkeep {
+    /// Looks again at the patients of every clinic whose plan changes by itself today; forgets old answers.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was done is done.
+    pub async fn sweep(&self) -> Result<usize, Problem> {
+        let mut tx = self.db.read().await?;
+        let clinics = patient::clinics(&mut tx).await?;
+        drop(tx);
+        let mut looked_at = 0;
+        for clinic in clinics {
+            looked_at += self.catch_up(&clinic).await?;
+        }
+        let mut tx = self.db.begin().await?;
+        idempotency::forget(&mut tx, self.clock.now() - REMEMBERED).await?;
+        tx.commit().await?;
+        Ok(looked_at)
+    }
+
+    /// Looks again at the patients of one clinic who are due: nobody else is touched.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was done is done.
+    pub async fn catch_up(&self, clinic: &str) -> Result<usize, Problem> {
+        let today = self.clock.today(self.zones.of(clinic));
+        let mut looked_at = 0;
+        loop {
+            let mut tx = self.db.read().await?;
+            let due = patient::due(&mut tx, clinic, today, PAGE).await?;
+            drop(tx);
+            let many = due.len();
+            looked_at += many;
+            self.look_at(clinic, &due).await?;
+            if many < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+                return Ok(looked_at);
+            }
+        }
+    }
+
+    /// Plans everybody of a clinic anew.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was done is done, and doing it again is harmless.
+    pub async fn replan(&self, clinic: &str) -> Result<usize, Problem> {
+        let mut after = None;
+        let mut planned = 0;
+        loop {
+            let mut tx = self.db.read().await?;
+            let page = patient::page(&mut tx, clinic, after, PAGE).await?;
+            drop(tx);
+            let Some(last) = page.last() else { return Ok(planned) };
+            after = Some(last.id);
+            planned += page.len();
+            let ids: Vec<Uuid> = page.iter().map(|p| p.id).collect();
+            self.look_at(clinic, &ids).await?;
+        }
+    }
+
+    async fn look_at(&self, clinic: &str, patients: &[Uuid]) -> Result<(), Problem> {
+        for some in patients.chunks(SOME) {
+            let facts = some.iter().map(|patient| Fact::LookedAt { patient: *patient }).collect();
+            let by = "cocm-registry".to_owned();
+            self.recorder.record(Submission { clinic: clinic.to_owned(), by, facts, atomic: false }).await?;
+        }
+        Ok(())
+    }
+}
