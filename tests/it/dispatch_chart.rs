@@ -232,18 +232,18 @@ async fn a_replica_that_died_while_writing_is_taken_over_after_its_lease(
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chart_that_hangs_holds_up_nobody_elses(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let Some(mut world) = World::on(engine).await else { return };
+    let Some(world) = World::on(engine).await else { return };
     world.chart.misbehave(Misbehaviour { hang: 1.0, ..Misbehaviour::default() });
     for person in 0..30 {
         alarm(&world, &person.to_string()).await;
     }
-    world.service.start();
+    let loops = world.service.start();
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     // While eight calls hang, what arrives is recorded all the same.
     let begun = std::time::Instant::now();
     world.send(&phq9("later", "1", "2026-03-01T16:00:00Z", [1; 9])).await.unwrap();
     assert!(begun.elapsed() < std::time::Duration::from_secs(1));
     let begun = std::time::Instant::now();
-    world.service.stop().await;
+    loops.stop().await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(6), "only what was in flight was finished");
 }

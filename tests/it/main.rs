@@ -6,6 +6,7 @@ mod corpus;
 mod dispatch_chart;
 mod fhir_door;
 mod fhir_world;
+mod kill;
 mod listener;
 mod postgres;
 mod record_batch;

@@ -25,7 +25,8 @@ async fn outcome(world: &World, clinic: &str) -> String {
         .map(|m| json!([m.source, m.instrument, m.taken_at, m.total, m.counting, m.item9]))
         .collect();
     measurements.sort_by_key(Value::to_string);
-    let standings = standing::by_attention(&mut tx, clinic, &standing::Filter::default(), None, None, 10).await.unwrap();
+    let standings =
+        standing::by_attention(&mut tx, clinic, &standing::Filter::default(), None, None, 10).await.unwrap();
     let standings: Vec<Value> = standings.iter().map(|row| serde_json::from_str(row.body.get()).unwrap()).collect();
     let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, None, None, None, 100)
         .await
