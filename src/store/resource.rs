@@ -133,7 +133,7 @@ pub async fn tokens_like(
         tx,
         (String, String),
         "SELECT token, id FROM resource_identifier
-         WHERE clinic_id = $1 AND type = $2 AND token LIKE $3 ESCAPE '\' ORDER BY token, id LIMIT 1000",
+         WHERE clinic_id = $1 AND type = $2 AND token LIKE $3 ESCAPE '\\' ORDER BY token, id LIMIT 1000",
         clinic,
         kind,
         pattern
