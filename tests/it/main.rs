@@ -1,9 +1,12 @@
 //! Everything that needs IO, or that is tested from outside the library, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod architecture;
 mod corpus;
+mod dispatch_chart;
 mod fhir_door;
 mod fhir_world;
+mod kill;
 mod listener;
 mod postgres;
 mod record_batch;
@@ -17,5 +20,7 @@ mod rules_story;
 mod sample_config;
 mod sandbox;
 mod store_db;
+mod store_patient;
+mod store_rows;
 mod tokens;
 mod world;
