@@ -171,6 +171,7 @@ CREATE TABLE delivery (
   patient_id       UUID        NOT NULL,
   key              TEXT        NOT NULL,
   id               UUID        NOT NULL,
+  identifier       TEXT        NOT NULL,          -- identifier.value in the chart: stays, also through a merge
   resource         TEXT        NOT NULL CHECK (resource IN ('Task', 'Flag')),
   code             TEXT        NOT NULL,
   priority         TEXT        NOT NULL,
@@ -192,7 +193,8 @@ CREATE TABLE delivery (
   updated_at       TIMESTAMPTZ NOT NULL,
   PRIMARY KEY (clinic_id, patient_id, key)
 );
-CREATE INDEX delivery_by_id ON delivery (clinic_id, id);
+CREATE UNIQUE INDEX delivery_by_id ON delivery (clinic_id, id);
+CREATE UNIQUE INDEX delivery_by_identifier ON delivery (clinic_id, identifier);
 CREATE INDEX delivery_open_safety ON delivery (clinic_id, created_at, id) WHERE code = 'safety-assessment' AND posture = 'open';
 
 -- Every attempt to write into the chart.
@@ -219,7 +221,7 @@ CREATE TABLE lane (
   lease_until   TIMESTAMPTZ,
   PRIMARY KEY (clinic_id, patient_id)
 );
-CREATE INDEX lane_by_due ON lane (due_at);
+CREATE INDEX lane_by_due ON lane (clinic_id, due_at);
 
 -- What arrived in good faith and cannot be used yet.
 CREATE TABLE quarantine (
@@ -256,6 +258,7 @@ CREATE TABLE idempotency (
   created_at    TIMESTAMPTZ NOT NULL,
   PRIMARY KEY (clinic_id, key)
 );
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
 
 -- For reading: the care team's entries by kind.
 CREATE VIEW contact AS

@@ -98,6 +98,7 @@ fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(health::routes())
         .nest("/api/v1", registry::routes())
         .nest("/fhir", fhir::routes())
+        .route("/fhir/", fhir::base())
         .split_for_parts()
 }
 

@@ -138,6 +138,9 @@ pub struct Ehr {
     /// Whether it honours `If-None-Exist`.
     #[serde(default = "yes")]
     pub conditional_create: bool,
+    /// How long its search may lag behind its writes.
+    #[serde(default = "ehr_search_lag", rename = "search_lag_s", deserialize_with = "seconds")]
+    pub search_lag: Duration,
     /// Other bases by which it names its own resources in references.
     #[serde(default)]
     pub known_bases: Vec<String>,
@@ -324,6 +327,10 @@ fn role_claim() -> String {
 
 fn ehr_timeout() -> Duration {
     Duration::from_secs(30)
+}
+
+fn ehr_search_lag() -> Duration {
+    Duration::from_secs(2)
 }
 
 fn yes() -> bool {

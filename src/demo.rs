@@ -1,8 +1,31 @@
 //! Twenty weeks of care in a minute: synthetic patients, the real doors, a chart to look at.
 
-use clap::Args;
+mod cast;
+mod door;
+mod forms;
+mod life;
+mod show;
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::clock::Clock;
+use crate::config::{ClinicId, Config, Development};
+use crate::identity::development;
 use crate::problem::Problem;
+use crate::sandbox::Sandbox;
+use crate::service::{Service, sweep};
+use crate::{listener, telemetry};
+use door::Door;
+
+/// The first day: a Monday.
+const FIRST_DAY: &str = "2026-01-05";
+/// How long it is lived.
+const DAYS: u64 = 140;
 
 /// What the demo may be told.
 #[derive(Args, Clone, Debug)]
@@ -13,6 +36,16 @@ pub struct Options {
     /// Write to this FHIR server instead of the sandbox.
     #[arg(long)]
     pub ehr: Option<String>,
+    /// How many patients.
+    #[arg(long, default_value_t = 120)]
+    pub patients: usize,
+    /// Where to answer; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+}
+
+fn failed(what: &str) -> impl Fn(std::io::Error) -> Problem + '_ {
+    move |error| Problem::internal(format!("{what}: {error}"))
 }
 
 /// Runs it.
@@ -20,6 +53,97 @@ pub struct Options {
 /// # Errors
 /// What went wrong, for the person at the terminal.
 pub async fn run(options: Options) -> Result<(), Problem> {
-    let _ = options;
-    Ok(())
+    let first: NaiveDate = FIRST_DAY.parse().unwrap_or_default();
+    let clock = Clock::starting_at(nine_o_clock(first));
+    let folder = std::env::temp_dir().join(format!("cocm-demo-{}", clock.id()));
+    let outcome = live(&options, first, &clock, &folder).await;
+    // The demo leaves nothing behind.
+    let _ = std::fs::remove_dir_all(&folder);
+    outcome
+}
+
+fn nine_o_clock(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(chrono::NaiveTime::MIN).and_utc() + TimeDelta::hours(9)
+}
+
+async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path) -> Result<(), Problem> {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let sandbox = match options.ehr {
+        Some(_) => None,
+        None => Some(Sandbox::start(any_port, clock.clone()).await.map_err(failed("the sandbox EHR"))?),
+    };
+    let chart = options.ehr.clone().or_else(|| sandbox.as_ref().map(|s| s.url().to_owned())).unwrap_or_default();
+    std::fs::create_dir_all(folder).map_err(failed("a temporary folder"))?;
+    let config = Config::development(Development {
+        listen: Some(options.listen),
+        data_dir: Some(folder.to_path_buf()),
+        ehr: Some(chart.clone()),
+        ..Development::default()
+    })
+    .map_err(|e| Problem::internal(e.to_string()))?;
+    let mut log = config.log.clone();
+    "error".clone_into(&mut log.filter);
+    telemetry::init(&log).map_err(Problem::internal)?;
+    let keys = development::prepare(&config.data_dir).map_err(failed("development keys"))?;
+    let socket = listener::bind(options.listen)
+        .or_else(|_| listener::bind(any_port))
+        .map_err(failed("the address to listen on"))?;
+    let address = socket.local_addr().map_err(failed("the address to listen on"))?;
+    let service = Service::prepare(config, clock.clone(), keys).await?;
+    let door = Door::open(&format!("http://{address}"), folder)?;
+
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = service.serve(socket, async {
+        let _ = stopped.await;
+    });
+    let living = async {
+        let people = twenty_weeks(options, first, clock, &service, &door).await?;
+        let loops = service.start();
+        show::everything(&door, sandbox.as_ref(), &chart, people.len()).await?;
+        if options.exit {
+            return Ok(());
+        }
+        show::what_to_try(&door, &chart, &token(folder)?);
+        let _ = listener::stop_signal().await;
+        loops.stop().await;
+        Ok::<(), Problem>(())
+    };
+    tokio::pin!(serving);
+    let outcome = tokio::select! {
+        outcome = living => outcome,
+        served = &mut serving => served.map_err(failed("the listener")),
+    };
+    let _ = stop.send(());
+    outcome
+}
+
+fn token(folder: &Path) -> Result<String, Problem> {
+    let clinic = ClinicId::new("demo").map_err(Problem::internal)?;
+    development::mint(folder, &clinic, crate::identity::Role::CareManager, development::LIFETIME)
+        .map_err(failed("a token"))
+}
+
+async fn twenty_weeks(
+    options: &Options,
+    first: NaiveDate,
+    clock: &Clock,
+    service: &Service,
+    door: &Door,
+) -> Result<Vec<cast::Person>, Problem> {
+    let mut people = cast::people(options.patients, first);
+    let bar = ProgressBar::new(DAYS);
+    if let Ok(style) = ProgressStyle::with_template("  {msg}  {bar:40.cyan/dim}  {percent}%  {elapsed} of your time") {
+        bar.set_style(style.progress_chars("━━─"));
+    }
+    for day in 0..=DAYS {
+        let today = first + Days::new(day);
+        bar.set_message(format!("{today}, week {:>2}", day / 7));
+        clock.set(nine_o_clock(today));
+        sweep(&service.app).await?;
+        life::day(door, &mut people, today).await?;
+        service.deliver_due().await?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(people)
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -19,8 +21,12 @@ use crate::store::outbox::{self, Attempt, Delivery, Lane, Settlement, State};
 
 /// How long a lane is ours without prolonging it.
 const LEASE: TimeDelta = TimeDelta::seconds(120);
-/// How many patients are written at once.
+/// How many patients of a clinic are written at once.
 const LANES: usize = 8;
+/// How many patients are written at once, of all clinics.
+const ALL_LANES: usize = 64;
+/// How long a chart that asked for a pause is left alone altogether; the delivery that was told waits as long as told.
+const REST: TimeDelta = TimeDelta::hours(1);
 /// When to look for doubles after a write whose first answer was lost.
 const RECHECK: TimeDelta = TimeDelta::minutes(10);
 /// How long to sleep when nothing is due and nobody wakes us: other replicas put work into the same outbox.
@@ -53,39 +59,47 @@ pub struct Dispatcher {
     clock: Clock,
     charts: Arc<Charts>,
     woken: Arc<Notify>,
+    stopping: Arc<AtomicBool>,
+    /// Charts that asked not to be called before an instant.
+    resting: Arc<Mutex<HashMap<String, DateTime<Utc>>>>,
 }
 
 impl Dispatcher {
     /// A dispatcher; `woken` tells it that there is something new.
     pub fn new(db: Db, clock: Clock, charts: Charts, woken: Arc<Notify>) -> Self {
-        Self { db, clock, charts: Arc::new(charts), woken }
+        let (stopping, resting) = (Arc::default(), Arc::default());
+        Self { db, clock, charts: Arc::new(charts), woken, stopping, resting }
     }
 
     /// Delivers until told to stop. Writes in flight are finished.
+    ///
+    /// Every clinic has lanes of its own, so that a chart that does not answer holds up nobody else's.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        if self.charts.is_empty() {
-            stop.await;
-            return;
-        }
         tokio::pin!(stop);
+        if self.charts.is_empty() {
+            return stop.await;
+        }
+        let mut working = FuturesUnordered::new();
+        let mut busy: HashMap<String, usize> = HashMap::new();
         loop {
-            let worked = match self.round().await {
-                Ok(lanes) => lanes > 0,
-                Err(problem) => {
-                    tracing::warn!(%problem, "the outbox cannot be read now");
-                    false
-                }
-            };
-            if worked {
-                continue;
+            let claimed = self.claim(&busy).await.unwrap_or_else(|problem| {
+                tracing::warn!(%problem, "the outbox cannot be read now");
+                Vec::new()
+            });
+            for lane in claimed {
+                *busy.entry(lane.clinic_id.clone()).or_default() += 1;
+                working.push(self.work(lane));
             }
             let pause = self.pause().await;
             tokio::select! {
-                () = &mut stop => return,
+                () = &mut stop => break,
+                Some(clinic) = working.next() => free(&mut busy, &clinic),
                 () = self.woken.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        self.stopping.store(true, Ordering::Relaxed);
+        while working.next().await.is_some() {}
     }
 
     async fn pause(&self) -> Duration {
@@ -97,21 +111,47 @@ impl Dispatcher {
         wait.unwrap_or(IDLE).clamp(Duration::from_millis(50), IDLE)
     }
 
-    /// Claims the lanes that are due and works them off; answers how many there were.
-    pub async fn round(&self) -> Result<usize, Problem> {
+    /// Claims the lanes that are due, as many of each clinic as are free.
+    async fn claim(&self, busy: &HashMap<String, usize>) -> Result<Vec<Lane>, Problem> {
         let now = self.clock.now();
+        let mut tx = self.db.read().await?;
+        let mut clinics = outbox::clinics_due(&mut tx, now).await?;
+        drop(tx);
+        clinics.retain(|clinic| !self.rests(clinic) && busy.get(clinic).is_none_or(|n| *n < LANES));
+        let mut left = ALL_LANES.saturating_sub(busy.values().sum());
+        if clinics.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut tx = self.db.begin().await?;
-        let lanes = outbox::claim(&mut tx, self.clock.id(), now, now + LEASE, 64).await?;
+        let mut lanes = Vec::new();
+        for clinic in clinics {
+            let free = left.min(LANES - busy.get(&clinic).copied().unwrap_or(0));
+            if free == 0 {
+                break;
+            }
+            let free = i64::try_from(free).unwrap_or(1);
+            let claimed = outbox::claim(&mut tx, &clinic, self.clock.id(), now, now + LEASE, free).await?;
+            left -= claimed.len();
+            lanes.extend(claimed);
+        }
         tx.commit().await?;
+        Ok(lanes)
+    }
+
+    /// Claims lanes that are due and works them off; answers how many there were.
+    pub async fn round(&self) -> Result<usize, Problem> {
+        let lanes = self.claim(&HashMap::new()).await?;
         let count = lanes.len();
-        futures_util::stream::iter(lanes)
-            .for_each_concurrent(LANES, |lane| async move {
-                if let Err(problem) = self.work_off(lane).await {
-                    tracing::warn!(%problem, "a lane was left; its lease runs out by itself");
-                }
-            })
-            .await;
+        futures_util::future::join_all(lanes.into_iter().map(|lane| self.work(lane))).await;
         Ok(count)
+    }
+
+    async fn work(&self, lane: Lane) -> String {
+        let clinic = lane.clinic_id.clone();
+        if let Err(problem) = self.work_off(lane).await {
+            tracing::warn!(%problem, "a lane was left; its lease runs out by itself");
+        }
+        clinic
     }
 
     /// Delivers everything that is due for one patient, in order, then gives the lane back.
@@ -122,17 +162,20 @@ impl Dispatcher {
             let due = outbox::pending(&mut tx, &lane.clinic_id, lane.patient_id, self.clock.now()).await?;
             drop(tx);
             for delivery in due {
+                if self.stopping.load(Ordering::Relaxed) || self.rests(&lane.clinic_id) {
+                    break;
+                }
                 if !self.deliver(ehr, &lane, delivery).await? {
                     return Ok(());
                 }
             }
             let mut tx = self.db.begin().await?;
             let given_back = outbox::give_back(&mut tx, &lane).await?;
-            let held = outbox::held(&mut tx, &lane).await?;
+            let held = if given_back { None } else { outbox::held(&mut tx, &lane).await? };
             tx.commit().await?;
             match held {
-                Some(again) if !given_back => lane = again,
-                _ => return Ok(()),
+                Some(again) => lane = again,
+                None => return Ok(()),
             }
         }
     }
@@ -142,6 +185,23 @@ impl Dispatcher {
         let mut tx = self.db.begin().await?;
         outbox::prolong(&mut tx, lane, self.clock.now() + TimeDelta::hours(1)).await?;
         tx.commit().await
+    }
+
+    fn rests(&self, clinic: &str) -> bool {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let rests = resting.get(clinic).is_some_and(|until| *until > self.clock.now());
+        if !rests {
+            resting.remove(clinic);
+        }
+        rests
+    }
+
+    /// A chart that names a time to come back means everybody.
+    fn rest(&self, clinic: &str, failure: &Failure, until: DateTime<Utc>) {
+        if failure.retry_after().is_some() {
+            let until = until.min(self.clock.now() + REST);
+            self.resting.lock().unwrap_or_else(PoisonError::into_inner).insert(clinic.to_owned(), until);
+        }
     }
 
     /// One attempt: the ledger is told before the call, and after it. `false` when the lease was lost.
@@ -155,8 +215,9 @@ impl Dispatcher {
         }
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let held = outbox::prolong(&mut tx, lane, now + LEASE).await?
-            && outbox::sending(&mut tx, lane, &delivery.key, &unanswered, now).await?;
+        // The delivery before the lane, as the recorder locks them.
+        let held = outbox::sending(&mut tx, lane, &delivery.key, &unanswered, now).await?
+            && outbox::prolong(&mut tx, lane, now + LEASE).await?;
         tx.commit().await?;
         if !held {
             return Ok(false);
@@ -166,6 +227,9 @@ impl Dispatcher {
         let after = before.clone().after(posture, &result);
         let now = self.clock.now();
         let settlement = settlement(&delivery, &before, &after, &result, now);
+        if let Err(failure) = &result {
+            self.rest(&lane.clinic_id, failure, settlement.next_attempt_at);
+        }
         let attempt = attempt(&delivery, &result, started.elapsed(), now, self.clock.id());
         metrics::counter!("cocm_delivery_attempts", "outcome" => attempt.outcome.clone()).increment(1);
         let mut tx = self.db.begin().await?;
@@ -197,6 +261,15 @@ impl Dispatcher {
             return Ok(reconcile(ehr, intent, before).await?.unwrap_or(settled));
         }
         deliver(ehr, intent, before).await
+    }
+}
+
+fn free(busy: &mut HashMap<String, usize>, clinic: &str) {
+    if let Some(count) = busy.get_mut(clinic) {
+        *count -= 1;
+        if *count == 0 {
+            busy.remove(clinic);
+        }
     }
 }
 

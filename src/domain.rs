@@ -46,6 +46,7 @@ macro_rules! named {
     };
 }
 
+pub mod day;
 pub mod instrument;
 pub mod care;
 pub mod measurement;
@@ -53,6 +54,7 @@ pub mod score;
 pub mod rules;
 pub mod episode;
 pub mod story;
+pub mod history;
 pub mod recommendation;
 pub mod finding;
 pub mod target;
@@ -63,3 +65,5 @@ pub mod standing;
 pub mod attention;
 pub mod schedule;
 pub mod plan;
+pub mod metrics;
+pub mod minutes;

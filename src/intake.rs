@@ -1,17 +1,22 @@
 //! Everything that arrives over FHIR becomes facts here, whichever way it came.
 
+pub mod bundle;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::fhir::arrival::{Arrival, Context, read};
+use crate::fhir::arrival::{Arrival, Context, Kind, read};
 use crate::fhir::mapping::Mapping;
+use crate::listener::{DEEPEST, check_depth};
 use crate::problem::Problem;
 use crate::record::{Condition, Fact, Recorded, Recorder, Submission, Zones};
+use crate::store::Db;
 
 /// Reads resources with a clinic's mapping and time zone, and hands them to the hallway. Cheap to clone.
 #[derive(Clone)]
 pub struct Intake {
+    db: Db,
     recorder: Recorder,
     clock: Clock,
     zones: Arc<Zones>,
@@ -21,8 +26,14 @@ pub struct Intake {
 
 impl Intake {
     /// An intake; `mappings` by clinic, for those whose EHR has one of its own.
-    pub fn new(recorder: Recorder, clock: Clock, zones: Arc<Zones>, mappings: HashMap<String, Mapping>) -> Self {
-        Self { recorder, clock, zones, mappings: Arc::new(mappings), default_mapping: Arc::new(Mapping::default()) }
+    pub fn new(
+        db: Db,
+        recorder: Recorder,
+        clock: Clock,
+        zones: Arc<Zones>,
+        mappings: HashMap<String, Mapping>,
+    ) -> Self {
+        Self { db, recorder, clock, zones, mappings: Arc::new(mappings), default_mapping: Arc::new(Mapping::default()) }
     }
 
     /// Reads one resource.
@@ -30,6 +41,7 @@ impl Intake {
     /// # Errors
     /// What violates the specification where we look, with `expression`.
     pub fn read(&self, clinic: &str, raw: &str) -> Result<Arrival, Problem> {
+        check_depth(raw.as_bytes(), DEEPEST)?;
         let mapping = self.mappings.get(clinic).unwrap_or(&self.default_mapping);
         read(raw, &Context { zone: self.zones.of(clinic), now: self.clock.now(), mapping })
     }
@@ -46,6 +58,21 @@ impl Intake {
         condition: Condition,
     ) -> Result<Recorded, Problem> {
         self.recorder.one(clinic, by, Fact::Arrived { arrival: Box::new(arrival), condition }).await
+    }
+
+    /// Takes in that a resource was deleted; answers after the commit.
+    ///
+    /// # Errors
+    /// `NotFound` for what was never known; what the condition or the database says.
+    pub async fn delete(
+        &self,
+        clinic: &str,
+        by: &str,
+        kind: Kind,
+        id: String,
+        if_match: Option<i64>,
+    ) -> Result<Recorded, Problem> {
+        self.recorder.one(clinic, by, Fact::Deleted { kind, id, if_match }).await
     }
 
     /// Takes several facts in, all or nothing if `atomic`; answers after the commit.

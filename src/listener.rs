@@ -42,7 +42,7 @@ use crate::config::Limits;
 pub use body::{BodyLimit, read_body};
 pub use depth::{DEEPEST, check_depth};
 pub use json::JsonBody;
-pub use protect::protect;
+pub use protect::{Deadline, protect};
 
 /// Longest request line and headers together, in bytes.
 const LONGEST_HEAD: usize = 32 * 1024;

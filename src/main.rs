@@ -149,17 +149,16 @@ async fn run(command: Command) -> Result<(), Failed> {
             let config = settings.read()?;
             let clock = clock(&config);
             let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
-            let clinics = match clinic {
-                Some(clinic) => vec![clinic],
-                None => {
-                    let mut tx = service.app.db.read().await?;
-                    cocm_registry::store::patient::clinics(&mut tx).await?
-                }
+            let clinics = if let Some(clinic) = clinic {
+                vec![clinic]
+            } else {
+                let mut tx = service.app.db.read().await?;
+                cocm_registry::store::patient::clinics(&mut tx).await?
             };
             for clinic in clinics {
                 println!("{clinic}: {} patients planned", replan(&service.app, &clinic).await?);
             }
-            service.stop().await;
+            service.close().await;
             Ok(())
         }
         Command::Token { data_dir, clinic, role } => {
@@ -187,8 +186,8 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
     let metrics = telemetry::metrics()?;
     let (listen, admin_listen, limits) = (config.listen, config.admin_listen, config.limits.clone());
     let clock = clock(&config);
-    let mut service = Service::prepare(config, clock, jwks).await?;
-    service.start();
+    let service = Service::prepare(config, clock, jwks).await?;
+    let loops = service.start();
     let listener = listener::bind(listen)?;
     if let Some(address) = admin_listen {
         let admin = listener::bind(address)?;
@@ -202,7 +201,8 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
         let _ = listener::stop_signal().await;
     };
     service.serve(listener, stop).await?;
-    service.stop().await;
+    loops.stop().await;
+    service.close().await;
     Ok(())
 }
 

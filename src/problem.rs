@@ -16,6 +16,8 @@ pub enum Category {
     Forbidden,
     /// Absent, or another clinic's: 404.
     NotFound,
+    /// A kind of thing that is not kept here: 404.
+    Unsupported,
     /// The path exists, the method does not: 405.
     MethodNotAllowed,
     /// The present state does not allow it: 409.
@@ -26,6 +28,8 @@ pub enum Category {
     PreconditionFailed,
     /// Too large or too deep: 413.
     TooLarge,
+    /// An answer in a form we do not write: 406.
+    NotAcceptable,
     /// A content type we do not read: 415.
     UnsupportedMediaType,
     /// Readable, but a rule is violated: 422.
@@ -45,8 +49,9 @@ impl Category {
             Self::Malformed => 400,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
-            Self::NotFound => 404,
+            Self::NotFound | Self::Unsupported => 404,
             Self::MethodNotAllowed => 405,
+            Self::NotAcceptable => 406,
             Self::Conflict => 409,
             Self::Gone => 410,
             Self::PreconditionFailed => 412,
@@ -66,7 +71,9 @@ impl Category {
             Self::Unauthenticated => "login",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
-            Self::MethodNotAllowed | Self::UnsupportedMediaType => "not-supported",
+            Self::Unsupported | Self::MethodNotAllowed | Self::NotAcceptable | Self::UnsupportedMediaType => {
+                "not-supported"
+            }
             Self::Conflict | Self::PreconditionFailed => "conflict",
             Self::Gone => "deleted",
             Self::TooLarge => "too-long",
@@ -84,7 +91,9 @@ impl Category {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
+            Self::Unsupported => "unsupported",
             Self::MethodNotAllowed => "method-not-allowed",
+            Self::NotAcceptable => "not-acceptable",
             Self::Conflict => "conflict",
             Self::Gone => "gone",
             Self::PreconditionFailed => "precondition-failed",
@@ -109,12 +118,14 @@ pub struct Problem {
     pub expression: Option<String>,
     /// For a conflict of state: what would be allowed now.
     pub allowed: Vec<String>,
+    /// Of several facts that were sent together: which one, from 0.
+    pub fact: Option<usize>,
 }
 
 impl Problem {
     /// A problem of a category with a sentence.
     pub fn new(category: Category, detail: impl Into<String>) -> Self {
-        Self { category, detail: detail.into(), expression: None, allowed: Vec::new() }
+        Self { category, detail: detail.into(), expression: None, allowed: Vec::new(), fact: None }
     }
 
     /// Names the place in the request.

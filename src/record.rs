@@ -16,13 +16,14 @@ mod settle;
 mod once;
 mod rules;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -42,6 +43,9 @@ pub use rules::{activate, propose};
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
+
+/// How often a batch is tried that the database undid.
+const TRIES: u64 = 6;
 
 /// The time zone of each clinic.
 #[derive(Clone, Debug)]
@@ -71,6 +75,13 @@ pub enum Condition {
     TheOneWith(String),
     /// `If-Match`: only on this version of ours.
     Version(i64),
+    /// As the condition, and only if the resource ends up under this id: others that were sent with it say so.
+    Under {
+        /// The id.
+        id: String,
+        /// The condition.
+        condition: Box<Condition>,
+    },
     /// What is stored already is evaluated anew: a mapping has changed, or a patient has arrived.
     Again,
 }
@@ -100,6 +111,8 @@ pub enum Fact {
         kind: Kind,
         /// Its id.
         id: String,
+        /// Only on this version of ours.
+        if_match: Option<i64>,
     },
     /// An episode began.
     Enrolled {
@@ -240,6 +253,7 @@ type Asked<'a> = (&'a Submission, Option<&'a Once>);
 /// What a worker needs.
 #[derive(Clone)]
 struct Worker {
+    number: u64,
     db: Db,
     zones: Arc<Zones>,
     clock: Clock,
@@ -261,11 +275,12 @@ impl Recorder {
     /// Starts the workers: one where the database has one writer, several otherwise. `written` is told after each
     /// commit that left something to deliver.
     pub fn start(db: &Db, zones: Zones, clock: Clock, written: Arc<tokio::sync::Notify>) -> Self {
-        let worker = Worker { db: db.clone(), zones: Arc::new(zones), clock, written };
+        let worker = Worker { number: 0, db: db.clone(), zones: Arc::new(zones), clock, written };
         let lanes = (0..db.writers())
-            .map(|_| {
+            .map(|number| {
                 let (sender, receiver) = mpsc::channel(1024);
-                tokio::spawn(worker.clone().run(receiver));
+                let worker = Worker { number: u64::try_from(number).unwrap_or(0), ..worker.clone() };
+                tokio::spawn(worker.run(receiver));
                 sender
             })
             .collect();
@@ -319,7 +334,7 @@ fn lock_key(fact: &Fact) -> String {
             Content::Patient(_) => format!("Patient/{}", arrival.id.as_deref().unwrap_or_default()),
             Content::Evidence(evidence) => evidence.subject.as_ref().map(identify::key).unwrap_or_default(),
         },
-        Fact::Deleted { kind, id } => format!("{}/{id}", kind.name()),
+        Fact::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
         Fact::Enrolled { whom: Whom::Key(key), .. } => key.clone(),
         Fact::Enrolled { whom: Whom::Id(id), .. }
         | Fact::Assessed { patient: id, .. }
@@ -364,14 +379,15 @@ impl Worker {
     async fn commit(&self, mut batch: Vec<Job>) {
         batch.sort_by_cached_key(|job| job.submission.facts.first().map(lock_key));
         let submissions: Vec<Asked<'_>> = batch.iter().map(|job| (&job.submission, job.once.as_ref())).collect();
-        let mut answers = Err(Problem::internal("not tried"));
-        for _ in 0..4 {
+        let mut answers = Err(Undone(Problem::internal("not tried")));
+        for tries in 1..=TRIES {
             answers = self.attempt(&submissions).await;
-            // A deadlock or a lost connection: nothing was stored, so the same once more is safe.
-            if !matches!(&answers, Err(p) if p.category == Category::Unavailable) {
+            // A deadlock, or a connection lost before the commit: nothing was stored, so the same once more is safe.
+            if !matches!(&answers, Err(Undone(p)) if p.category == Category::Unavailable) {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            // Workers that met in a deadlock should not meet again.
+            tokio::time::sleep(std::time::Duration::from_millis(tries * (10 + 7 * self.number))).await;
         }
         match answers {
             Ok((answers, delivers)) => {
@@ -383,7 +399,7 @@ impl Worker {
                     let _ = job.reply.send(answer);
                 }
             }
-            Err(problem) => {
+            Err(Undone(problem) | InDoubt(problem)) => {
                 for job in batch {
                     let _ = job.reply.send(Err(problem.clone()));
                 }
@@ -391,23 +407,20 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, submissions: &[Asked<'_>]) -> Result<(Vec<Result<Answer, Problem>>, bool), Problem> {
+    async fn attempt(&self, submissions: &[Asked<'_>]) -> Result<Done, Lost> {
         match self.transact(submissions, false).await? {
             Some(done) => Ok(done),
             None => self
                 .transact(submissions, true)
                 .await?
-                .ok_or_else(|| Problem::internal("a batch with savepoints cannot fail as a whole")),
+                .ok_or_else(|| Undone(Problem::internal("a batch with savepoints cannot fail as a whole"))),
         }
     }
 
     /// One transaction over all submissions. Without savepoints, `None` when a fact failed: then all of it was undone.
-    async fn transact(
-        &self,
-        submissions: &[Asked<'_>],
-        savepoints: bool,
-    ) -> Result<Option<(Vec<Result<Answer, Problem>>, bool)>, Problem> {
+    async fn transact(&self, submissions: &[Asked<'_>], savepoints: bool) -> Result<Option<Done>, Lost> {
         let mut tx = self.db.begin().await?;
+        lock(&mut tx, submissions).await?;
         let mut rules: HashMap<&str, RuleSet> = HashMap::new();
         let mut dossiers = Dossiers::default();
         let mut answers = Vec::with_capacity(submissions.len());
@@ -434,27 +447,72 @@ impl Worker {
                 continue;
             }
             match run(&mut tx, &context, &mut dossiers, (submission, *once), savepoints).await? {
-                Some(answer) => answers.push(answer),
-                None => {
+                Ran::Through(answer) => answers.push(answer),
+                Ran::Into(problem) => {
                     tx.rollback().await?;
-                    return Ok(None);
+                    // One alone, all or nothing: that was it.
+                    let alone = submissions.len() == 1 && (submission.atomic || submission.facts.len() == 1);
+                    return Ok(alone.then(|| {
+                        (vec![if submission.atomic { Err(problem) } else { Ok(vec![Err(problem)]) }], false)
+                    }));
                 }
             }
         }
         let delivers = dossiers.delivers;
-        tx.commit().await?;
+        tx.commit().await.map_err(InDoubt)?;
         Ok(Some((answers, delivers)))
     }
 }
 
-/// Runs one submission. `None` when a fact failed and there is no savepoint to return to.
+/// Locks the patients of several facts in one order, so that two transactions do not wait for each other.
+async fn lock(tx: &mut Tx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
+    if submissions.iter().map(|(s, _)| s.facts.len()).sum::<usize>() < 2 {
+        return Ok(());
+    }
+    let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (submission, _) in submissions {
+        names.entry(&submission.clinic).or_default().extend(submission.facts.iter().map(lock_key));
+    }
+    for (clinic, names) in names {
+        crate::store::patient::lock_all(tx, clinic, &names).await?;
+    }
+    Ok(())
+}
+
+/// What a batch came to, and whether it left something to deliver.
+type Done = (Vec<Result<Answer, Problem>>, bool);
+
+/// Why a batch has no answers.
+enum Lost {
+    /// Nothing of it was stored.
+    Undone(Problem),
+    /// The commit was not answered: it may be stored. To try again would be to enter the care team's facts twice.
+    InDoubt(Problem),
+}
+use Lost::{InDoubt, Undone};
+
+impl From<Problem> for Lost {
+    fn from(problem: Problem) -> Self {
+        Undone(problem)
+    }
+}
+
+/// How far a submission came.
+enum Ran {
+    /// To its end.
+    Through(Result<Answer, Problem>),
+    /// Into a fact that failed, and there is no savepoint to return to.
+    Into(Problem),
+}
+
+/// Runs one submission.
 async fn run(
     tx: &mut Tx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     (submission, once): Asked<'_>,
     savepoints: bool,
-) -> Result<Option<Result<Answer, Problem>>, Problem> {
+) -> Result<Ran, Problem> {
     let mut order: Vec<usize> = (0..submission.facts.len()).collect();
     order.sort_by_cached_key(|i| lock_key(&submission.facts[*i]));
     let mut answer: Vec<Option<Result<Recorded, Problem>>> = vec![None; submission.facts.len()];
@@ -472,12 +530,12 @@ async fn run(
                 return Err(problem.clone());
             }
             if !savepoints {
-                return Ok(None);
+                return Ok(Ran::Into(Problem { fact: Some(i), ..problem.clone() }));
             }
             tx.undo().await?;
             dossiers.forget();
             if submission.atomic {
-                return Ok(Some(Err(problem.clone())));
+                return Ok(Ran::Through(Err(Problem { fact: Some(i), ..problem.clone() })));
             }
         } else if per_fact {
             tx.release().await?;
@@ -491,14 +549,14 @@ async fn run(
     if savepoints && submission.atomic {
         tx.release().await?;
     }
-    Ok(Some(Ok(answer)))
+    Ok(Ran::Through(Ok(answer)))
 }
 
 /// Lets one fact change the story of its patient.
 async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact: &Fact) -> Result<Recorded, Problem> {
     match fact {
         Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
-        Fact::Deleted { kind, id } => arrive::deleted(tx, context, dossiers, *kind, id).await,
+        Fact::Deleted { kind, id, if_match } => arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await,
         Fact::Enrolled { whom, episode } => enter::enrolled(tx, context, dossiers, whom, episode).await,
         Fact::Amended { episode, amendment, if_match } => {
             enter::amended(tx, context, dossiers, *episode, amendment, *if_match).await
@@ -513,6 +571,21 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
         }
         Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
     }
+}
+
+/// The id under which a resource without one of its own is stored: it follows from the content, so that sending the
+/// same twice stores it once. `None` for a Patient without identifiers, which nothing tells from another one but what
+/// the Bundle around it calls it (`full_url`).
+pub fn derived_id(clinic: &str, arrival: &Arrival, full_url: Option<&str>) -> Option<String> {
+    let anonymous = arrival.kind == Kind::Patient && arrival.identifiers.is_empty();
+    if anonymous && full_url.is_none() {
+        return None;
+    }
+    let digest = Sha256::digest(arrival.raw.as_bytes());
+    let digest: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+    let mut parts = vec![arrival.kind.name(), digest.as_str()];
+    parts.extend(full_url.filter(|_| anonymous));
+    Some(identify::id_of(clinic, &parts).to_string())
 }
 
 /// A subject as the registry stores it; used by readers outside.

@@ -22,15 +22,30 @@ use crate::record::{Recorder, Zones};
 use crate::store::Db;
 
 /// How often the passing of a day is looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// The running service, without its sockets.
 pub struct Service {
     /// What the handlers share.
     pub app: App,
     dispatcher: Dispatcher,
+}
+
+/// The running loops: delivery and the daily sweep.
+pub struct Loops {
     stop: watch::Sender<bool>,
-    loops: Vec<JoinHandle<()>>,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Loops {
+    /// Stops them; writes in flight are finished.
+    pub async fn stop(self) {
+        // Nobody listens any more: they have stopped already.
+        let _ = self.stop.send(true);
+        for running in self.running {
+            let _ = tokio::time::timeout(Duration::from_secs(20), running).await;
+        }
+    }
 }
 
 impl Service {
@@ -45,7 +60,7 @@ impl Service {
         let outbox = Arc::new(Notify::new());
         let recorder = Recorder::start(&db, zones.clone(), clock.clone(), outbox.clone());
         let zones = Arc::new(zones);
-        let intake = Intake::new(recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
+        let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let dispatcher = Dispatcher::new(db.clone(), clock.clone(), charts(&config, &clock)?, outbox.clone());
         let app = App {
@@ -59,21 +74,22 @@ impl Service {
             outbox,
             jwks: Arc::new(jwks),
         };
-        Ok(Self { app, dispatcher, stop: watch::Sender::new(false), loops: Vec::new() })
+        Ok(Self { app, dispatcher })
     }
 
     /// Starts the loops: delivery and the daily sweep.
-    pub fn start(&mut self) {
+    pub fn start(&self) -> Loops {
+        let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
             // The sender is gone: the service is, too.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let dispatcher = self.dispatcher.clone();
-        let stop = stopped(self.stop.subscribe());
-        self.loops.push(tokio::spawn(dispatcher.run(stop)));
+        let stop = stopped(sender.subscribe());
+        let delivering = tokio::spawn(dispatcher.run(stop));
         let app = self.app.clone();
-        let stop = stopped(self.stop.subscribe());
-        self.loops.push(tokio::spawn(async move {
+        let stop = stopped(sender.subscribe());
+        let sweeping = tokio::spawn(async move {
             tokio::pin!(stop);
             loop {
                 if let Err(problem) = sweep(&app).await {
@@ -84,7 +100,8 @@ impl Service {
                     () = tokio::time::sleep(SWEEP) => {}
                 }
             }
-        }));
+        });
+        Loops { stop: sender, running: vec![delivering, sweeping] }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -98,12 +115,8 @@ impl Service {
         serve(listener, router, &app.config.limits, stop).await
     }
 
-    /// Stops the loops, finishes writes in flight, closes the database.
-    pub async fn stop(self) {
-        let _ = self.stop.send(true);
-        for running in self.loops {
-            let _ = tokio::time::timeout(Duration::from_secs(20), running).await;
-        }
+    /// Closes the database.
+    pub async fn close(self) {
         self.app.db.close().await;
     }
 
@@ -143,6 +156,7 @@ fn charts(config: &Config, clock: &Clock) -> Result<Charts, Problem> {
                 bearer: ehr.bearer_token.clone(),
                 timeout: ehr.timeout,
                 conditional_create: ehr.conditional_create,
+                search_lag: ehr.search_lag,
                 ..EhrConfig::at(&ehr.base_url)
             },
             clock.clone(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -65,6 +65,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// The oldest SQLite that is safe with a write-ahead log: 3.51.3 fixed its reset bug.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
+/// The oldest PostgreSQL that its makers maintain, or nearly.
+const OLDEST_POSTGRES: i32 = 130_000;
+
 /// An open database.
 #[derive(Clone, Debug)]
 pub enum Db {
@@ -112,12 +115,16 @@ impl Db {
         }
         let options: PgConnectOptions =
             url.parse().map_err(|e: sqlx::Error| Problem::internal(format!("database_url: {e}")))?;
+        // A replica that hangs must not hold a patient for ever.
+        let bounds =
+            [("lock_timeout", "10s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
         let pool = PgPoolOptions::new()
-            .max_connections(12)
+            .max_connections(16)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.application_name("cocm-registry"))
+            .connect_with(options.application_name("cocm-registry").options(bounds))
             .await
             .map_err(failed)?;
+        check_postgres(&pool).await?;
         Ok(Self::Postgres(pool))
     }
 
@@ -178,16 +185,31 @@ impl Db {
 
     /// Brings the schema up to date. A schema newer than the program is refused. Several replicas may call it at once.
     pub async fn migrate(&self) -> Result<(), Problem> {
-        let done = match self {
-            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
-            Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
-        };
+        let mut done = self.run_migrations().await;
+        // PostgreSQL lets one replica migrate at a time; on SQLite whoever comes second finds the tables there or the
+        // file locked, and a moment later that everything is done.
+        for _ in 0..20 {
+            if matches!(self, Self::Postgres(_))
+                || !matches!(done, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)))
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            done = self.run_migrations().await;
+        }
         done.map_err(|e| match e {
-            sqlx::migrate::MigrateError::VersionMissing(version) => Problem::internal(format!(
+            MigrateError::VersionMissing(version) => Problem::internal(format!(
                 "the database has migration {version}, which this program does not know: it is newer; upgrade the program"
             )),
             other => Problem::internal(format!("migration failed: {other}")),
         })
+    }
+
+    async fn run_migrations(&self) -> Result<(), MigrateError> {
+        match self {
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
+            Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
+        }
     }
 
     /// Begins a transaction that writes.
@@ -235,6 +257,32 @@ impl Db {
             }
         }
     }
+}
+
+/// What the promise "2xx means durable" rests on.
+async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
+    let (version, encoding, commit, fsync): (i32, String, String, String) = sqlx::query_as(
+        "SELECT CAST(current_setting('server_version_num') AS INTEGER), current_setting('server_encoding'),
+           current_setting('synchronous_commit'), current_setting('fsync')",
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(failed)?;
+    if version < OLDEST_POSTGRES {
+        return Err(Problem::internal(format!("PostgreSQL 13 or newer is needed; the server says {version}")));
+    }
+    if encoding != "UTF8" {
+        return Err(Problem::internal(format!("the database must be encoded in UTF8; it is in {encoding}")));
+    }
+    if commit == "off" {
+        return Err(Problem::internal(
+            "PostgreSQL runs with synchronous_commit=off: what was acknowledged could be lost; set it to on",
+        ));
+    }
+    if fsync == "off" {
+        tracing::warn!("PostgreSQL runs with fsync=off: a crash of the machine can destroy the database");
+    }
+    Ok(())
 }
 
 impl Tx {
@@ -287,7 +335,7 @@ pub fn failed(error: sqlx::Error) -> Problem {
     ) || error.as_database_error().is_some_and(|e| {
         let code = e.code().unwrap_or_default();
         // SQLite: busy, locked, I/O, full; PostgreSQL: connection, resources, operator, serialization, deadlock.
-        matches!(code.as_ref(), "5" | "6" | "10" | "13" | "261" | "517" | "40001" | "40P01")
+        matches!(code.as_ref(), "5" | "6" | "10" | "13" | "261" | "517" | "40001" | "40P01" | "55P03" | "25P03")
             || code.starts_with("08")
             || code.starts_with("53")
             || code.starts_with("57")
@@ -295,6 +343,10 @@ pub fn failed(error: sqlx::Error) -> Problem {
                 && code.parse::<u32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6 | 10 | 13) && c > 255 && c < 10_000))
     });
     let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).unwrap_or_default();
+    if matches!(code.as_str(), "22021" | "22P05") {
+        // The doors refuse it already; this is what PostgreSQL says of it.
+        return Problem::malformed("text cannot contain U+0000");
+    }
     tracing::warn!(code, kind = %kind(&error), "database error");
     if transient {
         Problem::new(Category::Unavailable, "the database cannot answer now; try again")

@@ -55,7 +55,7 @@ impl IntoResponse for Problem {
         if status.is_server_error() {
             tracing::error!(problem = category.slug(), detail = self.detail, "answered with a fault");
         }
-        let mut response = (status, Json(ProblemBody::from(self))).into_response();
+        let mut response = (status, Json(ProblemBody::from(self.clone()))).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match category {
@@ -67,6 +67,8 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
+        // The FHIR door says the same as an OperationOutcome.
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -77,7 +79,9 @@ fn title(category: Category) -> &'static str {
         Category::Unauthenticated => "A valid token is needed",
         Category::Forbidden => "Not allowed",
         Category::NotFound => "Not found",
+        Category::Unsupported => "Not kept here",
         Category::MethodNotAllowed => "This method is not allowed here",
+        Category::NotAcceptable => "Not written in this form here",
         Category::Conflict => "The present state does not allow it",
         Category::Gone => "Deleted",
         Category::PreconditionFailed => "A precondition does not hold",

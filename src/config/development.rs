@@ -49,6 +49,7 @@ impl Config {
             bearer_token: None,
             timeout: super::ehr_timeout(),
             conditional_create: true,
+            search_lag: super::ehr_search_lag(),
             known_bases: Vec::new(),
             mapping: toml::Table::new(),
         });

@@ -4,6 +4,7 @@ use chrono::{Days, NaiveDate};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::day::beyond;
 use super::episode::Phase;
 use super::finding::{Finding, Rule};
 use super::instrument::Instrument;
@@ -150,12 +151,12 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<Reason> {
 }
 
 /// R15: "without a review in 60 d".
-const REVIEWED_WITHIN_DAYS: u64 = 60;
+pub(super) const REVIEWED_WITHIN_DAYS: u16 = 60;
 
 /// Since when a nonresponse waits for a review; `None` if there was one lately.
 fn unreviewed_since(standing: &Standing, finding: &Finding) -> Option<NaiveDate> {
     let Some(reviewed) = standing.reviewed_on else { return Some(finding.since) };
-    let again = reviewed + Days::new(REVIEWED_WITHIN_DAYS + 1);
+    let again = beyond(reviewed, REVIEWED_WITHIN_DAYS);
     (standing.as_of >= again).then(|| finding.since.max(again))
 }
 

@@ -115,6 +115,20 @@ named! {
     }
 }
 
+named! {
+    /// Who pays.
+    pub enum Payer {
+        /// Medicaid.
+        Medicaid = "medicaid",
+        /// Medicare.
+        Medicare = "medicare",
+        /// Commercial insurance.
+        Commercial = "commercial",
+        /// Anybody else.
+        Other = "other",
+    }
+}
+
 /// A recommendation of a case review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Recommendation {
@@ -144,6 +158,9 @@ pub enum Care {
         scheduled: bool,
         /// What became of it.
         outcome: ContactOutcome,
+        /// When it began, where the time is known and not only the day.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        starts_at: Option<DateTime<Utc>>,
         /// Minutes of the care manager.
         minutes: Option<u16>,
         /// Who.
@@ -232,6 +249,15 @@ pub enum Care {
         /// Free text.
         note: Option<String>,
     },
+    /// Who paid for the patient's care, and when.
+    Coverage {
+        /// Who.
+        payer: Payer,
+        /// The first day.
+        from: NaiveDate,
+        /// The last day; open without one.
+        to: Option<NaiveDate>,
+    },
     /// The care team of the episode changed.
     CareTeam {
         /// The care manager from now on.
@@ -265,6 +291,7 @@ impl Care {
             Self::Discharge { .. } => "discharge",
             Self::DiscussionFlag { .. } => "discussion_flag",
             Self::SafetyAssessment { .. } => "safety_assessment",
+            Self::Coverage { .. } => "coverage",
             Self::CareTeam { .. } => "care_team",
             Self::TakenBack { .. } => "taken_back",
         }

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::care::{Care, DischargeReason, Entry};
+use super::care::{Care, ChangeKind, Decision, DischargeReason, Entry};
 use super::instrument::Instrument;
 
 named! {
@@ -121,24 +121,26 @@ impl<'a> Course<'a> {
     pub fn on(episode: &'a Episode, entries: &[&'a Entry], deceased_on: Option<NaiveDate>, as_of: NaiveDate) -> Self {
         let entries: Vec<&Entry> =
             entries.iter().copied().filter(|e| e.episode == Some(episode.id) && e.on <= as_of).collect();
-        let mut phase = match episode.enrolled_on {
-            Some(enrolled) if enrolled <= as_of => Phase::Active,
-            _ => Phase::Referred,
-        };
+        let start = episode.enrolled_on.filter(|enrolled| *enrolled <= as_of);
+        let mut phase = if start.is_some() { Phase::Active } else { Phase::Referred };
         let mut before_hold = phase;
         let mut end = None;
         for entry in &entries {
-            match &entry.care {
+            if let Care::Discharge { reason, .. } = entry.care {
+                end = Some(End { on: entry.on, reason });
+                break;
+            }
+            // Treatment that has not begun can be neither paused nor resumed.
+            if start.is_none_or(|start| entry.on < start) {
+                continue;
+            }
+            match entry.care {
                 Care::Hold { .. } if phase != Phase::OnHold => {
                     before_hold = phase;
                     phase = Phase::OnHold;
                 }
                 Care::Resume => phase = if phase == Phase::OnHold { before_hold } else { Phase::Active },
                 Care::RelapsePrevention { .. } => phase = Phase::RelapsePrevention,
-                Care::Discharge { reason, .. } => {
-                    end = Some(End { on: entry.on, reason: *reason });
-                    break;
-                }
                 _ => {}
             }
         }
@@ -158,13 +160,40 @@ impl<'a> Course<'a> {
         self.episode.enrolled_on.filter(|start| *start <= self.as_of)
     }
 
-    /// Dates of treatment changes since enrolment, in order.
+    /// The last day whose scores belong to it: a score of the day of discharge still does, a later one does not.
+    pub fn last_day(&self) -> NaiveDate {
+        self.end.map_or(self.as_of, |end| end.on.min(self.as_of))
+    }
+
+    /// Dates of treatment changes since enrolment, in order. A recommendation that was done is one too, unless an
+    /// entry of its own says when it was carried out; to go on as before changes nothing.
     pub fn treatment_changes(&self) -> impl Iterator<Item = NaiveDate> + '_ {
         self.entries
             .iter()
-            .filter(|e| matches!(e.care, Care::TreatmentChange { .. }))
+            .filter(|e| match &e.care {
+                Care::TreatmentChange { .. } => true,
+                Care::RecommendationDecision { recommendation, decision: Decision::Done, .. } => {
+                    self.recommends_change(*recommendation) && !self.changed_by(*recommendation)
+                }
+                _ => false,
+            })
             .map(|e| e.on)
             .filter(|on| self.start().is_some_and(|start| *on >= start))
+    }
+
+    fn recommends_change(&self, id: Uuid) -> bool {
+        self.entries.iter().any(|e| match &e.care {
+            Care::CaseReview { recommendations, .. } => {
+                recommendations.iter().any(|r| r.id == id && r.kind != ChangeKind::Continue)
+            }
+            _ => false,
+        })
+    }
+
+    fn changed_by(&self, id: Uuid) -> bool {
+        self.entries
+            .iter()
+            .any(|e| matches!(&e.care, Care::TreatmentChange { recommendation, .. } if *recommendation == Some(id)))
     }
 
     /// When the present plan began: the last treatment change, at first the enrolment.
@@ -180,9 +209,22 @@ impl<'a> Course<'a> {
         })
     }
 
+    /// Baselines set by a clinician: (instrument, when).
+    pub fn baseline_overrides(&self) -> impl Iterator<Item = (Instrument, NaiveDate)> + '_ {
+        self.entries.iter().filter_map(|e| match e.care {
+            Care::BaselineOverride { instrument, .. } => Some((instrument, e.on)),
+            _ => None,
+        })
+    }
+
     /// The last clinical contact.
     pub fn last_contact(&self) -> Option<NaiveDate> {
         self.entries.iter().rev().find(|e| e.care.is_clinical_contact()).map(|e| e.on)
+    }
+
+    /// The last clinical contact after the day of enrolment: the initial assessment is not a follow-up.
+    pub fn last_followup_contact(&self) -> Option<NaiveDate> {
+        self.last_contact().filter(|on| self.start().is_some_and(|start| *on > start))
     }
 
     /// Since when it is flagged for discussion by hand; a review takes the flag down.

@@ -74,7 +74,7 @@ impl Response {
     pub fn reached(self, baseline: u16, latest: u16) -> bool {
         match self {
             Self::Half(_) => 2 * u32::from(latest) <= u32::from(baseline),
-            Self::Points(points) => latest + points <= baseline,
+            Self::Points(points) => u32::from(latest) + u32::from(points) <= u32::from(baseline),
         }
     }
 }

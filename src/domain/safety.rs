@@ -1,11 +1,13 @@
 //! R10: PHQ-9 item 9. Independent of enrolment, total, baseline and completeness; cannot be switched off.
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::day;
 use super::finding::{Finding, Rule};
+use super::history::History;
 use super::instrument::Instrument;
 use super::measurement::{Counting, Measurement};
 use super::plan::Priority;
@@ -29,6 +31,8 @@ pub struct Concern {
     pub key: String,
     /// The local day of the answer.
     pub answered_on: NaiveDate,
+    /// The questionnaire.
+    pub instrument: Instrument,
     /// The highest answer of that day, 1–3.
     pub item9: u8,
     /// At a level that cannot wait.
@@ -52,27 +56,26 @@ pub struct Concern {
     pub sources: Vec<String>,
 }
 
-fn asks_about_suicide(m: &Measurement) -> bool {
-    m.instrument.definition().suicide_item.is_some() && m.counting != Counting::Retracted
-}
-
-/// The forms that ask about suicide and stand, in order of time.
-fn forms(story: &Story, as_of: NaiveDate) -> Vec<&Measurement> {
-    let mut forms: Vec<&Measurement> =
-        story.measurements.iter().filter(|m| m.taken_on <= as_of && asks_about_suicide(m)).collect();
-    forms.sort_by_key(|m| (m.taken_at, m.item9, m.id));
-    forms
+/// What the forms of one concern showed at most: the level that an assessment looks at.
+#[derive(Clone, Copy)]
+struct Level {
+    item9: u8,
+    severe: bool,
 }
 
 /// Every concern up to a date, in order of time. All answers of one local day are one concern, unless an assessment
 /// lies between them: what was answered after it is a new one.
 pub fn concerns(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Concern> {
-    let forms = forms(story, as_of);
-    if !forms.iter().any(|m| m.item9.is_some_and(|a| a > 0)) {
-        return Vec::new();
-    }
-    let assessments = story.assessments(as_of);
+    concerns_in(&History::of(story), rules, as_of)
+}
+
+/// The same, of a story already in order.
+pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> Vec<Concern> {
+    let forms = history.forms(as_of);
+    let assessments = history.assessments(as_of);
     let mut concerns: Vec<Concern> = Vec::new();
+    // (instant, level) of every answer above 0 so far.
+    let mut answered: Vec<(DateTime<Utc>, Level)> = Vec::new();
     for (i, form) in forms.iter().enumerate() {
         let Some(answer) = form.item9.filter(|a| *a > 0) else { continue };
         let before_it = assessments.iter().filter(|(at, on, _)| *on == form.taken_on && *at < form.taken_at).count();
@@ -82,20 +85,17 @@ pub fn concerns(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Concern
         };
         let previous = forms[..i].iter().rev().filter(|m| m.taken_at < form.taken_at).find_map(|m| m.item9);
         let assessed = assessments.iter().find(|(at, _, _)| *at >= form.taken_at).map(|(_, on, _)| *on);
+        let severe = form.total.zip(rules.measure(form.instrument).severe_at).is_some_and(|(t, s)| t >= s);
         // The level that the last assessment before this answer looked at.
         let last_assessment = assessments.iter().rev().find(|(at, _, _)| *at < form.taken_at);
-        let assessed_level = last_assessment.and_then(|(at, _, _)| {
-            concerns
-                .iter()
-                .filter(|c| c.state == ConcernState::Assessed && forms_before(&forms, c, *at))
-                .map(|c| c.item9)
-                .next_back()
-        });
-        let repeated = last_assessment
-            .is_some_and(|(_, on, _)| form.taken_on <= *on + Days::new(rules.safety.repeat_days.into()))
-            && assessed_level.is_some_and(|level| answer <= level)
+        let looked_at = last_assessment
+            .filter(|(_, on, _)| form.taken_on <= day::after(*on, rules.safety.repeat_days))
+            .and_then(|(at, _, _)| answered.iter().rev().find(|(taken_at, _)| taken_at <= at))
+            .map(|(_, level)| *level);
+        let repeated = looked_at.is_some_and(|level| answer <= level.item9 && (level.severe || !severe))
             && previous.is_none_or(|p| answer <= p);
-        let severe = form.total.zip(rules.measure(form.instrument).severe_at).is_some_and(|(t, s)| t >= s);
+        answered.push((form.taken_at, Level { item9: answer, severe }));
+
         let higher = previous.is_some_and(|p| answer > p);
         let high = !repeated && (answer >= 2 || higher || severe);
         let why = [
@@ -110,22 +110,20 @@ pub fn concerns(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Concern
         if !why.is_empty() {
             reason = format!("{reason}: {}", why.join("; "));
         }
-        let priority = if repeated {
-            Priority::Routine
-        } else if high {
-            Priority::Stat
-        } else {
-            Priority::Urgent
+        let (priority, due_days) = match (repeated, high) {
+            (true, _) => (Priority::Routine, rules.safety.routine_due_days),
+            (false, true) => (Priority::Stat, rules.safety.due_days),
+            (false, false) => (Priority::Urgent, rules.safety.due_days),
         };
-        let due = if repeated { rules.safety.routine_due_days } else { rules.safety.due_days };
         let concern = Concern {
             key,
             answered_on: form.taken_on,
+            instrument: form.instrument,
             item9: answer,
             high,
             repeated,
             priority,
-            due_on: form.taken_on + Days::new(due.into()),
+            due_on: day::after(form.taken_on, due_days),
             state: if assessed.is_some() { ConcernState::Assessed } else { ConcernState::Open },
             assessed_on: assessed,
             reason: format!("{reason}. This service is not a crisis service: assess suicide risk."),
@@ -140,15 +138,12 @@ pub fn concerns(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Concern
     concerns
 }
 
-fn forms_before(forms: &[&Measurement], concern: &Concern, at: chrono::DateTime<chrono::Utc>) -> bool {
-    forms.iter().any(|m| concern.measurements.contains(&m.id) && m.taken_at <= at)
-}
-
 /// Two answers of one day: the graver one speaks.
 fn join(earlier: &mut Concern, later: Concern) {
     earlier.measurements.splice(0..0, later.measurements);
     earlier.sources.splice(0..0, later.sources);
     if (later.priority, later.item9) >= (earlier.priority, earlier.item9) {
+        earlier.instrument = later.instrument;
         earlier.item9 = later.item9.max(earlier.item9);
         earlier.high = later.high;
         earlier.repeated = later.repeated;
@@ -162,34 +157,41 @@ fn join(earlier: &mut Concern, later: Concern) {
     }
 }
 
-/// The last submitted form whose item 9 nobody has answered since: (measurement, why).
-pub fn unanswered(story: &Story, as_of: NaiveDate) -> Option<&Measurement> {
-    let forms = forms(story, as_of);
-    let open = forms.iter().rev().find(|m| m.counting == Counting::Submitted && m.item9_unknown)?;
-    let answered_since = forms
+/// The submitted forms that left item 9 open and since which nobody has answered it, the earliest first: it names the
+/// cause, so that another open form later does not ask a second time.
+pub fn unanswered<'a>(history: &History<'a>, as_of: NaiveDate) -> Vec<&'a Measurement> {
+    let forms = history.forms(as_of);
+    let assessments = history.assessments(as_of);
+    forms
         .iter()
-        .any(|m| !m.item9_unknown && m.item9.is_some() && (m.taken_at >= open.taken_at || m.taken_on == open.taken_on));
-    let assessed_since = story.assessments(as_of).iter().any(|(at, _, _)| *at >= open.taken_at);
-    (!answered_since && !assessed_since).then_some(*open)
+        .copied()
+        .filter(|open| open.counting == Counting::Submitted && open.item9_unknown)
+        .filter(|open| {
+            let answered = forms.iter().any(|m| {
+                !m.item9_unknown && m.item9.is_some() && (m.taken_at >= open.taken_at || m.taken_on == open.taken_on)
+            });
+            !answered && !assessments.iter().any(|(at, _, _)| *at >= open.taken_at)
+        })
+        .collect()
 }
 
 /// R10 as findings.
-pub fn findings(concerns: &[Concern], unanswered: Option<&Measurement>) -> Vec<Finding> {
+pub fn findings(concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Finding> {
     let mut found: Vec<Finding> = concerns
         .iter()
         .filter(|c| c.state == ConcernState::Open)
         .map(|c| {
             let rule = if c.high { Rule::SafetyItem9High } else { Rule::SafetyItem9 };
-            let mut finding = Finding::new(rule, Some(Instrument::Phq9), c.answered_on, c.reason.clone())
+            let mut finding = Finding::new(rule, Some(c.instrument), c.answered_on, c.reason.clone())
                 .against("item9", 1)
                 .against("item9_high", 2);
             finding.evidence.clone_from(&c.measurements);
             finding
         })
         .collect();
-    found.extend(unanswered.map(|m| {
+    found.extend(unanswered.first().map(|m| {
         let mut finding = Finding::new(Rule::AskItem9, Some(m.instrument), m.taken_on, ask_reason(m));
-        finding.evidence.push(m.id);
+        finding.evidence.extend(unanswered.iter().rev().map(|m| m.id));
         finding
     }));
     found

@@ -2,91 +2,117 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 
-use super::attention::Attention;
-use super::plan::{Plan, plan_without_outlook};
+use super::attention::{self, Attention};
+use super::cadence;
+use super::day::{after, beyond};
+use super::episode::{Course, Phase};
+use super::history::History;
+use super::plan::{Plan, without_outlook};
 use super::rules::RuleSet;
-use super::story::Story;
+use super::standing::Standing;
 
-/// The first date after `as_of` on which the plan says something else.
+/// The first date after `as_of` on which the plan says something else; `None` if it never does.
 ///
-/// Every rule compares `date − anchor` with a threshold, so the plan can only change on `anchor + threshold` or the day
-/// after; each such date is tried in order. `tests` walk day by day and find no other.
-pub fn next_change(story: &Story, rules: &RuleSet, now: &Plan, as_of: NaiveDate) -> Option<NaiveDate> {
-    candidates(story, rules, now, as_of).into_iter().find(|date| {
-        let then = plan_without_outlook(story, rules, *date);
-        then.desired != now.desired
-            || then.concerns != now.concerns
-            || then.standings.len() != now.standings.len()
-            || then.standings.iter().zip(&now.standings).any(|(a, b)| {
-                // The place in the queue may move while every finding stays.
-                !a.says_the_same(b) || Attention::of(a).rank != Attention::of(b).rank
-            })
-    })
+/// Every rule compares a date with an anchor and a threshold, so the plan can change only where some threshold is
+/// reached; each such date is tried in order. `tests/it/rules_properties.rs` walks day by day and finds no other.
+/// Facts normally lie in the past. Where one lies ahead it may move the anchors without changing the plan, and the
+/// search goes on from there.
+pub fn next_change(history: &History<'_>, rules: &RuleSet, now: &Plan, as_of: NaiveDate) -> Option<NaiveDate> {
+    let differs = |date: &NaiveDate| !says_the_same(&without_outlook(history, rules, *date), now);
+    let mut from = as_of;
+    loop {
+        let fact = history.next_fact(from);
+        let until = fact.unwrap_or(NaiveDate::MAX);
+        let moved = (from > as_of).then(|| without_outlook(history, rules, from));
+        let dates = thresholds(history, rules, moved.as_ref().unwrap_or(now), from);
+        if let Some(date) = dates.range(after(from, 1)..).take_while(|date| **date < until).find(|date| differs(date)) {
+            return Some(*date);
+        }
+        from = fact?;
+        if differs(&from) {
+            return Some(from);
+        }
+    }
 }
 
-fn candidates(story: &Story, rules: &RuleSet, now: &Plan, as_of: NaiveDate) -> BTreeSet<NaiveDate> {
-    let mut anchors: BTreeSet<NaiveDate> = BTreeSet::new();
-    let mut dates: BTreeSet<NaiveDate> = BTreeSet::new();
-    let mut thresholds: BTreeSet<u16> = BTreeSet::new();
-    let (c, t, k) = (&rules.checkpoints, &rules.trajectory, &rules.cadence);
-    // Facts that are dated after the day looked at.
-    dates.extend(story.measurements.iter().map(|m| m.taken_on));
-    dates.extend(story.entries.iter().map(|e| e.on));
-    dates.extend(story.episodes.iter().filter_map(|e| e.enrolled_on));
-    dates.extend(story.patient.deceased_on);
+fn says_the_same(then: &Plan, now: &Plan) -> bool {
+    then.standings.len() == now.standings.len()
+        && then.standings.iter().zip(&now.standings).all(|(then, now)| {
+            // The place in the queue may move while every finding stays.
+            then.says_the_same(now) && Attention::of(then).rank == Attention::of(now).rank
+        })
+        && then.desired == now.desired
+        && then.concerns == now.concerns
+}
 
-    for (standing, course) in now.standings.iter().zip(story.courses(as_of)) {
-        if !course.in_treatment() {
-            continue;
+/// The dates on which a rule may begin or cease to hold, as things stand on a day. Safety has none: it waits for people.
+fn thresholds(history: &History<'_>, rules: &RuleSet, plan: &Plan, on: NaiveDate) -> BTreeSet<NaiveDate> {
+    let mut dates = BTreeSet::new();
+    for (standing, course) in plan.standings.iter().zip(&history.courses(on)) {
+        let Some(start) = course.start().filter(|_| course.in_treatment()) else { continue };
+        of_cadence(course, rules, start, &mut dates);
+        if course.phase == Phase::Active {
+            of_checkpoints(course.plan_start().unwrap_or(start), rules, &mut dates);
         }
-        anchors.extend(course.start());
-        anchors.extend(standing.plan_started_on);
-        anchors.extend(course.last_contact());
-        anchors.extend(course.reviews(true).last());
-        anchors.extend(course.reviews(false).last());
-        anchors.extend(standing.findings.iter().map(|f| f.since));
-        for measure in &standing.measures {
-            anchors.extend(measure.latest.as_ref().map(|l| l.taken_on));
-            anchors.extend(measure.baseline.as_ref().map(|b| b.taken_on));
-            anchors.extend(story.scores(measure.instrument, as_of).last().map(|s| s.on));
+        of_measures(history, standing, course, rules, start, &mut dates);
+    }
+    dates
+}
+
+fn of_cadence(course: &Course<'_>, rules: &RuleSet, start: NaiveDate, dates: &mut BTreeSet<NaiveDate>) {
+    let (c, k) = (&rules.checkpoints, &rules.cadence);
+    let (contact, days) = match course.last_followup_contact() {
+        Some(last) => (last, cadence::contact_days(course.phase, rules)),
+        None => (start, k.first_contact_days),
+    };
+    dates.extend([
+        after(contact, days),
+        beyond(contact, k.contact_amber_days),
+        beyond(contact, k.contact_red_days),
+        after(contact, k.inactivity_days),
+    ]);
+    dates.insert(match course.reviews(false).last() {
+        Some(last) => beyond(last, cadence::review_days(course.phase, rules)),
+        None => beyond(start, k.review_first_days),
+    });
+    dates.insert(after(start, c.review_required_day));
+    dates.extend(course.reviews(false).last().map(|last| beyond(last, attention::REVIEWED_WITHIN_DAYS)));
+    dates.extend(course.reviews(true).last().map(|last| beyond(last, c.review_required_every_days)));
+}
+
+fn of_checkpoints(plan_start: NaiveDate, rules: &RuleSet, dates: &mut BTreeSet<NaiveDate>) {
+    let c = &rules.checkpoints;
+    let days = [
+        c.early_watch_day,
+        c.inadequate_response_day,
+        c.nonresponse_day,
+        c.persistent_nonresponse_day,
+        c.specialty_referral_day,
+        rules.trajectory.plateau_day,
+        c.early_watch_day.saturating_add(c.unmeasured_after_days),
+    ];
+    dates.extend(days.map(|day| after(plan_start, day)));
+}
+
+fn of_measures(
+    history: &History<'_>,
+    standing: &Standing,
+    course: &Course<'_>,
+    rules: &RuleSet,
+    start: NaiveDate,
+    dates: &mut BTreeSet<NaiveDate>,
+) {
+    let c = &rules.checkpoints;
+    for measure in &standing.measures {
+        let taken = history.scores(measure.instrument, course.as_of).last().map(|s| s.on);
+        dates.insert(beyond(taken.map_or(start, |on| on.max(start)), cadence::measure_days(course.phase, rules)));
+        let latest = measure.latest.as_ref().map(|l| l.taken_on);
+        let reference = measure.plan_reference.as_ref().map(|r| r.taken_on);
+        for on in [latest, reference].into_iter().flatten() {
+            let stale = beyond(on, c.stale_after_days);
+            dates.extend([stale, after(stale, c.unmeasured_after_days)]);
         }
     }
-    if !anchors.is_empty() {
-        thresholds.extend([
-            c.early_watch_day,
-            c.inadequate_response_day,
-            c.nonresponse_day,
-            c.review_required_day,
-            c.review_required_every_days,
-            60, // R15: nonresponse without a review in 60 d
-            c.persistent_nonresponse_day,
-            c.specialty_referral_day,
-            c.stale_after_days,
-            c.unmeasured_after_days,
-            t.plateau_day,
-            t.sustained_remission_span_days,
-            k.first_contact_days,
-            k.contact_active_days,
-            k.contact_relapse_prevention_days,
-            k.contact_amber_days,
-            k.contact_red_days,
-            k.inactivity_days,
-            k.measure_active_days,
-            k.measure_relapse_prevention_days,
-            k.review_first_days,
-            k.review_active_days,
-            k.review_relapse_prevention_days,
-            c.stale_after_days + c.unmeasured_after_days,
-        ]);
-    }
-    for anchor in &anchors {
-        for days in &thresholds {
-            dates.insert(*anchor + Days::new((*days).into()));
-            dates.insert(*anchor + Days::new(u64::from(*days) + 1));
-        }
-    }
-    // Safety has no threshold that passes by itself, but its measurements may lie ahead: they are in `dates`.
-    dates.split_off(&(as_of + Days::new(1)))
 }

@@ -9,8 +9,8 @@ use super::cadence;
 use super::checkpoint;
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
+use super::history::History;
 use super::rules::RuleSet;
-use super::story::Story;
 use super::target::{MeasureSummary, Track};
 
 /// Which thresholds were used.
@@ -89,15 +89,45 @@ pub struct Standing {
 impl Standing {
     /// Whether two standings say the same, apart from counting days.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let still =
-            |s: &Self| Self { as_of: NaiveDate::MIN, day: None, plan_day: None, reevaluate_on: None, ..s.clone() };
-        still(self) == still(other)
+        // Every field by name, so that a new one cannot be forgotten here.
+        let Self {
+            episode,
+            as_of: _,
+            rule_set,
+            status,
+            day: _,
+            plan_day: _,
+            plan_started_on,
+            measures,
+            at_target,
+            discussion_flag,
+            discussion_flag_since,
+            reviewed_on,
+            discharged_on,
+            discharge_reason,
+            findings,
+            desired,
+            reevaluate_on: _,
+        } = self;
+        *episode == other.episode
+            && *status == other.status
+            && *plan_started_on == other.plan_started_on
+            && *at_target == other.at_target
+            && *discussion_flag == other.discussion_flag
+            && *discussion_flag_since == other.discussion_flag_since
+            && *reviewed_on == other.reviewed_on
+            && *discharged_on == other.discharged_on
+            && *discharge_reason == other.discharge_reason
+            && *findings == other.findings
+            && *measures == other.measures
+            && *desired == other.desired
+            && *rule_set == other.rule_set
     }
 }
 
 /// Computes one episode's standing, without `desired` and `reevaluate_on`: those follow from the findings.
 pub fn standing(
-    story: &Story,
+    history: &History<'_>,
     rules: &RuleSet,
     course: &Course<'_>,
     previous_end: Option<NaiveDate>,
@@ -105,17 +135,28 @@ pub fn standing(
 ) -> Standing {
     let primary = course.episode.primary_instrument;
     let mut instruments = vec![primary];
-    instruments.extend(course.episode.target_instruments.iter().copied().filter(|i| *i != primary));
-    let tracks: Vec<Track<'_>> =
-        instruments.iter().map(|i| Track::follow(story, rules, course, previous_end, *i)).collect();
-
-    let mut findings = safety.to_vec();
-    findings.extend(tracks.iter().flat_map(|t| checkpoint::findings(t, course, rules)));
-    findings.extend(cadence::findings(story, course, &tracks, rules));
+    for instrument in &course.episode.target_instruments {
+        if !instruments.contains(instrument) {
+            instruments.push(*instrument);
+        }
+    }
+    let tracks: Vec<Track<'_>> = instruments
+        .iter()
+        .map(|i| {
+            let scores = history.scores(*i, course.as_of);
+            Track::through(scores, history.story, rules, course, previous_end, *i)
+        })
+        .collect();
 
     let elevated: Vec<&Track<'_>> = tracks.iter().filter(|t| t.elevated()).collect();
     let at_target =
         !elevated.is_empty() && elevated.iter().all(|t| t.latest().is_some_and(|latest| t.is_at_target(latest.total)));
+
+    let mut findings = safety.to_vec();
+    findings.extend(tracks.iter().flat_map(|t| checkpoint::findings(t, course, rules)));
+    let suggestion = relapse_prevention_suggested(&findings, &elevated, course);
+    findings.extend(suggestion.filter(|_| at_target));
+    findings.extend(cadence::findings(course, &tracks, rules));
     let until = course.end.map_or(course.as_of, |end| end.on);
     Standing {
         episode: course.episode.id,
@@ -136,4 +177,20 @@ pub fn standing(
         desired: Vec::new(),
         reevaluate_on: None,
     }
+}
+
+/// R9, R12: one measure in sustained remission, and no other one short of its target. Anxiety that is still being
+/// treated is a reason not to end active treatment of a remitted depression.
+fn relapse_prevention_suggested(findings: &[Finding], elevated: &[&Track<'_>], course: &Course<'_>) -> Option<Finding> {
+    let sustained = findings.iter().filter(|f| f.rule == Rule::SustainedRemission).min_by_key(|f| f.since)?;
+    let at_target_since = elevated
+        .iter()
+        .filter_map(|t| checkpoint::since(&t.followups, |s| t.is_at_target(s.total)).map(|first| first.on))
+        .max();
+    (course.phase == Phase::Active).then(|| Finding {
+        rule: Rule::RelapsePreventionSuggested,
+        since: at_target_since.map_or(sustained.since, |on| on.max(sustained.since)),
+        reason: format!("{} Ready for relapse prevention.", sustained.reason),
+        ..sustained.clone()
+    })
 }

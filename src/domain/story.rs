@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::care::{Care, Entry};
 use super::episode::{Course, Episode};
+use super::history::History;
 use super::instrument::Instrument;
 use super::measurement::{Counting, Measurement, Quality};
 
@@ -94,22 +95,12 @@ impl Story {
 
     /// Each episode as it stands on a date, in order of enrolment.
     pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'_>> {
-        let entries = self.standing_entries();
-        let mut episodes: Vec<&Episode> = self.episodes.iter().collect();
-        episodes.sort_by_key(|e| (e.enrolled_on, e.id));
-        episodes.iter().map(|e| Course::on(e, &entries, self.patient.deceased_on, as_of)).collect()
+        History::of(self).courses(as_of)
     }
 
     /// When suicide risk was assessed, up to a date, in order: (instant, date, entry).
     pub fn assessments(&self, as_of: NaiveDate) -> Vec<(DateTime<Utc>, NaiveDate, Uuid)> {
-        let mut all: Vec<_> = self
-            .standing_entries()
-            .iter()
-            .filter(|e| e.on <= as_of && matches!(e.care, Care::SafetyAssessment { .. }))
-            .map(|e| (e.at, e.on, e.id))
-            .collect();
-        all.sort_unstable();
-        all
+        History::of(self).assessments(as_of).to_vec()
     }
 
     /// Whether the measurement behind a chart reference still counts for anything.

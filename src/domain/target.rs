@@ -1,11 +1,12 @@
 //! R4–R6, R12: baseline, response and remission of one measure in one episode.
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::care::Care;
+use super::day;
 use super::episode::Course;
 use super::instrument::Instrument;
 use super::measurement::Quality;
@@ -74,11 +75,25 @@ pub struct Track<'a> {
     pub plan_reference: Option<Score<'a>>,
     /// The scores after the baseline, in order.
     pub followups: Vec<Score<'a>>,
+    /// The last score of all, be it before the baseline.
+    pub last_taken: Option<Score<'a>>,
 }
 
 impl<'a> Track<'a> {
     /// Follows one measure through an episode. `previous_end` is the end of the episode before it.
     pub fn follow(
+        story: &'a Story,
+        rules: &'a RuleSet,
+        course: &Course<'_>,
+        previous_end: Option<NaiveDate>,
+        instrument: Instrument,
+    ) -> Self {
+        Self::through(&story.scores(instrument, course.last_day()), story, rules, course, previous_end, instrument)
+    }
+
+    /// The same, with the effective scores already in order. Later ones than the episode's last day are left out.
+    pub fn through(
+        scores: &[Score<'a>],
         story: &'a Story,
         rules: &'a RuleSet,
         course: &Course<'_>,
@@ -92,15 +107,15 @@ impl<'a> Track<'a> {
             baseline: None,
             plan_reference: None,
             followups: Vec::new(),
+            last_taken: None,
         };
         let Some(start) = course.start() else { return track };
-        // A score of the day of discharge still belongs to the episode; a later one does not.
-        let last_day = course.end.map_or(course.as_of, |end| end.on.min(course.as_of));
-        let scores = story.scores(instrument, last_day);
-        track.baseline =
-            overridden(course, instrument, &scores).or_else(|| baseline(rules, start, previous_end, &scores));
+        let scores = &scores[..scores.partition_point(|s| s.on <= course.last_day())];
+        track.last_taken = scores.last().cloned();
+        track.baseline = overridden(story, course, instrument).or_else(|| baseline(rules, start, previous_end, scores));
         if let Some(baseline) = &track.baseline {
-            track.followups = scores.iter().filter(|s| s.on > baseline.score.on && s.on >= start).cloned().collect();
+            let from = start.max(day::after(baseline.score.on, 1));
+            track.followups = scores[scores.partition_point(|s| s.on < from)..].to_vec();
             let plan_start = course.plan_start().unwrap_or(start);
             track.plan_reference = Some(if plan_start == start {
                 baseline.score.clone()
@@ -234,12 +249,17 @@ fn percent(change: i32, baseline: i32) -> Option<i32> {
     })
 }
 
-fn overridden<'a>(course: &Course<'_>, instrument: Instrument, scores: &[Score<'a>]) -> Option<Baseline<'a>> {
+/// A clinician may choose any measurement that counts, also one that is not its day's effective score.
+fn overridden<'a>(story: &'a Story, course: &Course<'_>, instrument: Instrument) -> Option<Baseline<'a>> {
     let chosen = course.entries.iter().rev().find_map(|e| match &e.care {
         Care::BaselineOverride { instrument: i, measurement, .. } if *i == instrument => Some(*measurement),
         _ => None,
     })?;
-    let score = scores.iter().find(|s| s.measurement.id == chosen)?.clone();
+    let measurement = story
+        .measurements
+        .iter()
+        .find(|m| m.id == chosen && m.instrument == instrument && m.taken_on <= course.last_day())?;
+    let score = Score { measurement, total: measurement.score()?, on: measurement.taken_on };
     Some(Baseline { score, basis: Basis::Override })
 }
 
@@ -249,8 +269,8 @@ fn baseline<'a>(
     previous_end: Option<NaiveDate>,
     scores: &[Score<'a>],
 ) -> Option<Baseline<'a>> {
-    let window_end = start + Days::new(rules.baseline.window_days.into());
-    let look_back = start - Days::new(rules.baseline.look_back_days.into());
+    let window_end = day::after(start, rules.baseline.window_days);
+    let look_back = day::before(start, rules.baseline.look_back_days);
     let found = |score: &Score<'a>, basis| Baseline { score: score.clone(), basis };
     let window = scores.iter().find(|s| s.on >= start && s.on <= window_end).map(|s| found(s, Basis::Window));
     let provisional = || {
@@ -305,6 +325,7 @@ pub struct LatestSummary {
 
 /// R6 for one measure, as shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "independent conclusions, each shown beside the others")]
 pub struct MeasureSummary {
     /// Which measure.
     pub instrument: Instrument,

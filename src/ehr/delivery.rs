@@ -80,6 +80,6 @@ pub struct Delivered {
     pub chart_status: Option<String>,
     /// What was done.
     pub effect: Effect,
-    /// It was created after an answer was lost: [`reconcile`] later, when the server's index has surely caught up.
+    /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
     pub recheck: bool,
 }

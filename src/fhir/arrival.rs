@@ -35,6 +35,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Patient, Self::QuestionnaireResponse, Self::Observation];
+
+    /// By its FHIR type name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The FHIR type name.
     pub fn name(self) -> &'static str {
         match self {
@@ -175,11 +183,48 @@ pub struct Arrival {
     pub raw: String,
 }
 
+impl Arrival {
+    /// The JSON to keep: as it came, with the id that it is stored under.
+    pub fn body(&self, id: &str) -> String {
+        if self.id.is_some() { self.raw.clone() } else { with_id(&self.raw, id) }
+    }
+
+    /// Itself under an id, where it came without one.
+    #[must_use]
+    pub fn with_id(mut self, id: String) -> Self {
+        if self.id.is_none() {
+            self.raw = self.body(&id);
+            self.id = Some(id);
+        }
+        self
+    }
+}
+
+/// A resource without an id, with one. It goes in front: everything that came stays to the letter.
+pub fn with_id(raw: &str, id: &str) -> String {
+    match raw.trim_start().strip_prefix('{') {
+        Some(rest) => format!("{{\"id\":{},{rest}", serde_json::Value::from(id)),
+        None => raw.to_owned(),
+    }
+}
+
+/// Whether a text can be a logical id: FHIR's, and what real servers use. It becomes part of URLs, so it must not be
+/// able to break one.
+pub fn is_logical_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+}
+
+/// The identifiers of a resource that was stored; none if it cannot be read any more.
+pub fn identifiers_of(raw: &str) -> Vec<Identifier> {
+    Node::read(raw).map(|resource| reference::identifiers(&resource)).unwrap_or_default()
+}
+
 /// Reads one resource as it arrived.
 ///
 /// Unknown elements never fail. What violates FHIR where we look is a [`Problem`] with the place in it; what is valid
 /// but cannot be used safely is a [`Doubt`] in the evidence. Neither repeats anything that the resource says.
 pub fn read(raw: &str, context: &Context<'_>) -> Result<Arrival, Problem> {
+    let raw = raw.trim_start_matches('\u{feff}').trim();
     let resource = Node::read(raw)?;
     if !matches!(resource, Node::Object(_)) {
         return Err(Problem::malformed("a resource must be a JSON object").at("Resource"));
@@ -215,16 +260,15 @@ fn is_type_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
-/// FHIR's id, and what real servers use: it becomes part of URLs, so it must not be able to break one.
 fn logical_id(resource: &Node<'_>, kind: Kind) -> Result<Option<String>, Problem> {
     let id = match resource.get("id") {
+        // An id that is there and empty would stand beside the one we give.
+        None if resource.members().iter().any(|(name, _)| name == "id") => "",
         None => return Ok(None),
         Some(Node::Text(id)) => id.as_ref(),
         Some(_) => "",
     };
-    let is_id = (1..=128).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-    if is_id {
+    if is_logical_id(id) {
         Ok(Some(id.to_owned()))
     } else {
         Err(Problem::malformed("not a logical id").at(format!("{}.id", kind.name())))

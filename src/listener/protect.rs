@@ -19,6 +19,10 @@ use crate::config::Limits;
 use crate::problem::{Category, Problem};
 use crate::telemetry::{log_requests, panic_text};
 
+/// The deadline of a request, as an extension: for a door that wants to answer a late one in its own words.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Duration);
+
 /// Puts the protections around a complete router. Routes added afterwards stand outside of them.
 pub fn protect(router: Router, limits: &Limits, clock: &Clock) -> Router {
     let deadline = limits.request_timeout;
@@ -29,6 +33,7 @@ pub fn protect(router: Router, limits: &Limits, clock: &Clock) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(move |request, next| within(deadline, request, next)))
+        .layer(Extension(Deadline(deadline)))
         .layer(Extension(BodyLimit { body: limits.body_bytes, bundle: limits.bundle_bytes }))
         .layer(no_store)
         .layer(no_sniff)

@@ -2,17 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{Found, by_key_or_new, id_of, key, locked, merge, subject};
 use super::settle::{Line, settle};
-use super::{Condition, Context, Effect, Recorded};
+use super::{Condition, Context, Effect, Recorded, derived_id};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement};
 use crate::domain::score::{Answers, score};
-use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, Person, Taken};
+use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, Person, Taken, identifiers_of};
 use crate::problem::{Category, Problem};
 use crate::store::quarantine::{self, Kept};
 use crate::store::resource::{self, Resource};
@@ -55,7 +54,15 @@ pub async fn arrived(
     arrival: &Arrival,
     condition: &Condition,
 ) -> Result<Recorded, Problem> {
-    let id = match chosen(tx, context, arrival, condition).await? {
+    let (condition, expected) = match condition {
+        Condition::Under { id, condition } => (&**condition, Some(id)),
+        plain => (plain, None),
+    };
+    let chosen = chosen(tx, context, arrival, condition).await?;
+    if expected.is_some_and(|id| id != chosen.id()) {
+        return Err(Problem::conflict("the resource that matches the condition has changed meanwhile; try again"));
+    }
+    let id = match chosen {
         Chosen::Existing(found) => return Ok(unchanged(&found)),
         Chosen::Id(id) => id,
     };
@@ -80,6 +87,15 @@ enum Chosen {
     Existing(Box<Resource>),
     /// Under this id.
     Id(String),
+}
+
+impl Chosen {
+    fn id(&self) -> &str {
+        match self {
+            Self::Existing(found) => &found.id,
+            Self::Id(id) => id,
+        }
+    }
 }
 
 /// Under which id an arrival is stored.
@@ -123,17 +139,10 @@ async fn chosen(
                 return Err(Problem::new(Category::PreconditionFailed, "the resource is at another version"));
             }
         }
-        Condition::None | Condition::Again => {}
+        Condition::None | Condition::Under { .. } | Condition::Again => {}
     }
-    Ok(Chosen::Id(match &arrival.id {
-        Some(id) => id.clone(),
-        None if arrival.kind == Kind::Patient && arrival.identifiers.is_empty() => context.clock.id().to_string(),
-        None => {
-            let digest = Sha256::digest(arrival.raw.as_bytes());
-            let digest: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
-            id_of(context.clinic, &[kind, &digest]).to_string()
-        }
-    }))
+    let given = arrival.id.clone().or_else(|| derived_id(context.clinic, arrival, None));
+    Ok(Chosen::Id(given.unwrap_or_else(|| context.clock.id().to_string())))
 }
 
 fn unchanged(found: &Resource) -> Recorded {
@@ -144,18 +153,6 @@ fn unchanged(found: &Resource) -> Recorded {
         at: found.updated_at,
         patient: found.patient_id,
         quarantined: None,
-    }
-}
-
-/// The JSON to keep: as it came, with the id that it is stored under.
-fn body(arrival: &Arrival, id: &str) -> String {
-    if arrival.id.is_some() {
-        return arrival.raw.clone();
-    }
-    // The id goes in front: everything that came stays to the letter.
-    match arrival.raw.trim_start().strip_prefix('{') {
-        Some(rest) => format!("{{\"id\":{},{rest}", serde_json::Value::from(id)),
-        None => arrival.raw.clone(),
     }
 }
 
@@ -177,7 +174,7 @@ async fn keep(
         patient_id: patient,
         deleted: false,
         updated_at: context.now,
-        body: body(arrival, id),
+        body: arrival.body(id),
     };
     let mut before = None;
     if !resource::insert(tx, context.clinic, &row).await? {
@@ -195,13 +192,24 @@ async fn keep(
         }
         row.version = found.version + 1;
         resource::update(tx, context.clinic, &row).await?;
-        resource::drop_identifiers(tx, context.clinic, kind, id).await?;
+        for token in dropped(&found, arrival) {
+            resource::drop_identifier(tx, context.clinic, kind, &token, id).await?;
+        }
         before = Some(found);
     }
     for identifier in &arrival.identifiers {
         resource::add_identifier(tx, context.clinic, kind, &identifier.token(), id).await?;
     }
     Ok(Ok((row.version, before)))
+}
+
+/// The identifiers that the version before carried and this one does not.
+fn dropped(before: &Resource, arrival: &Arrival) -> Vec<String> {
+    let carried = identifiers_of(&before.body).into_iter();
+    carried
+        .filter(|identifier| !arrival.identifiers.contains(identifier))
+        .map(|identifier| identifier.token())
+        .collect()
 }
 
 /// R1: of one resource the highest version counts, then the latest change; the same again is nothing new.
@@ -216,7 +224,16 @@ fn is_old_news(known: &Resource, sent: &Resource) -> bool {
     };
     match newer {
         Some(newer) => !newer,
-        None => !known.deleted && known.body == sent.body,
+        // What was deleted does not come back because a late repetition of it arrives.
+        None if known.deleted => is_same_version(known, sent),
+        None => known.body == sent.body,
+    }
+}
+
+fn is_same_version(known: &Resource, sent: &Resource) -> bool {
+    match (&known.source_version, &sent.source_version) {
+        (Some(known), Some(sent)) => known == sent,
+        _ => known.source_updated.is_some() && known.source_updated == sent.source_updated,
     }
 }
 
@@ -240,8 +257,8 @@ async fn person_arrived(
         }
     };
     let row = &mut dossier.patient;
-    // A Patient that was merged away says nothing about the survivor.
-    let speaks = row.reference == reference || !row.seen;
+    // A Patient that was merged away says nothing about the survivor, not even before the survivor arrives.
+    let speaks = row.reference == reference || (!row.seen && person.replaced_by.is_empty());
     if speaks {
         row.reference.clone_from(&reference);
         row.seen = true;
@@ -259,9 +276,17 @@ async fn person_arrived(
     for identifier in &arrival.identifiers {
         patient::add_key(tx, context.clinic, &identifier.token(), me).await?;
     }
-    quarantine::release_patient(tx, context.clinic, me, PATIENT_NOT_SEEN).await?;
+    for token in before.iter().flat_map(|before| dropped(before, arrival)) {
+        let still = resource::by_identifier(tx, context.clinic, arrival.kind.name(), &token).await?;
+        if !still.iter().any(|resource| resource.patient_id == Some(me)) {
+            patient::drop_key(tx, context.clinic, &token, me).await?;
+        }
+    }
     dossier = join_references(tx, context, dossiers, dossier, arrival).await?;
     dossier = join_links(tx, context, dossiers, dossier, person).await?;
+    if dossier.patient.seen {
+        quarantine::release_patient(tx, context.clinic, dossier.patient.id, PATIENT_NOT_SEEN).await?;
+    }
 
     let line = Line {
         id: context.clock.id(),
@@ -328,7 +353,6 @@ async fn join_references(
                 let row = locked(tx, context, other.id).await?;
                 let other = dossiers.take(tx, context, row).await?;
                 dossier = merge(tx, context, dossiers, other, dossier).await?;
-                quarantine::release_patient(tx, context.clinic, dossier.patient.id, PATIENT_NOT_SEEN).await?;
             }
         }
     }
@@ -452,11 +476,11 @@ async fn evaluate(
     version: i64,
 ) -> Result<(), Problem> {
     let patient = dossier.patient.id;
-    if evidence.counting == Counting::Retracted {
-        retract_items(tx, context, &mut dossier, source).await?;
-    }
     let mut changed: Vec<Measurement> = Vec::new();
     let mut said: Vec<Measurement> = Vec::new();
+    if evidence.counting == Counting::Retracted {
+        said.extend(retract_items(tx, context, patient, source).await?);
+    }
     for reading in &evidence.readings {
         let (taken, counting, remark) = weigh(context, evidence, reading.answers.items.get(8).copied().flatten());
         let Some(counting) = counting else { continue };
@@ -653,10 +677,14 @@ pub async fn deleted(
     dossiers: &mut Dossiers,
     kind: Kind,
     id: &str,
+    if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {
     let Some(mut found) = resource::find(tx, context.clinic, kind.name(), id).await? else {
         return Err(Problem::not_found(kind.name()));
     };
+    if if_match.is_some_and(|version| version != found.version) {
+        return Err(Problem::new(Category::PreconditionFailed, "the resource is at another version"));
+    }
     if found.deleted {
         return Ok(unchanged(&found));
     }
@@ -682,7 +710,6 @@ pub async fn deleted(
                 readings: Vec::new(),
                 doubt: None,
             };
-            retract_items(tx, context, &mut dossier, &source).await?;
             evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
         }
     } else {
@@ -692,17 +719,15 @@ pub async fn deleted(
     Ok(Recorded { effect: Effect::Deleted, ..unchanged(&found) })
 }
 
-/// The single item of a deleted Observation is taken out of what was joined from it.
-async fn retract_items(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier, source: &str) -> Result<(), Problem> {
-    let patient = dossier.patient.id;
-    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else { return Ok(()) };
+/// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
+async fn retract_items(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    patient: Uuid,
+    source: &str,
+) -> Result<Option<Measurement>, Problem> {
+    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else { return Ok(None) };
     item.counting = Counting::Retracted;
     measurement::put_item(tx, context.clinic, patient, &item).await?;
-    if let Some(m) = joined(tx, context, patient, item.instrument, item.taken_at).await? {
-        measurement::put(tx, context.clinic, patient, &m, context.now).await?;
-        if let Some(old) = dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
-            *old = m;
-        }
-    }
-    Ok(())
+    joined(tx, context, patient, item.instrument, item.taken_at).await
 }

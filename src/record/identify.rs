@@ -76,8 +76,8 @@ pub async fn by_key_or_new(
         return Ok(Dossier::fresh(context, row));
     }
     // The id was used before: the person has lost this key since, by a merge or a changed identifier.
-    patient::add_key(tx, context.clinic, name, id).await?;
     let row = locked(tx, context, id).await?;
+    patient::add_key(tx, context.clinic, name, row.id).await?;
     dossiers.take(tx, context, row).await
 }
 

@@ -118,7 +118,7 @@ async fn write_ledger(
     let id = dossier.patient.id;
     for desired in &after.desired {
         let known = dossier.ledger.iter().position(|e| e.key == desired.key);
-        let intent = intent(context, dossier, desired, known.map(|i| dossier.ledger[i].created_at));
+        let intent = intent(context, dossier, desired, known.map(|i| &dossier.ledger[i]));
         let digest = digest(&intent);
         match known {
             Some(i) if dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open => continue,
@@ -129,6 +129,7 @@ async fn write_ledger(
             None => dossier.ledger.push(outbox::Entry {
                 key: desired.key.clone(),
                 posture: Posture::Open,
+                identifier: intent.identifier.clone(),
                 digest: digest.clone(),
                 created_at: context.now,
             }),
@@ -160,7 +161,7 @@ async fn write_ledger(
     Ok(written)
 }
 
-fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known_since: Option<DateTime<Utc>>) -> Intent {
+fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Option<&outbox::Entry>) -> Intent {
     let episode = desired.episode.and_then(|id| dossier.story.episodes.iter().find(|e| e.id == id));
     // For safety, the care manager of any open episode is the one to act.
     let episode = episode.or_else(|| {
@@ -173,11 +174,15 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known_sin
         Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
     });
     Intent {
-        identifier: format!("{}/{}/{}", context.clinic, dossier.patient.id, desired.key),
+        // What stands in the chart keeps its name, also where a merge has brought it here.
+        identifier: known.map_or_else(
+            || format!("{}/{}/{}", context.clinic, dossier.patient.id, desired.key),
+            |entry| entry.identifier.clone(),
+        ),
         patient: dossier.patient.reference.clone(),
         desired: desired.clone(),
         owner_display,
-        authored_on: known_since.unwrap_or(context.now),
+        authored_on: known.map_or(context.now, |entry| entry.created_at),
         ended_on: None,
         ended_because: None,
         rule_set: context.rules.label(),

@@ -94,6 +94,7 @@ pub struct Entry {
     pub key: String,
     #[sqlx(try_from = "String")]
     pub posture: Posture,
+    pub identifier: String,
     pub digest: String,
     pub created_at: DateTime<Utc>,
 }
@@ -103,7 +104,7 @@ pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Ent
     fetch_all!(
         tx,
         Entry,
-        "SELECT key, posture, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
+        "SELECT key, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
         clinic,
         patient
     )
@@ -154,11 +155,11 @@ pub async fn page(
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
            outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
-           AND ($4 IS NULL OR id > $4) ORDER BY id LIMIT $5",
+           AND id > $4 ORDER BY id LIMIT $5",
         clinic,
         state.map(State::as_str),
         patient,
-        after,
+        after.unwrap_or_default(),
         limit
     )
     .map_err(failed)
@@ -207,8 +208,8 @@ pub async fn plan(
     execute!(
         tx,
         "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent, digest, revision,
-           settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, 'pending', 0, FALSE, $11, $11, $11)
+           settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at, identifier)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, 'pending', 0, FALSE, $11, $11, $11, $12)
          ON CONFLICT (clinic_id, patient_id, key) DO UPDATE SET priority = $7, posture = $8, intent = $9, digest = $10,
            revision = delivery.revision + 1, attempts = 0, next_attempt_at = $11, updated_at = $11,
            state = CASE WHEN delivery.state = 'closed_in_chart' THEN delivery.state ELSE 'pending' END",
@@ -222,7 +223,8 @@ pub async fn plan(
         intent.desired.posture.as_str(),
         Json(intent),
         digest,
-        now
+        now,
+        &intent.identifier
     )
     .map(|_| ())
     .map_err(failed)
@@ -256,29 +258,50 @@ pub struct Lane {
     pub lease_token: Option<Uuid>,
 }
 
+/// The clinics that have a lane which is due and which nobody holds, longest due first.
+pub async fn clinics_due(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<String>, Problem> {
+    fetch_all!(
+        tx,
+        (String,),
+        "SELECT clinic_id FROM lane WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
+         GROUP BY clinic_id ORDER BY MIN(due_at)",
+        now
+    )
+    .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
+    .map_err(failed)
+}
+
 /// Claims lanes that are due and that nobody holds, longest due first.
 pub async fn claim(
     tx: &mut Tx,
+    clinic: &str,
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Lane>, Problem> {
-    fetch_all!(
-        tx,
-        Lane,
-        "UPDATE lane SET lease_token = $1, lease_until = $3
-         WHERE (clinic_id, patient_id) IN (
-             SELECT clinic_id, patient_id FROM lane
-             WHERE due_at <= $2 AND (lease_until IS NULL OR lease_until <= $2) ORDER BY due_at LIMIT $4)
-           AND due_at <= $2 AND (lease_until IS NULL OR lease_until <= $2)
-         RETURNING clinic_id, patient_id, wanted, lease_token",
-        token,
-        now,
-        until,
-        limit
-    )
-    .map_err(failed)
+    // The one statement that the engines word differently: where several write, a lane that a recorder has just locked
+    // is left for the next time, or the two would lock each other out.
+    let sql = match tx {
+        Tx::Postgres(_) => {
+            "WITH due AS (
+               SELECT clinic_id, patient_id FROM lane
+               WHERE clinic_id = $1 AND due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)
+               ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED)
+             UPDATE lane SET lease_token = $2, lease_until = $4 FROM due
+             WHERE lane.clinic_id = due.clinic_id AND lane.patient_id = due.patient_id
+             RETURNING lane.clinic_id, lane.patient_id, lane.wanted, lane.lease_token"
+        }
+        Tx::Sqlite(_) => {
+            "UPDATE lane SET lease_token = $2, lease_until = $4
+             WHERE clinic_id = $1 AND patient_id IN (
+               SELECT patient_id FROM lane
+               WHERE clinic_id = $1 AND due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)
+               ORDER BY due_at LIMIT $5)
+             RETURNING clinic_id, patient_id, wanted, lease_token"
+        }
+    };
+    fetch_all!(tx, Lane, sql, clinic, token, now, until, limit).map_err(failed)
 }
 
 /// Prolongs a lease. `false` when it was lost.
@@ -445,25 +468,29 @@ pub async fn held(tx: &mut Tx, lane: &Lane) -> Result<Option<Lane>, Problem> {
     .map_err(failed)
 }
 
-/// When the next lane is due; `None` when nothing waits.
+/// When the next lane is due that nobody holds; `None` when nothing waits.
 pub async fn next_due(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, Problem> {
-    fetch_optional!(tx, (Option<DateTime<Utc>>,), "SELECT MIN(due_at) FROM lane")
+    fetch_optional!(tx, (Option<DateTime<Utc>>,), "SELECT MIN(due_at) FROM lane WHERE lease_token IS NULL")
         .map(|row| row.and_then(|(at,)| at))
         .map_err(failed)
 }
 
-/// Sends a parked or waiting delivery again now. `false` if there is none of that id that could be sent.
+/// Sends a parked or waiting delivery again now, and wakes its lane. `false` if there is none of that id that could be
+/// sent.
 pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
-    execute!(
+    let row: Option<(Uuid,)> = fetch_optional!(
         tx,
+        (Uuid,),
         "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
-         WHERE clinic_id = $1 AND id = $2 AND state IN ('pending', 'parked')",
+         WHERE clinic_id = $1 AND id = $2 AND state IN ('pending', 'parked') RETURNING patient_id",
         clinic,
         id,
         now
     )
-    .map(|n| n == 1)
-    .map_err(failed)
+    .map_err(failed)?;
+    let Some((patient,)) = row else { return Ok(false) };
+    wake(tx, clinic, patient, now).await?;
+    Ok(true)
 }
 
 /// One attempt to write into the chart.

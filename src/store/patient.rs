@@ -90,6 +90,27 @@ pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
     .map_err(failed)
 }
 
+/// Locks the patients that several names lead to (keys, ids, ids of episodes) until the end of the transaction, in one
+/// order. Where only one writes at a time there is nothing to lock.
+pub async fn lock_all(tx: &mut Tx, clinic: &str, names: &[String]) -> Result<(), Problem> {
+    let Tx::Postgres(handle) = tx else { return Ok(()) };
+    let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    sqlx::query(
+        "SELECT 1 FROM patient WHERE clinic_id = $1 AND id IN (
+           SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = ANY($2)
+           UNION SELECT patient_id FROM episode WHERE clinic_id = $1 AND id = ANY($3)
+           UNION SELECT unnest($3))
+         ORDER BY id FOR UPDATE",
+    )
+    .bind(clinic)
+    .bind(names)
+    .bind(&ids)
+    .execute(handle.connection())
+    .await
+    .map(|_| ())
+    .map_err(failed)
+}
+
 /// Reads a patient; one who was merged into another is found as the other.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
     fetch_optional!(
@@ -127,9 +148,9 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
         Patient,
         "SELECT id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
            merged_into, has_care, reevaluate_on, revision, updated_at
-         FROM patient WHERE clinic_id = $1 AND merged_into IS NULL AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3",
+         FROM patient WHERE clinic_id = $1 AND merged_into IS NULL AND id > $2 ORDER BY id LIMIT $3",
         clinic,
-        after,
+        after.unwrap_or_default(),
         limit
     )
     .map_err(failed)
@@ -215,9 +236,9 @@ pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String
     .map_err(failed)
 }
 
-/// Forgets the keys of a person that are not in a resource any more: called before they are added anew.
-pub async fn drop_identifiers(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 AND key LIKE '%|%'", clinic, patient)
+/// Forgets a key of a person: no resource of theirs carries it any more.
+pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+    execute!(tx, "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3", clinic, key, patient)
         .map(|_| ())
         .map_err(failed)
 }
@@ -239,23 +260,34 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateT
     ] {
         execute!(tx, statement, clinic, from, into).map_err(failed)?;
     }
-    for statement in [
-        // What both had stays once, with the survivor; the other one is taken out of the chart under a name of its own.
-        "UPDATE delivery SET key = key || '/merged' WHERE clinic_id = $1 AND patient_id = $2",
-        "DELETE FROM patient_key WHERE clinic_id = $1 AND patient_id = $2",
-        "DELETE FROM lane WHERE clinic_id = $1 AND patient_id = $2",
-    ] {
-        execute!(tx, statement, clinic, from).map_err(failed)?;
-    }
+    // What both had stays once, with the survivor; the other one is taken out of the chart under a key of its own.
     execute!(
         tx,
-        "UPDATE delivery SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2
-           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.clinic_id = $1 AND d.patient_id = $3 AND d.key = delivery.key)",
+        "UPDATE delivery SET patient_id = $3, key = key || $4 WHERE clinic_id = $1 AND patient_id = $2",
+        clinic,
+        from,
+        into,
+        format!("/merged/{from}")
+    )
+    .map_err(failed)?;
+    // What still waited for delivery waits in the survivor's lane.
+    execute!(
+        tx,
+        "INSERT INTO lane (clinic_id, patient_id, due_at, wanted)
+         SELECT clinic_id, $3, due_at, 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2
+         ON CONFLICT (clinic_id, patient_id) DO UPDATE SET wanted = lane.wanted + 1,
+           due_at = CASE WHEN lane.due_at < excluded.due_at THEN lane.due_at ELSE excluded.due_at END",
         clinic,
         from,
         into
     )
     .map_err(failed)?;
+    for statement in [
+        "DELETE FROM patient_key WHERE clinic_id = $1 AND patient_id = $2",
+        "DELETE FROM lane WHERE clinic_id = $1 AND patient_id = $2",
+    ] {
+        execute!(tx, statement, clinic, from).map_err(failed)?;
+    }
     execute!(
         tx,
         "UPDATE patient SET merged_into = $3, updated_at = $4, reevaluate_on = NULL

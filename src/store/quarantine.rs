@@ -70,9 +70,9 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
         tx,
         Kept,
         "SELECT id, type, resource_id, patient_id, code, detail, received_at FROM quarantine
-         WHERE clinic_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3",
+         WHERE clinic_id = $1 AND id > $2 ORDER BY id LIMIT $3",
         clinic,
-        after,
+        after.unwrap_or_default(),
         limit
     )
     .map_err(failed)

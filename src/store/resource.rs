@@ -93,11 +93,18 @@ pub async fn add_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, 
     .map_err(failed)
 }
 
-/// Forgets the business identifiers of a resource: called before those of a new version are added.
-pub async fn drop_identifiers(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND id = $3", clinic, kind, id)
-        .map(|_| ())
-        .map_err(failed)
+/// Forgets a business identifier of a resource: its new version does not carry it any more.
+pub async fn drop_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "DELETE FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND token = $3 AND id = $4",
+        clinic,
+        kind,
+        token,
+        id
+    )
+    .map(|_| ())
+    .map_err(failed)
 }
 
 /// Resources that carry a business identifier, not deleted, oldest id first. `token` is `system|value`.
@@ -115,40 +122,109 @@ pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -
     .map_err(failed)
 }
 
-/// What a search may ask for; everything given must hold.
-#[derive(Clone, Debug, Default)]
-pub struct Search {
-    /// Of this patient.
-    pub patient: Option<Uuid>,
-    /// Changed at or after.
-    pub since: Option<DateTime<Utc>>,
-    /// Changed before.
-    pub until: Option<DateTime<Utc>>,
-    /// Goes on after this (instant, id).
-    pub after: Option<(DateTime<Utc>, String)>,
-    /// At most so many.
-    pub limit: i64,
+/// The business identifiers of a type that look like a pattern of LIKE (escaped with `\`), with the ids that carry them.
+pub async fn tokens_like(
+    tx: &mut Tx,
+    clinic: &str,
+    kind: &str,
+    pattern: &str,
+) -> Result<Vec<(String, String)>, Problem> {
+    fetch_all!(
+        tx,
+        (String, String),
+        "SELECT token, id FROM resource_identifier
+         WHERE clinic_id = $1 AND type = $2 AND token LIKE $3 ESCAPE '\' ORDER BY token, id LIMIT 1000",
+        clinic,
+        kind,
+        pattern
+    )
+    .map_err(failed)
 }
 
-/// Resources of a type, not deleted, in order of (change, id).
-pub async fn search(tx: &mut Tx, clinic: &str, kind: &str, search: &Search) -> Result<Vec<Resource>, Problem> {
-    let (after_at, after_id) = search.after.clone().map_or((None, String::new()), |(at, id)| (Some(at), id));
+/// Resources of a type about a patient, not deleted, in order of id.
+pub async fn of_patient(
+    tx: &mut Tx,
+    clinic: &str,
+    kind: &str,
+    patient: Uuid,
+    limit: i64,
+) -> Result<Vec<Resource>, Problem> {
     fetch_all!(
         tx,
         Resource,
         "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
-         FROM resource WHERE clinic_id = $1 AND type = $2 AND NOT deleted
-           AND ($3 IS NULL OR patient_id = $3) AND ($4 IS NULL OR updated_at >= $4) AND ($5 IS NULL OR updated_at < $5)
-           AND ($6 IS NULL OR updated_at > $6 OR (updated_at = $6 AND id > $7))
-         ORDER BY updated_at, id LIMIT $8",
+         FROM resource WHERE clinic_id = $1 AND patient_id = $2 AND type = $3 AND NOT deleted ORDER BY id LIMIT $4",
+        clinic,
+        patient,
+        kind,
+        limit
+    )
+    .map_err(failed)
+}
+
+/// A stretch of time: from `since` on, before `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its first instant.
+    pub since: DateTime<Utc>,
+    /// The first instant after it.
+    pub until: DateTime<Utc>,
+}
+
+impl Stretch {
+    /// All time that both databases can name.
+    pub fn always() -> Self {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+        // To the last second of the year 9999.
+        Self { since: at(0), until: at(253_402_300_799) }
+    }
+
+    /// Whether an instant is in it.
+    pub fn holds(&self, at: DateTime<Utc>) -> bool {
+        self.since <= at && at < self.until
+    }
+}
+
+/// How many resources of a type, not deleted, changed in a stretch of time.
+pub async fn count(tx: &mut Tx, clinic: &str, kind: &str, changed: Stretch) -> Result<i64, Problem> {
+    fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT COUNT(*) FROM resource
+         WHERE clinic_id = $1 AND type = $2 AND updated_at >= $3 AND updated_at < $4 AND NOT deleted",
         clinic,
         kind,
-        search.patient,
-        search.since,
-        search.until,
-        after_at,
-        &after_id,
-        search.limit
+        changed.since,
+        changed.until
+    )
+    .map(|row| row.map_or(0, |(count,)| count))
+    .map_err(failed)
+}
+
+/// Resources of a type, not deleted, that changed in a stretch of time, in order of (change, id); after an (instant, id).
+pub async fn changed(
+    tx: &mut Tx,
+    clinic: &str,
+    kind: &str,
+    changed: Stretch,
+    after: Option<(DateTime<Utc>, &str)>,
+    limit: i64,
+) -> Result<Vec<Resource>, Problem> {
+    // Nothing has an empty id, so "after the empty id of the first instant" is the beginning.
+    let (after_at, after_id) = after.unwrap_or((changed.since, ""));
+    fetch_all!(
+        tx,
+        Resource,
+        "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
+         FROM resource WHERE clinic_id = $1 AND type = $2 AND updated_at >= $3 AND updated_at < $4
+           AND (updated_at > $3 OR id > $5) AND NOT deleted
+         ORDER BY updated_at, id LIMIT $6",
+        clinic,
+        kind,
+        changed.since.max(after_at),
+        changed.until,
+        after_id,
+        limit
     )
     .map_err(failed)
 }

@@ -1,4 +1,4 @@
-//! Everything that needs IO, in one binary.
+//! Everything that needs IO, or that is tested from outside the library, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api_doors;
@@ -6,6 +6,20 @@ mod api_lists;
 mod api_story;
 mod api_world;
 mod corpus;
+mod fhir_door;
+mod fhir_world;
 mod listener;
+mod postgres;
+mod record_batch;
+mod record_order;
+mod rules_corpus;
+mod rules_golden;
+mod rules_planner;
+mod rules_properties;
+mod rules_safety;
+mod rules_story;
+mod sample_config;
 mod sandbox;
+mod store_db;
 mod tokens;
+mod world;

@@ -68,6 +68,7 @@ async fn add_contact(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewConta
         modality: new.modality,
         scheduled: new.scheduled,
         outcome: new.outcome.unwrap_or(ContactOutcome::Attended),
+        starts_at: when.1,
         minutes: care::minutes(new.minutes)?,
         performer: words(new.performer),
         interventions: new.interventions.into_iter().map(|text| text.0).collect(),

@@ -1,11 +1,12 @@
 use super::*;
+use crate::domain::finding::Rule;
 use crate::domain::plan::{Desired, Owner, Priority, Resource};
 use crate::fhir::planned::ChartState;
 use rstest::rstest;
 
 const SYSTEM: &str = "urn:ours";
 
-fn intent(code: Code, standing: Standing) -> Intent {
+fn intent(code: Code, posture: Posture) -> Intent {
     Intent {
         identifier: "c/p/flag".to_owned(),
         patient: "Patient/1".to_owned(),
@@ -13,10 +14,10 @@ fn intent(code: Code, standing: Standing) -> Intent {
             key: "flag".to_owned(),
             resource: Resource::Flag,
             code,
-            standing,
+            posture,
             priority: Priority::Routine,
             owner: Owner::CareManager,
-            rule: "R8".to_owned(),
+            rule: Rule::Nonresponse,
             instrument: None,
             episode: None,
             since: "2026-03-02".parse().unwrap(),
@@ -26,18 +27,19 @@ fn intent(code: Code, standing: Standing) -> Intent {
         },
         owner_display: None,
         authored_on: "2026-03-02T09:00:00Z".parse().unwrap(),
-        ended_on: (standing != Standing::Open).then(|| "2026-03-09".parse().unwrap()),
+        ended_on: (posture != Posture::Open).then(|| "2026-03-09".parse().unwrap()),
+        ended_because: None,
         rule_set: "default/1".to_owned(),
     }
 }
 
-fn confirmed(standing: Standing) -> Written {
-    Written(vec![standing])
+fn confirmed(posture: Posture) -> Written {
+    Written(vec![posture])
 }
 
 #[test]
 fn a_safety_flag_is_restricted_and_says_nothing_of_the_cause() {
-    insta::assert_json_snapshot!(flag(&intent(Code::CocmSafety, Standing::Open), SYSTEM), @r#"
+    insta::assert_json_snapshot!(flag(&intent(Code::CocmSafety, Posture::Open), SYSTEM), @r#"
     {
       "author": {
         "display": "cocm-registry",
@@ -91,11 +93,11 @@ fn a_safety_flag_is_restricted_and_says_nothing_of_the_cause() {
 }
 
 #[rstest]
-#[case(Standing::Fulfilled, "inactive")]
-#[case(Standing::Withdrawn, "inactive")]
-#[case(Standing::EnteredInError, "entered-in-error")]
-fn an_ended_flag_has_its_end(#[case] standing: Standing, #[case] status: &str) {
-    let flag = flag(&intent(Code::CocmNotAtTarget, standing), SYSTEM);
+#[case(Posture::Fulfilled, "inactive")]
+#[case(Posture::Withdrawn, "inactive")]
+#[case(Posture::EnteredInError, "entered-in-error")]
+fn an_ended_flag_has_its_end(#[case] posture: Posture, #[case] status: &str) {
+    let flag = flag(&intent(Code::CocmNotAtTarget, posture), SYSTEM);
     assert_eq!(flag["status"], status);
     assert_eq!(flag["period"], json!({"start": "2026-03-02", "end": "2026-03-09"}));
     assert_eq!(flag["category"][0]["coding"][0]["code"], "clinical");
@@ -104,35 +106,35 @@ fn an_ended_flag_has_its_end(#[case] standing: Standing, #[case] status: &str) {
 
 #[test]
 fn a_flag_that_ends_before_it_began_ends_when_it_began() {
-    let mut intent = intent(Code::CocmSafety, Standing::EnteredInError);
+    let mut intent = intent(Code::CocmSafety, Posture::EnteredInError);
     intent.ended_on = Some("2026-02-01".parse().unwrap());
     assert_eq!(flag(&intent, SYSTEM)["period"]["end"], "2026-03-02");
 }
 
 #[test]
 fn merging_keeps_the_charts_additions_and_our_label() {
-    let mut chart = flag(&intent(Code::CocmSafety, Standing::Open), SYSTEM);
+    let mut chart = flag(&intent(Code::CocmSafety, Posture::Open), SYSTEM);
     chart["id"] = json!("7");
     chart["meta"] = json!({"versionId": "2", "security": [{"system": "urn:x", "code": "y"}]});
     chart["encounter"] = json!({"reference": "Encounter/1"});
     chart["period"] = json!({"start": "2026-03-02T10:00:00Z"});
-    let ended = intent(Code::CocmSafety, Standing::Fulfilled);
-    let body = merge(&chart, &ended, SYSTEM, &confirmed(Standing::Open)).body.unwrap();
+    let ended = intent(Code::CocmSafety, Posture::Fulfilled);
+    let body = merge(&chart, &ended, SYSTEM, &confirmed(Posture::Open)).body.unwrap();
     assert_eq!(body["status"], "inactive");
     assert_eq!(body["period"], json!({"start": "2026-03-02T10:00:00Z", "end": "2026-03-09"}));
     assert_eq!(body["encounter"], chart["encounter"]);
     assert_eq!(body["meta"]["versionId"], "2");
     assert_eq!(body["meta"]["security"].as_array().unwrap().len(), 2);
-    assert_eq!(merge(&body, &ended, SYSTEM, &confirmed(Standing::Fulfilled)).body, None);
-    let again = merge(&body, &intent(Code::CocmSafety, Standing::Open), SYSTEM, &confirmed(Standing::Fulfilled));
+    assert_eq!(merge(&body, &ended, SYSTEM, &confirmed(Posture::Fulfilled)).body, None);
+    let again = merge(&body, &intent(Code::CocmSafety, Posture::Open), SYSTEM, &confirmed(Posture::Fulfilled));
     let again = again.body.unwrap();
     assert_eq!((&again["status"], again["period"].get("end")), (&json!("active"), None));
 }
 
 #[test]
 fn a_flag_that_a_person_closed_is_left() {
-    let mut chart = flag(&intent(Code::CocmNotAtTarget, Standing::Open), SYSTEM);
+    let mut chart = flag(&intent(Code::CocmNotAtTarget, Posture::Open), SYSTEM);
     chart["status"] = json!("inactive");
-    let merge = merge(&chart, &intent(Code::CocmNotAtTarget, Standing::Open), SYSTEM, &confirmed(Standing::Open));
+    let merge = merge(&chart, &intent(Code::CocmNotAtTarget, Posture::Open), SYSTEM, &confirmed(Posture::Open));
     assert_eq!((merge.state, merge.body), (ChartState::ClosedThere, None));
 }

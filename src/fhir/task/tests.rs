@@ -96,7 +96,7 @@ fn an_open_task_is_written_whole() {
       },
       "priority": "urgent",
       "reasonCode": {
-        "text": "R5"
+        "text": "nonresponse"
       },
       "reasonReference": {
         "reference": "QuestionnaireResponse/9"
@@ -123,7 +123,7 @@ fn a_withdrawn_task_says_why_and_when() {
     assert_eq!(task["statusReason"]["text"], "PHQ-9 is 8: at target.");
     assert_eq!(task["statusReason"]["coding"][0]["code"], "withdrawn");
     assert_eq!(task["executionPeriod"], json!({"end": "2026-03-09"}));
-    assert!(task.get("description").is_none());
+    assert_eq!(task["description"], "PHQ-9 is 17 after 8 weeks; target is below 10.", "what it was for stays readable");
 }
 
 #[test]

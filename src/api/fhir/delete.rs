@@ -1,0 +1,22 @@
+//! `DELETE Type/id`
+
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::answer::{empty, versioned};
+use super::call::{Call, Named};
+use crate::intake::bundle::Action;
+use crate::problem::Problem;
+
+/// Takes in that a resource was deleted: what it said does not count any more. Deleting it again is no failure.
+#[utoipa::path(delete, path = "/{type}/{id}", tag = "fhir", security(("bearer" = [])),
+    params(("type" = String, Path), ("id" = String, Path)),
+    responses((status = 204, description = "Gone"), (status = 404, description = "Never known: an OperationOutcome")))]
+pub async fn delete(call: Call, Named(kind, id): Named) -> Result<Response, Problem> {
+    call.may(kind, Action::Delete)?;
+    let if_match = call.if_match()?;
+    let done = call.app.intake.delete(call.clinic(), &call.caller.subject, kind, id, if_match).await?;
+    let mut response = empty(StatusCode::NO_CONTENT);
+    versioned(&mut response, done.version, done.at);
+    Ok(response)
+}

@@ -1,0 +1,87 @@
+//! SMART scopes, where a token carries any: `system/Observation.read`, `user/*.cruds`.
+
+use crate::fhir::arrival::Kind;
+use crate::intake::bundle::Action;
+
+/// Whether a token's `scope` allows this. One without any FHIR scope says nothing about it: then the role decides.
+///
+/// `patient/` scopes are for one patient, and ones with a query for some resources; neither can be kept to here, so
+/// they allow nothing.
+pub fn allows(scopes: &str, kind: Kind, action: Action) -> bool {
+    let mut says_nothing = true;
+    for scope in scopes.split_ascii_whitespace() {
+        let Some((context, rest)) = scope.split_once('/') else { continue };
+        if !matches!(context, "system" | "user" | "patient") {
+            continue;
+        }
+        says_nothing = false;
+        let Some((name, rights)) = rest.rsplit_once('.') else { continue };
+        if context != "patient" && (name == "*" || name == kind.name()) && grants(rights, action) {
+            return true;
+        }
+    }
+    says_nothing
+}
+
+fn grants(rights: &str, action: Action) -> bool {
+    let reads = matches!(action, Action::Read | Action::Search);
+    match rights {
+        "*" => true,
+        "read" => reads,
+        "write" => !reads,
+        letters => {
+            let letter = match action {
+                Action::Create => 'c',
+                Action::Read => 'r',
+                Action::Update => 'u',
+                Action::Delete => 'd',
+                Action::Search => 's',
+            };
+            is_in_order(letters) && letters.contains(letter)
+        }
+    }
+}
+
+/// Version 2: a part of `cruds`, each once and in this order.
+fn is_in_order(letters: &str) -> bool {
+    let mut rest = "cruds".chars();
+    !letters.is_empty() && letters.chars().all(|letter| rest.any(|c| c == letter))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::allows;
+    use crate::fhir::arrival::Kind::{Observation, Patient};
+    use crate::intake::bundle::Action::{Create, Delete, Read, Search, Update};
+
+    #[rstest]
+    #[case("openid profile registry", true, true)]
+    #[case("", true, true)]
+    #[case("system/*.*", true, true)]
+    #[case("system/Patient.read", true, false)]
+    #[case("system/Patient.write", false, true)]
+    #[case("openid user/Patient.cruds", true, true)]
+    #[case("user/*.rs", true, false)]
+    #[case("user/*.cu", false, true)]
+    #[case("system/Observation.cruds", false, false)]
+    #[case("patient/Patient.cruds", false, false)]
+    #[case("system/Patient.sr", false, false)]
+    #[case("system/Patient.", false, false)]
+    #[case("system/Patient", false, false)]
+    #[case("system/Patient.rs?_id=1", false, false)]
+    #[case("patient/*.* system/Patient.rs", true, false)]
+    fn a_scope_allows_what_it_says(#[case] scopes: &str, #[case] read: bool, #[case] write: bool) {
+        assert_eq!((allows(scopes, Patient, Read), allows(scopes, Patient, Create)), (read, write), "{scopes}");
+        assert_eq!(allows(scopes, Patient, Search), read, "{scopes}");
+        assert_eq!(allows(scopes, Patient, Update), write, "{scopes}");
+    }
+
+    #[test]
+    fn version_two_tells_the_writes_apart() {
+        assert!(allows("system/Observation.cr", Observation, Create));
+        assert!(!allows("system/Observation.cr", Observation, Delete));
+        assert!(!allows("system/Observation.cr", Observation, Update));
+    }
+}

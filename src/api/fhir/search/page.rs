@@ -1,0 +1,84 @@
+//! A page of what was found, as a searchset.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::criteria::Criteria;
+use super::find::Found;
+use crate::fhir::{outcome, query};
+
+/// Where a page begins: after this place in the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// By this instant…
+    pub at: DateTime<Utc>,
+    /// …and this id.
+    pub id: String,
+}
+
+impl Cursor {
+    /// Reads one that we wrote.
+    pub fn read(text: &str) -> Option<Self> {
+        let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (micros, id) = plain.split_once(' ')?;
+        Some(Self { at: DateTime::from_timestamp_micros(micros.parse().ok()?)?, id: id.to_owned() })
+    }
+
+    fn write(&self) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{} {}", self.at.timestamp_micros(), self.id))
+    }
+}
+
+/// The searchset. Resources are put in as they are stored.
+pub fn searchset(base: &str, criteria: &Criteria, found: Found) -> String {
+    let mut links = vec![link("self", base, criteria, None)];
+    links.extend(found.next.map(|next| link("next", base, criteria, Some(&next.write()))));
+    let mut bundle = format!(r#"{{"resourceType":"Bundle","type":"searchset","link":{}"#, Value::from(links));
+    if let Some(total) = found.total {
+        bundle.push_str(&format!(r#","total":{total}"#));
+    }
+    let kind = criteria.kind.name();
+    let mut entries: Vec<String> = found
+        .rows
+        .iter()
+        .map(|row| {
+            let full_url = Value::from(format!("{base}/{kind}/{}", row.id));
+            format!(r#"{{"fullUrl":{full_url},"resource":{},"search":{{"mode":"match"}}}}"#, row.body)
+        })
+        .collect();
+    if !criteria.ignored.is_empty() {
+        let notes: Vec<String> =
+            criteria.ignored.iter().map(|name| format!("{name} is not supported in a search here; ignored")).collect();
+        entries.push(format!(r#"{{"resource":{},"search":{{"mode":"outcome"}}}}"#, outcome::left_out(&notes)));
+    }
+    if !entries.is_empty() {
+        bundle.push_str(&format!(r#","entry":[{}]"#, entries.join(",")));
+    }
+    bundle.push('}');
+    bundle
+}
+
+/// A link to the search as it was understood.
+fn link(relation: &str, base: &str, criteria: &Criteria, cursor: Option<&str>) -> Value {
+    let asked = criteria.understood.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let query: Vec<String> = asked
+        .chain(cursor.map(|cursor| ("_cursor", cursor)))
+        .map(|(name, value)| format!("{}={}", query::encoded(name), query::encoded(value)))
+        .collect();
+    let separator = if query.is_empty() { "" } else { "?" };
+    json!({ "relation": relation, "url": format!("{base}/{}{separator}{}", criteria.kind.name(), query.join("&")) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cursor;
+
+    #[test]
+    fn a_cursor_reads_as_it_is_written() {
+        let cursor = Cursor { at: "2026-03-02T10:00:00.123456Z".parse().unwrap(), id: "a b".into() };
+        assert_eq!(Cursor::read(&cursor.write()), Some(cursor));
+        assert_eq!(Cursor::read("nonsense"), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! `PUT Type/id` and `PUT Type?identifier=`
+
+use axum::extract::RawQuery;
+use axum::response::Response;
+
+use super::answer::{Sent, recorded};
+use super::call::{Call, Named, ResourceText, Typed};
+use crate::fhir::arrival::Kind;
+use crate::fhir::query;
+use crate::intake::bundle::{Action, addressed};
+use crate::problem::Problem;
+use crate::record::Condition;
+
+/// Takes a resource in under an id, whether it is known or new.
+#[utoipa::path(put, path = "/{type}/{id}", tag = "fhir", security(("bearer" = [])),
+    params(("type" = String, Path), ("id" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "`W/\"version\"`: 412 if it is at another one")),
+    request_body(content = Value, content_type = "application/fhir+json"),
+    responses((status = 201, description = "Created"), (status = 200, description = "Updated, or nothing new"),
+        (status = "4XX", description = "An OperationOutcome")))]
+pub async fn update(call: Call, Named(kind, id): Named, ResourceText(raw): ResourceText) -> Result<Response, Problem> {
+    call.may(kind, Action::Update)?;
+    let condition = call.if_match()?.map_or(Condition::None, Condition::Version);
+    take(&call, kind, Some(id), &raw, condition).await
+}
+
+/// Takes a resource in where one identifier says: replaces the one that carries it, or creates one.
+#[utoipa::path(put, path = "/{type}", tag = "fhir", security(("bearer" = [])),
+    params(("type" = String, Path), ("identifier" = String, Query, description = "`system|value`")),
+    request_body(content = Value, content_type = "application/fhir+json"),
+    responses((status = 201, description = "Created"), (status = 200, description = "Updated, or nothing new"),
+        (status = 412, description = "Several carry it: an OperationOutcome"),
+        (status = "4XX", description = "An OperationOutcome")))]
+pub async fn update_one_with(
+    call: Call,
+    Typed(kind): Typed,
+    RawQuery(asked): RawQuery,
+    ResourceText(raw): ResourceText,
+) -> Result<Response, Problem> {
+    call.may(kind, Action::Update)?;
+    if call.if_match()?.is_some() {
+        return Err(Problem::malformed("If-Match needs the address of one resource"));
+    }
+    let asked: Vec<String> = query::pairs(&asked.unwrap_or_default())
+        .into_iter()
+        .filter(|(name, _)| name != "_format" && name != "_pretty")
+        .map(|(name, value)| format!("{}={}", query::encoded(&name), query::encoded(&value)))
+        .collect();
+    let condition = Condition::TheOneWith(query::condition(&asked.join("&"))?);
+    take(&call, kind, None, &raw, condition).await
+}
+
+async fn take(
+    call: &Call,
+    kind: Kind,
+    id: Option<String>,
+    raw: &str,
+    condition: Condition,
+) -> Result<Response, Problem> {
+    let arrival = addressed(call.app.intake.read(call.clinic(), raw)?, kind, id)?;
+    let sent = Sent::keep(call, &arrival);
+    let done = call.app.intake.take(call.clinic(), &call.caller.subject, arrival, condition).await?;
+    recorded(call, kind, &done, sent).await
+}

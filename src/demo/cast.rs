@@ -1,0 +1,203 @@
+//! Who lives through the twenty weeks. The same seed gives the same people with the same fates.
+
+use chrono::{Days, NaiveDate};
+use serde_json::Value;
+
+use crate::sandbox::misbehaviour::Dice;
+
+/// How a person's illness goes, before anything is changed about the treatment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Halved by week 8, in remission in the end.
+    Responds,
+    /// Quickly well, and discharged.
+    Graduates,
+    /// Better, not by half.
+    RespondsPartly,
+    /// Hardly moves.
+    DoesNotRespond,
+    /// Well in between.
+    Relapses,
+    /// Does not come any more after some weeks.
+    DropsOut,
+    /// Comes, and is hardly ever measured.
+    IsNotMeasured,
+    /// Below the threshold at first; some get worse.
+    IsSubthreshold,
+}
+
+/// In hundredths of the first score, every two weeks.
+fn curve(fate: Fate) -> [u16; 11] {
+    match fate {
+        Fate::Responds | Fate::DropsOut | Fate::IsNotMeasured => [100, 86, 72, 58, 47, 40, 34, 29, 25, 21, 18],
+        Fate::Graduates => [100, 74, 48, 30, 22, 16, 14, 12, 10, 10, 10],
+        Fate::RespondsPartly => [100, 92, 84, 76, 72, 70, 68, 67, 66, 66, 65],
+        Fate::DoesNotRespond => [100, 98, 97, 99, 96, 97, 95, 97, 96, 95, 97],
+        Fate::Relapses => [100, 78, 56, 42, 34, 30, 62, 84, 88, 86, 84],
+        Fate::IsSubthreshold => [100, 98, 104, 110, 128, 142, 150, 150, 152, 150, 150],
+    }
+}
+
+/// Something that will happen to a person.
+#[derive(Clone, Debug)]
+pub enum Later {
+    /// A resource is sent.
+    Send(Value),
+    /// The scales are taken again.
+    Measure,
+    /// A safety answer is assessed.
+    Assess,
+    /// The doctor decides on a recommendation.
+    Decide(String),
+    /// What was accepted is done.
+    Do(String),
+    /// The episode ends well.
+    Graduate,
+}
+
+/// A person of the demo.
+#[derive(Debug)]
+pub struct Person {
+    /// From 0.
+    pub number: usize,
+    /// Id in the chart.
+    pub id: String,
+    /// Given and family name.
+    pub name: (&'static str, &'static str),
+    /// First day of care.
+    pub starts: NaiveDate,
+    /// How it goes.
+    pub fate: Fate,
+    /// First PHQ-9 and GAD-7.
+    pub first: (u16, u16),
+    /// First answer to item 9.
+    pub item9: u8,
+    /// Who looks after them.
+    pub care_manager: &'static str,
+    /// Our id of the episode, once enrolled.
+    pub episode: Option<String>,
+    /// Our id of the person.
+    pub patient: Option<String>,
+    /// When the treatment was changed and helped.
+    pub helped: Option<NaiveDate>,
+    /// What is to come.
+    pub later: Vec<(NaiveDate, Later)>,
+    /// How many times the scales were taken.
+    pub taken: usize,
+    /// The person's own dice.
+    pub dice: Dice,
+    /// Discharged, or dead.
+    pub gone: bool,
+}
+
+const GIVEN: [&str; 24] = [
+    "Ada", "Ben", "Carmen", "Dmitri", "Elif", "Femi", "Grace", "Hugo", "Ines", "Jamal", "Kira", "Luis", "Mei", "Noah",
+    "Olga", "Priya", "Quinn", "Rosa", "Samir", "Tess", "Uma", "Viktor", "Wanda", "Yusuf",
+];
+const FAMILY: [&str; 20] = [
+    "Abara",
+    "Bergström",
+    "Castillo",
+    "Dubois",
+    "Eriksen",
+    "Fujimoto",
+    "Gallagher",
+    "Haddad",
+    "Ivanova",
+    "Jensen",
+    "Kowalski",
+    "Lindqvist",
+    "Mbeki",
+    "Novak",
+    "Okafor",
+    "Petrov",
+    "Quispe",
+    "Rahman",
+    "Silva",
+    "Tanaka",
+];
+/// The care managers of the demo.
+pub const CARE_MANAGERS: [&str; 3] = ["R. Alvarez, LCSW", "J. Chen, RN", "M. Osei, LMHC"];
+
+/// The people.
+pub fn people(count: usize, first_day: NaiveDate) -> Vec<Person> {
+    (0..count).map(|number| person(number, first_day)).collect()
+}
+
+fn person(number: usize, first_day: NaiveDate) -> Person {
+    let seed = u64::try_from(number).unwrap_or_default();
+    let mut dice = Dice::new(0xC0C3_0000 + seed);
+    let fate = match number % 24 {
+        0..=6 => Fate::Responds,
+        7 | 8 => Fate::Graduates,
+        9..=13 => Fate::RespondsPartly,
+        14..=17 => Fate::DoesNotRespond,
+        18 | 19 => Fate::Relapses,
+        20 | 21 => Fate::DropsOut,
+        22 => Fate::IsNotMeasured,
+        _ => Fate::IsSubthreshold,
+    };
+    let between = |dice: &mut Dice, low: u16, high: u16| {
+        low + u16::try_from(dice.roll() % u64::from(high - low + 1)).unwrap_or(0)
+    };
+    let phq9 = if fate == Fate::IsSubthreshold { between(&mut dice, 6, 9) } else { between(&mut dice, 12, 23) };
+    let gad7 = if number.is_multiple_of(3) { between(&mut dice, 4, 9) } else { between(&mut dice, 10, 18) };
+    let item9 = match dice.roll() % 100 {
+        _ if phq9 < 10 => 0,
+        0..=61 => 0,
+        62..=88 => 1,
+        89..=97 => 2,
+        _ => 3,
+    };
+    // Most are in care from the start; the others come in one by one until week 12.
+    let offset = if number % 5 < 3 { dice.roll() % 12 } else { dice.roll() % 84 };
+    Person {
+        number,
+        id: format!("demo-{:03}", number + 1),
+        name: (GIVEN[number % GIVEN.len()], FAMILY[(number * 7 + number / GIVEN.len()) % FAMILY.len()]),
+        starts: first_day + Days::new(offset),
+        fate,
+        first: (phq9, gad7),
+        item9,
+        care_manager: CARE_MANAGERS[number % CARE_MANAGERS.len()],
+        episode: None,
+        patient: None,
+        helped: None,
+        later: Vec::new(),
+        taken: 0,
+        dice,
+        gone: false,
+    }
+}
+
+impl Person {
+    /// The scores of a day: where the curve is, a little up or down.
+    pub fn scores(&mut self, today: NaiveDate) -> (u16, u16) {
+        let step = usize::try_from((today - self.starts).num_days().max(0) / 14).unwrap_or(0).min(10);
+        let mut hundredths = curve(self.fate)[step];
+        if let Some(helped) = self.helped {
+            let weeks = u16::try_from((today - helped).num_days().max(0) / 7).unwrap_or(0);
+            hundredths = hundredths.saturating_sub(9 * weeks.min(7)).max(24);
+        }
+        let score = |first: u16, dice: &mut Dice, highest: u16| {
+            let noise = if step == 0 { 1 } else { dice.roll() % 3 };
+            let at = (u32::from(first) * u32::from(hundredths) + 50) / 100 + u32::try_from(noise).unwrap_or(0);
+            u16::try_from(at.saturating_sub(1)).unwrap_or(0).min(highest)
+        };
+        let phq9 = score(self.first.0, &mut self.dice, 27);
+        let gad7 = score(self.first.1, &mut self.dice, 21);
+        (phq9, gad7)
+    }
+
+    /// The answer to item 9 that goes with a score: eases as the person gets better, returns with a relapse.
+    pub fn item9_at(&self, phq9: u16) -> u8 {
+        let first = u32::from(self.first.0.max(1));
+        let now = u32::from(self.item9) * u32::from(phq9) / first;
+        u8::try_from(now.min(3)).unwrap_or(0)
+    }
+
+    /// Whether something of this probability happens to the person now.
+    pub fn happens(&mut self, probability: f64) -> bool {
+        self.dice.happens(probability)
+    }
+}

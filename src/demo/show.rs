@@ -1,0 +1,270 @@
+//! What the demo shows: the caseload as a table, the chart with its reasons, and what to try next.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+
+use super::door::Door;
+use crate::problem::Problem;
+use crate::sandbox::Sandbox;
+
+/// Rows of the caseload that are printed.
+const ROWS: usize = 30;
+/// Tasks and Flags that are printed.
+const LINES: usize = 24;
+
+/// Prints the caseload and the chart.
+pub async fn everything(door: &Door, sandbox: Option<&Sandbox>, chart: &str, people: usize) -> Result<(), Problem> {
+    let rows = door.list("caseload").await?;
+    println!("\n  CASELOAD  {} open episodes of {people} patients, most pressing first\n", rows.len());
+    let shown: Vec<&Value> = rows.iter().take(ROWS).collect();
+    let histories: Vec<Value> = stream::iter(shown.iter().map(|row| {
+        let id = row["patient"]["id"].as_str().unwrap_or_default().to_owned();
+        async move { door.get(&format!("patients/{id}")).await.unwrap_or_default() }
+    }))
+    .buffered(8)
+    .collect()
+    .await;
+    println!("{}", caseload(&shown, &histories));
+    if rows.len() > shown.len() {
+        println!("  … and {} more", rows.len() - shown.len());
+    }
+    summary(&rows);
+    match sandbox {
+        Some(sandbox) => in_the_chart(sandbox),
+        None => println!("\n  CHART  the Tasks and Flags are at {chart}"),
+    }
+    Ok(())
+}
+
+fn caseload(rows: &[&Value], histories: &[Value]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(150);
+    }
+    table.set_header(["", "Patient", "Wk", "PHQ-9", "", "GAD-7", "Item 9", "Status", "Why"]);
+    for (row, history) in rows.iter().zip(histories) {
+        let measure = |name: &str| {
+            row["measures"].as_array().into_iter().flatten().find(|m| m["instrument"] == name).map(movement)
+        };
+        let week = row["day"].as_i64().map_or(String::new(), |day| (day / 7).to_string());
+        table.add_row([
+            Cell::new(mark(row)),
+            Cell::new(row["patient"]["display_name"].as_str().unwrap_or("?")),
+            Cell::new(week).set_alignment(CellAlignment::Right),
+            Cell::new(measure("phq9").unwrap_or_default()),
+            Cell::new(trend(history, "phq9")),
+            Cell::new(measure("gad7").unwrap_or_else(|| "–".to_owned())),
+            Cell::new(item9(history)),
+            Cell::new(status(row)),
+            Cell::new(why(row)),
+        ]);
+    }
+    table
+}
+
+fn findings(row: &Value) -> impl Iterator<Item = &Value> {
+    row["findings"].as_array().into_iter().flatten()
+}
+
+fn has(row: &Value, rule: &str) -> bool {
+    findings(row).any(|f| f["rule"].as_str().is_some_and(|r| r.starts_with(rule)))
+}
+
+fn mark(row: &Value) -> &'static str {
+    if has(row, "safety_item9") {
+        "‼"
+    } else if has(row, "nonresponse") || has(row, "relapse") || has(row, "worsening") {
+        "●"
+    } else if row["at_target"] == true {
+        "✓"
+    } else {
+        ""
+    }
+}
+
+/// `21 → 9  −57 %`
+fn movement(measure: &Value) -> String {
+    let baseline = measure["baseline"]["score"].as_i64();
+    let latest = measure["latest"]["score"].as_i64();
+    match (baseline, latest, measure["percent_change"].as_i64()) {
+        (Some(b), Some(l), Some(p)) if p < 0 => format!("{b} → {l}  −{} %", -p),
+        (Some(b), Some(l), Some(p)) => format!("{b} → {l}  +{p} %"),
+        (Some(b), Some(l), None) => format!("{b} → {l}"),
+        (Some(b), None, _) => format!("{b} → ?"),
+        _ => "–".to_owned(),
+    }
+}
+
+fn measurements<'a>(history: &'a Value, instrument: &'a str) -> impl Iterator<Item = &'a Value> {
+    history["measurements"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(move |m| m["instrument"] == instrument && m["retracted"] != true && m["total"].is_number())
+}
+
+fn trend(history: &Value, instrument: &str) -> String {
+    const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let mut points: Vec<(&str, u64)> = measurements(history, instrument)
+        .filter_map(|m| Some((m["taken_at"].as_str()?, m["total"].as_u64()?)))
+        .collect();
+    points.sort_unstable();
+    let skip = points.len().saturating_sub(11);
+    points.iter().skip(skip).map(|(_, t)| STEPS[usize::try_from(t * 7 / 27).unwrap_or(0).min(7)]).collect()
+}
+
+fn item9(history: &Value) -> String {
+    let mut answers: Vec<(&str, u64)> = history["measurements"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|m| m["retracted"] != true)
+        .filter_map(|m| Some((m["taken_at"].as_str()?, m["item9"].as_u64()?)))
+        .collect();
+    answers.sort_unstable();
+    match answers.last() {
+        Some((_, 0)) if answers.iter().any(|(_, a)| *a > 0) => "0 (was >0)".to_owned(),
+        Some((_, answer)) => answer.to_string(),
+        None => "?".to_owned(),
+    }
+}
+
+fn status(row: &Value) -> String {
+    let phase = row["status"].as_str().unwrap_or_default();
+    if phase != "active" {
+        return phase.replace('_', " ");
+    }
+    let measure = &row["measures"][0]["status"];
+    measure.as_str().unwrap_or_default().replace('_', " ")
+}
+
+/// The gravest reason in full, the others by name.
+fn why(row: &Value) -> String {
+    let mut all: Vec<&Value> = findings(row).collect();
+    let weight = |f: &Value| {
+        let order = [
+            "safety",
+            "relapse",
+            "worsening",
+            "nonresponse",
+            "inadequate",
+            "subthreshold",
+            "plateau",
+            "relapse_prevention",
+            "measure_stale",
+            "contact_overdue",
+        ];
+        let rule = f["rule"].as_str().unwrap_or_default();
+        order.iter().position(|prefix| rule.starts_with(prefix)).unwrap_or(order.len())
+    };
+    all.sort_by_key(|f| weight(f));
+    let Some(first) = all.first() else { return String::new() };
+    let reason = first["reason"].as_str().unwrap_or_default();
+    let reason = reason.replace(" This service is not a crisis service: assess suicide risk.", "");
+    let mut others: Vec<String> =
+        all[1..].iter().filter_map(|f| f["rule"].as_str()).map(|r| r.replace('_', " ")).collect();
+    others.retain(|other| *other != first["rule"].as_str().unwrap_or_default().replace('_', " "));
+    others.dedup();
+    // What a reader takes in at a glance; the API has the rest.
+    if others.len() > 3 {
+        let more = others.len() - 2;
+        others.truncate(2);
+        others.push(format!("{more} more"));
+    }
+    if others.is_empty() { reason } else { format!("{reason} (+ {})", others.join(", ")) }
+}
+
+fn summary(rows: &[Value]) {
+    let mut by_rule: BTreeMap<String, usize> = BTreeMap::new();
+    let mut at_target = 0;
+    for row in rows {
+        at_target += usize::from(row["at_target"] == true);
+        let mut rules: Vec<&str> = findings(row).filter_map(|f| f["rule"].as_str()).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        for rule in rules {
+            *by_rule.entry(rule.replace('_', " ")).or_default() += 1;
+        }
+    }
+    let line: Vec<String> = by_rule.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
+    println!("\n  {at_target} of {} at target · {}", rows.len(), line.join(" · "));
+}
+
+fn in_the_chart(sandbox: &Sandbox) {
+    let (tasks, flags) = (sandbox.all("Task"), sandbox.all("Flag"));
+    let mut by_status: BTreeMap<String, usize> = BTreeMap::new();
+    for task in &tasks {
+        *by_status.entry(task["status"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    let counts: Vec<String> = by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
+    let active = flags.iter().filter(|f| f["status"] == "active").count();
+    println!("\n  CHART  {} Tasks ({}), {} Flags ({active} active)\n", tasks.len(), counts.join(", "), flags.len());
+
+    let mut open: Vec<&Value> = tasks.iter().filter(|t| t["status"] == "requested").collect();
+    let urgency = |t: &Value| match t["priority"].as_str() {
+        Some("stat") => 0,
+        Some("urgent") => 1,
+        _ => 2,
+    };
+    open.sort_by_key(|t| (urgency(t), due(t)));
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(150);
+    }
+    table.set_header(["Task", "Priority", "For", "Due", "Owner", "Because"]);
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lines = 0;
+    for task in &open {
+        let code = task["code"]["coding"][0]["code"].as_str().unwrap_or_default();
+        let of_kind = shown.entry(code).or_default();
+        *of_kind += 1;
+        // A few of each kind say more than many of one.
+        if *of_kind > 5 || lines >= LINES {
+            continue;
+        }
+        lines += 1;
+        table.add_row([
+            code.to_owned(),
+            task["priority"].as_str().unwrap_or_default().to_owned(),
+            task["for"]["reference"].as_str().unwrap_or_default().to_owned(),
+            due(task).map_or(String::new(), |d| d.to_string()),
+            task["owner"]["display"].as_str().unwrap_or_default().to_owned(),
+            task["description"].as_str().unwrap_or_default().to_owned(),
+        ]);
+    }
+    println!("{table}");
+    if open.len() > lines {
+        println!("  … and {} more open Tasks", open.len() - lines);
+    }
+}
+
+fn due(task: &Value) -> Option<NaiveDate> {
+    task["restriction"]["period"]["end"].as_str()?.get(..10)?.parse().ok()
+}
+
+/// Prints the addresses, a token and three lines worth trying.
+pub fn what_to_try(door: &Door, chart: &str, token: &str) {
+    let base = &door.base;
+    println!(
+        "
+  RUNNING
+    registry API   {base}/api/v1/caseload        its documentation  {base}/docs
+    FHIR door      {base}/fhir/metadata          the chart          {chart}
+
+  A care manager's token (12 hours):
+    export TOKEN={token}
+
+  Worth trying:
+    curl -s -H \"Authorization: Bearer $TOKEN\" '{base}/api/v1/review-queue?limit=3'
+    curl -s -H \"Authorization: Bearer $TOKEN\" '{base}/api/v1/caseload?finding=nonresponse&limit=2'
+    curl -s '{chart}/Task?status=requested&_count=3'
+
+  Not a crisis service. Synthetic patients; nothing here is a real person. Stop with Ctrl-C."
+    );
+}

@@ -1,0 +1,109 @@
+//! How something ends that stands open in the chart and is not called for any more.
+
+use chrono::NaiveDate;
+
+use super::{Code, Desired, Posture};
+use crate::domain::episode::{Course, Phase};
+use crate::domain::finding::Rule;
+use crate::domain::history::History;
+use crate::domain::story::Story;
+
+/// Why something that stands open in the chart is not called for any more, and how it should end there.
+pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, String) {
+    if story.patient.deceased_on.is_some_and(|died| died <= as_of) {
+        return (Posture::Withdrawn, "The patient has died.".to_owned());
+    }
+    let history = History::of(story);
+    let evidence_gone = !open.evidence.is_empty() && open.evidence.iter().all(|s| !story.source_stands(s));
+    // An assessment earlier on the day of the answer has not looked at it.
+    let answered_at = story.measurements.iter().filter(|m| open.evidence.contains(&m.source)).map(|m| m.taken_at).max();
+    let assessed = history
+        .assessments(as_of)
+        .iter()
+        .find(|(at, on, _)| answered_at.map_or(*on >= open.since, |answered_at| *at >= answered_at))
+        .map(|(_, on, _)| *on);
+    match open.code {
+        // Never silently, and never "entered in error": a person has to confirm.
+        Code::SafetyAssessment | Code::CocmSafety if evidence_gone => {
+            return (Posture::Withdrawn, "Source retracted, confirm.".to_owned());
+        }
+        Code::SafetyAssessment | Code::CocmSafety => {
+            return match assessed {
+                Some(on) => (Posture::Fulfilled, format!("Assessed on {on}.")),
+                None => (Posture::Withdrawn, "Source corrected, confirm.".to_owned()),
+            };
+        }
+        Code::AskItem9 if !evidence_gone => {
+            let how =
+                assessed.map_or_else(|| "Item 9 was answered since.".to_owned(), |on| format!("Assessed on {on}."));
+            return (Posture::Fulfilled, how);
+        }
+        _ => {}
+    }
+    let course = open.episode.and_then(|id| history.courses(as_of).into_iter().find(|c| c.episode.id == id));
+    if let Some(reason) = course.as_ref().and_then(|course| done(open, story, course)) {
+        return (Posture::Fulfilled, reason);
+    }
+    if evidence_gone {
+        return (Posture::EnteredInError, "The questionnaire behind it was retracted.".to_owned());
+    }
+    if story.patient.inactive {
+        return (Posture::Withdrawn, "The record is inactive in the chart.".to_owned());
+    }
+    let reason = course.and_then(|course| withdrawn(open, story, &course));
+    (Posture::Withdrawn, reason.unwrap_or_else(|| "No longer called for by the present scores.".to_owned()))
+}
+
+/// What was asked for was done.
+fn done(open: &Desired, story: &Story, course: &Course<'_>) -> Option<String> {
+    match open.code {
+        Code::PsychiatricCaseReview => course
+            .reviews(open.rule == Rule::ReviewRequired)
+            .find(|on| *on >= open.since)
+            .map(|on| format!("Reviewed on {on}.")),
+        Code::Measure => scored_since(open, story, course).then(|| "Measured since.".to_owned()),
+        Code::Contact => course.last_contact().filter(|on| *on >= open.since).map(|on| format!("Contact on {on}.")),
+        Code::RelapsePreventionPlan => {
+            (course.phase == Phase::RelapsePrevention).then(|| "Relapse prevention has begun.".to_owned())
+        }
+        Code::DischargeReview => course.end.map(|end| format!("Discharged on {}.", end.on)),
+        Code::Reassess => course
+            .baseline_overrides()
+            .find(|(instrument, on)| Some(*instrument) == open.instrument && *on >= open.since)
+            .map(|(_, on)| format!("A new baseline was set on {on}.")),
+        Code::SafetyAssessment | Code::AskItem9 | Code::CocmNotAtTarget | Code::CocmSafety => None,
+    }
+}
+
+/// What took away the cause, where it is not the scores.
+fn withdrawn(open: &Desired, story: &Story, course: &Course<'_>) -> Option<String> {
+    let changed = course.treatment_changes().last().filter(|on| *on >= open.since);
+    match (course.phase, open.code, open.rule) {
+        (Phase::Discharged, ..) => Some("The episode has ended.".to_owned()),
+        (Phase::OnHold, ..) => Some("The episode is on hold.".to_owned()),
+        (_, Code::Contact | Code::DischargeReview, _) => {
+            let last = course.last_contact()?;
+            Some(format!("The record of contacts was completed: the last was on {last}."))
+        }
+        (_, _, Rule::ReviewRequired) if course.reviews(true).next().is_some() => {
+            Some("The record of reviews was completed.".to_owned())
+        }
+        _ if changed.is_some() => changed.map(|on| format!("Treatment was changed on {on}.")),
+        (_, _, Rule::InadequateResponse) if !scored_since(open, story, course) => {
+            Some("Given way to the next checkpoint.".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Whether there is a score that is newer than those the open Task rests on.
+fn scored_since(open: &Desired, story: &Story, course: &Course<'_>) -> bool {
+    let known = story.measurements.iter().filter(|m| open.evidence.contains(&m.source)).map(|m| m.taken_on).max();
+    let after = known.or(course.start());
+    story.measurements.iter().any(|m| {
+        Some(m.instrument) == open.instrument
+            && m.score().is_some()
+            && m.taken_on <= course.last_day()
+            && after.is_none_or(|after| m.taken_on > after || (known.is_none() && m.taken_on == after))
+    })
+}

@@ -1,0 +1,72 @@
+//! What the address of a request points at.
+
+use crate::fhir::arrival::Kind;
+use crate::fhir::arrival::is_logical_id;
+use crate::problem::{Category, Problem};
+
+/// What the address of a request inside of a Bundle points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The type.
+    pub kind: Kind,
+    /// The logical id.
+    pub id: Option<&'a str>,
+    /// What follows the `?`, as it came.
+    pub query: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    /// Reads `Type`, `Type/id`, `Type?query`, the same with a leading slash, or with our base in front.
+    ///
+    /// # Errors
+    /// A type that is not taken in here: 404; anything else: 400.
+    pub fn read(url: &'a str) -> Result<Self, Problem> {
+        let (path, query) = match url.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (url, None),
+        };
+        let path = path.split_once("/_history").map_or(path, |(path, _)| path);
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        // Absolute URLs: whatever the base is, the type and the id come last.
+        let (kind, id) = match segments.as_slice() {
+            [.., last] if Kind::of(last).is_some() => (*last, None),
+            [.., kind, id] if Kind::of(kind).is_some() => (*kind, Some(*id)),
+            [kind] => (*kind, None),
+            [.., kind, _] => (*kind, None),
+            [] => ("", None),
+        };
+        let known = Kind::of(kind).ok_or_else(|| {
+            Problem::new(Category::Unsupported, "only Patient, QuestionnaireResponse and Observation are kept here")
+        })?;
+        if id.is_some_and(|id| !is_logical_id(id)) {
+            return Err(Problem::malformed("not a logical id"));
+        }
+        Ok(Self { kind: known, id, query })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_usual_address_is_understood() {
+        let target = |id, query| Target { kind: Kind::Patient, id, query };
+        for (url, expected) in [
+            ("Patient", target(None, None)),
+            ("/Patient/", target(None, None)),
+            ("Patient/1", target(Some("1"), None)),
+            ("/Patient/1", target(Some("1"), None)),
+            ("https://registry.example/fhir/Patient/1", target(Some("1"), None)),
+            ("Patient/1/_history/2", target(Some("1"), None)),
+            ("Patient?identifier=s|1", target(None, Some("identifier=s|1"))),
+            ("http://h/fhir/Patient?identifier=http://s|1", target(None, Some("identifier=http://s|1"))),
+            ("Patient/Patient", target(None, None)),
+        ] {
+            assert_eq!(Target::read(url).unwrap(), expected, "{url}");
+        }
+        assert_eq!(Target::read("Task/1").unwrap_err().category.status(), 404);
+        assert_eq!(Target::read("").unwrap_err().category.status(), 404);
+        assert_eq!(Target::read("Patient/a b").unwrap_err().category.status(), 400);
+    }
+}

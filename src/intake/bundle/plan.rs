@@ -1,0 +1,280 @@
+//! What is to be done with each entry of a Bundle, before any of it is.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use super::{Action, Outcome, Permission};
+use crate::fhir::arrival::{Arrival, Kind};
+use crate::fhir::bundle::{Entry, Links, Purpose, Request, Target, name_of};
+use crate::fhir::query;
+use crate::intake::Intake;
+use crate::problem::{Category, Problem};
+use crate::record::{Condition, Fact, derived_id};
+use crate::store::resource;
+
+/// A whole Bundle, ready for the hallway.
+#[derive(Default)]
+pub(super) struct Plan {
+    /// Per entry; `None` where a fact answers.
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    /// Which entry each fact is of.
+    pub(super) places: Vec<(usize, Kind)>,
+    pub(super) facts: Vec<Fact>,
+}
+
+/// What one entry wants.
+pub(super) enum Step<'a> {
+    Take(Box<Take<'a>>),
+    Delete { kind: Kind, id: String, if_match: Option<i64> },
+    Done(Outcome),
+}
+
+/// A resource to be taken in.
+pub(super) struct Take<'a> {
+    kind: Kind,
+    raw: Cow<'a, str>,
+    full_url: Option<Cow<'a, str>>,
+    /// The id that it must have, by the address.
+    id: Option<String>,
+    /// The id that it has if it does not say another one.
+    fallback: Option<String>,
+    condition: Condition,
+    /// As read from `raw`.
+    arrival: Option<Arrival>,
+}
+
+impl<'a> Take<'a> {
+    fn new(kind: Kind, raw: &'a str, full_url: Option<Cow<'a, str>>) -> Self {
+        let raw = Cow::Borrowed(raw);
+        Self { kind, raw, full_url, id: None, fallback: None, condition: Condition::None, arrival: None }
+    }
+}
+
+/// What became of a step.
+pub(super) enum Ready {
+    Outcome(Outcome),
+    Fact(Kind, Box<Fact>),
+}
+
+fn ignored(why: &'static str) -> Step<'static> {
+    Step::Done(Outcome::Ignored(why.into()))
+}
+
+/// Looks at an entry without reading its resource.
+pub(super) fn look<'a>(entry: Entry<'a>, purpose: Purpose, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+    match (purpose, entry.request.clone()) {
+        (Purpose::Batch | Purpose::Transaction, None) => {
+            Err(Problem::malformed("an entry of a batch or transaction needs a request").at("request"))
+        }
+        (Purpose::Batch | Purpose::Transaction, Some(request)) => asked(entry, &request, may),
+        (Purpose::History, Some(request)) if request.method == "DELETE" => match Target::read(&request.url) {
+            Ok(Target { kind, id: Some(id), .. }) => {
+                may(kind, Action::Delete)?;
+                Ok(Step::Delete { kind, id: id.to_owned(), if_match: None })
+            }
+            _ => Ok(ignored("not of a type that is kept here")),
+        },
+        _ => told(entry, may),
+    }
+}
+
+/// An entry that is a request.
+fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+    let at_url = |problem: Problem| problem.at("request.url");
+    let target = Target::read(&request.url).map_err(at_url)?;
+    let taken = |entry: Entry<'a>| match entry.resource {
+        Some(resource) => Ok(Take::new(target.kind, resource.get(), entry.full_url)),
+        None => Err(Problem::malformed("this request needs a resource").at("resource")),
+    };
+    let if_match = || request.if_match.as_deref().map(query::version).transpose().map_err(|p| p.at("request.ifMatch"));
+    match (request.method.as_ref(), target.id) {
+        ("POST", None) => {
+            may(target.kind, Action::Create)?;
+            let mut take = taken(entry)?;
+            if let Some(condition) = &request.if_none_exist {
+                let token = query::condition(condition).map_err(|p| p.at("request.ifNoneExist"))?;
+                take.condition = Condition::NoneWith(token);
+            }
+            Ok(Step::Take(Box::new(take)))
+        }
+        ("PUT", id) => {
+            may(target.kind, Action::Update)?;
+            let mut take = taken(entry)?;
+            take.id = id.map(str::to_owned);
+            take.condition = match (id, target.query, if_match()?) {
+                (Some(_), _, None) => Condition::None,
+                (Some(_), _, Some(version)) => Condition::Version(version),
+                (None, Some(condition), None) => Condition::TheOneWith(query::condition(condition).map_err(at_url)?),
+                _ => {
+                    return Err(at_url(Problem::malformed(
+                        "PUT needs `Type/id`, or `Type?identifier=` without ifMatch",
+                    )));
+                }
+            };
+            Ok(Step::Take(Box::new(take)))
+        }
+        ("DELETE", Some(id)) => {
+            may(target.kind, Action::Delete)?;
+            Ok(Step::Delete { kind: target.kind, id: id.to_owned(), if_match: if_match()? })
+        }
+        ("GET", id) => {
+            may(target.kind, if id.is_some() { Action::Read } else { Action::Search })?;
+            let if_none_match = request.if_none_match.as_deref().map(str::to_owned);
+            Ok(Step::Done(Outcome::Wanted { url: request.url.to_string(), if_none_match }))
+        }
+        ("POST" | "DELETE", _) => {
+            Err(at_url(Problem::malformed("POST needs `Type`, DELETE needs `Type/id`; there is no conditional delete")))
+        }
+        _ => {
+            Err(Problem::new(Category::MethodNotAllowed, "this method is not supported in a Bundle")
+                .at("request.method"))
+        }
+    }
+}
+
+/// An entry that is a resource.
+fn told<'a>(entry: Entry<'a>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+    let Some(resource) = entry.resource else { return Ok(ignored("carries no resource")) };
+    let Some((name, _)) = name_of(resource.get()) else {
+        return Err(Problem::malformed("resourceType is missing or no type name").at("Resource.resourceType"));
+    };
+    let Some(kind) = Kind::of(&name) else { return Ok(ignored("not of a type that is kept here")) };
+    may(kind, Action::Update)?;
+    let mut take = Take::new(kind, resource.get(), entry.full_url);
+    take.fallback = take.full_url.as_deref().and_then(|url| match Target::read(url) {
+        Ok(target) if target.kind == kind => target.id.map(str::to_owned),
+        _ => None,
+    });
+    Ok(Step::Take(Box::new(take)))
+}
+
+/// A transaction may touch a resource once. Where a history tells that one was deleted, only its latest word counts:
+/// a history has the newest first.
+pub(super) fn one_per_resource(entries: &mut [Result<Step<'_>, Problem>], purpose: Purpose) {
+    let name = |step: &Step<'_>| match step {
+        Step::Delete { kind, id, .. } => Some((*kind, id.clone())),
+        Step::Take(take) => match (&take.id, purpose) {
+            (Some(id), _) => Some((take.kind, id.clone())),
+            (None, Purpose::History) => Some((take.kind, name_of(&take.raw)?.1?.into_owned())),
+            _ => None,
+        },
+        Step::Done(_) => None,
+    };
+    match purpose {
+        Purpose::Batch | Purpose::Collection => {}
+        Purpose::Transaction => {
+            let mut seen = HashSet::new();
+            for entry in entries {
+                if let Ok(step) = entry
+                    && name(step).is_some_and(|name| !seen.insert(name))
+                {
+                    let detail = "a transaction may touch a resource only once";
+                    *entry = Err(Problem::malformed(detail).at("request.url"));
+                }
+            }
+        }
+        Purpose::History => {
+            let mut spoken: HashMap<_, bool> = HashMap::new();
+            for entry in entries.iter().flatten() {
+                if let Some(name) = name(entry) {
+                    *spoken.entry(name).or_default() |= matches!(entry, Step::Delete { .. });
+                }
+            }
+            let mut latest = HashSet::new();
+            for entry in entries.iter_mut().flatten() {
+                if let Some(name) = name(entry)
+                    && spoken.get(&name) == Some(&true)
+                    && !latest.insert(name)
+                {
+                    *entry = ignored("a later version is in the same Bundle");
+                }
+            }
+        }
+    }
+}
+
+impl Intake {
+    /// Finds out what the entries that others may refer to will be stored as: first the Patients, then what may refer
+    /// to these and be referred to itself.
+    pub(super) async fn foresee(
+        &self,
+        clinic: &str,
+        entries: &mut [Result<Step<'_>, Problem>],
+    ) -> Result<Links, Problem> {
+        let mut links = Links::default();
+        for patients in [true, false] {
+            let mut found = Vec::new();
+            for entry in entries.iter_mut() {
+                let Ok(Step::Take(take)) = entry else { continue };
+                let Some(full_url) = take.full_url.as_deref().filter(|_| (take.kind == Kind::Patient) == patients)
+                else {
+                    continue;
+                };
+                if let Some(resolved) = links.resolve(&take.raw) {
+                    take.raw = resolved.into();
+                }
+                // What cannot be read is said where it is taken in.
+                let Ok(arrival) = self.read(clinic, &take.raw) else { continue };
+                let given = take.id.clone().or_else(|| arrival.id.clone()).or_else(|| take.fallback.clone());
+                let mut id = given.or_else(|| derived_id(clinic, &arrival, Some(full_url))).unwrap_or_default();
+                if let Condition::NoneWith(token) | Condition::TheOneWith(token) = &take.condition {
+                    let mut tx = self.db.read().await?;
+                    let known = resource::by_identifier(&mut tx, clinic, take.kind.name(), token).await?;
+                    if let [one] = known.as_slice() {
+                        id.clone_from(&one.id);
+                    }
+                    take.condition = Condition::Under { id: id.clone(), condition: Box::new(take.condition.clone()) };
+                }
+                found.push((full_url.to_owned(), format!("{}/{id}", take.kind.name())));
+                take.fallback = Some(id);
+                take.arrival = Some(arrival);
+            }
+            for (full_url, reference) in found {
+                links.add(&full_url, reference);
+            }
+        }
+        Ok(links)
+    }
+
+    /// A step as a fact for the hallway.
+    pub(super) fn fact(&self, clinic: &str, step: Step<'_>, links: &Links) -> Result<Ready, Problem> {
+        let take = match step {
+            Step::Done(outcome) => return Ok(Ready::Outcome(outcome)),
+            Step::Delete { kind, id, if_match } => {
+                return Ok(Ready::Fact(kind, Box::new(Fact::Deleted { kind, id, if_match })));
+            }
+            Step::Take(take) => *take,
+        };
+        let resolved = links.resolve(&take.raw);
+        let arrival = match (resolved, take.arrival) {
+            (None, Some(arrival)) => arrival,
+            (resolved, _) => self.read(clinic, resolved.as_deref().unwrap_or(&take.raw))?,
+        };
+        let arrival = addressed(arrival, take.kind, take.id)?;
+        let arrival = match take.fallback {
+            Some(id) => arrival.with_id(id),
+            None => arrival,
+        };
+        Ok(Ready::Fact(take.kind, Box::new(Fact::Arrived { arrival: Box::new(arrival), condition: take.condition })))
+    }
+}
+
+/// A resource as its address says it is.
+///
+/// # Errors
+/// Where type or id contradict the address.
+pub fn addressed(arrival: Arrival, kind: Kind, id: Option<String>) -> Result<Arrival, Problem> {
+    if arrival.kind != kind {
+        return Err(
+            Problem::malformed("the type of the resource is not that of the address").at("Resource.resourceType")
+        );
+    }
+    match (id, &arrival.id) {
+        (Some(id), Some(own)) if id != *own => {
+            Err(Problem::malformed("the id of the resource is not that of the address")
+                .at(format!("{}.id", kind.name())))
+        }
+        (Some(id), _) => Ok(arrival.with_id(id)),
+        (None, _) => Ok(arrival),
+    }
+}

@@ -1,0 +1,256 @@
+//! Single rules of the planner that a table would hide.
+
+use cocm_registry::domain::care::{Care, ChangeKind, ContactKind, ContactOutcome, Decision};
+use cocm_registry::domain::episode::Phase;
+use cocm_registry::domain::finding::{Finding, Rule};
+use cocm_registry::domain::instrument::Instrument;
+use cocm_registry::domain::measurement::{Counting, Quality};
+use cocm_registry::domain::plan::{Code, Desired, Plan, Posture, plan, resolve};
+use cocm_registry::domain::rules::RuleSet;
+use cocm_registry::domain::standing::Standing;
+use rstest::rstest;
+
+use crate::rules_story::{Tale, date, day_of};
+
+fn on(tale: &Tale, day: i64) -> Plan {
+    plan(&tale.story, &RuleSet::default(), date(day))
+}
+
+fn standing(tale: &Tale, day: i64) -> Standing {
+    on(tale, day).standings.into_iter().find(|s| s.episode == tale.episode).unwrap()
+}
+
+fn finding(tale: &Tale, day: i64, rule: Rule) -> Option<Finding> {
+    standing(tale, day).findings.into_iter().find(|f| f.rule == rule)
+}
+
+fn task(tale: &Tale, day: i64, code: Code) -> Option<Desired> {
+    on(tale, day).desired.into_iter().find(|d| d.code == code)
+}
+
+#[test]
+fn the_latest_of_a_day_counts_and_a_tie_goes_to_the_higher() {
+    let mut tale = Tale::new();
+    tale.minutes(0).phq9(0, 20).minutes(60).phq9(0, 15).phq9(0, 14);
+    tale.minutes(120).phq9(0, 9).last_measurement().counting = Counting::Partial;
+    assert_eq!(standing(&tale, 0).measures[0].baseline.as_ref().unwrap().score, 15);
+}
+
+#[test]
+fn an_unscorable_form_does_not_replace_the_last_score() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 18).phq9(20, 8).measurement(Instrument::Phq9, 27, None);
+    assert_eq!(standing(&tale, 27).measures[0].latest.as_ref().unwrap().score, 8);
+    tale.phq9(28, 9).last_measurement().quality = Quality::Prorated;
+    assert_eq!(standing(&tale, 28).measures[0].latest.as_ref().unwrap().quality, Quality::Prorated);
+}
+
+#[test]
+fn a_clinician_may_choose_a_score_that_is_not_its_days_effective_one() {
+    let mut tale = Tale::new();
+    tale.minutes(0).phq9(0, 21).minutes(60).phq9(0, 15);
+    let first = tale.story.measurements[0].id;
+    tale.override_baseline(3, first);
+    let baseline = |day| standing(&tale, day).measures[0].baseline.clone().unwrap();
+    assert_eq!((baseline(2).score, baseline(2).basis.as_str()), (15, "window"));
+    assert_eq!((baseline(3).score, baseline(3).basis.as_str()), (21, "override"));
+}
+
+#[test]
+fn an_override_of_a_retracted_score_gives_way_to_the_rule() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 18).phq9(10, 12);
+    let chosen = tale.story.measurements[1].id;
+    tale.override_baseline(11, chosen).last_measurement().counting = Counting::Retracted;
+    assert_eq!(standing(&tale, 11).measures[0].baseline.as_ref().unwrap().score, 18);
+}
+
+#[test]
+fn a_referral_that_was_closed_without_enrolment_ends_no_episode() {
+    let mut tale = Tale::of_a_patient();
+    tale.enrol(None, &[Instrument::Phq9]).discharge(-2);
+    tale.enrol(Some(0), &[Instrument::Phq9]).phq9(-5, 16);
+    assert_eq!(standing(&tale, 0).measures[0].baseline.as_ref().unwrap().basis.as_str(), "provisional");
+}
+
+#[test]
+fn nobody_is_in_treatment_before_enrolment() {
+    let mut tale = Tale::of_a_patient();
+    tale.enrol(None, &[Instrument::Phq9]).resume(3);
+    assert_eq!(standing(&tale, 4).status, Phase::Referred);
+    tale.enrol(Some(20), &[Instrument::Phq9]).hold(10);
+    assert_eq!(standing(&tale, 15).status, Phase::Referred);
+    assert_eq!(standing(&tale, 20).status, Phase::Active);
+}
+
+#[rstest]
+#[case::done(ChangeKind::Medication, Decision::Done, Some(50))]
+#[case::only_accepted(ChangeKind::Medication, Decision::Accepted, Some(0))]
+#[case::declined(ChangeKind::Medication, Decision::Declined, Some(0))]
+#[case::to_continue(ChangeKind::Continue, Decision::Done, Some(0))]
+fn a_recommendation_that_was_done_is_a_treatment_change(
+    #[case] kind: ChangeKind,
+    #[case] decision: Decision,
+    #[case] began: Option<i64>,
+) {
+    let mut tale = Tale::new();
+    let id = tale.phq9(0, 18).recommendation(44, kind);
+    tale.decision(50, id, decision);
+    assert_eq!(standing(&tale, 60).plan_started_on.map(day_of), began);
+}
+
+#[test]
+fn a_change_entered_for_a_recommendation_counts_instead_of_its_being_done() {
+    let mut tale = Tale::new();
+    let id = tale.phq9(0, 18).recommendation(44, ChangeKind::Medication);
+    let (changes, summary) = (vec![ChangeKind::Medication], "Dose".to_owned());
+    tale.entry(47, Care::TreatmentChange { changes, summary, recommendation: Some(id) });
+    tale.decision(50, id, Decision::Done);
+    assert_eq!(standing(&tale, 60).plan_started_on, Some(date(47)));
+}
+
+#[test]
+fn week_8_is_dated_by_the_score_that_could_be_judged() {
+    // Reviewed on day 58 for want of a score; the score that shows nonresponse comes on day 60 and asks for a review.
+    let mut tale = Tale::new();
+    tale.phq9(0, 18).phq9(20, 17).review(58).phq9(60, 17);
+    assert_eq!(finding(&tale, 59, Rule::Nonresponse), None);
+    assert_eq!(finding(&tale, 60, Rule::Nonresponse).unwrap().since, date(60));
+    assert!(task(&tale, 60, Code::PsychiatricCaseReview).is_some());
+}
+
+#[test]
+fn a_plateau_is_flat_by_less_than_the_important_difference() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 26).phq9(28, 20).phq9(42, 18).phq9(56, 16);
+    assert_eq!(finding(&tale, 56, Rule::Plateau).unwrap().since, date(56));
+    tale.phq9(57, 15);
+    assert_eq!(finding(&tale, 57, Rule::Plateau), None, "the last three now span 15 days");
+    let mut tale = Tale::new();
+    tale.phq9(0, 26).phq9(28, 20).phq9(42, 18).phq9(56, 15);
+    assert_eq!(finding(&tale, 56, Rule::Plateau), None);
+}
+
+#[test]
+fn two_failed_plans_prompt_for_specialty_care_without_waiting_for_the_third() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 18).phq9(40, 17).change(45).phq9(90, 16).change(95);
+    assert_eq!(finding(&tale, 94, Rule::ConsiderSpecialtyReferral), None);
+    assert_eq!(finding(&tale, 96, Rule::ConsiderSpecialtyReferral).unwrap().since, date(95));
+    tale.phq9(110, 7);
+    assert_eq!(finding(&tale, 110, Rule::ConsiderSpecialtyReferral), None);
+}
+
+#[test]
+fn a_required_review_keeps_its_key_when_another_measure_is_named_first() {
+    let mut tale = Tale::enrolled(&[Instrument::Phq9, Instrument::Gad7]);
+    tale.phq9(0, 12).gad7(0, 14).review(60).phq9(118, 12).gad7(118, 14);
+    let key = |tale: &Tale| {
+        on(tale, 124).desired.into_iter().find(|d| d.rule == Rule::ReviewRequired).map(|d| (d.key, d.instrument))
+    };
+    tale.relapse_prevention(119);
+    let before = key(&tale).unwrap();
+    tale.phq9(123, 8);
+    let after = key(&tale).unwrap();
+    assert_eq!(before.0, after.0);
+    assert_eq!((before.1, after.1), (Some(Instrument::Phq9), Some(Instrument::Gad7)));
+}
+
+#[test]
+fn somebody_who_fell_ill_again_late_has_not_been_overdue_since_day_70() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 18).phq9(60, 9).phq9(100, 12);
+    assert_eq!(finding(&tale, 100, Rule::ReviewRequired).unwrap().since, date(100));
+}
+
+#[test]
+fn at_target_is_never_flagged_as_not_at_target() {
+    // Best 3, now 13: a relapse, and still half of 26.
+    let mut tale = Tale::new();
+    tale.phq9(0, 26).phq9(40, 3).phq9(70, 13);
+    let standing = standing(&tale, 70);
+    assert!(standing.at_target && standing.findings.iter().any(|f| f.rule == Rule::Relapse));
+    assert!(task(&tale, 70, Code::PsychiatricCaseReview).is_some());
+    assert!(task(&tale, 70, Code::CocmNotAtTarget).is_none());
+}
+
+#[test]
+fn the_measure_task_survives_nothing_but_a_score_and_a_new_plan_asks_anew() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 18).phq9(20, 17);
+    let first = task(&tale, 51, Code::Measure).unwrap();
+    assert_eq!(task(&tale, 75, Code::Measure).unwrap().key, first.key);
+    tale.change(80);
+    assert_eq!(task(&tale, 80, Code::Measure), None);
+    assert_eq!(
+        resolve(&first, &tale.story, date(80)),
+        (Posture::Withdrawn, "Treatment was changed on 2026-03-26.".into())
+    );
+    assert_ne!(task(&tale, 108, Code::Measure).unwrap().key, first.key);
+}
+
+#[test]
+fn a_contact_entered_late_is_not_called_a_matter_of_scores() {
+    let mut tale = Tale::new();
+    let open = task(&tale, 40, Code::Contact).unwrap();
+    tale.contact(20);
+    assert_eq!(task(&tale, 40, Code::Contact), None);
+    let (posture, reason) = resolve(&open, &tale.story, date(40));
+    assert_eq!(posture, Posture::Withdrawn);
+    assert_eq!(reason, "The record of contacts was completed: the last was on 2026-01-25.");
+}
+
+#[test]
+fn only_treatment_contacts_that_took_place_count() {
+    let mut tale = Tale::new();
+    tale.no_show(30)
+        .contact_with(31, ContactKind::Outreach, ContactOutcome::Attended)
+        .contact_with(32, ContactKind::Treatment, ContactOutcome::NotReached)
+        .contact_with(33, ContactKind::Message, ContactOutcome::Attended);
+    assert_eq!(finding(&tale, 34, Rule::ContactOverdue).unwrap().since, date(31));
+    assert_eq!(finding(&tale, 89, Rule::InactivityDischargeProposed), None);
+    assert_eq!(finding(&tale, 90, Rule::InactivityDischargeProposed).unwrap().since, date(90));
+}
+
+#[rstest]
+#[case::four_of_five(4, 1, false)]
+#[case::three_of_five(3, 2, true)]
+#[case::none_of_four(0, 4, false)]
+#[case::fifteen_of_nineteen(15, 4, true)]
+fn engagement_is_low_below_80_per_cent_of_five_or_more(#[case] came: i64, #[case] missed: i64, #[case] low: bool) {
+    let mut tale = Tale::new();
+    for day in 0..came {
+        tale.contact(day);
+    }
+    for day in came..came + missed {
+        tale.no_show(day);
+    }
+    assert_eq!(finding(&tale, 30, Rule::LowEngagement).is_some(), low);
+}
+
+#[test]
+fn a_key_stays_while_its_cause_stays() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 18);
+    let mut keys = Vec::new();
+    for day in (7..110).step_by(7) {
+        tale.phq9(day, 17);
+        keys.extend(on(&tale, day).desired.into_iter().filter(|d| d.rule == Rule::Nonresponse).map(|d| d.key));
+    }
+    keys.dedup();
+    let keys: std::collections::BTreeSet<String> = keys.into_iter().collect();
+    assert_eq!(keys.len(), 2, "one Task and one Flag: {keys:?}");
+}
+
+#[test]
+fn every_sentence_names_its_evidence_and_its_thresholds() {
+    let mut tale = Tale::enrolled(&[Instrument::Phq9, Instrument::Gad7]);
+    tale.phq9(0, 18).gad7(0, 14).phq9(30, 24).gad7(30, 5).phq9(55, 24).gad7(55, 12);
+    for day in 0..150 {
+        for f in standing(&tale, day).findings {
+            assert!(f.reason.ends_with('.') && f.reason.len() > 20, "{}", f.reason);
+            assert!(!f.thresholds.is_empty(), "{}", f.rule);
+            assert!(f.instrument.is_none() || !f.evidence.is_empty(), "{}", f.rule);
+        }
+    }
+}

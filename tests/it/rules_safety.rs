@@ -1,0 +1,225 @@
+//! R10 in depth.
+
+use cocm_registry::domain::finding::Rule;
+use cocm_registry::domain::instrument::Instrument;
+use cocm_registry::domain::measurement::{Counting, Quality};
+use cocm_registry::domain::plan::{Code, Desired, Plan, Posture, Priority, plan, resolve};
+use cocm_registry::domain::rules::RuleSet;
+use cocm_registry::domain::safety::ConcernState;
+use rstest::rstest;
+
+use crate::rules_story::{Tale, date};
+
+fn on(tale: &Tale, day: i64) -> Plan {
+    plan(&tale.story, &RuleSet::default(), date(day))
+}
+
+fn tasks(plan: &Plan) -> Vec<&Desired> {
+    plan.desired.iter().filter(|d| d.code == Code::SafetyAssessment).collect()
+}
+
+fn flagged(plan: &Plan) -> bool {
+    plan.desired.iter().any(|d| d.code == Code::CocmSafety)
+}
+
+#[rstest]
+#[case::nothing(None, 12, 0, None)]
+#[case::one(None, 12, 1, Some(Priority::Urgent))]
+#[case::one_with_few_symptoms(None, 1, 1, Some(Priority::Urgent))]
+#[case::two(None, 12, 2, Some(Priority::Stat))]
+#[case::three(None, 12, 3, Some(Priority::Stat))]
+#[case::one_at_19(None, 19, 1, Some(Priority::Urgent))]
+#[case::one_at_20(None, 20, 1, Some(Priority::Stat))]
+#[case::higher_than_before(Some(0), 12, 1, Some(Priority::Stat))]
+#[case::the_same_as_before(Some(1), 12, 1, Some(Priority::Urgent))]
+#[case::lower_than_before(Some(3), 12, 1, Some(Priority::Urgent))]
+fn each_answer_has_its_tier_enrolled_or_not(
+    #[case] before: Option<u8>,
+    #[case] total: u16,
+    #[case] answer: u8,
+    #[case] priority: Option<Priority>,
+    #[values(true, false)] enrolled: bool,
+) {
+    let mut tale = if enrolled { Tale::new() } else { Tale::of_a_patient() };
+    if let Some(before) = before {
+        tale.item9(-30, 10, before);
+    }
+    tale.item9(10, total, answer);
+    let plan = on(&tale, 10);
+    let task = tasks(&plan).into_iter().find(|d| d.since == date(10));
+    assert_eq!(task.map(|t| t.priority), priority);
+    assert_eq!(flagged(&plan), priority == Some(Priority::Stat) || before == Some(3));
+    if let Some(task) = task {
+        assert_eq!(task.due_on, Some(date(10)));
+        assert!(task.episode.is_none());
+        assert!(task.reason.contains("not a crisis service"));
+    }
+}
+
+#[rstest]
+#[case(Counting::Partial)]
+#[case(Counting::Submitted)]
+fn a_form_without_a_total_fires_finished_or_not(#[case] counting: Counting) {
+    let mut tale = Tale::of_a_patient();
+    let m = tale.measurement(Instrument::Phq9, 3, None);
+    (m.item9, m.counting, m.quality) = (Some(2), counting, Quality::Unscorable);
+    assert_eq!(tasks(&on(&tale, 3))[0].priority, Priority::Stat);
+}
+
+#[test]
+fn the_questionnaire_for_teens_asks_the_same() {
+    let mut tale = Tale::of_a_patient();
+    tale.score(Instrument::Phq9Modified, 3, 21).last_measurement().item9 = Some(1);
+    let plan = on(&tale, 3);
+    assert_eq!(tasks(&plan)[0].priority, Priority::Stat);
+    assert_eq!(tasks(&plan)[0].instrument, Some(Instrument::Phq9Modified));
+}
+
+#[test]
+fn the_answers_of_one_day_are_one_concern_and_the_graver_one_speaks() {
+    let mut tale = Tale::of_a_patient();
+    tale.minutes(0).item9(3, 12, 3).minutes(60).item9(3, 12, 1).minutes(120).item9(3, 12, 0);
+    let plan = on(&tale, 3);
+    assert_eq!(tasks(&plan).len(), 1);
+    assert_eq!(tasks(&plan)[0].priority, Priority::Stat);
+    assert_eq!((plan.concerns[0].item9, plan.concerns[0].measurements.len()), (3, 2));
+}
+
+#[test]
+fn what_is_answered_after_an_assessment_on_the_same_day_is_a_new_concern() {
+    let mut tale = Tale::of_a_patient();
+    tale.minutes(0).item9(3, 12, 1).minutes(30).assessed(3).minutes(60).item9(3, 12, 2);
+    let plan = on(&tale, 3);
+    assert_eq!(plan.concerns.len(), 2);
+    assert_eq!((plan.concerns[0].state, plan.concerns[1].state), (ConcernState::Assessed, ConcernState::Open));
+    assert_eq!(tasks(&plan)[0].priority, Priority::Stat);
+}
+
+#[test]
+fn an_assessment_before_the_answer_does_not_close_it() {
+    let mut tale = Tale::of_a_patient();
+    tale.minutes(0).assessed(3).minutes(60).item9(3, 12, 1);
+    assert_eq!(tasks(&on(&tale, 3)).len(), 1);
+}
+
+#[test]
+fn an_answer_retracted_after_an_earlier_assessment_was_not_assessed() {
+    let mut tale = Tale::of_a_patient();
+    tale.minutes(0).assessed(3).minutes(60).item9(3, 12, 1);
+    let open = on(&tale, 3).desired.remove(0);
+    tale.last_measurement().item9 = Some(0);
+    assert_eq!(resolve(&open, &tale.story, date(3)).1, "Source corrected, confirm.");
+}
+
+#[test]
+fn a_later_zero_never_closes_and_an_assessment_does() {
+    let mut tale = Tale::new();
+    tale.item9(3, 12, 1);
+    for day in [10, 17, 24] {
+        tale.item9(day, 6, 0);
+    }
+    assert_eq!(tasks(&on(&tale, 200)).len(), 1);
+    let open = on(&tale, 24).desired.into_iter().find(|d| d.code == Code::SafetyAssessment).unwrap();
+    tale.assessed(25);
+    assert_eq!(tasks(&on(&tale, 25)).len(), 0);
+    assert_eq!(resolve(&open, &tale.story, date(25)).0, Posture::Fulfilled);
+}
+
+#[rstest]
+#[case::on_day_14(18, 1, 12, Priority::Routine)]
+#[case::on_day_15(19, 1, 12, Priority::Urgent)]
+#[case::higher(18, 2, 12, Priority::Stat)]
+#[case::newly_severe(18, 1, 22, Priority::Stat)]
+fn the_same_level_within_14_days_of_an_assessment_is_routine(
+    #[case] day: i64,
+    #[case] answer: u8,
+    #[case] total: u16,
+    #[case] priority: Priority,
+) {
+    let mut tale = Tale::new();
+    tale.item9(3, 12, 1).assessed(4).item9(day, total, answer);
+    let plan = on(&tale, day);
+    assert_eq!(tasks(&plan)[0].priority, priority, "{}", tasks(&plan)[0].reason);
+    assert!(plan.standings[0].findings.iter().any(|f| f.evidence == plan.concerns[1].measurements));
+}
+
+#[test]
+fn an_assessment_that_looked_at_nothing_makes_nothing_routine() {
+    let mut tale = Tale::new();
+    tale.assessed(4).item9(6, 12, 1);
+    assert_eq!(tasks(&on(&tale, 6))[0].priority, Priority::Urgent);
+}
+
+#[test]
+fn a_retracted_answer_asks_for_confirmation_and_one_of_two_keeps_the_task() {
+    let mut tale = Tale::of_a_patient();
+    tale.minutes(0).item9(3, 12, 1).minutes(60).item9(3, 12, 2);
+    let before = on(&tale, 3);
+    tale.last_measurement().counting = Counting::Retracted;
+    let plan = on(&tale, 3);
+    assert_eq!(tasks(&plan)[0].key, tasks(&before)[0].key);
+    assert_eq!(tasks(&plan)[0].priority, Priority::Urgent);
+    tale.story.measurements[0].counting = Counting::Retracted;
+    assert!(on(&tale, 3).desired.is_empty());
+    for open in &before.desired {
+        let withdrawn = (Posture::Withdrawn, "Source retracted, confirm.".to_owned());
+        assert_eq!(resolve(open, &tale.story, date(3)), withdrawn);
+    }
+}
+
+#[test]
+fn an_answer_corrected_to_zero_asks_for_confirmation_too() {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(3, 12, 1);
+    let open = on(&tale, 3).desired.remove(0);
+    tale.last_measurement().item9 = Some(0);
+    assert_eq!(resolve(&open, &tale.story, date(3)), (Posture::Withdrawn, "Source corrected, confirm.".to_owned()));
+}
+
+#[test]
+fn a_retracted_zero_no_longer_makes_the_next_answer_a_rise() {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(1, 12, 0).item9(3, 12, 1);
+    assert_eq!(tasks(&on(&tale, 3))[0].priority, Priority::Stat);
+    tale.story.measurements[0].counting = Counting::Retracted;
+    assert_eq!(tasks(&on(&tale, 3))[0].priority, Priority::Urgent);
+}
+
+#[test]
+fn an_open_item_9_is_asked_for_once_and_a_total_without_items_asks_for_nothing() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 12).last_measurement().quality = Quality::TotalOnly;
+    assert!(on(&tale, 0).desired.is_empty());
+    tale.phq9(5, 12).last_measurement().item9_unknown = true;
+    let first = on(&tale, 5).desired;
+    tale.phq9(9, 12).last_measurement().item9_unknown = true;
+    let second = on(&tale, 9).desired;
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_eq!(first[0].key, second[0].key);
+    assert_eq!(
+        (second[0].code, second[0].rule, second[0].priority),
+        (Code::AskItem9, Rule::AskItem9, Priority::Routine)
+    );
+    tale.phq9(12, 12).last_measurement().quality = Quality::TotalOnly;
+    assert_eq!(on(&tale, 12).desired.len(), 1, "a total alone answers nothing");
+    tale.item9(13, 12, 0);
+    assert!(on(&tale, 13).desired.is_empty());
+}
+
+#[test]
+fn an_unfinished_form_with_item_9_open_asks_for_nothing() {
+    let mut tale = Tale::new();
+    let m = tale.phq9(0, 12).last_measurement();
+    (m.counting, m.item9_unknown) = (Counting::Partial, true);
+    assert!(on(&tale, 0).desired.is_empty());
+}
+
+#[test]
+fn safety_outlasts_hold_discharge_and_an_inactive_record() {
+    let mut tale = Tale::new();
+    tale.item9(0, 18, 2).hold(5);
+    assert!(flagged(&on(&tale, 6)));
+    tale.discharge(10);
+    tale.story.patient.inactive = true;
+    assert!(flagged(&on(&tale, 300)));
+}
