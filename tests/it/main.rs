@@ -24,6 +24,7 @@ mod rules_story;
 mod sample_config;
 mod sandbox;
 mod store_db;
+mod store_outbox;
 mod store_patient;
 mod store_rows;
 mod tokens;
