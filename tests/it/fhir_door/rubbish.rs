@@ -93,3 +93,13 @@ async fn odd_forms_are_kept_and_never_read_as_well() {
     assert_eq!(world.get("/fhir/QuestionnaireResponse/q").await.json(), form);
     assert!(world.totals("Patient/1").await.iter().all(Option::is_none));
 }
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_given_up_in_the_doors_own_words() {
+    let limit = std::time::Duration::from_millis(200);
+    let world = FhirWorld::with(|config| config.limits.request_timeout = limit).await;
+    let endless = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let answer = world.ask("PUT", "/fhir/Patient/1").send(axum::body::Body::from_stream(endless)).await;
+    assert_eq!((answer.status.as_u16(), answer.issue().0.as_str()), (503, "transient"));
+    assert!(!answer.header("retry-after").is_empty());
+}
