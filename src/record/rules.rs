@@ -1,6 +1,6 @@
 //! The thresholds of a clinic: proposed, put in force.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
@@ -18,7 +18,7 @@ pub async fn propose(db: &Db, clinic: &str, by: &str, rules: &RuleSet, now: Date
 }
 
 /// Puts a version in force and marks everybody of the clinic to be planned anew, in one transaction: if the process
-/// ends in the middle of that, the sweep goes on with it. `false` if there is no such version.
+/// ends in the middle of that, the sweep goes on with it. `None` if there is no such version; else when it was put in force.
 ///
 /// # Errors
 /// When the database does not answer: nothing was done.
@@ -28,14 +28,17 @@ pub async fn activate(
     version: i32,
     now: DateTime<Utc>,
     today: NaiveDate,
-) -> Result<bool, Problem> {
+) -> Result<Option<DateTime<Utc>>, Problem> {
     let mut tx = db.begin().await?;
+    // The latest activation is in force: it must not lie before another one, whatever the clock did.
+    let last = rule_set::all(&mut tx, clinic).await?.into_iter().filter_map(|stored| stored.activated_at).max();
+    let now = last.map_or(now, |last| now.max(last + TimeDelta::microseconds(1)));
     if !rule_set::activate(&mut tx, clinic, version, now).await? {
-        return Ok(false);
+        return Ok(None);
     }
     patient::all_due(&mut tx, clinic, today).await?;
     tx.commit().await?;
-    Ok(true)
+    Ok(Some(now))
 }
 
 /// Attests the care managers of a month, by its first day.

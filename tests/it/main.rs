@@ -1,6 +1,10 @@
 //! Everything that needs IO, or that is tested from outside the library, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod api_doors;
+mod api_lists;
+mod api_story;
+mod api_world;
 mod architecture;
 mod corpus;
 mod dispatch_chart;

@@ -183,9 +183,8 @@ async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<A
         // The built-in one gets a row when it is chosen.
         propose(db, &clinic, "cocm-registry", &RuleSet::default(), now).await?;
     }
-    if !activate(db, &clinic, version, now, today).await? {
-        return Err(Problem::not_found("rule set"));
-    }
+    let activated_at =
+        activate(db, &clinic, version, now, today).await?.ok_or_else(|| Problem::not_found("rule set"))?;
     let upkeep = ask.app.upkeep();
     let running = tokio::spawn(async move { upkeep.catch_up(&clinic).await });
     let replanned = match tokio::time::timeout(PATIENCE, running).await {
@@ -193,5 +192,5 @@ async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<A
         // The sweep goes on with those who are still marked.
         _ => None,
     };
-    Ok(Json(Activated { version: u32::try_from(version).unwrap_or(0), activated_at: now, replanned }))
+    Ok(Json(Activated { version: u32::try_from(version).unwrap_or(0), activated_at, replanned }))
 }
