@@ -1,24 +1,25 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
-use super::identify::{Found, by_key_or_new, id_of, key, locked, merge, subject};
+use super::identify::{Found, id_of, locked, subject};
+use super::items::{joined, retract_items, single_item};
+use super::person::person_arrived;
 use super::settle::{Line, settle};
 use super::{Condition, Context, Effect, Recorded, derived_id};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement};
 use crate::domain::score::{Answers, score};
-use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, Person, Taken, identifiers_of};
+use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, Taken, identifiers_of};
 use crate::problem::{Category, Problem};
 use crate::store::quarantine::{self, Kept};
 use crate::store::resource::{self, Resource};
 use crate::store::{Tx, measurement, patient};
 
 /// The reason of a form whose patient has not arrived yet.
-const PATIENT_NOT_SEEN: &str = "patient_not_seen";
+pub(super) const PATIENT_NOT_SEEN: &str = "patient_not_seen";
 
 /// A scored form as a measurement; `None` where there is neither an item nor a total.
 pub fn measure(
@@ -75,11 +76,11 @@ pub async fn arrived(
 
 /// Where an arrival is stored.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+pub(super) struct Place<'a> {
     /// Under this id.
-    id: &'a str,
+    pub(super) id: &'a str,
     /// What is there already is looked at again.
-    again: bool,
+    pub(super) again: bool,
 }
 
 enum Chosen {
@@ -145,7 +146,7 @@ async fn chosen(
     Ok(Chosen::Id(given.unwrap_or_else(|| context.clock.id().to_string())))
 }
 
-fn unchanged(found: &Resource) -> Recorded {
+pub(super) fn unchanged(found: &Resource) -> Recorded {
     Recorded {
         effect: Effect::Unchanged,
         id: found.id.clone(),
@@ -157,7 +158,7 @@ fn unchanged(found: &Resource) -> Recorded {
 }
 
 /// Stores the resource. `Err(found)` when it is known already, or older than what is known.
-async fn keep(
+pub(super) async fn keep(
     tx: &mut Tx,
     context: &Context<'_>,
     arrival: &Arrival,
@@ -204,7 +205,7 @@ async fn keep(
 }
 
 /// The identifiers that the version before carried and this one does not.
-fn dropped(before: &Resource, arrival: &Arrival) -> Vec<String> {
+pub(super) fn dropped(before: &Resource, arrival: &Arrival) -> Vec<String> {
     let carried = identifiers_of(&before.body).into_iter();
     carried
         .filter(|identifier| !arrival.identifiers.contains(identifier))
@@ -235,151 +236,6 @@ fn is_same_version(known: &Resource, sent: &Resource) -> bool {
         (Some(known), Some(sent)) => known == sent,
         _ => known.source_updated.is_some() && known.source_updated == sent.source_updated,
     }
-}
-
-/// A Patient arrived.
-async fn person_arrived(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    arrival: &Arrival,
-    place: Place<'_>,
-    person: &Person,
-) -> Result<Recorded, Problem> {
-    let id = place.id;
-    let reference = format!("Patient/{id}");
-    let mut dossier = known_person(tx, context, dossiers, arrival, &reference).await?;
-    let (version, before) = match keep(tx, context, arrival, place, Some(dossier.patient.id)).await? {
-        Ok(kept) => kept,
-        Err(found) => {
-            dossiers.put(context, dossier);
-            return Ok(unchanged(&found));
-        }
-    };
-    let row = &mut dossier.patient;
-    // A Patient that was merged away says nothing about the survivor, not even before the survivor arrives.
-    let speaks = row.reference == reference || (!row.seen && person.replaced_by.is_empty());
-    if speaks {
-        row.reference.clone_from(&reference);
-        row.seen = true;
-        row.display_name.clone_from(&person.display_name);
-        row.family.clone_from(&person.family);
-        row.birth_date.clone_from(&person.birth_date);
-        row.gender.clone_from(&person.gender);
-        row.language.clone_from(&person.language);
-        row.inactive = person.inactive && person.replaced_by.is_empty();
-        row.deceased_on = person.deceased.then(|| person.deceased_on.or(row.deceased_on).unwrap_or(context.today));
-        patient::update(tx, context.clinic, row, context.now).await?;
-    }
-    let me = row.id;
-    patient::add_key(tx, context.clinic, &reference, me).await?;
-    for identifier in &arrival.identifiers {
-        patient::add_key(tx, context.clinic, &identifier.token(), me).await?;
-    }
-    for token in before.iter().flat_map(|before| dropped(before, arrival)) {
-        let still = resource::by_identifier(tx, context.clinic, arrival.kind.name(), &token).await?;
-        if !still.iter().any(|resource| resource.patient_id == Some(me)) {
-            patient::drop_key(tx, context.clinic, &token, me).await?;
-        }
-    }
-    dossier = join_references(tx, context, dossiers, dossier, arrival).await?;
-    dossier = join_links(tx, context, dossiers, dossier, person).await?;
-    if dossier.patient.seen {
-        quarantine::release_patient(tx, context.clinic, dossier.patient.id, PATIENT_NOT_SEEN).await?;
-    }
-
-    let line = Line {
-        id: context.clock.id(),
-        episode: None,
-        kind: "patient".to_owned(),
-        is_care: false,
-        on: context.today,
-        at: context.now,
-        outcome: None,
-        minutes: None,
-        body: json!({"source": reference, "version": version, "inactive": person.inactive, "deceased": person.deceased}),
-    };
-    let survivor = dossier.patient.id;
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
-    Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
-        id: id.to_owned(),
-        version,
-        at: context.now,
-        patient: Some(survivor),
-        quarantined: None,
-    })
-}
-
-/// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
-async fn known_person(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    arrival: &Arrival,
-    reference: &str,
-) -> Result<Dossier, Problem> {
-    if let Some(row) = patient::lock_by_key(tx, context.clinic, reference).await? {
-        return dossiers.take(tx, context, row).await;
-    }
-    for name in other_names(arrival, reference) {
-        let unseen = patient::by_key(tx, context.clinic, &name).await?.into_iter().find(|p| !p.seen);
-        if let Some(unseen) = unseen {
-            let row = locked(tx, context, unseen.id).await?;
-            return dossiers.take(tx, context, row).await;
-        }
-    }
-    by_key_or_new(tx, context, dossiers, reference).await
-}
-
-/// The names under which forms may have referred to a Patient before it arrived.
-fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
-    let urn = format!("urn:uuid:{}", reference.trim_start_matches("Patient/"));
-    std::iter::once(urn).chain(arrival.identifiers.iter().map(crate::fhir::arrival::Identifier::token)).collect()
-}
-
-/// Persons of whom only another name of this Patient was known are this person.
-async fn join_references(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    mut dossier: Dossier,
-    arrival: &Arrival,
-) -> Result<Dossier, Problem> {
-    let reference = dossier.patient.reference.clone();
-    for name in other_names(arrival, &reference) {
-        for other in patient::by_key(tx, context.clinic, &name).await? {
-            if !other.seen && other.id != dossier.patient.id {
-                let row = locked(tx, context, other.id).await?;
-                let other = dossiers.take(tx, context, row).await?;
-                dossier = merge(tx, context, dossiers, other, dossier).await?;
-            }
-        }
-    }
-    Ok(dossier)
-}
-
-/// `link.type` replaced-by and replaces: two records of one person become one story.
-async fn join_links(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    mut dossier: Dossier,
-    person: &Person,
-) -> Result<Dossier, Problem> {
-    for replaced in &person.replaces {
-        let other = by_key_or_new(tx, context, dossiers, &key(replaced)).await?;
-        if other.patient.id != dossier.patient.id {
-            dossier = merge(tx, context, dossiers, other, dossier).await?;
-        }
-    }
-    for survivor in &person.replaced_by {
-        let other = by_key_or_new(tx, context, dossiers, &key(survivor)).await?;
-        if other.patient.id != dossier.patient.id {
-            dossier = merge(tx, context, dossiers, dossier, other).await?;
-        }
-    }
-    Ok(dossier)
 }
 
 /// A form or an Observation arrived.
@@ -552,88 +408,6 @@ fn weigh(context: &Context<'_>, evidence: &Evidence, item9: Option<u8>) -> (Take
     }
 }
 
-fn single_item(
-    instrument: Instrument,
-    answers: &Answers,
-    taken: Taken,
-    counting: Counting,
-    source: &str,
-) -> measurement::Item {
-    let item = answers
-        .items
-        .iter()
-        .position(Option::is_some)
-        .or_else(|| answers.unreadable.first().copied())
-        .unwrap_or_default();
-    measurement::Item {
-        source: source.to_owned(),
-        instrument,
-        taken_at: taken.at,
-        item,
-        answer: answers.items.get(item).copied().flatten(),
-        counting,
-    }
-}
-
-/// The items that arrived one by one, joined by their instant to one measurement.
-async fn joined(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    patient: Uuid,
-    instrument: Instrument,
-    at: DateTime<Utc>,
-) -> Result<Option<Measurement>, Problem> {
-    let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
-    let id =
-        id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
-    let Some(any) = items.first() else { return Ok(None) };
-    let mut answers = Answers { items: vec![None; instrument.definition().item_count], ..Answers::default() };
-    let counted: Vec<&measurement::Item> = items.iter().filter(|i| i.counting != Counting::Retracted).collect();
-    for item in &counted {
-        match item.answer {
-            // The higher of two: safety must not miss it.
-            Some(answer) if item.item < answers.items.len() => {
-                let slot = &mut answers.items[item.item];
-                if slot.is_some_and(|there| there != answer) {
-                    answers.issues.push(Issue::new("duplicate_item", format!("item {} was sent twice", item.item + 1)));
-                }
-                *slot = Some(slot.map_or(answer, |there| there.max(answer)));
-            }
-            _ => answers.unreadable.push(item.item),
-        }
-    }
-    let counting = if counted.is_empty() {
-        Counting::Retracted
-    } else if counted.iter().any(|i| i.counting == Counting::Submitted) {
-        Counting::Submitted
-    } else {
-        Counting::Partial
-    };
-    let taken = Taken { at, on: at.with_timezone(&context.zone).date_naive() };
-    let mut joined = measure(id, instrument, &answers, taken, counting, &any.source);
-    if let Some(m) = &mut joined {
-        // The other items may be on their way, or may never have been asked: nobody is sent to ask item 9 yet.
-        m.item9_unknown =
-            m.item9_unknown && instrument.definition().suicide_item.is_some_and(|i| answers.unreadable.contains(&i));
-    }
-    Ok(joined.or_else(|| {
-        (counting == Counting::Retracted).then(|| Measurement {
-            id,
-            instrument,
-            taken_at: taken.at,
-            taken_on: taken.on,
-            answers: Vec::new(),
-            total: None,
-            quality: crate::domain::measurement::Quality::Unscorable,
-            item9: None,
-            item9_unknown: false,
-            counting,
-            source: any.source.clone(),
-            issues: Vec::new(),
-        })
-    }))
-}
-
 /// A source names somebody else now: what it said leaves the story of the person it named before.
 async fn leave(
     tx: &mut Tx,
@@ -717,17 +491,4 @@ pub async fn deleted(
     }
     quarantine::release(tx, context.clinic, id_of(context.clinic, &["quarantine", &source])).await?;
     Ok(Recorded { effect: Effect::Deleted, ..unchanged(&found) })
-}
-
-/// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
-async fn retract_items(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    patient: Uuid,
-    source: &str,
-) -> Result<Option<Measurement>, Problem> {
-    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else { return Ok(None) };
-    item.counting = Counting::Retracted;
-    measurement::put_item(tx, context.clinic, patient, &item).await?;
-    joined(tx, context, patient, item.instrument, item.taken_at).await
 }
