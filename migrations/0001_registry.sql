@@ -260,6 +260,16 @@ CREATE TABLE idempotency (
 );
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 
+-- Full-time equivalents of care managers, attested by month.
+CREATE TABLE staffing (
+  clinic_id        TEXT             NOT NULL,
+  month            DATE             NOT NULL,  -- its first day
+  care_manager_fte DOUBLE PRECISION NOT NULL,
+  recorded_at      TIMESTAMPTZ      NOT NULL,
+  recorded_by      TEXT             NOT NULL,
+  PRIMARY KEY (clinic_id, month)
+);
+
 -- For reading: the care team's entries by kind.
 CREATE VIEW contact AS
   SELECT clinic_id, patient_id, episode_id, id, happened_on, happened_at, outcome, minutes, body, recorded_at, recorded_by

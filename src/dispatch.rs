@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::domain::plan::{Intent, Posture};
@@ -79,7 +78,8 @@ impl Dispatcher {
         if self.charts.is_empty() {
             return stop.await;
         }
-        let mut working = FuturesUnordered::new();
+        // Tasks of their own: one that holds the database must go on while the loop waits for it.
+        let mut working = JoinSet::new();
         let mut busy: HashMap<String, usize> = HashMap::new();
         loop {
             let claimed = self.claim(&busy).await.unwrap_or_else(|problem| {
@@ -88,18 +88,23 @@ impl Dispatcher {
             });
             for lane in claimed {
                 *busy.entry(lane.clinic_id.clone()).or_default() += 1;
-                working.push(self.work(lane));
+                let lanes = self.clone();
+                working.spawn(async move { lanes.work(lane).await });
             }
             let pause = self.pause().await;
             tokio::select! {
                 () = &mut stop => break,
-                Some(clinic) = working.next() => free(&mut busy, &clinic),
+                Some(done) = working.join_next() => match done {
+                    Ok(clinic) => free(&mut busy, &clinic),
+                    // A fault of ours: whose lane it was is not known, so everybody's count starts anew.
+                    Err(_) => busy.clear(),
+                },
                 () = self.woken.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
         self.stopping.store(true, Ordering::Relaxed);
-        while working.next().await.is_some() {}
+        while working.join_next().await.is_some() {}
     }
 
     async fn pause(&self) -> Duration {
@@ -266,7 +271,7 @@ impl Dispatcher {
 
 fn free(busy: &mut HashMap<String, usize>, clinic: &str) {
     if let Some(count) = busy.get_mut(clinic) {
-        *count -= 1;
+        *count = count.saturating_sub(1);
         if *count == 0 {
             busy.remove(clinic);
         }

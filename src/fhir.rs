@@ -2,6 +2,7 @@
 
 pub(crate) mod json;
 pub mod date;
+pub mod query;
 pub mod reference;
 pub mod mapping;
 mod answer;
@@ -11,8 +12,8 @@ pub mod observation;
 pub mod arrival;
 pub mod outcome;
 pub mod capability;
-pub mod query;
 pub mod bundle;
 pub mod planned;
 pub mod task;
 pub mod flag;
+pub mod measure_report;

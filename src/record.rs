@@ -16,7 +16,7 @@ mod settle;
 mod once;
 mod rules;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ use crate::store::{Db, Tx};
 use dossier::Dossiers;
 pub use enter::local_midnight;
 pub use once::Once;
-pub use rules::{activate, propose};
+pub use rules::{activate, attest, propose};
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
@@ -143,13 +143,13 @@ pub enum Fact {
         /// Only on this revision of the episode.
         if_match: Option<i64>,
     },
-    /// Suicide risk was assessed.
-    Assessed {
+    /// Something about the patient, in whichever episode: suicide risk was assessed, or somebody pays.
+    OfPatient {
         /// Whose.
         patient: Uuid,
         /// When.
         at: DateTime<Utc>,
-        /// What came out.
+        /// What.
         care: Care,
     },
     /// A score was taken outside the EHR.
@@ -337,7 +337,7 @@ fn lock_key(fact: &Fact) -> String {
         Fact::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
         Fact::Enrolled { whom: Whom::Key(key), .. } => key.clone(),
         Fact::Enrolled { whom: Whom::Id(id), .. }
-        | Fact::Assessed { patient: id, .. }
+        | Fact::OfPatient { patient: id, .. }
         | Fact::Measured { patient: id, .. }
         | Fact::LookedAt { patient: id } => id.to_string(),
         Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => episode.to_string(),
@@ -466,6 +466,10 @@ impl Worker {
 
 /// Locks the patients of several facts in one order, so that two transactions do not wait for each other.
 async fn lock(tx: &mut Tx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
+    let conditional = submissions.iter().flat_map(|(s, _)| s.facts.iter().filter_map(|fact| sought(&s.clinic, fact)));
+    for (clinic, kind, token) in conditional.collect::<BTreeSet<_>>() {
+        crate::store::resource::hold_identifier(tx, clinic, kind, token).await?;
+    }
     if submissions.iter().map(|(s, _)| s.facts.len()).sum::<usize>() < 2 {
         return Ok(());
     }
@@ -477,6 +481,16 @@ async fn lock(tx: &mut Tx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
         crate::store::patient::lock_all(tx, clinic, &names).await?;
     }
     Ok(())
+}
+
+/// The identifier that a fact's condition looks for: clinic, type, `system|value`.
+fn sought<'a>(clinic: &'a str, fact: &'a Fact) -> Option<(&'a str, &'a str, &'a str)> {
+    let Fact::Arrived { arrival, condition } = fact else { return None };
+    let condition = if let Condition::Under { condition, .. } = condition { condition } else { condition };
+    match condition {
+        Condition::NoneWith(token) | Condition::TheOneWith(token) => Some((clinic, arrival.kind.name(), token)),
+        _ => None,
+    }
 }
 
 /// What a batch came to, and whether it left something to deliver.
@@ -564,7 +578,7 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
         Fact::Cared { episode, on, at, care, if_match } => {
             enter::cared(tx, context, dossiers, *episode, (*on, *at), care, *if_match).await
         }
-        Fact::Assessed { patient, at, care } => enter::assessed(tx, context, dossiers, *patient, *at, care).await,
+        Fact::OfPatient { patient, at, care } => enter::of_patient(tx, context, dossiers, *patient, *at, care).await,
         Fact::Measured { patient, instrument, taken, answers, taken_by } => {
             let taken_by = taken_by.as_deref();
             enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), taken_by).await
@@ -582,7 +596,8 @@ pub fn derived_id(clinic: &str, arrival: &Arrival, full_url: Option<&str>) -> Op
         return None;
     }
     let digest = Sha256::digest(arrival.raw.as_bytes());
-    let digest: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+    let digest = u128::from_be_bytes(std::array::from_fn(|i| digest[i]));
+    let digest = format!("{digest:032x}");
     let mut parts = vec![arrival.kind.name(), digest.as_str()];
     parts.extend(full_url.filter(|_| anonymous));
     Some(identify::id_of(clinic, &parts).to_string())

@@ -57,6 +57,7 @@ pub mod standing;
 pub mod outbox;
 pub mod quarantine;
 pub mod rule_set;
+pub mod staffing;
 pub mod idempotency;
 pub mod story;
 

@@ -27,6 +27,9 @@ mod deliveries;
 mod quarantine;
 mod rule_sets;
 mod simulation;
+mod metrics;
+mod time;
+mod coverages;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -60,4 +63,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(quarantine::routes())
         .merge(rule_sets::routes())
         .merge(simulation::routes())
+        .merge(metrics::routes())
+        .merge(time::routes())
+        .merge(coverages::routes())
 }

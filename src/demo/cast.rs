@@ -78,6 +78,8 @@ pub struct Person {
     pub episode: Option<String>,
     /// Our id of the person.
     pub patient: Option<String>,
+    /// When a change was recommended last.
+    pub changed: Option<NaiveDate>,
     /// When the treatment was changed and helped.
     pub helped: Option<NaiveDate>,
     /// What is to come.
@@ -162,6 +164,7 @@ fn person(number: usize, first_day: NaiveDate) -> Person {
         care_manager: CARE_MANAGERS[number % CARE_MANAGERS.len()],
         episode: None,
         patient: None,
+        changed: None,
         helped: None,
         later: Vec::new(),
         taken: 0,
@@ -194,6 +197,11 @@ impl Person {
         let first = u32::from(self.first.0.max(1));
         let now = u32::from(self.item9) * u32::from(phq9) / first;
         u8::try_from(now.min(3)).unwrap_or(0)
+    }
+
+    /// A treatment is given four weeks before it is changed again.
+    pub fn may_change(&self, today: NaiveDate) -> bool {
+        self.changed.is_none_or(|on| (today - on).num_days() >= 28)
     }
 
     /// Whether something of this probability happens to the person now.

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 /// Patients whose care goes on at the same time.
 const AT_ONCE: usize = 12;
 /// Patients in one weekly review.
-const REVIEWED: usize = 12;
+const REVIEWED: usize = 30;
 const CONSULTANT: &str = "Dr. H. Weiss";
 
 /// Lives one day.
@@ -251,17 +251,19 @@ async fn weekly_review(door: &Door, people: &mut [Person], today: NaiveDate) -> 
         let rules = rules(row);
         if rules.iter().any(|r| r == "relapse_prevention_suggested") {
             prevent_relapse(door, person, today).await?;
-        } else if reviewed < REVIEWED && rules.iter().any(|r| asks.contains(&r.as_str())) {
+        } else if reviewed < REVIEWED {
             reviewed += 1;
-            review(door, person, today).await?;
+            let change = rules.iter().any(|r| asks.contains(&r.as_str())) && person.may_change(today);
+            review(door, person, today, change).await?;
         }
     }
     Ok(())
 }
 
-async fn review(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
+async fn review(door: &Door, person: &mut Person, today: NaiveDate, change: bool) -> Result<(), Problem> {
     let Some(episode) = &person.episode else { return Ok(()) };
     let (kind, text) = match person.number % 3 {
+        _ if !change => ("continue", "Go on as planned."),
         0 => ("medication", "Increase sertraline to 100 mg; repeat the PHQ-9 in four weeks."),
         1 => ("medication", "Add bupropion XL 150 mg in the morning."),
         _ => ("psychotherapy", "Move to weekly problem-solving treatment."),
@@ -272,7 +274,8 @@ async fn review(door: &Door, person: &mut Person, today: NaiveDate) -> Result<()
         "recommendations": [{"kind": kind, "text": text, "to": "primary_care", "due_on": today + Days::new(14)}],
     });
     let entered = door.consult(&format!("episodes/{episode}/case-reviews"), &body).await?;
-    if let Some(recommendation) = entered["recommendations"][0]["id"].as_str() {
+    if let (true, Some(recommendation)) = (change, entered["recommendations"][0]["id"].as_str()) {
+        person.changed = Some(today);
         person.later.push((today + Days::new(3), Later::Decide(recommendation.to_owned())));
     }
     Ok(())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::planned::{
     COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, forget_narrative, identifier,
-    keep_identifier, ourselves, put, reference, take, title,
+    is_known_person, keep_identifier, ourselves, person, put, take, title,
 };
 use crate::domain::plan::{Code, Intent, Posture};
 
@@ -48,7 +48,7 @@ pub fn flag(intent: &Intent, system: &str) -> Value {
         })
         .category(vec![Some(concept(Some(coding(CATEGORIES, category, Some(category_title))), ""))])
         .code(concept(Some(coding(FLAG_CODES, plan.code.as_str(), None)), title(plan.code)))
-        .subject(reference(&intent.patient))
+        .subject(person(&intent.patient))
         .period(period.build().expect(COMPLETE))
         .author(ourselves());
     if plan.code == Code::CocmSafety {
@@ -73,13 +73,18 @@ pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written) 
     let wanted = flag(intent, system);
     let mut body = current.clone();
     take(&mut body, &wanted, "status");
-    for field in ["category", "code", "subject", "author"] {
+    if !is_known_person(&body["subject"]) {
+        take(&mut body, &wanted, "subject");
+    }
+    for field in ["category", "code", "author"] {
         if body.get(field).is_none() {
             take(&mut body, &wanted, field);
         }
     }
     // The chart may know an exact time of day, which is not ours to coarsen.
-    if body["period"].get("start").is_none() {
+    let day = |flag: &Value| flag["period"]["start"].as_str().map(|start| start.chars().take(10).collect::<String>());
+    let moved = intent.desired.posture == Posture::Open && day(&body) != day(&wanted);
+    if moved || body["period"].get("start").is_none() {
         put(&mut body, &["period", "start"], wanted["period"].get("start").cloned());
     }
     let end = wanted["period"]["end"].as_str();

@@ -1,4 +1,4 @@
-//! OperationOutcomes: what went wrong, or what should be known, for programs and for people. Never patient data.
+//! Each OperationOutcome: what went wrong, or what should be known, for programs and for people. Never patient data.
 
 use serde_json::{Value, json};
 

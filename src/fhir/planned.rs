@@ -163,6 +163,25 @@ pub(super) fn reference(to: &str) -> Reference {
     Reference::builder().reference(to.to_owned()).build().expect(COMPLETE)
 }
 
+/// The patient, as the chart names them; a person of whom only a business identifier is known is named by that.
+pub(super) fn person(name: &str) -> Reference {
+    match name.split_once('|') {
+        Some((system, value)) if !name.starts_with("Patient/") => {
+            let mut identifier = Identifier::builder().value(value.to_owned());
+            if !system.is_empty() {
+                identifier = identifier.system(system.to_owned());
+            }
+            Reference::builder().identifier(identifier.build().expect(COMPLETE)).build().expect(COMPLETE)
+        }
+        _ => reference(name),
+    }
+}
+
+/// Whether the chart knows the person by a reference: before that the person is ours to name.
+pub(super) fn is_known_person(named: &Value) -> bool {
+    named["reference"].as_str().is_some_and(|reference| !reference.starts_with("urn:"))
+}
+
 pub(super) fn named(display: &str) -> Reference {
     Reference::builder().display(display.to_owned()).build().expect(COMPLETE)
 }

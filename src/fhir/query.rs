@@ -99,7 +99,7 @@ pub fn names_version(tags: &str, version: i64) -> bool {
     tags.split(',').any(|tag| tag.trim() == "*" || self::version(tag).is_ok_and(|named| named == version))
 }
 
-/// The ETag of a version.
+/// The tag (`ETag`) of a version.
 pub fn etag(version: i64) -> String {
     format!("W/\"{version}\"")
 }

@@ -2,6 +2,7 @@
 
 use super::arrival::{Doubt, Identifier, Subject};
 use super::json::Node;
+use super::query::pairs;
 use crate::problem::Problem;
 
 /// A subject, or why there is none that can be used.
@@ -71,6 +72,9 @@ fn follow(root: &Node<'_>, reference: &str) -> Option<Pointed> {
     if let Some(id) = reference.strip_prefix('#') {
         return Some(contained(root, id));
     }
+    if let Some((_, query)) = reference.split_once("Patient?") {
+        return Some(conditional(query));
+    }
     if is_rubbish(reference) {
         return Some(Pointed::unusable());
     }
@@ -80,9 +84,6 @@ fn follow(root: &Node<'_>, reference: &str) -> Option<Pointed> {
     if let Some(rest) = reference.strip_prefix("urn:uuid:").or_else(|| reference.strip_prefix("urn:oid:")) {
         let is_known = !rest.is_empty() && !is_placeholder(rest);
         return Some(if is_known { Pointed::to(Subject::Urn(reference.to_owned())) } else { Pointed::unusable() });
-    }
-    if let Some((_, query)) = reference.split_once("Patient?") {
-        return Some(conditional(query));
     }
     let path = reference.split_once("/_history").map_or(reference, |(path, _)| path).trim_end_matches('/');
     let is_absolute = path.contains("://");
@@ -104,9 +105,9 @@ fn follow(root: &Node<'_>, reference: &str) -> Option<Pointed> {
 
 /// `Patient?identifier=system|value`, as in a transaction.
 fn conditional(query: &str) -> Pointed {
-    let token = query.split('&').find_map(|pair| pair.strip_prefix("identifier="));
-    match token.and_then(|token| token.rsplit_once('|').or(Some(("", token)))) {
-        Some((system, value)) if !value.is_empty() && !is_placeholder(value) => {
+    let token = pairs(query).into_iter().find(|(name, _)| name == "identifier").map(|(_, token)| token);
+    match token.as_deref().map(|token| token.rsplit_once('|').unwrap_or(("", token))) {
+        Some((system, value)) if !value.is_empty() && !is_rubbish(value) => {
             let system = Some(system).filter(|s| !s.is_empty()).map(str::to_owned);
             Pointed::to(Subject::Identifier(Identifier { system, value: value.to_owned() }))
         }
@@ -207,6 +208,7 @@ mod tests {
             ),
             ("urn:oid:1.2.3", Subject::Urn("urn:oid:1.2.3".into())),
             ("Patient?identifier=http://mrn|7", Subject::Identifier(number("http://mrn"))),
+            ("Patient?identifier=http%3A%2F%2Fmrn%7C7", Subject::Identifier(number("http://mrn"))),
             ("#p", Subject::Identifier(number("s"))),
         ] {
             assert_eq!(reference(text).unwrap(), Pointed::to(subject), "{text}");
@@ -235,6 +237,7 @@ mod tests {
             "urn:uuid:",
             "urn:uuid:undefined",
             "Patient?identifier=",
+            "Patient?identifier=mrn|{{id}}",
             "https://ehr.example/patients/1",
             " ",
         ] {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::planned::{
     AUTHOR, CLOSING_CODES, COMPLETE, ChartState, Merge, TASK_CODES, Written, coding, concept, fhir_date, fhir_instant,
-    forget_narrative, identifier, instant_text, is_reference, keep_identifier, named, ourselves, put, reference, take,
-    title,
+    forget_narrative, identifier, instant_text, is_known_person, is_reference, keep_identifier, named, ourselves,
+    person, put, reference, take, title,
 };
 use crate::domain::plan::{Intent, Owner, Posture, Priority};
 
@@ -57,7 +57,7 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
             Priority::Stat => RequestPriority::Stat,
         })
         .code(concept(Some(coding(TASK_CODES, plan.code.as_str(), Some(title(plan.code)))), title(plan.code)))
-        .r#for(reference(&intent.patient))
+        .r#for(person(&intent.patient))
         .requester(ourselves())
         .owner(named(owner.unwrap_or(role(plan.owner))))
         .reason_code(concept(None, plan.rule.as_str()))
@@ -148,7 +148,10 @@ fn opened(current: &Value, intent: &Intent, system: &str, state: ChartState, now
     for field in ["description", "focus", "reasonCode", "reasonReference"] {
         take(&mut body, &wanted, field);
     }
-    for field in ["authoredOn", "requester", "code", "intent", "for"] {
+    if !is_known_person(&body["for"]) {
+        take(&mut body, &wanted, "for");
+    }
+    for field in ["authoredOn", "requester", "code", "intent"] {
         if body.get(field).is_none() {
             take(&mut body, &wanted, field);
         }

@@ -312,8 +312,8 @@ fn line_of(entry: &Entry) -> Line {
     }
 }
 
-/// Suicide risk was assessed.
-pub async fn assessed(
+/// Something about the patient, in whichever episode.
+pub async fn of_patient(
     tx: &mut Tx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,

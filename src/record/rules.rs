@@ -40,3 +40,20 @@ pub async fn activate(
     tx.commit().await?;
     Ok(Some(now))
 }
+
+/// Attests the care managers of a month, by its first day.
+///
+/// # Errors
+/// When the database does not answer: nothing was stored.
+pub async fn attest(
+    db: &Db,
+    clinic: &str,
+    by: &str,
+    month: NaiveDate,
+    fte: f64,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let mut tx = db.begin().await?;
+    crate::store::staffing::put(&mut tx, clinic, month, fte, by, now).await?;
+    tx.commit().await
+}

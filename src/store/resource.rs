@@ -93,6 +93,26 @@ pub async fn add_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, 
     .map_err(failed)
 }
 
+/// Lets nobody else look for a business identifier on a condition until the end of the transaction: two who would
+/// each create the resource that is not there yet have nothing else to wait for. Where only one writes at a time there
+/// is nothing to hold.
+pub async fn hold_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -> Result<(), Problem> {
+    if matches!(tx, Tx::Sqlite(_)) {
+        return Ok(());
+    }
+    // No resource has an empty id, so this row is never found.
+    execute!(
+        tx,
+        "INSERT INTO resource_identifier (clinic_id, type, token, id) VALUES ($1, $2, $3, '')
+         ON CONFLICT (clinic_id, type, token, id) DO UPDATE SET id = ''",
+        clinic,
+        kind,
+        token
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
 /// Forgets a business identifier of a resource: its new version does not carry it any more.
 pub async fn drop_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
     execute!(
@@ -122,7 +142,7 @@ pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -
     .map_err(failed)
 }
 
-/// The business identifiers of a type that look like a pattern of LIKE (escaped with `\`), with the ids that carry them.
+/// The business identifiers of a type that look like a pattern of LIKE (escaped with `!`), with the ids that carry them.
 pub async fn tokens_like(
     tx: &mut Tx,
     clinic: &str,
@@ -133,7 +153,7 @@ pub async fn tokens_like(
         tx,
         (String, String),
         "SELECT token, id FROM resource_identifier
-         WHERE clinic_id = $1 AND type = $2 AND token LIKE $3 ESCAPE '\' ORDER BY token, id LIMIT 1000",
+         WHERE clinic_id = $1 AND type = $2 AND token LIKE $3 ESCAPE '!' ORDER BY token, id LIMIT 1000",
         clinic,
         kind,
         pattern

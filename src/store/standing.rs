@@ -110,7 +110,7 @@ impl Filter {
     /// Lower-cased, and as it is: SQLite's LOWER leaves letters outside ASCII alone.
     fn name_patterns(&self) -> (Option<String>, Option<String>) {
         let pattern = |name: &str| {
-            let name = name.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+            let name = name.replace('!', "!!").replace('%', "!%").replace('_', "!_");
             format!("%{name}%")
         };
         (self.name.as_deref().map(|n| pattern(&n.to_lowercase())), self.name.as_deref().map(pattern))
@@ -152,7 +152,7 @@ pub async fn by_attention(
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
            AND ($4 IS NULL OR s.findings LIKE $4)
-           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '\\' OR s.display_name LIKE $6 ESCAPE '\\')
+           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
            AND ($7 IS NULL OR s.attention <= $7)
            AND ($8 IS NULL OR s.attention > $8 OR (s.attention = $8 AND (s.waiting_since > $9 OR (s.waiting_since = $9
              AND (-COALESCE(s.latest_score, -1) > $10 OR (-COALESCE(s.latest_score, -1) = $10 AND s.episode_id > $11))))))
@@ -196,7 +196,7 @@ pub async fn by_name(
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
            AND ($4 IS NULL OR s.findings LIKE $4)
-           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '\\' OR s.display_name LIKE $6 ESCAPE '\\')
+           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
            AND ($7 IS NULL OR s.display_name > $7 OR (s.display_name = $7 AND s.episode_id > $8))
          ORDER BY s.display_name, s.episode_id LIMIT $9",
         clinic,

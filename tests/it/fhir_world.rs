@@ -13,8 +13,9 @@ use cocm_registry::service::Service;
 use cocm_registry::store::quarantine::Kept;
 use cocm_registry::store::{measurement, patient, quarantine};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tower::ServiceExt;
+
+use crate::world::{Database, Engine};
 
 /// The moment at which everything happens.
 pub const NOW: &str = "2026-03-02T09:00:00Z";
@@ -23,7 +24,14 @@ pub struct FhirWorld {
     pub service: Service,
     pub clock: Clock,
     router: Router,
-    folder: TempDir,
+    database: Database,
+}
+
+/// SQLite, or PostgreSQL where `COCM_TEST_ENGINE=postgres` asks for it: every test here has to hold on both.
+async fn database() -> Database {
+    let asked = std::env::var("COCM_TEST_ENGINE").unwrap_or_default();
+    let engine = if asked == "postgres" { Engine::Postgres } else { Engine::Sqlite };
+    Database::on(engine).await.expect("a PostgreSQL, since it was asked for")
 }
 
 /// An answer, read.
@@ -69,15 +77,19 @@ impl FhirWorld {
     }
 
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data_dir = Some(folder.path().to_owned());
-        let mut config = Config::development(Development { data_dir, ..Development::default() }).unwrap();
+        let database = database().await;
+        let mut config = Config::development(Development {
+            data_dir: Some(database.folder.path().to_owned()),
+            database_url: Some(database.url.clone()),
+            ..Development::default()
+        })
+        .unwrap();
         change(&mut config);
-        let jwks = development::prepare(folder.path()).unwrap();
+        let jwks = development::prepare(database.folder.path()).unwrap();
         let clock = Clock::standing_at(NOW.parse().unwrap());
         let service = Service::prepare(config, clock.clone(), jwks).await.unwrap();
         let router = protect(api::router(service.app.clone()), &service.app.config.limits, &clock);
-        Self { service, clock, router, folder }
+        Self { service, clock, router, database }
     }
 
     pub fn ask(&self, method: &str, path: &str) -> Asking<'_> {
@@ -154,7 +166,8 @@ impl Asking<'_> {
     pub async fn send(mut self, body: impl Into<Body>) -> Answer {
         if let Some((clinic, role)) = &self.role {
             let clinic = ClinicId::new(clinic.as_str()).unwrap();
-            let token = development::mint(self.world.folder.path(), &clinic, *role, development::LIFETIME).unwrap();
+            let token =
+                development::mint(self.world.database.folder.path(), &clinic, *role, development::LIFETIME).unwrap();
             self.request = self.request.header("authorization", format!("Bearer {token}"));
         }
         if !self.has_kind {

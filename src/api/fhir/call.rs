@@ -160,7 +160,7 @@ async fn fhir_text(request: Request, limit: fn(BodyLimit) -> usize, deepest: usi
     let (parts, body) = request.into_parts();
     let kind = text(&parts.headers, CONTENT_TYPE).unwrap_or_default();
     let is_empty = parts.headers.get("content-length").is_some_and(|length| length == "0");
-    if !is_json(kind) && !(kind.is_empty() && is_empty) {
+    if !(is_json(kind) || kind.is_empty() && is_empty) {
         let detail = "Content-Type must be application/fhir+json or application/json";
         return Err(Problem::new(Category::UnsupportedMediaType, detail));
     }

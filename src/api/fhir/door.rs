@@ -38,7 +38,7 @@ async fn guarded(request: Request, next: Next) -> Response {
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     let answered = match deadline {
         // A little before the listener's own, which speaks problem+json.
-        Some(Deadline(limit)) => timeout(limit - limit / 20, answer).await,
+        Some(Deadline(limit)) => timeout(limit.mul_f32(0.95), answer).await,
         None => Ok(answer.await),
     };
     match answered {

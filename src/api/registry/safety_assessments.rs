@@ -66,7 +66,7 @@ async fn assess(ask: Ask, Id(patient): Id, JsonBody(new): JsonBody<NewAssessment
         assessor: words(new.assessor).unwrap_or_else(|| ask.caller.subject.clone()),
         note: words(new.note),
     };
-    let recorded = ask.record_one(Fact::Assessed { patient, at, care }).await?;
+    let recorded = ask.record_one(Fact::OfPatient { patient, at, care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
     Ok(created(None, None, Assessed { id: recorded.id, patient, on, recorded_at: recorded.at }))
 }

@@ -31,8 +31,7 @@ impl<'a> Target<'a> {
         let (kind, id) = match segments.as_slice() {
             [.., last] if Kind::of(last).is_some() => (*last, None),
             [.., kind, id] if Kind::of(kind).is_some() => (*kind, Some(*id)),
-            [kind] => (*kind, None),
-            [.., kind, _] => (*kind, None),
+            [kind, ..] => (*kind, None),
             [] => ("", None),
         };
         let known = Kind::of(kind).ok_or_else(|| {

@@ -82,15 +82,15 @@ pub(super) fn look<'a>(entry: Entry<'a>, purpose: Purpose, may: Permission<'_>) 
 fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
     let at_url = |problem: Problem| problem.at("request.url");
     let target = Target::read(&request.url).map_err(at_url)?;
-    let taken = |entry: Entry<'a>| match entry.resource {
-        Some(resource) => Ok(Take::new(target.kind, resource.get(), entry.full_url)),
+    let resource = |entry: Entry<'a>| match entry.resource {
+        Some(raw) => Ok(Take::new(target.kind, raw.get(), entry.full_url)),
         None => Err(Problem::malformed("this request needs a resource").at("resource")),
     };
     let if_match = || request.if_match.as_deref().map(query::version).transpose().map_err(|p| p.at("request.ifMatch"));
     match (request.method.as_ref(), target.id) {
         ("POST", None) => {
             may(target.kind, Action::Create)?;
-            let mut take = taken(entry)?;
+            let mut take = resource(entry)?;
             if let Some(condition) = &request.if_none_exist {
                 let token = query::condition(condition).map_err(|p| p.at("request.ifNoneExist"))?;
                 take.condition = Condition::NoneWith(token);
@@ -99,7 +99,7 @@ fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Re
         }
         ("PUT", id) => {
             may(target.kind, Action::Update)?;
-            let mut take = taken(entry)?;
+            let mut take = resource(entry)?;
             take.id = id.map(str::to_owned);
             take.condition = match (id, target.query, if_match()?) {
                 (Some(_), _, None) => Condition::None,

@@ -33,7 +33,7 @@ async fn every_entry_of_a_batch_is_answered_for_itself() {
     world.put(&patient("known", "0")).await;
     let entries = json!([
         put(patient("1", "7")),
-        put(json!({"resourceType": "Patient", "id": "1/2"})),
+        put(json!({"resourceType": "Patient", "id": "1 2"})),
         {"request": {"method": "PUT", "url": "Patient/2"}, "resource": {"resourceType": "Patient", "id": "3"}},
         post(json!({"resourceType": "Encounter"})),
         post(phq9(None, "Patient/1", ONES, "2026-03-01")),

@@ -198,7 +198,7 @@ async fn by_identifiers(tx: &mut Tx, clinic: &str, criteria: &Criteria, tokens: 
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
 
 async fn by_patients(tx: &mut Tx, clinic: &str, criteria: &Criteria, names: &[String]) -> Result<Rows, Problem> {

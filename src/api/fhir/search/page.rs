@@ -35,10 +35,7 @@ impl Cursor {
 pub fn searchset(base: &str, criteria: &Criteria, found: Found) -> String {
     let mut links = vec![link("self", base, criteria, None)];
     links.extend(found.next.map(|next| link("next", base, criteria, Some(&next.write()))));
-    let mut bundle = format!(r#"{{"resourceType":"Bundle","type":"searchset","link":{}"#, Value::from(links));
-    if let Some(total) = found.total {
-        bundle.push_str(&format!(r#","total":{total}"#));
-    }
+    let total = found.total.map_or_else(String::new, |total| format!(r#","total":{total}"#));
     let kind = criteria.kind.name();
     let mut entries: Vec<String> = found
         .rows
@@ -53,11 +50,9 @@ pub fn searchset(base: &str, criteria: &Criteria, found: Found) -> String {
             criteria.ignored.iter().map(|name| format!("{name} is not supported in a search here; ignored")).collect();
         entries.push(format!(r#"{{"resource":{},"search":{{"mode":"outcome"}}}}"#, outcome::left_out(&notes)));
     }
-    if !entries.is_empty() {
-        bundle.push_str(&format!(r#","entry":[{}]"#, entries.join(",")));
-    }
-    bundle.push('}');
-    bundle
+    // FHIR's JSON knows no empty lists.
+    let entries = if entries.is_empty() { String::new() } else { format!(r#","entry":[{}]"#, entries.join(",")) };
+    format!(r#"{{"resourceType":"Bundle","type":"searchset","link":{}{total}{entries}}}"#, Value::from(links))
 }
 
 /// A link to the search as it was understood.
