@@ -107,14 +107,29 @@ impl Filter {
         self.finding.as_ref().map(|f| format!("%,{f},%"))
     }
 
-    /// Lower-cased, and as it is: SQLite's LOWER leaves letters outside ASCII alone.
+    /// Lower-cased, and as names are written: SQLite knows upper and lower case of ASCII only.
     fn name_patterns(&self) -> (Option<String>, Option<String>) {
         let pattern = |name: &str| {
             let name = name.replace('!', "!!").replace('%', "!%").replace('_', "!_");
             format!("%{name}%")
         };
-        (self.name.as_deref().map(|n| pattern(&n.to_lowercase())), self.name.as_deref().map(pattern))
+        (self.name.as_deref().map(|n| pattern(&n.to_lowercase())), self.name.as_deref().map(|n| pattern(&titled(n))))
     }
+}
+
+/// Each word with a capital letter.
+fn titled(name: &str) -> String {
+    let mut begins = true;
+    let mut titled = String::with_capacity(name.len());
+    for c in name.chars() {
+        if begins {
+            titled.extend(c.to_uppercase());
+        } else {
+            titled.extend(c.to_lowercase());
+        }
+        begins = !c.is_alphanumeric();
+    }
+    titled
 }
 
 /// Where a page of the caseload goes on: (place in the queue, waiting since, minus the latest score, episode).
