@@ -163,7 +163,8 @@ CREATE TABLE standing (
   updated_at         TIMESTAMPTZ NOT NULL,
   PRIMARY KEY (clinic_id, episode_id)
 );
-CREATE INDEX standing_by_attention ON standing (clinic_id, attention, waiting_since, episode_id);
+CREATE INDEX standing_by_attention ON standing (clinic_id, attention, waiting_since, (-COALESCE(latest_score, -1)), episode_id);
+CREATE INDEX standing_by_name ON standing (clinic_id, display_name, episode_id);
 CREATE INDEX standing_by_patient ON standing (clinic_id, patient_id);
 CREATE INDEX standing_by_name ON standing (clinic_id, display_name, episode_id);
 

@@ -55,6 +55,7 @@ pub mod episode;
 pub mod fact;
 pub mod standing;
 pub mod outbox;
+pub mod safety;
 pub mod quarantine;
 pub mod rule_set;
 pub mod staffing;

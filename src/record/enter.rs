@@ -261,10 +261,8 @@ fn consistent(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> 
                 return Err(problem);
             }
         }
-        Care::TreatmentChange { recommendation: Some(recommendation), .. } => {
-            if follow(story, *recommendation).is_none() {
-                return Err(Problem::unprocessable("no such recommendation").at("recommendation"));
-            }
+        Care::TreatmentChange { recommendation: Some(of), .. } if follow(story, *of).is_none() => {
+            return Err(Problem::unprocessable("no such recommendation").at("recommendation"));
         }
         _ => {}
     }

@@ -169,35 +169,6 @@ pub async fn page(
     .map_err(failed)
 }
 
-/// A Task for an answer that nobody has assessed yet.
-#[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct OpenSafety {
-    pub patient_id: Uuid,
-    pub reference: String,
-    pub display_name: Option<String>,
-    pub id: Uuid,
-    pub key: String,
-    pub intent: Json<Intent>,
-    #[sqlx(try_from = "String")]
-    pub state: State,
-}
-
-/// The safety Tasks of a clinic that stand open, oldest first; at most `limit`.
-pub async fn open_safety(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<OpenSafety>, Problem> {
-    fetch_all!(
-        tx,
-        OpenSafety,
-        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state
-         FROM delivery d JOIN patient p ON p.clinic_id = d.clinic_id AND p.id = d.patient_id
-         WHERE d.clinic_id = $1 AND d.code = 'safety-assessment' AND d.posture = 'open'
-         ORDER BY d.created_at, d.id LIMIT $2",
-        clinic,
-        limit
-    )
-    .map_err(failed)
-}
-
 /// Writes what should stand in the chart from now on. A row that a person closed in the chart stays closed: what is
 /// planned for it is kept for reading and not sent.
 pub async fn plan(
