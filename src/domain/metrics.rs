@@ -1,6 +1,6 @@
 //! The programme's metrics by calendar month: numerator, denominator, and the episodes behind each.
 //!
-//! New York State OMH CoCM metrics 2025 [NYS], HEDIS DRR-E, CMS159, and the fidelity of the programme itself.
+//! New York State OMH CoCM metrics 2025, HEDIS DRR-E, CMS159, and the fidelity of the programme itself.
 
 use std::collections::BTreeSet;
 
