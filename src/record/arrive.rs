@@ -1,50 +1,25 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
-use chrono::{DateTime, Utc};
-use serde_json::json;
+mod evidence;
+mod items;
+mod person;
+
 use uuid::Uuid;
 
-use super::dossier::{Dossier, Dossiers};
-use super::identify::{Found, by_key_or_new, id_of, key, locked, merge, subject};
-use super::settle::{Line, settle};
+use super::dossier::Dossiers;
+use super::identify::{id_of, locked};
+use super::settle::settle;
 use super::{Condition, Context, Effect, Recorded, derived_id};
-use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement};
-use crate::domain::score::{Answers, score};
-use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, Person, Taken, identifiers_of};
+use crate::domain::measurement::Counting;
+use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, identifiers_of};
 use crate::problem::{Category, Problem};
-use crate::store::quarantine::{self, Kept};
 use crate::store::resource::{self, Resource};
-use crate::store::{Tx, measurement, patient};
+use crate::store::{Tx, patient, quarantine};
+
+pub use evidence::measure;
 
 /// The reason of a form whose patient has not arrived yet.
 const PATIENT_NOT_SEEN: &str = "patient_not_seen";
-
-/// A scored form as a measurement; `None` where there is neither an item nor a total.
-pub fn measure(
-    id: Uuid,
-    instrument: Instrument,
-    answers: &Answers,
-    taken: Taken,
-    counting: Counting,
-    source: &str,
-) -> Option<Measurement> {
-    let scored = score(instrument, answers)?;
-    Some(Measurement {
-        id,
-        instrument,
-        taken_at: taken.at,
-        taken_on: taken.on,
-        answers: answers.items.clone(),
-        total: scored.total,
-        quality: scored.quality,
-        item9: scored.item9,
-        item9_unknown: scored.item9_unknown,
-        counting,
-        source: source.to_owned(),
-        issues: scored.issues,
-    })
-}
 
 /// A resource arrived.
 pub async fn arrived(
@@ -68,8 +43,8 @@ pub async fn arrived(
     };
     let place = Place { id: &id, again: *condition == Condition::Again };
     match &arrival.content {
-        Content::Patient(person) => person_arrived(tx, context, dossiers, arrival, place, person).await,
-        Content::Evidence(evidence) => evidence_arrived(tx, context, dossiers, arrival, place, evidence).await,
+        Content::Patient(person) => person::arrived(tx, context, dossiers, arrival, place, person).await,
+        Content::Evidence(evidence) => evidence::arrived(tx, context, dossiers, arrival, place, evidence).await,
     }
 }
 
@@ -237,439 +212,6 @@ fn is_same_version(known: &Resource, sent: &Resource) -> bool {
     }
 }
 
-/// A Patient arrived.
-async fn person_arrived(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    arrival: &Arrival,
-    place: Place<'_>,
-    person: &Person,
-) -> Result<Recorded, Problem> {
-    let id = place.id;
-    let reference = format!("Patient/{id}");
-    let mut dossier = known_person(tx, context, dossiers, arrival, &reference).await?;
-    let (version, before) = match keep(tx, context, arrival, place, Some(dossier.patient.id)).await? {
-        Ok(kept) => kept,
-        Err(found) => {
-            dossiers.put(context, dossier);
-            return Ok(unchanged(&found));
-        }
-    };
-    let row = &mut dossier.patient;
-    // A Patient that was merged away says nothing about the survivor, not even before the survivor arrives.
-    let speaks = row.reference == reference || (!row.seen && person.replaced_by.is_empty());
-    if speaks {
-        row.reference.clone_from(&reference);
-        row.seen = true;
-        row.display_name.clone_from(&person.display_name);
-        row.family.clone_from(&person.family);
-        row.birth_date.clone_from(&person.birth_date);
-        row.gender.clone_from(&person.gender);
-        row.language.clone_from(&person.language);
-        row.inactive = person.inactive && person.replaced_by.is_empty();
-        row.deceased_on = person.deceased.then(|| person.deceased_on.or(row.deceased_on).unwrap_or(context.today));
-        patient::update(tx, context.clinic, row, context.now).await?;
-    }
-    let me = row.id;
-    patient::add_key(tx, context.clinic, &reference, me).await?;
-    for identifier in &arrival.identifiers {
-        patient::add_key(tx, context.clinic, &identifier.token(), me).await?;
-    }
-    for token in before.iter().flat_map(|before| dropped(before, arrival)) {
-        let still = resource::by_identifier(tx, context.clinic, arrival.kind.name(), &token).await?;
-        if !still.iter().any(|resource| resource.patient_id == Some(me)) {
-            patient::drop_key(tx, context.clinic, &token, me).await?;
-        }
-    }
-    dossier = join_references(tx, context, dossiers, dossier, arrival).await?;
-    dossier = join_links(tx, context, dossiers, dossier, person).await?;
-    if dossier.patient.seen {
-        quarantine::release_patient(tx, context.clinic, dossier.patient.id, PATIENT_NOT_SEEN).await?;
-    }
-
-    let line = Line {
-        id: context.clock.id(),
-        episode: None,
-        kind: "patient".to_owned(),
-        is_care: false,
-        on: context.today,
-        at: context.now,
-        outcome: None,
-        minutes: None,
-        body: json!({"source": reference, "version": version, "inactive": person.inactive, "deceased": person.deceased}),
-    };
-    let survivor = dossier.patient.id;
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
-    Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
-        id: id.to_owned(),
-        version,
-        at: context.now,
-        patient: Some(survivor),
-        quarantined: None,
-    })
-}
-
-/// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
-async fn known_person(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    arrival: &Arrival,
-    reference: &str,
-) -> Result<Dossier, Problem> {
-    if let Some(row) = patient::lock_by_key(tx, context.clinic, reference).await? {
-        return dossiers.take(tx, context, row).await;
-    }
-    for name in other_names(arrival, reference) {
-        let unseen = patient::by_key(tx, context.clinic, &name).await?.into_iter().find(|p| !p.seen);
-        if let Some(unseen) = unseen {
-            let row = locked(tx, context, unseen.id).await?;
-            return dossiers.take(tx, context, row).await;
-        }
-    }
-    by_key_or_new(tx, context, dossiers, reference).await
-}
-
-/// The names under which forms may have referred to a Patient before it arrived.
-fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
-    let urn = format!("urn:uuid:{}", reference.trim_start_matches("Patient/"));
-    std::iter::once(urn).chain(arrival.identifiers.iter().map(crate::fhir::arrival::Identifier::token)).collect()
-}
-
-/// Persons of whom only another name of this Patient was known are this person.
-async fn join_references(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    mut dossier: Dossier,
-    arrival: &Arrival,
-) -> Result<Dossier, Problem> {
-    let reference = dossier.patient.reference.clone();
-    for name in other_names(arrival, &reference) {
-        for other in patient::by_key(tx, context.clinic, &name).await? {
-            if !other.seen && other.id != dossier.patient.id {
-                let row = locked(tx, context, other.id).await?;
-                let other = dossiers.take(tx, context, row).await?;
-                dossier = merge(tx, context, dossiers, other, dossier).await?;
-            }
-        }
-    }
-    Ok(dossier)
-}
-
-/// `link.type` replaced-by and replaces: two records of one person become one story.
-async fn join_links(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    mut dossier: Dossier,
-    person: &Person,
-) -> Result<Dossier, Problem> {
-    for replaced in &person.replaces {
-        let other = by_key_or_new(tx, context, dossiers, &key(replaced)).await?;
-        if other.patient.id != dossier.patient.id {
-            dossier = merge(tx, context, dossiers, other, dossier).await?;
-        }
-    }
-    for survivor in &person.replaced_by {
-        let other = by_key_or_new(tx, context, dossiers, &key(survivor)).await?;
-        if other.patient.id != dossier.patient.id {
-            dossier = merge(tx, context, dossiers, dossier, other).await?;
-        }
-    }
-    Ok(dossier)
-}
-
-/// A form or an Observation arrived.
-async fn evidence_arrived(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    arrival: &Arrival,
-    place: Place<'_>,
-    evidence: &Evidence,
-) -> Result<Recorded, Problem> {
-    let id = place.id;
-    let source = format!("{}/{id}", arrival.kind.name());
-    let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
-    let known = resource::find(tx, context.clinic, arrival.kind.name(), id).await?;
-    let dossier = match &evidence.subject {
-        Some(named) => match subject(tx, context, dossiers, named).await? {
-            Found::One(dossier) => Some(*dossier),
-            Found::Several => {
-                doubt = Some(("ambiguous_subject".into(), "several patients carry the subject's identifier".into()));
-                None
-            }
-        },
-        // A retraction may leave the subject out: it is still the same form.
-        None => match known.as_ref().and_then(|r| r.patient_id) {
-            Some(patient) => {
-                let row = locked(tx, context, patient).await?;
-                Some(dossiers.take(tx, context, row).await?)
-            }
-            None => None,
-        },
-    };
-    let patient = dossier.as_ref().map(|d| d.patient.id);
-    let (version, before) = match keep(tx, context, arrival, place, patient).await? {
-        Ok(kept) => kept,
-        Err(found) => {
-            if let Some(dossier) = dossier {
-                dossiers.put(context, dossier);
-            }
-            return Ok(unchanged(&found));
-        }
-    };
-    if let Some(was) = before.as_ref().and_then(|r| r.patient_id)
-        && patient != Some(was)
-    {
-        leave(tx, context, dossiers, &source, was).await?;
-    }
-    let retracted = evidence.counting == Counting::Retracted;
-    if doubt.is_none()
-        && !retracted
-        && !evidence.readings.is_empty()
-        && dossier.as_ref().is_some_and(|d| !d.patient.seen)
-    {
-        doubt = Some((PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into()));
-    }
-    let kept_as = id_of(context.clinic, &["quarantine", &source]);
-    match doubt.as_ref().filter(|_| !retracted) {
-        Some((code, detail)) => {
-            let kept = Kept {
-                id: kept_as,
-                kind: arrival.kind.name().to_owned(),
-                resource_id: id.to_owned(),
-                patient_id: patient,
-                code: code.clone(),
-                detail: detail.clone(),
-                received_at: context.now,
-            };
-            quarantine::put(tx, context.clinic, &kept).await?;
-        }
-        None if before.is_some() => quarantine::release(tx, context.clinic, kept_as).await?,
-        None => {}
-    }
-    if let Some(dossier) = dossier {
-        evaluate(tx, context, dossiers, dossier, evidence, &source, version).await?;
-    }
-    Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
-        id: id.to_owned(),
-        version,
-        at: context.now,
-        patient,
-        quarantined: doubt.map(|(code, _)| code),
-    })
-}
-
-/// Lets what a source says change its patient's story.
-async fn evaluate(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    mut dossier: Dossier,
-    evidence: &Evidence,
-    source: &str,
-    version: i64,
-) -> Result<(), Problem> {
-    let patient = dossier.patient.id;
-    let mut changed: Vec<Measurement> = Vec::new();
-    let mut said: Vec<Measurement> = Vec::new();
-    if evidence.counting == Counting::Retracted {
-        said.extend(retract_items(tx, context, patient, source).await?);
-    }
-    for reading in &evidence.readings {
-        let (taken, counting, remark) = weigh(context, evidence, reading.answers.items.get(8).copied().flatten());
-        let Some(counting) = counting else { continue };
-        if reading.is_single_item {
-            let item = single_item(reading.instrument, &reading.answers, taken, counting, source);
-            let before = measurement::put_item(tx, context.clinic, patient, &item).await?;
-            for at in [Some(item.taken_at), before.map(|b| b.taken_at)].into_iter().flatten() {
-                said.extend(joined(tx, context, patient, reading.instrument, at).await?);
-            }
-            continue;
-        }
-        let id = id_of(context.clinic, &[source, reading.instrument.id()]);
-        if let Some(mut m) = measure(id, reading.instrument, &reading.answers, taken, counting, source) {
-            m.issues.extend(remark);
-            said.push(m);
-        }
-    }
-    // What this source said before and does not say any more is retracted.
-    for old in dossier.story.measurements.iter().filter(|m| m.source == source && m.counting != Counting::Retracted) {
-        if !said.iter().any(|m| m.id == old.id) {
-            said.push(Measurement { counting: Counting::Retracted, ..old.clone() });
-        }
-    }
-    for m in said {
-        match dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
-            Some(old) if *old == m => continue,
-            Some(old) => *old = m.clone(),
-            None if m.counting == Counting::Retracted => continue,
-            None => dossier.story.measurements.push(m.clone()),
-        }
-        measurement::put(tx, context.clinic, patient, &m, context.now).await?;
-        changed.push(m);
-    }
-    if changed.is_empty() {
-        dossiers.put(context, dossier);
-        return Ok(());
-    }
-    let first = &changed[0];
-    let line = Line {
-        id: context.clock.id(),
-        episode: None,
-        kind: if changed.iter().all(|m| m.counting == Counting::Retracted) { "retraction" } else { "measurement" }
-            .to_owned(),
-        is_care: false,
-        on: first.taken_on,
-        at: first.taken_at,
-        outcome: None,
-        minutes: None,
-        body: json!({"source": source, "version": version, "measurements": changed}),
-    };
-    settle(tx, context, dossiers, dossier, Some(line)).await
-}
-
-/// How evidence counts, and when it was taken. A form in doubt is never a score; but if it carries a suicidal answer,
-/// safety sees it, as of its receipt where it has no usable date.
-fn weigh(context: &Context<'_>, evidence: &Evidence, item9: Option<u8>) -> (Taken, Option<Counting>, Option<Issue>) {
-    let received = Taken { at: context.now, on: context.today };
-    let taken = evidence.taken.filter(|t| t.on <= context.today + chrono::Days::new(1));
-    if evidence.counting == Counting::Retracted {
-        return (taken.unwrap_or(received), Some(Counting::Retracted), None);
-    }
-    match (&evidence.doubt, taken) {
-        (None, Some(taken)) => (taken, Some(evidence.counting), None),
-        (_, taken) => {
-            let fires = item9.is_some_and(|answer| answer > 0);
-            let remark = Issue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
-            (taken.unwrap_or(received), fires.then_some(Counting::Partial), Some(remark))
-        }
-    }
-}
-
-fn single_item(
-    instrument: Instrument,
-    answers: &Answers,
-    taken: Taken,
-    counting: Counting,
-    source: &str,
-) -> measurement::Item {
-    let item = answers
-        .items
-        .iter()
-        .position(Option::is_some)
-        .or_else(|| answers.unreadable.first().copied())
-        .unwrap_or_default();
-    measurement::Item {
-        source: source.to_owned(),
-        instrument,
-        taken_at: taken.at,
-        item,
-        answer: answers.items.get(item).copied().flatten(),
-        counting,
-    }
-}
-
-/// The items that arrived one by one, joined by their instant to one measurement.
-async fn joined(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    patient: Uuid,
-    instrument: Instrument,
-    at: DateTime<Utc>,
-) -> Result<Option<Measurement>, Problem> {
-    let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
-    let id =
-        id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
-    let Some(any) = items.first() else { return Ok(None) };
-    let mut answers = Answers { items: vec![None; instrument.definition().item_count], ..Answers::default() };
-    let counted: Vec<&measurement::Item> = items.iter().filter(|i| i.counting != Counting::Retracted).collect();
-    for item in &counted {
-        match item.answer {
-            // The higher of two: safety must not miss it.
-            Some(answer) if item.item < answers.items.len() => {
-                let slot = &mut answers.items[item.item];
-                if slot.is_some_and(|there| there != answer) {
-                    answers.issues.push(Issue::new("duplicate_item", format!("item {} was sent twice", item.item + 1)));
-                }
-                *slot = Some(slot.map_or(answer, |there| there.max(answer)));
-            }
-            _ => answers.unreadable.push(item.item),
-        }
-    }
-    let counting = if counted.is_empty() {
-        Counting::Retracted
-    } else if counted.iter().any(|i| i.counting == Counting::Submitted) {
-        Counting::Submitted
-    } else {
-        Counting::Partial
-    };
-    let taken = Taken { at, on: at.with_timezone(&context.zone).date_naive() };
-    let mut joined = measure(id, instrument, &answers, taken, counting, &any.source);
-    if let Some(m) = &mut joined {
-        // The other items may be on their way, or may never have been asked: nobody is sent to ask item 9 yet.
-        m.item9_unknown =
-            m.item9_unknown && instrument.definition().suicide_item.is_some_and(|i| answers.unreadable.contains(&i));
-    }
-    Ok(joined.or_else(|| {
-        (counting == Counting::Retracted).then(|| Measurement {
-            id,
-            instrument,
-            taken_at: taken.at,
-            taken_on: taken.on,
-            answers: Vec::new(),
-            total: None,
-            quality: crate::domain::measurement::Quality::Unscorable,
-            item9: None,
-            item9_unknown: false,
-            counting,
-            source: any.source.clone(),
-            issues: Vec::new(),
-        })
-    }))
-}
-
-/// A source names somebody else now: what it said leaves the story of the person it named before.
-async fn leave(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    source: &str,
-    was: Uuid,
-) -> Result<(), Problem> {
-    let row = locked(tx, context, was).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
-    let mut left = Vec::new();
-    for m in dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != Counting::Retracted) {
-        m.counting = Counting::Retracted;
-        left.push(m.clone());
-    }
-    for m in &left {
-        measurement::put(tx, context.clinic, dossier.patient.id, m, context.now).await?;
-    }
-    let Some(first) = left.first() else {
-        dossiers.put(context, dossier);
-        return Ok(());
-    };
-    let line = Line {
-        id: context.clock.id(),
-        episode: None,
-        kind: "retraction".to_owned(),
-        is_care: false,
-        on: first.taken_on,
-        at: first.taken_at,
-        outcome: None,
-        minutes: None,
-        body: json!({"source": source, "because": "the source names another patient now"}),
-    };
-    settle(tx, context, dossiers, dossier, Some(line)).await
-}
-
 /// A resource was deleted: what it said does not count any more.
 pub async fn deleted(
     tx: &mut Tx,
@@ -710,24 +252,11 @@ pub async fn deleted(
                 readings: Vec::new(),
                 doubt: None,
             };
-            evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
+            evidence::evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
         }
     } else {
         resource::update(tx, context.clinic, &found).await?;
     }
     quarantine::release(tx, context.clinic, id_of(context.clinic, &["quarantine", &source])).await?;
     Ok(Recorded { effect: Effect::Deleted, ..unchanged(&found) })
-}
-
-/// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
-async fn retract_items(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    patient: Uuid,
-    source: &str,
-) -> Result<Option<Measurement>, Problem> {
-    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else { return Ok(None) };
-    item.counting = Counting::Retracted;
-    measurement::put_item(tx, context.clinic, patient, &item).await?;
-    joined(tx, context, patient, item.instrument, item.taken_at).await
 }

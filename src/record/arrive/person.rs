@@ -1,0 +1,157 @@
+//! A Patient arrives: a person becomes known, or is known better, or turns out to be one with another.
+
+use serde_json::json;
+
+use super::{PATIENT_NOT_SEEN, Place, dropped, keep, unchanged};
+use crate::fhir::arrival::{Arrival, Identifier, Person};
+use crate::problem::Problem;
+use crate::record::dossier::{Dossier, Dossiers};
+use crate::record::identify::{by_key_or_new, key, locked, merge};
+use crate::record::settle::{Line, settle};
+use crate::record::{Context, Effect, Recorded};
+use crate::store::{Tx, patient, quarantine, resource};
+
+/// A Patient arrived.
+pub(super) async fn arrived(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    arrival: &Arrival,
+    place: Place<'_>,
+    person: &Person,
+) -> Result<Recorded, Problem> {
+    let id = place.id;
+    let reference = format!("Patient/{id}");
+    let mut dossier = known_person(tx, context, dossiers, arrival, &reference).await?;
+    let (version, before) = match keep(tx, context, arrival, place, Some(dossier.patient.id)).await? {
+        Ok(kept) => kept,
+        Err(found) => {
+            dossiers.put(context, dossier);
+            return Ok(unchanged(&found));
+        }
+    };
+    let row = &mut dossier.patient;
+    // A Patient that was merged away says nothing about the survivor, not even before the survivor arrives.
+    let speaks = row.reference == reference || (!row.seen && person.replaced_by.is_empty());
+    if speaks {
+        row.reference.clone_from(&reference);
+        row.seen = true;
+        row.display_name.clone_from(&person.display_name);
+        row.family.clone_from(&person.family);
+        row.birth_date.clone_from(&person.birth_date);
+        row.gender.clone_from(&person.gender);
+        row.language.clone_from(&person.language);
+        row.inactive = person.inactive && person.replaced_by.is_empty();
+        row.deceased_on = person.deceased.then(|| person.deceased_on.or(row.deceased_on).unwrap_or(context.today));
+        patient::update(tx, context.clinic, row, context.now).await?;
+    }
+    let me = row.id;
+    patient::add_key(tx, context.clinic, &reference, me).await?;
+    for identifier in &arrival.identifiers {
+        patient::add_key(tx, context.clinic, &identifier.token(), me).await?;
+    }
+    for token in before.iter().flat_map(|before| dropped(before, arrival)) {
+        let still = resource::by_identifier(tx, context.clinic, arrival.kind.name(), &token).await?;
+        if !still.iter().any(|resource| resource.patient_id == Some(me)) {
+            patient::drop_key(tx, context.clinic, &token, me).await?;
+        }
+    }
+    dossier = join_references(tx, context, dossiers, dossier, arrival).await?;
+    dossier = join_links(tx, context, dossiers, dossier, person).await?;
+    if dossier.patient.seen {
+        quarantine::release_patient(tx, context.clinic, dossier.patient.id, PATIENT_NOT_SEEN).await?;
+    }
+
+    let line = Line {
+        id: context.clock.id(),
+        episode: None,
+        kind: "patient".to_owned(),
+        is_care: false,
+        on: context.today,
+        at: context.now,
+        outcome: None,
+        minutes: None,
+        body: json!({"source": reference, "version": version, "inactive": person.inactive, "deceased": person.deceased}),
+    };
+    let survivor = dossier.patient.id;
+    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    Ok(Recorded {
+        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
+        id: id.to_owned(),
+        version,
+        at: context.now,
+        patient: Some(survivor),
+        quarantined: None,
+    })
+}
+
+/// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
+async fn known_person(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    arrival: &Arrival,
+    reference: &str,
+) -> Result<Dossier, Problem> {
+    if let Some(row) = patient::lock_by_key(tx, context.clinic, reference).await? {
+        return dossiers.take(tx, context, row).await;
+    }
+    for name in other_names(arrival, reference) {
+        let unseen = patient::by_key(tx, context.clinic, &name).await?.into_iter().find(|p| !p.seen);
+        if let Some(unseen) = unseen {
+            let row = locked(tx, context, unseen.id).await?;
+            return dossiers.take(tx, context, row).await;
+        }
+    }
+    by_key_or_new(tx, context, dossiers, reference).await
+}
+
+/// The names under which forms may have referred to a Patient before it arrived.
+fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
+    let urn = format!("urn:uuid:{}", reference.trim_start_matches("Patient/"));
+    std::iter::once(urn).chain(arrival.identifiers.iter().map(Identifier::token)).collect()
+}
+
+/// Persons of whom only another name of this Patient was known are this person.
+async fn join_references(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    mut dossier: Dossier,
+    arrival: &Arrival,
+) -> Result<Dossier, Problem> {
+    let reference = dossier.patient.reference.clone();
+    for name in other_names(arrival, &reference) {
+        for other in patient::by_key(tx, context.clinic, &name).await? {
+            if !other.seen && other.id != dossier.patient.id {
+                let row = locked(tx, context, other.id).await?;
+                let other = dossiers.take(tx, context, row).await?;
+                dossier = merge(tx, context, dossiers, other, dossier).await?;
+            }
+        }
+    }
+    Ok(dossier)
+}
+
+/// `link.type` replaced-by and replaces: two records of one person become one story.
+async fn join_links(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    mut dossier: Dossier,
+    person: &Person,
+) -> Result<Dossier, Problem> {
+    for replaced in &person.replaces {
+        let other = by_key_or_new(tx, context, dossiers, &key(replaced)).await?;
+        if other.patient.id != dossier.patient.id {
+            dossier = merge(tx, context, dossiers, other, dossier).await?;
+        }
+    }
+    for survivor in &person.replaced_by {
+        let other = by_key_or_new(tx, context, dossiers, &key(survivor)).await?;
+        if other.patient.id != dossier.patient.id {
+            dossier = merge(tx, context, dossiers, dossier, other).await?;
+        }
+    }
+    Ok(dossier)
+}
