@@ -136,6 +136,7 @@ CREATE TABLE fact (
   PRIMARY KEY (clinic_id, patient_id, id)
 );
 CREATE INDEX fact_by_episode ON fact (clinic_id, episode_id, happened_on) WHERE episode_id IS NOT NULL;
+CREATE INDEX fact_case_review ON fact (clinic_id) WHERE kind = 'case_review';
 
 -- The standing of each episode, written with the fact that changed it: the caseload page reads only this.
 CREATE TABLE standing (
@@ -162,8 +163,10 @@ CREATE TABLE standing (
   updated_at         TIMESTAMPTZ NOT NULL,
   PRIMARY KEY (clinic_id, episode_id)
 );
-CREATE INDEX standing_by_attention ON standing (clinic_id, attention, waiting_since, episode_id);
+CREATE INDEX standing_by_attention ON standing (clinic_id, attention, waiting_since, (-COALESCE(latest_score, -1)), episode_id);
+CREATE INDEX standing_by_name ON standing (clinic_id, display_name, episode_id);
 CREATE INDEX standing_by_patient ON standing (clinic_id, patient_id);
+CREATE INDEX standing_by_name ON standing (clinic_id, display_name, episode_id);
 
 -- The ledger of the chart: what should stand there, and what we know to stand there. One row per cause.
 CREATE TABLE delivery (

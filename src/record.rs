@@ -11,7 +11,11 @@
 mod arrive;
 mod dossier;
 mod enter;
+mod evidence;
+mod fact;
 mod identify;
+mod items;
+mod person;
 mod settle;
 mod once;
 mod rules;
@@ -22,22 +26,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::domain::care::Care;
-use crate::domain::episode::Episode;
-use crate::domain::instrument::Instrument;
 use crate::domain::rules::RuleSet;
-use crate::domain::score::Answers;
-use crate::fhir::arrival::{Arrival, Content, Kind, Subject, Taken};
+use crate::fhir::arrival::{Arrival, Content, Kind, Subject};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx};
 use dossier::Dossiers;
 pub use enter::local_midnight;
+pub use fact::{Amendment, Answer, Condition, Effect, Fact, Recorded, Submission, Whom};
 pub use once::Once;
 pub use rules::{activate, attest, propose};
 
@@ -62,178 +61,6 @@ impl Zones {
         self.by_clinic.get(clinic).copied().unwrap_or(self.default)
     }
 }
-
-/// On what condition a resource is taken in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Condition {
-    /// None: create it, or replace what is there.
-    #[default]
-    None,
-    /// `If-None-Exist`: only where nothing carries this `system|value`.
-    NoneWith(String),
-    /// `PUT Type?identifier=`: replaces what carries this `system|value`.
-    TheOneWith(String),
-    /// `If-Match`: only on this version of ours.
-    Version(i64),
-    /// As the condition, and only if the resource ends up under this id: others that were sent with it say so.
-    Under {
-        /// The id.
-        id: String,
-        /// The condition.
-        condition: Box<Condition>,
-    },
-    /// What is stored already is evaluated anew: a mapping has changed, or a patient has arrived.
-    Again,
-}
-
-/// Whom a fact is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whom {
-    /// By our id.
-    Id(Uuid),
-    /// By a key the patient is known by: `Patient/123` or `system|value`.
-    Key(String),
-}
-
-/// One change to a story.
-#[derive(Clone, Debug)]
-pub enum Fact {
-    /// A resource arrived.
-    Arrived {
-        /// As read.
-        arrival: Box<Arrival>,
-        /// On what condition.
-        condition: Condition,
-    },
-    /// A resource was deleted.
-    Deleted {
-        /// Its type.
-        kind: Kind,
-        /// Its id.
-        id: String,
-        /// Only on this version of ours.
-        if_match: Option<i64>,
-    },
-    /// An episode began.
-    Enrolled {
-        /// Whose.
-        whom: Whom,
-        /// As entered.
-        episode: Box<Episode>,
-    },
-    /// The particulars of an episode changed.
-    Amended {
-        /// Which.
-        episode: Uuid,
-        /// What changes.
-        amendment: Amendment,
-        /// Only on this revision.
-        if_match: Option<i64>,
-    },
-    /// The care team did something in an episode.
-    Cared {
-        /// Which.
-        episode: Uuid,
-        /// The local date.
-        on: NaiveDate,
-        /// The instant, where known.
-        at: Option<DateTime<Utc>>,
-        /// What.
-        care: Care,
-        /// Only on this revision of the episode.
-        if_match: Option<i64>,
-    },
-    /// Something about the patient, in whichever episode: suicide risk was assessed, or somebody pays.
-    OfPatient {
-        /// Whose.
-        patient: Uuid,
-        /// When.
-        at: DateTime<Utc>,
-        /// What.
-        care: Care,
-    },
-    /// A score was taken outside the EHR.
-    Measured {
-        /// Whose.
-        patient: Uuid,
-        /// Which instrument.
-        instrument: Instrument,
-        /// When.
-        taken: Taken,
-        /// What was answered.
-        answers: Answers,
-        /// Who took it, where that is not who enters it.
-        taken_by: Option<String>,
-    },
-    /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
-    LookedAt {
-        /// Whom.
-        patient: Uuid,
-    },
-}
-
-/// What may be changed about an episode.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Amendment {
-    /// Enrolment, while only referred.
-    pub enrolled_on: Option<NaiveDate>,
-    /// Consent.
-    pub consent_on: Option<NaiveDate>,
-    /// Which measures are treated to target; the primary one stays.
-    pub target_instruments: Option<Vec<Instrument>>,
-    /// The care manager from now on.
-    pub care_manager: Option<String>,
-    /// The patient's own doctor from now on.
-    pub primary_care_provider: Option<String>,
-    /// The consultant from now on.
-    pub psychiatric_consultant: Option<String>,
-}
-
-/// Facts that were sent together.
-#[derive(Clone, Debug)]
-pub struct Submission {
-    /// Of which clinic.
-    pub clinic: String,
-    /// By whom.
-    pub by: String,
-    /// What.
-    pub facts: Vec<Fact>,
-    /// All or nothing.
-    pub atomic: bool,
-}
-
-/// What a fact came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Effect {
-    /// New.
-    Created,
-    /// Replaced what was there.
-    Updated,
-    /// Known already, or older than what is known: nothing was done.
-    Unchanged,
-    /// Removed.
-    Deleted,
-}
-
-/// What a fact came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recorded {
-    /// The effect.
-    pub effect: Effect,
-    /// The id of the resource, episode or entry.
-    pub id: String,
-    /// Our version of the resource, or the revision of the episode.
-    pub version: i64,
-    /// When it was recorded.
-    pub at: DateTime<Utc>,
-    /// The patient it belongs to.
-    pub patient: Option<Uuid>,
-    /// Why it waits in quarantine, if it does.
-    pub quarantined: Option<String>,
-}
-
-/// What each fact of a submission came to.
-pub type Answer = Vec<Result<Recorded, Problem>>;
 
 struct Job {
     submission: Submission,

@@ -55,6 +55,7 @@ pub mod episode;
 pub mod fact;
 pub mod standing;
 pub mod outbox;
+pub mod safety;
 pub mod quarantine;
 pub mod rule_set;
 pub mod staffing;
@@ -343,7 +344,7 @@ pub fn failed(error: sqlx::Error) -> Problem {
             || (code.len() > 2
                 && code.parse::<u32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6 | 10 | 13) && c > 255 && c < 10_000))
     });
-    let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).unwrap_or_default();
+    let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned)).unwrap_or_default();
     if matches!(code.as_str(), "22021" | "22P05") {
         // The doors refuse it already; this is what PostgreSQL says of it.
         return Problem::malformed("text cannot contain U+0000");

@@ -33,7 +33,8 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) -> Result<(), Problem> {
         match byte {
             b'"' => break,
             b'\\' => {
-                if bytes.next() == Some(&b'u') && bytes.as_slice().starts_with(b"0000") {
+                let escaped = bytes.next();
+                if escaped == Some(&b'u') && bytes.as_slice().starts_with(b"0000") {
                     return Err(Problem::malformed("text cannot contain U+0000"));
                 }
             }

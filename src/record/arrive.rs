@@ -1,13 +1,11 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
-mod evidence;
-mod items;
-mod person;
-
 use uuid::Uuid;
 
 use super::dossier::Dossiers;
+use super::evidence::{evaluate, evidence_arrived};
 use super::identify::{id_of, locked};
+use super::person::person_arrived;
 use super::settle::settle;
 use super::{Condition, Context, Effect, Recorded, derived_id};
 use crate::domain::measurement::Counting;
@@ -16,10 +14,8 @@ use crate::problem::{Category, Problem};
 use crate::store::resource::{self, Resource};
 use crate::store::{Tx, patient, quarantine};
 
-pub use evidence::measure;
-
 /// The reason of a form whose patient has not arrived yet.
-const PATIENT_NOT_SEEN: &str = "patient_not_seen";
+pub(super) const PATIENT_NOT_SEEN: &str = "patient_not_seen";
 
 /// A resource arrived.
 pub async fn arrived(
@@ -43,18 +39,18 @@ pub async fn arrived(
     };
     let place = Place { id: &id, again: *condition == Condition::Again };
     match &arrival.content {
-        Content::Patient(person) => person::arrived(tx, context, dossiers, arrival, place, person).await,
-        Content::Evidence(evidence) => evidence::arrived(tx, context, dossiers, arrival, place, evidence).await,
+        Content::Patient(person) => person_arrived(tx, context, dossiers, arrival, place, person).await,
+        Content::Evidence(evidence) => evidence_arrived(tx, context, dossiers, arrival, place, evidence).await,
     }
 }
 
 /// Where an arrival is stored.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+pub(super) struct Place<'a> {
     /// Under this id.
-    id: &'a str,
+    pub(super) id: &'a str,
     /// What is there already is looked at again.
-    again: bool,
+    pub(super) again: bool,
 }
 
 enum Chosen {
@@ -120,7 +116,7 @@ async fn chosen(
     Ok(Chosen::Id(given.unwrap_or_else(|| context.clock.id().to_string())))
 }
 
-fn unchanged(found: &Resource) -> Recorded {
+pub(super) fn unchanged(found: &Resource) -> Recorded {
     Recorded {
         effect: Effect::Unchanged,
         id: found.id.clone(),
@@ -132,7 +128,7 @@ fn unchanged(found: &Resource) -> Recorded {
 }
 
 /// Stores the resource. `Err(found)` when it is known already, or older than what is known.
-async fn keep(
+pub(super) async fn keep(
     tx: &mut Tx,
     context: &Context<'_>,
     arrival: &Arrival,
@@ -179,7 +175,7 @@ async fn keep(
 }
 
 /// The identifiers that the version before carried and this one does not.
-fn dropped(before: &Resource, arrival: &Arrival) -> Vec<String> {
+pub(super) fn dropped(before: &Resource, arrival: &Arrival) -> Vec<String> {
     let carried = identifiers_of(&before.body).into_iter();
     carried
         .filter(|identifier| !arrival.identifiers.contains(identifier))
@@ -252,7 +248,7 @@ pub async fn deleted(
                 readings: Vec::new(),
                 doubt: None,
             };
-            evidence::evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
+            evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
         }
     } else {
         resource::update(tx, context.clinic, &found).await?;

@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::arrive::measure;
 use super::dossier::{Dossier, Dossiers};
+use super::evidence::measure;
 use super::identify::{locked, whom};
 use super::settle::{Line, settle};
 use super::{Amendment, Context, Effect, Recorded, Whom};
@@ -261,10 +261,8 @@ fn consistent(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> 
                 return Err(problem);
             }
         }
-        Care::TreatmentChange { recommendation: Some(recommendation), .. } => {
-            if follow(story, *recommendation).is_none() {
-                return Err(Problem::unprocessable("no such recommendation").at("recommendation"));
-            }
+        Care::TreatmentChange { recommendation: Some(of), .. } if follow(story, *of).is_none() => {
+            return Err(Problem::unprocessable("no such recommendation").at("recommendation"));
         }
         _ => {}
     }

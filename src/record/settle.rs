@@ -241,19 +241,19 @@ fn changes(before: &Plan, after: &Plan) -> Value {
 
 fn standing_changes(was: Option<&Standing>, now: &Standing) -> serde_json::Map<String, Value> {
     let mut changes = serde_json::Map::new();
-    let mut changed = |name: &str, from: Value, to: Value| {
+    let mut differs = |name: &str, from: Value, to: Value| {
         if from != to {
             changes.insert(name.to_owned(), json!({"from": from, "to": to}));
         }
     };
-    changed("status", json!(was.map(|s| s.status)), json!(now.status));
-    changed("at_target", json!(was.is_some_and(|s| s.at_target)), json!(now.at_target));
+    differs("status", json!(was.map(|s| s.status)), json!(now.status));
+    differs("at_target", json!(was.is_some_and(|s| s.at_target)), json!(now.at_target));
     for measure in &now.measures {
         let before = was.and_then(|s| s.measures.iter().find(|m| m.instrument == measure.instrument));
         let name = measure.instrument.id();
-        changed(&format!("{name}.status"), json!(before.map(|m| m.status)), json!(measure.status));
+        differs(&format!("{name}.status"), json!(before.map(|m| m.status)), json!(measure.status));
         let baseline = |m: &crate::domain::target::MeasureSummary| m.baseline.as_ref().map(|b| (b.score, b.taken_on));
-        changed(&format!("{name}.baseline"), json!(before.and_then(baseline)), json!(baseline(measure)));
+        differs(&format!("{name}.baseline"), json!(before.and_then(baseline)), json!(baseline(measure)));
     }
     let findings = |s: &Standing| -> Vec<String> {
         s.findings

@@ -201,7 +201,7 @@ pub async fn settle(tx: &mut Tx, clinic: &str, standing: &Standing) -> Result<()
         standing.episode,
         standing.status.as_str(),
         standing.discharged_on,
-        standing.discharge_reason.map(|r| r.as_str())
+        standing.discharge_reason.map(crate::domain::care::DischargeReason::as_str)
     )
     .map(|_| ())
     .map_err(failed)

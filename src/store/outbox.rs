@@ -12,6 +12,8 @@
 //!
 //! Work is claimed by patient: one lane each, one lease on a lane, so that one write per patient is in flight.
 
+mod lane;
+
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -19,6 +21,8 @@ use uuid::Uuid;
 use super::{Tx, failed};
 use crate::domain::plan::{Intent, Posture};
 use crate::problem::Problem;
+
+pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
 
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -165,35 +169,6 @@ pub async fn page(
     .map_err(failed)
 }
 
-/// A Task for an answer that nobody has assessed yet.
-#[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct OpenSafety {
-    pub patient_id: Uuid,
-    pub reference: String,
-    pub display_name: Option<String>,
-    pub id: Uuid,
-    pub key: String,
-    pub intent: Json<Intent>,
-    #[sqlx(try_from = "String")]
-    pub state: State,
-}
-
-/// The safety Tasks of a clinic that stand open, oldest first; at most `limit`.
-pub async fn open_safety(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<OpenSafety>, Problem> {
-    fetch_all!(
-        tx,
-        OpenSafety,
-        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state
-         FROM delivery d JOIN patient p ON p.clinic_id = d.clinic_id AND p.id = d.patient_id
-         WHERE d.clinic_id = $1 AND d.code = 'safety-assessment' AND d.posture = 'open'
-         ORDER BY d.created_at, d.id LIMIT $2",
-        clinic,
-        limit
-    )
-    .map_err(failed)
-}
-
 /// Writes what should stand in the chart from now on. A row that a person closed in the chart stays closed: what is
 /// planned for it is kept for reading and not sent.
 pub async fn plan(
@@ -227,94 +202,6 @@ pub async fn plan(
         &intent.identifier
     )
     .map(|_| ())
-    .map_err(failed)
-}
-
-/// Puts a patient's lane on the list of those with something to do.
-pub async fn wake(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO lane (clinic_id, patient_id, due_at, wanted) VALUES ($1, $2, $3, 1)
-         ON CONFLICT (clinic_id, patient_id) DO UPDATE SET wanted = lane.wanted + 1,
-           due_at = CASE WHEN lane.due_at < $3 THEN lane.due_at ELSE $3 END",
-        clinic,
-        patient,
-        now
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// A claimed lane.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Lane {
-    /// The clinic.
-    pub clinic_id: String,
-    /// The patient.
-    pub patient_id: Uuid,
-    /// Counts what was asked of the lane.
-    pub wanted: i64,
-    /// Who holds it.
-    pub lease_token: Option<Uuid>,
-}
-
-/// The clinics that have a lane which is due and which nobody holds, longest due first.
-pub async fn clinics_due(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<String>, Problem> {
-    fetch_all!(
-        tx,
-        (String,),
-        "SELECT clinic_id FROM lane WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
-         GROUP BY clinic_id ORDER BY MIN(due_at)",
-        now
-    )
-    .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
-    .map_err(failed)
-}
-
-/// Claims lanes that are due and that nobody holds, longest due first.
-pub async fn claim(
-    tx: &mut Tx,
-    clinic: &str,
-    token: Uuid,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<Lane>, Problem> {
-    // The one statement that the engines word differently: where several write, a lane that a recorder has just locked
-    // is left for the next time, or the two would lock each other out.
-    let sql = match tx {
-        Tx::Postgres(_) => {
-            "WITH due AS (
-               SELECT clinic_id, patient_id FROM lane
-               WHERE clinic_id = $1 AND due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)
-               ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED)
-             UPDATE lane SET lease_token = $2, lease_until = $4 FROM due
-             WHERE lane.clinic_id = due.clinic_id AND lane.patient_id = due.patient_id
-             RETURNING lane.clinic_id, lane.patient_id, lane.wanted, lane.lease_token"
-        }
-        Tx::Sqlite(_) => {
-            "UPDATE lane SET lease_token = $2, lease_until = $4
-             WHERE clinic_id = $1 AND patient_id IN (
-               SELECT patient_id FROM lane
-               WHERE clinic_id = $1 AND due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)
-               ORDER BY due_at LIMIT $5)
-             RETURNING clinic_id, patient_id, wanted, lease_token"
-        }
-    };
-    fetch_all!(tx, Lane, sql, clinic, token, now, until, limit).map_err(failed)
-}
-
-/// Prolongs a lease. `false` when it was lost.
-pub async fn prolong(tx: &mut Tx, lane: &Lane, until: DateTime<Utc>) -> Result<bool, Problem> {
-    execute!(
-        tx,
-        "UPDATE lane SET lease_until = $4 WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $3",
-        &lane.clinic_id,
-        lane.patient_id,
-        lane.lease_token,
-        until
-    )
-    .map(|n| n == 1)
     .map_err(failed)
 }
 
@@ -418,61 +305,6 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
     )
     .map(|n| n == 1)
     .map_err(failed)
-}
-
-/// Gives a lane back, due again when its next delivery is. `false` when something was asked of it meanwhile (or the
-/// lease was lost): then look again.
-pub async fn give_back(tx: &mut Tx, lane: &Lane) -> Result<bool, Problem> {
-    let next: Option<(Option<DateTime<Utc>>,)> = fetch_optional!(
-        tx,
-        (Option<DateTime<Utc>>,),
-        "SELECT MIN(next_attempt_at) FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending'",
-        &lane.clinic_id,
-        lane.patient_id
-    )
-    .map_err(failed)?;
-    let done = match next.and_then(|(at,)| at) {
-        Some(at) => execute!(
-            tx,
-            "UPDATE lane SET due_at = $5, lease_token = NULL, lease_until = NULL
-             WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $3 AND wanted = $4",
-            &lane.clinic_id,
-            lane.patient_id,
-            lane.lease_token,
-            lane.wanted,
-            at
-        ),
-        None => execute!(
-            tx,
-            "DELETE FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $3 AND wanted = $4",
-            &lane.clinic_id,
-            lane.patient_id,
-            lane.lease_token,
-            lane.wanted
-        ),
-    };
-    done.map(|n| n == 1).map_err(failed)
-}
-
-/// The lane as it is now, if we still hold it.
-pub async fn held(tx: &mut Tx, lane: &Lane) -> Result<Option<Lane>, Problem> {
-    fetch_optional!(
-        tx,
-        Lane,
-        "SELECT clinic_id, patient_id, wanted, lease_token FROM lane
-         WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $3",
-        &lane.clinic_id,
-        lane.patient_id,
-        lane.lease_token
-    )
-    .map_err(failed)
-}
-
-/// When the next lane is due that nobody holds; `None` when nothing waits.
-pub async fn next_due(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, Problem> {
-    fetch_optional!(tx, (Option<DateTime<Utc>>,), "SELECT MIN(due_at) FROM lane WHERE lease_token IS NULL")
-        .map(|row| row.and_then(|(at,)| at))
-        .map_err(failed)
 }
 
 /// Sends a parked or waiting delivery again now, and wakes its lane. `false` if there is none of that id that could be

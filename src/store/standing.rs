@@ -107,14 +107,29 @@ impl Filter {
         self.finding.as_ref().map(|f| format!("%,{f},%"))
     }
 
-    /// Lower-cased, and as it is: SQLite's LOWER leaves letters outside ASCII alone.
+    /// Lower-cased, and as names are written: SQLite knows upper and lower case of ASCII only.
     fn name_patterns(&self) -> (Option<String>, Option<String>) {
         let pattern = |name: &str| {
-            let name = name.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+            let name = name.replace('!', "!!").replace('%', "!%").replace('_', "!_");
             format!("%{name}%")
         };
-        (self.name.as_deref().map(|n| pattern(&n.to_lowercase())), self.name.as_deref().map(pattern))
+        (self.name.as_deref().map(|n| pattern(&n.to_lowercase())), self.name.as_deref().map(|n| pattern(&titled(n))))
     }
+}
+
+/// Each word with a capital letter.
+fn titled(name: &str) -> String {
+    let mut begins = true;
+    let mut titled = String::with_capacity(name.len());
+    for c in name.chars() {
+        if begins {
+            titled.extend(c.to_uppercase());
+        } else {
+            titled.extend(c.to_lowercase());
+        }
+        begins = !c.is_alphanumeric();
+    }
+    titled
 }
 
 /// Where a page of the caseload goes on: (place in the queue, waiting since, minus the latest score, episode).
@@ -152,7 +167,7 @@ pub async fn by_attention(
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
            AND ($4 IS NULL OR s.findings LIKE $4)
-           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '\\' OR s.display_name LIKE $6 ESCAPE '\\')
+           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
            AND ($7 IS NULL OR s.attention <= $7)
            AND ($8 IS NULL OR s.attention > $8 OR (s.attention = $8 AND (s.waiting_since > $9 OR (s.waiting_since = $9
              AND (-COALESCE(s.latest_score, -1) > $10 OR (-COALESCE(s.latest_score, -1) = $10 AND s.episode_id > $11))))))
@@ -196,7 +211,7 @@ pub async fn by_name(
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
            AND ($4 IS NULL OR s.findings LIKE $4)
-           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '\\' OR s.display_name LIKE $6 ESCAPE '\\')
+           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
            AND ($7 IS NULL OR s.display_name > $7 OR (s.display_name = $7 AND s.episode_id > $8))
          ORDER BY s.display_name, s.episode_id LIMIT $9",
         clinic,

@@ -42,6 +42,11 @@ async fn pages_over_equal_values_show_everybody_once() {
     assert_eq!(walk(&world, "caseload?", "episode").await.len(), all["items"].as_array().unwrap().len());
     let named = world.get("caseload?q=sAmE&care_manager=Kim&status=active").await.expect(200).body;
     assert_eq!(named["items"].as_array().unwrap().len(), 5);
+    world.enrol(&world.patient("o", "Özgür").await, "2026-01-05").await;
+    for name in ["%C3%B6zg", "%C3%96ZG%C3%9CR", "a%20%C3%B6z"] {
+        let found = world.get(&format!("caseload?q={name}")).await.expect(200).body;
+        assert_eq!(found["items"].as_array().unwrap().len(), 1, "{name}");
+    }
     for nobody in ["caseload?q=%25", "caseload?q=S_me", "caseload?care_manager=Lee", "caseload?status=on_hold"] {
         assert_eq!(world.get(nobody).await.expect(200).body["items"], json!([]), "{nobody}");
     }

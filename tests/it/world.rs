@@ -4,7 +4,6 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use cocm_registry::api::App;
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{Config, Development};
-use cocm_registry::domain::care::Care;
 use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::problem::Problem;
@@ -115,10 +114,6 @@ impl World {
         let whom = Whom::Key(format!("Patient/{patient}"));
         let fact = Fact::Enrolled { whom, episode: Box::new(episode(on)) };
         self.record(fact).await.unwrap().id.parse().unwrap()
-    }
-
-    pub async fn care(&self, episode: Uuid, on: &str, care: Care) -> Result<Recorded, Problem> {
-        self.record(Fact::Cared { episode, on: date(on), at: None, care, if_match: None }).await
     }
 
     /// Lets time pass: the daily sweep, and what is due for the chart.

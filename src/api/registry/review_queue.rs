@@ -43,7 +43,7 @@ struct QueueQuery {
 
 /// One row of the review queue.
 #[derive(Debug, Serialize, ToSchema)]
-struct Waiting {
+struct QueueRow {
     /// The episode.
     episode: Uuid,
     /// Whose.
@@ -66,7 +66,7 @@ struct Waiting {
     key: AttentionKey,
 }
 
-impl Waiting {
+impl QueueRow {
     /// `None` where nothing puts it into the queue.
     fn of(standing: &Standing, patient: PatientName, care_manager: Option<String>) -> Option<Self> {
         let attention = Attention::of(standing);
@@ -94,8 +94,8 @@ impl Waiting {
 /// new without an initial review; unmeasured or red on contact; plateau; review overdue; ready for relapse prevention or
 /// graduation. Within one place: longest waiting, highest latest score, id.
 #[utoipa::path(get, path = "/review-queue", tag = "caseload", params(QueueQuery),
-    responses((status = 200, description = "In order", body = Page<Waiting>), ReadErrors))]
-async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Page<Waiting>>, Problem> {
+    responses((status = 200, description = "In order", body = Page<QueueRow>), ReadErrors))]
+async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Page<QueueRow>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
@@ -112,24 +112,24 @@ async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Pa
     Ok(Json(page(rows, limit, |row| row.key, |row| row)))
 }
 
-async fn stored(ask: &Ask, after: Option<AttentionKey>, limit: i64) -> Result<Vec<Waiting>, Problem> {
+async fn stored(ask: &Ask, after: Option<AttentionKey>, limit: i64) -> Result<Vec<QueueRow>, Problem> {
     let mut tx = ask.app.db.read().await?;
     let filter = Filter::default();
     let rows = standing::by_attention(&mut tx, ask.clinic(), &filter, Some(LAST_IN_QUEUE), after, limit).await?;
     rows.into_iter().map(of_row).collect()
 }
 
-fn of_row(row: Row) -> Result<Waiting, Problem> {
+fn of_row(row: Row) -> Result<QueueRow, Problem> {
     let unreadable = || Problem::internal("a stored standing cannot be read; replan the clinic");
     let standing: Standing = serde_json::from_str(row.body.0.get()).map_err(|_| unreadable())?;
     let key = row.attention_key();
     let name = PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference };
-    let waiting = Waiting::of(&standing, name, row.care_manager).ok_or_else(unreadable)?;
+    let waiting = QueueRow::of(&standing, name, row.care_manager).ok_or_else(unreadable)?;
     // The row's own key: the page goes on where the database says.
-    Ok(Waiting { key, ..waiting })
+    Ok(QueueRow { key, ..waiting })
 }
 
-async fn computed(ask: &Ask, on: NaiveDate) -> Result<Vec<Waiting>, Problem> {
+async fn computed(ask: &Ask, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
     let mut waiting = Vec::new();
     let mut after = None;
     let mut tx = ask.app.db.read().await?;
@@ -143,7 +143,7 @@ async fn computed(ask: &Ask, on: NaiveDate) -> Result<Vec<Waiting>, Problem> {
             let plan = plan_without_outlook(&story, &rules, on);
             waiting.extend(plan.standings.iter().filter_map(|standing| {
                 let manager = story.episodes.iter().find(|e| e.id == standing.episode)?.care_manager.clone();
-                Waiting::of(standing, PatientName::of(patient), manager)
+                QueueRow::of(standing, PatientName::of(patient), manager)
             }));
         }
         tokio::task::yield_now().await;

@@ -156,7 +156,7 @@ async fn add_rule_set(ask: Ask, JsonBody(new): JsonBody<NewRuleSet>) -> Result<R
 
 /// What an activation came to.
 #[derive(Debug, Serialize, ToSchema)]
-struct Activated {
+struct InForce {
     /// The version in force.
     version: u32,
     /// Since when.
@@ -174,8 +174,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// force, so that nothing is left under the old one, whatever happens.
 #[utoipa::path(post, path = "/rule-sets/{version}/activate", tag = "rules",
     params(("version" = u32, Path, description = "The version")),
-    responses((status = 200, description = "In force", body = Activated), WriteErrors))]
-async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<Activated>, Problem> {
+    responses((status = 200, description = "In force", body = InForce), WriteErrors))]
+async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<InForce>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let (now, today) = (ask.app.clock.now(), ask.today());
     let (db, clinic) = (&ask.app.db, ask.clinic().to_owned());
@@ -192,5 +192,5 @@ async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<A
         // The sweep goes on with those who are still marked.
         _ => None,
     };
-    Ok(Json(Activated { version: u32::try_from(version).unwrap_or(0), activated_at, replanned }))
+    Ok(Json(InForce { version: u32::try_from(version).unwrap_or(0), activated_at, replanned }))
 }

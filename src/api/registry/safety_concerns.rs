@@ -16,7 +16,8 @@ use crate::api::request::{Ask, Asked, READERS};
 use crate::domain::finding::Rule;
 use crate::domain::plan::Priority;
 use crate::problem::Problem;
-use crate::store::outbox::{self, OpenSafety, State};
+use crate::store::outbox::State;
+use crate::store::safety::{self, OpenSafety};
 
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
 const MOST: i64 = 10_000;
@@ -79,7 +80,7 @@ async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<J
     let limit = paging.limit()?;
     let after: Option<(Option<NaiveDate>, Uuid)> = paging.after()?;
     let mut tx = ask.app.db.read().await?;
-    let mut rows = outbox::open_safety(&mut tx, ask.clinic(), MOST).await?;
+    let mut rows = safety::open(&mut tx, ask.clinic(), MOST).await?;
     drop(tx);
     rows.sort_by_key(key);
     rows.retain(|row| after.is_none_or(|after| key(row) > after));

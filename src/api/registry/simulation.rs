@@ -194,13 +194,17 @@ impl Simulation {
                 (&mut self.findings_opened, &changed.findings_opened),
                 (&mut self.findings_closed, &changed.findings_closed),
             ] {
-                findings.iter().for_each(|f| *counts.entry(f.rule).or_default() += 1);
+                for finding in findings {
+                    *counts.entry(finding.rule).or_default() += 1;
+                }
             }
             for (counts, desired) in [
                 (&mut self.desired_opened, &changed.desired_opened),
                 (&mut self.desired_closed, &changed.desired_closed),
             ] {
-                desired.iter().for_each(|d| *counts.entry(d.code).or_default() += 1);
+                for one in desired {
+                    *counts.entry(one.code).or_default() += 1;
+                }
             }
             if self.episodes.len() < LISTED {
                 self.episodes.push(changed);

@@ -1,18 +1,18 @@
-//! A Patient arrives: a person becomes known, or is known better, or turns out to be one with another.
+//! Patients that arrive: who they are, and who is one and the same.
 
 use serde_json::json;
 
-use super::{PATIENT_NOT_SEEN, Place, dropped, keep, unchanged};
-use crate::fhir::arrival::{Arrival, Identifier, Person};
+use super::arrive::{PATIENT_NOT_SEEN, Place, dropped, keep, unchanged};
+use super::dossier::{Dossier, Dossiers};
+use super::identify::{by_key_or_new, key, locked, merge};
+use super::settle::{Line, settle};
+use super::{Context, Effect, Recorded};
+use crate::fhir::arrival::{Arrival, Person};
 use crate::problem::Problem;
-use crate::record::dossier::{Dossier, Dossiers};
-use crate::record::identify::{by_key_or_new, key, locked, merge};
-use crate::record::settle::{Line, settle};
-use crate::record::{Context, Effect, Recorded};
 use crate::store::{Tx, patient, quarantine, resource};
 
 /// A Patient arrived.
-pub(super) async fn arrived(
+pub async fn person_arrived(
     tx: &mut Tx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
@@ -109,7 +109,7 @@ async fn known_person(
 /// The names under which forms may have referred to a Patient before it arrived.
 fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
     let urn = format!("urn:uuid:{}", reference.trim_start_matches("Patient/"));
-    std::iter::once(urn).chain(arrival.identifiers.iter().map(Identifier::token)).collect()
+    std::iter::once(urn).chain(arrival.identifiers.iter().map(crate::fhir::arrival::Identifier::token)).collect()
 }
 
 /// Persons of whom only another name of this Patient was known are this person.

@@ -3,15 +3,15 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::measure;
+use super::Context;
+use super::dossier::Dossier;
+use super::evidence::measure;
+use super::identify::id_of;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::Taken;
 use crate::problem::Problem;
-use crate::record::Context;
-use crate::record::dossier::Dossier;
-use crate::record::identify::id_of;
 use crate::store::{Tx, measurement};
 
 /// An item to be stored.

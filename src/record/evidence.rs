@@ -3,17 +3,17 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::arrive::{PATIENT_NOT_SEEN, Place, keep, unchanged};
+use super::dossier::{Dossier, Dossiers};
+use super::identify::{Found, id_of, locked, subject};
 use super::items::{rejoined, retract_items, single_item};
-use super::{PATIENT_NOT_SEEN, Place, keep, unchanged};
+use super::settle::{Line, settle};
+use super::{Context, Effect, Recorded};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, Evidence, Kind, Taken};
 use crate::problem::Problem;
-use crate::record::dossier::{Dossier, Dossiers};
-use crate::record::identify::{Found, id_of, locked, subject};
-use crate::record::settle::{Line, settle};
-use crate::record::{Context, Effect, Recorded};
 use crate::store::quarantine::{self, Kept};
 use crate::store::{Tx, measurement, resource};
 
@@ -44,7 +44,7 @@ pub fn measure(
 }
 
 /// A form or an Observation arrived.
-pub(super) async fn arrived(
+pub(super) async fn evidence_arrived(
     tx: &mut Tx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,

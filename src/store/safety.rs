@@ -1,0 +1,38 @@
+//! What nobody has assessed yet, read from the ledger of the chart: ready-made, whoever is enrolled.
+
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::outbox::State;
+use super::{Tx, failed};
+use crate::domain::plan::Intent;
+use crate::problem::Problem;
+
+/// A Task for an answer that nobody has assessed yet.
+#[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct OpenSafety {
+    pub patient_id: Uuid,
+    pub reference: String,
+    pub display_name: Option<String>,
+    pub id: Uuid,
+    pub key: String,
+    pub intent: Json<Intent>,
+    #[sqlx(try_from = "String")]
+    pub state: State,
+}
+
+/// The safety Tasks of a clinic that stand open, oldest first; at most `limit`.
+pub async fn open(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<OpenSafety>, Problem> {
+    fetch_all!(
+        tx,
+        OpenSafety,
+        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state
+         FROM delivery d JOIN patient p ON p.clinic_id = d.clinic_id AND p.id = d.patient_id
+         WHERE d.clinic_id = $1 AND d.code = 'safety-assessment' AND d.posture = 'open'
+         ORDER BY d.created_at, d.id LIMIT $2",
+        clinic,
+        limit
+    )
+    .map_err(failed)
+}
