@@ -261,11 +261,11 @@ async fn if_match_holds_or_nothing_is_done() {
     let path = format!("episodes/{}", ids.episode);
     let tag = world.get(&path).await.header("etag").to_owned();
     let kim = (CLINIC, Role::CareManager);
-    let patch = |manager: &str| Some(json!({"care_manager": manager}));
-    let changed = world.ask(kim, "PATCH", &path, patch("Lee"), &[("if-match", &tag)]).await.expect(200);
+    let amendment = |manager: &str| Some(json!({"care_manager": manager}));
+    let changed = world.ask(kim, "PATCH", &path, amendment("Lee"), &[("if-match", &tag)]).await.expect(200);
     assert_ne!(changed.header("etag"), tag);
-    world.ask(kim, "PATCH", &path, patch("Max"), &[("if-match", &tag)]).await.expect(412);
-    world.ask(kim, "PATCH", &path, patch("Max"), &[("if-match", "nonsense")]).await.expect(400);
+    world.ask(kim, "PATCH", &path, amendment("Max"), &[("if-match", &tag)]).await.expect(412);
+    world.ask(kim, "PATCH", &path, amendment("Max"), &[("if-match", "nonsense")]).await.expect(400);
     assert_eq!(world.get(&path).await.body["care_manager"], "Lee");
     let hold = Some(json!({"from": "2026-02-02", "reason": "away"}));
     let hold_path = format!("{path}/hold");

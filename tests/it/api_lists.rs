@@ -52,7 +52,7 @@ async fn pages_over_equal_values_show_everybody_once() {
     }
     let scores: Vec<Value> =
         world.get("review-queue").await.body["items"].as_array().unwrap().iter().map(|i| i["rank"].clone()).collect();
-    assert!(scores.is_sorted_by_key(|rank| rank.as_i64()));
+    assert!(scores.is_sorted_by_key(Value::as_i64));
     let timeline = format!("episodes/{}/timeline?", episodes[0]);
     assert_eq!(walk(&world, &timeline, "id").await.len(), 3, "the patient, the score and the enrolment");
 }

@@ -89,7 +89,8 @@ async fn client(number: usize, token: String, known: Arc<Known>) -> usize {
         let person = usize::try_from(dice.roll()).unwrap_or(0) % PATIENTS;
         let at = DateTime::from_timestamp(1_772_300_000 + i64::try_from(n * CLIENTS + number).unwrap(), 0).unwrap();
         let id = format!("form-{number}-{n}");
-        let mut form = phq9(&id, &person.to_string(), &at.to_rfc3339(), [1, 1, 1, 1, 1, 1, 1, 1, (n % 4) as u8]);
+        let mut form =
+            phq9(&id, &person.to_string(), &at.to_rfc3339(), [1, 1, 1, 1, 1, 1, 1, 1, u8::try_from(n % 4).unwrap()]);
         // Some senders leave the id to us; the same form is the same form all the same.
         let ours = n % 2 == 0;
         if ours {

@@ -73,7 +73,9 @@ fn charts(world: &World) -> HashMap<String, Vec<String>> {
             charts.entry(clinic).or_default().push(format!("{one:#}"));
         }
     }
-    charts.values_mut().for_each(|chart| chart.sort());
+    for chart in charts.values_mut() {
+        chart.sort();
+    }
     charts
 }
 
@@ -184,7 +186,9 @@ fn fifty() -> Vec<Value> {
         let at = (begin + TimeDelta::days(i64::from(n) * 4)).to_rfc3339();
         let mut answers = || {
             let mut items = [0_u8; 9];
-            items.iter_mut().for_each(|item| *item = u8::try_from(dice.roll() % 4).unwrap());
+            for item in &mut items {
+                *item = u8::try_from(dice.roll() % 4).unwrap();
+            }
             items
         };
         let id = format!("form-{n}");

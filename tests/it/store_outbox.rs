@@ -107,7 +107,7 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     assert!(outbox::find(&mut tx, OTHER, id(1), "a").await.unwrap().is_none());
     assert!(outbox::by_id(&mut tx, OTHER, sent.id).await.unwrap().is_none());
     assert!(outbox::page(&mut tx, OTHER, None, None, None, 9).await.unwrap().is_empty());
-    assert!(outbox::open_safety(&mut tx, OTHER, 9).await.unwrap().is_empty());
+    assert!(cocm_registry::store::safety::open(&mut tx, OTHER, 9).await.unwrap().is_empty());
     assert!(outbox::claim(&mut tx, OTHER, id(11), minutes(9), minutes(10), 9).await.unwrap().is_empty());
     assert!(!outbox::retry(&mut tx, OTHER, sent.id, monday()).await.unwrap());
     let foreign = Lane { clinic_id: OTHER.into(), ..lane.clone() };
