@@ -11,6 +11,7 @@
 mod arrive;
 mod dossier;
 mod enter;
+mod evidence;
 mod fact;
 mod identify;
 mod items;

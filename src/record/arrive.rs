@@ -1,51 +1,21 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
-use serde_json::json;
 use uuid::Uuid;
 
-use super::dossier::{Dossier, Dossiers};
-use super::identify::{Found, id_of, locked, subject};
-use super::items::{joined, retract_items, single_item};
+use super::dossier::Dossiers;
+use super::evidence::{evaluate, evidence_arrived};
+use super::identify::{id_of, locked};
 use super::person::person_arrived;
-use super::settle::{Line, settle};
+use super::settle::settle;
 use super::{Condition, Context, Effect, Recorded, derived_id};
-use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement};
-use crate::domain::score::{Answers, score};
-use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, Taken, identifiers_of};
+use crate::domain::measurement::Counting;
+use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, identifiers_of};
 use crate::problem::{Category, Problem};
-use crate::store::quarantine::{self, Kept};
 use crate::store::resource::{self, Resource};
-use crate::store::{Tx, measurement, patient};
+use crate::store::{Tx, patient, quarantine};
 
 /// The reason of a form whose patient has not arrived yet.
 pub(super) const PATIENT_NOT_SEEN: &str = "patient_not_seen";
-
-/// A scored form as a measurement; `None` where there is neither an item nor a total.
-pub fn measure(
-    id: Uuid,
-    instrument: Instrument,
-    answers: &Answers,
-    taken: Taken,
-    counting: Counting,
-    source: &str,
-) -> Option<Measurement> {
-    let scored = score(instrument, answers)?;
-    Some(Measurement {
-        id,
-        instrument,
-        taken_at: taken.at,
-        taken_on: taken.on,
-        answers: answers.items.clone(),
-        total: scored.total,
-        quality: scored.quality,
-        item9: scored.item9,
-        item9_unknown: scored.item9_unknown,
-        counting,
-        source: source.to_owned(),
-        issues: scored.issues,
-    })
-}
 
 /// A resource arrived.
 pub async fn arrived(
@@ -236,212 +206,6 @@ fn is_same_version(known: &Resource, sent: &Resource) -> bool {
         (Some(known), Some(sent)) => known == sent,
         _ => known.source_updated.is_some() && known.source_updated == sent.source_updated,
     }
-}
-
-/// A form or an Observation arrived.
-async fn evidence_arrived(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    arrival: &Arrival,
-    place: Place<'_>,
-    evidence: &Evidence,
-) -> Result<Recorded, Problem> {
-    let id = place.id;
-    let source = format!("{}/{id}", arrival.kind.name());
-    let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
-    let known = resource::find(tx, context.clinic, arrival.kind.name(), id).await?;
-    let dossier = match &evidence.subject {
-        Some(named) => match subject(tx, context, dossiers, named).await? {
-            Found::One(dossier) => Some(*dossier),
-            Found::Several => {
-                doubt = Some(("ambiguous_subject".into(), "several patients carry the subject's identifier".into()));
-                None
-            }
-        },
-        // A retraction may leave the subject out: it is still the same form.
-        None => match known.as_ref().and_then(|r| r.patient_id) {
-            Some(patient) => {
-                let row = locked(tx, context, patient).await?;
-                Some(dossiers.take(tx, context, row).await?)
-            }
-            None => None,
-        },
-    };
-    let patient = dossier.as_ref().map(|d| d.patient.id);
-    let (version, before) = match keep(tx, context, arrival, place, patient).await? {
-        Ok(kept) => kept,
-        Err(found) => {
-            if let Some(dossier) = dossier {
-                dossiers.put(context, dossier);
-            }
-            return Ok(unchanged(&found));
-        }
-    };
-    if let Some(was) = before.as_ref().and_then(|r| r.patient_id)
-        && patient != Some(was)
-    {
-        leave(tx, context, dossiers, &source, was).await?;
-    }
-    let retracted = evidence.counting == Counting::Retracted;
-    if doubt.is_none()
-        && !retracted
-        && !evidence.readings.is_empty()
-        && dossier.as_ref().is_some_and(|d| !d.patient.seen)
-    {
-        doubt = Some((PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into()));
-    }
-    let kept_as = id_of(context.clinic, &["quarantine", &source]);
-    match doubt.as_ref().filter(|_| !retracted) {
-        Some((code, detail)) => {
-            let kept = Kept {
-                id: kept_as,
-                kind: arrival.kind.name().to_owned(),
-                resource_id: id.to_owned(),
-                patient_id: patient,
-                code: code.clone(),
-                detail: detail.clone(),
-                received_at: context.now,
-            };
-            quarantine::put(tx, context.clinic, &kept).await?;
-        }
-        None if before.is_some() => quarantine::release(tx, context.clinic, kept_as).await?,
-        None => {}
-    }
-    if let Some(dossier) = dossier {
-        evaluate(tx, context, dossiers, dossier, evidence, &source, version).await?;
-    }
-    Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
-        id: id.to_owned(),
-        version,
-        at: context.now,
-        patient,
-        quarantined: doubt.map(|(code, _)| code),
-    })
-}
-
-/// Lets what a source says change its patient's story.
-async fn evaluate(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    mut dossier: Dossier,
-    evidence: &Evidence,
-    source: &str,
-    version: i64,
-) -> Result<(), Problem> {
-    let patient = dossier.patient.id;
-    let mut changed: Vec<Measurement> = Vec::new();
-    let mut said: Vec<Measurement> = Vec::new();
-    if evidence.counting == Counting::Retracted {
-        said.extend(retract_items(tx, context, patient, source).await?);
-    }
-    for reading in &evidence.readings {
-        let (taken, counting, remark) = weigh(context, evidence, reading.answers.items.get(8).copied().flatten());
-        let Some(counting) = counting else { continue };
-        if reading.is_single_item {
-            let item = single_item(reading.instrument, &reading.answers, taken, counting, source);
-            let before = measurement::put_item(tx, context.clinic, patient, &item).await?;
-            for at in [Some(item.taken_at), before.map(|b| b.taken_at)].into_iter().flatten() {
-                said.extend(joined(tx, context, patient, reading.instrument, at).await?);
-            }
-            continue;
-        }
-        let id = id_of(context.clinic, &[source, reading.instrument.id()]);
-        if let Some(mut m) = measure(id, reading.instrument, &reading.answers, taken, counting, source) {
-            m.issues.extend(remark);
-            said.push(m);
-        }
-    }
-    // What this source said before and does not say any more is retracted.
-    for old in dossier.story.measurements.iter().filter(|m| m.source == source && m.counting != Counting::Retracted) {
-        if !said.iter().any(|m| m.id == old.id) {
-            said.push(Measurement { counting: Counting::Retracted, ..old.clone() });
-        }
-    }
-    for m in said {
-        match dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
-            Some(old) if *old == m => continue,
-            Some(old) => *old = m.clone(),
-            None if m.counting == Counting::Retracted => continue,
-            None => dossier.story.measurements.push(m.clone()),
-        }
-        measurement::put(tx, context.clinic, patient, &m, context.now).await?;
-        changed.push(m);
-    }
-    if changed.is_empty() {
-        dossiers.put(context, dossier);
-        return Ok(());
-    }
-    let first = &changed[0];
-    let line = Line {
-        id: context.clock.id(),
-        episode: None,
-        kind: if changed.iter().all(|m| m.counting == Counting::Retracted) { "retraction" } else { "measurement" }
-            .to_owned(),
-        is_care: false,
-        on: first.taken_on,
-        at: first.taken_at,
-        outcome: None,
-        minutes: None,
-        body: json!({"source": source, "version": version, "measurements": changed}),
-    };
-    settle(tx, context, dossiers, dossier, Some(line)).await
-}
-
-/// How evidence counts, and when it was taken. A form in doubt is never a score; but if it carries a suicidal answer,
-/// safety sees it, as of its receipt where it has no usable date.
-fn weigh(context: &Context<'_>, evidence: &Evidence, item9: Option<u8>) -> (Taken, Option<Counting>, Option<Issue>) {
-    let received = Taken { at: context.now, on: context.today };
-    let taken = evidence.taken.filter(|t| t.on <= context.today + chrono::Days::new(1));
-    if evidence.counting == Counting::Retracted {
-        return (taken.unwrap_or(received), Some(Counting::Retracted), None);
-    }
-    match (&evidence.doubt, taken) {
-        (None, Some(taken)) => (taken, Some(evidence.counting), None),
-        (_, taken) => {
-            let fires = item9.is_some_and(|answer| answer > 0);
-            let remark = Issue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
-            (taken.unwrap_or(received), fires.then_some(Counting::Partial), Some(remark))
-        }
-    }
-}
-
-/// A source names somebody else now: what it said leaves the story of the person it named before.
-async fn leave(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    source: &str,
-    was: Uuid,
-) -> Result<(), Problem> {
-    let row = locked(tx, context, was).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
-    let mut left = Vec::new();
-    for m in dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != Counting::Retracted) {
-        m.counting = Counting::Retracted;
-        left.push(m.clone());
-    }
-    for m in &left {
-        measurement::put(tx, context.clinic, dossier.patient.id, m, context.now).await?;
-    }
-    let Some(first) = left.first() else {
-        dossiers.put(context, dossier);
-        return Ok(());
-    };
-    let line = Line {
-        id: context.clock.id(),
-        episode: None,
-        kind: "retraction".to_owned(),
-        is_care: false,
-        on: first.taken_on,
-        at: first.taken_at,
-        outcome: None,
-        minutes: None,
-        body: json!({"source": source, "because": "the source names another patient now"}),
-    };
-    settle(tx, context, dossiers, dossier, Some(line)).await
 }
 
 /// A resource was deleted: what it said does not count any more.

@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::arrive::measure;
 use super::dossier::{Dossier, Dossiers};
+use super::evidence::measure;
 use super::identify::{locked, whom};
 use super::settle::{Line, settle};
 use super::{Amendment, Context, Effect, Recorded, Whom};

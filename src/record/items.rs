@@ -1,20 +1,21 @@
-//! Answers that arrive one by one, as Observations, joined by their instant to one measurement.
+//! Items of an instrument that arrive one by one, as Observations.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Context;
-use super::arrive::measure;
+use super::dossier::Dossier;
+use super::evidence::measure;
 use super::identify::id_of;
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement};
+use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::Taken;
 use crate::problem::Problem;
 use crate::store::{Tx, measurement};
 
-/// One answer, as it is kept.
-pub fn single_item(
+/// An item to be stored.
+pub(super) fn single_item(
     instrument: Instrument,
     answers: &Answers,
     taken: Taken,
@@ -38,7 +39,7 @@ pub fn single_item(
 }
 
 /// The items that arrived one by one, joined by their instant to one measurement.
-pub async fn joined(
+async fn joined(
     tx: &mut Tx,
     context: &Context<'_>,
     patient: Uuid,
@@ -86,7 +87,7 @@ pub async fn joined(
             taken_on: taken.on,
             answers: Vec::new(),
             total: None,
-            quality: crate::domain::measurement::Quality::Unscorable,
+            quality: Quality::Unscorable,
             item9: None,
             item9_unknown: false,
             counting,
@@ -96,15 +97,44 @@ pub async fn joined(
     }))
 }
 
-/// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
-pub async fn retract_items(
+/// What was joined at an instant, as it is now; and what was joined of the same items when their patient was still
+/// another one, as retracted.
+pub(super) async fn rejoined(
     tx: &mut Tx,
     context: &Context<'_>,
-    patient: Uuid,
+    dossier: &Dossier,
+    instrument: Instrument,
+    at: DateTime<Utc>,
+) -> Result<Vec<Measurement>, Problem> {
+    let patient = dossier.patient.id;
+    let Some(joined) = joined(tx, context, patient, instrument, at).await? else { return Ok(Vec::new()) };
+    let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
+    let is_before = |m: &&Measurement| {
+        m.instrument == instrument
+            && m.taken_at == at
+            && m.id != joined.id
+            && m.counting != Counting::Retracted
+            && items.iter().any(|item| item.source == m.source)
+    };
+    let before = dossier.story.measurements.iter().filter(is_before);
+    let mut all: Vec<Measurement> =
+        before.map(|m| Measurement { counting: Counting::Retracted, ..m.clone() }).collect();
+    all.push(joined);
+    Ok(all)
+}
+
+/// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
+pub(super) async fn retract_items(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossier: &Dossier,
     source: &str,
-) -> Result<Option<Measurement>, Problem> {
-    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else { return Ok(None) };
+) -> Result<Vec<Measurement>, Problem> {
+    let patient = dossier.patient.id;
+    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else {
+        return Ok(Vec::new());
+    };
     item.counting = Counting::Retracted;
     measurement::put_item(tx, context.clinic, patient, &item).await?;
-    joined(tx, context, patient, item.instrument, item.taken_at).await
+    rejoined(tx, context, dossier, item.instrument, item.taken_at).await
 }

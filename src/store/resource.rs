@@ -134,7 +134,7 @@ pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -
         Resource,
         "SELECT r.type, r.id, r.version, r.source_version, r.source_updated, r.patient_id, r.deleted, r.updated_at, r.body
          FROM resource_identifier i JOIN resource r ON r.clinic_id = i.clinic_id AND r.type = i.type AND r.id = i.id
-         WHERE i.clinic_id = $1 AND i.type = $2 AND i.token = $3 AND NOT r.deleted ORDER BY r.id LIMIT 1000",
+         WHERE i.clinic_id = $1 AND i.type = $2 AND i.token = $3 AND NOT r.deleted ORDER BY i.id LIMIT 1000",
         clinic,
         kind,
         token
@@ -161,7 +161,8 @@ pub async fn tokens_like(
     .map_err(failed)
 }
 
-/// Resources of a type about a patient, not deleted, in order of id.
+/// Resources of a type about a patient, not deleted, in no order: to ask for one by id would lead SQLite to walk
+/// through the whole type.
 pub async fn of_patient(
     tx: &mut Tx,
     clinic: &str,
@@ -173,7 +174,7 @@ pub async fn of_patient(
         tx,
         Resource,
         "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
-         FROM resource WHERE clinic_id = $1 AND patient_id = $2 AND type = $3 AND NOT deleted ORDER BY id LIMIT $4",
+         FROM resource WHERE clinic_id = $1 AND patient_id = $2 AND type = $3 AND NOT deleted LIMIT $4",
         clinic,
         patient,
         kind,

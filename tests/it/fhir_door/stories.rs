@@ -180,6 +180,66 @@ async fn items_that_come_one_by_one_become_one_form() {
 }
 
 #[tokio::test]
+async fn items_follow_their_patient_and_their_instant() {
+    let world = FhirWorld::new().await;
+    for id in ["1", "2"] {
+        world.put(&patient(id, id)).await;
+    }
+    let item = |id: &str, subject: Value, code: &str, at: &str| {
+        let answer = json!({"valueCodeableConcept": {"coding": [{"system": "http://loinc.org", "code": "LA6571-9"}]}});
+        let mut item = observation(id, code, answer);
+        item["subject"] = subject;
+        item["effectiveDateTime"] = json!(at);
+        item
+    };
+    let (first, second) = (json!({"reference": "Patient/1"}), json!({"reference": "Patient/2"}));
+    let (early, late) = ("2026-03-01T10:00:00Z", "2026-03-01T11:00:00Z");
+    let item9s = async |key: &str| -> Vec<Option<u8>> {
+        let all = world.measurements(key).await;
+        all.iter().filter(|m| m.counting.as_str() != "retracted").map(|m| m.item9).collect()
+    };
+    world.put(&item("a", first.clone(), "44250-9", early)).await;
+    world.put(&item("b", first.clone(), "44260-8", early)).await;
+    assert_eq!(item9s("Patient/1").await, [Some(3)]);
+    world.put(&item("b", first.clone(), "44260-8", late)).await;
+    assert_eq!(item9s("Patient/1").await, [None, Some(3)], "each at its own instant");
+    world.put(&item("b", second, "44260-8", late)).await;
+    assert_eq!((item9s("Patient/1").await, item9s("Patient/2").await), (vec![None], vec![Some(3)]));
+    world.put(&item("a", first, "69722-7", early)).await;
+    assert!(item9s("Patient/1").await.is_empty(), "it was no item after all");
+
+    // Items under two names of a person who then turns out to be one.
+    let logical = json!({"identifier": {"system": "urn:mrn", "value": "3"}});
+    world.put(&item("c", logical, "44250-9", early)).await;
+    world.put(&patient("3", "3")).await;
+    world.put(&item("d", json!({"reference": "Patient/3"}), "44260-8", early)).await;
+    assert_eq!(item9s("Patient/3").await, [Some(3)]);
+}
+
+#[tokio::test]
+async fn items_of_two_records_that_are_merged_are_one_taking() {
+    let world = FhirWorld::new().await;
+    for id in ["old", "new"] {
+        world.put(&patient(id, id)).await;
+    }
+    let item = |id: &str, subject: &str, code: &str| {
+        let answer = json!({"valueCodeableConcept": {"coding": [{"system": "http://loinc.org", "code": "LA6571-9"}]}});
+        let mut item = observation(id, code, answer);
+        item["subject"] = json!({"reference": subject});
+        item
+    };
+    world.put(&item("a", "Patient/old", "44250-9")).await;
+    let mut old = patient("old", "old");
+    old["link"] = json!([{"type": "replaced-by", "other": {"reference": "Patient/new"}}]);
+    world.put(&old).await;
+    world.put(&item("b", "Patient/new", "44260-8")).await;
+    let all = world.measurements("Patient/new").await;
+    let counted: Vec<_> = all.iter().filter(|m| m.counting.as_str() != "retracted").collect();
+    assert_eq!(counted.len(), 1);
+    assert_eq!(counted[0].answers.iter().flatten().count(), 2);
+}
+
+#[tokio::test]
 async fn every_order_of_a_small_story_ends_the_same() {
     let retracted = {
         let mut form = phq9(Some("q1"), "Patient/1", ONES, "2026-02-01");
