@@ -166,7 +166,6 @@ CREATE TABLE standing (
 CREATE INDEX standing_by_attention ON standing (clinic_id, attention, waiting_since, (-COALESCE(latest_score, -1)), episode_id);
 CREATE INDEX standing_by_name ON standing (clinic_id, display_name, episode_id);
 CREATE INDEX standing_by_patient ON standing (clinic_id, patient_id);
-CREATE INDEX standing_by_name ON standing (clinic_id, display_name, episode_id);
 
 -- The ledger of the chart: what should stand there, and what we know to stand there. One row per cause.
 CREATE TABLE delivery (
