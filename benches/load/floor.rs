@@ -83,6 +83,7 @@ struct Delivery {
     posture: String,
     intent: Body,
     digest: String,
+    identifier: String,
     revision: i64,
     settled_revision: i64,
     state: String,
@@ -171,7 +172,7 @@ macro_rules! engine {
                     .fetch_all(&mut *connection)
                     .await?,
                     deliveries: sqlx::query_as(
-                        "SELECT patient_id, key, id, resource, code, priority, posture, intent, digest, revision,
+                        "SELECT patient_id, key, id, resource, code, priority, posture, intent, digest, identifier, revision,
                            settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at
                          FROM delivery ORDER BY id LIMIT $1",
                     )
@@ -233,11 +234,11 @@ macro_rules! engine {
                             tx,
                             "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent,
                                digest, revision, settled_revision, state, attempts, outcome_unknown, next_attempt_at,
-                               created_at, updated_at)
-                             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                               created_at, updated_at, identifier)
+                             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
                             clinic, r.patient_id, &r.key, r.id, &r.resource, &r.code, &r.priority, &r.posture,
                             &r.intent, &r.digest, r.revision, r.settled_revision, &r.state, r.attempts,
-                            r.outcome_unknown, r.next_attempt_at, r.created_at, r.updated_at
+                            r.outcome_unknown, r.next_attempt_at, r.created_at, r.updated_at, &r.identifier
                         );
                     }
                 }

@@ -232,6 +232,16 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// The same, with the end of the local day (or `now`, whichever is earlier) where only the date is known: what was
+    /// done on a day was done after what was answered on it.
+    pub fn by_the_end_of_the_day(self, zone: Tz, now: DateTime<Utc>) -> (NaiveDate, DateTime<Utc>) {
+        let (on, at) = self.in_zone(zone);
+        let end = || (local_midnight(zone, on + chrono::Days::new(1)) - chrono::TimeDelta::microseconds(1)).min(now);
+        (on, at.unwrap_or_else(|| end().max(local_midnight(zone, on))))
+    }
+}
+
 /// A date within a lifetime; where a plan may lie in the future.
 pub fn plausible(on: NaiveDate) -> bool {
     (1900..=2200).contains(&on.year())

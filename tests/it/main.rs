@@ -18,6 +18,7 @@ mod record_batch;
 mod record_order;
 mod rules_corpus;
 mod rules_golden;
+mod rules_metrics;
 mod rules_planner;
 mod rules_properties;
 mod rules_safety;

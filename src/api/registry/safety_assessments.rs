@@ -25,7 +25,8 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewAssessment {
-    /// When; an instant, so that it closes what was answered before it and nothing after. A bare date is its midnight.
+    /// When; an instant, so that it closes what was answered before it and nothing after. A bare date is the end of that
+    /// day, or now if that is earlier.
     assessed_at: Moment,
     /// With what, e.g. `C-SSRS`.
     instrument: Text,
@@ -58,7 +59,7 @@ struct Assessed {
     responses((status = 201, description = "Recorded", body = Assessed), WriteErrors))]
 async fn assess(ask: Ask, Id(patient): Id, JsonBody(new): JsonBody<NewAssessment>) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
-    let (on, at) = new.assessed_at.instant(ask.zone());
+    let (on, at) = new.assessed_at.by_the_end_of_the_day(ask.zone(), ask.app.clock.now());
     let care = Care::SafetyAssessment {
         instrument: new.instrument.0,
         result: new.result.0,
