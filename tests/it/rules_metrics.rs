@@ -85,7 +85,10 @@ fn caseload() -> Vec<Story> {
         patient(0x13, 0, |t| {
             t.phq9(0, 14);
             t.measurement(Instrument::Phq9, 75, Some(4)).quality = Quality::Prorated;
-            t.entry(60, Care::CaseReview { reviewer: "c".into(), summary: None, minutes: None, recommendations: vec![] });
+            t.entry(
+                60,
+                Care::CaseReview { reviewer: "c".into(), summary: None, minutes: None, recommendations: vec![] },
+            );
         }),
     ]
 }
