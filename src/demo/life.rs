@@ -236,7 +236,9 @@ async fn specials(door: &Door, person: &mut Person, today: NaiveDate, days: i64)
 
 /// Tuesday: the consultant goes through the queue, and the care manager sees who is ready to stay well.
 async fn weekly_review(door: &Door, people: &mut [Person], today: NaiveDate) -> Result<(), Problem> {
-    let queue = door.list("review-queue").await?;
+    let mut queue = door.list("review-queue").await?;
+    // Ids differ from run to run; the same people must be reviewed in each.
+    queue.sort_by_cached_key(super::show::place);
     let asks = ["worsening", "relapse", "nonresponse", "inadequate_response", "review_required"];
     let rules = |row: &Value| -> Vec<String> {
         row["reasons"].as_array().into_iter().flatten().filter_map(|r| r["rule"].as_str().map(str::to_owned)).collect()

@@ -18,7 +18,8 @@ const LINES: usize = 24;
 
 /// Prints the caseload and the chart.
 pub async fn everything(door: &Door, sandbox: Option<&Sandbox>, chart: &str, people: usize) -> Result<(), Problem> {
-    let rows = door.list("caseload").await?;
+    let mut rows = door.list("caseload").await?;
+    rows.sort_by_cached_key(place);
     println!("\n  CASELOAD  {} open episodes of {people} patients, most pressing first\n", rows.len());
     let shown: Vec<&Value> = rows.iter().take(ROWS).collect();
     let histories: Vec<Value> = stream::iter(shown.iter().map(|row| {
@@ -38,6 +39,14 @@ pub async fn everything(door: &Door, sandbox: Option<&Sandbox>, chart: &str, peo
         None => println!("\n  CHART  the Tasks and Flags are at {chart}"),
     }
     Ok(())
+}
+
+/// R15's order with the person's reference, which is the same in every run, as the last word.
+pub fn place(row: &Value) -> (i64, String, i64, String) {
+    let rank = row["rank"].as_i64().or(row["attention"].as_i64()).unwrap_or(i64::MAX);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let latest = row["latest_score"].as_i64().or(row["measures"][0]["latest"]["score"].as_i64()).unwrap_or(-1);
+    (rank, text(&row["waiting_since"]), -latest, text(&row["patient"]["reference"]))
 }
 
 fn caseload(rows: &[&Value], histories: &[Value]) -> Table {
@@ -211,7 +220,8 @@ fn in_the_chart(sandbox: &Sandbox) {
         Some("urgent") => 1,
         _ => 2,
     };
-    open.sort_by_key(|t| (urgency(t), due(t)));
+    let whom = |t: &Value| t["for"]["reference"].as_str().unwrap_or_default().to_owned();
+    open.sort_by_cached_key(|t| (urgency(t), due(t), whom(t), t["description"].to_string()));
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {
