@@ -66,4 +66,5 @@ pub mod attention;
 pub mod schedule;
 pub mod plan;
 pub mod metrics;
+pub mod timeliness;
 pub mod minutes;

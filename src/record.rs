@@ -9,16 +9,19 @@
 //! submission, so that it fails alone.
 
 mod arrive;
+mod decide;
 mod dossier;
 mod enter;
 mod evidence;
 mod fact;
+mod follow;
 mod identify;
 mod items;
 mod person;
 mod settle;
 mod once;
 mod rules;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,6 +42,7 @@ pub use enter::local_midnight;
 pub use fact::{Amendment, Answer, Condition, Effect, Fact, Recorded, Submission, Whom};
 pub use once::Once;
 pub use rules::{activate, attest, propose};
+pub use sessions::{Deferred, close_session, open_session};
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;

@@ -4,6 +4,8 @@
 
 mod api_doors;
 mod api_lists;
+mod api_review;
+mod api_safety;
 mod api_story;
 mod api_world;
 mod architecture;
@@ -21,6 +23,7 @@ mod rules_golden;
 mod rules_metrics;
 mod rules_planner;
 mod rules_properties;
+mod rules_recommendations;
 mod rules_safety;
 mod rules_story;
 mod sample_config;
