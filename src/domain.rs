@@ -69,4 +69,5 @@ pub mod attention;
 pub mod schedule;
 pub mod plan;
 pub mod metrics;
+pub mod timeliness;
 pub mod minutes;

@@ -54,6 +54,8 @@ pub mod measurement;
 pub mod episode;
 pub mod fact;
 pub mod standing;
+pub mod recommendation;
+pub mod review_session;
 pub mod outbox;
 pub mod safety;
 pub mod quarantine;

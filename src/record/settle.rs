@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
+use super::follow;
 use super::identify::id_of;
 use super::{Context, candidate};
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
@@ -55,6 +56,7 @@ pub async fn settle(
         append(tx, context, &dossier, line, changes).await?;
     }
     write_standings(tx, context, &dossier, &after).await?;
+    follow::write(tx, context, &mut dossier).await?;
     if write_ledger(tx, context, &mut dossier, &after).await? {
         dossiers.delivers = true;
     }
@@ -100,9 +102,12 @@ async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, 
         }) {
             episode::settle(tx, context.clinic, now).await?;
         }
-        let care_manager =
-            dossier.story.episodes.iter().find(|e| e.id == now.episode).and_then(|e| e.care_manager.as_deref());
-        standing::put(tx, context.clinic, dossier.patient.id, &label, care_manager, now, context.now).await?;
+        let episode = dossier.story.episodes.iter().find(|e| e.id == now.episode);
+        let team = standing::Team {
+            care_manager: episode.and_then(|e| e.care_manager.as_deref()),
+            psychiatric_consultant: episode.and_then(|e| e.psychiatric_consultant.as_deref()),
+        };
+        standing::put(tx, context.clinic, (dossier.patient.id, &label), team, now, context.now).await?;
     }
     Ok(())
 }
@@ -168,11 +173,13 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
         let open = dossier.plan.standings.iter().find(|s| s.discharged_on.is_none())?;
         dossier.story.episodes.iter().find(|e| e.id == open.episode)
     });
-    let owner_display = episode.and_then(|e| match desired.owner {
-        Owner::CareManager => e.care_manager.clone(),
-        Owner::PsychiatricConsultant => e.psychiatric_consultant.clone(),
-        Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
-    });
+    let display = |owner: Owner| {
+        episode.and_then(|e| match owner {
+            Owner::CareManager => e.care_manager.clone(),
+            Owner::PsychiatricConsultant => e.psychiatric_consultant.clone(),
+            Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
+        })
+    };
     Intent {
         // What stands in the chart keeps its name, also where a merge has brought it here.
         identifier: known.map_or_else(
@@ -181,7 +188,8 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
         ),
         patient: dossier.patient.reference.clone(),
         desired: desired.clone(),
-        owner_display,
+        owner_display: display(desired.owner),
+        also_for_display: desired.also_for.iter().map(|owner| display(*owner)).collect(),
         authored_on: known.map_or(context.now, |entry| entry.created_at),
         ended_on: None,
         ended_because: None,
@@ -191,7 +199,17 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
 
 /// What makes an intent another one. Not the rule set's version: the same Task under new rules is not written again.
 fn digest(intent: &Intent) -> String {
-    let said = json!([intent.identifier, intent.patient, intent.desired, intent.owner_display, intent.ended_because]);
+    let mut said = vec![
+        json!(intent.identifier),
+        json!(intent.patient),
+        json!(intent.desired),
+        json!(intent.owner_display),
+        json!(intent.ended_because),
+    ];
+    if !intent.also_for_display.is_empty() {
+        said.push(json!(intent.also_for_display));
+    }
+    let said = Value::Array(said);
     let hash = Sha256::digest(said.to_string());
     hash.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
         use std::fmt::Write as _;

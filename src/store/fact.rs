@@ -99,6 +99,20 @@ pub async fn entries_of(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Resu
     .map_err(failed)
 }
 
+/// The entries about a patient that were taken back.
+pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Uuid>, Problem> {
+    let rows = fetch_all!(
+        tx,
+        (Json<Care>,),
+        "SELECT body FROM fact WHERE clinic_id = $1 AND patient_id = $2 AND kind = 'taken_back'",
+        clinic,
+        patient
+    )
+    .map_err(failed)?;
+    let entry = |(body,): (Json<Care>,)| if let Care::TakenBack { entry, .. } = body.0 { Some(entry) } else { None };
+    Ok(rows.into_iter().filter_map(entry).collect())
+}
+
 /// Which part of a patient's log belongs to an episode.
 #[derive(Clone, Debug)]
 pub struct Chapter {

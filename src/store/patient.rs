@@ -259,6 +259,7 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateT
         "UPDATE observation_item SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE episode SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE standing SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE recommendation SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE fact SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE resource SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE quarantine SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",

@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::needless_pass_by_value, reason = "a test says `json!(…)` where it needs one")]
 
-mod api_doors;
 mod api_candidates;
+mod api_doors;
 mod api_episode_life;
 mod api_lists;
+mod api_review;
+mod api_safety;
 mod api_shared_plan;
 mod api_story;
 mod api_world;
@@ -24,6 +26,7 @@ mod rules_golden;
 mod rules_metrics;
 mod rules_planner;
 mod rules_properties;
+mod rules_recommendations;
 mod rules_safety;
 mod rules_story;
 mod sample_config;

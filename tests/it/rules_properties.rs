@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use cocm_registry::domain::care::{Care, ChangeKind, Decision};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{Counting, Quality};
-use cocm_registry::domain::plan::{Desired, Plan, Posture, plan, plan_without_outlook, resolve};
+use cocm_registry::domain::plan::{Code, Desired, Plan, Posture, plan, plan_without_outlook, resolve};
 use cocm_registry::domain::rules::{Half, Response, RuleSet};
 use cocm_registry::domain::story::Story;
 use proptest::prelude::*;
@@ -143,8 +143,15 @@ proptest! {
             if open.key.starts_with("safety") {
                 prop_assert_eq!(posture, Posture::Withdrawn);
                 // A retracted 0 may turn a rise into none: then the answer stands, and its level was corrected.
+                // An escalation of an answer that stands ends because its level fell.
                 let all = open.evidence.iter().all(|s| *s == other.measurements[i].source);
-                let said = if all { "Source retracted, confirm." } else { "Source corrected, confirm." };
+                let stands = other.measurements.iter().any(|m| open.evidence.contains(&m.source)
+                    && m.counting != Counting::Retracted && m.item9.is_some_and(|a| a > 0));
+                let said = match (all, open.code == Code::SafetyEscalation && stands) {
+                    (true, _) => "Source retracted, confirm.",
+                    (_, true) => "No longer past due: its level was corrected, or the rules changed.",
+                    (_, false) => "Source corrected, confirm.",
+                };
                 prop_assert_eq!(reason, said);
             }
         }

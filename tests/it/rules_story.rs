@@ -179,7 +179,16 @@ impl Tale {
     }
 
     fn case_review(&mut self, day: i64, recommendations: Vec<Recommendation>) -> &mut Self {
-        self.entry(day, Care::CaseReview { reviewer: "Dr. Berg".into(), summary: None, minutes: None, recommendations })
+        self.entry(
+            day,
+            Care::CaseReview {
+                reviewer: "Dr. Berg".into(),
+                summary: None,
+                minutes: None,
+                recommendations,
+                session: None,
+            },
+        )
     }
 
     /// A case review that recommends to continue.

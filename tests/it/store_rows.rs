@@ -248,6 +248,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
         summary: None,
         minutes: Some(u16::MAX),
         recommendations: vec![recommendation],
+        session: None,
     };
     // Two at each instant; only the id tells them apart.
     let all: Vec<Fact> = instants()

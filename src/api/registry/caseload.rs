@@ -36,6 +36,8 @@ struct CaseloadQuery {
     /// Of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<Text>,
+    /// Only of this consultant.
+    psychiatric_consultant: Option<Text>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
@@ -74,6 +76,8 @@ struct Case {
     language: Option<String>,
     /// The care manager.
     care_manager: Option<String>,
+    /// The psychiatric consultant.
+    psychiatric_consultant: Option<String>,
     /// Where it stands.
     status: String,
     /// When it was enrolled.
@@ -140,6 +144,7 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
         patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
         language: row.language,
         care_manager: row.care_manager,
+        psychiatric_consultant: row.psychiatric_consultant,
         status: row.status,
         enrolled_on: row.enrolled_on,
         day,
@@ -174,6 +179,7 @@ async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<J
         status: query.status.map(|status| status.to_string()),
         finding: query.finding.map(|finding| finding.to_string()),
         name: words(query.q),
+        psychiatric_consultant: words(query.psychiatric_consultant),
     };
     let mut tx = ask.app.db.read().await?;
     let rows = match query.sort {
