@@ -13,6 +13,7 @@ mod dossier;
 mod enter;
 mod amend;
 mod candidate;
+mod documents;
 mod evidence;
 mod fact;
 mod identify;
