@@ -14,6 +14,7 @@ mod dossier;
 mod enter;
 mod amend;
 mod candidate;
+mod documents;
 mod evidence;
 mod fact;
 mod follow;

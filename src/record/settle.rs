@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::dossier::{Dossier, Dossiers};
 use super::follow;
 use super::identify::id_of;
-use super::{Context, candidate};
+use super::{Context, candidate, documents};
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
@@ -53,6 +53,7 @@ pub async fn settle(
     let mut changes = changes(&dossier.plan, &after);
     let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
     if let Some(line) = line {
+        documents::changes(&dossier.story, &line, &mut changes);
         append(tx, context, &dossier, line, changes).await?;
     }
     write_standings(tx, context, &dossier, &after).await?;
@@ -265,6 +266,9 @@ fn standing_changes(was: Option<&Standing>, now: &Standing) -> serde_json::Map<S
         }
     };
     differs("status", json!(was.map(|s| s.status)), json!(now.status));
+    differs("plan_started_on", json!(was.and_then(|s| s.plan_started_on)), json!(now.plan_started_on));
+    let appointment = |s: &Standing| s.next_contact.as_ref().map(|next| next.on);
+    differs("next_contact", json!(was.and_then(appointment)), json!(appointment(now)));
     differs("at_target", json!(was.is_some_and(|s| s.at_target)), json!(now.at_target));
     for measure in &now.measures {
         let before = was.and_then(|s| s.measures.iter().find(|m| m.instrument == measure.instrument));

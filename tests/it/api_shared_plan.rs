@@ -160,6 +160,14 @@ async fn a_care_plan_has_versions_and_two_writers_do_not_overwrite_each_other(
     let whole = world.get(&format!("episodes/{referred}")).await.expect(200).body;
     assert_eq!(whole["care_plan"]["version"], 3);
     assert_eq!(kinds(&world, &referred).await.iter().filter(|kind| *kind == "care_plan").count(), 3);
+    let timeline = world.get(&format!("episodes/{referred}/timeline?limit=500")).await.expect(200).body;
+    let items = timeline["items"].as_array().unwrap().iter();
+    let versions: Vec<Value> =
+        items.map(|item| item["changes"]["care_plan_version"].clone()).filter(|c| !c.is_null()).collect();
+    assert_eq!(
+        versions.iter().map(|c| json!([c["from"], c["to"]])).collect::<Vec<_>>(),
+        [json!([null, 1]), json!([1, 2]), json!([2, 1]), json!([1, 3])]
+    );
     let end = json!({"discharged_on": "2026-03-02", "reason": "other"});
     world.post(&format!("episodes/{referred}/discharge"), end).await.expect(201);
     world.post(&path, plan()).await.expect(409);

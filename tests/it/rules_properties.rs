@@ -55,7 +55,8 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
             }
             Event::Care(kind) => {
                 match kind {
-                    0..4 => tale.contact(day),
+                    0..3 => tale.contact(day),
+                    3 => tale.appointment(day, day + 9),
                     4 => tale.no_show(day),
                     5 | 6 => tale.change(day),
                     7 | 8 => tale.review(day),
