@@ -184,7 +184,10 @@ fn opened(current: &Value, intent: &Intent, system: &str, state: ChartState, now
         take(&mut body, &wanted, "priority");
         if !taken_by_a_person(current) {
             take(&mut body, &wanted, "owner");
-            put(&mut body, &["restriction", "recipient"], wanted["restriction"].get("recipient").cloned());
+            // Ours names more than one where it names any; what a person put there otherwise is theirs.
+            if let Some(recipients) = wanted["restriction"].get("recipient") {
+                put(&mut body, &["restriction", "recipient"], Some(recipients.clone()));
+            }
         }
         if !matches!(current["status"].as_str(), Some("draft" | "requested" | "received")) {
             // We closed it, and the cause is back.

@@ -18,7 +18,7 @@ pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Probl
             let allowed = followed.allowed();
             let now = followed.progress.filter(|p| matches!(p, Progress::Declined | Progress::Closed));
             let now = now.map_or_else(|| followed.decision.map_or("undecided", Decision::as_str), Progress::as_str);
-            permitted(allowed, *decision, || format!("the recommendation is {now}: it cannot be {decision}"))
+            permitted(allowed, decision, || format!("the recommendation is {now}: it cannot be {decision}"))
         }
         Care::RecommendationProgress { recommendation, progress, .. } => {
             let followed = known(story, *recommendation, on, "on")?;
@@ -31,7 +31,7 @@ pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Probl
             }
             let decided = followed.decision.filter(|_| followed.progress.is_none());
             let now = decided.map(Decision::as_str).or(followed.progress.map(Progress::as_str)).unwrap_or("undecided");
-            permitted(followed.allowed_progress(), *progress, || {
+            permitted(followed.allowed_progress(), progress, || {
                 format!("the recommendation is {now}: it cannot be {progress}")
             })
         }
@@ -52,8 +52,8 @@ fn known(story: &Story, recommendation: Uuid, on: NaiveDate, field: &str) -> Res
     Ok(followed)
 }
 
-fn permitted<T: PartialEq + ToString>(allowed: &[T], wanted: T, detail: impl Fn() -> String) -> Result<(), Problem> {
-    if allowed.contains(&wanted) {
+fn permitted<T: PartialEq + ToString>(allowed: &[T], wanted: &T, detail: impl Fn() -> String) -> Result<(), Problem> {
+    if allowed.contains(wanted) {
         return Ok(());
     }
     let mut problem = Problem::conflict(detail());

@@ -105,7 +105,7 @@ async fn the_month_says_how_long_patients_waited(#[values(Engine::Sqlite, Engine
     let second = world.get(&format!("safety-concerns?state=assessed&limit=2&cursor={next}")).await.expect(200).body;
     let mut keys: Vec<&Value> =
         [&first, &second].iter().flat_map(|page| page["items"].as_array().unwrap()).map(|r| &r["delivery"]).collect();
-    keys.sort_by_key(|key| key.to_string());
+    keys.sort_by_key(ToString::to_string);
     keys.dedup();
     assert_eq!(keys.len(), 4, "no gap and no double between the pages");
 }
