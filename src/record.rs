@@ -19,6 +19,7 @@ mod person;
 mod settle;
 mod once;
 mod rules;
+mod closing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -34,6 +35,7 @@ use crate::domain::rules::RuleSet;
 use crate::fhir::arrival::{Arrival, Content, Kind, Subject};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx};
+pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
 pub use enter::local_midnight;
 pub use fact::{Amendment, Answer, Condition, Effect, Fact, Recorded, Submission, Whom};

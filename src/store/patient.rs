@@ -322,6 +322,13 @@ pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Res
     .map_err(failed)
 }
 
+/// Whether a clinic had a patient by an instant.
+pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
+    fetch_optional!(tx, (Uuid,), "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1", clinic, at)
+        .map(|row| row.is_some())
+        .map_err(failed)
+}
+
 /// Every clinic that owns a patient.
 pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
     fetch_all!(tx, (String,), "SELECT DISTINCT clinic_id FROM patient ORDER BY clinic_id")

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+use crate::postgres;
+use crate::world::Engine;
+
 pub const CLINIC: &str = "demo";
 
 pub struct World {
@@ -24,6 +27,7 @@ pub struct World {
     router: Router,
     dir: TempDir,
     _service: Service,
+    _postgres: Option<postgres::Database>,
 }
 
 /// An answer.
@@ -65,17 +69,32 @@ async fn database_of_its_own() -> Option<String> {
 impl World {
     /// At nine o'clock in the morning of a day, UTC.
     pub async fn on(day: &str) -> Self {
+        Self::with(day, database_of_its_own().await, None).await
+    }
+
+    /// The same on an engine; `None` where there is no PostgreSQL.
+    pub async fn on_engine(engine: Engine, day: &str) -> Option<Self> {
+        Some(match engine {
+            Engine::Sqlite => Self::with(day, None, None).await,
+            Engine::Postgres => {
+                let postgres = postgres::migrated().await?;
+                Self::with(day, Some(postgres.url.clone()), Some(postgres)).await
+            }
+        })
+    }
+
+    async fn with(day: &str, database_url: Option<String>, postgres: Option<postgres::Database>) -> Self {
         let dir = TempDir::new().unwrap();
         development::prepare(dir.path()).unwrap();
         let config = Config::development(Development {
             data_dir: Some(dir.path().to_owned()),
-            database_url: database_of_its_own().await,
+            database_url,
             ..Development::default()
         });
         let clock = Clock::standing_at(format!("{day}T09:00:00Z").parse().unwrap());
         let service = Service::prepare(config.unwrap(), clock.clone(), Value::Null).await.unwrap();
         let app = service.app.clone();
-        Self { router: api::router(app.clone()), app, clock, dir, _service: service }
+        Self { router: api::router(app.clone()), app, clock, dir, _service: service, _postgres: postgres }
     }
 
     /// Moves the clock to nine o'clock of a day, and lets the sweep pass.

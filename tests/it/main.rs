@@ -4,6 +4,7 @@
 
 mod api_doors;
 mod api_lists;
+mod api_metrics;
 mod api_story;
 mod api_world;
 mod architecture;
@@ -15,10 +16,14 @@ mod kill;
 mod listener;
 mod postgres;
 mod record_batch;
+mod record_known;
 mod record_order;
 mod rules_corpus;
 mod rules_golden;
+mod rules_measures;
 mod rules_metrics;
+mod rules_metrics_properties;
+mod rules_minutes;
 mod rules_planner;
 mod rules_properties;
 mod rules_safety;

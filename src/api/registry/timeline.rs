@@ -27,6 +27,8 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct TimelineQuery {
+    /// An instant: only what had been recorded by then.
+    known_at: Option<DateTime<Utc>>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -80,6 +82,7 @@ async fn read_timeline(
         episode: id,
         from: begun.checked_sub_days(Days::new(rules.baseline.look_back_days.into())).unwrap_or(begun),
         to: stored.discharged_on.unwrap_or_else(|| ask.today() + Days::new(366)),
+        known_at: query.known_at,
     };
     let rows = fact::chapter(&mut tx, ask.clinic(), &chapter, after, limit + 1).await?;
     let key = |f: &fact::Fact| (f.happened_at, f.recorded_at, f.id);
