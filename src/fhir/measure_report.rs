@@ -1,6 +1,6 @@
-//! Metrics as FHIR MeasureReports (R4): a summary of counts, or one report for each subject.
+//! Metrics as FHIR `MeasureReport` (R4): a summary of counts, or one report for each subject.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
@@ -37,12 +37,12 @@ pub fn summary(report: &Report<'_>) -> Value {
 pub fn individual(report: &Report<'_>, subjects: &BTreeMap<Uuid, String>) -> Value {
     let mut groups: BTreeMap<Uuid, Vec<Value>> = BTreeMap::new();
     for metric in report.metrics {
-        let counted = |ids: &[Uuid]| -> BTreeMap<Uuid, ()> { ids.iter().map(|id| (*id, ())).collect() };
+        let counted = |ids: &[Uuid]| -> BTreeSet<Uuid> { ids.iter().copied().collect() };
         let numerator = counted(&metric.numerator_episodes);
-        for id in counted(&metric.denominator_episodes).keys() {
+        for id in &counted(&metric.denominator_episodes) {
             let mut group = json!({"code": code(metric)});
             if metric.numerator.is_some() {
-                let counts = usize::from(numerator.contains_key(id));
+                let counts = usize::from(numerator.contains(id));
                 group["population"] = json!([population("denominator", 1), population("numerator", counts)]);
                 group["measureScore"] = json!({"value": counts});
             } else {
@@ -51,7 +51,7 @@ pub fn individual(report: &Report<'_>, subjects: &BTreeMap<Uuid, String>) -> Val
             groups.entry(*id).or_default().push(group);
         }
         if metric.denominator.is_none() {
-            for id in numerator.keys() {
+            for id in &numerator {
                 let group = json!({"code": code(metric), "population": [population("initial-population", 1)]});
                 groups.entry(*id).or_default().push(group);
             }
@@ -59,14 +59,18 @@ pub fn individual(report: &Report<'_>, subjects: &BTreeMap<Uuid, String>) -> Val
     }
     let entries: Vec<Value> = groups
         .into_iter()
-        .filter_map(|(id, groups)| {
+        .map(|(id, groups)| {
             let name = format!("{}/{}/{id}", report.measure, report.from);
             let mut one = resource(report, "individual");
             one["identifier"] = json!([{"system": SUBJECTS, "value": id}]);
-            one["subject"] = json!({"reference": subjects.get(&id)?});
+            // A patient who was joined with another since the month was closed is named by our id.
+            one["subject"] = match subjects.get(&id) {
+                Some(reference) => json!({"reference": reference}),
+                None => json!({"identifier": {"system": SUBJECTS, "value": id}}),
+            };
             one["group"] = groups.into();
             let full_url = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).urn().to_string();
-            Some(json!({"fullUrl": full_url, "resource": one}))
+            json!({"fullUrl": full_url, "resource": one})
         })
         .collect();
     json!({"resourceType": "Bundle", "type": "collection", "entry": entries})
@@ -130,7 +134,7 @@ mod tests {
     #[test]
     fn an_individual_report_counts_its_subject_once_or_not_at_all() {
         let date = |text: &str| text.parse().unwrap();
-        let metrics = [rate(&[1], &[1, 2])];
+        let metrics = [rate(&[1], &[1, 2, 3])];
         let report = Report { measure: "m", from: date("2026-03-01"), to: date("2026-03-31"), metrics: &metrics };
         let subjects = [(Uuid::from_u128(1), "Patient/a".to_owned()), (Uuid::from_u128(2), "Patient/b".to_owned())];
         let bundle = individual(&report, &subjects.into());
@@ -144,7 +148,9 @@ mod tests {
         };
         assert_eq!(of(0), ("individual", "Patient/a", vec![&json!(1), &json!(1)]));
         assert_eq!(of(1), ("individual", "Patient/b", vec![&json!(1), &json!(0)]));
-        assert_eq!(entries.len(), 2);
+        assert_eq!(entries.len(), 3);
+        let unnamed = &entries[2]["resource"]["subject"]["identifier"]["value"];
+        assert_eq!(*unnamed, json!(Uuid::from_u128(3)), "nobody is dropped");
         assert_eq!(summary(&report)["group"][0]["population"][0]["code"]["coding"][0]["code"], "denominator");
     }
 }

@@ -81,16 +81,13 @@ fn tell(known: &mut Story, line: Fact, patient: &Patient) -> Result<(), Problem>
 }
 
 fn tell_person(known: &mut Story, body: &Value, on: NaiveDate, patient: &Patient) {
-    match body.get("known") {
-        Some(said) => {
-            known.patient.inactive = said["inactive"].as_bool().unwrap_or(false);
-            known.patient.deceased_on = said["deceased_on"].as_str().and_then(|date| date.parse().ok());
-        }
+    if let Some(said) = body.get("known") {
+        known.patient.inactive = said["inactive"].as_bool().unwrap_or(false);
+        known.patient.deceased_on = said["deceased_on"].as_str().and_then(|date| date.parse().ok());
+    } else {
         // An old line says only whether; the date is the one known now, else the day it was said.
-        None => {
-            known.patient.inactive = body["inactive"].as_bool().unwrap_or(false);
-            let died = body["deceased"].as_bool().unwrap_or(false);
-            known.patient.deceased_on = died.then(|| patient.deceased_on.unwrap_or(on));
-        }
+        known.patient.inactive = body["inactive"].as_bool().unwrap_or(false);
+        let died = body["deceased"].as_bool().unwrap_or(false);
+        known.patient.deceased_on = died.then(|| patient.deceased_on.unwrap_or(on));
     }
 }

@@ -16,7 +16,6 @@ fn in_order(mut story: Story) -> Story {
     story.measurements.sort_by_key(|m| m.id);
     story.episodes.sort_by_key(|e| e.id);
     story.entries.sort_by_key(|e| e.id);
-    // What was entered and taken out again before it counted is not told.
     story
 }
 
@@ -141,6 +140,9 @@ async fn a_standing_is_read_as_it_was_known(#[values(Engine::Sqlite, Engine::Pos
     let on = |day: &str| Some(format!("{day}T09:00:00Z"));
     assert_eq!(in_force(1), [(None, on("2026-03-22")), (on("2026-03-24"), None)]);
     assert_eq!(in_force(2), [(on("2026-03-22"), on("2026-03-24"))]);
+
+    let contacts = world.get(&format!("episodes/{episode}/timeline")).await.expect(200).body;
+    assert!(contacts["items"].as_array().unwrap().iter().all(|item| item["rule_set"] == 1), "{contacts}");
 
     // Taken back, and dead: neither was known before.
     let mut retracted = form(3, [1; 9]);

@@ -35,7 +35,7 @@ fn enrolled(n: u128, on: i64, told: impl FnOnce(&mut Tale)) -> Story {
 }
 
 fn ids(of: &[Uuid]) -> Vec<u128> {
-    of.iter().map(|id| id.as_u128()).collect()
+    of.iter().map(Uuid::as_u128).collect()
 }
 
 fn counted(metrics: &[Metric], name: &str) -> (Vec<u128>, Vec<u128>) {

@@ -40,6 +40,7 @@ impl Month {
     }
 
     /// The month before; the same one at the beginning of the calendar.
+    #[must_use]
     pub fn before(self) -> Self {
         self.first.pred_opt().map_or(self, Self::of)
     }

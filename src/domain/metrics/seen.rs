@@ -37,7 +37,8 @@ impl Narrowing {
     }
 }
 
-/// The care manager of an episode on the date it is looked at: the last one handed it, else the one it was entered with.
+/// The care manager of an episode on the date it is looked at: the last one it was handed to by an entry of the care team,
+/// else the one it carries. A name that was amended without such an entry holds for all of the episode.
 pub fn care_manager_of<'a>(course: &Course<'a>) -> Option<&'a str> {
     let handed = course.entries.iter().rev().find_map(|e| match &e.care {
         Care::CareTeam { care_manager: Some(name), .. } => Some(name.as_str()),

@@ -42,10 +42,10 @@ async fn yearly(
     count: fn(&[Story], i32) -> Tallies,
 ) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
-    let year = match query.year.unwrap_or_else(|| ask.today().year()) {
-        year @ 2000..=2999 => year,
-        _ => return Err(Problem::malformed("a year between 2000 and 2999").at("year")),
-    };
+    let year = query.year.unwrap_or_else(|| ask.today().year());
+    if !(2000..=2999).contains(&year) {
+        return Err(Problem::malformed("a year between 2000 and 2999").at("year"));
+    }
     let mut tallies = count(&[], year);
     let mut subjects = Subjects::default();
     let mut tx = ask.app.db.read().await?;
