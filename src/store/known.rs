@@ -48,7 +48,7 @@ fn tell(known: &mut Story, line: Fact, patient: &Patient) -> Result<(), Problem>
         return Ok(());
     }
     match line.kind.as_str() {
-        "enrolment" | "referral" | "amendment" => {
+        "enrolment" | "referral" | "amendment" | "transfer" => {
             let episode: Episode = serde_json::from_value(body).map_err(unreadable)?;
             match known.episodes.iter_mut().find(|e| e.id == episode.id) {
                 Some(there) => *there = episode,

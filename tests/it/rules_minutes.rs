@@ -37,6 +37,7 @@ fn enter(tale: &mut Tale, on: NaiveDate, starts_at: Option<DateTime<Utc>>, minut
         performer: None,
         interventions: Vec::new(),
         note: None,
+        next_contact_on: None,
     };
     tale.entry(day_of(on), care);
 }

@@ -119,6 +119,7 @@ impl Day<'_> {
             episode_id: standing.episode,
             patient_id: patient.id,
             reference: patient.reference.clone(),
+            language: patient.language.clone(),
             status: standing.status.to_string(),
             display_name,
             care_manager,

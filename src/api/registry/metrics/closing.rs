@@ -139,7 +139,7 @@ pub(super) async fn restatement(
         // What happened after the month says nothing about it, unless it takes something back.
         let matters = |f: &fact::Fact| {
             f.happened_on <= month.last
-                || matches!(f.kind.as_str(), "patient" | "taken_back" | "amendment" | "coverage")
+                || matches!(f.kind.as_str(), "patient" | "taken_back" | "amendment" | "transfer" | "coverage")
         };
         because.extend(late.into_iter().filter(matters).map(|f| Late {
             id: f.id,
