@@ -25,6 +25,7 @@ mod settle;
 mod once;
 mod rules;
 mod sessions;
+mod closing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -40,6 +41,7 @@ use crate::domain::rules::RuleSet;
 use crate::fhir::arrival::{Arrival, Content, Kind, Subject};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx};
+pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
 pub use enter::local_midnight;
 pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Submission, Whom};

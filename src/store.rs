@@ -61,8 +61,10 @@ pub mod safety;
 pub mod quarantine;
 pub mod rule_set;
 pub mod staffing;
+pub mod closed_month;
 pub mod idempotency;
 pub mod story;
+pub mod known;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

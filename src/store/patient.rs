@@ -330,6 +330,13 @@ pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Res
     .map_err(failed)
 }
 
+/// Whether a clinic had a patient by an instant.
+pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
+    fetch_optional!(tx, (Uuid,), "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1", clinic, at)
+        .map(|row| row.is_some())
+        .map_err(failed)
+}
+
 /// A page of the patients who are candidates for enrolment, longest since first: (since, id). Those whose scores were
 /// put aside are a list of their own.
 pub async fn candidates(

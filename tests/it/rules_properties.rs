@@ -80,7 +80,7 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
     tale
 }
 
-fn story() -> impl Strategy<Value = Story> {
+pub fn story() -> impl Strategy<Value = Story> {
     let events = prop::collection::vec(event(), 0..28);
     (events, prop::option::weighted(0.3, 60..120_i64), prop::option::weighted(0.05, 40..160_i64))
         .prop_map(|(events, second, died)| tell(events, second, died).story)
