@@ -14,6 +14,7 @@ mod enter;
 mod evidence;
 mod fact;
 mod identify;
+mod import;
 mod items;
 mod person;
 mod settle;
@@ -37,6 +38,7 @@ use crate::store::{Db, Tx};
 use dossier::Dossiers;
 pub use enter::local_midnight;
 pub use fact::{Amendment, Answer, Condition, Effect, Fact, Recorded, Submission, Whom};
+pub use import::{Additions, Foreseen, ImportedCase, foresee};
 pub use once::Once;
 pub use rules::{activate, attest, propose};
 
@@ -168,6 +170,7 @@ fn lock_key(fact: &Fact) -> String {
         | Fact::Measured { patient: id, .. }
         | Fact::LookedAt { patient: id } => id.to_string(),
         Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => episode.to_string(),
+        Fact::Imported(case) => case.key.clone(),
     }
 }
 
@@ -410,6 +413,7 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
             let taken_by = taken_by.as_deref();
             enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), taken_by).await
         }
+        Fact::Imported(case) => import::imported(tx, context, dossiers, case).await,
         Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
     }
 }

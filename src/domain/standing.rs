@@ -74,6 +74,9 @@ pub struct Standing {
     /// The last case review of the episode.
     #[serde(default)]
     pub reviewed_on: Option<NaiveDate>,
+    /// The last clinical contact of the episode.
+    #[serde(default)]
+    pub last_contact_on: Option<NaiveDate>,
     /// The end, once discharged.
     pub discharged_on: Option<NaiveDate>,
     /// Why it ended.
@@ -103,6 +106,7 @@ impl Standing {
             discussion_flag,
             discussion_flag_since,
             reviewed_on,
+            last_contact_on,
             discharged_on,
             discharge_reason,
             findings,
@@ -116,6 +120,7 @@ impl Standing {
             && *discussion_flag == other.discussion_flag
             && *discussion_flag_since == other.discussion_flag_since
             && *reviewed_on == other.reviewed_on
+            && *last_contact_on == other.last_contact_on
             && *discharged_on == other.discharged_on
             && *discharge_reason == other.discharge_reason
             && *findings == other.findings
@@ -171,6 +176,7 @@ pub fn standing(
         discussion_flag: course.discussion_flag().is_some(),
         discussion_flag_since: course.discussion_flag(),
         reviewed_on: course.reviews(false).last(),
+        last_contact_on: course.last_contact(),
         discharged_on: course.end.map(|end| end.on),
         discharge_reason: course.end.map(|end| end.reason),
         findings,

@@ -292,7 +292,7 @@ fn reopens_alone(dossier: &Dossier, id: Uuid, care: &Care) -> Result<(), Problem
     }
 }
 
-fn line_of(entry: &Entry) -> Line {
+pub(super) fn line_of(entry: &Entry) -> Line {
     let outcome = match &entry.care {
         Care::Contact { outcome, .. } => Some(outcome.to_string()),
         Care::RecommendationDecision { decision, .. } => Some(decision.to_string()),

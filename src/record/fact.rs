@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::import::ImportedCase;
 use crate::domain::care::Care;
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
@@ -113,6 +114,8 @@ pub enum Fact {
         /// Who took it, where that is not who enters it.
         taken_by: Option<String>,
     },
+    /// A row of a spreadsheet registry is taken over.
+    Imported(Box<ImportedCase>),
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
     LookedAt {
         /// Whom.

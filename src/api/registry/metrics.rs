@@ -39,7 +39,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct MonthQuery {
+pub(super) struct MonthQuery {
     /// `YYYY-MM`, in the clinic's time zone; the present month without it.
     month: Option<String>,
     /// Narrows metrics 2–8 to episodes whose patient this payer covered in the month.
@@ -50,20 +50,20 @@ struct MonthQuery {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct YearQuery {
+pub(super) struct YearQuery {
     /// The measurement year; the present one without it.
     year: Option<i32>,
 }
 
 /// Metrics of a period, each with the episodes (or patients, where its remark says so) behind it.
-#[derive(Debug, Serialize, ToSchema)]
-struct MetricsBody {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct MetricsBody {
     /// `YYYY-MM` or `YYYY`.
-    month: String,
+    pub(super) month: String,
     /// What it was narrowed to.
-    payer: Option<Payer>,
+    pub(super) payer: Option<Payer>,
     /// The metrics.
-    metrics: Vec<Metric>,
+    pub(super) metrics: Vec<Metric>,
 }
 
 fn month_of(ask: &Ask, month: Option<&str>) -> Result<Month, Problem> {
@@ -97,7 +97,7 @@ fn answer(headers: &HeaderMap, name: &str, (from, to): (NaiveDate, NaiveDate), b
 /// The eleven CoCM metrics of New York State OMH, 2025. `Accept: application/fhir+json` gives a MeasureReport.
 #[utoipa::path(get, path = "/metrics/nys", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
-async fn nys(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
+pub(super) async fn nys(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let month = month_of(&ask, query.month.as_deref())?;
     let (stories, rules) = everybody(&ask).await?;
@@ -112,7 +112,11 @@ async fn nys(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> R
 /// Whether the programme is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
 #[utoipa::path(get, path = "/metrics/fidelity", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
-async fn fidelity(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
+pub(super) async fn fidelity(
+    ask: Ask,
+    headers: HeaderMap,
+    Asked(query): Asked<MonthQuery>,
+) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     if query.payer.is_some() {
         return Err(Problem::malformed("only metrics/nys is narrowed to a payer").at("payer"));
@@ -139,7 +143,7 @@ fn span(year: i32) -> (NaiveDate, NaiveDate) {
 /// HEDIS DRR-E: follow-up, remission and response 120–240 days after an elevated PHQ-9.
 #[utoipa::path(get, path = "/metrics/hedis-drr", tag = "metrics", params(YearQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
-async fn hedis(ask: Ask, headers: HeaderMap, Asked(query): Asked<YearQuery>) -> Result<Response, Problem> {
+pub(super) async fn hedis(ask: Ask, headers: HeaderMap, Asked(query): Asked<YearQuery>) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let year = year_of(&ask, query.year)?;
     let (stories, _) = everybody(&ask).await?;
@@ -150,7 +154,7 @@ async fn hedis(ask: Ask, headers: HeaderMap, Asked(query): Asked<YearQuery>) -> 
 /// CMS159: remission 12 months (give or take 60 days) after an elevated PHQ-9.
 #[utoipa::path(get, path = "/metrics/cms159", tag = "metrics", params(YearQuery),
     responses((status = 200, description = "The metric", body = MetricsBody), ReadErrors))]
-async fn cms159(ask: Ask, headers: HeaderMap, Asked(query): Asked<YearQuery>) -> Result<Response, Problem> {
+pub(super) async fn cms159(ask: Ask, headers: HeaderMap, Asked(query): Asked<YearQuery>) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let year = year_of(&ask, query.year)?;
     let (stories, _) = everybody(&ask).await?;

@@ -43,27 +43,27 @@ struct QueueQuery {
 
 /// One row of the review queue.
 #[derive(Debug, Serialize, ToSchema)]
-struct QueueRow {
+pub(super) struct QueueRow {
     /// The episode.
-    episode: Uuid,
+    pub(super) episode: Uuid,
     /// Whose.
-    patient: PatientName,
+    pub(super) patient: PatientName,
     /// The care manager.
-    care_manager: Option<String>,
+    pub(super) care_manager: Option<String>,
     /// Why it is there: the first one decides its place.
-    place: Place,
+    pub(super) place: Place,
     /// 1 is most pressing.
-    rank: i16,
+    pub(super) rank: i16,
     /// Since when it waits in that place.
-    waiting_since: NaiveDate,
+    pub(super) waiting_since: NaiveDate,
     /// The latest score of the primary measure.
-    latest_score: Option<u16>,
+    pub(super) latest_score: Option<u16>,
     /// Every reason, most pressing first.
-    reasons: Vec<Reason>,
+    pub(super) reasons: Vec<Reason>,
     /// The date it holds for.
-    as_of: NaiveDate,
+    pub(super) as_of: NaiveDate,
     #[serde(skip)]
-    key: AttentionKey,
+    pub(super) key: AttentionKey,
 }
 
 impl QueueRow {
@@ -112,7 +112,7 @@ async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Pa
     Ok(Json(page(rows, limit, |row| row.key, |row| row)))
 }
 
-async fn stored(ask: &Ask, after: Option<AttentionKey>, limit: i64) -> Result<Vec<QueueRow>, Problem> {
+pub(super) async fn stored(ask: &Ask, after: Option<AttentionKey>, limit: i64) -> Result<Vec<QueueRow>, Problem> {
     let mut tx = ask.app.db.read().await?;
     let filter = Filter::default();
     let rows = standing::by_attention(&mut tx, ask.clinic(), &filter, Some(LAST_IN_QUEUE), after, limit).await?;
@@ -129,7 +129,7 @@ fn of_row(row: Row) -> Result<QueueRow, Problem> {
     Ok(QueueRow { key, ..waiting })
 }
 
-async fn computed(ask: &Ask, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
+pub(super) async fn computed(ask: &Ask, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
     let mut waiting = Vec::new();
     let mut after = None;
     let mut tx = ask.app.db.read().await?;

@@ -20,7 +20,7 @@ use crate::store::outbox::State;
 use crate::store::safety::{self, OpenSafety};
 
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
-const MOST: i64 = 10_000;
+const MOST: i64 = 100_000;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
