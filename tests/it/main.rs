@@ -2,9 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::needless_pass_by_value, reason = "a test says `json!(…)` where it needs one")]
 
+mod api_document;
 mod api_doors;
+mod api_exports;
+mod api_import;
 mod api_lists;
+mod api_paging;
 mod api_story;
+mod api_walls;
+mod api_whole_story;
 mod api_world;
 mod architecture;
 mod corpus;
