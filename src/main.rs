@@ -1,7 +1,7 @@
 //! The command line of `cocm-registry`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -188,7 +188,7 @@ async fn run(command: Command) -> Result<(), Failed> {
                 by: "cocm-registry import".to_owned(),
                 csv: decoded(&std::fs::read(file)?)?,
                 identifier_system,
-                mapping: mapping.map(read_mapping).transpose()?,
+                mapping: mapping.as_deref().map(read_mapping).transpose()?,
                 dry_run: !commit,
             };
             import_spreadsheet(settings.read()?, import).await
@@ -238,7 +238,7 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
     Ok(())
 }
 
-fn read_mapping(file: PathBuf) -> Result<Mapping, Failed> {
+fn read_mapping(file: &Path) -> Result<Mapping, Failed> {
     Ok(toml::from_str(&std::fs::read_to_string(file)?)?)
 }
 

@@ -4,6 +4,7 @@
 //! Clinic A and clinic B each have one of everything. Whatever B asks about A's ids is answered word for word as if
 //! they did not exist, and what B lists holds nothing of A.
 
+use calamine::{Reader, Xlsx};
 use cocm_registry::identity::Role;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -199,7 +200,6 @@ fn readable(heard: &Heard) -> String {
     if !heard.bytes.starts_with(b"PK") {
         return heard.text();
     }
-    use calamine::{Reader, Xlsx};
     let mut book: Xlsx<_> = Xlsx::new(std::io::Cursor::new(heard.bytes.clone())).unwrap();
     let sheets = book.worksheets();
     sheets.iter().map(|(name, cells)| format!("{name} {:?}", cells.rows().collect::<Vec<_>>())).collect()
@@ -248,9 +248,9 @@ async fn another_clinics_id_is_answered_as_one_that_nobody_has(#[case] engine: E
         if names_something {
             with_ids += 1;
             let absent = ask(&world, OTHER, &operation, &of_nobody, sent_of_nobody).await;
-            let said = |heard: &Heard, asked: &Ids| match is_fhir {
-                true => heard.text().replace(id(asked, "Patient"), "…"),
-                false => heard.text(),
+            let said = |heard: &Heard, asked: &Ids| {
+                let text = heard.text();
+                if is_fhir { text.replace(id(asked, "Patient"), "…") } else { text }
             };
             assert_eq!((other.status, said(&other, &mine)), (absent.status, said(&absent, &nobodys)), "{what}");
             let in_path = operation.path.contains("{id}");
