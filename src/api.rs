@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::Verifier;
 use crate::intake::Intake;
+use crate::journal::Journal;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
@@ -33,6 +34,8 @@ pub struct App {
     pub db: Db,
     /// The hallway.
     pub recorder: Recorder,
+    /// Who did and saw what.
+    pub journal: Journal,
     /// Reads what arrives over FHIR, and hands it to the hallway.
     pub intake: Intake,
     /// The service's clock.

@@ -23,6 +23,7 @@ pub mod listener;
 pub mod fhir;
 pub mod store;
 pub mod record;
+pub mod journal;
 pub mod ehr;
 pub mod intake;
 pub mod dispatch;

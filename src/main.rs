@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{ClinicId, Config, Development, Flags};
 use cocm_registry::identity::{Role, development};
+use cocm_registry::journal::verify::{Anchor, verify};
 use cocm_registry::service::{Service, replan};
 use cocm_registry::store::Db;
 use cocm_registry::{api, listener, telemetry};
@@ -38,6 +39,14 @@ enum Command {
         /// The clinic; every one without it.
         #[arg(long)]
         clinic: Option<String>,
+    },
+    /// Walks every clinic's journal and says whether anything in it, or in the facts it attests, was changed afterwards.
+    VerifyAudit {
+        #[command(flatten)]
+        settings: Settings,
+        /// A head printed before (`HASH@NUMBER`): it must still be there, or the end of the journal was cut off. May be repeated.
+        #[arg(long)]
+        head: Vec<Anchor>,
     },
     /// Prints a bearer token signed with the development keys of a data directory.
     Token {
@@ -161,6 +170,7 @@ async fn run(command: Command) -> Result<(), Failed> {
             service.close().await;
             Ok(())
         }
+        Command::VerifyAudit { settings, head } => verify_audit(settings.read()?, &head).await,
         Command::Token { data_dir, clinic, role } => {
             let token = development::mint(&data_dir, &ClinicId::new(clinic)?, role, development::LIFETIME)?;
             println!("{token}");
@@ -168,6 +178,24 @@ async fn run(command: Command) -> Result<(), Failed> {
         }
         Command::Openapi { check } => openapi(check),
         Command::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
+    }
+}
+
+/// Changes nothing, not even the schema.
+async fn verify_audit(config: Config, heads: &[Anchor]) -> Result<(), Failed> {
+    let db = Db::open(config.database_url().as_str()).await?;
+    let reports = verify(&db, heads).await?;
+    db.close().await;
+    for report in &reports {
+        println!("{report}");
+    }
+    let missing: Vec<String> =
+        heads.iter().filter(|head| !reports.iter().any(|r| r.met.contains(head))).map(ToString::to_string).collect();
+    let broken = reports.iter().filter(|report| report.fault.is_some()).count();
+    match (broken, missing.as_slice()) {
+        (0, []) => Ok(()),
+        (0, missing) => Err(format!("not in the journal any more: {}", missing.join(", ")).into()),
+        (broken, _) => Err(format!("the journal of {broken} clinics was changed").into()),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::ehr::{Ehr, EhrConfig};
 use crate::fhir::mapping::{Mapping, MappingConfig};
 use crate::identity::Verifier;
 use crate::intake::Intake;
+use crate::journal::Journal;
 use crate::listener::{protect, serve};
 use crate::problem::Problem;
 use crate::record::{Recorder, Zones};
@@ -31,7 +32,7 @@ pub struct Service {
     dispatcher: Dispatcher,
 }
 
-/// The running loops: delivery and the daily sweep.
+/// The running loops: delivery, the daily sweep, the journal.
 pub struct Loops {
     stop: watch::Sender<bool>,
     running: Vec<JoinHandle<()>>,
@@ -59,6 +60,7 @@ impl Service {
         let zones = zones(&config);
         let outbox = Arc::new(Notify::new());
         let recorder = Recorder::start(&db, zones.clone(), clock.clone(), outbox.clone());
+        let journal = Journal::start(&db, recorder.journaled());
         let zones = Arc::new(zones);
         let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
@@ -66,6 +68,7 @@ impl Service {
         let app = App {
             db,
             recorder,
+            journal,
             intake,
             clock,
             config: Arc::new(config),
@@ -77,7 +80,7 @@ impl Service {
         Ok(Self { app, dispatcher })
     }
 
-    /// Starts the loops: delivery and the daily sweep.
+    /// Starts the loops: delivery, the daily sweep, the journal.
     pub fn start(&self) -> Loops {
         let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
@@ -101,7 +104,8 @@ impl Service {
                 }
             }
         });
-        Loops { stop: sender, running: vec![delivering, sweeping] }
+        let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
+        Loops { stop: sender, running: vec![delivering, sweeping, sealing] }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.

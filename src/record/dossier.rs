@@ -8,6 +8,7 @@ use super::Context;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::story::Story;
 use crate::problem::Problem;
+use crate::store::journal;
 use crate::store::outbox::Entry;
 use crate::store::patient::Patient;
 use crate::store::{Tx, outbox, story};
@@ -48,6 +49,8 @@ pub struct Dossiers {
     open: HashMap<(String, Uuid), Dossier>,
     /// Whether anything was put into the outbox.
     pub delivers: bool,
+    /// What the journal says about it: written at the end, together.
+    pub lines: Vec<journal::Entry>,
 }
 
 impl Dossiers {

@@ -3,8 +3,9 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::domain::rules::RuleSet;
+use crate::identity::acting;
 use crate::problem::Problem;
-use crate::store::{Db, patient, rule_set};
+use crate::store::{Db, Tx, journal, patient, rule_set};
 
 /// Stores a version that is not in force yet. `false` if there is one of that number.
 ///
@@ -13,6 +14,9 @@ use crate::store::{Db, patient, rule_set};
 pub async fn propose(db: &Db, clinic: &str, by: &str, rules: &RuleSet, now: DateTime<Utc>) -> Result<bool, Problem> {
     let mut tx = db.begin().await?;
     let stored = rule_set::insert(&mut tx, clinic, rules, by, now).await?;
+    if stored {
+        note(&mut tx, clinic, by, now, "rule_set.proposed", format!("rule-set/{}", rules.version)).await?;
+    }
     tx.commit().await?;
     Ok(stored)
 }
@@ -25,6 +29,7 @@ pub async fn propose(db: &Db, clinic: &str, by: &str, rules: &RuleSet, now: Date
 pub async fn activate(
     db: &Db,
     clinic: &str,
+    by: &str,
     version: i32,
     now: DateTime<Utc>,
     today: NaiveDate,
@@ -37,6 +42,7 @@ pub async fn activate(
         return Ok(None);
     }
     patient::all_due(&mut tx, clinic, today).await?;
+    note(&mut tx, clinic, by, now, "rule_set.activated", format!("rule-set/{version}")).await?;
     tx.commit().await?;
     Ok(Some(now))
 }
@@ -55,5 +61,19 @@ pub async fn attest(
 ) -> Result<(), Problem> {
     let mut tx = db.begin().await?;
     crate::store::staffing::put(&mut tx, clinic, month, fte, by, now).await?;
+    note(&mut tx, clinic, by, now, "staffing.attested", format!("staffing/{}", month.format("%Y-%m"))).await?;
     tx.commit().await
+}
+
+async fn note(
+    tx: &mut Tx,
+    clinic: &str,
+    by: &str,
+    now: DateTime<Utc>,
+    event: &str,
+    subject: String,
+) -> Result<(), Problem> {
+    let mut line = journal::Entry::new(crate::clock::new_id(), clinic, now, by, acting()).event(event);
+    line.subject = Some(subject);
+    journal::add(tx, &[line]).await
 }

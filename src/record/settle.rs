@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Context;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::id_of;
+use super::lines;
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
@@ -51,7 +52,10 @@ pub async fn settle(
     let after = plan(&dossier.story, context.rules, context.today);
     let changes = changes(&dossier.plan, &after);
     if let Some(line) = line {
-        append(tx, context, &dossier, line, changes).await?;
+        let fact = append(tx, context, &dossier, line, changes).await?;
+        dossiers.lines.push(lines::of_settled(context, &fact));
+    } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
+        dossiers.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
     }
     write_standings(tx, context, &dossier, &after).await?;
     if write_ledger(tx, context, &mut dossier, &after).await? {
@@ -72,7 +76,9 @@ async fn append(
     dossier: &Dossier,
     line: Line,
     changes: Value,
-) -> Result<(), Problem> {
+) -> Result<Fact, Problem> {
+    // What both databases keep: the digest is of what will be read again.
+    let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
     let fact = Fact {
         patient_id: dossier.patient.id,
         id: line.id,
@@ -80,15 +86,16 @@ async fn append(
         kind: line.kind,
         is_care: line.is_care,
         happened_on: line.on,
-        happened_at: line.at,
+        happened_at: micros(line.at),
         outcome: line.outcome,
         minutes: line.minutes.and_then(|m| i16::try_from(m).ok()),
         body: Json(line.body),
         changes: Json(changes),
-        recorded_at: context.now,
+        recorded_at: micros(context.now),
         recorded_by: context.by.to_owned(),
     };
-    fact::append(tx, context.clinic, &fact).await
+    fact::append(tx, context.clinic, &fact).await?;
+    Ok(fact)
 }
 
 async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {

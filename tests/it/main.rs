@@ -11,6 +11,7 @@ mod corpus;
 mod dispatch_chart;
 mod fhir_door;
 mod fhir_world;
+mod journal_chain;
 mod kill;
 mod listener;
 mod postgres;

@@ -183,8 +183,9 @@ async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<I
         // The built-in one gets a row when it is chosen.
         propose(db, &clinic, "cocm-registry", &RuleSet::default(), now).await?;
     }
-    let activated_at =
-        activate(db, &clinic, version, now, today).await?.ok_or_else(|| Problem::not_found("rule set"))?;
+    let activated_at = activate(db, &clinic, &ask.caller.subject, version, now, today)
+        .await?
+        .ok_or_else(|| Problem::not_found("rule set"))?;
     let upkeep = ask.app.upkeep();
     let running = tokio::spawn(async move { upkeep.catch_up(&clinic).await });
     let replanned = match tokio::time::timeout(PATIENCE, running).await {
