@@ -8,6 +8,7 @@ pub mod fhir;
 pub mod registry;
 mod idempotency;
 mod request;
+mod watch;
 
 use std::sync::Arc;
 
@@ -122,6 +123,7 @@ pub fn router(app: App) -> Router {
     let once = from_fn_with_state(app.clone(), idempotency::remember);
     router
         .layer(once)
+        .layer(from_fn_with_state(app.clone(), watch::watch))
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", complete(document)))
         .with_state(app)
 }

@@ -17,3 +17,4 @@ pub mod planned;
 pub mod task;
 pub mod flag;
 pub mod measure_report;
+pub mod audit_event;

@@ -6,7 +6,9 @@
 //! of two, and a fact that nobody recorded are found by walking the chain; that its *end* was cut off is found by a head
 //! that was written down somewhere else before (`verify-audit --head`).
 
+mod listeners;
 mod reads;
+pub mod told;
 pub mod verify;
 
 use std::collections::HashMap;
@@ -18,6 +20,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::problem::Problem;
 use crate::store::journal::{self, Entry};
 use crate::store::{Db, Tx};
+pub use listeners::Listener;
+use listeners::Listeners;
 use reads::Waiting;
 
 /// How many lines are sealed in one transaction.
@@ -37,18 +41,30 @@ pub struct Journal {
     bell: Arc<Notify>,
     heads: watch::Sender<Heads>,
     reads: mpsc::Sender<Waiting>,
+    listeners: Listeners,
 }
 
 impl Journal {
     /// A journal; `bell` tells that there are new lines. Reads are written from now on, sealing begins with [`Journal::run`].
     pub fn start(db: &Db, bell: Arc<Notify>) -> Self {
         let reads = reads::start(db.clone(), bell.clone());
-        Self { db: db.clone(), bell, heads: watch::Sender::new(Heads::default()), reads }
+        Self {
+            db: db.clone(),
+            bell,
+            heads: watch::Sender::new(Heads::default()),
+            reads,
+            listeners: Listeners::default(),
+        }
     }
 
     /// Told whenever the chain of a clinic has grown.
     pub fn heads(&self) -> watch::Receiver<Heads> {
         self.heads.subscribe()
+    }
+
+    /// A place for one more who listens to a clinic's events; `None` where there are too many.
+    pub fn listen(&self, clinic: &str) -> Option<Listener> {
+        self.listeners.enter(clinic)
     }
 
     /// Wakes the sealer: another than the recorder has left lines.

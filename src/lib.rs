@@ -27,6 +27,7 @@ pub mod journal;
 pub mod ehr;
 pub mod intake;
 pub mod dispatch;
+pub mod webhook;
 pub mod upkeep;
 pub mod api;
 pub mod sandbox;

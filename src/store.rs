@@ -48,6 +48,7 @@ macro_rules! fetch_optional {
     };
 }
 
+pub mod shown;
 pub mod patient;
 pub mod resource;
 pub mod measurement;
@@ -61,6 +62,7 @@ pub mod rule_set;
 pub mod staffing;
 pub mod idempotency;
 pub mod journal;
+pub mod webhook;
 pub mod story;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");

@@ -30,6 +30,9 @@ mod simulation;
 mod metrics;
 mod time;
 mod coverages;
+mod events;
+mod audit;
+mod webhook_deliveries;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -66,4 +69,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(metrics::routes())
         .merge(time::routes())
         .merge(coverages::routes())
+        .merge(events::routes())
+        .merge(audit::routes())
+        .merge(webhook_deliveries::routes())
 }

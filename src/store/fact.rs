@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::care::{Care, Entry};
 use crate::problem::Problem;
@@ -144,6 +145,7 @@ pub async fn chapter(
         id,
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|f| f.patient_id)))
     .map_err(failed)
 }
 
@@ -158,6 +160,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
         clinic,
         patient
     )
+    .inspect(|rows| note(rows.iter().map(|f| f.patient_id)))
     .map_err(failed)
 }
 

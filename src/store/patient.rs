@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::story;
 use crate::problem::Problem;
@@ -123,6 +124,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
         clinic,
         id
     )
+    .inspect(|row| note(row.as_ref().map(|p| p.id)))
     .map_err(failed)
 }
 
@@ -138,6 +140,7 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
         clinic,
         key
     )
+    .inspect(|rows| note(rows.iter().map(|p| p.id)))
     .map_err(failed)
 }
 
@@ -153,6 +156,7 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
         after.unwrap_or_default(),
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|p| p.id)))
     .map_err(failed)
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::standing::Standing;
@@ -185,6 +186,7 @@ pub async fn by_attention(
         id,
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
 }
 
@@ -224,5 +226,6 @@ pub async fn by_name(
         id,
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
 }
