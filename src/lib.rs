@@ -24,6 +24,7 @@ pub mod fhir;
 pub mod store;
 pub mod record;
 pub mod journal;
+pub mod backup;
 pub mod ehr;
 pub mod intake;
 pub mod dispatch;

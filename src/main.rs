@@ -12,7 +12,7 @@ use cocm_registry::identity::{Role, development};
 use cocm_registry::journal::verify::{Anchor, verify};
 use cocm_registry::service::{Service, replan};
 use cocm_registry::store::Db;
-use cocm_registry::{api, listener, telemetry};
+use cocm_registry::{api, backup, listener, telemetry};
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -39,6 +39,23 @@ enum Command {
         /// The clinic; every one without it.
         #[arg(long)]
         clinic: Option<String>,
+    },
+    /// Writes a copy of the whole database into a file, while the service runs (SQLite).
+    Backup {
+        /// The file; it must not exist.
+        file: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Puts a backup in the place of the database, after checking that it is whole (SQLite). Stop the service first.
+    Restore {
+        /// The file.
+        file: PathBuf,
+        /// Replaces a database that is not empty, and keeps it beside the new one.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Walks every clinic's journal and says whether anything in it, or in the facts it attests, was changed afterwards.
     VerifyAudit {
@@ -168,6 +185,18 @@ async fn run(command: Command) -> Result<(), Failed> {
                 println!("{clinic}: {} patients planned", replan(&service.app, &clinic).await?);
             }
             service.close().await;
+            Ok(())
+        }
+        Command::Backup { file, settings } => {
+            backup::back_up(settings.read()?.database_url().as_str(), &file).await?;
+            println!("written: {}", file.display());
+            Ok(())
+        }
+        Command::Restore { file, force, settings } => {
+            for report in backup::restore(settings.read()?.database_url().as_str(), &file, force).await? {
+                println!("{report}");
+            }
+            println!("restored");
             Ok(())
         }
         Command::VerifyAudit { settings, head } => verify_audit(settings.read()?, &head).await,

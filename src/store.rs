@@ -63,6 +63,7 @@ pub mod staffing;
 pub mod idempotency;
 pub mod journal;
 pub mod webhook;
+pub mod backup;
 pub mod story;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");

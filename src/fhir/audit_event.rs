@@ -53,15 +53,12 @@ pub struct Audited<'a> {
 /// The AuditEvent; `None` only for years that FHIR cannot write.
 pub fn audit_event(told: &Audited<'_>) -> Option<Value> {
     let recorded = instant_text(told.at).parse().ok()?;
-    let (kind, subtypes) = match told.request {
-        Some((method, route, _)) => {
-            let interaction = interaction(method, route);
-            (coding(TYPES, "rest", Some("RESTful Operation")), vec![Some(coding(INTERACTIONS, interaction, None))])
-        }
-        None => {
-            let subtypes = told.events.iter().map(|event| Some(coding(EVENTS, event, None))).collect();
-            (coding(DICOM, "110110", Some("Patient Record")), subtypes)
-        }
+    let (kind, subtypes) = if let Some((method, route, _)) = told.request {
+        let interaction = interaction(method, route);
+        (coding(TYPES, "rest", Some("RESTful Operation")), vec![Some(coding(INTERACTIONS, interaction, None))])
+    } else {
+        let subtypes = told.events.iter().map(|event| Some(coding(EVENTS, event, None))).collect();
+        (coding(DICOM, "110110", Some("Patient Record")), subtypes)
     };
     let mut event = AuditEvent::builder()
         .id(told.id.to_string())

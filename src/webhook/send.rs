@@ -50,13 +50,10 @@ impl Webhooks {
 
 /// The state after an attempt, and what it is called.
 fn judge(delivery: &mut Delivery, result: &Result<u16, Failure>, now: DateTime<Utc>) -> &'static str {
-    let failure = match result {
-        Ok(_) => {
-            "delivered".clone_into(&mut delivery.state);
-            delivery.last_error = None;
-            return "delivered";
-        }
-        Err(failure) => failure,
+    let Err(failure) = result else {
+        "delivered".clone_into(&mut delivery.state);
+        delivery.last_error = None;
+        return "delivered";
     };
     delivery.last_error = Some(failure.to_string());
     match decide(failure, u32::try_from(delivery.attempts).unwrap_or(u32::MAX), jitter(delivery), now) {

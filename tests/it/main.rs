@@ -11,6 +11,7 @@ mod corpus;
 mod dispatch_chart;
 mod fhir_door;
 mod fhir_world;
+mod journal_backup;
 mod journal_chain;
 mod journal_events;
 mod journal_reads;
