@@ -197,7 +197,8 @@ async fn write(
     for new in additions.measurements {
         measurement::put(tx, clinic, patient, &new, context.now).await?;
         let line = plain_line(context, None, "measurement", (new.taken_on, new.taken_at));
-        note(tx, context, dossiers, dossier, Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line }).await?;
+        note(tx, context, dossiers, dossier, Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line })
+            .await?;
         dossier.story.measurements.push(new);
     }
     for new in additions.entries {
