@@ -365,6 +365,7 @@ pub async fn candidates(
         id,
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|p| p.id)))
     .map_err(failed)
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::problem::Problem;
 
@@ -113,5 +114,6 @@ pub async fn page(
         id,
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|r| r.patient_id)))
     .map_err(failed)
 }

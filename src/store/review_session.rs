@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, fact, failed};
 use crate::domain::attention::Waiting;
 use crate::problem::Problem;
@@ -128,6 +129,7 @@ pub async fn agenda(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Item
         clinic,
         session
     )
+    .inspect(|rows| note(rows.iter().map(|row| row.patient_id)))
     .map_err(failed)
 }
 
@@ -165,6 +167,7 @@ async fn entered(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>
         clinic,
         session
     )
+    .inspect(|rows| note(rows.iter().map(|row| row.patient_id)))
     .map_err(failed)
 }
 

@@ -83,7 +83,7 @@ async fn a_patient_is_handed_over_to_another_care_manager(#[values(Engine::Sqlit
     let end = json!({"discharged_on": "2026-03-02", "reason": "other"});
     world.post(&format!("episodes/{episode}/discharge"), end).await.expect(201);
     let late = world.post(&path, to("Ray", "2026-03-02")).await.expect(409);
-    assert_eq!(late.body["allowed"], json!(["recommendation_decision", "taken_back"]));
+    assert_eq!(late.body["allowed"], json!(["recommendation_decision", "recommendation_progress", "taken_back"]));
 }
 
 #[rstest]

@@ -54,7 +54,7 @@ async fn a_fit_check_keeps_who_decided_and_why(#[values(Engine::Sqlite, Engine::
     let end = json!({"discharged_on": "2026-03-02", "reason": "other"});
     world.post(&format!("episodes/{episode}/discharge"), end).await.expect(201);
     let late = world.post(&path, json!({"decision": "suitable"})).await.expect(409);
-    assert_eq!(late.body["allowed"], json!(["recommendation_decision", "taken_back"]));
+    assert_eq!(late.body["allowed"], json!(["recommendation_decision", "recommendation_progress", "taken_back"]));
 }
 
 #[rstest]

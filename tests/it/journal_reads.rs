@@ -105,8 +105,10 @@ async fn a_line_says_who_was_shown_whom_and_never_what_was_looked_for(
 }
 
 /// What shows nobody's data.
-const NOBODYS: [&str; 5] = [
+const NOBODYS: [&str; 7] = [
     "/api/v1/rule-sets",
+    "/api/v1/review-sessions",
+    "/api/v1/metrics/{month}/versions",
     "/api/v1/audit",
     "/api/v1/webhook-deliveries",
     "/api/v1/webhook-deliveries/{id}",
@@ -117,6 +119,9 @@ const NOBODYS: [&str; 5] = [
 async fn no_get_shows_a_patient_without_a_line() {
     let Some(world) = World::on(Engine::Sqlite).await else { return };
     let (one, episode) = people(&world).await;
+    // Somebody who might be offered care.
+    world.send(&patient("4")).await.unwrap();
+    world.send(&phq9("f4", "4", "2026-02-23T10:00:00Z", [2; 9])).await.unwrap();
     let door = Door::of(&world);
     let id_of = |list: &'static str| {
         let door = &door;
