@@ -170,6 +170,7 @@ fn body(document: &Document, operation: &Operation, ids: &Ids) -> Option<(&'stat
         "care-plan" => json!({"problems": ["low mood"]}),
         "fit-check" => json!({"reason": "words"}),
         "transfer" => json!({"to_care_manager": "Lee"}),
+        "close" => json!({"deferred": [{"episode": id(ids, "episode"), "reason": "words"}]}),
         "simulate" => json!({"version": 2}),
         "rule-sets" => json!({"rules": {}}),
         "caseload" => json!({"csv": "MRN,Enrolled\n1,2026-01-05", "identifier_system": "urn:mrn"}),
