@@ -160,7 +160,8 @@ class Loop:
                 if delivery["attempts"]:
                     self.registry.api("POST", f"deliveries/{delivery['id']}/retry", {}, role="admin")
             return not pending
-        wait_for("all deliveries", done, 120, every=1)
+        # A lane of a registry that was killed is free again after two minutes.
+        wait_for("all deliveries", done, 240, every=1)
         parked = self.registry.all("deliveries?state=parked")
         if parked:
             sys.exit(f"parked: {json.dumps(parked, indent=1)[:3000]}")
@@ -261,6 +262,7 @@ class Loop:
         self.seen(completed)
 
         self.fill_in(2, PEOPLE[:half])
+        wait_for("something to write", lambda: self.registry.all("deliveries?state=pending"), 30, every=0.01)
         self.peer.process.kill()
         say("the server is killed while the registry writes to it")
         time.sleep(3)

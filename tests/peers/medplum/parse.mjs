@@ -1,10 +1,14 @@
 #!/usr/bin/env node
 // Lets @medplum/core check resources against R4's definitions, one a line: `parse.mjs FILE`.
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { validateResource } from '@medplum/core';
 import { learn } from './definitions.mjs';
 
 learn();
+// A check that finds nothing here would find nothing anywhere.
+const broken = { resourceType: 'Task', status: 'requested', intent: 'order', urgency: 'high' };
+assert.throws(() => validateResource(broken), /urgency/);
 const lines = readFileSync(process.argv[2], 'utf8').split('\n').filter(Boolean);
 const kinds = {};
 let faults = 0;

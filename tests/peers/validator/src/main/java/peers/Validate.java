@@ -23,6 +23,12 @@ public final class Validate {
                 new InMemoryTerminologyServerValidationSupport(context));
         var validator = context.newValidator().registerValidatorModule(new FhirInstanceValidator(support));
 
+        // A validator that finds nothing here would find nothing anywhere.
+        String broken = "{\"resourceType\":\"Task\",\"status\":\"finished\",\"intent\":\"order\",\"urgency\":\"high\"}";
+        if (validator.validateWithResult(broken).isSuccessful()) {
+            throw new IllegalStateException("a broken Task passed");
+        }
+
         Map<String, Integer> kinds = new TreeMap<>();
         Map<String, Integer> warnings = new TreeMap<>();
         int read = 0;
