@@ -23,6 +23,7 @@ def main(target):
             by_hand = stir(demo)
             tasks_and_flags(demo, found, by_hand)
             reports(demo, found)
+            care_plans(demo, found)
             door(demo, found)
         finally:
             demo.process.stop()
@@ -38,7 +39,8 @@ def main(target):
 
 REQUIRED = [("Task", s) for s in ("requested", "completed", "cancelled", "entered-in-error", "in-progress")]
 REQUIRED += [("Flag", s) for s in ("active", "inactive")]
-REQUIRED += [("MeasureReport", "complete"), ("CapabilityStatement", "active")]
+REQUIRED += [("MeasureReport", "complete"), ("CapabilityStatement", "active"), ("Bundle", "collection")]
+REQUIRED += [("CarePlan", s) for s in ("active", "revoked", "entered-in-error", "on-hold", "completed")]
 REQUIRED += [("OperationOutcome", s) for s in ("error", "warning", "information")]
 REQUIRED += [("Bundle", s) for s in ("searchset", "batch-response", "transaction-response")]
 
@@ -148,9 +150,42 @@ def tasks_and_flags(demo, found, by_hand):
 def reports(demo, found):
     periods = ["nys?month=2026-03", "nys?month=2026-05&payer=medicaid", "fidelity?month=2026-04", "hedis-drr?year=2026",
                "cms159?year=2026", "nys?month=2019-01"]
+    periods += [f"{period}{'&' if '?' in period else '?'}report=individual" for period in periods]
     for period in periods:
         url = f"{demo.url}/api/v1/metrics/{period}"
         found.add(ok(call("GET", url, token=demo.tokens["care_manager"], headers={"Accept": FHIR})))
+
+
+def care_plans(demo, found):
+    """Of episodes in every phase: a full plan, and after it a short one that holds instead."""
+    full = {
+        "problems": ["Major depression, single episode"], "goals": [{"text": "Walk to the sea again", "by": "2026-09-01"},
+        {"text": "Sleep through", "reached_on": "2026-05-01"}],
+        "targets": [{"instrument": "phq9", "at_most": 4, "by": "2026-08-01"}, {"instrument": "gad7", "at_most": 4}],
+        "interventions": [{"intervention": "behavioral activation", "detail": "weekly", "who": "R. Alvarez, LCSW"},
+                          {"intervention": "gardening"}],
+        "medication": [{"name": "Sertraline", "dose": "50 mg in the morning", "note": "since April"}],
+        "responsibilities": [{"who": "Psychiatric consultant", "what": "reviews weekly"}], "note": "Shared with the patient."}
+    short = {"targets": [{"instrument": "phq9", "at_most": 9}]}
+    episodes, token = [], demo.tokens["care_manager"]
+    post = lambda path, body: ok(call("POST", f"{demo.url}/api/v1/{path}", body, token))  # noqa: E731
+    for number in range(1, 41):
+        for person in ok(call("GET", f"{demo.url}/api/v1/patients?reference=Patient/demo-{number:03}", token=token))["items"]:
+            there = ok(call("GET", f"{demo.url}/api/v1/episodes?patient={person['id']}", token=token))["items"]
+            episodes += [episode["id"] for episode in there if episode["status"] == "active"]
+    for n, episode in enumerate(episodes[:5]):
+        written = post(f"episodes/{episode}/care-plan", full)
+        if n == 1:
+            post(f"episodes/{episode}/care-plan", short)
+        elif n == 2:
+            post(f"episodes/{episode}/entries/{written['id']}/take-back", {"reason": "written for somebody else"})
+        elif n == 3:
+            post(f"episodes/{episode}/hold", {"from": "2026-05-25", "reason": "hospital"})
+        elif n == 4:
+            post(f"episodes/{episode}/discharge", {"discharged_on": "2026-05-25", "reason": "withdrew"})
+        for version in (1, 2) if n == 1 else (1,):
+            place = f"{demo.url}/api/v1/episodes/{episode}/care-plan?version={version}"
+            found.add(ok(call("GET", place, token=token, headers={"Accept": FHIR})))
 
 
 def door(demo, found):
