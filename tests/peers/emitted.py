@@ -9,6 +9,7 @@ from the chart's history; a version that a person wrote there is left out.
 import collections
 import json
 import sys
+import urllib.parse
 
 from registry import FHIR, Demo, call, folder, ok, wait_for
 
@@ -25,6 +26,7 @@ def main(target):
             reports(demo, found)
             care_plans(demo, found)
             door(demo, found)
+            audit(demo, found)
         finally:
             demo.process.stop()
     with open(target, "w") as out:
@@ -40,6 +42,7 @@ def main(target):
 REQUIRED = [("Task", s) for s in ("requested", "completed", "cancelled", "entered-in-error", "in-progress")]
 REQUIRED += [("Flag", s) for s in ("active", "inactive")]
 REQUIRED += [("MeasureReport", "complete"), ("CapabilityStatement", "active"), ("Bundle", "collection")]
+REQUIRED += [("AuditEvent", s) for s in "CRUDE"]
 REQUIRED += [("CarePlan", s) for s in ("active", "revoked", "entered-in-error", "on-hold", "completed")]
 REQUIRED += [("OperationOutcome", s) for s in ("error", "warning", "information")]
 REQUIRED += [("Bundle", s) for s in ("searchset", "batch-response", "transaction-response")]
@@ -52,14 +55,14 @@ class Collection:
 
     def add(self, resource):
         kind = resource["resourceType"]
-        state = resource.get("status") or resource.get("type") or resource["issue"][0]["severity"]
+        state = resource.get("status") or resource.get("action") or resource.get("type") or resource["issue"][0]["severity"]
         self.states[kind][state] += 1
         self.resources.append(resource)
         if kind == "Bundle":
             # Inside of a Bundle the validator is lenient about some things: each alone as well.
             for entry in resource.get("entry", []):
                 for inner in (entry.get("resource"), entry.get("response", {}).get("outcome")):
-                    if inner and inner["resourceType"] in ("OperationOutcome", "Bundle"):
+                    if inner and inner["resourceType"] in ("OperationOutcome", "Bundle", "AuditEvent"):
                         self.add(inner)
 
 
@@ -154,6 +157,17 @@ def reports(demo, found):
     for period in periods:
         url = f"{demo.url}/api/v1/metrics/{period}"
         found.add(ok(call("GET", url, token=demo.tokens["care_manager"], headers={"Accept": FHIR})))
+
+
+def audit(demo, found):
+    """The newest lines, and then the oldest, so that each kind of line is among them."""
+    url, pages = f"{demo.url}/api/v1/audit?limit=200", []
+    while url:
+        pages.append(ok(call("GET", url, token=demo.tokens["admin"], headers={"Accept": FHIR})))
+        url = next((link["url"] for link in pages[-1].get("link", []) if link["relation"] == "next"), None)
+        url = url and urllib.parse.urljoin(f"{demo.url}/api/v1/", f"{url}&limit=200")
+    for page in [*pages[:3], *pages[-2:]]:
+        found.add(page)
 
 
 def care_plans(demo, found):
