@@ -48,6 +48,7 @@ macro_rules! fetch_optional {
     };
 }
 
+pub mod shown;
 pub mod patient;
 pub mod resource;
 pub mod measurement;
@@ -63,6 +64,9 @@ pub mod rule_set;
 pub mod staffing;
 pub mod closed_month;
 pub mod idempotency;
+pub mod journal;
+pub mod webhook;
+pub mod backup;
 pub mod story;
 pub mod known;
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::standing::Standing;
@@ -200,6 +201,7 @@ pub async fn by_attention(
         limit,
         &filter.psychiatric_consultant
     )
+    .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
 }
 
@@ -241,5 +243,6 @@ pub async fn by_name(
         limit,
         &filter.psychiatric_consultant
     )
+    .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
 }
