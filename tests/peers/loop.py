@@ -154,14 +154,23 @@ class Loop:
 
     def idle(self):
         """Until the server has been told everything; an operator presses `retry`."""
+        pressed = {}
+
         def done():
             pending = self.registry.all("deliveries?state=pending")
             for delivery in pending:
-                if delivery["attempts"]:
+                # Not while an attempt may be under way.
+                if delivery["attempts"] and time.monotonic() - pressed.get(delivery["id"], 0) > 15:
+                    pressed[delivery["id"]] = time.monotonic()
                     self.registry.api("POST", f"deliveries/{delivery['id']}/retry", {}, role="admin")
             return not pending
-        # A lane of a registry that was killed is free again after two minutes.
-        wait_for("all deliveries", done, 240, every=1)
+        try:
+            # A lane of a registry that was killed is free again after two minutes.
+            wait_for("all deliveries", done, 240, every=1)
+        except SystemExit:
+            for delivery in self.registry.all("deliveries?state=pending"):
+                print(json.dumps(ok(self.registry.api("GET", f"deliveries/{delivery['id']}")), indent=1)[:3000])
+            raise
         parked = self.registry.all("deliveries?state=parked")
         if parked:
             sys.exit(f"parked: {json.dumps(parked, indent=1)[:3000]}")
@@ -296,7 +305,7 @@ def main():
             Loop(peer, registry, sweeps).run()
         except BaseException:
             for log in pathlib.Path(place).glob("**/*.log"):
-                print(f"--- the end of {log.name}\n{log.read_text()[-2500:]}")
+                print(f"--- the end of {log.name}\n{log.read_text()[-1500:]}")
             raise
         finally:
             if registry:

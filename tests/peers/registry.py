@@ -114,7 +114,8 @@ CONFIG = """
 listen = "127.0.0.1:{port}"
 data_dir = "{folder}"
 [log]
-format = "text"
+format = "json"
+filter = "warn"
 [[auth.issuers]]
 issuer = "urn:cocm-registry:development"
 audience = "cocm-registry"
