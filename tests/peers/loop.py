@@ -159,8 +159,11 @@ class Loop:
         def done():
             pending = self.registry.all("deliveries?state=pending")
             for delivery in pending:
-                # Not while an attempt may be under way.
-                if delivery["attempts"] and time.monotonic() - pressed.get(delivery["id"], 0) > 15:
+                # Not while an attempt may be under way. What only waits for its second look after a lost answer, ten
+                # minutes later, is brought forward, too.
+                due = datetime.datetime.fromisoformat(delivery["next_attempt_at"].replace("Z", "+00:00"))
+                waits = (due - datetime.datetime.now(datetime.timezone.utc)).total_seconds() > 1
+                if waits and time.monotonic() - pressed.get(delivery["id"], -60) > 15:
                     pressed[delivery["id"]] = time.monotonic()
                     self.registry.api("POST", f"deliveries/{delivery['id']}/retry", {}, role="admin")
             return not pending
