@@ -17,6 +17,8 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("COCM_REGISTRY", str(ROOT / "target/debug/cocm-registry"))
 FHIR = "application/fhir+json"
+# A timeout's signal: what was started here is stopped on the way out.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
 
 
 def free_port():
