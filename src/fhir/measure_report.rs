@@ -73,7 +73,12 @@ pub fn individual(report: &Report<'_>, subjects: &BTreeMap<Uuid, String>) -> Val
             json!({"fullUrl": full_url, "resource": one})
         })
         .collect();
-    json!({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    let mut bundle = json!({"resourceType": "Bundle", "type": "collection"});
+    // FHIR's JSON knows no empty lists.
+    if !entries.is_empty() {
+        bundle["entry"] = entries.into();
+    }
+    bundle
 }
 
 fn resource(report: &Report<'_>, kind: &str) -> Value {
@@ -152,5 +157,7 @@ mod tests {
         let unnamed = &entries[2]["resource"]["subject"]["identifier"]["value"];
         assert_eq!(*unnamed, json!(Uuid::from_u128(3)), "nobody is dropped");
         assert_eq!(summary(&report)["group"][0]["population"][0]["code"]["coding"][0]["code"], "denominator");
+        let nobody = Report { metrics: &[], ..report };
+        assert_eq!(individual(&nobody, &BTreeMap::new()), json!({"resourceType": "Bundle", "type": "collection"}));
     }
 }

@@ -85,11 +85,15 @@ pub fn condition(query: &str) -> Result<String, Problem> {
     }
 }
 
+/// What a tag names, without its marks.
+pub fn tagged(tag: &str) -> &str {
+    let tag = tag.trim();
+    tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
+}
+
 /// The version of an `If-Match`: `W/"3"`, also without the `W/` or the quotes.
 pub fn version(tag: &str) -> Result<i64, Problem> {
-    let tag = tag.trim();
-    let plain = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');
-    plain.parse().map_err(|_| {
+    tagged(tag).parse().map_err(|_| {
         Problem::new(Category::PreconditionFailed, "no version of ours is called that: If-Match must be W/\"number\"")
     })
 }

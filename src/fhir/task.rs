@@ -83,7 +83,14 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
     if let Some(restriction) = restriction(intent) {
         task = task.restriction(restriction);
     }
-    serde_json::to_value(task.build().expect(COMPLETE)).expect("a Task is JSON")
+    let mut task = serde_json::to_value(task.build().expect(COMPLETE)).expect("a Task is JSON");
+    // The SDK drops zeros at the end of a fraction; Medplum compares the two as texts, and would refuse the Task.
+    for (field, at) in [("authoredOn", intent.authored_on), ("lastModified", now.max(intent.authored_on))] {
+        if task.get(field).is_some() {
+            task[field] = json!(instant_text(at));
+        }
+    }
+    task
 }
 
 /// By when, and who is asked where that is more than one: R4 has one owner, and this element for the others.

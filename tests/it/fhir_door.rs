@@ -55,6 +55,23 @@ async fn a_deletion_is_only_for_the_version_that_if_match_names() {
 }
 
 #[tokio::test]
+async fn a_subscription_may_name_the_version_that_it_sends() {
+    // HAPI's rest-hook: PUT with `If-Match` of the chart's own version, also of what we have never seen.
+    let world = FhirWorld::new().await;
+    let sent = |version: &str, tag: &'static str| {
+        let body = at_version(patient("1", "7"), version);
+        let ask = world.ask("PUT", "/fhir/Patient/1").header("if-match", tag);
+        async move { ask.json(&body).await.status.as_u16() }
+    };
+    assert_eq!(sent("4", "W/\"4\"").await, 201);
+    assert_eq!(sent("5", "W/\"5\"").await, 200);
+    assert_eq!(sent("4", "W/\"4\"").await, 200);
+    assert_eq!(world.get("/fhir/Patient/1").await.json()["meta"]["versionId"], "5");
+    assert_eq!(sent("6", "W/\"9\"").await, 412);
+    assert_eq!(sent("a-uuid", "W/\"a-uuid\"").await, 200);
+}
+
+#[tokio::test]
 async fn an_update_is_only_for_the_version_that_if_match_names() {
     let world = FhirWorld::new().await;
     world.put(&patient("1", "7")).await;

@@ -1,11 +1,12 @@
 //! `PUT Type/id` and `PUT Type?identifier=`
 
 use axum::extract::RawQuery;
+use axum::http::header::IF_MATCH;
 use axum::response::Response;
 
 use super::answer::{Sent, recorded};
-use super::call::{Call, Named, ResourceText, Typed};
-use crate::fhir::arrival::Kind;
+use super::call::{Call, Named, ResourceText, Typed, text};
+use crate::fhir::arrival::{Arrival, Kind};
 use crate::fhir::query;
 use crate::intake::bundle::{Action, addressed};
 use crate::problem::Problem;
@@ -14,14 +15,20 @@ use crate::record::Condition;
 /// Takes a resource in under an id, whether it is known or new.
 #[utoipa::path(put, path = "/{type}/{id}", tag = "fhir", security(("bearer" = [])),
     params(("type" = String, Path), ("id" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "`W/\"version\"`: 412 if it is at another one")),
+        ("If-Match" = Option<String>, Header, description = "`W/\"version\"`: 412 if it is at another one. The body's own `meta.versionId` is no condition")),
     request_body(content = Value, content_type = "application/fhir+json"),
     responses((status = 201, description = "Created"), (status = 200, description = "Updated, or nothing new"),
         (status = "4XX", description = "An OperationOutcome")))]
 pub async fn update(call: Call, Named(kind, id): Named, ResourceText(raw): ResourceText) -> Result<Response, Problem> {
     call.may(kind, Action::Update)?;
-    let condition = call.if_match()?.map_or(Condition::None, Condition::Version);
-    take(&call, kind, Some(id), &raw, condition).await
+    let arrival = addressed(call.app.intake.read(call.clinic(), &raw)?, kind, Some(id))?;
+    let condition = match text(&call.headers, IF_MATCH) {
+        // HAPI's rest-hook names the version that it sends, the chart's own: `meta` decides then which one counts.
+        Some(tag) if arrival.version_id.as_deref() == Some(query::tagged(tag)) => Condition::None,
+        Some(tag) => Condition::Version(query::version(tag)?),
+        None => Condition::None,
+    };
+    take(&call, kind, arrival, condition).await
 }
 
 /// Takes a resource in where one identifier says: replaces the one that carries it, or creates one.
@@ -47,17 +54,11 @@ pub async fn update_one_with(
         .map(|(name, value)| format!("{}={}", query::encoded(&name), query::encoded(&value)))
         .collect();
     let condition = Condition::TheOneWith(query::condition(&asked.join("&"))?);
-    take(&call, kind, None, &raw, condition).await
+    let arrival = addressed(call.app.intake.read(call.clinic(), &raw)?, kind, None)?;
+    take(&call, kind, arrival, condition).await
 }
 
-async fn take(
-    call: &Call,
-    kind: Kind,
-    id: Option<String>,
-    raw: &str,
-    condition: Condition,
-) -> Result<Response, Problem> {
-    let arrival = addressed(call.app.intake.read(call.clinic(), raw)?, kind, id)?;
+async fn take(call: &Call, kind: Kind, arrival: Arrival, condition: Condition) -> Result<Response, Problem> {
     let sent = Sent::keep(call, &arrival);
     let done = call.app.intake.take(call.clinic(), &call.caller.subject, arrival, condition).await?;
     recorded(call, kind, &done, sent).await

@@ -54,10 +54,20 @@ fn merged(chart: &Value, posture: Posture, confirmed: Option<Posture>) -> Merge 
 }
 
 #[test]
+fn instants_of_a_task_can_be_compared_as_text() {
+    // inv-1, as Medplum checks it: `.2Z` would come after `.271Z`.
+    let mut intent = intent(Posture::Open);
+    intent.authored_on = "2026-03-09T08:30:00.200Z".parse().unwrap();
+    let task = task(&intent, SYSTEM, "2026-03-09T08:30:00.271Z".parse().unwrap());
+    let text = |field: &str| task[field].as_str().unwrap().to_owned();
+    assert!(text("authoredOn") <= text("lastModified"), "{task}");
+}
+
+#[test]
 fn an_open_task_is_written_whole() {
     insta::assert_json_snapshot!(task(&intent(Posture::Open), SYSTEM, now()), @r#"
     {
-      "authoredOn": "2026-03-02T09:00:00Z",
+      "authoredOn": "2026-03-02T09:00:00.000Z",
       "code": {
         "coding": [
           {
@@ -92,7 +102,7 @@ fn an_open_task_is_written_whole() {
         }
       ],
       "intent": "order",
-      "lastModified": "2026-03-09T08:30:00Z",
+      "lastModified": "2026-03-09T08:30:00.000Z",
       "owner": {
         "display": "Psychiatric consultant"
       },

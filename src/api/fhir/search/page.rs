@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::criteria::Criteria;
 use super::find::Found;
@@ -48,7 +49,10 @@ pub fn searchset(base: &str, criteria: &Criteria, found: Found) -> String {
     if !criteria.ignored.is_empty() {
         let notes: Vec<String> =
             criteria.ignored.iter().map(|name| format!("{name} is not supported in a search here; ignored")).collect();
-        entries.push(format!(r#"{{"resource":{},"search":{{"mode":"outcome"}}}}"#, outcome::left_out(&notes)));
+        // An entry has an identity (bdl-7), also one that is kept nowhere.
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, notes.concat().as_bytes());
+        let note = outcome::left_out(&notes);
+        entries.push(format!(r#"{{"fullUrl":"urn:uuid:{id}","resource":{note},"search":{{"mode":"outcome"}}}}"#));
     }
     // FHIR's JSON knows no empty lists.
     let entries = if entries.is_empty() { String::new() } else { format!(r#","entry":[{}]"#, entries.join(",")) };
