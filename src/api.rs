@@ -7,7 +7,7 @@ pub mod health;
 pub mod fhir;
 pub mod registry;
 mod idempotency;
-mod request;
+pub mod request;
 
 use std::sync::Arc;
 

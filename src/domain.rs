@@ -65,5 +65,6 @@ pub mod standing;
 pub mod attention;
 pub mod schedule;
 pub mod plan;
+pub mod line;
 pub mod metrics;
 pub mod minutes;

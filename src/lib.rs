@@ -28,6 +28,7 @@ pub mod intake;
 pub mod dispatch;
 pub mod upkeep;
 pub mod api;
+pub mod pages;
 pub mod sandbox;
 pub mod service;
 pub mod demo;

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::Context;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::id_of;
+use crate::domain::history::History;
+use crate::domain::line;
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
@@ -93,7 +95,8 @@ async fn append(
 
 async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {
     let label = dossier.patient.label();
-    for now in &after.standings {
+    let history = History::of(&dossier.story);
+    for (now, course) in after.standings.iter().zip(&history.courses(context.today)) {
         let before = dossier.plan.standings.iter().find(|s| s.episode == now.episode);
         if before.is_none_or(|b| {
             (b.status, b.discharged_on, b.discharge_reason) != (now.status, now.discharged_on, now.discharge_reason)
@@ -102,7 +105,9 @@ async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, 
         }
         let care_manager =
             dossier.story.episodes.iter().find(|e| e.id == now.episode).and_then(|e| e.care_manager.as_deref());
-        standing::put(tx, context.clinic, dossier.patient.id, &label, care_manager, now, context.now).await?;
+        let line = line::Line::of(&history, context.rules, course, now);
+        let written = standing::Written { label: &label, care_manager, standing: now, line: &line };
+        standing::put(tx, context.clinic, dossier.patient.id, written, context.now).await?;
     }
     Ok(())
 }
