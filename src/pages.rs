@@ -11,6 +11,7 @@ mod form;
 mod items;
 mod moment;
 mod patient;
+mod review;
 mod safety;
 mod session;
 mod shell;
@@ -58,6 +59,9 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/patients/{id}", get(patient::show))
         .route("/patients/{id}/{form}", post(patient::enter))
         .route("/safety", get(safety::show))
+        .route("/review", get(review::agenda))
+        .route("/review/summary", get(review::summary))
+        .route("/review/{id}", get(review::case).post(review::save))
         .layer(from_fn(guarded))
         .route("/assets/{name}", get(assets::serve))
         .with_state(pages)

@@ -1,6 +1,6 @@
 //! The caseload: one row per open episode, from one read of what is ready-made.
 
-mod choice;
+pub mod choice;
 pub mod row;
 
 use askama::Template;

@@ -9,7 +9,6 @@ use super::items::item;
 use super::moment::day;
 use super::words;
 use crate::domain::care::{Care, ContactKind, ContactOutcome, Entry};
-use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Measurement, Quality};
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
@@ -302,9 +301,4 @@ fn months(scale: &Scale, until: NaiveDate) -> Vec<Tick> {
         }
     }
     ticks
-}
-
-/// Which instruments a table of scores shows.
-pub fn title(instrument: Instrument) -> &'static str {
-    instrument.definition().title
 }

@@ -2,6 +2,7 @@
 //! refuses something, its words beside the field.
 
 use askama::Template;
+use askama::filters::HtmlSafe;
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
@@ -111,6 +112,18 @@ impl Field {
     }
 }
 
+/// Some fields, as HTML.
+#[derive(Template)]
+#[template(path = "fields.html")]
+pub struct Fields<'a> {
+    id: &'a str,
+    fields: Vec<&'a Field>,
+}
+
+// Templates escape what they are made of.
+impl HtmlSafe for Fields<'_> {}
+impl HtmlSafe for Form {}
+
 /// A form.
 #[derive(Clone, Debug, Template)]
 #[template(path = "form.html")]
@@ -189,9 +202,31 @@ impl Form {
         }
     }
 
-    /// A field by its name.
-    pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.iter().find(|field| field.name == name)
+    /// Every field, rendered.
+    fn all(&self) -> Fields<'_> {
+        self.those(|_| true)
+    }
+
+    /// One field, rendered.
+    pub fn only(&self, name: &str) -> Fields<'_> {
+        self.those(|field| field.name == name)
+    }
+
+    /// The fields of a numbered row, rendered: `kind2`, `text2`, …
+    pub fn row(&self, number: &usize) -> Fields<'_> {
+        let ending = number.to_string();
+        self.those(|field| field.name.ends_with(&ending))
+    }
+
+    /// Nothing was typed into a numbered row's text.
+    pub fn is_empty_row(&self, number: &usize) -> bool {
+        let ending = number.to_string();
+        let mut row = self.fields.iter().filter(|field| field.name.ends_with(&ending));
+        row.all(|field| field.problem.is_none() && (field.value().is_empty() || field.required))
+    }
+
+    fn those(&self, which: impl Fn(&Field) -> bool) -> Fields<'_> {
+        Fields { id: &self.id, fields: self.fields.iter().filter(|field| which(field)).collect() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod forms;
 mod timeline;
-mod view;
+pub mod view;
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -25,9 +25,11 @@ use crate::store::fact::{self, Fact};
 use crate::store::outbox::{self, Delivery};
 use crate::store::patient::Patient;
 use crate::store::{episode, patient, rule_set, story};
+pub use forms::options;
 use forms::What;
-use timeline::Happening;
-use view::{Assessed, ChartEntry, Followed, Head, Open, Said, Score};
+pub use timeline::{Happening, of as timeline_of};
+use view::{Assessed, ChartEntry, Open, Score};
+pub use view::{Followed, Head, Said};
 
 /// Tasks and Flags of one patient that are shown.
 const DELIVERIES: i64 = 500;
@@ -47,18 +49,19 @@ pub struct Asked {
 }
 
 /// Everything known about one patient, in one read.
-struct Whole {
-    row: Patient,
+pub struct Whole {
+    pub row: Patient,
     stored: Vec<episode::Stored>,
-    story: Story,
-    rules: RuleSet,
-    plan: Plan,
-    facts: Vec<Fact>,
+    pub story: Story,
+    pub rules: RuleSet,
+    pub plan: Plan,
+    pub facts: Vec<Fact>,
     deliveries: Vec<Delivery>,
 }
 
 impl Whole {
-    async fn read(visitor: &Visitor, id: Uuid) -> Result<Self, Problem> {
+    /// Reads it.
+    pub async fn read(visitor: &Visitor, id: Uuid) -> Result<Self, Problem> {
         let clinic = visitor.clinic();
         let mut tx = visitor.pages.app.db.read().await?;
         let row = patient::find(&mut tx, clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
@@ -165,7 +168,7 @@ async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Fo
         followed,
         chart_entries: view::chart_entries(&whole.deliveries, visitor.zone(), today),
         scores: view::scores(&whole.story, today),
-        happenings: timeline::of(&whole.facts, today),
+        happenings: timeline_of(&whole.facts, today),
         patient: whole.row.id,
         takes_back: visitor.is(CLINICIANS),
         rule_set: whole.rules.label(),
@@ -227,8 +230,9 @@ async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) ->
     let path = format!("episodes/{episode}/entries/{entry}/take-back");
     let body = serde_json::json!({"reason": reason});
     visitor.pages.door.post(&visitor.caller, &path, None, &body).await?;
-    let to = submitted.get("to").filter(|to| to.starts_with("/review")).map(str::to_owned);
-    Ok(Redirect::to(&to.unwrap_or_else(|| format!("/patients/{}?done=take-back", whole.row.id))).into_response())
+    let to = submitted.get("to").filter(|to| *to == "/review" || to.starts_with("/review/") || to.starts_with("/review?"));
+    let to = to.map_or_else(|| format!("/patients/{}?done=take-back", whole.row.id), str::to_owned);
+    Ok(Redirect::to(&to).into_response())
 }
 
 async fn decide(submitted: &Submitted, whole: Whole) -> Result<Response, Trouble> {

@@ -19,11 +19,9 @@ const MOST: i64 = 10_000;
 pub struct Waiting {
     pub patient: Uuid,
     pub name: String,
-    pub reference: String,
     pub priority: Priority,
     /// Why, in a sentence.
     pub reason: String,
-    pub answered_on: String,
     /// Minutes since it came to be known.
     pub minutes: i64,
     /// The same in words.
@@ -64,11 +62,9 @@ pub async fn waiting(visitor: &Visitor) -> Result<Vec<Waiting>, Problem> {
             let (told, told_tone) = words::delivery(row.state);
             Waiting {
                 patient: row.patient_id,
-                name: row.display_name.unwrap_or_else(|| row.reference.clone()),
-                reference: row.reference,
+                name: row.display_name.unwrap_or(row.reference),
                 priority: desired.priority,
                 reason: moment::in_sentence(words::without_notice(&desired.reason), today),
-                answered_on: moment::day(desired.since, today),
                 minutes: open_for.num_minutes().max(0),
                 elapsed: moment::elapsed(open_for),
                 due: match desired.due_on {

@@ -20,7 +20,6 @@ pub enum Part {
     Safety,
     Programme,
     Operations,
-    Nowhere,
 }
 
 /// What stands around a page.

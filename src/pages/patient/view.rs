@@ -209,7 +209,6 @@ pub struct Open {
     pub reason: String,
     pub due: String,
     pub overdue: bool,
-    pub high: bool,
 }
 
 pub fn open(whole: &Whole, today: NaiveDate) -> Vec<Open> {
@@ -219,7 +218,6 @@ pub fn open(whole: &Whole, today: NaiveDate) -> Vec<Open> {
             reason: in_sentence(words::without_notice(&c.reason), today),
             due: if c.due_on == today { "today".to_owned() } else { day(c.due_on, today) },
             overdue: c.due_on < today,
-            high: c.high,
         })
         .collect()
 }
