@@ -10,7 +10,9 @@ mod door;
 mod form;
 mod items;
 mod moment;
+mod operations;
 mod patient;
+mod programme;
 mod review;
 mod safety;
 mod session;
@@ -59,6 +61,14 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/patients/{id}", get(patient::show))
         .route("/patients/{id}/{form}", post(patient::enter))
         .route("/safety", get(safety::show))
+        .route("/programme", get(programme::show))
+        .route("/programme/behind", get(programme::behind))
+        .route("/operations", get(operations::show))
+        .route("/operations/deliveries/{id}/retry", post(operations::retry))
+        .route("/operations/quarantine/{id}", get(operations::quarantine::show))
+        .route("/operations/quarantine/{id}/replay", post(operations::replay))
+        .route("/operations/rules", get(operations::rules::show).post(operations::rules::propose))
+        .route("/operations/rules/{version}/activate", post(operations::rules::activate))
         .route("/review", get(review::agenda))
         .route("/review/summary", get(review::summary))
         .route("/review/{id}", get(review::case).post(review::save))

@@ -51,6 +51,8 @@ pub struct Panel {
     pub points: Vec<Point>,
     levels: Vec<Level>,
     bands: Vec<Band>,
+    /// Where the bands begin: (y, points).
+    scale: Vec<(f32, u16)>,
     /// Left of the enrolment.
     enrolled: Option<f32>,
 }
@@ -111,7 +113,13 @@ impl Scale {
 
 impl Chart {
     /// Of one episode; `None` where nothing was measured and nothing done.
-    pub fn of(story: &Story, standing: &Standing, rules: &RuleSet, enrolled: Option<NaiveDate>, today: NaiveDate) -> Option<Self> {
+    pub fn of(
+        story: &Story,
+        standing: &Standing,
+        rules: &RuleSet,
+        enrolled: Option<NaiveDate>,
+        today: NaiveDate,
+    ) -> Option<Self> {
         let until = standing.discharged_on.unwrap_or(today).max(enrolled.unwrap_or(today));
         let look_back = chrono::Days::new(u64::from(rules.baseline.look_back_days) + 14);
         let from = enrolled.map_or(NaiveDate::MIN, |on| on.checked_sub_days(look_back).unwrap_or(on));
@@ -156,7 +164,12 @@ impl Chart {
             lane_y,
             bottom,
             today: (standing.discharged_on.is_none()).then(|| scale.x(today)),
-            summary: format!("{count} scores and {} entries from {} to {}", entries.len(), day(first, today), day(until, today)),
+            summary: format!(
+                "{count} scores and {} entries from {} to {}",
+                entries.len(),
+                day(first, today),
+                day(until, today)
+            ),
             panels,
         })
     }
@@ -202,6 +215,8 @@ fn panel(
         })
         .collect();
     let bands = &instrument.definition().bands;
+    let edges = bands.iter().map(|band| band.from).chain([instrument.max_total()]);
+    let marks_of_scale = edges.map(|points| (y(f32::from(points)) + 3.5, points)).collect();
     let shades = ["shade0", "shade1", "shade2", "shade3", "shade4"];
     let bands = bands
         .iter()
@@ -213,7 +228,16 @@ fn panel(
         })
         .collect();
     let title = instrument.definition().title;
-    Panel { title, y: top, path, points, levels, bands, enrolled: enrolled.map(|on| scale.x(on)) }
+    Panel {
+        title,
+        y: top,
+        path,
+        points,
+        levels,
+        bands,
+        scale: marks_of_scale,
+        enrolled: enrolled.map(|on| scale.x(on)),
+    }
 }
 
 fn point(m: &Measurement, total: u16, scale: &Scale, y: &impl Fn(f32) -> f32, today: NaiveDate) -> Point {
@@ -258,7 +282,15 @@ fn marks(entries: &[&Entry], scale: &Scale, top: f32, today: NaiveDate) -> Vec<M
             }
             Care::CaseReview { recommendations, .. } => {
                 let said: Vec<&str> = recommendations.iter().map(|r| r.text.as_str()).collect();
-                (1.0, "review", "▣", format!("case review: {}", if said.is_empty() { "nothing recommended".to_owned() } else { said.join("; ") }))
+                (
+                    1.0,
+                    "review",
+                    "▣",
+                    format!(
+                        "case review: {}",
+                        if said.is_empty() { "nothing recommended".to_owned() } else { said.join("; ") }
+                    ),
+                )
             }
             Care::Contact { purpose, outcome, .. } => {
                 let attended = *outcome == ContactOutcome::Attended;
@@ -267,16 +299,29 @@ fn marks(entries: &[&Entry], scale: &Scale, top: f32, today: NaiveDate) -> Vec<M
                     (true, _) => "•",
                     _ => "○",
                 };
-                (2.0, if attended { "contact" } else { "missed" }, shape, format!("{} contact, {}", words::contact_kind(*purpose).to_lowercase(), words::outcome(*outcome)))
+                (
+                    2.0,
+                    if attended { "contact" } else { "missed" },
+                    shape,
+                    format!("{} contact, {}", words::contact_kind(*purpose).to_lowercase(), words::outcome(*outcome)),
+                )
             }
             Care::SafetyAssessment { result, .. } => (0.0, "assessment", "✚", format!("safety assessment: {result}")),
             Care::RelapsePrevention { .. } => (0.0, "phase", "▷", "relapse prevention begins".to_owned()),
             Care::Hold { .. } => (0.0, "phase", "‖", "on hold".to_owned()),
             Care::Resume => (0.0, "phase", "▶", "resumed".to_owned()),
-            Care::Discharge { reason, .. } => (0.0, "phase", "■", format!("discharge: {}", words::discharge(*reason).to_lowercase())),
+            Care::Discharge { reason, .. } => {
+                (0.0, "phase", "■", format!("discharge: {}", words::discharge(*reason).to_lowercase()))
+            }
             _ => return None,
         };
-        Some(Mark { x: scale.x(entry.on), y: top + 8.0 + row * 15.0, class, shape, words: format!("{}, {what}", day(entry.on, today)) })
+        Some(Mark {
+            x: scale.x(entry.on),
+            y: top + 8.0 + row * 15.0,
+            class,
+            shape,
+            words: format!("{}, {what}", day(entry.on, today)),
+        })
     };
     entries.iter().filter_map(mark).collect()
 }

@@ -144,7 +144,13 @@ pub struct Form {
 }
 
 impl Form {
-    pub fn new(visitor: &Visitor, id: impl Into<String>, action: String, submit: &'static str, fields: Vec<Field>) -> Self {
+    pub fn new(
+        visitor: &Visitor,
+        id: impl Into<String>,
+        action: String,
+        submit: &'static str,
+        fields: Vec<Field>,
+    ) -> Self {
         Self {
             id: id.into(),
             action,
@@ -160,8 +166,11 @@ impl Form {
     /// Takes over what was typed.
     pub fn fill(&mut self, sent: &[(String, String)]) {
         for field in &mut self.fields {
-            field.values =
-                sent.iter().filter(|(name, _)| name == field.name).map(|(_, value)| value.replace("\r\n", "\n")).collect();
+            field.values = sent
+                .iter()
+                .filter(|(name, _)| name == field.name)
+                .map(|(_, value)| value.replace("\r\n", "\n"))
+                .collect();
         }
         if let Some((_, once)) = sent.iter().find(|(name, once)| name == "once" && (8..=64).contains(&once.len())) {
             self.once.clone_from(once);

@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn time_is_said_coarser_the_longer_it_is() {
-        for (minutes, said) in [(0, "0 min"), (59, "59 min"), (200, "3 h 20 min"), (1500, "1 day 1 h"), (9000, "6 days")] {
+        for (minutes, said) in
+            [(0, "0 min"), (59, "59 min"), (200, "3 h 20 min"), (1500, "1 day 1 h"), (9000, "6 days")]
+        {
             assert_eq!(elapsed(TimeDelta::minutes(minutes)), said);
         }
     }

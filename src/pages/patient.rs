@@ -25,8 +25,8 @@ use crate::store::fact::{self, Fact};
 use crate::store::outbox::{self, Delivery};
 use crate::store::patient::Patient;
 use crate::store::{episode, patient, rule_set, story};
-pub use forms::options;
 use forms::What;
+pub use forms::options;
 pub use timeline::{Happening, of as timeline_of};
 use view::{Assessed, ChartEntry, Open, Score};
 pub use view::{Followed, Head, Said};
@@ -149,10 +149,8 @@ async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Fo
             Entry { name: what.name(), title: what.words().0, form, open }
         })
         .collect();
-    let safety_form = forms
-        .iter()
-        .position(|entry| entry.name == What::SafetyAssessment.name())
-        .map(|at| forms.remove(at));
+    let safety_form =
+        forms.iter().position(|entry| entry.name == What::SafetyAssessment.name()).map(|at| forms.remove(at));
     let followed = view::followed(visitor, &whole, stored.map(|s| s.episode.id), tried.as_ref(), today);
     let page = PatientPage {
         head: Head::of(&whole, stored, standing, today),
@@ -230,7 +228,8 @@ async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) ->
     let path = format!("episodes/{episode}/entries/{entry}/take-back");
     let body = serde_json::json!({"reason": reason});
     visitor.pages.door.post(&visitor.caller, &path, None, &body).await?;
-    let to = submitted.get("to").filter(|to| *to == "/review" || to.starts_with("/review/") || to.starts_with("/review?"));
+    let to =
+        submitted.get("to").filter(|to| *to == "/review" || to.starts_with("/review/") || to.starts_with("/review?"));
     let to = to.map_or_else(|| format!("/patients/{}?done=take-back", whole.row.id), str::to_owned);
     Ok(Redirect::to(&to).into_response())
 }

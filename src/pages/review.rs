@@ -49,7 +49,8 @@ impl Asked {
         if self.care_manager.is_empty() {
             return String::new();
         }
-        let query = form_urlencoded::Serializer::new(String::new()).append_pair("care_manager", &self.care_manager).finish();
+        let query =
+            form_urlencoded::Serializer::new(String::new()).append_pair("care_manager", &self.care_manager).finish();
         format!("?{query}")
     }
 }

@@ -36,6 +36,8 @@ pub struct Shell {
     pub waiting: Vec<Waiting>,
     /// May see connections and deliveries.
     pub operates: bool,
+    /// May try other thresholds.
+    pub tries_rules: bool,
     /// What was just done.
     pub done: Option<Done>,
     pub idle_seconds: i64,
@@ -62,6 +64,7 @@ impl Shell {
             icon: assets::icon(),
             waiting: super::safety::waiting(visitor).await?,
             operates: visitor.is(&[Role::Admin, Role::CareManager]),
+            tries_rules: visitor.is(super::operations::rules::READERS_OF_RULES),
             done: None,
             idle_seconds: IDLE.num_seconds(),
         })
@@ -134,7 +137,9 @@ impl IntoResponse for Trouble {
         let (title, detail) = match self.0.category {
             Category::NotFound => ("Not here", "There is nothing at this address that you may see."),
             Category::Forbidden => ("Not for your role", self.0.detail.as_str()),
-            Category::Unavailable => ("Not now", "The database cannot answer at the moment. Nothing was stored; try again."),
+            Category::Unavailable => {
+                ("Not now", "The database cannot answer at the moment. Nothing was stored; try again.")
+            }
             Category::Internal => ("Something is broken here", "It has been logged. Nothing was stored."),
             _ => ("This did not work", self.0.detail.as_str()),
         };

@@ -37,7 +37,8 @@ impl Trend {
         for (n, (day, score)) in gauge.series.iter().enumerate() {
             let _ = write!(path, "{}{:.0} {:.0}", if n == 0 { 'M' } else { 'L' }, x(*day), y(f32::from(*score)));
         }
-        let last = gauge.series.last().map(|(day, score)| (format!("{:.0}", x(*day)), format!("{:.0}", y(f32::from(*score)))));
+        let last =
+            gauge.series.last().map(|(day, score)| (format!("{:.0}", x(*day)), format!("{:.0}", y(f32::from(*score)))));
         Some(Self {
             baseline: Some(format!("{:.0}", y(f32::from(baseline)))),
             response: gauge.response_at.map(|score| format!("{:.0}", y(f32::from(score)))),

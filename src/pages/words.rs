@@ -1,8 +1,6 @@
 //! Names of things, for people.
 
-use crate::domain::care::{
-    Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Modality,
-};
+use crate::domain::care::{Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Modality};
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::plan::{Code, Posture};
@@ -72,7 +70,7 @@ pub fn phase(phase: Phase) -> &'static str {
 pub fn status(status: MeasureStatus) -> (&'static str, Tone) {
     match status {
         MeasureStatus::NoBaseline => ("no baseline", Tone::Watch),
-        MeasureStatus::BaselineSubthreshold => ("below threshold at baseline", Tone::Plain),
+        MeasureStatus::BaselineSubthreshold => ("low at baseline", Tone::Plain),
         MeasureStatus::AwaitingFollowup => ("awaiting follow-up", Tone::Plain),
         MeasureStatus::Remission => ("remission", Tone::Good),
         MeasureStatus::Response => ("response", Tone::Good),

@@ -275,7 +275,9 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
         patient::insert(&mut tx, CLINIC, &person).await.unwrap();
         let enrolled = ["2026-01-05", "2026-02-20", "2026-03-01"][usize::try_from(n % 3).unwrap()];
         let manager = (n % 2 == 0).then_some("Casey");
-        standing::put(&mut tx, CLINIC, id(n), written(name, manager, &standing_of(n, enrolled)), monday()).await.unwrap();
+        standing::put(&mut tx, CLINIC, id(n), written(name, manager, &standing_of(n, enrolled)), monday())
+            .await
+            .unwrap();
     }
     let filter = standing::Filter::default();
     let (mut seen, mut after) = (Vec::new(), None);

@@ -98,15 +98,29 @@ impl Row {
             name: lined.display_name.clone(),
             flags: flags(lined, line),
             phase: phase.filter(|phase| *phase != Phase::Active).map(words::phase),
-            week: lined.enrolled_on.map_or_else(|| "–".to_owned(), |on| (today - on).num_days().div_euclid(7).to_string()),
+            week: lined
+                .enrolled_on
+                .map_or_else(|| "–".to_owned(), |on| (today - on).num_days().div_euclid(7).to_string()),
             depression: measured(true),
             others: measured(false),
-            item9: line.item9.map(|item9| (item9.answer, if item9.before && item9.answer == 0 { "was above 0" } else { "" })),
+            item9: line
+                .item9
+                .map(|item9| (item9.answer, if item9.before && item9.answer == 0 { "was > 0" } else { "" })),
             last_contact: line.last_contact.map(|on| day(on, today)),
             next_contact: line.next_contact.map(|on| (day(on, today), on < today)),
             last_review: line.last_review.map(|on| day(on, today)),
             enrolled: lined.enrolled_on.is_some(),
-            due: line.due.iter().map(|(code, on)| (words::code(*code), on.map_or_else(String::new, |on| day(on, today)), on.is_some_and(|on| on < today))).collect(),
+            due: line
+                .due
+                .iter()
+                .map(|(code, on)| {
+                    (
+                        words::code(*code),
+                        on.map_or_else(String::new, |on| day(on, today)),
+                        on.is_some_and(|on| on < today),
+                    )
+                })
+                .collect(),
             why: in_sentence(words::without_notice(line.why.as_deref().unwrap_or_default()), today),
             also: line.also.iter().map(|rule| words::rule(*rule)).collect(),
             care_manager: lined.care_manager.clone().unwrap_or_default(),

@@ -57,7 +57,9 @@ impl What {
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Contact => ("Log a contact", "The contact was logged."),
-            Self::TreatmentChange => ("Treatment change", "The treatment change was recorded; the plan clock starts anew."),
+            Self::TreatmentChange => {
+                ("Treatment change", "The treatment change was recorded; the plan clock starts anew.")
+            }
             Self::SafetyAssessment => ("Safety assessment", "The safety assessment was recorded."),
             Self::RelapsePrevention => ("Relapse-prevention plan", "Relapse prevention begins."),
             Self::Hold => ("Put on hold", "Treatment is on hold."),
@@ -118,9 +120,11 @@ impl What {
         match self {
             Self::Contact => vec![
                 Field::date("on", "Date", today).required(),
-                Field::one("kind", "What for", options(ContactKind::ALL, ContactKind::as_str, words::contact_kind)).required(),
+                Field::one("kind", "What for", options(ContactKind::ALL, ContactKind::as_str, words::contact_kind))
+                    .required(),
                 Field::one("modality", "How", options(Modality::ALL, Modality::as_str, words::modality)).with("phone"),
-                Field::one("outcome", "Outcome", options(ContactOutcome::ALL, ContactOutcome::as_str, words::outcome)).required(),
+                Field::one("outcome", "Outcome", options(ContactOutcome::ALL, ContactOutcome::as_str, words::outcome))
+                    .required(),
                 Field::number("minutes", "Minutes"),
                 Field::yes("scheduled", "It was scheduled", true),
                 Field::area("note", "Note"),
@@ -138,7 +142,9 @@ impl What {
                 Field::date("assessed_at", "Assessed on", today).required(),
                 Field::text("instrument", "With").required().with("C-SSRS screener"),
                 Field::area("result", "Result").required(),
-                Field::area("disposition", "What was done").required().hint("Such as: safety plan reviewed, PCP told, call tomorrow"),
+                Field::area("disposition", "What was done")
+                    .required()
+                    .hint("Such as: safety plan reviewed, PCP told, call tomorrow"),
                 Field::text("assessor", "Who assessed").hint("Left empty: you"),
                 Field::area("note", "Note"),
             ],
@@ -153,7 +159,8 @@ impl What {
                 vec![
                     Field::date("discharged_on", "Date", today).required(),
                     Field::one("reason", "Why", reasons).required(),
-                    Field::area("note", "Note").hint("Needed where somebody graduates without a relapse-prevention plan"),
+                    Field::area("note", "Note")
+                        .hint("Needed where somebody graduates without a relapse-prevention plan"),
                 ]
             }
             Self::DiscussionFlag if flagged => Vec::new(),
@@ -170,7 +177,11 @@ impl What {
 }
 
 /// Each value with its words.
-pub fn options<T: Copy>(all: &[T], name: fn(T) -> &'static str, words: fn(T) -> &'static str) -> Vec<(&'static str, String)> {
+pub fn options<T: Copy>(
+    all: &[T],
+    name: fn(T) -> &'static str,
+    words: fn(T) -> &'static str,
+) -> Vec<(&'static str, String)> {
     all.iter().map(|one| (name(*one), words(*one).to_owned())).collect()
 }
 

@@ -91,7 +91,9 @@ fn of_care(care: &Care) -> (&'static str, String) {
         Care::Hold { reason } => ("On hold", reason.clone()),
         Care::Resume => ("Resumed", String::new()),
         Care::RelapsePrevention { plan } => ("Relapse prevention", plan.clone()),
-        Care::Discharge { reason, note } => ("Discharge", with_note(words::discharge(*reason).to_owned(), note.as_deref())),
+        Care::Discharge { reason, note } => {
+            ("Discharge", with_note(words::discharge(*reason).to_owned(), note.as_deref()))
+        }
         Care::DiscussionFlag { raised, note } => {
             let said = if *raised { "for the weekly review" } else { "taken down" };
             ("Flag", with_note(said.to_owned(), note.as_deref()))

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use uuid::Uuid;
 
 use super::{Whole, forms};
-use crate::domain::care::Care;
+use crate::domain::care::{Care, ChangeKind, Decision};
 use crate::domain::finding::Rule;
 use crate::domain::measurement::{Counting, Quality};
 use crate::domain::recommendation;
@@ -75,7 +75,10 @@ impl Head {
                 if let (Some(on), Some(d)) = (changed, standing.plan_day) {
                     facts.push(("This plan", format!("since {}, day {d}", day(on, today))));
                 }
-                facts.push(("Last review", standing.reviewed_on.map_or_else(|| "not yet".to_owned(), |on| day(on, today))));
+                facts.push((
+                    "Last review",
+                    standing.reviewed_on.map_or_else(|| "not yet".to_owned(), |on| day(on, today)),
+                ));
             }
             for (what, who) in [
                 ("Care manager", &episode.care_manager),
@@ -187,7 +190,11 @@ pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<Said> {
                 reason: in_sentence(words::without_notice(&f.reason), today),
                 since: day(f.since, today),
                 clock: clock(f.rule),
-                thresholds: f.thresholds.iter().map(|(name, value)| format!("{}: {value}", words::spaced(name))).collect(),
+                thresholds: f
+                    .thresholds
+                    .iter()
+                    .map(|(name, value)| format!("{}: {value}", words::spaced(name)))
+                    .collect(),
                 evidence: f.evidence.iter().filter_map(|id| evidence(*id, whole, today)).collect(),
                 id: f.rule.as_str(),
             }
@@ -230,7 +237,8 @@ pub struct Assessed {
 
 pub fn last_assessment(story: &Story, today: NaiveDate) -> Option<Assessed> {
     let entries = story.standing_entries();
-    let last = entries.into_iter().filter(|e| matches!(e.care, Care::SafetyAssessment { .. })).max_by_key(|e| (e.at, e.id))?;
+    let last =
+        entries.into_iter().filter(|e| matches!(e.care, Care::SafetyAssessment { .. })).max_by_key(|e| (e.at, e.id))?;
     let Care::SafetyAssessment { instrument, result, disposition, assessor, .. } = &last.care else { return None };
     Some(Assessed { on: day(last.on, today), words: format!("{instrument} by {assessor}: {result}. {disposition}") })
 }
@@ -248,30 +256,42 @@ pub struct Followed {
     pub open: bool,
 }
 
-pub fn followed(visitor: &Visitor, whole: &Whole, episode: Option<Uuid>, tried: Option<&Form>, today: NaiveDate) -> Vec<Followed> {
+pub fn followed(
+    visitor: &Visitor,
+    whole: &Whole,
+    episode: Option<Uuid>,
+    tried: Option<&Form>,
+    today: NaiveDate,
+) -> Vec<Followed> {
     let may = visitor.is(&[Role::PrimaryCare, Role::CareManager]);
     let all = recommendation::followed(&whole.story);
     let of_this = all.into_iter().rev().filter(|f| f.episode == episode);
     of_this
         .map(|f| {
             let allowed = f.allowed();
-            let form = (may && !allowed.is_empty()).then(|| {
+            // To go on as planned nobody has to decide.
+            let goes_on = f.recommendation.kind == ChangeKind::Continue && f.decision.is_none();
+            let form = (may && !allowed.is_empty() && !goes_on).then(|| {
                 let fresh = forms::decision(visitor, whole.row.id, f.recommendation.id, allowed);
                 tried.filter(|tried| tried.id == fresh.id).cloned().unwrap_or(fresh)
             });
             let decided = f.decided_on.map(|on| day(on, today)).unwrap_or_default();
             let reason = f.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
-            let is_open = !matches!(f.decision, Some(crate::domain::care::Decision::Done | crate::domain::care::Decision::Declined));
+            let is_open = !goes_on && !matches!(f.decision, Some(Decision::Done | Decision::Declined));
             Followed {
                 kind: words::change(f.recommendation.kind),
                 to: words::addressee(f.recommendation.to),
                 on: day(f.recommended_on, today),
                 due: f.recommendation.due_on.filter(|_| is_open).map(|on| (day(on, today), on < today)),
-                decision: f.decision.map(|d| format!("{}, {decided}{reason}", words::decision(d))),
+                decision: match f.decision {
+                    Some(d) => Some(format!("{}, {decided}{reason}", words::decision(d))),
+                    None if goes_on => Some("no decision needed".to_owned()),
+                    None => None,
+                },
                 tone: match f.decision {
-                    None => Tone::Watch,
-                    Some(crate::domain::care::Decision::Done) => Tone::Good,
-                    Some(_) => Tone::Plain,
+                    None if !goes_on => Tone::Watch,
+                    Some(Decision::Done) => Tone::Good,
+                    _ => Tone::Plain,
                 },
                 text: f.recommendation.text,
                 open: form.as_ref().is_some_and(|form| form.problem.is_some()),
@@ -305,7 +325,10 @@ pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec
             let (state, tone) = words::delivery(d.state);
             ChartEntry {
                 what: format!("{}: {}", desired.resource, words::code(desired.code)),
-                reason: in_sentence(words::without_notice(d.intent.ended_because.as_deref().unwrap_or(&desired.reason)), today),
+                reason: in_sentence(
+                    words::without_notice(d.intent.ended_because.as_deref().unwrap_or(&desired.reason)),
+                    today,
+                ),
                 stands: words::posture(d.posture),
                 since: day(desired.since, today),
                 due: desired.due_on.map(|on| day(on, today)),
@@ -367,7 +390,13 @@ pub fn scores(story: &Story, today: NaiveDate) -> Vec<Score> {
                     .answers
                     .iter()
                     .enumerate()
-                    .map(|(n, a)| (item(m.instrument, n), a.map_or_else(|| "–".to_owned(), |a| a.to_string()), suicide == Some(n) && a.is_some_and(|a| a > 0)))
+                    .map(|(n, a)| {
+                        (
+                            item(m.instrument, n),
+                            a.map_or_else(|| "–".to_owned(), |a| a.to_string()),
+                            suicide == Some(n) && a.is_some_and(|a| a > 0),
+                        )
+                    })
                     .collect(),
                 source: m.source.clone(),
             }
