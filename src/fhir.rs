@@ -16,4 +16,5 @@ pub mod bundle;
 pub mod planned;
 pub mod task;
 pub mod flag;
+pub mod care_plan;
 pub mod measure_report;

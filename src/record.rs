@@ -11,6 +11,8 @@
 mod arrive;
 mod dossier;
 mod enter;
+mod amend;
+mod candidate;
 mod evidence;
 mod fact;
 mod identify;
@@ -36,7 +38,7 @@ use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx};
 use dossier::Dossiers;
 pub use enter::local_midnight;
-pub use fact::{Amendment, Answer, Condition, Effect, Fact, Recorded, Submission, Whom};
+pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Submission, Whom};
 pub use once::Once;
 pub use rules::{activate, attest, propose};
 
@@ -398,17 +400,19 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
     match fact {
         Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
         Fact::Deleted { kind, id, if_match } => arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await,
-        Fact::Enrolled { whom, episode } => enter::enrolled(tx, context, dossiers, whom, episode).await,
+        Fact::Enrolled { whom, episode, fit } => {
+            enter::enrolled(tx, context, dossiers, whom, episode, fit.as_deref()).await
+        }
         Fact::Amended { episode, amendment, if_match } => {
-            enter::amended(tx, context, dossiers, *episode, amendment, *if_match).await
+            amend::amended(tx, context, dossiers, *episode, amendment, *if_match).await
         }
         Fact::Cared { episode, on, at, care, if_match } => {
             enter::cared(tx, context, dossiers, *episode, (*on, *at), care, *if_match).await
         }
         Fact::OfPatient { patient, at, care } => enter::of_patient(tx, context, dossiers, *patient, *at, care).await,
-        Fact::Measured { patient, instrument, taken, answers, taken_by } => {
-            let taken_by = taken_by.as_deref();
-            enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), taken_by).await
+        Fact::Measured { patient, instrument, taken, answers, taken_by, language } => {
+            let said = (taken_by.as_deref(), language.as_deref());
+            enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), said).await
         }
         Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
     }

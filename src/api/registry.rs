@@ -18,6 +18,11 @@ mod baseline_override;
 mod holds;
 mod relapse_prevention;
 mod discharge;
+mod transfer;
+mod fit_check;
+mod care_plan;
+mod handover;
+mod candidates;
 mod discussion_flag;
 mod take_back;
 mod caseload;
@@ -54,6 +59,11 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(holds::routes())
         .merge(relapse_prevention::routes())
         .merge(discharge::routes())
+        .merge(transfer::routes())
+        .merge(fit_check::routes())
+        .merge(care_plan::routes())
+        .merge(handover::routes())
+        .merge(candidates::routes())
         .merge(discussion_flag::routes())
         .merge(take_back::routes())
         .merge(caseload::routes())

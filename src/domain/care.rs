@@ -7,6 +7,12 @@ use uuid::Uuid;
 
 use super::instrument::Instrument;
 
+pub mod plan;
+pub mod treatment;
+
+pub use plan::{CarePlan, FitCheck, FitConcern, FitDecision};
+pub use treatment::{Intervention, MedicationAct, MedicationChange};
+
 named! {
     /// What a contact was for. Only treatment counts as a clinical contact.
     pub enum ContactKind {
@@ -144,6 +150,15 @@ pub struct Recommendation {
     pub due_on: Option<NaiveDate>,
 }
 
+/// A score that somebody looked at and put aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Dismissed {
+    /// The measurement.
+    pub measurement: Uuid,
+    /// Its points then: a correction makes another score of it.
+    pub score: u16,
+}
+
 /// Something that happened in the care of a patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -165,8 +180,11 @@ pub enum Care {
         minutes: Option<u16>,
         /// Who.
         performer: Option<String>,
-        /// What was delivered.
+        /// What was delivered: known interventions, or free words.
         interventions: Vec<String>,
+        /// The next appointment that was made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_contact_on: Option<NaiveDate>,
         /// Free text.
         note: Option<String>,
     },
@@ -178,6 +196,9 @@ pub enum Care {
         summary: String,
         /// The recommendation it follows.
         recommendation: Option<Uuid>,
+        /// Which medication changed, and how.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        medication: Vec<MedicationChange>,
     },
     /// The psychiatric consultant reviewed this patient.
     CaseReview {
@@ -267,6 +288,17 @@ pub enum Care {
         /// The consultant from now on.
         psychiatric_consultant: Option<String>,
     },
+    /// Somebody checked whether the model fits this patient.
+    FitCheck(FitCheck),
+    /// The plan that patient and team share, as a whole: its next version.
+    CarePlan(CarePlan),
+    /// A patient who screened positive is not offered an episode.
+    CandidateDismissal {
+        /// Why.
+        reason: String,
+        /// The scores that were looked at: a newer one makes a candidate again.
+        scores: Vec<Dismissed>,
+    },
     /// An earlier entry was a mistake and is taken back.
     TakenBack {
         /// The entry.
@@ -293,6 +325,9 @@ impl Care {
             Self::SafetyAssessment { .. } => "safety_assessment",
             Self::Coverage { .. } => "coverage",
             Self::CareTeam { .. } => "care_team",
+            Self::FitCheck(_) => "fit_check",
+            Self::CarePlan(_) => "care_plan",
+            Self::CandidateDismissal { .. } => "candidate_dismissal",
             Self::TakenBack { .. } => "taken_back",
         }
     }

@@ -27,9 +27,11 @@ impl Phase {
     /// What may be entered about an episode in this phase, by kind.
     pub fn allowed(self) -> &'static [&'static str] {
         match self {
-            Self::Referred => &["contact", "discharge", "discussion_flag", "care_team", "taken_back"],
+            Self::Referred => &["contact", "fit_check", "discharge", "discussion_flag", "care_team", "taken_back"],
             Self::Active => &[
                 "contact",
+                "fit_check",
+                "care_plan",
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
@@ -43,6 +45,8 @@ impl Phase {
             ],
             Self::OnHold => &[
                 "contact",
+                "fit_check",
+                "care_plan",
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
@@ -55,6 +59,8 @@ impl Phase {
             ],
             Self::RelapsePrevention => &[
                 "contact",
+                "fit_check",
+                "care_plan",
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
@@ -165,20 +171,30 @@ impl<'a> Course<'a> {
         self.end.map_or(self.as_of, |end| end.on.min(self.as_of))
     }
 
-    /// Dates of treatment changes since enrolment, in order. A recommendation that was done is one too, unless an
-    /// entry of its own says when it was carried out; to go on as before changes nothing.
-    pub fn treatment_changes(&self) -> impl Iterator<Item = NaiveDate> + '_ {
-        self.entries
-            .iter()
-            .filter(|e| match &e.care {
+    /// The treatment changes since enrolment, in order. A recommendation that was done is one too, unless an entry of
+    /// its own says when it was carried out; to go on as before changes nothing.
+    fn plan_changes(&self) -> impl DoubleEndedIterator<Item = &'a Entry> + '_ {
+        let start = self.start();
+        self.entries.iter().copied().filter(move |e| {
+            let changes = match &e.care {
                 Care::TreatmentChange { .. } => true,
                 Care::RecommendationDecision { recommendation, decision: Decision::Done, .. } => {
                     self.recommends_change(*recommendation) && !self.changed_by(*recommendation)
                 }
                 _ => false,
-            })
-            .map(|e| e.on)
-            .filter(|on| self.start().is_some_and(|start| *on >= start))
+            };
+            changes && start.is_some_and(|start| e.on >= start)
+        })
+    }
+
+    /// Dates of treatment changes since enrolment, in order.
+    pub fn treatment_changes(&self) -> impl Iterator<Item = NaiveDate> + '_ {
+        self.plan_changes().map(|e| e.on)
+    }
+
+    /// The entry that opened the present plan; `None` while that is the enrolment.
+    pub fn plan_opening(&self) -> Option<&'a Entry> {
+        self.plan_changes().next_back()
     }
 
     fn recommends_change(&self, id: Uuid) -> bool {
@@ -198,7 +214,7 @@ impl<'a> Course<'a> {
 
     /// When the present plan began: the last treatment change, at first the enrolment.
     pub fn plan_start(&self) -> Option<NaiveDate> {
-        self.treatment_changes().last().or(self.start())
+        self.plan_opening().map(|e| e.on).or(self.start())
     }
 
     /// Dates of case reviews; with `recommending`, only those that recommended something.

@@ -29,9 +29,9 @@ pub struct Line {
     /// The last clinical contact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_contact: Option<NaiveDate>,
-    /// When the next one is due, while in treatment.
+    /// The next appointment; where none was made, when a contact is due.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_contact: Option<NaiveDate>,
+    pub next_contact: Option<(NaiveDate, Next)>,
     /// The last case review.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_review: Option<NaiveDate>,
@@ -47,6 +47,18 @@ pub struct Line {
     /// The rules that speak beside it, most pressing first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Rule>,
+}
+
+named! {
+    /// What the next contact's date is.
+    pub enum Next {
+        /// An appointment that was made.
+        Appointment = "appointment",
+        /// An appointment whose day is past, and nobody has documented what became of it.
+        Missed = "missed",
+        /// None was made: the day it is due (R11).
+        Due = "due",
+    }
 }
 
 /// One measure of a line.
@@ -91,7 +103,7 @@ impl Line {
             measures: standing.measures.iter().map(|m| gauge(history, rules, course, m)).collect(),
             item9: item9(history, course),
             last_contact: course.last_contact(),
-            next_contact: next_contact(course, rules),
+            next_contact: next_contact(course, rules, standing),
             last_review: standing.reviewed_on,
             flagged: standing.discussion_flag,
             due: due(standing),
@@ -137,13 +149,17 @@ fn item9(history: &History<'_>, course: &Course<'_>) -> Option<Item9> {
     Some(Item9 { answer, on, before: answers.any(|(earlier, _)| earlier > 0) })
 }
 
-/// When a clinical contact is due (R11).
-fn next_contact(course: &Course<'_>, rules: &RuleSet) -> Option<NaiveDate> {
+/// The appointment that was made, else when a clinical contact is due (R11).
+fn next_contact(course: &Course<'_>, rules: &RuleSet, standing: &Standing) -> Option<(NaiveDate, Next)> {
+    if let Some(next) = &standing.next_contact {
+        return Some((next.on, if next.missed { Next::Missed } else { Next::Appointment }));
+    }
     let start = course.start().filter(|_| course.in_treatment())?;
-    Some(match course.last_followup_contact() {
+    let due = match course.last_followup_contact() {
         Some(last) => day::after(last, contact_days(course.phase, rules)),
         None => day::after(start, rules.cadence.first_contact_days),
-    })
+    };
+    Some((due, Next::Due))
 }
 
 fn due(standing: &Standing) -> Vec<(Code, Option<NaiveDate>)> {
@@ -181,7 +197,7 @@ mod tests {
     use super::super::measurement::{Counting, Measurement, Quality};
     use super::super::plan::plan;
     use super::super::story::{Patient, Story};
-    use super::{History, Instrument, Item9, Line, MeasureStatus, Rule, RuleSet};
+    use super::{History, Instrument, Item9, Line, MeasureStatus, Next, Rule, RuleSet};
 
     fn date(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -244,7 +260,7 @@ mod tests {
     #[test]
     fn the_first_contact_is_due_four_weeks_after_enrolment() {
         let line = line(Vec::new(), "2026-01-06");
-        assert_eq!(line.next_contact, Some(date("2026-02-02")));
+        assert_eq!(line.next_contact, Some((date("2026-02-02"), Next::Due)));
         assert_eq!(line.measures[0].series, []);
         assert_eq!(line.why.as_deref(), Some("Enrolled on 2026-01-05 and not reviewed yet."));
     }

@@ -29,6 +29,12 @@ pub struct RuleSet {
     pub safety: Safety,
     /// R11.
     pub cadence: Cadence,
+    /// When a course of brief treatment is complete.
+    #[serde(default)]
+    pub brief_treatment: BriefTreatment,
+    /// Who is listed as a candidate.
+    #[serde(default)]
+    pub candidates: Candidates,
 }
 
 named! {
@@ -159,6 +165,37 @@ pub struct Cadence {
     pub engagement_min_scheduled: u16,
 }
 
+/// When a course of brief treatment is complete: so many sessions in so many days from the first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct BriefTreatment {
+    pub sessions: u16,
+    pub within_days: u16,
+}
+
+impl Default for BriefTreatment {
+    /// For rule sets that are older than this section.
+    fn default() -> Self {
+        DEFAULT.brief_treatment.clone()
+    }
+}
+
+/// Who is listed as a candidate for enrolment; what is elevated says R5.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct Candidates {
+    pub look_back_days: u16,
+}
+
+impl Default for Candidates {
+    /// For rule sets that are older than this section.
+    fn default() -> Self {
+        DEFAULT.candidates.clone()
+    }
+}
+
 #[expect(clippy::expect_used, reason = "the file is compiled in; the test below reads it")]
 static DEFAULT: LazyLock<RuleSet> =
     LazyLock::new(|| toml::from_str(include_str!("rules/default.toml")).expect("rules/default.toml is a rule set"));
@@ -220,6 +257,8 @@ impl RuleSet {
             ("checkpoints", serde_json::to_value(c)),
             ("trajectory", serde_json::to_value(&self.trajectory)),
             ("cadence", serde_json::to_value(k)),
+            ("brief_treatment", serde_json::to_value(&self.brief_treatment)),
+            ("candidates", serde_json::to_value(&self.candidates)),
         ] {
             for (name, days) in rules.ok().as_ref().and_then(serde_json::Value::as_object).into_iter().flatten() {
                 let in_range = days.as_u64().is_some_and(|days| days <= MOST_DAYS);
@@ -229,6 +268,7 @@ impl RuleSet {
         need(c.stale_after_days > 0, "checkpoints.stale_after_days must be above 0");
         need(self.trajectory.plateau_scores >= 2, "trajectory.plateau_scores must be at least 2");
         need(self.cadence.engagement_percent <= 100, "cadence.engagement_percent is a percentage");
+        need((1..=50).contains(&self.brief_treatment.sessions), "brief_treatment.sessions must be 1 to 50");
         for (instrument, measure) in &self.measures {
             need(
                 measure.elevated_at <= instrument.max_total() && measure.remission_below <= measure.elevated_at,
@@ -256,6 +296,15 @@ mod tests {
     fn the_default_rule_set_reads_and_has_no_fault() {
         assert_eq!(RuleSet::default().faults(), Vec::<String>::new());
         assert_eq!(RuleSet::default().label(), "default/1");
+    }
+
+    #[test]
+    fn a_rule_set_from_before_a_section_was_added_reads_with_its_defaults() {
+        let mut old = serde_json::to_value(RuleSet::default()).unwrap();
+        for section in ["brief_treatment", "candidates"] {
+            old.as_object_mut().unwrap().remove(section);
+        }
+        assert_eq!(serde_json::from_value::<RuleSet>(old).unwrap(), RuleSet::default());
     }
 
     #[test]

@@ -51,6 +51,7 @@ fn says_the_same(then: &Plan, now: &Plan) -> bool {
 fn thresholds(history: &History<'_>, rules: &RuleSet, plan: &Plan, on: NaiveDate) -> BTreeSet<NaiveDate> {
     let mut dates = BTreeSet::new();
     for (standing, course) in plan.standings.iter().zip(&history.courses(on)) {
+        dates.extend(standing.next_contact.as_ref().map(|next| after(next.on, 1)));
         let Some(start) = course.start().filter(|_| course.in_treatment()) else { continue };
         of_cadence(course, rules, start, &mut dates);
         if course.phase == Phase::Active {

@@ -1,6 +1,8 @@
 //! Names of things, for people.
 
-use crate::domain::care::{Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Modality};
+use crate::domain::care::{
+    Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Intervention, Modality,
+};
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::plan::{Code, Posture};
@@ -159,6 +161,24 @@ pub fn modality(modality: Modality) -> &'static str {
         Modality::Phone => "phone",
         Modality::Group => "group",
         Modality::Message => "message",
+    }
+}
+
+pub fn intervention(one: Intervention) -> &'static str {
+    match one {
+        Intervention::BehaviouralActivation => "behavioural activation",
+        Intervention::ProblemSolvingTreatment => "problem-solving treatment",
+        Intervention::CognitiveBehaviouralTherapy => "CBT",
+        Intervention::InterpersonalCounselling => "interpersonal counselling",
+        Intervention::MedicationSupport => "medication support",
+        Intervention::Psychoeducation => "psychoeducation",
+        Intervention::MotivationalInterviewing => "motivational interviewing",
+        Intervention::Relaxation => "relaxation",
+        Intervention::SleepHygiene => "sleep hygiene",
+        Intervention::SafetyPlanning => "safety planning",
+        Intervention::CareCoordination => "care coordination",
+        Intervention::SocialNeeds => "social needs",
+        Intervention::RelapsePrevention => "relapse prevention",
     }
 }
 

@@ -40,6 +40,7 @@ pub fn measure(
         counting,
         source: source.to_owned(),
         issues: scored.issues,
+        language: None,
     })
 }
 
@@ -156,6 +157,7 @@ pub(super) async fn evaluate(
         let id = id_of(context.clinic, &[source, reading.instrument.id()]);
         if let Some(mut m) = measure(id, reading.instrument, &reading.answers, taken, counting, source) {
             m.issues.extend(remark);
+            m.language.clone_from(&evidence.language);
             said.push(m);
         }
     }

@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::Context;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::id_of;
+use super::{Context, candidate};
 use crate::domain::history::History;
 use crate::domain::line;
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
@@ -51,7 +51,8 @@ pub async fn settle(
 ) -> Result<(), Problem> {
     dossier.story.patient = dossier.patient.for_story();
     let after = plan(&dossier.story, context.rules, context.today);
-    let changes = changes(&dossier.plan, &after);
+    let mut changes = changes(&dossier.plan, &after);
+    let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
     if let Some(line) = line {
         append(tx, context, &dossier, line, changes).await?;
     }
@@ -59,8 +60,7 @@ pub async fn settle(
     if write_ledger(tx, context, &mut dossier, &after).await? {
         dossiers.delivers = true;
     }
-    if dossier.patient.reevaluate_on != after.reevaluate_on {
-        dossier.patient.reevaluate_on = after.reevaluate_on;
+    if row_differs {
         patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
     }
     dossier.plan = after;

@@ -147,6 +147,21 @@ pub async fn chapter(
     .map_err(failed)
 }
 
+/// Everything of one kind in an episode, in order of entry.
+pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: Uuid, kind: &str) -> Result<Vec<Fact>, Problem> {
+    fetch_all!(
+        tx,
+        Fact,
+        "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
+           recorded_at, recorded_by
+         FROM fact WHERE clinic_id = $1 AND episode_id = $2 AND kind = $3 ORDER BY id",
+        clinic,
+        episode,
+        kind
+    )
+    .map_err(failed)
+}
+
 /// Everything that happened to a patient, in order of (when it happened, when it was recorded).
 pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Fact>, Problem> {
     fetch_all!(

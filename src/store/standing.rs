@@ -17,6 +17,7 @@ pub struct Row {
     pub episode_id: Uuid,
     pub patient_id: Uuid,
     pub reference: String,
+    pub language: Option<String>,
     pub status: String,
     pub display_name: String,
     pub care_manager: Option<String>,
@@ -209,7 +210,7 @@ pub async fn by_attention(
     fetch_all!(
         tx,
         Row,
-        "SELECT s.episode_id, s.patient_id, p.reference, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
+        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
            s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
          FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
@@ -253,7 +254,7 @@ pub async fn by_name(
     fetch_all!(
         tx,
         Row,
-        "SELECT s.episode_id, s.patient_id, p.reference, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
+        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
            s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
          FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+use super::world::{Database, Engine};
+
 pub const CLINIC: &str = "demo";
 
 pub struct World {
@@ -24,6 +26,7 @@ pub struct World {
     router: Router,
     dir: TempDir,
     _service: Service,
+    _database: Option<Database>,
 }
 
 /// An answer.
@@ -63,19 +66,30 @@ async fn database_of_its_own() -> Option<String> {
 }
 
 impl World {
+    /// The same on an engine of one's choice; `None` where there is no PostgreSQL.
+    pub async fn with(engine: Engine, day: &str) -> Option<Self> {
+        let database = Database::on(engine).await?;
+        let url = database.url.clone();
+        Some(Self { _database: Some(database), ..Self::over(day, Some(url)).await })
+    }
+
     /// At nine o'clock in the morning of a day, UTC.
     pub async fn on(day: &str) -> Self {
+        Self::over(day, database_of_its_own().await).await
+    }
+
+    async fn over(day: &str, database_url: Option<String>) -> Self {
         let dir = TempDir::new().unwrap();
         development::prepare(dir.path()).unwrap();
         let config = Config::development(Development {
             data_dir: Some(dir.path().to_owned()),
-            database_url: database_of_its_own().await,
+            database_url,
             ..Development::default()
         });
         let clock = Clock::standing_at(format!("{day}T09:00:00Z").parse().unwrap());
         let service = Service::prepare(config.unwrap(), clock.clone(), Value::Null).await.unwrap();
         let app = service.app.clone();
-        Self { router: api::router(app.clone()), app, clock, dir, _service: service }
+        Self { router: api::router(app.clone()), app, clock, dir, _service: service, _database: None }
     }
 
     /// Moves the clock to nine o'clock of a day, and lets the sweep pass.
@@ -113,6 +127,18 @@ impl World {
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Said { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// A document that is not JSON: its headers and its text.
+    pub async fn read_as(&self, accept: &str, path: &str) -> (HeaderMap, String) {
+        let request = Request::builder()
+            .uri(format!("/api/v1/{path}"))
+            .header("authorization", format!("Bearer {}", self.token(CLINIC, Role::PrimaryCare)))
+            .header("accept", accept);
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let (parts, body) = response.into_parts();
+        (parts.headers, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
     }
 
     pub async fn get(&self, path: &str) -> Said {

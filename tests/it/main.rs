@@ -3,7 +3,10 @@
 #![expect(clippy::needless_pass_by_value, reason = "a test says `json!(…)` where it needs one")]
 
 mod api_doors;
+mod api_candidates;
+mod api_episode_life;
 mod api_lists;
+mod api_shared_plan;
 mod api_story;
 mod api_world;
 mod architecture;

@@ -1,7 +1,7 @@
 //! What is typed into the pages goes through the API, once, and nothing typed is lost.
 
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::line::{Gauge, Line};
+use cocm_registry::domain::line::{Gauge, Line, Next};
 use cocm_registry::domain::plan::Code;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::{Patient as Person, Story};
@@ -188,7 +188,7 @@ async fn the_caseload_of_two_thousand_stays_below_a_megabyte() {
         let line = Line {
             measures: vec![gauge(Instrument::Phq9), gauge(Instrument::Gad7)],
             last_contact: Some(date("2026-03-02")),
-            next_contact: Some(date("2026-03-14")),
+            next_contact: Some((date("2026-03-14"), Next::Due)),
             last_review: Some(date("2026-02-10")),
             due: vec![(Code::Contact, Some(date("2026-03-14"))), (Code::PsychiatricCaseReview, None)],
             why: Some("PHQ-9 17 on 2026-03-14, down 1 from 18 on 2026-01-05: no clinically significant improvement by day 56 of the plan.".into()),

@@ -98,6 +98,7 @@ impl Tale {
             counting: Counting::Submitted,
             source: format!("QuestionnaireResponse/{}", id.as_u128()),
             issues: Vec::new(),
+            language: None,
         });
         self.story.measurements.last_mut().unwrap()
     }
@@ -146,6 +147,7 @@ impl Tale {
                 minutes: Some(20),
                 performer: None,
                 interventions: Vec::new(),
+                next_contact_on: None,
                 note: None,
             },
         )
@@ -161,7 +163,10 @@ impl Tale {
 
     pub fn change(&mut self, day: i64) -> &mut Self {
         let changes = vec![ChangeKind::Medication];
-        self.entry(day, Care::TreatmentChange { changes, summary: "Dose".into(), recommendation: None })
+        self.entry(
+            day,
+            Care::TreatmentChange { changes, summary: "Dose".into(), recommendation: None, medication: Vec::new() },
+        )
     }
 
     /// A case review with a recommendation of a kind; its id.

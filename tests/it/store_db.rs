@@ -53,7 +53,8 @@ async fn replicas_that_start_together_migrate_once(#[values(Engine::Sqlite, Engi
     }
     for one in starting {
         let db = one.await.unwrap().unwrap();
-        assert_eq!(count(&db, "SELECT COUNT(*) FROM _sqlx_migrations").await, 1);
+        let known = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap().count();
+        assert_eq!(usize::try_from(count(&db, "SELECT COUNT(*) FROM _sqlx_migrations").await).unwrap(), known);
         db.close().await;
     }
 }
@@ -66,7 +67,7 @@ async fn a_schema_newer_than_the_program_is_refused(#[values(Engine::Sqlite, Eng
     sql(
         &db,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         SELECT 9999, 'later', TRUE, checksum, 1 FROM _sqlx_migrations",
+         SELECT 9999, 'later', TRUE, checksum, 1 FROM _sqlx_migrations WHERE version = 1",
     )
     .await;
     let problem = db.migrate().await.unwrap_err();

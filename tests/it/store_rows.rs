@@ -133,6 +133,7 @@ fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
         counting: Counting::Partial,
         source: format!("Observation/{ODD}"),
         issues: vec![Issue::new("odd", ODD)],
+        language: Some("pt-BR".into()),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Ask, Asked, READERS, Text, words};
 use crate::domain::attention::Place;
+use crate::domain::contacts::NextContact;
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::standing::DesiredSummary;
@@ -69,6 +70,8 @@ struct Case {
     episode: Uuid,
     /// Whose.
     patient: PatientName,
+    /// The patient's preferred language (BCP 47).
+    language: Option<String>,
     /// The care manager.
     care_manager: Option<String>,
     /// Where it stands.
@@ -90,6 +93,8 @@ struct Case {
     open_safety: bool,
     /// Flagged by hand for the weekly review.
     discussion_flag: bool,
+    /// The next appointment; one that nobody documented stays here as missed.
+    next_contact: Option<NextContact>,
     /// What the rules conclude, with reasons.
     #[schema(value_type = Vec<Finding>)]
     findings: Box<RawValue>,
@@ -121,6 +126,8 @@ struct Kept {
     discussion_flag: bool,
     plan_started_on: Option<NaiveDate>,
     discharged_on: Option<NaiveDate>,
+    #[serde(default)]
+    next_contact: Option<NextContact>,
 }
 
 fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
@@ -131,6 +138,7 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
     Ok(Case {
         episode: row.episode_id,
         patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
+        language: row.language,
         care_manager: row.care_manager,
         status: row.status,
         enrolled_on: row.enrolled_on,
@@ -141,6 +149,7 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
         at_target: row.at_target,
         open_safety: row.open_safety,
         discussion_flag: kept.discussion_flag,
+        next_contact: kept.next_contact,
         findings: kept.findings,
         desired: kept.desired,
         attention: row.attention,

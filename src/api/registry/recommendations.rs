@@ -72,7 +72,8 @@ async fn decide(ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewDecision>) -> R
     // In an episode that has ended there is no plan to restart.
     if new.decision == Decision::Done && kind != ChangeKind::Continue && phase != Phase::Discharged {
         let summary = followed.recommendation.text;
-        let care = Care::TreatmentChange { changes: vec![kind], summary, recommendation: Some(id) };
+        let care =
+            Care::TreatmentChange { changes: vec![kind], summary, recommendation: Some(id), medication: Vec::new() };
         facts.push(Fact::Cared { episode, on: new.decided_on, at: None, care, if_match: None });
     }
     let mut recorded = ask.record(facts).await?.into_iter();

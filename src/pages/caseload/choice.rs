@@ -140,7 +140,7 @@ impl Choice {
             "phq9" => rows.sort_by_key(|row| Reverse(latest(row, is_depression))),
             "gad7" => rows.sort_by_key(|row| Reverse(latest(row, |i| i == Instrument::Gad7))),
             "contact" => rows.sort_by_key(|row| {
-                let next = row.line.as_ref().and_then(|line| line.next_contact);
+                let next = row.line.as_ref().and_then(|line| line.next_contact).map(|(on, _)| on);
                 (next.is_none(), next)
             }),
             "review" => rows.sort_by_key(|row| row.line.as_ref().and_then(|line| line.last_review)),

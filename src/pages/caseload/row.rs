@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::choice::is_depression;
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
-use crate::domain::line::{Gauge, Line};
+use crate::domain::line::{Gauge, Line, Next};
 use crate::pages::moment::{day, in_sentence};
 use crate::pages::trend::Trend;
 use crate::pages::words::{self, Tone};
@@ -25,6 +25,7 @@ pub struct Row {
     pub others: Vec<Measured>,
     pub item9: Option<(u8, &'static str)>,
     pub last_contact: Option<String>,
+    /// The date in words, and whether it is past.
     pub next_contact: Option<(String, bool)>,
     pub last_review: Option<String>,
     pub enrolled: bool,
@@ -107,7 +108,7 @@ impl Row {
                 .item9
                 .map(|item9| (item9.answer, if item9.before && item9.answer == 0 { "was > 0" } else { "" })),
             last_contact: line.last_contact.map(|on| day(on, today)),
-            next_contact: line.next_contact.map(|on| (day(on, today), on < today)),
+            next_contact: line.next_contact.map(|(on, what)| next_contact(on, what, today)),
             last_review: line.last_review.map(|on| day(on, today)),
             enrolled: lined.enrolled_on.is_some(),
             due: line
@@ -125,6 +126,16 @@ impl Row {
             also: line.also.iter().map(|rule| words::rule(*rule)).collect(),
             care_manager: lined.care_manager.clone().unwrap_or_default(),
         }
+    }
+}
+
+fn next_contact(on: NaiveDate, what: Next, today: NaiveDate) -> (String, bool) {
+    let when = day(on, today);
+    match what {
+        Next::Appointment => (format!("booked {when}"), false),
+        Next::Missed => (format!("booked {when}, not documented"), true),
+        Next::Due if on < today => (format!("due {when}, overdue"), true),
+        Next::Due => (format!("due {when}"), false),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::domain::care::{ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Modality};
+use crate::domain::care::{ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Intervention, Modality};
 use crate::domain::episode::Phase;
 use crate::identity::Role;
 use crate::pages::form::{Field, Form};
@@ -127,6 +127,8 @@ impl What {
                     .required(),
                 Field::number("minutes", "Minutes"),
                 Field::yes("scheduled", "It was scheduled", true),
+                Field::some("interventions", "What was delivered", options(Intervention::ALL, Intervention::as_str, words::intervention)),
+                Field::date("next_contact_on", "Next appointment", None),
                 Field::area("note", "Note"),
             ],
             Self::TreatmentChange => {

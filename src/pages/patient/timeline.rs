@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::domain::care::Care;
+use crate::domain::care::{Care, Intervention};
 use crate::domain::measurement::Measurement;
 use crate::pages::moment::{day, in_sentence};
 use crate::pages::words;
@@ -60,17 +60,20 @@ fn happening(fact: &Fact, today: NaiveDate, taken_back: &[Uuid]) -> Happening {
 
 fn of_care(care: &Care) -> (&'static str, String) {
     match care {
-        Care::Contact { purpose, modality, outcome, minutes, performer, note, .. } => {
+        Care::Contact { purpose, modality, outcome, minutes, performer, interventions, next_contact_on, note, .. } => {
             let mut said = vec![format!("{}, {}", words::contact_kind(*purpose), words::outcome(*outcome))];
             said.extend(modality.map(|m| words::modality(m).to_owned()));
             said.extend(minutes.map(|m| format!("{m} min")));
             said.extend(performer.clone());
+            said.extend(interventions.iter().map(|words| Intervention::named(words).map_or_else(|| words.clone(), |known| words::intervention(known).to_owned())));
+            said.extend(next_contact_on.map(|on| format!("next appointment {on}")));
             let said = said.join(", ");
             ("Contact", with_note(said, note.as_deref()))
         }
-        Care::TreatmentChange { changes, summary, .. } => {
+        Care::TreatmentChange { changes, summary, medication, .. } => {
             let kinds: Vec<&str> = changes.iter().map(|kind| words::change(*kind)).collect();
-            ("Treatment change", format!("{}: {summary}", kinds.join(", ")))
+            let taken: String = medication.iter().map(|m| format!(" {}.", m.phrase())).collect();
+            ("Treatment change", format!("{}: {summary}{taken}", kinds.join(", ")))
         }
         Care::CaseReview { reviewer, summary, recommendations, .. } => {
             let said: Vec<String> = recommendations
@@ -107,6 +110,19 @@ fn of_care(care: &Care) -> (&'static str, String) {
             let team = [care_manager, primary_care_provider, psychiatric_consultant];
             ("Care team", team.into_iter().flatten().cloned().collect::<Vec<_>>().join(", "))
         }
+        Care::FitCheck(fit) => ("Fit check", words::spaced(fit.decision.as_str())),
+        Care::CarePlan(plan) => {
+            let parts = [
+                (plan.problems.len(), "problems"),
+                (plan.goals.len(), "goals"),
+                (plan.interventions.len(), "interventions"),
+                (plan.medication.len(), "medications"),
+            ];
+            let said: Vec<String> =
+                parts.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{n} {words}")).collect();
+            ("Care plan", with_note(said.join(", "), plan.note.as_deref()))
+        }
+        Care::CandidateDismissal { reason, .. } => ("Not offered an episode", reason.clone()),
         Care::TakenBack { reason, .. } => ("Taken back", reason.clone().unwrap_or_default()),
     }
 }
