@@ -125,7 +125,8 @@ fn token(folder: &Path) -> Result<String, Problem> {
         .map_err(failed("a token"))
 }
 
-/// What nobody has looked at yet when one opens the pages: two safety answers, and a Task that the chart refused.
+/// What nobody has looked at yet when one opens the pages: two safety answers, and two Tasks that the chart
+/// refused.
 async fn this_morning(
     first: NaiveDate,
     service: &Service,
@@ -135,9 +136,11 @@ async fn this_morning(
 ) -> Result<(), Problem> {
     let today = first + Days::new(DAYS);
     let mut in_care = people.iter_mut().filter(|person| person.episode.is_some() && !person.gone);
-    if let (Some(sandbox), Some(person)) = (sandbox, in_care.next()) {
+    if let Some(sandbox) = sandbox {
         sandbox.misbehave(Misbehaviour { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehaviour::default() });
-        life::leaves_item9_open(door, person, today).await?;
+        for person in in_care.by_ref().take(2) {
+            life::leaves_item9_open(door, person, today).await?;
+        }
         service.deliver_due().await?;
         sandbox.behave();
     }

@@ -9,6 +9,7 @@ mod chart;
 mod door;
 mod form;
 mod items;
+mod live;
 mod moment;
 mod operations;
 mod patient;
@@ -21,6 +22,8 @@ mod sign_in;
 mod trend;
 mod words;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{FromRef, Request};
 use axum::http::HeaderValue;
@@ -31,12 +34,15 @@ use axum::routing::{get, post};
 
 use crate::api::App;
 use door::Door;
+use sign_in::oidc::Way;
 
 /// What the pages share. Cheap to clone.
 #[derive(Clone)]
 struct Pages {
     app: App,
     door: Door,
+    /// Configured ways to sign in.
+    ways: Arc<Vec<Way>>,
 }
 
 impl FromRef<Pages> for App {
@@ -51,12 +57,17 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 
 /// Every page. `api` are the routes of the JSON API, which take what is entered here.
 pub fn router(app: App, api: Router) -> Router {
-    let pages = Pages { app, door: Door::to(api) };
+    let ways = sign_in::oidc::ways(&app.config);
+    let pages = Pages { app, door: Door::to(api), ways };
     Router::new()
         .route("/", get(async || Redirect::to("/caseload")))
         .route("/sign-in", get(sign_in::choose))
+        .route("/sign-in/with/{way}", get(sign_in::oidc::leave))
+        .route("/sign-in/back", get(sign_in::oidc::returned))
+        .route("/launch", get(sign_in::oidc::launched))
         .route("/sign-in/development", post(sign_in::in_development))
         .route("/sign-out", post(sign_in::out))
+        .route("/events", get(live::stream))
         .route("/caseload", get(caseload::show))
         .route("/patients/{id}", get(patient::show))
         .route("/patients/{id}/{form}", post(patient::enter))

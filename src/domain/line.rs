@@ -217,6 +217,7 @@ mod tests {
             counting: Counting::Submitted,
             source: format!("QuestionnaireResponse/{n}"),
             issues: Vec::new(),
+            language: None,
         }
     }
 

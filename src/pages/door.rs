@@ -2,7 +2,8 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::Request;
+use axum::http::{HeaderValue, Request};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -47,6 +48,21 @@ impl Door {
     /// Enters something, once under its key.
     pub async fn post(&self, caller: &Caller, path: &str, once: Option<&str>, body: &Value) -> Result<Value, Refused> {
         self.call(caller, "POST", path, once, Some(body)).await
+    }
+
+    /// What happens in the clinic, as the API tells it: an answer that goes on.
+    pub async fn events(&self, caller: &Caller, last: Option<HeaderValue>) -> Response {
+        let mut request = Request::builder().uri("/api/v1/events").extension(caller.clone());
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        match request.body(Body::empty()) {
+            Ok(request) => {
+                let Ok(response) = self.0.clone().oneshot(request).await;
+                response
+            }
+            Err(_) => Problem::internal("the API could not be asked").into_response(),
+        }
     }
 
     async fn call(

@@ -190,7 +190,13 @@ fn rows(series: Series, months: &[NaiveDate], by_month: &[Vec<Metric>], payer: O
 
 /// `improved_after_70_days` → `Improved after 70 days`.
 fn sentence(name: &str) -> String {
-    let spaced = words::spaced(name).replace("phq9", "PHQ-9").replace("phq", "PHQ").replace("fte", "FTE");
+    let word = |word: &str| match word {
+        "phq9" => "PHQ-9".to_owned(),
+        "phq" => "PHQ".to_owned(),
+        "fte" => "FTE".to_owned(),
+        other => other.to_owned(),
+    };
+    let spaced = name.split('_').map(word).collect::<Vec<_>>().join(" ");
     let mut letters = spaced.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

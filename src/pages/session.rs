@@ -134,7 +134,8 @@ impl Pages {
         Ok(self.set_cookie("cocm", "", 0))
     }
 
-    async fn visitor(&self, headers: &HeaderMap) -> Result<Option<Visitor>, Problem> {
+    /// Whose cookie this is. `notes` says that somebody did something: only that keeps a session from ending.
+    pub async fn visitor(&self, headers: &HeaderMap, notes: bool) -> Result<Option<Visitor>, Problem> {
         let Some(cookie) = self.cookie(headers, "cocm") else { return Ok(None) };
         let Some((clinic, word)) = cookie.split_once('.') else { return Ok(None) };
         let Ok(clinic) = ClinicId::new(clinic) else { return Ok(None) };
@@ -148,7 +149,7 @@ impl Pages {
         let Some(session) = found.filter(|s| now - s.seen_at <= IDLE && now - s.created_at <= LONGEST) else {
             return Ok(None);
         };
-        if now - session.seen_at >= NOTED_EVERY {
+        if notes && now - session.seen_at >= NOTED_EVERY {
             let mut tx = self.app.db.begin().await?;
             session::seen(&mut tx, clinic.as_str(), &session.id, now).await?;
             tx.commit().await?;
@@ -158,11 +159,19 @@ impl Pages {
     }
 }
 
+/// The page's script asks by itself when something has happened; nobody need be there for that.
+fn is_by_itself(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-live")
+}
+
 impl OptionalFromRequestParts<Pages> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Option<Self>, Response> {
-        let visitor = pages.visitor(&parts.headers).await.map_err(|p| Trouble(p).into_response())?;
+        let visitor = pages
+            .visitor(&parts.headers, !is_by_itself(&parts.headers))
+            .await
+            .map_err(|p| Trouble(p).into_response())?;
         if let (Some(visitor), Some(log)) = (&visitor, parts.extensions.get::<RequestLog>()) {
             log.clinic(visitor.clinic());
         }

@@ -1,5 +1,7 @@
 //! Signing in and out.
 
+pub mod oidc;
+
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -31,6 +33,10 @@ struct SignIn {
     icon: String,
     to: String,
     idle: bool,
+    /// Configured ways: (number, name).
+    ways: Vec<(usize, String)>,
+    /// `to`, for an address.
+    then: String,
     /// In development: one click for each role.
     people: Vec<(&'static str, &'static str, &'static str)>,
 }
@@ -57,7 +63,15 @@ pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(
     } else {
         Vec::new()
     };
-    html(&SignIn { style: assets::style(), icon: assets::icon(), to: to.to_owned(), idle: way.idle, people })
+    html(&SignIn {
+        style: assets::style(),
+        icon: assets::icon(),
+        to: to.to_owned(),
+        then: form_urlencoded::byte_serialize(to.as_bytes()).collect(),
+        idle: way.idle,
+        ways: pages.ways.iter().enumerate().map(|(n, way)| (n, way.name().to_owned())).collect(),
+        people,
+    })
 }
 
 /// One click, in development only.

@@ -7,7 +7,7 @@ use crate::domain::line::Gauge;
 
 /// Its size, in its own units.
 const WIDTH: f32 = 96.0;
-const HEIGHT: f32 = 26.0;
+const HEIGHT: f32 = 34.0;
 const EDGE: f32 = 3.0;
 /// Twenty weeks fill the width; who is longer in care is drawn closer.
 const DAYS: i32 = 140;
@@ -28,7 +28,9 @@ pub struct Trend {
 impl Trend {
     pub fn of(gauge: &Gauge) -> Option<Self> {
         let (baseline, ..) = gauge.baseline?;
-        let top = f32::from(gauge.instrument.max_total().max(1));
+        // As high as the scores need, so that a change is seen; never higher than the scale.
+        let highest = gauge.series.iter().map(|(_, score)| *score).chain([baseline, gauge.remission_below * 2]).max();
+        let top = f32::from(highest.unwrap_or(1).min(gauge.instrument.max_total()).max(1));
         let y = |score: f32| EDGE + (top - score.min(top)) * (HEIGHT - 2.0 * EDGE) / top;
         let days = gauge.series.last().map_or(0, |(day, _)| *day).max(DAYS);
         #[expect(clippy::cast_precision_loss, reason = "days of a course of care")]

@@ -18,6 +18,7 @@ mod kill;
 mod listener;
 mod pages_entry;
 mod pages_security;
+mod pages_sign_in;
 mod pages_world;
 mod postgres;
 mod record_batch;

@@ -20,7 +20,7 @@ pub const PAGES: [&str; 8] = [
 ];
 
 pub struct Browser {
-    router: Router,
+    pub router: Router,
     pub cookie: Option<String>,
 }
 

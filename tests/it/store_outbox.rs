@@ -254,7 +254,7 @@ fn standing_of(n: u128, enrolled: &str) -> Standing {
     cocm_registry::domain::plan::plan(&story, &RuleSet::default(), date("2026-03-02")).standings.remove(0)
 }
 
-fn written<'a>(label: &'a str, care_manager: Option<&'a str>, standing: &'a Standing) -> standing::Written<'a> {
+fn row<'a>(label: &'a str, care_manager: Option<&'a str>, standing: &'a Standing) -> standing::Written<'a> {
     static LINE: std::sync::LazyLock<Line> = std::sync::LazyLock::new(Line::default);
     standing::Written { label, care_manager, standing, line: &LINE }
 }
@@ -275,9 +275,7 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
         patient::insert(&mut tx, CLINIC, &person).await.unwrap();
         let enrolled = ["2026-01-05", "2026-02-20", "2026-03-01"][usize::try_from(n % 3).unwrap()];
         let manager = (n % 2 == 0).then_some("Casey");
-        standing::put(&mut tx, CLINIC, id(n), written(name, manager, &standing_of(n, enrolled)), monday())
-            .await
-            .unwrap();
+        standing::put(&mut tx, CLINIC, id(n), row(name, manager, &standing_of(n, enrolled)), monday()).await.unwrap();
     }
     let filter = standing::Filter::default();
     let (mut seen, mut after) = (Vec::new(), None);
@@ -308,6 +306,6 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
     assert!(standing::by_name(&mut tx, OTHER, &filter, None, 99).await.unwrap().is_empty());
     assert!(standing::by_attention(&mut tx, OTHER, &filter, None, None, 99).await.unwrap().is_empty());
     // Written again, not added.
-    standing::put(&mut tx, CLINIC, id(1), written("Ada", None, &standing_of(1, "2026-03-02")), monday()).await.unwrap();
+    standing::put(&mut tx, CLINIC, id(1), row("Ada", None, &standing_of(1, "2026-03-02")), monday()).await.unwrap();
     assert_eq!(standing::by_name(&mut tx, CLINIC, &filter, None, 99).await.unwrap().len(), 30);
 }

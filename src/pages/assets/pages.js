@@ -12,13 +12,14 @@ const elapsed = (minutes) => {
 };
 
 // How long a safety answer has been waiting goes on counting while the page stands open.
-const opened = Date.now();
 const tick = () => {
-  const passed = Math.floor((Date.now() - opened) / 60000);
   for (const span of document.querySelectorAll('.since[data-minutes]')) {
+    span.dataset.seen = span.dataset.seen || Date.now();
+    const passed = Math.floor((Date.now() - Number(span.dataset.seen)) / 60000);
     span.textContent = elapsed(Number(span.dataset.minutes) + passed);
   }
 };
+tick();
 setInterval(tick, 20000);
 
 // A point of the chart tells its answers.
@@ -88,4 +89,46 @@ addEventListener('pageshow', () => {
 const idle = Number(document.body.dataset.idle) * 1000;
 if (idle) {
   setTimeout(() => location.assign(`/sign-in?idle=true&to=${encodeURIComponent(location.pathname + location.search)}`), idle + 1000);
+}
+
+// Changes appear by themselves: when something has happened, the page reads itself anew and exchanges what differs, without
+// losing the place, the keyboard or anything typed.
+const live = document.querySelector('[data-live]');
+const isTyping = () => [...live.querySelectorAll('form.entry')].some((form) => form.contains(document.activeElement)
+  || [...form.elements].some((field) => ('defaultValue' in field && field.type !== 'hidden' && field.value !== field.defaultValue)
+    || (field.type === 'checkbox' && field.checked !== field.defaultChecked)));
+const nameOf = (element) => element && (element.id ? `#${CSS.escape(element.id)}`
+  : element.getAttribute('href') ? `a[href="${CSS.escape(element.getAttribute('href'))}"]` : null);
+const exchange = async () => {
+  const response = await fetch(location.href, { headers: { 'x-live': 'yes' }, redirect: 'error' });
+  if (!response.ok) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
+  for (const selector of ['#safety-strip', '.top nav', '[data-live]']) {
+    const [old, now] = [document.querySelector(selector), fresh.querySelector(selector)];
+    if (!old || !now || old.innerHTML === now.innerHTML) continue;
+    if (old === document.querySelector('[data-live]') && isTyping()) continue;
+    const focused = old.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+    const open = [...old.querySelectorAll('details')].map((part) => part.open);
+    old.className = now.className;
+    old.replaceChildren(...now.childNodes);
+    const parts = [...old.querySelectorAll('details')];
+    if (parts.length === open.length) parts.forEach((part, n) => { part.open = part.open || open[n]; });
+    const again = focused && old.querySelector(focused);
+    if (again) again.focus({ preventScroll: true });
+  }
+};
+if (live && window.EventSource) {
+  let waiting = null;
+  const source = new EventSource('/events');
+  const changed = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => exchange().catch(() => {}), 400);
+  };
+  for (const kind of ['reset', 'patient.recorded', 'measurement.recorded', 'measurement.retracted', 'episode.enrolled',
+    'episode.referred', 'episode.amended', 'episode.discharged', 'standing.changed', 'safety.opened', 'safety.closed',
+    'plan.changed', 'contact.recorded', 'case_review.recorded', 'treatment_change.recorded', 'safety_assessment.recorded',
+    'delivery.written', 'delivery.parked', 'delivery.closed_in_chart', 'quarantine.added', 'rule_set.activated']) {
+    source.addEventListener(kind, changed);
+  }
+  addEventListener('pagehide', () => source.close());
 }

@@ -127,7 +127,11 @@ impl What {
                     .required(),
                 Field::number("minutes", "Minutes"),
                 Field::yes("scheduled", "It was scheduled", true),
-                Field::some("interventions", "What was delivered", options(Intervention::ALL, Intervention::as_str, words::intervention)),
+                Field::some(
+                    "interventions",
+                    "What was delivered",
+                    options(Intervention::ALL, Intervention::as_str, words::intervention),
+                ),
                 Field::date("next_contact_on", "Next appointment", None),
                 Field::area("note", "Note"),
             ],

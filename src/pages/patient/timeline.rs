@@ -60,12 +60,16 @@ fn happening(fact: &Fact, today: NaiveDate, taken_back: &[Uuid]) -> Happening {
 
 fn of_care(care: &Care) -> (&'static str, String) {
     match care {
-        Care::Contact { purpose, modality, outcome, minutes, performer, interventions, next_contact_on, note, .. } => {
+        Care::Contact {
+            purpose, modality, outcome, minutes, performer, interventions, next_contact_on, note, ..
+        } => {
             let mut said = vec![format!("{}, {}", words::contact_kind(*purpose), words::outcome(*outcome))];
             said.extend(modality.map(|m| words::modality(m).to_owned()));
             said.extend(minutes.map(|m| format!("{m} min")));
             said.extend(performer.clone());
-            said.extend(interventions.iter().map(|words| Intervention::named(words).map_or_else(|| words.clone(), |known| words::intervention(known).to_owned())));
+            said.extend(interventions.iter().map(|words| {
+                Intervention::named(words).map_or_else(|| words.clone(), |known| words::intervention(known).to_owned())
+            }));
             said.extend(next_contact_on.map(|on| format!("next appointment {on}")));
             let said = said.join(", ");
             ("Contact", with_note(said, note.as_deref()))
