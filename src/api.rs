@@ -57,6 +57,7 @@ impl App {
             recorder: self.recorder.clone(),
             clock: self.clock.clone(),
             zones: self.zones.clone(),
+            config: self.config.clone(),
         }
     }
 }

@@ -125,6 +125,9 @@ pub struct Clinic {
     pub time_zone: Tz,
     /// The `[[ehr]]` it writes to.
     pub ehr: Option<String>,
+    /// The day of the month on which the metrics of the month before are closed by themselves, 1–28; 0 for never.
+    #[serde(default = "close_month_on")]
+    pub close_month_on: u8,
 }
 
 /// One chart written to.
@@ -273,6 +276,12 @@ impl Config {
         known.or_else(pretended)
     }
 
+    /// The day of the month on which a clinic's metrics of the month before are closed; 0 for never.
+    pub fn close_month_on(&self, clinic: &str) -> u8 {
+        let known = self.clinics.iter().find(|c| c.id.as_str() == clinic);
+        known.or(self.clinics.first()).map_or_else(close_month_on, |c| c.close_month_on)
+    }
+
     /// A chart's settings by its name.
     pub fn ehr(&self, name: &str) -> Option<&Ehr> {
         self.ehrs.iter().find(|ehr| ehr.name == name)
@@ -321,6 +330,10 @@ impl Default for Log {
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+fn close_month_on() -> u8 {
+    10
 }
 
 fn clinic_claim() -> String {

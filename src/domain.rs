@@ -70,4 +70,5 @@ pub mod schedule;
 pub mod plan;
 pub mod line;
 pub mod metrics;
+pub mod timeliness;
 pub mod minutes;

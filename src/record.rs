@@ -9,18 +9,23 @@
 //! submission, so that it fails alone.
 
 mod arrive;
+mod decide;
 mod dossier;
 mod enter;
 mod amend;
 mod candidate;
+mod documents;
 mod evidence;
 mod fact;
+mod follow;
 mod identify;
 mod items;
 mod person;
 mod settle;
 mod once;
 mod rules;
+mod sessions;
+mod closing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -36,11 +41,13 @@ use crate::domain::rules::RuleSet;
 use crate::fhir::arrival::{Arrival, Content, Kind, Subject};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx};
+pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
 pub use enter::local_midnight;
 pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Submission, Whom};
 pub use once::Once;
 pub use rules::{activate, attest, propose};
+pub use sessions::{Deferred, close_session, open_session};
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;

@@ -54,14 +54,18 @@ pub mod measurement;
 pub mod episode;
 pub mod fact;
 pub mod standing;
+pub mod recommendation;
+pub mod review_session;
 pub mod outbox;
 pub mod safety;
 pub mod quarantine;
 pub mod rule_set;
 pub mod staffing;
+pub mod closed_month;
 pub mod idempotency;
 pub mod session;
 pub mod story;
+pub mod known;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

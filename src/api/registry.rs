@@ -14,6 +14,8 @@ mod contacts;
 mod treatment_changes;
 mod case_reviews;
 mod recommendations;
+mod recommendation_list;
+mod review_sessions;
 mod baseline_override;
 mod holds;
 mod relapse_prevention;
@@ -28,6 +30,7 @@ mod take_back;
 mod caseload;
 mod review_queue;
 mod safety_concerns;
+mod safety_metrics;
 mod deliveries;
 mod quarantine;
 mod rule_sets;
@@ -55,6 +58,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(treatment_changes::routes())
         .merge(case_reviews::routes())
         .merge(recommendations::routes())
+        .merge(recommendation_list::routes())
+        .merge(review_sessions::routes())
         .merge(baseline_override::routes())
         .merge(holds::routes())
         .merge(relapse_prevention::routes())
@@ -69,6 +74,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(caseload::routes())
         .merge(review_queue::routes())
         .merge(safety_concerns::routes())
+        .merge(safety_metrics::routes())
         .merge(deliveries::routes())
         .merge(quarantine::routes())
         .merge(rule_sets::routes())

@@ -109,6 +109,7 @@ impl Config {
             if !seen.insert(&clinic.id) {
                 faults.push(format!("clinic[{i}].id: {} is named twice", clinic.id));
             }
+            within(&format!("clinic[{i}].close_month_on"), usize::from(clinic.close_month_on), 0..=28, faults);
             if let Some(name) = clinic.ehr.as_deref().filter(|name| self.ehr(name).is_none()) {
                 let known: Vec<&str> = self.ehrs.iter().map(|ehr| ehr.name.as_str()).collect();
                 faults.push(format!("clinic[{i}].ehr: no [[ehr]] is named {name}; there are: {}", known.join(", ")));

@@ -120,7 +120,7 @@ fn positives(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Positive> 
         let scores = story.scores(instrument, as_of);
         let latest = scores.last().filter(|s| s.on >= from)?;
         let elevated_at = rules.measure(instrument).elevated_at;
-        (latest.total >= elevated_at).then(|| Positive {
+        (latest.total >= elevated_at).then_some(Positive {
             instrument,
             score: latest.total,
             elevated_at,

@@ -68,10 +68,30 @@ named! {
         Behavioural = "behavioural",
         /// Referral.
         Referral = "referral",
+        /// To specialty mental health care; carried out, it is a change by referral.
+        SpecialtyReferral = "specialty_referral",
+        /// The consultant sees the patient; carried out, it changes no treatment yet.
+        DirectEvaluation = "direct_evaluation",
         /// Go on as planned: a recommendation too.
         Continue = "continue",
         /// Anything else.
         Other = "other",
+    }
+}
+
+impl ChangeKind {
+    /// What of the treatment changes when it is carried out; `None` where nothing does.
+    pub fn as_change(self) -> Option<Self> {
+        match self {
+            Self::Continue | Self::DirectEvaluation => None,
+            Self::SpecialtyReferral => Some(Self::Referral),
+            other => Some(other),
+        }
+    }
+
+    /// Whether it is followed on its way: ordered, scheduled, completed.
+    pub fn is_followed(self) -> bool {
+        matches!(self, Self::Referral | Self::SpecialtyReferral | Self::DirectEvaluation)
     }
 }
 
@@ -82,6 +102,24 @@ named! {
         PrimaryCare = "primary_care",
         /// The care manager.
         CareManager = "care_manager",
+        /// The psychiatric consultant: to see the patient.
+        PsychiatricConsultant = "psychiatric_consultant",
+    }
+}
+
+named! {
+    /// How far a referral or a direct evaluation has come.
+    pub enum Progress {
+        /// Asked for; there is no appointment yet, or not any more.
+        Ordered = "ordered",
+        /// There is an appointment.
+        Scheduled = "scheduled",
+        /// The patient was seen: the recommendation is done.
+        Completed = "completed",
+        /// The patient or the other side does not want it.
+        Declined = "declined",
+        /// Ended without being done.
+        Closed = "closed",
     }
 }
 
@@ -210,6 +248,9 @@ pub enum Care {
         minutes: Option<u16>,
         /// What is recommended; "continue" counts, nothing at all does not.
         recommendations: Vec<Recommendation>,
+        /// The review session it was part of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<Uuid>,
     },
     /// A recommendation was accepted, modified, declined or done.
     RecommendationDecision {
@@ -220,6 +261,19 @@ pub enum Care {
         /// Who decided.
         by: Option<String>,
         /// Why.
+        reason: Option<String>,
+    },
+    /// A referral or a direct evaluation that was recommended went on its way.
+    RecommendationProgress {
+        /// Which.
+        recommendation: Uuid,
+        /// How far.
+        progress: Progress,
+        /// The appointment.
+        scheduled_for: Option<NaiveDate>,
+        /// Who says so.
+        by: Option<String>,
+        /// Why it ended.
         reason: Option<String>,
     },
     /// A clinician set the baseline.
@@ -316,6 +370,7 @@ impl Care {
             Self::TreatmentChange { .. } => "treatment_change",
             Self::CaseReview { .. } => "case_review",
             Self::RecommendationDecision { .. } => "recommendation_decision",
+            Self::RecommendationProgress { .. } => "recommendation_progress",
             Self::BaselineOverride { .. } => "baseline_override",
             Self::Hold { .. } => "hold",
             Self::Resume => "resume",

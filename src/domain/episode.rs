@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::care::{Care, ChangeKind, Decision, DischargeReason, Entry};
+use super::care::{Care, Decision, DischargeReason, Entry, Progress};
 use super::instrument::Instrument;
 
 named! {
@@ -35,6 +35,7 @@ impl Phase {
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
+                "recommendation_progress",
                 "baseline_override",
                 "hold",
                 "relapse_prevention",
@@ -50,6 +51,7 @@ impl Phase {
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
+                "recommendation_progress",
                 "baseline_override",
                 "resume",
                 "discharge",
@@ -64,6 +66,7 @@ impl Phase {
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
+                "recommendation_progress",
                 "baseline_override",
                 "hold",
                 "resume",
@@ -72,7 +75,7 @@ impl Phase {
                 "care_team",
                 "taken_back",
             ],
-            Self::Discharged => &["recommendation_decision", "taken_back"],
+            Self::Discharged => &["recommendation_decision", "recommendation_progress", "taken_back"],
         }
     }
 }
@@ -178,7 +181,8 @@ impl<'a> Course<'a> {
         self.entries.iter().copied().filter(move |e| {
             let changes = match &e.care {
                 Care::TreatmentChange { .. } => true,
-                Care::RecommendationDecision { recommendation, decision: Decision::Done, .. } => {
+                Care::RecommendationDecision { recommendation, decision: Decision::Done, .. }
+                | Care::RecommendationProgress { recommendation, progress: Progress::Completed, .. } => {
                     self.recommends_change(*recommendation) && !self.changed_by(*recommendation)
                 }
                 _ => false,
@@ -200,7 +204,7 @@ impl<'a> Course<'a> {
     fn recommends_change(&self, id: Uuid) -> bool {
         self.entries.iter().any(|e| match &e.care {
             Care::CaseReview { recommendations, .. } => {
-                recommendations.iter().any(|r| r.id == id && r.kind != ChangeKind::Continue)
+                recommendations.iter().any(|r| r.id == id && r.kind.as_change().is_some())
             }
             _ => false,
         })

@@ -40,18 +40,17 @@ pub fn plan_clock(course: &Course<'_>) -> Option<PlanClock> {
         let reason = format!("Counts from enrolment on {start}: no treatment change has been documented since.");
         return Some(PlanClock { started_on: start, basis: ClockBasis::Enrolment, entry: None, reason });
     };
-    let (basis, reason) = match &entry.care {
-        Care::TreatmentChange { changes, summary, medication, .. } => {
-            let kinds: Vec<&str> = changes.iter().map(|kind| kind.as_str()).collect();
-            let taken: Vec<String> = medication.iter().map(|m| format!(" {}.", m.phrase())).collect();
-            let kinds = kinds.join(", ");
-            let reason = format!("Counts from the treatment change of {} ({kinds}): {summary}", entry.on);
-            (ClockBasis::TreatmentChange, format!("{}.{}", reason.trim_end_matches('.'), taken.concat()))
-        }
-        _ => {
-            let text = recommended(course, entry).unwrap_or("as recommended");
-            (ClockBasis::Recommendation, format!("Counts from {}, when a recommendation was done: {text}", entry.on))
-        }
+    let on = entry.on;
+    let (basis, reason) = if let Care::TreatmentChange { changes, summary, medication, .. } = &entry.care {
+        let kinds: Vec<&str> = changes.iter().map(|kind| kind.as_str()).collect();
+        let taken: Vec<String> = medication.iter().map(|m| format!(" {}.", m.phrase())).collect();
+        let summary = summary.trim_end_matches('.');
+        let reason =
+            format!("Counts from the treatment change of {on} ({}): {summary}.{}", kinds.join(", "), taken.concat());
+        (ClockBasis::TreatmentChange, reason)
+    } else {
+        let text = recommended(course, entry).unwrap_or("as recommended");
+        (ClockBasis::Recommendation, format!("Counts from {on}, when a recommendation was done: {text}"))
     };
     Some(PlanClock { started_on: entry.on, basis, entry: Some(entry.id), reason })
 }

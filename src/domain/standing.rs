@@ -12,6 +12,7 @@ use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
 use super::history::History;
 use super::plan_clock::{PlanClock, plan_clock};
+use super::recommendation;
 use super::rules::RuleSet;
 use super::target::{MeasureSummary, Track};
 
@@ -169,6 +170,7 @@ pub fn standing(
     let suggestion = relapse_prevention_suggested(&findings, &elevated, course);
     findings.extend(suggestion.filter(|_| at_target));
     findings.extend(cadence::findings(course, &tracks, rules));
+    findings.extend(recommendation::overdue(course, rules));
     let until = course.end.map_or(course.as_of, |end| end.on);
     Standing {
         episode: course.episode.id,

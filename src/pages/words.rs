@@ -107,6 +107,8 @@ pub fn rule(rule: Rule) -> (&'static str, Tone) {
         Rule::ReviewRequired => ("review required", Tone::Bad),
         Rule::LowEngagement => ("low engagement", Tone::Watch),
         Rule::InactivityDischargeProposed => ("inactive: discharge?", Tone::Watch),
+        Rule::Recommendation => ("recommendation waits", Tone::Plain),
+        Rule::RecommendationOverdue => ("recommendation overdue", Tone::Watch),
         Rule::RelapsePreventionSuggested => ("ready for relapse prevention", Tone::Good),
     }
 }
@@ -131,6 +133,8 @@ pub fn code(code: Code) -> &'static str {
         Code::Contact => "contact",
         Code::RelapsePreventionPlan => "relapse-prevention plan",
         Code::DischargeReview => "discharge decision",
+        Code::SafetyEscalation => "safety: nobody has assessed it",
+        Code::Recommendation => "recommendation",
         Code::CocmNotAtTarget => "flag: not at target",
         Code::CocmSafety => "flag: safety",
     }
@@ -197,6 +201,8 @@ pub fn change(kind: ChangeKind) -> &'static str {
         ChangeKind::Psychotherapy => "Psychotherapy",
         ChangeKind::Behavioural => "Behavioural",
         ChangeKind::Referral => "Referral",
+        ChangeKind::SpecialtyReferral => "Specialty referral",
+        ChangeKind::DirectEvaluation => "Direct evaluation",
         ChangeKind::Continue => "Continue as planned",
         ChangeKind::Other => "Other",
     }
@@ -206,6 +212,7 @@ pub fn addressee(to: Addressee) -> &'static str {
     match to {
         Addressee::PrimaryCare => "primary care",
         Addressee::CareManager => "care manager",
+        Addressee::PsychiatricConsultant => "psychiatric consultant",
     }
 }
 

@@ -6,16 +6,16 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::candidate;
+use super::decide;
 use super::dossier::{Dossier, Dossiers};
 use super::evidence::measure;
 use super::identify::{locked, whom};
 use super::settle::{Line, settle};
 use super::{Context, Effect, Recorded, Whom};
-use crate::domain::care::{Care, Decision, Entry, FitCheck};
+use crate::domain::care::{Care, Entry, FitCheck};
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Counting;
-use crate::domain::recommendation::follow;
 use crate::domain::score::Answers;
 use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
@@ -164,6 +164,7 @@ pub async fn cared(
         at: at.unwrap_or_else(|| local_midnight(context.zone, on)),
         care: care.clone(),
     };
+    decide::join_session(tx, context, (entry.id, id), on, care).await?;
     episode::touch(tx, context.clinic, id, context.now).await?;
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, stored.revision + 1, dossier.patient.id);
@@ -194,25 +195,7 @@ fn consistent(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> 
                 return Err(Problem::conflict("the entry was taken back already"));
             }
         }
-        Care::RecommendationDecision { recommendation, decision, .. } => {
-            let followed = follow(story, *recommendation)
-                .ok_or_else(|| Problem::unprocessable("no such recommendation").at("recommendation"))?;
-            if on < followed.recommended_on {
-                let detail = format!("before the recommendation was made, {}", followed.recommended_on);
-                return Err(Problem::unprocessable(detail).at("decided_on"));
-            }
-            let allowed = followed.allowed();
-            if !allowed.contains(decision) {
-                let now = followed.decision.map_or("undecided", Decision::as_str);
-                let mut problem = Problem::conflict(format!("the recommendation is {now}: it cannot be {decision}"));
-                problem.allowed = allowed.iter().map(ToString::to_string).collect();
-                return Err(problem);
-            }
-        }
-        Care::TreatmentChange { recommendation: Some(of), .. } if follow(story, *of).is_none() => {
-            return Err(Problem::unprocessable("no such recommendation").at("recommendation"));
-        }
-        _ => {}
+        _ => decide::may_follow(story, care, on)?,
     }
     Ok(())
 }
@@ -256,6 +239,7 @@ fn line_of(entry: &Entry) -> Line {
     let outcome = match &entry.care {
         Care::Contact { outcome, .. } => Some(outcome.to_string()),
         Care::RecommendationDecision { decision, .. } => Some(decision.to_string()),
+        Care::RecommendationProgress { progress, .. } => Some(progress.to_string()),
         Care::Discharge { reason, .. } => Some(reason.to_string()),
         Care::FitCheck(fit) => Some(fit.decision.to_string()),
         _ => None,

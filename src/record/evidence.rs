@@ -258,7 +258,7 @@ async fn leave(
         at: first.taken_at,
         outcome: None,
         minutes: None,
-        body: json!({"source": source, "because": "the source names another patient now"}),
+        body: json!({"source": source, "because": "the source names another patient now", "measurements": left}),
     };
     settle(tx, context, dossiers, dossier, Some(line)).await
 }

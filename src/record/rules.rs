@@ -25,6 +25,7 @@ pub async fn propose(db: &Db, clinic: &str, by: &str, rules: &RuleSet, now: Date
 pub async fn activate(
     db: &Db,
     clinic: &str,
+    by: &str,
     version: i32,
     now: DateTime<Utc>,
     today: NaiveDate,
@@ -33,7 +34,7 @@ pub async fn activate(
     // The latest activation is in force: it must not lie before another one, whatever the clock did.
     let last = rule_set::all(&mut tx, clinic).await?.into_iter().filter_map(|stored| stored.activated_at).max();
     let now = last.map_or(now, |last| now.max(last + TimeDelta::microseconds(1)));
-    if !rule_set::activate(&mut tx, clinic, version, now).await? {
+    if !rule_set::activate(&mut tx, clinic, version, by, now).await? {
         return Ok(None);
     }
     patient::all_due(&mut tx, clinic, today).await?;

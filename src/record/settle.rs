@@ -7,8 +7,9 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
+use super::follow;
 use super::identify::id_of;
-use super::{Context, candidate};
+use super::{Context, candidate, documents};
 use crate::domain::history::History;
 use crate::domain::line;
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
@@ -54,9 +55,11 @@ pub async fn settle(
     let mut changes = changes(&dossier.plan, &after);
     let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
     if let Some(line) = line {
+        documents::changes(&dossier.story, &line, &mut changes);
         append(tx, context, &dossier, line, changes).await?;
     }
     write_standings(tx, context, &dossier, &after).await?;
+    follow::write(tx, context, &mut dossier).await?;
     if write_ledger(tx, context, &mut dossier, &after).await? {
         dossiers.delivers = true;
     }
@@ -103,10 +106,15 @@ async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, 
         }) {
             episode::settle(tx, context.clinic, now).await?;
         }
-        let care_manager =
-            dossier.story.episodes.iter().find(|e| e.id == now.episode).and_then(|e| e.care_manager.as_deref());
+        let episode = dossier.story.episodes.iter().find(|e| e.id == now.episode);
         let line = line::Line::of(&history, context.rules, course, now);
-        let written = standing::Written { label: &label, care_manager, standing: now, line: &line };
+        let written = standing::Written {
+            label: &label,
+            care_manager: episode.and_then(|e| e.care_manager.as_deref()),
+            psychiatric_consultant: episode.and_then(|e| e.psychiatric_consultant.as_deref()),
+            standing: now,
+            line: &line,
+        };
         standing::put(tx, context.clinic, dossier.patient.id, written, context.now).await?;
     }
     Ok(())
@@ -173,11 +181,13 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
         let open = dossier.plan.standings.iter().find(|s| s.discharged_on.is_none())?;
         dossier.story.episodes.iter().find(|e| e.id == open.episode)
     });
-    let owner_display = episode.and_then(|e| match desired.owner {
-        Owner::CareManager => e.care_manager.clone(),
-        Owner::PsychiatricConsultant => e.psychiatric_consultant.clone(),
-        Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
-    });
+    let display = |owner: Owner| {
+        episode.and_then(|e| match owner {
+            Owner::CareManager => e.care_manager.clone(),
+            Owner::PsychiatricConsultant => e.psychiatric_consultant.clone(),
+            Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
+        })
+    };
     Intent {
         // What stands in the chart keeps its name, also where a merge has brought it here.
         identifier: known.map_or_else(
@@ -186,7 +196,8 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
         ),
         patient: dossier.patient.reference.clone(),
         desired: desired.clone(),
-        owner_display,
+        owner_display: display(desired.owner),
+        also_for_display: desired.also_for.iter().map(|owner| display(*owner)).collect(),
         authored_on: known.map_or(context.now, |entry| entry.created_at),
         ended_on: None,
         ended_because: None,
@@ -196,7 +207,17 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
 
 /// What makes an intent another one. Not the rule set's version: the same Task under new rules is not written again.
 fn digest(intent: &Intent) -> String {
-    let said = json!([intent.identifier, intent.patient, intent.desired, intent.owner_display, intent.ended_because]);
+    let mut said = vec![
+        json!(intent.identifier),
+        json!(intent.patient),
+        json!(intent.desired),
+        json!(intent.owner_display),
+        json!(intent.ended_because),
+    ];
+    if !intent.also_for_display.is_empty() {
+        said.push(json!(intent.also_for_display));
+    }
+    let said = Value::Array(said);
     let hash = Sha256::digest(said.to_string());
     hash.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
         use std::fmt::Write as _;
@@ -252,6 +273,9 @@ fn standing_changes(was: Option<&Standing>, now: &Standing) -> serde_json::Map<S
         }
     };
     differs("status", json!(was.map(|s| s.status)), json!(now.status));
+    differs("plan_started_on", json!(was.and_then(|s| s.plan_started_on)), json!(now.plan_started_on));
+    let appointment = |s: &Standing| s.next_contact.as_ref().map(|next| next.on);
+    differs("next_contact", json!(was.and_then(appointment)), json!(appointment(now)));
     differs("at_target", json!(was.is_some_and(|s| s.at_target)), json!(now.at_target));
     for measure in &now.measures {
         let before = was.and_then(|s| s.measures.iter().find(|m| m.instrument == measure.instrument));

@@ -112,6 +112,19 @@ pub async fn of_patients(
     .map_err(failed)
 }
 
+/// When each episode of the patients from one id to another was entered.
+pub async fn entered(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, DateTime<Utc>)>, Problem> {
+    fetch_all!(
+        tx,
+        (Uuid, DateTime<Utc>),
+        "SELECT id, created_at FROM episode WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3",
+        clinic,
+        from,
+        to
+    )
+    .map_err(failed)
+}
+
 /// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Stored>, Problem> {
     fetch_optional!(

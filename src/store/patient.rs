@@ -259,6 +259,7 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateT
         "UPDATE observation_item SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE episode SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE standing SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE recommendation SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE fact SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE resource SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE quarantine SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
@@ -327,6 +328,13 @@ pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Res
     )
     .map(|rows| rows.into_iter().map(|(id,)| id).collect())
     .map_err(failed)
+}
+
+/// Whether a clinic had a patient by an instant.
+pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
+    fetch_optional!(tx, (Uuid,), "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1", clinic, at)
+        .map(|row| row.is_some())
+        .map_err(failed)
 }
 
 /// A page of the patients who are candidates for enrolment, longest since first: (since, id). Those whose scores were

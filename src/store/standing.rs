@@ -21,6 +21,7 @@ pub struct Row {
     pub status: String,
     pub display_name: String,
     pub care_manager: Option<String>,
+    pub psychiatric_consultant: Option<String>,
     pub enrolled_on: Option<NaiveDate>,
     pub at_target: bool,
     pub open_safety: bool,
@@ -39,8 +40,10 @@ pub struct Row {
 pub struct Written<'a> {
     /// How the patient is shown.
     pub label: &'a str,
-    /// The care manager.
+    /// The care manager, where known.
     pub care_manager: Option<&'a str>,
+    /// The consultant, where known.
+    pub psychiatric_consultant: Option<&'a str>,
     /// The whole standing.
     pub standing: &'a Standing,
     /// The row of the caseload page.
@@ -55,7 +58,7 @@ pub async fn put(
     written: Written<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let Written { label, care_manager, standing, line } = written;
+    let Written { label, care_manager, psychiatric_consultant, standing, line } = written;
     let attention = Attention::of(standing);
     let primary = standing.measures.first();
     let score = |s: Option<u16>| s.and_then(|s| i16::try_from(s).ok());
@@ -71,12 +74,12 @@ pub async fn put(
         tx,
         "INSERT INTO standing (clinic_id, episode_id, patient_id, status, display_name, care_manager, enrolled_on,
            primary_instrument, baseline_score, latest_score, latest_on, at_target, open_safety, attention, waiting_since,
-           findings, rule_set, as_of, reevaluate_on, body, updated_at, line)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+           findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant, line)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
          ON CONFLICT (clinic_id, episode_id) DO UPDATE SET patient_id = $3, status = $4, display_name = $5,
            care_manager = $6, enrolled_on = $7, baseline_score = $9, latest_score = $10, latest_on = $11, at_target = $12,
            open_safety = $13, attention = $14, waiting_since = $15, findings = $16, rule_set = $17, as_of = $18,
-           reevaluate_on = $19, body = $20, updated_at = $21, line = $22",
+           reevaluate_on = $19, body = $20, updated_at = $21, psychiatric_consultant = $22, line = $23",
         clinic,
         standing.episode,
         patient,
@@ -98,6 +101,7 @@ pub async fn put(
         standing.reevaluate_on,
         Json(standing),
         now,
+        psychiatric_consultant,
         Json(line)
     )
     .map(|_| ())
@@ -144,6 +148,8 @@ pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Li
 pub struct Filter {
     /// Of this care manager.
     pub care_manager: Option<String>,
+    /// Of this consultant.
+    pub psychiatric_consultant: Option<String>,
     /// In this phase; without one, everything that is not discharged.
     pub status: Option<String>,
     /// With this finding.
@@ -210,7 +216,7 @@ pub async fn by_attention(
     fetch_all!(
         tx,
         Row,
-        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
+        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.psychiatric_consultant, s.enrolled_on, s.at_target,
            s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
          FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
@@ -221,6 +227,7 @@ pub async fn by_attention(
            AND ($7 IS NULL OR s.attention <= $7)
            AND ($8 IS NULL OR s.attention > $8 OR (s.attention = $8 AND (s.waiting_since > $9 OR (s.waiting_since = $9
              AND (-COALESCE(s.latest_score, -1) > $10 OR (-COALESCE(s.latest_score, -1) = $10 AND s.episode_id > $11))))))
+           AND ($13 IS NULL OR s.psychiatric_consultant = $13)
          ORDER BY s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id LIMIT $12",
         clinic,
         &filter.care_manager,
@@ -233,7 +240,8 @@ pub async fn by_attention(
         since,
         score,
         id,
-        limit
+        limit,
+        &filter.psychiatric_consultant
     )
     .map_err(failed)
 }
@@ -254,7 +262,7 @@ pub async fn by_name(
     fetch_all!(
         tx,
         Row,
-        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
+        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.psychiatric_consultant, s.enrolled_on, s.at_target,
            s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
          FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
@@ -263,6 +271,7 @@ pub async fn by_name(
            AND ($4 IS NULL OR s.findings LIKE $4)
            AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
            AND ($7 IS NULL OR s.display_name > $7 OR (s.display_name = $7 AND s.episode_id > $8))
+           AND ($10 IS NULL OR s.psychiatric_consultant = $10)
          ORDER BY s.display_name, s.episode_id LIMIT $9",
         clinic,
         &filter.care_manager,
@@ -272,7 +281,8 @@ pub async fn by_name(
         name,
         after_name,
         id,
-        limit
+        limit,
+        &filter.psychiatric_consultant
     )
     .map_err(failed)
 }

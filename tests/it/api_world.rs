@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use super::world::{Database, Engine};
+use crate::world::{Database, Engine};
 
 pub const CLINIC: &str = "demo";
 
@@ -66,19 +66,18 @@ async fn database_of_its_own() -> Option<String> {
 }
 
 impl World {
-    /// The same on an engine of one's choice; `None` where there is no PostgreSQL.
-    pub async fn with(engine: Engine, day: &str) -> Option<Self> {
-        let database = Database::on(engine).await?;
-        let url = database.url.clone();
-        Some(Self { _database: Some(database), ..Self::over(day, Some(url)).await })
-    }
-
     /// At nine o'clock in the morning of a day, UTC.
     pub async fn on(day: &str) -> Self {
-        Self::over(day, database_of_its_own().await).await
+        Self::with(day, database_of_its_own().await, None).await
     }
 
-    async fn over(day: &str, database_url: Option<String>) -> Self {
+    /// The same on an engine; `None` where there is no PostgreSQL.
+    pub async fn on_engine(day: &str, engine: Engine) -> Option<Self> {
+        let database = Database::on(engine).await?;
+        Some(Self::with(day, Some(database.url.clone()), Some(database)).await)
+    }
+
+    async fn with(day: &str, database_url: Option<String>, database: Option<Database>) -> Self {
         let dir = TempDir::new().unwrap();
         development::prepare(dir.path()).unwrap();
         let config = Config::development(Development {
@@ -89,7 +88,7 @@ impl World {
         let clock = Clock::standing_at(format!("{day}T09:00:00Z").parse().unwrap());
         let service = Service::prepare(config.unwrap(), clock.clone(), Value::Null).await.unwrap();
         let app = service.app.clone();
-        Self { router: api::router(app.clone()), app, clock, dir, _service: service, _database: None }
+        Self { router: api::router(app.clone()), app, clock, dir, _service: service, _database: database }
     }
 
     /// Moves the clock to nine o'clock of a day, and lets the sweep pass.

@@ -197,7 +197,8 @@ async fn the_caseload_of_two_thousand_stays_below_a_megabyte() {
         };
         let manager = format!("Manager {}", n % 7);
         let written =
-            standing::Written { label: &name, care_manager: Some(&manager), standing: &standing, line: &line };
+            standing::Written { label: &name, care_manager: Some(&manager),
+            psychiatric_consultant: None, standing: &standing, line: &line };
         standing::put(&mut tx, "demo", id, written, world.clock.now()).await.unwrap();
     }
     tx.commit().await.unwrap();

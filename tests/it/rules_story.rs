@@ -136,6 +136,21 @@ impl Tale {
     }
 
     pub fn contact_with(&mut self, day: i64, purpose: ContactKind, outcome: ContactOutcome) -> &mut Self {
+        self.contact_until(day, purpose, outcome, None)
+    }
+
+    /// A contact at which the next appointment was made.
+    pub fn appointment(&mut self, day: i64, next: i64) -> &mut Self {
+        self.contact_until(day, ContactKind::Treatment, ContactOutcome::Attended, Some(next))
+    }
+
+    fn contact_until(
+        &mut self,
+        day: i64,
+        purpose: ContactKind,
+        outcome: ContactOutcome,
+        next: Option<i64>,
+    ) -> &mut Self {
         self.entry(
             day,
             Care::Contact {
@@ -147,7 +162,7 @@ impl Tale {
                 minutes: Some(20),
                 performer: None,
                 interventions: Vec::new(),
-                next_contact_on: None,
+                next_contact_on: next.map(date),
                 note: None,
             },
         )
@@ -179,7 +194,16 @@ impl Tale {
     }
 
     fn case_review(&mut self, day: i64, recommendations: Vec<Recommendation>) -> &mut Self {
-        self.entry(day, Care::CaseReview { reviewer: "Dr. Berg".into(), summary: None, minutes: None, recommendations })
+        self.entry(
+            day,
+            Care::CaseReview {
+                reviewer: "Dr. Berg".into(),
+                summary: None,
+                minutes: None,
+                recommendations,
+                session: None,
+            },
+        )
     }
 
     /// A case review that recommends to continue.

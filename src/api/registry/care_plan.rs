@@ -214,7 +214,7 @@ fn html(page: String) -> Response {
 
 /// The shared care plan of an episode.
 ///
-/// `Accept: application/fhir+json` gives a FHIR R4 CarePlan, `Accept: text/html` a readable document for the chart.
+/// `Accept: application/fhir+json` gives a FHIR R4 `CarePlan`, `Accept: text/html` a readable document for the chart.
 #[utoipa::path(get, path = "/episodes/{id}/care-plan", tag = "care",
     params(("id" = String, Path, description = "The episode"), PlanQuery),
     responses((status = 200, description = "With its version as `ETag`", body = CarePlanBody), ReadErrors))]

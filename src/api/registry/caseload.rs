@@ -1,5 +1,7 @@
 //! `GET caseload`
 
+mod then;
+
 use axum::Json;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use super::answer::ReadErrors;
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS, Text, words};
+use crate::api::request::{Ask, Asked, READERS, Text, query_date, words};
 use crate::domain::attention::Place;
 use crate::domain::contacts::NextContact;
 use crate::domain::episode::Phase;
@@ -36,6 +38,8 @@ struct CaseloadQuery {
     /// Of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<Text>,
+    /// Only of this consultant.
+    psychiatric_consultant: Option<Text>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
@@ -43,6 +47,9 @@ struct CaseloadQuery {
     /// Whose name contains this, in any case.
     #[param(value_type = Option<String>)]
     q: Option<Text>,
+    /// The caseload of this day, computed from everything known now under the thresholds in force now; without it the
+    /// ready-made one of today.
+    as_of: Option<NaiveDate>,
     /// In which order.
     #[serde(default)]
     sort: Sort,
@@ -74,6 +81,8 @@ struct Case {
     language: Option<String>,
     /// The care manager.
     care_manager: Option<String>,
+    /// The psychiatric consultant.
+    psychiatric_consultant: Option<String>,
     /// Where it stands.
     status: String,
     /// When it was enrolled.
@@ -140,6 +149,7 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
         patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
         language: row.language,
         care_manager: row.care_manager,
+        psychiatric_consultant: row.psychiatric_consultant,
         status: row.status,
         enrolled_on: row.enrolled_on,
         day,
@@ -163,6 +173,9 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
 }
 
 /// The caseload: one row per open episode, ready-made.
+///
+/// With `as_of`, the caseload of another day: nothing of that is stored, so every patient is planned for it, which takes
+/// longer. A page's cursor holds for that day only.
 #[utoipa::path(get, path = "/caseload", tag = "caseload", params(CaseloadQuery),
     responses((status = 200, description = "In a stable, total order", body = Page<Case>), ReadErrors))]
 async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<Json<Page<Case>>, Problem> {
@@ -174,20 +187,44 @@ async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<J
         status: query.status.map(|status| status.to_string()),
         finding: query.finding.map(|finding| finding.to_string()),
         name: words(query.q),
+        psychiatric_consultant: words(query.psychiatric_consultant),
     };
-    let mut tx = ask.app.db.read().await?;
-    let rows = match query.sort {
-        Sort::Attention => {
-            let after = paging.after()?;
-            standing::by_attention(&mut tx, ask.clinic(), &filter, None, after, limit + 1).await?
+    let by_name = |row: &Row| (row.display_name.clone(), row.episode_id);
+    let cases = match (query_date(query.as_of, "as_of")?, query.sort) {
+        (Some(on), Sort::Attention) => {
+            let after = on_the_same_day(on, paging.after()?)?;
+            let rows = then::rows(&ask, on, &filter, limit + 1, after, Row::attention_key).await?;
+            page(rows, limit, |row| (on, row.attention_key()), |row| case(row, on))
         }
-        Sort::Name => standing::by_name(&mut tx, ask.clinic(), &filter, paging.after()?, limit + 1).await?,
-    };
-    drop(tx);
-    let today = ask.today();
-    let cases = match query.sort {
-        Sort::Attention => page(rows, limit, Row::attention_key, |row| case(row, today)),
-        Sort::Name => page(rows, limit, |row| (row.display_name.clone(), row.episode_id), |row| case(row, today)),
+        (Some(on), Sort::Name) => {
+            let after = on_the_same_day(on, paging.after()?)?;
+            let rows = then::rows(&ask, on, &filter, limit + 1, after, by_name).await?;
+            page(rows, limit, |row| (on, by_name(row)), |row| case(row, on))
+        }
+        (None, sort) => {
+            let mut tx = ask.app.db.read().await?;
+            let today = ask.today();
+            match sort {
+                Sort::Attention => {
+                    let after = paging.after()?;
+                    let rows = standing::by_attention(&mut tx, ask.clinic(), &filter, None, after, limit + 1).await?;
+                    page(rows, limit, Row::attention_key, |row| case(row, today))
+                }
+                Sort::Name => {
+                    let after = paging.after()?;
+                    let rows = standing::by_name(&mut tx, ask.clinic(), &filter, after, limit + 1).await?;
+                    page(rows, limit, by_name, |row| case(row, today))
+                }
+            }
+        }
     };
     Ok(Json(Page { items: cases.items.into_iter().collect::<Result<_, _>>()?, next: cases.next }))
+}
+
+/// A cursor holds for the day it was made for.
+fn on_the_same_day<K>(on: NaiveDate, after: Option<then::At<K>>) -> Result<Option<K>, Problem> {
+    match after {
+        Some((day, _)) if day != on => Err(Problem::malformed(format!("a cursor of {day}")).at("cursor")),
+        after => Ok(after.map(|(_, key)| key)),
+    }
 }

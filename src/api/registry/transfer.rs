@@ -55,7 +55,7 @@ struct Transferred {
 #[utoipa::path(post, path = "/episodes/{id}/transfer", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewTransfer, responses((status = 201, description = "Recorded", body = Transferred), WriteErrors))]
 async fn transfer(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewTransfer>) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::Admin])?;
+    ask.caller.require(&[Role::CareManager])?;
     let reason = new.reason.0;
     let (fact, leaves) = match (new.to_care_manager, new.to_clinic) {
         (Some(to), None) => (to_care_manager(&ask, episode, new.on, to.0, reason), false),

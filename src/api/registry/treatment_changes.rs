@@ -27,7 +27,8 @@ pub fn routes() -> OpenApiRouter<App> {
 struct NewTreatmentChange {
     /// The local date.
     changed_on: NaiveDate,
-    /// What changed; at least one, and not `continue`.
+    /// What changed; at least one, and neither `continue` nor `direct_evaluation`, which change nothing. A referral to
+    /// specialty care is a `referral`.
     kinds: Vec<ChangeKind>,
     /// In words.
     summary: Text,
@@ -76,7 +77,7 @@ async fn change_treatment(
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;
-    if new.kinds.is_empty() || new.kinds.contains(&ChangeKind::Continue) {
+    if new.kinds.is_empty() || new.kinds.iter().any(|kind| kind.as_change() != Some(*kind)) {
         return Err(Problem::unprocessable("at least one thing that changed").at("kinds"));
     }
     if !new.medication.is_empty() && !new.kinds.contains(&ChangeKind::Medication) {

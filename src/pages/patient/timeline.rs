@@ -94,6 +94,11 @@ fn of_care(care: &Care) -> (&'static str, String) {
             let by = by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
             ("Recommendation", with_note(format!("{}{by}", words::decision(*decision)), reason.as_deref()))
         }
+        Care::RecommendationProgress { progress, scheduled_for, by, reason, .. } => {
+            let by = by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+            let when = scheduled_for.map(|on| format!(" for {on}")).unwrap_or_default();
+            ("Recommendation", with_note(format!("{progress}{when}{by}"), reason.as_deref()))
+        }
         Care::BaselineOverride { instrument, reason, .. } => ("Baseline chosen", format!("{instrument}: {reason}")),
         Care::Hold { reason } => ("On hold", reason.clone()),
         Care::Resume => ("Resumed", String::new()),

@@ -5,10 +5,10 @@ use chrono_tz::Tz;
 use uuid::Uuid;
 
 use super::{Whole, forms};
-use crate::domain::care::{Care, ChangeKind, Decision};
+use crate::domain::care::{Care, Decision};
 use crate::domain::finding::Rule;
 use crate::domain::measurement::{Counting, Quality};
-use crate::domain::recommendation;
+use crate::domain::recommendation::{self, State};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
@@ -270,14 +270,14 @@ pub fn followed(
         .map(|f| {
             let allowed = f.allowed();
             // To go on as planned nobody has to decide.
-            let goes_on = f.recommendation.kind == ChangeKind::Continue && f.decision.is_none();
+            let goes_on = f.state == State::NothingToDo;
             let form = (may && !allowed.is_empty() && !goes_on).then(|| {
                 let fresh = forms::decision(visitor, whole.row.id, f.recommendation.id, allowed);
                 tried.filter(|tried| tried.id == fresh.id).cloned().unwrap_or(fresh)
             });
             let decided = f.decided_on.map(|on| day(on, today)).unwrap_or_default();
             let reason = f.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
-            let is_open = !goes_on && !matches!(f.decision, Some(Decision::Done | Decision::Declined));
+            let is_open = f.state.waits();
             Followed {
                 kind: words::change(f.recommendation.kind),
                 to: words::addressee(f.recommendation.to),

@@ -62,7 +62,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         if entries.iter().any(|e| matches!(e.care, Care::TakenBack { entry: taken, .. } if taken == entry.1.id)) {
             continue;
         }
-        let Care::CaseReview { reviewer, summary, minutes, recommendations } = entry.1.care else { continue };
+        let Care::CaseReview { reviewer, summary, minutes, recommendations, .. } = entry.1.care else { continue };
         lines.push(Line {
             patient: row.id,
             name: row.label(),
