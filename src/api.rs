@@ -3,6 +3,7 @@
 
 pub mod problem;
 pub mod page;
+mod export;
 pub mod health;
 pub mod fhir;
 pub mod registry;

@@ -1,6 +1,7 @@
-//! Everything that arrives over FHIR becomes facts here, whichever way it came.
+//! Everything that arrives over FHIR becomes facts here, whichever way it came; and a clinic's spreadsheet.
 
 pub mod bundle;
+pub mod spreadsheet;
 
 use std::collections::HashMap;
 use std::sync::Arc;

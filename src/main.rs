@@ -1,7 +1,7 @@
 //! The command line of `cocm-registry`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{ClinicId, Config, Development, Flags};
 use cocm_registry::identity::{Role, development};
+use cocm_registry::intake::spreadsheet::{Import, Imported, Mapping, decoded};
 use cocm_registry::service::{Service, replan};
 use cocm_registry::store::Db;
 use cocm_registry::{api, listener, telemetry};
@@ -56,6 +57,26 @@ enum Command {
         /// Compares with `openapi/openapi.json` and fails if they differ.
         #[arg(long)]
         check: bool,
+    },
+    /// Takes over a clinic's spreadsheet registry, saved as CSV. Says what it would do; with `--commit` does it.
+    Import {
+        #[command(flatten)]
+        settings: Settings,
+        /// The clinic.
+        #[arg(long)]
+        clinic: String,
+        /// The file.
+        #[arg(long)]
+        file: PathBuf,
+        /// The namespace of the record numbers, as the EHR sends it.
+        #[arg(long)]
+        identifier_system: String,
+        /// How the columns are read (TOML); guessed from their titles without it.
+        #[arg(long)]
+        mapping: Option<PathBuf>,
+        /// Writes.
+        #[arg(long)]
+        commit: bool,
     },
     /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
     Demo(cocm_registry::demo::Options),
@@ -161,6 +182,17 @@ async fn run(command: Command) -> Result<(), Failed> {
             service.close().await;
             Ok(())
         }
+        Command::Import { settings, clinic, file, identifier_system, mapping, commit } => {
+            let import = Import {
+                clinic: ClinicId::new(&clinic)?.to_string(),
+                by: "cocm-registry import".to_owned(),
+                csv: decoded(&std::fs::read(file)?)?,
+                identifier_system,
+                mapping: mapping.as_deref().map(read_mapping).transpose()?,
+                dry_run: !commit,
+            };
+            import_spreadsheet(settings.read()?, import).await
+        }
         Command::Token { data_dir, clinic, role } => {
             let token = development::mint(&data_dir, &ClinicId::new(clinic)?, role, development::LIFETIME)?;
             println!("{token}");
@@ -203,6 +235,28 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
     service.serve(listener, stop).await?;
     loops.stop().await;
     service.close().await;
+    Ok(())
+}
+
+fn read_mapping(file: &Path) -> Result<Mapping, Failed> {
+    Ok(toml::from_str(&std::fs::read_to_string(file)?)?)
+}
+
+/// Row by row what is wrong, then the counts, then how the columns were read.
+async fn import_spreadsheet(config: Config, import: Import) -> Result<(), Failed> {
+    let clock = clock(&config);
+    let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
+    let imported = service.app.intake.import(import).await;
+    service.close().await;
+    let imported = imported?;
+    for error in imported.results.iter().flat_map(|result| &result.errors) {
+        println!("row {}, {}: {}", error.row, error.column.as_deref().unwrap_or("the whole row"), error.detail);
+    }
+    let Imported { rows, created, updated, unchanged, rejected, .. } = &imported;
+    println!("{rows} rows: {created} new, {updated} with something new, {unchanged} known, {rejected} left out");
+    if imported.dry_run {
+        println!("nothing was written; columns as read (--mapping):\n\n{}", toml::to_string(&imported.mapping)?);
+    }
     Ok(())
 }
 

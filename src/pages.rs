@@ -69,6 +69,8 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/sign-out", post(sign_in::out))
         .route("/events", get(live::stream))
         .route("/caseload", get(caseload::show))
+        .route("/caseload.csv", get(caseload::csv))
+        .route("/caseload.xlsx", get(caseload::xlsx))
         .route("/patients/{id}", get(patient::show))
         .route("/patients/{id}/{form}", post(patient::enter))
         .route("/safety", get(safety::show))

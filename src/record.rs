@@ -19,6 +19,7 @@ mod evidence;
 mod fact;
 mod follow;
 mod identify;
+mod import;
 mod items;
 mod person;
 mod settle;
@@ -45,6 +46,7 @@ pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
 pub use enter::local_midnight;
 pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Submission, Whom};
+pub use import::{Additions, Foreseen, ImportedCase, foresee};
 pub use once::Once;
 pub use rules::{activate, attest, propose};
 pub use sessions::{Deferred, close_session, open_session};
@@ -177,6 +179,7 @@ fn lock_key(fact: &Fact) -> String {
         | Fact::Measured { patient: id, .. }
         | Fact::LookedAt { patient: id } => id.to_string(),
         Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => episode.to_string(),
+        Fact::Imported(case) => case.key.clone(),
     }
 }
 
@@ -421,6 +424,7 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
             let said = (taken_by.as_deref(), language.as_deref());
             enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), said).await
         }
+        Fact::Imported(case) => import::imported(tx, context, dossiers, case).await,
         Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
     }
 }

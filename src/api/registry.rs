@@ -28,7 +28,9 @@ mod candidates;
 mod discussion_flag;
 mod take_back;
 mod caseload;
+mod caseload_export;
 mod review_queue;
+mod review_queue_export;
 mod safety_concerns;
 mod safety_metrics;
 mod deliveries;
@@ -36,8 +38,10 @@ mod quarantine;
 mod rule_sets;
 mod simulation;
 mod metrics;
+mod metrics_export;
 mod time;
 mod coverages;
+mod imports;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -72,7 +76,9 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(discussion_flag::routes())
         .merge(take_back::routes())
         .merge(caseload::routes())
+        .merge(caseload_export::routes())
         .merge(review_queue::routes())
+        .merge(review_queue_export::routes())
         .merge(safety_concerns::routes())
         .merge(safety_metrics::routes())
         .merge(deliveries::routes())
@@ -80,6 +86,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(rule_sets::routes())
         .merge(simulation::routes())
         .merge(metrics::routes())
+        .merge(metrics_export::routes())
         .merge(time::routes())
         .merge(coverages::routes())
+        .merge(imports::routes())
 }

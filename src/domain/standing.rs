@@ -83,6 +83,9 @@ pub struct Standing {
     /// The next appointment; one that nobody documented stays here as missed.
     #[serde(default)]
     pub next_contact: Option<NextContact>,
+    /// The last clinical contact of the episode.
+    #[serde(default)]
+    pub last_contact_on: Option<NaiveDate>,
     /// The end, once discharged.
     pub discharged_on: Option<NaiveDate>,
     /// Why it ended.
@@ -114,6 +117,7 @@ impl Standing {
             discussion_flag_since,
             reviewed_on,
             next_contact,
+            last_contact_on,
             discharged_on,
             discharge_reason,
             findings,
@@ -129,6 +133,7 @@ impl Standing {
             && *discussion_flag == other.discussion_flag
             && *discussion_flag_since == other.discussion_flag_since
             && *reviewed_on == other.reviewed_on
+            && *last_contact_on == other.last_contact_on
             && *discharged_on == other.discharged_on
             && *discharge_reason == other.discharge_reason
             && *findings == other.findings
@@ -187,6 +192,7 @@ pub fn standing(
         discussion_flag_since: course.discussion_flag(),
         reviewed_on: course.reviews(false).last(),
         next_contact: next_contact(course),
+        last_contact_on: course.last_contact(),
         discharged_on: course.end.map(|end| end.on),
         discharge_reason: course.end.map(|end| end.reason),
         findings,

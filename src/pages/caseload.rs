@@ -4,7 +4,7 @@ pub mod choice;
 pub mod row;
 
 use askama::Template;
-use axum::extract::Query;
+use axum::extract::{Query, RawQuery};
 use axum::response::Response;
 
 use super::session::Visitor;
@@ -39,6 +39,8 @@ struct CaseloadPage {
     before: Option<String>,
     after: Option<String>,
     today: String,
+    /// The filters that the exports know.
+    export: String,
     /// What the rows were narrowed to, in words, for print.
     narrowed: String,
     /// Patients whose row was not planned yet by this version of the program.
@@ -70,12 +72,28 @@ pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Resp
         before: page.checked_sub(1).map(|before| choice.at_page(before)),
         after: (start + ROWS < found.len()).then(|| choice.at_page(page + 1)),
         today: super::moment::whole_day(today),
+        export: choice.for_export(),
         narrowed: choice.in_words(),
         unplanned: all.iter().filter(|row| row.line.is_none()).count(),
         shell,
         choice,
     };
     Ok(html(&page))
+}
+
+/// The same caseload as a table for a spreadsheet: the API's.
+pub async fn csv(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
+    hand_on(&visitor, "caseload.csv", query).await
+}
+
+/// The same as a workbook.
+pub async fn xlsx(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
+    hand_on(&visitor, "caseload.xlsx", query).await
+}
+
+async fn hand_on(visitor: &Visitor, name: &str, query: Option<String>) -> Response {
+    let path = query.map_or_else(|| name.to_owned(), |query| format!("{name}?{query}"));
+    visitor.pages.door.hand_on(&visitor.caller, &path, &[]).await
 }
 
 async fn read(visitor: &Visitor, discharged: bool) -> Result<Vec<Lined>, Problem> {

@@ -50,11 +50,11 @@ impl Door {
         self.call(caller, "POST", path, once, Some(body)).await
     }
 
-    /// What happens in the clinic, as the API tells it: an answer that goes on.
-    pub async fn events(&self, caller: &Caller, last: Option<HeaderValue>) -> Response {
-        let mut request = Request::builder().uri("/api/v1/events").extension(caller.clone());
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
+    /// Reads something and hands the answer on as it is: a stream, a file.
+    pub async fn hand_on(&self, caller: &Caller, path: &str, headers: &[(&str, HeaderValue)]) -> Response {
+        let mut request = Request::builder().uri(format!("/api/v1/{path}")).extension(caller.clone());
+        for (name, value) in headers {
+            request = request.header(*name, value);
         }
         match request.body(Body::empty()) {
             Ok(request) => {

@@ -235,7 +235,7 @@ fn replaces_the_last(story: &Story, id: Uuid, care: &Care) -> Result<(), Problem
     Ok(())
 }
 
-fn line_of(entry: &Entry) -> Line {
+pub(super) fn line_of(entry: &Entry) -> Line {
     let outcome = match &entry.care {
         Care::Contact { outcome, .. } => Some(outcome.to_string()),
         Care::RecommendationDecision { decision, .. } => Some(decision.to_string()),

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
+use super::import::ImportedCase;
 use crate::domain::care::{Care, FitCheck};
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
@@ -117,6 +118,8 @@ pub enum Fact {
         /// In which language (BCP 47), where known.
         language: Option<String>,
     },
+    /// A row of a spreadsheet registry is taken over.
+    Imported(Box<ImportedCase>),
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
     LookedAt {
         /// Whom.

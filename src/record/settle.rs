@@ -71,6 +71,11 @@ pub async fn settle(
     Ok(())
 }
 
+/// Writes a line into the log before the plan is made: one of several that change the story together.
+pub async fn note(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, line: Line) -> Result<(), Problem> {
+    append(tx, context, dossier, line, json!({})).await
+}
+
 async fn append(
     tx: &mut Tx,
     context: &Context<'_>,

@@ -21,7 +21,7 @@ async fn scored(world: &World, patient: &str, instrument: &str, on: &str, total:
 async fn who_screened_positive_is_listed_until_an_episode_opens(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let ada = world.patient("1", "Lovelace").await;
     let grace = world.patient("2", "Hopper").await;
     scored(&world, &ada, "phq9", "2026-03-01", 9).await;
@@ -71,7 +71,7 @@ async fn who_screened_positive_is_listed_until_an_episode_opens(
 async fn a_screener_counts_until_the_whole_scale_was_taken_and_the_dead_are_left_out(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let ada = world.patient("1", "Lovelace").await;
     scored(&world, &ada, "phq2", "2026-03-01", 2).await;
     assert_eq!(listed(&world, "").await.len(), 0);
@@ -97,7 +97,7 @@ async fn a_screener_counts_until_the_whole_scale_was_taken_and_the_dead_are_left
 async fn a_dismissed_candidate_comes_back_with_the_next_positive_score(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let ada = world.patient("1", "Lovelace").await;
     let path = format!("patients/{ada}/candidate-dismissal");
     let because = json!({"reason": "in therapy elsewhere"});
@@ -135,7 +135,7 @@ async fn a_dismissed_candidate_comes_back_with_the_next_positive_score(
 #[rstest]
 #[tokio::test]
 async fn a_clinic_may_look_back_less_far(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let ada = world.patient("1", "Lovelace").await;
     scored(&world, &ada, "phq9", "2026-02-01", 14).await;
     assert_eq!(listed(&world, "").await.len(), 1);

@@ -19,7 +19,7 @@ async fn happenings(world: &World, episode: &str, kind: &str) -> Vec<Value> {
 async fn a_field_that_may_be_empty_is_emptied_by_null_and_the_timeline_says_from_what(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let episode = world.enrol(&patient, "2026-03-01").await;
     let path = format!("episodes/{episode}");
@@ -47,7 +47,7 @@ async fn a_field_that_may_be_empty_is_emptied_by_null_and_the_timeline_says_from
 #[rstest]
 #[tokio::test]
 async fn a_patient_is_handed_over_to_another_care_manager(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let episode = world.enrol(&patient, "2026-02-01").await;
     let path = format!("episodes/{episode}/transfer");
@@ -91,7 +91,7 @@ async fn a_patient_is_handed_over_to_another_care_manager(#[values(Engine::Sqlit
 async fn a_transfer_to_another_clinic_ends_the_episode_here_and_takes_nothing_there(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let episode = world.enrol(&patient, "2026-02-01").await;
     world.phq9(&patient, "2026-02-01", 17).await;
@@ -134,7 +134,7 @@ async fn a_transfer_to_another_clinic_ends_the_episode_here_and_takes_nothing_th
 async fn a_safety_assessment_is_taken_back_without_any_episode(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let form =
         json!({"instrument": "phq9", "taken_at": "2026-03-02T07:00:00Z", "answers": [1, 1, 1, 1, 0, 0, 0, 0, 1]});
@@ -166,7 +166,7 @@ async fn a_safety_assessment_is_taken_back_without_any_episode(
 async fn the_next_appointment_is_shown_and_one_that_nobody_documented_stays(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let episode = world.enrol(&patient, "2026-03-02").await;
     let path = format!("episodes/{episode}/contacts");
@@ -200,7 +200,7 @@ async fn the_next_appointment_is_shown_and_one_that_nobody_documented_stays(
 async fn a_course_of_brief_treatment_is_complete_with_its_sixth_session_within_twelve_weeks(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let episode = world.enrol(&patient, "2026-03-02").await;
     let courses = async || world.get(&format!("episodes/{episode}")).await.expect(200).body["brief_treatments"].clone();
@@ -237,7 +237,7 @@ async fn a_course_of_brief_treatment_is_complete_with_its_sixth_session_within_t
 #[rstest]
 #[tokio::test]
 async fn the_standing_says_what_the_plan_clock_counts_from(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let episode = world.enrol(&patient, "2026-02-01").await;
     let clock = async || world.standing(&episode).await["plan_clock"].clone();

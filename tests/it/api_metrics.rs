@@ -9,7 +9,7 @@ use crate::world::Engine;
 
 /// Two patients enrolled on 2 March, with Kim and with Lee; Kim's was met and measured.
 async fn march(engine: Engine) -> Option<(World, [String; 2])> {
-    let world = World::with(engine, "2026-03-02").await?;
+    let world = World::on_engine(engine, "2026-03-02").await?;
     let (one, two) = (world.patient("1", "Lovelace").await, world.patient("2", "Byron").await);
     let first = world.enrol(&one, "2026-03-02").await;
     let body = json!({"patient": {"id": two}, "enrolled_on": "2026-03-02", "care_manager": "Lee"});
@@ -189,7 +189,7 @@ fn without_the_hour(mut body: Value) -> Vec<Value> {
 #[rstest]
 #[tokio::test]
 async fn the_caseload_of_another_day_is_computed(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let Some(world) = World::with(engine, "2026-01-05").await else { return };
+    let Some(world) = World::on_engine(engine, "2026-01-05").await else { return };
     let mut episodes = Vec::new();
     for (id, family, score) in [("1", "Lovelace", 18), ("2", "Byron", 20), ("3", "Noel", 12)] {
         let patient = world.patient(id, family).await;

@@ -52,7 +52,7 @@ async fn postures(world: &World) -> Vec<String> {
 async fn a_recommendation_is_decided_done_and_shows_the_scores_before_and_after(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-03", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-03").await else { return };
     let (patient, episode) = not_better(&world, "1").await;
     let (_, id) = reviewed(&world, &episode, "2026-03-03", "medication", "primary_care").await;
     assert_eq!(postures(&world).await, ["open"]);
@@ -123,7 +123,7 @@ async fn a_recommendation_is_decided_done_and_shows_the_scores_before_and_after(
 async fn a_referral_is_followed_to_its_end_even_after_discharge(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-03", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-03").await else { return };
     let (_, episode) = not_better(&world, "1").await;
     let (_, medication) = reviewed(&world, &episode, "2026-03-03", "medication", "care_manager").await;
     let (_, referral) = reviewed(&world, &episode, "2026-03-03", "specialty_referral", "primary_care").await;
@@ -173,7 +173,7 @@ async fn a_referral_is_followed_to_its_end_even_after_discharge(
 async fn an_evaluation_by_the_consultant_is_theirs_and_a_review_taken_back_takes_its_tasks_with_it(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-03", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-03").await else { return };
     let (_, episode) = not_better(&world, "1").await;
     let (review, evaluation) =
         reviewed(&world, &episode, "2026-03-03", "direct_evaluation", "psychiatric_consultant").await;
@@ -203,7 +203,7 @@ async fn an_evaluation_by_the_consultant_is_theirs_and_a_review_taken_back_takes
 async fn a_session_keeps_its_agenda_and_says_what_became_of_each(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-03", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-03").await else { return };
     let mut episodes = Vec::new();
     for id in ["1", "2", "3"] {
         episodes.push(not_better(&world, id).await.1);

@@ -28,7 +28,7 @@ async fn open_tasks(world: &World, code: &str) -> Vec<Value> {
 async fn an_answer_that_nobody_assesses_reaches_the_doctor_and_then_the_consultant(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     answers(&world, &patient, "2026-03-02T08:00:00Z", 1).await;
     assert_eq!(open_tasks(&world, "safety-assessment").await.len(), 1);
@@ -68,7 +68,7 @@ async fn an_answer_that_nobody_assesses_reaches_the_doctor_and_then_the_consulta
 #[rstest]
 #[tokio::test]
 async fn the_month_says_how_long_patients_waited(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let Some(world) = World::on_engine("2026-03-20", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-20").await else { return };
     let ids = ["1", "2", "3", "4", "5"];
     let mut patients = Vec::new();
     for id in ids {

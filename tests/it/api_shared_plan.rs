@@ -16,7 +16,7 @@ async fn kinds(world: &World, episode: &str) -> Vec<String> {
 #[rstest]
 #[tokio::test]
 async fn a_fit_check_keeps_who_decided_and_why(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let episode = world.enrol(&patient, "2026-03-02").await;
     let path = format!("episodes/{episode}/fit-check");
@@ -62,7 +62,7 @@ async fn a_fit_check_keeps_who_decided_and_why(#[values(Engine::Sqlite, Engine::
 async fn who_belongs_into_specialty_care_is_not_enrolled_until_somebody_decides_otherwise(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let with =
         |enrolled: Option<&str>, fit: Value| json!({"patient": {"id": patient}, "enrolled_on": enrolled, "fit": fit});
@@ -101,7 +101,7 @@ fn plan() -> Value {
 async fn a_care_plan_has_versions_and_two_writers_do_not_overwrite_each_other(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let Some(world) = World::on_engine("2026-03-02", engine).await else { return };
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let referred = world.post("episodes", json!({"patient": {"id": patient}})).await.expect(201).id();
     let path = format!("episodes/{referred}/care-plan");

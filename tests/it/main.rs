@@ -3,14 +3,20 @@
 #![expect(clippy::needless_pass_by_value, reason = "a test says `json!(…)` where it needs one")]
 
 mod api_candidates;
+mod api_document;
 mod api_doors;
 mod api_episode_life;
+mod api_exports;
+mod api_import;
 mod api_lists;
 mod api_metrics;
+mod api_paging;
 mod api_review;
 mod api_safety;
 mod api_shared_plan;
 mod api_story;
+mod api_walls;
+mod api_whole_story;
 mod api_world;
 mod architecture;
 mod corpus;

@@ -92,7 +92,7 @@ fn baseline(standing: &Value) -> &Value {
 #[rstest]
 #[tokio::test]
 async fn a_standing_is_read_as_it_was_known(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let Some(world) = api_world::World::with(engine, "2026-03-02").await else { return };
+    let Some(world) = api_world::World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
     let episode = world.enrol(&patient, "2026-03-02").await;
     let form = |n: u32, items| version(phq9("q", "1", "2026-03-02T08:00:00Z", items), n);

@@ -62,7 +62,7 @@ struct CaseloadQuery {
 /// An order of the caseload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Sort {
+pub enum Sort {
     /// Most pressing first (R15): place in the queue, longest waiting, highest latest score.
     #[default]
     Attention,

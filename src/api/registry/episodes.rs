@@ -237,12 +237,13 @@ async fn list_episodes(ask: Ask, Asked(query): Asked<EpisodesQuery>) -> Result<J
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
-    let after: usize = paging.after()?.unwrap_or(0);
+    let after: Option<Uuid> = paging.after()?;
     let mut tx = ask.app.db.read().await?;
     let patient = patient::find(&mut tx, ask.clinic(), query.patient).await?;
     let patient = patient.ok_or_else(|| Problem::not_found("patient"))?;
     let rows = episode::of_patient(&mut tx, ask.clinic(), patient.id).await?;
-    // A patient has a handful: the place in the list is place enough.
-    let rows: Vec<(usize, Stored)> = rows.into_iter().enumerate().skip(after).collect();
-    Ok(Json(page(rows, limit, |(n, _)| n + 1, |(_, stored)| EpisodeBody::of(stored, &patient))))
+    // A patient has a handful: they are all read. An episode is never removed, so that the one before is found.
+    let begin = after.and_then(|after| rows.iter().position(|stored| stored.episode.id == after)).map_or(0, |n| n + 1);
+    let rows: Vec<Stored> = rows.into_iter().skip(begin).collect();
+    Ok(Json(page(rows, limit, |stored| stored.episode.id, |stored| EpisodeBody::of(stored, &patient))))
 }

@@ -2,10 +2,10 @@
 
 mod closing;
 mod gather;
-mod monthly;
+pub(super) mod monthly;
 mod staffing;
 mod trend;
-mod yearly;
+pub(super) mod yearly;
 
 use axum::Json;
 use axum::http::HeaderMap;
@@ -23,6 +23,7 @@ use crate::domain::metrics::{Metric, Month};
 use crate::fhir::measure_report::{self, Report};
 use crate::problem::Problem;
 use closing::{ClosedBody, Restatement};
+pub(super) use gather::Measure;
 use gather::Subjects;
 
 /// The routes.
@@ -37,11 +38,11 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Metrics of a period, each with the episodes (or patients, where its remark says so) behind it.
 #[derive(Debug, Serialize, ToSchema)]
-struct MetricsBody {
+pub(super) struct MetricsBody {
     /// `YYYY-MM` or `YYYY`.
-    month: String,
+    pub(super) month: String,
     /// What it was narrowed to.
-    payer: Option<Payer>,
+    pub(super) payer: Option<Payer>,
     /// What it was narrowed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     care_manager: Option<String>,
@@ -49,7 +50,7 @@ struct MetricsBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule_set: Option<String>,
     /// The metrics: as reported, where the month is closed and they are not narrowed to a care manager.
-    metrics: Vec<Metric>,
+    pub(super) metrics: Vec<Metric>,
     /// The same for each care manager, computed now, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<Group>>,
@@ -68,6 +69,15 @@ struct Group {
     care_manager: Option<String>,
     /// The metrics.
     metrics: Vec<Metric>,
+}
+
+/// Metrics with what a report of them needs.
+pub(super) struct Counted {
+    pub(super) body: MetricsBody,
+    /// The first and the last day.
+    period: (NaiveDate, NaiveDate),
+    /// Who is behind the ids.
+    subjects: Subjects,
 }
 
 /// What kind of MeasureReport.
@@ -93,13 +103,7 @@ fn wanted(headers: &HeaderMap, report: Option<ReportKind>) -> Option<ReportKind>
     report.or(fhir.then_some(ReportKind::Summary))
 }
 
-fn answer(
-    kind: Option<ReportKind>,
-    name: &str,
-    (from, to): (NaiveDate, NaiveDate),
-    subjects: &Subjects,
-    body: MetricsBody,
-) -> Response {
+fn answer(kind: Option<ReportKind>, name: &str, Counted { body, period: (from, to), subjects }: Counted) -> Response {
     let report = Report { measure: name, from, to, metrics: &body.metrics };
     let said = match kind {
         None => return Json(body).into_response(),

@@ -47,22 +47,22 @@ struct QueueQuery {
 
 /// One row of the review queue.
 #[derive(Debug, Serialize, ToSchema)]
-struct QueueRow {
+pub(super) struct QueueRow {
     /// The episode.
-    episode: Uuid,
+    pub(super) episode: Uuid,
     /// Whose.
-    patient: PatientName,
+    pub(super) patient: PatientName,
     /// The care manager.
-    care_manager: Option<String>,
+    pub(super) care_manager: Option<String>,
     /// The psychiatric consultant.
-    psychiatric_consultant: Option<String>,
+    pub(super) psychiatric_consultant: Option<String>,
     /// Where it is, and why.
     #[serde(flatten)]
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
     /// The date it holds for.
-    as_of: NaiveDate,
+    pub(super) as_of: NaiveDate,
     #[serde(skip)]
-    key: AttentionKey,
+    pub(super) key: AttentionKey,
 }
 
 impl QueueRow {
@@ -110,7 +110,7 @@ async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Pa
     Ok(Json(page(rows, limit, |row| row.key, |row| row)))
 }
 
-async fn stored(ask: &Ask, filter: &Filter, after: Option<AttentionKey>, limit: i64) -> Result<Vec<QueueRow>, Problem> {
+pub(super) async fn stored(ask: &Ask, filter: &Filter, after: Option<AttentionKey>, limit: i64) -> Result<Vec<QueueRow>, Problem> {
     let mut tx = ask.app.db.read().await?;
     let rows = standing::by_attention(&mut tx, ask.clinic(), filter, Some(LAST_IN_QUEUE), after, limit).await?;
     rows.into_iter().map(of_row).collect()
@@ -126,7 +126,7 @@ fn of_row(row: Row) -> Result<QueueRow, Problem> {
     Ok(QueueRow { key, ..waiting })
 }
 
-async fn computed(ask: &Ask, filter: &Filter, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
+pub(super) async fn computed(ask: &Ask, filter: &Filter, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
     let mut waiting = Vec::new();
     let mut after = None;
     let mut tx = ask.app.db.read().await?;

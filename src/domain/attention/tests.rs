@@ -30,6 +30,7 @@ fn standing(rules: &[(Rule, &str)]) -> Standing {
         at_target: false,
         discussion_flag: false,
         discussion_flag_since: None,
+        last_contact_on: None,
         reviewed_on: Some(day("2026-05-20")),
         next_contact: None,
         discharged_on: None,

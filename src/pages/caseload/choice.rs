@@ -241,6 +241,22 @@ impl Choice {
         COLUMNS.iter().map(heading).collect()
     }
 
+    /// The filters as the API's exports know them: of the findings only single rules.
+    pub fn for_export(&self) -> String {
+        let rule = if self.finding.parse::<Rule>().is_ok() { self.finding.as_str() } else { "" };
+        let status = if self.status.parse::<Phase>().is_ok() { self.status.as_str() } else { "" };
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in
+            [("q", self.q.trim()), ("care_manager", self.care_manager.trim()), ("status", status), ("finding", rule)]
+        {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        let query = query.finish();
+        if query.is_empty() { query } else { format!("?{query}") }
+    }
+
     /// In words, for print.
     pub fn in_words(&self) -> String {
         let mut words = Vec::new();

@@ -19,7 +19,7 @@ use crate::store::story;
 
 /// A measure of a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Measure {
+pub(in crate::api::registry) enum Measure {
     /// New York State OMH.
     Nys,
     /// Is the programme run as meant.
@@ -29,7 +29,7 @@ pub(super) enum Measure {
 }
 
 impl Measure {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::api::registry) fn name(self) -> &'static str {
         match self {
             Self::Nys => "nys-omh-cocm-2025",
             Self::Fidelity => "cocm-fidelity",

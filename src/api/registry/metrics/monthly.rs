@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::closing::{ClosedBody, figures_of, restatement};
 use super::gather::{Gathered, Measure, Slice, gather};
-use super::{MetricsBody, ReportKind, answer, month_of, wanted};
+use super::{Counted, MetricsBody, ReportKind, answer, month_of, wanted};
 use crate::api::App;
 use crate::api::registry::answer::ReadErrors;
 use crate::api::request::{Ask, Asked, READERS, Text};
@@ -27,7 +27,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct MonthQuery {
+pub(in crate::api::registry) struct MonthQuery {
     /// `YYYY-MM`, in the clinic's time zone; the present month without it.
     month: Option<String>,
     /// Narrows NYS metrics 2–8 to episodes whose patient this payer covered in the month.
@@ -50,6 +50,16 @@ enum By {
 }
 
 async fn monthly(ask: &Ask, headers: &HeaderMap, measure: Measure, query: MonthQuery) -> Result<Response, Problem> {
+    let kind = wanted(headers, query.report);
+    Ok(answer(kind, measure.name(), counted(ask, measure, query).await?))
+}
+
+/// The metrics of a month: as reported, where it is closed.
+pub(in crate::api::registry) async fn counted(
+    ask: &Ask,
+    measure: Measure,
+    query: MonthQuery,
+) -> Result<Counted, Problem> {
     ask.caller.require(READERS)?;
     if query.payer.is_some() && measure != Measure::Nys {
         return Err(Problem::malformed("only metrics/nys is narrowed to a payer").at("payer"));
@@ -91,7 +101,7 @@ async fn monthly(ask: &Ask, headers: &HeaderMap, measure: Measure, query: MonthQ
         body.metrics = reported;
         body.closed = Some(ClosedBody::of(&closed, month));
     }
-    Ok(answer(wanted(headers, query.report), measure.name(), (month.first, month.last), &subjects, body))
+    Ok(Counted { body, period: (month.first, month.last), subjects })
 }
 
 /// The eleven CoCM metrics of New York State OMH, 2025. `Accept: application/fhir+json` gives a MeasureReport.
