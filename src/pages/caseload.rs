@@ -16,7 +16,7 @@ use choice::{Chip, Choice, Heading, Named};
 use row::Row;
 
 /// Rows on one page: what a browser lays out at once, and well under a megabyte.
-const ROWS: usize = 500;
+const ROWS: usize = 300;
 
 #[derive(Template)]
 #[template(path = "caseload.html")]

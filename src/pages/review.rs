@@ -199,6 +199,9 @@ fn form(visitor: &Visitor, episode: Uuid, after: Option<&str>, asked: &Asked) ->
 
 /// The review as the API takes it: rows in which something was typed.
 fn body(form: &mut Form, today: NaiveDate) -> Option<Value> {
+    for field in form.fields.iter_mut().filter(|f| TOS.contains(&f.name) && f.values.is_empty()) {
+        field.values = vec![Addressee::PrimaryCare.to_string()];
+    }
     let typed = form.json()?;
     let mut recommendations = Vec::new();
     let mut wrong = false;

@@ -124,8 +124,15 @@ pub struct Lined {
     pub waiting_since: NaiveDate,
     pub latest_score: Option<i16>,
     pub findings: String,
-    /// Empty until the patient is planned once by a program that writes it.
-    pub line: Option<Json<Line>>,
+    /// Empty until the patient is planned once by a program that writes it. Read only where it is shown.
+    pub line: Option<Json<Box<serde_json::value::RawValue>>>,
+}
+
+impl Lined {
+    /// The rest of the row, where it is there.
+    pub fn line(&self) -> Option<Line> {
+        self.line.as_ref().and_then(|line| serde_json::from_str(line.0.get()).ok())
+    }
 }
 
 /// Every open episode of a clinic (or every ended one), most pressing first: what the caseload page shows.

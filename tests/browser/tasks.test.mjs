@@ -32,8 +32,8 @@ describe('with a mouse', () => {
     assert.equal(await heading(page), name);
     assert.ok(await page.locator('.said li').count() > 0, 'it says why');
     // Every point of the chart tells its answers.
-    await page.locator('.pt').last().focus();
-    assert.match(await page.locator('.reading').innerText(), /sleep/i);
+    await page.locator('.panel').first().locator('.pt').first().focus();
+    assert.match(await page.locator('.reading').innerText(), /Trouble with sleep: \d/);
     assert.deepEqual(page.faults, []);
   });
 
@@ -41,8 +41,8 @@ describe('with a mouse', () => {
     const page = await as('care_manager');
     await page.locator('table.caseload tbody th a').nth(5).click();
     await page.getByText('Log a contact').click();
-    await page.getByLabel('Minutes').fill('20');
-    await page.getByLabel('Note optional').first().fill('Talked about sleep.');
+    await page.locator('#contacts-minutes').fill('20');
+    await page.locator('#contacts-note').fill('Talked about sleep.');
     await page.getByRole('button', { name: 'Log the contact' }).click();
     assert.match(await done(page), /The contact was logged/);
     assert.match(await page.locator('.timeline').innerText(), /Talked about sleep/);
@@ -75,8 +75,8 @@ describe('with a mouse', () => {
     const waiting = Number.parseInt(await page.locator('#safety-strip .head').innerText().then((t) => t.replace(/\D+/g, '')), 10);
     await page.goto(`${served.base}/safety`);
     await page.locator('table th a').first().click();
-    await page.getByLabel('Result').fill('Passive thoughts, no plan, no intent.');
-    await page.getByLabel('What was done').fill('Safety plan reviewed; the PCP knows.');
+    await page.locator('#safety-assessment-result').fill('Passive thoughts, no plan, no intent.');
+    await page.locator('#safety-assessment-disposition').fill('Safety plan reviewed; the PCP knows.');
     await page.locator('#safety-assessment button').click();
     assert.match(await done(page), /safety assessment was recorded/);
     const strip = await page.locator('#safety-strip').innerText();

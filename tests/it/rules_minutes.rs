@@ -120,7 +120,13 @@ fn minutes_of_a_case_review_are_the_consultants_and_do_not_count() {
     let mut tale = tale();
     tale.entry(
         70,
-        Care::CaseReview { reviewer: "Dr. Berg".into(), summary: None, minutes: Some(60), recommendations: vec![], session: None },
+        Care::CaseReview {
+            reviewer: "Dr. Berg".into(),
+            summary: None,
+            minutes: Some(60),
+            recommendations: vec![],
+            session: None,
+        },
     );
     assert_eq!(of(&tale, "2026-03", &[]).minutes, 0);
 }

@@ -110,7 +110,12 @@ async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Pa
     Ok(Json(page(rows, limit, |row| row.key, |row| row)))
 }
 
-pub(super) async fn stored(ask: &Ask, filter: &Filter, after: Option<AttentionKey>, limit: i64) -> Result<Vec<QueueRow>, Problem> {
+pub(super) async fn stored(
+    ask: &Ask,
+    filter: &Filter,
+    after: Option<AttentionKey>,
+    limit: i64,
+) -> Result<Vec<QueueRow>, Problem> {
     let mut tx = ask.app.db.read().await?;
     let rows = standing::by_attention(&mut tx, ask.clinic(), filter, Some(LAST_IN_QUEUE), after, limit).await?;
     rows.into_iter().map(of_row).collect()

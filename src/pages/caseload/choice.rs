@@ -9,7 +9,6 @@ use crate::domain::attention::{LAST_IN_QUEUE, Place};
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
-use crate::domain::line::Gauge;
 use crate::pages::words;
 use crate::store::standing::Lined;
 
@@ -78,8 +77,14 @@ const COLUMNS: [(&str, &str, &str, &str); 10] = [
     ("Care manager", "by", "", ""),
 ];
 
-fn gauge(row: &Lined, is: impl Fn(Instrument) -> bool) -> Option<&Gauge> {
-    row.line.as_ref()?.measures.iter().find(|gauge| is(gauge.instrument))
+/// The latest score of a measure, read out of the row.
+fn latest(row: &Lined, is: impl Fn(Instrument) -> bool) -> Option<u16> {
+    row.line()?
+        .measures
+        .iter()
+        .find(|gauge| is(gauge.instrument))
+        .and_then(|gauge| gauge.latest)
+        .map(|(score, _)| score)
 }
 
 /// Measures of depression share a column.
@@ -133,17 +138,16 @@ impl Choice {
 
     /// In the order that was asked for; R15's otherwise, in which the rows come.
     pub fn sort(&self, rows: &mut [&Lined]) {
-        let latest = |row: &Lined, is: fn(Instrument) -> bool| gauge(row, is).and_then(|g| g.latest).map(|(l, _)| l);
         match self.sort.as_str() {
             "name" => rows.sort_by_cached_key(|row| row.display_name.to_lowercase()),
             "week" => rows.sort_by_key(|row| (row.enrolled_on.is_none(), row.enrolled_on)),
-            "phq9" => rows.sort_by_key(|row| Reverse(latest(row, is_depression))),
-            "gad7" => rows.sort_by_key(|row| Reverse(latest(row, |i| i == Instrument::Gad7))),
-            "contact" => rows.sort_by_key(|row| {
-                let next = row.line.as_ref().and_then(|line| line.next_contact).map(|(on, _)| on);
+            "phq9" => rows.sort_by_cached_key(|row| Reverse(latest(row, is_depression))),
+            "gad7" => rows.sort_by_cached_key(|row| Reverse(latest(row, |i| i == Instrument::Gad7))),
+            "contact" => rows.sort_by_cached_key(|row| {
+                let next = row.line().and_then(|line| line.next_contact).map(|(on, _)| on);
                 (next.is_none(), next)
             }),
-            "review" => rows.sort_by_key(|row| row.line.as_ref().and_then(|line| line.last_review)),
+            "review" => rows.sort_by_cached_key(|row| row.line().and_then(|line| line.last_review)),
             _ => {}
         }
     }

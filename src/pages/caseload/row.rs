@@ -84,8 +84,7 @@ pub fn percent(change: i32) -> String {
 
 impl Row {
     pub fn of(lined: &Lined, today: NaiveDate) -> Self {
-        let nothing = Line::default();
-        let line = lined.line.as_ref().map_or(&nothing, |line| &line.0);
+        let line = &lined.line().unwrap_or_default();
         let phase: Option<Phase> = lined.status.parse().ok();
         let measured = |depression: bool| {
             line.measures

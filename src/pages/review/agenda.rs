@@ -43,7 +43,7 @@ pub async fn read(visitor: &Visitor) -> Result<Vec<Item>, Problem> {
     let rows = standing::lines(&mut tx, visitor.clinic(), false).await?;
     drop(tx);
     let items = rows.into_iter().filter_map(|row| {
-        let line = row.line.map(|line| line.0).unwrap_or_default();
+        let line = row.line().unwrap_or_default();
         let done = line.last_review == Some(today);
         (done || row.attention <= LAST_IN_QUEUE).then(|| Item {
             episode: row.episode_id,
