@@ -138,6 +138,7 @@ describe('by keyboard alone', () => {
     const page = await as('psychiatric_consultant');
     await tabTo(page, '.top nav a', 'Review');
     await page.keyboard.press('Enter');
+    await page.waitForURL(/review/);
     await tabTo(page, 'a.go');
     await page.keyboard.press('Enter');
     await page.waitForURL(/review\/./);
