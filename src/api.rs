@@ -9,6 +9,7 @@ pub mod fhir;
 pub mod registry;
 mod idempotency;
 pub mod request;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::Verifier;
 use crate::intake::Intake;
+use crate::journal::Journal;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
@@ -34,6 +36,8 @@ pub struct App {
     pub db: Db,
     /// The hallway.
     pub recorder: Recorder,
+    /// Who did and saw what.
+    pub journal: Journal,
     /// Reads what arrives over FHIR, and hands it to the hallway.
     pub intake: Intake,
     /// The service's clock.
@@ -121,6 +125,7 @@ pub fn router(app: App) -> Router {
     let once = from_fn_with_state(app.clone(), idempotency::remember);
     router
         .layer(once)
+        .layer(from_fn_with_state(app.clone(), watch::watch))
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", complete(document)))
         .with_state(app)
 }

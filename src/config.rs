@@ -51,6 +51,9 @@ pub struct Config {
     /// The charts written to.
     #[serde(rename = "ehr")]
     pub ehrs: Vec<Ehr>,
+    /// Who is told what happens.
+    #[serde(rename = "webhook")]
+    pub webhooks: Vec<Webhook>,
     /// What is logged, and how.
     pub log: Log,
     /// Development only: any clinic named in a token is served, with the first clinic's settings.
@@ -157,6 +160,26 @@ pub struct Ehr {
     pub mapping: toml::Table,
 }
 
+/// Somebody who is told what happens in a clinic.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// What it is called in the log of deliveries.
+    pub name: String,
+    /// The clinic.
+    pub clinic: ClinicId,
+    /// Where it is told: exactly there.
+    pub url: String,
+    /// `whsec_…`; several while changing from one to another.
+    pub secrets: Vec<SecretString>,
+    /// Types of events, `safety.*` for all that begin so; empty for all.
+    #[serde(default)]
+    pub types: Vec<String>,
+    /// Deadline of one attempt.
+    #[serde(default = "webhook_timeout", rename = "timeout_s", deserialize_with = "seconds")]
+    pub timeout: Duration,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -254,7 +277,7 @@ impl Config {
         overlay::flags(&mut table, flags);
         let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
             let key = e.path().to_string();
-            let secret = key.ends_with("bearer_token") || key.ends_with("database_url");
+            let secret = ["bearer_token", "database_url", "secrets"].iter().any(|name| key.contains(name));
             let why = if secret { "must be a string".to_owned() } else { e.inner().message().to_owned() };
             ConfigError::one(format!("{key}: {why}"))
         })?;
@@ -301,6 +324,7 @@ impl Default for Config {
             sign_ins: Vec::new(),
             clinics: Vec::new(),
             ehrs: Vec::new(),
+            webhooks: Vec::new(),
             log: Log::default(),
             any_clinic: false,
             clock: None,
@@ -350,6 +374,10 @@ fn ehr_timeout() -> Duration {
 
 fn ehr_search_lag() -> Duration {
     Duration::from_secs(2)
+}
+
+fn webhook_timeout() -> Duration {
+    Duration::from_secs(15)
 }
 
 fn yes() -> bool {

@@ -18,3 +18,4 @@ pub mod task;
 pub mod flag;
 pub mod care_plan;
 pub mod measure_report;
+pub mod audit_event;

@@ -10,9 +10,10 @@ use cocm_registry::clock::Clock;
 use cocm_registry::config::{ClinicId, Config, Development, Flags};
 use cocm_registry::identity::{Role, development};
 use cocm_registry::intake::spreadsheet::{Import, Imported, Mapping, decoded};
+use cocm_registry::journal::verify::{Anchor, verify};
 use cocm_registry::service::{Service, replan};
 use cocm_registry::store::Db;
-use cocm_registry::{api, listener, telemetry};
+use cocm_registry::{api, backup, listener, telemetry};
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -39,6 +40,31 @@ enum Command {
         /// The clinic; every one without it.
         #[arg(long)]
         clinic: Option<String>,
+    },
+    /// Writes a copy of the whole database into a file, while the service runs (SQLite).
+    Backup {
+        /// The file; it must not exist.
+        file: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Puts a backup in the place of the database, after checking that it is whole (SQLite). Stop the service first.
+    Restore {
+        /// The file.
+        file: PathBuf,
+        /// Replaces a database that is not empty, and keeps it beside the new one.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Walks every clinic's journal and says whether anything in it, or in the facts it attests, was changed afterwards.
+    VerifyAudit {
+        #[command(flatten)]
+        settings: Settings,
+        /// A head printed before (`HASH@NUMBER`): it must still be there, or the end of the journal was cut off. May be repeated.
+        #[arg(long)]
+        head: Vec<Anchor>,
     },
     /// Prints a bearer token signed with the development keys of a data directory.
     Token {
@@ -193,6 +219,19 @@ async fn run(command: Command) -> Result<(), Failed> {
             };
             import_spreadsheet(settings.read()?, import).await
         }
+        Command::Backup { file, settings } => {
+            backup::back_up(settings.read()?.database_url().as_str(), &file).await?;
+            println!("written: {}", file.display());
+            Ok(())
+        }
+        Command::Restore { file, force, settings } => {
+            for report in backup::restore(settings.read()?.database_url().as_str(), &file, force).await? {
+                println!("{report}");
+            }
+            println!("restored");
+            Ok(())
+        }
+        Command::VerifyAudit { settings, head } => verify_audit(settings.read()?, &head).await,
         Command::Token { data_dir, clinic, role } => {
             let token = development::mint(&data_dir, &ClinicId::new(clinic)?, role, development::LIFETIME)?;
             println!("{token}");
@@ -200,6 +239,24 @@ async fn run(command: Command) -> Result<(), Failed> {
         }
         Command::Openapi { check } => openapi(check),
         Command::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
+    }
+}
+
+/// Changes nothing, not even the schema.
+async fn verify_audit(config: Config, heads: &[Anchor]) -> Result<(), Failed> {
+    let db = Db::open(config.database_url().as_str()).await?;
+    let reports = verify(&db, heads).await?;
+    db.close().await;
+    for report in &reports {
+        println!("{report}");
+    }
+    let missing: Vec<String> =
+        heads.iter().filter(|head| !reports.iter().any(|r| r.met.contains(head))).map(ToString::to_string).collect();
+    let broken = reports.iter().filter(|report| report.fault.is_some()).count();
+    match (broken, missing.as_slice()) {
+        (0, []) => Ok(()),
+        (0, missing) => Err(format!("not in the journal any more: {}", missing.join(", ")).into()),
+        (broken, _) => Err(format!("the journal of {broken} clinics was changed").into()),
     }
 }
 

@@ -20,6 +20,7 @@ mod session;
 mod shell;
 mod sign_in;
 mod trend;
+mod watch;
 mod words;
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use axum::Router;
 use axum::extract::{FromRef, Request};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 
@@ -85,6 +86,7 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/review", get(review::agenda))
         .route("/review/summary", get(review::summary))
         .route("/review/{id}", get(review::case).post(review::save))
+        .route_layer(from_fn_with_state(pages.clone(), watch::watch))
         .layer(from_fn(guarded))
         .route("/assets/{name}", get(assets::serve))
         .with_state(pages)

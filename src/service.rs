@@ -16,11 +16,13 @@ use crate::ehr::{Ehr, EhrConfig};
 use crate::fhir::mapping::{Mapping, MappingConfig};
 use crate::identity::Verifier;
 use crate::intake::Intake;
+use crate::journal::Journal;
 use crate::listener::{protect, serve};
 use crate::pages;
 use crate::problem::Problem;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
+use crate::webhook::Webhooks;
 
 /// How often the passing of a day is looked for.
 const SWEEP: Duration = Duration::from_mins(1);
@@ -30,9 +32,10 @@ pub struct Service {
     /// What the handlers share.
     pub app: App,
     dispatcher: Dispatcher,
+    webhooks: Webhooks,
 }
 
-/// The running loops: delivery and the daily sweep.
+/// The running loops: delivery, the daily sweep, the journal, webhooks.
 pub struct Loops {
     stop: watch::Sender<bool>,
     running: Vec<JoinHandle<()>>,
@@ -60,13 +63,16 @@ impl Service {
         let zones = zones(&config);
         let outbox = Arc::new(Notify::new());
         let recorder = Recorder::start(&db, zones.clone(), clock.clone(), outbox.clone());
+        let journal = Journal::start(&db, recorder.journaled());
         let zones = Arc::new(zones);
         let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let dispatcher = Dispatcher::new(db.clone(), clock.clone(), charts(&config, &clock)?, outbox.clone());
+        let webhooks = Webhooks::new(&db, &clock, &config)?;
         let app = App {
             db,
             recorder,
+            journal,
             intake,
             clock,
             config: Arc::new(config),
@@ -75,10 +81,10 @@ impl Service {
             outbox,
             jwks: Arc::new(jwks),
         };
-        Ok(Self { app, dispatcher })
+        Ok(Self { app, dispatcher, webhooks })
     }
 
-    /// Starts the loops: delivery and the daily sweep.
+    /// Starts the loops: delivery, the daily sweep, the journal, webhooks.
     pub fn start(&self) -> Loops {
         let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
@@ -102,7 +108,9 @@ impl Service {
                 }
             }
         });
-        Loops { stop: sender, running: vec![delivering, sweeping] }
+        let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
+        let telling = tokio::spawn(self.webhooks.clone().run(self.app.journal.heads(), sender.subscribe()));
+        Loops { stop: sender, running: vec![delivering, sweeping, telling, sealing] }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -128,6 +136,14 @@ impl Service {
     pub async fn deliver_due(&self) -> Result<(), Problem> {
         while self.dispatcher.round().await? > 0 {}
         Ok(())
+    }
+
+    /// Tells webhooks what is due now; for tests.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tell_due(&self) -> Result<(), Problem> {
+        self.webhooks.send_due().await
     }
 }
 

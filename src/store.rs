@@ -48,6 +48,7 @@ macro_rules! fetch_optional {
     };
 }
 
+pub mod shown;
 pub mod patient;
 pub mod resource;
 pub mod measurement;
@@ -64,6 +65,9 @@ pub mod staffing;
 pub mod closed_month;
 pub mod idempotency;
 pub mod session;
+pub mod journal;
+pub mod webhook;
+pub mod backup;
 pub mod story;
 pub mod known;
 

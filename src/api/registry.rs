@@ -42,6 +42,9 @@ mod metrics_export;
 mod time;
 mod coverages;
 mod imports;
+mod events;
+mod audit;
+mod webhook_deliveries;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -90,4 +93,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(time::routes())
         .merge(coverages::routes())
         .merge(imports::routes())
+        .merge(events::routes())
+        .merge(audit::routes())
+        .merge(webhook_deliveries::routes())
 }

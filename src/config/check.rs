@@ -19,6 +19,7 @@ impl Config {
         self.check_sign_ins(&mut faults);
         self.check_clinics(&mut faults);
         self.check_ehrs(&mut faults);
+        self.check_webhooks(&mut faults);
         if let Some(url) = &self.public_url {
             http_url("public_url", url, &mut faults);
         }
@@ -130,6 +131,33 @@ impl Config {
             }
             if ehr.timeout.is_zero() || ehr.timeout > Duration::from_mins(10) {
                 faults.push(format!("{key}.timeout_s: must be 1 to 600"));
+            }
+        }
+    }
+
+    fn check_webhooks(&self, faults: &mut Vec<String>) {
+        let mut seen = HashSet::new();
+        for (i, hook) in self.webhooks.iter().enumerate() {
+            let key = format!("webhook[{i}]");
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            if hook.name.is_empty() || !hook.name.bytes().all(plain) || !seen.insert((&hook.clinic, &hook.name)) {
+                faults.push(format!("{key}.name: letters, digits, - and _, and only once in a clinic"));
+            }
+            if self.clinic(&hook.clinic).is_none() {
+                faults.push(format!("{key}.clinic: no [[clinic]] is {}", hook.clinic));
+            }
+            // Ids of patients and what happened to them are not for everybody on the way.
+            if let Some(url) = http_url(&format!("{key}.url"), &hook.url, faults)
+                && url.scheme() == "http"
+                && !nearby(&url)
+            {
+                faults.push(format!("{key}.url: must be https, except on this machine or its container network"));
+            }
+            if hook.secrets.is_empty() {
+                faults.push(format!("{key}.secrets: at least one whsec_… is needed"));
+            }
+            if hook.timeout.is_zero() || hook.timeout > Duration::from_mins(1) {
+                faults.push(format!("{key}.timeout_s: must be 1 to 60"));
             }
         }
     }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
+use super::lines::of_clinic;
 use crate::domain::metrics::{Figures, Month, MonthTallies};
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
@@ -105,6 +106,11 @@ pub async fn restate(
 async fn store(db: &Db, clinic: &str, closed: Closed) -> Result<Option<Closed>, Problem> {
     let mut tx = db.begin().await?;
     let stored = closed_month::insert(&mut tx, clinic, &closed).await?;
+    if stored {
+        let event = if closed.version == 1 { "month.closed" } else { "month.restated" };
+        let subject = format!("closed-month/{}/{}", closed.month.format("%Y-%m"), closed.version);
+        of_clinic(&mut tx, clinic, &closed.closed_by, closed.closed_at, event, subject).await?;
+    }
     tx.commit().await?;
     Ok(stored.then_some(closed))
 }

@@ -9,6 +9,7 @@ use super::follow::{self, Rows};
 use crate::domain::plan::{Plan, plan};
 use crate::domain::story::Story;
 use crate::problem::Problem;
+use crate::store::journal;
 use crate::store::outbox::Entry;
 use crate::store::patient::Patient;
 use crate::store::{Tx, outbox, story};
@@ -52,6 +53,8 @@ pub struct Dossiers {
     open: HashMap<(String, Uuid), Dossier>,
     /// Whether anything was put into the outbox.
     pub delivers: bool,
+    /// What the journal says about it: written at the end, together.
+    pub lines: Vec<journal::Entry>,
 }
 
 impl Dossiers {

@@ -154,7 +154,7 @@ pub async fn imported(
     let (answer, id) = (recorded(effect, patient), additions.id);
     name(tx, context, &mut dossier, case).await?;
     let (scores, entries) = (additions.measurements.len(), additions.entries.len());
-    write(tx, context, &mut dossier, additions).await?;
+    write(tx, context, dossiers, &mut dossier, additions).await?;
     let line = Line {
         body: json!({"scores": scores, "entries": entries, "note": case.note}),
         ..plain_line(context, Some(id), "import", (context.today, context.now))
@@ -176,14 +176,20 @@ async fn name(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier, case: &
     if *row == before { Ok(()) } else { patient::update(tx, context.clinic, row, context.now).await }
 }
 
-async fn write(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier, additions: Additions) -> Result<(), Problem> {
+async fn write(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    dossier: &mut Dossier,
+    additions: Additions,
+) -> Result<(), Problem> {
     let (clinic, patient) = (context.clinic, dossier.patient.id);
     if let Some(new) = additions.episode {
         episode::insert(tx, clinic, patient, &new, context.by, context.now).await?;
         let on = new.enrolled_on.unwrap_or(context.today);
         let kind = if new.enrolled_on.is_some() { "enrolment" } else { "referral" };
         let line = plain_line(context, Some(new.id), kind, (on, local_midnight(context.zone, on)));
-        note(tx, context, dossier, Line { body: json!(new), ..line }).await?;
+        note(tx, context, dossiers, dossier, Line { body: json!(new), ..line }).await?;
         dossier.story.episodes.push(new);
     } else if !additions.entries.is_empty() {
         episode::touch(tx, clinic, additions.id, context.now).await?;
@@ -191,11 +197,12 @@ async fn write(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier, additi
     for new in additions.measurements {
         measurement::put(tx, clinic, patient, &new, context.now).await?;
         let line = plain_line(context, None, "measurement", (new.taken_on, new.taken_at));
-        note(tx, context, dossier, Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line }).await?;
+        note(tx, context, dossiers, dossier, Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line })
+            .await?;
         dossier.story.measurements.push(new);
     }
     for new in additions.entries {
-        note(tx, context, dossier, line_of(&new)).await?;
+        note(tx, context, dossiers, dossier, line_of(&new)).await?;
         dossier.story.entries.push(new);
     }
     Ok(())

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::lines::of_clinic;
 use crate::domain::attention::{LAST_IN_QUEUE, Waiting};
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
@@ -35,6 +36,8 @@ pub async fn open_session(db: &Db, clinic: &str, session: &Session) -> Result<()
             position += 1;
             review_session::put_item(&mut tx, clinic, session.id, position, episode, &waiting).await?;
         }
+        let subject = format!("review-session/{}", session.id);
+        of_clinic(&mut tx, clinic, &session.opened_by, session.opened_at, "review_session.opened", subject).await?;
     }
     tx.commit().await
 }
@@ -85,5 +88,6 @@ pub async fn close_session(
             return Err(Problem::unprocessable("not on the agenda of this session").at(at()));
         }
     }
+    of_clinic(&mut tx, clinic, by, now, "review_session.closed", format!("review-session/{id}")).await?;
     tx.commit().await
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::dossier::{Dossier, Dossiers};
 use super::follow;
 use super::identify::id_of;
-use super::{Context, candidate, documents};
+use super::{Context, candidate, documents, lines};
 use crate::domain::history::History;
 use crate::domain::line;
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
@@ -56,7 +56,9 @@ pub async fn settle(
     let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
     if let Some(line) = line {
         documents::changes(&dossier.story, &line, &mut changes);
-        append(tx, context, &dossier, line, changes).await?;
+        append(tx, context, dossiers, &dossier, line, changes).await?;
+    } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
+        dossiers.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
     }
     write_standings(tx, context, &dossier, &after).await?;
     follow::write(tx, context, &mut dossier).await?;
@@ -72,17 +74,26 @@ pub async fn settle(
 }
 
 /// Writes a line into the log before the plan is made: one of several that change the story together.
-pub async fn note(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, line: Line) -> Result<(), Problem> {
-    append(tx, context, dossier, line, json!({})).await
+pub async fn note(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    dossier: &Dossier,
+    line: Line,
+) -> Result<(), Problem> {
+    append(tx, context, dossiers, dossier, line, json!({})).await
 }
 
 async fn append(
     tx: &mut Tx,
     context: &Context<'_>,
+    dossiers: &mut Dossiers,
     dossier: &Dossier,
     line: Line,
     changes: Value,
 ) -> Result<(), Problem> {
+    // What both databases keep: the digest is of what will be read again.
+    let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
     let fact = Fact {
         patient_id: dossier.patient.id,
         id: line.id,
@@ -90,15 +101,17 @@ async fn append(
         kind: line.kind,
         is_care: line.is_care,
         happened_on: line.on,
-        happened_at: line.at,
+        happened_at: micros(line.at),
         outcome: line.outcome,
         minutes: line.minutes.and_then(|m| i16::try_from(m).ok()),
         body: Json(line.body),
         changes: Json(changes),
-        recorded_at: context.now,
+        recorded_at: micros(context.now),
         recorded_by: context.by.to_owned(),
     };
-    fact::append(tx, context.clinic, &fact).await
+    fact::append(tx, context.clinic, &fact).await?;
+    dossiers.lines.push(lines::of_settled(context, &fact));
+    Ok(())
 }
 
 async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {

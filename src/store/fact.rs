@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::care::{Care, Entry};
 use crate::problem::Problem;
@@ -177,6 +178,7 @@ pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: Uuid, kind: &str) ->
         episode,
         kind
     )
+    .inspect(|rows| note(rows.iter().map(|f| f.patient_id)))
     .map_err(failed)
 }
 
@@ -191,6 +193,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
         clinic,
         patient
     )
+    .inspect(|rows| note(rows.iter().map(|f| f.patient_id)))
     .map_err(failed)
 }
 

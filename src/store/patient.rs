@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
@@ -127,6 +128,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
         clinic,
         id
     )
+    .inspect(|row| note(row.as_ref().map(|p| p.id)))
     .map_err(failed)
 }
 
@@ -142,6 +144,7 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
         clinic,
         key
     )
+    .inspect(|rows| note(rows.iter().map(|p| p.id)))
     .map_err(failed)
 }
 
@@ -157,6 +160,7 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
         after.unwrap_or_default(),
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|p| p.id)))
     .map_err(failed)
 }
 

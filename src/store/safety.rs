@@ -5,6 +5,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::outbox::State;
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::plan::Intent;
 use crate::problem::Problem;
@@ -36,6 +37,7 @@ pub async fn open(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<SafetyTas
         clinic,
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|o| o.patient_id)))
     .map_err(failed)
 }
 

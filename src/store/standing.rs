@@ -4,7 +4,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::shown::note;
+use super::{Tx, failed, shown};
 use crate::domain::attention::Attention;
 use crate::domain::line::Line;
 use crate::domain::standing::Standing;
@@ -137,7 +138,7 @@ impl Lined {
 
 /// Every open episode of a clinic (or every ended one), most pressing first: what the caseload page shows.
 pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Lined>, Problem> {
-    fetch_all!(
+    let rows = fetch_all!(
         tx,
         Lined,
         "SELECT episode_id, patient_id, status, display_name, care_manager, enrolled_on, at_target, open_safety, attention,
@@ -147,7 +148,9 @@ pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Li
         clinic,
         discharged
     )
-    .map_err(failed)
+    .map_err(failed)?;
+    shown::note(rows.iter().map(|row| row.patient_id));
+    Ok(rows)
 }
 
 /// What the caseload may be narrowed to; everything given must hold.
@@ -250,6 +253,7 @@ pub async fn by_attention(
         limit,
         &filter.psychiatric_consultant
     )
+    .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
 }
 
@@ -291,5 +295,6 @@ pub async fn by_name(
         limit,
         &filter.psychiatric_consultant
     )
+    .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
 }

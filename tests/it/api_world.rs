@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use cocm_registry::api::{self, App};
 use cocm_registry::clock::Clock;
@@ -149,14 +149,10 @@ impl World {
 
     /// A document that is not JSON: its headers and its text.
     pub async fn read_as(&self, accept: &str, path: &str) -> (HeaderMap, String) {
-        let request = Request::builder()
-            .uri(format!("/api/v1/{path}"))
-            .header("authorization", format!("Bearer {}", self.token(CLINIC, Role::PrimaryCare)))
-            .header("accept", accept);
-        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        assert_eq!(response.status(), 200);
-        let (parts, body) = response.into_parts();
-        (parts.headers, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
+        let who = (CLINIC, Role::PrimaryCare);
+        let heard = self.call(Some(who), "GET", &format!("/api/v1/{path}"), None, &[("accept", accept)]).await;
+        assert_eq!(heard.status, 200, "{}", heard.text());
+        (heard.headers.clone(), heard.text())
     }
 
     pub async fn get(&self, path: &str) -> Said {
