@@ -34,6 +34,16 @@ openapi:
     cargo run --quiet -- openapi > openapi/openapi.json.new
     mv openapi/openapi.json.new openapi/openapi.json
 
+# The pages in Debian's Chromium, on a demo of their own.
+browser:
+    cargo build
+    cd tests/browser && npm ci --no-audit --no-fund && node --test --test-concurrency=1
+
+# The README's pictures, taken anew.
+pictures:
+    cargo build
+    node tests/browser/screenshots.mjs
+
 # Everything that CI runs.
 ci:
     .ci/run

@@ -8,8 +8,8 @@ pub mod health;
 pub mod fhir;
 pub mod registry;
 mod idempotency;
-mod request;
-mod watch;
+pub mod request;
+pub mod watch;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ mod check;
 mod clinic;
 mod development;
 mod overlay;
+mod sign_in;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Deserializer};
 pub use clinic::ClinicId;
 pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
 pub use overlay::Flags;
+pub use sign_in::SignIn;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,6 +42,9 @@ pub struct Config {
     pub limits: Limits,
     /// Who may say who is calling.
     pub auth: Auth,
+    /// Ways to sign in to the pages.
+    #[serde(rename = "sign_in")]
+    pub sign_ins: Vec<SignIn>,
     /// The clinics served here.
     #[serde(rename = "clinic")]
     pub clinics: Vec<Clinic>,
@@ -316,6 +321,7 @@ impl Default for Config {
             public_url: None,
             limits: Limits::default(),
             auth: Auth::default(),
+            sign_ins: Vec::new(),
             clinics: Vec::new(),
             ehrs: Vec::new(),
             webhooks: Vec::new(),

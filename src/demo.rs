@@ -18,6 +18,7 @@ use crate::config::{ClinicId, Config, Development};
 use crate::identity::development;
 use crate::problem::Problem;
 use crate::sandbox::Sandbox;
+use crate::sandbox::misbehaviour::Misbehaviour;
 use crate::service::{Service, sweep};
 use crate::{listener, telemetry};
 use door::Door;
@@ -97,7 +98,8 @@ async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path)
         let _ = stopped.await;
     });
     let living = async {
-        let people = twenty_weeks(options, first, clock, &service, &door).await?;
+        let mut people = twenty_weeks(options, first, clock, &service, &door).await?;
+        this_morning(first, &service, &door, sandbox.as_ref(), &mut people).await?;
         let loops = service.start();
         show::everything(&door, sandbox.as_ref(), &chart, people.len()).await?;
         if options.exit {
@@ -121,6 +123,31 @@ fn token(folder: &Path) -> Result<String, Problem> {
     let clinic = ClinicId::new("demo").map_err(Problem::internal)?;
     development::mint(folder, &clinic, crate::identity::Role::CareManager, development::LIFETIME)
         .map_err(failed("a token"))
+}
+
+/// What nobody has looked at yet when one opens the pages: two safety answers, and two Tasks that the chart
+/// refused.
+async fn this_morning(
+    first: NaiveDate,
+    service: &Service,
+    door: &Door,
+    sandbox: Option<&Sandbox>,
+    people: &mut [cast::Person],
+) -> Result<(), Problem> {
+    let today = first + Days::new(DAYS);
+    let mut in_care = people.iter_mut().filter(|person| person.episode.is_some() && !person.gone);
+    if let Some(sandbox) = sandbox {
+        sandbox.misbehave(Misbehaviour { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehaviour::default() });
+        for person in in_care.by_ref().take(2) {
+            life::leaves_item9_open(door, person, today).await?;
+        }
+        service.deliver_due().await?;
+        sandbox.behave();
+    }
+    for (person, item9) in in_care.take(2).zip([2, 1]) {
+        life::answers_item9(door, person, today, item9).await?;
+    }
+    service.deliver_due().await
 }
 
 async fn twenty_weeks(

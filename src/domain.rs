@@ -81,6 +81,7 @@ pub mod candidate;
 pub mod attention;
 pub mod schedule;
 pub mod plan;
+pub mod line;
 pub mod metrics;
 pub mod timeliness;
 pub mod minutes;

@@ -70,6 +70,14 @@ impl FromStr for Role {
     }
 }
 
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    fn try_from(s: String) -> Result<Self, String> {
+        s.parse()
+    }
+}
+
 /// Whoever sent a request, as their token says. Also an extractor: a handler that takes a `Caller` answers 401
 /// without a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]

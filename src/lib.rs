@@ -31,6 +31,7 @@ pub mod dispatch;
 pub mod webhook;
 pub mod upkeep;
 pub mod api;
+pub mod pages;
 pub mod sandbox;
 pub mod service;
 pub mod demo;

@@ -18,6 +18,7 @@ use crate::identity::Verifier;
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::listener::{protect, serve};
+use crate::pages;
 use crate::problem::Problem;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
@@ -119,7 +120,7 @@ impl Service {
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let app = &self.app;
         app.verifier.warm_up().await;
-        let router = protect(api::router(app.clone()), &app.config.limits, &app.clock);
+        let router = protect(router(app), &app.config.limits, &app.clock);
         serve(listener, router, &app.config.limits, stop).await
     }
 
@@ -144,6 +145,12 @@ impl Service {
     pub async fn tell_due(&self) -> Result<(), Problem> {
         self.webhooks.send_due().await
     }
+}
+
+/// Every route: the API's doors, and the pages.
+pub fn router(app: &App) -> axum::Router {
+    let api = api::router(app.clone());
+    api.clone().merge(pages::router(app.clone(), api))
 }
 
 fn zones(config: &Config) -> Zones {

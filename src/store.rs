@@ -64,6 +64,7 @@ pub mod rule_set;
 pub mod staffing;
 pub mod closed_month;
 pub mod idempotency;
+pub mod session;
 pub mod journal;
 pub mod webhook;
 pub mod backup;

@@ -56,7 +56,7 @@ fn is_refusal(status: StatusCode) -> bool {
 }
 
 /// What stands in the address where the template has a parameter. What cannot be an id is not repeated.
-fn ids(route: &str, path: &str) -> Vec<String> {
+pub fn ids(route: &str, path: &str) -> Vec<String> {
     let is_id = |s: &&str| {
         (1..=64).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
     };

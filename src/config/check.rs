@@ -16,6 +16,7 @@ impl Config {
         self.check_database(&mut faults);
         self.check_limits(&mut faults);
         self.check_issuers(&mut faults);
+        self.check_sign_ins(&mut faults);
         self.check_clinics(&mut faults);
         self.check_ehrs(&mut faults);
         self.check_webhooks(&mut faults);
@@ -74,6 +75,29 @@ impl Config {
                 }
             }
             keys(&key, issuer, faults);
+        }
+    }
+
+    fn check_sign_ins(&self, faults: &mut Vec<String>) {
+        if !self.sign_ins.is_empty() && self.public_url.is_none() {
+            faults.push("public_url: needed for signing in, which leads back to it".into());
+        }
+        for (i, way) in self.sign_ins.iter().enumerate() {
+            let key = format!("sign_in[{i}]");
+            for (field, value) in [("name", &way.name), ("issuer", &way.issuer), ("client_id", &way.client_id)] {
+                if value.is_empty() {
+                    faults.push(format!("{key}.{field}: must not be empty"));
+                }
+            }
+            keys(&key, &way.as_issuer(), faults);
+            if let Some(base) = &way.fhir_base {
+                http_url(&format!("{key}.fhir_base"), base, faults);
+            } else {
+                http_url(&format!("{key}.issuer"), &way.issuer, faults);
+            }
+            if let Some(clinic) = way.clinic.as_ref().filter(|id| self.clinic(id).is_none()) {
+                faults.push(format!("{key}.clinic: {clinic} is not served here"));
+            }
         }
     }
 

@@ -164,6 +164,24 @@ async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveD
     Ok(())
 }
 
+/// A PHQ-9 whose last question is left open.
+pub async fn leaves_item9_open(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
+    let (phq9, _) = person.scores(today);
+    person.taken += 1;
+    let mut filled = form(person, Instrument::Phq9, person.taken, today, phq9, 0);
+    if let Some(items) = filled["item"].as_array_mut() {
+        items.retain(|item| item["linkId"] != "/44260-8" && item["linkId"] != "/44261-6");
+    }
+    door.put(&filled).await
+}
+
+/// A PHQ-9 with this answer to its last question, which nobody has assessed yet.
+pub async fn answers_item9(door: &Door, person: &mut Person, today: NaiveDate, item9: u8) -> Result<(), Problem> {
+    let (phq9, _) = person.scores(today);
+    person.taken += 1;
+    door.put(&form(person, Instrument::Phq9, person.taken, today, phq9.max(u16::from(item9)), item9)).await
+}
+
 async fn assess(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
     if person.patient.is_none() {
         let found = door.get(&format!("patients?reference=Patient/{}", person.id)).await?;

@@ -264,6 +264,7 @@ pub fn what_to_try(door: &Door, chart: &str, token: &str) {
     println!(
         "
   RUNNING
+    the pages      {base}/                       one click signs you in
     registry API   {base}/api/v1/caseload        its documentation  {base}/docs
     FHIR door      {base}/fhir/metadata          the chart          {chart}
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::cache::{Cache, fingerprint};
 use super::keys::KeySource;
 use super::{Caller, ClinicId, KeyPolicy, TokenError, claims};
-use crate::config::{Config, ConfigError, Issuer};
+use crate::config::{Config, ConfigError, Issuer, SignIn};
 
 /// How far an issuer's clock and ours may differ, in seconds.
 const LEEWAY: u64 = 30;
@@ -37,6 +37,13 @@ impl Verifier {
         Ok(Self { issuers, clinics, cache: Cache::new(REMEMBERED) })
     }
 
+    /// Verifies the ID tokens of one way to sign in.
+    pub fn of_sign_in(way: &SignIn) -> Result<Self, ConfigError> {
+        let issuer = way.as_issuer();
+        let keys = Arc::new(KeySource::new(&issuer, KeyPolicy::default())?);
+        Ok(Self { issuers: vec![(issuer, keys)], clinics: None, cache: Cache::new(1) })
+    }
+
     /// Fetches every issuer's keys, so that the first caller need not wait. A failure is logged and tried again later.
     pub async fn warm_up(&self) {
         for (_, keys) in &self.issuers {
@@ -51,6 +58,27 @@ impl Verifier {
         if let Some(caller) = self.cache.get(&known_as, now) {
             return Ok(caller);
         }
+        let (issuer, claims) = self.open(token, &unverified).await?;
+        let (caller, expires) = claims::read(&claims, issuer)?;
+        if self.clinics.as_ref().is_some_and(|served| !served.contains(&caller.clinic)) {
+            return Err(TokenError::Clinic);
+        }
+        self.cache.put(known_as, &caller, expires, now);
+        Ok(caller)
+    }
+
+    /// The claims of a token whose signature, issuer, audience and times hold: for ID tokens, which may name neither a
+    /// clinic nor a role.
+    pub async fn claims(&self, token: &str) -> Result<Map<String, Value>, TokenError> {
+        let unverified = claims::look(token)?;
+        Ok(self.open(token, &unverified).await?.1)
+    }
+
+    async fn open(
+        &self,
+        token: &str,
+        unverified: &claims::Unverified,
+    ) -> Result<(&Issuer, Map<String, Value>), TokenError> {
         let (issuer, keys) =
             self.issuers.iter().find(|(i, _)| i.issuer == unverified.issuer).ok_or(TokenError::Issuer)?;
         let key = keys.find(unverified.key_id.as_deref(), unverified.algorithm).await?;
@@ -60,12 +88,6 @@ impl Verifier {
         rules.set_audience(&[&issuer.audience]);
         rules.set_issuer(&[&issuer.issuer]);
         rules.set_required_spec_claims(&["exp", "iss", "aud"]);
-        let claims = decode::<Map<String, Value>>(token, &key, &rules)?.claims;
-        let (caller, expires) = claims::read(&claims, issuer)?;
-        if self.clinics.as_ref().is_some_and(|served| !served.contains(&caller.clinic)) {
-            return Err(TokenError::Clinic);
-        }
-        self.cache.put(known_as, &caller, expires, now);
-        Ok(caller)
+        Ok((issuer, decode::<Map<String, Value>>(token, &key, &rules)?.claims))
     }
 }

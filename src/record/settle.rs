@@ -10,6 +10,8 @@ use super::dossier::{Dossier, Dossiers};
 use super::follow;
 use super::identify::id_of;
 use super::{Context, candidate, documents, lines};
+use crate::domain::history::History;
+use crate::domain::line;
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
@@ -114,7 +116,8 @@ async fn append(
 
 async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {
     let label = dossier.patient.label();
-    for now in &after.standings {
+    let history = History::of(&dossier.story);
+    for (now, course) in after.standings.iter().zip(&history.courses(context.today)) {
         let before = dossier.plan.standings.iter().find(|s| s.episode == now.episode);
         if before.is_none_or(|b| {
             (b.status, b.discharged_on, b.discharge_reason) != (now.status, now.discharged_on, now.discharge_reason)
@@ -122,11 +125,15 @@ async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, 
             episode::settle(tx, context.clinic, now).await?;
         }
         let episode = dossier.story.episodes.iter().find(|e| e.id == now.episode);
-        let team = standing::Team {
+        let line = line::Line::of(&history, context.rules, course, now);
+        let written = standing::Written {
+            label: &label,
             care_manager: episode.and_then(|e| e.care_manager.as_deref()),
             psychiatric_consultant: episode.and_then(|e| e.psychiatric_consultant.as_deref()),
+            standing: now,
+            line: &line,
         };
-        standing::put(tx, context.clinic, (dossier.patient.id, &label), team, now, context.now).await?;
+        standing::put(tx, context.clinic, dossier.patient.id, written, context.now).await?;
     }
     Ok(())
 }

@@ -374,3 +374,25 @@ pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<A
     )
     .map_err(failed)
 }
+
+/// How many deliveries are in a state, and since when the one that has been in it longest.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Tally {
+    /// The state.
+    pub state: String,
+    /// How many.
+    pub count: i64,
+    /// When the one that did not change for longest changed last.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// How many deliveries of a clinic are in which state.
+pub async fn tally(tx: &mut Tx, clinic: &str) -> Result<Vec<Tally>, Problem> {
+    fetch_all!(
+        tx,
+        Tally,
+        "SELECT state, COUNT(*) AS count, MIN(updated_at) AS oldest FROM delivery WHERE clinic_id = $1 GROUP BY state",
+        clinic
+    )
+    .map_err(failed)
+}

@@ -254,3 +254,16 @@ pub async fn changed(
     .inspect(|rows| note(rows.iter().filter_map(|r| r.patient_id)))
     .map_err(failed)
 }
+
+/// When a resource of a type arrived last.
+pub async fn last_arrival(tx: &mut Tx, clinic: &str, kind: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+    fetch_optional!(
+        tx,
+        (DateTime<Utc>,),
+        "SELECT updated_at FROM resource WHERE clinic_id = $1 AND type = $2 ORDER BY updated_at DESC LIMIT 1",
+        clinic,
+        kind
+    )
+    .map(|row| row.map(|(at,)| at))
+    .map_err(failed)
+}

@@ -5,8 +5,9 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::shown::note;
-use super::{Tx, failed};
+use super::{Tx, failed, shown};
 use crate::domain::attention::Attention;
+use crate::domain::line::Line;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
 
@@ -35,24 +36,30 @@ pub struct Row {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Who looks after an episode, where known.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Team<'a> {
-    /// The care manager.
+/// What is written of an episode.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// How the patient is shown.
+    pub label: &'a str,
+    /// The care manager, where known.
     pub care_manager: Option<&'a str>,
-    /// The consultant.
+    /// The consultant, where known.
     pub psychiatric_consultant: Option<&'a str>,
+    /// The whole standing.
+    pub standing: &'a Standing,
+    /// The row of the caseload page.
+    pub line: &'a Line,
 }
 
 /// Writes the standing of an episode.
 pub async fn put(
     tx: &mut Tx,
     clinic: &str,
-    (patient, label): (Uuid, &str),
-    team: Team<'_>,
-    standing: &Standing,
+    patient: Uuid,
+    written: Written<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
+    let Written { label, care_manager, psychiatric_consultant, standing, line } = written;
     let attention = Attention::of(standing);
     let primary = standing.measures.first();
     let score = |s: Option<u16>| s.and_then(|s| i16::try_from(s).ok());
@@ -68,18 +75,18 @@ pub async fn put(
         tx,
         "INSERT INTO standing (clinic_id, episode_id, patient_id, status, display_name, care_manager, enrolled_on,
            primary_instrument, baseline_score, latest_score, latest_on, at_target, open_safety, attention, waiting_since,
-           findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+           findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant, line)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
          ON CONFLICT (clinic_id, episode_id) DO UPDATE SET patient_id = $3, status = $4, display_name = $5,
            care_manager = $6, enrolled_on = $7, baseline_score = $9, latest_score = $10, latest_on = $11, at_target = $12,
            open_safety = $13, attention = $14, waiting_since = $15, findings = $16, rule_set = $17, as_of = $18,
-           reevaluate_on = $19, body = $20, updated_at = $21, psychiatric_consultant = $22",
+           reevaluate_on = $19, body = $20, updated_at = $21, psychiatric_consultant = $22, line = $23",
         clinic,
         standing.episode,
         patient,
         standing.status.as_str(),
         label,
-        team.care_manager,
+        care_manager,
         enrolled,
         primary.map_or("", |m| m.instrument.id()),
         score(primary.and_then(|m| m.baseline.as_ref()).map(|b| b.score)),
@@ -95,10 +102,55 @@ pub async fn put(
         standing.reevaluate_on,
         Json(standing),
         now,
-        team.psychiatric_consultant
+        psychiatric_consultant,
+        Json(line)
     )
     .map(|_| ())
     .map_err(failed)
+}
+
+/// One row of the caseload page: columns, and the rest ready-made.
+#[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Lined {
+    pub episode_id: Uuid,
+    pub patient_id: Uuid,
+    pub status: String,
+    pub display_name: String,
+    pub care_manager: Option<String>,
+    pub enrolled_on: Option<NaiveDate>,
+    pub at_target: bool,
+    pub open_safety: bool,
+    pub attention: i16,
+    pub waiting_since: NaiveDate,
+    pub latest_score: Option<i16>,
+    pub findings: String,
+    /// Empty until the patient is planned once by a program that writes it. Read only where it is shown.
+    pub line: Option<Json<Box<serde_json::value::RawValue>>>,
+}
+
+impl Lined {
+    /// The rest of the row, where it is there.
+    pub fn line(&self) -> Option<Line> {
+        self.line.as_ref().and_then(|line| serde_json::from_str(line.0.get()).ok())
+    }
+}
+
+/// Every open episode of a clinic (or every ended one), most pressing first: what the caseload page shows.
+pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Lined>, Problem> {
+    let rows = fetch_all!(
+        tx,
+        Lined,
+        "SELECT episode_id, patient_id, status, display_name, care_manager, enrolled_on, at_target, open_safety, attention,
+           waiting_since, latest_score, findings, line
+         FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2
+         ORDER BY attention, waiting_since, -COALESCE(latest_score, -1), episode_id",
+        clinic,
+        discharged
+    )
+    .map_err(failed)?;
+    shown::note(rows.iter().map(|row| row.patient_id));
+    Ok(rows)
 }
 
 /// What the caseload may be narrowed to; everything given must hold.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::domain::finding::Rule;
+use cocm_registry::domain::line::Line;
 use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Posture, Priority, Resource};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
@@ -255,6 +256,15 @@ fn standing_of(n: u128, enrolled: &str) -> Standing {
     cocm_registry::domain::plan::plan(&story, &RuleSet::default(), date("2026-03-02")).standings.remove(0)
 }
 
+fn row<'a>(
+    label: &'a str,
+    (care_manager, psychiatric_consultant): (Option<&'a str>, Option<&'a str>),
+    standing: &'a Standing,
+) -> standing::Written<'a> {
+    static LINE: std::sync::LazyLock<Line> = std::sync::LazyLock::new(Line::default);
+    standing::Written { label, care_manager, psychiatric_consultant, standing, line: &LINE }
+}
+
 #[rstest]
 #[tokio::test]
 async fn the_caseload_is_paged_without_gaps_in_either_order(
@@ -270,11 +280,8 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
             Patient { display_name: Some(name.into()), ..Patient::unseen(id(n), format!("Patient/{n}"), monday()) };
         patient::insert(&mut tx, CLINIC, &person).await.unwrap();
         let enrolled = ["2026-01-05", "2026-02-20", "2026-03-01"][usize::try_from(n % 3).unwrap()];
-        let team = standing::Team {
-            care_manager: (n % 2 == 0).then_some("Casey"),
-            psychiatric_consultant: (n % 5 == 0).then_some("Dr. Berg"),
-        };
-        standing::put(&mut tx, CLINIC, (id(n), name), team, &standing_of(n, enrolled), monday()).await.unwrap();
+        let team = ((n % 2 == 0).then_some("Casey"), (n % 5 == 0).then_some("Dr. Berg"));
+        standing::put(&mut tx, CLINIC, id(n), row(name, team, &standing_of(n, enrolled)), monday()).await.unwrap();
     }
     let filter = standing::Filter::default();
     let (mut seen, mut after) = (Vec::new(), None);
@@ -308,8 +315,7 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
     assert!(standing::by_name(&mut tx, OTHER, &filter, None, 99).await.unwrap().is_empty());
     assert!(standing::by_attention(&mut tx, OTHER, &filter, None, None, 99).await.unwrap().is_empty());
     // Written again, not added.
-    standing::put(&mut tx, CLINIC, (id(1), "Ada"), standing::Team::default(), &standing_of(1, "2026-03-02"), monday())
-        .await
-        .unwrap();
+    let again = standing_of(1, "2026-03-02");
+    standing::put(&mut tx, CLINIC, id(1), row("Ada", (None, None), &again), monday()).await.unwrap();
     assert_eq!(standing::by_name(&mut tx, CLINIC, &filter, None, 99).await.unwrap().len(), 30);
 }

@@ -1,0 +1,54 @@
+//! Ways to sign in to the pages: plain OpenID Connect, and SMART App Launch from an EHR.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{ClinicId, Issuer};
+
+/// One way to sign in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// What the button says.
+    pub name: String,
+    /// The `iss` of its ID tokens, compared exactly.
+    pub issuer: String,
+    /// Where its public keys are fetched…
+    pub jwks_url: Option<String>,
+    /// …or the file they are read from.
+    pub jwks_file: Option<PathBuf>,
+    /// What we are called there: the `aud` of its ID tokens.
+    pub client_id: String,
+    /// For a confidential client.
+    pub client_secret: Option<SecretString>,
+    /// The FHIR base of an EHR that launches us (SMART App Launch): the `iss` of a launch, compared exactly.
+    pub fhir_base: Option<String>,
+    /// The clinic that everybody who signs in here works for; without it, the claim says.
+    pub clinic: Option<ClinicId>,
+    /// The claim that names the clinic.
+    #[serde(default = "super::clinic_claim")]
+    pub clinic_claim: String,
+    /// The claim that names the role.
+    #[serde(default = "super::role_claim")]
+    pub role_claim: String,
+    /// Roles of people whose token has none: by `fhirUser` (`Practitioner/123`) or `sub`.
+    #[serde(default)]
+    pub roles: BTreeMap<String, String>,
+}
+
+impl SignIn {
+    /// As the verifier of tokens knows issuers.
+    pub fn as_issuer(&self) -> Issuer {
+        Issuer {
+            issuer: self.issuer.clone(),
+            jwks_url: self.jwks_url.clone(),
+            jwks_file: self.jwks_file.clone(),
+            audience: self.client_id.clone(),
+            clinic_claim: self.clinic_claim.clone(),
+            role_claim: self.role_claim.clone(),
+        }
+    }
+}

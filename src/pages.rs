@@ -1,0 +1,105 @@
+//! The pages a care team opens every morning: rendered here, served by the same program, readable without scripts.
+//!
+//! They are the JSON API's first client. What they show is read by the functions that the API's handlers use; whatever
+//! they change goes through the API itself, in process ([`door`]), so that roles, checks and idempotency are said once.
+
+mod assets;
+mod caseload;
+mod chart;
+mod door;
+mod form;
+mod items;
+mod live;
+mod moment;
+mod operations;
+mod patient;
+mod programme;
+mod review;
+mod safety;
+mod session;
+mod shell;
+mod sign_in;
+mod trend;
+mod watch;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRef, Request};
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{Redirect, Response};
+use axum::routing::{get, post};
+
+use crate::api::App;
+use door::Door;
+use sign_in::oidc::Way;
+
+/// What the pages share. Cheap to clone.
+#[derive(Clone)]
+struct Pages {
+    app: App,
+    door: Door,
+    /// Configured ways to sign in.
+    ways: Arc<Vec<Way>>,
+}
+
+impl FromRef<Pages> for App {
+    fn from_ref(pages: &Pages) -> Self {
+        pages.app.clone()
+    }
+}
+
+/// Only our own files, only our own addresses, never within somebody else's page.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Every page. `api` are the routes of the JSON API, which take what is entered here.
+pub fn router(app: App, api: Router) -> Router {
+    let ways = sign_in::oidc::ways(&app.config);
+    let pages = Pages { app, door: Door::to(api), ways };
+    Router::new()
+        .route("/", get(async || Redirect::to("/caseload")))
+        .route("/sign-in", get(sign_in::choose))
+        .route("/sign-in/with/{way}", get(sign_in::oidc::leave))
+        .route("/sign-in/back", get(sign_in::oidc::returned))
+        .route("/launch", get(sign_in::oidc::launched))
+        .route("/sign-in/development", post(sign_in::in_development))
+        .route("/sign-out", post(sign_in::out))
+        .route("/events", get(live::stream))
+        .route("/caseload", get(caseload::show))
+        .route("/caseload.csv", get(caseload::csv))
+        .route("/caseload.xlsx", get(caseload::xlsx))
+        .route("/patients/{id}", get(patient::show))
+        .route("/patients/{id}/{form}", post(patient::enter))
+        .route("/safety", get(safety::show))
+        .route("/programme", get(programme::show))
+        .route("/programme/behind", get(programme::behind))
+        .route("/operations", get(operations::show))
+        .route("/operations/deliveries/{id}/retry", post(operations::retry))
+        .route("/operations/quarantine/{id}", get(operations::quarantine::show))
+        .route("/operations/quarantine/{id}/replay", post(operations::replay))
+        .route("/operations/rules", get(operations::rules::show).post(operations::rules::propose))
+        .route("/operations/rules/{version}/activate", post(operations::rules::activate))
+        .route("/review", get(review::agenda))
+        .route("/review/summary", get(review::summary))
+        .route("/review/{id}", get(review::case).post(review::save))
+        .route_layer(from_fn_with_state(pages.clone(), watch::watch))
+        .layer(from_fn(guarded))
+        .route("/assets/{name}", get(assets::serve))
+        .with_state(pages)
+}
+
+/// What every page is sent with.
+async fn guarded(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // `no-referrer` would make browsers send `Origin: null` with our own forms.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    response
+}

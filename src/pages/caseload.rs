@@ -1,0 +1,102 @@
+//! The caseload: one row per open episode, from one read of what is ready-made.
+
+pub mod choice;
+pub mod row;
+
+use askama::Template;
+use axum::extract::{Query, RawQuery};
+use axum::response::Response;
+
+use super::session::Visitor;
+use super::shell::{Part, Shell, Trouble, html};
+use crate::api::request::READERS;
+use crate::problem::Problem;
+use crate::store::standing::{self, Lined};
+use choice::{Chip, Choice, Heading, Named};
+use row::Row;
+
+/// Rows on one page: what a browser lays out at once, and well under a megabyte.
+const ROWS: usize = 300;
+
+#[derive(Template)]
+#[template(path = "caseload.html")]
+struct CaseloadPage {
+    shell: Shell,
+    choice: Choice,
+    chips: Vec<Chip>,
+    managers: Vec<Named>,
+    statuses: Vec<Named>,
+    findings: Vec<Named>,
+    headings: Vec<Heading>,
+    rows: Vec<Row>,
+    /// How many there are in all, before and after the filters.
+    all: usize,
+    found: usize,
+    /// The first and the last row shown, from 1.
+    first: usize,
+    last: usize,
+    /// The pages before and after.
+    before: Option<String>,
+    after: Option<String>,
+    today: String,
+    /// The filters that the exports know.
+    export: String,
+    /// What the rows were narrowed to, in words, for print.
+    narrowed: String,
+    /// Patients whose row was not planned yet by this version of the program.
+    unplanned: usize,
+}
+
+/// The page.
+pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Response, Trouble> {
+    visitor.caller.require(READERS)?;
+    let all = read(&visitor, choice.wants_discharged()).await?;
+    let today = visitor.today();
+    let mut found: Vec<&Lined> = all.iter().filter(|row| choice.admits(row)).collect();
+    choice.sort(&mut found);
+    let page = choice.page();
+    let start = (page * ROWS).min(found.len());
+    let shown = &found[start..(start + ROWS).min(found.len())];
+    let shell = Shell::around(&visitor, "Caseload", Part::Caseload).await?;
+    let page = CaseloadPage {
+        chips: choice.chips(&all),
+        managers: choice.managers(&all),
+        statuses: choice.statuses(),
+        findings: choice.findings(&all),
+        headings: choice.headings(),
+        rows: shown.iter().map(|row| Row::of(row, today)).collect(),
+        all: all.len(),
+        found: found.len(),
+        first: (start + 1).min(found.len()),
+        last: start + shown.len(),
+        before: page.checked_sub(1).map(|before| choice.at_page(before)),
+        after: (start + ROWS < found.len()).then(|| choice.at_page(page + 1)),
+        today: super::moment::whole_day(today),
+        export: choice.for_export(),
+        narrowed: choice.in_words(),
+        unplanned: all.iter().filter(|row| row.line.is_none()).count(),
+        shell,
+        choice,
+    };
+    Ok(html(&page))
+}
+
+/// The same caseload as a table for a spreadsheet: the API's.
+pub async fn csv(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
+    hand_on(&visitor, "caseload.csv", query).await
+}
+
+/// The same as a workbook.
+pub async fn xlsx(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
+    hand_on(&visitor, "caseload.xlsx", query).await
+}
+
+async fn hand_on(visitor: &Visitor, name: &str, query: Option<String>) -> Response {
+    let path = query.map_or_else(|| name.to_owned(), |query| format!("{name}?{query}"));
+    visitor.pages.door.hand_on(&visitor.caller, &path, &[]).await
+}
+
+async fn read(visitor: &Visitor, discharged: bool) -> Result<Vec<Lined>, Problem> {
+    let mut tx = visitor.pages.app.db.read().await?;
+    standing::lines(&mut tx, visitor.clinic(), discharged).await
+}

@@ -1,0 +1,299 @@
+//! What the caseload is narrowed to and how it is ordered: all of it in the address, so that it can be kept and shared.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::domain::attention::{LAST_IN_QUEUE, Place};
+use crate::domain::episode::Phase;
+use crate::domain::finding::Rule;
+use crate::domain::instrument::Instrument;
+use crate::pages::words;
+use crate::store::standing::Lined;
+
+/// The address's words. What is unknown narrows nothing, and is shown as narrowing nothing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Choice {
+    /// Whose name contains this.
+    pub q: String,
+    /// Of this care manager.
+    pub care_manager: String,
+    /// In this phase.
+    pub status: String,
+    /// With this finding, or one of the groups of [`Choice::chips`].
+    pub finding: String,
+    pub sort: String,
+    page: String,
+}
+
+/// A filter at one click, with how many it would leave.
+pub struct Chip {
+    pub words: &'static str,
+    pub tone: words::Tone,
+    pub count: usize,
+    pub link: String,
+    pub chosen: bool,
+}
+
+/// An option of a list.
+pub struct Named {
+    pub value: String,
+    pub words: String,
+    pub chosen: bool,
+}
+
+/// A column, and what a click on it sorts by.
+pub struct Heading {
+    pub words: &'static str,
+    pub class: &'static str,
+    pub link: Option<String>,
+    pub sorted: Option<&'static str>,
+}
+
+/// The groups: (value, words, tone).
+const GROUPS: [(&str, &str, words::Tone); 7] = [
+    ("", "All", words::Tone::Plain),
+    ("open_safety", "Safety", words::Tone::Danger),
+    ("not_improving", "Not improving", words::Tone::Bad),
+    ("for_review", "For the review", words::Tone::Watch),
+    ("contact_overdue", "Contact overdue", words::Tone::Watch),
+    ("measure_due", "Score needed", words::Tone::Watch),
+    ("at_target", "At target", words::Tone::Good),
+];
+
+/// Columns: (words, class, what it sorts by, which way).
+const COLUMNS: [(&str, &str, &str, &str); 10] = [
+    ("Patient", "who", "name", "ascending"),
+    ("Wk", "num", "week", "descending"),
+    ("PHQ-9", "score", "phq9", "descending"),
+    ("GAD-7", "score", "gad7", "descending"),
+    ("Item 9", "item9", "", ""),
+    ("Contact", "dates", "contact", "ascending"),
+    ("Review", "dates", "review", "ascending"),
+    ("Due", "due", "", ""),
+    ("Why", "why", "attention", "ascending"),
+    ("Care manager", "by", "", ""),
+];
+
+/// The latest score of a measure, read out of the row.
+fn latest(row: &Lined, is: impl Fn(Instrument) -> bool) -> Option<u16> {
+    row.line()?
+        .measures
+        .iter()
+        .find(|gauge| is(gauge.instrument))
+        .and_then(|gauge| gauge.latest)
+        .map(|(score, _)| score)
+}
+
+/// Measures of depression share a column.
+pub fn is_depression(instrument: Instrument) -> bool {
+    matches!(instrument, Instrument::Phq9 | Instrument::Phq9Modified | Instrument::Phq2)
+}
+
+fn has(row: &Lined, rule: &str) -> bool {
+    row.findings.split(',').any(|found| found == rule)
+}
+
+fn is_in(row: &Lined, group: &str) -> bool {
+    match group {
+        "" => true,
+        "open_safety" => row.open_safety,
+        "not_improving" => words::NOT_IMPROVING.iter().any(|rule| has(row, rule.as_str())),
+        "for_review" => row.attention <= LAST_IN_QUEUE,
+        "measure_due" => {
+            [Rule::MeasureStale, Rule::MeasureOverdue, Rule::Unmeasured].iter().any(|rule| has(row, rule.as_str()))
+        }
+        "at_target" => row.at_target,
+        rule => has(row, rule),
+    }
+}
+
+impl Choice {
+    /// Ended episodes are shown only if asked for.
+    pub fn wants_discharged(&self) -> bool {
+        self.status == Phase::Discharged.as_str()
+    }
+
+    pub fn page(&self) -> usize {
+        self.page.parse::<usize>().unwrap_or(1).clamp(1, 10_000) - 1
+    }
+
+    fn known_group(&self) -> &str {
+        let known = GROUPS.iter().any(|(value, ..)| *value == self.finding) || self.finding.parse::<Rule>().is_ok();
+        if known { &self.finding } else { "" }
+    }
+
+    fn admits_all_but_finding(&self, row: &Lined) -> bool {
+        let phase = self.status.parse::<Phase>().ok();
+        (self.care_manager.is_empty() || row.care_manager.as_deref() == Some(self.care_manager.as_str()))
+            && phase.is_none_or(|phase| row.status == phase.as_str())
+            && (self.q.trim().is_empty() || row.display_name.to_lowercase().contains(&self.q.trim().to_lowercase()))
+    }
+
+    pub fn admits(&self, row: &Lined) -> bool {
+        self.admits_all_but_finding(row) && is_in(row, self.known_group())
+    }
+
+    /// In the order that was asked for; R15's otherwise, in which the rows come.
+    pub fn sort(&self, rows: &mut [&Lined]) {
+        match self.sort.as_str() {
+            "name" => rows.sort_by_cached_key(|row| row.display_name.to_lowercase()),
+            "week" => rows.sort_by_key(|row| (row.enrolled_on.is_none(), row.enrolled_on)),
+            "phq9" => rows.sort_by_cached_key(|row| Reverse(latest(row, is_depression))),
+            "gad7" => rows.sort_by_cached_key(|row| Reverse(latest(row, |i| i == Instrument::Gad7))),
+            "contact" => rows.sort_by_cached_key(|row| {
+                let next = row.line().and_then(|line| line.next_contact).map(|(on, _)| on);
+                (next.is_none(), next)
+            }),
+            "review" => rows.sort_by_cached_key(|row| row.line().and_then(|line| line.last_review)),
+            _ => {}
+        }
+    }
+
+    /// The address of the same rows with one word changed.
+    fn with(&self, name: &str, value: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::from("/caseload?"));
+        for (known, kept) in [
+            ("q", &self.q),
+            ("care_manager", &self.care_manager),
+            ("status", &self.status),
+            ("finding", &self.finding),
+            ("sort", &self.sort),
+        ] {
+            let value = if known == name { value } else { kept.as_str() };
+            if !value.is_empty() {
+                query.append_pair(known, value);
+            }
+        }
+        if name == "page" && value != "1" {
+            query.append_pair(name, value);
+        }
+        query.finish()
+    }
+
+    pub fn at_page(&self, page: usize) -> String {
+        self.with("page", &(page + 1).to_string())
+    }
+
+    pub fn chips(&self, all: &[Lined]) -> Vec<Chip> {
+        let within: Vec<&Lined> = all.iter().filter(|row| self.admits_all_but_finding(row)).collect();
+        let chip = |(value, words, tone): &(&str, &'static str, words::Tone)| Chip {
+            words,
+            tone: *tone,
+            count: within.iter().filter(|row| is_in(row, value)).count(),
+            link: self.with("finding", value),
+            chosen: self.known_group() == *value,
+        };
+        GROUPS.iter().map(chip).collect()
+    }
+
+    pub fn managers(&self, all: &[Lined]) -> Vec<Named> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for manager in all.iter().filter_map(|row| row.care_manager.as_deref()) {
+            *counts.entry(manager).or_default() += 1;
+        }
+        if !self.care_manager.is_empty() {
+            counts.entry(&self.care_manager).or_default();
+        }
+        let named = |(name, count): (&str, usize)| Named {
+            value: name.to_owned(),
+            words: format!("{name} ({count})"),
+            chosen: name == self.care_manager,
+        };
+        counts.into_iter().map(named).collect()
+    }
+
+    pub fn statuses(&self) -> Vec<Named> {
+        let named = |phase: &Phase| Named {
+            value: phase.to_string(),
+            words: words::phase(*phase).to_owned(),
+            chosen: self.status == phase.as_str(),
+        };
+        Phase::ALL.iter().map(named).collect()
+    }
+
+    /// The groups, then every rule that speaks somewhere.
+    pub fn findings(&self, all: &[Lined]) -> Vec<Named> {
+        let group = |(value, words, _): &(&str, &str, words::Tone)| Named {
+            value: (*value).to_owned(),
+            words: (*words).to_owned(),
+            chosen: self.known_group() == *value,
+        };
+        let groups = GROUPS.iter().filter(|(value, ..)| !value.is_empty() && value.parse::<Rule>().is_err()).map(group);
+        let mut counts: BTreeMap<Rule, usize> = BTreeMap::new();
+        for rule in all.iter().flat_map(|row| row.findings.split(',')).filter_map(|rule| rule.parse().ok()) {
+            *counts.entry(rule).or_default() += 1;
+        }
+        let rules = counts.into_iter().map(|(rule, _)| Named {
+            value: rule.to_string(),
+            words: words::rule(rule).0.to_owned(),
+            chosen: self.finding == rule.as_str(),
+        });
+        groups.chain(rules).collect()
+    }
+
+    pub fn headings(&self) -> Vec<Heading> {
+        let sort = if self.sort.is_empty() { "attention" } else { &self.sort };
+        let heading = |(words, class, by, way): &(&'static str, &'static str, &str, &'static str)| Heading {
+            words,
+            class,
+            link: (!by.is_empty()).then(|| self.with("sort", if *by == "attention" { "" } else { by })),
+            sorted: (*by == sort && !by.is_empty()).then_some(*way),
+        };
+        COLUMNS.iter().map(heading).collect()
+    }
+
+    /// The filters as the API's exports know them: of the findings only single rules.
+    pub fn for_export(&self) -> String {
+        let rule = if self.finding.parse::<Rule>().is_ok() { self.finding.as_str() } else { "" };
+        let status = if self.status.parse::<Phase>().is_ok() { self.status.as_str() } else { "" };
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in
+            [("q", self.q.trim()), ("care_manager", self.care_manager.trim()), ("status", status), ("finding", rule)]
+        {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        let query = query.finish();
+        if query.is_empty() { query } else { format!("?{query}") }
+    }
+
+    /// In words, for print.
+    pub fn in_words(&self) -> String {
+        let mut words = Vec::new();
+        if let Some((_, group, _)) = GROUPS.iter().find(|(value, ..)| !value.is_empty() && *value == self.finding) {
+            words.push((*group).to_owned());
+        } else if let Ok(rule) = self.finding.parse::<Rule>() {
+            words.push(words::rule(rule).0.to_owned());
+        }
+        if let Ok(phase) = self.status.parse::<Phase>() {
+            words.push(words::phase(phase).to_owned());
+        }
+        if !self.care_manager.is_empty() {
+            words.push(self.care_manager.clone());
+        }
+        if !self.q.is_empty() {
+            words.push(format!("name contains “{}”", self.q));
+        }
+        words.join(" · ")
+    }
+}
+
+/// What a place in the queue is called.
+pub fn place(attention: i16) -> Option<&'static str> {
+    Place::of_rank(attention).map(|place| match place {
+        Place::OpenSafety => "safety",
+        Place::WorseningOrRelapse => "worsening or relapse",
+        Place::Flagged => "flagged for discussion",
+        Place::NonresponseWithoutReview => "nonresponse, not reviewed",
+        Place::InadequateResponse => "inadequate response",
+        Place::NewWithoutReview => "new, not reviewed",
+        Place::UnmeasuredOrRed => "unmeasured or out of contact",
+        Place::Plateau => "plateau",
+        Place::ReviewOverdue => "review overdue",
+        Place::ReadyToStepDown => "ready to step down",
+    })
+}

@@ -1,0 +1,98 @@
+//! The JSON API, called within the process for somebody who is signed in.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderValue, Request};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::identity::Caller;
+use crate::problem::Problem;
+
+/// The API's routes.
+#[derive(Clone)]
+pub struct Door(Router);
+
+/// What the API refused.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// Why, for people.
+    #[serde(default)]
+    pub detail: String,
+    /// Which field.
+    #[serde(default)]
+    pub expression: Option<String>,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { status: problem.category.status(), detail: problem.detail, expression: problem.expression }
+    }
+}
+
+impl Door {
+    /// Calls these routes.
+    pub fn to(api: Router) -> Self {
+        Self(api)
+    }
+
+    /// Reads something; the path within `/api/v1/`.
+    pub async fn get(&self, caller: &Caller, path: &str) -> Result<Value, Refused> {
+        self.call(caller, "GET", path, None, None).await
+    }
+
+    /// Enters something, once under its key.
+    pub async fn post(&self, caller: &Caller, path: &str, once: Option<&str>, body: &Value) -> Result<Value, Refused> {
+        self.call(caller, "POST", path, once, Some(body)).await
+    }
+
+    /// Reads something and hands the answer on as it is: a stream, a file.
+    pub async fn hand_on(&self, caller: &Caller, path: &str, headers: &[(&str, HeaderValue)]) -> Response {
+        let mut request = Request::builder().uri(format!("/api/v1/{path}")).extension(caller.clone());
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        match request.body(Body::empty()) {
+            Ok(request) => {
+                let Ok(response) = self.0.clone().oneshot(request).await;
+                response
+            }
+            Err(_) => Problem::internal("the API could not be asked").into_response(),
+        }
+    }
+
+    async fn call(
+        &self,
+        caller: &Caller,
+        method: &str,
+        path: &str,
+        once: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<Value, Refused> {
+        let mut request = Request::builder().method(method).uri(format!("/api/v1/{path}")).extension(caller.clone());
+        if let Some(key) = once {
+            request = request.header("idempotency-key", key);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        let broken = || Refused::from(Problem::internal("the API could not be asked"));
+        let request = request.body(body).map_err(|_| broken())?;
+        let Ok(response) = self.0.clone().oneshot(request).await;
+        let status = response.status();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.map_err(|_| broken())?;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|_| broken());
+        }
+        let refused: Refused = serde_json::from_slice(&bytes).unwrap_or_default();
+        Err(Refused { status: status.as_u16(), ..refused })
+    }
+}

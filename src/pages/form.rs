@@ -1,0 +1,283 @@
+//! Forms as data: shown by one template, sent to the API as JSON, and shown again with what was typed when the API
+//! refuses something, its words beside the field.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use chrono::NaiveDate;
+use serde_json::{Map, Value, json};
+
+use super::door::Refused;
+use super::session::Visitor;
+
+/// What a field takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// Several lines.
+    Area,
+    Date,
+    Number,
+    /// One of these: (value, words).
+    One(Vec<(&'static str, String)>),
+    /// Any of these.
+    Some(Vec<(&'static str, String)>),
+    /// Yes or no.
+    Yes,
+}
+
+/// One field.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The API's name of it.
+    pub name: &'static str,
+    pub label: &'static str,
+    pub kind: Kind,
+    /// What was typed.
+    pub values: Vec<String>,
+    pub hint: Option<&'static str>,
+    pub required: bool,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+impl Field {
+    fn new(name: &'static str, label: &'static str, kind: Kind) -> Self {
+        Self { name, label, kind, values: Vec::new(), hint: None, required: false, problem: None }
+    }
+
+    pub fn text(name: &'static str, label: &'static str) -> Self {
+        Self::new(name, label, Kind::Text)
+    }
+
+    pub fn area(name: &'static str, label: &'static str) -> Self {
+        Self::new(name, label, Kind::Area)
+    }
+
+    pub fn number(name: &'static str, label: &'static str) -> Self {
+        Self::new(name, label, Kind::Number)
+    }
+
+    pub fn date(name: &'static str, label: &'static str, on: Option<NaiveDate>) -> Self {
+        Self { values: on.iter().map(NaiveDate::to_string).collect(), ..Self::new(name, label, Kind::Date) }
+    }
+
+    pub fn yes(name: &'static str, label: &'static str, checked: bool) -> Self {
+        Self { values: if checked { vec!["yes".to_owned()] } else { Vec::new() }, ..Self::new(name, label, Kind::Yes) }
+    }
+
+    /// One of these; the first where nothing is chosen and the field is required.
+    pub fn one(name: &'static str, label: &'static str, options: Vec<(&'static str, String)>) -> Self {
+        Self::new(name, label, Kind::One(options))
+    }
+
+    pub fn some(name: &'static str, label: &'static str, options: Vec<(&'static str, String)>) -> Self {
+        Self::new(name, label, Kind::Some(options))
+    }
+
+    pub fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    pub fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    pub fn with(mut self, value: impl Into<String>) -> Self {
+        self.values = vec![value.into()];
+        self
+    }
+
+    pub fn value(&self) -> &str {
+        self.values.first().map_or("", String::as_str)
+    }
+
+    pub fn holds(&self, value: &&str) -> bool {
+        self.values.iter().any(|v| v == value)
+    }
+
+    /// Its value as the API reads it; `None` where it was left empty.
+    fn json(&self) -> Result<Option<Value>, &'static str> {
+        let value = self.value().trim();
+        Ok(match &self.kind {
+            Kind::Yes => Some(json!(!self.values.is_empty())),
+            Kind::Some(_) if self.values.is_empty() && self.required => return Err("choose at least one"),
+            Kind::Some(_) => Some(json!(self.values)),
+            _ if value.is_empty() && self.required => return Err("this is needed"),
+            _ if value.is_empty() => None,
+            Kind::Number => Some(json!(value.parse::<u32>().map_err(|_| "a whole number, please")?)),
+            _ => Some(json!(value)),
+        })
+    }
+}
+
+/// Some fields, as HTML.
+#[derive(Template)]
+#[template(path = "fields.html")]
+pub struct Fields<'a> {
+    id: &'a str,
+    fields: Vec<&'a Field>,
+}
+
+// Templates escape what they are made of.
+impl HtmlSafe for Fields<'_> {}
+impl HtmlSafe for Form {}
+
+/// A form.
+#[derive(Clone, Debug, Template)]
+#[template(path = "form.html")]
+pub struct Form {
+    /// Names it within its page.
+    pub id: String,
+    pub action: String,
+    /// What the button says.
+    pub submit: &'static str,
+    pub csrf: String,
+    /// Sent twice, it counts once.
+    pub once: String,
+    pub fields: Vec<Field>,
+    /// What is wrong with the whole.
+    pub problem: Option<String>,
+    /// What else is carried along: (name, value).
+    pub hidden: Vec<(&'static str, String)>,
+}
+
+impl Form {
+    pub fn new(
+        visitor: &Visitor,
+        id: impl Into<String>,
+        action: String,
+        submit: &'static str,
+        fields: Vec<Field>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            action,
+            submit,
+            csrf: visitor.session.csrf.clone(),
+            once: visitor.pages.app.clock.id().to_string(),
+            fields,
+            problem: None,
+            hidden: Vec::new(),
+        }
+    }
+
+    /// Takes over what was typed.
+    pub fn fill(&mut self, sent: &[(String, String)]) {
+        for field in &mut self.fields {
+            field.values = sent
+                .iter()
+                .filter(|(name, _)| name == field.name)
+                .map(|(_, value)| value.replace("\r\n", "\n"))
+                .collect();
+        }
+        if let Some((_, once)) = sent.iter().find(|(name, once)| name == "once" && (8..=64).contains(&once.len())) {
+            self.once.clone_from(once);
+        }
+    }
+
+    /// What goes to the API; `None` where a field says what is wrong with it.
+    pub fn json(&mut self) -> Option<Map<String, Value>> {
+        let mut body = Map::new();
+        for field in &mut self.fields {
+            match field.json() {
+                Ok(Some(value)) => {
+                    body.insert(field.name.to_owned(), value);
+                }
+                Ok(None) => {}
+                Err(problem) => field.problem = Some(problem.to_owned()),
+            }
+        }
+        let wrong = self.fields.iter().filter(|field| field.problem.is_some()).count();
+        if wrong > 0 {
+            self.problem = Some("Nothing was stored yet: please look at the fields that are marked.".to_owned());
+            return None;
+        }
+        Some(body)
+    }
+
+    /// Puts the API's words where they belong. Another try is another request.
+    pub fn blame(&mut self, refused: Refused, visitor: &Visitor) {
+        self.once = visitor.pages.app.clock.id().to_string();
+        let at = refused.expression.as_deref().unwrap_or_default();
+        let at = at.rsplit(['.', ']']).next().unwrap_or_default();
+        match self.fields.iter_mut().find(|field| field.name == at) {
+            Some(field) => {
+                field.problem = Some(refused.detail);
+                self.problem = Some("Nothing was stored yet: please look at the field that is marked.".to_owned());
+            }
+            None => self.problem = Some(format!("Nothing was stored: {}.", refused.detail.trim_end_matches('.'))),
+        }
+    }
+
+    /// Every field, rendered.
+    fn all(&self) -> Fields<'_> {
+        self.those(|_| true)
+    }
+
+    /// One field, rendered.
+    pub fn only(&self, name: &str) -> Fields<'_> {
+        self.those(|field| field.name == name)
+    }
+
+    /// The fields of a numbered row, rendered: `kind2`, `text2`, …
+    pub fn row(&self, number: &usize) -> Fields<'_> {
+        let ending = number.to_string();
+        self.those(|field| field.name.ends_with(&ending))
+    }
+
+    /// Nothing was typed into a numbered row's text.
+    pub fn is_empty_row(&self, number: &usize) -> bool {
+        let ending = number.to_string();
+        let mut row = self.fields.iter().filter(|field| field.name.ends_with(&ending));
+        row.all(|field| field.problem.is_none() && (field.value().is_empty() || field.required))
+    }
+
+    fn those(&self, which: impl Fn(&Field) -> bool) -> Fields<'_> {
+        Fields { id: &self.id, fields: self.fields.iter().filter(|field| which(field)).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Field, Form};
+    use askama::Template;
+
+    fn form(fields: Vec<Field>) -> Form {
+        Form {
+            id: "f".into(),
+            action: "/x".into(),
+            submit: "Save",
+            csrf: "c".into(),
+            once: "12345678".into(),
+            fields,
+            problem: None,
+            hidden: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_left_empty_is_left_out_and_numbers_are_numbers() {
+        let mut form = form(vec![
+            Field::text("note", "Note"),
+            Field::number("minutes", "Minutes"),
+            Field::yes("scheduled", "Scheduled", true),
+            Field::some("kinds", "Kinds", vec![("a", "A".into()), ("b", "B".into())]),
+        ]);
+        form.fill(&[("minutes".into(), " 25 ".into()), ("kinds".into(), "a".into()), ("kinds".into(), "b".into())]);
+        let json = serde_json::Value::Object(form.json().unwrap());
+        assert_eq!(json, serde_json::json!({"minutes": 25, "scheduled": false, "kinds": ["a", "b"]}));
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_read_says_so_and_keeps_what_was_typed() {
+        let mut form = form(vec![Field::number("minutes", "Minutes"), Field::text("plan", "Plan").required()]);
+        form.fill(&[("minutes".into(), "<b>soon".into())]);
+        assert!(form.json().is_none());
+        assert!(form.fields.iter().all(|f| f.problem.is_some()));
+        let html = form.render().unwrap();
+        assert!(html.contains("a whole number, please") && html.contains("value=\"&#60;b&#62;soon\""), "{html}");
+        assert!(html.contains("aria-invalid=\"true\"") && html.contains("aria-describedby=\"f-minutes-problem\""));
+    }
+}

@@ -1,0 +1,201 @@
+//! How the machine does: the connection to the chart, what waits or failed, what arrived and could not be understood.
+
+pub mod quarantine;
+pub mod rules;
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::moment::{self, instant};
+use super::session::{Submitted, Visitor};
+use super::shell::{Done, Part, Shell, Trouble, html};
+use super::words::{self, Tone};
+use crate::identity::Role;
+use crate::problem::Problem;
+use crate::store::outbox::{self, Delivery, State, Tally};
+use crate::store::{patient, resource};
+
+/// Rows shown of each list; the counts are of all.
+const SHOWN: i64 = 100;
+/// Who operates.
+pub const OPERATORS: &[Role] = &[Role::Admin, Role::CareManager];
+
+/// What was just done.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    done: String,
+}
+
+/// A Task or Flag that is not in the chart yet.
+struct Undelivered {
+    id: Uuid,
+    patient: Uuid,
+    name: String,
+    what: String,
+    priority: &'static str,
+    reason: String,
+    error: Option<String>,
+    attempts: Vec<String>,
+    next: String,
+    /// May have been executed all the same.
+    unknown: bool,
+}
+
+/// One thing that was kept back.
+struct KeptBack {
+    id: Uuid,
+    resource: String,
+    code: String,
+    detail: String,
+    received: String,
+}
+
+struct Connection {
+    name: String,
+    base: String,
+    waiting: i64,
+    oldest: Option<String>,
+    failed: i64,
+    delivered: i64,
+    lag_tone: Tone,
+}
+
+#[derive(Template)]
+#[template(path = "operations.html")]
+struct OperationsPage {
+    shell: Shell,
+    connection: Option<Connection>,
+    /// What arrived last: (type, when).
+    arrivals: Vec<(&'static str, String)>,
+    failed: Vec<Undelivered>,
+    failed_count: i64,
+    waiting: Vec<Undelivered>,
+    waiting_count: i64,
+    quarantine: Vec<KeptBack>,
+    rules: bool,
+}
+
+fn count(tally: &[Tally], state: State) -> i64 {
+    tally.iter().filter(|t| t.state == state.as_str()).map(|t| t.count).sum()
+}
+
+/// The page.
+pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+    visitor.caller.require(OPERATORS)?;
+    let (clinic, zone, now, today) = (visitor.clinic(), visitor.zone(), visitor.now(), visitor.today());
+    let mut tx = visitor.pages.app.db.read().await?;
+    let tally = outbox::tally(&mut tx, clinic).await?;
+    let mut arrivals = Vec::new();
+    for kind in ["Patient", "QuestionnaireResponse", "Observation"] {
+        let last = resource::last_arrival(&mut tx, clinic, kind).await?;
+        let said = last.map_or_else(
+            || "never".to_owned(),
+            |at| format!("{} ago ({})", moment::elapsed(now - at), instant(at, zone, today)),
+        );
+        arrivals.push((kind, said));
+    }
+    let mut lists = Vec::new();
+    for state in [State::Parked, State::Pending] {
+        let mut list = Vec::new();
+        for delivery in outbox::page(&mut tx, clinic, Some(state), None, None, SHOWN).await? {
+            list.push(undelivered(&mut tx, &visitor, delivery).await?);
+        }
+        lists.push(list);
+    }
+    let kept = crate::store::quarantine::page(&mut tx, clinic, None, SHOWN).await?;
+    drop(tx);
+    let config = &visitor.pages.app.config;
+    let ehr = config.clinic(&visitor.caller.clinic).and_then(|c| c.ehr).and_then(|name| config.ehr(&name).cloned());
+    let oldest = tally.iter().filter(|t| t.state == State::Pending.as_str()).filter_map(|t| t.oldest).min();
+    let connection = ehr.map(|ehr| Connection {
+        name: ehr.name,
+        base: ehr.base_url,
+        waiting: count(&tally, State::Pending),
+        oldest: oldest.map(|at| moment::elapsed(now - at)),
+        failed: count(&tally, State::Parked),
+        delivered: count(&tally, State::Settled) + count(&tally, State::ClosedInChart),
+        lag_tone: match oldest.map(|at| (now - at).num_minutes()) {
+            None | Some(..=5) => Tone::Good,
+            Some(6..=60) => Tone::Watch,
+            Some(_) => Tone::Bad,
+        },
+    });
+    let mut shell = Shell::around(&visitor, "Operations", Part::Operations).await?;
+    let said = match asked.done.as_str() {
+        "retry" => Some("It is being sent again."),
+        "replay" => Some("It was read again and could be used: it is no longer in quarantine."),
+        "still" => Some("It was read again, and stays in quarantine."),
+        _ => None,
+    };
+    shell.done = said.map(|words| Done { words: words.to_owned(), undo: None });
+    let waiting = lists.pop().unwrap_or_default();
+    let page = OperationsPage {
+        shell,
+        connection,
+        arrivals,
+        failed: lists.pop().unwrap_or_default(),
+        failed_count: count(&tally, State::Parked),
+        waiting,
+        waiting_count: count(&tally, State::Pending),
+        quarantine: kept
+            .into_iter()
+            .map(|k| KeptBack {
+                id: k.id,
+                resource: format!("{}/{}", k.kind, k.resource_id),
+                code: words::spaced(&k.code),
+                detail: k.detail,
+                received: instant(k.received_at, zone, today),
+            })
+            .collect(),
+        rules: visitor.is(rules::READERS_OF_RULES),
+    };
+    Ok(html(&page))
+}
+
+async fn undelivered(tx: &mut crate::store::Tx, visitor: &Visitor, d: Delivery) -> Result<Undelivered, Problem> {
+    let (clinic, zone, today) = (visitor.clinic(), visitor.zone(), visitor.today());
+    let row = patient::find(tx, clinic, d.patient_id).await?;
+    let attempts = outbox::attempts(tx, clinic, d.id).await?;
+    let desired = d.intent.0.desired;
+    let attempt = |a: &outbox::Attempt| {
+        let status = a.http_status.map(|status| format!(" {status}")).unwrap_or_default();
+        let detail = a.detail.as_deref().map(|d| format!(": {d}")).unwrap_or_default();
+        format!("{} {}{status}{detail} ({} ms)", instant(a.at, zone, today), words::spaced(&a.outcome), a.milliseconds)
+    };
+    Ok(Undelivered {
+        id: d.id,
+        patient: d.patient_id,
+        name: row.map_or_else(|| "unknown".to_owned(), |row| row.label()),
+        what: format!("{}: {} ({})", desired.resource, words::code(desired.code), words::posture(d.posture)),
+        priority: desired.priority.as_str(),
+        reason: moment::in_sentence(words::without_notice(&desired.reason), today),
+        error: d.last_error,
+        attempts: attempts.iter().rev().map(attempt).collect(),
+        next: instant(d.next_attempt_at, zone, today),
+        unknown: d.outcome_unknown,
+    })
+}
+
+/// Sends one again.
+pub async fn retry(Path(id): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+    let visitor = &submitted.visitor;
+    let id: Uuid = id.parse().map_err(|_| Problem::not_found("delivery"))?;
+    let path = format!("deliveries/{id}/retry");
+    visitor.pages.door.post(&visitor.caller, &path, None, &json!({})).await?;
+    Ok(Redirect::to("/operations?done=retry").into_response())
+}
+
+/// Reads one again.
+pub async fn replay(Path(id): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+    let visitor = &submitted.visitor;
+    let id: Uuid = id.parse().map_err(|_| Problem::not_found("item in quarantine"))?;
+    let path = format!("quarantine/{id}/replay");
+    let answer = visitor.pages.door.post(&visitor.caller, &path, None, &json!({})).await?;
+    let done = if answer["released"] == Value::Bool(true) { "replay" } else { "still" };
+    Ok(Redirect::to(&format!("/operations?done={done}")).into_response())
+}

@@ -1,0 +1,256 @@
+//! One patient: where they stand and why, every score, what happened, what the chart knows, and what can be entered.
+
+mod forms;
+mod timeline;
+pub mod view;
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::chart::Chart;
+use super::form::Form;
+use super::session::{Submitted, Visitor};
+use super::shell::{Done, Part, Shell, Trouble, html};
+use crate::api::request::{CLINICIANS, READERS};
+use crate::domain::plan::{Plan, plan};
+use crate::domain::rules::RuleSet;
+use crate::domain::story::Story;
+use crate::problem::Problem;
+use crate::store::fact::{self, Fact};
+use crate::store::outbox::{self, Delivery};
+use crate::store::patient::Patient;
+use crate::store::{episode, patient, rule_set, story};
+use forms::What;
+pub use forms::options;
+pub use timeline::{Happening, of as timeline_of};
+use view::{Assessed, ChartEntry, Open, Score};
+pub use view::{Followed, Head, Said};
+
+/// Tasks and Flags of one patient that are shown.
+const DELIVERIES: i64 = 500;
+
+/// What the address asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// An earlier episode.
+    episode: Option<Uuid>,
+    /// Which form stands open.
+    form: String,
+    /// What was just entered …
+    done: String,
+    /// … and its entry.
+    entry: Option<Uuid>,
+}
+
+/// Everything known about one patient, in one read.
+pub struct Whole {
+    pub row: Patient,
+    stored: Vec<episode::Stored>,
+    pub story: Story,
+    pub rules: RuleSet,
+    pub plan: Plan,
+    pub facts: Vec<Fact>,
+    deliveries: Vec<Delivery>,
+}
+
+impl Whole {
+    /// Reads it.
+    pub async fn read(visitor: &Visitor, id: Uuid) -> Result<Self, Problem> {
+        let clinic = visitor.clinic();
+        let mut tx = visitor.pages.app.db.read().await?;
+        let row = patient::find(&mut tx, clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
+        let story = story::of(&mut tx, clinic, &row).await?;
+        let stored = episode::of_patient(&mut tx, clinic, row.id).await?;
+        let rules = rule_set::active(&mut tx, clinic).await?;
+        let facts = fact::of_patient(&mut tx, clinic, row.id).await?;
+        let deliveries = outbox::page(&mut tx, clinic, None, Some(row.id), None, DELIVERIES).await?;
+        drop(tx);
+        let plan = plan(&story, &rules, visitor.today());
+        Ok(Self { row, stored, story, rules, plan, facts, deliveries })
+    }
+
+    /// The episode asked for; the open one, or the last.
+    fn episode(&self, asked: Option<Uuid>) -> Option<&episode::Stored> {
+        let asked = asked.and_then(|id| self.stored.iter().find(|s| s.episode.id == id));
+        let open = || self.stored.iter().rev().find(|s| s.discharged_on.is_none());
+        asked.or_else(open).or_else(|| self.stored.last())
+    }
+}
+
+/// A form of the page, folded or open.
+struct Entry {
+    name: &'static str,
+    title: &'static str,
+    form: Form,
+    open: bool,
+}
+
+#[derive(Template)]
+#[template(path = "patient.html")]
+struct PatientPage {
+    shell: Shell,
+    head: Head,
+    chart: Option<Chart>,
+    said: Vec<Said>,
+    open: Vec<Open>,
+    last_assessment: Option<Assessed>,
+    safety_form: Option<Entry>,
+    entries: Vec<Entry>,
+    followed: Vec<Followed>,
+    chart_entries: Vec<ChartEntry>,
+    scores: Vec<Score>,
+    happenings: Vec<Happening>,
+    patient: Uuid,
+    takes_back: bool,
+    rule_set: String,
+}
+
+/// The page.
+pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+    visitor.caller.require(READERS)?;
+    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let whole = Whole::read(&visitor, id).await?;
+    if whole.row.id != id {
+        // Merged into another record.
+        return Ok(Redirect::to(&format!("/patients/{}", whole.row.id)).into_response());
+    }
+    render(&visitor, whole, &asked, None).await
+}
+
+async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Form>) -> Result<Response, Trouble> {
+    let today = visitor.today();
+    let stored = whole.episode(asked.episode);
+    let standing = stored.and_then(|s| whole.plan.standings.iter().find(|standing| standing.episode == s.episode.id));
+    let status = if tried.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let mut shell = Shell::around(visitor, whole.row.label(), Part::Caseload).await?;
+    shell.done = What::named(&asked.done).map(|what| Done {
+        words: what.words().1.to_owned(),
+        undo: asked.entry.map(|entry| format!("/patients/{}/take-back?entry={entry}", whole.row.id)),
+    });
+    if asked.done == "take-back" {
+        shell.done = Some(Done { words: "The entry was taken back; it stays in the timeline.".to_owned(), undo: None });
+    }
+    let flagged = standing.is_some_and(|s| s.discussion_flag);
+    let mut forms: Vec<Entry> = What::ALL
+        .into_iter()
+        .filter(|what| visitor.is(what.roles()) && what.fits(stored.map(|s| s.phase)))
+        .map(|what| {
+            let form = match &tried {
+                Some(form) if form.id == what.name() => form.clone(),
+                _ => what.form(visitor, whole.row.id, flagged),
+            };
+            let open = form.problem.is_some() || asked.form == what.name();
+            Entry { name: what.name(), title: what.words().0, form, open }
+        })
+        .collect();
+    let safety_form =
+        forms.iter().position(|entry| entry.name == What::SafetyAssessment.name()).map(|at| forms.remove(at));
+    let followed = view::followed(visitor, &whole, stored.map(|s| s.episode.id), tried.as_ref(), today);
+    let page = PatientPage {
+        head: Head::of(&whole, stored, standing, today),
+        chart: standing.and_then(|standing| {
+            let enrolled = stored.and_then(|s| s.episode.enrolled_on);
+            Chart::of(&whole.story, standing, &whole.rules, enrolled, today)
+        }),
+        said: standing.map_or_else(Vec::new, |standing| view::said(standing, &whole, today)),
+        open: view::open(&whole, today),
+        last_assessment: view::last_assessment(&whole.story, today),
+        safety_form,
+        entries: forms,
+        followed,
+        chart_entries: view::chart_entries(&whole.deliveries, visitor.zone(), today),
+        scores: view::scores(&whole.story, today),
+        happenings: timeline_of(&whole.facts, today),
+        patient: whole.row.id,
+        takes_back: visitor.is(CLINICIANS),
+        rule_set: whole.rules.label(),
+        shell,
+    };
+    Ok((status, html(&page)).into_response())
+}
+
+/// What was typed into one of the page's forms.
+pub async fn enter(
+    Path((id, name)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
+    submitted: Submitted,
+) -> Result<Response, Trouble> {
+    let visitor = &submitted.visitor;
+    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let whole = Whole::read(visitor, id).await?;
+    match name.as_str() {
+        "take-back" => return take_back(&submitted, &whole, asked.entry).await,
+        "decision" => return decide(&submitted, whole).await,
+        _ => {}
+    }
+    let what = What::named(&name).ok_or_else(|| Problem::not_found("form"))?;
+    visitor.caller.require(what.roles())?;
+    let stored = whole.episode(None);
+    let episode = match stored {
+        Some(stored) => stored.episode.id,
+        None if what == What::SafetyAssessment => Uuid::nil(),
+        None => return Err(Problem::not_found("episode").into()),
+    };
+    let standing = whole.plan.standings.iter().find(|s| s.episode == episode);
+    let flagged = standing.is_some_and(|s| s.discussion_flag);
+    let mut form = what.form(visitor, id, flagged);
+    form.fill(&submitted.fields);
+    if let Some(mut body) = form.json() {
+        what.complete(&mut body, flagged);
+        let path = what.path(id, episode);
+        let sent = visitor.pages.door.post(&visitor.caller, &path, Some(&form.once), &Value::Object(body)).await;
+        match sent {
+            Ok(entered) => {
+                let entry = entered["id"].as_str().unwrap_or_default();
+                return Ok(Redirect::to(&format!("/patients/{id}?done={}&entry={entry}", what.name())).into_response());
+            }
+            Err(refused) if refused.status >= 500 => return Err(refused.into()),
+            Err(refused) => form.blame(refused, visitor),
+        }
+    }
+    render(visitor, whole, &Asked::default(), Some(form)).await
+}
+
+async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) -> Result<Response, Trouble> {
+    let visitor = &submitted.visitor;
+    let entry = entry.ok_or_else(|| Problem::not_found("entry"))?;
+    let reason = submitted.get("reason").map(str::trim).filter(|reason| !reason.is_empty());
+    let reason = reason.ok_or_else(|| Problem::unprocessable("say why: it is part of the record"))?;
+    let of_entry = whole.story.entries.iter().find(|e| e.id == entry).ok_or_else(|| Problem::not_found("entry"))?;
+    let episode = of_entry.episode.or_else(|| whole.episode(None).map(|s| s.episode.id));
+    let episode = episode.ok_or_else(|| Problem::not_found("episode"))?;
+    let path = format!("episodes/{episode}/entries/{entry}/take-back");
+    let body = serde_json::json!({"reason": reason});
+    visitor.pages.door.post(&visitor.caller, &path, None, &body).await?;
+    let to =
+        submitted.get("to").filter(|to| *to == "/review" || to.starts_with("/review/") || to.starts_with("/review?"));
+    let to = to.map_or_else(|| format!("/patients/{}?done=take-back", whole.row.id), str::to_owned);
+    Ok(Redirect::to(&to).into_response())
+}
+
+async fn decide(submitted: &Submitted, whole: Whole) -> Result<Response, Trouble> {
+    let visitor = &submitted.visitor;
+    let id: Uuid = submitted
+        .get("recommendation")
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(|| Problem::not_found("recommendation"))?;
+    let followed = crate::domain::recommendation::follow(&whole.story, id);
+    let followed = followed.ok_or_else(|| Problem::not_found("recommendation"))?;
+    let mut form = forms::decision(visitor, whole.row.id, id, followed.allowed());
+    form.fill(&submitted.fields);
+    if let Some(body) = form.json() {
+        let path = format!("recommendations/{id}/decision");
+        match visitor.pages.door.post(&visitor.caller, &path, Some(&form.once), &Value::Object(body)).await {
+            Ok(_) => return Ok(Redirect::to(&format!("/patients/{}#recommendations", whole.row.id)).into_response()),
+            Err(refused) if refused.status >= 500 => return Err(refused.into()),
+            Err(refused) => form.blame(refused, visitor),
+        }
+    }
+    render(visitor, whole, &Asked::default(), Some(form)).await
+}

@@ -1,0 +1,287 @@
+//! How the programme does: its metrics by month against their targets, and the patients behind each number.
+
+mod behind;
+
+use askama::Template;
+use axum::extract::Query;
+use axum::response::Response;
+use chrono::{Datelike, Months, NaiveDate};
+use serde::Deserialize;
+
+use super::session::Visitor;
+use super::shell::{Part, Shell, Trouble, html};
+use super::words::{self, Tone};
+use crate::api::request::READERS;
+use crate::domain::care::Payer;
+use crate::domain::episode::Phase;
+use crate::domain::metrics::Metric;
+use crate::problem::Problem;
+use crate::store::standing::{self, Lined};
+pub use behind::show as behind;
+
+/// Months side by side.
+const MONTHS: u32 = 6;
+
+/// What the address asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// `YYYY-MM`: the last of the months shown.
+    month: String,
+    payer: String,
+}
+
+/// A series of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Series {
+    Nys,
+    Fidelity,
+}
+
+impl Series {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nys => "nys",
+            Self::Fidelity => "fidelity",
+        }
+    }
+}
+
+/// A month's number.
+struct Cell {
+    value: String,
+    of: Option<String>,
+    tone: Tone,
+    link: Option<String>,
+}
+
+struct Row {
+    number: u8,
+    name: String,
+    target: String,
+    remark: Option<String>,
+    cells: Vec<Cell>,
+    picture: Option<Picture>,
+}
+
+/// The months as a line, with the target.
+struct Picture {
+    path: String,
+    target: Option<String>,
+}
+
+struct Table {
+    title: &'static str,
+    note: &'static str,
+    rows: Vec<Row>,
+}
+
+/// One care manager's caseload.
+struct Keeper {
+    name: String,
+    link: String,
+    open: usize,
+    active: usize,
+    relapse_prevention: usize,
+    at_target: usize,
+    not_improving: usize,
+    contact_overdue: usize,
+    safety: usize,
+}
+
+#[derive(Template)]
+#[template(path = "programme.html")]
+struct ProgrammePage {
+    shell: Shell,
+    months: Vec<String>,
+    tables: Vec<Table>,
+    keepers: Vec<Keeper>,
+    month: String,
+    earlier: String,
+    later: Option<String>,
+    payers: Vec<(&'static str, bool)>,
+    payer: String,
+}
+
+fn first_of(month: &str, today: NaiveDate) -> NaiveDate {
+    let asked = format!("{month}-01").parse::<NaiveDate>().ok().filter(|on| (2000..2200).contains(&on.year()));
+    asked.unwrap_or(today).with_day(1).unwrap_or(today)
+}
+
+/// The page.
+pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+    visitor.caller.require(READERS)?;
+    let today = visitor.today();
+    let last = first_of(&asked.month, today);
+    let payer: Option<Payer> = asked.payer.parse().ok();
+    let months: Vec<NaiveDate> =
+        (0..MONTHS).rev().filter_map(|back| last.checked_sub_months(Months::new(back))).collect();
+    let mut tables = Vec::new();
+    for (series, title, note) in [
+        (
+            Series::Nys,
+            "New York State CoCM metrics",
+            "As the state defined them in 2025. A score carries forward; no score after the baseline is not improved.",
+        ),
+        (Series::Fidelity, "Fidelity", "Whether the programme is run as meant."),
+    ] {
+        let mut by_month: Vec<Vec<Metric>> = Vec::new();
+        for month in &months {
+            by_month.push(read(&visitor, series, *month, payer).await?);
+        }
+        tables.push(Table { title, note, rows: rows(series, &months, &by_month, payer) });
+    }
+    let mut tx = visitor.pages.app.db.read().await?;
+    let lines = standing::lines(&mut tx, visitor.clinic(), false).await?;
+    drop(tx);
+    let next = last.checked_add_months(Months::new(1)).filter(|next| *next <= today);
+    let page = ProgrammePage {
+        shell: Shell::around(&visitor, "Programme", Part::Programme).await?,
+        months: months.iter().map(|month| month.format("%b %Y").to_string()).collect(),
+        tables,
+        keepers: keepers(&lines),
+        month: last.format("%Y-%m").to_string(),
+        earlier: address(last.checked_sub_months(Months::new(1)).unwrap_or(last), payer),
+        later: next.map(|next| address(next, payer)),
+        payers: Payer::ALL.iter().map(|p| (p.as_str(), Some(*p) == payer)).collect(),
+        payer: payer.map_or_else(String::new, |payer| payer.to_string()),
+    };
+    Ok(html(&page))
+}
+
+fn address(month: NaiveDate, payer: Option<Payer>) -> String {
+    let payer = payer.map(|payer| format!("&payer={payer}")).unwrap_or_default();
+    format!("/programme?month={}{payer}", month.format("%Y-%m"))
+}
+
+/// A month's metrics, from the API.
+async fn read(
+    visitor: &Visitor,
+    series: Series,
+    month: NaiveDate,
+    payer: Option<Payer>,
+) -> Result<Vec<Metric>, Trouble> {
+    let payer = payer.filter(|_| series == Series::Nys).map(|payer| format!("&payer={payer}")).unwrap_or_default();
+    let path = format!("metrics/{}?month={}{payer}", series.name(), month.format("%Y-%m"));
+    let mut answer = visitor.pages.door.get(&visitor.caller, &path).await?;
+    let metrics = serde_json::from_value(answer["metrics"].take());
+    Ok(metrics.map_err(|_| Problem::internal("metrics could not be read"))?)
+}
+
+fn rows(series: Series, months: &[NaiveDate], by_month: &[Vec<Metric>], payer: Option<Payer>) -> Vec<Row> {
+    let Some(latest) = by_month.last() else { return Vec::new() };
+    latest
+        .iter()
+        .map(|metric| {
+            let over_time: Vec<Option<&Metric>> =
+                by_month.iter().map(|metrics| metrics.iter().find(|m| m.number == metric.number)).collect();
+            Row {
+                number: metric.number,
+                name: sentence(&metric.name),
+                target: metric.target.map_or_else(|| "–".to_owned(), |t| format!("≥ {}", value(metric, t))),
+                remark: metric.remark.clone(),
+                cells: over_time.iter().zip(months).map(|(m, month)| cell(series, *m, *month, payer)).collect(),
+                picture: picture(metric, &over_time),
+            }
+        })
+        .collect()
+}
+
+/// `improved_after_70_days` → `Improved after 70 days`.
+fn sentence(name: &str) -> String {
+    let word = |word: &str| match word {
+        "phq9" => "PHQ-9".to_owned(),
+        "phq" => "PHQ".to_owned(),
+        "fte" => "FTE".to_owned(),
+        other => other.to_owned(),
+    };
+    let spaced = name.split('_').map(word).collect::<Vec<_>>().join(" ");
+    let mut letters = spaced.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn is_rate(metric: &Metric) -> bool {
+    metric.numerator.is_some() && metric.denominator.is_some()
+}
+
+fn value(metric: &Metric, value: f64) -> String {
+    if is_rate(metric) {
+        format!("{:.0} %", value * 100.0)
+    } else if metric.denominator.is_some() {
+        format!("{value:.1} wk")
+    } else if value.fract().abs() < f64::EPSILON {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.1}")
+    }
+}
+
+fn cell(series: Series, metric: Option<&Metric>, month: NaiveDate, payer: Option<Payer>) -> Cell {
+    let Some(metric) = metric else { return Cell { value: "–".to_owned(), of: None, tone: Tone::Plain, link: None } };
+    let behind = !metric.numerator_episodes.is_empty() || !metric.denominator_episodes.is_empty();
+    let payer = payer.map(|payer| format!("&payer={payer}")).unwrap_or_default();
+    Cell {
+        value: metric.value.map_or_else(|| "–".to_owned(), |v| value(metric, v)),
+        of: is_rate(metric)
+            .then(|| format!("{} of {}", metric.numerator.unwrap_or(0), metric.denominator.unwrap_or(0))),
+        tone: match (metric.value, metric.target) {
+            (Some(value), Some(target)) if value >= target => Tone::Good,
+            (Some(_), Some(_)) => Tone::Bad,
+            _ => Tone::Plain,
+        },
+        link: behind.then(|| {
+            format!(
+                "/programme/behind?series={}&metric={}&month={}{payer}",
+                series.name(),
+                metric.number,
+                month.format("%Y-%m")
+            )
+        }),
+    }
+}
+
+fn picture(metric: &Metric, over_time: &[Option<&Metric>]) -> Option<Picture> {
+    use std::fmt::Write as _;
+    let values: Vec<Option<f64>> = over_time.iter().map(|m| m.and_then(|m| m.value)).collect();
+    let highest = values.iter().flatten().copied().chain(metric.target).fold(0.0, f64::max);
+    let top = if is_rate(metric) { 1.0 } else { highest * 1.15 };
+    if top <= 0.0 || values.iter().flatten().count() < 2 {
+        return None;
+    }
+    let y = |value: f64| 3.0 + (1.0 - value / top) * 18.0;
+    let mut path = String::new();
+    let mut x = 3.0;
+    for value in &values {
+        if let Some(value) = value {
+            let _ = write!(path, "{}{x:.0} {:.1}", if path.is_empty() { 'M' } else { 'L' }, y(*value));
+        }
+        x += 16.0;
+    }
+    Some(Picture { path, target: metric.target.map(|target| format!("{:.1}", y(target))) })
+}
+
+fn keepers(lines: &[Lined]) -> Vec<Keeper> {
+    let mut names: Vec<&str> = lines.iter().map(|line| line.care_manager.as_deref().unwrap_or("")).collect();
+    names.sort_unstable();
+    names.dedup();
+    let keeper = |name: &str| {
+        let theirs: Vec<&Lined> = lines.iter().filter(|l| l.care_manager.as_deref().unwrap_or("") == name).collect();
+        let count = |test: &dyn Fn(&Lined) -> bool| theirs.iter().filter(|line| test(line)).count();
+        let has = |line: &Lined, rule: &str| line.findings.split(',').any(|found| found == rule);
+        Keeper {
+            name: if name.is_empty() { "nobody".to_owned() } else { name.to_owned() },
+            link: form_urlencoded::Serializer::new(String::from("/caseload?"))
+                .append_pair("care_manager", name)
+                .finish(),
+            open: theirs.len(),
+            active: count(&|l| l.status == Phase::Active.as_str()),
+            relapse_prevention: count(&|l| l.status == Phase::RelapsePrevention.as_str()),
+            at_target: count(&|l| l.at_target),
+            not_improving: count(&|l| words::NOT_IMPROVING.iter().any(|rule| has(l, rule.as_str()))),
+            contact_overdue: count(&|l| has(l, "contact_overdue")),
+            safety: count(&|l| l.open_safety),
+        }
+    };
+    names.into_iter().map(keeper).collect()
+}

@@ -1,0 +1,101 @@
+//! The patients behind one number.
+
+use std::collections::HashMap;
+
+use askama::Template;
+use axum::extract::Query;
+use axum::response::Response;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{Series, first_of, read, sentence};
+use crate::api::request::READERS;
+use crate::domain::care::Payer;
+use crate::pages::session::Visitor;
+use crate::pages::shell::{Part, Shell, Trouble, html};
+use crate::problem::Problem;
+use crate::store::{patient, standing};
+
+/// Which number.
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    series: Series,
+    metric: u8,
+    month: String,
+    #[serde(default)]
+    payer: String,
+}
+
+/// One patient, in the numerator or only in the denominator.
+struct One {
+    patient: Uuid,
+    name: String,
+    care_manager: String,
+}
+
+#[derive(Template)]
+#[template(path = "behind.html")]
+struct BehindPage {
+    shell: Shell,
+    name: String,
+    month: String,
+    back: String,
+    remark: Option<String>,
+    /// A rate has two lists: who counts, and who does not.
+    is_rate: bool,
+    counted: Vec<One>,
+    missing: Vec<One>,
+}
+
+/// The page.
+pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+    visitor.caller.require(READERS)?;
+    let month = first_of(&asked.month, visitor.today());
+    let payer: Option<Payer> = asked.payer.parse().ok();
+    let metrics = read(&visitor, asked.series, month, payer).await?;
+    let metric = metrics.into_iter().find(|m| m.number == asked.metric).ok_or_else(|| Problem::not_found("metric"))?;
+    let mut tx = visitor.pages.app.db.read().await?;
+    let mut known: HashMap<Uuid, One> = HashMap::new();
+    for discharged in [false, true] {
+        for line in standing::lines(&mut tx, visitor.clinic(), discharged).await? {
+            let one = One {
+                patient: line.patient_id,
+                name: line.display_name,
+                care_manager: line.care_manager.unwrap_or_default(),
+            };
+            known.insert(line.episode_id, one);
+        }
+    }
+    let mut missing_ids = metric.denominator_episodes.clone();
+    missing_ids.retain(|id| !metric.numerator_episodes.contains(id));
+    let mut lists = Vec::new();
+    for ids in [&metric.numerator_episodes, &missing_ids] {
+        let mut list = Vec::new();
+        for id in ids {
+            match known.remove(id) {
+                Some(one) => list.push(one),
+                // Some metrics count patients, not episodes.
+                None => list.extend(patient::find(&mut tx, visitor.clinic(), *id).await?.map(|row| One {
+                    patient: row.id,
+                    name: row.label(),
+                    care_manager: String::new(),
+                })),
+            }
+        }
+        list.sort_by_cached_key(|one| one.name.to_lowercase());
+        lists.push(list);
+    }
+    drop(tx);
+    let missing = lists.pop().unwrap_or_default();
+    let page = BehindPage {
+        shell: Shell::around(&visitor, sentence(&metric.name), Part::Programme).await?,
+        name: sentence(&metric.name),
+        month: month.format("%B %Y").to_string(),
+        back: super::address(month, payer),
+        remark: metric.remark,
+        is_rate: metric.numerator.is_some() && metric.denominator.is_some(),
+        counted: lists.pop().unwrap_or_default(),
+        missing,
+    };
+    Ok(html(&page))
+}

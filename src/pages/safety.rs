@@ -1,0 +1,98 @@
+//! Unassessed answers to PHQ-9 item 9: a strip on every page, and a list of its own.
+
+use askama::Template;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::session::Visitor;
+use super::shell::{Part, Shell, Trouble, html};
+use super::{moment, words};
+use crate::api::request::READERS;
+use crate::domain::plan::Priority;
+use crate::problem::Problem;
+use crate::store::safety;
+
+/// More open concerns than any clinic should have.
+const MOST: i64 = 10_000;
+
+/// Somebody who waits for an assessment.
+pub struct Waiting {
+    pub patient: Uuid,
+    pub name: String,
+    pub priority: Priority,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Minutes since it came to be known.
+    pub minutes: i64,
+    /// The same in words.
+    pub elapsed: String,
+    pub due: String,
+    pub overdue: bool,
+    /// Who should act.
+    pub owner: Option<String>,
+    /// Whether the chart has been told.
+    pub told: &'static str,
+    pub told_tone: words::Tone,
+}
+
+impl Waiting {
+    pub fn level(&self) -> &'static str {
+        match self.priority {
+            Priority::Stat => "now",
+            Priority::Urgent => "today",
+            Priority::Routine => "routine",
+        }
+    }
+}
+
+/// Everybody who waits, longest due first, graver first.
+pub async fn waiting(visitor: &Visitor) -> Result<Vec<Waiting>, Problem> {
+    let mut tx = visitor.pages.app.db.read().await?;
+    let mut rows = safety::open(&mut tx, visitor.clinic(), MOST).await?;
+    drop(tx);
+    rows.sort_by_key(|row| (row.intent.desired.due_on, std::cmp::Reverse(row.intent.desired.priority), row.id));
+    let (now, today) = (visitor.now(), visitor.today());
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let intent = row.intent.0;
+            let desired = intent.desired;
+            let open_for = now - intent.authored_on;
+            let overdue = desired.due_on.is_some_and(|due| due < today);
+            let (told, told_tone) = words::delivery(row.state);
+            Waiting {
+                patient: row.patient_id,
+                name: row.display_name.unwrap_or(row.reference),
+                priority: desired.priority,
+                reason: moment::in_sentence(words::without_notice(&desired.reason), today),
+                minutes: open_for.num_minutes().max(0),
+                elapsed: moment::elapsed(open_for),
+                due: match desired.due_on {
+                    Some(due) if due == today => "due today".to_owned(),
+                    Some(due) if overdue => format!("was due {}", moment::day(due, today)),
+                    Some(due) => format!("due {}", moment::day(due, today)),
+                    None => "no date".to_owned(),
+                },
+                overdue,
+                owner: intent.owner_display,
+                told,
+                told_tone,
+            }
+        })
+        .collect())
+}
+
+#[derive(Template)]
+#[template(path = "safety.html")]
+struct SafetyPage {
+    shell: Shell,
+    assesses: bool,
+}
+
+/// The list.
+pub async fn show(visitor: Visitor) -> Result<Response, Trouble> {
+    visitor.caller.require(READERS)?;
+    let shell = Shell::around(&visitor, "Safety", Part::Safety).await?;
+    let assesses = visitor.is(crate::api::request::CLINICIANS);
+    Ok(html(&SafetyPage { shell, assesses }))
+}

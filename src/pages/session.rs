@@ -1,0 +1,255 @@
+//! Who is looking at the page: an opaque cookie, a row, and what a form must carry to be believed.
+
+use aws_lc_rs::rand;
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
+use axum::http::header::{COOKIE, HOST, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::response::{IntoResponse, Redirect, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+use sha2::{Digest, Sha256};
+
+use super::Pages;
+use super::shell::Trouble;
+use crate::identity::{Caller, ClinicId, Role};
+use crate::listener::{BodyLimit, read_body};
+use crate::problem::{Category, Problem};
+use crate::store::session::{self, Session};
+use crate::telemetry::RequestLog;
+
+/// After so long without a request one has to sign in again.
+pub const IDLE: TimeDelta = TimeDelta::minutes(30);
+/// However busy: a working day.
+const LONGEST: TimeDelta = TimeDelta::hours(12);
+/// Being seen is noted at most so often: a read is not to cost a write.
+const NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// Somebody who is signed in.
+#[derive(Clone)]
+pub struct Visitor {
+    pub pages: Pages,
+    /// As the API knows callers.
+    pub caller: Caller,
+    pub session: Session,
+}
+
+impl Visitor {
+    pub fn clinic(&self) -> &str {
+        self.caller.clinic.as_str()
+    }
+
+    /// The clinic's name in print.
+    pub fn clinic_name(&self) -> String {
+        let clinic = self.pages.app.config.clinic(&self.caller.clinic);
+        clinic.and_then(|clinic| clinic.name).unwrap_or_else(|| self.clinic().to_owned())
+    }
+
+    pub fn zone(&self) -> Tz {
+        self.pages.app.zones.of(self.clinic())
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.pages.app.clock.now()
+    }
+
+    pub fn today(&self) -> NaiveDate {
+        self.pages.app.clock.today(self.zone())
+    }
+
+    pub fn is(&self, roles: &[Role]) -> bool {
+        roles.contains(&self.caller.role)
+    }
+}
+
+/// A random word of 256 bits.
+pub fn random_word() -> Result<String, Problem> {
+    let mut random = [0; 32];
+    rand::fill(&mut random).map_err(|_| Problem::internal("no randomness"))?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
+fn digest(word: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(word))
+}
+
+impl Pages {
+    /// Browsers accept `__Host-` cookies over https only; plain http is for development on one's own machine.
+    pub fn is_secure(&self) -> bool {
+        !self.app.config.any_clinic || self.app.config.public_url.as_deref().is_some_and(|u| u.starts_with("https:"))
+    }
+
+    /// The name of a cookie.
+    pub fn cookie_name(&self, name: &str) -> String {
+        if self.is_secure() { format!("__Host-{name}") } else { name.to_owned() }
+    }
+
+    /// A `Set-Cookie` that nothing but this host can set or read.
+    pub fn set_cookie(&self, name: &str, value: &str, seconds: i64) -> String {
+        let secure = if self.is_secure() { "; Secure" } else { "" };
+        format!("{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}", self.cookie_name(name))
+    }
+
+    /// The value of a cookie. Two of one name are none: one of them is not ours.
+    pub fn cookie(&self, headers: &HeaderMap, name: &str) -> Option<String> {
+        let name = self.cookie_name(name);
+        let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut found = all.flat_map(|line| line.split(';')).filter_map(|pair| {
+            let (key, value) = pair.trim().split_once('=')?;
+            (key == name).then(|| value.to_owned())
+        });
+        match (found.next(), found.next()) {
+            (Some(value), None) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Signs somebody in; answers with the cookie. Always a new word: what a browser held before is worth nothing.
+    pub async fn begin_session(&self, caller: &Caller, name: &str) -> Result<String, Problem> {
+        let (word, now) = (random_word()?, self.app.clock.now());
+        let clinic = caller.clinic.as_str();
+        let session = Session {
+            id: digest(&word),
+            subject: caller.subject.clone(),
+            role: caller.role,
+            name: name.to_owned(),
+            csrf: random_word()?,
+            created_at: now,
+            seen_at: now,
+        };
+        let mut tx = self.app.db.begin().await?;
+        session::forget(&mut tx, clinic, now - LONGEST).await?;
+        session::insert(&mut tx, clinic, &session).await?;
+        tx.commit().await?;
+        Ok(self.set_cookie("cocm", &format!("{clinic}.{word}"), LONGEST.num_seconds()))
+    }
+
+    /// Signs out whoever holds this cookie.
+    pub async fn end_session(&self, visitor: &Visitor) -> Result<String, Problem> {
+        let mut tx = self.app.db.begin().await?;
+        session::delete(&mut tx, visitor.clinic(), &visitor.session.id).await?;
+        tx.commit().await?;
+        Ok(self.set_cookie("cocm", "", 0))
+    }
+
+    /// Whose cookie this is. `notes` says that somebody did something: only that keeps a session from ending.
+    pub async fn visitor(&self, headers: &HeaderMap, notes: bool) -> Result<Option<Visitor>, Problem> {
+        let Some(cookie) = self.cookie(headers, "cocm") else { return Ok(None) };
+        let Some((clinic, word)) = cookie.split_once('.') else { return Ok(None) };
+        let Ok(clinic) = ClinicId::new(clinic) else { return Ok(None) };
+        if self.app.config.clinic(&clinic).is_none() {
+            return Ok(None);
+        }
+        let mut tx = self.app.db.read().await?;
+        let found = session::find(&mut tx, clinic.as_str(), &digest(word)).await?;
+        drop(tx);
+        let now = self.app.clock.now();
+        let Some(session) = found.filter(|s| now - s.seen_at <= IDLE && now - s.created_at <= LONGEST) else {
+            return Ok(None);
+        };
+        if notes && now - session.seen_at >= NOTED_EVERY {
+            let mut tx = self.app.db.begin().await?;
+            session::seen(&mut tx, clinic.as_str(), &session.id, now).await?;
+            tx.commit().await?;
+        }
+        let caller = Caller { clinic, subject: session.subject.clone(), role: session.role, scopes: None };
+        Ok(Some(Visitor { pages: self.clone(), caller, session }))
+    }
+}
+
+/// The page's script asks by itself when something has happened; nobody need be there for that.
+fn is_by_itself(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-live")
+}
+
+impl OptionalFromRequestParts<Pages> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Option<Self>, Response> {
+        let visitor = pages
+            .visitor(&parts.headers, !is_by_itself(&parts.headers))
+            .await
+            .map_err(|p| Trouble(p).into_response())?;
+        if let (Some(visitor), Some(log)) = (&visitor, parts.extensions.get::<RequestLog>()) {
+            log.clinic(visitor.clinic());
+        }
+        Ok(visitor)
+    }
+}
+
+impl FromRequestParts<Pages> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Response> {
+        let visitor = <Self as OptionalFromRequestParts<Pages>>::from_request_parts(parts, pages).await?;
+        let Some(visitor) = visitor else {
+            // Back to where one was; a form is not sent twice.
+            let to = match parts.method {
+                Method::GET => parts.uri.path_and_query().map_or("/", |path| path.as_str()),
+                _ => "/",
+            };
+            let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
+            return Err(Redirect::to(&format!("/sign-in?to={to}")).into_response());
+        };
+        if visitor.caller.role == Role::Ehr {
+            let problem = Problem::new(Category::Forbidden, "these pages are for people");
+            return Err(Trouble(problem).into_response());
+        }
+        Ok(visitor)
+    }
+}
+
+/// The fields of a form, in order, from a page of ours: the only way a handler gets at what was sent.
+pub struct Submitted {
+    pub visitor: Visitor,
+    pub fields: Vec<(String, String)>,
+}
+
+impl Submitted {
+    /// The one value of a field.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl FromRequest<Pages> for Submitted {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, pages: &Pages) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let visitor = <Visitor as FromRequestParts<Pages>>::from_request_parts(&mut parts, pages).await?;
+        let refused = |problem: Problem| Trouble(problem).into_response();
+        same_origin(&parts.headers).map_err(refused)?;
+        let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
+        let bytes = read_body(&parts.headers, body, limit.body).await.map_err(refused)?;
+        let fields: Vec<(String, String)> = form_urlencoded::parse(&bytes).into_owned().collect();
+        let submitted = Self { visitor, fields };
+        let carried = submitted.get("csrf").unwrap_or_default();
+        if !equal(carried.as_bytes(), submitted.visitor.session.csrf.as_bytes()) {
+            let why = "this form is from another session; go back, reload the page and send it again";
+            return Err(refused(Problem::new(Category::Forbidden, why)));
+        }
+        Ok(submitted)
+    }
+}
+
+/// A form that another site sends is not what the visitor meant.
+pub fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let foreign = || Problem::new(Category::Forbidden, "this form was sent from another site");
+    if text("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        return Err(foreign());
+    }
+    let host = text(HOST.as_str()).unwrap_or_default();
+    match text(ORIGIN.as_str()) {
+        Some(origin) if origin.split_once("://").is_none_or(|(_, of)| !of.eq_ignore_ascii_case(host)) => Err(foreign()),
+        _ => Ok(()),
+    }
+}
+
+/// Equal in a time that tells nothing.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
+}

@@ -1,0 +1,319 @@
+//! Signing in with somebody else's word for it: OpenID Connect's authorization code flow with PKCE, and SMART App
+//! Launch, which is the same with the EHR's FHIR base as the audience and perhaps a patient in the answer.
+//!
+//! No library: the flow is two redirects and one POST, and the ID token is verified by the code that verifies every
+//! other token (`identity`): the same algorithms, the same key cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, SET_COOKIE};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::Url;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::own_path;
+use crate::config::SignIn;
+use crate::identity::{Caller, ClinicId, Role, Verifier};
+use crate::pages::Pages;
+use crate::pages::session::random_word;
+use crate::pages::shell::Trouble;
+use crate::problem::{Category, Problem};
+use crate::store::patient;
+
+/// How long a sign-in may take, in seconds.
+const TAKES: i64 = 600;
+/// Deadline of a request to an identity provider.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Largest answer of one, in bytes.
+const LARGEST: usize = 256 * 1024;
+
+/// One configured way, with the keys of its issuer.
+pub struct Way {
+    config: SignIn,
+    verifier: Verifier,
+}
+
+/// Every configured way.
+pub fn ways(config: &crate::config::Config) -> Arc<Vec<Way>> {
+    let way = |config: &SignIn| match Verifier::of_sign_in(config) {
+        Ok(verifier) => Some(Way { config: config.clone(), verifier }),
+        Err(error) => {
+            tracing::error!(%error, "a way to sign in cannot be used");
+            None
+        }
+    };
+    Arc::new(config.sign_ins.iter().filter_map(way).collect())
+}
+
+impl Way {
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Where the provider says what it can.
+    fn discovery(&self) -> String {
+        match &self.config.fhir_base {
+            Some(base) => format!("{}/.well-known/smart-configuration", base.trim_end_matches('/')),
+            None => format!("{}/.well-known/openid-configuration", self.config.issuer.trim_end_matches('/')),
+        }
+    }
+}
+
+/// What the browser keeps between leaving and coming back: in a cookie that no script reads.
+#[derive(Serialize, Deserialize)]
+struct Leaving {
+    way: usize,
+    state: String,
+    nonce: String,
+    verifier: String,
+    to: String,
+}
+
+#[derive(Deserialize)]
+struct Endpoints {
+    authorization_endpoint: String,
+    token_endpoint: String,
+}
+
+/// Where to afterwards.
+#[derive(Debug, Default, Deserialize)]
+pub struct To {
+    #[serde(default)]
+    to: String,
+}
+
+/// A launch by an EHR.
+#[derive(Debug, Deserialize)]
+pub struct Launch {
+    iss: String,
+    launch: String,
+}
+
+/// Leaves for a provider (for SMART: the standalone launch).
+pub async fn leave(
+    State(pages): State<Pages>,
+    Path(way): Path<String>,
+    Query(to): Query<To>,
+) -> Result<Response, Trouble> {
+    let way = way.parse().map_err(|_| Problem::not_found("way to sign in"))?;
+    begin(&pages, way, None, own_path(&to.to)).await
+}
+
+/// An EHR opens us for somebody who is signed in there.
+pub async fn launched(State(pages): State<Pages>, Query(launch): Query<Launch>) -> Result<Response, Trouble> {
+    // Only EHRs that the operator named: a launch tells us where to send people.
+    let base = |text: &str| text.trim_end_matches('/').to_owned();
+    let known = |way: &Way| way.config.fhir_base.as_deref().is_some_and(|of| base(of) == base(&launch.iss));
+    let way = pages.ways.iter().position(known);
+    let way = way.ok_or_else(|| Problem::new(Category::Forbidden, "this EHR is not known here"))?;
+    begin(&pages, way, Some(&launch.launch), "/caseload").await
+}
+
+async fn begin(pages: &Pages, number: usize, launch: Option<&str>, to: &str) -> Result<Response, Trouble> {
+    let way = pages.ways.get(number).ok_or_else(|| Problem::not_found("way to sign in"))?;
+    let endpoints = discover(way).await?;
+    let leaving = Leaving {
+        way: number,
+        state: random_word()?,
+        nonce: random_word()?,
+        verifier: random_word()?,
+        to: to.to_owned(),
+    };
+    let mut url = address(&endpoints.authorization_endpoint)?;
+    {
+        let mut query = url.query_pairs_mut();
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&leaving.verifier));
+        query
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &way.config.client_id)
+            .append_pair("redirect_uri", &back(pages)?)
+            .append_pair("state", &leaving.state)
+            .append_pair("nonce", &leaving.nonce)
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", "S256");
+        match (&way.config.fhir_base, launch) {
+            (Some(base), Some(launch)) => query
+                .append_pair("scope", "openid fhirUser launch")
+                .append_pair("launch", launch)
+                .append_pair("aud", base),
+            (Some(base), None) => query.append_pair("scope", "openid fhirUser").append_pair("aud", base),
+            (None, _) => query.append_pair("scope", "openid profile"),
+        };
+    }
+    let kept = serde_json::to_vec(&leaving).map_err(|_| Problem::internal("a sign-in could not be begun"))?;
+    let cookie = pages.set_cookie("cocm-leaving", &URL_SAFE_NO_PAD.encode(kept), TAKES);
+    Ok(([(SET_COOKIE, cookie)], Redirect::to(url.as_str())).into_response())
+}
+
+/// Where providers send people back.
+fn back(pages: &Pages) -> Result<String, Problem> {
+    let base = pages.app.config.public_url.as_deref();
+    let base = base.ok_or_else(|| Problem::internal("public_url is not configured"))?;
+    Ok(format!("{}/sign-in/back", base.trim_end_matches('/')))
+}
+
+/// What a provider sends somebody back with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Return {
+    code: String,
+    state: String,
+    iss: Option<String>,
+    error: Option<String>,
+}
+
+/// Back from a provider.
+pub async fn returned(
+    State(pages): State<Pages>,
+    headers: HeaderMap,
+    Query(came): Query<Return>,
+) -> Result<Response, Trouble> {
+    let refused = |why: &str| Problem::new(Category::Forbidden, why);
+    let kept = pages.cookie(&headers, "cocm-leaving").and_then(|kept| URL_SAFE_NO_PAD.decode(kept).ok());
+    let leaving: Option<Leaving> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
+    let leaving = leaving.ok_or_else(|| refused("this sign-in was not begun in this browser, or took too long"))?;
+    if verify_slices_are_equal(came.state.as_bytes(), leaving.state.as_bytes()).is_err() {
+        return Err(refused("this sign-in was not begun in this browser").into());
+    }
+    let way = pages.ways.get(leaving.way).ok_or_else(|| Problem::not_found("way to sign in"))?;
+    // RFC 9207: an answer that names another issuer is another's answer.
+    if came.iss.as_deref().is_some_and(|iss| iss != way.config.issuer) {
+        return Err(refused("the answer came from another issuer").into());
+    }
+    if came.error.is_some() || came.code.is_empty() {
+        return Err(refused("the identity provider did not let you in").into());
+    }
+    let answer = redeem(&pages, way, &came.code, &leaving.verifier).await?;
+    let token = answer["id_token"].as_str().ok_or_else(|| refused("the identity provider sent no ID token"))?;
+    let claims = way.verifier.claims(token).await.map_err(|error| {
+        tracing::warn!(%error, "an ID token was refused");
+        refused("the identity provider's word could not be verified")
+    })?;
+    let nonce = claims.get("nonce").and_then(Value::as_str).unwrap_or_default();
+    if verify_slices_are_equal(nonce.as_bytes(), leaving.nonce.as_bytes()).is_err() {
+        return Err(refused("the identity provider's word is not about this sign-in").into());
+    }
+    let (caller, name) = who(&pages, way, &claims)?;
+    let session = pages.begin_session(&caller, &name).await?;
+    let forget = pages.set_cookie("cocm-leaving", "", 0);
+    let to = in_context(&pages, &caller, &answer).await?.unwrap_or(leaving.to);
+    let cookies = AppendHeaders([(SET_COOKIE, session), (SET_COOKIE, forget)]);
+    Ok((cookies, Redirect::to(own_path(&to))).into_response())
+}
+
+/// Who signed in, in which clinic, as what.
+fn who(pages: &Pages, way: &Way, claims: &Map<String, Value>) -> Result<(Caller, String), Problem> {
+    let refused = |why: &str| Problem::new(Category::Forbidden, why);
+    let text =
+        |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty() && text.len() <= 255);
+    let subject = text("sub").ok_or_else(|| refused("the identity provider does not say who you are"))?;
+    // `https://ehr.example/fhir/Practitioner/123` is known as `Practitioner/123`.
+    let user = text("fhirUser").or_else(|| text("profile").filter(|_| way.config.fhir_base.is_some()));
+    let user = user.map(|user| {
+        let mut parts = user.rsplit('/');
+        match (parts.next(), parts.next()) {
+            (Some(id), Some(kind)) => format!("{kind}/{id}"),
+            _ => user.to_owned(),
+        }
+    });
+    let clinic = match &way.config.clinic {
+        Some(clinic) => clinic.clone(),
+        None => text(&way.config.clinic_claim)
+            .and_then(|clinic| ClinicId::new(clinic).ok())
+            .ok_or_else(|| refused("the identity provider does not say which clinic you work for"))?,
+    };
+    if pages.app.config.clinic(&clinic).is_none() {
+        return Err(refused("your clinic is not served here"));
+    }
+    let listed = user.as_ref().and_then(|user| way.config.roles.get(user)).or_else(|| way.config.roles.get(subject));
+    let role: Option<Role> =
+        listed.map(String::as_str).or_else(|| text(&way.config.role_claim)).and_then(|r| r.parse().ok());
+    let role = role.filter(|role| *role != Role::Ehr);
+    let role = role.ok_or_else(|| refused("you have no role in this care team; ask whoever runs the registry"))?;
+    let name = text("name").or(text("preferred_username")).map(str::to_owned).or_else(|| user.clone());
+    let name = name.unwrap_or_else(|| subject.to_owned());
+    let subject = user.unwrap_or_else(|| subject.to_owned());
+    Ok((Caller { clinic, subject, role, scopes: None }, name))
+}
+
+/// The page of the patient whom the EHR had open.
+async fn in_context(pages: &Pages, caller: &Caller, answer: &Value) -> Result<Option<String>, Problem> {
+    let Some(id) = answer["patient"].as_str() else { return Ok(None) };
+    let mut tx = pages.app.db.read().await?;
+    let found = patient::by_key(&mut tx, caller.clinic.as_str(), &format!("Patient/{id}")).await?;
+    Ok(found.first().map(|row| format!("/patients/{}", row.id)))
+}
+
+async fn discover(way: &Way) -> Result<Endpoints, Problem> {
+    let found = fetch(client()?.get(address(&way.discovery())?).header(ACCEPT, "application/json")).await?;
+    serde_json::from_value(found).map_err(|_| unreachable_provider())
+}
+
+/// The code for the tokens.
+async fn redeem(pages: &Pages, way: &Way, code: &str, verifier: &str) -> Result<Value, Problem> {
+    let endpoints = discover(way).await?;
+    let back = back(pages)?;
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "authorization_code")
+        .append_pair("code", code)
+        .append_pair("redirect_uri", &back)
+        .append_pair("client_id", &way.config.client_id)
+        .append_pair("code_verifier", verifier)
+        .finish();
+    let mut request = client()?
+        .post(address(&endpoints.token_endpoint)?)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header(ACCEPT, "application/json")
+        .body(body);
+    if let Some(secret) = &way.config.client_secret {
+        request = request.basic_auth(&way.config.client_id, Some(secret.expose_secret()));
+    }
+    fetch(request).await
+}
+
+fn unreachable_provider() -> Problem {
+    Problem::new(Category::Unavailable, "the identity provider cannot be reached now")
+}
+
+fn client() -> Result<reqwest::Client, Problem> {
+    // A redirect could lead to somebody else's word.
+    let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
+    client.map_err(|_| Problem::internal("no HTTP client"))
+}
+
+/// An https address; http only on this machine.
+fn address(text: &str) -> Result<Url, Problem> {
+    let url = Url::parse(text).map_err(|_| unreachable_provider())?;
+    let nearby = url.host_str().is_some_and(|host| host.starts_with("127.") || host == "localhost" || host == "[::1]");
+    if url.scheme() == "https" || (url.scheme() == "http" && nearby) { Ok(url) } else { Err(unreachable_provider()) }
+}
+
+async fn fetch(request: reqwest::RequestBuilder) -> Result<Value, Problem> {
+    let failed = |error: reqwest::Error| {
+        tracing::warn!(error = %error.without_url(), "an identity provider did not answer");
+        unreachable_provider()
+    };
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    if !status.is_success() {
+        tracing::warn!(status = status.as_u16(), "an identity provider refused");
+        return Err(Problem::new(Category::Forbidden, "the identity provider did not let you in"));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > LARGEST {
+            return Err(unreachable_provider());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&body).map_err(|_| unreachable_provider())
+}

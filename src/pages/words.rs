@@ -1,0 +1,268 @@
+//! Names of things, for people.
+
+use crate::domain::care::{
+    Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Intervention, Modality,
+};
+use crate::domain::episode::Phase;
+use crate::domain::finding::Rule;
+use crate::domain::plan::{Code, Posture};
+use crate::domain::target::{Basis, MeasureStatus};
+use crate::identity::Role;
+use crate::store::outbox::State;
+
+/// How something is coloured; always beside its words and its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Somebody may be in danger.
+    Danger,
+    /// Not as it should be.
+    Bad,
+    /// Soon not as it should be.
+    Watch,
+    /// As it should be.
+    Good,
+    /// Neither.
+    Plain,
+}
+
+impl Tone {
+    /// Its class.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Danger => "danger",
+            Self::Bad => "bad",
+            Self::Watch => "watch",
+            Self::Good => "good",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// Its shape, for those who do not see its colour.
+    pub fn shape(&self) -> &'static str {
+        match self {
+            Self::Danger => "‼",
+            Self::Bad => "▲",
+            Self::Watch => "◆",
+            Self::Good => "✓",
+            Self::Plain => "",
+        }
+    }
+}
+
+pub fn role(role: Role) -> &'static str {
+    match role {
+        Role::CareManager => "Care manager",
+        Role::PsychiatricConsultant => "Psychiatric consultant",
+        Role::PrimaryCare => "Primary care provider",
+        Role::Admin => "Administrator",
+        Role::Ehr => "EHR",
+    }
+}
+
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Referred => "Referred",
+        Phase::Active => "Active",
+        Phase::OnHold => "On hold",
+        Phase::RelapsePrevention => "Relapse prevention",
+        Phase::Discharged => "Discharged",
+    }
+}
+
+pub fn status(status: MeasureStatus) -> (&'static str, Tone) {
+    match status {
+        MeasureStatus::NoBaseline => ("no baseline", Tone::Watch),
+        MeasureStatus::BaselineSubthreshold => ("low at baseline", Tone::Plain),
+        MeasureStatus::AwaitingFollowup => ("awaiting follow-up", Tone::Plain),
+        MeasureStatus::Remission => ("remission", Tone::Good),
+        MeasureStatus::Response => ("response", Tone::Good),
+        MeasureStatus::ImprovedBelow10 => ("improved, below 10", Tone::Plain),
+        MeasureStatus::PartialResponse => ("partial response", Tone::Watch),
+        MeasureStatus::Worse => ("worse", Tone::Bad),
+        MeasureStatus::NoImprovement => ("no improvement", Tone::Bad),
+    }
+}
+
+pub fn rule(rule: Rule) -> (&'static str, Tone) {
+    match rule {
+        Rule::EarlyWatch => ("early watch", Tone::Watch),
+        Rule::InadequateResponse => ("inadequate response", Tone::Bad),
+        Rule::Nonresponse => ("nonresponse", Tone::Bad),
+        Rule::PersistentNonresponse => ("persistent nonresponse", Tone::Bad),
+        Rule::ConsiderSpecialtyReferral => ("consider specialty referral", Tone::Watch),
+        Rule::MeasureStale => ("score too old to judge by", Tone::Watch),
+        Rule::Unmeasured => ("unmeasured", Tone::Bad),
+        Rule::Worsening => ("worsening", Tone::Bad),
+        Rule::Relapse => ("relapse", Tone::Bad),
+        Rule::Plateau => ("plateau", Tone::Bad),
+        Rule::SustainedRemission => ("sustained remission", Tone::Good),
+        Rule::SubthresholdWorsened => ("worsened from below threshold", Tone::Watch),
+        Rule::SafetyItem9 => ("item 9 above 0", Tone::Danger),
+        Rule::SafetyItem9High => ("item 9 high", Tone::Danger),
+        Rule::AskItem9 => ("item 9 left open", Tone::Watch),
+        Rule::ContactDue => ("contact due", Tone::Plain),
+        Rule::ContactOverdue => ("contact overdue", Tone::Watch),
+        Rule::MeasureOverdue => ("measure overdue", Tone::Watch),
+        Rule::ReviewOverdue => ("review overdue", Tone::Watch),
+        Rule::ReviewRequired => ("review required", Tone::Bad),
+        Rule::LowEngagement => ("low engagement", Tone::Watch),
+        Rule::InactivityDischargeProposed => ("inactive: discharge?", Tone::Watch),
+        Rule::Recommendation => ("recommendation waits", Tone::Plain),
+        Rule::RecommendationOverdue => ("recommendation overdue", Tone::Watch),
+        Rule::RelapsePreventionSuggested => ("ready for relapse prevention", Tone::Good),
+    }
+}
+
+/// The findings that mean "not improving": what the page's first filter looks for.
+pub const NOT_IMPROVING: &[Rule] = &[
+    Rule::InadequateResponse,
+    Rule::Nonresponse,
+    Rule::PersistentNonresponse,
+    Rule::Worsening,
+    Rule::Relapse,
+    Rule::Plateau,
+];
+
+pub fn code(code: Code) -> &'static str {
+    match code {
+        Code::PsychiatricCaseReview => "case review",
+        Code::Measure => "measure",
+        Code::Reassess => "reassess",
+        Code::SafetyAssessment => "safety assessment",
+        Code::AskItem9 => "ask item 9",
+        Code::Contact => "contact",
+        Code::RelapsePreventionPlan => "relapse-prevention plan",
+        Code::DischargeReview => "discharge decision",
+        Code::SafetyEscalation => "safety: nobody has assessed it",
+        Code::Recommendation => "recommendation",
+        Code::CocmNotAtTarget => "flag: not at target",
+        Code::CocmSafety => "flag: safety",
+    }
+}
+
+pub fn basis(basis: Basis) -> Option<&'static str> {
+    match basis {
+        Basis::Window => None,
+        Basis::Provisional => Some("provisional, from before enrolment"),
+        Basis::Late => Some("late"),
+        Basis::Override => Some("set by a clinician"),
+    }
+}
+
+pub fn contact_kind(kind: ContactKind) -> &'static str {
+    match kind {
+        ContactKind::Treatment => "Treatment",
+        ContactKind::Outreach => "Outreach",
+        ContactKind::Scheduling => "Scheduling",
+        ContactKind::Message => "Message",
+    }
+}
+
+pub fn modality(modality: Modality) -> &'static str {
+    match modality {
+        Modality::InPerson => "in person",
+        Modality::Video => "video",
+        Modality::Phone => "phone",
+        Modality::Group => "group",
+        Modality::Message => "message",
+    }
+}
+
+pub fn intervention(one: Intervention) -> &'static str {
+    match one {
+        Intervention::BehaviouralActivation => "behavioural activation",
+        Intervention::ProblemSolvingTreatment => "problem-solving treatment",
+        Intervention::CognitiveBehaviouralTherapy => "CBT",
+        Intervention::InterpersonalCounselling => "interpersonal counselling",
+        Intervention::MedicationSupport => "medication support",
+        Intervention::Psychoeducation => "psychoeducation",
+        Intervention::MotivationalInterviewing => "motivational interviewing",
+        Intervention::Relaxation => "relaxation",
+        Intervention::SleepHygiene => "sleep hygiene",
+        Intervention::SafetyPlanning => "safety planning",
+        Intervention::CareCoordination => "care coordination",
+        Intervention::SocialNeeds => "social needs",
+        Intervention::RelapsePrevention => "relapse prevention",
+    }
+}
+
+pub fn outcome(outcome: ContactOutcome) -> &'static str {
+    match outcome {
+        ContactOutcome::Attended => "attended",
+        ContactOutcome::NoShow => "no-show",
+        ContactOutcome::LateCancel => "late cancellation",
+        ContactOutcome::NotReached => "not reached",
+    }
+}
+
+pub fn change(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Medication => "Medication",
+        ChangeKind::Psychotherapy => "Psychotherapy",
+        ChangeKind::Behavioural => "Behavioural",
+        ChangeKind::Referral => "Referral",
+        ChangeKind::SpecialtyReferral => "Specialty referral",
+        ChangeKind::DirectEvaluation => "Direct evaluation",
+        ChangeKind::Continue => "Continue as planned",
+        ChangeKind::Other => "Other",
+    }
+}
+
+pub fn addressee(to: Addressee) -> &'static str {
+    match to {
+        Addressee::PrimaryCare => "primary care",
+        Addressee::CareManager => "care manager",
+        Addressee::PsychiatricConsultant => "psychiatric consultant",
+    }
+}
+
+pub fn decision(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Accepted => "accepted",
+        Decision::Modified => "modified",
+        Decision::Declined => "declined",
+        Decision::Done => "done",
+    }
+}
+
+pub fn discharge(reason: DischargeReason) -> &'static str {
+    match reason {
+        DischargeReason::Graduated => "Graduated",
+        DischargeReason::LostToFollowUp => "Lost to follow-up",
+        DischargeReason::AdministrativeInactivity => "Administrative: inactivity",
+        DischargeReason::Withdrew => "Withdrew",
+        DischargeReason::TransferredHigherLevelOfCare => "Transferred to a higher level of care",
+        DischargeReason::TransferredOther => "Transferred elsewhere",
+        DischargeReason::Died => "Died",
+        DischargeReason::Other => "Other",
+    }
+}
+
+/// Whether the chart has been told.
+pub fn delivery(state: State) -> (&'static str, Tone) {
+    match state {
+        State::Pending => ("waiting to be sent", Tone::Watch),
+        State::Settled => ("in the chart", Tone::Good),
+        State::Parked => ("failed", Tone::Bad),
+        State::ClosedInChart => ("closed in the chart", Tone::Plain),
+    }
+}
+
+pub fn posture(posture: Posture) -> &'static str {
+    match posture {
+        Posture::Open => "open",
+        Posture::Fulfilled => "done",
+        Posture::Withdrawn => "withdrawn",
+        Posture::EnteredInError => "entered in error",
+    }
+}
+
+/// A sentence without what stands at the top of every page.
+pub fn without_notice(reason: &str) -> &str {
+    reason.strip_suffix(" This service is not a crisis service: assess suicide risk.").unwrap_or(reason)
+}
+
+/// `contact_amber_days` → `contact amber days`.
+pub fn spaced(name: &str) -> String {
+    name.replace('_', " ")
+}

@@ -1,0 +1,75 @@
+//! Who is signed in to the pages.
+
+use chrono::{DateTime, Utc};
+
+use super::{Tx, failed};
+use crate::identity::Role;
+use crate::problem::Problem;
+
+/// Somebody signed in.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Session {
+    /// A hash of what the browser's cookie holds.
+    pub id: String,
+    /// Who, for the audit.
+    pub subject: String,
+    /// What they are.
+    #[sqlx(try_from = "String")]
+    pub role: Role,
+    /// As shown.
+    pub name: String,
+    /// What forms carry back.
+    pub csrf: String,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// When something was last asked for.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// The session of a cookie.
+pub async fn find(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<Session>, Problem> {
+    fetch_optional!(
+        tx,
+        Session,
+        "SELECT id, subject, role, name, csrf, created_at, seen_at FROM session WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        id
+    )
+    .map_err(failed)
+}
+
+/// Signs somebody in.
+pub async fn insert(tx: &mut Tx, clinic: &str, s: &Session) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO session (clinic_id, id, subject, role, name, csrf, created_at, seen_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        clinic,
+        &s.id,
+        &s.subject,
+        s.role.as_str(),
+        &s.name,
+        &s.csrf,
+        s.created_at,
+        s.seen_at
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Notes that somebody is still there.
+pub async fn seen(tx: &mut Tx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+    execute!(tx, "UPDATE session SET seen_at = $3 WHERE clinic_id = $1 AND id = $2", clinic, id, now)
+        .map(|_| ())
+        .map_err(failed)
+}
+
+/// Signs somebody out.
+pub async fn delete(tx: &mut Tx, clinic: &str, id: &str) -> Result<(), Problem> {
+    execute!(tx, "DELETE FROM session WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
+}
+
+/// Forgets who has been away since before a moment.
+pub async fn forget(tx: &mut Tx, clinic: &str, before: DateTime<Utc>) -> Result<u64, Problem> {
+    execute!(tx, "DELETE FROM session WHERE clinic_id = $1 AND seen_at < $2", clinic, before).map_err(failed)
+}

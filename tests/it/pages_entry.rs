@@ -1,0 +1,220 @@
+//! What is typed into the pages goes through the API, once, and nothing typed is lost.
+
+use cocm_registry::domain::instrument::Instrument;
+use cocm_registry::domain::line::{Gauge, Line, Next};
+use cocm_registry::domain::plan::Code;
+use cocm_registry::domain::rules::RuleSet;
+use cocm_registry::domain::story::{Patient as Person, Story};
+use cocm_registry::domain::target::{Basis, MeasureStatus};
+use cocm_registry::store::patient::{self, Patient};
+use cocm_registry::store::standing;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::api_world::{World, rules};
+use super::pages_world::Browser;
+use super::world::{date, episode};
+
+#[tokio::test]
+async fn a_contact_is_logged_once_and_can_be_undone() {
+    let world = World::on("2026-03-16").await;
+    let patient = world.patient("p", "Byron").await;
+    let episode = world.enrol(&patient, "2026-01-05").await;
+    assert!(rules(&world.standing(&episode).await).contains(&"contact_overdue"));
+    let browser = Browser::as_role(&world.app, "care_manager").await;
+    let page = format!("/patients/{patient}");
+    let once = browser.get(&page).await.expect(200).hidden("once");
+    let fields = [
+        ("once", once.as_str()),
+        ("on", "2026-03-16"),
+        ("kind", "treatment"),
+        ("modality", "phone"),
+        ("outcome", "attended"),
+        ("minutes", "25"),
+        ("scheduled", "yes"),
+        ("note", "Talked about sleep."),
+    ];
+    let first = browser.post(&format!("{page}/contacts"), &fields).await.expect(303);
+    let again = browser.post(&format!("{page}/contacts"), &fields).await.expect(303);
+    assert_eq!(first.header("location"), again.header("location"), "sent twice, it is one contact");
+    let shown = browser.get(first.header("location")).await.expect(200).text;
+    assert!(shown.contains("The contact was logged.") && shown.contains("Talked about sleep."));
+    assert!(!rules(&world.standing(&episode).await).contains(&"contact_overdue"));
+    let entry = first.header("location").rsplit_once("entry=").unwrap().1.to_owned();
+    let undo = format!("{page}/take-back?entry={entry}");
+    assert!(shown.contains(&undo), "undo is one click away");
+    browser.post(&undo, &[("reason", "")]).await.expect(422);
+    browser.post(&undo, &[("reason", "Somebody else's.")]).await.expect(303);
+    assert!(rules(&world.standing(&episode).await).contains(&"contact_overdue"));
+    assert!(browser.get(&page).await.text.contains("taken back"), "it stays in the timeline");
+}
+
+#[tokio::test]
+async fn what_the_api_refuses_is_said_beside_the_field_and_nothing_typed_is_lost() {
+    let world = World::on("2026-03-16").await;
+    let patient = world.patient("p", "Byron").await;
+    let episode = world.enrol(&patient, "2026-01-05").await;
+    let browser = Browser::as_role(&world.app, "care_manager").await;
+    let post = |form: &str, fields: Vec<(&'static str, &'static str)>| {
+        let path = format!("/patients/{patient}/{form}");
+        let browser = &browser;
+        async move { browser.post(&path, &fields).await }
+    };
+    let long = vec![
+        ("on", "2026-03-16"),
+        ("kind", "treatment"),
+        ("outcome", "attended"),
+        ("minutes", "9000"),
+        ("note", "A long one."),
+    ];
+    let refused = post("contacts", long).await.expect(422).text;
+    assert!(refused.contains("id=\"contacts-minutes-problem\">at most the minutes of a day"), "{refused}");
+    assert!(refused.contains("value=\"9000\"") && refused.contains("A long one."));
+    assert!(refused.contains("id=\"enter-contacts\" open"), "the form stands open");
+    let empty = post("treatment-changes", vec![("changed_on", "2026-03-16")]).await.expect(422).text;
+    assert!(empty.contains("id=\"treatment-changes-kinds-problem\">choose at least one"), "{empty}");
+    assert!(empty.contains("id=\"treatment-changes-summary-problem\">this is needed"));
+    let future =
+        post("discharge", vec![("discharged_on", "2199-01-01"), ("reason", "graduated"), ("note", "Well.")]).await;
+    let future = future.expect(422).text;
+    assert!(future.contains("class=\"problem") && future.contains("Well."), "{future}");
+    assert_eq!(world.standing(&episode).await["status"], "active");
+}
+
+#[tokio::test]
+async fn a_review_is_saved_with_its_recommendations_and_turns_to_the_next_patient() {
+    let world = World::on("2026-03-16").await;
+    let mut episodes = Vec::new();
+    for (id, family) in [("a", "Byron"), ("b", "Hopper")] {
+        let patient = world.patient(id, family).await;
+        let episode = world.enrol(&patient, "2026-01-05").await;
+        world.phq9(&patient, "2026-01-05", 18).await;
+        world.phq9(&patient, "2026-03-10", 18).await;
+        episodes.push((patient, episode));
+    }
+    let consultant = Browser::as_role(&world.app, "psychiatric_consultant").await;
+    let agenda = consultant.get("/review").await.expect(200).text;
+    assert!(agenda.contains("2 to review"));
+    let first = agenda.split("class=\"go\" href=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let case = consultant.get(&first).await.expect(200);
+    let next = case.hidden("next");
+    assert!(next.starts_with("/review/") && next != first && case.text.contains("1 of 2"));
+    let half =
+        [("next", next.as_str()), ("text1", "Sertraline 100 mg"), ("to1", "primary_care"), ("summary", "No change.")];
+    let refused = consultant.post(&first, &half).await.expect(422).text;
+    assert!(refused.contains("say what kind of recommendation it is") && refused.contains("Sertraline 100 mg"));
+    let whole = [
+        ("next", next.as_str()),
+        ("summary", "No change in eight weeks."),
+        ("kind1", "medication"),
+        ("text1", "Sertraline 100 mg"),
+        ("to1", "primary_care"),
+        ("due1", "2026-03-30"),
+        ("kind2", "continue"),
+        ("to2", "care_manager"),
+        ("minutes", "6"),
+    ];
+    let saved = consultant.post(&first, &whole).await.expect(303);
+    assert!(saved.header("location").starts_with(&next), "{}", saved.header("location"));
+    let shown = consultant.get(saved.header("location")).await.expect(200);
+    assert!(shown.text.contains("The review of the last patient was saved."));
+    let summary = consultant.get("/review/summary").await.expect(200).text;
+    assert!(
+        summary.contains("1 reviewed, 2 recommendations, 6 min") && summary.contains("Sertraline 100 mg"),
+        "{summary}"
+    );
+    // Undone, it is no review any more.
+    let undo = summary.split("action=\"/patients/").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
+    let undo = format!("/patients/{undo}");
+    consultant.post(&undo, &[("reason", "Wrong patient."), ("to", "/review/summary")]).await.expect(303);
+    let summary = consultant.get("/review/summary").await.expect(200).text;
+    assert!(summary.contains("Nobody was reviewed on this day."));
+    assert!(consultant.get("/review").await.text.contains("2 to review"));
+}
+
+#[tokio::test]
+async fn a_safety_answer_stands_on_every_page_until_it_is_assessed() {
+    let world = World::on("2026-03-16").await;
+    let patient = world.patient("p", "Byron").await;
+    let body =
+        json!({"instrument": "phq9", "taken_at": "2026-03-16T07:00:00Z", "answers": [1, 1, 1, 1, 1, 1, 1, 1, 2]});
+    world.post(&format!("patients/{patient}/measurements"), body).await.expect(201);
+    world.clock.set(world.clock.now() + chrono::TimeDelta::minutes(25));
+    let browser = Browser::as_role(&world.app, "primary_care").await;
+    for path in ["/caseload", "/review", "/programme", "/safety"] {
+        let text = browser.get(path).await.expect(200).text;
+        assert!(text.contains("1 unassessed") && text.contains("data-minutes=\"25\">25 min"), "{path}");
+        assert!(text.contains("due today"), "{path}");
+    }
+    let fields = [
+        ("assessed_at", "2026-03-16"),
+        ("instrument", "C-SSRS"),
+        ("result", "No plan."),
+        ("disposition", "Safety plan."),
+    ];
+    browser.post(&format!("/patients/{patient}/safety-assessment"), &fields).await.expect(303);
+    let text = browser.get("/caseload").await.text;
+    assert!(text.contains("No unassessed safety answers."));
+}
+
+/// Two thousand rows with everything that a row can have.
+#[tokio::test]
+async fn the_caseload_of_two_thousand_stays_below_a_megabyte() {
+    let world = World::on("2026-03-16").await;
+    let rules = RuleSet::default();
+    let mut tx = world.app.db.begin().await.unwrap();
+    for n in 0..2000_u128 {
+        let (id, of) = (Uuid::from_u128(n), Uuid::from_u128(100_000 + n));
+        let name = format!("Given{n} Family-{}", n % 97);
+        let row = Patient {
+            display_name: Some(name.clone()),
+            ..Patient::unseen(id, format!("Patient/{n}"), world.clock.now())
+        };
+        patient::insert(&mut tx, "demo", &row).await.unwrap();
+        let mut story = Story::of(Person { id, inactive: false, deceased_on: None });
+        story.episodes.push(cocm_registry::domain::episode::Episode { id: of, ..episode("2026-01-05") });
+        let standing = cocm_registry::domain::plan::plan(&story, &rules, date("2026-03-16")).standings.remove(0);
+        let gauge = |instrument| Gauge {
+            instrument,
+            status: MeasureStatus::NoImprovement,
+            baseline: Some((18, date("2026-01-05"), Basis::Window)),
+            latest: Some((17, date("2026-03-14"))),
+            percent: Some(-6),
+            at_target: false,
+            response_at: Some(9),
+            remission_below: 5,
+            series: (0..11).map(|w| (w * 7, 17)).collect(),
+        };
+        let line = Line {
+            measures: vec![gauge(Instrument::Phq9), gauge(Instrument::Gad7)],
+            last_contact: Some(date("2026-03-02")),
+            next_contact: Some((date("2026-03-14"), Next::Due)),
+            last_review: Some(date("2026-02-10")),
+            due: vec![(Code::Contact, Some(date("2026-03-14"))), (Code::PsychiatricCaseReview, None)],
+            why: Some("PHQ-9 17 on 2026-03-14, down 1 from 18 on 2026-01-05: no clinically significant improvement by day 56 of the plan.".into()),
+            also: vec![cocm_registry::domain::finding::Rule::ContactOverdue, cocm_registry::domain::finding::Rule::Plateau],
+            ..Line::default()
+        };
+        let manager = format!("Manager {}", n % 7);
+        let written = standing::Written {
+            label: &name,
+            care_manager: Some(&manager),
+            psychiatric_consultant: None,
+            standing: &standing,
+            line: &line,
+        };
+        standing::put(&mut tx, "demo", id, written, world.clock.now()).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let browser = Browser::as_role(&world.app, "care_manager").await;
+    browser.get("/caseload").await.expect(200);
+    let begun = std::time::Instant::now();
+    let page = browser.get("/caseload").await.expect(200);
+    println!("{} bytes in {:?}", page.text.len(), begun.elapsed());
+    assert!(page.text.contains("2000 open episodes") && page.text.contains("1–300 of 2000"));
+    assert!(page.text.len() < 1_000_000, "{} bytes", page.text.len());
+    let last = browser.get("/caseload?page=7").await.expect(200).text;
+    assert!(last.contains("1801–2000 of 2000") && !last.contains("rel=\"next\""));
+    let narrowed = browser.get("/caseload?q=family-13&care_manager=Manager+3&sort=name").await.expect(200).text;
+    assert!(narrowed.contains("of 2000"), "filters count against the whole");
+}

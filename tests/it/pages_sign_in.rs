@@ -1,0 +1,239 @@
+//! Signing in with another's word: a small identity provider that also plays an EHR, and everything that may be wrong
+//! with its answers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use cocm_registry::config::{ClinicId, Config, SignIn};
+use jsonwebtoken::get_current_timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::api_world::World;
+use super::pages_world::{Browser, Seen};
+
+/// What the provider knows and says.
+struct Provider {
+    base: String,
+    key: EcdsaKeyPair,
+    /// Beside or instead of the usual claims.
+    claims: Mutex<Value>,
+    /// Beside the ID token.
+    beside: Mutex<Value>,
+    /// The nonce of the sign-in that is under way.
+    nonce: Mutex<String>,
+    /// What was posted to the token endpoint.
+    redeemed: Mutex<Vec<HashMap<String, String>>>,
+}
+
+impl Provider {
+    async fn start() -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        let provider = Arc::new(Self {
+            base: format!("http://{}", listener.local_addr().unwrap()),
+            key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap(),
+            claims: Mutex::new(json!({})),
+            beside: Mutex::new(json!({})),
+            nonce: Mutex::default(),
+            redeemed: Mutex::default(),
+        });
+        let endpoints = |State(p): State<Arc<Self>>| async move {
+            Json(
+                json!({"authorization_endpoint": format!("{}/authorize?tenant=1", p.base), "token_endpoint": format!("{}/token", p.base)}),
+            )
+        };
+        let jwks = |State(p): State<Arc<Self>>| async move {
+            let (x, y) = p.key.public_key().as_ref()[1..].split_at(32);
+            Json(json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1", "x": B64.encode(x), "y": B64.encode(y)}]}))
+        };
+        let token = |State(p): State<Arc<Self>>, body: String| async move {
+            let posted = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+            p.redeemed.lock().unwrap().push(posted);
+            let mut answer = json!({"access_token": "unused", "token_type": "Bearer", "id_token": p.id_token()});
+            merge(&mut answer, &p.beside.lock().unwrap());
+            Json(answer)
+        };
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(endpoints))
+            .route("/fhir/.well-known/smart-configuration", get(endpoints))
+            .route("/jwks", get(jwks))
+            .route("/token", post(token))
+            .with_state(provider.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        provider
+    }
+
+    fn id_token(&self) -> String {
+        let now = get_current_timestamp();
+        let mut claims = json!({"iss": self.base, "aud": "cocm-pages", "sub": "u-1", "exp": now + 300, "iat": now,
+            "nonce": *self.nonce.lock().unwrap(), "name": "Kim <b>Lee</b>", "clinic": "demo", "role": "care_manager"});
+        merge(&mut claims, &self.claims.lock().unwrap());
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": "k1"});
+        let message = format!("{}.{}", B64.encode(header.to_string()), B64.encode(claims.to_string()));
+        let signature = self.key.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", B64.encode(signature.as_ref()))
+    }
+
+    fn says(&self, claims: Value, beside: Value) {
+        *self.claims.lock().unwrap() = claims;
+        *self.beside.lock().unwrap() = beside;
+    }
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    for (name, value) in from.as_object().unwrap() {
+        into[name] = value.clone();
+    }
+}
+
+/// The service as configured for production: two ways to sign in, no development.
+async fn served(world: &World, provider: &Provider) -> Browser {
+    let way = SignIn {
+        name: "Clinic account".into(),
+        issuer: provider.base.clone(),
+        jwks_url: Some(format!("{}/jwks", provider.base)),
+        jwks_file: None,
+        client_id: "cocm-pages".into(),
+        client_secret: None,
+        fhir_base: None,
+        clinic: None,
+        clinic_claim: "clinic".into(),
+        role_claim: "role".into(),
+        roles: [].into(),
+    };
+    let ehr = SignIn {
+        name: "Example EHR".into(),
+        fhir_base: Some(format!("{}/fhir", provider.base)),
+        clinic: Some(ClinicId::new("demo").unwrap()),
+        roles: [("Practitioner/7".to_owned(), "psychiatric_consultant".to_owned())].into(),
+        ..way.clone()
+    };
+    let mut app = world.app.clone();
+    app.config = Arc::new(Config {
+        public_url: Some("https://registry.test".into()),
+        any_clinic: false,
+        sign_ins: vec![way, ehr],
+        ..(*app.config).clone()
+    });
+    Browser::of(&app)
+}
+
+/// The parameters of the redirect to the provider.
+fn asked(seen: &Seen) -> HashMap<String, String> {
+    let location = reqwest::Url::parse(seen.header("location")).unwrap();
+    location.query_pairs().into_owned().collect()
+}
+
+fn cookie(seen: &Seen, name: &str) -> Option<String> {
+    let all = seen.headers.get_all("set-cookie").iter().map(|v| v.to_str().unwrap());
+    all.filter_map(|v| v.split(';').next()).find(|v| v.starts_with(name) && !v.ends_with('=')).map(str::to_owned)
+}
+
+/// Leaves at `path`, and comes back as the provider would send one.
+async fn round(browser: &mut Browser, provider: &Provider, path: &str) -> (HashMap<String, String>, Seen) {
+    browser.cookie = None;
+    let left = browser.get(path).await.expect(303);
+    let asked = asked(&left);
+    browser.cookie = cookie(&left, "__Host-cocm-leaving");
+    *provider.nonce.lock().unwrap() = asked["nonce"].clone();
+    let back = format!("/sign-in/back?code=c-1&state={}", asked["state"]);
+    let seen = browser.get(&back).await;
+    browser.cookie = cookie(&seen, "__Host-cocm=");
+    (asked, seen)
+}
+
+#[tokio::test]
+async fn an_identity_provider_lets_one_in_with_a_code_and_a_proof() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let mut browser = served(&world, &provider).await;
+    let page = browser.get("/sign-in?to=/review").await.expect(200).text;
+    assert!(
+        page.contains("/sign-in/with/0?to=%2Freview") && page.contains("Example EHR") && !page.contains("development")
+    );
+    let (asked, seen) = round(&mut browser, &provider, "/sign-in/with/0?to=/review").await;
+    assert_eq!(seen.expect(303).header("location"), "/review");
+    assert_eq!(asked["tenant"], "1", "what the endpoint had in its query stays");
+    assert_eq!((asked["response_type"].as_str(), asked["code_challenge_method"].as_str()), ("code", "S256"));
+    assert_eq!(asked["redirect_uri"], "https://registry.test/sign-in/back");
+    let redeemed = provider.redeemed.lock().unwrap().pop().unwrap();
+    assert_eq!(redeemed["code"], "c-1");
+    assert_eq!(
+        B64.encode(Sha256::digest(&redeemed["code_verifier"])),
+        asked["code_challenge"],
+        "only we can redeem it"
+    );
+    let page = browser.get("/caseload").await.expect(200).text;
+    assert!(page.contains("Kim &#60;b&#62;Lee&#60;/b&#62;"));
+}
+
+#[tokio::test]
+async fn an_ehr_opens_the_patient_that_it_had_open() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let patient = world.patient("p7", "Byron").await;
+    let mut browser = served(&world, &provider).await;
+    let fhir_user = json!({"fhirUser": format!("{}/fhir/Practitioner/7", provider.base), "role": null});
+    provider.says(fhir_user.clone(), json!({"patient": "p7"}));
+    let launch = format!("/launch?iss={}/fhir&launch=xyz", provider.base);
+    let (asked, seen) = round(&mut browser, &provider, &launch).await;
+    assert_eq!((asked["launch"].as_str(), asked["scope"].as_str()), ("xyz", "openid fhirUser launch"));
+    assert_eq!(asked["aud"], format!("{}/fhir", provider.base));
+    assert_eq!(seen.expect(303).header("location"), format!("/patients/{patient}"));
+    // The table of roles knows what they are.
+    browser.get("/operations/rules").await.expect(200);
+    browser.get("/operations").await.expect(403);
+    // Standalone: no launch, and no patient.
+    provider.says(fhir_user, json!({}));
+    let (asked, seen) = round(&mut browser, &provider, "/sign-in/with/1").await;
+    assert!(!asked.contains_key("launch"));
+    assert_eq!(seen.expect(303).header("location"), "/caseload");
+    // An EHR that nobody configured is sent nobody.
+    let foreign = browser.get("/launch?iss=https://evil.example/fhir&launch=xyz").await.expect(403);
+    assert!(foreign.headers.get("location").is_none());
+}
+
+#[tokio::test]
+async fn a_word_that_is_not_about_this_sign_in_lets_nobody_in() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let mut browser = served(&world, &provider).await;
+    let now = get_current_timestamp();
+    for (why, claims, beside) in [
+        ("another nonce", json!({"nonce": "another"}), json!({})),
+        ("no nonce", json!({"nonce": null}), json!({})),
+        ("for another client", json!({"aud": "somebody-else"}), json!({})),
+        ("of another issuer", json!({"iss": "https://evil.example"}), json!({})),
+        ("expired", json!({"exp": now - 600}), json!({})),
+        ("no token", json!({}), json!({"id_token": null})),
+        ("unsigned", json!({}), json!({"id_token": "eyJhbGciOiJub25lIn0.e30."})),
+        ("no role", json!({"role": "patient"}), json!({})),
+        ("a program", json!({"role": "ehr"}), json!({})),
+        ("another clinic", json!({"clinic": "elsewhere"}), json!({})),
+        ("nobody", json!({"sub": ""}), json!({})),
+    ] {
+        provider.says(claims, beside);
+        let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+        assert_eq!(seen.status, 403, "{why}");
+        assert!(browser.cookie.is_none(), "{why}: no session");
+    }
+    provider.says(json!({}), json!({}));
+    // A state that was not given to this browser, or no cookie at all: somebody else's sign-in.
+    let left = browser.get("/sign-in/with/0").await.expect(303);
+    let state = asked(&left)["state"].clone();
+    let before = provider.redeemed.lock().unwrap().len();
+    browser.cookie = None;
+    browser.get(&format!("/sign-in/back?code=c&state={state}")).await.expect(403);
+    browser.cookie = cookie(&left, "__Host-cocm-leaving");
+    browser.get("/sign-in/back?code=c&state=guessed").await.expect(403);
+    browser.get(&format!("/sign-in/back?error=access_denied&state={state}")).await.expect(403);
+    browser.get(&format!("/sign-in/back?code=c&state={state}&iss=https://evil.example")).await.expect(403);
+    assert_eq!(provider.redeemed.lock().unwrap().len(), before, "no code was redeemed");
+    let set = left.header("set-cookie");
+    assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Secure"), "{set}");
+}
