@@ -5,6 +5,7 @@
 
 mod check;
 mod clinic;
+mod connection;
 mod development;
 mod overlay;
 
@@ -15,10 +16,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+pub use check::is_private;
 pub use clinic::ClinicId;
+pub use connection::{AuthKind, BackendServices, Bulk, Ehr, KeyAlgorithm, Notify, Poll, Push, Way, key_folder};
 pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
 pub use overlay::Flags;
 
@@ -122,33 +124,6 @@ pub struct Clinic {
     pub ehr: Option<String>,
 }
 
-/// One chart written to.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ehr {
-    /// What clinics call it.
-    pub name: String,
-    /// The FHIR base.
-    pub base_url: String,
-    /// Sent as `Authorization: Bearer`.
-    pub bearer_token: Option<SecretString>,
-    /// Deadline of one request.
-    #[serde(default = "ehr_timeout", rename = "timeout_s", deserialize_with = "seconds")]
-    pub timeout: Duration,
-    /// Whether it honours `If-None-Exist`.
-    #[serde(default = "yes")]
-    pub conditional_create: bool,
-    /// How long its search may lag behind its writes.
-    #[serde(default = "ehr_search_lag", rename = "search_lag_s", deserialize_with = "seconds")]
-    pub search_lag: Duration,
-    /// Other bases by which it names its own resources in references.
-    #[serde(default)]
-    pub known_bases: Vec<String>,
-    /// How its questionnaires map to instruments; read by `fhir`.
-    #[serde(default)]
-    pub mapping: toml::Table,
-}
-
 /// What is logged, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -246,7 +221,7 @@ impl Config {
         overlay::flags(&mut table, flags);
         let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
             let key = e.path().to_string();
-            let secret = key.ends_with("bearer_token") || key.ends_with("database_url");
+            let secret = ["token", "secret", "database_url"].iter().any(|end| key.ends_with(end));
             let why = if secret { "must be a string".to_owned() } else { e.inner().message().to_owned() };
             ConfigError::one(format!("{key}: {why}"))
         })?;
@@ -323,18 +298,6 @@ fn clinic_claim() -> String {
 
 fn role_claim() -> String {
     "role".into()
-}
-
-fn ehr_timeout() -> Duration {
-    Duration::from_secs(30)
-}
-
-fn ehr_search_lag() -> Duration {
-    Duration::from_secs(2)
-}
-
-fn yes() -> bool {
-    true
 }
 
 #[cfg(test)]

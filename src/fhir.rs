@@ -13,6 +13,7 @@ pub mod arrival;
 pub mod outcome;
 pub mod capability;
 pub mod bundle;
+pub mod searchset;
 pub mod planned;
 pub mod task;
 pub mod flag;

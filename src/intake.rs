@@ -1,6 +1,10 @@
 //! Everything that arrives over FHIR becomes facts here, whichever way it came.
 
 pub mod bundle;
+pub mod connection;
+pub mod sweep;
+mod fetch;
+pub mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;

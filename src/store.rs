@@ -60,6 +60,7 @@ pub mod quarantine;
 pub mod rule_set;
 pub mod staffing;
 pub mod idempotency;
+pub mod connection;
 pub mod story;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");

@@ -1,5 +1,9 @@
 //! What a configuration must make sense of, all faults at once.
 
+mod connection;
+
+pub use connection::is_private;
+
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -91,23 +95,6 @@ impl Config {
             }
         }
     }
-
-    fn check_ehrs(&self, faults: &mut Vec<String>) {
-        let mut seen = HashSet::new();
-        for (i, ehr) in self.ehrs.iter().enumerate() {
-            let key = format!("ehr[{i}]");
-            if ehr.name.is_empty() || !seen.insert(&ehr.name) {
-                faults.push(format!("{key}.name: must not be empty, nor given twice"));
-            }
-            http_url(&format!("{key}.base_url"), &ehr.base_url, faults);
-            for (j, base) in ehr.known_bases.iter().enumerate() {
-                http_url(&format!("{key}.known_bases[{j}]"), base, faults);
-            }
-            if ehr.timeout.is_zero() || ehr.timeout > Duration::from_mins(10) {
-                faults.push(format!("{key}.timeout_s: must be 1 to 600"));
-            }
-        }
-    }
 }
 
 fn keys(key: &str, issuer: &Issuer, faults: &mut Vec<String>) {
@@ -127,7 +114,8 @@ fn keys(key: &str, issuer: &Issuer, faults: &mut Vec<String>) {
     }
 }
 
-fn nearby(url: &Url) -> bool {
+/// On this machine, or under a name without a dot: a container's.
+pub(super) fn nearby(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host.starts_with("127.") || host == "[::1]" || !host.contains(['.', ':']))
 }
 

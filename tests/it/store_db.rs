@@ -28,6 +28,12 @@ pub async fn count(db: &Db, text: &str) -> i64 {
     }
 }
 
+/// How many migrations there are.
+fn migrations() -> i64 {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    i64::try_from(std::fs::read_dir(folder).unwrap().count()).unwrap()
+}
+
 async fn without_schema(engine: Engine) -> Option<(Database, Option<postgres::Database>)> {
     let mut database = Database::on(Engine::Sqlite).await?;
     let empty = if engine == Engine::Postgres { Some(postgres::empty().await?) } else { None };
@@ -53,7 +59,7 @@ async fn replicas_that_start_together_migrate_once(#[values(Engine::Sqlite, Engi
     }
     for one in starting {
         let db = one.await.unwrap().unwrap();
-        assert_eq!(count(&db, "SELECT COUNT(*) FROM _sqlx_migrations").await, 1);
+        assert_eq!(count(&db, "SELECT COUNT(*) FROM _sqlx_migrations").await, migrations());
         db.close().await;
     }
 }
@@ -66,7 +72,7 @@ async fn a_schema_newer_than_the_program_is_refused(#[values(Engine::Sqlite, Eng
     sql(
         &db,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         SELECT 9999, 'later', TRUE, checksum, 1 FROM _sqlx_migrations",
+         SELECT 9999, 'later', TRUE, checksum, 1 FROM _sqlx_migrations WHERE version = 1",
     )
     .await;
     let problem = db.migrate().await.unwrap_err();
