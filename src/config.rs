@@ -100,6 +100,8 @@ pub struct Issuer {
     pub jwks_url: Option<String>,
     /// …or the file they are read from.
     pub jwks_file: Option<PathBuf>,
+    /// Where programs get its tokens; only told to them, in `.well-known/smart-configuration`.
+    pub token_url: Option<String>,
     /// The `aud` its tokens must carry for us.
     pub audience: String,
     /// The claim that names the clinic.
@@ -241,6 +243,15 @@ impl Config {
         let pretended =
             || self.clinics.first().filter(|_| self.any_clinic).map(|c| Clinic { id: id.clone(), ..c.clone() });
         known.or_else(pretended)
+    }
+
+    /// Where signing keys of ours may be, each folder once.
+    pub fn key_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![key_folder(&self.data_dir)];
+        folders.extend(self.ehrs.iter().filter_map(|ehr| Some(ehr.auth.as_ref()?.key_folder(&self.data_dir))));
+        folders.sort();
+        folders.dedup();
+        folders
     }
 
     /// A chart's settings by its name.

@@ -10,6 +10,7 @@ pub mod client;
 pub mod page;
 pub mod delivery;
 pub mod write;
+pub mod probe;
 
 pub use client::{Answer, Auth, Ehr, EhrConfig};
 pub use delivery::{Delivered, Effect, Ledger, LeftAlone};

@@ -4,6 +4,8 @@ pub mod bundle;
 pub mod connection;
 pub mod sweep;
 mod fetch;
+mod notice;
+pub mod signature;
 pub mod watch;
 
 use std::collections::HashMap;

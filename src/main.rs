@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use cocm_registry::clock::Clock;
-use cocm_registry::config::{ClinicId, Config, Development, Flags};
+use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
+use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
-use cocm_registry::service::{Service, replan};
+use cocm_registry::service::{Service, connections, replan};
 use cocm_registry::store::Db;
 use cocm_registry::{api, listener, telemetry};
 
@@ -29,8 +30,19 @@ enum Command {
     Serve(Settings),
     /// Brings the database's schema up to date and exits.
     Migrate(Settings),
-    /// Checks the configuration, says in plain words what is wrong, and exits.
-    CheckConfig(Settings),
+    /// Checks the configuration and tries every connection without writing; says in plain words what works, and exits.
+    CheckConfig {
+        #[command(flatten)]
+        settings: Settings,
+        /// Calls no EHR.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// The keys with which we sign at the EHRs' token endpoints.
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
     /// Plans every patient anew, after a change of the rules.
     Replan {
         #[command(flatten)]
@@ -59,6 +71,18 @@ enum Command {
     },
     /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
     Demo(cocm_registry::demo::Options),
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Makes new keys. They are published at once and sign after an hour; the old ones stay published for a week.
+    Rotate {
+        #[command(flatten)]
+        settings: Settings,
+        /// Only keys of this algorithm.
+        #[arg(long)]
+        algorithm: Option<KeyAlgorithm>,
+    },
 }
 
 /// What most commands take.
@@ -138,11 +162,22 @@ async fn run(command: Command) -> Result<(), Failed> {
             println!("the schema is up to date");
             Ok(())
         }
-        Command::CheckConfig(settings) => {
+        Command::CheckConfig { settings, offline } => check_config(&settings.read()?, offline).await,
+        Command::Keys { command: Keys::Rotate { settings, algorithm } } => {
             let config = settings.read()?;
-            let db = Db::open(config.database_url().as_str()).await?;
-            db.ping().await?;
-            println!("the configuration can be used, and the database answers");
+            for (algorithm, ring, made) in connections::rotate(&config, algorithm, clock(&config).now())? {
+                println!(
+                    "{}: {}, signs from {}, in {}",
+                    algorithm.as_str(),
+                    made.id,
+                    made.signs_from,
+                    ring.folder().display()
+                );
+                for id in made.removed {
+                    println!("{}: {id} is no longer published", algorithm.as_str());
+                }
+            }
+            println!("published at {}", connections::jwks_url(&config));
             Ok(())
         }
         Command::Replan { settings, clinic } => {
@@ -169,6 +204,23 @@ async fn run(command: Command) -> Result<(), Failed> {
         Command::Openapi { check } => openapi(check),
         Command::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
     }
+}
+
+/// Everything that can be known before the service runs.
+async fn check_config(config: &Config, offline: bool) -> Result<(), Failed> {
+    let db = Db::open(config.database_url().as_str()).await?;
+    db.ping().await?;
+    db.close().await;
+    println!("the configuration can be used, and the database answers");
+    let mut broken = 0;
+    for ehr in config.ehrs.iter().filter(|_| !offline) {
+        println!("ehr {}:", ehr.name);
+        for finding in connections::try_connection(config, ehr, &clock(config)).await? {
+            broken += usize::from(finding.verdict == Verdict::Broken);
+            println!("  {finding}");
+        }
+    }
+    if broken == 0 { Ok(()) } else { Err(format!("{broken} of the things that were tried do not work").into()) }
 }
 
 fn clock(config: &Config) -> Clock {

@@ -1,5 +1,7 @@
 //! Wires the rooms together; starts and stops the loops.
 
+pub mod connections;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

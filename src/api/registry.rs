@@ -30,6 +30,8 @@ mod simulation;
 mod metrics;
 mod time;
 mod coverages;
+mod connections;
+mod notifications;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -66,4 +68,6 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(metrics::routes())
         .merge(time::routes())
         .merge(coverages::routes())
+        .merge(connections::routes())
+        .merge(notifications::routes())
 }

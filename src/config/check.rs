@@ -76,6 +76,9 @@ impl Config {
                     faults.push(format!("{key}.{field}: must not be empty"));
                 }
             }
+            if let Some(url) = &issuer.token_url {
+                http_url(&format!("{key}.token_url"), url, faults);
+            }
             keys(&key, issuer, faults);
         }
     }

@@ -52,6 +52,7 @@ impl Config {
                 issuers: vec![Issuer {
                     issuer: ISSUER.into(),
                     jwks_url: None,
+                    token_url: None,
                     jwks_file: Some(jwks_file(&data_dir)),
                     audience: AUDIENCE.into(),
                     clinic_claim: super::clinic_claim(),

@@ -25,6 +25,16 @@ pub enum Credentials {
 }
 
 impl Credentials {
+    /// `none`, `fixed`, `held` or `wanted`: how things stand, for people.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fixed(_) => "fixed",
+            Self::BackendServices(source) if source.good_for().is_some_and(|left| !left.is_zero()) => "held",
+            Self::BackendServices(_) => "wanted",
+        }
+    }
+
     /// The token to send now.
     pub(super) async fn bearer(&self) -> Result<Option<SecretString>, Failure> {
         match self {

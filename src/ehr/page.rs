@@ -34,6 +34,15 @@ impl Ehr {
         self.text(self.http().url(link)?).await
     }
 
+    /// `GET Subscription/id/$events`: the events from a number on.
+    pub async fn events(&self, subscription: &str, from: i64) -> Result<Text, Failure> {
+        let id = subscription.trim_start_matches("Subscription/");
+        let mut url = self.resource("Subscription", id)?;
+        url.set_path(&format!("{}/$events", url.path()));
+        url.set_query(Some(&format!("eventsSinceNumber={from}&content=id-only")));
+        self.text(url).await
+    }
+
     async fn text(&self, url: Url) -> Result<Text, Failure> {
         // HAPI answers the same search from memory for a minute: what has just changed would be missing.
         let sent = self.http().send(Method::GET, url, None, Some((CACHE_CONTROL, "no-cache"))).await?;

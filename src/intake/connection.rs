@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -49,11 +50,7 @@ impl Connection {
 
     /// What is added to the search for a type.
     pub fn search(&self, kind: &str) -> Option<String> {
-        match self.settings.poll.search.get(kind) {
-            Some(configured) => Some(configured.clone()),
-            None if kind == "Observation" => Some(format!("code={}", self.codes)),
-            None => None,
-        }
+        added(&self.settings, kind, &self.codes)
     }
 }
 
@@ -132,6 +129,29 @@ pub fn client(config: &Config, settings: &config::Ehr, clock: &Clock) -> Result<
         ..EhrConfig::at(&settings.base_url)
     };
     Ehr::new(settings, clock.clone())
+}
+
+/// The searches that a sweep makes, each for one resource that changed since yesterday: for trying them.
+///
+/// # Errors
+/// What is wrong with the mapping.
+pub fn trial(settings: &config::Ehr, now: DateTime<Utc>) -> Result<Vec<(String, String)>, Problem> {
+    let codes = codes(settings)?;
+    let since = (now - TimeDelta::days(1)).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let query = |kind: &String| {
+        let added = added(settings, kind, &codes).map(|query| query + "&").unwrap_or_default();
+        (kind.clone(), format!("{added}_lastUpdated=ge{since}&_sort=_lastUpdated&_count=1"))
+    };
+    Ok(settings.poll.types.iter().map(query).collect())
+}
+
+/// What is added to the search for a type.
+fn added(settings: &config::Ehr, kind: &str, codes: &str) -> Option<String> {
+    match settings.poll.search.get(kind) {
+        Some(configured) => Some(configured.clone()),
+        None if kind == "Observation" => Some(format!("code={codes}")),
+        None => None,
+    }
 }
 
 /// The mapping of a connection.

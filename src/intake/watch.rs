@@ -19,6 +19,8 @@ use crate::store::connection::{self, Claimed, hint};
 const IDLE: Duration = Duration::from_secs(5);
 /// A sweep that failed is tried again after a minute, or after the period where that is shorter.
 const SOON: TimeDelta = TimeDelta::minutes(1);
+/// The least time between two sweeps, however often we are told to look.
+const BREATH: TimeDelta = TimeDelta::seconds(5);
 
 /// The loops, one for each connection. Cheap to clone.
 #[derive(Clone)]
@@ -113,6 +115,7 @@ impl Watch {
 
     async fn work(&self, sweep: &Sweep<'_>, sweeps: bool) -> Result<Visit, Stopped> {
         let mut visit = Visit::default();
+        self.intake.recover(sweep.connection).await?;
         loop {
             let fetched = self.intake.fetch_due(sweep.connection).await?;
             visit.fetched += fetched;
@@ -167,7 +170,7 @@ impl Held<'_> {
         let Some(claimed) = self.claimed.take() else { return Ok(()) };
         let intake = &self.watch.intake;
         let mut tx = intake.db.begin().await?;
-        connection::give_back(&mut tx, self.connection.of(), &claimed, intake.clock.now(), self.due).await?;
+        connection::give_back(&mut tx, self.connection.of(), &claimed, intake.clock.now() + BREATH, self.due).await?;
         tx.commit().await
     }
 }

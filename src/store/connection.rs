@@ -1,6 +1,7 @@
 //! The EHRs we are connected to: who fetches now, and how far each type has been fetched.
 
 pub mod hint;
+pub mod subscription;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -91,12 +92,12 @@ pub async fn prolong(tx: &mut Tx, of: Of<'_>, token: Uuid, until: DateTime<Utc>)
     .map_err(failed)
 }
 
-/// Gives a connection back, due again at `due`, or at once where somebody asked meanwhile.
+/// Gives a connection back, due again at `due`, or at `soon` where somebody asked meanwhile.
 pub async fn give_back(
     tx: &mut Tx,
     of: Of<'_>,
     claimed: &Claimed,
-    now: DateTime<Utc>,
+    soon: DateTime<Utc>,
     due: DateTime<Utc>,
 ) -> Result<(), Problem> {
     execute!(
@@ -108,7 +109,7 @@ pub async fn give_back(
         of.connection,
         claimed.lease_token,
         claimed.wanted,
-        now,
+        soon,
         due
     )
     .map(|_| ())

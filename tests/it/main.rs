@@ -7,6 +7,8 @@ mod api_lists;
 mod api_story;
 mod api_world;
 mod architecture;
+mod connect_auth;
+mod connect_notify;
 mod connect_sweep;
 mod connect_world;
 mod corpus;
