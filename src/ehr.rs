@@ -8,6 +8,7 @@ pub mod auth;
 pub mod http;
 pub mod client;
 pub mod page;
+pub mod bulk;
 pub mod delivery;
 pub mod write;
 pub mod probe;

@@ -6,7 +6,9 @@ pub mod sweep;
 mod fetch;
 mod notice;
 pub mod signature;
+mod subscribe;
 pub mod watch;
+pub mod load;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -10,9 +10,11 @@ use cocm_registry::clock::Clock;
 use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
 use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
+use cocm_registry::intake::load::Loaded;
 use cocm_registry::service::{Service, connections, replan};
 use cocm_registry::store::Db;
 use cocm_registry::{api, listener, telemetry};
+use indicatif::ProgressBar;
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -42,6 +44,23 @@ enum Command {
     Keys {
         #[command(subcommand)]
         command: Keys,
+    },
+    /// Fetches from an EHR now what it has changed, or everything, or loads files.
+    Sync {
+        #[command(flatten)]
+        settings: Settings,
+        /// The `[[ehr]]`; the first without it.
+        #[arg(long)]
+        connection: Option<String>,
+        /// Everything, by Bulk Data export; goes on where an earlier one was interrupted.
+        #[arg(long)]
+        bootstrap: bool,
+        /// Files instead: a Bundle, a resource, or one of these in each line (ndjson).
+        #[arg(long, num_args = 1.., conflicts_with = "bootstrap")]
+        file: Vec<PathBuf>,
+        /// With files: whose they are; the first clinic without it.
+        #[arg(long, requires = "file")]
+        clinic: Option<ClinicId>,
     },
     /// Plans every patient anew, after a change of the rules.
     Replan {
@@ -180,6 +199,18 @@ async fn run(command: Command) -> Result<(), Failed> {
             println!("published at {}", connections::jwks_url(&config));
             Ok(())
         }
+        Command::Sync { settings, connection, bootstrap, file, clinic } => {
+            let config = settings.read()?;
+            let clock = clock(&config);
+            let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
+            let done = if file.is_empty() {
+                sync(&service, connection.as_deref(), bootstrap).await
+            } else {
+                load(&service, &file, clinic).await
+            };
+            service.close().await;
+            done
+        }
         Command::Replan { settings, clinic } => {
             let config = settings.read()?;
             let clock = clock(&config);
@@ -204,6 +235,66 @@ async fn run(command: Command) -> Result<(), Failed> {
         Command::Openapi { check } => openapi(check),
         Command::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
     }
+}
+
+async fn sync(service: &Service, name: Option<&str>, bootstrap: bool) -> Result<(), Failed> {
+    let mut all = service.app.connections.iter();
+    let connection = match name {
+        Some(name) => all.find(|one| one.name() == name).ok_or_else(|| format!("no clinic uses an [[ehr]] {name}"))?,
+        None => all.next().ok_or("no clinic has an [[ehr]]")?,
+    };
+    if bootstrap {
+        let bar = bar();
+        let tell = |what: &str, loaded: &Loaded| bar.set_message(format!("{what}: {}", counted(loaded)));
+        let loaded = service.app.intake.bootstrap(connection, &tell).await;
+        bar.finish_and_clear();
+        println!("{}", counted(&loaded?));
+        return Ok(());
+    }
+    let visit = service.fetch(connection).await?;
+    if visit.swept.is_empty() {
+        return Err("another process is fetching from this EHR now".into());
+    }
+    let mut failed = 0;
+    for swept in visit.swept {
+        println!("{}: {} came, {} of them new, {} cannot be read", swept.kind, swept.seen, swept.taken, swept.unread);
+        if let Some(failure) = swept.failed {
+            failed += 1;
+            println!("{}: not finished: {failure}", swept.kind);
+        }
+    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} types could not be fetched").into()) }
+}
+
+async fn load(service: &Service, files: &[PathBuf], clinic: Option<ClinicId>) -> Result<(), Failed> {
+    let first = || service.app.config.clinics.first().map(|clinic| clinic.id.clone());
+    let clinic = clinic.or_else(first).ok_or("there is no clinic")?;
+    if service.app.config.clinic(&clinic).is_none() {
+        return Err(format!("no clinic is named {clinic}").into());
+    }
+    let (bar, mut loaded) = (bar(), Loaded::default());
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        service.app.intake.load_text(clinic.as_str(), "file", &text, &mut loaded).await?;
+        bar.set_message(format!("{}: {}", file.display(), counted(&loaded)));
+    }
+    bar.finish_and_clear();
+    println!("{}", counted(&loaded));
+    match loaded.first_fault {
+        Some(fault) => Err(format!("the first that cannot be read: {fault}").into()),
+        None => Ok(()),
+    }
+}
+
+fn counted(loaded: &Loaded) -> String {
+    let Loaded { seen, taken, deleted, unread, .. } = loaded;
+    format!("{seen} resources, {taken} of them new, {deleted} deleted, {unread} cannot be read")
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
 }
 
 /// Everything that can be known before the service runs.

@@ -17,7 +17,7 @@ use crate::dispatch::{Charts, Dispatcher};
 use crate::fhir::mapping::Mapping;
 use crate::identity::Verifier;
 use crate::intake::Intake;
-use crate::intake::connection::{self, Connections};
+use crate::intake::connection::{self, Connection, Connections};
 use crate::intake::watch::{Visit, Watch};
 use crate::listener::{protect, serve};
 use crate::problem::Problem;
@@ -136,6 +136,14 @@ impl Service {
     pub async fn deliver_due(&self) -> Result<(), Problem> {
         while self.dispatcher.round().await? > 0 {}
         Ok(())
+    }
+
+    /// Sweeps one EHR now.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was done is done.
+    pub async fn fetch(&self, connection: &Connection) -> Result<Visit, Problem> {
+        self.watch.visit(connection, true).await
     }
 
     /// Fetches from every EHR what is due now; with `now`, sweeps whether or not it is due.

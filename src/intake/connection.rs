@@ -26,6 +26,8 @@ pub struct Connection {
     pub settings: config::Ehr,
     /// The client.
     pub ehr: Ehr,
+    /// Where the EHR sends what it has to say.
+    pub endpoint: String,
     /// Told when the EHR has said that something has changed.
     pub heard: Notify,
     /// The codes of Observations to search for.
@@ -73,6 +75,7 @@ impl Connections {
                     clinic: clinic.id.as_str().to_owned(),
                     settings: settings.clone(),
                     ehr: ehr.clone(),
+                    endpoint: endpoint(config, settings),
                     heard: Notify::new(),
                     codes: codes.clone(),
                 }));
@@ -129,6 +132,11 @@ pub fn client(config: &Config, settings: &config::Ehr, clock: &Clock) -> Result<
         ..EhrConfig::at(&settings.base_url)
     };
     Ehr::new(settings, clock.clone())
+}
+
+fn endpoint(config: &Config, settings: &config::Ehr) -> String {
+    let base = config.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
+    format!("{base}/api/v1/connections/{}/notifications", settings.name)
 }
 
 /// The searches that a sweep makes, each for one resource that changed since yesterday: for trying them.

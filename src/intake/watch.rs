@@ -125,6 +125,7 @@ impl Watch {
             sweep.prolong().await?;
         }
         if sweeps {
+            self.intake.subscribe(sweep.connection).await?;
             visit.swept = sweep.all().await?;
         }
         Ok(visit)

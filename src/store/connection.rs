@@ -1,5 +1,6 @@
 //! The EHRs we are connected to: who fetches now, and how far each type has been fetched.
 
+pub mod export;
 pub mod hint;
 pub mod subscription;
 

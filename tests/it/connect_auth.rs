@@ -295,6 +295,7 @@ async fn check_config_says_what_works() {
 #[tokio::test]
 async fn check_config_against_a_wrong_address() {
     let scene = Scene::new(KeyAlgorithm::Es384).await;
+    scene.chart.behave();
     let url = format!("{}/wrong/path", scene.chart.url());
     let said = only(scene.check(|ehr| ehr.base_url = url).await, Verdict::Broken);
     assert!(said.contains("404") && said.contains("correct base_url"), "{said}");

@@ -8,6 +8,7 @@ mod api_story;
 mod api_world;
 mod architecture;
 mod connect_auth;
+mod connect_bulk;
 mod connect_notify;
 mod connect_sweep;
 mod connect_world;
