@@ -8,6 +8,8 @@
 mod pass;
 mod walk;
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -55,6 +57,18 @@ pub enum Stopped {
     /// Somebody else sweeps now.
     Lost,
 }
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => write!(f, "the EHR: {failure}"),
+            Self::Problem(problem) => write!(f, "here: {problem}"),
+            Self::Lost => f.write_str("another process is fetching from this EHR now"),
+        }
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 impl From<Problem> for Stopped {
     fn from(problem: Problem) -> Self {
