@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use cocm_registry::intake::load::Loaded;
 use cocm_registry::intake::sweep::Stopped;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::connect_world::{Connected, instant};
@@ -61,7 +63,11 @@ async fn patients(State(asked): State<Shared>, headers: HeaderMap) -> Response {
         return all.into_response();
     }
     let half = all[..all.len() / 2].to_owned();
-    let broken = futures_util::stream::iter([Ok(half), Err(std::io::Error::other("broken"))]);
+    // What came before has to be on its way, or nothing comes at all.
+    let broken = futures_util::stream::iter([Ok(half), Err(std::io::Error::other("broken"))]).then(async |part| {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        part
+    });
     Body::from_stream(broken).into_response()
 }
 
