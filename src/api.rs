@@ -3,11 +3,13 @@
 
 pub mod problem;
 pub mod page;
+mod export;
 pub mod health;
 pub mod fhir;
 pub mod registry;
 mod idempotency;
 mod request;
+mod watch;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::config::Config;
 use crate::identity::Verifier;
 use crate::intake::Intake;
 use crate::intake::connection::Connections;
+use crate::journal::Journal;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
@@ -34,6 +37,8 @@ pub struct App {
     pub db: Db,
     /// The hallway.
     pub recorder: Recorder,
+    /// Who did and saw what.
+    pub journal: Journal,
     /// Reads what arrives over FHIR, and hands it to the hallway.
     pub intake: Intake,
     /// The service's clock.
@@ -60,6 +65,7 @@ impl App {
             recorder: self.recorder.clone(),
             clock: self.clock.clone(),
             zones: self.zones.clone(),
+            config: self.config.clone(),
         }
     }
 }
@@ -122,6 +128,7 @@ pub fn router(app: App) -> Router {
     let once = from_fn_with_state(app.clone(), idempotency::remember);
     router
         .layer(once)
+        .layer(from_fn_with_state(app.clone(), watch::watch))
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", complete(document)))
         .with_state(app)
 }

@@ -74,7 +74,8 @@ fn machine_time() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// A new id, ordered by time, where no clock is at hand.
 #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for randomness")]
-fn new_id() -> Uuid {
+pub(crate) fn new_id() -> Uuid {
     Uuid::now_v7()
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 pub use check::is_private;
@@ -48,6 +49,9 @@ pub struct Config {
     /// The charts written to.
     #[serde(rename = "ehr")]
     pub ehrs: Vec<Ehr>,
+    /// Who is told what happens.
+    #[serde(rename = "webhook")]
+    pub webhooks: Vec<Webhook>,
     /// What is logged, and how.
     pub log: Log,
     /// Development only: any clinic named in a token is served, with the first clinic's settings.
@@ -124,6 +128,29 @@ pub struct Clinic {
     pub time_zone: Tz,
     /// The `[[ehr]]` it writes to.
     pub ehr: Option<String>,
+    /// The day of the month on which the metrics of the month before are closed by themselves, 1–28; 0 for never.
+    #[serde(default = "close_month_on")]
+    pub close_month_on: u8,
+}
+
+/// Somebody who is told what happens in a clinic.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// What it is called in the log of deliveries.
+    pub name: String,
+    /// The clinic.
+    pub clinic: ClinicId,
+    /// Where it is told: exactly there.
+    pub url: String,
+    /// `whsec_…`; several while changing from one to another.
+    pub secrets: Vec<SecretString>,
+    /// Types of events, `safety.*` for all that begin so; empty for all.
+    #[serde(default)]
+    pub types: Vec<String>,
+    /// Deadline of one attempt.
+    #[serde(default = "webhook_timeout", rename = "timeout_s", deserialize_with = "seconds")]
+    pub timeout: Duration,
 }
 
 /// What is logged, and how.
@@ -223,7 +250,7 @@ impl Config {
         overlay::flags(&mut table, flags);
         let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
             let key = e.path().to_string();
-            let secret = ["token", "secret", "database_url"].iter().any(|end| key.ends_with(end));
+            let secret = ["token", "secret", "database_url"].iter().any(|name| key.contains(name));
             let why = if secret { "must be a string".to_owned() } else { e.inner().message().to_owned() };
             ConfigError::one(format!("{key}: {why}"))
         })?;
@@ -254,6 +281,12 @@ impl Config {
         folders
     }
 
+    /// The day of the month on which a clinic's metrics of the month before are closed; 0 for never.
+    pub fn close_month_on(&self, clinic: &str) -> u8 {
+        let known = self.clinics.iter().find(|c| c.id.as_str() == clinic);
+        known.or(self.clinics.first()).map_or_else(close_month_on, |c| c.close_month_on)
+    }
+
     /// A chart's settings by its name.
     pub fn ehr(&self, name: &str) -> Option<&Ehr> {
         self.ehrs.iter().find(|ehr| ehr.name == name)
@@ -272,6 +305,7 @@ impl Default for Config {
             auth: Auth::default(),
             clinics: Vec::new(),
             ehrs: Vec::new(),
+            webhooks: Vec::new(),
             log: Log::default(),
             any_clinic: false,
             clock: None,
@@ -303,12 +337,20 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
     u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
+fn close_month_on() -> u8 {
+    10
+}
+
 fn clinic_claim() -> String {
     "clinic".into()
 }
 
 fn role_claim() -> String {
     "role".into()
+}
+
+fn webhook_timeout() -> Duration {
+    Duration::from_secs(15)
 }
 
 #[cfg(test)]

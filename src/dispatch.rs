@@ -15,8 +15,8 @@ use crate::domain::plan::{Intent, Posture};
 use crate::ehr::retry::{Decision, decide};
 use crate::ehr::{Delivered, Effect, Ehr, Failure, Ledger, LeftAlone, deliver, reconcile};
 use crate::problem::Problem;
-use crate::store::Db;
 use crate::store::outbox::{self, Attempt, Delivery, Lane, Settlement, State};
+use crate::store::{Db, journal};
 
 /// How long a lane is ours without prolonging it.
 const LEASE: TimeDelta = TimeDelta::seconds(120);
@@ -240,6 +240,9 @@ impl Dispatcher {
         let mut tx = self.db.begin().await?;
         outbox::attempted(&mut tx, &lane.clinic_id, &attempt).await?;
         let held = outbox::settle(&mut tx, lane, &delivery.key, &settlement, now).await?;
+        if let Some(line) = line(&lane.clinic_id, &delivery, &settlement, now, self.clock.id()).filter(|_| held) {
+            journal::add(&mut tx, &[line]).await?;
+        }
         tx.commit().await?;
         if settlement.state == State::Parked {
             tracing::error!(delivery = %delivery.id, error = settlement.error, "a delivery is parked: a person has to look");
@@ -349,6 +352,27 @@ fn settlement(
         }
     }
     settlement
+}
+
+/// What the journal says of an attempt that came to an end.
+fn line(
+    clinic: &str,
+    delivery: &Delivery,
+    settlement: &Settlement,
+    now: DateTime<Utc>,
+    id: uuid::Uuid,
+) -> Option<journal::Entry> {
+    let event = match settlement.state {
+        State::Parked => "delivery.parked",
+        State::ClosedInChart => "delivery.closed_in_chart",
+        State::Settled | State::Pending if settlement.written => "delivery.written",
+        State::Settled | State::Pending => return None,
+    };
+    let mut line = journal::Entry::new(id, clinic, now, "cocm-registry", None).event(event);
+    line.patient = Some(delivery.patient_id);
+    line.episode = delivery.intent.0.desired.episode;
+    line.subject = Some(format!("delivery/{}", delivery.id));
+    Some(line)
 }
 
 fn attempt(

@@ -19,4 +19,6 @@ pub mod notification;
 pub mod planned;
 pub mod task;
 pub mod flag;
+pub mod care_plan;
 pub mod measure_report;
+pub mod audit_event;

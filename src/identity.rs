@@ -1,5 +1,6 @@
 //! Who is calling: bearer tokens, the keys that verify them, and what the caller may do.
 
+mod acting;
 mod cache;
 mod claims;
 pub mod development;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 use crate::problem::{Category, Problem};
 
 pub use crate::config::ClinicId;
+pub use acting::{acting, acting_as};
 pub use claims::TokenError;
 pub use keys::KeyPolicy;
 pub use verifier::Verifier;

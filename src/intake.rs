@@ -1,4 +1,4 @@
-//! Everything that arrives over FHIR becomes facts here, whichever way it came.
+//! Everything that arrives over FHIR becomes facts here, whichever way it came; and a clinic's spreadsheet.
 
 pub mod bundle;
 pub mod connection;
@@ -9,6 +9,7 @@ pub mod signature;
 mod subscribe;
 pub mod watch;
 pub mod load;
+pub mod spreadsheet;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -41,7 +41,7 @@ use crate::config::Limits;
 
 pub use body::{BodyLimit, read_body};
 pub use depth::{DEEPEST, check_depth};
-pub use json::JsonBody;
+pub use json::{JsonBody, json_within};
 pub use protect::{Deadline, protect};
 
 /// Longest request line and headers together, in bytes.

@@ -1,7 +1,7 @@
 //! The command line of `cocm-registry`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -11,9 +11,11 @@ use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
 use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::intake::load::Loaded;
+use cocm_registry::intake::spreadsheet::{Import, Imported, Mapping, decoded};
+use cocm_registry::journal::verify::{Anchor, verify};
 use cocm_registry::service::{Service, connections, replan};
 use cocm_registry::store::Db;
-use cocm_registry::{api, listener, telemetry};
+use cocm_registry::{api, backup, listener, telemetry};
 use indicatif::ProgressBar;
 
 type Failed = Box<dyn std::error::Error>;
@@ -70,6 +72,31 @@ enum Command {
         #[arg(long)]
         clinic: Option<String>,
     },
+    /// Writes a copy of the whole database into a file, while the service runs (SQLite).
+    Backup {
+        /// The file; it must not exist.
+        file: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Puts a backup in the place of the database, after checking that it is whole (SQLite). Stop the service first.
+    Restore {
+        /// The file.
+        file: PathBuf,
+        /// Replaces a database that is not empty, and keeps it beside the new one.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Walks every clinic's journal and says whether anything in it, or in the facts it attests, was changed afterwards.
+    VerifyAudit {
+        #[command(flatten)]
+        settings: Settings,
+        /// A head printed before (`HASH@NUMBER`): it must still be there, or the end of the journal was cut off. May be repeated.
+        #[arg(long)]
+        head: Vec<Anchor>,
+    },
     /// Prints a bearer token signed with the development keys of a data directory.
     Token {
         /// Where `serve --dev` keeps its keys.
@@ -87,6 +114,26 @@ enum Command {
         /// Compares with `openapi/openapi.json` and fails if they differ.
         #[arg(long)]
         check: bool,
+    },
+    /// Takes over a clinic's spreadsheet registry, saved as CSV. Says what it would do; with `--commit` does it.
+    Import {
+        #[command(flatten)]
+        settings: Settings,
+        /// The clinic.
+        #[arg(long)]
+        clinic: String,
+        /// The file.
+        #[arg(long)]
+        file: PathBuf,
+        /// The namespace of the record numbers, as the EHR sends it.
+        #[arg(long)]
+        identifier_system: String,
+        /// How the columns are read (TOML); guessed from their titles without it.
+        #[arg(long)]
+        mapping: Option<PathBuf>,
+        /// Writes.
+        #[arg(long)]
+        commit: bool,
     },
     /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
     Demo(cocm_registry::demo::Options),
@@ -227,6 +274,30 @@ async fn run(command: Command) -> Result<(), Failed> {
             service.close().await;
             Ok(())
         }
+        Command::Import { settings, clinic, file, identifier_system, mapping, commit } => {
+            let import = Import {
+                clinic: ClinicId::new(&clinic)?.to_string(),
+                by: "cocm-registry import".to_owned(),
+                csv: decoded(&std::fs::read(file)?)?,
+                identifier_system,
+                mapping: mapping.as_deref().map(read_mapping).transpose()?,
+                dry_run: !commit,
+            };
+            import_spreadsheet(settings.read()?, import).await
+        }
+        Command::Backup { file, settings } => {
+            backup::back_up(settings.read()?.database_url().as_str(), &file).await?;
+            println!("written: {}", file.display());
+            Ok(())
+        }
+        Command::Restore { file, force, settings } => {
+            for report in backup::restore(settings.read()?.database_url().as_str(), &file, force).await? {
+                println!("{report}");
+            }
+            println!("restored");
+            Ok(())
+        }
+        Command::VerifyAudit { settings, head } => verify_audit(settings.read()?, &head).await,
         Command::Token { data_dir, clinic, role } => {
             let token = development::mint(&data_dir, &ClinicId::new(clinic)?, role, development::LIFETIME)?;
             println!("{token}");
@@ -314,6 +385,24 @@ async fn check_config(config: &Config, offline: bool) -> Result<(), Failed> {
     if broken == 0 { Ok(()) } else { Err(format!("{broken} of the things that were tried do not work").into()) }
 }
 
+/// Changes nothing, not even the schema.
+async fn verify_audit(config: Config, heads: &[Anchor]) -> Result<(), Failed> {
+    let db = Db::open(config.database_url().as_str()).await?;
+    let reports = verify(&db, heads).await?;
+    db.close().await;
+    for report in &reports {
+        println!("{report}");
+    }
+    let missing: Vec<String> =
+        heads.iter().filter(|head| !reports.iter().any(|r| r.met.contains(head))).map(ToString::to_string).collect();
+    let broken = reports.iter().filter(|report| report.fault.is_some()).count();
+    match (broken, missing.as_slice()) {
+        (0, []) => Ok(()),
+        (0, missing) => Err(format!("not in the journal any more: {}", missing.join(", ")).into()),
+        (broken, _) => Err(format!("the journal of {broken} clinics was changed").into()),
+    }
+}
+
 fn clock(config: &Config) -> Clock {
     config.clock.map_or_else(Clock::system, Clock::starting_at)
 }
@@ -346,6 +435,28 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
     service.serve(listener, stop).await?;
     loops.stop().await;
     service.close().await;
+    Ok(())
+}
+
+fn read_mapping(file: &Path) -> Result<Mapping, Failed> {
+    Ok(toml::from_str(&std::fs::read_to_string(file)?)?)
+}
+
+/// Row by row what is wrong, then the counts, then how the columns were read.
+async fn import_spreadsheet(config: Config, import: Import) -> Result<(), Failed> {
+    let clock = clock(&config);
+    let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
+    let imported = service.app.intake.import(import).await;
+    service.close().await;
+    let imported = imported?;
+    for error in imported.results.iter().flat_map(|result| &result.errors) {
+        println!("row {}, {}: {}", error.row, error.column.as_deref().unwrap_or("the whole row"), error.detail);
+    }
+    let Imported { rows, created, updated, unchanged, rejected, .. } = &imported;
+    println!("{rows} rows: {created} new, {updated} with something new, {unchanged} known, {rejected} left out");
+    if imported.dry_run {
+        println!("nothing was written; columns as read (--mapping):\n\n{}", toml::to_string(&imported.mapping)?);
+    }
     Ok(())
 }
 

@@ -9,16 +9,25 @@
 //! submission, so that it fails alone.
 
 mod arrive;
+mod decide;
 mod dossier;
 mod enter;
+mod amend;
+mod candidate;
+mod documents;
 mod evidence;
 mod fact;
+mod follow;
 mod identify;
+mod import;
 mod items;
+mod lines;
 mod person;
 mod settle;
 mod once;
 mod rules;
+mod sessions;
+mod closing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,13 +41,17 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::domain::rules::RuleSet;
 use crate::fhir::arrival::{Arrival, Content, Kind, Subject};
+use crate::identity::{Role, acting};
 use crate::problem::{Category, Problem};
-use crate::store::{Db, Tx};
+use crate::store::{Db, Tx, journal};
+pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
 pub use enter::local_midnight;
-pub use fact::{Amendment, Answer, Condition, Effect, Fact, Recorded, Submission, Whom};
+pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Submission, Whom};
+pub use import::{Additions, Foreseen, ImportedCase, foresee};
 pub use once::Once;
 pub use rules::{activate, attest, propose};
+pub use sessions::{Deferred, close_session, open_session};
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
@@ -65,6 +78,7 @@ impl Zones {
 struct Job {
     submission: Submission,
     once: Option<Once>,
+    role: Option<Role>,
     reply: oneshot::Sender<Result<Answer, Problem>>,
 }
 
@@ -72,10 +86,11 @@ struct Job {
 #[derive(Clone)]
 pub struct Recorder {
     lanes: Arc<Vec<mpsc::Sender<Job>>>,
+    journaled: Arc<tokio::sync::Notify>,
 }
 
-/// A submission, and under which key it may happen only once.
-type Asked<'a> = (&'a Submission, Option<&'a Once>);
+/// A submission, under which key it may happen only once, and in which role it was made.
+type Asked<'a> = (&'a Submission, Option<&'a Once>, Option<Role>);
 
 /// What a worker needs.
 #[derive(Clone)]
@@ -85,12 +100,14 @@ struct Worker {
     zones: Arc<Zones>,
     clock: Clock,
     written: Arc<tokio::sync::Notify>,
+    journaled: Arc<tokio::sync::Notify>,
 }
 
 /// What a fact is recorded with.
 struct Context<'a> {
     clinic: &'a str,
     by: &'a str,
+    role: Option<Role>,
     zone: Tz,
     now: DateTime<Utc>,
     today: NaiveDate,
@@ -102,7 +119,9 @@ impl Recorder {
     /// Starts the workers: one where the database has one writer, several otherwise. `written` is told after each
     /// commit that left something to deliver.
     pub fn start(db: &Db, zones: Zones, clock: Clock, written: Arc<tokio::sync::Notify>) -> Self {
-        let worker = Worker { number: 0, db: db.clone(), zones: Arc::new(zones), clock, written };
+        let journaled: Arc<tokio::sync::Notify> = Arc::default();
+        let (db, zones) = (db.clone(), Arc::new(zones));
+        let worker = Worker { number: 0, db: db.clone(), zones, clock, written, journaled: journaled.clone() };
         let lanes = (0..db.writers())
             .map(|number| {
                 let (sender, receiver) = mpsc::channel(1024);
@@ -111,7 +130,12 @@ impl Recorder {
                 sender
             })
             .collect();
-        Self { lanes: Arc::new(lanes) }
+        Self { lanes: Arc::new(lanes), journaled }
+    }
+
+    /// Told after each commit that left lines in the journal.
+    pub fn journaled(&self) -> Arc<tokio::sync::Notify> {
+        self.journaled.clone()
     }
 
     /// Records a submission; answers after the commit.
@@ -131,7 +155,7 @@ impl Recorder {
         let lane = &self.lanes[lane_of(&submission, self.lanes.len())];
         let (reply, answer) = oneshot::channel();
         let stopped = || Problem::new(Category::Unavailable, "the service is stopping");
-        lane.send(Job { submission, once, reply }).await.map_err(|_| stopped())?;
+        lane.send(Job { submission, once, role: acting(), reply }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -168,6 +192,7 @@ fn lock_key(fact: &Fact) -> String {
         | Fact::Measured { patient: id, .. }
         | Fact::LookedAt { patient: id } => id.to_string(),
         Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => episode.to_string(),
+        Fact::Imported(case) => case.key.clone(),
     }
 }
 
@@ -205,7 +230,8 @@ impl Worker {
     /// Runs a batch in one transaction and answers everybody.
     async fn commit(&self, mut batch: Vec<Job>) {
         batch.sort_by_cached_key(|job| job.submission.facts.first().map(lock_key));
-        let submissions: Vec<Asked<'_>> = batch.iter().map(|job| (&job.submission, job.once.as_ref())).collect();
+        let submissions: Vec<Asked<'_>> =
+            batch.iter().map(|job| (&job.submission, job.once.as_ref(), job.role)).collect();
         let mut answers = Err(Undone(Problem::internal("not tried")));
         for tries in 1..=TRIES {
             answers = self.attempt(&submissions).await;
@@ -217,9 +243,12 @@ impl Worker {
             tokio::time::sleep(std::time::Duration::from_millis(tries * (10 + 7 * self.number))).await;
         }
         match answers {
-            Ok((answers, delivers)) => {
-                if delivers {
+            Ok((answers, left)) => {
+                if left.deliveries {
                     self.written.notify_one();
+                }
+                if left.lines {
+                    self.journaled.notify_one();
                 }
                 for (job, answer) in batch.into_iter().zip(answers) {
                     // Nobody waits any more: the client is gone, what it sent is stored.
@@ -251,7 +280,7 @@ impl Worker {
         let mut rules: HashMap<&str, RuleSet> = HashMap::new();
         let mut dossiers = Dossiers::default();
         let mut answers = Vec::with_capacity(submissions.len());
-        for (submission, once) in submissions {
+        for (submission, once, role) in submissions {
             let clinic = submission.clinic.as_str();
             if !rules.contains_key(clinic) {
                 rules.insert(clinic, crate::store::rule_set::active(&mut tx, clinic).await?);
@@ -261,6 +290,7 @@ impl Worker {
             let context = Context {
                 clinic,
                 by: &submission.by,
+                role: *role,
                 zone,
                 now,
                 today: now.with_timezone(&zone).date_naive(),
@@ -273,35 +303,36 @@ impl Worker {
                 answers.push(before);
                 continue;
             }
-            match run(&mut tx, &context, &mut dossiers, (submission, *once), savepoints).await? {
+            match run(&mut tx, &context, &mut dossiers, (submission, *once, *role), savepoints).await? {
                 Ran::Through(answer) => answers.push(answer),
                 Ran::Into(problem) => {
                     tx.rollback().await?;
                     // One alone, all or nothing: that was it.
                     let alone = submissions.len() == 1 && (submission.atomic || submission.facts.len() == 1);
                     return Ok(alone.then(|| {
-                        (vec![if submission.atomic { Err(problem) } else { Ok(vec![Err(problem)]) }], false)
+                        (vec![if submission.atomic { Err(problem) } else { Ok(vec![Err(problem)]) }], Left::default())
                     }));
                 }
             }
         }
-        let delivers = dossiers.delivers;
+        journal::add(&mut tx, &dossiers.lines).await?;
+        let left = Left { deliveries: dossiers.delivers, lines: !dossiers.lines.is_empty() };
         tx.commit().await.map_err(InDoubt)?;
-        Ok(Some((answers, delivers)))
+        Ok(Some((answers, left)))
     }
 }
 
 /// Locks the patients of several facts in one order, so that two transactions do not wait for each other.
 async fn lock(tx: &mut Tx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
-    let conditional = submissions.iter().flat_map(|(s, _)| s.facts.iter().filter_map(|fact| sought(&s.clinic, fact)));
+    let conditional = submissions.iter().flat_map(|(s, ..)| s.facts.iter().filter_map(|fact| sought(&s.clinic, fact)));
     for (clinic, kind, token) in conditional.collect::<BTreeSet<_>>() {
         crate::store::resource::hold_identifier(tx, clinic, kind, token).await?;
     }
-    if submissions.iter().map(|(s, _)| s.facts.len()).sum::<usize>() < 2 {
+    if submissions.iter().map(|(s, ..)| s.facts.len()).sum::<usize>() < 2 {
         return Ok(());
     }
     let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (submission, _) in submissions {
+    for (submission, ..) in submissions {
         names.entry(&submission.clinic).or_default().extend(submission.facts.iter().map(lock_key));
     }
     for (clinic, names) in names {
@@ -320,8 +351,15 @@ fn sought<'a>(clinic: &'a str, fact: &'a Fact) -> Option<(&'a str, &'a str, &'a 
     }
 }
 
-/// What a batch came to, and whether it left something to deliver.
-type Done = (Vec<Result<Answer, Problem>>, bool);
+/// What a batch came to, and what it left for others to do.
+type Done = (Vec<Result<Answer, Problem>>, Left);
+
+/// What a commit left for others to do.
+#[derive(Default)]
+struct Left {
+    deliveries: bool,
+    lines: bool,
+}
 
 /// Why a batch has no answers.
 enum Lost {
@@ -351,7 +389,7 @@ async fn run(
     tx: &mut Tx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
-    (submission, once): Asked<'_>,
+    (submission, once, _): Asked<'_>,
     savepoints: bool,
 ) -> Result<Ran, Problem> {
     let mut order: Vec<usize> = (0..submission.facts.len()).collect();
@@ -361,7 +399,9 @@ async fn run(
     if savepoints && submission.atomic {
         tx.savepoint().await?;
     }
+    let begun = dossiers.lines.len();
     for i in order {
+        let written = dossiers.lines.len();
         if per_fact {
             tx.savepoint().await?;
         }
@@ -375,11 +415,15 @@ async fn run(
             }
             tx.undo().await?;
             dossiers.forget();
+            dossiers.lines.truncate(if submission.atomic { begun } else { written });
             if submission.atomic {
                 return Ok(Ran::Through(Err(Problem { fact: Some(i), ..problem.clone() })));
             }
         } else if per_fact {
             tx.release().await?;
+        }
+        if let Ok(recorded) = &result {
+            lines::of_fact(context, &mut dossiers.lines, written, &submission.facts[i], recorded);
         }
         answer[i] = Some(result);
     }
@@ -398,18 +442,21 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
     match fact {
         Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
         Fact::Deleted { kind, id, if_match } => arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await,
-        Fact::Enrolled { whom, episode } => enter::enrolled(tx, context, dossiers, whom, episode).await,
+        Fact::Enrolled { whom, episode, fit } => {
+            enter::enrolled(tx, context, dossiers, whom, episode, fit.as_deref()).await
+        }
         Fact::Amended { episode, amendment, if_match } => {
-            enter::amended(tx, context, dossiers, *episode, amendment, *if_match).await
+            amend::amended(tx, context, dossiers, *episode, amendment, *if_match).await
         }
         Fact::Cared { episode, on, at, care, if_match } => {
             enter::cared(tx, context, dossiers, *episode, (*on, *at), care, *if_match).await
         }
         Fact::OfPatient { patient, at, care } => enter::of_patient(tx, context, dossiers, *patient, *at, care).await,
-        Fact::Measured { patient, instrument, taken, answers, taken_by } => {
-            let taken_by = taken_by.as_deref();
-            enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), taken_by).await
+        Fact::Measured { patient, instrument, taken, answers, taken_by, language } => {
+            let said = (taken_by.as_deref(), language.as_deref());
+            enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), said).await
         }
+        Fact::Imported(case) => import::imported(tx, context, dossiers, case).await,
         Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
     }
 }

@@ -19,10 +19,12 @@ use crate::identity::Verifier;
 use crate::intake::Intake;
 use crate::intake::connection::{self, Connection, Connections};
 use crate::intake::watch::{Visit, Watch};
+use crate::journal::Journal;
 use crate::listener::{protect, serve};
 use crate::problem::Problem;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
+use crate::webhook::Webhooks;
 
 /// How often the passing of a day is looked for.
 const SWEEP: Duration = Duration::from_mins(1);
@@ -33,9 +35,10 @@ pub struct Service {
     pub app: App,
     dispatcher: Dispatcher,
     watch: Watch,
+    webhooks: Webhooks,
 }
 
-/// The running loops: delivery, the daily sweep, and the watch over the EHRs.
+/// The running loops: delivery, the daily sweep, the journal, webhooks, and the watch over the EHRs.
 pub struct Loops {
     stop: watch::Sender<bool>,
     running: Vec<JoinHandle<()>>,
@@ -63,6 +66,7 @@ impl Service {
         let zones = zones(&config);
         let outbox = Arc::new(Notify::new());
         let recorder = Recorder::start(&db, zones.clone(), clock.clone(), outbox.clone());
+        let journal = Journal::start(&db, recorder.journaled());
         let zones = Arc::new(zones);
         let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
@@ -70,9 +74,11 @@ impl Service {
         let charts = charts(&config, &connections);
         let dispatcher = Dispatcher::new(db.clone(), clock.clone(), charts, outbox.clone());
         let watch = Watch::new(intake.clone(), connections.clone());
+        let webhooks = Webhooks::new(&db, &clock, &config)?;
         let app = App {
             db,
             recorder,
+            journal,
             intake,
             clock,
             config: Arc::new(config),
@@ -82,10 +88,10 @@ impl Service {
             connections,
             jwks: Arc::new(jwks),
         };
-        Ok(Self { app, dispatcher, watch })
+        Ok(Self { app, dispatcher, watch, webhooks })
     }
 
-    /// Starts the loops: delivery, the daily sweep, and the watch over the EHRs.
+    /// Starts the loops: delivery, the daily sweep, the journal, webhooks, and the watch over the EHRs.
     pub fn start(&self) -> Loops {
         let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
@@ -110,7 +116,9 @@ impl Service {
             }
         });
         let watching = tokio::spawn(self.watch.clone().run(sender.subscribe()));
-        Loops { stop: sender, running: vec![delivering, sweeping, watching] }
+        let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
+        let telling = tokio::spawn(self.webhooks.clone().run(self.app.journal.heads(), sender.subscribe()));
+        Loops { stop: sender, running: vec![delivering, sweeping, telling, sealing, watching] }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -156,6 +164,14 @@ impl Service {
             visits.push(self.watch.visit(connection, now).await?);
         }
         Ok(visits)
+    }
+
+    /// Tells webhooks what is due now; for tests.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tell_due(&self) -> Result<(), Problem> {
+        self.webhooks.send_due().await
     }
 }
 

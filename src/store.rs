@@ -48,20 +48,28 @@ macro_rules! fetch_optional {
     };
 }
 
+pub mod shown;
 pub mod patient;
 pub mod resource;
 pub mod measurement;
 pub mod episode;
 pub mod fact;
 pub mod standing;
+pub mod recommendation;
+pub mod review_session;
 pub mod outbox;
 pub mod safety;
 pub mod quarantine;
 pub mod rule_set;
 pub mod staffing;
+pub mod closed_month;
 pub mod idempotency;
 pub mod connection;
+pub mod journal;
+pub mod webhook;
+pub mod backup;
 pub mod story;
+pub mod known;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use chrono::{Datelike, NaiveDate};
+
 use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::metrics::Month;
 use crate::problem::Problem;
-use crate::record::{Fact, Recorder, Submission, Zones};
-use crate::store::{Db, idempotency, patient};
+use crate::record::{Fact, Recorder, Submission, Zones, close, local_midnight};
+use crate::store::{Db, closed_month, idempotency, patient};
 
 /// How many patients are taken at once.
 const PAGE: i64 = 500;
@@ -27,7 +31,12 @@ pub struct Upkeep {
     pub clock: Clock,
     /// And where.
     pub zones: Arc<Zones>,
+    /// When months are closed.
+    pub config: Arc<Config>,
 }
+
+/// Who does what nobody did.
+const OURSELVES: &str = "cocm-registry";
 
 impl Upkeep {
     /// Looks again at the patients of every clinic whose plan changes by itself today; forgets old answers.
@@ -41,6 +50,7 @@ impl Upkeep {
         let mut looked_at = 0;
         for clinic in clinics {
             looked_at += self.catch_up(&clinic).await?;
+            self.close_last_month(&clinic).await?;
         }
         let mut tx = self.db.begin().await?;
         idempotency::forget(&mut tx, self.clock.now() - REMEMBERED).await?;
@@ -87,10 +97,31 @@ impl Upkeep {
         }
     }
 
+    /// Closes the metrics of the month before, once its day has come and if nobody has done so; but only a month in which
+    /// the registry was kept already: what is entered about earlier ones is not late.
+    async fn close_last_month(&self, clinic: &str) -> Result<(), Problem> {
+        let zone = self.zones.of(clinic);
+        let (now, today) = (self.clock.now(), self.clock.today(zone));
+        let day = self.config.close_month_on(clinic);
+        if day == 0 || today.day() < u32::from(day) {
+            return Ok(());
+        }
+        let month = Month::of(today).before();
+        let mut tx = self.db.read().await?;
+        let over = local_midnight(zone, month.last.succ_opt().unwrap_or(NaiveDate::MAX));
+        let is_due = !closed_month::is_closed(&mut tx, clinic, month.first).await?
+            && patient::known_before(&mut tx, clinic, over).await?;
+        drop(tx);
+        if is_due && close(&self.db, clinic, OURSELVES, month, now).await?.is_some() {
+            tracing::info!(clinic, %month, "the metrics of the month are closed");
+        }
+        Ok(())
+    }
+
     async fn look_at(&self, clinic: &str, patients: &[Uuid]) -> Result<(), Problem> {
         for some in patients.chunks(SOME) {
             let facts = some.iter().map(|patient| Fact::LookedAt { patient: *patient }).collect();
-            let by = "cocm-registry".to_owned();
+            let by = OURSELVES.to_owned();
             self.recorder.record(Submission { clinic: clinic.to_owned(), by, facts, atomic: false }).await?;
         }
         Ok(())

@@ -14,24 +14,39 @@ mod contacts;
 mod treatment_changes;
 mod case_reviews;
 mod recommendations;
+mod recommendation_list;
+mod review_sessions;
 mod baseline_override;
 mod holds;
 mod relapse_prevention;
 mod discharge;
+mod transfer;
+mod fit_check;
+mod care_plan;
+mod handover;
+mod candidates;
 mod discussion_flag;
 mod take_back;
 mod caseload;
+mod caseload_export;
 mod review_queue;
+mod review_queue_export;
 mod safety_concerns;
+mod safety_metrics;
 mod deliveries;
 mod quarantine;
 mod rule_sets;
 mod simulation;
 mod metrics;
+mod metrics_export;
 mod time;
 mod coverages;
 mod connections;
 mod notifications;
+mod imports;
+mod events;
+mod audit;
+mod webhook_deliveries;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -52,22 +67,37 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(treatment_changes::routes())
         .merge(case_reviews::routes())
         .merge(recommendations::routes())
+        .merge(recommendation_list::routes())
+        .merge(review_sessions::routes())
         .merge(baseline_override::routes())
         .merge(holds::routes())
         .merge(relapse_prevention::routes())
         .merge(discharge::routes())
+        .merge(transfer::routes())
+        .merge(fit_check::routes())
+        .merge(care_plan::routes())
+        .merge(handover::routes())
+        .merge(candidates::routes())
         .merge(discussion_flag::routes())
         .merge(take_back::routes())
         .merge(caseload::routes())
+        .merge(caseload_export::routes())
         .merge(review_queue::routes())
+        .merge(review_queue_export::routes())
         .merge(safety_concerns::routes())
+        .merge(safety_metrics::routes())
         .merge(deliveries::routes())
         .merge(quarantine::routes())
         .merge(rule_sets::routes())
         .merge(simulation::routes())
         .merge(metrics::routes())
+        .merge(metrics_export::routes())
         .merge(time::routes())
         .merge(coverages::routes())
         .merge(connections::routes())
         .merge(notifications::routes())
+        .merge(imports::routes())
+        .merge(events::routes())
+        .merge(audit::routes())
+        .merge(webhook_deliveries::routes())
 }

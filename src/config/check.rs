@@ -22,6 +22,7 @@ impl Config {
         self.check_issuers(&mut faults);
         self.check_clinics(&mut faults);
         self.check_ehrs(&mut faults);
+        self.check_webhooks(&mut faults);
         if let Some(url) = &self.public_url {
             http_url("public_url", url, &mut faults);
         }
@@ -92,9 +93,37 @@ impl Config {
             if !seen.insert(&clinic.id) {
                 faults.push(format!("clinic[{i}].id: {} is named twice", clinic.id));
             }
+            within(&format!("clinic[{i}].close_month_on"), usize::from(clinic.close_month_on), 0..=28, faults);
             if let Some(name) = clinic.ehr.as_deref().filter(|name| self.ehr(name).is_none()) {
                 let known: Vec<&str> = self.ehrs.iter().map(|ehr| ehr.name.as_str()).collect();
                 faults.push(format!("clinic[{i}].ehr: no [[ehr]] is named {name}; there are: {}", known.join(", ")));
+            }
+        }
+    }
+
+    fn check_webhooks(&self, faults: &mut Vec<String>) {
+        let mut seen = HashSet::new();
+        for (i, hook) in self.webhooks.iter().enumerate() {
+            let key = format!("webhook[{i}]");
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            if hook.name.is_empty() || !hook.name.bytes().all(plain) || !seen.insert((&hook.clinic, &hook.name)) {
+                faults.push(format!("{key}.name: letters, digits, - and _, and only once in a clinic"));
+            }
+            if self.clinic(&hook.clinic).is_none() {
+                faults.push(format!("{key}.clinic: no [[clinic]] is {}", hook.clinic));
+            }
+            // Ids of patients and what happened to them are not for everybody on the way.
+            if let Some(url) = http_url(&format!("{key}.url"), &hook.url, faults)
+                && url.scheme() == "http"
+                && !nearby(&url)
+            {
+                faults.push(format!("{key}.url: must be https, except on this machine or its container network"));
+            }
+            if hook.secrets.is_empty() {
+                faults.push(format!("{key}.secrets: at least one whsec_… is needed"));
+            }
+            if hook.timeout.is_zero() || hook.timeout > Duration::from_mins(1) {
+                faults.push(format!("{key}.timeout_s: must be 1 to 60"));
             }
         }
     }

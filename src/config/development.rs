@@ -64,6 +64,7 @@ impl Config {
                 name: Some("Demo clinic".into()),
                 time_zone: options.time_zone.unwrap_or(Tz::UTC),
                 ehr: ehr.as_ref().map(|ehr| ehr.name.clone()),
+                close_month_on: super::close_month_on(),
             }],
             ehrs: ehr.into_iter().collect(),
             log: Log { format: LogFormat::Text, ..defaults.log },

@@ -51,7 +51,7 @@ pub(super) fn variables(
                 (true, Err(_)) => faults.push(format!("{name}: must be a whole number")),
                 (false, _) => put(table, path, Value::String(text)),
             }
-        } else if !ehr_secret(table, rest, &text) && rest != "CONFIG" {
+        } else if !ehr_secret(table, rest, &text) && !webhook_secrets(table, rest, &text) && rest != "CONFIG" {
             ignored.push(name);
         }
     }
@@ -75,6 +75,20 @@ fn ehr_secret(table: &mut Table, rest: &str, text: &str) -> bool {
     let Some(ehr) = ehrs.filter_map(Value::as_table_mut).find(named) else { return false };
     put(ehr, path, Value::String(text.to_owned()));
     true
+}
+
+/// `COCM_WEBHOOK_<NAME>_SECRETS`, with spaces between several.
+fn webhook_secrets(table: &mut Table, rest: &str, text: &str) -> bool {
+    let Some(wanted) = rest.strip_prefix("WEBHOOK_").and_then(|r| r.strip_suffix("_SECRETS")) else { return false };
+    let hooks = table.get_mut("webhook").and_then(Value::as_array_mut).into_iter().flatten();
+    let named = |hook: &Table| hook.get("name").and_then(Value::as_str).is_some_and(|name| shouted(name) == wanted);
+    let secrets = Value::Array(text.split_whitespace().map(|secret| Value::String(secret.to_owned())).collect());
+    let mut found = false;
+    for hook in hooks.filter_map(Value::as_table_mut).filter(|hook| named(hook)) {
+        hook.insert("secrets".into(), secrets.clone());
+        found = true;
+    }
+    found
 }
 
 fn shouted(name: &str) -> String {

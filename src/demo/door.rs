@@ -31,7 +31,7 @@ impl Door {
                 .map_err(|e| Problem::internal(format!("a token: {e}")))
         };
         Ok(Self {
-            client: http::client(Duration::from_mins(1), false, None)?,
+            client: http::client(Duration::from_mins(1), false)?,
             base: base.to_owned(),
             ehr: token(Role::Ehr)?,
             care_manager: token(Role::CareManager)?,

@@ -1,7 +1,7 @@
 //! R15: the order of the review queue.
 
 use chrono::{Days, NaiveDate};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::day::beyond;
@@ -58,7 +58,7 @@ pub const LAST_IN_QUEUE: i16 = 10;
 const BESIDE_THE_QUEUE: i16 = 11;
 
 /// Why an episode is in the queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
     /// Where it puts the episode.
     pub place: Place,
@@ -106,6 +106,35 @@ impl Attention {
     }
 }
 
+/// An episode in the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Waiting {
+    /// Why it is there: the first reason decides its place.
+    pub place: Place,
+    /// 1 is most pressing.
+    pub rank: i16,
+    /// Since when it waits in that place.
+    pub waiting_since: NaiveDate,
+    /// The latest score of the primary measure.
+    pub latest_score: Option<u16>,
+    /// Every reason, most pressing first.
+    pub reasons: Vec<Reason>,
+}
+
+impl Waiting {
+    /// `None` where nothing puts it into the queue.
+    pub fn of(standing: &Standing) -> Option<Self> {
+        let attention = Attention::of(standing);
+        Some(Self {
+            place: Place::of_rank(attention.rank)?,
+            rank: attention.rank,
+            waiting_since: attention.since,
+            latest_score: standing.measures.first().and_then(|m| m.latest.as_ref()).map(|l| l.score),
+            reasons: reasons(standing),
+        })
+    }
+}
+
 /// Why an episode is in the queue: every reason, most pressing first. Empty when it is not.
 pub fn reasons(standing: &Standing) -> Vec<Reason> {
     if standing.status == Phase::Discharged {
@@ -142,7 +171,8 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<Reason> {
         Rule::Unmeasured => (Place::UnmeasuredOrRed, finding.since),
         Rule::ContactOverdue => (Place::UnmeasuredOrRed, red_since(standing, finding)?),
         Rule::Plateau => (Place::Plateau, finding.since),
-        Rule::ReviewOverdue => (Place::ReviewOverdue, finding.since),
+        // What a review recommended and nobody has done belongs where the review itself is overdue.
+        Rule::ReviewOverdue | Rule::RecommendationOverdue => (Place::ReviewOverdue, finding.since),
         Rule::RelapsePreventionSuggested | Rule::SustainedRemission => (Place::ReadyToStepDown, finding.since),
         _ => return None,
     };

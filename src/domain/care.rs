@@ -7,6 +7,12 @@ use uuid::Uuid;
 
 use super::instrument::Instrument;
 
+pub mod plan;
+pub mod treatment;
+
+pub use plan::{CarePlan, FitCheck, FitConcern, FitDecision};
+pub use treatment::{Intervention, MedicationAct, MedicationChange};
+
 named! {
     /// What a contact was for. Only treatment counts as a clinical contact.
     pub enum ContactKind {
@@ -62,10 +68,30 @@ named! {
         Behavioural = "behavioural",
         /// Referral.
         Referral = "referral",
+        /// To specialty mental health care; carried out, it is a change by referral.
+        SpecialtyReferral = "specialty_referral",
+        /// The consultant sees the patient; carried out, it changes no treatment yet.
+        DirectEvaluation = "direct_evaluation",
         /// Go on as planned: a recommendation too.
         Continue = "continue",
         /// Anything else.
         Other = "other",
+    }
+}
+
+impl ChangeKind {
+    /// What of the treatment changes when it is carried out; `None` where nothing does.
+    pub fn as_change(self) -> Option<Self> {
+        match self {
+            Self::Continue | Self::DirectEvaluation => None,
+            Self::SpecialtyReferral => Some(Self::Referral),
+            other => Some(other),
+        }
+    }
+
+    /// Whether it is followed on its way: ordered, scheduled, completed.
+    pub fn is_followed(self) -> bool {
+        matches!(self, Self::Referral | Self::SpecialtyReferral | Self::DirectEvaluation)
     }
 }
 
@@ -76,6 +102,24 @@ named! {
         PrimaryCare = "primary_care",
         /// The care manager.
         CareManager = "care_manager",
+        /// The psychiatric consultant: to see the patient.
+        PsychiatricConsultant = "psychiatric_consultant",
+    }
+}
+
+named! {
+    /// How far a referral or a direct evaluation has come.
+    pub enum Progress {
+        /// Asked for; there is no appointment yet, or not any more.
+        Ordered = "ordered",
+        /// There is an appointment.
+        Scheduled = "scheduled",
+        /// The patient was seen: the recommendation is done.
+        Completed = "completed",
+        /// The patient or the other side does not want it.
+        Declined = "declined",
+        /// Ended without being done.
+        Closed = "closed",
     }
 }
 
@@ -144,6 +188,15 @@ pub struct Recommendation {
     pub due_on: Option<NaiveDate>,
 }
 
+/// A score that somebody looked at and put aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Dismissed {
+    /// The measurement.
+    pub measurement: Uuid,
+    /// Its points then: a correction makes another score of it.
+    pub score: u16,
+}
+
 /// Something that happened in the care of a patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -165,8 +218,11 @@ pub enum Care {
         minutes: Option<u16>,
         /// Who.
         performer: Option<String>,
-        /// What was delivered.
+        /// What was delivered: known interventions, or free words.
         interventions: Vec<String>,
+        /// The next appointment that was made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_contact_on: Option<NaiveDate>,
         /// Free text.
         note: Option<String>,
     },
@@ -178,6 +234,9 @@ pub enum Care {
         summary: String,
         /// The recommendation it follows.
         recommendation: Option<Uuid>,
+        /// Which medication changed, and how.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        medication: Vec<MedicationChange>,
     },
     /// The psychiatric consultant reviewed this patient.
     CaseReview {
@@ -189,6 +248,9 @@ pub enum Care {
         minutes: Option<u16>,
         /// What is recommended; "continue" counts, nothing at all does not.
         recommendations: Vec<Recommendation>,
+        /// The review session it was part of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<Uuid>,
     },
     /// A recommendation was accepted, modified, declined or done.
     RecommendationDecision {
@@ -199,6 +261,19 @@ pub enum Care {
         /// Who decided.
         by: Option<String>,
         /// Why.
+        reason: Option<String>,
+    },
+    /// A referral or a direct evaluation that was recommended went on its way.
+    RecommendationProgress {
+        /// Which.
+        recommendation: Uuid,
+        /// How far.
+        progress: Progress,
+        /// The appointment.
+        scheduled_for: Option<NaiveDate>,
+        /// Who says so.
+        by: Option<String>,
+        /// Why it ended.
         reason: Option<String>,
     },
     /// A clinician set the baseline.
@@ -267,6 +342,17 @@ pub enum Care {
         /// The consultant from now on.
         psychiatric_consultant: Option<String>,
     },
+    /// Somebody checked whether the model fits this patient.
+    FitCheck(FitCheck),
+    /// The plan that patient and team share, as a whole: its next version.
+    CarePlan(CarePlan),
+    /// A patient who screened positive is not offered an episode.
+    CandidateDismissal {
+        /// Why.
+        reason: String,
+        /// The scores that were looked at: a newer one makes a candidate again.
+        scores: Vec<Dismissed>,
+    },
     /// An earlier entry was a mistake and is taken back.
     TakenBack {
         /// The entry.
@@ -284,6 +370,7 @@ impl Care {
             Self::TreatmentChange { .. } => "treatment_change",
             Self::CaseReview { .. } => "case_review",
             Self::RecommendationDecision { .. } => "recommendation_decision",
+            Self::RecommendationProgress { .. } => "recommendation_progress",
             Self::BaselineOverride { .. } => "baseline_override",
             Self::Hold { .. } => "hold",
             Self::Resume => "resume",
@@ -293,6 +380,9 @@ impl Care {
             Self::SafetyAssessment { .. } => "safety_assessment",
             Self::Coverage { .. } => "coverage",
             Self::CareTeam { .. } => "care_team",
+            Self::FitCheck(_) => "fit_check",
+            Self::CarePlan(_) => "care_plan",
+            Self::CandidateDismissal { .. } => "candidate_dismissal",
             Self::TakenBack { .. } => "taken_back",
         }
     }

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::care::{Care, ChangeKind, Decision, DischargeReason, Entry};
+use super::care::{Care, Decision, DischargeReason, Entry, Progress};
 use super::instrument::Instrument;
 
 named! {
@@ -27,12 +27,15 @@ impl Phase {
     /// What may be entered about an episode in this phase, by kind.
     pub fn allowed(self) -> &'static [&'static str] {
         match self {
-            Self::Referred => &["contact", "discharge", "discussion_flag", "care_team", "taken_back"],
+            Self::Referred => &["contact", "fit_check", "discharge", "discussion_flag", "care_team", "taken_back"],
             Self::Active => &[
                 "contact",
+                "fit_check",
+                "care_plan",
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
+                "recommendation_progress",
                 "baseline_override",
                 "hold",
                 "relapse_prevention",
@@ -43,9 +46,12 @@ impl Phase {
             ],
             Self::OnHold => &[
                 "contact",
+                "fit_check",
+                "care_plan",
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
+                "recommendation_progress",
                 "baseline_override",
                 "resume",
                 "discharge",
@@ -55,9 +61,12 @@ impl Phase {
             ],
             Self::RelapsePrevention => &[
                 "contact",
+                "fit_check",
+                "care_plan",
                 "treatment_change",
                 "case_review",
                 "recommendation_decision",
+                "recommendation_progress",
                 "baseline_override",
                 "hold",
                 "resume",
@@ -66,7 +75,7 @@ impl Phase {
                 "care_team",
                 "taken_back",
             ],
-            Self::Discharged => &["recommendation_decision", "taken_back"],
+            Self::Discharged => &["recommendation_decision", "recommendation_progress", "taken_back"],
         }
     }
 }
@@ -165,26 +174,37 @@ impl<'a> Course<'a> {
         self.end.map_or(self.as_of, |end| end.on.min(self.as_of))
     }
 
-    /// Dates of treatment changes since enrolment, in order. A recommendation that was done is one too, unless an
-    /// entry of its own says when it was carried out; to go on as before changes nothing.
-    pub fn treatment_changes(&self) -> impl Iterator<Item = NaiveDate> + '_ {
-        self.entries
-            .iter()
-            .filter(|e| match &e.care {
+    /// The treatment changes since enrolment, in order. A recommendation that was done is one too, unless an entry of
+    /// its own says when it was carried out; to go on as before changes nothing.
+    fn plan_changes(&self) -> impl DoubleEndedIterator<Item = &'a Entry> + '_ {
+        let start = self.start();
+        self.entries.iter().copied().filter(move |e| {
+            let changes = match &e.care {
                 Care::TreatmentChange { .. } => true,
-                Care::RecommendationDecision { recommendation, decision: Decision::Done, .. } => {
+                Care::RecommendationDecision { recommendation, decision: Decision::Done, .. }
+                | Care::RecommendationProgress { recommendation, progress: Progress::Completed, .. } => {
                     self.recommends_change(*recommendation) && !self.changed_by(*recommendation)
                 }
                 _ => false,
-            })
-            .map(|e| e.on)
-            .filter(|on| self.start().is_some_and(|start| *on >= start))
+            };
+            changes && start.is_some_and(|start| e.on >= start)
+        })
+    }
+
+    /// Dates of treatment changes since enrolment, in order.
+    pub fn treatment_changes(&self) -> impl Iterator<Item = NaiveDate> + '_ {
+        self.plan_changes().map(|e| e.on)
+    }
+
+    /// The entry that opened the present plan; `None` while that is the enrolment.
+    pub fn plan_opening(&self) -> Option<&'a Entry> {
+        self.plan_changes().next_back()
     }
 
     fn recommends_change(&self, id: Uuid) -> bool {
         self.entries.iter().any(|e| match &e.care {
             Care::CaseReview { recommendations, .. } => {
-                recommendations.iter().any(|r| r.id == id && r.kind != ChangeKind::Continue)
+                recommendations.iter().any(|r| r.id == id && r.kind.as_change().is_some())
             }
             _ => false,
         })
@@ -198,7 +218,7 @@ impl<'a> Course<'a> {
 
     /// When the present plan began: the last treatment change, at first the enrolment.
     pub fn plan_start(&self) -> Option<NaiveDate> {
-        self.treatment_changes().last().or(self.start())
+        self.plan_opening().map(|e| e.on).or(self.start())
     }
 
     /// Dates of case reviews; with `recommending`, only those that recommended something.

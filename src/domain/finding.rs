@@ -53,6 +53,10 @@ named! {
         ReviewOverdue = "review_overdue",
         /// Not improved, and no review with a recommendation in the required time.
         ReviewRequired = "review_required",
+        /// A review recommended something that waits for somebody. Asks for a Task, is no finding.
+        Recommendation = "recommendation",
+        /// The same, past due.
+        RecommendationOverdue = "recommendation_overdue",
         /// Too few scheduled contacts were attended.
         LowEngagement = "low_engagement",
         /// No contact for so long that discharge should be considered.

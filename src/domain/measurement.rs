@@ -75,6 +75,9 @@ pub struct Measurement {
     pub source: String,
     /// Data-quality remarks.
     pub issues: Vec<Issue>,
+    /// The language of the form (BCP 47), where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
 }
 
 impl Measurement {

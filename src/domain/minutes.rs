@@ -49,48 +49,82 @@ pub struct Suggestion {
     pub code: String,
     /// Units.
     pub units: i64,
+    /// The code that this one would take the place of: never both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
 }
 
 fn suggest(code: &str, units: i64) -> Suggestion {
-    Suggestion { code: code.to_owned(), units }
+    Suggestion { code: code.to_owned(), units, instead_of: None }
 }
 
-/// Minutes and suggestions for one episode. `earlier` are the dates of care before this month, in any episode.
-pub fn of(course: &Course<'_>, month: Month, earlier: &[NaiveDate]) -> EpisodeMinutes {
+/// An interval of time, its end excluded.
+pub type Interval = (DateTime<Utc>, DateTime<Utc>);
+
+/// Minutes and suggestions for one episode. `span` is the month as instants: from its first local midnight up to that of
+/// the next month. `earlier` are the dates of care before this month, in any episode.
+pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDate]) -> EpisodeMinutes {
     let mut left_out = Vec::new();
-    let mut timed: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
+    let mut timed: Vec<Interval> = Vec::new();
     let mut untimed = 0_i64;
     for entry in &course.entries {
         let Care::Contact { minutes: Some(minutes), outcome, starts_at, .. } = &entry.care else { continue };
-        if entry.on < month.first || entry.on > month.last {
+        let whole = i64::from(*minutes);
+        let interval = starts_at.map(|from| (from, from + TimeDelta::minutes(whole)));
+        // What lasts over midnight of the last day is shared by two months.
+        let within = match interval {
+            Some((from, to)) => Some((from.max(span.0), to.min(span.1))).filter(|(from, to)| from < to),
+            None => None,
+        };
+        if within.is_none() && !(interval.is_none() && month.contains(entry.on)) {
             continue;
         }
-        let minutes = i64::from(*minutes);
-        let reason = if course.episode.consent_on.is_none_or(|consent| entry.on < consent) {
-            Some("before consent")
-        } else if course.end.is_some_and(|end| entry.on > end.on) {
-            Some("after discharge")
-        } else if *outcome == ContactOutcome::NotReached {
-            Some("nobody was reached")
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
+        let inside = within.map_or(whole, |(from, to)| (to - from).num_minutes());
+        let mut leave = |minutes: i64, reason: &str| {
             left_out.push(LeftOut { entry: entry.id, minutes, reason: reason.to_owned() });
-        } else if let Some(from) = starts_at {
-            timed.push((*from, *from + TimeDelta::minutes(minutes)));
-        } else {
-            untimed += minutes;
+        };
+        match because(course, entry.on, *outcome) {
+            Some(reason) => leave(inside, reason),
+            None => match within {
+                Some(within) => {
+                    timed.push(within);
+                    if inside < whole {
+                        leave(whole - inside, "in the next month or the one before");
+                    }
+                }
+                None => untimed += whole,
+            },
         }
     }
+    let entered: i64 = untimed + timed.iter().map(|(from, to)| (*to - *from).num_minutes()).sum::<i64>();
     let minutes = union(timed) + untimed;
     let first_month = !recently(earlier, month);
     let (suggested_codes, reasoning) = codes(minutes, first_month);
+    let mut counted = String::new();
+    if entered > minutes {
+        counted = format!("Of {entered} minutes {} overlap and count once. ", entered - minutes);
+    }
+    if !left_out.is_empty() {
+        let minutes: i64 = left_out.iter().map(|l| l.minutes).sum();
+        counted = format!("{counted}{minutes} minutes do not count: see left_out. ");
+    }
+    let reasoning = format!("{counted}{reasoning}");
     EpisodeMinutes { episode: course.episode.id, minutes, left_out, first_month, suggested_codes, reasoning }
 }
 
+/// Why the minutes of a contact do not count, if they do not.
+fn because(course: &Course<'_>, on: NaiveDate, outcome: ContactOutcome) -> Option<&'static str> {
+    match course.episode.consent_on {
+        None => Some("no consent is documented"),
+        Some(consent) if on < consent => Some("before consent"),
+        _ if course.end.is_some_and(|end| on > end.on) => Some("after discharge"),
+        _ if outcome == ContactOutcome::NotReached => Some("nobody was reached"),
+        _ => None,
+    }
+}
+
 /// Whole minutes covered by the intervals, overlaps once.
-fn union(mut intervals: Vec<(DateTime<Utc>, DateTime<Utc>)>) -> i64 {
+fn union(mut intervals: Vec<Interval>) -> i64 {
     intervals.sort_unstable();
     let mut total = TimeDelta::zero();
     let mut reached: Option<DateTime<Utc>> = None;
@@ -112,7 +146,11 @@ fn recently(earlier: &[NaiveDate], month: Month) -> bool {
 
 fn codes(minutes: i64, first: bool) -> (Vec<Suggestion>, String) {
     let (base, enough, whole) = if first { ("99492", 36, 70) } else { ("99493", 31, 60) };
-    let which = if first { "first" } else { "later" };
+    let which = if first {
+        "a first month (no care in the six months before)"
+    } else {
+        "a later month (there was care in the six months before)"
+    };
     if minutes >= enough {
         // A further 30 minutes count from their 16th on.
         let more = ((minutes - whole - 16).div_euclid(30) + 1).max(0);
@@ -121,7 +159,7 @@ fn codes(minutes: i64, first: bool) -> (Vec<Suggestion>, String) {
             suggested.push(suggest("99494", more));
         }
         let reasoning = format!(
-            "{minutes} minutes in a {which} month: {base} from {enough}, 99494 from {} and every 30 further minutes.",
+            "{minutes} minutes in {which}: {base} from {enough}, 99494 from {} and every 30 further minutes.",
             whole + 16
         );
         return (suggested, reasoning);
@@ -129,16 +167,16 @@ fn codes(minutes: i64, first: bool) -> (Vec<Suggestion>, String) {
     if minutes >= 16 {
         let mut suggested = vec![suggest("G2214", 1)];
         if minutes >= 20 {
-            suggested.push(suggest("99484", 1));
+            suggested.push(Suggestion { instead_of: Some("G2214".to_owned()), ..suggest("99484", 1) });
         }
         return (
             suggested,
             format!(
-                "{minutes} minutes in a {which} month do not reach {base} ({enough}): G2214 from 16; from 20 also 99484, instead of and never beside a CoCM code."
+                "{minutes} minutes in {which} do not reach {base} ({enough}): G2214 from 16; from 20 also 99484, instead of and never beside a CoCM code."
             ),
         );
     }
-    (Vec::new(), format!("{minutes} minutes in a {which} month reach no code."))
+    (Vec::new(), format!("{minutes} minutes in {which} reach no code: G2214 begins at 16."))
 }
 
 #[cfg(test)]
@@ -151,6 +189,13 @@ mod tests {
 
     #[test]
     fn the_thresholds_are_the_published_ones() {
+        assert_eq!(units(16, true), vec![("G2214".into(), 1)]);
+        assert_eq!(units(19, false), vec![("G2214".into(), 1)]);
+        assert_eq!(units(20, false), vec![("G2214".into(), 1), ("99484".into(), 1)]);
+        assert_eq!(codes(20, false).0[1].instead_of.as_deref(), Some("G2214"));
+        assert_eq!(units(70, true), vec![("99492".into(), 1)], "the whole of it");
+        assert_eq!(units(60, false), vec![("99493".into(), 1)], "the whole of it");
+        assert_eq!(units(75, false), vec![("99493".into(), 1)]);
         assert_eq!(units(35, true), vec![("G2214".into(), 1), ("99484".into(), 1)]);
         assert_eq!(units(36, true), vec![("99492".into(), 1)]);
         assert_eq!(units(85, true), vec![("99492".into(), 1)]);

@@ -40,12 +40,16 @@ named! {
         Reassess = "reassess",
         /// Somebody has to assess suicide risk.
         SafetyAssessment = "safety-assessment",
+        /// Nobody has assessed it, and the assessment is past due.
+        SafetyEscalation = "safety-escalation",
         /// PHQ-9 item 9 was left open: ask it.
         AskItem9 = "ask-item9",
         /// A contact is due.
         Contact = "contact",
         /// Write the relapse-prevention plan.
         RelapsePreventionPlan = "relapse-prevention-plan",
+        /// What a case review recommended waits for a decision, or to be done.
+        Recommendation = "recommendation",
         /// Decide whether to discharge.
         DischargeReview = "discharge-review",
         /// Flag: not at target.
@@ -108,6 +112,9 @@ pub struct Desired {
     pub priority: Priority,
     /// Who should act.
     pub owner: Owner,
+    /// Who is asked beside the owner: whoever of them acts first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_for: Vec<Owner>,
     /// The rule that asks for it.
     pub rule: Rule,
     /// The measure that triggered it.
@@ -136,6 +143,9 @@ pub struct Intent {
     pub desired: Desired,
     /// Display name of the person who should act, where known.
     pub owner_display: Option<String>,
+    /// Display names of those who are asked beside the owner, in the order of `also_for`, where known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_for_display: Vec<Option<String>>,
     /// When the cause was first recorded (Task.authoredOn, Flag.period.start is `since`).
     pub authored_on: chrono::DateTime<chrono::Utc>,
     /// When it ended, for everything but `Open`.
@@ -183,7 +193,7 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
     let safety_findings = safety::findings(&concerns, &unanswered);
     let mut desired = match patient.deceased_on {
         Some(died) if died <= as_of => Vec::new(),
-        _ => calls::of_safety(rules, &concerns, &unanswered),
+        _ => calls::of_safety(rules, &concerns, &unanswered, as_of),
     };
     let for_the_patient: Vec<standing::DesiredSummary> = desired.iter().map(Desired::summary).collect();
 

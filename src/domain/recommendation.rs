@@ -1,85 +1,314 @@
-//! What becomes of a recommendation: decided by the patient's own doctor, then done.
+//! What becomes of a recommendation: decided by the patient's own doctor, then done. A referral, or seeing the patient
+//! oneself, is followed on its way to the end.
 //!
 //! ```text
 //!  undecided ──► accepted, modified ──► done
 //!      │  └──────────────────────────────▲
 //!      └──────► declined ──► accepted, modified
+//!
+//!  ordered ◄──► scheduled ──► completed (done), declined, closed
 //! ```
 
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::care::{Care, Decision, Recommendation};
+use super::care::{Addressee, Care, ChangeKind, Decision, Entry, Progress, Recommendation};
+use super::day::{after, beyond};
+use super::episode::{Course, Phase};
+use super::finding::{Finding, Rule};
+use super::plan::Owner;
+use super::rules::RuleSet;
 use super::story::Story;
 
+mod outcome;
+
+pub use outcome::{Listed, Outcome, listed, outcomes};
+
+named! {
+    /// How a recommendation stands.
+    pub enum State {
+        /// Nobody has decided yet.
+        Undecided = "undecided",
+        /// Accepted or modified, and not done yet.
+        Open = "open",
+        /// Done.
+        Done = "done",
+        /// Will not be done.
+        Declined = "declined",
+        /// Ended without being done: a referral that was closed, or the episode is over.
+        Closed = "closed",
+        /// To go on as before: nothing to do.
+        NothingToDo = "nothing_to_do",
+    }
+}
+
+impl State {
+    /// Somebody still has to act.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Undecided | Self::Open)
+    }
+}
+
 /// A recommendation and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Followed {
     /// As recommended.
     #[serde(flatten)]
     pub recommendation: Recommendation,
     /// The case review it comes from.
     pub review: Uuid,
+    /// Who made it.
+    pub reviewer: String,
+    /// The review session it was made in.
+    pub session: Option<Uuid>,
     /// The episode of that review.
     pub episode: Option<Uuid>,
     /// When it was made.
     pub recommended_on: NaiveDate,
+    /// How it stands.
+    pub state: State,
     /// What was decided last; `null` while nobody has.
     pub decision: Option<Decision>,
     /// When.
     pub decided_on: Option<NaiveDate>,
-    /// Why.
+    /// By whom.
+    pub decided_by: Option<String>,
+    /// Why it was decided, or ended, so.
     pub reason: Option<String>,
+    /// How far a referral or a direct evaluation has come.
+    pub progress: Option<Progress>,
+    /// Since when.
+    pub progress_on: Option<NaiveDate>,
+    /// The appointment, while it is scheduled.
+    pub scheduled_for: Option<NaiveDate>,
 }
 
 impl Followed {
-    /// What may be decided now. Doing what nobody has decided yet is accepting it; what was declined has to be accepted
-    /// first.
-    pub fn allowed(&self) -> &'static [Decision] {
-        match self.decision {
-            None => &[Decision::Accepted, Decision::Modified, Decision::Declined, Decision::Done],
-            Some(Decision::Accepted) => &[Decision::Modified, Decision::Declined, Decision::Done],
-            Some(Decision::Modified) => &[Decision::Accepted, Decision::Declined, Decision::Done],
-            Some(Decision::Declined) => &[Decision::Accepted, Decision::Modified],
-            Some(Decision::Done) => &[],
+    fn of(review: &Entry, recommendation: &Recommendation, reviewer: &str, session: Option<Uuid>) -> Self {
+        Self {
+            recommendation: recommendation.clone(),
+            review: review.id,
+            reviewer: reviewer.to_owned(),
+            session,
+            episode: review.episode,
+            recommended_on: review.on,
+            state: State::Undecided,
+            decision: None,
+            decided_on: None,
+            decided_by: None,
+            reason: None,
+            progress: None,
+            progress_on: None,
+            scheduled_for: None,
         }
     }
+
+    fn decide(&mut self, decision: Decision, on: NaiveDate, by: Option<&String>, reason: Option<&String>) {
+        self.decision = Some(decision);
+        self.decided_on = Some(on);
+        self.decided_by = by.cloned();
+        self.reason = reason.cloned();
+    }
+
+    /// One more entry about it.
+    fn take(&mut self, entry: &Entry) {
+        match &entry.care {
+            Care::RecommendationDecision { decision, by, reason, .. } => {
+                self.decide(*decision, entry.on, by.as_ref(), reason.as_ref());
+            }
+            Care::RecommendationProgress { progress, scheduled_for, by, reason, .. } => {
+                self.progress = Some(*progress);
+                self.progress_on = Some(entry.on);
+                self.scheduled_for = *scheduled_for;
+                match progress {
+                    Progress::Completed => self.decide(Decision::Done, entry.on, by.as_ref(), reason.as_ref()),
+                    // To do what nobody has decided yet is to accept it.
+                    Progress::Ordered | Progress::Scheduled if self.decision.is_none() => {
+                        self.decide(Decision::Accepted, entry.on, by.as_ref(), reason.as_ref());
+                    }
+                    Progress::Ordered | Progress::Scheduled => {}
+                    Progress::Declined | Progress::Closed => self.reason.clone_from(reason),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stands(&self) -> State {
+        match (self.progress, self.decision) {
+            (Some(Progress::Declined | Progress::Closed), _) => State::Closed,
+            (_, Some(Decision::Done)) => State::Done,
+            (_, Some(Decision::Declined)) => State::Declined,
+            _ if self.recommendation.kind == ChangeKind::Continue => State::NothingToDo,
+            (_, None) => State::Undecided,
+            (_, Some(Decision::Accepted | Decision::Modified)) => State::Open,
+        }
+    }
+
+    /// What may be decided now. Doing what nobody has decided yet is accepting it; what was declined has to be accepted
+    /// first; a referral that has ended is decided.
+    pub fn allowed(&self) -> &'static [Decision] {
+        match (self.progress, self.decision) {
+            (Some(Progress::Declined | Progress::Closed), _) | (_, Some(Decision::Done)) => &[],
+            (_, None) => &[Decision::Accepted, Decision::Modified, Decision::Declined, Decision::Done],
+            (_, Some(Decision::Accepted)) => &[Decision::Modified, Decision::Declined, Decision::Done],
+            (_, Some(Decision::Modified)) => &[Decision::Accepted, Decision::Declined, Decision::Done],
+            (_, Some(Decision::Declined)) => &[Decision::Accepted, Decision::Modified],
+        }
+    }
+
+    /// How it may go on now, where it is followed on its way. What was declined has to be accepted first.
+    pub fn allowed_progress(&self) -> &'static [Progress] {
+        if !self.recommendation.kind.is_followed() || matches!(self.decision, Some(Decision::Declined | Decision::Done))
+        {
+            return &[];
+        }
+        match self.progress {
+            None | Some(Progress::Scheduled) => Progress::ALL,
+            Some(Progress::Ordered) => &Progress::ALL[1..],
+            Some(Progress::Completed | Progress::Declined | Progress::Closed) => &[],
+        }
+    }
+
+    /// By when it should be done: its appointment, the date that was recommended, or the rule set's. `None` where there
+    /// is nothing to do.
+    pub fn due_on(&self, rules: &RuleSet) -> Option<NaiveDate> {
+        let kind = self.recommendation.kind;
+        let days = match kind {
+            ChangeKind::Continue => return None,
+            _ if kind.is_followed() => rules.recommendations.referral_due_days,
+            _ => rules.recommendations.due_days,
+        };
+        let due = self.scheduled_for.or(self.recommendation.due_on);
+        Some(due.unwrap_or_else(|| after(self.recommended_on, days)).max(self.recommended_on))
+    }
+
+    /// When it was done.
+    pub fn done_on(&self) -> Option<NaiveDate> {
+        self.decided_on.filter(|_| self.decision == Some(Decision::Done))
+    }
+
+    /// Who should act on it.
+    pub fn owner(&self) -> Owner {
+        match self.recommendation.to {
+            Addressee::PrimaryCare => Owner::PrimaryCareProvider,
+            Addressee::CareManager => Owner::CareManager,
+            Addressee::PsychiatricConsultant => Owner::PsychiatricConsultant,
+        }
+    }
+
+    /// What a Task says of it.
+    pub fn sentence(&self) -> String {
+        let mut said = format!(
+            "{}, case review of {}: {}",
+            self.reviewer,
+            self.recommended_on,
+            self.recommendation.text.trim_end_matches('.')
+        );
+        if let (Some(Decision::Modified), Some(on)) = (self.decision, self.decided_on) {
+            said = match &self.reason {
+                Some(reason) => format!("{said}. Modified on {on}: {}", reason.trim_end_matches('.')),
+                None => format!("{said}. Modified on {on}"),
+            };
+        }
+        if let Some(on) = self.scheduled_for {
+            said = format!("{said}. Scheduled for {on}");
+        }
+        format!("{said}.")
+    }
+}
+
+/// What an entry says something about, if that is a recommendation.
+fn subject(care: &Care) -> Option<Uuid> {
+    match care {
+        Care::RecommendationDecision { recommendation, .. } | Care::RecommendationProgress { recommendation, .. } => {
+            Some(*recommendation)
+        }
+        _ => None,
+    }
+}
+
+/// Every recommendation of an episode's reviews that stand, in order of time, as of the course's date.
+pub fn of_course(course: &Course<'_>) -> Vec<Followed> {
+    let mut all = followed_in(&course.entries);
+    if course.end.is_some() {
+        for one in all.iter_mut().filter(|one| one.state.waits()) {
+            one.state = State::Closed;
+        }
+    }
+    all
+}
+
+/// The same of entries in order, whatever became of the episode.
+fn followed_in(entries: &[&Entry]) -> Vec<Followed> {
+    let mut all: Vec<Followed> = Vec::new();
+    for entry in entries {
+        let Care::CaseReview { reviewer, recommendations, session, .. } = &entry.care else { continue };
+        all.extend(recommendations.iter().map(|one| Followed::of(entry, one, reviewer, *session)));
+    }
+    if all.is_empty() {
+        return all;
+    }
+    // In order of entry, not of date: who declines after accepting may date it the same day. Ids are ordered by time.
+    let mut about: Vec<(Uuid, &Entry)> = entries.iter().filter_map(|e| Some((subject(&e.care)?, *e))).collect();
+    about.sort_by_key(|(_, entry)| entry.id);
+    for (id, entry) in about {
+        if let Some(one) = all.iter_mut().find(|f| f.recommendation.id == id) {
+            one.take(entry);
+        }
+    }
+    for one in &mut all {
+        one.state = one.stands();
+    }
+    all
 }
 
 /// Every recommendation of the reviews that stand, in order of time.
 pub fn followed(story: &Story) -> Vec<Followed> {
-    let entries = story.standing_entries();
-    let mut all: Vec<Followed> = Vec::new();
-    for entry in &entries {
-        let Care::CaseReview { recommendations, .. } = &entry.care else { continue };
-        all.extend(recommendations.iter().map(|recommendation| Followed {
-            recommendation: recommendation.clone(),
-            review: entry.id,
-            episode: entry.episode,
-            recommended_on: entry.on,
-            decision: None,
-            decided_on: None,
-            reason: None,
-        }));
-    }
-    // In order of entry, not of date: who declines after accepting may date it the same day. Ids are ordered by time.
-    let mut decisions: Vec<_> =
-        entries.iter().filter(|e| matches!(e.care, Care::RecommendationDecision { .. })).collect();
-    decisions.sort_by_key(|e| e.id);
-    for entry in decisions {
-        let Care::RecommendationDecision { recommendation, decision, reason, .. } = &entry.care else { continue };
-        if let Some(one) = all.iter_mut().find(|f| f.recommendation.id == *recommendation) {
-            one.decision = Some(*decision);
-            one.decided_on = Some(entry.on);
-            one.reason.clone_from(reason);
-        }
-    }
+    let mut all: Vec<Followed> = story.courses(NaiveDate::MAX).iter().flat_map(of_course).collect();
+    all.sort_by_key(|f| (f.recommended_on, f.review));
     all
 }
 
 /// One recommendation, if the review it comes from stands.
 pub fn follow(story: &Story, recommendation: Uuid) -> Option<Followed> {
     followed(story).into_iter().find(|f| f.recommendation.id == recommendation)
+}
+
+/// What waits for somebody on the course's date, with the day it is due; nothing before enrolment or after the end.
+pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(Followed, NaiveDate)> {
+    if matches!(course.phase, Phase::Referred | Phase::Discharged) {
+        return Vec::new();
+    }
+    let waiting = of_course(course).into_iter().filter(|f| f.state.waits());
+    waiting.filter_map(|f| f.due_on(rules).map(|due| (f, due))).collect()
+}
+
+/// What was recommended and is past due: one finding for all of it. A treatment on hold is not pressed.
+pub fn overdue(course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
+    if !course.in_treatment() {
+        return None;
+    }
+    let mut late: Vec<(NaiveDate, Uuid)> = waiting(course, rules)
+        .into_iter()
+        .filter(|(_, due)| course.as_of > *due)
+        .map(|(f, due)| (beyond(due, 0), f.review))
+        .collect();
+    late.sort_unstable();
+    let (since, _) = *late.first()?;
+    let reason = match late.len() {
+        1 => format!("A recommendation of a case review is not done, past due since {since}."),
+        n => format!("{n} recommendations of case reviews are not done, the first past due since {since}."),
+    };
+    let mut finding = Finding::new(Rule::RecommendationOverdue, None, since, reason)
+        .against("recommendation_due_days", rules.recommendations.due_days)
+        .against("referral_due_days", rules.recommendations.referral_due_days);
+    for (_, review) in late.iter().rev() {
+        if !finding.evidence.contains(review) {
+            finding.evidence.push(*review);
+        }
+    }
+    Some(finding)
 }

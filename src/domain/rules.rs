@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use super::instrument::Instrument;
+use super::plan::{Owner, Priority};
 
 /// One version of the thresholds. Days are whole calendar days in the clinic's time zone; scores are points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -29,6 +30,15 @@ pub struct RuleSet {
     pub safety: Safety,
     /// R11.
     pub cadence: Cadence,
+    /// When a course of brief treatment is complete.
+    #[serde(default)]
+    pub brief_treatment: BriefTreatment,
+    /// Who is listed as a candidate.
+    #[serde(default)]
+    pub candidates: Candidates,
+    /// What a case review recommends.
+    #[serde(default)]
+    pub recommendations: Recommendations,
 }
 
 named! {
@@ -137,6 +147,42 @@ pub struct Safety {
     pub due_days: u16,
     pub routine_due_days: u16,
     pub repeat_days: u16,
+    #[serde(default = "default_escalation")]
+    pub escalation: Vec<EscalationStep>,
+}
+
+/// One step of the escalation of a safety concern that is past due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EscalationStep {
+    /// On which day after the due date: 1 is the first day past due. Whole days, because plans are made for dates.
+    pub days_past_due: u16,
+    /// Who is told.
+    pub to: Owner,
+    /// How urgent at the least; never below the concern's own priority.
+    pub priority: Priority,
+}
+
+/// Of a rule set that was stored before there was a chain. The built-in one has it in its file.
+fn default_escalation() -> Vec<EscalationStep> {
+    DEFAULT.safety.escalation.clone()
+}
+
+/// What a case review recommends, and what came after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct Recommendations {
+    pub due_days: u16,
+    pub referral_due_days: u16,
+    pub outcome_after_days: u16,
+}
+
+/// Of a rule set that was stored before there were any. The built-in one has them in its file.
+impl Default for Recommendations {
+    fn default() -> Self {
+        DEFAULT.recommendations.clone()
+    }
 }
 
 /// R11: cadence and engagement.
@@ -159,6 +205,37 @@ pub struct Cadence {
     pub engagement_min_scheduled: u16,
 }
 
+/// When a course of brief treatment is complete: so many sessions in so many days from the first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct BriefTreatment {
+    pub sessions: u16,
+    pub within_days: u16,
+}
+
+impl Default for BriefTreatment {
+    /// For rule sets that are older than this section.
+    fn default() -> Self {
+        DEFAULT.brief_treatment.clone()
+    }
+}
+
+/// Who is listed as a candidate for enrolment; what is elevated says R5.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct Candidates {
+    pub look_back_days: u16,
+}
+
+impl Default for Candidates {
+    /// For rule sets that are older than this section.
+    fn default() -> Self {
+        DEFAULT.candidates.clone()
+    }
+}
+
 #[expect(clippy::expect_used, reason = "the file is compiled in; the test below reads it")]
 static DEFAULT: LazyLock<RuleSet> =
     LazyLock::new(|| toml::from_str(include_str!("rules/default.toml")).expect("rules/default.toml is a rule set"));
@@ -171,6 +248,10 @@ impl Default for RuleSet {
 
 /// Longer than any course of collaborative care, in days.
 const MOST_DAYS: u64 = 1000;
+
+/// A chain that begins later than this, in days past due, or goes on for longer, puts safety off.
+const ESCALATION_BEGINS_BY: u16 = 2;
+const ESCALATION_ENDS_BY: u16 = 14;
 
 impl RuleSet {
     /// The numbers of an instrument; an instrument left out of a rule set keeps its defaults.
@@ -203,6 +284,7 @@ impl RuleSet {
         need(self.safety.due_days <= 1, "safety.due_days must be 0 or 1: safety cannot be put off");
         need(self.safety.repeat_days <= 30, "safety.repeat_days must be at most 30");
         need(self.safety.routine_due_days <= 30, "safety.routine_due_days must be at most 30");
+        self.safety.escalation_faults(&mut need);
         need(
             c.early_watch_day < c.inadequate_response_day
                 && c.inadequate_response_day < c.nonresponse_day
@@ -220,6 +302,9 @@ impl RuleSet {
             ("checkpoints", serde_json::to_value(c)),
             ("trajectory", serde_json::to_value(&self.trajectory)),
             ("cadence", serde_json::to_value(k)),
+            ("brief_treatment", serde_json::to_value(&self.brief_treatment)),
+            ("candidates", serde_json::to_value(&self.candidates)),
+            ("recommendations", serde_json::to_value(&self.recommendations)),
         ] {
             for (name, days) in rules.ok().as_ref().and_then(serde_json::Value::as_object).into_iter().flatten() {
                 let in_range = days.as_u64().is_some_and(|days| days <= MOST_DAYS);
@@ -229,6 +314,7 @@ impl RuleSet {
         need(c.stale_after_days > 0, "checkpoints.stale_after_days must be above 0");
         need(self.trajectory.plateau_scores >= 2, "trajectory.plateau_scores must be at least 2");
         need(self.cadence.engagement_percent <= 100, "cadence.engagement_percent is a percentage");
+        need((1..=50).contains(&self.brief_treatment.sessions), "brief_treatment.sessions must be 1 to 50");
         for (instrument, measure) in &self.measures {
             need(
                 measure.elevated_at <= instrument.max_total() && measure.remission_below <= measure.elevated_at,
@@ -248,14 +334,52 @@ impl RuleSet {
     }
 }
 
+impl Safety {
+    /// A chain that tells nobody, or tells them late, would switch safety off.
+    fn escalation_faults(&self, need: &mut impl FnMut(bool, &str)) {
+        let chain = &self.escalation;
+        need(
+            chain.iter().any(|step| step.to != Owner::CareManager),
+            "safety.escalation must reach somebody besides the care manager",
+        );
+        need(
+            chain.first().is_none_or(|step| (1..=ESCALATION_BEGINS_BY).contains(&step.days_past_due)),
+            "safety.escalation must begin 1 or 2 days past due",
+        );
+        need(
+            chain.iter().all(|step| step.days_past_due <= ESCALATION_ENDS_BY)
+                && chain.is_sorted_by_key(|step| step.days_past_due),
+            "safety.escalation must be in order of days_past_due, up to 14",
+        );
+        need(
+            chain.iter().all(|step| step.priority != Priority::Routine),
+            "safety.escalation: what is past due is urgent or stat, never routine",
+        );
+        need(
+            chain.iter().enumerate().all(|(i, step)| chain[..i].iter().all(|earlier| earlier.to != step.to)),
+            "safety.escalation must name each recipient once",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     #[test]
     fn the_default_rule_set_reads_and_has_no_fault() {
         assert_eq!(RuleSet::default().faults(), Vec::<String>::new());
         assert_eq!(RuleSet::default().label(), "default/1");
+    }
+
+    #[test]
+    fn a_rule_set_from_before_a_section_was_added_reads_with_its_defaults() {
+        let mut old = serde_json::to_value(RuleSet::default()).unwrap();
+        for section in ["brief_treatment", "candidates"] {
+            old.as_object_mut().unwrap().remove(section);
+        }
+        assert_eq!(serde_json::from_value::<RuleSet>(old).unwrap(), RuleSet::default());
     }
 
     #[test]
@@ -274,5 +398,42 @@ mod tests {
         let mut rules = RuleSet::default();
         rules.safety.due_days = 30;
         assert_eq!(rules.faults().len(), 1);
+    }
+
+    #[rstest]
+    #[case::without_steps(&[], "must reach somebody besides the care manager")]
+    #[case::that_reminds_only_the_care_manager(&[(1, Owner::CareManager, Priority::Stat)], "besides the care manager")]
+    #[case::that_begins_before_the_due_date_has_passed(&[(0, Owner::PrimaryCareProvider, Priority::Stat)], "must begin")]
+    #[case::that_begins_late(&[(3, Owner::PrimaryCareProvider, Priority::Stat)], "must begin")]
+    #[case::that_goes_on_for_weeks(
+        &[(1, Owner::PrimaryCareProvider, Priority::Stat), (15, Owner::PsychiatricConsultant, Priority::Stat)],
+        "up to 14"
+    )]
+    #[case::out_of_order(
+        &[(2, Owner::PrimaryCareProvider, Priority::Stat), (1, Owner::PsychiatricConsultant, Priority::Stat)],
+        "in order"
+    )]
+    #[case::that_is_routine(&[(1, Owner::PrimaryCareProvider, Priority::Routine)], "never routine")]
+    #[case::that_names_one_twice(
+        &[(1, Owner::PrimaryCareProvider, Priority::Urgent), (2, Owner::PrimaryCareProvider, Priority::Stat)],
+        "each recipient once"
+    )]
+    fn an_escalation_that_would_switch_safety_off_is_refused(
+        #[case] chain: &[(u16, Owner, Priority)],
+        #[case] fault: &str,
+    ) {
+        let mut rules = RuleSet::default();
+        let step = |(days_past_due, to, priority)| EscalationStep { days_past_due, to, priority };
+        rules.safety.escalation = chain.iter().copied().map(step).collect();
+        let faults = rules.faults();
+        assert!(faults.len() == 1 && faults[0].contains(fault), "{faults:?}");
+    }
+
+    #[test]
+    fn a_rule_set_stored_by_an_earlier_release_has_the_built_in_rest() {
+        let mut stored = serde_json::to_value(RuleSet::default()).unwrap();
+        stored["safety"].as_object_mut().unwrap().remove("escalation");
+        stored.as_object_mut().unwrap().remove("recommendations");
+        assert_eq!(serde_json::from_value::<RuleSet>(stored).unwrap(), RuleSet::default());
     }
 }

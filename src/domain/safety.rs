@@ -10,7 +10,7 @@ use super::finding::{Finding, Rule};
 use super::history::History;
 use super::instrument::Instrument;
 use super::measurement::{Counting, Measurement};
-use super::plan::Priority;
+use super::plan::{Owner, Priority};
 use super::rules::RuleSet;
 use super::story::Story;
 
@@ -24,6 +24,17 @@ named! {
     }
 }
 
+/// A step of the escalation chain of one concern.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Escalation {
+    /// Who is told.
+    pub to: Owner,
+    /// How urgent.
+    pub priority: Priority,
+    /// The local day on which they are told, unless it was assessed by then.
+    pub on: NaiveDate,
+}
+
 /// A day on which item 9 was answered above 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Concern {
@@ -31,6 +42,8 @@ pub struct Concern {
     pub key: String,
     /// The local day of the answer.
     pub answered_on: NaiveDate,
+    /// The instant of the first answer; local midnight where only a date is known.
+    pub answered_at: DateTime<Utc>,
     /// The questionnaire.
     pub instrument: Instrument,
     /// The highest answer of that day, 1–3.
@@ -43,10 +56,14 @@ pub struct Concern {
     pub priority: Priority,
     /// When the assessment is due.
     pub due_on: NaiveDate,
+    /// Who is told when it is past due; empty for a level assessed shortly before.
+    pub escalation: Vec<Escalation>,
     /// How it stands.
     pub state: ConcernState,
     /// When it was assessed.
     pub assessed_on: Option<NaiveDate>,
+    /// The instant.
+    pub assessed_at: Option<DateTime<Utc>>,
     /// Why it is at this level.
     pub reason: String,
     /// The measurements, latest first.
@@ -84,7 +101,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
             n => format!("safety/{}/{n}", form.taken_on),
         };
         let previous = forms[..i].iter().rev().filter(|m| m.taken_at < form.taken_at).find_map(|m| m.item9);
-        let assessed = assessments.iter().find(|(at, _, _)| *at >= form.taken_at).map(|(_, on, _)| *on);
+        let assessed = assessments.iter().find(|(at, _, _)| *at >= form.taken_at);
         let severe = form.total.zip(rules.measure(form.instrument).severe_at).is_some_and(|(t, s)| t >= s);
         // The level that the last assessment before this answer looked at.
         let last_assessment = assessments.iter().rev().find(|(at, _, _)| *at < form.taken_at);
@@ -118,14 +135,17 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
         let concern = Concern {
             key,
             answered_on: form.taken_on,
+            answered_at: form.taken_at,
             instrument: form.instrument,
             item9: answer,
             high,
             repeated,
             priority,
             due_on: day::after(form.taken_on, due_days),
+            escalation: Vec::new(),
             state: if assessed.is_some() { ConcernState::Assessed } else { ConcernState::Open },
-            assessed_on: assessed,
+            assessed_on: assessed.map(|(_, on, _)| *on),
+            assessed_at: assessed.map(|(at, _, _)| *at),
             reason: format!("{reason}. This service is not a crisis service: assess suicide risk."),
             measurements: vec![form.id],
             sources: vec![form.source.clone()],
@@ -135,7 +155,23 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
             None => concerns.push(concern),
         }
     }
+    for concern in &mut concerns {
+        concern.escalation = chain(concern, rules);
+    }
     concerns
+}
+
+/// When whom is told about a concern that nobody assesses: counted in days from its due date.
+fn chain(concern: &Concern, rules: &RuleSet) -> Vec<Escalation> {
+    if concern.repeated {
+        return Vec::new();
+    }
+    let steps = rules.safety.escalation.iter().map(|step| Escalation {
+        to: step.to,
+        priority: step.priority.max(concern.priority),
+        on: day::after(concern.due_on, step.days_past_due),
+    });
+    steps.collect()
 }
 
 /// Two answers of one day: the graver one speaks.
@@ -154,6 +190,7 @@ fn join(earlier: &mut Concern, later: Concern) {
     if later.state == ConcernState::Open {
         earlier.state = ConcernState::Open;
         earlier.assessed_on = None;
+        earlier.assessed_at = None;
     }
 }
 

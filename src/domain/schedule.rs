@@ -10,7 +10,9 @@ use super::day::{after, beyond};
 use super::episode::{Course, Phase};
 use super::history::History;
 use super::plan::{Plan, without_outlook};
+use super::recommendation;
 use super::rules::RuleSet;
+use super::safety::ConcernState;
 use super::standing::Standing;
 
 /// The first date after `as_of` on which the plan says something else; `None` if it never does.
@@ -47,10 +49,14 @@ fn says_the_same(then: &Plan, now: &Plan) -> bool {
         && then.concerns == now.concerns
 }
 
-/// The dates on which a rule may begin or cease to hold, as things stand on a day. Safety has none: it waits for people.
+/// The dates on which a rule may begin or cease to hold, as things stand on a day. Safety waits for people; only its
+/// escalation has dates.
 fn thresholds(history: &History<'_>, rules: &RuleSet, plan: &Plan, on: NaiveDate) -> BTreeSet<NaiveDate> {
-    let mut dates = BTreeSet::new();
+    let open = plan.concerns.iter().filter(|c| c.state == ConcernState::Open);
+    let mut dates: BTreeSet<NaiveDate> = open.flat_map(|c| &c.escalation).map(|step| step.on).collect();
     for (standing, course) in plan.standings.iter().zip(&history.courses(on)) {
+        dates.extend(standing.next_contact.as_ref().map(|next| after(next.on, 1)));
+        dates.extend(recommendation::waiting(course, rules).into_iter().map(|(_, due)| beyond(due, 0)));
         let Some(start) = course.start().filter(|_| course.in_treatment()) else { continue };
         of_cadence(course, rules, start, &mut dates);
         if course.phase == Phase::Active {

@@ -7,9 +7,12 @@ use uuid::Uuid;
 
 use super::cadence;
 use super::checkpoint;
+use super::contacts::{NextContact, next_contact};
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
 use super::history::History;
+use super::plan_clock::{PlanClock, plan_clock};
+use super::recommendation;
 use super::rules::RuleSet;
 use super::target::{MeasureSummary, Track};
 
@@ -62,6 +65,9 @@ pub struct Standing {
     pub plan_day: Option<i64>,
     /// When the present plan began.
     pub plan_started_on: Option<NaiveDate>,
+    /// The plan clock, explained; `null` while only referred.
+    #[serde(default)]
+    pub plan_clock: Option<PlanClock>,
     /// Each targeted measure; the primary one first.
     pub measures: Vec<MeasureSummary>,
     /// R12: every targeted, elevated measure is at its target (and there is one).
@@ -74,6 +80,12 @@ pub struct Standing {
     /// The last case review of the episode.
     #[serde(default)]
     pub reviewed_on: Option<NaiveDate>,
+    /// The next appointment; one that nobody documented stays here as missed.
+    #[serde(default)]
+    pub next_contact: Option<NextContact>,
+    /// The last clinical contact of the episode.
+    #[serde(default)]
+    pub last_contact_on: Option<NaiveDate>,
     /// The end, once discharged.
     pub discharged_on: Option<NaiveDate>,
     /// Why it ended.
@@ -98,11 +110,14 @@ impl Standing {
             day: _,
             plan_day: _,
             plan_started_on,
+            plan_clock,
             measures,
             at_target,
             discussion_flag,
             discussion_flag_since,
             reviewed_on,
+            next_contact,
+            last_contact_on,
             discharged_on,
             discharge_reason,
             findings,
@@ -112,10 +127,13 @@ impl Standing {
         *episode == other.episode
             && *status == other.status
             && *plan_started_on == other.plan_started_on
+            && *plan_clock == other.plan_clock
+            && *next_contact == other.next_contact
             && *at_target == other.at_target
             && *discussion_flag == other.discussion_flag
             && *discussion_flag_since == other.discussion_flag_since
             && *reviewed_on == other.reviewed_on
+            && *last_contact_on == other.last_contact_on
             && *discharged_on == other.discharged_on
             && *discharge_reason == other.discharge_reason
             && *findings == other.findings
@@ -157,6 +175,7 @@ pub fn standing(
     let suggestion = relapse_prevention_suggested(&findings, &elevated, course);
     findings.extend(suggestion.filter(|_| at_target));
     findings.extend(cadence::findings(course, &tracks, rules));
+    findings.extend(recommendation::overdue(course, rules));
     let until = course.end.map_or(course.as_of, |end| end.on);
     Standing {
         episode: course.episode.id,
@@ -166,11 +185,14 @@ pub fn standing(
         day: course.start().map(|start| (until - start).num_days()),
         plan_day: course.plan_start().map(|start| (until - start).num_days()),
         plan_started_on: course.plan_start(),
+        plan_clock: plan_clock(course),
         measures: tracks.iter().map(Track::summary).collect(),
         at_target,
         discussion_flag: course.discussion_flag().is_some(),
         discussion_flag_since: course.discussion_flag(),
         reviewed_on: course.reviews(false).last(),
+        next_contact: next_contact(course),
+        last_contact_on: course.last_contact(),
         discharged_on: course.end.map(|end| end.on),
         discharge_reason: course.end.map(|end| end.reason),
         findings,

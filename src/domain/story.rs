@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::care::{Care, Entry};
+use super::care::{Care, CarePlan, Entry, FitCheck};
 use super::episode::{Course, Episode};
 use super::history::History;
 use super::instrument::Instrument;
@@ -45,6 +45,19 @@ pub struct Score<'a> {
     pub on: NaiveDate,
 }
 
+/// One version of a care plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version<'a> {
+    /// From 1.
+    pub number: i64,
+    /// The entry that it is.
+    pub entry: &'a Entry,
+    /// The plan.
+    pub plan: &'a CarePlan,
+    /// It was a mistake, and was taken back.
+    pub taken_back: bool,
+}
+
 impl Score<'_> {
     /// How the total came about.
     pub fn quality(&self) -> Quality {
@@ -71,6 +84,44 @@ impl Story {
         let mut entries: Vec<&Entry> = self.entries.iter().filter(|e| !taken_back.contains(&e.id)).collect();
         entries.sort_by_key(|e| (e.on, e.at, e.id));
         entries
+    }
+
+    /// The fit check of an episode that was documented last.
+    pub fn fit_check(&self, episode: Uuid) -> Option<&FitCheck> {
+        let checks = self.standing_entries().into_iter().filter_map(|e| match &e.care {
+            Care::FitCheck(fit) if e.episode == Some(episode) => Some((e.id, fit)),
+            _ => None,
+        });
+        // In order of entry, not of date. Ids are ordered by time.
+        checks.max_by_key(|(id, _)| *id).map(|(_, fit)| fit)
+    }
+
+    /// The versions of an episode's care plan, in order of entry, from 1. What was taken back keeps its number.
+    pub fn care_plans(&self, episode: Uuid) -> Vec<Version<'_>> {
+        let standing = self.standing_entries();
+        let mut plans: Vec<(&Entry, &CarePlan)> = self
+            .entries
+            .iter()
+            .filter_map(|e| match &e.care {
+                Care::CarePlan(plan) if e.episode == Some(episode) => Some((e, plan)),
+                _ => None,
+            })
+            .collect();
+        plans.sort_by_key(|(e, _)| e.id);
+        let numbered = plans.into_iter().zip(1..);
+        numbered
+            .map(|((entry, plan), number)| Version {
+                number,
+                entry,
+                plan,
+                taken_back: !standing.iter().any(|e| e.id == entry.id),
+            })
+            .collect()
+    }
+
+    /// The care plan of an episode that holds: its last version that was not taken back.
+    pub fn care_plan(&self, episode: Uuid) -> Option<Version<'_>> {
+        self.care_plans(episode).into_iter().rfind(|version| !version.taken_back)
     }
 
     /// R3: the effective scores of an instrument up to a date, one per local day, in order.

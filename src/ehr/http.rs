@@ -52,9 +52,14 @@ pub struct Sent {
     pub body: Vec<u8>,
 }
 
+/// A client that believes the machine's own certificate authorities.
+pub fn client(deadline: Duration, uses_proxy: bool) -> Result<Client, Problem> {
+    believing(deadline, uses_proxy, None)
+}
+
 /// The one place where a client is made: no redirect is followed, nothing is repeated, everything ends. `authorities`
 /// (PEM) are believed beside the machine's own.
-pub fn client(deadline: Duration, uses_proxy: bool, authorities: Option<&[u8]>) -> Result<Client, Problem> {
+fn believing(deadline: Duration, uses_proxy: bool, authorities: Option<&[u8]>) -> Result<Client, Problem> {
     let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(deadline)
@@ -77,7 +82,7 @@ pub fn client(deadline: Duration, uses_proxy: bool, authorities: Option<&[u8]>) 
 
 /// A client for a server, as the address of that server needs it.
 pub fn client_for(base: &Url, deadline: Duration, authorities: Option<&[u8]>) -> Result<Client, Problem> {
-    client(deadline, !is_this_machine(base), authorities)
+    believing(deadline, !is_this_machine(base), authorities)
 }
 
 impl Http {

@@ -128,6 +128,8 @@ pub struct Evidence {
     pub readings: Vec<Reading>,
     /// Why it must wait in quarantine.
     pub doubt: Option<Doubt>,
+    /// The language it was asked in (BCP 47), where the resource says so.
+    pub language: Option<String>,
 }
 
 /// What a Patient says.
@@ -246,12 +248,21 @@ pub fn read(raw: &str, context: &Context<'_>) -> Result<Arrival, Problem> {
     });
     let last_updated = last_updated(about, kind)?;
     let identifiers = reference::identifiers(&resource);
+    let language = resource.text("language").map(str::trim).filter(|tag| is_language(tag)).map(str::to_owned);
+    let in_language = |evidence: Evidence| Content::Evidence(Evidence { language, ..evidence });
     let says = match kind {
         Kind::Patient => Content::Patient(patient::read(&resource, context)),
-        Kind::QuestionnaireResponse => Content::Evidence(questionnaire_response::read(&resource, context)?),
-        Kind::Observation => Content::Evidence(observation::read(&resource, context)?),
+        Kind::QuestionnaireResponse => in_language(questionnaire_response::read(&resource, context)?),
+        Kind::Observation => in_language(observation::read(&resource, context)?),
     };
     Ok(Arrival { kind, id, version_id, last_updated, identifiers, content: says, raw: raw.to_owned() })
+}
+
+/// Whether a text can be a language tag (BCP 47): `es`, `pt-BR`, `zh-Hans-CN`.
+pub fn is_language(tag: &str) -> bool {
+    tag.len() <= 35
+        && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+        && tag.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 fn is_type_name(name: &str) -> bool {

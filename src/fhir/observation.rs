@@ -21,13 +21,13 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
     if counting == Counting::Retracted {
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
-        return Ok(Evidence { subject, counting, taken, readings, doubt: None });
+        return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None });
     }
     let (subject, when) = (subject?, when?);
     add_issue(&mut readings, when.issue.as_ref());
     let is_ours = !readings.is_empty() || unmapped.is_some();
     let doubt = unmapped.or(subject.doubt).or(when.doubt).filter(|_| is_ours);
-    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt })
+    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
 fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {

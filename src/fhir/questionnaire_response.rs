@@ -27,14 +27,14 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
         // What is taken back is found by its id; nothing else of it has to be right.
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
-        return Ok(Evidence { subject, counting, taken, readings, doubt: None });
+        return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None });
     }
     let (subject, when) = (subject?, when?);
     add_issue(&mut readings, when.issue.as_ref());
     // A form that is none of ours needs neither a patient nor a date.
     let is_ours = !readings.is_empty() || unmapped.is_some();
     let doubt = unmapped.or(subject.doubt).or(when.doubt).filter(|_| is_ours);
-    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt })
+    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
 /// Adds a remark about the whole resource to every reading.

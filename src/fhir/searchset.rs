@@ -13,7 +13,7 @@ use crate::problem::Problem;
 /// A page of what was found.
 #[derive(Clone, Debug, Default)]
 pub struct Searchset<'a> {
-    /// What was found, in the server's order; without its OperationOutcomes.
+    /// What was found, in the server's order; without its outcomes.
     pub found: Vec<Found<'a>>,
     /// The link to the next page.
     pub next: Option<String>,

@@ -39,7 +39,6 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
     let plan = &intent.desired;
     let mut evidence = plan.evidence.iter().filter(|name| is_reference(name));
     let latest = evidence.next();
-    let owner = intent.owner_display.as_deref().map(str::trim).filter(|name| !name.is_empty());
 
     let mut task = Task::builder()
         .identifier(vec![Some(identifier(system, &intent.identifier))])
@@ -59,7 +58,7 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
         .code(concept(Some(coding(TASK_CODES, plan.code.as_str(), Some(title(plan.code)))), title(plan.code)))
         .r#for(person(&intent.patient))
         .requester(ourselves())
-        .owner(named(owner.unwrap_or(role(plan.owner))))
+        .owner(named(display(plan.owner, intent.owner_display.as_deref())))
         .reason_code(concept(None, plan.rule.as_str()))
         .input(evidence.map(|name| Some(input(name))).collect());
     if let Some(latest) = latest {
@@ -81,11 +80,36 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
     if let Some(ended) = intent.ended_on.filter(|_| plan.posture != Posture::Open).and_then(fhir_date) {
         task = task.execution_period(Period::builder().end(ended).build().expect(COMPLETE));
     }
-    if let Some(due) = plan.due_on.and_then(fhir_date) {
-        let period = Period::builder().end(due).build().expect(COMPLETE);
-        task = task.restriction(TaskRestriction::builder().period(period).build().expect(COMPLETE));
+    if let Some(restriction) = restriction(intent) {
+        task = task.restriction(restriction);
     }
     serde_json::to_value(task.build().expect(COMPLETE)).expect("a Task is JSON")
+}
+
+/// By when, and who is asked where that is more than one: R4 has one owner, and this element for the others.
+fn restriction(intent: &Intent) -> Option<TaskRestriction> {
+    let plan = &intent.desired;
+    let due = plan.due_on.and_then(fhir_date);
+    let names =
+        std::iter::once(&intent.owner_display).chain(intent.also_for_display.iter().chain(std::iter::repeat(&None)));
+    let asked = std::iter::once(plan.owner).chain(plan.also_for.iter().copied()).zip(names);
+    let recipients: Vec<_> = match plan.also_for.as_slice() {
+        [] => Vec::new(),
+        _ => asked.map(|(owner, name)| Some(named(display(owner, name.as_deref())))).collect(),
+    };
+    if due.is_none() && recipients.is_empty() {
+        return None;
+    }
+    let mut restriction = TaskRestriction::builder().recipient(recipients);
+    if let Some(due) = due {
+        restriction = restriction.period(Period::builder().end(due).build().expect(COMPLETE));
+    }
+    Some(restriction.build().expect(COMPLETE))
+}
+
+/// A person's name, or the role where nobody is known.
+fn display(owner: Owner, name: Option<&str>) -> &str {
+    name.map(str::trim).filter(|name| !name.is_empty()).unwrap_or(role(owner))
 }
 
 fn input(name: &str) -> TaskInput {
@@ -160,6 +184,10 @@ fn opened(current: &Value, intent: &Intent, system: &str, state: ChartState, now
         take(&mut body, &wanted, "priority");
         if !taken_by_a_person(current) {
             take(&mut body, &wanted, "owner");
+            // Ours names more than one where it names any; what a person put there otherwise is theirs.
+            if let Some(recipients) = wanted["restriction"].get("recipient") {
+                put(&mut body, &["restriction", "recipient"], Some(recipients.clone()));
+            }
         }
         if !matches!(current["status"].as_str(), Some("draft" | "requested" | "received")) {
             // We closed it, and the cause is back.

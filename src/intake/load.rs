@@ -286,12 +286,9 @@ impl Intake {
             #[serde(borrow, default)]
             entry: Vec<&'a RawValue>,
         }
-        let entries = match serde_json::from_str::<Entries<'_>>(raw) {
-            Ok(entries) => entries.entry,
-            Err(_) => {
-                loaded.fault(&Problem::malformed("not a Bundle").at("Bundle"));
-                return Ok(());
-            }
+        let Ok(Entries { entry: entries }) = serde_json::from_str(raw) else {
+            loaded.fault(&Problem::malformed("not a Bundle").at("Bundle"));
+            return Ok(());
         };
         // Whatever it was made for: what it carries is taken, and of a patient's record most is of other types.
         let is_ours = |entry: &&RawValue| {

@@ -17,14 +17,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        if !is_json(&parts.headers) {
-            return Err(Problem::new(Category::UnsupportedMediaType, "Content-Type must be application/json"));
-        }
-        let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
-        let bytes = read_body(&parts.headers, body, limit.body).await?;
-        parse(&bytes).map(Self)
+        json_within(request, |limit| limit.body).await.map(Self)
     }
+}
+
+/// Reads a JSON body within the limit that is chosen: for a handler that takes in more than most.
+pub async fn json_within<T: DeserializeOwned>(request: Request, choose: fn(BodyLimit) -> usize) -> Result<T, Problem> {
+    let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
+        return Err(Problem::new(Category::UnsupportedMediaType, "Content-Type must be application/json"));
+    }
+    let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
+    parse(&read_body(&parts.headers, body, choose(limit)).await?)
 }
 
 /// Reads JSON that nests no deeper than [`DEEPEST`]: 400 if it is not JSON, 422 if it is not what is asked for.

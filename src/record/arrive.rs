@@ -247,6 +247,7 @@ pub async fn deleted(
                 taken: None,
                 readings: Vec::new(),
                 doubt: None,
+                language: None,
             };
             evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
         }

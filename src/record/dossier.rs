@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::Context;
+use super::follow::{self, Rows};
 use crate::domain::plan::{Plan, plan};
 use crate::domain::story::Story;
 use crate::problem::Problem;
+use crate::store::journal;
 use crate::store::outbox::Entry;
 use crate::store::patient::Patient;
 use crate::store::{Tx, outbox, story};
@@ -20,6 +22,8 @@ pub struct Dossier {
     pub story: Story,
     /// What the ledger of the chart holds.
     pub ledger: Vec<Entry>,
+    /// What is listed of its recommendations.
+    pub recommendations: Rows,
     /// The plan before the next fact.
     pub plan: Plan,
 }
@@ -30,15 +34,16 @@ impl Dossier {
         let clinic = context.clinic;
         let story = story::of(tx, clinic, &patient).await?;
         let ledger = outbox::entries(tx, clinic, patient.id).await?;
+        let recommendations = follow::load(tx, context, patient.id, &story).await?;
         let plan = plan(&story, context.rules, context.today);
-        Ok(Self { patient, story, ledger, plan })
+        Ok(Self { patient, story, ledger, recommendations, plan })
     }
 
     /// A person of whom nothing is stored yet.
     pub fn fresh(context: &Context<'_>, patient: Patient) -> Self {
         let story = Story::of(patient.for_story());
         let plan = plan(&story, context.rules, context.today);
-        Self { patient, story, ledger: Vec::new(), plan }
+        Self { patient, story, ledger: Vec::new(), recommendations: Rows::new(), plan }
     }
 }
 
@@ -48,6 +53,8 @@ pub struct Dossiers {
     open: HashMap<(String, Uuid), Dossier>,
     /// Whether anything was put into the outbox.
     pub delivers: bool,
+    /// What the journal says about it: written at the end, together.
+    pub lines: Vec<journal::Entry>,
 }
 
 impl Dossiers {

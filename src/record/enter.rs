@@ -5,16 +5,17 @@ use chrono_tz::Tz;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::candidate;
+use super::decide;
 use super::dossier::{Dossier, Dossiers};
 use super::evidence::measure;
 use super::identify::{locked, whom};
 use super::settle::{Line, settle};
-use super::{Amendment, Context, Effect, Recorded, Whom};
-use crate::domain::care::{Care, Decision, Entry};
+use super::{Context, Effect, Recorded, Whom};
+use crate::domain::care::{Care, Entry, FitCheck};
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Counting;
-use crate::domain::recommendation::follow;
 use crate::domain::score::Answers;
 use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
@@ -32,7 +33,7 @@ pub fn local_midnight(zone: Tz, on: NaiveDate) -> DateTime<Utc> {
 /// Nobody alive was in care before this year; dates far away would run out of the calendar.
 const FIRST_YEAR: i32 = 1900;
 
-fn not_in_future(context: &Context<'_>, on: NaiveDate, field: &str) -> Result<(), Problem> {
+pub(super) fn not_in_future(context: &Context<'_>, on: NaiveDate, field: &str) -> Result<(), Problem> {
     if on.year() < FIRST_YEAR {
         return Err(Problem::unprocessable("a date before 1900").at(field));
     }
@@ -42,7 +43,7 @@ fn not_in_future(context: &Context<'_>, on: NaiveDate, field: &str) -> Result<()
     Ok(())
 }
 
-fn recorded(context: &Context<'_>, id: Uuid, version: i64, patient: Uuid) -> Recorded {
+pub(super) fn recorded(context: &Context<'_>, id: Uuid, version: i64, patient: Uuid) -> Recorded {
     Recorded {
         effect: Effect::Created,
         id: id.to_string(),
@@ -60,6 +61,7 @@ pub async fn enrolled(
     dossiers: &mut Dossiers,
     who: &Whom,
     entered: &Episode,
+    fit: Option<&FitCheck>,
 ) -> Result<Recorded, Problem> {
     let mut dossier = whom(tx, context, dossiers, who).await?;
     for (on, field) in [(entered.enrolled_on, "enrolled_on"), (entered.consent_on, "consent_on")] {
@@ -95,12 +97,16 @@ pub async fn enrolled(
         body: json!(episode),
     };
     let answer = recorded(context, episode.id, 1, dossier.patient.id);
+    let id = episode.id;
     dossier.story.episodes.push(episode);
     settle(tx, context, dossiers, dossier, Some(line)).await?;
+    if let Some(fit) = fit {
+        cared(tx, context, dossiers, id, (on, None), &Care::FitCheck(fit.clone()), None).await?;
+    }
     Ok(answer)
 }
 
-async fn episode_of(
+pub(super) async fn episode_of(
     tx: &mut Tx,
     context: &Context<'_>,
     id: Uuid,
@@ -114,65 +120,6 @@ async fn episode_of(
         ));
     }
     Ok(stored)
-}
-
-/// The particulars of an episode changed.
-pub async fn amended(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    id: Uuid,
-    amendment: &Amendment,
-    if_match: Option<i64>,
-) -> Result<Recorded, Problem> {
-    let stored = episode_of(tx, context, id, None).await?;
-    let row = locked(tx, context, stored.patient_id).await?;
-    // Read again under the lock.
-    let stored = episode_of(tx, context, id, if_match).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
-    let mut e = stored.episode.clone();
-    amendment.consent_on.map_or(Ok(()), |on| not_in_future(context, on, "consent_on"))?;
-    if let Some(on) = amendment.enrolled_on {
-        not_in_future(context, on, "enrolled_on")?;
-        let others = dossier.plan.standings.iter().filter(|s| s.episode != id);
-        if let Some(end) = others.filter_map(|s| s.discharged_on).max().filter(|end| on < *end) {
-            return Err(Problem::conflict(format!("the previous episode ended on {end}")).at("enrolled_on"));
-        }
-        if e.enrolled_on.is_some_and(|enrolled| enrolled != on) {
-            return Err(Problem::conflict("the enrolment date is fixed; discharge and enrol anew").at("enrolled_on"));
-        }
-        e.enrolled_on = Some(on);
-    }
-    if let Some(targets) = &amendment.target_instruments {
-        if !targets.contains(&e.primary_instrument) {
-            return Err(
-                Problem::unprocessable("the primary instrument is fixed and stays a target").at("target_instruments")
-            );
-        }
-        e.target_instruments.clone_from(targets);
-    }
-    e.consent_on = amendment.consent_on.or(e.consent_on);
-    e.care_manager = amendment.care_manager.clone().or(e.care_manager);
-    e.primary_care_provider = amendment.primary_care_provider.clone().or(e.primary_care_provider);
-    e.psychiatric_consultant = amendment.psychiatric_consultant.clone().or(e.psychiatric_consultant);
-    episode::update(tx, context.clinic, &e, context.now).await?;
-    let line = Line {
-        id: context.clock.id(),
-        episode: Some(id),
-        kind: "amendment".to_owned(),
-        is_care: false,
-        on: context.today,
-        at: context.now,
-        outcome: None,
-        minutes: None,
-        body: json!(e),
-    };
-    if let Some(slot) = dossier.story.episodes.iter_mut().find(|x| x.id == id) {
-        *slot = e;
-    }
-    let answer = Recorded { effect: Effect::Updated, ..recorded(context, id, stored.revision + 1, dossier.patient.id) };
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
-    Ok(answer)
 }
 
 /// The care team did something in an episode.
@@ -208,6 +155,7 @@ pub async fn cared(
     }
     consistent(&dossier.story, care, on)?;
     reopens_alone(&dossier, id, care)?;
+    replaces_the_last(&dossier.story, id, care)?;
 
     let entry = Entry {
         id: context.clock.id(),
@@ -216,6 +164,7 @@ pub async fn cared(
         at: at.unwrap_or_else(|| local_midnight(context.zone, on)),
         care: care.clone(),
     };
+    decide::join_session(tx, context, (entry.id, id), on, care).await?;
     episode::touch(tx, context.clinic, id, context.now).await?;
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, stored.revision + 1, dossier.patient.id);
@@ -246,25 +195,7 @@ fn consistent(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> 
                 return Err(Problem::conflict("the entry was taken back already"));
             }
         }
-        Care::RecommendationDecision { recommendation, decision, .. } => {
-            let followed = follow(story, *recommendation)
-                .ok_or_else(|| Problem::unprocessable("no such recommendation").at("recommendation"))?;
-            if on < followed.recommended_on {
-                let detail = format!("before the recommendation was made, {}", followed.recommended_on);
-                return Err(Problem::unprocessable(detail).at("decided_on"));
-            }
-            let allowed = followed.allowed();
-            if !allowed.contains(decision) {
-                let now = followed.decision.map_or("undecided", Decision::as_str);
-                let mut problem = Problem::conflict(format!("the recommendation is {now}: it cannot be {decision}"));
-                problem.allowed = allowed.iter().map(ToString::to_string).collect();
-                return Err(problem);
-            }
-        }
-        Care::TreatmentChange { recommendation: Some(of), .. } if follow(story, *of).is_none() => {
-            return Err(Problem::unprocessable("no such recommendation").at("recommendation"));
-        }
-        _ => {}
+        _ => decide::may_follow(story, care, on)?,
     }
     Ok(())
 }
@@ -292,11 +223,25 @@ fn reopens_alone(dossier: &Dossier, id: Uuid, care: &Care) -> Result<(), Problem
     }
 }
 
-fn line_of(entry: &Entry) -> Line {
+/// Whoever writes the next version of a care plan has read the last one, as far as they say so.
+fn replaces_the_last(story: &Story, id: Uuid, care: &Care) -> Result<(), Problem> {
+    let Care::CarePlan(plan) = care else { return Ok(()) };
+    let last = story.care_plan(id).map_or(0, |version| version.number);
+    if plan.replaces.is_some_and(|replaces| replaces != last) {
+        let detail =
+            if last == 0 { "there is no care plan".to_owned() } else { format!("the care plan is at version {last}") };
+        return Err(Problem::new(Category::PreconditionFailed, detail));
+    }
+    Ok(())
+}
+
+pub(super) fn line_of(entry: &Entry) -> Line {
     let outcome = match &entry.care {
         Care::Contact { outcome, .. } => Some(outcome.to_string()),
         Care::RecommendationDecision { decision, .. } => Some(decision.to_string()),
+        Care::RecommendationProgress { progress, .. } => Some(progress.to_string()),
         Care::Discharge { reason, .. } => Some(reason.to_string()),
+        Care::FitCheck(fit) => Some(fit.decision.to_string()),
         _ => None,
     };
     Line {
@@ -328,7 +273,12 @@ pub async fn of_patient(
         dossier.patient.has_care = true;
         patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
     }
-    let entry = Entry { id: context.clock.id(), episode: None, on, at, care: care.clone() };
+    let care = match care {
+        Care::CandidateDismissal { reason, .. } => candidate::dismissal(&dossier, reason)?,
+        care => care.clone(),
+    };
+    consistent(&dossier.story, &care, on)?;
+    let entry = Entry { id: context.clock.id(), episode: None, on, at, care };
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, 1, dossier.patient.id);
     dossier.story.entries.push(entry);
@@ -343,15 +293,17 @@ pub async fn measured(
     dossiers: &mut Dossiers,
     id: Uuid,
     (instrument, taken, answers): (Instrument, Taken, &Answers),
-    taken_by: Option<&str>,
+    (taken_by, language): (Option<&str>, Option<&str>),
 ) -> Result<Recorded, Problem> {
     let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
     not_in_future(context, taken.on, "taken_at")?;
     let measurement_id = context.clock.id();
     let source = format!("urn:uuid:{measurement_id}");
-    let Some(measurement) = measure(measurement_id, instrument, answers, taken, Counting::Submitted, &source) else {
+    let Some(mut measurement) = measure(measurement_id, instrument, answers, taken, Counting::Submitted, &source)
+    else {
         return Err(Problem::unprocessable("neither answers nor a total").at("answers"));
     };
+    measurement.language = language.map(str::to_owned);
     crate::store::measurement::put(tx, context.clinic, dossier.patient.id, &measurement, context.now).await?;
     let line = Line {
         id: context.clock.id(),

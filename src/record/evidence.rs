@@ -40,6 +40,7 @@ pub fn measure(
         counting,
         source: source.to_owned(),
         issues: scored.issues,
+        language: None,
     })
 }
 
@@ -156,6 +157,7 @@ pub(super) async fn evaluate(
         let id = id_of(context.clinic, &[source, reading.instrument.id()]);
         if let Some(mut m) = measure(id, reading.instrument, &reading.answers, taken, counting, source) {
             m.issues.extend(remark);
+            m.language.clone_from(&evidence.language);
             said.push(m);
         }
     }
@@ -256,7 +258,7 @@ async fn leave(
         at: first.taken_at,
         outcome: None,
         minutes: None,
-        body: json!({"source": source, "because": "the source names another patient now"}),
+        body: json!({"source": source, "because": "the source names another patient now", "measurements": left}),
     };
     settle(tx, context, dossiers, dossier, Some(line)).await
 }

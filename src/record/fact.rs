@@ -1,10 +1,11 @@
 //! What the hallway takes in, and what it answers.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::domain::care::Care;
+use super::import::ImportedCase;
+use crate::domain::care::{Care, FitCheck};
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::score::Answers;
@@ -68,6 +69,8 @@ pub enum Fact {
         whom: Whom,
         /// As entered.
         episode: Box<Episode>,
+        /// The fit check that was made with it.
+        fit: Option<Box<FitCheck>>,
     },
     /// The particulars of an episode changed.
     Amended {
@@ -112,12 +115,57 @@ pub enum Fact {
         answers: Answers,
         /// Who took it, where that is not who enters it.
         taken_by: Option<String>,
+        /// In which language (BCP 47), where known.
+        language: Option<String>,
     },
+    /// A row of a spreadsheet registry is taken over.
+    Imported(Box<ImportedCase>),
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
     LookedAt {
         /// Whom.
         patient: Uuid,
     },
+}
+
+/// What becomes of a field that may be empty. In JSON: left out, `null`, or a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It is emptied.
+    Empty,
+    /// It becomes this.
+    To(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|value| value.map_or(Self::Empty, Self::To))
+    }
+}
+
+impl<T> Change<T> {
+    /// The same change in other words.
+    pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Empty => Change::Empty,
+            Self::To(value) => Change::To(to(value)),
+        }
+    }
+
+    /// Changes a field.
+    pub fn apply(&self, field: &mut Option<T>)
+    where
+        T: Clone,
+    {
+        match self {
+            Self::Keep => {}
+            Self::Empty => *field = None,
+            Self::To(value) => *field = Some(value.clone()),
+        }
+    }
 }
 
 /// What may be changed about an episode.
@@ -126,15 +174,19 @@ pub struct Amendment {
     /// Enrolment, while only referred.
     pub enrolled_on: Option<NaiveDate>,
     /// Consent.
-    pub consent_on: Option<NaiveDate>,
+    pub consent_on: Change<NaiveDate>,
     /// Which measures are treated to target; the primary one stays.
     pub target_instruments: Option<Vec<Instrument>>,
     /// The care manager from now on.
-    pub care_manager: Option<String>,
+    pub care_manager: Change<String>,
     /// The patient's own doctor from now on.
-    pub primary_care_provider: Option<String>,
+    pub primary_care_provider: Change<String>,
     /// The consultant from now on.
-    pub psychiatric_consultant: Option<String>,
+    pub psychiatric_consultant: Change<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The care manager hands the patient over on this local date: only in an open episode, and to somebody else.
+    pub transferred_on: Option<NaiveDate>,
 }
 
 /// Facts that were sent together.

@@ -93,6 +93,7 @@ async fn joined(
             counting,
             source: any.source.clone(),
             issues: Vec::new(),
+            language: None,
         })
     }))
 }

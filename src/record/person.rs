@@ -71,7 +71,8 @@ pub async fn person_arrived(
         at: context.now,
         outcome: None,
         minutes: None,
-        body: json!({"source": reference, "version": version, "inactive": person.inactive, "deceased": person.deceased}),
+        body: json!({"source": reference, "version": version, "inactive": person.inactive, "deceased": person.deceased,
+            "known": {"inactive": dossier.patient.inactive, "deceased_on": dossier.patient.deceased_on}}),
     };
     let survivor = dossier.patient.id;
     settle(tx, context, dossiers, dossier, Some(line)).await?;

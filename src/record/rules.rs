@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+use super::lines::of_clinic;
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
 use crate::store::{Db, patient, rule_set};
@@ -13,6 +14,9 @@ use crate::store::{Db, patient, rule_set};
 pub async fn propose(db: &Db, clinic: &str, by: &str, rules: &RuleSet, now: DateTime<Utc>) -> Result<bool, Problem> {
     let mut tx = db.begin().await?;
     let stored = rule_set::insert(&mut tx, clinic, rules, by, now).await?;
+    if stored {
+        of_clinic(&mut tx, clinic, by, now, "rule_set.proposed", format!("rule-set/{}", rules.version)).await?;
+    }
     tx.commit().await?;
     Ok(stored)
 }
@@ -25,6 +29,7 @@ pub async fn propose(db: &Db, clinic: &str, by: &str, rules: &RuleSet, now: Date
 pub async fn activate(
     db: &Db,
     clinic: &str,
+    by: &str,
     version: i32,
     now: DateTime<Utc>,
     today: NaiveDate,
@@ -33,10 +38,11 @@ pub async fn activate(
     // The latest activation is in force: it must not lie before another one, whatever the clock did.
     let last = rule_set::all(&mut tx, clinic).await?.into_iter().filter_map(|stored| stored.activated_at).max();
     let now = last.map_or(now, |last| now.max(last + TimeDelta::microseconds(1)));
-    if !rule_set::activate(&mut tx, clinic, version, now).await? {
+    if !rule_set::activate(&mut tx, clinic, version, by, now).await? {
         return Ok(None);
     }
     patient::all_due(&mut tx, clinic, today).await?;
+    of_clinic(&mut tx, clinic, by, now, "rule_set.activated", format!("rule-set/{version}")).await?;
     tx.commit().await?;
     Ok(Some(now))
 }
@@ -55,5 +61,6 @@ pub async fn attest(
 ) -> Result<(), Problem> {
     let mut tx = db.begin().await?;
     crate::store::staffing::put(&mut tx, clinic, month, fte, by, now).await?;
+    of_clinic(&mut tx, clinic, by, now, "staffing.attested", format!("staffing/{}", month.format("%Y-%m"))).await?;
     tx.commit().await
 }

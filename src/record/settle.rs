@@ -6,9 +6,10 @@ use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::Context;
 use super::dossier::{Dossier, Dossiers};
+use super::follow;
 use super::identify::id_of;
+use super::{Context, candidate, documents, lines};
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
@@ -49,16 +50,20 @@ pub async fn settle(
 ) -> Result<(), Problem> {
     dossier.story.patient = dossier.patient.for_story();
     let after = plan(&dossier.story, context.rules, context.today);
-    let changes = changes(&dossier.plan, &after);
+    let mut changes = changes(&dossier.plan, &after);
+    let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
     if let Some(line) = line {
-        append(tx, context, &dossier, line, changes).await?;
+        documents::changes(&dossier.story, &line, &mut changes);
+        append(tx, context, dossiers, &dossier, line, changes).await?;
+    } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
+        dossiers.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
     }
     write_standings(tx, context, &dossier, &after).await?;
+    follow::write(tx, context, &mut dossier).await?;
     if write_ledger(tx, context, &mut dossier, &after).await? {
         dossiers.delivers = true;
     }
-    if dossier.patient.reevaluate_on != after.reevaluate_on {
-        dossier.patient.reevaluate_on = after.reevaluate_on;
+    if row_differs {
         patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
     }
     dossier.plan = after;
@@ -66,13 +71,27 @@ pub async fn settle(
     Ok(())
 }
 
+/// Writes a line into the log before the plan is made: one of several that change the story together.
+pub async fn note(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    dossier: &Dossier,
+    line: Line,
+) -> Result<(), Problem> {
+    append(tx, context, dossiers, dossier, line, json!({})).await
+}
+
 async fn append(
     tx: &mut Tx,
     context: &Context<'_>,
+    dossiers: &mut Dossiers,
     dossier: &Dossier,
     line: Line,
     changes: Value,
 ) -> Result<(), Problem> {
+    // What both databases keep: the digest is of what will be read again.
+    let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
     let fact = Fact {
         patient_id: dossier.patient.id,
         id: line.id,
@@ -80,15 +99,17 @@ async fn append(
         kind: line.kind,
         is_care: line.is_care,
         happened_on: line.on,
-        happened_at: line.at,
+        happened_at: micros(line.at),
         outcome: line.outcome,
         minutes: line.minutes.and_then(|m| i16::try_from(m).ok()),
         body: Json(line.body),
         changes: Json(changes),
-        recorded_at: context.now,
+        recorded_at: micros(context.now),
         recorded_by: context.by.to_owned(),
     };
-    fact::append(tx, context.clinic, &fact).await
+    fact::append(tx, context.clinic, &fact).await?;
+    dossiers.lines.push(lines::of_settled(context, &fact));
+    Ok(())
 }
 
 async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {
@@ -100,9 +121,12 @@ async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, 
         }) {
             episode::settle(tx, context.clinic, now).await?;
         }
-        let care_manager =
-            dossier.story.episodes.iter().find(|e| e.id == now.episode).and_then(|e| e.care_manager.as_deref());
-        standing::put(tx, context.clinic, dossier.patient.id, &label, care_manager, now, context.now).await?;
+        let episode = dossier.story.episodes.iter().find(|e| e.id == now.episode);
+        let team = standing::Team {
+            care_manager: episode.and_then(|e| e.care_manager.as_deref()),
+            psychiatric_consultant: episode.and_then(|e| e.psychiatric_consultant.as_deref()),
+        };
+        standing::put(tx, context.clinic, (dossier.patient.id, &label), team, now, context.now).await?;
     }
     Ok(())
 }
@@ -168,11 +192,13 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
         let open = dossier.plan.standings.iter().find(|s| s.discharged_on.is_none())?;
         dossier.story.episodes.iter().find(|e| e.id == open.episode)
     });
-    let owner_display = episode.and_then(|e| match desired.owner {
-        Owner::CareManager => e.care_manager.clone(),
-        Owner::PsychiatricConsultant => e.psychiatric_consultant.clone(),
-        Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
-    });
+    let display = |owner: Owner| {
+        episode.and_then(|e| match owner {
+            Owner::CareManager => e.care_manager.clone(),
+            Owner::PsychiatricConsultant => e.psychiatric_consultant.clone(),
+            Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
+        })
+    };
     Intent {
         // What stands in the chart keeps its name, also where a merge has brought it here.
         identifier: known.map_or_else(
@@ -181,7 +207,8 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
         ),
         patient: dossier.patient.reference.clone(),
         desired: desired.clone(),
-        owner_display,
+        owner_display: display(desired.owner),
+        also_for_display: desired.also_for.iter().map(|owner| display(*owner)).collect(),
         authored_on: known.map_or(context.now, |entry| entry.created_at),
         ended_on: None,
         ended_because: None,
@@ -191,7 +218,17 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
 
 /// What makes an intent another one. Not the rule set's version: the same Task under new rules is not written again.
 fn digest(intent: &Intent) -> String {
-    let said = json!([intent.identifier, intent.patient, intent.desired, intent.owner_display, intent.ended_because]);
+    let mut said = vec![
+        json!(intent.identifier),
+        json!(intent.patient),
+        json!(intent.desired),
+        json!(intent.owner_display),
+        json!(intent.ended_because),
+    ];
+    if !intent.also_for_display.is_empty() {
+        said.push(json!(intent.also_for_display));
+    }
+    let said = Value::Array(said);
     let hash = Sha256::digest(said.to_string());
     hash.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
         use std::fmt::Write as _;
@@ -247,6 +284,9 @@ fn standing_changes(was: Option<&Standing>, now: &Standing) -> serde_json::Map<S
         }
     };
     differs("status", json!(was.map(|s| s.status)), json!(now.status));
+    differs("plan_started_on", json!(was.and_then(|s| s.plan_started_on)), json!(now.plan_started_on));
+    let appointment = |s: &Standing| s.next_contact.as_ref().map(|next| next.on);
+    differs("next_contact", json!(was.and_then(appointment)), json!(appointment(now)));
     differs("at_target", json!(was.is_some_and(|s| s.at_target)), json!(now.at_target));
     for measure in &now.measures {
         let before = was.and_then(|s| s.measures.iter().find(|m| m.instrument == measure.instrument));

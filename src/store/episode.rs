@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::episode;
 use crate::domain::instrument::Instrument;
@@ -87,6 +88,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
         clinic,
         patient
     )
+    .inspect(|rows| note(rows.iter().map(|e| e.patient_id)))
     .map(|rows| rows.into_iter().map(Stored::from).collect())
     .map_err(failed)
 }
@@ -112,6 +114,19 @@ pub async fn of_patients(
     .map_err(failed)
 }
 
+/// When each episode of the patients from one id to another was entered.
+pub async fn entered(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, DateTime<Utc>)>, Problem> {
+    fetch_all!(
+        tx,
+        (Uuid, DateTime<Utc>),
+        "SELECT id, created_at FROM episode WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3",
+        clinic,
+        from,
+        to
+    )
+    .map_err(failed)
+}
+
 /// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Stored>, Problem> {
     fetch_optional!(
@@ -123,6 +138,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Stored>,
         clinic,
         id
     )
+    .inspect(|row| note(row.as_ref().map(|e| e.patient_id)))
     .map(|row| row.map(Stored::from))
     .map_err(failed)
 }

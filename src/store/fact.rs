@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::care::{Care, Entry};
 use crate::problem::Problem;
@@ -99,6 +100,20 @@ pub async fn entries_of(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Resu
     .map_err(failed)
 }
 
+/// The entries about a patient that were taken back.
+pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Uuid>, Problem> {
+    let rows = fetch_all!(
+        tx,
+        (Json<Care>,),
+        "SELECT body FROM fact WHERE clinic_id = $1 AND patient_id = $2 AND kind = 'taken_back'",
+        clinic,
+        patient
+    )
+    .map_err(failed)?;
+    let entry = |(body,): (Json<Care>,)| if let Care::TakenBack { entry, .. } = body.0 { Some(entry) } else { None };
+    Ok(rows.into_iter().filter_map(entry).collect())
+}
+
 /// Which part of a patient's log belongs to an episode.
 #[derive(Clone, Debug)]
 pub struct Chapter {
@@ -110,6 +125,8 @@ pub struct Chapter {
     pub from: NaiveDate,
     /// … up to this one.
     pub to: NaiveDate,
+    /// Only what had been recorded by then.
+    pub known_at: Option<DateTime<Utc>>,
 }
 
 /// A page of what happened in an episode, in order of (when it happened, when it was recorded, id).
@@ -133,6 +150,7 @@ pub async fn chapter(
            AND (episode_id = $3 OR (episode_id IS NULL AND happened_on >= $4 AND happened_on <= $5))
            AND ($6 IS NULL OR happened_at > $6
              OR (happened_at = $6 AND (recorded_at > $7 OR (recorded_at = $7 AND id > $8))))
+           AND ($10 IS NULL OR recorded_at <= $10)
          ORDER BY happened_at, recorded_at, id LIMIT $9",
         clinic,
         chapter.patient,
@@ -142,8 +160,25 @@ pub async fn chapter(
         happened,
         recorded,
         id,
-        limit
+        limit,
+        chapter.known_at
     )
+    .map_err(failed)
+}
+
+/// Everything of one kind in an episode, in order of entry.
+pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: Uuid, kind: &str) -> Result<Vec<Fact>, Problem> {
+    fetch_all!(
+        tx,
+        Fact,
+        "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
+           recorded_at, recorded_by
+         FROM fact WHERE clinic_id = $1 AND episode_id = $2 AND kind = $3 ORDER BY id",
+        clinic,
+        episode,
+        kind
+    )
+    .inspect(|rows| note(rows.iter().map(|f| f.patient_id)))
     .map_err(failed)
 }
 
@@ -157,6 +192,27 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
          FROM fact WHERE clinic_id = $1 AND patient_id = $2 ORDER BY happened_at, recorded_at, id",
         clinic,
         patient
+    )
+    .inspect(|rows| note(rows.iter().map(|f| f.patient_id)))
+    .map_err(failed)
+}
+
+/// What was recorded about a patient after an instant, in order of recording.
+pub async fn recorded_after(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    after: DateTime<Utc>,
+) -> Result<Vec<Fact>, Problem> {
+    fetch_all!(
+        tx,
+        Fact,
+        "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
+           recorded_at, recorded_by
+         FROM fact WHERE clinic_id = $1 AND patient_id = $2 AND recorded_at > $3 ORDER BY recorded_at, id",
+        clinic,
+        patient,
+        after
     )
     .map_err(failed)
 }

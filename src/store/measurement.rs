@@ -27,6 +27,7 @@ struct Row {
     source: String,
     answers: Json<Vec<Option<u8>>>,
     issues: Json<Vec<Issue>>,
+    language: Option<String>,
 }
 
 impl From<Row> for Measurement {
@@ -44,6 +45,7 @@ impl From<Row> for Measurement {
             counting: row.counting,
             source: row.source,
             issues: row.issues.0,
+            language: row.language,
         }
     }
 }
@@ -54,7 +56,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
         tx,
         Row,
         "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
-           issues
+           issues, language
          FROM measurement WHERE clinic_id = $1 AND patient_id = $2 ORDER BY taken_at, id",
         clinic,
         patient
@@ -69,7 +71,7 @@ pub async fn of_patients(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Res
         tx,
         Row,
         "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
-           issues
+           issues, language
          FROM measurement WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 ORDER BY patient_id, taken_at, id",
         clinic,
         from,
@@ -84,10 +86,11 @@ pub async fn put(tx: &mut Tx, clinic: &str, patient: Uuid, m: &Measurement, now:
     execute!(
         tx,
         "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality, item9,
-           item9_unknown, counting, source, answers, issues, recorded_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+           item9_unknown, counting, source, answers, issues, recorded_at, language)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (clinic_id, patient_id, id) DO UPDATE SET taken_at = $5, taken_on = $6, total = $7, quality = $8,
-           item9 = $9, item9_unknown = $10, counting = $11, source = $12, answers = $13, issues = $14, recorded_at = $15",
+           item9 = $9, item9_unknown = $10, counting = $11, source = $12, answers = $13, issues = $14, recorded_at = $15,
+           language = $16",
         clinic,
         patient,
         m.id,
@@ -102,7 +105,8 @@ pub async fn put(tx: &mut Tx, clinic: &str, patient: Uuid, m: &Measurement, now:
         &m.source,
         Json(&m.answers),
         Json(&m.issues),
-        now
+        now,
+        &m.language
     )
     .map(|_| ())
     .map_err(failed)

@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::plan::{Intent, Posture};
 use crate::problem::Problem;
@@ -141,6 +142,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
         clinic,
         id
     )
+    .inspect(|row| note(row.as_ref().map(|d| d.patient_id)))
     .map_err(failed)
 }
 
@@ -166,6 +168,7 @@ pub async fn page(
         after.unwrap_or_default(),
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|d| d.patient_id)))
     .map_err(failed)
 }
 

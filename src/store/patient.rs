@@ -1,9 +1,12 @@
 //! Persons and the names they are known by.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
+use crate::domain::candidate::Candidate;
 use crate::domain::story;
 use crate::problem::Problem;
 
@@ -24,6 +27,7 @@ pub struct Patient {
     pub merged_into: Option<Uuid>,
     pub has_care: bool,
     pub reevaluate_on: Option<NaiveDate>,
+    pub candidate: Option<Json<Candidate>>,
     pub revision: i64,
     pub updated_at: DateTime<Utc>,
 }
@@ -45,6 +49,7 @@ impl Patient {
             merged_into: None,
             has_care: false,
             reevaluate_on: None,
+            candidate: None,
             revision: 1,
             updated_at: now,
         }
@@ -69,7 +74,7 @@ pub async fn lock_by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<
         "UPDATE patient SET revision = revision + 1
          WHERE clinic_id = $1 AND id = (SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = $2 ORDER BY patient_id LIMIT 1)
          RETURNING id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
-           merged_into, has_care, reevaluate_on, revision, updated_at",
+           merged_into, has_care, reevaluate_on, candidate, revision, updated_at",
         clinic,
         key
     )
@@ -83,7 +88,7 @@ pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
         Patient,
         "UPDATE patient SET revision = revision + 1 WHERE clinic_id = $1 AND id = $2
          RETURNING id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
-           merged_into, has_care, reevaluate_on, revision, updated_at",
+           merged_into, has_care, reevaluate_on, candidate, revision, updated_at",
         clinic,
         id
     )
@@ -117,12 +122,13 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
         tx,
         Patient,
         "SELECT p.id, p.reference, p.seen, p.display_name, p.family, p.birth_date, p.gender, p.language, p.inactive,
-           p.deceased_on, p.merged_into, p.has_care, p.reevaluate_on, p.revision, p.updated_at
+           p.deceased_on, p.merged_into, p.has_care, p.reevaluate_on, p.candidate, p.revision, p.updated_at
          FROM patient q JOIN patient p ON p.clinic_id = q.clinic_id AND p.id = COALESCE(q.merged_into, q.id)
          WHERE q.clinic_id = $1 AND q.id = $2",
         clinic,
         id
     )
+    .inspect(|row| note(row.as_ref().map(|p| p.id)))
     .map_err(failed)
 }
 
@@ -132,12 +138,13 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
         tx,
         Patient,
         "SELECT p.id, p.reference, p.seen, p.display_name, p.family, p.birth_date, p.gender, p.language, p.inactive,
-           p.deceased_on, p.merged_into, p.has_care, p.reevaluate_on, p.revision, p.updated_at
+           p.deceased_on, p.merged_into, p.has_care, p.reevaluate_on, p.candidate, p.revision, p.updated_at
          FROM patient_key k JOIN patient p ON p.clinic_id = k.clinic_id AND p.id = k.patient_id
          WHERE k.clinic_id = $1 AND k.key = $2 ORDER BY p.id",
         clinic,
         key
     )
+    .inspect(|rows| note(rows.iter().map(|p| p.id)))
     .map_err(failed)
 }
 
@@ -147,12 +154,13 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
         tx,
         Patient,
         "SELECT id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
-           merged_into, has_care, reevaluate_on, revision, updated_at
+           merged_into, has_care, reevaluate_on, candidate, revision, updated_at
          FROM patient WHERE clinic_id = $1 AND merged_into IS NULL AND id > $2 ORDER BY id LIMIT $3",
         clinic,
         after.unwrap_or_default(),
         limit
     )
+    .inspect(|rows| note(rows.iter().map(|p| p.id)))
     .map_err(failed)
 }
 
@@ -188,7 +196,7 @@ pub async fn update(tx: &mut Tx, clinic: &str, patient: &Patient, now: DateTime<
         tx,
         "UPDATE patient SET reference = $3, seen = $4, display_name = $5, family = $6, birth_date = $7, gender = $8,
            language = $9, inactive = $10, deceased_on = $11, merged_into = $12, has_care = $13, reevaluate_on = $14,
-           updated_at = $15
+           updated_at = $15, candidate_since = $16, candidate_dismissed = $17, candidate = $18
          WHERE clinic_id = $1 AND id = $2",
         clinic,
         patient.id,
@@ -204,7 +212,10 @@ pub async fn update(tx: &mut Tx, clinic: &str, patient: &Patient, now: DateTime<
         patient.merged_into,
         patient.has_care,
         patient.reevaluate_on,
-        now
+        now,
+        patient.candidate.as_ref().map(|candidate| candidate.since),
+        patient.candidate.as_ref().is_some_and(|candidate| candidate.dismissed.is_some()),
+        &patient.candidate
     )
     .map(|_| ())
     .map_err(failed)
@@ -252,6 +263,7 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateT
         "UPDATE observation_item SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE episode SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE standing SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
+        "UPDATE recommendation SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE fact SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE resource SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
         "UPDATE quarantine SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
@@ -290,7 +302,7 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateT
     }
     execute!(
         tx,
-        "UPDATE patient SET merged_into = $3, updated_at = $4, reevaluate_on = NULL
+        "UPDATE patient SET merged_into = $3, updated_at = $4, reevaluate_on = NULL, candidate_since = NULL, candidate = NULL
          WHERE clinic_id = $1 AND (id = $2 OR merged_into = $2)",
         clinic,
         from,
@@ -319,6 +331,40 @@ pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Res
         limit
     )
     .map(|rows| rows.into_iter().map(|(id,)| id).collect())
+    .map_err(failed)
+}
+
+/// Whether a clinic had a patient by an instant.
+pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
+    fetch_optional!(tx, (Uuid,), "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1", clinic, at)
+        .map(|row| row.is_some())
+        .map_err(failed)
+}
+
+/// A page of the patients who are candidates for enrolment, longest since first: (since, id). Those whose scores were
+/// put aside are a list of their own.
+pub async fn candidates(
+    tx: &mut Tx,
+    clinic: &str,
+    dismissed: bool,
+    after: Option<(NaiveDate, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Patient>, Problem> {
+    let (since, id) = after.unzip();
+    fetch_all!(
+        tx,
+        Patient,
+        "SELECT id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
+           merged_into, has_care, reevaluate_on, candidate, revision, updated_at
+         FROM patient WHERE clinic_id = $1 AND candidate_dismissed = $2 AND candidate_since IS NOT NULL
+           AND ($3 IS NULL OR candidate_since > $3 OR (candidate_since = $3 AND id > $4))
+         ORDER BY candidate_since, id LIMIT $5",
+        clinic,
+        dismissed,
+        since,
+        id,
+        limit
+    )
     .map_err(failed)
 }
 

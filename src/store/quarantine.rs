@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::problem::Problem;
 
@@ -61,6 +62,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Kept>, P
         clinic,
         id
     )
+    .inspect(|row| note(row.as_ref().and_then(|k| k.patient_id)))
     .map_err(failed)
 }
 
@@ -75,5 +77,6 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
         after.unwrap_or_default(),
         limit
     )
+    .inspect(|rows| note(rows.iter().filter_map(|k| k.patient_id)))
     .map_err(failed)
 }

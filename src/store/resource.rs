@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::problem::Problem;
 
@@ -33,6 +34,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Opt
         kind,
         id
     )
+    .inspect(|row| note(row.as_ref().and_then(|r| r.patient_id)))
     .map_err(failed)
 }
 
@@ -139,6 +141,7 @@ pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -
         kind,
         token
     )
+    .inspect(|rows| note(rows.iter().filter_map(|r| r.patient_id)))
     .map_err(failed)
 }
 
@@ -180,6 +183,7 @@ pub async fn of_patient(
         kind,
         limit
     )
+    .inspect(|rows| note(rows.iter().filter_map(|r| r.patient_id)))
     .map_err(failed)
 }
 
@@ -247,5 +251,6 @@ pub async fn changed(
         after_id,
         limit
     )
+    .inspect(|rows| note(rows.iter().filter_map(|r| r.patient_id)))
     .map_err(failed)
 }

@@ -69,8 +69,65 @@ pub async fn insert(tx: &mut Tx, clinic: &str, rules: &RuleSet, by: &str, now: D
 }
 
 /// Puts a version in force. `false` if there is none of that number.
-pub async fn activate(tx: &mut Tx, clinic: &str, version: i32, now: DateTime<Utc>) -> Result<bool, Problem> {
-    execute!(tx, "UPDATE rule_set SET activated_at = $3 WHERE clinic_id = $1 AND version = $2", clinic, version, now)
-        .map(|n| n == 1)
-        .map_err(failed)
+pub async fn activate(tx: &mut Tx, clinic: &str, version: i32, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let found = execute!(
+        tx,
+        "UPDATE rule_set SET activated_at = $3 WHERE clinic_id = $1 AND version = $2",
+        clinic,
+        version,
+        now
+    )
+    .map_err(failed)?;
+    if found == 1 {
+        execute!(
+            tx,
+            "INSERT INTO rule_activation (clinic_id, activated_at, version, activated_by) VALUES ($1, $2, $3, $4)",
+            clinic,
+            now,
+            version,
+            by
+        )
+        .map_err(failed)?;
+    }
+    Ok(found == 1)
+}
+
+/// A version was put in force.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Activation {
+    pub activated_at: DateTime<Utc>,
+    pub version: i32,
+    pub activated_by: Option<String>,
+}
+
+/// Which version was put in force when, oldest first. Before the first of them the built-in one was in force.
+pub async fn activations(tx: &mut Tx, clinic: &str) -> Result<Vec<Activation>, Problem> {
+    fetch_all!(
+        tx,
+        Activation,
+        "SELECT activated_at, version, activated_by FROM rule_activation WHERE clinic_id = $1 ORDER BY activated_at",
+        clinic
+    )
+    .map_err(failed)
+}
+
+/// The version that was in force at an instant.
+pub async fn active_at(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<RuleSet, Problem> {
+    let row: Option<(Json<RuleSet>,)> = fetch_optional!(
+        tx,
+        (Json<RuleSet>,),
+        "SELECT r.body FROM rule_activation a JOIN rule_set r ON r.clinic_id = a.clinic_id AND r.version = a.version
+         WHERE a.clinic_id = $1 AND a.activated_at <= $2 ORDER BY a.activated_at DESC LIMIT 1",
+        clinic,
+        at
+    )
+    .map_err(failed)?;
+    Ok(row.map(|(body,)| body.0).unwrap_or_default())
+}
+
+/// The thresholds of a version; 1 is the built-in one.
+pub async fn rules(tx: &mut Tx, clinic: &str, version: i32) -> Result<Option<RuleSet>, Problem> {
+    let stored = find(tx, clinic, version).await?;
+    Ok(stored.map(|stored| stored.body.0).or_else(|| (version == 1).then(RuleSet::default)))
 }

@@ -1,17 +1,19 @@
-//! What nobody has assessed yet, read from the ledger of the chart: ready-made, whoever is enrolled.
+//! Safety answers, read from the ledger of the chart: ready-made, whoever is enrolled.
 
+use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::outbox::State;
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::plan::Intent;
 use crate::problem::Problem;
 
-/// A Task for an answer that nobody has assessed yet.
+/// A Task for an answer that somebody has to assess, or has assessed.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct OpenSafety {
+pub struct SafetyTask {
     pub patient_id: Uuid,
     pub reference: String,
     pub display_name: Option<String>,
@@ -20,18 +22,44 @@ pub struct OpenSafety {
     pub intent: Json<Intent>,
     #[sqlx(try_from = "String")]
     pub state: State,
+    pub created_at: DateTime<Utc>,
 }
 
 /// The safety Tasks of a clinic that stand open, oldest first; at most `limit`.
-pub async fn open(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<OpenSafety>, Problem> {
+pub async fn open(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<SafetyTask>, Problem> {
     fetch_all!(
         tx,
-        OpenSafety,
-        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state
+        SafetyTask,
+        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state, d.created_at
          FROM delivery d JOIN patient p ON p.clinic_id = d.clinic_id AND p.id = d.patient_id
          WHERE d.clinic_id = $1 AND d.code = 'safety-assessment' AND d.posture = 'open'
          ORDER BY d.created_at, d.id LIMIT $2",
         clinic,
+        limit
+    )
+    .inspect(|rows| note(rows.iter().map(|o| o.patient_id)))
+    .map_err(failed)
+}
+
+/// The safety Tasks of a clinic that ended with an assessment, latest first.
+pub async fn assessed(
+    tx: &mut Tx,
+    clinic: &str,
+    before: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<SafetyTask>, Problem> {
+    let (created_at, id) = before.unzip();
+    fetch_all!(
+        tx,
+        SafetyTask,
+        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state, d.created_at
+         FROM delivery d JOIN patient p ON p.clinic_id = d.clinic_id AND p.id = d.patient_id
+         WHERE d.clinic_id = $1 AND d.code = 'safety-assessment' AND d.posture = 'fulfilled'
+           AND ($2 IS NULL OR d.created_at < $2 OR (d.created_at = $2 AND d.id < $3))
+         ORDER BY d.created_at DESC, d.id DESC LIMIT $4",
+        clinic,
+        created_at,
+        id,
         limit
     )
     .map_err(failed)

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::standing::Standing;
@@ -16,9 +17,11 @@ pub struct Row {
     pub episode_id: Uuid,
     pub patient_id: Uuid,
     pub reference: String,
+    pub language: Option<String>,
     pub status: String,
     pub display_name: String,
     pub care_manager: Option<String>,
+    pub psychiatric_consultant: Option<String>,
     pub enrolled_on: Option<NaiveDate>,
     pub at_target: bool,
     pub open_safety: bool,
@@ -32,13 +35,21 @@ pub struct Row {
     pub updated_at: DateTime<Utc>,
 }
 
+/// Who looks after an episode, where known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Team<'a> {
+    /// The care manager.
+    pub care_manager: Option<&'a str>,
+    /// The consultant.
+    pub psychiatric_consultant: Option<&'a str>,
+}
+
 /// Writes the standing of an episode.
 pub async fn put(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
-    label: &str,
-    care_manager: Option<&str>,
+    (patient, label): (Uuid, &str),
+    team: Team<'_>,
     standing: &Standing,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -57,18 +68,18 @@ pub async fn put(
         tx,
         "INSERT INTO standing (clinic_id, episode_id, patient_id, status, display_name, care_manager, enrolled_on,
            primary_instrument, baseline_score, latest_score, latest_on, at_target, open_safety, attention, waiting_since,
-           findings, rule_set, as_of, reevaluate_on, body, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+           findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
          ON CONFLICT (clinic_id, episode_id) DO UPDATE SET patient_id = $3, status = $4, display_name = $5,
            care_manager = $6, enrolled_on = $7, baseline_score = $9, latest_score = $10, latest_on = $11, at_target = $12,
            open_safety = $13, attention = $14, waiting_since = $15, findings = $16, rule_set = $17, as_of = $18,
-           reevaluate_on = $19, body = $20, updated_at = $21",
+           reevaluate_on = $19, body = $20, updated_at = $21, psychiatric_consultant = $22",
         clinic,
         standing.episode,
         patient,
         standing.status.as_str(),
         label,
-        care_manager,
+        team.care_manager,
         enrolled,
         primary.map_or("", |m| m.instrument.id()),
         score(primary.and_then(|m| m.baseline.as_ref()).map(|b| b.score)),
@@ -83,7 +94,8 @@ pub async fn put(
         standing.as_of,
         standing.reevaluate_on,
         Json(standing),
-        now
+        now,
+        team.psychiatric_consultant
     )
     .map(|_| ())
     .map_err(failed)
@@ -94,6 +106,8 @@ pub async fn put(
 pub struct Filter {
     /// Of this care manager.
     pub care_manager: Option<String>,
+    /// Of this consultant.
+    pub psychiatric_consultant: Option<String>,
     /// In this phase; without one, everything that is not discharged.
     pub status: Option<String>,
     /// With this finding.
@@ -160,7 +174,7 @@ pub async fn by_attention(
     fetch_all!(
         tx,
         Row,
-        "SELECT s.episode_id, s.patient_id, p.reference, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
+        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.psychiatric_consultant, s.enrolled_on, s.at_target,
            s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
          FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
@@ -171,6 +185,7 @@ pub async fn by_attention(
            AND ($7 IS NULL OR s.attention <= $7)
            AND ($8 IS NULL OR s.attention > $8 OR (s.attention = $8 AND (s.waiting_since > $9 OR (s.waiting_since = $9
              AND (-COALESCE(s.latest_score, -1) > $10 OR (-COALESCE(s.latest_score, -1) = $10 AND s.episode_id > $11))))))
+           AND ($13 IS NULL OR s.psychiatric_consultant = $13)
          ORDER BY s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id LIMIT $12",
         clinic,
         &filter.care_manager,
@@ -183,8 +198,10 @@ pub async fn by_attention(
         since,
         score,
         id,
-        limit
+        limit,
+        &filter.psychiatric_consultant
     )
+    .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
 }
 
@@ -204,7 +221,7 @@ pub async fn by_name(
     fetch_all!(
         tx,
         Row,
-        "SELECT s.episode_id, s.patient_id, p.reference, s.status, s.display_name, s.care_manager, s.enrolled_on, s.at_target,
+        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.psychiatric_consultant, s.enrolled_on, s.at_target,
            s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
          FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
@@ -213,6 +230,7 @@ pub async fn by_name(
            AND ($4 IS NULL OR s.findings LIKE $4)
            AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
            AND ($7 IS NULL OR s.display_name > $7 OR (s.display_name = $7 AND s.episode_id > $8))
+           AND ($10 IS NULL OR s.psychiatric_consultant = $10)
          ORDER BY s.display_name, s.episode_id LIMIT $9",
         clinic,
         &filter.care_manager,
@@ -222,7 +240,9 @@ pub async fn by_name(
         name,
         after_name,
         id,
-        limit
+        limit,
+        &filter.psychiatric_consultant
     )
+    .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::patient::Patient;
+use super::patient::{self, Patient};
 use super::{Tx, episode, fact, measurement};
 use crate::domain::story::Story;
 use crate::problem::Problem;
@@ -36,6 +36,33 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
         story
     });
     Ok(stories.collect())
+}
+
+/// How many patients are held at once.
+const SOME: i64 = 500;
+
+/// Everybody of a clinic, some at a time.
+pub struct Pages<'a> {
+    clinic: &'a str,
+    after: Option<Uuid>,
+}
+
+/// Everybody of a clinic, some at a time: nobody is loaded yet.
+pub fn everybody(clinic: &str) -> Pages<'_> {
+    Pages { clinic, after: None }
+}
+
+impl Pages<'_> {
+    /// The next patients in order of id, each with the story; `None` after the last.
+    pub async fn next(&mut self, tx: &mut Tx) -> Result<Option<(Vec<Patient>, Vec<Story>)>, Problem> {
+        let page = patient::page(tx, self.clinic, self.after, SOME).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.id);
+        let stories = of_page(tx, self.clinic, &page).await?;
+        // What is computed between two pages should not keep others waiting.
+        tokio::task::yield_now().await;
+        Ok(Some((page, stories)))
+    }
 }
 
 fn grouped<T>(rows: Vec<(Uuid, T)>) -> HashMap<Uuid, Vec<T>> {

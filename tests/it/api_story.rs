@@ -83,7 +83,7 @@ async fn a_course_of_care_from_enrolment_to_enrolment() {
     assert!(left.body.get("warnings").is_none());
     let late = json!({"on": "2026-06-01", "kind": "treatment"});
     let refused = world.post(&format!("episodes/{episode}/contacts"), late).await.expect(409);
-    assert_eq!(refused.body["allowed"], json!(["recommendation_decision", "taken_back"]));
+    assert_eq!(refused.body["allowed"], json!(["recommendation_decision", "recommendation_progress", "taken_back"]));
     assert_eq!(world.get("caseload").await.body["items"], json!([]));
 
     let second = world.enrol(&patient, "2026-06-01").await;

@@ -1,10 +1,10 @@
 //! A service in memory for the tests of the registry's API: a data directory of its own, a clock that stands still, the
 //! real routes.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use cocm_registry::api::{self, App};
 use cocm_registry::clock::Clock;
@@ -12,9 +12,11 @@ use cocm_registry::config::{ClinicId, Config, Development};
 use cocm_registry::identity::{Role, development};
 use cocm_registry::record::Condition;
 use cocm_registry::service::Service;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tower::ServiceExt;
+
+use crate::world::{Database, Engine};
 
 pub const CLINIC: &str = "demo";
 
@@ -22,8 +24,22 @@ pub struct World {
     pub app: App,
     pub clock: Clock,
     router: Router,
-    dir: TempDir,
     _service: Service,
+    database: Database,
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Heard {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
 }
 
 /// An answer.
@@ -51,31 +67,26 @@ impl Said {
     }
 }
 
-/// Only one of them is made, by a test that names `COCM_TEST_POSTGRES` (a server's URL without a database).
-async fn database_of_its_own() -> Option<String> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let server = std::env::var("COCM_TEST_POSTGRES").ok()?;
-    let name = format!("api_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
-    let pool = sqlx::PgPool::connect(&format!("{server}/postgres")).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&pool).await.unwrap();
-    pool.close().await;
-    Some(format!("{server}/{name}"))
-}
-
 impl World {
-    /// At nine o'clock in the morning of a day, UTC.
+    /// At nine o'clock in the morning of a day, UTC. On SQLite, or on the server that `COCM_TEST_POSTGRES` names.
     pub async fn on(day: &str) -> Self {
-        let dir = TempDir::new().unwrap();
-        development::prepare(dir.path()).unwrap();
+        let engine = if std::env::var("COCM_TEST_POSTGRES").is_ok() { Engine::Postgres } else { Engine::Sqlite };
+        Self::on_engine(engine, day).await.unwrap()
+    }
+
+    /// The same on one engine; `None` where there is no PostgreSQL.
+    pub async fn on_engine(engine: Engine, day: &str) -> Option<Self> {
+        let database = Database::on(engine).await?;
+        development::prepare(database.folder.path()).unwrap();
         let config = Config::development(Development {
-            data_dir: Some(dir.path().to_owned()),
-            database_url: database_of_its_own().await,
+            data_dir: Some(database.folder.path().to_owned()),
+            database_url: Some(database.url.clone()),
             ..Development::default()
         });
         let clock = Clock::standing_at(format!("{day}T09:00:00Z").parse().unwrap());
         let service = Service::prepare(config.unwrap(), clock.clone(), Value::Null).await.unwrap();
         let app = service.app.clone();
-        Self { router: api::router(app.clone()), app, clock, dir, _service: service }
+        Some(Self { router: api::router(app.clone()), app, clock, _service: service, database })
     }
 
     /// Moves the clock to nine o'clock of a day, and lets the sweep pass.
@@ -85,34 +96,63 @@ impl World {
     }
 
     pub fn token(&self, clinic: &str, role: Role) -> String {
-        development::mint(self.dir.path(), &ClinicId::new(clinic).unwrap(), role, development::LIFETIME).unwrap()
+        development::mint(self.database.folder.path(), &ClinicId::new(clinic).unwrap(), role, development::LIFETIME)
+            .unwrap()
     }
 
     /// One request; the path within `/api/v1`.
     pub async fn ask(
         &self,
-        (clinic, role): (&str, Role),
+        who: (&str, Role),
         method: &str,
         path: &str,
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Said {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1/{path}"))
-            .header("authorization", format!("Bearer {}", self.token(clinic, role)));
+        let body = body.map(|body| ("application/json", body.to_string()));
+        let heard = self.call(Some(who), method, &format!("/api/v1/{path}"), body, headers).await;
+        let body = serde_json::from_slice(&heard.bytes).unwrap_or(Value::Null);
+        Said { status: heard.status, headers: heard.headers, body }
+    }
+
+    /// One request, by somebody or nobody, to any address. Of an answer without an end, its beginning.
+    pub async fn call(
+        &self,
+        who: Option<(&str, Role)>,
+        method: &str,
+        uri: &str,
+        body: Option<(&str, String)>,
+        headers: &[(&str, &str)],
+    ) -> Heard {
+        let mut request = Request::builder().method(method).uri(uri).header("host", "registry.example");
+        if let Some((clinic, role)) = who {
+            request = request.header("authorization", format!("Bearer {}", self.token(clinic, role)));
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = match body {
-            Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
+            Some((kind, body)) => request.header("content-type", kind).body(Body::from(body)),
             None => request.body(Body::empty()),
         };
         let response = self.router.clone().oneshot(request.unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Said { status: parts.status.as_u16(), headers: parts.headers, body }
+        let mut bytes = Vec::new();
+        let is_endless = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let patience = Duration::from_millis(if is_endless { 300 } else { 60_000 });
+        let mut frames = body.into_data_stream();
+        while let Ok(Some(frame)) = tokio::time::timeout(patience, frames.next()).await {
+            bytes.extend(frame.unwrap());
+        }
+        Heard { status: parts.status.as_u16(), headers: parts.headers, bytes }
+    }
+
+    /// A document that is not JSON: its headers and its text.
+    pub async fn read_as(&self, accept: &str, path: &str) -> (HeaderMap, String) {
+        let who = (CLINIC, Role::PrimaryCare);
+        let heard = self.call(Some(who), "GET", &format!("/api/v1/{path}"), None, &[("accept", accept)]).await;
+        assert_eq!(heard.status, 200, "{}", heard.text());
+        (heard.headers.clone(), heard.text())
     }
 
     pub async fn get(&self, path: &str) -> Said {

@@ -181,7 +181,7 @@ async fn a_server_that_searches_by_patient_only_is_asked_about_those_in_care() {
         world.app.intake.take(CLINIC, "test", arrival, Condition::None).await.unwrap();
         let whom = Whom::Key(format!("Patient/{id}"));
         let episode = Box::new(episode("2026-02-20"));
-        world.app.recorder.one(CLINIC, "test", Fact::Enrolled { whom, episode }).await.unwrap();
+        world.app.recorder.one(CLINIC, "test", Fact::Enrolled { whom, episode, fit: None }).await.unwrap();
     }
     let visit = world.sweep().await;
     assert!(visit.swept.iter().all(|swept| swept.failed.is_none()), "{visit:?}");

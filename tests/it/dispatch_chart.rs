@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use super::world::{CLINIC, Engine, World, monday, patient, phq9, service, version};
 
 /// A person with an alarming form: a Task and a Flag.
+/// Of the same day, so that nothing is past due and escalates.
 async fn alarm(world: &World, person: &str) {
     world.send(&patient(person)).await.unwrap();
-    world.send(&phq9(&format!("form-{person}"), person, "2026-03-01T15:00:00Z", [2; 9])).await.unwrap();
+    world.send(&phq9(&format!("form-{person}"), person, "2026-03-02T13:00:00Z", [2; 9])).await.unwrap();
 }
 
 async fn ledger(world: &World) -> Vec<Delivery> {
@@ -138,7 +139,7 @@ async fn what_the_chart_refuses_is_parked_with_its_reason_and_can_be_sent_again(
     let parked = ledger(&world).await;
     assert!(parked.iter().all(|d| d.state == State::Parked && d.last_error.as_ref().unwrap().contains("422")));
     world.chart.behave();
-    world.advance(TimeDelta::days(1)).await;
+    world.advance(TimeDelta::hours(9)).await;
     assert!(live(&world).is_empty(), "nobody sent it again");
     for delivery in &parked {
         let mut tx = world.app.db.begin().await.unwrap();
@@ -184,7 +185,7 @@ async fn what_a_person_closed_in_the_chart_is_theirs(#[values(Engine::Sqlite, En
     world.chart.put(closed);
     // The form is corrected, and still alarming: what the Task says would change.
     let form =
-        |n: u32, last: u8| version(phq9("form-1", "1", "2026-03-01T15:00:00Z", [2, 2, 2, 2, 2, 2, 2, 2, last]), n);
+        |n: u32, last: u8| version(phq9("form-1", "1", "2026-03-02T13:00:00Z", [2, 2, 2, 2, 2, 2, 2, 2, last]), n);
     world.send(&form(2, 3)).await.unwrap();
     world.deliver().await;
     assert_eq!(task(&world)["status"], "completed");
@@ -193,7 +194,7 @@ async fn what_a_person_closed_in_the_chart_is_theirs(#[values(Engine::Sqlite, En
     // What is planned for it from now on is kept for reading, and the chart is not even asked.
     world.chart.clear_log();
     world.send(&form(3, 1)).await.unwrap();
-    world.advance(TimeDelta::days(1)).await;
+    world.advance(TimeDelta::hours(9)).await;
     let row = row(ledger(&world).await);
     assert_eq!(row.state, State::ClosedInChart);
     assert!(row.revision > row.settled_revision);
@@ -241,7 +242,7 @@ async fn a_chart_that_hangs_holds_up_nobody_elses(#[values(Engine::Sqlite, Engin
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     // While eight calls hang, what arrives is recorded all the same.
     let begun = std::time::Instant::now();
-    world.send(&phq9("later", "1", "2026-03-01T16:00:00Z", [1; 9])).await.unwrap();
+    world.send(&phq9("later", "1", "2026-03-02T13:30:00Z", [1; 9])).await.unwrap();
     assert!(begun.elapsed() < std::time::Duration::from_secs(1));
     let begun = std::time::Instant::now();
     loops.stop().await;

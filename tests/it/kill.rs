@@ -179,6 +179,10 @@ async fn what_was_acknowledged_survives_every_kill_once_and_whole(
     assert_eq!(acknowledged.len(), sent, "every form was acknowledged under an id of its own");
     assert_eq!(stored.len(), sent, "nothing is stored twice");
     assert_whole(&db).await;
+    // What was committed and not sealed when it was killed has its place by the next start.
+    cocm_registry::journal::Journal::start(&db, Arc::default()).seal().await.unwrap();
+    let report = cocm_registry::journal::verify::verify(&db, &[]).await.unwrap().remove(0);
+    assert_eq!((&report.fault, report.unsealed), (&None, 0), "{report}");
     assert_eq!(count(&db, "SELECT COUNT(*) FROM measurement").await, i64::try_from(sent).unwrap());
 
     chart.behave();

@@ -61,7 +61,11 @@ async fn a_fact_that_fails_fails_alone(#[values(Engine::Sqlite, Engine::Postgres
         world.fact(&patient("1")),
         nobody(),
         world.fact(&alarming("a", "1")),
-        Fact::Enrolled { whom: Whom::Key("Patient/absent".into()), episode: Box::new(episode("2026-01-05")) },
+        Fact::Enrolled {
+            whom: Whom::Key("Patient/absent".into()),
+            episode: Box::new(episode("2026-01-05")),
+            fit: None,
+        },
         world.fact(&alarming("b", "2")),
     ];
     let answer = world.app.intake.take_all(CLINIC, "test", facts, false).await.unwrap();

@@ -97,7 +97,8 @@ async fn play(world: &World, clinic: &str, events: &[&Value]) {
 }
 
 async fn enrol(world: &World, clinic: &str) {
-    let fact = Fact::Enrolled { whom: Whom::Key("Patient/1".into()), episode: Box::new(episode("2026-01-05")) };
+    let fact =
+        Fact::Enrolled { whom: Whom::Key("Patient/1".into()), episode: Box::new(episode("2026-01-05")), fit: None };
     world.app.recorder.one(clinic, "test", fact).await.unwrap();
 }
 

@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use cocm_registry::domain::care::ChangeKind;
+use cocm_registry::domain::care::{Care, ChangeKind, Entry};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::Counting;
-use cocm_registry::domain::plan::{Desired, Priority, Resource, plan, resolve};
+use cocm_registry::domain::plan::{Code, Desired, Priority, Resource, plan, resolve};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
+
+use uuid::Uuid;
 
 use crate::rules_story::{Tale, date, day_of};
 
@@ -45,7 +47,22 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
         ["treatment", "change"] => drop(tale.change(day)),
         ["review"] => drop(tale.review(day)),
         ["review", "without", "recommendation"] => drop(tale.meeting(day)),
-        ["review", "recommends", "medication"] => drop(tale.recommendation(day, ChangeKind::Medication)),
+        ["review", "recommends", kind] => drop(tale.recommendation(day, kind.parse::<ChangeKind>().unwrap())),
+        ["review", "taken", "back"] => {
+            let is_review = |e: &&Entry| matches!(e.care, Care::CaseReview { .. });
+            let last = tale.story.entries.iter().rev().find(is_review).unwrap().id;
+            tale.taken_back(day, last);
+        }
+        [decision @ ("accepted" | "modified" | "declined" | "done")] => {
+            let last = last_recommendation(tale);
+            tale.decision(day, last, decision.parse().unwrap());
+        }
+        ["progress", progress, rest @ ..] => {
+            let scheduled_for = if let ["for", day] = rest { Some(date(day.parse().unwrap())) } else { None };
+            let (recommendation, progress) = (last_recommendation(tale), progress.parse().unwrap());
+            let (by, reason) = (None, None);
+            tale.entry(day, Care::RecommendationProgress { recommendation, progress, scheduled_for, by, reason });
+        }
         ["hold"] => drop(tale.hold(day)),
         ["resume"] => drop(tale.resume(day)),
         ["relapse", "prevention"] => drop(tale.relapse_prevention(day)),
@@ -83,6 +100,14 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
     }
 }
 
+fn last_recommendation(tale: &Tale) -> Uuid {
+    let made = tale.story.entries.iter().rev().find_map(|e| match &e.care {
+        Care::CaseReview { recommendations, .. } => recommendations.last(),
+        _ => None,
+    });
+    made.unwrap().id
+}
+
 fn measures(standing: &Standing) -> String {
     let one = |m: &cocm_registry::domain::target::MeasureSummary| {
         let title = if standing.measures.len() > 1 { format!("{} ", m.instrument) } else { String::new() };
@@ -109,6 +134,9 @@ fn chart(standing: &Standing, desired: &Desired) -> String {
         write!(line, "{} ", desired.priority).unwrap();
     }
     write!(line, "{} for {}", desired.code, named(standing, desired.rule, desired.instrument)).unwrap();
+    if matches!(desired.code, Code::SafetyEscalation | Code::Recommendation) {
+        write!(line, " to {}", desired.owner).unwrap();
+    }
     if let Some(due) = desired.due_on {
         write!(line, " by {}", day_of(due)).unwrap();
     }

@@ -87,7 +87,13 @@ fn caseload() -> Vec<Story> {
             t.measurement(Instrument::Phq9, 75, Some(4)).quality = Quality::Prorated;
             t.entry(
                 60,
-                Care::CaseReview { reviewer: "c".into(), summary: None, minutes: None, recommendations: vec![] },
+                Care::CaseReview {
+                    reviewer: "c".into(),
+                    summary: None,
+                    minutes: None,
+                    recommendations: vec![],
+                    session: None,
+                },
             );
         }),
     ]

@@ -104,7 +104,7 @@ fn a_change_entered_for_a_recommendation_counts_instead_of_its_being_done() {
     let mut tale = Tale::new();
     let id = tale.phq9(0, 18).recommendation(44, ChangeKind::Medication);
     let (changes, summary) = (vec![ChangeKind::Medication], "Dose".to_owned());
-    tale.entry(47, Care::TreatmentChange { changes, summary, recommendation: Some(id) });
+    tale.entry(47, Care::TreatmentChange { changes, summary, recommendation: Some(id), medication: Vec::new() });
     tale.decision(50, id, Decision::Done);
     assert_eq!(standing(&tale, 60).plan_started_on, Some(date(47)));
 }

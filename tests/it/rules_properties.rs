@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use cocm_registry::domain::care::{Care, ChangeKind, Decision};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{Counting, Quality};
-use cocm_registry::domain::plan::{Desired, Plan, Posture, plan, plan_without_outlook, resolve};
+use cocm_registry::domain::plan::{Code, Desired, Plan, Posture, plan, plan_without_outlook, resolve};
 use cocm_registry::domain::rules::{Half, Response, RuleSet};
 use cocm_registry::domain::story::Story;
 use proptest::prelude::*;
@@ -55,7 +55,8 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
             }
             Event::Care(kind) => {
                 match kind {
-                    0..4 => tale.contact(day),
+                    0..3 => tale.contact(day),
+                    3 => tale.appointment(day, day + 9),
                     4 => tale.no_show(day),
                     5 | 6 => tale.change(day),
                     7 | 8 => tale.review(day),
@@ -79,7 +80,7 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
     tale
 }
 
-fn story() -> impl Strategy<Value = Story> {
+pub fn story() -> impl Strategy<Value = Story> {
     let events = prop::collection::vec(event(), 0..28);
     (events, prop::option::weighted(0.3, 60..120_i64), prop::option::weighted(0.05, 40..160_i64))
         .prop_map(|(events, second, died)| tell(events, second, died).story)
@@ -143,8 +144,15 @@ proptest! {
             if open.key.starts_with("safety") {
                 prop_assert_eq!(posture, Posture::Withdrawn);
                 // A retracted 0 may turn a rise into none: then the answer stands, and its level was corrected.
+                // An escalation of an answer that stands ends because its level fell.
                 let all = open.evidence.iter().all(|s| *s == other.measurements[i].source);
-                let said = if all { "Source retracted, confirm." } else { "Source corrected, confirm." };
+                let stands = other.measurements.iter().any(|m| open.evidence.contains(&m.source)
+                    && m.counting != Counting::Retracted && m.item9.is_some_and(|a| a > 0));
+                let said = match (all, open.code == Code::SafetyEscalation && stands) {
+                    (true, _) => "Source retracted, confirm.",
+                    (_, true) => "No longer past due: its level was corrected, or the rules changed.",
+                    (_, false) => "Source corrected, confirm.",
+                };
                 prop_assert_eq!(reason, said);
             }
         }

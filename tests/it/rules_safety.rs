@@ -3,7 +3,7 @@
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{Counting, Quality};
-use cocm_registry::domain::plan::{Code, Desired, Plan, Posture, Priority, plan, resolve};
+use cocm_registry::domain::plan::{Code, Desired, Owner, Plan, Posture, Priority, plan, resolve};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::safety::ConcernState;
 use rstest::rstest;
@@ -16,6 +16,10 @@ fn on(tale: &Tale, day: i64) -> Plan {
 
 fn tasks(plan: &Plan) -> Vec<&Desired> {
     plan.desired.iter().filter(|d| d.code == Code::SafetyAssessment).collect()
+}
+
+fn escalations(plan: &Plan) -> Vec<&Desired> {
+    plan.desired.iter().filter(|d| d.code == Code::SafetyEscalation).collect()
 }
 
 fn flagged(plan: &Plan) -> bool {
@@ -148,6 +152,79 @@ fn an_assessment_that_looked_at_nothing_makes_nothing_routine() {
     let mut tale = Tale::new();
     tale.assessed(4).item9(6, 12, 1);
     assert_eq!(tasks(&on(&tale, 6))[0].priority, Priority::Urgent);
+}
+
+#[rstest]
+#[case::the_first_day_past_due(1, &[(Owner::PrimaryCareProvider, Priority::Urgent, 1)], Some(2))]
+#[case::the_second(2, &[(Owner::PrimaryCareProvider, Priority::Urgent, 1), (Owner::PsychiatricConsultant, Priority::Stat, 2)], None)]
+#[case::weeks_later(30, &[(Owner::PrimaryCareProvider, Priority::Urgent, 1), (Owner::PsychiatricConsultant, Priority::Stat, 2)], None)]
+#[case::in_time(0, &[], Some(1))]
+fn what_nobody_assesses_is_escalated_step_by_step(
+    #[case] day: i64,
+    #[case] steps: &[(Owner, Priority, i64)],
+    #[case] next: Option<i64>,
+) {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(0, 12, 1);
+    let plan = on(&tale, day);
+    let told: Vec<_> = escalations(&plan).iter().map(|d| (d.owner, d.priority, d.due_on.unwrap())).collect();
+    let expected: Vec<_> = steps.iter().map(|(to, priority, due)| (*to, *priority, date(*due))).collect();
+    assert_eq!(told, expected);
+    assert_eq!(plan.reevaluate_on, next.map(date), "the sweep comes on the day of the next step");
+    assert!(
+        escalations(&plan)
+            .iter()
+            .all(|d| d.reason.contains("due on 2026-01-05") && d.evidence == tasks(&plan)[0].evidence)
+    );
+    assert_eq!(tasks(&plan).len(), 1, "the first Task stays one");
+}
+
+#[test]
+fn the_first_task_is_for_the_care_manager_and_the_patients_own_doctor() {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(0, 12, 1);
+    let plan = on(&tale, 0);
+    assert_eq!(
+        (tasks(&plan)[0].owner, tasks(&plan)[0].also_for.as_slice()),
+        (Owner::CareManager, &[Owner::PrimaryCareProvider][..])
+    );
+}
+
+#[test]
+fn a_level_assessed_shortly_before_is_for_the_care_manager_and_never_escalates() {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(0, 12, 1).assessed(1).item9(5, 12, 1);
+    let plan = on(&tale, 60);
+    assert!(escalations(&plan).is_empty() && tasks(&plan)[0].also_for.is_empty());
+    assert_eq!(tasks(&plan)[0].due_on, Some(date(19)));
+}
+
+#[test]
+fn an_escalation_is_never_less_urgent_than_the_answer() {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(0, 12, 3);
+    assert!(escalations(&on(&tale, 5)).iter().all(|d| d.priority == Priority::Stat));
+}
+
+#[test]
+fn an_assessment_ends_every_step_and_a_changed_chain_moves_its_own_tasks() {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(0, 12, 1);
+    let before = on(&tale, 5);
+    let mut rules = RuleSet::default();
+    rules.safety.escalation.remove(1);
+    let shorter = plan(&tale.story, &rules, date(5));
+    assert_eq!(escalations(&shorter), escalations(&before)[..1]);
+    let (posture, reason) = resolve(escalations(&before)[1], &tale.story, date(5));
+    assert_eq!(
+        (posture, reason.as_str()),
+        (Posture::Withdrawn, "No longer past due: its level was corrected, or the rules changed.")
+    );
+    tale.assessed(6);
+    assert!(on(&tale, 6).desired.is_empty());
+    for step in escalations(&before) {
+        assert_eq!(resolve(step, &tale.story, date(6)), (Posture::Fulfilled, "Assessed on 2026-01-11.".to_owned()));
+    }
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl Tale {
             counting: Counting::Submitted,
             source: format!("QuestionnaireResponse/{}", id.as_u128()),
             issues: Vec::new(),
+            language: None,
         });
         self.story.measurements.last_mut().unwrap()
     }
@@ -135,6 +136,21 @@ impl Tale {
     }
 
     pub fn contact_with(&mut self, day: i64, purpose: ContactKind, outcome: ContactOutcome) -> &mut Self {
+        self.contact_until(day, purpose, outcome, None)
+    }
+
+    /// A contact at which the next appointment was made.
+    pub fn appointment(&mut self, day: i64, next: i64) -> &mut Self {
+        self.contact_until(day, ContactKind::Treatment, ContactOutcome::Attended, Some(next))
+    }
+
+    fn contact_until(
+        &mut self,
+        day: i64,
+        purpose: ContactKind,
+        outcome: ContactOutcome,
+        next: Option<i64>,
+    ) -> &mut Self {
         self.entry(
             day,
             Care::Contact {
@@ -146,6 +162,7 @@ impl Tale {
                 minutes: Some(20),
                 performer: None,
                 interventions: Vec::new(),
+                next_contact_on: next.map(date),
                 note: None,
             },
         )
@@ -161,7 +178,10 @@ impl Tale {
 
     pub fn change(&mut self, day: i64) -> &mut Self {
         let changes = vec![ChangeKind::Medication];
-        self.entry(day, Care::TreatmentChange { changes, summary: "Dose".into(), recommendation: None })
+        self.entry(
+            day,
+            Care::TreatmentChange { changes, summary: "Dose".into(), recommendation: None, medication: Vec::new() },
+        )
     }
 
     /// A case review with a recommendation of a kind; its id.
@@ -174,7 +194,16 @@ impl Tale {
     }
 
     fn case_review(&mut self, day: i64, recommendations: Vec<Recommendation>) -> &mut Self {
-        self.entry(day, Care::CaseReview { reviewer: "Dr. Berg".into(), summary: None, minutes: None, recommendations })
+        self.entry(
+            day,
+            Care::CaseReview {
+                reviewer: "Dr. Berg".into(),
+                summary: None,
+                minutes: None,
+                recommendations,
+                session: None,
+            },
+        )
     }
 
     /// A case review that recommends to continue.

@@ -26,6 +26,7 @@ fn intent(key: &str, priority: Priority) -> Intent {
             posture: Posture::Open,
             priority,
             owner: Owner::CareManager,
+            also_for: Vec::new(),
             rule: Rule::InadequateResponse,
             instrument: None,
             episode: None,
@@ -35,6 +36,7 @@ fn intent(key: &str, priority: Priority) -> Intent {
             evidence: vec!["QuestionnaireResponse/1".into()],
         },
         owner_display: None,
+        also_for_display: Vec::new(),
         authored_on: monday(),
         ended_on: None,
         ended_because: None,
@@ -268,8 +270,11 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
             Patient { display_name: Some(name.into()), ..Patient::unseen(id(n), format!("Patient/{n}"), monday()) };
         patient::insert(&mut tx, CLINIC, &person).await.unwrap();
         let enrolled = ["2026-01-05", "2026-02-20", "2026-03-01"][usize::try_from(n % 3).unwrap()];
-        let manager = (n % 2 == 0).then_some("Casey");
-        standing::put(&mut tx, CLINIC, id(n), name, manager, &standing_of(n, enrolled), monday()).await.unwrap();
+        let team = standing::Team {
+            care_manager: (n % 2 == 0).then_some("Casey"),
+            psychiatric_consultant: (n % 5 == 0).then_some("Dr. Berg"),
+        };
+        standing::put(&mut tx, CLINIC, (id(n), name), team, &standing_of(n, enrolled), monday()).await.unwrap();
     }
     let filter = standing::Filter::default();
     let (mut seen, mut after) = (Vec::new(), None);
@@ -297,9 +302,14 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
     }
     let casey = standing::Filter { care_manager: Some("Casey".into()), ..standing::Filter::default() };
     assert_eq!(standing::by_name(&mut tx, CLINIC, &casey, None, 99).await.unwrap().len(), 15);
+    let berg = standing::Filter { psychiatric_consultant: Some("Dr. Berg".into()), ..standing::Filter::default() };
+    assert_eq!(standing::by_name(&mut tx, CLINIC, &berg, None, 99).await.unwrap().len(), 6);
+    assert_eq!(standing::by_attention(&mut tx, CLINIC, &berg, None, None, 99).await.unwrap().len(), 6);
     assert!(standing::by_name(&mut tx, OTHER, &filter, None, 99).await.unwrap().is_empty());
     assert!(standing::by_attention(&mut tx, OTHER, &filter, None, None, 99).await.unwrap().is_empty());
     // Written again, not added.
-    standing::put(&mut tx, CLINIC, id(1), "Ada", None, &standing_of(1, "2026-03-02"), monday()).await.unwrap();
+    standing::put(&mut tx, CLINIC, (id(1), "Ada"), standing::Team::default(), &standing_of(1, "2026-03-02"), monday())
+        .await
+        .unwrap();
     assert_eq!(standing::by_name(&mut tx, CLINIC, &filter, None, 99).await.unwrap().len(), 30);
 }

@@ -178,5 +178,6 @@ fn taken(n: u128, on: &str) -> Measurement {
         counting: Counting::Submitted,
         source: format!("QuestionnaireResponse/{n}"),
         issues: Vec::new(),
+        language: None,
     }
 }

@@ -133,6 +133,7 @@ fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
         counting: Counting::Partial,
         source: format!("Observation/{ODD}"),
         issues: vec![Issue::new("odd", ODD)],
+        language: Some("pt-BR".into()),
     }
 }
 
@@ -247,6 +248,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
         summary: None,
         minutes: Some(u16::MAX),
         recommendations: vec![recommendation],
+        session: None,
     };
     // Two at each instant; only the id tells them apart.
     let all: Vec<Fact> = instants()
@@ -262,7 +264,8 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
     assert_eq!(entries.len(), all.len());
     assert_eq!(entries[0].care, review);
     assert_eq!(fact::entries_of(&mut tx, CLINIC, id(7), id(7)).await.unwrap().len(), all.len());
-    let chapter = Chapter { patient: id(7), episode: id(1), from: date("2026-01-01"), to: date("2026-12-31") };
+    let chapter =
+        Chapter { patient: id(7), episode: id(1), from: date("2026-01-01"), to: date("2026-12-31"), known_at: None };
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let page = fact::chapter(&mut tx, CLINIC, &chapter, after, 5).await.unwrap();
@@ -326,10 +329,10 @@ async fn the_rules_activated_last_are_in_force(#[values(Engine::Sqlite, Engine::
         assert!(rule_set::insert(&mut tx, CLINIC, &rules, "test", monday()).await.unwrap());
         assert!(!rule_set::insert(&mut tx, CLINIC, &rules, "test", monday()).await.unwrap());
     }
-    assert!(rule_set::activate(&mut tx, CLINIC, 3, monday()).await.unwrap());
-    assert!(rule_set::activate(&mut tx, CLINIC, 2, monday() + TimeDelta::seconds(1)).await.unwrap());
-    assert!(!rule_set::activate(&mut tx, CLINIC, 4, monday()).await.unwrap());
-    assert!(!rule_set::activate(&mut tx, OTHER, 3, monday() + TimeDelta::days(1)).await.unwrap());
+    assert!(rule_set::activate(&mut tx, CLINIC, 3, "admin", monday()).await.unwrap());
+    assert!(rule_set::activate(&mut tx, CLINIC, 2, "admin", monday() + TimeDelta::seconds(1)).await.unwrap());
+    assert!(!rule_set::activate(&mut tx, CLINIC, 4, "admin", monday()).await.unwrap());
+    assert!(!rule_set::activate(&mut tx, OTHER, 3, "admin", monday() + TimeDelta::days(1)).await.unwrap());
     assert_eq!(rule_set::active(&mut tx, CLINIC).await.unwrap().version, 2);
     assert_eq!(rule_set::active(&mut tx, OTHER).await.unwrap(), RuleSet::default());
     assert_eq!(rule_set::all(&mut tx, CLINIC).await.unwrap().iter().map(|r| r.version).collect::<Vec<_>>(), [3, 2]);

@@ -172,7 +172,13 @@ fn config(jwks_url: Option<String>, jwks_file: Option<&Path>) -> Config {
         clinic_claim: "clinic".into(),
         role_claim: "role".into(),
     };
-    let north = Clinic { id: ClinicId::new("north").unwrap(), name: None, time_zone: chrono_tz::UTC, ehr: None };
+    let north = Clinic {
+        id: ClinicId::new("north").unwrap(),
+        name: None,
+        time_zone: chrono_tz::UTC,
+        ehr: None,
+        close_month_on: 10,
+    };
     Config { auth: Auth { issuers: vec![issuer] }, clinics: vec![north], ..Config::default() }
 }
 

@@ -112,7 +112,7 @@ impl World {
     /// Enrols a patient whose reference is known.
     pub async fn enrol(&self, patient: &str, on: &str) -> Uuid {
         let whom = Whom::Key(format!("Patient/{patient}"));
-        let fact = Fact::Enrolled { whom, episode: Box::new(episode(on)) };
+        let fact = Fact::Enrolled { whom, episode: Box::new(episode(on)), fit: None };
         self.record(fact).await.unwrap().id.parse().unwrap()
     }
 

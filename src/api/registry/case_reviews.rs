@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::answer::{WriteErrors, created};
 use super::care::{self, Entered, fact};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, plausible, words};
+use crate::api::request::{Ask, Id, Text, parse_id, plausible, words};
 use crate::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -36,6 +36,8 @@ struct NewCaseReview {
     /// What is recommended; `continue` counts, nothing at all proves nothing.
     #[serde(default)]
     recommendations: Vec<NewRecommendation>,
+    /// The review session it is part of: one that is not closed.
+    session: Option<String>,
 }
 
 /// A recommendation.
@@ -81,11 +83,14 @@ async fn review_case(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewCaseR
             due_on: new.due_on,
         });
     }
+    let session = new.session.as_deref().map(parse_id).transpose();
+    let session = session.map_err(|_| Problem::unprocessable("no such review session").at("session"))?;
     let care = Care::CaseReview {
         reviewer: words(new.reviewer).unwrap_or_else(|| ask.caller.subject.clone()),
         summary: words(new.summary),
         minutes: care::minutes(new.minutes)?,
         recommendations: recommendations.clone(),
+        session,
     };
     let recorded = ask.record_one(fact(&ask, episode, (new.reviewed_on, None), care)).await?;
     let entered = Entered::of(recorded, episode, new.reviewed_on);

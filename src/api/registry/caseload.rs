@@ -1,5 +1,7 @@
 //! `GET caseload`
 
+mod then;
+
 use axum::Json;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,8 +15,9 @@ use super::answer::ReadErrors;
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS, Text, words};
+use crate::api::request::{Ask, Asked, READERS, Text, query_date, words};
 use crate::domain::attention::Place;
+use crate::domain::contacts::NextContact;
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::standing::DesiredSummary;
@@ -35,6 +38,8 @@ struct CaseloadQuery {
     /// Of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<Text>,
+    /// Only of this consultant.
+    psychiatric_consultant: Option<Text>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
@@ -42,6 +47,9 @@ struct CaseloadQuery {
     /// Whose name contains this, in any case.
     #[param(value_type = Option<String>)]
     q: Option<Text>,
+    /// The caseload of this day, computed from everything known now under the thresholds in force now; without it the
+    /// ready-made one of today.
+    as_of: Option<NaiveDate>,
     /// In which order.
     #[serde(default)]
     sort: Sort,
@@ -54,7 +62,7 @@ struct CaseloadQuery {
 /// An order of the caseload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Sort {
+pub enum Sort {
     /// Most pressing first (R15): place in the queue, longest waiting, highest latest score.
     #[default]
     Attention,
@@ -69,8 +77,12 @@ struct Case {
     episode: Uuid,
     /// Whose.
     patient: PatientName,
+    /// The patient's preferred language (BCP 47).
+    language: Option<String>,
     /// The care manager.
     care_manager: Option<String>,
+    /// The psychiatric consultant.
+    psychiatric_consultant: Option<String>,
     /// Where it stands.
     status: String,
     /// When it was enrolled.
@@ -90,6 +102,8 @@ struct Case {
     open_safety: bool,
     /// Flagged by hand for the weekly review.
     discussion_flag: bool,
+    /// The next appointment; one that nobody documented stays here as missed.
+    next_contact: Option<NextContact>,
     /// What the rules conclude, with reasons.
     #[schema(value_type = Vec<Finding>)]
     findings: Box<RawValue>,
@@ -121,6 +135,8 @@ struct Kept {
     discussion_flag: bool,
     plan_started_on: Option<NaiveDate>,
     discharged_on: Option<NaiveDate>,
+    #[serde(default)]
+    next_contact: Option<NextContact>,
 }
 
 fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
@@ -131,7 +147,9 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
     Ok(Case {
         episode: row.episode_id,
         patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
+        language: row.language,
         care_manager: row.care_manager,
+        psychiatric_consultant: row.psychiatric_consultant,
         status: row.status,
         enrolled_on: row.enrolled_on,
         day,
@@ -141,6 +159,7 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
         at_target: row.at_target,
         open_safety: row.open_safety,
         discussion_flag: kept.discussion_flag,
+        next_contact: kept.next_contact,
         findings: kept.findings,
         desired: kept.desired,
         attention: row.attention,
@@ -154,6 +173,9 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
 }
 
 /// The caseload: one row per open episode, ready-made.
+///
+/// With `as_of`, the caseload of another day: nothing of that is stored, so every patient is planned for it, which takes
+/// longer. A page's cursor holds for that day only.
 #[utoipa::path(get, path = "/caseload", tag = "caseload", params(CaseloadQuery),
     responses((status = 200, description = "In a stable, total order", body = Page<Case>), ReadErrors))]
 async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<Json<Page<Case>>, Problem> {
@@ -165,20 +187,44 @@ async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<J
         status: query.status.map(|status| status.to_string()),
         finding: query.finding.map(|finding| finding.to_string()),
         name: words(query.q),
+        psychiatric_consultant: words(query.psychiatric_consultant),
     };
-    let mut tx = ask.app.db.read().await?;
-    let rows = match query.sort {
-        Sort::Attention => {
-            let after = paging.after()?;
-            standing::by_attention(&mut tx, ask.clinic(), &filter, None, after, limit + 1).await?
+    let by_name = |row: &Row| (row.display_name.clone(), row.episode_id);
+    let cases = match (query_date(query.as_of, "as_of")?, query.sort) {
+        (Some(on), Sort::Attention) => {
+            let after = on_the_same_day(on, paging.after()?)?;
+            let rows = then::rows(&ask, on, &filter, limit + 1, after, Row::attention_key).await?;
+            page(rows, limit, |row| (on, row.attention_key()), |row| case(row, on))
         }
-        Sort::Name => standing::by_name(&mut tx, ask.clinic(), &filter, paging.after()?, limit + 1).await?,
-    };
-    drop(tx);
-    let today = ask.today();
-    let cases = match query.sort {
-        Sort::Attention => page(rows, limit, Row::attention_key, |row| case(row, today)),
-        Sort::Name => page(rows, limit, |row| (row.display_name.clone(), row.episode_id), |row| case(row, today)),
+        (Some(on), Sort::Name) => {
+            let after = on_the_same_day(on, paging.after()?)?;
+            let rows = then::rows(&ask, on, &filter, limit + 1, after, by_name).await?;
+            page(rows, limit, |row| (on, by_name(row)), |row| case(row, on))
+        }
+        (None, sort) => {
+            let mut tx = ask.app.db.read().await?;
+            let today = ask.today();
+            match sort {
+                Sort::Attention => {
+                    let after = paging.after()?;
+                    let rows = standing::by_attention(&mut tx, ask.clinic(), &filter, None, after, limit + 1).await?;
+                    page(rows, limit, Row::attention_key, |row| case(row, today))
+                }
+                Sort::Name => {
+                    let after = paging.after()?;
+                    let rows = standing::by_name(&mut tx, ask.clinic(), &filter, after, limit + 1).await?;
+                    page(rows, limit, by_name, |row| case(row, today))
+                }
+            }
+        }
     };
     Ok(Json(Page { items: cases.items.into_iter().collect::<Result<_, _>>()?, next: cases.next }))
+}
+
+/// A cursor holds for the day it was made for.
+fn on_the_same_day<K>(on: NaiveDate, after: Option<then::At<K>>) -> Result<Option<K>, Problem> {
+    match after {
+        Some((day, _)) if day != on => Err(Problem::malformed(format!("a cursor of {day}")).at("cursor")),
+        after => Ok(after.map(|(_, key)| key)),
+    }
 }

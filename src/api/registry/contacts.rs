@@ -11,7 +11,8 @@ use super::answer::WriteErrors;
 use super::care::{self, Entered};
 use crate::api::App;
 use crate::api::request::{Ask, Id, Moment, Text, words};
-use crate::domain::care::{Care, ContactKind, ContactOutcome, Modality};
+use crate::domain::care::treatment::may_be_next;
+use crate::domain::care::{Care, ContactKind, ContactOutcome, Intervention, Modality};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -42,9 +43,12 @@ struct NewContact {
     minutes: Option<u16>,
     /// Who.
     performer: Option<Text>,
-    /// What was delivered.
+    /// What was delivered: known interventions (`behavioural_activation`, `problem_solving_treatment`,
+    /// `medication_support`, …; see the schema `Intervention`), or free words.
     #[serde(default)]
     interventions: Vec<Text>,
+    /// The next appointment that was made: after this contact, within a year.
+    next_contact_on: Option<NaiveDate>,
     /// Free text.
     note: Option<Text>,
 }
@@ -63,6 +67,9 @@ async fn add_contact(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewConta
         (Some(on), None) => (on, None),
         (None, None) => return Err(Problem::unprocessable("one of on and occurred_at is needed").at("on")),
     };
+    if new.next_contact_on.is_some_and(|next| !may_be_next(when.0, next)) {
+        return Err(Problem::unprocessable("after this contact, and within a year").at("next_contact_on"));
+    }
     let care = Care::Contact {
         purpose: new.kind,
         modality: new.modality,
@@ -71,8 +78,14 @@ async fn add_contact(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewConta
         starts_at: when.1,
         minutes: care::minutes(new.minutes)?,
         performer: words(new.performer),
-        interventions: new.interventions.into_iter().map(|text| text.0).collect(),
+        interventions: new.interventions.into_iter().map(|text| known(text.0)).collect(),
+        next_contact_on: new.next_contact_on,
         note: words(new.note),
     };
     care::enter(&ask, episode, when, care).await
+}
+
+/// What is known is kept by its name, free words as they are.
+fn known(words: String) -> String {
+    Intervention::named(&words).map_or(words, |known| known.to_string())
 }

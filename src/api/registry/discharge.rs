@@ -87,6 +87,9 @@ async fn discharge(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewDischar
 async fn has_plan(ask: &Ask, episode: Uuid) -> Result<bool, Problem> {
     let mut tx = ask.app.db.read().await?;
     let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(false) };
-    let entries = store::fact::entries(&mut tx, ask.clinic(), stored.patient_id).await?;
+    let Some(patient) = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await? else { return Ok(false) };
+    let story = store::story::of(&mut tx, ask.clinic(), &patient).await?;
+    // One that was taken back is none.
+    let entries = story.standing_entries();
     Ok(entries.iter().any(|e| e.episode == Some(episode) && matches!(e.care, Care::RelapsePrevention { .. })))
 }

@@ -12,13 +12,15 @@ use super::answer::{ReadErrors, WriteErrors, etag};
 use super::episodes::{EpisodeBody, targets};
 use crate::api::App;
 use crate::api::request::{Ask, Id, READERS, Text, words};
+use crate::domain::care::FitCheck;
+use crate::domain::contacts::{NextContact, TreatmentCourse, brief_treatments, next_contact};
 use crate::domain::instrument::Instrument;
 use crate::domain::recommendation::{Followed, followed};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Amendment, Fact};
-use crate::store::{episode, patient, story};
+use crate::record::{Amendment, Change, Fact};
+use crate::store::{episode, patient, rule_set, story};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -32,24 +34,66 @@ struct WholeEpisode {
     episode: EpisodeBody,
     /// What was recommended in its case reviews, and what became of it; in order of time.
     recommendations: Vec<Followed>,
+    /// The last fit check; `null` where none is documented.
+    fit_check: Option<FitCheck>,
+    /// The care plan that holds; `null` where there is none.
+    care_plan: Option<PlanName>,
+    /// The next appointment; one that nobody documented stays here as missed.
+    next_contact: Option<NextContact>,
+    /// Courses of brief treatment, in order of their first session, as they stand today.
+    brief_treatments: Vec<TreatmentCourse>,
 }
 
-/// What changes; what is left out stays.
+/// The care plan that holds.
+#[derive(Debug, Serialize, ToSchema)]
+struct PlanName {
+    /// Its version.
+    version: i64,
+    /// The local date it is of.
+    on: NaiveDate,
+    /// Where it is.
+    address: String,
+}
+
+/// What changes; what is left out stays, and `null` empties what may be empty.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EpisodePatch {
-    /// Enrolment, while only referred.
-    enrolled_on: Option<NaiveDate>,
+    /// Enrolment, while only referred. It cannot be emptied.
+    #[serde(default)]
+    #[schema(value_type = Option<NaiveDate>)]
+    enrolled_on: Change<NaiveDate>,
     /// When the patient consented.
-    consent_on: Option<NaiveDate>,
-    /// Which measures are treated to target; the primary one stays.
-    target_instruments: Option<Vec<Instrument>>,
+    #[serde(default)]
+    #[schema(value_type = Option<NaiveDate>)]
+    consent_on: Change<NaiveDate>,
+    /// Which measures are treated to target; the primary one stays. It cannot be emptied.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Instrument>>)]
+    target_instruments: Change<Vec<Instrument>>,
     /// The care manager from now on.
-    care_manager: Option<Text>,
+    #[serde(default)]
+    #[schema(value_type = Option<Text>)]
+    care_manager: Change<Text>,
     /// The patient's own doctor from now on.
-    primary_care_provider: Option<Text>,
+    #[serde(default)]
+    #[schema(value_type = Option<Text>)]
+    primary_care_provider: Change<Text>,
     /// The consultant from now on.
-    psychiatric_consultant: Option<Text>,
+    #[serde(default)]
+    #[schema(value_type = Option<Text>)]
+    psychiatric_consultant: Change<Text>,
+    /// Why: it is part of the timeline.
+    reason: Option<Text>,
+}
+
+/// The value of a field that is never empty.
+fn lasting<T>(change: Change<T>, field: &str) -> Result<Option<T>, Problem> {
+    match change {
+        Change::Keep => Ok(None),
+        Change::To(value) => Ok(Some(value)),
+        Change::Empty => Err(Problem::unprocessable("cannot be emptied").at(field)),
+    }
 }
 
 /// Reads an episode, with its ETag.
@@ -67,8 +111,24 @@ async fn whole(ask: &Ask, id: uuid::Uuid) -> Result<WholeEpisode, Problem> {
     let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
     let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
     let story = story::of(&mut tx, ask.clinic(), &patient).await?;
+    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    drop(tx);
     let recommendations = followed(&story).into_iter().filter(|f| f.episode == Some(id)).collect();
-    Ok(WholeEpisode { episode: EpisodeBody::of(stored, &patient), recommendations })
+    let courses = story.courses(ask.today());
+    let course = courses.iter().find(|course| course.episode.id == id);
+    let care_plan = story.care_plan(id).map(|version| PlanName {
+        version: version.number,
+        on: version.entry.on,
+        address: format!("/api/v1/episodes/{id}/care-plan"),
+    });
+    Ok(WholeEpisode {
+        episode: EpisodeBody::of(stored, &patient),
+        recommendations,
+        fit_check: story.fit_check(id).cloned(),
+        care_plan,
+        next_contact: course.and_then(next_contact),
+        brief_treatments: course.map(|c| brief_treatments(c, &rules.brief_treatment)).unwrap_or_default(),
+    })
 }
 
 /// Changes the particulars of an episode. With `If-Match`, only if it is still at that revision.
@@ -78,15 +138,18 @@ async fn whole(ask: &Ask, id: uuid::Uuid) -> Result<WholeEpisode, Problem> {
 async fn amend_episode(ask: Ask, Id(id): Id, JsonBody(patch): JsonBody<EpisodePatch>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let before = whole(&ask, id).await?;
+    let target_instruments = lasting(patch.target_instruments, "target_instruments")?;
     let target_instruments =
-        patch.target_instruments.map(|t| targets(before.episode.primary_instrument, Some(t))).transpose()?;
+        target_instruments.map(|t| targets(before.episode.primary_instrument, Some(t))).transpose()?;
     let amendment = Amendment {
-        enrolled_on: patch.enrolled_on,
+        enrolled_on: lasting(patch.enrolled_on, "enrolled_on")?,
         consent_on: patch.consent_on,
         target_instruments,
-        care_manager: words(patch.care_manager),
-        primary_care_provider: words(patch.primary_care_provider),
-        psychiatric_consultant: words(patch.psychiatric_consultant),
+        care_manager: patch.care_manager.map(|text| text.0),
+        primary_care_provider: patch.primary_care_provider.map(|text| text.0),
+        psychiatric_consultant: patch.psychiatric_consultant.map(|text| text.0),
+        reason: words(patch.reason),
+        transferred_on: None,
     };
     ask.record_one(Fact::Amended { episode: id, amendment, if_match: ask.if_match }).await?;
     let after = whole(&ask, id).await?;

@@ -10,9 +10,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::answer::{ReadErrors, WriteErrors, created};
+use super::fit_check::NewFitCheck;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Ask, Asked, READERS, Text, parse_id, words};
+use crate::domain::care::FitDecision;
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::identity::Role;
@@ -47,6 +49,8 @@ struct NewEpisode {
     primary_care_provider: Option<Text>,
     /// The psychiatric consultant.
     psychiatric_consultant: Option<Text>,
+    /// The fit check that was made with it, where one was documented already.
+    fit: Option<NewFitCheck>,
 }
 
 /// A patient, named in exactly one way.
@@ -192,8 +196,14 @@ async fn enrol(ask: Ask, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response
         primary_care_provider: words(new.primary_care_provider),
         psychiatric_consultant: words(new.psychiatric_consultant),
     };
+    let fit = new.fit.map(|fit| fit.checked(&ask, "fit.")).transpose()?;
+    if new.enrolled_on.is_some() && fit.as_ref().is_some_and(|fit| fit.decision == FitDecision::SpecialtyCare) {
+        let detail = "who needs direct specialty care is not enrolled here; leave enrolled_on out to keep the referral";
+        return Err(Problem::unprocessable(detail).at("fit.decision"));
+    }
     let whom = new.patient.whom()?;
-    let recorded = ask.record_one(Fact::Enrolled { whom, episode: Box::new(new_episode) }).await?;
+    let fact = Fact::Enrolled { whom, episode: Box::new(new_episode), fit: fit.map(Box::new) };
+    let recorded = ask.record_one(fact).await?;
     let body = read(&ask, parse_id(&recorded.id)?).await?;
     Ok(created(Some(format!("/api/v1/episodes/{}", recorded.id)), Some(body.revision), body))
 }
@@ -227,12 +237,13 @@ async fn list_episodes(ask: Ask, Asked(query): Asked<EpisodesQuery>) -> Result<J
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
-    let after: usize = paging.after()?.unwrap_or(0);
+    let after: Option<Uuid> = paging.after()?;
     let mut tx = ask.app.db.read().await?;
     let patient = patient::find(&mut tx, ask.clinic(), query.patient).await?;
     let patient = patient.ok_or_else(|| Problem::not_found("patient"))?;
     let rows = episode::of_patient(&mut tx, ask.clinic(), patient.id).await?;
-    // A patient has a handful: the place in the list is place enough.
-    let rows: Vec<(usize, Stored)> = rows.into_iter().enumerate().skip(after).collect();
-    Ok(Json(page(rows, limit, |(n, _)| n + 1, |(_, stored)| EpisodeBody::of(stored, &patient))))
+    // A patient has a handful: they are all read. An episode is never removed, so that the one before is found.
+    let begin = after.and_then(|after| rows.iter().position(|stored| stored.episode.id == after)).map_or(0, |n| n + 1);
+    let rows: Vec<Stored> = rows.into_iter().skip(begin).collect();
+    Ok(Json(page(rows, limit, |stored| stored.episode.id, |stored| EpisodeBody::of(stored, &patient))))
 }

@@ -14,7 +14,7 @@ use crate::api::request::{Ask, CLINICIANS, Id, Moment, Text, words};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::Taken;
+use crate::fhir::arrival::{Taken, is_language};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Fact;
@@ -56,6 +56,8 @@ pub struct MeasurementBody {
     pub source: String,
     /// Data-quality remarks.
     pub issues: Vec<Issue>,
+    /// The language it was asked in (BCP 47); `null` where the form does not say.
+    pub language: Option<String>,
 }
 
 impl From<Measurement> for MeasurementBody {
@@ -75,6 +77,7 @@ impl From<Measurement> for MeasurementBody {
             retracted: m.counting == Counting::Retracted,
             source: m.source,
             issues: m.issues,
+            language: m.language,
         }
     }
 }
@@ -93,6 +96,8 @@ struct NewMeasurement {
     total: Option<u16>,
     /// Who took it.
     recorded_by: Option<Text>,
+    /// The language it was asked in (BCP 47): `es`, `pt-BR`.
+    language: Option<String>,
 }
 
 /// Enters a score that was taken outside the EHR.
@@ -106,6 +111,9 @@ async fn add_measurement(
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     let answers = answers(&new)?;
+    if new.language.as_deref().is_some_and(|tag| !is_language(tag)) {
+        return Err(Problem::unprocessable("must be a language tag, like es or pt-BR").at("language"));
+    }
     let (on, at) = new.taken_at.instant(ask.zone());
     let fact = Fact::Measured {
         patient,
@@ -113,6 +121,7 @@ async fn add_measurement(
         taken: Taken { at, on },
         answers,
         taken_by: words(new.recorded_by),
+        language: new.language,
     };
     let recorded = ask.record_one(fact).await?;
     let mut tx = ask.app.db.read().await?;

@@ -14,6 +14,7 @@ use super::measurements::MeasurementBody;
 use super::patients::Identity;
 use crate::api::App;
 use crate::api::request::{Ask, Id, READERS};
+use crate::domain::candidate::Candidate;
 use crate::domain::care::Care;
 use crate::domain::plan::plan;
 use crate::domain::safety::{Concern, ConcernState};
@@ -37,6 +38,8 @@ struct PatientBody {
     measurements: Vec<MeasurementBody>,
     /// Every episode, in order of enrolment.
     episodes: Vec<EpisodeBody>,
+    /// Set while the patient screened positive and is in no open episode.
+    candidate: Option<Candidate>,
     /// PHQ-9 item 9, enrolled or not.
     safety: SafetyBody,
 }
@@ -92,7 +95,8 @@ async fn read_patient(ask: Ask, Id(id): Id) -> Result<Json<PatientBody>, Problem
     let episodes = episodes.into_iter().map(|stored| EpisodeBody::of(stored, &row)).collect();
     let safety = safety(&story, plan.concerns);
     let measurements = story.measurements.into_iter().map(MeasurementBody::from).collect();
-    Ok(Json(PatientBody { identity: Identity::from(row), keys, measurements, episodes, safety }))
+    let candidate = row.candidate.as_ref().map(|candidate| candidate.0.clone());
+    Ok(Json(PatientBody { identity: Identity::from(row), keys, measurements, episodes, candidate, safety }))
 }
 
 fn safety(story: &Story, concerns: Vec<Concern>) -> SafetyBody {

@@ -1,4 +1,4 @@
-//! `POST recommendations/{id}/decision`
+//! `POST recommendations/{id}/decision`, `POST recommendations/{id}/progress`
 
 use axum::response::Response;
 use chrono::NaiveDate;
@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 use super::answer::{WriteErrors, created};
 use super::care::{Entered, fact};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, words};
-use crate::domain::care::{Care, ChangeKind, Decision};
+use crate::api::request::{Ask, CLINICIANS, Id, Text, plausible, words};
+use crate::domain::care::{Care, Decision, Progress};
 use crate::domain::episode::Phase;
 use crate::domain::recommendation::{Followed, follow};
 use crate::identity::Role;
@@ -22,7 +22,7 @@ use crate::store::{self, episode, patient};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(decide))
+    OpenApiRouter::new().routes(routes!(decide)).routes(routes!(go_on))
 }
 
 /// What becomes of a recommendation.
@@ -46,7 +46,8 @@ struct Decided {
     entered: Entered,
     /// The recommendation.
     recommendation: uuid::Uuid,
-    /// The treatment change that was recorded with it: only of what is `done` and not `continue`.
+    /// The treatment change that was recorded with it: only of what is done and changes
+    /// the treatment, as `continue` and `direct_evaluation` do not.
     treatment_change: Option<String>,
 }
 
@@ -67,18 +68,79 @@ async fn decide(ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewDecision>) -> R
         by: Some(words(new.by).unwrap_or_else(|| ask.caller.subject.clone())),
         reason: words(new.reason),
     };
-    let mut facts = vec![fact(&ask, episode, (new.decided_on, None), care)];
-    let kind = followed.recommendation.kind;
+    let done = new.decision == Decision::Done;
+    enter(&ask, (followed, phase), (episode, new.decided_on), care, done).await
+}
+
+/// How far a referral or a direct evaluation has come.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewProgress {
+    /// How far.
+    progress: Progress,
+    /// The local date.
+    on: NaiveDate,
+    /// The date of the appointment; only of what is `scheduled`.
+    scheduled_for: Option<NaiveDate>,
+    /// Who says so; the caller where it is left out.
+    by: Option<Text>,
+    /// Why; has to be said of what is `declined` or `closed`.
+    reason: Option<Text>,
+}
+
+/// Follows a referral, or an evaluation by the consultant, to its end: ordered, scheduled, then completed, declined or
+/// closed with a reason.
+///
+/// To order what nobody has decided is to accept it; `completed` is done, and of a referral a change of treatment.
+#[utoipa::path(post, path = "/recommendations/{id}/progress", tag = "care",
+    params(("id" = String, Path, description = "A recommendation of the kind `referral`, `specialty_referral` or `direct_evaluation`")),
+    request_body = NewProgress, responses((status = 201, description = "Recorded", body = Decided), WriteErrors))]
+async fn go_on(ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewProgress>) -> Result<Response, Problem> {
+    ask.caller.require(CLINICIANS)?;
+    match (new.progress, new.scheduled_for) {
+        (Progress::Scheduled, Some(on)) if !plausible(on) || on < new.on => {
+            return Err(Problem::unprocessable("an appointment on that day or later").at("scheduled_for"));
+        }
+        (Progress::Scheduled, _) | (_, None) => {}
+        _ => return Err(Problem::unprocessable("only what is scheduled has an appointment").at("scheduled_for")),
+    }
+    if matches!(new.progress, Progress::Declined | Progress::Closed) && new.reason.is_none() {
+        return Err(Problem::unprocessable("say why it ended").at("reason"));
+    }
+    let (followed, episode, phase) = find(&ask, id).await?;
+    let care = Care::RecommendationProgress {
+        recommendation: id,
+        progress: new.progress,
+        scheduled_for: new.scheduled_for,
+        by: Some(words(new.by).unwrap_or_else(|| ask.caller.subject.clone())),
+        reason: words(new.reason),
+    };
+    let done = new.progress == Progress::Completed;
+    enter(&ask, (followed, phase), (episode, new.on), care, done).await
+}
+
+/// Records what was said about a recommendation, and the treatment change that doing it is.
+async fn enter(
+    ask: &Ask,
+    (followed, phase): (Followed, Phase),
+    (episode, on): (uuid::Uuid, NaiveDate),
+    care: Care,
+    done: bool,
+) -> Result<Response, Problem> {
+    let id = followed.recommendation.id;
+    let mut facts = vec![fact(ask, episode, (on, None), care)];
     // In an episode that has ended there is no plan to restart.
-    if new.decision == Decision::Done && kind != ChangeKind::Continue && phase != Phase::Discharged {
+    let change = followed.recommendation.kind.as_change().filter(|_| done && phase != Phase::Discharged);
+    if let Some(kind) = change {
         let summary = followed.recommendation.text;
-        let care = Care::TreatmentChange { changes: vec![kind], summary, recommendation: Some(id) };
-        facts.push(Fact::Cared { episode, on: new.decided_on, at: None, care, if_match: None });
+        let care =
+            Care::TreatmentChange { changes: vec![kind], summary, recommendation: Some(id), medication: Vec::new() };
+        facts.push(Fact::Cared { episode, on, at: None, care, if_match: None });
     }
     let mut recorded = ask.record(facts).await?.into_iter();
     let first = recorded.next().ok_or_else(|| Problem::internal("a fact was not answered"))?;
     let change = recorded.next();
-    let mut entered = Entered::of(first, episode, new.decided_on);
+    let mut entered = Entered::of(first, episode, on);
     entered.revision = change.as_ref().map_or(entered.revision, |change| change.version);
     let treatment_change = change.map(|change| change.id);
     Ok(created(None, Some(entered.revision), Decided { entered, recommendation: id, treatment_change }))

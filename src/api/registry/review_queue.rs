@@ -12,8 +12,8 @@ use super::answer::ReadErrors;
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS, query_date};
-use crate::domain::attention::{Attention, LAST_IN_QUEUE, Place, Reason, reasons};
+use crate::api::request::{Ask, Asked, READERS, Text, query_date, words};
+use crate::domain::attention::{LAST_IN_QUEUE, Waiting};
 use crate::domain::plan::plan_without_outlook;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
@@ -35,6 +35,10 @@ pub fn routes() -> OpenApiRouter<App> {
 struct QueueQuery {
     /// A local date; the clinic's today where it is left out. Another one is computed anew over the whole clinic.
     on: Option<NaiveDate>,
+    /// Only of this care manager.
+    care_manager: Option<Text>,
+    /// Only of this consultant.
+    psychiatric_consultant: Option<Text>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -43,48 +47,37 @@ struct QueueQuery {
 
 /// One row of the review queue.
 #[derive(Debug, Serialize, ToSchema)]
-struct QueueRow {
+pub(super) struct QueueRow {
     /// The episode.
-    episode: Uuid,
+    pub(super) episode: Uuid,
     /// Whose.
-    patient: PatientName,
+    pub(super) patient: PatientName,
     /// The care manager.
-    care_manager: Option<String>,
-    /// Why it is there: the first one decides its place.
-    place: Place,
-    /// 1 is most pressing.
-    rank: i16,
-    /// Since when it waits in that place.
-    waiting_since: NaiveDate,
-    /// The latest score of the primary measure.
-    latest_score: Option<u16>,
-    /// Every reason, most pressing first.
-    reasons: Vec<Reason>,
+    pub(super) care_manager: Option<String>,
+    /// The psychiatric consultant.
+    pub(super) psychiatric_consultant: Option<String>,
+    /// Where it is, and why.
+    #[serde(flatten)]
+    pub(super) waiting: Waiting,
     /// The date it holds for.
-    as_of: NaiveDate,
+    pub(super) as_of: NaiveDate,
     #[serde(skip)]
-    key: AttentionKey,
+    pub(super) key: AttentionKey,
 }
 
 impl QueueRow {
     /// `None` where nothing puts it into the queue.
-    fn of(standing: &Standing, patient: PatientName, care_manager: Option<String>) -> Option<Self> {
-        let attention = Attention::of(standing);
-        let place = Place::of_rank(attention.rank)?;
-        let latest_score = standing.measures.first().and_then(|m| m.latest.as_ref()).map(|l| l.score);
-        let key = (attention.rank, attention.since, -latest_score.map_or(-1, i32::from), standing.episode);
-        Some(Self {
-            episode: standing.episode,
-            patient,
-            care_manager,
-            place,
-            rank: attention.rank,
-            waiting_since: attention.since,
-            latest_score,
-            reasons: reasons(standing),
-            as_of: standing.as_of,
-            key,
-        })
+    fn of(
+        standing: &Standing,
+        patient: PatientName,
+        care_manager: Option<String>,
+        psychiatric_consultant: Option<String>,
+    ) -> Option<Self> {
+        let waiting = Waiting::of(standing)?;
+        let score = -waiting.latest_score.map_or(-1, i32::from);
+        let key = (waiting.rank, waiting.waiting_since, score, standing.episode);
+        let episode = standing.episode;
+        Some(Self { episode, patient, care_manager, psychiatric_consultant, waiting, as_of: standing.as_of, key })
     }
 }
 
@@ -101,10 +94,15 @@ async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Pa
     let limit = paging.limit()?;
     let after: Option<AttentionKey> = paging.after()?;
     let on = query_date(query.on, "on")?.filter(|on| *on != ask.today());
+    let filter = Filter {
+        care_manager: words(query.care_manager),
+        psychiatric_consultant: words(query.psychiatric_consultant),
+        ..Filter::default()
+    };
     let rows = match on {
-        None => stored(&ask, after, limit + 1).await?,
+        None => stored(&ask, &filter, after, limit + 1).await?,
         Some(on) => {
-            let mut rows = computed(&ask, on).await?;
+            let mut rows = computed(&ask, &filter, on).await?;
             rows.retain(|row| after.is_none_or(|after| row.key > after));
             rows
         }
@@ -112,10 +110,14 @@ async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Pa
     Ok(Json(page(rows, limit, |row| row.key, |row| row)))
 }
 
-async fn stored(ask: &Ask, after: Option<AttentionKey>, limit: i64) -> Result<Vec<QueueRow>, Problem> {
+pub(super) async fn stored(
+    ask: &Ask,
+    filter: &Filter,
+    after: Option<AttentionKey>,
+    limit: i64,
+) -> Result<Vec<QueueRow>, Problem> {
     let mut tx = ask.app.db.read().await?;
-    let filter = Filter::default();
-    let rows = standing::by_attention(&mut tx, ask.clinic(), &filter, Some(LAST_IN_QUEUE), after, limit).await?;
+    let rows = standing::by_attention(&mut tx, ask.clinic(), filter, Some(LAST_IN_QUEUE), after, limit).await?;
     rows.into_iter().map(of_row).collect()
 }
 
@@ -124,12 +126,12 @@ fn of_row(row: Row) -> Result<QueueRow, Problem> {
     let standing: Standing = serde_json::from_str(row.body.0.get()).map_err(|_| unreadable())?;
     let key = row.attention_key();
     let name = PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference };
-    let waiting = QueueRow::of(&standing, name, row.care_manager).ok_or_else(unreadable)?;
+    let waiting = QueueRow::of(&standing, name, row.care_manager, row.psychiatric_consultant).ok_or_else(unreadable)?;
     // The row's own key: the page goes on where the database says.
     Ok(QueueRow { key, ..waiting })
 }
 
-async fn computed(ask: &Ask, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
+pub(super) async fn computed(ask: &Ask, filter: &Filter, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
     let mut waiting = Vec::new();
     let mut after = None;
     let mut tx = ask.app.db.read().await?;
@@ -142,8 +144,14 @@ async fn computed(ask: &Ask, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
         for (patient, story) in patients.iter().zip(stories).filter(|(_, story)| !story.episodes.is_empty()) {
             let plan = plan_without_outlook(&story, &rules, on);
             waiting.extend(plan.standings.iter().filter_map(|standing| {
-                let manager = story.episodes.iter().find(|e| e.id == standing.episode)?.care_manager.clone();
-                QueueRow::of(standing, PatientName::of(patient), manager)
+                let episode = story.episodes.iter().find(|e| e.id == standing.episode)?;
+                let is_of = |wanted: &Option<String>, of: &Option<String>| wanted.is_none() || wanted == of;
+                let wanted = is_of(&filter.care_manager, &episode.care_manager)
+                    && is_of(&filter.psychiatric_consultant, &episode.psychiatric_consultant);
+                let consultant = episode.psychiatric_consultant.clone();
+                wanted.then(|| {
+                    QueueRow::of(standing, PatientName::of(patient), episode.care_manager.clone(), consultant)
+                })?
             }));
         }
         tokio::task::yield_now().await;

@@ -18,7 +18,7 @@ use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::{activate, propose};
-use crate::store::rule_set::{self, Stored};
+use crate::store::rule_set::{self, Activation, Stored};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -40,12 +40,47 @@ struct RuleSetBody {
     created_at: Option<DateTime<Utc>>,
     /// By whom.
     created_by: Option<String>,
+    /// When it was in force, oldest first: which version said what on which day.
+    in_force: Vec<Span>,
     /// The thresholds: days and points.
     rules: RuleSet,
 }
 
+/// A time in which a version was in force.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct Span {
+    /// Since when; `null` from the beginning.
+    from: Option<DateTime<Utc>>,
+    /// Until when; `null` while it is.
+    until: Option<DateTime<Utc>>,
+    /// Who put it in force.
+    by: Option<String>,
+}
+
+/// When each version was in force.
+struct History(Vec<(i32, Span)>);
+
+impl History {
+    fn of(activations: Vec<Activation>) -> Self {
+        let first = Span { from: None, until: None, by: None };
+        let mut spans = vec![(1, first)];
+        for activation in activations {
+            if let Some((_, last)) = spans.last_mut() {
+                last.until = Some(activation.activated_at);
+            }
+            let span = Span { from: Some(activation.activated_at), until: None, by: activation.activated_by };
+            spans.push((activation.version, span));
+        }
+        Self(spans)
+    }
+
+    fn version(&self, version: u32) -> Vec<Span> {
+        self.0.iter().filter(|(v, _)| u32::try_from(*v) == Ok(version)).map(|(_, span)| span.clone()).collect()
+    }
+}
+
 impl RuleSetBody {
-    fn stored(stored: Stored, active: &RuleSet) -> Self {
+    fn stored(stored: Stored, active: &RuleSet, history: &History) -> Self {
         let rules = stored.body.0;
         Self {
             id: rules.id.clone(),
@@ -54,15 +89,17 @@ impl RuleSetBody {
             activated_at: stored.activated_at,
             created_at: Some(stored.created_at),
             created_by: Some(stored.created_by),
+            in_force: history.version(rules.version),
             rules,
         }
     }
 
-    fn built_in(active: &RuleSet) -> Self {
+    fn built_in(active: &RuleSet, history: &History) -> Self {
         let rules = RuleSet::default();
         let active = rules == *active;
         let (id, version) = (rules.id.clone(), rules.version);
-        Self { id, version, active, activated_at: None, created_at: None, created_by: None, rules }
+        let in_force = history.version(version);
+        Self { id, version, active, activated_at: None, created_at: None, created_by: None, in_force, rules }
     }
 }
 
@@ -83,10 +120,12 @@ async fn list_rule_sets(ask: Ask) -> Result<Json<Page<RuleSetBody>>, Problem> {
     let mut tx = ask.app.db.read().await?;
     let active = rule_set::active(&mut tx, ask.clinic()).await?;
     let all = rule_set::all(&mut tx, ask.clinic()).await?;
+    let history = History::of(rule_set::activations(&mut tx, ask.clinic()).await?);
     let has_first = all.iter().any(|stored| stored.version == 1);
-    let mut items: Vec<RuleSetBody> = all.into_iter().map(|stored| RuleSetBody::stored(stored, &active)).collect();
+    let mut items: Vec<RuleSetBody> =
+        all.into_iter().map(|stored| RuleSetBody::stored(stored, &active, &history)).collect();
     if !has_first {
-        items.push(RuleSetBody::built_in(&active));
+        items.push(RuleSetBody::built_in(&active, &history));
     }
     Ok(Json(Page { items, next: None }))
 }
@@ -149,6 +188,7 @@ async fn add_rule_set(ask: Ask, JsonBody(new): JsonBody<NewRuleSet>) -> Result<R
         activated_at: None,
         created_at: Some(now),
         created_by: Some(ask.caller.subject.clone()),
+        in_force: Vec::new(),
         rules,
     };
     Ok(created(None, None, body))
@@ -183,8 +223,9 @@ async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<I
         // The built-in one gets a row when it is chosen.
         propose(db, &clinic, "cocm-registry", &RuleSet::default(), now).await?;
     }
-    let activated_at =
-        activate(db, &clinic, version, now, today).await?.ok_or_else(|| Problem::not_found("rule set"))?;
+    let activated_at = activate(db, &clinic, &ask.caller.subject, version, now, today)
+        .await?
+        .ok_or_else(|| Problem::not_found("rule set"))?;
     let upkeep = ask.app.upkeep();
     let running = tokio::spawn(async move { upkeep.catch_up(&clinic).await });
     let replanned = match tokio::time::timeout(PATIENCE, running).await {

@@ -1,7 +1,8 @@
-//! `GET safety-concerns`
+//! `GET safety-concerns?state=`
 
 use axum::Json;
-use chrono::NaiveDate;
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -15,92 +16,159 @@ use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Ask, Asked, READERS};
 use crate::domain::finding::Rule;
 use crate::domain::plan::Priority;
+use crate::domain::rules::RuleSet;
+use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
+use crate::domain::timeliness::{Elapsed, to_assessment};
 use crate::problem::Problem;
+use crate::record::local_midnight;
 use crate::store::outbox::State;
-use crate::store::safety::{self, OpenSafety};
+use crate::store::safety::{self, SafetyTask};
+use crate::store::{Tx, patient, rule_set, story};
 
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
-const MOST: i64 = 10_000;
+const MOST: i64 = 100_000;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_concerns))
 }
 
-/// Which page.
+/// Which concerns, and which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ConcernsQuery {
+    /// `open` without it.
+    #[serde(default = "open")]
+    #[param(required = false)]
+    state: ConcernState,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
     cursor: Option<String>,
 }
 
-/// An answer to item 9 that nobody has assessed.
+fn open() -> ConcernState {
+    ConcernState::Open
+}
+
+/// An answer to item 9 that somebody has to assess, or has assessed.
 #[derive(Debug, Serialize, ToSchema)]
-struct OpenConcern {
+struct ConcernBody {
     /// Whose.
     patient: PatientName,
     /// Names it within the patient.
     key: String,
+    /// How it stands.
+    state: ConcernState,
     /// The rule: `safety_item9`, or `safety_item9_high` for a level that cannot wait.
     rule: Rule,
     /// How urgent.
     priority: Priority,
     /// The local date of the answer.
     answered_on: NaiveDate,
+    /// The instant of the first answer; local midnight where only the date is known.
+    answered_at: Option<DateTime<Utc>>,
     /// When the assessment is due.
     due_on: Option<NaiveDate>,
-    /// It was due before today.
+    /// It is open, and was due before today.
     overdue: bool,
     /// Why it is at this level.
     reason: String,
     /// Who should act, where known: the care manager of an open episode.
     owner: Option<String>,
+    /// Who is told when it is past due, and on which day; those up to today were told. Empty for a level that was
+    /// assessed shortly before.
+    escalation: Vec<Escalation>,
+    /// When it was assessed.
+    assessed_at: Option<DateTime<Utc>>,
+    /// From the answer to the assessment.
+    to_assessment: Option<Elapsed>,
     /// The delivery that tells the chart.
     delivery: Uuid,
     /// Whether the chart has been told.
     delivery_state: State,
 }
 
-fn key(row: &OpenSafety) -> (Option<NaiveDate>, Uuid) {
+fn due_first(row: &SafetyTask) -> (Option<NaiveDate>, Uuid) {
     (row.intent.desired.due_on, row.id)
 }
 
-/// Every unassessed safety answer of the clinic, enrolled or not, longest due first.
+fn latest_first(row: &SafetyTask) -> (DateTime<Utc>, Uuid) {
+    (row.created_at, row.id)
+}
+
+/// Whether an instant stands for a whole day: local midnight, or the end of the day of an assessment without an hour.
+pub fn only_a_day(zone: Tz) -> impl Fn(DateTime<Utc>) -> bool {
+    move |at| {
+        let on = at.with_timezone(&zone).date_naive();
+        let end = local_midnight(zone, on.checked_add_days(Days::new(1)).unwrap_or(on)) - TimeDelta::microseconds(1);
+        at == local_midnight(zone, on) || at == end
+    }
+}
+
+/// Safety answers of the clinic, enrolled or not: the unassessed ones, longest due first, apart from everything else;
+/// or with `state=assessed` those that were assessed, latest first, with the time it took.
 ///
 /// This service is not a crisis service.
 #[utoipa::path(get, path = "/safety-concerns", tag = "caseload", params(ConcernsQuery),
-    responses((status = 200, description = "Longest due first", body = Page<OpenConcern>), ReadErrors))]
-async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<Json<Page<OpenConcern>>, Problem> {
+    responses((status = 200, description = "In order", body = Page<ConcernBody>), ReadErrors))]
+async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<Json<Page<ConcernBody>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
-    let after: Option<(Option<NaiveDate>, Uuid)> = paging.after()?;
     let mut tx = ask.app.db.read().await?;
-    let mut rows = safety::open(&mut tx, ask.clinic(), MOST).await?;
-    drop(tx);
-    rows.sort_by_key(key);
-    rows.retain(|row| after.is_none_or(|after| key(row) > after));
-    let today = ask.today();
-    Ok(Json(page(rows, limit, key, |row| {
-        let display_name = row.display_name.unwrap_or_else(|| row.reference.clone());
-        let intent = row.intent.0;
-        let desired = intent.desired;
-        OpenConcern {
-            patient: PatientName { id: row.patient_id, display_name, reference: row.reference },
-            key: row.key,
-            rule: desired.rule,
-            priority: desired.priority,
-            answered_on: desired.since,
-            due_on: desired.due_on,
-            overdue: desired.due_on.is_some_and(|due| due < today),
-            reason: desired.reason,
-            owner: intent.owner_display,
-            delivery: row.id,
-            delivery_state: row.state,
+    let tasks = match query.state {
+        ConcernState::Open => {
+            let after: Option<(Option<NaiveDate>, Uuid)> = paging.after()?;
+            let mut rows = safety::open(&mut tx, ask.clinic(), MOST).await?;
+            rows.sort_by_key(due_first);
+            rows.retain(|row| after.is_none_or(|after| due_first(row) > after));
+            page(rows, limit, due_first, |row| row)
         }
-    })))
+        ConcernState::Assessed => {
+            let rows = safety::assessed(&mut tx, ask.clinic(), paging.after()?, limit + 1).await?;
+            page(rows, limit, latest_first, |row| row)
+        }
+    };
+    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let mut items = Vec::with_capacity(tasks.items.len());
+    for task in tasks.items {
+        let concern = concern_of(&mut tx, &ask, &rules, &task).await?;
+        items.push(body(&ask, query.state, task, concern));
+    }
+    Ok(Json(Page { items, next: tasks.next }))
+}
+
+/// What the story says about the cause of a Task; `None` where its answer does not stand any more.
+async fn concern_of(tx: &mut Tx, ask: &Ask, rules: &RuleSet, task: &SafetyTask) -> Result<Option<Concern>, Problem> {
+    let Some(row) = patient::find(tx, ask.clinic(), task.patient_id).await? else { return Ok(None) };
+    let story = story::of(tx, ask.clinic(), &row).await?;
+    Ok(concerns(&story, rules, ask.today()).into_iter().find(|concern| concern.key == task.key))
+}
+
+fn body(ask: &Ask, state: ConcernState, task: SafetyTask, concern: Option<Concern>) -> ConcernBody {
+    let display_name = task.display_name.unwrap_or_else(|| task.reference.clone());
+    let intent = task.intent.0;
+    let desired = intent.desired;
+    let elapsed = concern.as_ref().and_then(|concern| to_assessment(concern, &only_a_day(ask.zone())));
+    let overdue = state == ConcernState::Open && desired.due_on.is_some_and(|due| due < ask.today());
+    ConcernBody {
+        patient: PatientName { id: task.patient_id, display_name, reference: task.reference },
+        key: task.key,
+        state,
+        rule: desired.rule,
+        priority: desired.priority,
+        answered_on: desired.since,
+        answered_at: concern.as_ref().map(|concern| concern.answered_at),
+        due_on: desired.due_on,
+        overdue,
+        reason: desired.reason,
+        owner: intent.owner_display,
+        to_assessment: elapsed,
+        assessed_at: concern.as_ref().and_then(|concern| concern.assessed_at),
+        escalation: concern.map(|concern| concern.escalation).unwrap_or_default(),
+        delivery: task.id,
+        delivery_state: task.state,
+    }
 }

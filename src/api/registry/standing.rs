@@ -1,9 +1,9 @@
 //! `GET episodes/{id}/standing?as_of=`
 
 use axum::Json;
-use chrono::NaiveDate;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,7 +13,7 @@ use crate::api::request::{Ask, Asked, Id, READERS, query_date};
 use crate::domain::plan::plan;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
-use crate::store::{episode, patient, rule_set, story};
+use crate::store::{episode, known, patient, rule_set, story};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -25,24 +25,57 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct StandingQuery {
-    /// A local date; the clinic's today where it is left out.
+    /// A local date; the clinic's today where it is left out, or the date of `known_at`.
     as_of: Option<NaiveDate>,
+    /// An instant: only what had been recorded by then is known, and the thresholds are those in force then.
+    known_at: Option<DateTime<Utc>>,
+}
+
+/// Where an episode stands, as far as was known.
+#[derive(Debug, Serialize, ToSchema)]
+struct StandingBody {
+    /// The planner's answer.
+    #[serde(flatten)]
+    standing: Standing,
+    /// What had been recorded by this instant is all that was known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_at: Option<DateTime<Utc>>,
+    /// What the log cannot tell about that instant; absent without `known_at`.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    cannot_be_known: &'static [&'static str],
 }
 
 /// The planner's answer for a date, computed from everything known that is dated up to it.
+///
+/// With `known_at`, from what had been recorded up to that instant: a score entered or corrected later is read as it was
+/// known then, under the thresholds that were in force. An episode entered later is 404.
 #[utoipa::path(get, path = "/episodes/{id}/standing", tag = "episodes",
     params(("id" = String, Path, description = "The episode"), StandingQuery),
-    responses((status = 200, description = "Explained", body = Standing), ReadErrors))]
-async fn read_standing(ask: Ask, Id(id): Id, Asked(query): Asked<StandingQuery>) -> Result<Json<Standing>, Problem> {
+    responses((status = 200, description = "Explained", body = StandingBody), ReadErrors))]
+async fn read_standing(
+    ask: Ask,
+    Id(id): Id,
+    Asked(query): Asked<StandingQuery>,
+) -> Result<Json<StandingBody>, Problem> {
     ask.caller.require(READERS)?;
-    let as_of = query_date(query.as_of, "as_of")?.unwrap_or_else(|| ask.today());
+    let known_at = query.known_at;
+    let today = || known_at.map_or_else(|| ask.today(), |at| at.with_timezone(&ask.zone()).date_naive());
+    let as_of = query_date(query.as_of, "as_of")?.unwrap_or_else(today);
     let absent = || Problem::not_found("episode");
     let mut tx = ask.app.db.read().await?;
     let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
     let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
-    let story = story::of(&mut tx, ask.clinic(), &patient).await?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let (story, rules) = match known_at {
+        None => (story::of(&mut tx, ask.clinic(), &patient).await?, rule_set::active(&mut tx, ask.clinic()).await?),
+        Some(at) => (
+            known::story_at(&mut tx, ask.clinic(), &patient, at).await?,
+            rule_set::active_at(&mut tx, ask.clinic(), at).await?,
+        ),
+    };
     drop(tx);
     let plan = plan(&story, &rules, as_of);
-    plan.standings.into_iter().find(|s| s.episode == id).map(Json).ok_or_else(absent)
+    let standing = plan.standings.into_iter().find(|s| s.episode == id).ok_or_else(absent)?;
+    let cannot_be_known = if known_at.is_some() { known::GAPS } else { &[] };
+    Ok(Json(StandingBody { standing, known_at, cannot_be_known }))
 }

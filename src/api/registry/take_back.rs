@@ -1,23 +1,26 @@
-//! `POST episodes/{id}/entries/{entry}/take-back`
+//! `POST episodes/{id}/entries/{entry}/take-back` and `POST patients/{id}/entries/{entry}/take-back`
 
 use axum::response::Response;
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
-use super::answer::WriteErrors;
+use super::answer::{WriteErrors, created};
 use super::care::{self, Entered};
 use crate::api::App;
 use crate::api::request::{Ask, CLINICIANS, EntryId, Id, Text};
-use crate::domain::care::Care;
+use crate::domain::care::{Care, Entry};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
+use crate::record::Fact;
 use crate::store;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(take_back))
+    OpenApiRouter::new().routes(routes!(take_back)).routes(routes!(take_back_of_patient))
 }
 
 /// That an entry was a mistake.
@@ -52,4 +55,43 @@ async fn take_back(
     }
     let care = Care::TakenBack { entry, reason: Some(new.reason.0) };
     care::enter(&ask, episode, (ask.today(), None), care).await
+}
+
+/// That was taken back.
+#[derive(Debug, Serialize, ToSchema)]
+struct TakenBack {
+    /// The entry that takes it back.
+    id: String,
+    /// Whose.
+    patient: Uuid,
+    /// When it was recorded.
+    recorded_at: DateTime<Utc>,
+}
+
+/// Takes back what concerns the patient and no episode: a safety assessment, a coverage, the dismissal of a candidate.
+///
+/// A safety concern that only this assessment had closed stands open again.
+#[utoipa::path(post, path = "/patients/{id}/entries/{entry}/take-back", tag = "patients",
+    params(("id" = String, Path, description = "The patient"), ("entry" = String, Path, description = "The entry")),
+    request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = TakenBack), WriteErrors))]
+async fn take_back_of_patient(
+    ask: Ask,
+    Id(patient): Id,
+    EntryId(entry): EntryId,
+    JsonBody(new): JsonBody<NewTakeBack>,
+) -> Result<Response, Problem> {
+    ask.caller.require(CLINICIANS)?;
+    let mut tx = ask.app.db.read().await?;
+    let stored = store::patient::find(&mut tx, ask.clinic(), patient).await?;
+    let stored = stored.ok_or_else(|| Problem::not_found("patient"))?;
+    let entries = store::fact::entries(&mut tx, ask.clinic(), stored.id).await?;
+    drop(tx);
+    let is_one = |e: &Entry| e.id == entry && e.episode.is_none() && !matches!(e.care, Care::TakenBack { .. });
+    if !entries.iter().any(is_one) {
+        return Err(Problem::not_found("entry"));
+    }
+    let care = Care::TakenBack { entry, reason: Some(new.reason.0) };
+    let recorded = ask.record_one(Fact::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
+    let patient = recorded.patient.unwrap_or(patient);
+    Ok(created(None, None, TakenBack { id: recorded.id, patient, recorded_at: recorded.at }))
 }

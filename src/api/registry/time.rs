@@ -13,7 +13,8 @@ use crate::api::request::{Ask, Asked, READERS};
 use crate::domain::metrics::Month;
 use crate::domain::minutes::{self, EpisodeMinutes};
 use crate::problem::Problem;
-use crate::store::{patient, story};
+use crate::record::local_midnight;
+use crate::store::story;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -47,23 +48,28 @@ async fn read_time(ask: Ask, Asked(query): Asked<TimeQuery>) -> Result<Json<Time
     ask.caller.require(READERS)?;
     let text = query.month.unwrap_or_else(|| ask.today().format("%Y-%m").to_string());
     let month: Month = text.parse().map_err(|e: String| Problem::malformed(e).at("month"))?;
+    let midnight = |on: NaiveDate| local_midnight(ask.zone(), on);
+    let span = (midnight(month.first), midnight(month.last.succ_opt().unwrap_or(month.last)));
     let mut tx = ask.app.db.read().await?;
-    let (mut items, mut after) = (Vec::new(), None);
-    loop {
-        let page = patient::page(&mut tx, ask.clinic(), after, 500).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        for story in story::of_page(&mut tx, ask.clinic(), &page).await? {
+    let mut items = Vec::new();
+    let mut everybody = story::everybody(ask.clinic());
+    while let Some((_, stories)) = everybody.next(&mut tx).await? {
+        for story in stories {
             let courses = story.courses(month.last);
             let care: Vec<NaiveDate> = courses
                 .iter()
                 .flat_map(|c| c.entries.iter().filter(|e| e.care.is_clinical_contact()).map(|e| e.on))
                 .collect();
             let earlier: Vec<NaiveDate> = care.iter().copied().filter(|on| *on < month.first).collect();
-            let in_month = courses.iter().filter(|c| {
-                c.entries.iter().any(|e| e.care.minutes().is_some() && e.on >= month.first && e.on <= month.last)
-            });
-            items.extend(in_month.map(|course| minutes::of(course, month, &earlier)));
+            let timed = courses.iter().filter(|c| c.entries.iter().any(|e| e.care.minutes().is_some()));
+            for course in timed {
+                let minutes = minutes::of(course, month, span, &earlier);
+                let in_month = course.entries.iter().any(|e| e.care.minutes().is_some() && month.contains(e.on));
+                // What began on the evening before may last into the month.
+                if in_month || minutes.minutes > 0 || !minutes.left_out.is_empty() {
+                    items.push(minutes);
+                }
+            }
         }
     }
     Ok(Json(TimeBody { month: month.to_string(), items, next: None }))

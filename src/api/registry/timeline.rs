@@ -27,6 +27,8 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct TimelineQuery {
+    /// An instant: only what had been recorded by then is shown.
+    known_at: Option<DateTime<Utc>>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -48,6 +50,8 @@ struct Happening {
     recorded_at: DateTime<Utc>,
     /// By whom.
     recorded_by: String,
+    /// The version of the thresholds in force when it was recorded: `changes` was concluded under it.
+    rule_set: u32,
     /// The episode; `null` for what concerns the patient.
     episode: Option<Uuid>,
     /// What was said.
@@ -80,8 +84,14 @@ async fn read_timeline(
         episode: id,
         from: begun.checked_sub_days(Days::new(rules.baseline.look_back_days.into())).unwrap_or(begun),
         to: stored.discharged_on.unwrap_or_else(|| ask.today() + Days::new(366)),
+        known_at: query.known_at,
     };
     let rows = fact::chapter(&mut tx, ask.clinic(), &chapter, after, limit + 1).await?;
+    let activations = rule_set::activations(&mut tx, ask.clinic()).await?;
+    let in_force = |at: DateTime<Utc>| {
+        let last = activations.iter().rev().find(|activation| activation.activated_at <= at);
+        last.and_then(|activation| u32::try_from(activation.version).ok()).unwrap_or(1)
+    };
     let key = |f: &fact::Fact| (f.happened_at, f.recorded_at, f.id);
     Ok(Json(page(rows, limit, key, |f| Happening {
         id: f.id,
@@ -90,6 +100,7 @@ async fn read_timeline(
         happened_at: f.happened_at,
         recorded_at: f.recorded_at,
         recorded_by: f.recorded_by,
+        rule_set: in_force(f.recorded_at),
         episode: f.episode_id,
         body: f.body.0,
         changes: f.changes.0,

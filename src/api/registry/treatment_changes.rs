@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 use super::answer::WriteErrors;
 use super::care::{self, Entered};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, parse_id};
-use crate::domain::care::{Care, ChangeKind};
+use crate::api::request::{Ask, Id, Text, parse_id, words};
+use crate::domain::care::{Care, ChangeKind, MedicationAct, MedicationChange};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -27,12 +27,44 @@ pub fn routes() -> OpenApiRouter<App> {
 struct NewTreatmentChange {
     /// The local date.
     changed_on: NaiveDate,
-    /// What changed; at least one, and not `continue`.
+    /// What changed; at least one, and neither `continue` nor `direct_evaluation`, which change nothing. A referral to
+    /// specialty care is a `referral`.
     kinds: Vec<ChangeKind>,
     /// In words.
     summary: Text,
     /// The recommendation it follows.
     recommendation: Option<String>,
+    /// Which medication changed, and how; then `kinds` names `medication`.
+    #[serde(default)]
+    medication: Vec<NewMedicationChange>,
+}
+
+/// One medication that changed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewMedicationChange {
+    /// Which; of a switch the new one.
+    name: Text,
+    /// What became of it.
+    change: MedicationAct,
+    /// The dose from now on, in words.
+    dose: Option<Text>,
+    /// Of a switch: what was taken before.
+    instead_of: Option<Text>,
+    /// Free text.
+    note: Option<Text>,
+}
+
+impl From<NewMedicationChange> for MedicationChange {
+    fn from(new: NewMedicationChange) -> Self {
+        Self {
+            name: new.name.0,
+            change: new.change,
+            dose: words(new.dose),
+            instead_of: words(new.instead_of),
+            note: words(new.note),
+        }
+    }
 }
 
 /// Documents a change of treatment.
@@ -45,12 +77,20 @@ async fn change_treatment(
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;
-    if new.kinds.is_empty() || new.kinds.contains(&ChangeKind::Continue) {
+    if new.kinds.is_empty() || new.kinds.iter().any(|kind| kind.as_change() != Some(*kind)) {
         return Err(Problem::unprocessable("at least one thing that changed").at("kinds"));
+    }
+    if !new.medication.is_empty() && !new.kinds.contains(&ChangeKind::Medication) {
+        return Err(Problem::unprocessable("a medication changed: medication must be among them").at("kinds"));
+    }
+    let is_switch = |m: &NewMedicationChange| m.change == MedicationAct::Switched;
+    if let Some(n) = new.medication.iter().position(|m| m.instead_of.is_some() && !is_switch(m)) {
+        return Err(Problem::unprocessable("only of a switch").at(format!("medication[{n}].instead_of")));
     }
     let recommendation = new.recommendation.as_deref().map(parse_id).transpose();
     let recommendation =
         recommendation.map_err(|_| Problem::unprocessable("no such recommendation").at("recommendation"))?;
-    let care = Care::TreatmentChange { changes: new.kinds, summary: new.summary.0, recommendation };
+    let medication = new.medication.into_iter().map(MedicationChange::from).collect();
+    let care = Care::TreatmentChange { changes: new.kinds, summary: new.summary.0, recommendation, medication };
     care::enter(&ask, episode, (new.changed_on, None), care).await
 }

@@ -1,36 +1,32 @@
 //! What the findings call for: the Tasks and Flags, each named by its cause.
 
+use chrono::NaiveDate;
+
 use super::{Code, Desired, Owner, Posture, Priority, Resource};
 use crate::domain::day;
 use crate::domain::episode::Course;
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::measurement::Measurement;
+use crate::domain::recommendation;
 use crate::domain::rules::RuleSet;
-use crate::domain::safety::{self, Concern, ConcernState};
+use crate::domain::safety::{self, Concern, ConcernState, Escalation};
 use crate::domain::standing;
 use crate::domain::story::Story;
 
 /// The safety Tasks and the one safety Flag: the patient's, whether enrolled or not.
-pub(super) fn of_safety(rules: &RuleSet, concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Desired> {
+pub(super) fn of_safety(
+    rules: &RuleSet,
+    concerns: &[Concern],
+    unanswered: &[&Measurement],
+    as_of: NaiveDate,
+) -> Vec<Desired> {
     let open: Vec<&Concern> = concerns.iter().filter(|c| c.state == ConcernState::Open).collect();
-    let mut desired: Vec<Desired> = open
-        .iter()
-        .map(|c| Desired {
-            key: c.key.clone(),
-            resource: Resource::Task,
-            code: Code::SafetyAssessment,
-            posture: Posture::Open,
-            priority: c.priority,
-            owner: Owner::CareManager,
-            rule: if c.high { Rule::SafetyItem9High } else { Rule::SafetyItem9 },
-            instrument: Some(c.instrument),
-            episode: None,
-            since: c.answered_on,
-            due_on: Some(c.due_on),
-            reason: c.reason.clone(),
-            evidence: c.sources.clone(),
-        })
-        .collect();
+    let mut desired: Vec<Desired> = Vec::new();
+    for concern in &open {
+        desired.push(assessment(concern));
+        let fired = concern.escalation.iter().filter(|step| step.on <= as_of);
+        desired.extend(fired.map(|step| escalated(concern, step)));
+    }
     let high: Vec<&&Concern> = open.iter().filter(|c| c.high).collect();
     if let (Some(first), Some(last)) = (high.first(), high.last()) {
         desired.push(Desired {
@@ -40,6 +36,7 @@ pub(super) fn of_safety(rules: &RuleSet, concerns: &[Concern], unanswered: &[&Me
             posture: Posture::Open,
             priority: Priority::Stat,
             owner: Owner::CareManager,
+            also_for: Vec::new(),
             rule: Rule::SafetyItem9High,
             instrument: Some(first.instrument),
             episode: None,
@@ -56,6 +53,7 @@ pub(super) fn of_safety(rules: &RuleSet, concerns: &[Concern], unanswered: &[&Me
         posture: Posture::Open,
         priority: Priority::Routine,
         owner: Owner::CareManager,
+        also_for: Vec::new(),
         rule: Rule::AskItem9,
         instrument: Some(m.instrument),
         episode: None,
@@ -65,6 +63,43 @@ pub(super) fn of_safety(rules: &RuleSet, concerns: &[Concern], unanswered: &[&Me
         evidence: unanswered.iter().rev().map(|m| m.source.clone()).collect(),
     }));
     desired
+}
+
+/// R10: one Task, for the care manager and the patient's own doctor; a level assessed shortly before is the care
+/// manager's alone.
+fn assessment(concern: &Concern) -> Desired {
+    Desired {
+        key: concern.key.clone(),
+        resource: Resource::Task,
+        code: Code::SafetyAssessment,
+        posture: Posture::Open,
+        priority: concern.priority,
+        owner: Owner::CareManager,
+        also_for: if concern.repeated { Vec::new() } else { vec![Owner::PrimaryCareProvider] },
+        rule: if concern.high { Rule::SafetyItem9High } else { Rule::SafetyItem9 },
+        instrument: Some(concern.instrument),
+        episode: None,
+        since: concern.answered_on,
+        due_on: Some(concern.due_on),
+        reason: concern.reason.clone(),
+        evidence: concern.sources.clone(),
+    }
+}
+
+/// A step of the chain has been reached: a Task of its own, named by whom it tells, so that a changed chain moves the
+/// date and does not tell anybody twice.
+fn escalated(concern: &Concern, step: &Escalation) -> Desired {
+    Desired {
+        key: format!("{}/escalation/{}", concern.key, step.to),
+        code: Code::SafetyEscalation,
+        priority: step.priority,
+        owner: step.to,
+        also_for: Vec::new(),
+        since: step.on,
+        due_on: Some(step.on),
+        reason: format!("No safety assessment is documented; it was due on {}. {}", concern.due_on, concern.reason),
+        ..assessment(concern)
+    }
 }
 
 /// What one finding asks for: code, owner, priority, days until due, and what its cause is named by.
@@ -128,8 +163,9 @@ pub(super) fn of_episode(
     course: &Course<'_>,
     standing: &standing::Standing,
 ) -> Vec<Desired> {
+    let mut desired = of_recommendations(rules, course);
     if !course.in_treatment() {
-        return Vec::new();
+        return desired;
     }
     let sources = |finding: &Finding| -> Vec<String> {
         finding
@@ -150,6 +186,7 @@ pub(super) fn of_episode(
         posture: Posture::Open,
         priority: call.priority,
         owner: call.owner,
+        also_for: Vec::new(),
         rule: finding.rule,
         instrument: finding.instrument,
         episode: Some(episode),
@@ -158,7 +195,6 @@ pub(super) fn of_episode(
         reason: finding.reason.clone(),
         evidence: sources(finding),
     };
-    let mut desired: Vec<Desired> = Vec::new();
     for finding in &standing.findings {
         let Some(call) = call(finding, rules, standing) else { continue };
         // A review held since the cause arose has answered it, but only a recommendation answers a rule that asks for
@@ -192,6 +228,7 @@ pub(super) fn of_episode(
             posture: Posture::Open,
             priority: Priority::Routine,
             owner: Owner::PrimaryCareProvider,
+            also_for: Vec::new(),
             rule: first.rule,
             instrument: first.instrument,
             episode: Some(episode),
@@ -202,6 +239,31 @@ pub(super) fn of_episode(
         });
     }
     desired
+}
+
+/// What a review recommended, until it is decided and done: a Task for whom it is addressed to. A person asked for it, so
+/// it outlasts a hold.
+fn of_recommendations(rules: &RuleSet, course: &Course<'_>) -> Vec<Desired> {
+    let episode = course.episode.id;
+    let waiting = recommendation::waiting(course, rules).into_iter();
+    waiting
+        .map(|(followed, due)| Desired {
+            key: format!("{episode}/recommendation/{}", followed.recommendation.id),
+            resource: Resource::Task,
+            code: Code::Recommendation,
+            posture: Posture::Open,
+            priority: Priority::Routine,
+            owner: followed.owner(),
+            also_for: Vec::new(),
+            rule: Rule::Recommendation,
+            instrument: None,
+            episode: Some(episode),
+            since: followed.recommended_on,
+            due_on: Some(due),
+            reason: followed.sentence(),
+            evidence: Vec::new(),
+        })
+        .collect()
 }
 
 /// R9: after a relapse the scale is taken again soon; a score after the relapse has done so.

@@ -3,9 +3,12 @@
 use chrono::NaiveDate;
 
 use super::{Code, Desired, Posture};
+use crate::domain::care::{Decision, Progress};
 use crate::domain::episode::{Course, Phase};
 use crate::domain::finding::Rule;
 use crate::domain::history::History;
+use crate::domain::measurement::Counting;
+use crate::domain::recommendation;
 use crate::domain::story::Story;
 
 /// Why something that stands open in the chart is not called for any more, and how it should end there.
@@ -24,12 +27,16 @@ pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, Str
         .map(|(_, on, _)| *on);
     match open.code {
         // Never silently, and never "entered in error": a person has to confirm.
-        Code::SafetyAssessment | Code::CocmSafety if evidence_gone => {
+        Code::SafetyAssessment | Code::SafetyEscalation | Code::CocmSafety if evidence_gone => {
             return (Posture::Withdrawn, "Source retracted, confirm.".to_owned());
         }
-        Code::SafetyAssessment | Code::CocmSafety => {
+        Code::SafetyAssessment | Code::SafetyEscalation | Code::CocmSafety => {
             return match assessed {
                 Some(on) => (Posture::Fulfilled, format!("Assessed on {on}.")),
+                None if open.code == Code::SafetyEscalation && still_answered(open, story) => (
+                    Posture::Withdrawn,
+                    "No longer past due: its level was corrected, or the rules changed.".to_owned(),
+                ),
                 None => (Posture::Withdrawn, "Source corrected, confirm.".to_owned()),
             };
         }
@@ -41,6 +48,9 @@ pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, Str
         _ => {}
     }
     let course = open.episode.and_then(|id| history.courses(as_of).into_iter().find(|c| c.episode.id == id));
+    if open.code == Code::Recommendation {
+        return recommended(open, story, course.as_ref());
+    }
     if let Some(reason) = course.as_ref().and_then(|course| done(open, story, course)) {
         return (Posture::Fulfilled, reason);
     }
@@ -52,6 +62,40 @@ pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, Str
     }
     let reason = course.and_then(|course| withdrawn(open, story, &course));
     (Posture::Withdrawn, reason.unwrap_or_else(|| "No longer called for by the present scores.".to_owned()))
+}
+
+/// What became of a recommendation, or of the review it comes from.
+fn recommended(open: &Desired, story: &Story, course: Option<&Course<'_>>) -> (Posture, String) {
+    let all = course.map(recommendation::of_course).unwrap_or_default();
+    let Some(one) = all.iter().find(|f| open.key.contains(&f.recommendation.id.to_string())) else {
+        return (Posture::EnteredInError, "The case review behind it was taken back.".to_owned());
+    };
+    let because = |what: &str, on: Option<NaiveDate>| {
+        let on = on.map(|on| format!(" on {on}")).unwrap_or_default();
+        match &one.reason {
+            Some(reason) => format!("{what}{on}: {}.", reason.trim_end_matches('.')),
+            None => format!("{what}{on}."),
+        }
+    };
+    match (one.progress, one.decision) {
+        (Some(Progress::Declined), _) => (Posture::Withdrawn, because("Not wanted", one.progress_on)),
+        (Some(Progress::Closed), _) => (Posture::Withdrawn, because("Closed", one.progress_on)),
+        (_, Some(Decision::Done)) => {
+            (Posture::Fulfilled, format!("Done on {}.", one.decided_on.unwrap_or(one.recommended_on)))
+        }
+        (_, Some(Decision::Declined)) => (Posture::Withdrawn, because("Declined", one.decided_on)),
+        _ if story.patient.inactive => (Posture::Withdrawn, "The record is inactive in the chart.".to_owned()),
+        _ => (Posture::Withdrawn, "The episode has ended.".to_owned()),
+    }
+}
+
+/// An answer above 0 behind an open Task still stands.
+fn still_answered(open: &Desired, story: &Story) -> bool {
+    story.measurements.iter().any(|m| {
+        open.evidence.contains(&m.source)
+            && m.counting != Counting::Retracted
+            && m.item9.is_some_and(|answer| answer > 0)
+    })
 }
 
 /// What was asked for was done.
@@ -71,7 +115,12 @@ fn done(open: &Desired, story: &Story, course: &Course<'_>) -> Option<String> {
             .baseline_overrides()
             .find(|(instrument, on)| Some(*instrument) == open.instrument && *on >= open.since)
             .map(|(_, on)| format!("A new baseline was set on {on}.")),
-        Code::SafetyAssessment | Code::AskItem9 | Code::CocmNotAtTarget | Code::CocmSafety => None,
+        Code::SafetyAssessment
+        | Code::SafetyEscalation
+        | Code::Recommendation
+        | Code::AskItem9
+        | Code::CocmNotAtTarget
+        | Code::CocmSafety => None,
     }
 }
 

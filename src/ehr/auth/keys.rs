@@ -235,8 +235,8 @@ mod tests {
         for algorithm in [KeyAlgorithm::Rs384, KeyAlgorithm::Es384] {
             let made = ring.rotate(algorithm, now).unwrap();
             assert_eq!(made.signs_from, now);
-            let mode = fs::metadata(ring.file(&made.id)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
+            let permissions = fs::metadata(ring.file(&made.id)).unwrap().permissions().mode();
+            assert_eq!(permissions & 0o777, 0o600);
         }
         let published = json!(ring.published(now).unwrap()).to_string();
         for field in ["\"RS384\"", "\"ES384\"", "\"P-384\"", "\"n\"", "\"use\":\"sig\""] {

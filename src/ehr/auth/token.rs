@@ -24,7 +24,7 @@ const ASSERTED: u64 = 240;
 /// A token whose server does not say is taken to live this long.
 const LIFETIME: u64 = 300;
 /// The longest that a token is renewed before its end.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 /// After a refusal nobody asks again for so long.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The largest answer of a token endpoint or a discovery that is read, in bytes.
@@ -165,7 +165,7 @@ impl TokenSource {
                 let lifetime = Duration::from_secs(grant.expires_in);
                 let end = now + lifetime;
                 // A token of a second is renewed after 0.9.
-                let renew = end - MARGIN.min(lifetime / 10);
+                let renew = now + lifetime.saturating_sub(MARGIN.min(lifetime / 10));
                 held.failed = None;
                 held.token = Some((grant.token.clone(), Times { renew, end }));
                 Ok(grant.token)

@@ -21,6 +21,7 @@ fn intent(posture: Posture) -> Intent {
             posture,
             priority: Priority::Urgent,
             owner: Owner::PsychiatricConsultant,
+            also_for: Vec::new(),
             rule: Rule::Nonresponse,
             instrument: Some(Instrument::Phq9),
             episode: None,
@@ -30,6 +31,7 @@ fn intent(posture: Posture) -> Intent {
             evidence: vec!["QuestionnaireResponse/9".to_owned(), "manual entry".to_owned(), "Observation/7".to_owned()],
         },
         owner_display: None,
+        also_for_display: Vec::new(),
         authored_on: "2026-03-02T09:00:00Z".parse().unwrap(),
         ended_on: (posture != Posture::Open).then(|| "2026-03-09".parse().unwrap()),
         ended_because: (posture != Posture::Open).then(|| "PHQ-9 is 8: at target.".to_owned()),
@@ -114,6 +116,30 @@ fn an_open_task_is_written_whole() {
       "status": "requested"
     }
     "#);
+}
+
+#[test]
+fn a_task_for_two_names_both_as_recipients_and_keeps_one_owner() {
+    let mut both = intent(Posture::Open);
+    both.desired.owner = Owner::CareManager;
+    both.desired.also_for = vec![Owner::PrimaryCareProvider];
+    both.owner_display = Some("Casey Manager".to_owned());
+    both.also_for_display = vec![None];
+    let written = task(&both, SYSTEM, now());
+    assert_eq!(written["owner"], json!({"display": "Casey Manager"}));
+    assert_eq!(
+        written["restriction"],
+        json!({"period": {"end": "2026-03-16"},
+            "recipient": [{"display": "Casey Manager"}, {"display": "Primary care provider"}]})
+    );
+    both.also_for_display = vec![Some("Dr. A. Brandt".to_owned())];
+    let mut chart = written.clone();
+    chart["id"] = json!("55");
+    let merged = merge(&chart, &both, SYSTEM, &Written::default(), now()).body.unwrap();
+    assert_eq!(merged["restriction"]["recipient"][1], json!({"display": "Dr. A. Brandt"}));
+    chart["owner"] = json!({"reference": "Practitioner/7"});
+    let taken = merge(&chart, &both, SYSTEM, &Written::default(), now()).body;
+    assert!(taken.is_none(), "whoever took it is left alone: {taken:?}");
 }
 
 #[test]

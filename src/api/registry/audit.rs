@@ -1,0 +1,167 @@
+//! `GET audit`
+
+use axum::Json;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::ReadErrors;
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked};
+use crate::fhir::audit_event::{Audited, audit_event};
+use crate::identity::Role;
+use crate::problem::Problem;
+use crate::store::journal::{self, Entry, Sealed};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read_audit))
+}
+
+/// Which lines.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AuditQuery {
+    /// About this patient, also where they were one of several.
+    patient: Option<Uuid>,
+    /// From this instant on.
+    from: Option<DateTime<Utc>>,
+    /// Before this instant.
+    to: Option<DateTime<Utc>>,
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Something that was done, or shown.
+#[derive(Debug, Serialize, ToSchema)]
+struct Line {
+    /// Its place in the clinic's chain.
+    seq: i64,
+    /// Its id.
+    id: Uuid,
+    /// When.
+    at: DateTime<Utc>,
+    /// Who: the subject of a token, or this program.
+    by: String,
+    /// As what; `null` for this program.
+    role: Option<Role>,
+    /// What changed; empty where something was asked for.
+    events: Vec<String>,
+    /// The patient.
+    patient: Option<Uuid>,
+    /// The episode.
+    episode: Option<Uuid>,
+    /// What.
+    subject: Option<String>,
+    /// What changed, in codes.
+    changes: Option<Value>,
+    /// What was asked for.
+    request: Option<RequestBody>,
+    /// Whose data were read for the answer, where they are several.
+    patients: Vec<Uuid>,
+    /// The whole clinic's, or most of it.
+    everybody: bool,
+}
+
+/// What was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+struct RequestBody {
+    /// The method.
+    method: String,
+    /// The template of the address.
+    route: String,
+    /// The ids in the address, in its order.
+    ids: Vec<String>,
+    /// The status of the answer.
+    status: u16,
+}
+
+fn read(sealed: &Sealed) -> Option<Line> {
+    let e = Entry::read(&sealed.entry)?;
+    let request = e.request.map(|r| RequestBody { method: r.method, route: r.route, ids: r.ids, status: r.status });
+    Some(Line {
+        seq: sealed.seq,
+        id: e.id,
+        at: e.at,
+        by: e.by,
+        role: e.role,
+        events: e.events,
+        patient: e.patient,
+        episode: e.episode,
+        subject: e.subject,
+        changes: e.changes,
+        request,
+        patients: e.patients,
+        everybody: e.everybody,
+    })
+}
+
+/// Who did and saw what, newest first. `Accept: application/fhir+json` gives a Bundle of AuditEvents.
+///
+/// A line appears here when it is sealed: within a second. With `patient`, lists are included that showed them among others, and
+/// those that showed the whole clinic.
+#[utoipa::path(get, path = "/audit", tag = "operations", params(AuditQuery),
+    responses((status = 200, description = "In order of the chain, backwards", body = Page<Line>), ReadErrors))]
+async fn read_audit(ask: Ask, headers: HeaderMap, Asked(query): Asked<AuditQuery>) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::Admin])?;
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let (limit, below) = (paging.limit()?, paging.after::<i64>()?);
+    let asked = journal::Asked { patient: query.patient, from: query.from, until: query.to, below };
+    let mut tx = ask.app.db.read().await?;
+    let rows = journal::page(&mut tx, ask.clinic(), &asked, limit + 1).await?;
+    drop(tx);
+    let lines = page(rows, limit, |row| row.seq, |row| read(&row));
+    let unreadable = || Problem::internal("a line of the journal cannot be read; run verify-audit");
+    let items: Vec<Line> = lines.items.into_iter().collect::<Option<_>>().ok_or_else(unreadable)?;
+    let fhir = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).is_some_and(|a| a.contains("fhir+json"));
+    if !fhir {
+        return Ok(Json(Page { items, next: lines.next }).into_response());
+    }
+    let bundle = bundle(ask.clinic(), &items, lines.next.as_deref());
+    Ok(([(CONTENT_TYPE, "application/fhir+json")], bundle.to_string()).into_response())
+}
+
+fn bundle(clinic: &str, lines: &[Line], next: Option<&str>) -> Value {
+    let entries: Vec<Value> = lines
+        .iter()
+        .filter_map(|line| audit_event(&audited(clinic, line)))
+        .map(|event| {
+            let id = event["id"].as_str().unwrap_or_default();
+            json!({"fullUrl": format!("urn:uuid:{id}"), "resource": event, "search": {"mode": "match"}})
+        })
+        .collect();
+    let mut bundle = json!({"resourceType": "Bundle", "type": "searchset"});
+    if let Some(next) = next {
+        bundle["link"] = json!([{"relation": "next", "url": format!("audit?cursor={next}")}]);
+    }
+    if !entries.is_empty() {
+        bundle["entry"] = entries.into();
+    }
+    bundle
+}
+
+fn audited<'a>(clinic: &'a str, line: &'a Line) -> Audited<'a> {
+    Audited {
+        id: line.id,
+        seq: line.seq,
+        clinic,
+        at: line.at,
+        by: &line.by,
+        role: line.role.map(Role::as_str),
+        events: &line.events,
+        request: line.request.as_ref().map(|r| (r.method.as_str(), r.route.as_str(), r.status)),
+        patients: line.patient.iter().chain(&line.patients).copied().collect(),
+        subject: line.subject.as_deref(),
+    }
+}

@@ -1,0 +1,254 @@
+//! `GET caseload.csv` and `GET caseload.xlsx`
+
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::ReadErrors;
+use super::caseload::Sort;
+use crate::api::App;
+use crate::api::export::{Cell, Column, Format, PAGE, Rows, column, export, whole};
+use crate::api::request::{Ask, Asked, READERS, Text, words};
+use crate::domain::attention::{Place, reasons};
+use crate::domain::episode::Phase;
+use crate::domain::finding::Rule;
+use crate::domain::instrument::Instrument;
+use crate::domain::standing::Standing;
+use crate::domain::target::MeasureSummary;
+use crate::problem::Problem;
+use crate::store::standing::{self, AttentionKey, Filter, Row};
+use crate::store::{Db, Tx, patient};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
+}
+
+/// Which episodes, in which order: as of the list itself, without pages.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct CaseloadExportQuery {
+    /// Of this care manager.
+    #[param(value_type = Option<String>)]
+    care_manager: Option<Text>,
+    /// Of this consultant.
+    #[param(value_type = Option<String>)]
+    psychiatric_consultant: Option<Text>,
+    /// In this phase; everything that is not discharged without it.
+    status: Option<Phase>,
+    /// With this finding.
+    finding: Option<Rule>,
+    /// Whose name contains this, in any case.
+    #[param(value_type = Option<String>)]
+    q: Option<Text>,
+    /// In which order.
+    #[serde(default)]
+    sort: Sort,
+}
+
+const COLUMNS: &[Column] = &[
+    column("Patient", 26),
+    column("Identifiers", 22),
+    column("Birth date", 12),
+    column("Chart reference", 18),
+    column("Care manager", 18),
+    column("Status", 16),
+    column("Enrolled on", 12),
+    column("Day", 6),
+    column("Week", 6),
+    column("Plan began on", 12),
+    column("Plan day", 8),
+    column("PHQ-9 baseline", 9),
+    column("PHQ-9 baseline on", 12),
+    column("PHQ-9 latest", 9),
+    column("PHQ-9 latest on", 12),
+    column("PHQ-9 change", 9),
+    column("PHQ-9 status", 18),
+    column("GAD-7 baseline", 9),
+    column("GAD-7 baseline on", 12),
+    column("GAD-7 latest", 9),
+    column("GAD-7 latest on", 12),
+    column("GAD-7 change", 9),
+    column("GAD-7 status", 18),
+    column("Other measures", 22),
+    column("At target", 9),
+    column("Open safety", 9),
+    column("Flagged for discussion", 9),
+    column("Place in the queue", 22),
+    column("Waiting since", 12),
+    column("Reasons", 60),
+    column("Findings", 30),
+    column("Tasks and Flags", 40),
+    column("Next due on", 12),
+    column("Last contact on", 12),
+    column("Next contact on", 12),
+    column("Last review on", 12),
+    column("Looks different on", 12),
+    column("Rules", 12),
+    column("As of", 12),
+    column("Episode id", 38),
+    column("Patient id", 38),
+];
+
+/// The caseload for a spreadsheet, every row of it.
+///
+/// UTF-8 with a byte order mark, dates as ISO. Text that a spreadsheet might take for a formula begins with `'`.
+#[utoipa::path(get, path = "/caseload.csv", tag = "caseload", params(CaseloadExportQuery),
+    responses((status = 200, description = "One line per episode", content_type = "text/csv", body = String), ReadErrors))]
+async fn caseload_csv(ask: Ask, Asked(query): Asked<CaseloadExportQuery>) -> Result<Response, Problem> {
+    answer(&ask, query, Format::Csv).await
+}
+
+/// The caseload as a workbook: at most 50,000 rows.
+#[utoipa::path(get, path = "/caseload.xlsx", tag = "caseload", params(CaseloadExportQuery),
+    responses((status = 200, description = "One sheet, one row per episode",
+        content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Vec<u8>), ReadErrors))]
+async fn caseload_xlsx(ask: Ask, Asked(query): Asked<CaseloadExportQuery>) -> Result<Response, Problem> {
+    answer(&ask, query, Format::Xlsx).await
+}
+
+async fn answer(ask: &Ask, query: CaseloadExportQuery, format: Format) -> Result<Response, Problem> {
+    ask.caller.require(READERS)?;
+    let filter = Filter {
+        care_manager: words(query.care_manager),
+        psychiatric_consultant: words(query.psychiatric_consultant),
+        status: query.status.map(|status| status.to_string()),
+        finding: query.finding.map(|finding| finding.to_string()),
+        name: words(query.q),
+    };
+    let today = ask.today();
+    let rows = Caseload {
+        db: ask.app.db.clone(),
+        clinic: ask.clinic().to_owned(),
+        filter,
+        after: match query.sort {
+            Sort::Attention => After::Attention(None),
+            Sort::Name => After::Name(None),
+        },
+        today,
+    };
+    export(format, &format!("caseload-{today}"), COLUMNS, rows).await
+}
+
+/// Where the next page begins.
+enum After {
+    Attention(Option<AttentionKey>),
+    Name(Option<(String, uuid::Uuid)>),
+}
+
+struct Caseload {
+    db: Db,
+    clinic: String,
+    filter: Filter,
+    after: After,
+    today: NaiveDate,
+}
+
+impl Rows for Caseload {
+    async fn next(&mut self) -> Result<Vec<Vec<Cell>>, Problem> {
+        let mut tx = self.db.read().await?;
+        let rows = match &mut self.after {
+            After::Attention(after) => {
+                let rows = standing::by_attention(&mut tx, &self.clinic, &self.filter, None, *after, PAGE).await?;
+                *after = rows.last().map(Row::attention_key).or(*after);
+                rows
+            }
+            After::Name(after) => {
+                let rows = standing::by_name(&mut tx, &self.clinic, &self.filter, after.clone(), PAGE).await?;
+                *after = rows.last().map(|row| (row.display_name.clone(), row.episode_id)).or(after.take());
+                rows
+            }
+        };
+        let mut lines = Vec::with_capacity(rows.len());
+        for row in rows {
+            lines.push(line(&mut tx, &self.clinic, row, self.today).await?);
+        }
+        Ok(lines)
+    }
+}
+
+async fn line(tx: &mut Tx, clinic: &str, row: Row, today: NaiveDate) -> Result<Vec<Cell>, Problem> {
+    let standing: Standing = serde_json::from_str(row.body.0.get())
+        .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
+    let person = patient::find(tx, clinic, row.patient_id).await?;
+    let keys = patient::keys(tx, clinic, row.patient_id).await?;
+    let identifiers: Vec<&str> = keys.iter().filter(|key| key.contains('|')).map(String::as_str).collect();
+    let until = standing.discharged_on.unwrap_or(today);
+    let days = |from: Option<NaiveDate>| from.map(|from| (until - from).num_days());
+    let day = days(row.enrolled_on);
+    let mut cells = vec![
+        Cell::from(row.display_name),
+        identifiers.join("; ").into(),
+        person.and_then(|person| person.birth_date).into(),
+        row.reference.into(),
+        row.care_manager.into(),
+        row.status.into(),
+        row.enrolled_on.into(),
+        day.map_or(Cell::Empty, whole),
+        day.map_or(Cell::Empty, |day| whole(day.div_euclid(7))),
+        standing.plan_started_on.into(),
+        days(standing.plan_started_on).map_or(Cell::Empty, whole),
+    ];
+    for instrument in [Instrument::Phq9, Instrument::Gad7] {
+        cells.extend(measure(standing.measures.iter().find(|measure| measure.instrument == instrument)));
+    }
+    let others = standing.measures.iter().filter(|m| !matches!(m.instrument, Instrument::Phq9 | Instrument::Gad7));
+    let findings: Vec<&str> = standing.findings.iter().map(|finding| finding.rule.as_str()).collect();
+    let reasons: Vec<String> = reasons(&standing).into_iter().map(|reason| reason.reason).collect();
+    let desired = standing.desired.iter();
+    cells.extend([
+        others.map(in_words).collect::<Vec<_>>().join("; ").into(),
+        row.at_target.into(),
+        row.open_safety.into(),
+        standing.discussion_flag.into(),
+        Place::of_rank(row.attention).map(Place::as_str).into(),
+        row.waiting_since.into(),
+        reasons.join(" ").into(),
+        findings.join(", ").into(),
+        desired.clone().map(|one| one.code.as_str()).collect::<Vec<_>>().join(", ").into(),
+        desired.filter_map(|one| one.due_on).min().into(),
+        standing.last_contact_on.into(),
+        standing.next_contact.as_ref().map(|next| next.on).into(),
+        standing.reviewed_on.into(),
+        row.reevaluate_on.into(),
+        row.rule_set.into(),
+        row.as_of.into(),
+        row.episode_id.to_string().into(),
+        row.patient_id.to_string().into(),
+    ]);
+    Ok(cells)
+}
+
+fn measure(measure: Option<&MeasureSummary>) -> [Cell; 6] {
+    let Some(measure) = measure else { return std::array::from_fn(|_| Cell::Empty) };
+    [
+        measure.baseline.as_ref().map(|baseline| baseline.score).into(),
+        measure.baseline.as_ref().map(|baseline| baseline.taken_on).into(),
+        measure.latest.as_ref().map(|latest| latest.score).into(),
+        measure.latest.as_ref().map(|latest| latest.taken_on).into(),
+        measure.change.into(),
+        measure.status.as_str().into(),
+    ]
+}
+
+fn in_words(measure: &MeasureSummary) -> String {
+    let score = |score: Option<u16>| score.map_or_else(|| "none".to_owned(), |score| score.to_string());
+    let baseline = score(measure.baseline.as_ref().map(|baseline| baseline.score));
+    let latest = score(measure.latest.as_ref().map(|latest| latest.score));
+    format!("{}: {baseline} to {latest}, {}", measure.instrument, measure.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COLUMNS, measure};
+
+    #[test]
+    fn a_measure_fills_its_columns() {
+        let of = |name: &str| COLUMNS.iter().filter(|column| column.title.starts_with(name)).count();
+        assert_eq!((of("PHQ-9"), of("GAD-7")), (measure(None).len(), measure(None).len()));
+    }
+}

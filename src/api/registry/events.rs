@@ -1,0 +1,173 @@
+//! `GET events`
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::unfold;
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::ReadErrors;
+use crate::api::App;
+use crate::api::request::{Ask, Asked, READERS};
+use crate::journal::told::{self, Mark, Told, Wanted};
+use crate::journal::{Heads, Listener};
+use crate::listener::Stopping;
+use crate::problem::{Category, Problem};
+use crate::store::journal;
+
+/// How often something is sent, so that nobody between takes the stream for dead; and how often the token is looked at.
+const BEAT: Duration = Duration::from_secs(15);
+/// How long a client should wait before it comes back.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(stream_events))
+}
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct EventsQuery {
+    /// Only these, with commas between; `safety.*` for all that begin so.
+    types: Option<String>,
+    /// What came after the event of this id; 0 for everything. `Last-Event-ID` goes before it.
+    after: Option<String>,
+}
+
+/// What happens in the clinic, as it happens: server-sent events with ids and codes, no names and no scores.
+///
+/// `event` is the type, `data` a JSON object `{"id", "type", "at", "patient", "episode", "subject", "changes"}`. Types:
+/// `patient.recorded`, `measurement.recorded`, `measurement.retracted`, `episode.enrolled`, `episode.referred`,
+/// `episode.amended`, `episode.discharged`, one `….recorded` for each kind of entry of the care team (`contact.recorded`,
+/// `case_review.recorded`, …), `standing.changed`, `safety.opened`, `safety.closed`, `plan.changed`, `delivery.written`,
+/// `delivery.parked`, `delivery.closed_in_chart`, `quarantine.added`, `resource.created`, `resource.updated`,
+/// `resource.deleted`, `rule_set.proposed`, `rule_set.activated`, `staffing.attested`.
+///
+/// A client that comes back with `Last-Event-ID` misses nothing and is told nothing twice. An id that is not of this
+/// stream is answered by a `reset` event: read what you need anew, then go on from there. Without an id the stream begins now. It
+/// ends when the token expires and when the service stops.
+#[utoipa::path(get, path = "/events", tag = "operations",
+    params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
+    responses((status = 200, description = "Goes on for ever", content_type = "text/event-stream", body = String),
+        (status = 429, description = "Too many listen to this clinic's events"), ReadErrors))]
+async fn stream_events(
+    ask: Ask,
+    headers: HeaderMap,
+    stopping: Option<Extension<Stopping>>,
+    Asked(query): Asked<EventsQuery>,
+) -> Result<Response, Problem> {
+    ask.caller.require(READERS)?;
+    let names = query.types.as_deref().map(|types| types.split(','));
+    let wanted = names.map_or(Ok(Wanted::default()), Wanted::new).map_err(|e| Problem::malformed(e).at("types"))?;
+    let asked = query.after.as_deref().map(str::parse::<Mark>).transpose();
+    let asked = asked.map_err(|e| Problem::malformed(e).at("after"))?;
+    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse::<Mark>().ok());
+    let too_many = || Problem::new(Category::RateLimited, "too many listen to this clinic's events");
+    let place = ask.app.journal.listen(ask.clinic()).ok_or_else(too_many)?;
+
+    let heads = ask.app.journal.heads();
+    let mut tx = ask.app.db.read().await?;
+    let head = journal::head(&mut tx, ask.clinic()).await?.map_or(0, |head| head.seq);
+    drop(tx);
+    let mut ready = VecDeque::from([Event::default().retry(RETRY).comment("welcome")]);
+    let at = match last.unwrap_or(asked.or(Some(Mark::whole(head)))) {
+        Some(mark) if mark.seq <= head => mark,
+        _ => {
+            ready.push_back(reset(head));
+            Mark::whole(head)
+        }
+    };
+    let mut beat = interval_at(tokio::time::Instant::now() + BEAT, BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stopping = stopping.map(|Extension(stopping)| stopping);
+    let clinic = ask.clinic().to_owned();
+    let token = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.split_once(' '));
+    let token = token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default();
+    let stream = Stream { app: ask.app, clinic, token, at, wanted, heads, stopping, ready, beat, _place: place };
+    let events = unfold(stream, |mut stream| async move {
+        let event = stream.next().await?;
+        Some((Ok::<_, Infallible>(event), stream))
+    });
+    // nginx gathers answers before it passes them on, unless it is told.
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
+    Ok((unbuffered, Sse::new(events)).into_response())
+}
+
+fn reset(head: i64) -> Event {
+    Event::default().event("reset").id(head.to_string()).data(format!("{{\"id\":\"{head}\"}}"))
+}
+
+fn event(told: &Told) -> Event {
+    let data = serde_json::to_string(told).unwrap_or_default();
+    Event::default().event(&told.kind).id(told.id.to_string()).data(data)
+}
+
+/// One listener. Nothing is kept for them but how far they are: a slow one costs nothing.
+struct Stream {
+    app: App,
+    clinic: String,
+    token: String,
+    at: Mark,
+    wanted: Wanted,
+    heads: watch::Receiver<Heads>,
+    stopping: Option<Stopping>,
+    ready: VecDeque<Event>,
+    beat: Interval,
+    _place: Listener,
+}
+
+impl Stream {
+    /// The next event; `None` at the end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.stopping.as_ref().is_some_and(Stopping::has_begun) {
+                return None;
+            }
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let head = self.heads.borrow_and_update().get(&self.clinic).copied().unwrap_or(0);
+            if self.at.is_before(head) {
+                // Whoever is cut off here comes back with the last id.
+                self.read(head).await.ok()?;
+                continue;
+            }
+            let stopping = self.stopping.as_mut();
+            let stopped = async move {
+                match stopping {
+                    Some(stopping) => stopping.begun().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stopped => return None,
+                changed = self.heads.changed() => changed.ok()?,
+                _ = self.beat.tick() => {
+                    self.app.verifier.verify(&self.token).await.ok()?;
+                    return Some(Event::default().comment(""));
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self, head: i64) -> Result<(), Problem> {
+        let mut tx = self.app.db.read().await?;
+        let (told, reached) = told::after(&mut tx, &self.clinic, self.at, head, &self.wanted).await?;
+        self.ready.extend(told.iter().map(event));
+        self.at = reached;
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! `GET episodes/{id}/handover`
+
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::ReadErrors;
+use super::care_plan::Read;
+use crate::api::App;
+use crate::api::request::{Ask, Id, READERS};
+use crate::problem::Problem;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(hand_over))
+}
+
+/// The care plan and what happened in the episode, as a page that a person may hand over. Nothing is sent anywhere.
+#[utoipa::path(get, path = "/episodes/{id}/handover", tag = "care", params(("id" = String, Path, description = "The episode")),
+    responses((status = 200, description = "A document", content_type = "text/html", body = String), ReadErrors))]
+async fn hand_over(ask: Ask, Id(id): Id) -> Result<Response, Problem> {
+    ask.caller.require(READERS)?;
+    Ok(Read::of(&ask, id).await?.handover())
+}

@@ -1,0 +1,148 @@
+//! Counting over everybody of a clinic, some patients at a time.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::Group;
+use crate::api::request::Ask;
+use crate::domain::care::Payer;
+use crate::domain::metrics::{
+    CareManager, Figures, Metric, Month, Narrowing, Tallies, aims_tallies, care_managers, fidelity_tallies, for_export,
+    nys_tallies,
+};
+use crate::domain::rules::RuleSet;
+use crate::domain::story::Story;
+use crate::problem::Problem;
+use crate::store::patient::Patient;
+use crate::store::story;
+
+/// A measure of a month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::api::registry) enum Measure {
+    /// New York State OMH.
+    Nys,
+    /// Is the programme run as meant.
+    Fidelity,
+    /// AIMS process measures.
+    Aims,
+}
+
+impl Measure {
+    pub(in crate::api::registry) fn name(self) -> &'static str {
+        match self {
+            Self::Nys => "nys-omh-cocm-2025",
+            Self::Fidelity => "cocm-fidelity",
+            Self::Aims => "aims-process",
+        }
+    }
+
+    /// What was reported of it.
+    pub(super) fn of(self, mut figures: Figures, payer: Option<Payer>) -> Vec<Metric> {
+        match (self, payer) {
+            (Self::Nys, Some(payer)) => figures.nys_by_payer.remove(&payer).unwrap_or_default(),
+            (Self::Nys, None) => figures.nys,
+            (Self::Fidelity, _) => figures.fidelity,
+            (Self::Aims, _) => figures.aims,
+        }
+    }
+}
+
+/// Some patients, as a measure reads them.
+pub(super) struct Read<'a> {
+    all: &'a [Story],
+    exported: Vec<Story>,
+}
+
+impl<'a> Read<'a> {
+    pub(super) fn of(measure: Measure, all: &'a [Story]) -> Self {
+        // Prorated scores are left out of quality exports, and of those only.
+        Self { all, exported: if measure == Measure::Nys { for_export(all) } else { Vec::new() } }
+    }
+
+    pub(super) fn tallies(&self, measure: Measure, rules: &RuleSet, of: &Slice<'_>) -> Tallies {
+        match measure {
+            Measure::Nys => nys_tallies(&self.exported, rules, of.month, of.narrowing, of.fte),
+            Measure::Fidelity => fidelity_tallies(self.all, rules, of.month, of.narrowing),
+            Measure::Aims => aims_tallies(self.all, rules, of.month, of.narrowing),
+        }
+    }
+}
+
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Slice<'a> {
+    pub(super) month: Month,
+    pub(super) narrowing: &'a Narrowing,
+    /// Attested for the month.
+    pub(super) fte: Option<f64>,
+}
+
+/// Who stands behind the ids of metrics: by episode and by patient.
+#[derive(Debug, Default)]
+pub(super) struct Subjects(BTreeMap<Uuid, (Uuid, String)>);
+
+impl Subjects {
+    pub(super) fn add(&mut self, patients: &[Patient], stories: &[Story]) {
+        for (patient, story) in patients.iter().zip(stories) {
+            let ids = story.episodes.iter().map(|e| e.id).chain([patient.id]);
+            self.0.extend(ids.map(|id| (id, (patient.id, patient.reference.clone()))));
+        }
+    }
+
+    /// The patient behind an id.
+    pub(super) fn patient(&self, id: Uuid) -> Option<Uuid> {
+        self.0.get(&id).map(|(patient, _)| *patient)
+    }
+
+    /// The chart's reference of the patient behind each id.
+    pub(super) fn references(&self) -> BTreeMap<Uuid, String> {
+        self.0.iter().map(|(id, (_, reference))| (*id, reference.clone())).collect()
+    }
+}
+
+/// What was counted.
+pub(super) struct Gathered {
+    pub(super) metrics: Vec<Metric>,
+    pub(super) groups: Vec<Group>,
+    pub(super) subjects: Subjects,
+}
+
+/// Counts everybody of the clinic; with `grouped`, also by care manager.
+pub(super) async fn gather(
+    ask: &Ask,
+    measure: Measure,
+    rules: &RuleSet,
+    of: Slice<'_>,
+    grouped: bool,
+) -> Result<Gathered, Problem> {
+    let mut tx = ask.app.db.read().await?;
+    let mut all = Read::of(measure, &[]).tallies(measure, rules, &of);
+    let mut groups: BTreeMap<CareManager, Tallies> = BTreeMap::new();
+    let mut subjects = Subjects::default();
+    let mut everybody = story::everybody(ask.clinic());
+    while let Some((patients, stories)) = everybody.next(&mut tx).await? {
+        let some = Read::of(measure, &stories);
+        all.absorb(some.tallies(measure, rules, &of));
+        subjects.add(&patients, &stories);
+        if !grouped {
+            continue;
+        }
+        for care_manager in care_managers(&stories, rules, of.month) {
+            let narrowing = Narrowing { care_manager: Some(care_manager.clone()), ..of.narrowing.clone() };
+            let tallies = some.tallies(measure, rules, &Slice { narrowing: &narrowing, ..of });
+            match groups.get_mut(&care_manager) {
+                Some(there) => there.absorb(tallies),
+                None => drop(groups.insert(care_manager, tallies)),
+            }
+        }
+    }
+    let groups = groups.into_iter().map(|(care_manager, tallies)| Group {
+        care_manager: match care_manager {
+            CareManager::Named(name) => Some(name),
+            CareManager::Nobody => None,
+        },
+        metrics: tallies.metrics(),
+    });
+    Ok(Gathered { metrics: all.metrics(), groups: groups.collect(), subjects })
+}

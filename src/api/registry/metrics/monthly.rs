@@ -1,0 +1,129 @@
+//! `GET metrics/nys`, `metrics/fidelity`, `metrics/aims`
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::closing::{ClosedBody, figures_of, restatement};
+use super::gather::{Gathered, Measure, Slice, gather};
+use super::{Counted, MetricsBody, ReportKind, answer, month_of, wanted};
+use crate::api::App;
+use crate::api::registry::answer::ReadErrors;
+use crate::api::request::{Ask, Asked, READERS, Text};
+use crate::domain::care::Payer;
+use crate::domain::metrics::{CareManager, Narrowing};
+use crate::problem::Problem;
+use crate::store::{closed_month, rule_set, staffing};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(nys)).routes(routes!(fidelity)).routes(routes!(aims))
+}
+
+/// Which month, and whose.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::api::registry) struct MonthQuery {
+    /// `YYYY-MM`, in the clinic's time zone; the present month without it.
+    month: Option<String>,
+    /// Narrows NYS metrics 2–8 to episodes whose patient this payer covered in the month.
+    payer: Option<Payer>,
+    /// Narrows to the episodes of this care manager, at the end of the month.
+    #[param(value_type = Option<String>)]
+    care_manager: Option<Text>,
+    /// Gives the metrics of each care manager beside those of the clinic.
+    by: Option<By>,
+    /// Gives a MeasureReport.
+    report: Option<ReportKind>,
+}
+
+/// What metrics are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    /// The care manager at the end of the month.
+    CareManager,
+}
+
+async fn monthly(ask: &Ask, headers: &HeaderMap, measure: Measure, query: MonthQuery) -> Result<Response, Problem> {
+    let kind = wanted(headers, query.report);
+    Ok(answer(kind, measure.name(), counted(ask, measure, query).await?))
+}
+
+/// The metrics of a month: as reported, where it is closed.
+pub(in crate::api::registry) async fn counted(
+    ask: &Ask,
+    measure: Measure,
+    query: MonthQuery,
+) -> Result<Counted, Problem> {
+    ask.caller.require(READERS)?;
+    if query.payer.is_some() && measure != Measure::Nys {
+        return Err(Problem::malformed("only metrics/nys is narrowed to a payer").at("payer"));
+    }
+    let month = month_of(ask, query.month.as_deref(), "month")?;
+    let care_manager = query.care_manager.map(|name| name.0);
+    let narrowing = Narrowing { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
+    let mut tx = ask.app.db.read().await?;
+    let closed = match care_manager {
+        None => closed_month::latest(&mut tx, ask.clinic(), month.first).await?,
+        // What is kept of a closed month is not kept by care manager.
+        Some(_) => None,
+    };
+    let rules = match &closed {
+        Some(closed) => rule_set::rules(&mut tx, ask.clinic(), closed.rule_set).await?,
+        None => None,
+    };
+    let rules = match rules {
+        Some(rules) => rules,
+        None => rule_set::active(&mut tx, ask.clinic()).await?,
+    };
+    let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
+    drop(tx);
+    let slice = Slice { month, narrowing: &narrowing, fte };
+    let Gathered { metrics, groups, subjects } = gather(ask, measure, &rules, slice, query.by.is_some()).await?;
+    let mut body = MetricsBody {
+        month: month.to_string(),
+        payer: query.payer,
+        care_manager,
+        rule_set: Some(rules.label()),
+        metrics,
+        groups: query.by.map(|_| groups),
+        closed: None,
+        restatement: None,
+    };
+    if let Some(closed) = closed {
+        let reported = measure.of(figures_of(&closed)?, query.payer);
+        body.restatement = restatement(ask, &closed, month, &reported, &body.metrics, &subjects).await?;
+        body.metrics = reported;
+        body.closed = Some(ClosedBody::of(&closed, month));
+    }
+    Ok(Counted { body, period: (month.first, month.last), subjects })
+}
+
+/// The eleven CoCM metrics of New York State OMH, 2025. `Accept: application/fhir+json` gives a MeasureReport.
+///
+/// A closed month answers what was reported; `restatement` says what would come out differently now, and which facts
+/// that were recorded later make it so.
+#[utoipa::path(get, path = "/metrics/nys", tag = "metrics", params(MonthQuery),
+    responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
+async fn nys(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
+    monthly(&ask, &headers, Measure::Nys, query).await
+}
+
+/// Whether the programme is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
+#[utoipa::path(get, path = "/metrics/fidelity", tag = "metrics", params(MonthQuery),
+    responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
+async fn fidelity(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
+    monthly(&ask, &headers, Measure::Fidelity, query).await
+}
+
+/// Process measures after the AIMS Center: caseload, contacts, reviews, treatment changes among the not improved.
+#[utoipa::path(get, path = "/metrics/aims", tag = "metrics", params(MonthQuery),
+    responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
+async fn aims(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
+    monthly(&ask, &headers, Measure::Aims, query).await
+}

@@ -1,0 +1,172 @@
+//! `GET metrics/nys/trend`, `metrics/fidelity/trend`, `metrics/aims/trend`
+
+use axum::Json;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::closing::figures_of;
+use super::gather::{Measure, Read, Slice};
+use super::month_of;
+use crate::api::App;
+use crate::api::registry::answer::ReadErrors;
+use crate::api::request::{Ask, Asked, READERS, Text};
+use crate::domain::care::Payer;
+use crate::domain::metrics::{CareManager, Counted, Metric, Month, Narrowing, Tallies};
+use crate::problem::Problem;
+use crate::store::{closed_month, rule_set, staffing, story};
+
+/// How many months at the most.
+const LONGEST: usize = 36;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(nys_trend)).routes(routes!(fidelity_trend)).routes(routes!(aims_trend))
+}
+
+/// Which months, and whose.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct TrendQuery {
+    /// The first month, `YYYY-MM`; eleven months before the last one without it.
+    from: Option<String>,
+    /// The last month, `YYYY-MM`; the present one without it. At most 36 months.
+    to: Option<String>,
+    /// Narrows NYS metrics 2–8 to episodes whose patient this payer covered in the month.
+    payer: Option<Payer>,
+    /// Narrows to the episodes of this care manager, at the end of each month.
+    #[param(value_type = Option<String>)]
+    care_manager: Option<Text>,
+}
+
+/// Metrics over months.
+#[derive(Debug, Serialize, ToSchema)]
+struct Trend {
+    /// The first month.
+    from: String,
+    /// The last month.
+    to: String,
+    /// What it was narrowed to.
+    payer: Option<Payer>,
+    /// What it was narrowed to.
+    care_manager: Option<String>,
+    /// Each metric.
+    metrics: Vec<TrendOfMetric>,
+}
+
+/// One metric over months.
+#[derive(Debug, Serialize, ToSchema)]
+struct TrendOfMetric {
+    /// Its number in the specification.
+    number: u8,
+    /// Stable name.
+    name: String,
+    /// What it came to, month by month.
+    months: Vec<InMonth>,
+}
+
+/// What a metric came to in a month.
+#[derive(Debug, Serialize, ToSchema)]
+struct InMonth {
+    /// `YYYY-MM`.
+    month: String,
+    /// The figures.
+    #[serde(flatten)]
+    counted: Counted,
+    /// The programme's target, in the unit of the value.
+    target: Option<f64>,
+    /// When it was reported; `null` where it was computed now.
+    closed_at: Option<DateTime<Utc>>,
+}
+
+/// One month: reported, or still being counted.
+enum Column {
+    Reported(Vec<Metric>, DateTime<Utc>),
+    Counting(Tallies, Option<f64>),
+}
+
+async fn trend(ask: &Ask, measure: Measure, query: TrendQuery) -> Result<Json<Trend>, Problem> {
+    ask.caller.require(READERS)?;
+    if query.payer.is_some() && measure != Measure::Nys {
+        return Err(Problem::malformed("only metrics/nys is narrowed to a payer").at("payer"));
+    }
+    let to = month_of(ask, query.to.as_deref(), "to")?;
+    let from = match &query.from {
+        Some(text) => month_of(ask, Some(text), "from")?,
+        None => (0..11).fold(to, |month, _| month.before()),
+    };
+    let months: Vec<Month> = from.through(to).take(LONGEST + 1).collect();
+    if months.is_empty() || months.len() > LONGEST {
+        return Err(Problem::malformed(format!("from must not be after to, and at most {LONGEST} months")).at("from"));
+    }
+    let care_manager = query.care_manager.map(|name| name.0);
+    let narrowing = Narrowing { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
+    let mut tx = ask.app.db.read().await?;
+    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let mut columns = Vec::new();
+    for month in &months {
+        let closed = match care_manager {
+            None => closed_month::latest(&mut tx, ask.clinic(), month.first).await?,
+            Some(_) => None,
+        };
+        columns.push(if let Some(closed) = closed {
+            Column::Reported(measure.of(figures_of(&closed)?, query.payer), closed.closed_at)
+        } else {
+            let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
+            let slice = Slice { month: *month, narrowing: &narrowing, fte };
+            Column::Counting(Read::of(measure, &[]).tallies(measure, &rules, &slice), fte)
+        });
+    }
+    let mut everybody = story::everybody(ask.clinic());
+    while let Some((_, stories)) = everybody.next(&mut tx).await? {
+        let some = Read::of(measure, &stories);
+        for (month, column) in months.iter().zip(&mut columns) {
+            if let Column::Counting(tallies, fte) = column {
+                let slice = Slice { month: *month, narrowing: &narrowing, fte: *fte };
+                tallies.absorb(some.tallies(measure, &rules, &slice));
+            }
+        }
+    }
+    let mut metrics: Vec<TrendOfMetric> = Vec::new();
+    for (month, column) in months.iter().zip(columns) {
+        let (reported, closed_at) = match column {
+            Column::Reported(metrics, at) => (metrics, Some(at)),
+            Column::Counting(tallies, _) => (tallies.metrics(), None),
+        };
+        for metric in reported {
+            let in_month =
+                InMonth { month: month.to_string(), counted: (&metric).into(), target: metric.target, closed_at };
+            match metrics.iter_mut().find(|m| m.number == metric.number) {
+                Some(there) => there.months.push(in_month),
+                None => {
+                    metrics.push(TrendOfMetric { number: metric.number, name: metric.name, months: vec![in_month] });
+                }
+            }
+        }
+    }
+    Ok(Json(Trend { from: from.to_string(), to: to.to_string(), payer: query.payer, care_manager, metrics }))
+}
+
+/// The NYS metrics month by month; closed months as they were reported.
+#[utoipa::path(get, path = "/metrics/nys/trend", tag = "metrics", params(TrendQuery),
+    responses((status = 200, description = "Each metric, month by month", body = Trend), ReadErrors))]
+async fn nys_trend(ask: Ask, Asked(query): Asked<TrendQuery>) -> Result<Json<Trend>, Problem> {
+    trend(&ask, Measure::Nys, query).await
+}
+
+/// The fidelity of the programme month by month; closed months as they were reported.
+#[utoipa::path(get, path = "/metrics/fidelity/trend", tag = "metrics", params(TrendQuery),
+    responses((status = 200, description = "Each metric, month by month", body = Trend), ReadErrors))]
+async fn fidelity_trend(ask: Ask, Asked(query): Asked<TrendQuery>) -> Result<Json<Trend>, Problem> {
+    trend(&ask, Measure::Fidelity, query).await
+}
+
+/// The process measures month by month; closed months as they were reported.
+#[utoipa::path(get, path = "/metrics/aims/trend", tag = "metrics", params(TrendQuery),
+    responses((status = 200, description = "Each metric, month by month", body = Trend), ReadErrors))]
+async fn aims_trend(ask: Ask, Asked(query): Asked<TrendQuery>) -> Result<Json<Trend>, Problem> {
+    trend(&ask, Measure::Aims, query).await
+}

@@ -1,0 +1,144 @@
+//! `GET recommendations?state=`, `GET episodes/{id}/recommendations`
+
+use axum::Json;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::ReadErrors;
+use super::episodes::PatientName;
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::domain::care::Addressee;
+use crate::domain::history::History;
+use crate::domain::recommendation::{Listed, State, listed};
+use crate::problem::Problem;
+use crate::store::recommendation::{self, Filter};
+use crate::store::{episode, patient, rule_set, story};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(of_episode))
+}
+
+/// How the recommendations that are asked for stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Wanted {
+    /// Nobody has decided yet.
+    Undecided,
+    /// Accepted or modified, and not done yet.
+    Open,
+    /// One of these two, and due before today.
+    Overdue,
+    /// Done.
+    Done,
+    /// Will not be done.
+    Declined,
+    /// Ended without being done.
+    Closed,
+    /// To go on as before.
+    NothingToDo,
+}
+
+impl Wanted {
+    fn state(self) -> Option<State> {
+        match self {
+            Self::Undecided => Some(State::Undecided),
+            Self::Open => Some(State::Open),
+            Self::Overdue => None,
+            Self::Done => Some(State::Done),
+            Self::Declined => Some(State::Declined),
+            Self::Closed => Some(State::Closed),
+            Self::NothingToDo => Some(State::NothingToDo),
+        }
+    }
+}
+
+/// Which recommendations, and which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Only those that stand so; `overdue` are the undecided and the open ones that were due before today.
+    state: Option<Wanted>,
+    /// Only those addressed to these.
+    to: Option<Addressee>,
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// A recommendation of the clinic.
+#[derive(Debug, Serialize, ToSchema)]
+struct ClinicsRecommendation {
+    /// Whose.
+    patient: PatientName,
+    /// It waits for somebody, and was due before today.
+    overdue: bool,
+    #[serde(flatten)]
+    listed: Listed,
+}
+
+/// What case reviews recommended, what became of it, and the scores before and after; the longest due first.
+///
+/// What is never due (`nothing_to_do`) is listed by the day it was recommended. Of a review that was taken back nothing
+/// is listed.
+#[utoipa::path(get, path = "/recommendations", tag = "care", params(ListQuery),
+    responses((status = 200, description = "Longest due first", body = Page<ClinicsRecommendation>), ReadErrors))]
+async fn list(ask: Ask, Asked(query): Asked<ListQuery>) -> Result<Json<Page<ClinicsRecommendation>>, Problem> {
+    ask.caller.require(READERS)?;
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let limit = paging.limit()?;
+    let after: Option<(NaiveDate, Uuid)> = paging.after()?;
+    let today = ask.today();
+    let filter = Filter {
+        state: query.state.and_then(Wanted::state).map(|state| state.to_string()),
+        due_before: (query.state == Some(Wanted::Overdue)).then_some(today),
+        addressee: query.to.map(|to| to.to_string()),
+    };
+    let mut tx = ask.app.db.read().await?;
+    let rows = recommendation::page(&mut tx, ask.clinic(), &filter, after, limit + 1).await?;
+    drop(tx);
+    let items = page(
+        rows,
+        limit,
+        |row| (row.waits_until, row.id),
+        |row| {
+            let listed: Listed = serde_json::from_value(row.body.0)
+                .map_err(|_| Problem::internal("a stored recommendation cannot be read; replan the clinic"))?;
+            let display_name = row.display_name.unwrap_or_else(|| row.reference.clone());
+            Ok(ClinicsRecommendation {
+                patient: PatientName { id: row.patient_id, display_name, reference: row.reference },
+                overdue: listed.followed.state.waits() && listed.due_by.is_some_and(|due| due < today),
+                listed,
+            })
+        },
+    );
+    let next = items.next;
+    let items = items.items.into_iter().collect::<Result<Vec<_>, Problem>>()?;
+    Ok(Json(Page { items, next }))
+}
+
+/// What was recommended in an episode, what became of it, and the scores before and after; in order of time.
+#[utoipa::path(get, path = "/episodes/{id}/recommendations", tag = "care",
+    params(("id" = String, Path, description = "The episode")),
+    responses((status = 200, description = "All on one page", body = Page<Listed>), ReadErrors))]
+async fn of_episode(ask: Ask, Id(id): Id) -> Result<Json<Page<Listed>>, Problem> {
+    ask.caller.require(READERS)?;
+    let absent = || Problem::not_found("episode");
+    let mut tx = ask.app.db.read().await?;
+    let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
+    let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
+    let story = story::of(&mut tx, ask.clinic(), &patient).await?;
+    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    drop(tx);
+    let mut items = listed(&History::of(&story), &rules, ask.today());
+    items.retain(|one| one.followed.episode == Some(id));
+    Ok(Json(Page { items, next: None }))
+}

@@ -1,0 +1,280 @@
+//! `POST review-sessions`, `GET review-sessions`, `GET review-sessions/{id}`, `POST review-sessions/{id}/close`
+
+use axum::Json;
+use axum::response::Response;
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::{ReadErrors, WriteErrors, created};
+use super::episodes::PatientName;
+use crate::api::App;
+use crate::api::page::{Page, PageQuery, page};
+use crate::api::request::{Ask, Asked, Id, READERS, Text, parse_id, plausible, words};
+use crate::domain::attention::Waiting;
+use crate::identity::Role;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+use crate::record::{Deferred, close_session, open_session};
+use crate::store::review_session::{self, Item, Review, Session};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, open)).routes(routes!(read)).routes(routes!(close))
+}
+
+/// Who holds it, or prepares it.
+const HOLDERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
+
+/// A session of a consultant.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewSession {
+    /// The local date; at most a day ahead.
+    held_on: NaiveDate,
+    /// The psychiatric consultant, as episodes name them.
+    consultant: Text,
+    /// Only patients of this care manager; everybody's without it.
+    care_manager: Option<Text>,
+    /// Free text about the session; about patients write in their reviews.
+    note: Option<Text>,
+}
+
+/// What is said when a session is closed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Closing {
+    /// What was put off. Whatever was neither reviewed nor put off was not reached.
+    #[serde(default)]
+    deferred: Vec<NewDeferral>,
+}
+
+/// A patient who is put off.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewDeferral {
+    /// The episode, as the agenda has it.
+    episode: String,
+    /// Why.
+    reason: Text,
+}
+
+/// A weekly review session.
+#[derive(Debug, Serialize, ToSchema)]
+struct SessionBody {
+    /// Ours.
+    id: Uuid,
+    /// The local date.
+    held_on: NaiveDate,
+    /// The psychiatric consultant.
+    consultant: String,
+    /// Whose patients it is about; `null` for everybody's.
+    care_manager: Option<String>,
+    /// Free text.
+    note: Option<String>,
+    /// When it was opened, and its agenda drawn.
+    opened_at: DateTime<Utc>,
+    /// By whom.
+    opened_by: String,
+    /// When it was closed; `null` while it is open.
+    closed_at: Option<DateTime<Utc>>,
+    /// By whom.
+    closed_by: Option<String>,
+}
+
+impl From<Session> for SessionBody {
+    fn from(s: Session) -> Self {
+        Self {
+            id: s.id,
+            held_on: s.held_on,
+            consultant: s.consultant,
+            care_manager: s.care_manager,
+            note: s.note,
+            opened_at: s.opened_at,
+            opened_by: s.opened_by,
+            closed_at: s.closed_at,
+            closed_by: s.closed_by,
+        }
+    }
+}
+
+/// What became of an item of the agenda.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ItemState {
+    /// The session is open, and it was not reviewed yet.
+    Waiting,
+    /// A case review of this session stands.
+    Reviewed,
+    /// Put off, with a reason.
+    Deferred,
+    /// The session was closed before.
+    NotReached,
+}
+
+/// An item of the agenda, as the queue had it when the session was opened.
+#[derive(Debug, Serialize, ToSchema)]
+struct ItemBody {
+    /// 1 is discussed first.
+    position: i32,
+    /// The episode.
+    episode: Uuid,
+    /// Whose.
+    patient: PatientName,
+    /// What became of it.
+    state: ItemState,
+    /// The case review that answers it; the latest of several.
+    review: Option<Uuid>,
+    /// Why it was put off.
+    deferred_because: Option<String>,
+    /// Where it was in the queue, and why.
+    #[serde(flatten)]
+    waiting: Waiting,
+}
+
+/// A patient who was reviewed and not on the agenda.
+#[derive(Debug, Serialize, ToSchema)]
+struct Added {
+    /// The episode.
+    episode: Uuid,
+    /// Whose.
+    patient: PatientName,
+    /// The case review.
+    review: Uuid,
+}
+
+/// A session with its agenda.
+#[derive(Debug, Serialize, ToSchema)]
+struct WholeSession {
+    #[serde(flatten)]
+    session: SessionBody,
+    /// The queue as it was when the session was opened, with what became of each.
+    agenda: Vec<ItemBody>,
+    /// Reviewed in this session without being on its agenda.
+    added: Vec<Added>,
+}
+
+fn name(id: Uuid, display_name: Option<String>, reference: String) -> PatientName {
+    PatientName { id, display_name: display_name.unwrap_or_else(|| reference.clone()), reference }
+}
+
+impl ItemBody {
+    fn of(item: Item, reviews: &[Review], closed: bool) -> Self {
+        let review = reviews.iter().rev().find(|review| review.episode_id == item.episode_id).map(|r| r.review_id);
+        let state = match (review, &item.deferred_because) {
+            (Some(_), _) => ItemState::Reviewed,
+            (None, Some(_)) => ItemState::Deferred,
+            (None, None) if closed => ItemState::NotReached,
+            (None, None) => ItemState::Waiting,
+        };
+        Self {
+            position: item.position,
+            episode: item.episode_id,
+            patient: name(item.patient_id, item.display_name, item.reference),
+            state,
+            review,
+            deferred_because: item.deferred_because,
+            waiting: item.body.0,
+        }
+    }
+}
+
+async fn whole(ask: &Ask, id: Uuid) -> Result<WholeSession, Problem> {
+    let mut tx = ask.app.db.read().await?;
+    let found = review_session::find(&mut tx, ask.clinic(), id).await?;
+    let session = found.ok_or_else(|| Problem::not_found("review session"))?;
+    let agenda = review_session::agenda(&mut tx, ask.clinic(), id).await?;
+    let reviews = review_session::reviews(&mut tx, ask.clinic(), id).await?;
+    drop(tx);
+    let planned: Vec<Uuid> = agenda.iter().map(|item| item.episode_id).collect();
+    let closed = session.closed_at.is_some();
+    let agenda = agenda.into_iter().map(|item| ItemBody::of(item, &reviews, closed)).collect();
+    let added = reviews.into_iter().filter(|review| !planned.contains(&review.episode_id)).map(|review| Added {
+        episode: review.episode_id,
+        patient: name(review.patient_id, review.display_name, review.reference),
+        review: review.review_id,
+    });
+    Ok(WholeSession { added: added.collect(), session: session.into(), agenda })
+}
+
+/// Opens a review session. Its agenda is the review queue at this moment and stays as it was: the patients of its
+/// consultant and those without one, in R15's order, each with its reasons.
+///
+/// A case review says which session it was part of. Fidelity counts reviews, not sessions: a meeting proves nothing.
+#[utoipa::path(post, path = "/review-sessions", tag = "review", request_body = NewSession,
+    responses((status = 201, description = "Opened, with its agenda", body = WholeSession), WriteErrors))]
+async fn open(ask: Ask, JsonBody(new): JsonBody<NewSession>) -> Result<Response, Problem> {
+    ask.caller.require(HOLDERS)?;
+    if !plausible(new.held_on) || new.held_on > ask.today() + Days::new(1) {
+        return Err(Problem::unprocessable("a date from 1900 to tomorrow").at("held_on"));
+    }
+    let session = Session {
+        id: ask.id(0),
+        held_on: new.held_on,
+        consultant: new.consultant.0,
+        care_manager: words(new.care_manager),
+        note: words(new.note),
+        opened_at: ask.app.clock.now(),
+        opened_by: ask.caller.subject.clone(),
+        closed_at: None,
+        closed_by: None,
+    };
+    open_session(&ask.app.db, ask.clinic(), &session).await?;
+    let location = format!("/api/v1/review-sessions/{}", session.id);
+    Ok(created(Some(location), None, whole(&ask, session.id).await?))
+}
+
+/// Which sessions, and which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct SessionsQuery {
+    /// Only of this consultant.
+    consultant: Option<Text>,
+    /// At most so many items, 1–500; 50 without it.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// The clinic's review sessions, the latest first.
+#[utoipa::path(get, path = "/review-sessions", tag = "review", params(SessionsQuery),
+    responses((status = 200, description = "Latest first", body = Page<SessionBody>), ReadErrors))]
+async fn list(ask: Ask, Asked(query): Asked<SessionsQuery>) -> Result<Json<Page<SessionBody>>, Problem> {
+    ask.caller.require(READERS)?;
+    let paging = PageQuery { limit: query.limit, cursor: query.cursor };
+    let (limit, after) = (paging.limit()?, paging.after()?);
+    let consultant = words(query.consultant);
+    let mut tx = ask.app.db.read().await?;
+    let rows = review_session::page(&mut tx, ask.clinic(), consultant.as_deref(), after, limit + 1).await?;
+    Ok(Json(page(rows, limit, |s| (s.held_on, s.id), SessionBody::from)))
+}
+
+/// Reads a session with its agenda and what became of each item.
+#[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
+async fn read(ask: Ask, Id(id): Id) -> Result<Json<WholeSession>, Problem> {
+    ask.caller.require(READERS)?;
+    Ok(Json(whole(&ask, id).await?))
+}
+
+/// Closes a session: it takes no more reviews.
+#[utoipa::path(post, path = "/review-sessions/{id}/close", tag = "review",
+    params(("id" = String, Path, description = "The session")), request_body = Closing,
+    responses((status = 200, description = "Closed", body = WholeSession), WriteErrors))]
+async fn close(ask: Ask, Id(id): Id, JsonBody(closing): JsonBody<Closing>) -> Result<Json<WholeSession>, Problem> {
+    ask.caller.require(HOLDERS)?;
+    let mut deferred = Vec::with_capacity(closing.deferred.len());
+    for (n, one) in closing.deferred.into_iter().enumerate() {
+        let absent =
+            |_| Problem::unprocessable("not on the agenda of this session").at(format!("deferred[{n}].episode"));
+        deferred.push(Deferred { episode: parse_id(&one.episode).map_err(absent)?, reason: one.reason.0 });
+    }
+    let (db, now) = (&ask.app.db, ask.app.clock.now());
+    close_session(db, ask.clinic(), &ask.caller.subject, id, &deferred, now).await?;
+    Ok(Json(whole(&ask, id).await?))
+}

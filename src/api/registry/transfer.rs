@@ -1,0 +1,86 @@
+//! `POST episodes/{id}/transfer`
+
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::{WriteErrors, created};
+use super::care::{Entered, fact};
+use crate::api::App;
+use crate::api::request::{Ask, Id, Text};
+use crate::domain::care::{Care, DischargeReason};
+use crate::identity::Role;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+use crate::record::{Amendment, Change, Fact};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(transfer))
+}
+
+/// A transfer: to exactly one of a care manager and a clinic.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewTransfer {
+    /// The local date: the new care manager's first, or the first on which the episode is no longer open here.
+    on: NaiveDate,
+    /// To another care manager of this clinic: the episode goes on.
+    to_care_manager: Option<Text>,
+    /// To another clinic: the episode ends here.
+    to_clinic: Option<Text>,
+    /// Why.
+    reason: Text,
+}
+
+/// A transfer that was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+struct Transferred {
+    #[serde(flatten)]
+    entered: Entered,
+    /// After a transfer to another clinic: the document that a person may hand over (care plan and summary). Nothing
+    /// goes there by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handover: Option<String>,
+}
+
+/// Hands a patient over, to another care manager or to another clinic.
+///
+/// Clinics are walls: a transfer to another one ends the episode here as `transferred_other`, with a note that names
+/// the clinic. Whoever receives the patient refers or enrols them there.
+#[utoipa::path(post, path = "/episodes/{id}/transfer", tag = "care", params(("id" = String, Path, description = "The episode")),
+    request_body = NewTransfer, responses((status = 201, description = "Recorded", body = Transferred), WriteErrors))]
+async fn transfer(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewTransfer>) -> Result<Response, Problem> {
+    ask.caller.require(&[Role::CareManager])?;
+    let reason = new.reason.0;
+    let (fact, leaves) = match (new.to_care_manager, new.to_clinic) {
+        (Some(to), None) => (to_care_manager(&ask, episode, new.on, to.0, reason), false),
+        (None, Some(to)) if to.0 == ask.clinic() => {
+            return Err(Problem::unprocessable("the patient is in this clinic").at("to_clinic"));
+        }
+        (None, Some(to)) => {
+            let note = Some(format!("Transferred to clinic {to}: {reason}"));
+            let care = Care::Discharge { reason: DischargeReason::TransferredOther, note };
+            (fact(&ask, episode, (new.on, None), care), true)
+        }
+        _ => return Err(Problem::unprocessable("exactly one of to_care_manager and to_clinic").at("to_care_manager")),
+    };
+    let recorded = ask.record_one(fact).await?;
+    let entered = Entered::of(recorded, episode, new.on);
+    let handover = leaves.then(|| format!("/api/v1/episodes/{episode}/handover"));
+    Ok(created(None, Some(entered.revision), Transferred { entered, handover }))
+}
+
+fn to_care_manager(ask: &Ask, episode: Uuid, on: NaiveDate, to: String, reason: String) -> Fact {
+    let amendment = Amendment {
+        care_manager: Change::To(to),
+        reason: Some(reason),
+        transferred_on: Some(on),
+        ..Amendment::default()
+    };
+    Fact::Amended { episode, amendment, if_match: ask.if_match }
+}

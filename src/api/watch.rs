@@ -1,0 +1,83 @@
+//! Who was shown what: a line of the journal for each answer with patient data, written before the answer goes out.
+//!
+//! A line is written for what is read (also by a POST: a search, a simulation, a Bundle that reads), and for what was refused
+//! or not found, whatever the method: somebody may be trying keys. What is *changed* has its line from the hallway,
+//! in the same transaction. The line holds the route's template and the ids of the address, never the query.
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::App;
+use crate::identity::{Caller, acting_as};
+use crate::store::journal::{self, Entry};
+use crate::store::shown::watched;
+
+/// The layer.
+pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
+    let Some(route) = route.filter(|route| concerns(route)) else { return next.run(request).await };
+    let (mut parts, body) = request.into_parts();
+    // Whoever has no valid token is told so by the handler.
+    let Ok(caller) = Caller::from_request_parts(&mut parts, &app).await else {
+        return next.run(Request::from_parts(parts, body)).await;
+    };
+    let method = parts.method.clone();
+    let ids = ids(&route, parts.uri.path());
+    let answering = next.run(Request::from_parts(parts, body));
+    let (response, shown) = acting_as(caller.role, watched(answering)).await;
+    let status = response.status();
+    // A stream tells about everybody, from now on.
+    let everybody = route.ends_with("/events") && status.is_success();
+    let showed = reads(&method, &route) && (everybody || !shown.is_empty());
+    if showed || is_refusal(status) {
+        let at = app.clock.now();
+        let mut line = Entry::new(app.clock.id(), caller.clinic.as_str(), at, &caller.subject, Some(caller.role));
+        line.everybody = everybody;
+        line.request = Some(journal::Request { method: method.to_string(), route, ids, status: status.as_u16() });
+        app.journal.write(line.naming(shown)).await;
+    }
+    response
+}
+
+fn concerns(route: &str) -> bool {
+    route.starts_with("/api/v1/") || (route.starts_with("/fhir") && route != "/fhir/metadata")
+}
+
+fn reads(method: &Method, route: &str) -> bool {
+    let by_post = ["/_search", "/simulate", "/fhir", "/fhir/"];
+    matches!(*method, Method::GET | Method::HEAD)
+        || (*method == Method::POST && by_post.iter().any(|end| route.ends_with(end)))
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE)
+}
+
+/// What stands in the address where the template has a parameter. What cannot be an id is not repeated.
+fn ids(route: &str, path: &str) -> Vec<String> {
+    let is_id = |s: &&str| {
+        (1..=64).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+    };
+    let parts = route.split('/').zip(path.split('/')).filter(|(template, _)| template.starts_with('{'));
+    parts.map(|(_, said)| Some(said).filter(is_id).unwrap_or("…").to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_of_an_address_are_told_and_nothing_else() {
+        let route = "/api/v1/patients/{id}/safety-assessments/{entry}";
+        assert_eq!(ids(route, "/api/v1/patients/0195-a/safety-assessments/7"), ["0195-a", "7"]);
+        assert_eq!(ids(route, "/api/v1/patients/Jane%20Canary/safety-assessments/7"), ["…", "7"]);
+    }
+
+    #[test]
+    fn a_bundle_may_read_and_a_form_does_not() {
+        assert!(reads(&Method::POST, "/fhir") && reads(&Method::POST, "/fhir/{type}/_search"));
+        assert!(!reads(&Method::POST, "/fhir/{type}") && !reads(&Method::PUT, "/fhir/{type}/{id}"));
+    }
+}

@@ -1,0 +1,169 @@
+//! Whether the model fits a patient, and the plan that patient and team share.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::instrument::Instrument;
+
+named! {
+    /// A reason to think of direct specialty care: collaborative care is not built for it.
+    pub enum FitConcern {
+        /// Acute risk to the patient or to others.
+        AcuteRisk = "acute_risk",
+        /// Psychosis.
+        Psychosis = "psychosis",
+        /// Mania, now or before.
+        Mania = "mania",
+        /// Severe substance use.
+        SevereSubstanceUse = "severe_substance_use",
+        /// A cognitive impairment that stands in the way.
+        Cognitive = "cognitive",
+        /// Another one; the reason says which.
+        Other = "other",
+    }
+}
+
+named! {
+    /// What a person decided about the fit.
+    pub enum FitDecision {
+        /// Collaborative care fits.
+        Suitable = "suitable",
+        /// Direct specialty care is the place.
+        SpecialtyCare = "specialty_care",
+    }
+}
+
+/// A documented fit check. A person decides; the registry keeps why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FitCheck {
+    /// What speaks for direct specialty care; each once.
+    pub concerns: Vec<FitConcern>,
+    /// What was decided.
+    pub decision: FitDecision,
+    /// Why; needed where a concern is named and the patient is suitable all the same, and for specialty care.
+    pub reason: Option<String>,
+    /// Who decided.
+    pub by: String,
+}
+
+impl FitCheck {
+    /// What is missing before this can be kept: a sentence about `reason`.
+    pub fn fault(&self) -> Option<&'static str> {
+        match (self.decision, &self.reason) {
+            (_, Some(_)) => None,
+            (FitDecision::Suitable, None) if self.concerns.is_empty() => None,
+            (FitDecision::Suitable, None) => Some("a concern is named: say why the patient is suitable all the same"),
+            (FitDecision::SpecialtyCare, None) => Some("say why direct specialty care is the place"),
+        }
+    }
+}
+
+/// What the patient wants to reach, in their own words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Goal {
+    /// In the patient's words.
+    pub text: String,
+    /// By when.
+    pub by: Option<NaiveDate>,
+    /// When it was reached.
+    pub reached_on: Option<NaiveDate>,
+}
+
+/// What a measure should come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Target {
+    /// Which measure.
+    pub instrument: Instrument,
+    /// At most so many points.
+    pub at_most: u16,
+    /// By when.
+    pub by: Option<NaiveDate>,
+}
+
+/// What is planned to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedIntervention {
+    /// What: a known intervention, or free words.
+    pub intervention: String,
+    /// How, how often.
+    pub detail: Option<String>,
+    /// Who delivers it.
+    pub who: Option<String>,
+}
+
+/// What is to be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedMedication {
+    /// Which.
+    pub name: String,
+    /// How much and when, in words.
+    pub dose: Option<String>,
+    /// Free text.
+    pub note: Option<String>,
+}
+
+/// Who does what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Responsibility {
+    /// Who: a role or a name.
+    pub who: String,
+    /// What.
+    pub what: String,
+}
+
+/// The plan that patient and team share. Each is a whole plan and the next version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CarePlan {
+    /// What is treated.
+    pub problems: Vec<String>,
+    /// The patient's own goals.
+    pub goals: Vec<Goal>,
+    /// What the measures should come to; each measure once.
+    pub targets: Vec<Target>,
+    /// What is done.
+    pub interventions: Vec<PlannedIntervention>,
+    /// What is taken.
+    pub medication: Vec<PlannedMedication>,
+    /// Who does what.
+    pub responsibilities: Vec<Responsibility>,
+    /// Free text.
+    pub note: Option<String>,
+    /// Who wrote it.
+    pub by: String,
+    /// The version its writer had before them, where they said so: refused if that is not the last one any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<i64>,
+}
+
+impl CarePlan {
+    /// Whether nothing is planned in it.
+    pub fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+            && self.goals.is_empty()
+            && self.targets.is_empty()
+            && self.interventions.is_empty()
+            && self.medication.is_empty()
+            && self.responsibilities.is_empty()
+            && self.note.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_concern_asks_for_a_reason_and_so_does_specialty_care() {
+        let fit = |concerns: &[FitConcern], decision, reason: Option<&str>| FitCheck {
+            concerns: concerns.to_vec(),
+            decision,
+            reason: reason.map(str::to_owned),
+            by: "Kim".into(),
+        };
+        assert_eq!(fit(&[], FitDecision::Suitable, None).fault(), None);
+        assert!(fit(&[FitConcern::Mania], FitDecision::Suitable, None).fault().is_some());
+        assert_eq!(fit(&[FitConcern::Mania], FitDecision::Suitable, Some("in remission")).fault(), None);
+        assert!(fit(&[], FitDecision::SpecialtyCare, None).fault().is_some());
+    }
+}

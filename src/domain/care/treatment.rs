@@ -1,0 +1,143 @@
+//! What is done in treatment: what a contact delivers, and what changes in medication.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+named! {
+    /// What care managers deliver, as far as it has a name. Free words are accepted beside it.
+    pub enum Intervention {
+        /// Behavioural activation: a brief treatment.
+        BehaviouralActivation = "behavioural_activation",
+        /// Problem-solving treatment (PST-PC): a brief treatment.
+        ProblemSolvingTreatment = "problem_solving_treatment",
+        /// Cognitive behavioural therapy: a brief treatment.
+        CognitiveBehaviouralTherapy = "cognitive_behavioural_therapy",
+        /// Interpersonal counselling or therapy: a brief treatment.
+        InterpersonalCounselling = "interpersonal_counselling",
+        /// Taking medication as intended: effects, side effects, adherence.
+        MedicationSupport = "medication_support",
+        /// Explaining the illness and its treatment.
+        Psychoeducation = "psychoeducation",
+        /// Motivational interviewing.
+        MotivationalInterviewing = "motivational_interviewing",
+        /// Relaxation, breathing, mindfulness.
+        Relaxation = "relaxation",
+        /// Sleep.
+        SleepHygiene = "sleep_hygiene",
+        /// A safety plan.
+        SafetyPlanning = "safety_planning",
+        /// Arranging care with others.
+        CareCoordination = "care_coordination",
+        /// Housing, food, work, transport.
+        SocialNeeds = "social_needs",
+        /// How to notice and answer a relapse.
+        RelapsePrevention = "relapse_prevention",
+    }
+}
+
+impl Intervention {
+    /// The known intervention that somebody's words name: its code in any spelling, or its usual abbreviation.
+    pub fn named(words: &str) -> Option<Self> {
+        let code: String = words
+            .trim()
+            .to_lowercase()
+            .chars()
+            .map(|c| if c.is_alphanumeric() { c } else { '_' })
+            .collect::<String>()
+            .replace("behavior", "behaviour")
+            .replace("counseling", "counselling");
+        match code.as_str() {
+            "ba" => Some(Self::BehaviouralActivation),
+            "pst" | "pst_pc" | "problem_solving" | "problem_solving_therapy" => Some(Self::ProblemSolvingTreatment),
+            "cbt" => Some(Self::CognitiveBehaviouralTherapy),
+            "ipc" | "ipt" | "interpersonal_therapy" | "interpersonal_psychotherapy" => {
+                Some(Self::InterpersonalCounselling)
+            }
+            "mi" => Some(Self::MotivationalInterviewing),
+            "medication_management" | "medication_monitoring" => Some(Self::MedicationSupport),
+            code => code.parse().ok(),
+        }
+    }
+
+    /// Whether it is a brief treatment: a course of sessions that has an end.
+    pub fn is_brief_treatment(self) -> bool {
+        matches!(
+            self,
+            Self::BehaviouralActivation
+                | Self::ProblemSolvingTreatment
+                | Self::CognitiveBehaviouralTherapy
+                | Self::InterpersonalCounselling
+        )
+    }
+}
+
+named! {
+    /// What became of a medication.
+    pub enum MedicationAct {
+        /// New.
+        Started = "started",
+        /// No longer taken.
+        Stopped = "stopped",
+        /// More of it.
+        DoseIncreased = "dose_increased",
+        /// Less of it.
+        DoseDecreased = "dose_decreased",
+        /// Taken instead of another one.
+        Switched = "switched",
+    }
+}
+
+/// One medication that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MedicationChange {
+    /// Which; of a switch the new one.
+    pub name: String,
+    /// What became of it.
+    pub change: MedicationAct,
+    /// The dose from now on, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dose: Option<String>,
+    /// Of a switch: what was taken before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl MedicationChange {
+    /// A phrase: `Sertraline, dose increased: 100 mg`.
+    pub fn phrase(&self) -> String {
+        let mut phrase = format!("{}, {}", self.name, self.change.as_str().replace('_', " "));
+        if let Some(before) = &self.instead_of {
+            phrase.push_str(" from ");
+            phrase.push_str(before);
+        }
+        if let Some(dose) = &self.dose {
+            phrase.push_str(": ");
+            phrase.push_str(dose);
+        }
+        phrase
+    }
+}
+
+/// Whether an appointment may be on that day: after the contact that made it, within a year.
+pub fn may_be_next(contact: NaiveDate, next: NaiveDate) -> bool {
+    next > contact && (next - contact).num_days() <= 366
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_brief_treatment_is_known_in_any_spelling_and_free_words_are_nothing_known() {
+        for words in ["behavioural_activation", "Behavioral Activation", " BA ", "behavioural-activation"] {
+            assert_eq!(Intervention::named(words), Some(Intervention::BehaviouralActivation), "{words}");
+        }
+        assert_eq!(Intervention::named("PST-PC"), Some(Intervention::ProblemSolvingTreatment));
+        assert_eq!(Intervention::named("went for a walk together"), None);
+        assert!(!Intervention::MedicationSupport.is_brief_treatment());
+    }
+}

@@ -1,0 +1,166 @@
+//! What a month sees of an episode.
+
+use std::collections::BTreeSet;
+
+use chrono::{Days, NaiveDate};
+use uuid::Uuid;
+
+use super::Month;
+use crate::domain::care::{Care, Payer};
+use crate::domain::episode::Course;
+use crate::domain::rules::RuleSet;
+use crate::domain::story::Story;
+use crate::domain::target::Track;
+
+/// Whose episodes are counted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CareManager {
+    /// One care manager's.
+    Named(String),
+    /// Those that have none.
+    Nobody,
+}
+
+/// What the metrics of a month are narrowed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Narrowing {
+    /// Episodes whose patient this payer covered on any day of the month: NYS metrics 2–8.
+    pub payer: Option<Payer>,
+    /// Episodes of one care manager, as of the end of the month.
+    pub care_manager: Option<CareManager>,
+}
+
+impl Narrowing {
+    /// To one care manager, or to nobody's.
+    pub fn to(care_manager: CareManager) -> Self {
+        Self { payer: None, care_manager: Some(care_manager) }
+    }
+}
+
+/// The care manager of an episode on the date it is looked at: the last one it was handed to by an entry of the care team,
+/// else the one it carries. A name that was amended without such an entry holds for all of the episode.
+pub fn care_manager_of<'a>(course: &Course<'a>) -> Option<&'a str> {
+    let handed = course.entries.iter().rev().find_map(|e| match &e.care {
+        Care::CareTeam { care_manager: Some(name), .. } => Some(name.as_str()),
+        _ => None,
+    });
+    handed.or(course.episode.care_manager.as_deref())
+}
+
+/// The care managers of the episodes that a month sees.
+pub fn care_managers(stories: &[Story], rules: &RuleSet, month: Month) -> BTreeSet<CareManager> {
+    seen(stories, rules, month, &Narrowing::default()).iter().map(Seen::care_manager).collect()
+}
+
+/// One episode, as a month sees it.
+pub(super) struct Seen<'a> {
+    pub(super) story: &'a Story,
+    pub(super) course: Course<'a>,
+    pub(super) start: NaiveDate,
+    /// The last day in treatment that the month knows.
+    pub(super) until: NaiveDate,
+    pub(super) track: Track<'a>,
+}
+
+/// The episodes enrolled at any time in a month. A payer is not looked at here: it narrows only some metrics.
+pub(super) fn seen<'a>(stories: &'a [Story], rules: &'a RuleSet, month: Month, of: &Narrowing) -> Vec<Seen<'a>> {
+    let mut all = Vec::new();
+    for story in stories {
+        let mut previous_end = None;
+        for course in story.courses(month.last) {
+            let Some(start) = course.start() else { continue };
+            let end = course.end.map(|end| end.on);
+            let track = Track::follow(story, rules, &course, previous_end, course.episode.primary_instrument);
+            previous_end = end.max(previous_end);
+            // One that ended before it began was a mistake of dates, and nobody was treated.
+            if end.is_none_or(|end| end >= month.first && end >= start) {
+                all.push(Seen { story, start, until: end.unwrap_or(month.last), course, track });
+            }
+        }
+    }
+    if let Some(care_manager) = &of.care_manager {
+        all.retain(|s| s.care_manager() == *care_manager);
+    }
+    all
+}
+
+impl Seen<'_> {
+    pub(super) fn id(&self) -> Uuid {
+        self.course.episode.id
+    }
+
+    pub(super) fn care_manager(&self) -> CareManager {
+        care_manager_of(&self.course).map_or(CareManager::Nobody, |name| CareManager::Named(name.to_owned()))
+    }
+
+    pub(super) fn days(&self) -> i64 {
+        (self.until - self.start).num_days()
+    }
+
+    pub(super) fn covered_by(&self, payer: Payer, month: Month) -> bool {
+        self.story.standing_entries().iter().any(|e| match &e.care {
+            Care::Coverage { payer: p, from, to } => {
+                *p == payer && *from <= month.last && to.is_none_or(|to| to >= month.first)
+            }
+            _ => false,
+        })
+    }
+
+    /// Treatment contacts that took place in a month.
+    pub(super) fn contacts_in(&self, month: Month) -> usize {
+        self.course.entries.iter().filter(|e| e.care.is_clinical_contact() && month.contains(e.on)).count()
+    }
+
+    pub(super) fn treated_in(&self, month: Month) -> bool {
+        self.contacts_in(month) > 0
+    }
+
+    /// A scale of the episode was completed in the month, while in treatment.
+    pub(super) fn measured_in(&self, month: Month) -> bool {
+        let targets = &self.course.episode.target_instruments;
+        self.story.measurements.iter().any(|m| {
+            targets.contains(&m.instrument)
+                && m.score().is_some()
+                && month.contains(m.taken_on)
+                && m.taken_on >= self.start
+                && m.taken_on <= self.until
+        })
+    }
+
+    /// Reviewed with a recommendation in the 60 days up to the last day that the month knows.
+    pub(super) fn reviewed_lately(&self) -> bool {
+        self.course.reviews(true).any(|on| self.is_lately(on))
+    }
+
+    /// Treatment was changed in the 60 days up to the last day that the month knows.
+    pub(super) fn changed_lately(&self) -> bool {
+        self.course.treatment_changes().any(|on| self.is_lately(on))
+    }
+
+    fn is_lately(&self, on: NaiveDate) -> bool {
+        on >= self.until - Days::new(60) && on <= self.until
+    }
+
+    /// 70 days in treatment from an elevated baseline: so long that improvement may be expected.
+    pub(super) fn should_be_improved(&self) -> bool {
+        self.days() >= 70 && self.track.elevated()
+    }
+
+    pub(super) fn is_not_improved(&self) -> bool {
+        self.should_be_improved() && !self.track.improved_now()
+    }
+
+    pub(super) fn in_remission_in(&self, month: Month) -> bool {
+        self.track.latest().is_some_and(|s| month.contains(s.on) && self.track.is_remission(s.total))
+    }
+}
+
+/// (id, whether it passes) of each.
+pub(super) fn tested<'a>(among: &[&Seen<'a>], test: impl Fn(&Seen<'a>) -> bool) -> Vec<(Uuid, bool)> {
+    among.iter().map(|s| (s.id(), test(s))).collect()
+}
+
+/// The ids of those that pass.
+pub(super) fn which<'a>(among: &[&Seen<'a>], test: impl Fn(&Seen<'a>) -> bool) -> Vec<Uuid> {
+    among.iter().filter(|s| test(s)).map(|s| s.id()).collect()
+}

@@ -1,0 +1,147 @@
+//! Tallies: what has been counted so far, page by page.
+
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
+use uuid::Uuid;
+
+use super::Metric;
+
+/// What is counted for one metric.
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    /// How many.
+    Count(Vec<Uuid>),
+    /// Which part of them: (id, whether it is in the numerator).
+    Rate(Vec<(Uuid, bool)>),
+    /// The mean of an amount, divided by `per`, to one decimal.
+    Mean { of: Vec<(Uuid, i64)>, per: f64 },
+    /// In which part of the weeks something was held; weeks by their Monday.
+    Weeks { all: BTreeSet<NaiveDate>, held: BTreeSet<NaiveDate> },
+    /// Said by somebody, not counted.
+    Attested(Option<f64>),
+}
+
+/// One metric while it is counted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tally {
+    number: u8,
+    name: &'static str,
+    target: Option<f64>,
+    remark: Option<&'static str>,
+    kind: Kind,
+}
+
+impl Tally {
+    fn new(number: u8, name: &'static str, kind: Kind) -> Self {
+        Self { number, name, target: None, remark: None, kind }
+    }
+
+    pub(super) fn count(number: u8, name: &'static str, of: Vec<Uuid>) -> Self {
+        Self::new(number, name, Kind::Count(of))
+    }
+
+    /// `among`: (id, whether it is in the numerator).
+    pub(super) fn rate(number: u8, name: &'static str, target: Option<f64>, among: Vec<(Uuid, bool)>) -> Self {
+        Self { target, ..Self::new(number, name, Kind::Rate(among)) }
+    }
+
+    pub(super) fn mean(number: u8, name: &'static str, per: f64, of: Vec<(Uuid, i64)>) -> Self {
+        Self::new(number, name, Kind::Mean { of, per })
+    }
+
+    pub(super) fn weeks(number: u8, name: &'static str, all: BTreeSet<NaiveDate>, held: BTreeSet<NaiveDate>) -> Self {
+        Self { target: Some(1.0), ..Self::new(number, name, Kind::Weeks { all, held }) }
+    }
+
+    pub(super) fn attested(number: u8, name: &'static str, value: Option<f64>) -> Self {
+        Self::new(number, name, Kind::Attested(value))
+    }
+
+    pub(super) fn target(self, target: Option<f64>) -> Self {
+        Self { target, ..self }
+    }
+
+    pub(super) fn remark(self, remark: &'static str) -> Self {
+        Self { remark: Some(remark), ..self }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        match (&mut self.kind, other.kind) {
+            (Kind::Count(mine), Kind::Count(theirs)) => mine.extend(theirs),
+            (Kind::Rate(mine), Kind::Rate(theirs)) => mine.extend(theirs),
+            (Kind::Mean { of: mine, .. }, Kind::Mean { of: theirs, .. }) => mine.extend(theirs),
+            (Kind::Weeks { held: mine, .. }, Kind::Weeks { held: theirs, .. }) => mine.extend(theirs),
+            // What is attested is the same for every page; others do not meet, they come from one measure.
+            _ => {}
+        }
+    }
+
+    fn metric(self) -> Metric {
+        let mut metric = Metric {
+            number: self.number,
+            name: self.name.to_owned(),
+            numerator: None,
+            denominator: None,
+            value: None,
+            target: self.target,
+            remark: self.remark.map(str::to_owned),
+            numerator_episodes: Vec::new(),
+            denominator_episodes: Vec::new(),
+        };
+        match self.kind {
+            Kind::Count(of) => {
+                metric.numerator = Some(of.len());
+                metric.value = Some(figure(of.len()));
+                metric.numerator_episodes = of;
+            }
+            Kind::Rate(among) => {
+                metric.numerator_episodes = among.iter().filter(|(_, counts)| *counts).map(|(id, _)| *id).collect();
+                metric.denominator_episodes = among.into_iter().map(|(id, _)| id).collect();
+                let (numerator, denominator) = (metric.numerator_episodes.len(), metric.denominator_episodes.len());
+                (metric.numerator, metric.denominator) = (Some(numerator), Some(denominator));
+                metric.value = rate(numerator, denominator);
+            }
+            Kind::Mean { of, per } => {
+                metric.denominator = Some(of.len());
+                let sum: i64 = of.iter().map(|(_, amount)| amount).sum();
+                let sum = f64::from(i32::try_from(sum).unwrap_or(i32::MAX));
+                metric.value = (!of.is_empty()).then(|| (sum / per / figure(of.len()) * 10.0).round() / 10.0);
+                metric.denominator_episodes = of.into_iter().map(|(id, _)| id).collect();
+            }
+            Kind::Weeks { all, held } => {
+                let numerator = held.intersection(&all).count();
+                (metric.numerator, metric.denominator) = (Some(numerator), Some(all.len()));
+                metric.value = rate(numerator, all.len());
+            }
+            Kind::Attested(value) => metric.value = value,
+        }
+        metric
+    }
+}
+
+fn rate(numerator: usize, denominator: usize) -> Option<f64> {
+    (denominator > 0).then(|| figure(numerator) / figure(denominator))
+}
+
+fn figure(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// The metrics of one measure while they are counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tallies(pub(super) Vec<Tally>);
+
+impl Tallies {
+    /// Adds what was counted elsewhere: by the same measure, over other patients.
+    pub fn absorb(&mut self, other: Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            mine.absorb(theirs);
+        }
+    }
+
+    /// What it comes to.
+    pub fn metrics(self) -> Vec<Metric> {
+        self.0.into_iter().map(Tally::metric).collect()
+    }
+}

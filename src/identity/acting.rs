@@ -1,0 +1,19 @@
+//! As what the present request is made, for the audit of what it writes.
+//!
+//! It goes with the task, like a log's span: what the hallway is handed in the task of a request was done in that role.
+
+use super::Role;
+
+tokio::task_local! {
+    static ROLE: Role;
+}
+
+/// Runs something in a caller's role.
+pub async fn acting_as<F: Future>(role: Role, work: F) -> F::Output {
+    ROLE.scope(role, work).await
+}
+
+/// The role of the present request's caller; `None` for what this program does by itself.
+pub fn acting() -> Option<Role> {
+    ROLE.try_with(|role| *role).ok()
+}

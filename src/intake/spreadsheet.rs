@@ -1,0 +1,268 @@
+//! A clinic's spreadsheet registry, saved as CSV: one row per patient. Read with a mapping of its columns, checked row by
+//! row, and handed to the hallway as facts.
+//!
+//! An error names the row (as a spreadsheet counts, its head being row 1), the column and what is wrong, and never the
+//! value, which is a patient's.
+
+pub mod mapping;
+mod date;
+mod guess;
+mod row;
+mod sheet;
+
+use std::collections::HashMap;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub use self::mapping::Mapping;
+pub use self::sheet::{LARGEST, MOST_ROWS, decoded};
+use self::sheet::{Record, Sheet};
+use super::Intake;
+use crate::problem::{Category, Problem};
+use crate::record::{Effect, Fact, ImportedCase, Submission, foresee};
+
+/// Rows that share a transaction.
+const TOGETHER: usize = 100;
+
+/// What is wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RowError {
+    /// The row, as a spreadsheet counts: the head is row 1.
+    pub row: usize,
+    /// The column's title; `null` where it is about the whole row.
+    pub column: Option<String>,
+    /// What is wrong, in a sentence. Never the value.
+    pub detail: String,
+}
+
+/// What becomes of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The patient's episode is new.
+    Created,
+    /// The episode was imported before; something is new.
+    Updated,
+    /// Everything was imported before.
+    Unchanged,
+    /// Left out: see its errors.
+    Rejected,
+}
+
+/// What becomes of one row; in a dry run, what would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RowResult {
+    /// The row, as a spreadsheet counts.
+    pub row: usize,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// The patient, where known to the registry before.
+    pub patient: Option<Uuid>,
+    /// The episode.
+    pub episode: Option<Uuid>,
+    /// Scores that are new.
+    pub measurements: usize,
+    /// Contacts, reviews and the like that are new.
+    pub entries: usize,
+    /// Why it was left out.
+    pub errors: Vec<RowError>,
+}
+
+/// What became of a spreadsheet; in a dry run, what would.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Imported {
+    /// Nothing was written.
+    pub dry_run: bool,
+    /// Rows of patients.
+    pub rows: usize,
+    /// Rows whose episode is new.
+    pub created: usize,
+    /// Rows that added something to what was imported before.
+    pub updated: usize,
+    /// Rows that said nothing new.
+    pub unchanged: usize,
+    /// Rows that were left out.
+    pub rejected: usize,
+    /// How the columns were read: to be corrected and sent again.
+    pub mapping: Mapping,
+    /// Columns that were not read.
+    pub unread_columns: Vec<String>,
+    /// Each row, in order.
+    pub results: Vec<RowResult>,
+}
+
+/// What is to be imported, and how.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// Into which clinic.
+    pub clinic: String,
+    /// By whom.
+    pub by: String,
+    /// The file's text.
+    pub csv: String,
+    /// The namespace of the record numbers, as the chart sends it.
+    pub identifier_system: String,
+    /// How the columns are read; guessed where it is left out.
+    pub mapping: Option<Mapping>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// A row that was read, or why not.
+struct Read {
+    row: usize,
+    case: Result<ImportedCase, Vec<RowError>>,
+}
+
+impl Intake {
+    /// Imports a spreadsheet, or says what that would do. Rows with errors are left out, the others go in; each of them
+    /// all or nothing. The same file again changes nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the file or the mapping as a whole; `Unavailable` where the database cannot answer: what was
+    /// committed before stays, and the same file again goes on from there.
+    pub async fn import(&self, import: Import) -> Result<Imported, Problem> {
+        let sheet = Sheet::read(&import.csv)?;
+        let mapping = import.mapping.clone().unwrap_or_else(|| guess::mapping(&sheet));
+        let columns = mapping::Columns::of(&mapping, &sheet)?;
+        let zone = self.zones.of(&import.clinic);
+        let today = self.clock.now().with_timezone(&zone).date_naive();
+        let context = row::Context {
+            columns: &columns,
+            mapping: &mapping,
+            sheet: &sheet,
+            today,
+            system: &import.identifier_system,
+        };
+        let mut reads: Vec<Read> = sheet.records.iter().map(|record| read(&context, record)).collect();
+        within_the_file(&mut reads, &columns, &sheet);
+        let mut results = Vec::with_capacity(reads.len());
+        let mut cases = Vec::new();
+        for Read { row, case } in reads {
+            match case {
+                Ok(case) => cases.push((row, case)),
+                Err(errors) => results.push(rejected(row, errors)),
+            }
+        }
+        // A patient's earlier course first.
+        cases.sort_by_key(|(row, case)| (case.episode.enrolled_on, *row));
+        for some in cases.chunks(TOGETHER) {
+            results.extend(self.some(&import, some, (zone, today), &columns, &sheet).await?);
+        }
+        results.sort_by_key(|result| result.row);
+        let count = |outcome| results.iter().filter(|result| result.outcome == outcome).count();
+        Ok(Imported {
+            dry_run: import.dry_run,
+            rows: results.len(),
+            created: count(Outcome::Created),
+            updated: count(Outcome::Updated),
+            unchanged: count(Outcome::Unchanged),
+            rejected: count(Outcome::Rejected),
+            unread_columns: columns.unread(&sheet),
+            mapping,
+            results,
+        })
+    }
+
+    /// Some rows: what they would add, and then, unless it is a dry run, adds it.
+    async fn some(
+        &self,
+        import: &Import,
+        cases: &[(usize, ImportedCase)],
+        (zone, today): (chrono_tz::Tz, NaiveDate),
+        columns: &mapping::Columns,
+        sheet: &Sheet,
+    ) -> Result<Vec<RowResult>, Problem> {
+        let refused = |row: usize, problem: Problem| match problem.category {
+            Category::Unavailable | Category::Internal => Err(problem),
+            _ => Ok(rejected(row, vec![refusal(row, problem, columns, sheet)])),
+        };
+        let mut results = Vec::with_capacity(cases.len());
+        let mut tx = self.db.read().await?;
+        for (row, case) in cases {
+            results.push(match foresee(&mut tx, &import.clinic, zone, today, case).await {
+                Ok(foreseen) => {
+                    let new = foreseen.additions;
+                    let outcome = match (new.is_empty(), &new.episode) {
+                        (true, _) => Outcome::Unchanged,
+                        (false, Some(_)) => Outcome::Created,
+                        (false, None) => Outcome::Updated,
+                    };
+                    RowResult {
+                        row: *row,
+                        outcome,
+                        patient: foreseen.patient,
+                        episode: Some(new.id),
+                        measurements: new.measurements.len(),
+                        entries: new.entries.len(),
+                        errors: Vec::new(),
+                    }
+                }
+                // Whether an earlier course of the same file stands in its way is seen when it is there.
+                Err(problem) => refused(*row, problem)?,
+            });
+        }
+        drop(tx);
+        if import.dry_run {
+            return Ok(results);
+        }
+        let facts = cases.iter().map(|(_, case)| Fact::Imported(Box::new(case.clone()))).collect();
+        let submission = Submission { clinic: import.clinic.clone(), by: import.by.clone(), facts, atomic: false };
+        let answers = self.recorder.record(submission).await?;
+        for (result, answer) in results.iter_mut().zip(answers) {
+            match answer {
+                Ok(recorded) => {
+                    result.outcome = match recorded.effect {
+                        Effect::Created => Outcome::Created,
+                        Effect::Unchanged => Outcome::Unchanged,
+                        _ => Outcome::Updated,
+                    };
+                    result.errors.clear();
+                    result.episode = recorded.id.parse().ok();
+                }
+                Err(problem) => *result = refused(result.row, problem)?,
+            }
+        }
+        Ok(results)
+    }
+}
+
+fn read(context: &row::Context<'_>, record: &Record) -> Read {
+    Read { row: record.row, case: row::read(context, record) }
+}
+
+fn rejected(row: usize, errors: Vec<RowError>) -> RowResult {
+    let (patient, episode) = (None, None);
+    RowResult { row, outcome: Outcome::Rejected, patient, episode, measurements: 0, entries: 0, errors }
+}
+
+fn refusal(row: usize, problem: Problem, columns: &mapping::Columns, sheet: &Sheet) -> RowError {
+    let column = problem.expression.as_deref().and_then(|field| columns.title_of(field, sheet));
+    RowError { row, column, detail: problem.detail }
+}
+
+/// What rows of one file say of the same patient: no course twice, and none before the last one ended.
+fn within_the_file(reads: &mut [Read], columns: &mapping::Columns, sheet: &Sheet) {
+    let mut order: Vec<usize> = (0..reads.len()).filter(|i| reads[*i].case.is_ok()).collect();
+    let start = |read: &Read| read.case.as_ref().ok().and_then(|case| case.episode.enrolled_on);
+    order.sort_by_key(|i| (start(&reads[*i]), reads[*i].row));
+    let mut last: HashMap<String, usize> = HashMap::new();
+    for i in order {
+        let Ok(case) = &reads[i].case else { continue };
+        let key = case.key.clone();
+        if let Some(before) = last.get(&key) {
+            let row = reads[*before].row;
+            let end = reads[*before].case.as_ref().ok().and_then(|case| case.discharge).map(|(on, _)| on);
+            if end.is_none() || end > case.episode.enrolled_on {
+                let detail = format!("row {row} is about the same patient, and has no end before this one begins");
+                let column = columns.title_of("identifier", sheet);
+                reads[i].case = Err(vec![RowError { row: reads[i].row, column, detail }]);
+                continue;
+            }
+        }
+        last.insert(key, i);
+    }
+}

@@ -1,0 +1,386 @@
+//! One row, read and checked by itself: everything that is wrong with it is told at once.
+
+use std::collections::BTreeMap;
+
+use chrono::{Datelike, NaiveDate};
+use uuid::Uuid;
+
+use super::RowError;
+use super::date;
+use super::mapping::{Columns, Field, Mapping};
+use super::sheet::{Record, Sheet};
+use crate::domain::care::{DischargeReason, Payer};
+use crate::domain::episode::{Episode, Phase};
+use crate::domain::instrument::Instrument;
+use crate::record::ImportedCase;
+
+/// What a row is read with.
+pub struct Context<'a> {
+    /// Where the columns are.
+    pub columns: &'a Columns,
+    /// How they are read.
+    pub mapping: &'a Mapping,
+    /// The file.
+    pub sheet: &'a Sheet,
+    /// The clinic's today.
+    pub today: NaiveDate,
+    /// The namespace of the record numbers.
+    pub system: &'a str,
+}
+
+/// Words for where a course stands.
+const STATUSES: &[(&str, Phase)] = &[
+    ("active", Phase::Active),
+    ("a", Phase::Active),
+    ("enrolled", Phase::Active),
+    ("treatment", Phase::Active),
+    ("tx", Phase::Active),
+    ("active treatment", Phase::Active),
+    ("in treatment", Phase::Active),
+    ("relapse prevention", Phase::RelapsePrevention),
+    ("rp", Phase::RelapsePrevention),
+    ("rpp", Phase::RelapsePrevention),
+    ("maintenance", Phase::RelapsePrevention),
+    ("on hold", Phase::OnHold),
+    ("hold", Phase::OnHold),
+    ("paused", Phase::OnHold),
+    ("referred", Phase::Referred),
+    ("pending", Phase::Referred),
+    ("discharged", Phase::Discharged),
+    ("inactive", Phase::Discharged),
+    ("closed", Phase::Discharged),
+    ("d c", Phase::Discharged),
+    ("dc", Phase::Discharged),
+    ("graduated", Phase::Discharged),
+];
+
+/// Words for why a course ended, beside the registry's own.
+const REASONS: &[(&str, DischargeReason)] = &[
+    ("completed", DischargeReason::Graduated),
+    ("completed treatment", DischargeReason::Graduated),
+    ("treatment complete", DischargeReason::Graduated),
+    ("goals met", DischargeReason::Graduated),
+    ("improved", DischargeReason::Graduated),
+    ("ltfu", DischargeReason::LostToFollowUp),
+    ("lost to follow up", DischargeReason::LostToFollowUp),
+    ("lost to followup", DischargeReason::LostToFollowUp),
+    ("unable to contact", DischargeReason::LostToFollowUp),
+    ("unable to reach", DischargeReason::LostToFollowUp),
+    ("inactivity", DischargeReason::AdministrativeInactivity),
+    ("withdrew", DischargeReason::Withdrew),
+    ("declined", DischargeReason::Withdrew),
+    ("declined services", DischargeReason::Withdrew),
+    ("patient declined", DischargeReason::Withdrew),
+    ("no longer interested", DischargeReason::Withdrew),
+    ("referred out", DischargeReason::TransferredOther),
+    ("transferred", DischargeReason::TransferredOther),
+    ("moved", DischargeReason::TransferredOther),
+    ("higher level of care", DischargeReason::TransferredHigherLevelOfCare),
+    ("referred to specialty", DischargeReason::TransferredHigherLevelOfCare),
+    ("deceased", DischargeReason::Died),
+    ("death", DischargeReason::Died),
+];
+
+/// Words for who pays, beside the registry's own.
+const PAYERS: &[(&str, Payer)] = &[
+    ("private", Payer::Commercial),
+    ("private insurance", Payer::Commercial),
+    ("self pay", Payer::Other),
+    ("uninsured", Payer::Other),
+    ("none", Payer::Other),
+    ("va", Payer::Other),
+];
+
+/// Reads a row.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(context: &Context<'_>, record: &Record) -> Result<ImportedCase, Vec<RowError>> {
+    let mut reader = Reader { context, record, errors: Vec::new() };
+    let case = reader.case();
+    if reader.errors.is_empty() { Ok(case) } else { Err(reader.errors) }
+}
+
+struct Reader<'a> {
+    context: &'a Context<'a>,
+    record: &'a Record,
+    errors: Vec<RowError>,
+}
+
+impl Reader<'_> {
+    fn case(&mut self) -> ImportedCase {
+        let identifier = self.text(Field::Identifier);
+        if identifier.is_none() {
+            self.wrong(Field::Identifier, "a record number is needed");
+        }
+        let enrolled_on = self.date(Field::EnrolledOn);
+        let status = self.word(Field::Status, STATUSES, &self.context.mapping.words.status, Phase::ALL, Phase::as_str);
+        if enrolled_on.is_none() && status != Some(Phase::Referred) && !self.has_error(Field::EnrolledOn) {
+            self.wrong(Field::EnrolledOn, "a date of enrolment is needed, unless the status is referred");
+        }
+        let words = &self.context.mapping.words.discharge_reason;
+        let reason = self.word(Field::DischargeReason, REASONS, words, DischargeReason::ALL, DischargeReason::as_str);
+        let words = &self.context.mapping.words.payer;
+        let payer = self.word(Field::Payer, PAYERS, words, Payer::ALL, Payer::as_str);
+        let birth_date = self.birth_date();
+        let consent_on = self.date(Field::ConsentOn);
+        let scores = self.scores(enrolled_on);
+        let [contact, review, held_on, relapse_prevention_on] =
+            [Field::LastContactOn, Field::LastReviewOn, Field::HeldOn, Field::RelapsePreventionOn]
+                .map(|field| self.within(field, enrolled_on));
+        let discharged_on = self.within(Field::DischargedOn, enrolled_on);
+        let discharge = self.discharge(discharged_on, reason, status);
+        self.phase(status, relapse_prevention_on, held_on);
+        for (field, on) in [(Field::LastContactOn, contact), (Field::RelapsePreventionOn, relapse_prevention_on)] {
+            if let (Some(on), Some((end, _))) = (on, discharge)
+                && on > end
+            {
+                self.wrong(field, "after the discharge");
+            }
+        }
+        let (name, family) = self.name();
+        let mut targets = vec![Instrument::Phq9];
+        for (instrument, _, _) in &scores {
+            if !targets.contains(instrument) {
+                targets.push(*instrument);
+            }
+        }
+        ImportedCase {
+            key: format!("{}|{}", self.context.system, identifier.unwrap_or_default()),
+            name,
+            family,
+            birth_date,
+            episode: Episode {
+                id: Uuid::nil(),
+                enrolled_on,
+                consent_on,
+                primary_instrument: Instrument::Phq9,
+                target_instruments: targets,
+                care_manager: self.text(Field::CareManager),
+                primary_care_provider: self.text(Field::PrimaryCareProvider),
+                psychiatric_consultant: self.text(Field::PsychiatricConsultant),
+            },
+            scores,
+            contacts: contact.into_iter().collect(),
+            reviews: review.into_iter().collect(),
+            held_on: held_on.filter(|_| status == Some(Phase::OnHold)),
+            relapse_prevention_on,
+            discharge,
+            payer,
+            note: self.text(Field::Note),
+        }
+    }
+
+    fn cell(&self, column: usize) -> &str {
+        let cell = self.record.cells.get(column).map_or("", String::as_str);
+        let is_nothing = ["", "-", "--", "n/a", "na", "none", "null", "unknown", "tbd"];
+        if is_nothing.contains(&cell.to_ascii_lowercase().as_str()) { "" } else { cell }
+    }
+
+    fn of(&self, field: Field) -> &str {
+        self.context.columns.get(field).map_or("", |column| self.cell(column))
+    }
+
+    fn text(&mut self, field: Field) -> Option<String> {
+        let text = self.of(field).to_owned();
+        if text.chars().count() > 20_000 {
+            self.wrong(field, "longer than 20,000 characters");
+            return None;
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn wrong(&mut self, field: Field, detail: &str) {
+        let column = self.context.columns.get(field);
+        self.wrong_at(column, detail.to_owned());
+    }
+
+    fn wrong_at(&mut self, column: Option<usize>, detail: String) {
+        let column = column.and_then(|column| self.context.sheet.titles.get(column)).cloned();
+        self.errors.push(RowError { row: self.record.row, column, detail });
+    }
+
+    fn has_error(&self, field: Field) -> bool {
+        let title = self.context.columns.get(field).and_then(|column| self.context.sheet.titles.get(column));
+        title.is_some() && self.errors.iter().any(|error| error.column.as_ref() == title)
+    }
+
+    /// A date that may lie no more than a day in the future.
+    fn date_at(&mut self, column: usize) -> Option<NaiveDate> {
+        let text = self.cell(column).to_owned();
+        if text.is_empty() {
+            return None;
+        }
+        let Some(on) = date::read(&text, self.context.mapping.dates, false) else {
+            self.wrong_at(Some(column), "not a date that is known here, as in 1/5/2026 or 2026-01-05".to_owned());
+            return None;
+        };
+        if on > self.context.today + chrono::Days::new(1) {
+            self.wrong_at(Some(column), "in the future".to_owned());
+            return None;
+        }
+        Some(on)
+    }
+
+    fn date(&mut self, field: Field) -> Option<NaiveDate> {
+        self.context.columns.get(field).and_then(|column| self.date_at(column))
+    }
+
+    /// A date that is not before the enrolment.
+    fn within(&mut self, field: Field, enrolled_on: Option<NaiveDate>) -> Option<NaiveDate> {
+        let on = self.date(field)?;
+        if enrolled_on.is_some_and(|enrolled| on < enrolled) {
+            self.wrong(field, "before the enrolment");
+            return None;
+        }
+        Some(on)
+    }
+
+    fn birth_date(&mut self) -> Option<NaiveDate> {
+        let text = self.of(Field::BirthDate).to_owned();
+        if text.is_empty() {
+            return None;
+        }
+        match date::read(&text, self.context.mapping.dates, true) {
+            Some(on) if on <= self.context.today && on.year() >= 1900 => Some(on),
+            Some(_) => {
+                self.wrong(Field::BirthDate, "in the future");
+                None
+            }
+            None => {
+                self.wrong(Field::BirthDate, "not a date with a year of four digits");
+                None
+            }
+        }
+    }
+
+    fn scores(&mut self, enrolled_on: Option<NaiveDate>) -> Vec<(Instrument, NaiveDate, u16)> {
+        let mut scores: Vec<(Instrument, NaiveDate, u16)> = Vec::new();
+        for (instrument, score, date) in self.context.columns.scores.clone() {
+            let text = self.cell(score).to_owned();
+            if text.is_empty() {
+                continue;
+            }
+            let whole = text.strip_suffix(".0").unwrap_or(&text);
+            let total = whole.parse::<u16>().ok().filter(|total| *total <= instrument.max_total());
+            let Some(total) = total else {
+                let detail = format!("a total of {instrument} is a whole number from 0 to {}", instrument.max_total());
+                self.wrong_at(Some(score), detail);
+                continue;
+            };
+            let on = match date {
+                Some(date) => {
+                    let before = self.errors.len();
+                    let on = self.date_at(date);
+                    if on.is_none() && self.errors.len() == before {
+                        self.wrong_at(Some(date), "the date of a score is needed".to_owned());
+                    }
+                    on
+                }
+                None => enrolled_on,
+            };
+            let Some(on) = on else { continue };
+            match scores.iter().find(|(of, at, _)| (*of, *at) == (instrument, on)) {
+                Some((_, _, known)) if *known == total => {}
+                Some(_) => self.wrong_at(Some(score), "another score of the same instrument and date".to_owned()),
+                None => scores.push((instrument, on, total)),
+            }
+        }
+        scores
+    }
+
+    fn discharge(
+        &mut self,
+        on: Option<NaiveDate>,
+        reason: Option<DischargeReason>,
+        status: Option<Phase>,
+    ) -> Option<(NaiveDate, DischargeReason)> {
+        match (on, reason, status) {
+            (Some(on), Some(reason), None | Some(Phase::Discharged)) => Some((on, reason)),
+            (Some(_), _, Some(status)) if status != Phase::Discharged => {
+                self.wrong(Field::Status, "there is a date of discharge, and the status is another");
+                None
+            }
+            (Some(_), None, _) if !self.has_error(Field::DischargeReason) => {
+                self.wrong(Field::DischargeReason, "a discharge needs its reason");
+                None
+            }
+            (None, _, Some(Phase::Discharged)) if !self.has_error(Field::DischargedOn) => {
+                self.wrong(Field::DischargedOn, "a discharge needs its date");
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// A status needs the date since when it holds.
+    fn phase(&mut self, status: Option<Phase>, prevention: Option<NaiveDate>, held: Option<NaiveDate>) {
+        let field = match status {
+            Some(Phase::RelapsePrevention) if prevention.is_none() => Field::RelapsePreventionOn,
+            Some(Phase::OnHold) if held.is_none() => Field::HeldOn,
+            Some(Phase::Active) if prevention.is_some() => {
+                self.wrong(Field::Status, "active, with a date of relapse prevention: which of the two holds?");
+                return;
+            }
+            _ => return,
+        };
+        if !self.has_error(field) {
+            self.wrong(field, "the status needs the date since when it holds");
+        }
+    }
+
+    /// The name to show, and the family name.
+    fn name(&mut self) -> (Option<String>, Option<String>) {
+        let (given, family) = (self.text(Field::GivenName), self.text(Field::FamilyName));
+        let whole = match (self.text(Field::Name), &given, &family) {
+            (Some(name), _, _) => Some(turned(&name)),
+            (None, Some(given), Some(family)) => Some(format!("{given} {family}")),
+            (None, given, family) => given.clone().or_else(|| family.clone()),
+        };
+        (whole, family)
+    }
+
+    /// One of several words: the clinic's own, those that are known, the registry's.
+    fn word<T: Copy>(
+        &mut self,
+        field: Field,
+        known: &[(&str, T)],
+        own: &BTreeMap<String, T>,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Option<T> {
+        let text = self.of(field).to_owned();
+        if text.is_empty() {
+            return None;
+        }
+        let said = simplified(&text);
+        let found = own
+            .iter()
+            .find(|(word, _)| simplified(word) == said)
+            .map(|(_, value)| *value)
+            .or_else(|| known.iter().find(|(word, _)| *word == said).map(|(_, value)| *value))
+            .or_else(|| all.iter().copied().find(|value| simplified(name(*value)) == said));
+        if found.is_none() {
+            let names = all.iter().map(|value| name(*value)).collect::<Vec<_>>().join(", ");
+            let detail = format!("not a word that is known here; say in mapping.words which of these it is: {names}");
+            self.wrong(field, &detail);
+        }
+        found
+    }
+}
+
+/// In small letters, with one space between words.
+fn simplified(text: &str) -> String {
+    let words: String = text.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `Lovelace, Ada` is Ada Lovelace, as the chart's names are shown.
+fn turned(name: &str) -> String {
+    match name.split_once(',') {
+        Some((family, given)) if !given.trim().is_empty() && !given.contains(',') => {
+            format!("{} {}", given.trim(), family.trim())
+        }
+        _ => name.to_owned(),
+    }
+}

@@ -1,0 +1,143 @@
+//! The journal's rooms beside the hallway: giving lines their places ([`Journal::run`]), writing down who was shown what
+//! ([`Journal::write`]), and finding out whether anything was changed afterwards ([`verify`]).
+//!
+//! The chain: line `n` of a clinic has the hash `SHA-256(hash of n-1 ‖ "\n" ‖ n ‖ "\n" ‖ line)`, the first one follows the
+//! clinic's name. A line attests its fact by a digest. So a change of a line or of a fact, a deletion, an exchange
+//! of two, and a fact that nobody recorded are found by walking the chain; that its *end* was cut off is found by a head
+//! that was written down somewhere else before (`verify-audit --head`).
+
+mod listeners;
+mod reads;
+pub mod told;
+pub mod verify;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::problem::Problem;
+use crate::store::journal::{self, Entry};
+use crate::store::{Db, Tx};
+pub use listeners::Listener;
+use listeners::Listeners;
+use reads::Waiting;
+
+/// How many lines are sealed in one transaction.
+const SOME: i64 = 256;
+/// How long lines are gathered after the first one: a transaction costs an fsync, and its lock.
+const GATHER: Duration = Duration::from_millis(50);
+/// How often it is looked for lines, and for what other replicas have sealed, when nobody wakes us.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The last sealed number of each clinic.
+pub type Heads = Arc<HashMap<String, i64>>;
+
+/// Seals, and writes down reads. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    db: Db,
+    bell: Arc<Notify>,
+    heads: watch::Sender<Heads>,
+    reads: mpsc::Sender<Waiting>,
+    listeners: Listeners,
+}
+
+impl Journal {
+    /// A journal; `bell` tells that there are new lines. Reads are written from now on, sealing begins with [`Journal::run`].
+    pub fn start(db: &Db, bell: Arc<Notify>) -> Self {
+        let reads = reads::start(db.clone(), bell.clone());
+        Self {
+            db: db.clone(),
+            bell,
+            heads: watch::Sender::new(Heads::default()),
+            reads,
+            listeners: Listeners::default(),
+        }
+    }
+
+    /// Told whenever the chain of a clinic has grown.
+    pub fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads.subscribe()
+    }
+
+    /// A place for one more who listens to a clinic's events; `None` where there are too many.
+    pub fn listen(&self, clinic: &str) -> Option<Listener> {
+        self.listeners.enter(clinic)
+    }
+
+    /// Wakes the sealer: another than the recorder has left lines.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Seals until told to stop, then writes and seals what is left.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            if let Err(problem) = self.seal().await {
+                tracing::warn!(%problem, "the journal cannot be sealed now; its lines wait");
+            }
+            tokio::select! {
+                () = &mut stop => break,
+                () = tokio::time::sleep(IDLE) => {}
+                () = self.bell.notified() => tokio::time::sleep(GATHER).await,
+            }
+        }
+        self.flush().await;
+        if let Err(problem) = self.seal().await {
+            tracing::warn!(%problem, "the last lines of the journal are sealed at the next start");
+        }
+    }
+
+    /// Gives every line its place that has none; answers how many there were. Safe beside other replicas: whoever seals
+    /// holds the end of the clinic's chain.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was sealed is sealed.
+    pub async fn seal(&self) -> Result<usize, Problem> {
+        let mut tx = self.db.read().await?;
+        let clinics = journal::clinics_unsealed(&mut tx).await?;
+        drop(tx);
+        let mut sealed = 0;
+        for clinic in clinics {
+            loop {
+                let mut tx = self.db.begin().await?;
+                let done = some(&mut tx, &clinic).await?;
+                tx.commit().await?;
+                sealed += done;
+                if done < usize::try_from(SOME).unwrap_or(usize::MAX) {
+                    break;
+                }
+            }
+        }
+        let mut tx = self.db.read().await?;
+        let heads: Heads = Arc::new(journal::heads(&mut tx).await?.into_iter().collect());
+        self.heads.send_if_modified(|known| {
+            let news = *known != heads;
+            *known = heads;
+            news
+        });
+        Ok(sealed)
+    }
+
+    /// Writes down that somebody was shown something, and waits for it, within bounds: see [`reads`].
+    pub async fn write(&self, entry: Entry) {
+        reads::write(&self.reads, entry).await;
+    }
+
+    /// Waits until the reads so far are written, within bounds.
+    pub async fn flush(&self) {
+        reads::flush(&self.reads).await;
+    }
+}
+
+async fn some(tx: &mut Tx, clinic: &str) -> Result<usize, Problem> {
+    let head = journal::hold_head(tx, clinic).await?;
+    let lines = journal::unsealed(tx, clinic, SOME).await?;
+    if !lines.is_empty() {
+        journal::seal(tx, clinic, &head, &lines).await?;
+    }
+    Ok(lines.len())
+}

@@ -1,0 +1,117 @@
+//! Who was shown what, written in groups: one commit for everybody who waits.
+//!
+//! An answer waits until its line is committed, but not for ever: a list of unassessed safety answers must be readable
+//! when the database cannot write. After [`PATIENCE`] the answer goes out; the line stays in the queue, which
+//! is tried again every second, logged loudly and counted. When the queue is full (or the process ends with a
+//! database that still cannot write) the line goes to the log: ids and codes, no names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use crate::problem::{Category, Problem};
+use crate::store::Db;
+use crate::store::journal::{self, Entry};
+
+/// How long an answer waits for its line.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the end of the process waits for the queue.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// How many lines share a commit.
+const BATCH: usize = 256;
+/// How many lines wait at the most.
+const QUEUE: usize = 10_000;
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A line to be written, or nothing: then only everything before it is waited for.
+pub(super) struct Waiting {
+    entry: Option<Entry>,
+    written: oneshot::Sender<()>,
+}
+
+pub(super) fn start(db: Db, bell: Arc<Notify>) -> mpsc::Sender<Waiting> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    tokio::spawn(work(db, bell, receiver));
+    sender
+}
+
+pub(super) async fn write(queue: &mpsc::Sender<Waiting>, entry: Entry) {
+    let (written, done) = oneshot::channel();
+    if let Err(refused) = queue.try_send(Waiting { entry: Some(entry), written }) {
+        let (mpsc::error::TrySendError::Full(waiting) | mpsc::error::TrySendError::Closed(waiting)) = refused;
+        lost(waiting.entry.iter());
+        return;
+    }
+    if timeout(PATIENCE, done).await.is_err() {
+        metrics::counter!("cocm_journal_reads_late").increment(1);
+    }
+}
+
+pub(super) async fn flush(queue: &mpsc::Sender<Waiting>) {
+    let (written, done) = oneshot::channel();
+    let asked = queue.send(Waiting { entry: None, written });
+    let flushed = timeout(LAST_PATIENCE, async { asked.await.is_ok() && done.await.is_ok() }).await;
+    if !flushed.unwrap_or(false) {
+        tracing::error!("not every read could be written into the journal before the end");
+    }
+}
+
+async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<Waiting>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut batch, BATCH).await > 0 {
+        let (mut entries, mut written) = (Vec::new(), Vec::new());
+        for waiting in batch.drain(..) {
+            entries.extend(waiting.entry);
+            written.push(waiting.written);
+        }
+        while !entries.is_empty() {
+            match store(&db, &entries).await {
+                Ok(()) => {
+                    bell.notify_one();
+                    entries.clear();
+                }
+                Err(problem) if problem.category == Category::Unavailable => {
+                    let waiting = entries.len() + queue.len();
+                    metrics::gauge!("cocm_journal_reads_waiting")
+                        .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
+                    tracing::error!(waiting, "reads of patient data cannot be written into the journal now; they wait");
+                    // The process is ending: nobody will try again.
+                    if queue.is_closed() {
+                        lost(entries.iter());
+                        return;
+                    }
+                    sleep(PAUSE).await;
+                }
+                Err(_) => {
+                    for entry in entries.drain(..) {
+                        if store(&db, std::slice::from_ref(&entry)).await.is_err() {
+                            lost([&entry]);
+                        }
+                    }
+                }
+            }
+        }
+        metrics::gauge!("cocm_journal_reads_waiting").set(0.0);
+        for written in written {
+            // Nobody waits any more: the line is there.
+            let _ = written.send(());
+        }
+    }
+}
+
+async fn store(db: &Db, entries: &[Entry]) -> Result<(), Problem> {
+    let mut tx = db.begin().await?;
+    journal::add(&mut tx, entries).await?;
+    tx.commit().await
+}
+
+/// The last place where a line can be kept.
+fn lost<'a>(entries: impl IntoIterator<Item = &'a Entry>) {
+    for entry in entries {
+        metrics::counter!("cocm_journal_reads_lost").increment(1);
+        tracing::error!(line = entry.line(), "this line could not be written into the journal");
+    }
+}

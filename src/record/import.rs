@@ -1,0 +1,354 @@
+//! A row of a spreadsheet registry: a patient's course so far, taken over in one fact.
+//!
+//! Everything in it has an id that follows from the clinic, the patient's identifier and what it is: taking the same
+//! row over twice changes nothing, and a row that has grown adds what is new. What was imported before and says
+//! something else now is refused: it is the registry's from then on, and is corrected there.
+//!
+//! A person of whom the chart has told nothing yet is known by the identifier, and called what the spreadsheet calls
+//! them until their Patient arrives, which says it better. No resource is made up in the chart's name.
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::dossier::{Dossier, Dossiers};
+use super::enter::{line_of, local_midnight};
+use super::evidence::measure;
+use super::identify::{by_key_or_new, id_of, locked};
+use super::settle::{Line, note, settle};
+use super::{Context, Effect, Recorded};
+use crate::domain::care::{Care, ContactKind, ContactOutcome, DischargeReason, Entry, Payer};
+use crate::domain::episode::{Course, Episode, Phase};
+use crate::domain::instrument::Instrument;
+use crate::domain::measurement::{Counting, Measurement};
+use crate::domain::plan::plan;
+use crate::domain::score::Answers;
+use crate::domain::standing::Standing;
+use crate::domain::story::Story;
+use crate::fhir::arrival::Taken;
+use crate::problem::{Category, Problem};
+use crate::store::patient::Patient;
+use crate::store::{Tx, episode, measurement, patient, rule_set, story};
+
+/// The source of what was imported.
+pub const SOURCE: &str = "import";
+
+/// One patient's row, read and checked by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedCase {
+    /// Who: `system|value`.
+    pub key: String,
+    /// What the spreadsheet calls them.
+    pub name: Option<String>,
+    /// Family name.
+    pub family: Option<String>,
+    /// Date of birth.
+    pub birth_date: Option<NaiveDate>,
+    /// As enrolled, or referred; its id is made here.
+    pub episode: Episode,
+    /// Totals: of which instrument, when, how many points.
+    pub scores: Vec<(Instrument, NaiveDate, u16)>,
+    /// Dates of clinical contacts.
+    pub contacts: Vec<NaiveDate>,
+    /// Dates of psychiatric case reviews; what was recommended is not known.
+    pub reviews: Vec<NaiveDate>,
+    /// Since when treatment pauses.
+    pub held_on: Option<NaiveDate>,
+    /// When relapse prevention began.
+    pub relapse_prevention_on: Option<NaiveDate>,
+    /// The end, and why.
+    pub discharge: Option<(NaiveDate, DischargeReason)>,
+    /// Who pays, since enrolment.
+    pub payer: Option<Payer>,
+    /// Free text.
+    pub note: Option<String>,
+}
+
+/// What a row adds to a story.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Additions {
+    /// The row's episode.
+    pub id: Uuid,
+    /// The episode, where it is new.
+    pub episode: Option<Episode>,
+    /// Scores.
+    pub measurements: Vec<Measurement>,
+    /// Contacts, reviews, relapse prevention, discharge, coverage.
+    pub entries: Vec<Entry>,
+}
+
+impl Additions {
+    /// Whether everything is known already.
+    pub fn is_empty(&self) -> bool {
+        self.episode.is_none() && self.measurements.is_empty() && self.entries.is_empty()
+    }
+}
+
+/// What taking a row over would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// The patient, where known already.
+    pub patient: Option<Uuid>,
+    /// What it would add.
+    pub additions: Additions,
+}
+
+/// Says what taking a row over would do. Writes nothing.
+///
+/// # Errors
+/// The problem that the row would be refused with.
+pub async fn foresee(
+    tx: &mut Tx,
+    clinic: &str,
+    zone: Tz,
+    today: NaiveDate,
+    case: &ImportedCase,
+) -> Result<Foreseen, Problem> {
+    let known = one(patient::by_key(tx, clinic, &case.key).await?)?;
+    let Some(person) = known else {
+        let id = id_of(clinic, &["patient", &case.key]);
+        let nobody = Story::of(crate::domain::story::Patient { id, inactive: false, deceased_on: None });
+        let additions = additions(clinic, zone, today, case, &nobody, &[])?;
+        return Ok(Foreseen { patient: None, additions });
+    };
+    is_the_same(&person, case)?;
+    let rules = rule_set::active(tx, clinic).await?;
+    let story = story::of(tx, clinic, &person).await?;
+    let plan = plan(&story, &rules, today);
+    let additions = additions(clinic, zone, today, case, &story, &plan.standings)?;
+    Ok(Foreseen { patient: Some(person.id), additions })
+}
+
+/// Takes a row over.
+pub async fn imported(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    case: &ImportedCase,
+) -> Result<Recorded, Problem> {
+    let mut dossier = match one(patient::by_key(tx, context.clinic, &case.key).await?)? {
+        Some(person) => {
+            let row = locked(tx, context, person.id).await?;
+            is_the_same(&row, case)?;
+            dossiers.take(tx, context, row).await?
+        }
+        None => by_key_or_new(tx, context, dossiers, &case.key).await?,
+    };
+    let standings = &dossier.plan.standings;
+    let additions = additions(context.clinic, context.zone, context.today, case, &dossier.story, standings)?;
+    let recorded = |effect, patient| Recorded {
+        effect,
+        id: additions.id.to_string(),
+        version: 1,
+        at: context.now,
+        patient: Some(patient),
+        quarantined: None,
+    };
+    let patient = dossier.patient.id;
+    if additions.is_empty() {
+        dossiers.put(context, dossier);
+        return Ok(recorded(Effect::Unchanged, patient));
+    }
+    let effect = if additions.episode.is_some() { Effect::Created } else { Effect::Updated };
+    let (answer, id) = (recorded(effect, patient), additions.id);
+    name(tx, context, &mut dossier, case).await?;
+    let (scores, entries) = (additions.measurements.len(), additions.entries.len());
+    write(tx, context, dossiers, &mut dossier, additions).await?;
+    let line = Line {
+        body: json!({"scores": scores, "entries": entries, "note": case.note}),
+        ..plain_line(context, Some(id), "import", (context.today, context.now))
+    };
+    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    Ok(answer)
+}
+
+/// Whoever the chart has not spoken of is called what the spreadsheet calls them.
+async fn name(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier, case: &ImportedCase) -> Result<(), Problem> {
+    let row = &mut dossier.patient;
+    let before = row.clone();
+    row.has_care = true;
+    if !row.seen && row.display_name.is_none() {
+        row.display_name.clone_from(&case.name);
+        row.family.clone_from(&case.family);
+        row.birth_date = case.birth_date.map(|on| on.to_string());
+    }
+    if *row == before { Ok(()) } else { patient::update(tx, context.clinic, row, context.now).await }
+}
+
+async fn write(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    dossier: &mut Dossier,
+    additions: Additions,
+) -> Result<(), Problem> {
+    let (clinic, patient) = (context.clinic, dossier.patient.id);
+    if let Some(new) = additions.episode {
+        episode::insert(tx, clinic, patient, &new, context.by, context.now).await?;
+        let on = new.enrolled_on.unwrap_or(context.today);
+        let kind = if new.enrolled_on.is_some() { "enrolment" } else { "referral" };
+        let line = plain_line(context, Some(new.id), kind, (on, local_midnight(context.zone, on)));
+        note(tx, context, dossiers, dossier, Line { body: json!(new), ..line }).await?;
+        dossier.story.episodes.push(new);
+    } else if !additions.entries.is_empty() {
+        episode::touch(tx, clinic, additions.id, context.now).await?;
+    }
+    for new in additions.measurements {
+        measurement::put(tx, clinic, patient, &new, context.now).await?;
+        let line = plain_line(context, None, "measurement", (new.taken_on, new.taken_at));
+        note(tx, context, dossiers, dossier, Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line })
+            .await?;
+        dossier.story.measurements.push(new);
+    }
+    for new in additions.entries {
+        note(tx, context, dossiers, dossier, line_of(&new)).await?;
+        dossier.story.entries.push(new);
+    }
+    Ok(())
+}
+
+fn plain_line(
+    context: &Context<'_>,
+    episode: Option<Uuid>,
+    kind: &str,
+    (on, at): (NaiveDate, chrono::DateTime<chrono::Utc>),
+) -> Line {
+    let (id, body) = (context.clock.id(), json!({}));
+    Line { id, episode, kind: kind.to_owned(), is_care: false, on, at, outcome: None, minutes: None, body }
+}
+
+fn one(found: Vec<Patient>) -> Result<Option<Patient>, Problem> {
+    match found.len() {
+        0 | 1 => Ok(found.into_iter().next()),
+        _ => Err(Problem::conflict("several patients carry this identifier").at("identifier")),
+    }
+}
+
+/// An identifier with another date of birth is a mistake in one of the two.
+fn is_the_same(known: &Patient, case: &ImportedCase) -> Result<(), Problem> {
+    match (&known.birth_date, case.birth_date) {
+        // The chart may know a year or a month only.
+        (Some(said), Some(birth_date)) if !birth_date.to_string().starts_with(said.as_str()) => {
+            let detail = "the patient with this identifier has another date of birth in the registry";
+            Err(Problem::conflict(detail).at("birth_date"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a row adds to a story; the same for the foreseeing and for the doing.
+fn additions(
+    clinic: &str,
+    zone: Tz,
+    today: NaiveDate,
+    case: &ImportedCase,
+    story: &Story,
+    standings: &[Standing],
+) -> Result<Additions, Problem> {
+    let begun = case.episode.enrolled_on.map_or_else(|| "referred".to_owned(), |on| on.to_string());
+    let id_of = |what: &str| id_of(clinic, &["import", &case.key, &begun, what]);
+    let id = id_of("episode");
+    let known = story.episodes.iter().any(|e| e.id == id);
+    if !known {
+        may_begin(case, standings)?;
+    }
+    let mut additions = Additions { id, ..Additions::default() };
+    additions.episode = (!known).then(|| Episode { id, ..case.episode.clone() });
+    for (instrument, on, total) in &case.scores {
+        // A score belongs to the patient, not to the episode.
+        let id = super::identify::id_of(clinic, &["import", &case.key, instrument.id(), &on.to_string()]);
+        match story.measurements.iter().find(|m| m.id == id) {
+            Some(known) if known.total == Some(*total) => continue,
+            Some(_) => {
+                let detail = format!("the {instrument} of {on} was imported before with another total");
+                return Err(Problem::conflict(detail).at("scores"));
+            }
+            None => {}
+        }
+        let taken = Taken { at: local_midnight(zone, *on), on: *on };
+        let answers = Answers { items: Vec::new(), stated_total: Some(*total), ..Answers::default() };
+        let new = measure(id, *instrument, &answers, taken, Counting::Submitted, SOURCE);
+        additions.measurements.extend(new);
+    }
+    for (what, on, care) in entries(case) {
+        let of = (!matches!(care, Care::Coverage { .. })).then_some(id);
+        let entry = id_of(&format!("{what}/{on}"));
+        if !story.entries.iter().any(|e| e.id == entry) {
+            additions.entries.push(Entry { id: entry, episode: of, on, at: local_midnight(zone, on), care });
+        }
+    }
+    if known {
+        may_go_on(story, id, today, &additions)?;
+    }
+    Ok(additions)
+}
+
+/// As for an enrolment by hand: no other episode is open, and the last one has ended before.
+fn may_begin(case: &ImportedCase, standings: &[Standing]) -> Result<(), Problem> {
+    if standings.iter().any(|s| s.status != Phase::Discharged) {
+        return Err(Problem::conflict("the patient has an open episode in the registry").at("enrolled_on"));
+    }
+    let end = standings.iter().filter_map(|s| s.discharged_on).max();
+    match (case.episode.enrolled_on, end) {
+        (Some(start), Some(end)) if start < end => {
+            Err(Problem::conflict(format!("the patient's previous episode ended on {end}")).at("enrolled_on"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is added to an episode that was imported before has to be allowed where it stands now.
+fn may_go_on(story: &Story, id: Uuid, today: NaiveDate, additions: &Additions) -> Result<(), Problem> {
+    let entries = story.standing_entries();
+    let Some(entered) = story.episodes.iter().find(|e| e.id == id) else { return Ok(()) };
+    let phase = Course::on(entered, &entries, story.patient.deceased_on, today).phase;
+    let of_episode = additions.entries.iter().filter(|e| e.episode.is_some());
+    match of_episode.map(|e| e.care.kind()).find(|kind| !phase.allowed().contains(kind)) {
+        Some(kind) => Err(Problem::new(
+            Category::Conflict,
+            format!("the episode was imported before and is {phase} now: no {kind} can be added"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What the care team did, in the order of a course.
+fn entries(case: &ImportedCase) -> Vec<(&'static str, NaiveDate, Care)> {
+    let mut all = Vec::new();
+    let (manager, consultant) = (&case.episode.care_manager, &case.episode.psychiatric_consultant);
+    for on in &case.contacts {
+        let care = Care::Contact {
+            purpose: ContactKind::Treatment,
+            modality: None,
+            scheduled: false,
+            outcome: ContactOutcome::Attended,
+            starts_at: None,
+            minutes: None,
+            next_contact_on: None,
+            performer: manager.clone(),
+            interventions: Vec::new(),
+            note: None,
+        };
+        all.push(("contact", *on, care));
+    }
+    for on in &case.reviews {
+        let reviewer = consultant.clone().unwrap_or_else(|| SOURCE.to_owned());
+        all.push((
+            "case_review",
+            *on,
+            Care::CaseReview { reviewer, summary: None, minutes: None, recommendations: Vec::new(), session: None },
+        ));
+    }
+    let plan = || "taken over from the clinic's spreadsheet; the plan itself is there".to_owned();
+    all.extend(
+        case.relapse_prevention_on.map(|on| ("relapse_prevention", on, Care::RelapsePrevention { plan: plan() })),
+    );
+    let reason = || "taken over from the clinic's spreadsheet".to_owned();
+    all.extend(case.held_on.map(|on| ("hold", on, Care::Hold { reason: reason() })));
+    all.extend(case.discharge.map(|(on, reason)| ("discharge", on, Care::Discharge { reason, note: None })));
+    if let (Some(payer), Some(from)) = (case.payer, case.episode.enrolled_on) {
+        all.push(("coverage", from, Care::Coverage { payer, from, to: None }));
+    }
+    all
+}

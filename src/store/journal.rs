@@ -1,0 +1,281 @@
+//! The journal: one line for each thing that was changed, and for each time that somebody was shown patient data.
+//!
+//! A line is written in the transaction of what it tells, without a place. A sealer gives it its place afterwards: the
+//! next number of the clinic's chain, and a hash over the hash before, the number and the line. So nobody waits for the end of a
+//! chain, and the numbers follow the commits without a gap.
+
+mod entry;
+mod audit;
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Tx, failed};
+use crate::problem::Problem;
+
+pub use audit::{Checked, checked, clinics, count_outside, facts_without_entry};
+pub use entry::{Entry, Request, digest};
+
+/// How many lines one statement adds.
+const ADDED: usize = 8;
+/// How many lines one statement seals.
+const SEALED: usize = 16;
+
+const ADD_ONE: &str = "INSERT INTO journal (clinic_id, id, at, is_change, patient_id, is_list, entry)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+
+const ADD_SOME: &str = "INSERT INTO journal (clinic_id, id, at, is_change, patient_id, is_list, entry)
+        VALUES
+          ($1, $2, $3, $4, $5, $6, $7), ($8, $9, $10, $11, $12, $13, $14), ($15, $16, $17, $18, $19, $20, $21), ($22, $23, $24, $25, $26, $27, $28),
+          ($29, $30, $31, $32, $33, $34, $35), ($36, $37, $38, $39, $40, $41, $42), ($43, $44, $45, $46, $47, $48, $49), ($50, $51, $52, $53, $54, $55, $56)
+        ON CONFLICT DO NOTHING";
+
+const SEAL_ONE: &str = "UPDATE journal SET seq = $3, hash = $4 WHERE clinic_id = $1 AND id = $2 AND seq IS NULL";
+
+const SEAL_SOME: &str = "UPDATE journal SET seq = v.column2, hash = v.column3
+        FROM (VALUES
+          ($2, $3, $4), ($5, $6, $7), ($8, $9, $10), ($11, $12, $13), ($14, $15, $16), ($17, $18, $19),
+          ($20, $21, $22), ($23, $24, $25), ($26, $27, $28), ($29, $30, $31), ($32, $33, $34), ($35, $36, $37),
+          ($38, $39, $40), ($41, $42, $43), ($44, $45, $46), ($47, $48, $49)
+        ) AS v
+        WHERE journal.clinic_id = $1 AND journal.id = v.column1 AND journal.seq IS NULL";
+
+/// Adds lines, which have no place yet. One that is there already stays as it is.
+pub async fn add(tx: &mut Tx, entries: &[Entry]) -> Result<(), Problem> {
+    for some in entries.chunks(ADDED) {
+        // What is left of a statement's places is filled with the last line again: it is there by then.
+        let (sql, places) = if some.len() == 1 { (ADD_ONE, 1) } else { (ADD_SOME, ADDED) };
+        let lines: Vec<String> = some.iter().map(Entry::line).collect();
+        on!(tx, |conn| {
+            let mut query = sqlx::query(sql);
+            for i in (0..places).map(|i| i.min(some.len() - 1)) {
+                let e = &some[i];
+                query = query.bind(&e.clinic).bind(e.id).bind(e.at).bind(e.is_change());
+                query = query.bind(e.patient).bind(e.is_list()).bind(&lines[i]);
+            }
+            query.execute(conn).await.map(|_| ())
+        })
+        .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The end of a clinic's chain.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Head {
+    /// The number of the last sealed line; 0 before the first.
+    pub seq: i64,
+    /// Its hash; empty before the first.
+    pub hash: String,
+    /// How many facts are older than the journal.
+    pub facts_before: i64,
+}
+
+impl Head {
+    /// The hash that the next line follows. The first one follows the clinic's name and what was there before it.
+    pub fn before(&self, clinic: &str) -> String {
+        if self.seq > 0 { self.hash.clone() } else { genesis(clinic, self.facts_before) }
+    }
+}
+
+/// What the first line of a chain follows.
+pub fn genesis(clinic: &str, facts_before: i64) -> String {
+    hex(&Sha256::digest(format!("cocm-registry journal 1\n{clinic}\n{facts_before}")))
+}
+
+/// The hash of a line: SHA-256, in hexadecimal, of `{hash before}\n{number}\n{line}`.
+pub fn chained(before: &str, seq: i64, line: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(before.as_bytes());
+    hash.update(format!("\n{seq}\n"));
+    hash.update(line.as_bytes());
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
+}
+
+/// Reads the end of a clinic's chain, and holds it until the end of the transaction.
+pub async fn hold_head(tx: &mut Tx, clinic: &str) -> Result<Head, Problem> {
+    const HOLD: &str = "UPDATE journal_head SET seq = seq WHERE clinic_id = $1 RETURNING seq, hash, facts_before";
+    if let Some(head) = fetch_optional!(tx, Head, HOLD, clinic).map_err(failed)? {
+        return Ok(head);
+    }
+    execute!(
+        tx,
+        "INSERT INTO journal_head (clinic_id, seq, hash, facts_before) VALUES ($1, 0, '', 0) ON CONFLICT DO NOTHING",
+        clinic
+    )
+    .map_err(failed)?;
+    let head = fetch_optional!(tx, Head, HOLD, clinic).map_err(failed)?;
+    head.ok_or_else(|| Problem::internal("the journal of a clinic has no end"))
+}
+
+/// Reads the end of a clinic's chain; `None` before anything was sealed.
+pub async fn head(tx: &mut Tx, clinic: &str) -> Result<Option<Head>, Problem> {
+    fetch_optional!(tx, Head, "SELECT seq, hash, facts_before FROM journal_head WHERE clinic_id = $1", clinic)
+        .map_err(failed)
+}
+
+/// The number of the last sealed line of every clinic.
+pub async fn heads(tx: &mut Tx) -> Result<Vec<(String, i64)>, Problem> {
+    fetch_all!(tx, (String, i64), "SELECT clinic_id, seq FROM journal_head ORDER BY clinic_id").map_err(failed)
+}
+
+/// The clinics with lines that have no place yet.
+pub async fn clinics_unsealed(tx: &mut Tx) -> Result<Vec<String>, Problem> {
+    fetch_all!(tx, (String,), "SELECT DISTINCT clinic_id FROM journal WHERE seq IS NULL ORDER BY clinic_id")
+        .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
+        .map_err(failed)
+}
+
+/// Lines that have no place yet, in order of id, which is nearly that of time.
+pub async fn unsealed(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<(Uuid, String)>, Problem> {
+    fetch_all!(
+        tx,
+        (Uuid, String),
+        "SELECT id, entry FROM journal WHERE clinic_id = $1 AND seq IS NULL ORDER BY id LIMIT $2",
+        clinic,
+        limit
+    )
+    .map_err(failed)
+}
+
+/// How many lines have no place yet.
+pub async fn count_unsealed(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+    fetch_optional!(tx, (i64,), "SELECT COUNT(*) FROM journal WHERE clinic_id = $1 AND seq IS NULL", clinic)
+        .map(|row| row.map_or(0, |(count,)| count))
+        .map_err(failed)
+}
+
+/// Gives lines their places, and moves the end of the chain there. The end must be held.
+pub async fn seal(tx: &mut Tx, clinic: &str, head: &Head, lines: &[(Uuid, String)]) -> Result<Head, Problem> {
+    let mut seq = head.seq;
+    let mut hash = head.before(clinic);
+    let mut places: Vec<(Uuid, i64, String)> = Vec::with_capacity(lines.len());
+    for (id, line) in lines {
+        seq += 1;
+        hash = chained(&hash, seq, line);
+        places.push((*id, seq, hash.clone()));
+    }
+    for some in places.chunks(SEALED) {
+        let (sql, room) = if some.len() == 1 { (SEAL_ONE, 1) } else { (SEAL_SOME, SEALED) };
+        on!(tx, |conn| {
+            let mut query = sqlx::query(sql).bind(clinic);
+            for i in (0..room).map(|i| i.min(some.len() - 1)) {
+                query = query.bind(some[i].0).bind(some[i].1).bind(&some[i].2);
+            }
+            query.execute(conn).await.map(|_| ())
+        })
+        .map_err(failed)?;
+    }
+    let head = Head { seq, hash, facts_before: head.facts_before };
+    execute!(tx, "UPDATE journal_head SET seq = $2, hash = $3 WHERE clinic_id = $1", clinic, head.seq, &head.hash)
+        .map_err(failed)?;
+    Ok(head)
+}
+
+/// A sealed line.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Sealed {
+    /// Its place.
+    pub seq: i64,
+    /// The line.
+    pub entry: String,
+}
+
+/// What changed in a stretch of the chain, in order: the lines after `after`, up to `until`.
+pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Result<Vec<Sealed>, Problem> {
+    fetch_all!(
+        tx,
+        Sealed,
+        "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND seq > $2 AND seq <= $3 AND is_change ORDER BY seq",
+        clinic,
+        after,
+        until
+    )
+    .map_err(failed)
+}
+
+/// Which lines of the journal.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// That name this patient.
+    pub patient: Option<Uuid>,
+    /// Not before.
+    pub from: Option<DateTime<Utc>>,
+    /// Before.
+    pub until: Option<DateTime<Utc>>,
+    /// Only with a smaller number.
+    pub below: Option<i64>,
+}
+
+/// A page of the journal, newest first.
+pub async fn page(tx: &mut Tx, clinic: &str, asked: &Asked, limit: i64) -> Result<Vec<Sealed>, Problem> {
+    let below = asked.below.unwrap_or(i64::MAX);
+    let Some(patient) = asked.patient else {
+        return fetch_all!(
+            tx,
+            Sealed,
+            "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND seq < $2 AND ($3 IS NULL OR at >= $3)
+               AND ($4 IS NULL OR at < $4) ORDER BY seq DESC LIMIT $5",
+            clinic,
+            below,
+            asked.from,
+            asked.until,
+            limit
+        )
+        .map_err(failed);
+    };
+    // Their own lines by index; lists of several patients, which name them in the text, one after the other.
+    let mut rows: Vec<Sealed> = fetch_all!(
+        tx,
+        Sealed,
+        "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND patient_id = $2 AND seq < $3
+           AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) ORDER BY seq DESC LIMIT $6",
+        clinic,
+        patient,
+        below,
+        asked.from,
+        asked.until,
+        limit
+    )
+    .map_err(failed)?;
+    let lists: Vec<Sealed> = fetch_all!(
+        tx,
+        Sealed,
+        "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND is_list AND seq < $3
+           AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5)
+           AND (entry LIKE $2 OR entry LIKE '%\"everybody\":true%') ORDER BY seq DESC LIMIT $6",
+        clinic,
+        format!("%{patient}%"),
+        below,
+        asked.from,
+        asked.until,
+        limit
+    )
+    .map_err(failed)?;
+    rows.extend(lists);
+    rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
+    rows.truncate(usize::try_from(limit).unwrap_or(0));
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_the_published_one() {
+        // printf 'cocm-registry journal 1\ndemo\n0' | sha256sum
+        assert_eq!(genesis("demo", 0), "5afb71bc4ddc098c1a96df84dddfaab75d4804da886db491099ea38b00500a72");
+        // printf '%s\n1\n{}' "$genesis" | sha256sum
+        assert_eq!(
+            chained(&genesis("demo", 0), 1, "{}"),
+            "90d0b6fe994b3503200f7e495d6dbe3ab5f0ec849ab38bdf2136c35bb74e9aba"
+        );
+    }
+}

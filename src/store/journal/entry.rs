@@ -1,0 +1,159 @@
+//! One line of the journal, and what it attests.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::hex;
+use crate::identity::Role;
+use crate::store::fact::Fact;
+
+/// How many patients a line names one by one; beyond it says "everybody".
+const NAMED: usize = 1000;
+
+/// A line of the journal. Ids and codes: no names, no scores, no words of anybody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its id: that of the fact, where it attests one.
+    pub id: Uuid,
+    /// The clinic.
+    pub clinic: String,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What changed, by stable names (`measurement.recorded`, `safety.opened`), the cause first; empty where something
+    /// was only asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// Who: the subject of a token, or this program.
+    pub by: String,
+    /// As what; absent for this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Whom it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<Uuid>,
+    /// In which episode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode: Option<Uuid>,
+    /// What: `QuestionnaireResponse/1`, `delivery/…`, `rule-set/2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The digest of the fact, see [`digest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fact: Option<String>,
+    /// What it changed, in codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Value>,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
+    /// Whose data were read for the answer, where they are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patients: Vec<Uuid>,
+    /// More patients than a line names: the whole clinic, or most of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everybody: bool,
+}
+
+/// What was asked for. Never a query: it may name somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The template of the address: `/api/v1/patients/{id}`.
+    pub route: String,
+    /// The ids in the address, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+impl Entry {
+    /// A line about nothing yet.
+    pub fn new(id: Uuid, clinic: &str, at: DateTime<Utc>, by: &str, role: Option<Role>) -> Self {
+        Self {
+            id,
+            clinic: clinic.to_owned(),
+            at,
+            events: Vec::new(),
+            by: by.to_owned(),
+            role,
+            patient: None,
+            episode: None,
+            subject: None,
+            fact: None,
+            changes: None,
+            request: None,
+            patients: Vec::new(),
+            everybody: false,
+        }
+    }
+
+    /// A line about something that changed.
+    #[must_use]
+    pub fn event(mut self, name: impl Into<String>) -> Self {
+        self.events.push(name.into());
+        self
+    }
+
+    /// Names the patients whose data were read.
+    #[must_use]
+    pub fn naming(mut self, patients: Vec<Uuid>) -> Self {
+        match patients.as_slice() {
+            [] => {}
+            [one] => self.patient = Some(*one),
+            several if several.len() > NAMED => self.everybody = true,
+            _ => self.patients = patients,
+        }
+        self
+    }
+
+    /// Something changed.
+    pub fn is_change(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// About several patients.
+    pub fn is_list(&self) -> bool {
+        self.everybody || !self.patients.is_empty()
+    }
+
+    /// As it is kept and hashed.
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads a line; `None` for what is none.
+    pub fn read(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok()
+    }
+}
+
+/// The digest of a fact: SHA-256 of its columns as a JSON array, the keys of objects in order.
+///
+/// The patient is left out: facts move with a merge. [`super::checked`] finds a fact by its patient, and so finds one that was moved
+/// otherwise.
+pub fn digest(fact: &Fact) -> String {
+    let columns = json!([
+        fact.id,
+        fact.episode_id,
+        fact.kind,
+        i32::from(fact.is_care),
+        fact.happened_on,
+        fact.happened_at.timestamp_micros(),
+        fact.outcome,
+        fact.minutes,
+        fact.body.0,
+        fact.changes.0,
+        fact.recorded_at.timestamp_micros(),
+        fact.recorded_by,
+    ]);
+    digest_of(&columns)
+}
+
+pub(super) fn digest_of(columns: &Value) -> String {
+    hex(&Sha256::digest(columns.to_string()))
+}

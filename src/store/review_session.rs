@@ -1,0 +1,211 @@
+//! Weekly review sessions: their agenda as it was, and the case reviews that were part of them.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Tx, fact, failed};
+use crate::domain::attention::Waiting;
+use crate::problem::Problem;
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Session {
+    pub id: Uuid,
+    pub held_on: NaiveDate,
+    pub consultant: String,
+    pub care_manager: Option<String>,
+    pub note: Option<String>,
+    pub opened_at: DateTime<Utc>,
+    pub opened_by: String,
+    pub closed_at: Option<DateTime<Utc>>,
+    pub closed_by: Option<String>,
+}
+
+/// Adds a session. `false` if it is there already.
+pub async fn insert(tx: &mut Tx, clinic: &str, s: &Session) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "INSERT INTO review_session (clinic_id, id, held_on, consultant, care_manager, note, opened_at, opened_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        clinic,
+        s.id,
+        s.held_on,
+        &s.consultant,
+        &s.care_manager,
+        &s.note,
+        s.opened_at,
+        &s.opened_by
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// Adds an item to the agenda of a session.
+pub async fn put_item(
+    tx: &mut Tx,
+    clinic: &str,
+    session: Uuid,
+    position: i32,
+    episode: Uuid,
+    waiting: &Waiting,
+) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO review_session_item (clinic_id, session_id, position, episode_id, body) VALUES ($1, $2, $3, $4, $5)",
+        clinic,
+        session,
+        position,
+        episode,
+        Json(waiting)
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Reads one.
+pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Session>, Problem> {
+    fetch_optional!(
+        tx,
+        Session,
+        "SELECT id, held_on, consultant, care_manager, note, opened_at, opened_by, closed_at, closed_by
+         FROM review_session WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        id
+    )
+    .map_err(failed)
+}
+
+/// A page of a clinic's sessions, the latest first; of one consultant, where one is named.
+pub async fn page(
+    tx: &mut Tx,
+    clinic: &str,
+    consultant: Option<&str>,
+    after: Option<(NaiveDate, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Session>, Problem> {
+    let (held_on, id) = after.unzip();
+    fetch_all!(
+        tx,
+        Session,
+        "SELECT id, held_on, consultant, care_manager, note, opened_at, opened_by, closed_at, closed_by
+         FROM review_session WHERE clinic_id = $1 AND ($2 IS NULL OR consultant = $2)
+           AND ($3 IS NULL OR held_on < $3 OR (held_on = $3 AND id < $4))
+         ORDER BY held_on DESC, id DESC LIMIT $5",
+        clinic,
+        consultant,
+        held_on,
+        id,
+        limit
+    )
+    .map_err(failed)
+}
+
+/// An item of an agenda, with whose episode it is.
+#[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Item {
+    pub position: i32,
+    pub episode_id: Uuid,
+    pub patient_id: Uuid,
+    pub reference: String,
+    pub display_name: Option<String>,
+    pub body: Json<Waiting>,
+    pub deferred_because: Option<String>,
+}
+
+/// The agenda of a session, in order.
+pub async fn agenda(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Item>, Problem> {
+    fetch_all!(
+        tx,
+        Item,
+        "SELECT i.position, i.episode_id, p.id AS patient_id, p.reference, p.display_name, i.body, i.deferred_because
+         FROM review_session_item i
+           JOIN episode e ON e.clinic_id = i.clinic_id AND e.id = i.episode_id
+           JOIN patient p ON p.clinic_id = e.clinic_id AND p.id = e.patient_id
+         WHERE i.clinic_id = $1 AND i.session_id = $2 ORDER BY i.position",
+        clinic,
+        session
+    )
+    .map_err(failed)
+}
+
+/// A case review that was entered as part of a session.
+#[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Review {
+    pub review_id: Uuid,
+    pub episode_id: Uuid,
+    pub patient_id: Uuid,
+    pub reference: String,
+    pub display_name: Option<String>,
+}
+
+/// The case reviews of a session that stand, in order of entry: none that was taken back.
+pub async fn reviews(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
+    let mut standing = Vec::new();
+    for review in entered(tx, clinic, session).await? {
+        if !fact::taken_back(tx, clinic, review.patient_id).await?.contains(&review.review_id) {
+            standing.push(review);
+        }
+    }
+    Ok(standing)
+}
+
+async fn entered(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
+    fetch_all!(
+        tx,
+        Review,
+        "SELECT r.review_id, r.episode_id, p.id AS patient_id, p.reference, p.display_name
+         FROM review_session_review r
+           JOIN episode e ON e.clinic_id = r.clinic_id AND e.id = r.episode_id
+           JOIN patient p ON p.clinic_id = e.clinic_id AND p.id = e.patient_id
+         WHERE r.clinic_id = $1 AND r.session_id = $2 ORDER BY r.review_id",
+        clinic,
+        session
+    )
+    .map_err(failed)
+}
+
+/// Lets a case review be part of a session.
+pub async fn join(tx: &mut Tx, clinic: &str, session: Uuid, review: Uuid, episode: Uuid) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO review_session_review (clinic_id, session_id, review_id, episode_id) VALUES ($1, $2, $3, $4)",
+        clinic,
+        session,
+        review,
+        episode
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Says why an item of the agenda was put off. `false` if the episode is not on it.
+pub async fn defer(tx: &mut Tx, clinic: &str, session: Uuid, episode: Uuid, because: &str) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "UPDATE review_session_item SET deferred_because = $4 WHERE clinic_id = $1 AND session_id = $2 AND episode_id = $3",
+        clinic,
+        session,
+        episode,
+        because
+    )
+    .map(|n| n > 0)
+    .map_err(failed)
+}
+
+/// Closes a session. `false` if there is none of that id that is open.
+pub async fn close(tx: &mut Tx, clinic: &str, id: Uuid, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "UPDATE review_session SET closed_at = $3, closed_by = $4 WHERE clinic_id = $1 AND id = $2 AND closed_at IS NULL",
+        clinic,
+        id,
+        now,
+        by
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}

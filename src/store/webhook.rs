@@ -1,0 +1,289 @@
+//! How far webhooks were told, and every attempt to tell them.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Tx, failed};
+use crate::problem::Problem;
+
+/// How far a webhook was told.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Cursor {
+    pub seq: i64,
+    pub part: i32,
+    pub disabled: Option<String>,
+}
+
+/// Reads it; `None` for one that was never told anything.
+pub async fn cursor(tx: &mut Tx, clinic: &str, name: &str) -> Result<Option<Cursor>, Problem> {
+    fetch_optional!(
+        tx,
+        Cursor,
+        "SELECT seq, part, disabled FROM webhook WHERE clinic_id = $1 AND name = $2",
+        clinic,
+        name
+    )
+    .map_err(failed)
+}
+
+/// Begins to tell one from a line on. Nothing if it was begun.
+pub async fn begin(tx: &mut Tx, clinic: &str, name: &str, seq: i64, now: DateTime<Utc>) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO webhook (clinic_id, name, seq, part, created_at, updated_at) VALUES ($1, $2, $3, 0, $4, $4)
+         ON CONFLICT DO NOTHING",
+        clinic,
+        name,
+        seq,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Claims one, or goes on holding it. `None` while another replica does.
+pub async fn claim(
+    tx: &mut Tx,
+    clinic: &str,
+    name: &str,
+    token: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Option<Cursor>, Problem> {
+    fetch_optional!(
+        tx,
+        Cursor,
+        "UPDATE webhook SET lease_token = $3, lease_until = $5 WHERE clinic_id = $1 AND name = $2
+           AND (lease_until IS NULL OR lease_until <= $4 OR lease_token = $3)
+         RETURNING seq, part, disabled",
+        clinic,
+        name,
+        token,
+        now,
+        until
+    )
+    .map_err(failed)
+}
+
+/// Gives one back.
+pub async fn give_back(tx: &mut Tx, clinic: &str, name: &str, token: Uuid) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE webhook SET lease_token = NULL, lease_until = NULL WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
+        clinic,
+        name,
+        token
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Remembers how far one was told.
+pub async fn reached(
+    tx: &mut Tx,
+    clinic: &str,
+    name: &str,
+    (seq, part): (i64, i32),
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE webhook SET seq = $3, part = $4, updated_at = $5 WHERE clinic_id = $1 AND name = $2",
+        clinic,
+        name,
+        seq,
+        part,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Stops telling one, for a reason; or goes on.
+pub async fn disable(
+    tx: &mut Tx,
+    clinic: &str,
+    name: &str,
+    why: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE webhook SET disabled = $3, updated_at = $4 WHERE clinic_id = $1 AND name = $2",
+        clinic,
+        name,
+        why,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// One event for one webhook.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Delivery {
+    pub id: Uuid,
+    pub webhook: String,
+    pub seq: i64,
+    pub part: i32,
+    #[sqlx(rename = "type")]
+    pub kind: String,
+    pub body: String,
+    pub state: String,
+    pub attempts: i32,
+    pub next_attempt_at: DateTime<Utc>,
+    pub last_error: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Stores one that is to be sent. Nothing if it is there.
+pub async fn add(tx: &mut Tx, clinic: &str, d: &Delivery) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO webhook_delivery (clinic_id, id, webhook, seq, part, type, body, state, attempts, next_attempt_at,
+           created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', 0, $8, $8, $8) ON CONFLICT DO NOTHING",
+        clinic,
+        d.id,
+        &d.webhook,
+        d.seq,
+        d.part,
+        &d.kind,
+        &d.body,
+        d.created_at
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// The first one of a webhook that is still to be sent.
+pub async fn pending(tx: &mut Tx, clinic: &str, webhook: &str) -> Result<Option<Delivery>, Problem> {
+    fetch_optional!(
+        tx,
+        Delivery,
+        "SELECT id, webhook, seq, part, type, body, state, attempts, next_attempt_at, last_error, created_at, updated_at
+         FROM webhook_delivery WHERE clinic_id = $1 AND webhook = $2 AND state = 'pending' ORDER BY seq, part LIMIT 1",
+        clinic,
+        webhook
+    )
+    .map_err(failed)
+}
+
+/// Reads one.
+pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
+    fetch_optional!(
+        tx,
+        Delivery,
+        "SELECT id, webhook, seq, part, type, body, state, attempts, next_attempt_at, last_error, created_at, updated_at
+         FROM webhook_delivery WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        id
+    )
+    .map_err(failed)
+}
+
+/// A page in order of id, narrowed to a webhook and a state where given.
+pub async fn page(
+    tx: &mut Tx,
+    clinic: &str,
+    (webhook, state): (Option<&str>, Option<&str>),
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Delivery>, Problem> {
+    fetch_all!(
+        tx,
+        Delivery,
+        "SELECT id, webhook, seq, part, type, body, state, attempts, next_attempt_at, last_error, created_at, updated_at
+         FROM webhook_delivery WHERE clinic_id = $1 AND ($2 IS NULL OR webhook = $2) AND ($3 IS NULL OR state = $3)
+           AND id > $4 ORDER BY id LIMIT $5",
+        clinic,
+        webhook,
+        state,
+        after.unwrap_or_default(),
+        limit
+    )
+    .map_err(failed)
+}
+
+/// Writes down how one stands after an attempt.
+pub async fn settle(tx: &mut Tx, clinic: &str, d: &Delivery, now: DateTime<Utc>) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE webhook_delivery SET state = $3, attempts = $4, next_attempt_at = $5, last_error = $6, updated_at = $7
+         WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        d.id,
+        &d.state,
+        d.attempts,
+        d.next_attempt_at,
+        &d.last_error,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Sends one again now, whatever became of it, and lets its webhook go on. `false` if there is none.
+pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let row: Option<(String,)> = fetch_optional!(
+        tx,
+        (String,),
+        "UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
+         WHERE clinic_id = $1 AND id = $2 RETURNING webhook",
+        clinic,
+        id,
+        now
+    )
+    .map_err(failed)?;
+    let Some((webhook,)) = row else { return Ok(false) };
+    disable(tx, clinic, &webhook, None, now).await?;
+    Ok(true)
+}
+
+/// One attempt to tell a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Attempt {
+    pub delivery_id: Uuid,
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    pub outcome: String,
+    pub http_status: Option<i16>,
+    pub detail: Option<String>,
+    pub milliseconds: i32,
+}
+
+/// Adds an attempt.
+pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO webhook_attempt (clinic_id, delivery_id, id, at, outcome, http_status, detail, milliseconds)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        clinic,
+        a.delivery_id,
+        a.id,
+        a.at,
+        &a.outcome,
+        a.http_status,
+        &a.detail,
+        a.milliseconds
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// The attempts of a delivery, in order.
+pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
+    fetch_all!(
+        tx,
+        Attempt,
+        "SELECT delivery_id, id, at, outcome, http_status, detail, milliseconds FROM webhook_attempt
+         WHERE clinic_id = $1 AND delivery_id = $2 ORDER BY at, id",
+        clinic,
+        delivery
+    )
+    .map_err(failed)
+}

@@ -1,0 +1,208 @@
+//! Outgoing webhooks: the events of the journal, signed as the Standard Webhooks specification says.
+//!
+//! At least once, and in order for each webhook: what cannot be delivered now holds back what comes after it, and is tried on the
+//! published schedule ([`crate::ehr::retry`]); what is refused for good, or still not taken at the end of the schedule, is
+//! parked for a person, and the next one goes out. The same event has the same `webhook-id` at every attempt.
+//! 410 Gone stops a webhook until somebody sends one of its deliveries again. No redirect is followed: what is sent goes to
+//! the configured address and nowhere else. Several replicas take turns, by a lease.
+
+mod send;
+pub mod sign;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use reqwest::{Client, Url};
+use serde_json::json;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ehr::http::client;
+use crate::journal::Heads;
+use crate::journal::told::{Mark, Told, Wanted, after};
+use crate::problem::Problem;
+use crate::store::webhook::{self, Delivery};
+use crate::store::{Db, Tx, journal};
+use sign::Key;
+
+/// How long a webhook is ours without claiming it again; longer than an attempt takes.
+const LEASE: TimeDelta = TimeDelta::seconds(120);
+/// How often it is looked for what another replica or a person has left to do.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// One configured webhook.
+struct Hook {
+    clinic: String,
+    name: String,
+    url: Url,
+    keys: Vec<Key>,
+    wanted: Wanted,
+    client: Client,
+}
+
+/// What sends. Cheap to clone.
+#[derive(Clone)]
+pub struct Webhooks {
+    db: Db,
+    clock: Clock,
+    hooks: Arc<Vec<Hook>>,
+    me: Uuid,
+}
+
+/// What is to be done after a step.
+enum Next {
+    /// The next step, at once.
+    Step,
+    /// Nothing, for so long or until something happens.
+    Rest(Duration),
+}
+
+impl Webhooks {
+    /// The configured webhooks.
+    ///
+    /// # Errors
+    /// What is wrong with one of them, for the operator.
+    pub fn new(db: &Db, clock: &Clock, config: &Config) -> Result<Self, Problem> {
+        let hooks = config.webhooks.iter().map(|hook| {
+            let wrong = |why: String| Problem::internal(format!("webhook {}: {why}", hook.name));
+            let url: Url = hook.url.parse().map_err(|_| wrong("url: not an address".to_owned()))?;
+            let uses_proxy = !matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+            Ok(Hook {
+                clinic: hook.clinic.as_str().to_owned(),
+                name: hook.name.clone(),
+                keys: hook.secrets.iter().map(Key::read).collect::<Result<_, _>>().map_err(wrong)?,
+                wanted: Wanted::new(hook.types.iter().map(String::as_str)).map_err(wrong)?,
+                client: client(hook.timeout, uses_proxy)?,
+                url,
+            })
+        });
+        let hooks = hooks.collect::<Result<Vec<_>, Problem>>()?;
+        Ok(Self { db: db.clone(), clock: clock.clone(), hooks: Arc::new(hooks), me: clock.id() })
+    }
+
+    /// Sends until told to stop. An attempt in flight is finished.
+    pub async fn run(self, heads: watch::Receiver<Heads>, stop: watch::Receiver<bool>) {
+        let all = (0..self.hooks.len()).map(|i| self.clone().run_one(i, heads.clone(), stop.clone()));
+        futures_util::future::join_all(all).await;
+    }
+
+    async fn run_one(self, i: usize, mut heads: watch::Receiver<Heads>, mut stop: watch::Receiver<bool>) {
+        let hook = &self.hooks[i];
+        while !*stop.borrow() {
+            heads.mark_unchanged();
+            let rest = match self.step(hook).await {
+                Ok(Next::Step) => continue,
+                Ok(Next::Rest(rest)) => rest,
+                Err(problem) => {
+                    tracing::warn!(webhook = hook.name, %problem, "a webhook cannot be told now");
+                    IDLE
+                }
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                _ = heads.changed() => {}
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+        let give_back = async {
+            let mut tx = self.db.begin().await?;
+            webhook::give_back(&mut tx, &hook.clinic, &hook.name, self.me).await?;
+            tx.commit().await
+        };
+        // Its lease runs out by itself.
+        let _ = give_back.await;
+    }
+
+    /// Sends what is due now, to all; for tests.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn send_due(&self) -> Result<(), Problem> {
+        for hook in self.hooks.iter() {
+            while matches!(self.step(hook).await?, Next::Step) {}
+        }
+        Ok(())
+    }
+
+    /// One thing: an attempt, or a look at what is next.
+    async fn step(&self, hook: &Hook) -> Result<Next, Problem> {
+        let mut tx = self.db.read().await?;
+        let head = journal::head(&mut tx, &hook.clinic).await?.map_or(0, |head| head.seq);
+        let known = webhook::cursor(&mut tx, &hook.clinic, &hook.name).await?;
+        let Some(cursor) = known else {
+            drop(tx);
+            // Told is what happens from now on.
+            let mut tx = self.db.begin().await?;
+            webhook::begin(&mut tx, &hook.clinic, &hook.name, head, self.clock.now()).await?;
+            tx.commit().await?;
+            return Ok(Next::Rest(IDLE));
+        };
+        let pending = webhook::pending(&mut tx, &hook.clinic, &hook.name).await?;
+        drop(tx);
+        let now = self.clock.now();
+        let mark = Mark { seq: cursor.seq, part: cursor.part };
+        match &pending {
+            _ if cursor.disabled.is_some() => return Ok(Next::Rest(IDLE)),
+            Some(waiting) if waiting.next_attempt_at > now => {
+                let wait = (waiting.next_attempt_at - now).to_std().unwrap_or(IDLE);
+                return Ok(Next::Rest(wait.min(IDLE)));
+            }
+            None if !mark.is_before(head) => return Ok(Next::Rest(IDLE)),
+            _ => {}
+        }
+        let mut tx = self.db.begin().await?;
+        let claimed = webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
+        let Some(cursor) = claimed.filter(|cursor| cursor.disabled.is_none()) else {
+            tx.commit().await?;
+            return Ok(Next::Rest(IDLE));
+        };
+        // Another replica may have sent it a moment ago.
+        let delivery = match webhook::pending(&mut tx, &hook.clinic, &hook.name).await? {
+            Some(waiting) if waiting.next_attempt_at > now => None,
+            Some(waiting) => Some(waiting),
+            None => self.advance(&mut tx, hook, Mark { seq: cursor.seq, part: cursor.part }, head).await?,
+        };
+        tx.commit().await?;
+        if let Some(delivery) = delivery {
+            self.attempt(hook, delivery).await?;
+        }
+        Ok(Next::Step)
+    }
+
+    /// The next event becomes a delivery; `None` where nothing in the stretch looked at is wanted.
+    async fn advance(&self, tx: &mut Tx, hook: &Hook, mark: Mark, head: i64) -> Result<Option<Delivery>, Problem> {
+        if !mark.is_before(head) {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let (told, reached) = after(tx, &hook.clinic, mark, head, &hook.wanted).await?;
+        let mark = told.first().map_or(reached, |event| event.id);
+        webhook::reached(tx, &hook.clinic, &hook.name, (mark.seq, mark.part), now).await?;
+        let Some(event) = told.first() else { return Ok(None) };
+        let name = format!("cocm-registry webhook/{}/{}/{}", hook.clinic, hook.name, event.id);
+        let delivery = Delivery {
+            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+            webhook: hook.name.clone(),
+            seq: event.id.seq,
+            part: event.id.part,
+            kind: event.kind.clone(),
+            body: body(event),
+            state: "pending".to_owned(),
+            attempts: 0,
+            next_attempt_at: now,
+            last_error: None,
+            created_at: now,
+            updated_at: now,
+        };
+        webhook::add(tx, &hook.clinic, &delivery).await?;
+        Ok(Some(delivery))
+    }
+}
+
+/// `{"type", "timestamp", "data"}`, as the specification recommends.
+fn body(event: &Told) -> String {
+    json!({"type": event.kind, "timestamp": event.at, "data": event}).to_string()
+}
