@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::Verifier;
 use crate::intake::Intake;
+use crate::intake::connection::Connections;
 use crate::journal::Journal;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
@@ -50,6 +51,8 @@ pub struct App {
     pub zones: Arc<Zones>,
     /// Told when there is something to deliver.
     pub outbox: Arc<Notify>,
+    /// The EHRs that we fetch from.
+    pub connections: Connections,
     /// Our public keys (`/.well-known/jwks.json`).
     pub jwks: Arc<serde_json::Value>,
 }

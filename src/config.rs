@@ -5,6 +5,7 @@
 
 mod check;
 mod clinic;
+mod connection;
 mod development;
 mod overlay;
 mod sign_in;
@@ -19,7 +20,9 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+pub use check::is_private;
 pub use clinic::ClinicId;
+pub use connection::{AuthKind, BackendServices, Bulk, Ehr, KeyAlgorithm, Notify, Poll, Push, Way, key_folder};
 pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
 pub use overlay::Flags;
 pub use sign_in::SignIn;
@@ -106,6 +109,8 @@ pub struct Issuer {
     pub jwks_url: Option<String>,
     /// …or the file they are read from.
     pub jwks_file: Option<PathBuf>,
+    /// Where programs get its tokens; only told to them, in `.well-known/smart-configuration`.
+    pub token_url: Option<String>,
     /// The `aud` its tokens must carry for us.
     pub audience: String,
     /// The claim that names the clinic.
@@ -131,33 +136,6 @@ pub struct Clinic {
     /// The day of the month on which the metrics of the month before are closed by themselves, 1–28; 0 for never.
     #[serde(default = "close_month_on")]
     pub close_month_on: u8,
-}
-
-/// One chart written to.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ehr {
-    /// What clinics call it.
-    pub name: String,
-    /// The FHIR base.
-    pub base_url: String,
-    /// Sent as `Authorization: Bearer`.
-    pub bearer_token: Option<SecretString>,
-    /// Deadline of one request.
-    #[serde(default = "ehr_timeout", rename = "timeout_s", deserialize_with = "seconds")]
-    pub timeout: Duration,
-    /// Whether it honours `If-None-Exist`.
-    #[serde(default = "yes")]
-    pub conditional_create: bool,
-    /// How long its search may lag behind its writes.
-    #[serde(default = "ehr_search_lag", rename = "search_lag_s", deserialize_with = "seconds")]
-    pub search_lag: Duration,
-    /// Other bases by which it names its own resources in references.
-    #[serde(default)]
-    pub known_bases: Vec<String>,
-    /// How its questionnaires map to instruments; read by `fhir`.
-    #[serde(default)]
-    pub mapping: toml::Table,
 }
 
 /// Somebody who is told what happens in a clinic.
@@ -277,7 +255,7 @@ impl Config {
         overlay::flags(&mut table, flags);
         let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
             let key = e.path().to_string();
-            let secret = ["bearer_token", "database_url", "secrets"].iter().any(|name| key.contains(name));
+            let secret = ["token", "secret", "database_url"].iter().any(|name| key.contains(name));
             let why = if secret { "must be a string".to_owned() } else { e.inner().message().to_owned() };
             ConfigError::one(format!("{key}: {why}"))
         })?;
@@ -297,6 +275,15 @@ impl Config {
         let pretended =
             || self.clinics.first().filter(|_| self.any_clinic).map(|c| Clinic { id: id.clone(), ..c.clone() });
         known.or_else(pretended)
+    }
+
+    /// Where signing keys of ours may be, each folder once.
+    pub fn key_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![key_folder(&self.data_dir)];
+        folders.extend(self.ehrs.iter().filter_map(|ehr| Some(ehr.auth.as_ref()?.key_folder(&self.data_dir))));
+        folders.sort();
+        folders.dedup();
+        folders
     }
 
     /// The day of the month on which a clinic's metrics of the month before are closed; 0 for never.
@@ -368,20 +355,8 @@ fn role_claim() -> String {
     "role".into()
 }
 
-fn ehr_timeout() -> Duration {
-    Duration::from_secs(30)
-}
-
-fn ehr_search_lag() -> Duration {
-    Duration::from_secs(2)
-}
-
 fn webhook_timeout() -> Duration {
     Duration::from_secs(15)
-}
-
-fn yes() -> bool {
-    true
 }
 
 #[cfg(test)]

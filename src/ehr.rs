@@ -4,12 +4,16 @@
 
 pub mod retry;
 pub mod failure;
+pub mod auth;
 pub mod http;
 pub mod client;
+pub mod page;
+pub mod bulk;
 pub mod delivery;
 pub mod write;
+pub mod probe;
 
-pub use client::{Answer, Ehr, EhrConfig};
+pub use client::{Answer, Auth, Ehr, EhrConfig};
 pub use delivery::{Delivered, Effect, Ledger, LeftAlone};
 pub use failure::Failure;
 pub use write::{deliver, reconcile};

@@ -1,6 +1,14 @@
 //! Everything that arrives over FHIR becomes facts here, whichever way it came; and a clinic's spreadsheet.
 
 pub mod bundle;
+pub mod connection;
+pub mod sweep;
+mod fetch;
+mod notice;
+pub mod signature;
+mod subscribe;
+pub mod watch;
+pub mod load;
 pub mod spreadsheet;
 
 use std::collections::HashMap;

@@ -7,13 +7,16 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use cocm_registry::clock::Clock;
-use cocm_registry::config::{ClinicId, Config, Development, Flags};
+use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
+use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
+use cocm_registry::intake::load::Loaded;
 use cocm_registry::intake::spreadsheet::{Import, Imported, Mapping, decoded};
 use cocm_registry::journal::verify::{Anchor, verify};
-use cocm_registry::service::{Service, replan};
+use cocm_registry::service::{Service, connections, replan};
 use cocm_registry::store::Db;
 use cocm_registry::{api, backup, listener, telemetry};
+use indicatif::ProgressBar;
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -31,8 +34,36 @@ enum Command {
     Serve(Settings),
     /// Brings the database's schema up to date and exits.
     Migrate(Settings),
-    /// Checks the configuration, says in plain words what is wrong, and exits.
-    CheckConfig(Settings),
+    /// Checks the configuration and tries every connection without writing; says in plain words what works, and exits.
+    CheckConfig {
+        #[command(flatten)]
+        settings: Settings,
+        /// Calls no EHR.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// The keys with which we sign at the EHRs' token endpoints.
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// Fetches from an EHR now what it has changed, or everything, or loads files.
+    Sync {
+        #[command(flatten)]
+        settings: Settings,
+        /// The `[[ehr]]`; the first without it.
+        #[arg(long)]
+        connection: Option<String>,
+        /// Everything, by Bulk Data export; goes on where an earlier one was interrupted.
+        #[arg(long)]
+        bootstrap: bool,
+        /// Files instead: a Bundle, a resource, or one of these in each line (ndjson).
+        #[arg(long, num_args = 1.., conflicts_with = "bootstrap")]
+        file: Vec<PathBuf>,
+        /// With files: whose they are; the first clinic without it.
+        #[arg(long, requires = "file")]
+        clinic: Option<ClinicId>,
+    },
     /// Plans every patient anew, after a change of the rules.
     Replan {
         #[command(flatten)]
@@ -106,6 +137,18 @@ enum Command {
     },
     /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
     Demo(cocm_registry::demo::Options),
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Makes new keys. They are published at once and sign after an hour; the old ones stay published for a week.
+    Rotate {
+        #[command(flatten)]
+        settings: Settings,
+        /// Only keys of this algorithm.
+        #[arg(long)]
+        algorithm: Option<KeyAlgorithm>,
+    },
 }
 
 /// What most commands take.
@@ -185,12 +228,35 @@ async fn run(command: Command) -> Result<(), Failed> {
             println!("the schema is up to date");
             Ok(())
         }
-        Command::CheckConfig(settings) => {
+        Command::CheckConfig { settings, offline } => check_config(&settings.read()?, offline).await,
+        Command::Keys { command: Keys::Rotate { settings, algorithm } } => {
             let config = settings.read()?;
-            let db = Db::open(config.database_url().as_str()).await?;
-            db.ping().await?;
-            println!("the configuration can be used, and the database answers");
+            for (algorithm, ring, made) in connections::rotate(&config, algorithm, clock(&config).now())? {
+                println!(
+                    "{}: {}, signs from {}, in {}",
+                    algorithm.as_str(),
+                    made.id,
+                    made.signs_from,
+                    ring.folder().display()
+                );
+                for id in made.removed {
+                    println!("{}: {id} is no longer published", algorithm.as_str());
+                }
+            }
+            println!("published at {}", connections::jwks_url(&config));
             Ok(())
+        }
+        Command::Sync { settings, connection, bootstrap, file, clinic } => {
+            let config = settings.read()?;
+            let clock = clock(&config);
+            let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
+            let done = if file.is_empty() {
+                sync(&service, connection.as_deref(), bootstrap).await
+            } else {
+                load(&service, &file, clinic).await
+            };
+            service.close().await;
+            done
         }
         Command::Replan { settings, clinic } => {
             let config = settings.read()?;
@@ -240,6 +306,83 @@ async fn run(command: Command) -> Result<(), Failed> {
         Command::Openapi { check } => openapi(check),
         Command::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
     }
+}
+
+async fn sync(service: &Service, name: Option<&str>, bootstrap: bool) -> Result<(), Failed> {
+    let mut all = service.app.connections.iter();
+    let connection = match name {
+        Some(name) => all.find(|one| one.name() == name).ok_or_else(|| format!("no clinic uses an [[ehr]] {name}"))?,
+        None => all.next().ok_or("no clinic has an [[ehr]]")?,
+    };
+    if bootstrap {
+        let bar = bar();
+        let tell = |what: &str, loaded: &Loaded| bar.set_message(format!("{what}: {}", counted(loaded)));
+        let loaded = service.app.intake.bootstrap(connection, &tell).await;
+        bar.finish_and_clear();
+        println!("{}", counted(&loaded?));
+        return Ok(());
+    }
+    let visit = service.fetch(connection).await?;
+    if visit.swept.is_empty() {
+        return Err("another process is fetching from this EHR now".into());
+    }
+    let mut failed = 0;
+    for swept in visit.swept {
+        println!("{}: {} came, {} of them new, {} cannot be read", swept.kind, swept.seen, swept.taken, swept.unread);
+        if let Some(failure) = swept.failed {
+            failed += 1;
+            println!("{}: not finished: {failure}", swept.kind);
+        }
+    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} types could not be fetched").into()) }
+}
+
+async fn load(service: &Service, files: &[PathBuf], clinic: Option<ClinicId>) -> Result<(), Failed> {
+    let first = || service.app.config.clinics.first().map(|clinic| clinic.id.clone());
+    let clinic = clinic.or_else(first).ok_or("there is no clinic")?;
+    if service.app.config.clinic(&clinic).is_none() {
+        return Err(format!("no clinic is named {clinic}").into());
+    }
+    let (bar, mut loaded) = (bar(), Loaded::default());
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        service.app.intake.load_text(clinic.as_str(), "file", &text, &mut loaded).await?;
+        bar.set_message(format!("{}: {}", file.display(), counted(&loaded)));
+    }
+    bar.finish_and_clear();
+    println!("{}", counted(&loaded));
+    match loaded.first_fault {
+        Some(fault) => Err(format!("the first that cannot be read: {fault}").into()),
+        None => Ok(()),
+    }
+}
+
+fn counted(loaded: &Loaded) -> String {
+    let Loaded { seen, taken, deleted, unread, .. } = loaded;
+    format!("{seen} resources, {taken} of them new, {deleted} deleted, {unread} cannot be read")
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}
+
+/// Everything that can be known before the service runs.
+async fn check_config(config: &Config, offline: bool) -> Result<(), Failed> {
+    let db = Db::open(config.database_url().as_str()).await?;
+    db.ping().await?;
+    db.close().await;
+    println!("the configuration can be used, and the database answers");
+    let mut broken = 0;
+    for ehr in config.ehrs.iter().filter(|_| !offline) {
+        println!("ehr {}:", ehr.name);
+        for finding in connections::try_connection(config, ehr, &clock(config)).await? {
+            broken += usize::from(finding.verdict == Verdict::Broken);
+            println!("  {finding}");
+        }
+    }
+    if broken == 0 { Ok(()) } else { Err(format!("{broken} of the things that were tried do not work").into()) }
 }
 
 /// Changes nothing, not even the schema.

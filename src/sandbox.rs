@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -93,6 +94,11 @@ impl Sandbox {
     /// without an id gets one.
     pub fn put(&self, resource: Value) -> Value {
         lock(&self.state).chart.put(resource)
+    }
+
+    /// As [`Sandbox::put`], changed at this moment: several resources may share one.
+    pub fn put_at(&self, resource: Value, at: DateTime<Utc>) -> Value {
+        lock(&self.state).chart.put_at(resource, at)
     }
 
     /// Deletes a resource as if a person had done it there.

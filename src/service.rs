@@ -1,5 +1,7 @@
 //! Wires the rooms together; starts and stops the loops.
 
+pub mod connections;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +14,11 @@ use crate::api::{self, App};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::{Charts, Dispatcher};
-use crate::ehr::{Ehr, EhrConfig};
-use crate::fhir::mapping::{Mapping, MappingConfig};
+use crate::fhir::mapping::Mapping;
 use crate::identity::Verifier;
 use crate::intake::Intake;
+use crate::intake::connection::{self, Connection, Connections};
+use crate::intake::watch::{Visit, Watch};
 use crate::journal::Journal;
 use crate::listener::{protect, serve};
 use crate::pages;
@@ -32,10 +35,11 @@ pub struct Service {
     /// What the handlers share.
     pub app: App,
     dispatcher: Dispatcher,
+    watch: Watch,
     webhooks: Webhooks,
 }
 
-/// The running loops: delivery, the daily sweep, the journal, webhooks.
+/// The running loops: delivery, the daily sweep, the journal, webhooks, and the watch over the EHRs.
 pub struct Loops {
     stop: watch::Sender<bool>,
     running: Vec<JoinHandle<()>>,
@@ -67,7 +71,10 @@ impl Service {
         let zones = Arc::new(zones);
         let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
-        let dispatcher = Dispatcher::new(db.clone(), clock.clone(), charts(&config, &clock)?, outbox.clone());
+        let connections = Connections::new(&config, &clock)?;
+        let charts = charts(&config, &connections);
+        let dispatcher = Dispatcher::new(db.clone(), clock.clone(), charts, outbox.clone());
+        let watch = Watch::new(intake.clone(), connections.clone());
         let webhooks = Webhooks::new(&db, &clock, &config)?;
         let app = App {
             db,
@@ -79,12 +86,13 @@ impl Service {
             verifier,
             zones,
             outbox,
+            connections,
             jwks: Arc::new(jwks),
         };
-        Ok(Self { app, dispatcher, webhooks })
+        Ok(Self { app, dispatcher, watch, webhooks })
     }
 
-    /// Starts the loops: delivery, the daily sweep, the journal, webhooks.
+    /// Starts the loops: delivery, the daily sweep, the journal, webhooks, and the watch over the EHRs.
     pub fn start(&self) -> Loops {
         let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
@@ -108,9 +116,10 @@ impl Service {
                 }
             }
         });
+        let watching = tokio::spawn(self.watch.clone().run(sender.subscribe()));
         let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
         let telling = tokio::spawn(self.webhooks.clone().run(self.app.journal.heads(), sender.subscribe()));
-        Loops { stop: sender, running: vec![delivering, sweeping, telling, sealing] }
+        Loops { stop: sender, running: vec![delivering, sweeping, telling, sealing, watching] }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -138,6 +147,26 @@ impl Service {
         Ok(())
     }
 
+    /// Sweeps one EHR now.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was done is done.
+    pub async fn fetch(&self, connection: &Connection) -> Result<Visit, Problem> {
+        self.watch.visit(connection, true).await
+    }
+
+    /// Fetches from every EHR what is due now; with `now`, sweeps whether or not it is due.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was done is done.
+    pub async fn fetch_due(&self, now: bool) -> Result<Vec<Visit>, Problem> {
+        let mut visits = Vec::new();
+        for connection in self.app.connections.iter() {
+            visits.push(self.watch.visit(connection, now).await?);
+        }
+        Ok(visits)
+    }
+
     /// Tells webhooks what is due now; for tests.
     ///
     /// # Errors
@@ -163,33 +192,15 @@ fn mappings(config: &Config) -> Result<HashMap<String, Mapping>, Problem> {
     let mut mappings = HashMap::new();
     for clinic in &config.clinics {
         let Some(ehr) = clinic.ehr.as_ref().and_then(|name| config.ehr(name)) else { continue };
-        let mapping: MappingConfig =
-            ehr.mapping.clone().try_into().map_err(|e| Problem::internal(format!("ehr {}: mapping: {e}", ehr.name)))?;
-        mappings.insert(clinic.id.as_str().to_owned(), Mapping::from_config(&mapping));
+        mappings.insert(clinic.id.as_str().to_owned(), connection::mapping(ehr)?);
     }
     Ok(mappings)
 }
 
-fn charts(config: &Config, clock: &Clock) -> Result<Charts, Problem> {
-    let mut charts = Charts::default();
-    for clinic in &config.clinics {
-        let Some(ehr) = clinic.ehr.as_ref().and_then(|name| config.ehr(name)) else { continue };
-        let ehr = Ehr::new(
-            EhrConfig {
-                bearer: ehr.bearer_token.clone(),
-                timeout: ehr.timeout,
-                conditional_create: ehr.conditional_create,
-                search_lag: ehr.search_lag,
-                ..EhrConfig::at(&ehr.base_url)
-            },
-            clock.clone(),
-        )?;
-        if config.any_clinic && charts.default.is_none() {
-            charts.default = Some(ehr.clone());
-        }
-        charts.by_clinic.insert(clinic.id.as_str().to_owned(), ehr);
-    }
-    Ok(charts)
+fn charts(config: &Config, connections: &Connections) -> Charts {
+    let by_clinic: HashMap<_, _> = connections.iter().map(|one| (one.clinic.clone(), one.ehr.clone())).collect();
+    let default = config.clinics.iter().find_map(|clinic| by_clinic.get(clinic.id.as_str()).cloned());
+    Charts { default: default.filter(|_| config.any_clinic), by_clinic }
 }
 
 /// Looks again at the patients whose plan changes by itself today: nobody else is touched.

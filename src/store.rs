@@ -65,6 +65,7 @@ pub mod staffing;
 pub mod closed_month;
 pub mod idempotency;
 pub mod session;
+pub mod connection;
 pub mod journal;
 pub mod webhook;
 pub mod backup;

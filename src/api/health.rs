@@ -2,16 +2,24 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::App;
+use crate::ehr::auth::KeyRing;
+use crate::fhir::smart;
 use crate::problem::Problem;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz)).routes(routes!(jwks))
+    OpenApiRouter::new()
+        .routes(routes!(livez))
+        .routes(routes!(readyz))
+        .routes(routes!(jwks))
+        .routes(routes!(smart_configuration))
 }
 
 /// The process answers.
@@ -30,6 +38,27 @@ async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
 
 /// Our public keys.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "operations", responses((status = 200, description = "A JWK set")))]
-async fn jwks(State(app): State<App>) -> Json<Value> {
-    Json(if app.jwks.is_null() { json!({"keys": []}) } else { (*app.jwks).clone() })
+async fn jwks(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
+    let mut keys = app.jwks["keys"].as_array().cloned().unwrap_or_default();
+    let folders = app.config.key_folders();
+    let now = app.clock.now();
+    let published = tokio::task::spawn_blocking(move || {
+        let rings = folders.into_iter().map(KeyRing::at);
+        rings.map(|ring| ring.published(now)).collect::<Result<Vec<_>, _>>()
+    });
+    let published = published.await.map_err(|_| Problem::internal("the signing keys were not read"))?;
+    let published = published.map_err(|e| {
+        tracing::error!(error = %e, "the signing keys cannot be read");
+        Problem::internal("the signing keys cannot be read; the log says why")
+    })?;
+    keys.extend(published.into_iter().flatten());
+    // Not for long: a new key signs an hour after it was made.
+    Ok(([(CACHE_CONTROL, "public, max-age=600")], Json(json!({ "keys": keys }))))
+}
+
+/// How a program gets in: the token issuers are the organisation's own.
+#[utoipa::path(get, path = "/fhir/.well-known/smart-configuration", tag = "fhir",
+    responses((status = 200, description = "As SMART App Launch has it", body = Value)))]
+async fn smart_configuration(State(app): State<App>) -> Json<Value> {
+    Json(smart::configuration(&app.config))
 }

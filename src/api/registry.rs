@@ -41,6 +41,8 @@ mod metrics;
 mod metrics_export;
 mod time;
 mod coverages;
+mod connections;
+mod notifications;
 mod imports;
 mod events;
 mod audit;
@@ -92,6 +94,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(metrics_export::routes())
         .merge(time::routes())
         .merge(coverages::routes())
+        .merge(connections::routes())
+        .merge(notifications::routes())
         .merge(imports::routes())
         .merge(events::routes())
         .merge(audit::routes())

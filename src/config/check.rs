@@ -1,5 +1,9 @@
 //! What a configuration must make sense of, all faults at once.
 
+mod connection;
+
+pub use connection::is_private;
+
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -74,6 +78,9 @@ impl Config {
                     faults.push(format!("{key}.{field}: must not be empty"));
                 }
             }
+            if let Some(url) = &issuer.token_url {
+                http_url(&format!("{key}.token_url"), url, faults);
+            }
             keys(&key, issuer, faults);
         }
     }
@@ -114,23 +121,6 @@ impl Config {
             if let Some(name) = clinic.ehr.as_deref().filter(|name| self.ehr(name).is_none()) {
                 let known: Vec<&str> = self.ehrs.iter().map(|ehr| ehr.name.as_str()).collect();
                 faults.push(format!("clinic[{i}].ehr: no [[ehr]] is named {name}; there are: {}", known.join(", ")));
-            }
-        }
-    }
-
-    fn check_ehrs(&self, faults: &mut Vec<String>) {
-        let mut seen = HashSet::new();
-        for (i, ehr) in self.ehrs.iter().enumerate() {
-            let key = format!("ehr[{i}]");
-            if ehr.name.is_empty() || !seen.insert(&ehr.name) {
-                faults.push(format!("{key}.name: must not be empty, nor given twice"));
-            }
-            http_url(&format!("{key}.base_url"), &ehr.base_url, faults);
-            for (j, base) in ehr.known_bases.iter().enumerate() {
-                http_url(&format!("{key}.known_bases[{j}]"), base, faults);
-            }
-            if ehr.timeout.is_zero() || ehr.timeout > Duration::from_mins(10) {
-                faults.push(format!("{key}.timeout_s: must be 1 to 600"));
             }
         }
     }
@@ -180,7 +170,8 @@ fn keys(key: &str, issuer: &Issuer, faults: &mut Vec<String>) {
     }
 }
 
-fn nearby(url: &Url) -> bool {
+/// On this machine, or under a name without a dot: a container's.
+pub(super) fn nearby(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host.starts_with("127.") || host == "[::1]" || !host.contains(['.', ':']))
 }
 

@@ -43,16 +43,7 @@ impl Config {
         let defaults = Self::default();
         let data_dir = options.data_dir.unwrap_or(defaults.data_dir);
         let demo = ClinicId::new("demo").map_err(ConfigError::one)?;
-        let ehr = options.ehr.map(|base_url| Ehr {
-            name: "ehr".into(),
-            base_url,
-            bearer_token: None,
-            timeout: super::ehr_timeout(),
-            conditional_create: true,
-            search_lag: super::ehr_search_lag(),
-            known_bases: Vec::new(),
-            mapping: toml::Table::new(),
-        });
+        let ehr = options.ehr.map(|base_url| Ehr::at("ehr", base_url));
         let config = Self {
             listen: options.listen.unwrap_or(defaults.listen),
             admin_listen: options.admin_listen,
@@ -61,6 +52,7 @@ impl Config {
                 issuers: vec![Issuer {
                     issuer: ISSUER.into(),
                     jwks_url: None,
+                    token_url: None,
                     jwks_file: Some(jwks_file(&data_dir)),
                     audience: AUDIENCE.into(),
                     clinic_claim: super::clinic_claim(),

@@ -51,20 +51,29 @@ pub(super) fn variables(
                 (true, Err(_)) => faults.push(format!("{name}: must be a whole number")),
                 (false, _) => put(table, path, Value::String(text)),
             }
-        } else if !ehr_token(table, rest, &text) && !webhook_secrets(table, rest, &text) && rest != "CONFIG" {
+        } else if !ehr_secret(table, rest, &text) && !webhook_secrets(table, rest, &text) && rest != "CONFIG" {
             ignored.push(name);
         }
     }
     if faults.is_empty() { Ok(ignored) } else { Err(ConfigError { faults }) }
 }
 
-/// `COCM_EHR_<NAME>_BEARER_TOKEN`, so that the secret need not stand in the file.
-fn ehr_token(table: &mut Table, rest: &str, text: &str) -> bool {
-    let Some(wanted) = rest.strip_prefix("EHR_").and_then(|r| r.strip_suffix("_BEARER_TOKEN")) else { return false };
+/// The secrets of a connection: what follows `COCM_EHR_<NAME>_`, and the key it sets.
+const EHR_SECRETS: [(&str, &[&str]); 3] = [
+    ("_BEARER_TOKEN", &["bearer_token"]),
+    ("_NOTIFY_TOKEN", &["notify", "token"]),
+    ("_NOTIFY_HMAC_SECRET", &["notify", "hmac_secret"]),
+];
+
+/// `COCM_EHR_<NAME>_BEARER_TOKEN` and the like, so that a secret need not stand in the file.
+fn ehr_secret(table: &mut Table, rest: &str, text: &str) -> bool {
+    let Some(rest) = rest.strip_prefix("EHR_") else { return false };
+    let found = EHR_SECRETS.iter().find_map(|(end, path)| Some((rest.strip_suffix(end)?, *path)));
+    let Some((wanted, path)) = found else { return false };
     let ehrs = table.get_mut("ehr").and_then(Value::as_array_mut).into_iter().flatten();
     let named = |ehr: &&mut Table| ehr.get("name").and_then(Value::as_str).is_some_and(|name| shouted(name) == wanted);
     let Some(ehr) = ehrs.filter_map(Value::as_table_mut).find(named) else { return false };
-    ehr.insert("bearer_token".into(), Value::String(text.to_owned()));
+    put(ehr, path, Value::String(text.to_owned()));
     true
 }
 

@@ -49,6 +49,7 @@ impl SignIn {
             audience: self.client_id.clone(),
             clinic_claim: self.clinic_claim.clone(),
             role_claim: self.role_claim.clone(),
+            token_url: None,
         }
     }
 }

@@ -147,3 +147,69 @@ fn development_serves_any_clinic_with_the_demo_clinics_settings() {
     let nonsense = Development { ehr: Some("nonsense".into()), ..Development::default() };
     assert!(Config::development(nonsense).is_err());
 }
+
+#[test]
+fn a_check_names_the_faults_of_a_connection() {
+    let text = r#"
+        [[auth.issuers]]
+        issuer = "a"
+        audience = "cocm"
+        jwks_file = "x"
+        [[clinic]]
+        id = "north"
+        time_zone = "UTC"
+        ehr = "the chart"
+        [[clinic]]
+        id = "south"
+        time_zone = "UTC"
+        ehr = "the chart"
+        [[ehr]]
+        name = "the chart"
+        base_url = "https://ehr.example/fhir"
+        bearer_token = "x"
+        [ehr.auth]
+        kind = "backend_services"
+        client_id = ""
+        token_url = "http://auth.example/token"
+        [ehr.poll]
+        types = ["Patient", "Encounter"]
+        period_s = 1
+        page_size = 0
+        search = { Observation = "category = survey" }
+        way = { Task = "everything" }
+        [ehr.notify]
+        timestamp_header = "X-Timestamp"
+        subscribe = "rest_hook"
+    "#;
+    let faults = parse(text, &[], &Flags::default()).unwrap().check().unwrap_err().faults;
+    let keys = [
+        "ehr[0].bearer_token: there is auth as well",
+        "ehr[0].auth.client_id:",
+        "ehr[0].auth.token_url: must be https",
+        "ehr[0].poll.types: Encounter",
+        "ehr[0].poll.way.Task:",
+        "ehr[0].poll.search.Observation:",
+        "ehr[0].poll.period_s:",
+        "ehr[0].poll.page_size:",
+        "ehr[0].notify.hmac_secret:",
+        "ehr[0].notify.token:",
+        "ehr[0].notify.subscribe: needs public_url",
+        "ehr[0].name: is part of an address",
+        "ehr[0].poll: 2 clinics use this EHR",
+    ];
+    for key in keys {
+        assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key} in {faults:#?}");
+    }
+    assert_eq!(faults.len(), keys.len(), "{faults:#?}");
+}
+
+#[test]
+fn the_secrets_of_a_connection_may_come_from_the_environment() {
+    let variables =
+        [("COCM_EHR_MAIN_CHART_NOTIFY_TOKEN", "from-outside"), ("COCM_EHR_MAIN_CHART_NOTIFY_HMAC_SECRET", "key")];
+    let config = parse(FILE, &variables, &Flags::default()).unwrap();
+    let notify = &config.ehrs[0].notify;
+    assert_eq!(notify.token.as_ref().unwrap().expose_secret(), "from-outside");
+    assert_eq!(notify.hmac_secret.as_ref().unwrap().expose_secret(), "key");
+    assert!(config.ignored_variables.is_empty());
+}

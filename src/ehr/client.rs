@@ -1,5 +1,6 @@
 //! FHIR's interactions with one server.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,20 +10,38 @@ use reqwest::{Method, Url};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::auth::{Credentials, KeyRing, TokenSource};
 use super::failure::Failure;
-use super::http::Http;
+use super::http::{Http, base_url, client_for};
 use crate::clock::Clock;
+use crate::config::BackendServices;
 use crate::problem::Problem;
 
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
+
+/// How we prove to a server who we are.
+#[derive(Clone, Debug, Default)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    Nobody,
+    /// A fixed token.
+    Bearer(SecretString),
+    /// SMART Backend Services, with the keys of a folder.
+    BackendServices(Box<BackendServices>, KeyRing),
+}
 
 /// How to reach one server and how to write there.
 #[derive(Clone, Debug)]
 pub struct EhrConfig {
     /// Its FHIR base URL. Nothing else is ever called.
     pub base_url: String,
-    /// A fixed token.
-    pub bearer: Option<SecretString>,
+    /// How we prove who we are.
+    pub auth: Auth,
+    /// Certificate authorities (PEM) believed beside the machine's own.
+    pub authorities: Option<Vec<u8>>,
+    /// At most so many calls in a second.
+    pub per_second: Option<NonZeroU32>,
     /// For one call from the first byte to the last.
     pub timeout: Duration,
     /// The largest answer that is read, in bytes after decompression.
@@ -41,7 +60,9 @@ impl EhrConfig {
     pub fn at(base_url: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),
-            bearer: None,
+            auth: Auth::Nobody,
+            authorities: None,
+            per_second: None,
             timeout: Duration::from_secs(20),
             max_body: 8 * 1024 * 1024,
             identifier_system: "https://cocm-registry.dev/fhir/identifier/plan".to_owned(),
@@ -111,13 +132,29 @@ struct Inner {
 impl Ehr {
     /// A client; nothing is sent yet.
     pub fn new(config: EhrConfig, clock: Clock) -> Result<Self, Problem> {
-        let http = Http::new(&config.base_url, config.bearer.clone(), config.timeout, config.max_body)?;
+        let base = base_url(&config.base_url)?;
+        let client = client_for(&base, config.timeout, config.authorities.as_deref())?;
+        let credentials = match &config.auth {
+            Auth::Nobody => Credentials::None,
+            Auth::Bearer(token) => Credentials::Fixed(token.clone()),
+            Auth::BackendServices(settings, keys) => {
+                let (settings, keys) = (settings.as_ref().clone(), keys.clone());
+                let source = TokenSource::new(client.clone(), base.clone(), settings, keys, clock.clone());
+                Credentials::BackendServices(Arc::new(source))
+            }
+        };
+        let http = Http::new(client, base, credentials, config.max_body).at_most(config.per_second);
         Ok(Self(Arc::new(Inner { http, config, clock, refuses_conditions: AtomicBool::new(false) })))
     }
 
     /// How it is configured.
     pub fn config(&self) -> &EhrConfig {
         &self.0.config
+    }
+
+    /// The transport, for what is no interaction with a resource.
+    pub fn http(&self) -> &Http {
+        &self.0.http
     }
 
     /// Its clock.
@@ -188,13 +225,13 @@ impl Ehr {
         url.query().unwrap_or_default().to_owned()
     }
 
-    fn kind(&self, kind: &str) -> Result<Url, Failure> {
+    pub(super) fn kind(&self, kind: &str) -> Result<Url, Failure> {
         let is_type =
             kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|b| b.is_ascii_alphabetic());
         if is_type { self.0.http.url(kind) } else { Err(Failure::NotAllowed { cause: "not a resource type" }) }
     }
 
-    fn resource(&self, kind: &str, id: &str) -> Result<Url, Failure> {
+    pub(super) fn resource(&self, kind: &str, id: &str) -> Result<Url, Failure> {
         self.kind(kind)?;
         if is_id(id) {
             self.0.http.url(&format!("{kind}/{id}"))

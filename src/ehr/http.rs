@@ -1,13 +1,17 @@
 //! The transport: deadlines, limits, and one origin.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use super::auth::Credentials;
 use super::failure::{Failure, diagnostics};
 use super::retry::RetryAfter;
 use crate::problem::Problem;
@@ -21,7 +25,8 @@ const USER_AGENT: &str = concat!("cocm-registry/", env!("CARGO_PKG_VERSION"));
 pub struct Http {
     client: Client,
     base: Url,
-    bearer: Option<SecretString>,
+    credentials: Credentials,
+    pace: Option<Arc<DefaultDirectRateLimiter>>,
     max_body: usize,
 }
 
@@ -36,8 +41,25 @@ pub struct Raw {
     pub body: Option<Value>,
 }
 
-/// The one place where a client is made: no redirect is followed, nothing is repeated, everything ends.
+/// An answer whose body has not been looked at.
+#[derive(Debug)]
+pub struct Sent {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, after decompression.
+    pub body: Vec<u8>,
+}
+
+/// A client that believes the machine's own certificate authorities.
 pub fn client(deadline: Duration, uses_proxy: bool) -> Result<Client, Problem> {
+    believing(deadline, uses_proxy, None)
+}
+
+/// The one place where a client is made: no redirect is followed, nothing is repeated, everything ends. `authorities`
+/// (PEM) are believed beside the machine's own.
+fn believing(deadline: Duration, uses_proxy: bool, authorities: Option<&[u8]>) -> Result<Client, Problem> {
     let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(deadline)
@@ -46,17 +68,44 @@ pub fn client(deadline: Duration, uses_proxy: bool) -> Result<Client, Problem> {
         .referer(false)
         .user_agent(USER_AGENT);
     let builder = if uses_proxy { builder } else { builder.no_proxy() };
+    let builder = match authorities {
+        None => builder,
+        Some(pem) => {
+            let unread = |_| Problem::unprocessable("the certificate authorities cannot be read as PEM").at("ca_file");
+            builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(unread)?)
+        }
+    };
     builder
         .build()
         .map_err(|_| Problem::internal("the HTTP client cannot be set up (no certificates on this machine?)"))
 }
 
+/// A client for a server, as the address of that server needs it.
+pub fn client_for(base: &Url, deadline: Duration, authorities: Option<&[u8]>) -> Result<Client, Problem> {
+    believing(deadline, !is_this_machine(base), authorities)
+}
+
 impl Http {
-    /// A transport to `base`, with a total deadline for each call and a limit for each answer's body.
-    pub fn new(base: &str, bearer: Option<SecretString>, deadline: Duration, max_body: usize) -> Result<Self, Problem> {
-        let base = base_url(base)?;
-        let client = client(deadline, !is_this_machine(&base))?;
-        Ok(Self { client, base, bearer, max_body })
+    /// A transport to `base`, with a limit for each answer's body. The client has the deadline of each call.
+    pub fn new(client: Client, base: Url, credentials: Credentials, max_body: usize) -> Self {
+        Self { client, base, credentials, pace: None, max_body }
+    }
+
+    /// Itself, at most so many calls in a second: who calls more often waits.
+    #[must_use]
+    pub fn at_most(mut self, per_second: Option<NonZeroU32>) -> Self {
+        self.pace = per_second.map(|most| Arc::new(RateLimiter::direct(Quota::per_second(most))));
+        self
+    }
+
+    /// Where its tokens come from.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The client, for calls to elsewhere: it sends no token by itself.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// The base URL, ending in `/`.
@@ -76,7 +125,7 @@ impl Http {
         if is_inside { Ok(url) } else { Err(outside) }
     }
 
-    /// One call, once.
+    /// One call whose answer is JSON, once.
     pub async fn call(
         &self,
         method: Method,
@@ -85,14 +134,54 @@ impl Http {
         header: Option<(HeaderName, &str)>,
     ) -> Result<Raw, Failure> {
         let writes = method != Method::GET;
-        let mut request = self.client.request(method, url).header(ACCEPT, FHIR_JSON);
+        let sent = self.send(method, url, body, header).await?;
+        // A 2xx with something else than JSON may be a proxy's log-in page: it proves nothing.
+        let body = json(&sent.body).map_err(|cause| unknown(cause, writes, Some(sent.status), None))?;
+        Ok(Raw { status: sent.status, headers: sent.headers, body })
+    }
+
+    /// One call, once; twice where a token is refused that can be had anew: then the server did nothing the first time.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+        header: Option<(HeaderName, &str)>,
+    ) -> Result<Sent, Failure> {
+        let bearer = self.credentials.bearer().await?;
+        let first = self.send_with(bearer.as_ref(), &method, &url, body, header.as_ref()).await;
+        let (Err(Failure::Refused { status: 401, .. }), Some(refused)) = (&first, &bearer) else { return first };
+        match self.credentials.instead_of(refused).await {
+            Ok(Some(other)) => self.send_with(Some(&other), &method, &url, body, header.as_ref()).await,
+            // The refusal says more than that there is nothing else to try.
+            Ok(None) | Err(_) => first,
+        }
+    }
+
+    async fn send_with(
+        &self,
+        bearer: Option<&SecretString>,
+        method: &Method,
+        url: &Url,
+        body: Option<&Value>,
+        header: Option<&(HeaderName, &str)>,
+    ) -> Result<Sent, Failure> {
+        // A token is for this server and for nobody else, whoever made the address.
+        if url.origin() != self.base.origin() {
+            return Err(Failure::NotAllowed { cause: "an address outside the configured server" });
+        }
+        if let Some(pace) = &self.pace {
+            pace.until_ready().await;
+        }
+        let writes = *method != Method::GET;
+        let mut request = self.client.request(method.clone(), url.clone()).header(ACCEPT, FHIR_JSON);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, FHIR_JSON).body(body.to_string());
         }
         if let Some((name, value)) = header {
-            request = request.header(name, value);
+            request = request.header(name, *value);
         }
-        if let Some(bearer) = &self.bearer {
+        if let Some(bearer) = bearer {
             let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret()))
                 .map_err(|_| Failure::NotAllowed { cause: "the token is no header value" })?;
             value.set_sensitive(true);
@@ -102,44 +191,56 @@ impl Http {
         let status = response.status();
         let headers = response.headers().clone();
         let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(RetryAfter::parse);
-        let body = self.body(&mut response).await;
+        let body = read_body(&mut response, self.max_body).await;
 
         if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
             return Err(unknown("the server failed", writes, Some(status.as_u16()), retry_after));
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
             // Whatever came as a body, or broke while coming: the status is the answer.
-            let diagnostics = body.ok().flatten().map(|outcome| diagnostics(&outcome)).unwrap_or_default();
+            let outcome = body.ok().and_then(|bytes| json(&bytes).ok().flatten());
+            let diagnostics = outcome.map(|outcome| diagnostics(&outcome)).unwrap_or_default();
             return Err(Failure::Refused { status: status.as_u16(), retry_after, diagnostics });
         }
-        // A 2xx with something else than JSON may be a proxy's log-in page: it proves nothing.
         let body = body.map_err(|cause| unknown(cause, writes, Some(status.as_u16()), retry_after))?;
-        Ok(Raw { status: status.as_u16(), headers, body })
-    }
-
-    /// The body as JSON, counted while it arrives and after decompression.
-    async fn body(&self, response: &mut reqwest::Response) -> Result<Option<Value>, &'static str> {
-        let too_large = "the answer is too large";
-        if response.content_length().is_some_and(|length| length > self.max_body as u64) {
-            return Err(too_large);
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
-            if bytes.len() + chunk.len() > self.max_body {
-                return Err(too_large);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(None);
-        }
-        serde_json::from_slice(&bytes).map(Some).map_err(|_| "the answer is not JSON")
+        Ok(Sent { status: status.as_u16(), headers, body })
     }
 }
 
+/// A body, counted while it arrives and after decompression.
+pub(super) async fn read_body(response: &mut reqwest::Response, most: usize) -> Result<Vec<u8>, &'static str> {
+    let too_large = "the answer is too large";
+    if response.content_length().is_some_and(|length| length > most as u64) {
+        return Err(too_large);
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
+        if bytes.len() + chunk.len() > most {
+            return Err(too_large);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// A body as JSON; `None` where there is none.
+pub(super) async fn read_json(response: &mut reqwest::Response, most: usize) -> Result<Option<Value>, &'static str> {
+    json(&read_body(response, most).await?)
+}
+
+fn json(bytes: &[u8]) -> Result<Option<Value>, &'static str> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    serde_json::from_slice(bytes).map(Some).map_err(|_| "the answer is not JSON")
+}
+
 fn lost(error: &reqwest::Error, writes: bool) -> Failure {
-    if error.is_connect() || error.is_builder() {
-        return Failure::NotSent { cause: if error.is_timeout() { "no connection in time" } else { "no connection" } };
+    if error.is_connect() {
+        return Failure::NotSent { cause: connection(error) };
+    }
+    if error.is_builder() {
+        return Failure::NotSent { cause: "no connection" };
     }
     unknown(cause(error), writes, None, None)
 }
@@ -153,11 +254,34 @@ fn unknown(cause: &'static str, writes: bool, status: Option<u16>, retry_after: 
 }
 
 /// In our words: the library's text carries the URL.
-fn cause(error: &reqwest::Error) -> &'static str {
+pub(super) fn cause(error: &reqwest::Error) -> &'static str {
+    if error.is_connect() {
+        return connection(error);
+    }
     if error.is_timeout() { "no answer in time" } else { "the connection broke" }
 }
 
-fn base_url(text: &str) -> Result<Url, Problem> {
+/// Why no connection came about. The reasons are in the errors behind the error, whose types are not all in reach: what
+/// they are called is.
+fn connection(error: &reqwest::Error) -> &'static str {
+    const KNOWN: [(&str, &str); 7] = [
+        ("Expired", "its certificate has expired"),
+        ("NotValidYet", "its certificate is not valid yet"),
+        ("NotValidForName", "its certificate is for another name"),
+        ("UnknownIssuer", "its certificate is from an authority that is not known here"),
+        ("InvalidCertificate", "its certificate is not valid"),
+        ("dns error", "its name is not known (DNS)"),
+        ("ConnectionRefused", "it refuses the connection"),
+    ];
+    if error.is_timeout() {
+        return "no connection in time";
+    }
+    let told = format!("{error:?}");
+    KNOWN.into_iter().find(|(word, _)| told.contains(word)).map_or("no connection", |(_, why)| why)
+}
+
+/// A base URL, ending in `/`.
+pub(super) fn base_url(text: &str) -> Result<Url, Problem> {
     let wrong = |why: &str| Problem::unprocessable(format!("the EHR's base URL {why}")).at("base_url");
     let mut url = Url::parse(text.trim()).map_err(|_| wrong("is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -184,7 +308,8 @@ mod tests {
     use rstest::rstest;
 
     fn http(base: &str) -> Http {
-        Http::new(base, None, Duration::from_secs(1), 1024).unwrap()
+        let base = base_url(base).unwrap();
+        Http::new(client_for(&base, Duration::from_secs(1), None).unwrap(), base, Credentials::None, 1024)
     }
 
     #[rstest]
@@ -235,6 +360,6 @@ mod tests {
         )]
         base: &str,
     ) {
-        assert!(Http::new(base, None, Duration::from_secs(1), 1024).is_err());
+        assert!(base_url(base).is_err());
     }
 }

@@ -114,6 +114,18 @@ impl Mapping {
         mapping
     }
 
+    /// The codes of Observations that mean something here, in order: what to search for.
+    pub fn observation_codes(&self) -> Vec<&str> {
+        let ours = |meaning: &Meaning| matches!(meaning, Meaning::Panel(_) | Meaning::Item(..) | Meaning::Total(_));
+        let known = self.codes.iter().map(|(code, meaning)| (*code, meaning));
+        let configured = self.configured.iter().map(|(code, meaning)| (code.as_str(), meaning));
+        let mut codes: Vec<&str> =
+            known.chain(configured).filter(|(_, meaning)| ours(meaning)).map(|(code, _)| code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        codes
+    }
+
     /// What is configured for a canonical, a name or a relative reference.
     pub(super) fn form(&self, canonical: &str) -> Option<&Form> {
         let plain = canonical.split('|').next().unwrap_or(canonical);

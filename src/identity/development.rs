@@ -94,7 +94,7 @@ impl DevelopmentKey {
 }
 
 /// Puts a whole file in place at once, readable by its owner only. A hard link keeps what is already there.
-fn publish(path: &Path, content: &[u8], replace: bool) -> io::Result<()> {
+pub(crate) fn publish(path: &Path, content: &[u8], replace: bool) -> io::Result<()> {
     let draft = draft_beside(path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());

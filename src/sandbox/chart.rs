@@ -70,10 +70,14 @@ impl Chart {
     }
 
     /// Stores a new version; a resource without an id gets one.
-    pub(super) fn put(&mut self, mut resource: Value) -> Value {
+    pub(super) fn put(&mut self, resource: Value) -> Value {
+        let at = self.moment();
+        self.put_at(resource, at)
+    }
+
+    pub(super) fn put_at(&mut self, mut resource: Value, at: DateTime<Utc>) -> Value {
         let kind = resource["resourceType"].as_str().unwrap_or("Basic").to_owned();
         let id = resource["id"].as_str().map_or_else(|| self.new_id(&kind), str::to_owned);
-        let at = self.moment();
         let stored = self
             .resources
             .entry(key(&kind, &id))

@@ -92,7 +92,15 @@ fn misbehave(state: &mut State, call: &Call) -> Reply {
 }
 
 fn search(state: &State, kind: &str, query: &str, base: &str) -> Reply {
-    let read = match Query::read(query) {
+    let how = &state.misbehaviour;
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let is_there = |wanted: &str| wanted.is_empty() || query.split('&').any(|pair| name(pair) == wanted);
+    let is_refused = query.split('&').any(|pair| how.refuse_parameters.contains(&name(pair)));
+    if is_refused || !is_there(&how.wants_parameter) {
+        return Reply::refusal(400, "not-supported", "this parameter is not supported");
+    }
+    let heeded: Vec<&str> = query.split('&').filter(|pair| !how.ignore_parameters.contains(&name(pair))).collect();
+    let read = match Query::read(&heeded.join("&")) {
         Ok(read) => read,
         Err(why) => return Reply::refusal(400, "not-supported", &why),
     };
@@ -107,7 +115,9 @@ fn search(state: &State, kind: &str, query: &str, base: &str) -> Reply {
     let after = read.offset + entries.len();
     let mut links = vec![json!({"relation": "self", "url": format!("{base}/{kind}?{query}")})];
     if after < found.len() {
-        links.push(json!({"relation": "next", "url": format!("{base}/{kind}?{}", Query::at(query, after))}));
+        let next = format!("{base}/{kind}?{}", Query::at(query, after));
+        let next = if how.next_elsewhere.is_empty() { next } else { how.next_elsewhere.clone() };
+        links.push(json!({"relation": "next", "url": next}));
     }
     let mut bundle = json!({"resourceType": "Bundle", "type": "searchset", "total": found.len(), "link": links});
     if !entries.is_empty() {

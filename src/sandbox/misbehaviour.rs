@@ -30,6 +30,16 @@ pub struct Misbehaviour {
     pub ignore_conditional_create: f64,
     /// A new resource is found by a search, and by a condition, only after so many milliseconds.
     pub search_lag_ms: u64,
+    /// The link to the next page of a search leads here instead.
+    pub next_elsewhere: String,
+    /// A search with one of these parameters is refused with 400.
+    pub refuse_parameters: Vec<String>,
+    /// These parameters of a search are not looked at.
+    pub ignore_parameters: Vec<String>,
+    /// A search without this parameter is refused with 400.
+    pub wants_parameter: String,
+    /// Only who sends one of these as a bearer token is answered; anybody where there is none.
+    pub wants_token: Vec<String>,
 }
 
 impl Default for Misbehaviour {
@@ -47,6 +57,11 @@ impl Default for Misbehaviour {
             refuse_with: 412,
             ignore_conditional_create: 0.0,
             search_lag_ms: 0,
+            next_elsewhere: String::new(),
+            refuse_parameters: Vec::new(),
+            ignore_parameters: Vec::new(),
+            wants_parameter: String::new(),
+            wants_token: Vec::new(),
         }
     }
 }

@@ -106,6 +106,13 @@ async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Resu
     if parts.method == Method::GET && parts.uri.path() == "/" {
         return Ok(html(200, page::page(&lock(&state))));
     }
+    let wanted = lock(&state).misbehaviour.wants_token.clone();
+    let sent = header(&parts.headers, "authorization").unwrap_or_default();
+    let is_open = wanted.is_empty() || parts.uri.path() == "/metadata" || parts.uri.path().starts_with("/.well-known");
+    if !is_open && !wanted.iter().any(|token| sent.strip_prefix("Bearer ") == Some(token)) {
+        lock(&state).record(&method, &path, "401");
+        return Ok(response(Reply::refusal(401, "login", "no valid token")));
+    }
     let body = if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(&bytes).map(Some) };
     let mut state = lock(&state);
     let reply = match body {

@@ -166,6 +166,7 @@ fn config(jwks_url: Option<String>, jwks_file: Option<&Path>) -> Config {
     let issuer = Issuer {
         issuer: ISSUER.into(),
         jwks_url,
+        token_url: None,
         jwks_file: jwks_file.map(Path::to_owned),
         audience: "cocm".into(),
         clinic_claim: "clinic".into(),

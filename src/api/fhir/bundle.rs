@@ -29,8 +29,11 @@ const MOST_READ: usize = 32 << 20;
 pub async fn bundle(call: Call, BundleText(raw): BundleText) -> Result<Response, Problem> {
     let raw = raw.trim_start_matches('\u{feff}').trim();
     if raw.is_empty() {
-        // "Something has changed, look again": what has, the next sweep finds.
+        // "Something has changed, look again".
         may_write(&call)?;
+        if let Some(connection) = call.app.connections.of_clinic(call.clinic()) {
+            call.app.intake.hear(connection, &connection.understand(raw)?).await?;
+        }
         return Ok(with_body(StatusCode::OK, outcome::informational(&["heard".to_owned()]).to_string()));
     }
     match name_of(raw) {
@@ -46,6 +49,15 @@ pub async fn bundle(call: Call, BundleText(raw): BundleText) -> Result<Response,
     let bundle = Bundle::read(raw)?;
     if bundle.purpose == Purpose::History || bundle.entries.is_empty() {
         may_write(&call)?;
+    }
+    if bundle.purpose == Purpose::History
+        && let Some(connection) = call.app.connections.of_clinic(call.clinic())
+    {
+        // What a notification names without carrying it is fetched, and so is what its numbers say is missing.
+        let said = connection.understand(raw)?;
+        if said.status.is_some() {
+            call.app.intake.hear(connection, &said).await?;
+        }
     }
     let may = |kind: Kind, action: Action| call.may(kind, action);
     let outcomes = call.app.intake.take_bundle(call.clinic(), &call.caller.subject, &bundle, &may).await?;

@@ -1,0 +1,196 @@
+//! `GET connections` and `POST connections/{name}/sync`
+
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{ReadErrors, WriteErrors};
+use crate::api::App;
+use crate::api::page::Page;
+use crate::api::request::{Ask, READERS};
+use crate::fhir::notification::Notification;
+use crate::identity::Role;
+use crate::intake::connection::Connection;
+use crate::problem::Problem;
+use crate::store::connection::subscription::{self, Subscription};
+use crate::store::connection::{self, Watermark, hint};
+
+/// How many resources that cannot be had are named.
+const NAMED: i64 = 50;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_connections)).routes(routes!(sync_connection))
+}
+
+/// One EHR that we are connected to.
+#[derive(Debug, Serialize, ToSchema)]
+struct ConnectionView {
+    /// Its name.
+    name: String,
+    /// Scheme, host and port of its base.
+    origin: String,
+    /// How often it is swept, in seconds; 0 is never.
+    period_s: u64,
+    /// When the next sweep is due.
+    due_at: Option<DateTime<Utc>>,
+    /// Somebody is at it now.
+    busy: bool,
+    /// `none`, `fixed`, `held` (a token is there and good), `wanted` (it is had when it is needed).
+    token: &'static str,
+    /// How far each type has been fetched.
+    types: Vec<Fetched>,
+    /// Resources that are said to have changed and have not been fetched yet.
+    waiting: i64,
+    /// Since when the oldest of them waits, or of those that cannot be had.
+    waiting_since: Option<DateTime<Utc>>,
+    /// How many resources cannot be had or read.
+    in_vain: i64,
+    /// Some of them.
+    unreadable: Vec<Unreadable>,
+    /// The Subscriptions that have sent us something, and those that we made.
+    subscriptions: Vec<SubscriptionView>,
+}
+
+/// How far a type has been fetched.
+#[derive(Debug, Serialize, ToSchema)]
+struct Fetched {
+    /// The FHIR type.
+    r#type: String,
+    /// Everything that the server changed before this is here (the server's clock).
+    watermark: Option<DateTime<Utc>>,
+    /// The end of the last complete sweep.
+    swept_at: Option<DateTime<Utc>>,
+    /// Seconds since then.
+    lag_s: Option<i64>,
+    /// How it is looked for: `last_updated`, `last_updated_unsorted`, `everything`, `by_patient`.
+    way: String,
+    /// How many resources came in the last sweep.
+    seen: i64,
+    /// How many of them changed something.
+    taken: i64,
+    /// When it last failed, if it did since the last success.
+    failed_at: Option<DateTime<Utc>>,
+    /// Why.
+    last_error: Option<String>,
+}
+
+/// A resource that cannot be had or read.
+#[derive(Debug, Serialize, ToSchema)]
+struct Unreadable {
+    /// `QuestionnaireResponse/123`.
+    resource: String,
+    /// Why.
+    reason: String,
+    /// Since when.
+    since: DateTime<Utc>,
+    /// When it is asked for again.
+    next_attempt_at: DateTime<Utc>,
+}
+
+/// A Subscription in the EHR.
+#[derive(Debug, Serialize, ToSchema)]
+struct SubscriptionView {
+    /// As the server names it.
+    subscription: String,
+    /// Whether we made it.
+    ours: bool,
+    /// Its state, as it says.
+    status: String,
+    /// The number of its last event.
+    last_event: Option<i64>,
+    /// When it last said something.
+    heard_at: Option<DateTime<Utc>>,
+    /// When it ends, unless it is renewed.
+    expires_at: Option<DateTime<Utc>>,
+    /// What is wrong with it.
+    last_error: Option<String>,
+}
+
+impl Fetched {
+    fn at(mark: Watermark, now: DateTime<Utc>) -> Self {
+        Self {
+            lag_s: mark.swept_at.map(|at| (now - at).num_seconds()),
+            r#type: mark.kind,
+            watermark: mark.watermark,
+            swept_at: mark.swept_at,
+            way: mark.way,
+            seen: mark.seen,
+            taken: mark.taken,
+            failed_at: mark.failed_at,
+            last_error: mark.last_error,
+        }
+    }
+}
+
+impl From<Subscription> for SubscriptionView {
+    fn from(one: Subscription) -> Self {
+        Self {
+            subscription: one.subscription,
+            ours: one.purpose.is_some(),
+            status: one.status,
+            last_event: one.last_event,
+            heard_at: one.heard_at,
+            expires_at: one.expires_at,
+            last_error: one.last_error,
+        }
+    }
+}
+
+/// The EHRs that this clinic is connected to: how far they are fetched, what waits, what is wrong.
+#[utoipa::path(get, path = "/connections", tag = "operations",
+    responses((status = 200, description = "In the order of the configuration", body = Page<ConnectionView>), ReadErrors))]
+async fn list_connections(ask: Ask) -> Result<Json<Page<ConnectionView>>, Problem> {
+    ask.caller.require(READERS)?;
+    let mut items = Vec::new();
+    for connection in ask.app.connections.iter().filter(|connection| connection.clinic == ask.clinic()) {
+        items.push(view(&ask, connection).await?);
+    }
+    Ok(Json(Page { items, next: None }))
+}
+
+async fn view(ask: &Ask, connection: &Connection) -> Result<ConnectionView, Problem> {
+    let (of, now) = (connection.of(), ask.app.clock.now());
+    let mut tx = ask.app.db.read().await?;
+    let row = connection::due(&mut tx, of).await?;
+    let (waiting, in_vain, waiting_since) = hint::waiting(&mut tx, of).await?;
+    let unreadable = hint::in_vain(&mut tx, of, NAMED).await?.into_iter().map(|hint| Unreadable {
+        resource: format!("{}/{}", hint.kind, hint.resource_id),
+        reason: hint.last_error.unwrap_or_default(),
+        since: hint.heard_at,
+        next_attempt_at: hint.next_attempt_at,
+    });
+    Ok(ConnectionView {
+        name: connection.name().to_owned(),
+        origin: connection.ehr.http().base().origin().ascii_serialization(),
+        period_s: connection.settings.poll.period.as_secs(),
+        due_at: row.map(|(due, _)| due),
+        busy: row.and_then(|(_, until)| until).is_some_and(|until| until > now),
+        token: connection.ehr.http().credentials().state(),
+        types: connection::watermarks(&mut tx, of).await?.into_iter().map(|mark| Fetched::at(mark, now)).collect(),
+        waiting,
+        waiting_since,
+        in_vain,
+        unreadable: unreadable.collect(),
+        subscriptions: subscription::all(&mut tx, of).await?.into_iter().map(SubscriptionView::from).collect(),
+    })
+}
+
+/// Sweeps an EHR as soon as possible.
+#[utoipa::path(post, path = "/connections/{name}/sync", tag = "operations",
+    params(("name" = String, Path, description = "The `[[ehr]]`")),
+    responses((status = 202, description = "It will be done"), WriteErrors))]
+async fn sync_connection(ask: Ask, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    ask.caller.require(&[Role::Admin, Role::CareManager])?;
+    let theirs =
+        |connection: &&std::sync::Arc<Connection>| connection.clinic == ask.clinic() && connection.name() == name;
+    let connection = ask.app.connections.iter().find(theirs).ok_or_else(|| Problem::not_found("connection"))?;
+    let look = Notification { look_again: true, ..Notification::default() };
+    ask.app.intake.hear(connection, &look).await?;
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,130 @@
+//! What a connection must make sense of.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::{http_url, nearby};
+use crate::config::connection::TYPES;
+use crate::config::{Config, Ehr};
+
+impl Config {
+    pub(super) fn check_ehrs(&self, faults: &mut Vec<String>) {
+        let mut seen = HashSet::new();
+        for (i, ehr) in self.ehrs.iter().enumerate() {
+            let key = format!("ehr[{i}]");
+            if ehr.name.is_empty() || !seen.insert(&ehr.name) {
+                faults.push(format!("{key}.name: must not be empty, nor given twice"));
+            }
+            http_url(&format!("{key}.base_url"), &ehr.base_url, faults);
+            for (j, base) in ehr.known_bases.iter().enumerate() {
+                http_url(&format!("{key}.known_bases[{j}]"), base, faults);
+            }
+            if ehr.timeout.is_zero() || ehr.timeout > Duration::from_mins(10) {
+                faults.push(format!("{key}.timeout_s: must be 1 to 600"));
+            }
+            check_auth(&key, ehr, faults);
+            check_poll(&key, ehr, faults);
+            check_notify(&key, ehr, self.public_url.is_some(), faults);
+            for (j, origin) in ehr.bulk.file_origins.iter().enumerate() {
+                http_url(&format!("{key}.bulk.file_origins[{j}]"), origin, faults);
+            }
+            // What arrives from one server would else be everybody's.
+            let clinics = self.clinics.iter().filter(|clinic| clinic.ehr.as_ref() == Some(&ehr.name)).count();
+            if clinics > 1 && (!ehr.poll.period.is_zero() || ehr.notify.subscribe.is_some()) {
+                faults.push(format!(
+                    "{key}.poll: {clinics} clinics use this EHR, and what is fetched must be one clinic's: give each its \
+                     own [[ehr]] (the base_url may be the same) with poll.search telling whose patients are whose, or \
+                     set poll.period_s = 0"
+                ));
+            }
+        }
+    }
+}
+
+fn check_auth(key: &str, ehr: &Ehr, faults: &mut Vec<String>) {
+    let Some(auth) = &ehr.auth else { return };
+    if ehr.bearer_token.is_some() {
+        faults.push(format!("{key}.bearer_token: there is auth as well; one of them has to go"));
+    }
+    if auth.client_id.is_empty() {
+        faults.push(format!("{key}.auth.client_id: must not be empty"));
+    }
+    if auth.scopes.trim().is_empty() {
+        faults.push(format!("{key}.auth.scopes: must not be empty"));
+    }
+    if let Some(url) = &auth.token_url {
+        let field = format!("{key}.auth.token_url");
+        if http_url(&field, url, faults).is_some_and(|url| url.scheme() == "http" && !nearby(&url)) {
+            faults.push(format!("{field}: must be https, except on this machine or its container network"));
+        }
+    }
+}
+
+fn check_poll(key: &str, ehr: &Ehr, faults: &mut Vec<String>) {
+    let poll = &ehr.poll;
+    let is_type = |name: &String| TYPES.contains(&name.as_str());
+    let known = TYPES.join(", ");
+    for name in poll.types.iter().filter(|name| !is_type(name)) {
+        faults.push(format!("{key}.poll.types: {name} is not fetched; there are: {known}"));
+    }
+    for (field, names) in [("search", poll.search.keys().collect::<Vec<_>>()), ("way", poll.way.keys().collect())] {
+        for name in names.into_iter().filter(|name| !is_type(name)) {
+            faults.push(format!("{key}.poll.{field}.{name}: is not fetched; there are: {known}"));
+        }
+    }
+    for (name, query) in poll.search.iter().filter(|(_, query)| !is_query(query)) {
+        faults.push(format!("{key}.poll.search.{name}: must be name=value pairs joined by &, and `{query}` is not"));
+    }
+    let period = poll.period.as_secs();
+    if period != 0 && !(5..=604_800).contains(&period) {
+        faults.push(format!("{key}.poll.period_s: must be 0 (never), or 5 to 604800"));
+    }
+    if poll.overlap > Duration::from_hours(24 * 7) {
+        faults.push(format!("{key}.poll.overlap_s: must be at most 604800"));
+    }
+    if !(1..=1000).contains(&poll.page_size) {
+        faults.push(format!("{key}.poll.page_size: must be 1 to 1000"));
+    }
+}
+
+fn is_query(text: &str) -> bool {
+    text.split('&').all(|pair| pair.split_once('=').is_some_and(|(name, value)| !name.is_empty() && !value.is_empty()))
+        && !text.contains(['?', '#'])
+        && !text.chars().any(char::is_whitespace)
+}
+
+fn check_notify(key: &str, ehr: &Ehr, has_public_url: bool, faults: &mut Vec<String>) {
+    let notify = &ehr.notify;
+    if notify.hmac_secret.is_none() && (notify.signature_header.is_some() || notify.timestamp_header.is_some()) {
+        faults
+            .push(format!("{key}.notify.hmac_secret: is needed where there is a signature_header or timestamp_header"));
+    }
+    for (field, name) in
+        [("signature_header", &notify.signature_header), ("timestamp_header", &notify.timestamp_header)]
+    {
+        if name.as_ref().is_some_and(|name| reqwest::header::HeaderName::try_from(name.as_str()).is_err()) {
+            faults.push(format!("{key}.notify.{field}: must be the name of a header"));
+        }
+    }
+    if notify.subscribe.is_some() {
+        if notify.token.is_none() {
+            faults.push(format!("{key}.notify.token: is needed for notify.subscribe: the EHR sends it to us"));
+        }
+        if !has_public_url {
+            faults.push(format!("{key}.notify.subscribe: needs public_url, the address to which the EHR sends"));
+        }
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if (notify.token.is_some() || notify.hmac_secret.is_some() || notify.subscribe.is_some())
+        && !ehr.name.chars().all(plain)
+    {
+        faults.push(format!("{key}.name: is part of an address, so it may only have a-z, A-Z, 0-9, -, _ and ."));
+    }
+}
+
+/// Whether a token endpoint may be called: nobody between may read what is sent there.
+pub fn is_private(url: &Url) -> bool {
+    url.scheme() == "https" || nearby(url)
+}

@@ -1,0 +1,275 @@
+//! One EHR that we are connected to: how we prove who we are, what we fetch, what it may tell us.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::seconds;
+
+/// One EHR: the chart that is written to, and the server that is read from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ehr {
+    /// What clinics call it; part of the address of its notifications.
+    pub name: String,
+    /// The FHIR base.
+    pub base_url: String,
+    /// Sent as `Authorization: Bearer`, where there is no `auth`.
+    pub bearer_token: Option<SecretString>,
+    /// How a token is had from the EHR's own token endpoint.
+    pub auth: Option<BackendServices>,
+    /// Certificate authorities (PEM) believed for this connection beside the machine's own.
+    pub ca_file: Option<PathBuf>,
+    /// Deadline of one request.
+    #[serde(default = "timeout", rename = "timeout_s", deserialize_with = "seconds")]
+    pub timeout: Duration,
+    /// At most so many requests in a second, from this process.
+    pub rate_limit_per_s: Option<NonZeroU32>,
+    /// Whether it honours `If-None-Exist`.
+    #[serde(default = "yes")]
+    pub conditional_create: bool,
+    /// How long its search may lag behind its writes.
+    #[serde(default = "search_lag", rename = "search_lag_s", deserialize_with = "seconds")]
+    pub search_lag: Duration,
+    /// Other bases by which it names its own resources in references.
+    #[serde(default)]
+    pub known_bases: Vec<String>,
+    /// What is fetched by itself.
+    #[serde(default)]
+    pub poll: Poll,
+    /// How it may tell us that something has changed.
+    #[serde(default)]
+    pub notify: Notify,
+    /// Bulk Data export.
+    #[serde(default)]
+    pub bulk: Bulk,
+    /// How its questionnaires map to instruments; read by `fhir`.
+    #[serde(default)]
+    pub mapping: toml::Table,
+}
+
+/// Which kind of authorisation.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthKind {
+    /// SMART Backend Services: `client_credentials` with a signed assertion.
+    BackendServices,
+}
+
+/// The algorithms that SMART requires of servers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+pub enum KeyAlgorithm {
+    /// RSA, 3072 bits.
+    #[default]
+    #[serde(rename = "RS384")]
+    #[value(name = "RS384")]
+    Rs384,
+    /// The curve P-384.
+    #[serde(rename = "ES384")]
+    #[value(name = "ES384")]
+    Es384,
+}
+
+impl KeyAlgorithm {
+    /// Its name in a JWT's header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs384 => "RS384",
+            Self::Es384 => "ES384",
+        }
+    }
+}
+
+/// SMART Backend Services.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendServices {
+    /// Which kind; there is one.
+    pub kind: AuthKind,
+    /// What the EHR calls us: `iss` and `sub` of our assertions.
+    pub client_id: String,
+    /// The token endpoint; without it, what the EHR's `.well-known/smart-configuration` says.
+    pub token_url: Option<String>,
+    /// What we ask for, by spaces: `system/Patient.rs …`.
+    #[serde(default = "scopes")]
+    pub scopes: String,
+    /// With which kind of key we sign.
+    #[serde(default)]
+    pub algorithm: KeyAlgorithm,
+    /// Where our keys are; `connection-keys` in the data directory without it.
+    pub keys: Option<PathBuf>,
+}
+
+impl BackendServices {
+    /// Where our keys are.
+    pub fn key_folder(&self, data_dir: &Path) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| key_folder(data_dir))
+    }
+}
+
+/// Where keys are unless somebody says otherwise.
+pub fn key_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("connection-keys")
+}
+
+/// What is fetched by itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Poll {
+    /// Which types: of Patient, `QuestionnaireResponse`, Observation.
+    pub types: Vec<String>,
+    /// How often; 0 is never.
+    #[serde(rename = "period_s", deserialize_with = "seconds")]
+    pub period: Duration,
+    /// How far behind the last known change the next look begins: what is committed late on the server.
+    #[serde(rename = "overlap_s", deserialize_with = "seconds")]
+    pub overlap: Duration,
+    /// How many resources are asked for at once.
+    pub page_size: u16,
+    /// Nothing that was last changed before this day (UTC) is fetched.
+    pub since: Option<NaiveDate>,
+    /// Parameters added to the search of a type: `Observation = "category=survey"`. Without one for Observation, the
+    /// codes that we understand.
+    pub search: BTreeMap<String, String>,
+    /// How a type is looked for, where the EHR's refusals should not decide.
+    pub way: BTreeMap<String, Way>,
+}
+
+/// How the changes of a type are looked for. The order is the order in which they are tried.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// `_lastUpdated`, in order of it.
+    #[default]
+    LastUpdated,
+    /// `_lastUpdated`, in whatever order the server has.
+    LastUpdatedUnsorted,
+    /// Everything of the type, each time.
+    Everything,
+    /// Patient by patient, of those in our care.
+    ByPatient,
+}
+
+impl Way {
+    /// All, in the order in which they are tried.
+    pub const ALL: [Self; 4] = [Self::LastUpdated, Self::LastUpdatedUnsorted, Self::Everything, Self::ByPatient];
+
+    /// Its name in the configuration, in the database and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LastUpdated => "last_updated",
+            Self::LastUpdatedUnsorted => "last_updated_unsorted",
+            Self::Everything => "everything",
+            Self::ByPatient => "by_patient",
+        }
+    }
+
+    /// By its name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.as_str() == name)
+    }
+
+    /// What is tried when the server does not know this one.
+    pub fn next(self) -> Option<Self> {
+        let at = Self::ALL.iter().position(|way| *way == self)?;
+        Self::ALL.get(at + 1).copied()
+    }
+}
+
+/// How the EHR may tell us that something has changed. One of them is enough; a token of ours for the role `ehr` is
+/// always good.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notify {
+    /// A secret that it sends as `Authorization: Bearer`.
+    pub token: Option<SecretString>,
+    /// The key of an HMAC-SHA256 over what it sends.
+    pub hmac_secret: Option<SecretString>,
+    /// The header with the HMAC, in hexadecimal or base64; `X-Signature` without it.
+    pub signature_header: Option<String>,
+    /// The header with the second or the instant of sending. Where it is set, what is signed is this, a full stop and
+    /// the body, and it must not be more than five minutes from now.
+    pub timestamp_header: Option<String>,
+    /// Subscriptions that we make there, and renew.
+    pub subscribe: Option<Push>,
+}
+
+/// What kind of Subscription we make.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Push {
+    /// R4: criteria, and the resource that meets them.
+    RestHook,
+    /// The same, without the resource: "look again".
+    RestHookEmpty,
+}
+
+/// Bulk Data export, for the beginning.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bulk {
+    /// The Group whose patients are exported; all patients without it.
+    pub group: Option<String>,
+    /// Other origins (`https://files.example.org`) from which files may be fetched. No token is ever sent there.
+    pub file_origins: Vec<String>,
+}
+
+impl Ehr {
+    /// An EHR with the defaults.
+    pub fn at(name: impl Into<String>, base_url: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            base_url: base_url.into(),
+            bearer_token: None,
+            auth: None,
+            ca_file: None,
+            timeout: timeout(),
+            rate_limit_per_s: None,
+            conditional_create: true,
+            search_lag: search_lag(),
+            known_bases: Vec::new(),
+            poll: Poll::default(),
+            notify: Notify::default(),
+            bulk: Bulk::default(),
+            mapping: toml::Table::new(),
+        }
+    }
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self {
+            types: TYPES.map(str::to_owned).to_vec(),
+            period: Duration::from_mins(15),
+            overlap: Duration::from_mins(10),
+            page_size: 200,
+            since: None,
+            search: BTreeMap::new(),
+            way: BTreeMap::new(),
+        }
+    }
+}
+
+/// What can be fetched.
+pub(super) const TYPES: [&str; 3] = ["Patient", "QuestionnaireResponse", "Observation"];
+
+fn timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn search_lag() -> Duration {
+    Duration::from_secs(2)
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn scopes() -> String {
+    "system/Patient.rs system/QuestionnaireResponse.rs system/Observation.rs system/Task.crus system/Flag.crus".into()
+}

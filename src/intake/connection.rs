@@ -1,0 +1,183 @@
+//! The EHRs that we fetch from: one client each, shared with the dispatcher, so that both keep to one pace.
+
+use std::fs;
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::ehr::auth::KeyRing;
+use crate::ehr::{Auth, Ehr, EhrConfig};
+use crate::fhir::mapping::{Mapping, MappingConfig};
+use crate::problem::Problem;
+use crate::store::connection::Of;
+
+/// The largest page or resource that is read, in bytes.
+const LARGEST: usize = 32 << 20;
+
+/// One EHR, for one clinic.
+#[derive(Debug)]
+pub struct Connection {
+    /// Whose.
+    pub clinic: String,
+    /// As configured.
+    pub settings: config::Ehr,
+    /// The client.
+    pub ehr: Ehr,
+    /// Where the EHR sends what it has to say.
+    pub endpoint: String,
+    /// Told when the EHR has said that something has changed.
+    pub heard: Notify,
+    /// The codes of Observations to search for.
+    codes: String,
+}
+
+impl Connection {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// For the store.
+    pub fn of(&self) -> Of<'_> {
+        Of { clinic: &self.clinic, connection: &self.settings.name }
+    }
+
+    /// Who enters what it brings.
+    pub fn author(&self) -> String {
+        format!("connection:{}", self.settings.name)
+    }
+
+    /// What is added to the search for a type.
+    pub fn search(&self, kind: &str) -> Option<String> {
+        added(&self.settings, kind, &self.codes)
+    }
+}
+
+/// All of them. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Connections(Arc<Vec<Arc<Connection>>>);
+
+impl Connections {
+    /// The connections of every clinic.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration of one.
+    pub fn new(config: &Config, clock: &Clock) -> Result<Self, Problem> {
+        let mut connections = Vec::new();
+        for settings in &config.ehrs {
+            let ehr = client(config, settings, clock)?;
+            let codes = codes(settings)?;
+            for clinic in config.clinics.iter().filter(|clinic| clinic.ehr.as_ref() == Some(&settings.name)) {
+                connections.push(Arc::new(Connection {
+                    clinic: clinic.id.as_str().to_owned(),
+                    settings: settings.clone(),
+                    ehr: ehr.clone(),
+                    endpoint: endpoint(config, settings),
+                    heard: Notify::new(),
+                    codes: codes.clone(),
+                }));
+            }
+        }
+        Ok(Self(Arc::new(connections)))
+    }
+
+    /// Each.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.0.iter()
+    }
+
+    /// The one of a name. Where several clinics write to one chart, nobody can say whose it is that arrives: none.
+    pub fn named(&self, name: &str) -> Option<&Arc<Connection>> {
+        let mut named = self.iter().filter(|connection| connection.name() == name);
+        let first = named.next()?;
+        named.next().is_none().then_some(first)
+    }
+
+    /// That of a clinic.
+    pub fn of_clinic(&self, clinic: &str) -> Option<&Arc<Connection>> {
+        self.iter().find(|connection| connection.clinic == clinic)
+    }
+}
+
+/// A client as configured; nothing is sent yet.
+///
+/// # Errors
+/// What is wrong with the configuration.
+pub fn client(config: &Config, settings: &config::Ehr, clock: &Clock) -> Result<Ehr, Problem> {
+    let unreadable = |path: &std::path::Path, e: std::io::Error| {
+        Problem::unprocessable(format!("ehr {}: {} cannot be read: {e}", settings.name, path.display())).at("ca_file")
+    };
+    let authorities = match &settings.ca_file {
+        Some(path) => Some(fs::read(path).map_err(|e| unreadable(path, e))?),
+        None => None,
+    };
+    let auth = match (&settings.auth, &settings.bearer_token) {
+        (Some(auth), _) => {
+            Auth::BackendServices(Box::new(auth.clone()), KeyRing::at(auth.key_folder(&config.data_dir)))
+        }
+        (None, Some(token)) => Auth::Bearer(token.clone()),
+        (None, None) => Auth::Nobody,
+    };
+    let settings = EhrConfig {
+        auth,
+        authorities,
+        per_second: settings.rate_limit_per_s,
+        timeout: settings.timeout,
+        max_body: LARGEST,
+        conditional_create: settings.conditional_create,
+        search_lag: settings.search_lag,
+        ..EhrConfig::at(&settings.base_url)
+    };
+    Ehr::new(settings, clock.clone())
+}
+
+fn endpoint(config: &Config, settings: &config::Ehr) -> String {
+    let base = config.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
+    format!("{base}/api/v1/connections/{}/notifications", settings.name)
+}
+
+/// The searches that a sweep makes, each for one resource that changed since yesterday: for trying them.
+///
+/// # Errors
+/// What is wrong with the mapping.
+pub fn trial(settings: &config::Ehr, now: DateTime<Utc>) -> Result<Vec<(String, String)>, Problem> {
+    let codes = codes(settings)?;
+    let since = (now - TimeDelta::days(1)).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let query = |kind: &String| {
+        let added = added(settings, kind, &codes).map(|query| query + "&").unwrap_or_default();
+        (kind.clone(), format!("{added}_lastUpdated=ge{since}&_sort=_lastUpdated&_count=1"))
+    };
+    Ok(settings.poll.types.iter().map(query).collect())
+}
+
+/// What is added to the search for a type.
+fn added(settings: &config::Ehr, kind: &str, codes: &str) -> Option<String> {
+    match settings.poll.search.get(kind) {
+        Some(configured) => Some(configured.clone()),
+        None if kind == "Observation" => Some(format!("code={codes}")),
+        None => None,
+    }
+}
+
+/// The mapping of a connection.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn mapping(settings: &config::Ehr) -> Result<Mapping, Problem> {
+    let mapping: MappingConfig = settings
+        .mapping
+        .clone()
+        .try_into()
+        .map_err(|e| Problem::internal(format!("ehr {}: mapping: {e}", settings.name)))?;
+    Ok(Mapping::from_config(&mapping))
+}
+
+fn codes(settings: &config::Ehr) -> Result<String, Problem> {
+    let mapping = mapping(settings)?;
+    // A linkId may look like anything; a code that would break the query is none.
+    let is_plain = |code: &&str| code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    Ok(mapping.observation_codes().into_iter().filter(is_plain).collect::<Vec<_>>().join(","))
+}

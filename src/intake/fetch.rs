@@ -1,0 +1,84 @@
+//! Hints: resources that are said to have changed, fetched one by one.
+
+use chrono::TimeDelta;
+
+use super::Intake;
+use super::connection::Connection;
+use crate::ehr::Failure;
+use crate::ehr::retry::{Decision, decide};
+use crate::fhir::arrival::Kind;
+use crate::fhir::searchset::outside;
+use crate::problem::{Category, Problem};
+use crate::store::connection::hint::{self, Hint};
+
+/// How many are fetched before the lease is looked at.
+pub(super) const SOME: i64 = 50;
+/// When a resource that the server will not give is asked for again.
+const REFUSED: TimeDelta = TimeDelta::days(1);
+
+impl Intake {
+    /// Fetches what is due, at most [`SOME`]; answers how many there were.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was done is done.
+    pub(super) async fn fetch_due(&self, connection: &Connection) -> Result<usize, Problem> {
+        let mut tx = self.db.read().await?;
+        let due = hint::due(&mut tx, connection.of(), self.clock.now(), SOME).await?;
+        drop(tx);
+        for hint in &due {
+            self.fetch(connection, hint).await?;
+        }
+        Ok(due.len())
+    }
+
+    async fn fetch(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
+        let outcome = connection.ehr.read_text(&hint.kind, &hint.resource_id).await;
+        let mut tx = match outcome {
+            Ok(page) => {
+                let found = outside(&page.text).filter(|found| found.kind == hint.kind);
+                let Some(found) = found else {
+                    return self.postpone(connection, hint, "what came is not that resource", UNREADABLE).await;
+                };
+                let tally = self.take_found(connection, &[&found]).await?;
+                if tally.unread > 0 {
+                    // It is remembered with the reason.
+                    return Ok(());
+                }
+                self.db.begin().await?
+            }
+            Err(Failure::Refused { status: 404 | 410, .. }) => {
+                self.gone(connection, hint).await?;
+                self.db.begin().await?
+            }
+            Err(failure) => {
+                let attempts = u32::try_from(hint.attempts).unwrap_or(0) + 1;
+                let now = self.clock.now();
+                let wait = match decide(&failure, attempts, 0.5, now) {
+                    Decision::RetryAt { at, .. } => at - now,
+                    Decision::Park(_) => REFUSED,
+                };
+                return self.postpone(connection, hint, &failure.to_string(), wait).await;
+            }
+        };
+        hint::settle(&mut tx, connection.of(), hint).await?;
+        tx.commit().await
+    }
+
+    async fn gone(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
+        let Some(kind) = Kind::of(&hint.kind) else { return Ok(()) };
+        let (clinic, by) = (&connection.clinic, connection.author());
+        match self.delete(clinic, &by, kind, hint.resource_id.clone(), None).await {
+            // It was never known.
+            Err(problem) if problem.category == Category::NotFound => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    async fn postpone(&self, connection: &Connection, hint: &Hint, why: &str, wait: TimeDelta) -> Result<(), Problem> {
+        let mut tx = self.db.begin().await?;
+        hint::postpone(&mut tx, connection.of(), hint, why, self.clock.now() + wait).await?;
+        tx.commit().await
+    }
+}
+
+use super::sweep::UNREAD as UNREADABLE;

@@ -1,0 +1,286 @@
+//! The sweep: what an EHR has changed since the last look, whether or not it told us. Notifications are hints; this is
+//! what nothing gets past.
+//!
+//! `_lastUpdated` from the watermark less an overlap, in order, page by page. The watermark is the server's own time
+//! and moves only over what is recorded, so that a crash repeats and loses nothing. Repeating is harmless: the hallway
+//! knows what it has.
+
+mod pass;
+mod walk;
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::Intake;
+use super::connection::Connection;
+use crate::config::Way;
+use crate::ehr::Failure;
+use crate::fhir::arrival::Kind;
+use crate::fhir::searchset::Found;
+use crate::problem::{Category, Problem};
+use crate::record::{Condition, Effect, Fact};
+use crate::store::connection::{self, Watermark, hint};
+
+/// How long a connection is ours without prolonging it.
+pub(super) const LEASE: TimeDelta = TimeDelta::minutes(2);
+/// How long a way that was found is kept to before a better one is tried again.
+const KEPT_TO: TimeDelta = TimeDelta::days(7);
+/// When a resource that cannot be read is fetched again: a mapping, or the program, may have changed.
+pub(super) const UNREAD: TimeDelta = TimeDelta::days(1);
+/// How many resources share a transaction.
+const SOME: usize = 200;
+
+/// What a sweep of one type came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// The type.
+    pub kind: String,
+    /// How many resources came, without repetitions of the page before.
+    pub seen: usize,
+    /// How many of them changed something.
+    pub taken: usize,
+    /// How many could not be read.
+    pub unread: usize,
+    /// Why it could not be finished; everything until then is recorded.
+    pub failed: Option<Failure>,
+}
+
+/// Why a pass ended early.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The server.
+    Failed(Failure),
+    /// Our database.
+    Problem(Problem),
+    /// Somebody else sweeps now.
+    Lost,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => write!(f, "the EHR: {failure}"),
+            Self::Problem(problem) => write!(f, "here: {problem}"),
+            Self::Lost => f.write_str("another process is fetching from this EHR now"),
+        }
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl From<Problem> for Stopped {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// One connection, while it is ours.
+pub struct Sweep<'a> {
+    /// Reads and records.
+    pub intake: &'a Intake,
+    /// Which.
+    pub connection: &'a Connection,
+    /// The lease.
+    pub token: Uuid,
+}
+
+impl Sweep<'_> {
+    /// Looks at every type that is configured. A type that fails does not keep the others from being looked at.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the lease was lost.
+    pub async fn all(&self) -> Result<Vec<Swept>, Stopped> {
+        let mut tx = self.intake.db.read().await?;
+        let marks = connection::watermarks(&mut tx, self.connection.of()).await?;
+        drop(tx);
+        let mut swept = Vec::new();
+        for kind in &self.connection.settings.poll.types {
+            let Some(kind) = Kind::of(kind) else { continue };
+            let before = marks.iter().find(|mark| mark.kind == kind.name()).cloned();
+            swept.push(self.one(kind, before).await?);
+        }
+        Ok(swept)
+    }
+
+    /// Looks at one type, in the best way that the server knows.
+    async fn one(&self, kind: Kind, before: Option<Watermark>) -> Result<Swept, Stopped> {
+        let now = self.intake.clock.now();
+        let fixed = self.connection.settings.poll.way.get(kind.name()).copied();
+        let mut mark = before.unwrap_or_else(|| self.beginning(kind, now));
+        let learned = Way::of(&mark.way).filter(|_| now - mark.way_since < KEPT_TO);
+        let mut way = fixed.or(learned).unwrap_or_default();
+        if way.as_str() != mark.way {
+            mark.way_since = now;
+        }
+        let mut swept = Swept { kind: kind.name().to_owned(), ..Swept::default() };
+        let outcome = loop {
+            way.as_str().clone_into(&mut mark.way);
+            match self.pass(kind, way, &mut mark, &mut swept).await {
+                Err(Stopped::Failed(failure)) if swept.seen == 0 && fixed.is_none() && is_unknown(&failure) => {
+                    let Some(next) = way.next() else { break Err(failure) };
+                    tracing::info!(
+                        connection = self.connection.name(),
+                        kind = kind.name(),
+                        way = next.as_str(),
+                        "this server refuses the search; another way is tried"
+                    );
+                    (way, mark.way_since) = (next, now);
+                }
+                Err(Stopped::Failed(failure)) => break Err(failure),
+                Err(other) => return Err(other),
+                Ok(()) => break Ok(()),
+            }
+        };
+        let now = self.intake.clock.now();
+        match outcome {
+            Ok(()) => {
+                mark.swept_at = Some(now);
+                mark.seen = i64::try_from(swept.seen).unwrap_or(i64::MAX);
+                mark.taken = i64::try_from(swept.taken).unwrap_or(i64::MAX);
+                let unread = || format!("{} could not be read; see the list of what waits", swept.unread);
+                mark.last_error = (swept.unread > 0).then(unread);
+                mark.failed_at = mark.last_error.is_some().then_some(now);
+            }
+            Err(failure) => {
+                tracing::warn!(connection = self.connection.name(), kind = kind.name(), %failure, "the sweep failed");
+                mark.failed_at = Some(now);
+                mark.last_error = Some(failure.to_string());
+                swept.failed = Some(failure);
+            }
+        }
+        metrics::counter!("cocm_sweeps", "outcome" => if swept.failed.is_some() { "failed" } else { "done" })
+            .increment(1);
+        self.put(&mark).await?;
+        Ok(swept)
+    }
+
+    fn beginning(&self, kind: Kind, now: DateTime<Utc>) -> Watermark {
+        let since = self.connection.settings.poll.since;
+        Watermark {
+            kind: kind.name().to_owned(),
+            watermark: since.map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc()),
+            way: Way::default().as_str().to_owned(),
+            way_since: now,
+            swept_at: None,
+            taken: 0,
+            seen: 0,
+            failed_at: None,
+            last_error: None,
+        }
+    }
+
+    async fn put(&self, mark: &Watermark) -> Result<(), Problem> {
+        let mut tx = self.intake.db.begin().await?;
+        connection::put_watermark(&mut tx, self.connection.of(), mark).await?;
+        tx.commit().await
+    }
+
+    /// The lease for a while longer.
+    pub(super) async fn prolong(&self) -> Result<(), Stopped> {
+        let mut tx = self.intake.db.begin().await?;
+        let until = self.intake.clock.now() + LEASE;
+        let held = connection::prolong(&mut tx, self.connection.of(), self.token, until).await?;
+        tx.commit().await?;
+        if held { Ok(()) } else { Err(Stopped::Lost) }
+    }
+
+    /// Records a page. What cannot be read is remembered and stops nothing.
+    async fn record(&self, found: &[&Found<'_>], swept: &mut Swept) -> Result<(), Problem> {
+        let tally = self.intake.take_found(self.connection, found).await?;
+        swept.seen += found.len();
+        swept.taken += tally.taken;
+        swept.unread += tally.unread;
+        Ok(())
+    }
+}
+
+/// What became of resources that were fetched.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) taken: usize,
+    pub(super) unread: usize,
+}
+
+impl Intake {
+    /// Records resources that were fetched. What cannot be read is remembered, fails alone, and is no error.
+    pub(super) async fn take_found(&self, connection: &Connection, found: &[&Found<'_>]) -> Result<Tally, Problem> {
+        let mut tally = Tally::default();
+        let mut unread: Vec<(&Found<'_>, Problem)> = Vec::new();
+        for some in found.chunks(SOME) {
+            let (mut facts, mut places) = (Vec::with_capacity(some.len()), Vec::with_capacity(some.len()));
+            for one in some {
+                match self.read(&connection.clinic, one.raw) {
+                    Ok(arrival) => {
+                        facts.push(Fact::Arrived { arrival: Box::new(arrival), condition: Condition::None });
+                        places.push(*one);
+                    }
+                    Err(problem) => unread.push((one, problem)),
+                }
+            }
+            if facts.is_empty() {
+                continue;
+            }
+            let answers = self.take_all(&connection.clinic, &connection.author(), facts, false).await?;
+            for (one, answer) in places.into_iter().zip(answers) {
+                match answer {
+                    Ok(recorded) => tally.taken += usize::from(recorded.effect != Effect::Unchanged),
+                    Err(problem) if problem.category == Category::Unavailable => return Err(problem),
+                    Err(problem) => unread.push((one, problem)),
+                }
+            }
+        }
+        tally.unread = unread.len();
+        self.remember_unread(connection, found, &unread).await?;
+        Ok(tally)
+    }
+
+    async fn remember_unread(
+        &self,
+        connection: &Connection,
+        found: &[&Found<'_>],
+        unread: &[(&Found<'_>, Problem)],
+    ) -> Result<(), Problem> {
+        let of = connection.of();
+        let mut tx = self.db.read().await?;
+        let remembered = hint::in_vain(&mut tx, of, 1000).await?;
+        drop(tx);
+        let is_unread =
+            |kind: &str, id: &str| unread.iter().any(|(one, _)| one.kind == kind && one.id.as_deref() == Some(id));
+        let read: Vec<_> = remembered
+            .iter()
+            .filter(|hint| !is_unread(&hint.kind, &hint.resource_id))
+            .filter(|hint| {
+                found.iter().any(|one| one.kind == hint.kind && one.id.as_deref() == Some(&hint.resource_id))
+            })
+            .collect();
+        if unread.is_empty() && read.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        for hint in read {
+            hint::was_read(&mut tx, of, &hint.kind, &hint.resource_id).await?;
+        }
+        for (one, problem) in unread {
+            let place = problem.expression.as_deref().unwrap_or("Resource");
+            tracing::warn!(connection = connection.name(), kind = %one.kind, place, "a resource could not be read");
+            let Some(id) = &one.id else { continue };
+            let why = format!("{place}: {}", problem.detail);
+            hint::keep_unread(&mut tx, of, &one.kind, id, &why, (now, now + UNREAD)).await?;
+        }
+        tx.commit().await
+    }
+}
+
+/// Refusals that mean: not this way.
+fn is_unknown(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused { status: 400 | 404 | 405 | 413 | 422 | 501, .. })
+}

@@ -1,0 +1,218 @@
+//! Watches over every connection: fetches what was hinted at, and sweeps when it is time. Of several replicas one does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Intake;
+use super::connection::{Connection, Connections};
+use super::sweep::{LEASE, Stopped, Sweep, Swept};
+use crate::ehr::Failure;
+use crate::ehr::retry::{Decision, decide};
+use crate::problem::Problem;
+use crate::store::connection::{self, Claimed, hint};
+
+/// How long to sleep when nothing is due and nobody wakes us: other replicas hear, too.
+const IDLE: Duration = Duration::from_secs(5);
+/// A sweep that failed is tried again after a minute, or after the period where that is shorter.
+const SOON: TimeDelta = TimeDelta::minutes(1);
+/// The least time between two sweeps, however often we are told to look.
+const BREATH: TimeDelta = TimeDelta::seconds(5);
+
+/// The loops, one for each connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Watch {
+    intake: Intake,
+    connections: Connections,
+}
+
+/// What a visit did.
+#[derive(Clone, Debug, Default)]
+pub struct Visit {
+    /// How many hints were followed.
+    pub fetched: usize,
+    /// What each type's sweep came to; empty where none was due.
+    pub swept: Vec<Swept>,
+}
+
+impl Watch {
+    /// Watches nothing yet.
+    pub fn new(intake: Intake, connections: Connections) -> Self {
+        Self { intake, connections }
+    }
+
+    /// Runs until told to stop. What is under way is given up: it is found again.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let mut loops = JoinSet::new();
+        for connection in self.connections.iter() {
+            loops.spawn(self.clone().over(connection.clone(), stop.clone()));
+        }
+        while loops.join_next().await.is_some() {}
+    }
+
+    async fn over(self, connection: Arc<Connection>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let told = async {
+                // The sender is gone: the service is, too.
+                let _ = stop.wait_for(|stop| *stop).await;
+            };
+            tokio::select! {
+                () = told => return,
+                visit = self.visit(&connection, false) => {
+                    if let Err(problem) = visit {
+                        tracing::warn!(connection = connection.name(), %problem, "this connection has to wait");
+                    }
+                }
+            }
+            let told = async {
+                let _ = stop.wait_for(|stop| *stop).await;
+            };
+            tokio::select! {
+                () = told => return,
+                () = connection.heard.notified() => {}
+                () = tokio::time::sleep(IDLE) => {}
+            }
+        }
+    }
+
+    /// Does what is due for a connection; with `now`, a sweep whether or not it is due. Does nothing where another
+    /// replica is at it.
+    ///
+    /// # Errors
+    /// When the database does not answer; what was done is done.
+    pub async fn visit(&self, connection: &Connection, now: bool) -> Result<Visit, Problem> {
+        let of = connection.of();
+        let Some(due) = self.due(connection).await? else { return Ok(Visit::default()) };
+        let moment = self.intake.clock.now();
+        let sweeps = now || due.sweep <= moment;
+        if !sweeps && due.hint.is_none_or(|at| at > moment) {
+            return Ok(Visit::default());
+        }
+        let token = self.intake.clock.id();
+        let mut tx = self.intake.db.begin().await?;
+        let claimed = connection::claim(&mut tx, of, token, moment, moment + LEASE).await?;
+        tx.commit().await?;
+        let Some(claimed) = claimed else { return Ok(Visit::default()) };
+        let mut held = Held { watch: self, connection, claimed: Some(claimed), due: due.sweep };
+        let sweep = Sweep { intake: &self.intake, connection, token };
+        let outcome = self.work(&sweep, sweeps).await;
+        let now = self.intake.clock.now();
+        held.due = match &outcome {
+            Ok(_) if !sweeps => due.sweep,
+            Ok(visit) => again(connection, visit, now),
+            Err(_) => now + SOON,
+        };
+        held.give_back().await?;
+        match outcome {
+            Ok(visit) => Ok(visit),
+            Err(Stopped::Problem(problem)) => Err(problem),
+            Err(Stopped::Failed(_) | Stopped::Lost) => Ok(Visit::default()),
+        }
+    }
+
+    async fn work(&self, sweep: &Sweep<'_>, sweeps: bool) -> Result<Visit, Stopped> {
+        let mut visit = Visit::default();
+        self.intake.recover(sweep.connection).await?;
+        loop {
+            let fetched = self.intake.fetch_due(sweep.connection).await?;
+            visit.fetched += fetched;
+            if fetched == 0 {
+                break;
+            }
+            sweep.prolong().await?;
+        }
+        if sweeps {
+            self.intake.subscribe(sweep.connection).await?;
+            visit.swept = sweep.all().await?;
+        }
+        Ok(visit)
+    }
+
+    async fn due(&self, connection: &Connection) -> Result<Option<Due>, Problem> {
+        let of = connection.of();
+        let mut tx = self.intake.db.read().await?;
+        let row = connection::due(&mut tx, of).await?;
+        let hint = hint::next_due(&mut tx, of).await?;
+        drop(tx);
+        let now = self.intake.clock.now();
+        match row {
+            Some((_, Some(until))) if until > now => Ok(None),
+            Some((sweep, _)) => Ok(Some(Due { sweep, hint })),
+            None => {
+                let sweep = if connection.settings.poll.period.is_zero() { never(now) } else { now };
+                let mut tx = self.intake.db.begin().await?;
+                connection::know(&mut tx, of, sweep).await?;
+                tx.commit().await?;
+                Ok(Some(Due { sweep, hint }))
+            }
+        }
+    }
+}
+
+struct Due {
+    sweep: DateTime<Utc>,
+    hint: Option<DateTime<Utc>>,
+}
+
+/// A connection that is ours. When a visit is given up in the middle, it is given back, so that nobody has to wait for
+/// the lease to run out.
+struct Held<'a> {
+    watch: &'a Watch,
+    connection: &'a Connection,
+    claimed: Option<Claimed>,
+    due: DateTime<Utc>,
+}
+
+impl Held<'_> {
+    async fn give_back(&mut self) -> Result<(), Problem> {
+        let Some(claimed) = self.claimed.take() else { return Ok(()) };
+        let intake = &self.watch.intake;
+        let mut tx = intake.db.begin().await?;
+        connection::give_back(&mut tx, self.connection.of(), &claimed, intake.clock.now() + BREATH, self.due).await?;
+        tx.commit().await
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Some(claimed) = self.claimed.take() else { return };
+        let (intake, due) = (self.watch.intake.clone(), self.due);
+        let (clinic, name) = (self.connection.clinic.clone(), self.connection.name().to_owned());
+        tokio::spawn(async move {
+            let of = connection::Of { clinic: &clinic, connection: &name };
+            // Without an answer the lease runs out by itself.
+            if let Ok(mut tx) = intake.db.begin().await
+                && connection::give_back(&mut tx, of, &claimed, intake.clock.now(), due).await.is_ok()
+            {
+                let _ = tx.commit().await;
+            }
+        });
+    }
+}
+
+/// When the next sweep is due after this one.
+fn again(connection: &Connection, visit: &Visit, now: DateTime<Utc>) -> DateTime<Utc> {
+    let period = &connection.settings.poll.period;
+    let regular =
+        if period.is_zero() { never(now) } else { now + TimeDelta::from_std(*period).unwrap_or(TimeDelta::days(7)) };
+    let failures = visit.swept.iter().filter_map(|swept| swept.failed.as_ref());
+    let soonest = failures.filter_map(|failure| retry(failure, now)).min();
+    soonest.map_or(regular, |soonest| soonest.min(regular))
+}
+
+fn retry(failure: &Failure, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match decide(failure, 1, 0.5, now) {
+        Decision::RetryAt { at, counts_attempt: false } => Some(at),
+        Decision::RetryAt { .. } => Some(now + SOON),
+        // The same would be refused again; a person, or the next period.
+        Decision::Park(_) => None,
+    }
+}
+
+/// Later than anybody waits.
+fn never(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TimeDelta::days(36_500)
+}

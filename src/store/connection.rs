@@ -1,0 +1,206 @@
+//! The EHRs we are connected to: who fetches now, and how far each type has been fetched.
+
+pub mod export;
+pub mod hint;
+pub mod subscription;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Tx, failed};
+use crate::problem::Problem;
+
+/// A connection that is ours for a while.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Claimed {
+    /// Counts the calls to look again.
+    pub wanted: i64,
+    /// Who holds it.
+    pub lease_token: Option<Uuid>,
+}
+
+/// One connection of a clinic, by its name: what every function here is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    /// Whose.
+    pub clinic: &'a str,
+    /// Its name.
+    pub connection: &'a str,
+}
+
+/// Makes a connection known; due at once if it is new.
+pub async fn know(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO connection (clinic_id, name, due_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        of.clinic,
+        of.connection,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Something has changed there: look again now.
+pub async fn look_again(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO connection (clinic_id, name, due_at, wanted) VALUES ($1, $2, $3, 1)
+         ON CONFLICT (clinic_id, name) DO UPDATE SET wanted = connection.wanted + 1,
+           due_at = CASE WHEN connection.due_at < $3 THEN connection.due_at ELSE $3 END",
+        of.clinic,
+        of.connection,
+        now
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Claims a connection that nobody holds.
+pub async fn claim(
+    tx: &mut Tx,
+    of: Of<'_>,
+    token: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Option<Claimed>, Problem> {
+    fetch_optional!(
+        tx,
+        Claimed,
+        "UPDATE connection SET lease_token = $3, lease_until = $5
+         WHERE clinic_id = $1 AND name = $2 AND (lease_until IS NULL OR lease_until <= $4)
+         RETURNING wanted, lease_token",
+        of.clinic,
+        of.connection,
+        token,
+        now,
+        until
+    )
+    .map_err(failed)
+}
+
+/// Prolongs a lease. `false` when it was lost.
+pub async fn prolong(tx: &mut Tx, of: Of<'_>, token: Uuid, until: DateTime<Utc>) -> Result<bool, Problem> {
+    execute!(
+        tx,
+        "UPDATE connection SET lease_until = $4 WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
+        of.clinic,
+        of.connection,
+        token,
+        until
+    )
+    .map(|n| n == 1)
+    .map_err(failed)
+}
+
+/// Gives a connection back, due again at `due`, or at `soon` where somebody asked meanwhile.
+pub async fn give_back(
+    tx: &mut Tx,
+    of: Of<'_>,
+    claimed: &Claimed,
+    soon: DateTime<Utc>,
+    due: DateTime<Utc>,
+) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE connection SET lease_token = NULL, lease_until = NULL,
+           due_at = CASE WHEN wanted = $4 THEN $6 ELSE $5 END
+         WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
+        of.clinic,
+        of.connection,
+        claimed.lease_token,
+        claimed.wanted,
+        soon,
+        due
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// When a connection is due, and until when somebody holds it.
+pub async fn due(tx: &mut Tx, of: Of<'_>) -> Result<Option<(DateTime<Utc>, Option<DateTime<Utc>>)>, Problem> {
+    fetch_optional!(
+        tx,
+        (DateTime<Utc>, Option<DateTime<Utc>>),
+        "SELECT due_at, lease_until FROM connection WHERE clinic_id = $1 AND name = $2",
+        of.clinic,
+        of.connection
+    )
+    .map_err(failed)
+}
+
+/// How far a type has been fetched.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Watermark {
+    #[sqlx(rename = "type")]
+    pub kind: String,
+    pub watermark: Option<DateTime<Utc>>,
+    pub way: String,
+    pub way_since: DateTime<Utc>,
+    pub swept_at: Option<DateTime<Utc>>,
+    pub taken: i64,
+    pub seen: i64,
+    pub failed_at: Option<DateTime<Utc>>,
+    pub last_error: Option<String>,
+}
+
+/// How far every type has been fetched that was ever tried.
+pub async fn watermarks(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Watermark>, Problem> {
+    fetch_all!(
+        tx,
+        Watermark,
+        "SELECT type, watermark, way, way_since, swept_at, taken, seen, failed_at, last_error FROM connection_watermark
+         WHERE clinic_id = $1 AND connection = $2 ORDER BY type",
+        of.clinic,
+        of.connection
+    )
+    .map_err(failed)
+}
+
+/// Writes how far a type has been fetched. A watermark never moves back.
+pub async fn put_watermark(tx: &mut Tx, of: Of<'_>, mark: &Watermark) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO connection_watermark
+           (clinic_id, connection, type, watermark, way, way_since, swept_at, taken, seen, failed_at, last_error)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (clinic_id, connection, type) DO UPDATE SET
+           watermark = CASE WHEN connection_watermark.watermark > $4 THEN connection_watermark.watermark
+             ELSE COALESCE($4, connection_watermark.watermark) END,
+           way = $5, way_since = $6, swept_at = $7, taken = $8, seen = $9, failed_at = $10, last_error = $11",
+        of.clinic,
+        of.connection,
+        &mark.kind,
+        mark.watermark,
+        &mark.way,
+        mark.way_since,
+        mark.swept_at,
+        mark.taken,
+        mark.seen,
+        mark.failed_at,
+        &mark.last_error
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Patients in somebody's care, as the chart names them, after an id, in order of id.
+pub async fn followed(
+    tx: &mut Tx,
+    clinic: &str,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<(Uuid, String)>, Problem> {
+    fetch_all!(
+        tx,
+        (Uuid, String),
+        "SELECT id, reference FROM patient
+         WHERE clinic_id = $1 AND id > $2 AND has_care AND merged_into IS NULL AND reference LIKE 'Patient/%'
+         ORDER BY id LIMIT $3",
+        clinic,
+        after.unwrap_or_default(),
+        limit
+    )
+    .map_err(failed)
+}
