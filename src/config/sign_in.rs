@@ -1,4 +1,4 @@
-//! Ways to sign in to the pages: plain OpenID Connect, and SMART App Launch from an EHR.
+//! Ways to sign in to the pages: plain `OpenID Connect`, and SMART App Launch from an EHR.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -222,12 +222,14 @@ impl Form {
     }
 
     /// The fields of a numbered row, rendered: `kind2`, `text2`, …
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
     pub fn row(&self, number: &usize) -> Fields<'_> {
         let ending = number.to_string();
         self.those(|field| field.name.ends_with(&ending))
     }
 
     /// Nothing was typed into a numbered row's text.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
     pub fn is_empty_row(&self, number: &usize) -> bool {
         let ending = number.to_string();
         let mut row = self.fields.iter().filter(|field| field.name.ends_with(&ending));

@@ -27,7 +27,7 @@ pub enum Tone {
 
 impl Tone {
     /// Its class.
-    pub fn class(&self) -> &'static str {
+    pub fn class(self) -> &'static str {
         match self {
             Self::Danger => "danger",
             Self::Bad => "bad",
@@ -38,7 +38,7 @@ impl Tone {
     }
 
     /// Its shape, for those who do not see its colour.
-    pub fn shape(&self) -> &'static str {
+    pub fn shape(self) -> &'static str {
         match self {
             Self::Danger => "‼",
             Self::Bad => "▲",

@@ -314,10 +314,10 @@ fn may_go_on(story: &Story, id: Uuid, today: NaiveDate, additions: &Additions) -
 }
 
 /// What the care team did, in the order of a course.
-fn entries(case: &ImportedCase) -> Vec<(&'static str, NaiveDate, Care)> {
+fn entries(from: &ImportedCase) -> Vec<(&'static str, NaiveDate, Care)> {
     let mut all = Vec::new();
-    let (manager, consultant) = (&case.episode.care_manager, &case.episode.psychiatric_consultant);
-    for on in &case.contacts {
+    let (manager, consultant) = (&from.episode.care_manager, &from.episode.psychiatric_consultant);
+    for on in &from.contacts {
         let care = Care::Contact {
             purpose: ContactKind::Treatment,
             modality: None,
@@ -332,7 +332,7 @@ fn entries(case: &ImportedCase) -> Vec<(&'static str, NaiveDate, Care)> {
         };
         all.push(("contact", *on, care));
     }
-    for on in &case.reviews {
+    for on in &from.reviews {
         let reviewer = consultant.clone().unwrap_or_else(|| SOURCE.to_owned());
         all.push((
             "case_review",
@@ -342,12 +342,12 @@ fn entries(case: &ImportedCase) -> Vec<(&'static str, NaiveDate, Care)> {
     }
     let plan = || "taken over from the clinic's spreadsheet; the plan itself is there".to_owned();
     all.extend(
-        case.relapse_prevention_on.map(|on| ("relapse_prevention", on, Care::RelapsePrevention { plan: plan() })),
+        from.relapse_prevention_on.map(|on| ("relapse_prevention", on, Care::RelapsePrevention { plan: plan() })),
     );
     let reason = || "taken over from the clinic's spreadsheet".to_owned();
-    all.extend(case.held_on.map(|on| ("hold", on, Care::Hold { reason: reason() })));
-    all.extend(case.discharge.map(|(on, reason)| ("discharge", on, Care::Discharge { reason, note: None })));
-    if let (Some(payer), Some(from)) = (case.payer, case.episode.enrolled_on) {
+    all.extend(from.held_on.map(|on| ("hold", on, Care::Hold { reason: reason() })));
+    all.extend(from.discharge.map(|(on, reason)| ("discharge", on, Care::Discharge { reason, note: None })));
+    if let (Some(payer), Some(from)) = (from.payer, from.episode.enrolled_on) {
         all.push(("coverage", from, Care::Coverage { payer, from, to: None }));
     }
     all

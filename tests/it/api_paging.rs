@@ -45,7 +45,8 @@ const OF_THE_PROGRAMME: [(&str, &str); 5] = [
 ];
 
 /// Lists without a cursor: all on one page.
-const ONE_PAGE: [&str; 5] = [
+const ONE_PAGE: [&str; 6] = [
+    "/api/v1/connections",
     "/api/v1/rule-sets",
     "/api/v1/time",
     "/api/v1/episodes/{id}/care-plans",
@@ -218,9 +219,9 @@ async fn page(world: &World, uri: &str, id: &str) -> (Vec<String>, Option<String
 
 /// Walks through a list; `between` happens after each page.
 async fn walk(world: &World, list: &str, id: &str, size: usize, mut between: impl AsyncFnMut(u32)) -> Vec<String> {
-    let word = if list.starts_with("/fhir") { "_count" } else { "limit" };
+    let size_as = if list.starts_with("/fhir") { "_count" } else { "limit" };
     let separator = if list.contains('?') { '&' } else { '?' };
-    let mut uri = format!("{list}{separator}{word}={size}");
+    let mut uri = format!("{list}{separator}{size_as}={size}");
     let (mut all, mut number) = (Vec::new(), 0);
     loop {
         let (ids, next) = page(world, &uri, id).await;

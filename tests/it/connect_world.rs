@@ -48,6 +48,7 @@ impl Connected {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "reads as what it is: a form of this world")]
     pub fn form(&self, n: usize) -> Value {
         let mut form = phq9(&format!("q{n}"), &format!("p{n}"), "2026-03-01", [1; 9]);
         // The chart gives the version.

@@ -87,7 +87,7 @@ async fn a_line_says_who_was_shown_whom_and_never_what_was_looked_for(
         ]
     );
     assert_eq!(lines[0].patient.unwrap().to_string(), one);
-    assert_eq!(lines[0].request.as_ref().unwrap().ids, [one.clone()]);
+    assert_eq!(lines[0].request.as_ref().unwrap().ids, std::slice::from_ref(&one));
     assert!(lines.iter().all(|line| !line.line().contains("Given") && !line.line().contains("mrn")));
     assert!(!lines[5].line().contains("Canary"));
     // The other clinic's attempt is in the other clinic's journal.
@@ -105,7 +105,8 @@ async fn a_line_says_who_was_shown_whom_and_never_what_was_looked_for(
 }
 
 /// What shows nobody's data.
-const NOBODYS: [&str; 7] = [
+const NOBODYS: [&str; 8] = [
+    "/api/v1/connections",
     "/api/v1/rule-sets",
     "/api/v1/review-sessions",
     "/api/v1/metrics/{month}/versions",

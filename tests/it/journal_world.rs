@@ -100,7 +100,8 @@ impl Ear {
                     lines.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect::<Vec<_>>().join("\n")
                 };
                 let heard = Heard { event: field("event"), id: field("id"), data: field("data") };
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 // A comment, or how long to wait before coming back.
                 if !heard.data.is_empty() {
                     return Some(heard);

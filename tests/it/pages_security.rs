@@ -267,8 +267,8 @@ async fn another_clinics_patients_are_not_there() {
     }
     browser.post(&format!("/review/{episode}"), &[("kind1", "continue"), ("to1", "primary_care")]).await.expect(404);
     // A cookie that names the other clinic is no session there.
-    let word = browser.cookie.clone().unwrap().split_once('.').unwrap().1.to_owned();
-    let crossing = Browser { cookie: Some(format!("cocm=elsewhere.{word}")), ..Browser::of(&world.app) };
+    let secret = browser.cookie.clone().unwrap().split_once('.').unwrap().1.to_owned();
+    let crossing = Browser { cookie: Some(format!("cocm=elsewhere.{secret}")), ..Browser::of(&world.app) };
     crossing.get("/caseload").await.expect(303);
     assert_eq!(CLINIC, "demo");
 }

@@ -95,7 +95,7 @@ fn merge(into: &mut Value, from: &Value) {
 }
 
 /// The service as configured for production: two ways to sign in, no development.
-async fn served(world: &World, provider: &Provider) -> Browser {
+fn served(world: &World, provider: &Provider) -> Browser {
     let way = SignIn {
         name: "Clinic account".into(),
         issuer: provider.base.clone(),
@@ -143,7 +143,7 @@ async fn round(browser: &mut Browser, provider: &Provider, path: &str) -> (HashM
     let left = browser.get(path).await.expect(303);
     let asked = asked(&left);
     browser.cookie = cookie(&left, "__Host-cocm-leaving");
-    *provider.nonce.lock().unwrap() = asked["nonce"].clone();
+    provider.nonce.lock().unwrap().clone_from(&asked["nonce"]);
     let back = format!("/sign-in/back?code=c-1&state={}", asked["state"]);
     let seen = browser.get(&back).await;
     browser.cookie = cookie(&seen, "__Host-cocm=");
@@ -153,7 +153,7 @@ async fn round(browser: &mut Browser, provider: &Provider, path: &str) -> (HashM
 #[tokio::test]
 async fn an_identity_provider_lets_one_in_with_a_code_and_a_proof() {
     let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
-    let mut browser = served(&world, &provider).await;
+    let mut browser = served(&world, &provider);
     let page = browser.get("/sign-in?to=/review").await.expect(200).text;
     assert!(
         page.contains("/sign-in/with/0?to=%2Freview") && page.contains("Example EHR") && !page.contains("development")
@@ -178,7 +178,7 @@ async fn an_identity_provider_lets_one_in_with_a_code_and_a_proof() {
 async fn an_ehr_opens_the_patient_that_it_had_open() {
     let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
     let patient = world.patient("p7", "Byron").await;
-    let mut browser = served(&world, &provider).await;
+    let mut browser = served(&world, &provider);
     let fhir_user = json!({"fhirUser": format!("{}/fhir/Practitioner/7", provider.base), "role": null});
     provider.says(fhir_user.clone(), json!({"patient": "p7"}));
     let launch = format!("/launch?iss={}/fhir&launch=xyz", provider.base);
@@ -202,7 +202,7 @@ async fn an_ehr_opens_the_patient_that_it_had_open() {
 #[tokio::test]
 async fn a_word_that_is_not_about_this_sign_in_lets_nobody_in() {
     let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
-    let mut browser = served(&world, &provider).await;
+    let mut browser = served(&world, &provider);
     let now = get_current_timestamp();
     for (why, claims, beside) in [
         ("another nonce", json!({"nonce": "another"}), json!({})),

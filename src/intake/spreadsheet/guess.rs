@@ -165,8 +165,8 @@ fn is_date_of(title: &str, of: Instrument) -> bool {
 
 /// Whether a visit is written "date, score" and not "score, date": the first score that is no baseline tells.
 fn dates_stand_in_front(titles: &[String]) -> bool {
-    let followups = titles.iter().enumerate().filter(|(_, title)| !is_baseline(title));
-    let first = followups.filter_map(|(n, title)| scored(title).map(|of| (n, of))).next();
+    let mut followups = titles.iter().enumerate().filter(|(_, title)| !is_baseline(title));
+    let first = followups.find_map(|(n, title)| scored(title).map(|of| (n, of)));
     first.is_some_and(|(n, of)| {
         let is_date = |n: Option<usize>| n.and_then(|n| titles.get(n)).is_some_and(|title| is_date_of(title, of));
         is_date(n.checked_sub(1)) && !is_date(Some(n + 1))

@@ -226,7 +226,7 @@ impl Choice {
         for rule in all.iter().flat_map(|row| row.findings.split(',')).filter_map(|rule| rule.parse().ok()) {
             *counts.entry(rule).or_default() += 1;
         }
-        let rules = counts.into_iter().map(|(rule, _)| Named {
+        let rules = counts.into_keys().map(|rule| Named {
             value: rule.to_string(),
             words: words::rule(rule).0.to_owned(),
             chosen: self.finding == rule.as_str(),

@@ -76,7 +76,7 @@ fn of_care(care: &Care) -> (&'static str, String) {
         }
         Care::TreatmentChange { changes, summary, medication, .. } => {
             let kinds: Vec<&str> = changes.iter().map(|kind| words::change(*kind)).collect();
-            let taken: String = medication.iter().map(|m| format!(" {}.", m.phrase())).collect();
+            let taken: String = medication.iter().flat_map(|m| [" ".to_owned(), m.phrase(), ".".to_owned()]).collect();
             ("Treatment change", format!("{}: {summary}{taken}", kinds.join(", ")))
         }
         Care::CaseReview { reviewer, summary, recommendations, .. } => {

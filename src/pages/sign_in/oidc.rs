@@ -1,4 +1,4 @@
-//! Signing in with somebody else's word for it: OpenID Connect's authorization code flow with PKCE, and SMART App
+//! Signing in with somebody else's word for it: `OpenID Connect`'s authorization code flow with PKCE, and SMART App
 //! Launch, which is the same with the EHR's FHIR base as the audience and perhaps a patient in the answer.
 //!
 //! No library: the flow is two redirects and one POST, and the ID token is verified by the code that verifies every
