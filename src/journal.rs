@@ -122,7 +122,7 @@ impl Journal {
         Ok(sealed)
     }
 
-    /// Writes down that somebody was shown something, and waits for it, within bounds: see [`reads`].
+    /// Writes down that somebody was shown something, and waits for it, within bounds: see `reads`.
     pub async fn write(&self, entry: Entry) {
         reads::write(&self.reads, entry).await;
     }

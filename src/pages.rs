@@ -1,7 +1,7 @@
 //! The pages a care team opens every morning: rendered here, served by the same program, readable without scripts.
 //!
 //! They are the JSON API's first client. What they show is read by the functions that the API's handlers use; whatever
-//! they change goes through the API itself, in process ([`door`]), so that roles, checks and idempotency are said once.
+//! they change goes through the API itself, in process (`door`), so that roles, checks and idempotency are said once.
 
 mod assets;
 mod caseload;
