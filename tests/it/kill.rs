@@ -168,7 +168,7 @@ async fn what_was_acknowledged_survives_every_kill_once_and_whole(
     }
     // On a slow machine few forms come through between two kills: everybody's answers are waited for.
     let patience = Instant::now();
-    while known.acknowledged.lock().unwrap().len() < ENOUGH && patience.elapsed() < Duration::from_secs(60) {
+    while known.acknowledged.lock().unwrap().len() < ENOUGH && patience.elapsed() < Duration::from_mins(1) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     known.stop.store(true, Ordering::Relaxed);
