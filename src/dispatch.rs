@@ -15,11 +15,10 @@ use crate::domain::plan::{Intent, Posture};
 use crate::ehr::retry::{Decision, decide};
 use crate::ehr::{Delivered, Effect, Ehr, Failure, Ledger, LeftAlone, deliver, reconcile};
 use crate::problem::Problem;
+use crate::store::lease::{LEASE, holding};
 use crate::store::outbox::{self, Attempt, Delivery, Lane, Settlement, State};
 use crate::store::{Db, journal};
 
-/// How long a lane is ours without prolonging it.
-const LEASE: TimeDelta = TimeDelta::seconds(120);
 /// How many patients of a clinic are written at once.
 const LANES: usize = 8;
 /// How many patients are written at once, of all clinics.
@@ -228,7 +227,7 @@ impl Dispatcher {
             return Ok(false);
         }
         let started = Instant::now();
-        let result = self.call(ehr, intent, &before, &delivery).await;
+        let result = holding(self.call(ehr, intent, &before, &delivery), || self.prolong(lane)).await;
         let after = before.clone().after(posture, &result);
         let now = self.clock.now();
         let settlement = settlement(&delivery, &before, &after, &result, now);
@@ -248,6 +247,17 @@ impl Dispatcher {
             tracing::error!(delivery = %delivery.id, error = settlement.error, "a delivery is parked: a person has to look");
         }
         Ok(held)
+    }
+
+    async fn prolong(&self, lane: &Lane) {
+        let prolong = async {
+            let mut tx = self.db.begin().await?;
+            outbox::prolong(&mut tx, lane, self.clock.now() + LEASE).await?;
+            tx.commit().await
+        };
+        if let Err(problem) = prolong.await {
+            tracing::warn!(%problem, "a lane could not be prolonged now");
+        }
     }
 
     async fn call(

@@ -49,6 +49,7 @@ macro_rules! fetch_optional {
 }
 
 pub mod shown;
+pub mod lease;
 pub mod patient;
 pub mod resource;
 pub mod measurement;

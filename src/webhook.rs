@@ -12,7 +12,6 @@ pub mod sign;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use reqwest::{Client, Url};
 use serde_json::json;
 use tokio::sync::watch;
@@ -24,12 +23,11 @@ use crate::ehr::http::client;
 use crate::journal::Heads;
 use crate::journal::told::{Mark, Told, Wanted, after};
 use crate::problem::Problem;
+use crate::store::lease::{LEASE, holding};
 use crate::store::webhook::{self, Delivery};
 use crate::store::{Db, Tx, journal};
 use sign::Key;
 
-/// How long a webhook is ours without claiming it again; longer than an attempt takes.
-const LEASE: TimeDelta = TimeDelta::seconds(120);
 /// How often it is looked for what another replica or a person has left to do.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -167,9 +165,20 @@ impl Webhooks {
         };
         tx.commit().await?;
         if let Some(delivery) = delivery {
-            self.attempt(hook, delivery).await?;
+            holding(self.attempt(hook, delivery), || self.prolong(hook)).await?;
         }
         Ok(Next::Step)
+    }
+
+    async fn prolong(&self, hook: &Hook) {
+        let prolong = async {
+            let (mut tx, now) = (self.db.begin().await?, self.clock.now());
+            webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
+            tx.commit().await
+        };
+        if let Err(problem) = prolong.await {
+            tracing::warn!(webhook = hook.name, %problem, "the lease of a webhook could not be prolonged now");
+        }
     }
 
     /// The next event becomes a delivery; `None` where nothing in the stretch looked at is wanted.

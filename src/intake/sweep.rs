@@ -22,9 +22,8 @@ use crate::fhir::searchset::Found;
 use crate::problem::{Category, Problem};
 use crate::record::{Condition, Effect, Fact};
 use crate::store::connection::{self, Watermark, hint};
+use crate::store::lease::LEASE;
 
-/// How long a connection is ours without prolonging it.
-pub(super) const LEASE: TimeDelta = TimeDelta::minutes(2);
 /// How long a way that was found is kept to before a better one is tried again.
 const KEPT_TO: TimeDelta = TimeDelta::days(7);
 /// When a resource that cannot be read is fetched again: a mapping, or the program, may have changed.

@@ -9,11 +9,12 @@ use tokio::task::JoinSet;
 
 use super::Intake;
 use super::connection::{Connection, Connections};
-use super::sweep::{LEASE, Stopped, Sweep, Swept};
+use super::sweep::{Stopped, Sweep, Swept};
 use crate::ehr::Failure;
 use crate::ehr::retry::{Decision, decide};
 use crate::problem::Problem;
 use crate::store::connection::{self, Claimed, hint};
+use crate::store::lease::{LEASE, holding};
 
 /// How long to sleep when nothing is due and nobody wakes us: other replicas hear, too.
 const IDLE: Duration = Duration::from_secs(5);
@@ -98,7 +99,11 @@ impl Watch {
         let Some(claimed) = claimed else { return Ok(Visit::default()) };
         let mut held = Held { watch: self, connection, claimed: Some(claimed), due: due.sweep };
         let sweep = Sweep { intake: &self.intake, connection, token };
-        let outcome = self.work(&sweep, sweeps).await;
+        let outcome = holding(self.work(&sweep, sweeps), || async {
+            // A lease that is lost is noticed by who writes next.
+            let _ = sweep.prolong().await;
+        })
+        .await;
         let now = self.intake.clock.now();
         held.due = match &outcome {
             Ok(_) if !sweeps => due.sweep,

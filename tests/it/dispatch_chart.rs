@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use cocm_registry::domain::plan::Posture;
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::service::Service;
+use cocm_registry::store::lease::LEASE;
 use cocm_registry::store::outbox::{self, Delivery, State};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -210,14 +211,14 @@ async fn a_replica_that_died_while_writing_is_taken_over_after_its_lease(
     let Some(world) = World::on(engine).await else { return };
     alarm(&world, "1").await;
     // Another replica claims the lane, says that it is about to send, and is never heard of again.
-    let (now, until) = (world.clock.now(), world.clock.now() + TimeDelta::seconds(120));
+    let (now, until) = (world.clock.now(), world.clock.now() + LEASE);
     let mut tx = world.app.db.begin().await.unwrap();
     let lane = outbox::claim(&mut tx, CLINIC, world.clock.id(), now, until, 8).await.unwrap().remove(0);
     for delivery in outbox::pending(&mut tx, CLINIC, lane.patient_id, now).await.unwrap() {
         assert!(outbox::sending(&mut tx, &lane, &delivery.key, &[Posture::Open], now).await.unwrap());
     }
     tx.commit().await.unwrap();
-    world.advance(TimeDelta::seconds(119)).await;
+    world.advance(LEASE - TimeDelta::seconds(1)).await;
     assert!(world.chart.log().is_empty(), "the lane is somebody else's");
     world.advance(TimeDelta::seconds(2)).await;
     assert!(world.chart.log()[0].method == "GET", "what may be there is looked for first");

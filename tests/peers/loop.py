@@ -168,7 +168,7 @@ class Loop:
                     self.registry.api("POST", f"deliveries/{delivery['id']}/retry", {}, role="admin")
             return not pending
         try:
-            # A lane of a registry that was killed is free again after two minutes.
+            # A lane of a registry that was killed is free again after half a minute.
             wait_for("all deliveries", done, 240, every=1)
         except SystemExit:
             for delivery in self.registry.all("deliveries?state=pending"):
