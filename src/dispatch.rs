@@ -227,7 +227,7 @@ impl Dispatcher {
             return Ok(false);
         }
         let started = Instant::now();
-        let result = holding(self.call(ehr, intent, &before, &delivery), || self.prolong(lane)).await;
+        let result = holding(Box::pin(self.call(ehr, intent, &before, &delivery)), || self.prolong(lane)).await;
         let after = before.clone().after(posture, &result);
         let now = self.clock.now();
         let settlement = settlement(&delivery, &before, &after, &result, now);

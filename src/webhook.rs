@@ -165,7 +165,7 @@ impl Webhooks {
         };
         tx.commit().await?;
         if let Some(delivery) = delivery {
-            holding(self.attempt(hook, delivery), || self.prolong(hook)).await?;
+            holding(Box::pin(self.attempt(hook, delivery)), || self.prolong(hook)).await?;
         }
         Ok(Next::Step)
     }

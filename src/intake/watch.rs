@@ -99,7 +99,7 @@ impl Watch {
         let Some(claimed) = claimed else { return Ok(Visit::default()) };
         let mut held = Held { watch: self, connection, claimed: Some(claimed), due: due.sweep };
         let sweep = Sweep { intake: &self.intake, connection, token };
-        let outcome = holding(self.work(&sweep, sweeps), || async {
+        let outcome = holding(Box::pin(self.work(&sweep, sweeps)), || async {
             // A lease that is lost is noticed by who writes next.
             let _ = sweep.prolong().await;
         })
