@@ -10,15 +10,16 @@ work="${COCM_MUTANTS_DIR:-target/mutants}"
 rm -rf "$work/package"
 mkdir -p "$work/package/src" "$work/package/tests/it"
 cp -r src/domain src/domain.rs "$work/package/src/"
-cp -r tests/it/rules_*.rs tests/it/golden "$work/package/tests/it/"
-# What reads the whole repository or the corpus beside it does not belong to the small package.
-rm -f "$work/package/tests/it/rules_corpus.rs"
+cp tests/it/rules_*.rs "$work/package/src/"
+cp -r tests/it/golden "$work/package/tests/it/"
+# What reads the corpus beside the repository does not belong to the small package.
+rm -f "$work/package/src/rules_corpus.rs"
 cp Cargo.lock "$work/package/"
-printf '//! The clinical rules alone.\npub mod domain;\n' >"$work/package/src/lib.rs"
+# The rules' tests become part of the library's own: one compilation and one program for each mutant.
 {
-  printf '#![expect(clippy::unwrap_used, reason = "tests")]\n'
-  for file in "$work"/package/tests/it/rules_*.rs; do printf 'mod %s;\n' "$(basename "$file" .rs)"; done
-} >"$work/package/tests/it/main.rs"
+  printf '//! The clinical rules alone.\npub mod domain;\n#[cfg(test)]\nextern crate self as cocm_registry;\n'
+  for file in "$work"/package/src/rules_*.rs; do printf '#[cfg(test)]\nmod %s;\n' "$(basename "$file" .rs)"; done
+} >"$work/package/src/lib.rs"
 awk '
   /^\[/ { keep = ($0 ~ /^\[(dependencies|dev-dependencies)\]$/) }
   keep && (/^\[/ || /^(chrono|chrono-tz|serde|serde_json|toml|utoipa|uuid|proptest|rstest|insta|sha2) /) { print }
@@ -26,8 +27,12 @@ awk '
 {
   printf '[package]\nname = "cocm-registry"\nversion = "0.1.0"\nedition = "2024"\n\n'
   cat "$work/dependencies"
-  printf '\n[profile.dev]\ndebug = false\nincremental = true\n\n[workspace]\n'
+  printf '\n[lib]\ndoctest = false\n\n[profile.dev]\ndebug = false\nincremental = true\n\n[profile.dev.package."*"]\nopt-level = 1\n\n[workspace]\n'
 } >"$work/package/Cargo.toml"
 
+# The package is ours to break, so it is tried where it stands, and what it depends on is compiled once. A failing property
+# need not look for its smallest example.
+work="$(cd "$work" && pwd)"
 cd "$work/package"
-exec cargo mutants --no-shuffle --timeout 60 --output .. "$@"
+export CARGO_TARGET_DIR="$work/target" PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_CASES="${PROPTEST_CASES:-32}"
+exec cargo mutants --in-place --no-shuffle --timeout 60 --output .. "$@"

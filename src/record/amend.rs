@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
-use super::enter::{episode_of, local_midnight, not_in_future, recorded};
+use super::enter::{episode_of, not_in_future, recorded};
 use super::identify::locked;
 use super::settle::{Line, settle};
 use super::{Amendment, Change, Context, Effect, Recorded};
 use crate::domain::care::FitDecision;
+use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::problem::Problem;
 use crate::store::{Tx, episode};

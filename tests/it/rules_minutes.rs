@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::America::New_York;
 use cocm_registry::domain::care::{Care, ContactKind, ContactOutcome, Modality};
+use cocm_registry::domain::day::local_midnight;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::metrics::Month;
 use cocm_registry::domain::minutes::{self, EpisodeMinutes};
-use cocm_registry::record::local_midnight;
 
 use crate::rules_story::{Tale, day_of};
 
