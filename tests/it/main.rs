@@ -44,6 +44,7 @@ mod postgres;
 mod record_batch;
 mod record_known;
 mod record_order;
+mod rules_candidates;
 mod rules_corpus;
 mod rules_course;
 mod rules_golden;

@@ -41,7 +41,7 @@ fn a_month_counts_what_was_answered_in_it_whenever_it_was_assessed() {
         (60, 1, Some(2 * DAY)),  // no higher than what was assessed five days before: routine, and never escalated
         (63, 1, Some(30)),       // again
         (85, 1, Some(DAY + 60)), // 31 March: urgent; assessed on 1 April, when the doctor had been told
-        (86, 3, Some(10)),       // 1 April
+        (86, 3, Some(120)),      // 1 April
     ]);
     let march = measured(&tale, 100, |_| false);
     assert_eq!((march.concerns, march.high, march.repeated), (4, 1, 2));
