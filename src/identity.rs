@@ -113,8 +113,15 @@ mod tests {
         for role in Role::ALL {
             assert_eq!(role.as_str().parse::<Role>().as_ref(), Ok(role));
             assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+            assert_eq!(Role::try_from(role.to_string()).as_ref(), Ok(role));
         }
         assert!("Admin".parse::<Role>().is_err());
+        let names = ["care_manager", "psychiatric_consultant", "primary_care", "admin", "ehr"];
+        assert_eq!(
+            Role::ALL.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
+            names,
+            "as tokens and clients know them"
+        );
     }
 
     #[test]

@@ -39,6 +39,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+pub use crate::domain::day::local_midnight;
 use crate::domain::rules::RuleSet;
 use crate::fhir::arrival::{Arrival, Content, Kind, Subject};
 use crate::identity::{Role, acting};
@@ -46,7 +47,6 @@ use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx, journal};
 pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
-pub use enter::local_midnight;
 pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Submission, Whom};
 pub use import::{Additions, Foreseen, ImportedCase, foresee};
 pub use once::Once;

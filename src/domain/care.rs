@@ -333,15 +333,6 @@ pub enum Care {
         /// The last day; open without one.
         to: Option<NaiveDate>,
     },
-    /// The care team of the episode changed.
-    CareTeam {
-        /// The care manager from now on.
-        care_manager: Option<String>,
-        /// The patient's own doctor from now on.
-        primary_care_provider: Option<String>,
-        /// The consultant from now on.
-        psychiatric_consultant: Option<String>,
-    },
     /// Somebody checked whether the model fits this patient.
     FitCheck(FitCheck),
     /// The plan that patient and team share, as a whole: its next version.
@@ -379,7 +370,6 @@ impl Care {
             Self::DiscussionFlag { .. } => "discussion_flag",
             Self::SafetyAssessment { .. } => "safety_assessment",
             Self::Coverage { .. } => "coverage",
-            Self::CareTeam { .. } => "care_team",
             Self::FitCheck(_) => "fit_check",
             Self::CarePlan(_) => "care_plan",
             Self::CandidateDismissal { .. } => "candidate_dismissal",

@@ -27,7 +27,7 @@ impl Phase {
     /// What may be entered about an episode in this phase, by kind.
     pub fn allowed(self) -> &'static [&'static str] {
         match self {
-            Self::Referred => &["contact", "fit_check", "discharge", "discussion_flag", "care_team", "taken_back"],
+            Self::Referred => &["contact", "fit_check", "discharge", "discussion_flag", "taken_back"],
             Self::Active => &[
                 "contact",
                 "fit_check",
@@ -41,7 +41,6 @@ impl Phase {
                 "relapse_prevention",
                 "discharge",
                 "discussion_flag",
-                "care_team",
                 "taken_back",
             ],
             Self::OnHold => &[
@@ -56,7 +55,6 @@ impl Phase {
                 "resume",
                 "discharge",
                 "discussion_flag",
-                "care_team",
                 "taken_back",
             ],
             Self::RelapsePrevention => &[
@@ -72,7 +70,6 @@ impl Phase {
                 "resume",
                 "discharge",
                 "discussion_flag",
-                "care_team",
                 "taken_back",
             ],
             Self::Discharged => &["recommendation_decision", "recommendation_progress", "taken_back"],

@@ -202,3 +202,39 @@ impl TryFrom<String> for Instrument {
         s.parse()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Instrument::Phq9, &[(0, "minimal"), (4, "minimal"), (5, "mild"), (9, "mild"), (10, "moderate"), (14, "moderate"),
+        (15, "moderately severe"), (19, "moderately severe"), (20, "severe"), (27, "severe")])]
+    #[case(Instrument::Gad7, &[(0, "minimal"), (4, "minimal"), (5, "mild"), (9, "mild"), (10, "moderate"), (14, "moderate"),
+        (15, "severe"), (21, "severe")])]
+    #[case(Instrument::Phq2, &[(2, "negative screen"), (3, "positive screen")])]
+    #[case(Instrument::Pcl5, &[(32, "below the cut-off"), (33, "probable PTSD")])]
+    fn the_bands_begin_where_their_authors_say(#[case] instrument: Instrument, #[case] bands: &[(u16, &str)]) {
+        for (total, name) in bands {
+            assert_eq!(instrument.band(*total), *name, "{instrument} {total}");
+        }
+    }
+
+    #[test]
+    fn an_instrument_is_named_in_the_api_and_in_print_and_may_not_miss_all_its_items() {
+        for (instrument, id, title, most) in [
+            (Instrument::Phq9, "phq9", "PHQ-9", 27),
+            (Instrument::Gad7, "gad7", "GAD-7", 21),
+            (Instrument::Phq2, "phq2", "PHQ-2", 6),
+            (Instrument::Phq9Modified, "phq9_modified", "PHQ-9 modified for teens", 27),
+            (Instrument::Pcl5, "pcl5", "PCL-5", 80),
+        ] {
+            assert_eq!((instrument.id(), instrument.to_string().as_str(), instrument.max_total()), (id, title, most));
+            assert_eq!(id.to_owned().try_into(), Ok(instrument));
+            assert!(instrument.definition().may_miss < instrument.definition().item_count, "a mean needs an answer");
+        }
+        assert!("PHQ9".parse::<Instrument>().unwrap_err().contains("phq9"), "what is known is named");
+    }
+}

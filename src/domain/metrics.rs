@@ -18,11 +18,11 @@ use uuid::Uuid;
 
 pub use aims::aims_tallies;
 pub use fidelity::{fidelity, fidelity_tallies};
-pub use figures::{Counted, Difference, Figures, MonthTallies, differences};
+pub use figures::{Counted, Difference, Figures, MonthFigures, MonthTallies, OfCareManager, differences};
 pub use month::Month;
 pub use nys::{nys, nys_tallies};
 pub use remission::{cms159, cms159_tallies, hedis_drr, hedis_drr_tallies};
-pub use seen::{CareManager, Narrowing, care_manager_of, care_managers};
+pub use seen::{CareManager, Narrowing, caseloads};
 pub use tally::Tallies;
 
 use super::measurement::Quality;

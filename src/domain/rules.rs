@@ -394,10 +394,53 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_set_that_puts_safety_off_is_refused() {
+    fn a_threshold_that_makes_no_sense_is_refused_with_one_sentence() {
+        // The last value that may be activated, and the first that may not.
+        let limits: [(&str, fn(&mut RuleSet, u16), u16, u16); 23] = [
+            ("safety due the day after tomorrow", |r, n| r.safety.due_days = n, 1, 2),
+            ("the same level again after a month", |r, n| r.safety.repeat_days = n, 30, 31),
+            ("a routine assessment after a month", |r, n| r.safety.routine_due_days = n, 30, 31),
+            ("an escalation after two weeks", |r, n| r.safety.escalation.last_mut().unwrap().days_past_due = n, 14, 15),
+            ("week 4 with week 6", |r, n| r.checkpoints.early_watch_day = n, 41, 42),
+            ("week 6 before week 4", |r, n| r.checkpoints.inadequate_response_day = n, 29, 28),
+            ("week 6 with week 8", |r, n| r.checkpoints.inadequate_response_day = n, 55, 56),
+            ("week 8 with week 12", |r, n| r.checkpoints.nonresponse_day = n, 83, 84),
+            ("week 12 with week 20", |r, n| r.checkpoints.persistent_nonresponse_day = n, 139, 140),
+            ("amber with red", |r, n| r.cadence.contact_amber_days = n, 59, 60),
+            ("red after inactivity", |r, n| r.cadence.contact_red_days = n, 90, 91),
+            ("years", |r, n| r.candidates.look_back_days = n, 1000, 1001),
+            ("no score is ever stale", |r, n| r.checkpoints.stale_after_days = n, 1, 0),
+            ("a plateau of one score", |r, n| r.trajectory.plateau_scores = n, 2, 1),
+            ("more than all contacts", |r, n| r.cadence.engagement_percent = n, 100, 101),
+            ("a treatment of no session", |r, n| r.brief_treatment.sessions = n, 1, 0),
+            ("a treatment of many sessions", |r, n| r.brief_treatment.sessions = n, 50, 51),
+            ("a threshold above the scale", |r, n| phq9(r).elevated_at = n, 27, 28),
+            ("remission above elevation", |r, n| phq9(r).remission_below = n, 10, 11),
+            ("no difference that matters", |r, n| phq9(r).important_difference = n, 1, 0),
+            ("a difference above the scale", |r, n| phq9(r).important_difference = n, 27, 28),
+            ("a response of no point", |r, n| phq9(r).response = Response::Points(n), 1, 0),
+            ("a response above the scale", |r, n| phq9(r).response = Response::Points(n), 27, 28),
+        ];
+        for (what, set, good, bad) in limits {
+            let faults = |n| {
+                let mut rules = RuleSet::default();
+                set(&mut rules, n);
+                rules.faults()
+            };
+            assert_eq!(faults(good), Vec::<String>::new(), "{what}");
+            assert_eq!(faults(bad).len(), 1, "{what}: {:?}", faults(bad));
+        }
+    }
+
+    fn phq9(rules: &mut RuleSet) -> &mut Measure {
+        rules.measures.get_mut(&Instrument::Phq9).unwrap()
+    }
+
+    #[test]
+    fn an_instrument_without_numbers_has_the_built_in_ones() {
         let mut rules = RuleSet::default();
-        rules.safety.due_days = 30;
-        assert_eq!(rules.faults().len(), 1);
+        rules.measures.clear();
+        assert_eq!(rules.measure(Instrument::Gad7).important_difference, 4);
     }
 
     #[rstest]

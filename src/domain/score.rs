@@ -76,7 +76,7 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
         (None, Quality::Unscorable)
     } else if missing == 0 {
         (Some(sum), Quality::Complete)
-    } else if missing <= definition.may_miss && missing < n {
+    } else if missing <= definition.may_miss {
         issues.push(Issue::new("items_missing", format!("{missing} of {n} items missing; total prorated")));
         (Some(prorated(sum, n, answered.len())), Quality::Prorated)
     } else {
@@ -195,6 +195,17 @@ mod tests {
     }
 
     #[test]
+    fn a_total_without_items_leaves_item_9_unasked_unless_its_words_say_something_else() {
+        let said = |item9_doubtful, instrument| {
+            let only = Answers { stated_total: Some(12), item9_doubtful, ..Answers::default() };
+            score(instrument, &only).unwrap().item9_unknown
+        };
+        assert!(!said(false, Instrument::Phq9), "nobody left it open");
+        assert!(said(true, Instrument::Phq9));
+        assert!(!said(true, Instrument::Gad7), "the GAD-7 does not ask");
+    }
+
+    #[test]
     fn a_blank_form_that_computed_a_total_of_0_has_none() {
         let blank = score(Instrument::Phq9, &Answers { stated_total: Some(0), ..answers(&[-1; 9]) }).unwrap();
         assert_eq!((blank.total, blank.quality, blank.item9_unknown), (None, Quality::Unscorable, true));
@@ -202,10 +213,14 @@ mod tests {
 
     #[test]
     fn an_unreadable_answer_makes_the_form_unscorable_and_never_counts_as_0() {
-        let form = Answers { unreadable: vec![2], ..answers(&[3, 3, -1, 3, 3, 3, 3, 3, 1]) };
+        let form = Answers { unreadable: vec![2, 0], stated_total: Some(22), ..answers(&[3, 3, -1, 3, 3, 3, 3, 3, 1]) };
         let form = score(Instrument::Phq9, &form).unwrap();
         assert_eq!((form.total, form.item9, form.item9_unknown), (None, Some(1), false));
-        assert_eq!(codes(&form), ["unreadable_answer"]);
+        assert_eq!(codes(&form), ["unreadable_answer"], "what is not a sum contradicts no total");
+        assert_eq!(form.issues[0].detail, "item 1, 3 cannot be read", "items as the form numbers them");
+        let nothing_else = Answers { unreadable: vec![8], ..Answers::default() };
+        let nothing_else = score(Instrument::Phq9, &nothing_else).unwrap();
+        assert_eq!((nothing_else.quality, nothing_else.item9_unknown), (Quality::Unscorable, true));
     }
 
     #[test]

@@ -101,7 +101,11 @@ pub struct Standing {
 impl Standing {
     /// Whether two standings say the same, apart from counting days.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        // Every field by name, so that a new one cannot be forgotten here.
+        self.said() == other.said()
+    }
+
+    /// What is said. Every field by name, so that a new one cannot be forgotten here.
+    fn said(&self) -> impl PartialEq + '_ {
         let Self {
             episode,
             as_of: _,
@@ -124,22 +128,10 @@ impl Standing {
             desired,
             reevaluate_on: _,
         } = self;
-        *episode == other.episode
-            && *status == other.status
-            && *plan_started_on == other.plan_started_on
-            && *plan_clock == other.plan_clock
-            && *next_contact == other.next_contact
-            && *at_target == other.at_target
-            && *discussion_flag == other.discussion_flag
-            && *discussion_flag_since == other.discussion_flag_since
-            && *reviewed_on == other.reviewed_on
-            && *last_contact_on == other.last_contact_on
-            && *discharged_on == other.discharged_on
-            && *discharge_reason == other.discharge_reason
-            && *findings == other.findings
-            && *measures == other.measures
-            && *desired == other.desired
-            && *rule_set == other.rule_set
+        let course = (episode, status, plan_started_on, plan_clock, next_contact, reviewed_on, last_contact_on);
+        let end = (discharged_on, discharge_reason);
+        let conclusions = (at_target, discussion_flag, discussion_flag_since, findings, measures, desired, rule_set);
+        (course, end, conclusions)
     }
 }
 

@@ -32,6 +32,20 @@ pub struct Story {
     pub episodes: Vec<Episode>,
     /// Everything the care team did.
     pub entries: Vec<Entry>,
+    /// Every time an episode went to another care manager of the clinic, in order of entry: dates do not go back.
+    #[serde(default)]
+    pub handovers: Vec<Handover>,
+}
+
+/// An episode went from one care manager to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// Which.
+    pub episode: Uuid,
+    /// The first day of the new one.
+    pub on: NaiveDate,
+    /// Who had it before; `None` where nobody had.
+    pub from: Option<String>,
 }
 
 /// A score that counts: one per instrument and local day.
@@ -68,7 +82,7 @@ impl Score<'_> {
 impl Story {
     /// A patient of whom nothing else is known.
     pub fn of(patient: Patient) -> Self {
-        Self { patient, measurements: Vec::new(), episodes: Vec::new(), entries: Vec::new() }
+        Self { patient, measurements: Vec::new(), episodes: Vec::new(), entries: Vec::new(), handovers: Vec::new() }
     }
 
     /// The entries that stand, in order of (date, instant, id): nothing that was taken back.
@@ -84,6 +98,13 @@ impl Story {
         let mut entries: Vec<&Entry> = self.entries.iter().filter(|e| !taken_back.contains(&e.id)).collect();
         entries.sort_by_key(|e| (e.on, e.at, e.id));
         entries
+    }
+
+    /// Who had an episode on a date: whoever handed it over next, else whom it carries now. A name that was amended
+    /// without a handover was a mistake, and the new one holds since the last handover.
+    pub fn care_manager<'a>(&'a self, episode: &'a Episode, on: NaiveDate) -> Option<&'a str> {
+        let next = self.handovers.iter().find(|h| h.episode == episode.id && h.on > on);
+        next.map_or(episode.care_manager.as_deref(), |handover| handover.from.as_deref())
     }
 
     /// The fit check of an episode that was documented last.

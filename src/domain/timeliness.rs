@@ -67,7 +67,7 @@ pub fn of_month<'a>(
 ) -> Timeliness {
     let mut sum = Timeliness::default();
     let mut minutes = Vec::new();
-    for concern in concerns.filter(|c| c.answered_on >= month.first && c.answered_on <= month.last) {
+    for concern in concerns.filter(|c| month.contains(c.answered_on)) {
         sum.concerns += 1;
         sum.high += usize::from(concern.high);
         sum.repeated += usize::from(concern.repeated);

@@ -17,3 +17,20 @@ pub async fn acting_as<F: Future>(role: Role, work: F) -> F::Output {
 pub fn acting() -> Option<Role> {
     ROLE.try_with(|role| *role).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_role_goes_with_its_request_and_with_no_other() {
+        let (kim, admin) = tokio::join!(
+            acting_as(Role::CareManager, async { acting() }),
+            acting_as(Role::Admin, async {
+                tokio::task::yield_now().await;
+                acting()
+            })
+        );
+        assert_eq!((kim, admin, acting()), (Some(Role::CareManager), Some(Role::Admin), None));
+    }
+}

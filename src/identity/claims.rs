@@ -182,3 +182,75 @@ fn role(claim: Option<&Value>) -> Result<Role, TokenError> {
         _ => Err(TokenError::Role),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn issuer() -> Issuer {
+        serde_json::from_value(json!({"issuer": "https://id.example", "audience": "cocm"})).unwrap()
+    }
+
+    fn read_with(field: &str, value: Value) -> Result<(Caller, u64), TokenError> {
+        let issuer = issuer();
+        let mut claims = json!({"sub": "kim", "exp": LATEST});
+        claims[&issuer.clinic_claim] = json!("north");
+        claims[&issuer.role_claim] = json!("care_manager");
+        claims[field] = value;
+        read(claims.as_object().unwrap(), &issuer)
+    }
+
+    fn token(header: &Value) -> String {
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        format!("{}.{}.x", part(header), part(&json!({"iss": "https://id.example"})))
+    }
+
+    #[test]
+    fn times_reach_to_the_end_of_the_year_9999_and_names_have_255_bytes() {
+        assert_eq!(read_with("exp", json!(LATEST)).unwrap().1, LATEST);
+        assert_eq!(read_with("exp", json!(LATEST + 1)), Err(TokenError::Claim("exp")));
+        assert!(read_with("nbf", json!(LATEST)).is_ok());
+        assert_eq!(read_with("nbf", json!(LATEST + 1)), Err(TokenError::Claim("nbf")));
+        let name = "k".repeat(LONGEST_NAME);
+        assert_eq!(read_with("sub", json!(name)).unwrap().0.subject, name);
+        assert_eq!(read_with("sub", json!(format!("{name}k"))), Err(TokenError::Claim("sub")));
+        let looked = look(&token(&json!({"alg": "ES256", "kid": name}))).unwrap();
+        assert_eq!(looked.key_id.as_ref(), Some(&name));
+        let longer = look(&token(&json!({"alg": "ES256", "kid": format!("{name}k")})));
+        assert_eq!(longer.unwrap_err(), TokenError::Header("kid"));
+    }
+
+    #[test]
+    fn eight_kibibytes_are_looked_at_and_one_byte_more_is_not() {
+        assert_eq!(look(&"x".repeat(8192)).unwrap_err(), TokenError::Malformed);
+        assert_eq!(look(&"x".repeat(8193)).unwrap_err(), TokenError::TooLong);
+    }
+
+    #[test]
+    fn what_the_signature_check_says_is_told_as_which_rule_failed() {
+        for (kind, expected) in [
+            (ErrorKind::InvalidSignature, TokenError::Signature),
+            (ErrorKind::InvalidAlgorithm, TokenError::Algorithm),
+            (ErrorKind::InvalidKeyFormat, TokenError::Algorithm),
+            (ErrorKind::ExpiredSignature, TokenError::Expired),
+            (ErrorKind::ImmatureSignature, TokenError::NotYet),
+            (ErrorKind::InvalidIssuer, TokenError::Issuer),
+            (ErrorKind::InvalidAudience, TokenError::Audience),
+            (ErrorKind::MissingRequiredClaim("exp".into()), TokenError::Claim("exp")),
+            (ErrorKind::InvalidClaimFormat("nbf".into()), TokenError::Claim("nbf")),
+            (ErrorKind::MissingRequiredClaim("iss".into()), TokenError::Claim("iss")),
+            (ErrorKind::MissingRequiredClaim("aud".into()), TokenError::Claim("aud")),
+            (ErrorKind::InvalidToken, TokenError::Malformed),
+        ] {
+            assert_eq!(TokenError::from(Error::from(kind)), expected);
+        }
+    }
+
+    #[test]
+    fn without_the_issuers_keys_the_fault_is_ours_and_else_the_callers() {
+        assert_eq!(Problem::from(TokenError::KeysUnavailable).category, Category::Unavailable);
+        assert_eq!(Problem::from(TokenError::Role).category, Category::Unauthenticated);
+    }
+}

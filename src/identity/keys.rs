@@ -179,3 +179,18 @@ async fn from_url(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, String
     }
     Ok(json)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_of_keys_has_at_most_256_kibibytes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_owned();
+        std::fs::write(&path, vec![b' '; LARGEST]).unwrap();
+        assert_eq!(from_file(&path).await.map(|json| json.len()), Ok(LARGEST));
+        std::fs::write(&path, vec![b' '; LARGEST + 1]).unwrap();
+        assert!(from_file(&path).await.is_err());
+    }
+}

@@ -4,14 +4,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
-use super::enter::{episode_of, local_midnight, not_in_future, recorded};
+use super::enter::{episode_of, not_in_future, recorded};
 use super::identify::locked;
 use super::settle::{Line, settle};
 use super::{Amendment, Change, Context, Effect, Recorded};
 use crate::domain::care::FitDecision;
+use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::problem::Problem;
-use crate::store::{Tx, episode};
+use crate::store::{Tx, episode, fact};
 
 /// The particulars of an episode changed. The log says what they were and what they are.
 pub async fn amended(
@@ -34,6 +35,9 @@ pub async fn amended(
     episode::update(tx, context.clinic, &e, context.now).await?;
     let mut body = json!(e);
     body["changed"] = changed(&stored.episode, &e);
+    if let Some(on) = amendment.transferred_on {
+        dossier.story.handovers.extend(fact::handover(Some(id), on, &body));
+    }
     body["reason"] = json!(amendment.reason);
     let line = Line {
         id: context.clock.id(),
@@ -117,6 +121,12 @@ fn may_be_transferred(
     }
     if let Some(start) = course.start().filter(|start| on < *start) {
         return Err(Problem::unprocessable(format!("before the episode began, {start}")).at("on"));
+    }
+    let handovers = dossier.story.handovers.iter().filter(|h| h.episode == before.id);
+    if let Some(last) = handovers.map(|h| h.on).max().filter(|last| on < *last) {
+        return Err(
+            Problem::conflict(format!("handed over on {last} already: a later handover cannot lie before")).at("on")
+        );
     }
     if before.care_manager == after.care_manager {
         return Err(Problem::conflict("the patient is with this care manager already").at("to_care_manager"));

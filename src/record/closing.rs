@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
 use super::lines::of_clinic;
-use crate::domain::metrics::{Figures, Month, MonthTallies};
+use crate::domain::metrics::{Month, MonthFigures, MonthTallies};
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
 use crate::store::closed_month::{self, Closed};
@@ -15,7 +15,7 @@ use crate::store::{Db, Tx, rule_set, staffing, story};
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn figures(tx: &mut Tx, clinic: &str, month: Month, rules: &RuleSet) -> Result<Figures, Problem> {
+pub async fn figures(tx: &mut Tx, clinic: &str, month: Month, rules: &RuleSet) -> Result<MonthFigures, Problem> {
     let fte = staffing::find(tx, clinic, month.first).await?;
     let mut tallies = MonthTallies::new(rules, month, fte);
     let mut everybody = story::everybody(clinic);
@@ -25,7 +25,7 @@ pub async fn figures(tx: &mut Tx, clinic: &str, month: Month, rules: &RuleSet) -
     Ok(tallies.figures())
 }
 
-fn sealed(month: Month, version: i32, figures: &Figures, rules: &RuleSet) -> Result<Closed, Problem> {
+fn sealed(month: Month, version: i32, figures: &MonthFigures, rules: &RuleSet) -> Result<Closed, Problem> {
     let body = serde_json::to_string(figures).map_err(|_| Problem::internal("figures cannot be written"))?;
     let digest = Sha256::digest(&body).iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

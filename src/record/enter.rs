@@ -1,7 +1,6 @@
 //! Facts that people enter: enrolment, what the care team did, scores taken elsewhere, assessments.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -13,6 +12,7 @@ use super::identify::{locked, whom};
 use super::settle::{Line, settle};
 use super::{Context, Effect, Recorded, Whom};
 use crate::domain::care::{Care, Entry, FitCheck};
+use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Counting;
@@ -21,14 +21,6 @@ use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
 use crate::problem::{Category, Problem};
 use crate::store::{Tx, episode, patient};
-
-/// Local midnight, or the first instant after it where clocks go forward over it.
-pub fn local_midnight(zone: Tz, on: NaiveDate) -> DateTime<Utc> {
-    let midnight = on.and_time(NaiveTime::MIN);
-    (0..4)
-        .find_map(|hours| zone.from_local_datetime(&(midnight + chrono::TimeDelta::hours(hours))).earliest())
-        .map_or_else(|| midnight.and_utc(), |at| at.with_timezone(&Utc))
-}
 
 /// Nobody alive was in care before this year; dates far away would run out of the calendar.
 const FIRST_YEAR: i32 = 1900;

@@ -13,12 +13,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
-use super::enter::{line_of, local_midnight};
+use super::enter::line_of;
 use super::evidence::measure;
 use super::identify::{by_key_or_new, id_of, locked};
 use super::settle::{Line, note, settle};
 use super::{Context, Effect, Recorded};
 use crate::domain::care::{Care, ContactKind, ContactOutcome, DischargeReason, Entry, Payer};
+use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Measurement};

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::care::{Care, Entry};
+use crate::domain::story::Handover;
 use crate::problem::Problem;
 
 /// One line of the log.
@@ -85,19 +86,59 @@ pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Ent
     .map_err(failed)
 }
 
-/// What the care team entered about the patients from one id to another, by patient.
-pub async fn entries_of(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Entry)>, Problem> {
-    fetch_all!(
+/// A line of the log that is part of a story.
+pub enum Told {
+    /// The care team entered it.
+    Entry(Entry),
+    /// An episode went to another care manager.
+    Handover(Handover),
+}
+
+/// The handover that a line of kind `transfer` tells of. `None` where the care manager stayed the same.
+pub fn handover(episode: Option<Uuid>, on: NaiveDate, body: &Value) -> Option<Handover> {
+    let from = body.get("changed")?.get("care_manager")?.get("from")?;
+    Some(Handover { episode: episode?, on, from: from.as_str().map(str::to_owned) })
+}
+
+#[derive(sqlx::FromRow)]
+struct ToldRow {
+    patient_id: Uuid,
+    id: Uuid,
+    episode_id: Option<Uuid>,
+    is_care: bool,
+    happened_on: NaiveDate,
+    happened_at: DateTime<Utc>,
+    body: String,
+}
+
+impl ToldRow {
+    fn read(self) -> serde_json::Result<Option<(Uuid, Told)>> {
+        let (episode, on, at) = (self.episode_id, self.happened_on, self.happened_at);
+        let told = if self.is_care {
+            let care = serde_json::from_str(&self.body)?;
+            Some(Told::Entry(Entry { id: self.id, episode, on, at, care }))
+        } else {
+            handover(episode, on, &serde_json::from_str(&self.body)?).map(Told::Handover)
+        };
+        Ok(told.map(|told| (self.patient_id, told)))
+    }
+}
+
+/// What the log adds to the stories of the patients from one id to another, by patient.
+pub async fn told(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Told)>, Problem> {
+    let rows = fetch_all!(
         tx,
-        EntryRow,
-        "SELECT patient_id, id, episode_id, happened_on, happened_at, body FROM fact
-         WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 AND is_care ORDER BY patient_id, happened_on, id",
+        ToldRow,
+        "SELECT patient_id, id, episode_id, is_care, happened_on, happened_at, CAST(body AS TEXT) AS body FROM fact
+         WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 AND (is_care OR kind = 'transfer')
+         ORDER BY patient_id, happened_on, id",
         clinic,
         from,
         to
     )
-    .map(|rows| rows.into_iter().map(|row| (row.patient_id, Entry::from(row))).collect())
-    .map_err(failed)
+    .map_err(failed)?;
+    let read = rows.into_iter().map(ToldRow::read).filter_map(Result::transpose);
+    read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
 }
 
 /// The entries about a patient that were taken back.

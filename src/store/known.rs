@@ -49,6 +49,9 @@ fn tell(known: &mut Story, line: Fact, patient: &Patient) -> Result<(), Problem>
     }
     match line.kind.as_str() {
         "enrolment" | "referral" | "amendment" | "transfer" => {
+            if line.kind == "transfer" {
+                known.handovers.extend(fact::handover(line.episode_id, line.happened_on, &body));
+            }
             let episode: Episode = serde_json::from_value(body).map_err(unreadable)?;
             match known.episodes.iter_mut().find(|e| e.id == episode.id) {
                 Some(there) => *there = episode,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::fact::Told;
 use super::patient::{self, Patient};
 use super::{Tx, episode, fact, measurement};
 use crate::domain::story::Story;
@@ -16,7 +17,8 @@ pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, P
     if patient.has_care {
         let episodes = episode::of_patient(tx, clinic, patient.id).await?;
         story.episodes = episodes.into_iter().map(|e| e.episode).collect();
-        story.entries = fact::entries(tx, clinic, patient.id).await?;
+        let told = fact::told(tx, clinic, patient.id, patient.id).await?;
+        told.into_iter().for_each(|(_, told)| add(&mut story, told));
     }
     Ok(story)
 }
@@ -27,12 +29,12 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
     let (from, to) = (first.id, last.id);
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
-    let mut entries = grouped(fact::entries_of(tx, clinic, from, to).await?);
+    let mut told = grouped(fact::told(tx, clinic, from, to).await?);
     let stories = patients.iter().map(|patient| {
         let mut story = Story::of(patient.for_story());
         story.measurements = measurements.remove(&patient.id).unwrap_or_default();
         story.episodes = episodes.remove(&patient.id).unwrap_or_default();
-        story.entries = entries.remove(&patient.id).unwrap_or_default();
+        told.remove(&patient.id).into_iter().flatten().for_each(|told| add(&mut story, told));
         story
     });
     Ok(stories.collect())
@@ -62,6 +64,13 @@ impl Pages<'_> {
         // What is computed between two pages should not keep others waiting.
         tokio::task::yield_now().await;
         Ok(Some((page, stories)))
+    }
+}
+
+fn add(story: &mut Story, told: Told) {
+    match told {
+        Told::Entry(entry) => story.entries.push(entry),
+        Told::Handover(handover) => story.handovers.push(handover),
     }
 }
 

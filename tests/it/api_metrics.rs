@@ -98,6 +98,60 @@ async fn a_closed_month_changes_only_by_a_restatement(#[values(Engine::Sqlite, E
     assert_eq!(elsewhere("metrics/nys?month=2026-03").await.expect(200).body["closed"], Value::Null);
 }
 
+/// Who the clinic's episodes counted for: (care manager, episodes), from the caseload of fidelity.
+fn shared(body: &Value) -> Vec<(Value, Value)> {
+    let groups = body["groups"].as_array().unwrap();
+    groups.iter().map(|g| (g["care_manager"].clone(), g["metrics"][0]["numerator_episodes"].clone())).collect()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_month_counts_for_whom_the_patient_was_with_and_keeps_it_when_closed(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some((world, [first, second])) = march(engine).await else { return };
+    world.go_to("2026-05-05").await;
+    let transfer = |to: &str, on: &str| json!({"on": on, "to_care_manager": to, "reason": "Kim is on leave"});
+    let path = format!("episodes/{first}/transfer");
+    world.post(&path, transfer("Lee", "2026-04-30")).await.expect(201);
+    let refused = world.post(&path, transfer("Ray", "2026-04-29")).await.expect(409);
+    assert_eq!(refused.body["expression"], "on", "handovers do not go back");
+
+    let (kim, lee) = ((json!("Kim"), json!([first])), (json!("Lee"), json!([second])));
+    let groups = async |month: &str| {
+        shared(&world.get(&format!("metrics/fidelity?month={month}&by=care_manager")).await.expect(200).body)
+    };
+    assert_eq!(groups("2026-03").await, [kim.clone(), lee.clone()], "in March nobody had been handed over");
+    let both = groups("2026-04").await;
+    assert_eq!((both.len(), &both[0].0, both[0].1.as_array().unwrap().len()), (1, &json!("Lee"), 2));
+    for (on, whose) in [("2026-04-29", "Kim"), ("2026-04-30", "Lee")] {
+        let rows = world.get(&format!("caseload?as_of={on}&care_manager={whose}")).await.expect(200).body;
+        let has = rows["items"].as_array().unwrap().iter().any(|row| row["episode"] == json!(first));
+        assert!(has, "{whose} on {on}");
+    }
+
+    world.post("metrics/2026-03/close", json!({})).await.expect(201);
+    met(&world, &second, "2026-03-20").await;
+    let kept = world.get("metrics/fidelity?month=2026-03&by=care_manager").await.expect(200).body;
+    assert_eq!(shared(&kept), [kim, lee]);
+    assert_eq!(kept["groups"][1]["metrics"][1]["numerator"], 0, "Lee's, as reported");
+    let of_lee = world.get("metrics/fidelity?month=2026-03&care_manager=Lee").await.expect(200).body;
+    assert_eq!((counts(&of_lee, 2), &of_lee["closed"]["version"]), ((0, 1), &json!(1)));
+    let differs = &of_lee["restatement"]["metrics"][0];
+    assert_eq!((&differs["number"], &differs["now"]["numerator"]), (&json!(2), &json!(1)));
+    let of_kim = world.get("metrics/fidelity?month=2026-03&care_manager=Kim").await.expect(200).body;
+    assert_eq!((counts(&of_kim, 2), &of_kim["restatement"]), ((1, 1), &Value::Null), "nothing is late for Kim");
+    let trend = world.get("metrics/fidelity/trend?from=2026-03&to=2026-04&care_manager=Lee").await.expect(200).body;
+    let months = metric(&trend, 2)["months"].as_array().unwrap();
+    assert_eq!((&months[0]["numerator"], &months[1]["denominator"]), (&json!(0), &json!(2)));
+    assert!(months[0]["closed_at"].is_string() && months[1]["closed_at"].is_null());
+    let version = world.get("metrics/2026-03/versions/1").await.expect(200).body;
+    let names: Vec<&Value> =
+        version["figures"]["by_care_manager"].as_array().unwrap().iter().map(|one| &one["care_manager"]).collect();
+    assert_eq!(names, ["Kim", "Lee"]);
+    assert_eq!(version["figures"]["nys"].as_array().unwrap().len(), 11);
+}
+
 #[tokio::test]
 async fn a_month_that_nobody_closed_is_closed_on_its_day() {
     let (world, _) = march(Engine::Sqlite).await.unwrap();

@@ -1,14 +1,14 @@
 //! HEDIS DRR-E, CMS159, fidelity and the process measures, each on a small caseload worked by hand.
 
-use cocm_registry::domain::care::{Care, ContactKind, ContactOutcome};
+use cocm_registry::domain::care::{ContactKind, ContactOutcome};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::Quality;
 use cocm_registry::domain::metrics::{
-    CareManager, Metric, Month, Narrowing, aims_tallies, care_managers, cms159, fidelity, fidelity_tallies, for_export,
+    CareManager, Metric, Month, Narrowing, aims_tallies, caseloads, cms159, fidelity, fidelity_tallies, for_export,
     hedis_drr, nys_tallies,
 };
 use cocm_registry::domain::rules::RuleSet;
-use cocm_registry::domain::story::Story;
+use cocm_registry::domain::story::{Handover, Story};
 use uuid::Uuid;
 
 use crate::rules_story::{Tale, date};
@@ -247,22 +247,24 @@ fn a_care_manager_sees_the_own_caseload_and_a_handover_counts_from_its_day() {
         |all: &[Story], of: &Narrowing| counted(&fidelity_tallies(all, &rules, march(), of).metrics(), "caseload").0;
     assert_eq!(of(&all, &kim), vec![A, B]);
     assert_eq!(of(&all, &Narrowing::to(CareManager::Nobody)), vec![D, F, G]);
-    let everyone: Vec<CareManager> = care_managers(&all, &rules, march()).into_iter().collect();
-    assert_eq!(everyone.len(), 3, "Kim, Lee and nobody");
+    let shared = caseloads(&all, march());
+    let sizes: Vec<usize> = shared.values().map(Vec::len).collect();
+    assert_eq!(sizes, [2, 1, 4], "Kim, Lee and nobody");
     let nys = nys_tallies(&for_export(&all), &rules, march(), &kim, Some(2.0)).metrics();
     assert_eq!(counted(&nys, "enrolled").0, vec![A, B]);
     assert_eq!((nys[0].target, nys[10].value), (None, None), "what is attested is attested for the clinic");
-    // B is handed to Lee on the last day of March, C to Kim on the day after.
-    for (n, day, to) in [(1, 85, "Lee"), (2, 86, "Kim")] {
-        let mut tale = Tale::of_a_patient();
-        tale.episode = all[n].episodes[0].id;
-        let care =
-            Care::CareTeam { care_manager: Some(to.into()), primary_care_provider: None, psychiatric_consultant: None };
-        tale.entry(day, care);
-        all[n].entries.extend(tale.story.entries);
+    // B is handed to Lee on the last day of March, C to Kim on the day after and to Ray later; D had nobody before April.
+    for (n, day, from, to) in
+        [(1, 85, Some("Kim"), "Lee"), (2, 86, Some("Lee"), "Kim"), (2, 90, Some("Kim"), "Ray"), (3, 86, None, "Kim")]
+    {
+        let episode = &mut all[n].episodes[0];
+        episode.care_manager = Some(to.into());
+        let handover = Handover { episode: episode.id, on: date(day), from: from.map(str::to_owned) };
+        all[n].handovers.push(handover);
     }
     assert_eq!(of(&all, &kim), vec![A]);
     assert_eq!(of(&all, &Narrowing::to(CareManager::Named("Lee".into()))), vec![B, C]);
+    assert_eq!(of(&all, &Narrowing::to(CareManager::Nobody)), vec![D, F, G]);
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use chrono::Datelike;
 use cocm_registry::domain::care::{Care, Payer};
 use cocm_registry::domain::metrics::{
-    Metric, Month, MonthTallies, Narrowing, aims_tallies, care_managers, cms159, differences, fidelity,
+    Metric, Month, MonthFigures, MonthTallies, Narrowing, aims_tallies, caseloads, cms159, differences, fidelity,
     fidelity_tallies, for_export, hedis_drr, nys, nys_tallies,
 };
 use cocm_registry::domain::rules::RuleSet;
-use cocm_registry::domain::story::Story;
+use cocm_registry::domain::story::{Handover, Story};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -35,6 +35,10 @@ fn caseload() -> impl Strategy<Value = Vec<Story>> {
                 for episode in &mut story.episodes {
                     episode.id = renumbered(episode.id);
                     episode.care_manager = [None, Some("Kim"), Some("Lee")][who].map(str::to_owned);
+                    if let Some((_, day, _)) = payer {
+                        let on = crate::rules_story::date(day);
+                        story.handovers.push(Handover { episode: episode.id, on, from: Some("Ray".into()) });
+                    }
                 }
                 for entry in &mut story.entries {
                     entry.episode = entry.episode.map(renumbered);
@@ -141,11 +145,25 @@ proptest! {
         for month in months() {
             let clinic = nys(&exported, &rules, month, None, None);
             let fidelity = fidelity(&stories, &rules, month);
-            let mut parts: Vec<(Vec<Metric>, Vec<Metric>)> = Vec::new();
-            for care_manager in care_managers(&stories, &rules, month) {
-                let of = Narrowing::to(care_manager);
+            let aims = aims_tallies(&stories, &rules, month, &Narrowing::default()).metrics();
+            let mut parts: Vec<[Vec<Metric>; 3]> = Vec::new();
+            let mut kept = MonthTallies::new(&rules, month, None);
+            kept.count(&stories);
+            let mut kept = kept.figures().by_care_manager.unwrap().into_iter();
+            for (care_manager, patients) in caseloads(&stories, month) {
+                let of = Narrowing::to(care_manager.clone());
                 let fidelity = fidelity_tallies(&stories, &rules, month, &of).metrics();
-                parts.push((nys_tallies(&exported, &rules, month, &of, None).metrics(), fidelity));
+                let aims = aims_tallies(&stories, &rules, month, &of).metrics();
+                let nys = nys_tallies(&exported, &rules, month, &of, None).metrics();
+                prop_assert_eq!(&nys, &nys_tallies(&for_export(&patients), &rules, month, &of, None).metrics());
+                let kept = kept.next().unwrap();
+                prop_assert_eq!(kept.care_manager, Option::<String>::from(care_manager));
+                prop_assert_eq!(
+                    [&kept.figures.nys, &kept.figures.fidelity, &kept.figures.aims],
+                    [&nys, &fidelity, &aims],
+                    "from the own patients or from everybody's"
+                );
+                parts.push([nys, fidelity, aims]);
             }
             let adds_up = |whole: &Metric, parts: Vec<&Metric>| {
                 let sum = |ids: fn(&Metric) -> &Vec<Uuid>| {
@@ -164,11 +182,14 @@ proptest! {
             };
             // 9 and 10 are by patient, who may be in no episode.
             for number in 1..=8 {
-                adds_up(of(&clinic, number), parts.iter().map(|(nys, _)| of(nys, number)).collect())?;
+                adds_up(of(&clinic, number), parts.iter().map(|[nys, _, _]| of(nys, number)).collect())?;
             }
             // Weeks are not shared: one review holds the week for everybody.
             for number in [1, 2, 3, 4, 5, 7] {
-                adds_up(of(&fidelity, number), parts.iter().map(|(_, f)| of(f, number)).collect())?;
+                adds_up(of(&fidelity, number), parts.iter().map(|[_, f, _]| of(f, number)).collect())?;
+            }
+            for number in 1..=6 {
+                adds_up(of(&aims, number), parts.iter().map(|[_, _, a]| of(a, number)).collect())?;
             }
         }
     }
@@ -203,11 +224,17 @@ proptest! {
         let mut paged = MonthTallies::new(&rules, month, Some(0.5));
         paged.count(one);
         paged.count(other);
-        let figures = paged.figures();
+        let all = paged.figures();
+        let figures = &all.clinic;
         prop_assert_eq!(&figures.nys, &nys(&for_export(&stories), &rules, month, None, Some(0.5)));
         prop_assert_eq!(&figures.fidelity, &fidelity(&stories, &rules, month));
-        let kept = serde_json::to_string(&figures).unwrap();
-        let read: cocm_registry::domain::metrics::Figures = serde_json::from_str(&kept).unwrap();
+        let kept = serde_json::to_string(&all).unwrap();
+        let read: MonthFigures = serde_json::from_str(&kept).unwrap();
+        let mut older: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        older.as_object_mut().unwrap().remove("by_care_manager");
+        prop_assert!(serde_json::from_value::<MonthFigures>(older).unwrap().by_care_manager.is_none());
+        let (whole, read) = (read.by_care_manager.clone(), read.clinic);
+        prop_assert_eq!(whole.map(|all| all.len()), all.by_care_manager.as_ref().map(Vec::len));
         for (a, b) in [(&figures.nys, &read.nys), (&figures.fidelity, &read.fidelity), (&figures.aims, &read.aims)] {
             prop_assert!(differences(a, b).is_empty());
         }

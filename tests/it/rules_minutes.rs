@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::America::New_York;
 use cocm_registry::domain::care::{Care, ContactKind, ContactOutcome, Modality};
+use cocm_registry::domain::day::local_midnight;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::metrics::Month;
 use cocm_registry::domain::minutes::{self, EpisodeMinutes};
-use cocm_registry::record::local_midnight;
 
 use crate::rules_story::{Tale, day_of};
 
@@ -141,4 +141,18 @@ fn a_month_is_a_first_one_again_after_six_months_without_care() {
     assert!(!after("2025-09-01").first_month);
     assert_eq!(codes(&after("2025-08-31")), [("99492", 1)]);
     assert_eq!(codes(&after("2025-09-01")), [("99493", 1)]);
+}
+
+#[test]
+fn what_ended_with_the_month_is_no_remark_in_the_next_one() {
+    let mut tale = tale();
+    spent(&mut tale, "2026-03-01T04:40:00Z", 20, ContactOutcome::Attended); // 23:40–24:00 on 28 February
+    spent(&mut tale, "2026-04-01T04:00:00Z", 20, ContactOutcome::Attended); // 00:00 on 1 April
+    let (february, march, april) = (of(&tale, "2026-02", &[]), of(&tale, "2026-03", &[]), of(&tale, "2026-04", &[]));
+    assert_eq!((february.minutes, march.minutes, april.minutes), (20, 0, 20));
+    assert!(march.left_out.is_empty() && february.left_out.is_empty() && april.left_out.is_empty());
+    assert_eq!(
+        march.reasoning,
+        "0 minutes in a first month (no care in the six months before) reach no code: G2214 begins at 16."
+    );
 }

@@ -254,3 +254,64 @@ fn every_sentence_names_its_evidence_and_its_thresholds() {
         }
     }
 }
+
+#[test]
+fn a_relapse_answered_on_its_own_day_leaves_the_new_plan_to_be_judged_like_any_other() {
+    let mut tale = Tale::new();
+    tale.phq9(0, 20).phq9(30, 8).phq9(60, 16);
+    let relapsed = finding(&tale, 60, Rule::Relapse).unwrap();
+    assert_eq!(day_of(relapsed.since), 60);
+    let mut unanswered = tale.clone();
+    unanswered.phq9(100, 16);
+    assert_eq!(finding(&unanswered, 116, Rule::Nonresponse), None, "the relapse speaks instead");
+    tale.change(60).phq9(100, 16);
+    assert_eq!(finding(&tale, 115, Rule::Nonresponse), None);
+    assert!(finding(&tale, 116, Rule::Nonresponse).is_some(), "56 days after the change");
+}
+
+#[test]
+fn a_plan_that_was_never_measured_has_not_failed() {
+    let mut tale = Tale::new();
+    // The score of day 28 speaks for the plan that ended with it, not for the one that began.
+    tale.phq9(0, 20).phq9(28, 20).change(28).change(60).phq9(90, 20);
+    assert_eq!(finding(&tale, 100, Rule::ConsiderSpecialtyReferral), None, "one failed plan");
+    tale.phq9(29, 20);
+    assert!(finding(&tale, 100, Rule::ConsiderSpecialtyReferral).is_some(), "two");
+    let mut early = Tale::new();
+    early.phq9(0, 20).phq9(27, 20).change(27).phq9(50, 20).change(60).phq9(90, 20);
+    assert_eq!(finding(&early, 100, Rule::ConsiderSpecialtyReferral), None, "27 days were too few for the first");
+}
+
+#[test]
+fn a_contact_is_amber_after_30_days_and_red_after_60() {
+    let mut tale = Tale::new();
+    tale.contact(10);
+    let grade = |day| finding(&tale, day, Rule::ContactOverdue).map(|f| f.reason.contains("(red)"));
+    assert_eq!([grade(40), grade(41), grade(70), grade(71)], [None, Some(false), Some(false), Some(true)]);
+    let proposed = |day| finding(&tale, day, Rule::InactivityDischargeProposed).is_some();
+    assert_eq!((proposed(99), proposed(100)), (false, true), "90 days after the last contact");
+}
+
+#[test]
+fn the_plan_clock_says_what_it_counts_from() {
+    let mut tale = Tale::new();
+    let said = |tale: &Tale| {
+        let clock = standing(tale, 70).plan_clock.unwrap();
+        (clock.basis.as_str(), day_of(clock.started_on), clock.entry.is_some(), clock.reason)
+    };
+    let (basis, day, entry, reason) = said(&tale);
+    assert_eq!((basis, day, entry), ("enrolment", 0, false));
+    assert!(reason.contains("no treatment change"), "{reason}");
+    tale.change(20);
+    let (basis, day, entry, reason) = said(&tale);
+    assert_eq!((basis, day, entry), ("treatment_change", 20, true));
+    assert_eq!(reason, "Counts from the treatment change of 2026-01-25 (medication): Dose.");
+    tale.review(30);
+    let id = tale.recommendation(40, ChangeKind::Medication);
+    tale.decision(44, id, Decision::Done);
+    let (basis, day, entry, reason) = said(&tale);
+    assert_eq!((basis, day, entry), ("recommendation", 44, true));
+    assert_eq!(reason, "Counts from 2026-02-18, when a recommendation was done: As discussed");
+    let referred = Tale::of_a_patient().enrol(None, &[Instrument::Phq9]).clone();
+    assert_eq!(standing(&referred, 5).plan_clock, None);
+}

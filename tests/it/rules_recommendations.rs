@@ -172,3 +172,32 @@ fn a_score_of_another_episode_is_neither_before_nor_after() {
     assert_eq!((outcome.after, outcome.latest), (None, None));
     assert_eq!(outcome.before.unwrap().score, 18);
 }
+
+#[test]
+fn what_is_not_followed_or_was_declined_has_no_way_to_go() {
+    let mut tale = Tale::new();
+    tale.recommendation(10, ChangeKind::Medication);
+    assert!(one(&tale, 11).followed.allowed_progress().is_empty(), "a prescription is done or not");
+    let mut tale = Tale::new();
+    let referral = tale.recommendation(10, ChangeKind::Referral);
+    assert_eq!(one(&tale, 11).followed.allowed_progress().len(), 5);
+    tale.decision(12, referral, Decision::Declined);
+    assert!(one(&tale, 12).followed.allowed_progress().is_empty(), "it has to be accepted first");
+    tale.decision(13, referral, Decision::Accepted);
+    assert_eq!(one(&tale, 13).followed.allowed_progress().len(), 5);
+}
+
+#[test]
+fn a_task_says_who_recommended_what_and_how_it_was_modified() {
+    let mut tale = Tale::new();
+    let id = tale.recommendation(10, ChangeKind::Medication);
+    let said = |tale: &Tale| one(tale, 20).followed.sentence();
+    assert!(said(&tale).starts_with("Dr. Berg, case review of 2026-01-15: As discussed"), "{}", said(&tale));
+    tale.decision(12, id, Decision::Modified);
+    assert!(said(&tale).contains(": As discussed. Modified on 2026-01-17"), "{}", said(&tale));
+    let decision = &mut tale.story.entries.last_mut().unwrap().care;
+    if let Care::RecommendationDecision { reason, .. } = decision {
+        *reason = Some("half the dose.".into());
+    }
+    assert!(said(&tale).contains(". Modified on 2026-01-17: half the dose"), "{}", said(&tale));
+}

@@ -5,7 +5,7 @@ use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{Counting, Quality};
 use cocm_registry::domain::plan::{Code, Desired, Owner, Plan, Posture, Priority, plan, resolve};
 use cocm_registry::domain::rules::RuleSet;
-use cocm_registry::domain::safety::ConcernState;
+use cocm_registry::domain::safety::{ConcernState, concerns};
 use rstest::rstest;
 
 use crate::rules_story::{Tale, date};
@@ -299,4 +299,32 @@ fn safety_outlasts_hold_discharge_and_an_inactive_record() {
     tale.discharge(10);
     tale.story.patient.inactive = true;
     assert!(flagged(&on(&tale, 300)));
+}
+
+#[test]
+fn an_assessment_at_the_instant_of_the_answer_assesses_it() {
+    // Both known only as days: both at the same instant.
+    let mut tale = Tale::of_a_patient();
+    tale.item9(5, 12, 1).assessed(5);
+    let all = concerns(&tale.story, &RuleSet::default(), date(5));
+    assert_eq!((all.len(), all[0].key.as_str(), all[0].state), (1, "safety/2026-01-10", ConcernState::Assessed));
+    let mut again = tale.clone();
+    again.minutes(60).item9(5, 12, 1);
+    let all = concerns(&again.story, &RuleSet::default(), date(5));
+    assert_eq!((all.len(), all[1].key.as_str(), all[1].state), (2, "safety/2026-01-10/1", ConcernState::Open));
+}
+
+#[test]
+fn the_reason_says_what_made_the_level() {
+    let reason = |before: u8, total, answer| {
+        let mut tale = Tale::of_a_patient();
+        tale.item9(0, 12, before).item9(20, total, answer);
+        concerns(&tale.story, &RuleSet::default(), date(20)).pop().unwrap().reason
+    };
+    let rule = "PHQ-9 item 9 answered";
+    let end = "This service is not a crisis service: assess suicide risk.";
+    assert_eq!(reason(1, 12, 1), format!("{rule} 1 on 2026-01-25. {end}"));
+    assert_eq!(reason(0, 12, 1), format!("{rule} 1 on 2026-01-25: higher than the previous answer, 0. {end}"));
+    assert_eq!(reason(3, 12, 2), format!("{rule} 2 on 2026-01-25: 2 or above. {end}"));
+    assert_eq!(reason(1, 20, 1), format!("{rule} 1 on 2026-01-25: with a total of 20. {end}"));
 }

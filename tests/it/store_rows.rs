@@ -263,7 +263,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
     let entries = fact::entries(&mut tx, CLINIC, id(7)).await.unwrap();
     assert_eq!(entries.len(), all.len());
     assert_eq!(entries[0].care, review);
-    assert_eq!(fact::entries_of(&mut tx, CLINIC, id(7), id(7)).await.unwrap().len(), all.len());
+    assert_eq!(fact::told(&mut tx, CLINIC, id(7), id(7)).await.unwrap().len(), all.len());
     let chapter =
         Chapter { patient: id(7), episode: id(1), from: date("2026-01-01"), to: date("2026-12-31"), known_at: None };
     let (mut seen, mut after) = (Vec::new(), None);
@@ -279,7 +279,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
     assert_eq!(fact::reviews_with(&mut tx, OTHER, id(50)).await.unwrap(), None);
     assert!(fact::of_patient(&mut tx, OTHER, id(7)).await.unwrap().is_empty());
     assert!(fact::entries(&mut tx, OTHER, id(7)).await.unwrap().is_empty());
-    assert!(fact::entries_of(&mut tx, OTHER, id(7), id(7)).await.unwrap().is_empty());
+    assert!(fact::told(&mut tx, OTHER, id(7), id(7)).await.unwrap().is_empty());
     assert!(fact::chapter(&mut tx, OTHER, &chapter, None, 9).await.unwrap().is_empty());
     assert!(fact::append(&mut tx, CLINIC, &all[0]).await.is_err(), "a line is never written twice");
 }

@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::App;
 use crate::api::request::Ask;
 use crate::domain::care::Payer;
-use crate::domain::metrics::{Metric, Month};
+use crate::domain::metrics::{Metric, Month, OfCareManager};
 use crate::fhir::measure_report::{self, Report};
 use crate::problem::Problem;
 use closing::{ClosedBody, Restatement};
@@ -49,9 +49,10 @@ pub(super) struct MetricsBody {
     /// The thresholds used.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule_set: Option<String>,
-    /// The metrics: as reported, where the month is closed and they are not narrowed to a care manager.
+    /// The metrics: as reported, where the month is closed.
     pub(super) metrics: Vec<Metric>,
-    /// The same for each care manager, computed now, where it was asked for.
+    /// The same for each care manager, where it was asked for: as reported, where the month is closed and its report
+    /// has them, else computed now.
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<Group>>,
     /// The report that the metrics were taken from; absent where they were computed now.
@@ -69,6 +70,13 @@ struct Group {
     care_manager: Option<String>,
     /// The metrics.
     metrics: Vec<Metric>,
+}
+
+impl Group {
+    /// As it was kept.
+    fn reported(kept: &OfCareManager, measure: Measure, payer: Option<Payer>) -> Self {
+        Self { care_manager: kept.care_manager.clone(), metrics: measure.of(kept.figures.clone(), payer) }
+    }
 }
 
 /// Metrics with what a report of them needs.

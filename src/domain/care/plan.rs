@@ -166,4 +166,26 @@ mod tests {
         assert_eq!(fit(&[FitConcern::Mania], FitDecision::Suitable, Some("in remission")).fault(), None);
         assert!(fit(&[], FitDecision::SpecialtyCare, None).fault().is_some());
     }
+
+    #[test]
+    fn a_care_plan_with_one_thing_in_it_is_a_plan_whoever_wrote_it() {
+        let nothing = CarePlan { by: "Kim".into(), replaces: Some(1), ..CarePlan::default() };
+        assert!(nothing.is_empty());
+        let with = |part: &str, value: serde_json::Value| {
+            let mut plan = serde_json::to_value(&nothing).unwrap();
+            plan[part] = value;
+            serde_json::from_value::<CarePlan>(plan).unwrap()
+        };
+        for plan in [
+            with("problems", serde_json::json!(["depression"])),
+            with("goals", serde_json::json!([{"text": "walk every day"}])),
+            with("targets", serde_json::json!([{"instrument": "phq9", "at_most": 4}])),
+            with("interventions", serde_json::json!([{"intervention": "behavioural_activation"}])),
+            with("medication", serde_json::json!([{"name": "Sertraline"}])),
+            with("responsibilities", serde_json::json!([{"who": "Kim", "what": "calls"}])),
+            with("note", serde_json::json!("in Spanish")),
+        ] {
+            assert!(!plan.is_empty(), "{plan:?}");
+        }
+    }
 }

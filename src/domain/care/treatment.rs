@@ -140,4 +140,31 @@ mod tests {
         assert_eq!(Intervention::named("went for a walk together"), None);
         assert!(!Intervention::MedicationSupport.is_brief_treatment());
     }
+
+    #[test]
+    fn the_next_appointment_is_after_this_contact_and_within_a_year() {
+        let day = |days: u64| NaiveDate::from_ymd_opt(2026, 1, 5).unwrap() + chrono::Days::new(days);
+        let may = |days| may_be_next(day(0), day(days));
+        assert_eq!([may(0), may(1), may(366), may(367)], [false, true, true, false]);
+        assert!(!may_be_next(day(1), day(0)));
+    }
+
+    #[test]
+    fn a_change_of_medication_reads_as_it_is_said() {
+        let change = |instead_of: Option<&str>, dose: Option<&str>, change| MedicationChange {
+            name: "Sertraline".into(),
+            change,
+            dose: dose.map(str::to_owned),
+            instead_of: instead_of.map(str::to_owned),
+            note: None,
+        };
+        assert_eq!(
+            change(None, Some("100 mg"), MedicationAct::DoseIncreased).phrase(),
+            "Sertraline, dose increased: 100 mg"
+        );
+        assert_eq!(
+            change(Some("fluoxetine"), None, MedicationAct::Switched).phrase(),
+            "Sertraline, switched from fluoxetine"
+        );
+    }
 }

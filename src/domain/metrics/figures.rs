@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::seen::{CareManager, caseloads};
 use super::tally::Tallies;
 use super::{Metric, Month, Narrowing, aims_tallies, fidelity_tallies, for_export, nys_tallies};
 use crate::domain::care::Payer;
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 
-/// Every figure of a month.
+/// Every figure of a month, of a clinic or of one care manager.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// NYS OMH, all payers.
@@ -25,54 +26,112 @@ pub struct Figures {
     pub aims: Vec<Metric>,
 }
 
-/// Every figure of a month while it is counted.
-pub struct MonthTallies<'a> {
+/// Every figure of a month, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MonthFigures {
+    /// The clinic's.
+    #[serde(flatten)]
+    pub clinic: Figures,
+    /// Those of each care manager who had episodes in the month; absent in reports older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_care_manager: Option<Vec<OfCareManager>>,
+}
+
+/// Every figure of one care manager.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OfCareManager {
+    /// Who; `null` for the episodes that had none.
+    pub care_manager: Option<String>,
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// What is counted, and how.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
     rules: &'a RuleSet,
     month: Month,
     fte: Option<f64>,
+}
+
+/// Every figure of a clinic or of one care manager while it is counted.
+struct Counting {
     nys: Tallies,
     by_payer: Vec<(Payer, Tallies)>,
     fidelity: Tallies,
     aims: Tallies,
 }
 
-fn narrowed(payer: Payer) -> Narrowing {
-    Narrowing { payer: Some(payer), care_manager: None }
-}
-
-impl<'a> MonthTallies<'a> {
-    /// Of nobody yet. `fte` is what is attested for the month.
-    pub fn new(rules: &'a RuleSet, month: Month, fte: Option<f64>) -> Self {
-        let all = Narrowing::default();
+impl Counting {
+    fn new(of: &Narrowing, stories: &[Story], Scope { rules, month, fte }: Scope<'_>) -> Self {
+        let exported = for_export(stories);
+        let paid_by = |payer: Payer| {
+            let narrowed = Narrowing { payer: Some(payer), ..of.clone() };
+            (payer, nys_tallies(&exported, rules, month, &narrowed, fte))
+        };
         Self {
-            rules,
-            month,
-            fte,
-            nys: nys_tallies(&[], rules, month, &all, fte),
-            by_payer: Payer::ALL.iter().map(|p| (*p, nys_tallies(&[], rules, month, &narrowed(*p), fte))).collect(),
-            fidelity: fidelity_tallies(&[], rules, month, &all),
-            aims: aims_tallies(&[], rules, month, &all),
+            nys: nys_tallies(&exported, rules, month, of, fte),
+            by_payer: Payer::ALL.iter().copied().map(paid_by).collect(),
+            fidelity: fidelity_tallies(stories, rules, month, of),
+            aims: aims_tallies(stories, rules, month, of),
         }
     }
 
-    /// Counts some patients, each of them once.
-    pub fn count(&mut self, stories: &[Story]) {
-        let (all, exported) = (Narrowing::default(), for_export(stories));
-        self.nys.absorb(nys_tallies(&exported, self.rules, self.month, &all, self.fte));
-        for (payer, tallies) in &mut self.by_payer {
-            tallies.absorb(nys_tallies(&exported, self.rules, self.month, &narrowed(*payer), self.fte));
+    fn absorb(&mut self, other: Self) {
+        self.nys.absorb(other.nys);
+        for ((_, mine), (_, theirs)) in self.by_payer.iter_mut().zip(other.by_payer) {
+            mine.absorb(theirs);
         }
-        self.fidelity.absorb(fidelity_tallies(stories, self.rules, self.month, &all));
-        self.aims.absorb(aims_tallies(stories, self.rules, self.month, &all));
+        self.fidelity.absorb(other.fidelity);
+        self.aims.absorb(other.aims);
     }
 
-    /// What it comes to.
-    pub fn figures(self) -> Figures {
+    fn figures(self) -> Figures {
         Figures {
             nys: self.nys.metrics(),
             nys_by_payer: self.by_payer.into_iter().map(|(payer, tallies)| (payer, tallies.metrics())).collect(),
             fidelity: self.fidelity.metrics(),
             aims: self.aims.metrics(),
+        }
+    }
+}
+
+/// Every figure of a month while it is counted.
+pub struct MonthTallies<'a> {
+    scope: Scope<'a>,
+    clinic: Counting,
+    by_care_manager: BTreeMap<CareManager, Counting>,
+}
+
+impl<'a> MonthTallies<'a> {
+    /// Of nobody yet. `fte` is what is attested for the month.
+    pub fn new(rules: &'a RuleSet, month: Month, fte: Option<f64>) -> Self {
+        let scope = Scope { rules, month, fte };
+        Self { scope, clinic: Counting::new(&Narrowing::default(), &[], scope), by_care_manager: BTreeMap::new() }
+    }
+
+    /// Counts some patients, each of them once.
+    pub fn count(&mut self, stories: &[Story]) {
+        self.clinic.absorb(Counting::new(&Narrowing::default(), stories, self.scope));
+        for (care_manager, stories) in caseloads(stories, self.scope.month) {
+            let some = Counting::new(&Narrowing::to(care_manager.clone()), &stories, self.scope);
+            match self.by_care_manager.get_mut(&care_manager) {
+                Some(there) => there.absorb(some),
+                None => drop(self.by_care_manager.insert(care_manager, some)),
+            }
+        }
+    }
+
+    /// What it comes to.
+    pub fn figures(self) -> MonthFigures {
+        let of = |(who, counting): (CareManager, Counting)| OfCareManager {
+            care_manager: who.into(),
+            figures: counting.figures(),
+        };
+        MonthFigures {
+            clinic: self.clinic.figures(),
+            by_care_manager: Some(self.by_care_manager.into_iter().map(of).collect()),
         }
     }
 }

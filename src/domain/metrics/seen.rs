@@ -1,6 +1,6 @@
 //! What a month sees of an episode.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
@@ -30,6 +30,15 @@ pub struct Narrowing {
     pub care_manager: Option<CareManager>,
 }
 
+impl From<CareManager> for Option<String> {
+    fn from(care_manager: CareManager) -> Self {
+        match care_manager {
+            CareManager::Named(name) => Some(name),
+            CareManager::Nobody => None,
+        }
+    }
+}
+
 impl Narrowing {
     /// To one care manager, or to nobody's.
     pub fn to(care_manager: CareManager) -> Self {
@@ -37,19 +46,30 @@ impl Narrowing {
     }
 }
 
-/// The care manager of an episode on the date it is looked at: the last one it was handed to by an entry of the care team,
-/// else the one it carries. A name that was amended without such an entry holds for all of the episode.
-pub fn care_manager_of<'a>(course: &Course<'a>) -> Option<&'a str> {
-    let handed = course.entries.iter().rev().find_map(|e| match &e.care {
-        Care::CareTeam { care_manager: Some(name), .. } => Some(name.as_str()),
-        _ => None,
-    });
-    handed.or(course.episode.care_manager.as_deref())
+/// The patients of each care manager whose episodes a month sees. Whoever had two episodes may be with two.
+pub fn caseloads(stories: &[Story], month: Month) -> BTreeMap<CareManager, Vec<Story>> {
+    let mut all: BTreeMap<CareManager, Vec<Story>> = BTreeMap::new();
+    for story in stories {
+        let of_month =
+            story.courses(month.last).into_iter().filter_map(|course| is_seen(&course, month).map(|_| course));
+        let care_managers: BTreeSet<CareManager> = of_month.map(|course| care_manager(story, &course)).collect();
+        for care_manager in care_managers {
+            all.entry(care_manager).or_default().push(story.clone());
+        }
+    }
+    all
 }
 
-/// The care managers of the episodes that a month sees.
-pub fn care_managers(stories: &[Story], rules: &RuleSet, month: Month) -> BTreeSet<CareManager> {
-    seen(stories, rules, month, &Narrowing::default()).iter().map(Seen::care_manager).collect()
+/// Who had an episode on the last day that a month knows of it.
+fn care_manager(story: &Story, course: &Course<'_>) -> CareManager {
+    let name = story.care_manager(course.episode, course.last_day());
+    name.map_or(CareManager::Nobody, |name| CareManager::Named(name.to_owned()))
+}
+
+/// The first day of an episode that was enrolled at any time in a month. One that ended before it began was a mistake of
+/// dates, and nobody was treated.
+fn is_seen(course: &Course<'_>, month: Month) -> Option<NaiveDate> {
+    course.start().filter(|start| course.end.is_none_or(|end| end.on >= month.first && end.on >= *start))
 }
 
 /// One episode, as a month sees it.
@@ -68,18 +88,17 @@ pub(super) fn seen<'a>(stories: &'a [Story], rules: &'a RuleSet, month: Month, o
     for story in stories {
         let mut previous_end = None;
         for course in story.courses(month.last) {
-            let Some(start) = course.start() else { continue };
-            let end = course.end.map(|end| end.on);
-            let track = Track::follow(story, rules, &course, previous_end, course.episode.primary_instrument);
-            previous_end = end.max(previous_end);
-            // One that ended before it began was a mistake of dates, and nobody was treated.
-            if end.is_none_or(|end| end >= month.first && end >= start) {
-                all.push(Seen { story, start, until: end.unwrap_or(month.last), course, track });
+            let before = previous_end;
+            if course.start().is_some() {
+                previous_end = previous_end.max(course.end.map(|end| end.on));
+            }
+            let is_of = |whom: &CareManager| care_manager(story, &course) == *whom;
+            let Some(start) = is_seen(&course, month) else { continue };
+            if of.care_manager.as_ref().is_none_or(is_of) {
+                let track = Track::follow(story, rules, &course, before, course.episode.primary_instrument);
+                all.push(Seen { story, start, until: course.last_day(), course, track });
             }
         }
-    }
-    if let Some(care_manager) = &of.care_manager {
-        all.retain(|s| s.care_manager() == *care_manager);
     }
     all
 }
@@ -87,10 +106,6 @@ pub(super) fn seen<'a>(stories: &'a [Story], rules: &'a RuleSet, month: Month, o
 impl Seen<'_> {
     pub(super) fn id(&self) -> Uuid {
         self.course.episode.id
-    }
-
-    pub(super) fn care_manager(&self) -> CareManager {
-        care_manager_of(&self.course).map_or(CareManager::Nobody, |name| CareManager::Named(name.to_owned()))
     }
 
     pub(super) fn days(&self) -> i64 {

@@ -115,10 +115,6 @@ fn of_care(care: &Care) -> (&'static str, String) {
             ("Safety assessment", with_note(said, note.as_deref()))
         }
         Care::Coverage { payer, .. } => ("Coverage", payer.to_string()),
-        Care::CareTeam { care_manager, primary_care_provider, psychiatric_consultant } => {
-            let team = [care_manager, primary_care_provider, psychiatric_consultant];
-            ("Care team", team.into_iter().flatten().cloned().collect::<Vec<_>>().join(", "))
-        }
         Care::FitCheck(fit) => ("Fit check", words::spaced(fit.decision.as_str())),
         Care::CarePlan(plan) => {
             let parts = [

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::api::request::Ask;
 use crate::domain::attention::Attention;
-use crate::domain::metrics::care_manager_of;
 use crate::domain::plan::{plan, plan_without_outlook};
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
@@ -90,7 +89,7 @@ impl Day<'_> {
             let enrolled_on = course.episode.enrolled_on.filter(|on| *on <= self.as_of);
             let is_there =
                 enrolled_on.is_some() || self.entered.get(&standing.episode).is_some_and(|on| *on <= self.as_of);
-            let care_manager = care_manager_of(course).map(str::to_owned);
+            let care_manager = story.care_manager(course.episode, self.as_of).map(str::to_owned);
             let team = Team { care_manager, psychiatric_consultant: course.episode.psychiatric_consultant.clone() };
             let label = patient.label();
             if is_there && self.passes(standing, &team, &label) {

@@ -18,7 +18,7 @@ use crate::api::App;
 use crate::api::page::Page;
 use crate::api::registry::answer::{ReadErrors, WriteErrors, created};
 use crate::api::request::{Ask, READERS, Text};
-use crate::domain::metrics::{Difference, Figures, Metric, Month, differences};
+use crate::domain::metrics::{Difference, Metric, Month, MonthFigures, differences};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -78,7 +78,7 @@ struct VersionBody {
     #[serde(flatten)]
     closed: ClosedBody,
     /// Its figures.
-    figures: Figures,
+    figures: MonthFigures,
 }
 
 /// What would come out differently now, under the thresholds of the report.
@@ -112,7 +112,7 @@ struct Late {
 }
 
 /// The figures of a report.
-pub(super) fn figures_of(closed: &Closed) -> Result<Figures, Problem> {
+pub(super) fn figures_of(closed: &Closed) -> Result<MonthFigures, Problem> {
     serde_json::from_str(&closed.body).map_err(|_| Problem::internal("the figures of a closed month cannot be read"))
 }
 

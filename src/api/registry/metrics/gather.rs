@@ -8,7 +8,7 @@ use super::Group;
 use crate::api::request::Ask;
 use crate::domain::care::Payer;
 use crate::domain::metrics::{
-    CareManager, Figures, Metric, Month, Narrowing, Tallies, aims_tallies, care_managers, fidelity_tallies, for_export,
+    CareManager, Figures, Metric, Month, Narrowing, Tallies, aims_tallies, caseloads, fidelity_tallies, for_export,
     nys_tallies,
 };
 use crate::domain::rules::RuleSet;
@@ -37,7 +37,7 @@ impl Measure {
         }
     }
 
-    /// What was reported of it.
+    /// What was reported of it, of a clinic or of one care manager.
     pub(super) fn of(self, mut figures: Figures, payer: Option<Payer>) -> Vec<Metric> {
         match (self, payer) {
             (Self::Nys, Some(payer)) => figures.nys_by_payer.remove(&payer).unwrap_or_default(),
@@ -128,8 +128,9 @@ pub(super) async fn gather(
         if !grouped {
             continue;
         }
-        for care_manager in care_managers(&stories, rules, of.month) {
+        for (care_manager, stories) in caseloads(&stories, of.month) {
             let narrowing = Narrowing { care_manager: Some(care_manager.clone()), ..of.narrowing.clone() };
+            let some = Read::of(measure, &stories);
             let tallies = some.tallies(measure, rules, &Slice { narrowing: &narrowing, ..of });
             match groups.get_mut(&care_manager) {
                 Some(there) => there.absorb(tallies),
@@ -137,12 +138,8 @@ pub(super) async fn gather(
             }
         }
     }
-    let groups = groups.into_iter().map(|(care_manager, tallies)| Group {
-        care_manager: match care_manager {
-            CareManager::Named(name) => Some(name),
-            CareManager::Nobody => None,
-        },
-        metrics: tallies.metrics(),
-    });
+    let groups = groups
+        .into_iter()
+        .map(|(care_manager, tallies)| Group { care_manager: care_manager.into(), metrics: tallies.metrics() });
     Ok(Gathered { metrics: all.metrics(), groups: groups.collect(), subjects })
 }

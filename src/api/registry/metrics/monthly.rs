@@ -9,12 +9,12 @@ use utoipa_axum::routes;
 
 use super::closing::{ClosedBody, figures_of, restatement};
 use super::gather::{Gathered, Measure, Slice, gather};
-use super::{Counted, MetricsBody, ReportKind, answer, month_of, wanted};
+use super::{Counted, Group, MetricsBody, ReportKind, answer, month_of, wanted};
 use crate::api::App;
 use crate::api::registry::answer::ReadErrors;
 use crate::api::request::{Ask, Asked, READERS, Text};
 use crate::domain::care::Payer;
-use crate::domain::metrics::{CareManager, Narrowing};
+use crate::domain::metrics::{CareManager, Metric, MonthFigures, Narrowing};
 use crate::problem::Problem;
 use crate::store::{closed_month, rule_set, staffing};
 
@@ -49,6 +49,19 @@ enum By {
     CareManager,
 }
 
+/// What was reported of one care manager, or of the clinic. `None` where it was not kept: by care manager in older
+/// reports, and of a care manager who had nobody in that month.
+pub(super) fn reported(report: MonthFigures, measure: Measure, of: &Narrowing) -> Option<Vec<Metric>> {
+    let figures = match of.care_manager.clone() {
+        None => report.clinic,
+        Some(who) => {
+            let name: Option<String> = who.into();
+            report.by_care_manager?.into_iter().find(|kept| kept.care_manager == name)?.figures
+        }
+    };
+    Some(measure.of(figures, of.payer))
+}
+
 async fn monthly(ask: &Ask, headers: &HeaderMap, measure: Measure, query: MonthQuery) -> Result<Response, Problem> {
     let kind = wanted(headers, query.report);
     Ok(answer(kind, measure.name(), counted(ask, measure, query).await?))
@@ -68,11 +81,7 @@ pub(in crate::api::registry) async fn counted(
     let care_manager = query.care_manager.map(|name| name.0);
     let narrowing = Narrowing { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
     let mut tx = ask.app.db.read().await?;
-    let closed = match care_manager {
-        None => closed_month::latest(&mut tx, ask.clinic(), month.first).await?,
-        // What is kept of a closed month is not kept by care manager.
-        Some(_) => None,
-    };
+    let closed = closed_month::latest(&mut tx, ask.clinic(), month.first).await?;
     let rules = match &closed {
         Some(closed) => rule_set::rules(&mut tx, ask.clinic(), closed.rule_set).await?,
         None => None,
@@ -96,17 +105,22 @@ pub(in crate::api::registry) async fn counted(
         restatement: None,
     };
     if let Some(closed) = closed {
-        let reported = measure.of(figures_of(&closed)?, query.payer);
-        body.restatement = restatement(ask, &closed, month, &reported, &body.metrics, &subjects).await?;
-        body.metrics = reported;
-        body.closed = Some(ClosedBody::of(&closed, month));
+        let report = figures_of(&closed)?;
+        if let (Some(_), Some(kept)) = (query.by, &report.by_care_manager) {
+            body.groups = Some(kept.iter().map(|one| Group::reported(one, measure, query.payer)).collect());
+        }
+        if let Some(reported) = reported(report, measure, &narrowing) {
+            body.restatement = restatement(ask, &closed, month, &reported, &body.metrics, &subjects).await?;
+            body.metrics = reported;
+            body.closed = Some(ClosedBody::of(&closed, month));
+        }
     }
     Ok(Counted { body, period: (month.first, month.last), subjects })
 }
 
 /// The eleven CoCM metrics of New York State OMH, 2025. `Accept: application/fhir+json` gives a MeasureReport.
 ///
-/// A closed month answers what was reported; `restatement` says what would come out differently now, and which facts
+/// A closed month answers what was reported, by care manager too; `restatement` says what would come out differently now, and which facts
 /// that were recorded later make it so.
 #[utoipa::path(get, path = "/metrics/nys", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use super::closing::figures_of;
 use super::gather::{Measure, Read, Slice};
 use super::month_of;
+use super::monthly::reported;
 use crate::api::App;
 use crate::api::registry::answer::ReadErrors;
 use crate::api::request::{Ask, Asked, READERS, Text};
@@ -113,12 +114,13 @@ async fn trend(ask: &Ask, measure: Measure, query: TrendQuery) -> Result<Json<Tr
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
     let mut columns = Vec::new();
     for month in &months {
-        let closed = match care_manager {
-            None => closed_month::latest(&mut tx, ask.clinic(), month.first).await?,
-            Some(_) => None,
+        let closed = closed_month::latest(&mut tx, ask.clinic(), month.first).await?;
+        let kept = match &closed {
+            Some(closed) => reported(figures_of(closed)?, measure, &narrowing).map(|kept| (kept, closed.closed_at)),
+            None => None,
         };
-        columns.push(if let Some(closed) = closed {
-            Column::Reported(measure.of(figures_of(&closed)?, query.payer), closed.closed_at)
+        columns.push(if let Some((kept, closed_at)) = kept {
+            Column::Reported(kept, closed_at)
         } else {
             let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
             let slice = Slice { month: *month, narrowing: &narrowing, fte };
