@@ -168,7 +168,8 @@ pub fn card(known: &Known<'_>, config: &Config, link: CardLink) -> Option<Card> 
 
 /// In place of a card while the registry cannot be read: no card would say that there is nothing.
 pub fn unreadable(config: &Config) -> Card {
-    let sentence = "The Collaborative Care registry cannot be read at the moment; this chart may lack its safety answers.";
+    let sentence =
+        "The Collaborative Care registry cannot be read at the moment; this chart may lack its safety answers.";
     Card {
         uuid: Uuid::new_v5(&Uuid::NAMESPACE_URL, b"cocm-registry/unreadable"),
         summary: summary(sentence),
@@ -255,7 +256,8 @@ fn detail(known: &Known<'_>, reasons: &[Said<'_>]) -> String {
         let who = intent.owner_display.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
         let due = due(intent, known.today).map(|due| format!(", {due}")).unwrap_or_default();
         // A reason that stands above already is not said twice.
-        let is_said = reasons.iter().take(FEW).any(|said| said.reason == desired.reason);
+        let is_said = desired.code == Code::SafetyEscalation
+            || reasons.iter().take(FEW).any(|said| said.reason == desired.reason);
         let why = if is_said || desired.reason.is_empty() { String::new() } else { format!(": {}", desired.reason) };
         format!("**Asked:** {}", escaped(&format!("{}, {}{who}{due}{why}", title(desired.code), owner(desired.owner))))
     });
@@ -326,7 +328,9 @@ fn to_the_patient(config: &Config, link: CardLink, patient: Uuid) -> Link {
     let base = config.public_base();
     let label = "Open in the Collaborative Care registry";
     match link {
-        CardLink::Absolute => Link { label, url: format!("{base}/patients/{patient}"), kind: "absolute", app_context: None },
+        CardLink::Absolute => {
+            Link { label, url: format!("{base}/patients/{patient}"), kind: "absolute", app_context: None }
+        }
         CardLink::Smart => {
             Link { label, url: format!("{base}/launch"), kind: "smart", app_context: Some(patient.to_string()) }
         }

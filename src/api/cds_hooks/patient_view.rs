@@ -108,7 +108,10 @@ async fn read(call: &Call, asked: &Asked) -> Result<Option<Card>, Problem> {
     if asked.fhir_server.as_deref().is_some_and(|base| !is_its_base(connection, base)) {
         // The same id in another server is somebody else.
         metrics::counter!("cocm_cds_calls_of_unknown_servers").increment(1);
-        tracing::warn!(connection = connection.name(), "a call named a fhirServer that is neither base_url nor among known_bases");
+        tracing::warn!(
+            connection = connection.name(),
+            "a call named a fhirServer that is neither base_url nor among known_bases"
+        );
         return Ok(None);
     }
     let mut tx = app.db.read().await?;

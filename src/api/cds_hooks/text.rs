@@ -26,18 +26,27 @@ fn units(text: &str) -> usize {
 
 /// Somebody's words as one line of Markdown that means nothing but these words: no markup, no link, no HTML.
 pub fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + 8);
+    let line = one_line(text);
+    let mut escaped = String::with_capacity(line.len() + 8);
     let mut before = ' ';
-    for c in one_line(text).chars() {
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        let is_number = !escaped.is_empty() && escaped.bytes().all(|b| b.is_ascii_digit());
+        let means_itself = match c {
+            // Addresses become links by themselves, with a scheme or without.
+            ':' => rest.peek() != Some(&'/'),
+            '.' => !matches!(before, 'w' | 'W') && !is_number,
+            // A list begins with these.
+            ')' => !is_number,
+            '-' => !escaped.is_empty(),
+            c => ",;'\"/%?(!=".contains(c) || !c.is_ascii_punctuation(),
+        };
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            // Schemes, addresses and `www.` become links by themselves.
-            '.' if !matches!(before, 'w' | 'W') => escaped.push('.'),
-            ',' | ';' | '-' | '\'' | '"' | '/' | '%' | '?' => escaped.push(c),
-            c if c.is_ascii_punctuation() => escaped.extend(['\\', c]),
-            c => escaped.push(c),
+            c if means_itself => escaped.push(c),
+            c => escaped.extend(['\\', c]),
         }
         before = c;
     }
@@ -72,16 +81,22 @@ mod tests {
         fn escaped_words_are_one_line_without_tags_and_links(text in "\\PC{0,60}|[ -~\n]{0,60}") {
             let said = escaped(&text);
             prop_assert!(!said.contains(['<', '>', '\n', '\r']), "{said}");
-            prop_assert!(!said.contains("://") && !said.to_lowercase().contains("www."), "{said}");
-            prop_assert!(!said.contains("](") && !said.contains("!["), "{said}");
+            prop_assert!(!said.replace("\\:", "").contains(":/") && !said.to_lowercase().contains("www."), "{said}");
+            prop_assert!(!said.replace("\\]", "").contains(']') && !said.replace("\\[", "").contains('['), "{said}");
+            prop_assert!(!said.starts_with(['#', '-', '+', '*', '`']) , "{said}");
         }
     }
 
     #[test]
     fn words_stay_readable() {
         let reason = "PHQ-9 16 on 2026-02-16, day 42: 11% below the baseline of 18.";
-        assert_eq!(escaped(reason), "PHQ-9 16 on 2026-02-16, day 42\\: 11% below the baseline of 18.");
-        assert_eq!(escaped("<b>Kim</b> & *Lee* [x](y)"), "&lt;b&gt;Kim&lt;/b&gt; &amp; \\*Lee\\* \\[x\\]\\(y\\)");
+        assert_eq!(escaped(reason), reason);
+        assert_eq!(escaped("<b>Kim</b> & *Lee* [x](y)"), "&lt;b&gt;Kim&lt;/b&gt; &amp; \\*Lee\\* \\[x\\](y)");
+        assert_eq!(
+            escaped("1. www.evil.example https://evil.example"),
+            "1\\. www\\.evil.example https\\://evil.example"
+        );
+        assert_eq!((escaped("- a").as_str(), escaped("# b").as_str()), ("\\- a", "\\# b"));
         assert_eq!(summary("Short, and whole."), "Short, and whole.");
         let long = "word, ".repeat(40);
         assert!(summary(&long).ends_with("word…"), "{}", summary(&long));

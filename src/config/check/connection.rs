@@ -41,7 +41,9 @@ impl Config {
             }
             if let Some(hooks) = &ehr.cds_hooks {
                 if clinics != 1 {
-                    faults.push(format!("{key}.cds_hooks: {clinics} clinics use this EHR; a card must be of exactly one"));
+                    faults.push(format!(
+                        "{key}.cds_hooks: {clinics} clinics use this EHR; a card must be of exactly one"
+                    ));
                 }
                 self.check_cds_hooks(&format!("{key}.cds_hooks"), ehr, hooks, faults);
             }
