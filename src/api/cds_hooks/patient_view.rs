@@ -13,7 +13,7 @@ use super::SERVICE;
 use super::call::Call;
 use super::card::{Card, Known, card, unreadable};
 use crate::api::problem::ProblemBody;
-use crate::fhir::arrival::{Kind, is_logical_id};
+use crate::fhir::arrival::{Identifier, Kind, is_logical_id};
 use crate::identity::{Role, acting_as};
 use crate::intake::connection::Connection;
 use crate::listener::JsonBody;
@@ -141,7 +141,7 @@ async fn who(tx: &mut Tx, call: &Call, id: &str, prefetch: Option<&Value>) -> Re
     let sent = prefetch.and_then(|sent| sent.get("patient")).filter(|sent| sent.is_object());
     let sent = sent.and_then(|sent| call.app.intake.read(call.clinic(), &sent.to_string()).ok());
     if let Some(person) = sent.filter(|sent| sent.kind == Kind::Patient && sent.id.as_deref() == Some(id)) {
-        names.extend(person.identifiers.iter().filter(|one| one.system.is_some()).map(|one| one.token()));
+        names.extend(person.identifiers.iter().filter(|one| one.system.is_some()).map(Identifier::token));
     }
     for name in names {
         let mut found = patient::by_key(tx, call.clinic(), &name).await?;
