@@ -4,6 +4,7 @@
 pub mod problem;
 pub mod page;
 mod export;
+pub mod cds_hooks;
 pub mod health;
 pub mod fhir;
 pub mod registry;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::http::HeaderValue;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Notify;
 use utoipa::OpenApi;
@@ -22,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::identity::Verifier;
+use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::Connections;
 use crate::journal::Journal;
@@ -47,6 +49,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// Who is calling.
     pub verifier: Arc<Verifier>,
+    /// The EHRs that ask for cards.
+    pub cds_clients: Arc<CdsClients>,
     /// The time zone of each clinic.
     pub zones: Arc<Zones>,
     /// Told when there is something to deliver.
@@ -102,12 +106,13 @@ impl utoipa::Modify for BearerToken {
     }
 }
 
-fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
+fn routes(origins: &[HeaderValue]) -> (Router<App>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Head::openapi())
         .merge(health::routes())
         .nest("/api/v1", registry::routes())
         .nest("/fhir", fhir::routes())
         .route("/fhir/", fhir::base())
+        .merge(cds_hooks::routes(origins))
         .split_for_parts()
 }
 
@@ -119,12 +124,12 @@ fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
 
 /// The OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    complete(routes().1)
+    complete(routes(&[]).1)
 }
 
 /// Every route, with its state.
 pub fn router(app: App) -> Router {
-    let (router, document) = routes();
+    let (router, document) = routes(&cds_hooks::origins(&app.config));
     let once = from_fn_with_state(app.clone(), idempotency::remember);
     router
         .layer(once)

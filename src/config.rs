@@ -3,6 +3,7 @@
 //! Reading and checking are apart: [`Config::load`] answers for shape and types, [`Config::check`] for sense, with
 //! every fault at once. Nothing here prints a secret.
 
+mod cds_hooks;
 mod check;
 mod clinic;
 mod connection;
@@ -20,6 +21,7 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+pub use cds_hooks::{CardLink, CdsHooks};
 pub use check::is_private;
 pub use clinic::ClinicId;
 pub use connection::{AuthKind, BackendServices, Bulk, Ehr, KeyAlgorithm, Notify, Poll, Push, Way, key_folder};

@@ -2,6 +2,7 @@
 
 mod acting;
 mod cache;
+mod cds_client;
 mod claims;
 pub mod development;
 mod extractor;
@@ -18,7 +19,9 @@ use crate::problem::{Category, Problem};
 
 pub use crate::config::ClinicId;
 pub use acting::{acting, acting_as};
+pub use cds_client::{CdsClients, Signed};
 pub use claims::TokenError;
+pub use extractor::bearer;
 pub use keys::KeyPolicy;
 pub use verifier::Verifier;
 

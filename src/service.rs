@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::{Charts, Dispatcher};
 use crate::fhir::mapping::Mapping;
-use crate::identity::Verifier;
+use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::{self, Connection, Connections};
 use crate::intake::watch::{Visit, Watch};
@@ -71,6 +71,7 @@ impl Service {
         let zones = Arc::new(zones);
         let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
+        let cds_clients = Arc::new(CdsClients::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let connections = Connections::new(&config, &clock)?;
         let charts = charts(&config, &connections);
         let dispatcher = Dispatcher::new(db.clone(), clock.clone(), charts, outbox.clone());
@@ -84,6 +85,7 @@ impl Service {
             clock,
             config: Arc::new(config),
             verifier,
+            cds_clients,
             zones,
             outbox,
             connections,
@@ -128,7 +130,7 @@ impl Service {
     /// When the socket fails.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let app = &self.app;
-        app.verifier.warm_up().await;
+        tokio::join!(app.verifier.warm_up(), app.cds_clients.warm_up());
         let router = protect(router(app), &app.config.limits, &app.clock);
         serve(listener, router, &app.config.limits, stop).await
     }

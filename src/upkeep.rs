@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::metrics::Month;
 use crate::problem::Problem;
 use crate::record::{Fact, Recorder, Submission, Zones, close, local_midnight};
-use crate::store::{Db, closed_month, idempotency, patient};
+use crate::store::{Db, closed_month, idempotency, patient, webhook};
 
 /// How many patients are taken at once.
 const PAGE: i64 = 500;
@@ -19,6 +19,11 @@ const PAGE: i64 = 500;
 const SOME: usize = 100;
 /// How long answers under an `Idempotency-Key` are remembered.
 const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(2);
+
+/// How long what a webhook was told is kept; what it did not take is kept until somebody looks.
+const TOLD: chrono::TimeDelta = chrono::TimeDelta::days(30);
+/// How many of those are forgotten in one transaction.
+const FORGOTTEN: i64 = 1000;
 
 /// What is needed to look at patients again. Cheap to clone.
 #[derive(Clone)]
@@ -51,6 +56,7 @@ impl Upkeep {
         for clinic in clinics {
             looked_at += self.catch_up(&clinic).await?;
             self.close_last_month(&clinic).await?;
+            self.forget_told(&clinic).await?;
         }
         let mut tx = self.db.begin().await?;
         idempotency::forget(&mut tx, self.clock.now() - REMEMBERED).await?;
@@ -114,6 +120,23 @@ impl Upkeep {
         drop(tx);
         if is_due && close(&self.db, clinic, OURSELVES, month, now).await?.is_some() {
             tracing::info!(clinic, %month, "the metrics of the month are closed");
+        }
+        Ok(())
+    }
+
+    /// Forgets what webhooks took long ago.
+    async fn forget_told(&self, clinic: &str) -> Result<(), Problem> {
+        let before = self.clock.now() - TOLD;
+        let mut tx = self.db.read().await?;
+        let is_any = webhook::is_told_before(&mut tx, clinic, before).await?;
+        drop(tx);
+        // Nothing is locked where there is nothing to forget.
+        let mut is_more = is_any;
+        while is_more {
+            let mut tx = self.db.begin().await?;
+            let forgotten = webhook::forget(&mut tx, clinic, before, FORGOTTEN).await?;
+            tx.commit().await?;
+            is_more = i64::try_from(forgotten).is_ok_and(|forgotten| forgotten == FORGOTTEN);
         }
         Ok(())
     }

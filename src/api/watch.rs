@@ -4,10 +4,12 @@
 //! or not found, whatever the method: somebody may be trying keys. What is *changed* has its line from the hallway,
 //! in the same transaction. The line holds the route's template and the ids of the address, never the query.
 
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::{StreamExt, stream};
 
 use super::App;
 use crate::identity::{Caller, acting_as};
@@ -30,15 +32,37 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
     let status = response.status();
     // A stream tells about everybody, from now on.
     let everybody = route.ends_with("/events") && status.is_success();
-    let showed = reads(&method, &route) && (everybody || !shown.is_empty());
+    let request = journal::Request { method: method.to_string(), route, ids, status: status.as_u16() };
+    let showed = reads(&method, &request.route) && (everybody || !shown.is_empty());
     if showed || is_refusal(status) {
-        let at = app.clock.now();
-        let mut line = Entry::new(app.clock.id(), caller.clinic.as_str(), at, &caller.subject, Some(caller.role));
+        let mut line = entry(&app, &caller);
         line.everybody = everybody;
-        line.request = Some(journal::Request { method: method.to_string(), route, ids, status: status.as_u16() });
+        line.request = Some(request.clone());
         app.journal.write(line.naming(shown)).await;
     }
-    response
+    // What has no length yet is read while it is sent: a long list, page by page.
+    if !reads(&method, &request.route) || everybody || response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| told_while_sent(app, caller, request, body))
+}
+
+fn entry(app: &App, caller: &Caller) -> Entry {
+    Entry::new(app.clock.id(), caller.clinic.as_str(), app.clock.now(), &caller.subject, Some(caller.role))
+}
+
+/// A body that is read while it is sent, with a line for each part that shows somebody, before the part goes out.
+fn told_while_sent(app: App, caller: Caller, request: journal::Request, body: Body) -> Body {
+    let parts =
+        stream::unfold((body.into_data_stream(), app, caller, request), async |(mut parts, app, caller, request)| {
+            let (part, shown) = acting_as(caller.role, watched(parts.next())).await;
+            if !shown.is_empty() {
+                let line = Entry { request: Some(request.clone()), ..entry(&app, &caller) };
+                app.journal.write(line.naming(shown)).await;
+            }
+            part.map(|part| (part, (parts, app, caller, request)))
+        });
+    Body::from_stream(parts)
 }
 
 fn concerns(route: &str) -> bool {

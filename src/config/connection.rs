@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::seconds;
+use super::{CdsHooks, seconds};
 
 /// One EHR: the chart that is written to, and the server that is read from.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,6 +48,8 @@ pub struct Ehr {
     /// Bulk Data export.
     #[serde(default)]
     pub bulk: Bulk,
+    /// Its calls to our CDS Hooks service; none if absent.
+    pub cds_hooks: Option<CdsHooks>,
     /// How its questionnaires map to instruments; read by `fhir`.
     #[serde(default)]
     pub mapping: toml::Table,
@@ -236,6 +238,7 @@ impl Ehr {
             poll: Poll::default(),
             notify: Notify::default(),
             bulk: Bulk::default(),
+            cds_hooks: None,
             mapping: toml::Table::new(),
         }
     }

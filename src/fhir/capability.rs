@@ -17,7 +17,8 @@ const IDS: &str = "This is an integration door. The id that the sender puts into
 
 const SECURITY: &str = "`Authorization: Bearer` with a JWT of a configured issuer, for one clinic and one role. The \
     roles ehr and admin may write; every role may read. A token whose `scope` carries SMART scopes (v1 or v2) may \
-    only do what these allow, as well; `patient/` scopes and scopes with a query allow nothing here.";
+    only do what these allow, as well; `patient/` scopes and scopes with a query allow nothing here. A POST whose body has an id needs \
+    the right to update as well, since the id is kept; an answer carries a resource only for who may read.";
 
 /// The CapabilityStatement of the door at `base`.
 pub fn statement(base: &str, now: DateTime<Utc>) -> Value {
@@ -56,7 +57,9 @@ pub fn statement(base: &str, now: DateTime<Utc>) -> Value {
 }
 
 fn resource(kind: Kind) -> Value {
-    let interactions = ["read", "create", "update", "delete", "search-type"].map(|code| json!({ "code": code }));
+    let plain = ["read", "create", "update", "delete", "search-type"].map(|code| json!({ "code": code }));
+    let vread = json!({ "code": "vread", "documentation": "The current version only." });
+    let interactions: Vec<Value> = plain.into_iter().chain([vread]).collect();
     json!({
         "type": kind.name(),
         "interaction": interactions,

@@ -18,7 +18,7 @@ const LONGEST_NAME: usize = 255;
 /// The last second of the year 9999: a later `exp` is a mistake or an attack, not a time.
 const LATEST: u64 = 253_402_300_799;
 /// Header fields that would let the token choose its own key, or change what its parts mean.
-const REFUSED: [&str; 9] = ["crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc", "url"];
+const REFUSED: [&str; 8] = ["crit", "jwk", "x5u", "x5c", "b64", "zip", "enc", "url"];
 
 /// Why a token is not believed. Says which rule failed, never what the token holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -35,6 +35,15 @@ pub enum TokenError {
     /// An algorithm outside the list, or one that does not fit the key.
     #[error("the token's algorithm is not accepted; use RS256, RS384, ES256 or ES384")]
     Algorithm,
+    /// An algorithm that CDS Hooks does not recommend.
+    #[error("the token's algorithm is not accepted here; use RS384 or ES384")]
+    CdsAlgorithm,
+    /// A `jku` that is not the configured address of its issuer's keys.
+    #[error("the token names keys that are not configured for its issuer")]
+    KeySet,
+    /// Its `jti` was seen before.
+    #[error("the token was used before")]
+    Used,
     /// A header field that may not be there.
     #[error("the token's header must not carry `{0}`")]
     Header(&'static str),
@@ -108,6 +117,16 @@ pub(super) struct Unverified {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
     pub(super) issuer: String,
+    /// Where it says that its keys are.
+    pub(super) key_set: Option<String>,
+    /// The organisation that it speaks for (CDS Hooks).
+    pub(super) tenant: Option<String>,
+}
+
+/// Looks at the shape of a bearer token: one that says where its keys are is none.
+pub(super) fn look_at_bearer(token: &str) -> Result<Unverified, TokenError> {
+    let unverified = look(token)?;
+    if unverified.key_set.is_some() { Err(TokenError::Header("jku")) } else { Ok(unverified) }
 }
 
 /// Looks at a token's shape.
@@ -142,9 +161,15 @@ pub(super) fn look(token: &str) -> Result<Unverified, TokenError> {
         Some(Value::String(typ)) if ["jwt", "at+jwt", "application/at+jwt"].contains(&&*typ.to_ascii_lowercase()) => {}
         Some(_) => return Err(TokenError::Header("typ")),
     }
+    let key_set = match header.get("jku") {
+        None => None,
+        Some(Value::String(url)) => Some(url.clone()),
+        Some(_) => return Err(TokenError::Header("jku")),
+    };
     let mut payload = object(payload)?;
     let Some(Value::String(issuer)) = payload.remove("iss") else { return Err(TokenError::Claim("iss")) };
-    Ok(Unverified { algorithm, key_id, issuer })
+    let tenant = payload.get("tenant").and_then(Value::as_str).map(ToOwned::to_owned);
+    Ok(Unverified { algorithm, key_id, issuer, key_set, tenant })
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, TokenError> {
@@ -152,15 +177,24 @@ fn object(part: &str) -> Result<Map<String, Value>, TokenError> {
     serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
 }
 
+/// The second of a claim.
+pub(super) fn second(claims: &Map<String, Value>, name: &'static str) -> Result<u64, TokenError> {
+    claims.get(name).and_then(Value::as_u64).filter(|second| *second <= LATEST).ok_or(TokenError::Claim(name))
+}
+
+/// A claim that names something.
+pub(super) fn name(claims: &Map<String, Value>, name: &'static str) -> Result<String, TokenError> {
+    let text = claims.get(name).and_then(Value::as_str).filter(|s| !s.is_empty() && s.len() <= LONGEST_NAME);
+    text.map(ToOwned::to_owned).ok_or(TokenError::Claim(name))
+}
+
 /// Reads the caller, and the second of expiry, from claims whose signature, issuer and audience hold.
 pub(super) fn read(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(Caller, u64), TokenError> {
-    let expires =
-        claims.get("exp").and_then(Value::as_u64).filter(|exp| *exp <= LATEST).ok_or(TokenError::Claim("exp"))?;
+    let expires = second(claims, "exp")?;
     if claims.get("nbf").is_some_and(|nbf| nbf.as_u64().is_none_or(|nbf| nbf > LATEST)) {
         return Err(TokenError::Claim("nbf"));
     }
-    let subject = claims.get("sub").and_then(Value::as_str).filter(|s| !s.is_empty() && s.len() <= LONGEST_NAME);
-    let subject = subject.ok_or(TokenError::Claim("sub"))?.to_owned();
+    let subject = name(claims, "sub")?;
     let clinic = claims.get(&issuer.clinic_claim).and_then(Value::as_str).ok_or(TokenError::Clinic)?;
     let clinic = ClinicId::new(clinic).map_err(|_| TokenError::Clinic)?;
     let role = role(claims.get(&issuer.role_claim))?;

@@ -34,7 +34,7 @@ where
 }
 
 /// The token of a request. Two headers are none: a proxy and we might each choose a different one.
-fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
+pub fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(TokenError::Missing) };
     let (scheme, token) = value.to_str().ok().and_then(|v| v.split_once(' ')).ok_or(TokenError::Missing)?;

@@ -11,7 +11,7 @@ use super::{Caller, ClinicId, KeyPolicy, TokenError, claims};
 use crate::config::{Config, ConfigError, Issuer, SignIn};
 
 /// How far an issuer's clock and ours may differ, in seconds.
-const LEEWAY: u64 = 30;
+pub(super) const LEEWAY: u64 = 30;
 /// Verified tokens remembered.
 const REMEMBERED: usize = 4096;
 
@@ -53,7 +53,7 @@ impl Verifier {
 
     /// Who a token's bearer is.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        let unverified = claims::look(token)?;
+        let unverified = claims::look_at_bearer(token)?;
         let (known_as, now) = (fingerprint(token), get_current_timestamp());
         if let Some(caller) = self.cache.get(&known_as, now) {
             return Ok(caller);
@@ -70,7 +70,7 @@ impl Verifier {
     /// The claims of a token whose signature, issuer, audience and times hold: for ID tokens, which may name neither a
     /// clinic nor a role.
     pub async fn claims(&self, token: &str) -> Result<Map<String, Value>, TokenError> {
-        let unverified = claims::look(token)?;
+        let unverified = claims::look_at_bearer(token)?;
         Ok(self.open(token, &unverified).await?.1)
     }
 
@@ -81,13 +81,23 @@ impl Verifier {
     ) -> Result<(&Issuer, Map<String, Value>), TokenError> {
         let (issuer, keys) =
             self.issuers.iter().find(|(i, _)| i.issuer == unverified.issuer).ok_or(TokenError::Issuer)?;
-        let key = keys.find(unverified.key_id.as_deref(), unverified.algorithm).await?;
-        let mut rules = Validation::new(unverified.algorithm);
-        rules.leeway = LEEWAY;
-        rules.validate_nbf = true;
-        rules.set_audience(&[&issuer.audience]);
-        rules.set_issuer(&[&issuer.issuer]);
-        rules.set_required_spec_claims(&["exp", "iss", "aud"]);
-        Ok((issuer, decode::<Map<String, Value>>(token, &key, &rules)?.claims))
+        Ok((issuer, open(token, unverified, keys, &[&issuer.audience]).await?))
     }
+}
+
+/// The claims of a token whose signature and times hold, from the issuer that it names, for one of the audiences.
+pub(super) async fn open(
+    token: &str,
+    unverified: &claims::Unverified,
+    keys: &Arc<KeySource>,
+    audiences: &[&str],
+) -> Result<Map<String, Value>, TokenError> {
+    let key = keys.find(unverified.key_id.as_deref(), unverified.algorithm).await?;
+    let mut rules = Validation::new(unverified.algorithm);
+    rules.leeway = LEEWAY;
+    rules.validate_nbf = true;
+    rules.set_audience(audiences);
+    rules.set_issuer(&[&unverified.issuer]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+    Ok(decode::<Map<String, Value>>(token, &key, &rules)?.claims)
 }

@@ -54,6 +54,12 @@ pub async fn insert(
     .map_err(failed)
 }
 
+/// Takes a key for something that may happen only once and has no answer to remember. `false` if it is taken.
+pub async fn take(tx: &mut Tx, clinic: &str, key: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let nothing = Answered { request: String::new(), status: COMMITTED, body: String::new() };
+    insert(tx, clinic, key, &nothing, now).await
+}
+
 /// Stores the answer of a key, unless it has one already. `false` if it has.
 pub async fn finish(
     tx: &mut Tx,

@@ -146,6 +146,26 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
     .map_err(failed)
 }
 
+/// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
+pub async fn standing(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<(Intent, State)>, Problem> {
+    let rows = fetch_all!(
+        tx,
+        (Json<Intent>, String),
+        "SELECT intent, state FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND posture = 'open' ORDER BY key",
+        clinic,
+        patient
+    )
+    .map_err(failed)?;
+    note([patient]);
+    let mut all: Vec<_> =
+        rows.into_iter().filter_map(|(intent, state)| Some((intent.0, State::try_from(state).ok()?))).collect();
+    all.sort_by_key(|(intent, _)| {
+        let desired = &intent.desired;
+        (std::cmp::Reverse(desired.priority), desired.due_on.is_none(), desired.due_on)
+    });
+    Ok(all)
+}
+
 /// A page of the ledger in order of id, narrowed to a state and a patient where given.
 pub async fn page(
     tx: &mut Tx,

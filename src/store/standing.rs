@@ -209,6 +209,22 @@ pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<Team>, P
     .map_err(failed)
 }
 
+/// The whole standing of a patient's open episodes, most pressing first; what cannot be read any more is left out until
+/// the next plan writes it.
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Standing>, Problem> {
+    let rows = fetch_all!(
+        tx,
+        (Json<Box<serde_json::value::RawValue>>,),
+        "SELECT body FROM standing WHERE clinic_id = $1 AND patient_id = $2 AND status <> 'discharged'
+         ORDER BY attention, waiting_since, episode_id",
+        clinic,
+        patient
+    )
+    .map_err(failed)?;
+    note([patient]);
+    Ok(rows.iter().filter_map(|(body,)| serde_json::from_str(body.0.get()).ok()).collect())
+}
+
 /// What the caseload may be narrowed to; everything given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {

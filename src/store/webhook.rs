@@ -287,3 +287,41 @@ pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<A
     )
     .map_err(failed)
 }
+
+/// Whether anything was delivered before an instant, and is still kept.
+pub async fn is_told_before(tx: &mut Tx, clinic: &str, before: DateTime<Utc>) -> Result<bool, Problem> {
+    let found: Option<(Uuid,)> = fetch_optional!(
+        tx,
+        (Uuid,),
+        "SELECT id FROM webhook_delivery WHERE clinic_id = $1 AND state = 'delivered' AND updated_at < $2 LIMIT 1",
+        clinic,
+        before
+    )
+    .map_err(failed)?;
+    Ok(found.is_some())
+}
+
+/// Forgets what was delivered before an instant, with its attempts: at most `limit`, the oldest first. What is parked or
+/// still to be sent stays. Answers how many.
+pub async fn forget(tx: &mut Tx, clinic: &str, before: DateTime<Utc>, limit: i64) -> Result<u64, Problem> {
+    execute!(
+        tx,
+        "DELETE FROM webhook_attempt WHERE clinic_id = $1 AND delivery_id IN (
+           SELECT id FROM webhook_delivery WHERE clinic_id = $1 AND state = 'delivered' AND updated_at < $2
+           ORDER BY updated_at, id LIMIT $3)",
+        clinic,
+        before,
+        limit
+    )
+    .map_err(failed)?;
+    execute!(
+        tx,
+        "DELETE FROM webhook_delivery WHERE clinic_id = $1 AND id IN (
+           SELECT id FROM webhook_delivery WHERE clinic_id = $1 AND state = 'delivered' AND updated_at < $2
+           ORDER BY updated_at, id LIMIT $3)",
+        clinic,
+        before,
+        limit
+    )
+    .map_err(failed)
+}

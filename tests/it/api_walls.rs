@@ -21,11 +21,25 @@ const ROLES: [Role; 4] = [Role::CareManager, Role::Admin, Role::PrimaryCare, Rol
 const OF_LISTENERS: &str = "/api/v1/webhook-deliveries";
 
 /// What answers to anybody at all.
-const OPEN: [&str; 5] =
-    ["/.well-known/jwks.json", "/livez", "/readyz", "/fhir/metadata", "/fhir/.well-known/smart-configuration"];
+const OPEN: [&str; 6] = [
+    "/.well-known/jwks.json",
+    "/livez",
+    "/readyz",
+    "/fhir/metadata",
+    "/fhir/.well-known/smart-configuration",
+    "/cds-services",
+];
 
 /// What belongs to a configured chart, which this world has none of: `connect_notifications.rs` tries its walls.
 const OF_CONNECTIONS: &str = "/api/v1/connections/";
+
+/// What an EHR asks with a signature of its own, which this world has none of: `cds_hooks.rs` tries its walls.
+const OF_CDS_CLIENTS: &str = "/cds-services/";
+
+/// Whether somebody else tries the walls of an operation.
+fn is_tried_elsewhere(operation: &Operation) -> bool {
+    operation.path.starts_with(OF_CONNECTIONS) || operation.path.starts_with(OF_CDS_CLIENTS)
+}
 
 /// What the EHR's program may ask of the registry.
 const FOR_THE_EHR: [(&str, &str); 1] = [("GET", "/api/v1/patients")];
@@ -261,7 +275,7 @@ async fn another_clinics_id_is_answered_as_one_that_nobody_has(#[case] engine: E
     };
     let (makers, others): (Vec<_>, Vec<_>) = document.operations().into_iter().partition(makes_its_own);
     for operation in others.into_iter().chain(makers) {
-        if operation.path.starts_with(OF_CONNECTIONS) {
+        if is_tried_elsewhere(&operation) {
             continue;
         }
         let what = format!("{} {}", operation.method, operation.path);
@@ -314,7 +328,7 @@ async fn another_clinics_id_is_answered_as_one_that_nobody_has(#[case] engine: E
     // The same requests are about something: by the clinic itself they are no 404.
     // Reads first: what is written has another version.
     let mut operations = document.operations();
-    operations.retain(|operation| !operation.path.starts_with(OF_CONNECTIONS));
+    operations.retain(|operation| !is_tried_elsewhere(operation));
     operations.sort_by_key(|operation| operation.method != "GET");
     for operation in operations {
         let uri = format!("{}{}", filled(&operation, &mine), query(&operation, &mine));

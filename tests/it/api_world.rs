@@ -76,6 +76,11 @@ impl World {
 
     /// The same on one engine; `None` where there is no PostgreSQL.
     pub async fn on_engine(engine: Engine, day: &str) -> Option<Self> {
+        Self::configured(engine, day, |_| {}).await
+    }
+
+    /// The same, with something configured otherwise; its data directory is there already.
+    pub async fn configured(engine: Engine, day: &str, change: impl FnOnce(&mut Config)) -> Option<Self> {
         let database = Database::on(engine).await?;
         development::prepare(database.folder.path()).unwrap();
         let config = Config::development(Development {
@@ -83,8 +88,10 @@ impl World {
             database_url: Some(database.url.clone()),
             ..Development::default()
         });
+        let mut config = config.unwrap();
+        change(&mut config);
         let clock = Clock::standing_at(format!("{day}T09:00:00Z").parse().unwrap());
-        let service = Service::prepare(config.unwrap(), clock.clone(), Value::Null).await.unwrap();
+        let service = Service::prepare(config, clock.clone(), Value::Null).await.unwrap();
         let app = service.app.clone();
         Some(Self { router: api::router(app.clone()), app, clock, _service: service, database })
     }
@@ -144,6 +151,13 @@ impl World {
         while let Ok(Some(frame)) = tokio::time::timeout(patience, frames.next()).await {
             bytes.extend(frame.unwrap());
         }
+        Heard { status: parts.status.as_u16(), headers: parts.headers, bytes }
+    }
+
+    /// A request as it stands.
+    pub async fn send(&self, request: Request<Body>) -> Heard {
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
         Heard { status: parts.status.as_u16(), headers: parts.headers, bytes }
     }
 

@@ -2,6 +2,7 @@
 
 mod bundles;
 mod rubbish;
+mod scopes;
 mod searches;
 mod stories;
 

@@ -212,6 +212,61 @@ async fn the_audit_answers_who_has_seen_a_patient(#[values(Engine::Sqlite, Engin
     }
 }
 
+#[rstest]
+#[tokio::test]
+async fn the_next_page_of_audit_events_is_narrowed_as_the_first(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on(engine).await else { return };
+    let (one, _) = people(&world).await;
+    let door = Door::of(&world);
+    reads(&world, CLINIC).await;
+    let narrowed = format!("/api/v1/audit?patient={one}&from=2000-01-01T00:00:00%2B01:00&to=2100-01-01T00:00:00Z");
+    let all = door.get(ADMIN, &narrowed).await.1["items"].as_array().unwrap().len();
+    assert!(all > 2, "{all}");
+    let accept = [("accept", "application/fhir+json")];
+    let (mut found, mut next) = (0, Some(format!("{narrowed}&limit=2")));
+    while let Some(address) = next.take() {
+        let response = door.send(ADMIN, "GET", &address, &accept, "").await;
+        assert_eq!(response.status().as_u16(), 200, "{address}");
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let bundle: Value = serde_json::from_slice(&bytes).unwrap();
+        let entries = bundle["entry"].as_array().unwrap();
+        assert!(entries.len() <= 2, "the length of a page is kept");
+        for entry in entries {
+            let whom = entry["resource"]["entity"].to_string();
+            assert!(whom.contains(&one), "{whom}");
+        }
+        found += entries.len();
+        next = bundle["link"][0]["url"].as_str().map(|url| format!("/api/v1/{url}"));
+    }
+    assert_eq!(found, all);
+}
+
+#[rstest]
+#[tokio::test]
+async fn every_page_of_a_long_list_that_is_sent_has_its_line(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on(engine).await else { return };
+    let door = Door::of(&world);
+    // One more than is read at once.
+    let sheet: Vec<String> = (0..501).map(|n| format!("{n},2026-02-02")).collect();
+    let body = serde_json::json!({"csv": format!("MRN,Enrolled\n{}", sheet.join("\n")), "identifier_system": "urn:mrn", "dry_run": false});
+    let json = [("content-type", "application/json")];
+    let taken = door.send(ADMIN, "POST", "/api/v1/imports/caseload", &json, &body.to_string()).await;
+    assert_eq!(taken.status().as_u16(), 200);
+    let before = reads(&world, CLINIC).await.len();
+    let response = door.send(MANAGER, "GET", "/api/v1/caseload.csv", &[], "").await;
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&bytes).lines().count(), 502);
+    let lines = reads(&world, CLINIC).await;
+    let shown: std::collections::HashSet<_> =
+        lines[before..].iter().flat_map(|line| line.patients.iter().chain(&line.patient)).collect();
+    assert_eq!(shown.len(), 501);
+    assert!(lines[before..].iter().all(|line| line.role == Some(Role::CareManager)));
+}
+
 #[tokio::test]
 async fn a_read_is_answered_when_nothing_can_be_written_and_its_line_comes_later() {
     let Some(world) = World::on(Engine::Sqlite).await else { return };

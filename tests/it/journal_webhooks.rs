@@ -259,3 +259,42 @@ fn a_webhook_that_cannot_be_used_is_reported_without_its_secret() {
     assert_eq!((config.webhooks[0].secrets.len(), config.ignored_variables.len()), (2, 0));
     assert!(!format!("{config:?}").contains("MfKQ"));
 }
+
+#[rstest]
+#[tokio::test]
+async fn what_was_told_is_forgotten_after_a_month_and_what_was_not_is_kept(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on(engine).await else { return };
+    world.send(&patient("0")).await.unwrap();
+    world.app.journal.seal().await.unwrap();
+    let receiver = Receiver::default();
+    let service = telling(&world, &receiver.start().await, &["patient.recorded"]).await;
+    world.send(&patient("1")).await.unwrap();
+    // Refused for good.
+    receiver.answers.lock().unwrap().extend([204, 410]);
+    tell(&world, &service).await;
+    world.send(&patient("2")).await.unwrap();
+    tell(&world, &service).await;
+    let kept = async || {
+        let mut tx = world.read().await;
+        let all = cocm_registry::store::webhook::page(&mut tx, CLINIC, (None, None), None, 100).await.unwrap();
+        let mut states: Vec<String> = all.into_iter().map(|delivery| delivery.state).collect();
+        states.sort();
+        states
+    };
+    assert_eq!(kept().await, ["delivered", "parked"]);
+    for (days, states) in [(29, vec!["delivered", "parked"]), (2, vec!["parked"]), (300, vec!["parked"])] {
+        world.clock.set(world.clock.now() + TimeDelta::days(days));
+        world.app.upkeep().sweep().await.unwrap();
+        assert_eq!(kept().await, states, "{days} days later");
+    }
+    let mut tx = world.read().await;
+    let all = cocm_registry::store::webhook::page(&mut tx, CLINIC, (None, None), None, 100).await.unwrap();
+    let attempts = cocm_registry::store::webhook::attempts(&mut tx, CLINIC, all[0].id).await.unwrap();
+    assert_eq!(attempts.len(), 1, "of what is kept");
+    drop(tx);
+    // Nothing is told again.
+    tell(&world, &service).await;
+    assert_eq!(receiver.types().len(), 2);
+}

@@ -19,6 +19,8 @@ mod api_walls;
 mod api_whole_story;
 mod api_world;
 mod architecture;
+mod cds_hooks;
+mod cds_hooks_world;
 mod connect_auth;
 mod connect_bulk;
 mod connect_notify;

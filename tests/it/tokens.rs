@@ -29,7 +29,7 @@ use tower::ServiceExt;
 const ISSUER: &str = "https://id.example";
 
 /// A key pair that signs whatever it is given.
-enum Key {
+pub enum Key {
     Ec(EcdsaKeyPair, Value),
     Rsa(RsaKeyPair, Value),
 }
@@ -43,15 +43,15 @@ impl Key {
         Self::Ec(pair, jwk)
     }
 
-    fn p256(id: &str) -> Self {
+    pub fn p256(id: &str) -> Self {
         Self::ec(id, &ECDSA_P256_SHA256_FIXED_SIGNING, "P-256")
     }
 
-    fn p384(id: &str) -> Self {
+    pub fn p384(id: &str) -> Self {
         Self::ec(id, &ECDSA_P384_SHA384_FIXED_SIGNING, "P-384")
     }
 
-    fn rsa(id: &str) -> Self {
+    pub fn rsa(id: &str) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
         // A PKCS#8 header of 26 bytes, then the PKCS#1 key.
@@ -62,13 +62,13 @@ impl Key {
         Self::Rsa(pair, jwk)
     }
 
-    fn jwk(&self) -> Value {
+    pub fn jwk(&self) -> Value {
         match self {
             Self::Ec(_, jwk) | Self::Rsa(_, jwk) => jwk.clone(),
         }
     }
 
-    fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = format!("{}.{}", B64.encode(header.to_string()), B64.encode(claims.to_string()));
         let signature = match self {
             Self::Ec(pair, _) => pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap().as_ref().to_vec(),

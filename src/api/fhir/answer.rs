@@ -11,6 +11,7 @@ use super::call::Call;
 use super::door::MEDIA_TYPE;
 use crate::fhir::arrival::{Arrival, Kind, with_id};
 use crate::fhir::{outcome, query};
+use crate::intake::bundle::Action;
 use crate::problem::Problem;
 use crate::record::{Effect, Recorded};
 use crate::store::resource::{self, Resource};
@@ -65,12 +66,16 @@ pub struct Sent {
 impl Sent {
     /// Keeps what the answer will need.
     pub fn keep(call: &Call, arrival: &Arrival) -> Self {
-        Self { raw: wants_resource(call).then(|| arrival.raw.clone()), has_id: arrival.id.is_some() }
+        let is_wanted = wants_resource(call, arrival.kind);
+        Self { raw: is_wanted.then(|| arrival.raw.clone()), has_id: arrival.id.is_some() }
     }
 }
 
-fn wants_resource(call: &Call) -> bool {
-    !call.prefers("return", "minimal") && !call.prefers("return", "OperationOutcome")
+/// Where nothing was new the answer holds what is stored: only for who may read it.
+fn wants_resource(call: &Call, kind: Kind) -> bool {
+    !call.prefers("return", "minimal")
+        && !call.prefers("return", "OperationOutcome")
+        && call.may(kind, Action::Read).is_ok()
 }
 
 /// The answer to a create or an update. What was recorded is what was sent, so that nothing has to be read again.
@@ -78,7 +83,7 @@ pub async fn recorded(call: &Call, kind: Kind, recorded: &Recorded, sent: Sent) 
     let status = if recorded.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = if call.prefers("return", "minimal") {
         empty(status)
-    } else if !wants_resource(call) {
+    } else if !wants_resource(call, kind) {
         with_body(status, outcome::informational(&[told(recorded)]).to_string())
     } else {
         with_body(status, representation(call, kind, recorded, sent).await?)

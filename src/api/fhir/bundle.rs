@@ -145,7 +145,7 @@ async fn of_recorded(call: &Call, kind: Kind, recorded: &Recorded) -> Result<Str
     if call.prefers("return", "OperationOutcome") {
         response["outcome"] = outcome::informational(&[told(recorded)]);
     }
-    if is_deletion || !call.prefers("return", "representation") {
+    if is_deletion || !call.prefers("return", "representation") || call.may(kind, Action::Read).is_err() {
         return Ok(format!(r#"{{"response":{response}}}"#));
     }
     let mut tx = call.app.db.read().await?;

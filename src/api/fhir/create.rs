@@ -24,6 +24,10 @@ pub async fn create(call: Call, Typed(kind): Typed, ResourceText(raw): ResourceT
         None => Condition::None,
     };
     let arrival = addressed(call.app.intake.read(call.clinic(), &raw)?, kind, None)?;
+    if arrival.id.is_some() {
+        // The id is kept, so what is there under it already is replaced.
+        call.may(kind, Action::Update)?;
+    }
     let sent = Sent::keep(&call, &arrival);
     let done = call.app.intake.take(call.clinic(), &call.caller.subject, arrival, condition).await?;
     recorded(&call, kind, &done, sent).await

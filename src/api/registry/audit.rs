@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -128,8 +128,24 @@ async fn read_audit(ask: Ask, headers: HeaderMap, Asked(query): Asked<AuditQuery
     if !fhir {
         return Ok(Json(Page { items, next: lines.next }).into_response());
     }
-    let bundle = bundle(ask.clinic(), &items, lines.next.as_deref());
+    let next = lines.next.map(|cursor| page_after(&asked, paging.limit, &cursor));
+    let bundle = bundle(ask.clinic(), &items, next.as_deref());
     Ok(([(CONTENT_TYPE, "application/fhir+json")], bundle.to_string()).into_response())
+}
+
+/// The address of the page after a cursor, narrowed as this one.
+fn page_after(asked: &journal::Asked, limit: Option<i64>, cursor: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let instant = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let narrowed = [
+        ("patient", asked.patient.map(|id| id.to_string())),
+        ("from", asked.from.map(instant)),
+        ("to", asked.until.map(instant)),
+        ("limit", limit.map(|limit| limit.to_string())),
+    ];
+    query.extend_pairs(narrowed.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    query.append_pair("cursor", cursor);
+    format!("audit?{}", query.finish())
 }
 
 fn bundle(clinic: &str, lines: &[Line], next: Option<&str>) -> Value {
@@ -143,7 +159,7 @@ fn bundle(clinic: &str, lines: &[Line], next: Option<&str>) -> Value {
         .collect();
     let mut bundle = json!({"resourceType": "Bundle", "type": "searchset"});
     if let Some(next) = next {
-        bundle["link"] = json!([{"relation": "next", "url": format!("audit?cursor={next}")}]);
+        bundle["link"] = json!([{"relation": "next", "url": next}]);
     }
     if !entries.is_empty() {
         bundle["entry"] = entries.into();

@@ -227,6 +227,8 @@ async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<I
         .await?
         .ok_or_else(|| Problem::not_found("rule set"))?;
     let upkeep = ask.app.upkeep();
+    // Outside of the request: what follows from the rules is entered by this program, in nobody's role, and shows the
+    // caller nobody. The activation has its own line, with both.
     let running = tokio::spawn(async move { upkeep.catch_up(&clinic).await });
     let replanned = match tokio::time::timeout(PATIENCE, running).await {
         Ok(Ok(Ok(replanned))) => Some(replanned),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{http_url, nearby};
+use super::{http_url, keys, nearby};
 use crate::config::connection::TYPES;
-use crate::config::{Config, Ehr};
+use crate::config::{CardLink, CdsHooks, Config, Ehr};
 
 impl Config {
     pub(super) fn check_ehrs(&self, faults: &mut Vec<String>) {
@@ -39,6 +39,44 @@ impl Config {
                      set poll.period_s = 0"
                 ));
             }
+            if let Some(hooks) = &ehr.cds_hooks {
+                if clinics != 1 {
+                    faults.push(format!(
+                        "{key}.cds_hooks: {clinics} clinics use this EHR; a card must be of exactly one"
+                    ));
+                }
+                self.check_cds_hooks(&format!("{key}.cds_hooks"), ehr, hooks, faults);
+            }
+        }
+    }
+
+    fn check_cds_hooks(&self, key: &str, ehr: &Ehr, hooks: &CdsHooks, faults: &mut Vec<String>) {
+        if hooks.issuer.is_empty() {
+            faults.push(format!("{key}.issuer: must not be empty"));
+        }
+        keys(key, &hooks.as_issuer(), faults);
+        if self.public_url.is_none() {
+            faults.push(format!("{key}: needs public_url, which the EHR's tokens name as their audience"));
+        }
+        // Whose a call is has to follow from its token.
+        let alike = |(_, other): &(&Ehr, &CdsHooks)| {
+            other.issuer == hooks.issuer
+                && (other.tenant == hooks.tenant || other.tenant.is_none() || hooks.tenant.is_none())
+        };
+        if self.cds_clients().filter(alike).count() > 1 {
+            faults.push(format!("{key}.tenant: several EHRs have this issuer, so each needs a tenant of its own"));
+        }
+        for (j, origin) in hooks.origins.iter().enumerate() {
+            let field = format!("{key}.origins[{j}]");
+            if http_url(&field, origin, faults).is_some_and(|url| url.origin().ascii_serialization() != *origin) {
+                faults.push(format!("{field}: must be an origin as browsers say it, like https://ehr.example.org"));
+            }
+        }
+        let base = |text: &str| text.trim_end_matches('/').to_owned();
+        let launches =
+            self.sign_ins.iter().filter_map(|way| way.fhir_base.as_deref()).any(|of| base(of) == base(&ehr.base_url));
+        if hooks.link == CardLink::Smart && !launches {
+            faults.push(format!("{key}.link: smart needs a [[sign_in]] whose fhir_base is this EHR's base_url"));
         }
     }
 }

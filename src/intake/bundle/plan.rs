@@ -91,6 +91,10 @@ fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Re
         ("POST", None) => {
             may(target.kind, Action::Create)?;
             let mut take = resource(entry)?;
+            if name_of(&take.raw).is_some_and(|(_, id)| id.is_some()) {
+                // The id is kept, so what is there under it already is replaced.
+                may(target.kind, Action::Update)?;
+            }
             if let Some(condition) = &request.if_none_exist {
                 let token = query::condition(condition).map_err(|p| p.at("request.ifNoneExist"))?;
                 take.condition = Condition::NoneWith(token);

@@ -1,0 +1,57 @@
+//! `GET /cds-services`
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::SERVICE;
+
+/// The services that are here.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Services {
+    services: Vec<Service>,
+}
+
+/// One service.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Service {
+    /// When it is asked.
+    #[schema(example = "patient-view")]
+    hook: &'static str,
+    /// Its name for people.
+    title: &'static str,
+    /// What it does.
+    description: &'static str,
+    /// Its name in its address.
+    #[schema(example = "cocm-standing")]
+    id: &'static str,
+    /// What is worth sending along: queries by name.
+    prefetch: Prefetch,
+    /// What it needs.
+    usage_requirements: &'static str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Prefetch {
+    /// For patients whom the registry knows by a number only.
+    patient: &'static str,
+}
+
+/// Which CDS services there are (CDS Hooks 2.0). Open to everybody; holds nobody's data.
+#[utoipa::path(get, path = "/cds-services", tag = "cds-hooks", security(()),
+    responses((status = 200, description = "The services", body = Services)))]
+pub async fn services() -> Json<Services> {
+    let standing = Service {
+        hook: "patient-view",
+        title: "Collaborative Care",
+        description: "Where a patient in Collaborative Care stands: unassessed safety answers first, then the measures \
+            against their targets, what the rules conclude and why, and what is due. This service is not a crisis \
+            service.",
+        id: SERVICE,
+        prefetch: Prefetch { patient: "Patient/{{context.patientId}}" },
+        usage_requirements: "A JWT of the CDS client (RS384 or ES384), configured for one clinic. The prefetched Patient \
+            may be left out: it is read for its identifiers only.",
+    };
+    Json(Services { services: vec![standing] })
+}

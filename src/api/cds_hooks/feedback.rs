@@ -1,0 +1,84 @@
+//! `POST /cds-services/{id}/feedback`
+
+use axum::extract::Path;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::SERVICE;
+use super::call::Call;
+use super::card::name_of;
+use crate::api::problem::ProblemBody;
+use crate::listener::JsonBody;
+use crate::problem::Problem;
+
+/// More than any screen shows.
+const MOST: usize = 100;
+
+/// What became of cards.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct Feedback {
+    feedback: Vec<One>,
+}
+
+/// What became of one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct One {
+    /// The card's `uuid`.
+    card: Uuid,
+    /// What was done with it.
+    outcome: Outcome,
+    /// Why it was put aside. Its words are not kept.
+    override_reason: Option<OverrideReason>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Accepted,
+    Overridden,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+struct OverrideReason {
+    reason: Option<Reason>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+struct Reason {
+    /// One of the card's `overrideReasons`, or the EHR's own.
+    code: Option<String>,
+}
+
+/// Hears what became of cards: a line in the journal for each, with the card's name, by which the line is found that says
+/// whom it showed.
+#[utoipa::path(post, path = "/cds-services/{id}/feedback", tag = "cds-hooks",
+    params(("id" = String, Path, description = "`cocm-standing`")), request_body = Feedback,
+    responses((status = 200, description = "Heard"), (status = "4XX", description = "The token is not believed, or the call cannot be read",
+        content_type = "application/problem+json", body = ProblemBody)))]
+pub async fn hear(call: Call, Path(service): Path<String>, body: JsonBody<Feedback>) -> Result<(), Problem> {
+    let JsonBody(Feedback { feedback }) = body;
+    if service != SERVICE {
+        return Err(Problem::not_found("CDS service"));
+    }
+    if feedback.len() > MOST {
+        return Err(Problem::unprocessable(format!("at most {MOST} at once")).at("feedback"));
+    }
+    call.is_the_first().await?;
+    let lines = feedback.iter().map(|one| {
+        let mut line = call.line(None, "/cds-services/{id}/feedback", SERVICE);
+        line.subject = Some(name_of(one.card));
+        let reason = one.override_reason.as_ref().and_then(|why| why.reason.as_ref()?.code.as_deref());
+        line.changes = Some(json!({ "outcome": one.outcome, "reason": reason.filter(|code| is_code(code)) }));
+        call.app.journal.write(line)
+    });
+    futures_util::future::join_all(lines).await;
+    Ok(())
+}
+
+/// A code, and not somebody's words.
+fn is_code(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}

@@ -1,0 +1,65 @@
+//! How an EHR proves to our CDS Hooks service that it is itself, and what its cards lead to.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{Config, Ehr, Issuer};
+
+/// An EHR as a CDS client of ours.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CdsHooks {
+    /// The `iss` of the JWTs that it signs, compared exactly.
+    pub issuer: String,
+    /// The `tenant` of those JWTs, where one issuer speaks for several organisations.
+    pub tenant: Option<String>,
+    /// Where its public keys are fetched; a `jku` must say the same…
+    pub jwks_url: Option<String>,
+    /// …or the file they are read from.
+    pub jwks_file: Option<PathBuf>,
+    /// Browsers' origins that may ask (CORS): of EHRs that call from the chart itself.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// What a card's link is.
+    #[serde(default)]
+    pub link: CardLink,
+}
+
+/// What a card's link is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum CardLink {
+    /// The patient's page.
+    #[default]
+    Absolute,
+    /// A SMART launch; needs a `[[sign_in]]` for the EHR.
+    Smart,
+}
+
+impl CdsHooks {
+    /// As the verifier of tokens knows issuers. What is called, is the audience: each request knows its own.
+    pub fn as_issuer(&self) -> Issuer {
+        Issuer {
+            issuer: self.issuer.clone(),
+            jwks_url: self.jwks_url.clone(),
+            jwks_file: self.jwks_file.clone(),
+            token_url: None,
+            audience: String::new(),
+            clinic_claim: String::new(),
+            role_claim: String::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The EHRs that may call our CDS service.
+    pub fn cds_clients(&self) -> impl Iterator<Item = (&Ehr, &CdsHooks)> {
+        self.ehrs.iter().filter_map(|ehr| Some((ehr, ehr.cds_hooks.as_ref()?)))
+    }
+
+    /// The address that clients know us by, without a slash at its end; empty where none is configured.
+    pub fn public_base(&self) -> &str {
+        self.public_url.as_deref().unwrap_or_default().trim_end_matches('/')
+    }
+}
