@@ -285,13 +285,7 @@ impl Dispatcher {
         }
     }
 
-    async fn call(
-        &self,
-        ehr: &Ehr,
-        route: Route,
-        before: &Ledger,
-        delivery: &Delivery,
-    ) -> Result<Delivered, Failure> {
+    async fn call(&self, ehr: &Ehr, route: Route, before: &Ledger, delivery: &Delivery) -> Result<Delivered, Failure> {
         let intent = &delivery.intent.0;
         // The plan stands in the chart already: this is the later look for doubles.
         if delivery.settled_revision == delivery.revision && before.chart_id.is_some() {

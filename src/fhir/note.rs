@@ -95,7 +95,8 @@ mod tests {
             let open = opening(&intent);
             intent.desired.posture = Posture::Withdrawn;
             intent.ended_because = Some("Item 9 was answered with 0.".to_owned());
-            let said = format!("{open} {} {} {}", ending(&intent), follow_up(&intent, 2), heading(&intent)).to_lowercase();
+            let said =
+                format!("{open} {} {} {}", ending(&intent), follow_up(&intent, 2), heading(&intent)).to_lowercase();
             for word in ["item 9", "suicid", "phq", "answered", "risk"] {
                 assert!(!said.contains(word), "{said}");
             }

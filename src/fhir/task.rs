@@ -140,7 +140,9 @@ pub fn state(current: &Value, written: &Written) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "draft" | "requested" | "received" => ChartState::Ours,
         // An unknown status is a person's: nothing of ours has it.
-        "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" if is_our_closing(current, written, status) => {
+        "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error"
+            if is_our_closing(current, written, status) =>
+        {
             ChartState::Ours
         }
         "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" => ChartState::ClosedThere,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::chart::Version;
+use super::profile::Profile;
 use super::search::Query;
 
 /// One call.
@@ -67,6 +68,7 @@ fn interact(state: &mut State, call: &Call, base: &str) -> Reply {
     let parts: Vec<&str> = call.path.split('/').filter(|part| !part.is_empty()).collect();
     match (call.method.as_str(), parts.as_slice()) {
         ("GET", ["metadata"]) => Reply::with(200, state.profile.statement()),
+        ("PUT", ["$play"]) => play(state, call),
         ("PUT", ["$misbehave"]) => misbehave(state, call),
         ("GET", ["$misbehave"]) => Reply::with(200, json!(state.misbehaviour)),
         ("POST", []) => bundle(state, call, base),
@@ -87,6 +89,18 @@ fn interact(state: &mut State, call: &Call, base: &str) -> Reply {
 
 fn is_type(kind: &str) -> bool {
     kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+/// From now on it plays the EHR that `{"name": …}` says.
+fn play(state: &mut State, call: &Call) -> Reply {
+    let name = call.body.as_ref().and_then(|body| body["name"].as_str()).unwrap_or_default();
+    match Profile::named(name) {
+        Some(profile) => {
+            state.profile = profile;
+            Reply::with(200, json!({"name": name}))
+        }
+        None => Reply::refusal(400, "invalid", "no such EHR"),
+    }
 }
 
 fn misbehave(state: &mut State, call: &Call) -> Reply {

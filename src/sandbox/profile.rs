@@ -47,7 +47,7 @@ impl Default for Profile {
             "Provenance",
         ];
         Self {
-            name: "a general FHIR server",
+            name: "general",
             offers: kinds.map(|kind| (kind, ALL)).into(),
             takes_anything: true,
             not_searched_by: Vec::new(),
@@ -100,6 +100,32 @@ impl Profile {
         }
     }
 
+    /// As Oracle Health is documented: neither Task nor Flag; messages and notes can be created and never changed, no
+    /// transactions.
+    pub fn like_oracle() -> Self {
+        Self {
+            name: "Oracle-like",
+            offers: [
+                ("Patient", READ),
+                ("Observation", ONCE),
+                ("QuestionnaireResponse", READ),
+                ("Communication", ONCE),
+                ("DocumentReference", ONCE),
+            ]
+            .into(),
+            takes_anything: false,
+            bundles: &["batch"],
+            conditions: false,
+            ..Self::default()
+        }
+    }
+
+    /// The one that calls itself so.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::default(), Self::like_epic(), Self::like_oracle(), Self::like_athenahealth()];
+        all.into_iter().find(|profile| profile.name == name)
+    }
+
     /// The same, with other interactions with a type.
     #[must_use]
     pub fn with(mut self, kind: &'static str, interactions: &'static [&'static str]) -> Self {
@@ -139,7 +165,7 @@ impl Profile {
         };
         match self.offers.get(kind) {
             Some(offered) => offered.contains(&interaction),
-            None => self.takes_anything || matches!(kind, "metadata" | "$misbehave"),
+            None => self.takes_anything || matches!(kind, "metadata" | "$misbehave" | "$play"),
         }
     }
 
@@ -189,7 +215,7 @@ impl Profile {
         json!({
             "resourceType": "CapabilityStatement", "status": "active", "date": "2026-01-01", "kind": "instance",
             "fhirVersion": "4.0.1", "format": ["json"],
-            "implementation": {"description": format!("cocm-registry sandbox: plays {}, holds nothing real", self.name)},
+            "implementation": {"description": format!("cocm-registry sandbox: plays an EHR ({}), holds nothing real", self.name)},
             "rest": [rest],
         })
     }

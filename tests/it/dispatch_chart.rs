@@ -215,7 +215,9 @@ async fn a_replica_that_died_while_writing_is_taken_over_after_its_lease(
     let mut tx = world.app.db.begin().await.unwrap();
     let lane = outbox::claim(&mut tx, CLINIC, world.clock.id(), now, until, 8).await.unwrap().remove(0);
     for delivery in outbox::pending(&mut tx, CLINIC, lane.patient_id, now).await.unwrap() {
-        assert!(outbox::sending(&mut tx, &lane, &delivery.key, Rung::TaskAndFlag, &[Posture::Open], now).await.unwrap());
+        assert!(
+            outbox::sending(&mut tx, &lane, &delivery.key, Rung::TaskAndFlag, &[Posture::Open], now).await.unwrap()
+        );
     }
     tx.commit().await.unwrap();
     world.advance(LEASE - TimeDelta::seconds(1)).await;

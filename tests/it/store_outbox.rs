@@ -89,7 +89,11 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     assert_eq!(pending.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["b", "c", "a"], "most urgent first");
     assert_eq!(pending[0].intent.0, intent("b", Priority::Stat));
     let lane = claim(&mut tx, 10, monday()).await.remove(0);
-    assert!(outbox::sending(&mut tx, &lane, "a", Rung::TaskAndFlag, &[Posture::Open, Posture::Withdrawn], monday()).await.unwrap());
+    assert!(
+        outbox::sending(&mut tx, &lane, "a", Rung::TaskAndFlag, &[Posture::Open, Posture::Withdrawn], monday())
+            .await
+            .unwrap()
+    );
     let sent = outbox::find(&mut tx, CLINIC, id(1), "a").await.unwrap().unwrap();
     assert!(sent.outcome_unknown && sent.unanswered == "open,withdrawn" && sent.settled_revision == 0);
     assert!(outbox::settle(&mut tx, &lane, "a", &written(1), minutes(1)).await.unwrap());

@@ -75,8 +75,7 @@ impl Write<'_> {
         let Some(provenance) = provenance(self.planned.intent, &name, clock.now()) else {
             return self.ehr.create(body, condition).await;
         };
-        let mut entry =
-            json!({"fullUrl": name, "resource": body, "request": {"method": "POST", "url": kind}});
+        let mut entry = json!({"fullUrl": name, "resource": body, "request": {"method": "POST", "url": kind}});
         if let Some(condition) = condition {
             entry["request"]["ifNoneExist"] = json!(condition);
         }

@@ -22,7 +22,63 @@ fn a_communication_says_who_asks_whom_for_what_and_why() {
     let mut said = communication(planned(&review(Posture::Open), true));
     assert_eq!(said["payload"].as_array().unwrap().len(), 1);
     said["payload"] = json!(null);
-    insta::assert_json_snapshot!(said, @"");
+    insta::assert_json_snapshot!(said, @r#"
+    {
+      "about": [
+        {
+          "reference": "QuestionnaireResponse/9"
+        }
+      ],
+      "category": [
+        {
+          "coding": [
+            {
+              "code": "notification",
+              "display": "Notification",
+              "system": "http://terminology.hl7.org/CodeSystem/communication-category"
+            }
+          ]
+        }
+      ],
+      "identifier": [
+        {
+          "system": "urn:ours",
+          "value": "c/p/flag"
+        }
+      ],
+      "payload": null,
+      "priority": "routine",
+      "reasonCode": [
+        {
+          "text": "nonresponse"
+        }
+      ],
+      "recipient": [
+        {
+          "display": "Behavioral care manager"
+        }
+      ],
+      "resourceType": "Communication",
+      "sender": {
+        "display": "cocm-registry",
+        "type": "Device"
+      },
+      "sent": "2026-03-02T09:00:00Z",
+      "status": "in-progress",
+      "subject": {
+        "reference": "Patient/1"
+      },
+      "topic": {
+        "coding": [
+          {
+            "code": "psychiatric-case-review",
+            "system": "https://cocm-registry.dev/fhir/CodeSystem/task"
+          }
+        ],
+        "text": "Collaborative Care: Psychiatric case review"
+      }
+    }
+    "#);
 }
 
 #[rstest]

@@ -21,7 +21,60 @@ fn a_note_can_be_read_by_a_doctor() {
     let mut note = document_reference(planned(&intent(Code::CocmNotAtTarget, Posture::Open)));
     assert!(text(&note).starts_with("Collaborative Care: not at target.\n"), "{}", text(&note));
     note["content"][0]["attachment"]["data"] = json!("…");
-    insta::assert_json_snapshot!(note, @"");
+    insta::assert_json_snapshot!(note, @r#"
+    {
+      "author": [
+        {
+          "display": "cocm-registry",
+          "type": "Device"
+        }
+      ],
+      "category": [
+        {
+          "coding": [
+            {
+              "code": "clinical-note",
+              "display": "Clinical Note",
+              "system": "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category"
+            }
+          ]
+        }
+      ],
+      "content": [
+        {
+          "attachment": {
+            "contentType": "text/plain",
+            "creation": "2026-03-02T09:00:00Z",
+            "data": "…",
+            "title": "Collaborative Care: not at target"
+          }
+        }
+      ],
+      "date": "2026-03-02T09:00:00Z",
+      "description": "Collaborative Care: not at target",
+      "docStatus": "final",
+      "identifier": [
+        {
+          "system": "urn:ours",
+          "value": "c/p/flag"
+        }
+      ],
+      "resourceType": "DocumentReference",
+      "status": "current",
+      "subject": {
+        "reference": "Patient/1"
+      },
+      "type": {
+        "coding": [
+          {
+            "code": "34109-9",
+            "display": "Note",
+            "system": "http://loinc.org"
+          }
+        ]
+      }
+    }
+    "#);
 }
 
 #[rstest]
@@ -61,6 +114,9 @@ fn a_follow_up_belongs_to_the_first() {
     let note = follow_up(planned(&ended), "7", 1, "2026-03-09T09:00:00Z".parse().unwrap());
     let relation = json!([{"code": "appends", "target": {"reference": "DocumentReference/7"}}]);
     assert_eq!((&note["relatesTo"], &note["status"]), (&relation, &json!("current")));
-    assert_eq!(text(&note), "Closed: Collaborative Care: see the care manager (2026-03-02). Questions go to the care manager.");
+    assert_eq!(
+        text(&note),
+        "Closed: Collaborative Care: see the care manager (2026-03-02). Questions go to the care manager."
+    );
     assert_eq!(note["meta"]["security"][0]["code"], "R");
 }
