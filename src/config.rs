@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer};
 pub use cds_hooks::{CardLink, CdsHooks};
 pub use check::is_private;
 pub use clinic::ClinicId;
-pub use connection::{AuthKind, BackendServices, Bulk, Ehr, KeyAlgorithm, Notify, Poll, Push, Way, key_folder};
+pub use connection::{AuthKind, BackendServices, Bulk, Ehr, KeyAlgorithm, Notify, Poll, Push, Way, Write, key_folder};
 pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
 pub use overlay::Flags;
 pub use sign_in::SignIn;

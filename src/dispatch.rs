@@ -1,7 +1,9 @@
 //! Makes the chart look like the plan, and has no opinions: claim a patient's lane, write, settle.
 
+mod account;
+mod climb;
+
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,13 +13,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::domain::plan::{Intent, Posture};
-use crate::ehr::retry::{Decision, decide};
-use crate::ehr::{Delivered, Effect, Ehr, Failure, Ledger, LeftAlone, deliver, reconcile};
+use crate::domain::plan::Rung;
+use crate::ehr::{Delivered, Effect, Ehr, Failure, Ledger, Route, deliver, reconcile};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
-use crate::store::outbox::{self, Attempt, Delivery, Lane, Settlement, State};
+use crate::store::outbox::{self, Delivery, Lane, State};
 use crate::store::{Db, journal};
+use account::{attempt, ledger, line, settlement};
 
 /// How many patients of a clinic are written at once.
 const LANES: usize = 8;
@@ -60,13 +62,15 @@ pub struct Dispatcher {
     stopping: Arc<AtomicBool>,
     /// Charts that asked not to be called before an instant.
     resting: Arc<Mutex<HashMap<String, DateTime<Utc>>>>,
+    /// When each clinic's chart is asked next whether what stands below it may go up.
+    climbs_at: Arc<Mutex<HashMap<String, DateTime<Utc>>>>,
 }
 
 impl Dispatcher {
     /// A dispatcher; `woken` tells it that there is something new.
     pub fn new(db: Db, clock: Clock, charts: Charts, woken: Arc<Notify>) -> Self {
-        let (stopping, resting) = (Arc::default(), Arc::default());
-        Self { db, clock, charts: Arc::new(charts), woken, stopping, resting }
+        let (stopping, resting, climbs_at) = Default::default();
+        Self { db, clock, charts: Arc::new(charts), woken, stopping, resting, climbs_at }
     }
 
     /// Delivers until told to stop. Writes in flight are finished.
@@ -80,6 +84,7 @@ impl Dispatcher {
         // Tasks of their own: one that holds the database must go on while the loop waits for it.
         let mut working = JoinSet::new();
         let mut busy: HashMap<String, usize> = HashMap::new();
+        let climbing = tokio::spawn(self.clone().climb_for_ever());
         loop {
             let claimed = self.claim(&busy).await.unwrap_or_else(|problem| {
                 tracing::warn!(%problem, "the outbox cannot be read now");
@@ -103,6 +108,7 @@ impl Dispatcher {
             }
         }
         self.stopping.store(true, Ordering::Relaxed);
+        climbing.abort();
         while working.join_next().await.is_some() {}
     }
 
@@ -144,6 +150,7 @@ impl Dispatcher {
 
     /// Claims lanes that are due and works them off; answers how many there were.
     pub async fn round(&self) -> Result<usize, Problem> {
+        self.climb().await?;
         let lanes = self.claim(&HashMap::new()).await?;
         let count = lanes.len();
         futures_util::future::join_all(lanes.into_iter().map(|lane| self.work(lane))).await;
@@ -213,6 +220,13 @@ impl Dispatcher {
         let intent = &delivery.intent.0;
         let posture = intent.desired.posture;
         let before = ledger(&delivery);
+        let offered = holding(Box::pin(ehr.ladder()), || self.prolong(lane)).await;
+        let way = offered.map(|ladder| {
+            let (write, kind) = (&ehr.config().write, intent.desired.resource);
+            let rung = stands_on(&delivery, ladder.rung(write, kind));
+            (rung, ladder.route(write, rung, kind))
+        });
+        let rung = way.as_ref().ok().map(|(rung, _)| *rung);
         let mut unanswered = before.unanswered.clone();
         if !unanswered.contains(&posture) {
             unanswered.push(posture);
@@ -220,17 +234,28 @@ impl Dispatcher {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         // The delivery before the lane, as the recorder locks them.
-        let held = outbox::sending(&mut tx, lane, &delivery.key, &unanswered, now).await?
-            && outbox::prolong(&mut tx, lane, now + LEASE).await?;
+        let sends = rung.filter(|rung| rung.is_written());
+        let known = match sends {
+            Some(rung) => outbox::sending(&mut tx, lane, &delivery.key, rung, &unanswered, now).await?,
+            None => true,
+        };
+        let held = known && outbox::prolong(&mut tx, lane, now + LEASE).await?;
         tx.commit().await?;
         if !held {
             return Ok(false);
         }
         let started = Instant::now();
-        let result = holding(Box::pin(self.call(ehr, intent, &before, &delivery)), || self.prolong(lane)).await;
+        let result = match way {
+            Ok((_, Some(route))) => {
+                let call = Box::pin(self.call(ehr, route, &before, &delivery));
+                holding(call, || self.prolong(lane)).await
+            }
+            Ok((_, None)) => Ok(Delivered::not_written()),
+            Err(failure) => Err(failure),
+        };
         let after = before.clone().after(posture, &result);
         let now = self.clock.now();
-        let settlement = settlement(&delivery, &before, &after, &result, now);
+        let settlement = settlement(&delivery, &before, &after, &result, rung, now);
         if let Err(failure) = &result {
             self.rest(&lane.clinic_id, failure, settlement.next_attempt_at);
         }
@@ -260,13 +285,8 @@ impl Dispatcher {
         }
     }
 
-    async fn call(
-        &self,
-        ehr: &Ehr,
-        intent: &Intent,
-        before: &Ledger,
-        delivery: &Delivery,
-    ) -> Result<Delivered, Failure> {
+    async fn call(&self, ehr: &Ehr, route: Route, before: &Ledger, delivery: &Delivery) -> Result<Delivered, Failure> {
+        let intent = &delivery.intent.0;
         // The plan stands in the chart already: this is the later look for doubles.
         if delivery.settled_revision == delivery.revision && before.chart_id.is_some() {
             let settled = Delivered {
@@ -275,10 +295,21 @@ impl Dispatcher {
                 chart_status: None,
                 effect: Effect::Unchanged,
                 recheck: false,
+                follow_ups: before.follow_ups,
             };
-            return Ok(reconcile(ehr, intent, before).await?.unwrap_or(settled));
+            return Ok(reconcile(ehr, route, intent, before).await?.unwrap_or(settled));
         }
-        deliver(ehr, intent, before).await
+        deliver(ehr, route, intent, before).await
+    }
+}
+
+/// What stands in the chart, or may, stays on the rung on which it stands, whatever is the best one now.
+fn stands_on(delivery: &Delivery, best: Rung) -> Rung {
+    match delivery.rung() {
+        _ if delivery.chart_id.is_none() && !delivery.outcome_unknown => best,
+        // Before there was a ladder, there was one rung.
+        None => Rung::TaskAndFlag,
+        Some(rung) => rung,
     }
 }
 
@@ -288,143 +319,5 @@ fn free(busy: &mut HashMap<String, usize>, clinic: &str) {
         if *count == 0 {
             busy.remove(clinic);
         }
-    }
-}
-
-fn ledger(delivery: &Delivery) -> Ledger {
-    Ledger {
-        chart_id: delivery.chart_id.clone(),
-        last_written: delivery.settled_posture.as_deref().and_then(|p| p.parse().ok()),
-        outcome_unknown: delivery.outcome_unknown,
-        unanswered: delivery.unanswered.split(',').filter_map(|p| p.parse::<Posture>().ok()).collect(),
-        attempts: u32::try_from(delivery.attempts).unwrap_or(0),
-    }
-}
-
-/// A figure between 0 and 1 that differs from delivery to delivery and from attempt to attempt.
-fn jitter(delivery: &Delivery) -> f64 {
-    let mut hasher = DefaultHasher::new();
-    (delivery.id, delivery.revision, delivery.attempts).hash(&mut hasher);
-    f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
-}
-
-fn settlement(
-    delivery: &Delivery,
-    before: &Ledger,
-    after: &Ledger,
-    result: &Result<Delivered, Failure>,
-    now: DateTime<Utc>,
-) -> Settlement {
-    let mut settlement = Settlement {
-        revision: delivery.revision,
-        written: result.is_ok(),
-        state: State::Settled,
-        posture: after.last_written,
-        chart_id: after.chart_id.clone(),
-        rung: None,
-        attempts: i32::try_from(after.attempts).unwrap_or(i32::MAX),
-        outcome_unknown: after.outcome_unknown,
-        unanswered: after.unanswered.clone(),
-        next_attempt_at: now,
-        error: None,
-    };
-    match result {
-        Ok(done) => {
-            settlement.rung = Some("task-and-flag".to_owned());
-            settlement.state = match &done.effect {
-                Effect::LeftAlone(LeftAlone::ClosedInChart | LeftAlone::DeletedInChart) => State::ClosedInChart,
-                _ if done.recheck => State::Pending,
-                _ => State::Settled,
-            };
-            if done.recheck {
-                settlement.next_attempt_at = now + RECHECK;
-            }
-            if let Effect::Reconciled { duplicates } = &done.effect {
-                tracing::error!(delivery = %delivery.id, duplicates = duplicates.len(), "doubles were found in the chart and closed");
-                settlement.error = Some(format!("{} doubles were found in the chart and closed", duplicates.len()));
-            }
-        }
-        Err(failure) => {
-            settlement.error = Some(failure.to_string());
-            match decide(failure, after.attempts, jitter(delivery), now) {
-                Decision::RetryAt { at, counts_attempt } => {
-                    settlement.state = State::Pending;
-                    settlement.next_attempt_at = at;
-                    if !counts_attempt {
-                        settlement.attempts = i32::try_from(before.attempts).unwrap_or(i32::MAX);
-                    }
-                }
-                Decision::Park(parked) => {
-                    settlement.state = State::Parked;
-                    settlement.error = Some(format!("{failure} ({parked:?})"));
-                }
-            }
-        }
-    }
-    settlement
-}
-
-/// What the journal says of an attempt that came to an end.
-fn line(
-    clinic: &str,
-    delivery: &Delivery,
-    settlement: &Settlement,
-    now: DateTime<Utc>,
-    id: uuid::Uuid,
-) -> Option<journal::Entry> {
-    let event = match settlement.state {
-        State::Parked => "delivery.parked",
-        State::ClosedInChart => "delivery.closed_in_chart",
-        State::Settled | State::Pending if settlement.written => "delivery.written",
-        State::Settled | State::Pending => return None,
-    };
-    let mut line = journal::Entry::new(id, clinic, now, "cocm-registry", None).event(event);
-    line.patient = Some(delivery.patient_id);
-    line.episode = delivery.intent.0.desired.episode;
-    line.subject = Some(format!("delivery/{}", delivery.id));
-    Some(line)
-}
-
-fn attempt(
-    delivery: &Delivery,
-    result: &Result<Delivered, Failure>,
-    took: Duration,
-    at: DateTime<Utc>,
-    id: uuid::Uuid,
-) -> Attempt {
-    let (outcome, http_status, detail) = match result {
-        Ok(done) => {
-            let outcome = match &done.effect {
-                Effect::Created => "created",
-                Effect::Updated => "updated",
-                Effect::Unchanged => "unchanged",
-                Effect::AlreadyThere => "already_there",
-                Effect::LeftAlone(LeftAlone::ClosedInChart) => "closed_in_chart",
-                Effect::LeftAlone(LeftAlone::DeletedInChart) => "deleted_in_chart",
-                Effect::LeftAlone(LeftAlone::InProgressNoted) => "noted",
-                Effect::Reconciled { .. } => "reconciled",
-            };
-            (outcome, None, None)
-        }
-        Err(failure) => {
-            let outcome = match failure {
-                Failure::NotSent { .. } => "not_sent",
-                Failure::Unanswered { .. } => "unanswered",
-                Failure::OutcomeUnknown { .. } => "outcome_unknown",
-                Failure::Refused { .. } => "refused",
-                Failure::NotAllowed { .. } => "not_allowed",
-            };
-            (outcome, failure.status(), Some(failure.to_string()))
-        }
-    };
-    Attempt {
-        delivery_id: delivery.id,
-        id,
-        at,
-        revision: delivery.revision,
-        outcome: outcome.to_owned(),
-        http_status: http_status.and_then(|s| i16::try_from(s).ok()),
-        detail,
-        milliseconds: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
     }
 }

@@ -3,8 +3,10 @@
 
 pub mod chart;
 mod interaction;
+pub mod events;
 pub mod misbehaviour;
 mod page;
+pub mod profile;
 pub mod search;
 mod server;
 
@@ -21,6 +23,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use chart::{Chart, Version};
 use misbehaviour::{Dice, Misbehaviour};
+use profile::Profile;
 
 /// How many calls the log keeps.
 const LOG_MAX: usize = 10_000;
@@ -39,9 +42,11 @@ pub struct Logged {
 /// Everything the server remembers.
 struct State {
     chart: Chart,
+    profile: Profile,
     misbehaviour: Misbehaviour,
     dice: Dice,
     log: VecDeque<Logged>,
+    told: Vec<events::Told>,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -66,9 +71,11 @@ impl Sandbox {
         let url = format!("http://{}", listener.local_addr()?);
         let state = Arc::new(Mutex::new(State {
             chart: Chart::new(clock),
+            profile: Profile::default(),
             misbehaviour: Misbehaviour::default(),
             dice: Dice::new(0),
             log: VecDeque::new(),
+            told: Vec::new(),
         }));
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(server::serve(listener, state.clone(), url.clone(), stopped));
@@ -78,6 +85,29 @@ impl Sandbox {
     /// Its FHIR base URL, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// From now on it plays this EHR.
+    pub fn play(&self, profile: Profile) {
+        lock(&self.state).profile = profile;
+    }
+
+    /// Refuses connections from now on, and breaks those that are open; the chart stays.
+    pub async fn go_down(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.abort();
+            // Aborted is what it is to be.
+            let _ = server.await;
+        }
+    }
+
+    /// Listens again, at the same address.
+    pub async fn come_back(&mut self) -> std::io::Result<()> {
+        self.go_down().await;
+        let listener = TcpListener::bind(self.url.trim_start_matches("http://")).await?;
+        let stopped = self.stop.subscribe();
+        self.server = Some(tokio::spawn(server::serve(listener, self.state.clone(), self.url.clone(), stopped)));
+        Ok(())
     }
 
     /// From now on it misbehaves like this; the dice start anew from the seed.

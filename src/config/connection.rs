@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::{CdsHooks, seconds};
+use crate::domain::plan::{Resource, Rung};
 
 /// One EHR: the chart that is written to, and the server that is read from.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,6 +52,9 @@ pub struct Ehr {
     pub bulk: Bulk,
     /// Its calls to our CDS Hooks service; none if absent.
     pub cds_hooks: Option<CdsHooks>,
+    /// How what the plan asks for reaches the chart.
+    #[serde(default)]
+    pub write: Write,
     /// How its questionnaires map to instruments; read by `fhir`.
     #[serde(default)]
     pub mapping: toml::Table,
@@ -221,6 +226,50 @@ pub struct Bulk {
     pub file_origins: Vec<String>,
 }
 
+/// How what the plan asks for reaches the chart.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Write {
+    /// How what a Task says is told; `auto` (`None`) is the best way that the EHR's CapabilityStatement offers.
+    #[serde(deserialize_with = "rung")]
+    pub task: Option<Rung>,
+    /// How what a Flag says is told.
+    #[serde(deserialize_with = "rung")]
+    pub flag: Option<Rung>,
+    /// Whether the EHR calls our CDS Hooks service (`cds_hooks` says so): then `auto` counts on the card where nothing can
+    /// be written.
+    #[serde(skip)]
+    pub cards: bool,
+    /// Whether a Provenance is written with what is created, where the EHR takes one.
+    pub provenance: bool,
+}
+
+impl Write {
+    /// What is set for a kind of resource; `None` is `auto`.
+    pub fn set_for(&self, resource: Resource) -> Option<Rung> {
+        match resource {
+            Resource::Task => self.task,
+            Resource::Flag => self.flag,
+        }
+    }
+}
+
+impl Default for Write {
+    fn default() -> Self {
+        Self { task: None, flag: None, cards: false, provenance: true }
+    }
+}
+
+fn rung<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rung>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "auto" => Ok(None),
+        // What an operator who wants nothing written will try first.
+        "none" => Ok(Some(Rung::Worklist)),
+        name => name.parse().map(Some).map_err(|why| D::Error::custom(format!("{why}, auto, none"))),
+    }
+}
+
 impl Ehr {
     /// An EHR with the defaults.
     pub fn at(name: impl Into<String>, base_url: impl Into<String>) -> Self {
@@ -239,6 +288,7 @@ impl Ehr {
             notify: Notify::default(),
             bulk: Bulk::default(),
             cds_hooks: None,
+            write: Write::default(),
             mapping: toml::Table::new(),
         }
     }

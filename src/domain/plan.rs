@@ -16,8 +16,10 @@ use super::story::Story;
 
 mod calls;
 mod ending;
+mod rung;
 
 pub use ending::resolve;
+pub use rung::Rung;
 
 named! {
     /// What kind of resource the chart should hold.

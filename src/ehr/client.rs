@@ -3,19 +3,29 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MATCH, LAST_MODIFIED, LOCATION};
 use reqwest::{Method, Url};
 use secrecy::SecretString;
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::auth::{Credentials, KeyRing, TokenSource};
 use super::failure::Failure;
 use super::http::{Http, base_url, client_for};
+use super::ladder::Ladder;
 use crate::clock::Clock;
-use crate::config::BackendServices;
+use crate::config::{BackendServices, Write};
 use crate::problem::Problem;
+
+/// How long we rely on what a server said that it offers.
+const LADDER_KEPT: TimeDelta = TimeDelta::hours(1);
+/// How long nobody asks again who was not answered …
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+/// … where it is known from before.
+const ASKED_AGAIN_IF_KNOWN: TimeDelta = TimeDelta::minutes(5);
 
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 
@@ -53,6 +63,8 @@ pub struct EhrConfig {
     /// How long the server's search may lag behind its writes: waited out before a create of unknown outcome is
     /// repeated.
     pub search_lag: Duration,
+    /// How what the plan asks for reaches the chart.
+    pub write: Write,
 }
 
 impl EhrConfig {
@@ -68,6 +80,7 @@ impl EhrConfig {
             identifier_system: "https://cocm-registry.dev/fhir/identifier/plan".to_owned(),
             conditional_create: true,
             search_lag: Duration::from_secs(2),
+            write: Write::default(),
         }
     }
 }
@@ -127,6 +140,16 @@ struct Inner {
     clock: Clock,
     /// Learned: the server refused `If-None-Exist` and took the same body without it.
     refuses_conditions: AtomicBool,
+    /// Learned: the server refused something together with its Provenance and took it without.
+    refuses_provenance: AtomicBool,
+    ladder: Mutex<Offered>,
+}
+
+/// What the server offered when it was asked last.
+#[derive(Debug, Default)]
+struct Offered {
+    ladder: Option<(DateTime<Utc>, Arc<Ladder>)>,
+    failed: Option<(Instant, Failure)>,
 }
 
 impl Ehr {
@@ -144,7 +167,8 @@ impl Ehr {
             }
         };
         let http = Http::new(client, base, credentials, config.max_body).at_most(config.per_second);
-        Ok(Self(Arc::new(Inner { http, config, clock, refuses_conditions: AtomicBool::new(false) })))
+        let (refuses_conditions, refuses_provenance, ladder) = Default::default();
+        Ok(Self(Arc::new(Inner { http, config, clock, refuses_conditions, refuses_provenance, ladder })))
     }
 
     /// How it is configured.
@@ -169,6 +193,49 @@ impl Ehr {
 
     pub(super) fn remember_refused_condition(&self) {
         self.0.refuses_conditions.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something may be sent together with its Provenance.
+    pub(super) fn takes_provenance(&self) -> bool {
+        !self.0.refuses_provenance.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn remember_refused_provenance(&self) {
+        self.0.refuses_provenance.store(true, Ordering::Relaxed);
+    }
+
+    /// What the server lets us write: asked once an hour.
+    ///
+    /// # Errors
+    /// When it was never heard, and cannot be heard now.
+    pub async fn ladder(&self) -> Result<Arc<Ladder>, Failure> {
+        let mut offered = self.0.ladder.lock().await;
+        let now = self.0.clock.now();
+        if let Some((at, ladder)) = &offered.ladder
+            && now - at < LADDER_KEPT
+        {
+            return Ok(ladder.clone());
+        }
+        // Those who waited while another one asked in vain need not ask, too.
+        if let Some((_, failure)) = offered.failed.as_ref().filter(|(at, _)| at.elapsed() < ASKED_AGAIN) {
+            return Err(failure.clone());
+        }
+        let heard = match self.capabilities().await {
+            Ok(answer) => answer.body.filter(|body| body["resourceType"] == "CapabilityStatement"),
+            Err(failure) if failure.is_refused_for_good() => None,
+            Err(failure) => {
+                // What it offered before, it offers still, as far as anybody knows.
+                if let Some((at, ladder)) = &mut offered.ladder {
+                    *at = now - LADDER_KEPT + ASKED_AGAIN_IF_KNOWN;
+                    return Ok(ladder.clone());
+                }
+                offered.failed = Some((Instant::now(), failure.clone()));
+                return Err(failure);
+            }
+        };
+        let ladder = Arc::new(heard.map_or_else(Ladder::untold, |statement| Ladder::of(&statement)));
+        *offered = Offered { ladder: Some((now, ladder.clone())), failed: None };
+        Ok(ladder)
     }
 
     /// `GET metadata`.
@@ -198,6 +265,14 @@ impl Ehr {
         let url = self.kind(body["resourceType"].as_str().unwrap_or_default())?;
         let condition = if_none_exist.map(|query| (IF_NONE_EXIST, query));
         self.call(Method::POST, url, Some(body), condition).await
+    }
+
+    /// `POST` of a Bundle to the base.
+    pub async fn transaction(&self, bundle: &Value) -> Result<Answer, Failure> {
+        let mut base = self.0.http.base().clone();
+        // As the specification writes it, and as some servers insist.
+        base.path_segments_mut().map_err(|()| Failure::NotAllowed { cause: "no base" })?.pop_if_empty();
+        self.call(Method::POST, base, Some(bundle), None).await
     }
 
     /// `PUT Type/id`, with `If-Match` where a version is given.

@@ -16,6 +16,8 @@ pub struct Ledger {
     pub unanswered: Vec<Posture>,
     /// How many deliveries were begun before this one.
     pub attempts: u32,
+    /// How many follow-ups the chart has, where what is written can never be changed.
+    pub follow_ups: u32,
 }
 
 impl Ledger {
@@ -23,7 +25,14 @@ impl Ledger {
     #[must_use]
     pub fn after(mut self, posture: Posture, result: &Result<Delivered, Failure>) -> Self {
         match result {
-            Ok(done) => Self { chart_id: done.chart_id.clone(), last_written: Some(posture), ..Self::default() },
+            // Where nothing is written, nothing stands in any way.
+            Ok(done) if done.effect == Effect::NotWritten => Self::default(),
+            Ok(done) => Self {
+                chart_id: done.chart_id.clone(),
+                last_written: Some(posture),
+                follow_ups: done.follow_ups,
+                ..Self::default()
+            },
             Err(failure) => {
                 self.attempts += 1;
                 if failure.is_outcome_unknown() {
@@ -56,6 +65,10 @@ pub enum Effect {
     Created,
     /// Changed.
     Updated,
+    /// What was written before can never be changed: a follow-up says what has changed.
+    FollowedUp,
+    /// Nothing is written on this rung.
+    NotWritten,
     /// It was as wanted, or is neither there nor wanted.
     Unchanged,
     /// An earlier delivery, whose answer was lost, had written it.
@@ -66,6 +79,8 @@ pub enum Effect {
     Reconciled {
         /// Ids of the others.
         duplicates: Vec<String>,
+        /// Whether they could be marked as errors, where nobody had touched them.
+        closed: bool,
     },
 }
 
@@ -82,4 +97,20 @@ pub struct Delivered {
     pub effect: Effect,
     /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
     pub recheck: bool,
+    /// How many follow-ups the chart has.
+    pub follow_ups: u32,
+}
+
+impl Delivered {
+    /// On a rung where nothing is written.
+    pub fn not_written() -> Self {
+        Self {
+            chart_id: None,
+            version: None,
+            chart_status: None,
+            effect: Effect::NotWritten,
+            recheck: false,
+            follow_ups: 0,
+        }
+    }
 }

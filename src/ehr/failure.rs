@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::retry::RetryAfter;
+use super::retry::{RetryAfter, is_passing};
 
 /// The longest text that an operator is shown of a server's refusal.
 const DIAGNOSTICS_MAX: usize = 200;
@@ -74,6 +74,11 @@ impl Failure {
     /// Whether the chart may hold something that we do not know of: the ledger must remember it.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown { .. })
+    }
+
+    /// The server refused it, and would again.
+    pub(super) fn is_refused_for_good(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if !is_passing(*status))
     }
 
     pub(super) fn is_refused_with(&self, statuses: &[u16]) -> bool {

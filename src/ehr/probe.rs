@@ -12,6 +12,8 @@ use super::auth::{Credentials, NoToken, TokenSource};
 use super::client::Ehr;
 use super::failure::Failure;
 use super::http::{cause, read_body};
+use super::ladder::{Ladder, Provenance};
+use crate::domain::plan::Resource;
 
 /// The largest CapabilityStatement that is read, in bytes: HAPI's has 3 MB.
 const LARGEST: usize = 16 << 20;
@@ -95,7 +97,9 @@ pub async fn probe(ehr: &Ehr, trial: &Trial) -> Vec<Finding> {
     for (kind, query) in &trial.searches {
         findings.push(search(ehr, kind, query).await);
     }
-    findings.push(statement::rung(&statement));
+    let write = &ehr.config().write;
+    findings.extend(statement::rungs(&statement, write));
+    findings.extend(permission(ehr, &Ladder::of(&statement)));
     findings.extend(statement::subscriptions(&statement));
     findings
 }
@@ -244,6 +248,25 @@ fn scope(text: &str) -> Option<(&str, &str, &str)> {
         letters => letters,
     };
     Some((context, kind, rights))
+}
+
+/// Whether the scopes that we ask for let us write what is to be written.
+fn permission(ehr: &Ehr, ladder: &Ladder) -> Option<Finding> {
+    let Credentials::BackendServices(source) = ehr.http().credentials() else { return None };
+    let (asked, write) = (&source.settings().scopes, &ehr.config().write);
+    let mut wanted: Vec<String> = Vec::new();
+    for kind in Resource::ALL {
+        let Some(route) = ladder.route(write, ladder.rung(write, *kind), *kind) else { continue };
+        let rights = if route.updates { "crus" } else { "crs" };
+        wanted.push(format!("system/{}.{rights}", route.form.as_str()));
+        if route.provenance != Provenance::Not {
+            wanted.push("system/Provenance.c".to_owned());
+        }
+    }
+    wanted.sort();
+    wanted.dedup();
+    wanted.retain(|one| !covers(asked, one));
+    (!wanted.is_empty()).then(|| limited(format!("writing: auth.scopes does not ask for {}; add it", wanted.join(" "))))
 }
 
 async fn search(ehr: &Ehr, kind: &str, query: &str) -> Finding {

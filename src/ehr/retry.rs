@@ -108,7 +108,7 @@ pub fn decide(failure: &Failure, attempt: u32, jitter: f64, now: DateTime<Utc>) 
 }
 
 /// Refusals that pass by themselves: 401 by a new token, 409 and 412 by reading again, 423 when the lock is gone.
-fn is_passing(status: u16) -> bool {
+pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 401 | 408 | 409 | 412 | 423 | 425 | 429 | 500..=599)
 }
 

@@ -1,7 +1,12 @@
-//! Makes the chart hold one planned Task or Flag as the plan wants it. Delivering twice is harmless.
+//! Makes the chart hold one planned Task or Flag, as whatever it takes it, as the plan wants it. Delivering twice is
+//! harmless.
 //!
 //! The guarantee of "once" is our ledger, not the server's conditional create, which is racy on some servers and
 //! unknown to others: after an answer that never came we look for the identifier before anything is created again.
+
+mod find;
+mod follow_up;
+mod make;
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -9,22 +14,27 @@ use serde_json::Value;
 use super::client::{Answer, Ehr};
 use super::delivery::{Delivered, Effect, Ledger, LeftAlone};
 use super::failure::Failure;
-use crate::domain::plan::{Intent, Posture, Resource};
-use crate::fhir::planned::{self, ChartState, Written};
+use super::ladder::Route;
+use crate::domain::plan::{Intent, Posture};
+use crate::fhir::planned::{self, ChartState, Planned, Written};
+use make::Made;
 
 /// Makes the chart hold `intent`, once.
 ///
 /// On an error, nothing is known beyond what [`Failure`] says; the caller keeps [`Ledger::after`] and delivers again
 /// with that, when `retry::decide` says so.
-pub async fn deliver(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Delivered, Failure> {
-    let write = Write { ehr, intent, ledger };
+pub async fn deliver(ehr: &Ehr, route: Route, intent: &Intent, ledger: &Ledger) -> Result<Delivered, Failure> {
+    let write = Write::new(ehr, route, intent, ledger);
     if let Some(id) = &ledger.chart_id {
+        if !write.changes() {
+            return write.follow_up(id, Effect::Unchanged, ledger.outcome_unknown).await;
+        }
         return match write.read(id).await? {
             Present::Here(answer) => write.settle(id, answer, Effect::Unchanged).await,
-            Present::Gone => Ok(deleted(id)),
+            Present::Gone => Ok(write.deleted(id)),
             Present::NotFound => match write.search().await?.as_slice() {
                 // A lagging replica, or moved by a merge of patients.
-                [] => Ok(deleted(id)),
+                [] => Ok(write.deleted(id)),
                 found => write.keep_one(found).await,
             },
         };
@@ -42,16 +52,29 @@ pub async fn deliver(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Deli
     if intent.desired.posture == Posture::Open { write.create(may_exist).await } else { Ok(write.nothing()) }
 }
 
-/// Looks for several resources with the intent's identifier, and keeps one. `None` where there is none or one.
-pub async fn reconcile(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Option<Delivered>, Failure> {
-    let write = Write { ehr, intent, ledger };
+/// Looks for several resources with the intent's identifier, and keeps one; and for a follow-up that surfaced late.
+/// `None` where there is nothing of either.
+pub async fn reconcile(
+    ehr: &Ehr,
+    route: Route,
+    intent: &Intent,
+    ledger: &Ledger,
+) -> Result<Option<Delivered>, Failure> {
+    let write = Write::new(ehr, route, intent, ledger);
     let found = write.search().await?;
-    if found.len() < 2 { Ok(None) } else { write.keep_one(&found).await.map(Some) }
+    if found.len() > 1 {
+        return write.keep_one(&found).await.map(Some);
+    }
+    match &ledger.chart_id {
+        Some(id) if !write.changes() => write.follow_up_later(id).await,
+        _ => Ok(None),
+    }
 }
 
 struct Write<'a> {
     ehr: &'a Ehr,
-    intent: &'a Intent,
+    route: Route,
+    planned: Planned<'a>,
     ledger: &'a Ledger,
 }
 
@@ -61,26 +84,29 @@ enum Present {
     Gone,
 }
 
-impl Write<'_> {
-    fn kind(&self) -> Resource {
-        self.intent.desired.resource
+impl<'a> Write<'a> {
+    fn new(ehr: &'a Ehr, route: Route, intent: &'a Intent, ledger: &'a Ledger) -> Self {
+        let system = &ehr.config().identifier_system;
+        let planned = Planned { intent, form: route.form, system, updates: route.updates };
+        Self { ehr, route, planned, ledger }
     }
 
-    fn system(&self) -> &str {
-        &self.ehr.config().identifier_system
+    fn kind(&self) -> &'static str {
+        self.route.form.as_str()
+    }
+
+    /// Whether what stands there is changed in place. What has follow-ups goes on having follow-ups.
+    fn changes(&self) -> bool {
+        self.route.updates && self.ledger.follow_ups == 0
     }
 
     fn written(&self) -> Written {
         Written(self.ledger.last_written.into_iter().chain(self.ledger.unanswered.iter().copied()).collect())
     }
 
-    fn token(&self) -> String {
-        format!("{}|{}", self.system(), self.intent.identifier)
-    }
-
     async fn read(&self, id: &str) -> Result<Present, Failure> {
-        match self.ehr.read(self.kind().as_str(), id).await {
-            Ok(answer) if answer.body.as_ref().is_some_and(|body| body["resourceType"] == self.kind().as_str()) => {
+        match self.ehr.read(self.kind(), id).await {
+            Ok(answer) if answer.body.as_ref().is_some_and(|body| body["resourceType"] == self.kind()) => {
                 Ok(Present::Here(answer))
             }
             Ok(answer) => Err(unusable("the answer is not the resource", answer.status)),
@@ -92,18 +118,7 @@ impl Write<'_> {
 
     /// All resources in the chart that carry our identifier.
     async fn search(&self) -> Result<Vec<Value>, Failure> {
-        let token = self.token();
-        let answer = self.ehr.search(self.kind().as_str(), &[("identifier", &token)]).await?;
-        // An answer that is no Bundle must not read as "nothing there".
-        let bundle = answer.body.filter(|body| body["resourceType"] == "Bundle");
-        let bundle = bundle.ok_or_else(|| unusable("the answer is not a Bundle", answer.status))?;
-        let resources = bundle["entry"].as_array().into_iter().flatten().map(|entry| &entry["resource"]);
-        let ours = resources.filter(|resource| {
-            resource["resourceType"] == self.kind().as_str()
-                && resource["id"].is_string()
-                && planned::carries(resource, self.system(), &self.intent.identifier)
-        });
-        Ok(ours.cloned().collect())
+        self.search_for(&self.planned.intent.identifier).await
     }
 
     async fn look(&self) -> Result<Option<Delivered>, Failure> {
@@ -114,7 +129,7 @@ impl Write<'_> {
     /// Keeps what a person touched, else the oldest, and marks the untouched others as errors.
     async fn keep_one(&self, found: &[Value]) -> Result<Delivered, Failure> {
         let written = self.written();
-        let state = |one: &Value| planned::state(one, self.kind(), &written);
+        let state = |one: &Value| self.planned.state(one, &written);
         let mut live: Vec<&Value> = found.iter().filter(|one| one["status"] != "entered-in-error").collect();
         if live.is_empty() {
             live = found.iter().collect();
@@ -126,17 +141,22 @@ impl Write<'_> {
         let name = format!("{}/{}", self.kind(), id(first));
         let mut duplicates = Vec::new();
         for other in others {
-            if state(other) == ChartState::Ours {
+            // Where nothing can be changed, whoever reads the alert has to.
+            if self.route.updates && state(other) == ChartState::Ours {
                 let body = planned::as_duplicate(other, &name);
-                self.ehr.update(self.kind().as_str(), id(other), &body, etag_of(other).as_deref()).await?;
+                self.ehr.update(self.kind(), id(other), &body, etag_of(other).as_deref()).await?;
             }
             duplicates.push(id(other).to_owned());
         }
-        // The search may lag: what is changed is what a read gives.
-        let Present::Here(answer) = self.read(id(first)).await? else { return Ok(deleted(id(first))) };
-        let mut done = self.settle(id(first), answer, Effect::AlreadyThere).await?;
+        let mut done = if self.changes() {
+            // The search may lag: what is changed is what a read gives.
+            let Present::Here(answer) = self.read(id(first)).await? else { return Ok(self.deleted(id(first))) };
+            self.settle(id(first), answer, Effect::AlreadyThere).await?
+        } else {
+            self.follow_up(id(first), Effect::AlreadyThere, self.ledger.outcome_unknown).await?
+        };
         if !duplicates.is_empty() {
-            done.effect = Effect::Reconciled { duplicates };
+            done.effect = Effect::Reconciled { duplicates, closed: self.route.updates };
         }
         Ok(done)
     }
@@ -149,13 +169,14 @@ impl Write<'_> {
                 return Err(unusable("the answer has no resource", answer.status));
             };
             let version = answer.version().or_else(|| version_of(&current));
-            let merge = planned::merge(&current, self.intent, self.system(), &self.written(), self.ehr.clock().now());
+            let merge = self.planned.merge(&current, &self.written(), self.ehr.clock().now());
             let done = |version, resource: &Value, effect| Delivered {
                 chart_id: Some(id.to_owned()),
                 version,
                 chart_status: resource["status"].as_str().map(str::to_owned),
                 effect,
                 recheck: false,
+                follow_ups: self.ledger.follow_ups,
             };
             if merge.state == ChartState::ClosedThere {
                 return Ok(done(version, &current, Effect::LeftAlone(LeftAlone::ClosedInChart)));
@@ -165,55 +186,34 @@ impl Write<'_> {
                 return Ok(done(version, &current, noted.unwrap_or(as_wanted)));
             };
             let if_match = answer.etag.clone().or_else(|| etag_of(&current));
-            match self.ehr.update(self.kind().as_str(), id, &body, if_match.as_deref()).await {
+            match self.ehr.update(self.kind(), id, &body, if_match.as_deref()).await {
                 Ok(updated) => return Ok(done(updated.version(), &body, noted.unwrap_or(Effect::Updated))),
                 // Somebody was faster: their change is read and kept.
                 Err(failure) if failure.is_refused_with(&[409, 412]) && rereads == 0 => rereads += 1,
-                Err(failure) if failure.is_refused_with(&[404, 410]) => return Ok(deleted(id)),
+                Err(failure) if failure.is_refused_with(&[404, 410]) => return Ok(self.deleted(id)),
                 Err(failure) => return Err(failure),
             }
             match self.read(id).await? {
                 Present::Here(fresh) => answer = fresh,
-                Present::NotFound | Present::Gone => return Ok(deleted(id)),
+                Present::NotFound | Present::Gone => return Ok(self.deleted(id)),
             }
         }
     }
 
     /// Creates it where the chart has none. `searched` tells that a search has just found none.
     async fn create(&self, searched: bool) -> Result<Delivered, Failure> {
-        let body = planned::resource(self.intent, self.system(), self.ehr.clock().now());
-        let mut refused = false;
-        if self.ehr.creates_conditionally() {
-            let condition = self.ehr.query(&[("identifier", &self.token())]);
-            match self.ehr.create(&body, Some(&condition)).await {
-                Ok(answer) if answer.status == StatusCode::CREATED.as_u16() => {
-                    return self.created(&body, &answer).await;
-                }
-                // It was there: 200 with the resource, or only with its place.
-                Ok(answer) => {
-                    return match answer.id() {
-                        Some(id) => match self.read(&id).await? {
-                            Present::Here(current) => self.settle(&id, current, Effect::AlreadyThere).await,
-                            Present::NotFound | Present::Gone => Ok(deleted(&id)),
-                        },
-                        None => self.look().await?.ok_or_else(|| no_id(answer.status)),
-                    };
-                }
-                // Several match, or the server does not take conditions: a search tells which.
-                Err(failure) if failure.is_refused_with(&[400, 405, 412, 501]) => refused = true,
-                Err(failure) => return Err(failure),
-            }
+        let body = self.planned.resource(self.ehr.clock().now());
+        match self.make(&body, &self.planned.intent.identifier, searched).await? {
+            Made::New(answer) => self.created(&body, &answer).await,
+            Made::There(Some(id)) if self.changes() => match self.read(&id).await? {
+                Present::Here(current) => self.settle(&id, current, Effect::AlreadyThere).await,
+                Present::NotFound | Present::Gone => Ok(self.deleted(&id)),
+            },
+            Made::There(Some(id)) => self.follow_up(&id, Effect::AlreadyThere, false).await,
+            // It is there, and only a search says where.
+            Made::There(None) => self.look().await?.ok_or_else(|| no_id(StatusCode::OK.as_u16())),
+            Made::Found(found) => self.keep_one(&found).await,
         }
-        if (refused || !searched)
-            && let Some(done) = self.look().await?
-        {
-            return Ok(done);
-        }
-        let answer = self.ehr.create(&body, None).await?;
-        if refused {
-            self.ehr.remember_refused_condition();
-        }
-        self.created(&body, &answer).await
     }
 
     async fn created(&self, body: &Value, answer: &Answer) -> Result<Delivered, Failure> {
@@ -227,6 +227,7 @@ impl Write<'_> {
             chart_status: body["status"].as_str().map(str::to_owned),
             effect: Effect::Created,
             recheck: self.ledger.outcome_unknown,
+            follow_ups: 0,
         })
     }
 
@@ -238,17 +239,19 @@ impl Write<'_> {
             effect: Effect::Unchanged,
             // The lost create may still surface.
             recheck: self.ledger.outcome_unknown,
+            follow_ups: 0,
         }
     }
-}
 
-fn deleted(id: &str) -> Delivered {
-    Delivered {
-        chart_id: Some(id.to_owned()),
-        version: None,
-        chart_status: None,
-        effect: Effect::LeftAlone(LeftAlone::DeletedInChart),
-        recheck: false,
+    fn deleted(&self, id: &str) -> Delivered {
+        Delivered {
+            chart_id: Some(id.to_owned()),
+            version: None,
+            chart_status: None,
+            effect: Effect::LeftAlone(LeftAlone::DeletedInChart),
+            recheck: false,
+            follow_ups: self.ledger.follow_ups,
+        }
     }
 }
 

@@ -2,17 +2,16 @@
 
 use fhir_sdk::r4b::codes::FlagStatus;
 use fhir_sdk::r4b::resources::Flag;
-use fhir_sdk::r4b::types::{Meta, Period};
-use serde_json::{Value, json};
+use fhir_sdk::r4b::types::Period;
+use serde_json::Value;
 
 use super::planned::{
     COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, forget_narrative, identifier,
-    is_known_person, keep_identifier, ourselves, person, put, take, title,
+    is_known_person, keep_identifier, keep_labels, ourselves, person, put, restricted, take, title,
 };
 use crate::domain::plan::{Code, Intent, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/flag-category";
-const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
 
 /// What a posture is called in Flag.status.
 pub fn status(posture: Posture) -> &'static str {
@@ -52,8 +51,7 @@ pub fn flag(intent: &Intent, system: &str) -> Value {
         .period(period.build().expect(COMPLETE))
         .author(ourselves());
     if plan.code == Code::CocmSafety {
-        let restricted = coding(CONFIDENTIALITY, "R", Some("restricted"));
-        flag = flag.meta(Meta::builder().security(vec![Some(restricted)]).build().expect(COMPLETE));
+        flag = flag.meta(restricted());
     }
     serde_json::to_value(flag.build().expect(COMPLETE)).expect("a Flag is JSON")
 }
@@ -91,16 +89,11 @@ pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written) 
     // per-1: a period does not end before it starts.
     let end = end.map(|end| body["period"]["start"].as_str().map_or(end, |start| start.max(end)).to_owned());
     put(&mut body, &["period", "end"], end.map(Value::String));
-    for label in wanted["meta"]["security"].as_array().into_iter().flatten() {
-        let labels = body["meta"]["security"].as_array().cloned().unwrap_or_default();
-        if !labels.iter().any(|one| one["system"] == label["system"] && one["code"] == label["code"]) {
-            put(&mut body, &["meta", "security"], Some(json!([labels, vec![label.clone()]].concat())));
-        }
-    }
+    keep_labels(&mut body, &wanted);
     keep_identifier(&mut body, system, &intent.identifier);
     forget_narrative(&mut body);
     Merge::of(state, current, body)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

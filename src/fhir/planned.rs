@@ -1,12 +1,12 @@
-//! What a planned Task and a planned Flag have in common when they go into the chart: names, titles, small builders,
+//! What everything planned has in common when it goes into the chart, as whatever it goes: names, titles, small builders,
 //! and the rules for changing a resource that a person may have touched meanwhile.
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use fhir_sdk::DateTime as FhirDateTime;
-use fhir_sdk::r4b::types::{CodeableConcept, Coding, Identifier, Reference};
+use fhir_sdk::r4b::types::{CodeableConcept, Coding, Identifier, Meta, Reference};
 use serde_json::{Map, Value, json};
 
-use crate::domain::plan::{Code, Intent, Posture, Resource};
+use crate::domain::plan::{Code, Intent, Posture, Resource, Rung};
 
 /// Who wrote it, for people who read the chart.
 pub const AUTHOR: &str = "cocm-registry";
@@ -17,6 +17,7 @@ pub const FLAG_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/flag";
 /// Our code system: why we closed a Task ([`Posture`]'s names). By it we know our own closing again, even when the
 /// ledger was restored from a backup older than the chart.
 pub const CLOSING_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/closing";
+const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
 
 /// What a code is called in the chart. Texts on Flags stay generic: a Flag is seen across the whole chart.
 pub fn title(code: Code) -> &'static str {
@@ -33,6 +34,42 @@ pub fn title(code: Code) -> &'static str {
         Code::DischargeReview => "Decide on discharge from Collaborative Care",
         Code::CocmNotAtTarget => "CoCM: not at target",
         Code::CocmSafety => "CoCM: see care manager",
+    }
+}
+
+/// As what something planned is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Form {
+    /// Something to do.
+    Task,
+    /// Something to see.
+    Flag,
+    /// A message.
+    Communication,
+    /// A note.
+    DocumentReference,
+}
+
+impl Form {
+    /// What is written on a rung; `None` where nothing is.
+    pub fn of(rung: Rung, resource: Resource) -> Option<Self> {
+        match (rung, resource) {
+            (Rung::TaskAndFlag, Resource::Task) => Some(Self::Task),
+            (Rung::TaskAndFlag, Resource::Flag) => Some(Self::Flag),
+            (Rung::Communication, _) => Some(Self::Communication),
+            (Rung::DocumentReference, _) => Some(Self::DocumentReference),
+            (Rung::CdsCard | Rung::Worklist, _) => None,
+        }
+    }
+
+    /// The type of the resource.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "Task",
+            Self::Flag => "Flag",
+            Self::Communication => "Communication",
+            Self::DocumentReference => "DocumentReference",
+        }
     }
 }
 
@@ -85,27 +122,63 @@ fn without_moment(resource: &Value) -> Value {
     copy
 }
 
-/// A new resource as the plan wants it.
-pub fn resource(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
-    match intent.desired.resource {
-        Resource::Task => super::task::task(intent, system, now),
-        Resource::Flag => super::flag::flag(intent, system),
-    }
+/// A planned Task or Flag in the form that the chart takes. `system` is the namespace of the intent's identifier.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    /// What is planned.
+    pub intent: &'a Intent,
+    /// As what it is written.
+    pub form: Form,
+    /// The namespace of its identifier.
+    pub system: &'a str,
+    /// Whether what was written can be changed later: what cannot be changed never says that it is still going on.
+    pub updates: bool,
 }
 
-/// Brings our change into the chart's present version.
-pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written, now: DateTime<Utc>) -> Merge {
-    match intent.desired.resource {
-        Resource::Task => super::task::merge(current, intent, system, written, now),
-        Resource::Flag => super::flag::merge(current, intent, system, written),
+impl Planned<'_> {
+    /// A new resource as the plan wants it.
+    pub fn resource(self, now: DateTime<Utc>) -> Value {
+        match self.form {
+            Form::Task => super::task::task(self.intent, self.system, now),
+            Form::Flag => super::flag::flag(self.intent, self.system),
+            Form::Communication => super::communication::communication(self),
+            Form::DocumentReference => super::document_reference::document_reference(self),
+        }
     }
-}
 
-/// How a resource stands in the chart.
-pub fn state(current: &Value, kind: Resource, written: &Written) -> ChartState {
-    match kind {
-        Resource::Task => super::task::state(current, written),
-        Resource::Flag => super::flag::state(current, written),
+    /// Brings our change into the chart's present version.
+    pub fn merge(self, current: &Value, written: &Written, now: DateTime<Utc>) -> Merge {
+        match self.form {
+            Form::Task => super::task::merge(current, self.intent, self.system, written, now),
+            Form::Flag => super::flag::merge(current, self.intent, self.system, written),
+            Form::Communication => super::communication::merge(current, self, written),
+            Form::DocumentReference => super::document_reference::merge(current, self, written),
+        }
+    }
+
+    /// How a resource stands in the chart.
+    pub fn state(self, current: &Value, written: &Written) -> ChartState {
+        match self.form {
+            Form::Task => super::task::state(current, written),
+            Form::Flag => super::flag::state(current, written),
+            Form::Communication => super::communication::state(current, written),
+            Form::DocumentReference => super::document_reference::state(current, written),
+        }
+    }
+
+    /// The `number`-th follow-up to a note that cannot be changed: that it is no longer called for, or is again. `None`
+    /// for what is always changed in place.
+    pub fn follow_up(self, first: &str, number: u32, now: DateTime<Utc>) -> Option<Value> {
+        match self.form {
+            Form::Task | Form::Flag => None,
+            Form::Communication => Some(super::communication::follow_up(self, first, number, now)),
+            Form::DocumentReference => Some(super::document_reference::follow_up(self, first, number, now)),
+        }
+    }
+
+    /// The identifier of a follow-up.
+    pub fn follow_up_identifier(self, number: u32) -> String {
+        format!("{}/{number}", self.intent.identifier)
     }
 }
 
@@ -113,7 +186,7 @@ pub fn state(current: &Value, kind: Resource, written: &Written) -> ChartState {
 pub fn as_duplicate(current: &Value, first: &str) -> Value {
     let mut body = current.clone();
     body["status"] = json!(Posture::EnteredInError.as_str());
-    if body["resourceType"] == "Task" {
+    if body["resourceType"] == "Task" || body["resourceType"] == "Communication" {
         body["statusReason"] = json!({
             "coding": [{"system": CLOSING_CODES, "code": Posture::EnteredInError.as_str()}],
             "text": format!("Duplicate of {first}"),
@@ -197,6 +270,12 @@ pub(super) fn instant_text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Marks what not everybody who opens the chart should read.
+pub(super) fn restricted() -> Meta {
+    let label = coding(CONFIDENTIALITY, "R", Some("restricted"));
+    Meta::builder().security(vec![Some(label)]).build().expect(COMPLETE)
+}
+
 /// `None` only for years that FHIR cannot write.
 pub(super) fn fhir_instant(at: DateTime<Utc>) -> Option<FhirDateTime> {
     instant_text(at).parse().ok()
@@ -245,6 +324,16 @@ pub(super) fn keep_identifier(body: &mut Value, system: &str, value: &str) {
     match body.get_mut("identifier").and_then(Value::as_array_mut) {
         Some(all) => all.push(ours),
         None => body["identifier"] = json!([ours]),
+    }
+}
+
+/// Adds the security labels that `wanted` has; the chart's own stay.
+pub(super) fn keep_labels(body: &mut Value, wanted: &Value) {
+    for label in wanted["meta"]["security"].as_array().into_iter().flatten() {
+        let labels = body["meta"]["security"].as_array().cloned().unwrap_or_default();
+        if !labels.iter().any(|one| one["system"] == label["system"] && one["code"] == label["code"]) {
+            put(body, &["meta", "security"], Some(json!([labels, vec![label.clone()]].concat())));
+        }
     }
 }
 

@@ -115,7 +115,7 @@ fn restriction(intent: &Intent) -> Option<TaskRestriction> {
 }
 
 /// A person's name, or the role where nobody is known.
-fn display(owner: Owner, name: Option<&str>) -> &str {
+pub(super) fn display(owner: Owner, name: Option<&str>) -> &str {
     name.map(str::trim).filter(|name| !name.is_empty()).unwrap_or(role(owner))
 }
 
@@ -127,11 +127,11 @@ fn input(name: &str) -> TaskInput {
         .expect(COMPLETE)
 }
 
-fn ended_because(intent: &Intent) -> &str {
+pub(super) fn ended_because(intent: &Intent) -> &str {
     intent.ended_because.as_deref().map_or("No longer called for.", str::trim)
 }
 
-fn closing(posture: Posture, reason: &str) -> CodeableConcept {
+pub(super) fn closing(posture: Posture, reason: &str) -> CodeableConcept {
     concept(Some(coding(CLOSING_CODES, posture.as_str(), None)), reason)
 }
 
@@ -140,7 +140,9 @@ pub fn state(current: &Value, written: &Written) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "draft" | "requested" | "received" => ChartState::Ours,
         // An unknown status is a person's: nothing of ours has it.
-        "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" if closed_by_us(current, written) => {
+        "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error"
+            if is_our_closing(current, written, status) =>
+        {
             ChartState::Ours
         }
         "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" => ChartState::ClosedThere,
@@ -148,7 +150,8 @@ pub fn state(current: &Value, written: &Written) -> ChartState {
     }
 }
 
-fn closed_by_us(current: &Value, written: &Written) -> bool {
+/// Whether the status is one that we gave: it says so itself, or the ledger does.
+pub(super) fn is_our_closing(current: &Value, written: &Written, status: fn(Posture) -> &'static str) -> bool {
     let is_it = |posture: Posture| current["status"] == status(posture);
     let marked = current["statusReason"]["coding"].as_array().into_iter().flatten().any(|coding| {
         coding["system"] == CLOSING_CODES

@@ -129,6 +129,7 @@ pub fn client(config: &Config, settings: &config::Ehr, clock: &Clock) -> Result<
         max_body: LARGEST,
         conditional_create: settings.conditional_create,
         search_lag: settings.search_lag,
+        write: config::Write { cards: settings.cds_hooks.is_some(), ..settings.write },
         ..EhrConfig::at(&settings.base_url)
     };
     Ehr::new(settings, clock.clone())

@@ -64,6 +64,8 @@ struct Connection {
     oldest: Option<String>,
     failed: i64,
     delivered: i64,
+    /// Settled, on a rung where nothing is written.
+    below: i64,
     lag_tone: Tone,
 }
 
@@ -123,6 +125,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         oldest: oldest.map(|at| moment::elapsed(now - at)),
         failed: count(&tally, State::Parked),
         delivered: count(&tally, State::Settled) + count(&tally, State::ClosedInChart),
+        below: tally.iter().filter(|t| t.state == "below").map(|t| t.count).sum(),
         lag_tone: match oldest.map(|at| (now - at).num_minutes()) {
             None | Some(..=5) => Tone::Good,
             Some(6..=60) => Tone::Watch,

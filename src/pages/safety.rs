@@ -59,7 +59,7 @@ pub async fn waiting(visitor: &Visitor) -> Result<Vec<Waiting>, Problem> {
             let desired = intent.desired;
             let open_for = now - intent.authored_on;
             let overdue = desired.due_on.is_some_and(|due| due < today);
-            let (told, told_tone) = words::delivery(row.state);
+            let (told, told_tone) = words::delivery(row.state, row.rung.as_deref().and_then(|rung| rung.parse().ok()));
             Waiting {
                 patient: row.patient_id,
                 name: row.display_name.unwrap_or(row.reference),

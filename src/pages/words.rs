@@ -6,7 +6,7 @@ use crate::domain::care::{
 };
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
-use crate::domain::plan::{Code, Posture};
+use crate::domain::plan::{Code, Posture, Rung};
 use crate::domain::target::{Basis, MeasureStatus};
 use crate::identity::Role;
 use crate::store::outbox::State;
@@ -267,10 +267,14 @@ pub fn discharge(reason: DischargeReason) -> &'static str {
     }
 }
 
-/// Whether the chart has been told.
-pub fn delivery(state: State) -> (&'static str, Tone) {
+/// Whether the chart has been told, and how.
+pub fn delivery(state: State, rung: Option<Rung>) -> (&'static str, Tone) {
     match state {
         State::Pending => ("waiting to be sent", Tone::Watch),
+        State::Settled if rung == Some(Rung::CdsCard) => ("on the card in the chart", Tone::Plain),
+        State::Settled if rung == Some(Rung::Worklist) => ("only in this list", Tone::Plain),
+        State::Settled if rung == Some(Rung::Communication) => ("in the chart, as a message", Tone::Good),
+        State::Settled if rung == Some(Rung::DocumentReference) => ("in the chart, as a note", Tone::Good),
         State::Settled => ("in the chart", Tone::Good),
         State::Parked => ("failed", Tone::Bad),
         State::ClosedInChart => ("closed in the chart", Tone::Plain),

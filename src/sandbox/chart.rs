@@ -45,12 +45,14 @@ pub struct Chart {
     resources: BTreeMap<(String, usize, String), Stored>,
     /// How long a new resource is not found by a search.
     pub(super) search_lag: Duration,
+    /// What was put in, one after the other, where somebody is told of it.
+    pub(super) changed: Option<Vec<String>>,
 }
 
 impl Chart {
     pub(super) fn new(clock: Clock) -> Self {
         let last = DateTime::UNIX_EPOCH;
-        Self { clock, last, next_id: 1, resources: BTreeMap::new(), search_lag: Duration::ZERO }
+        Self { clock, last, next_id: 1, resources: BTreeMap::new(), search_lag: Duration::ZERO, changed: None }
     }
 
     /// Never twice the same, also when the clock stands still: a sweep by `_lastUpdated` must be able to tell.
@@ -83,6 +85,9 @@ impl Chart {
             .entry(key(&kind, &id))
             .or_insert_with(|| Stored { versions: Vec::new(), since: Instant::now() });
         let number = stored.versions.len() as u64 + 1;
+        if let Some(changed) = &mut self.changed {
+            changed.push(format!("{kind}/{id}"));
+        }
         resource["id"] = json!(id);
         resource["meta"]["versionId"] = json!(number.to_string());
         resource["meta"]["lastUpdated"] = json!(at.to_rfc3339_opts(SecondsFormat::Millis, true));

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::chart::Version;
+use super::profile::Profile;
 use super::search::Query;
 
 /// One call.
@@ -54,11 +55,20 @@ impl Reply {
     }
 }
 
-/// Executes one call.
+/// Executes one call, as far as the EHR that is played takes it, and answers in its manner.
 pub(super) fn perform(state: &mut State, call: &Call, base: &str) -> Reply {
+    let profile = state.profile.clone();
+    if !profile.takes(call) {
+        return profile.refuses();
+    }
+    profile.in_its_manner(interact(state, call, base), base)
+}
+
+fn interact(state: &mut State, call: &Call, base: &str) -> Reply {
     let parts: Vec<&str> = call.path.split('/').filter(|part| !part.is_empty()).collect();
     match (call.method.as_str(), parts.as_slice()) {
-        ("GET", ["metadata"]) => Reply::with(200, statement()),
+        ("GET", ["metadata"]) => Reply::with(200, state.profile.statement()),
+        ("PUT", ["$play"]) => play(state, call),
         ("PUT", ["$misbehave"]) => misbehave(state, call),
         ("GET", ["$misbehave"]) => Reply::with(200, json!(state.misbehaviour)),
         ("POST", []) => bundle(state, call, base),
@@ -81,6 +91,18 @@ fn is_type(kind: &str) -> bool {
     kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
+/// From now on it plays the EHR that `{"name": …}` says.
+fn play(state: &mut State, call: &Call) -> Reply {
+    let name = call.body.as_ref().and_then(|body| body["name"].as_str()).unwrap_or_default();
+    match Profile::named(name) {
+        Some(profile) => {
+            state.profile = profile;
+            Reply::with(200, json!({"name": name}))
+        }
+        None => Reply::refusal(400, "invalid", "no such EHR"),
+    }
+}
+
 fn misbehave(state: &mut State, call: &Call) -> Reply {
     match serde_json::from_value(call.body.clone().unwrap_or_else(|| json!({}))) {
         Ok(how) => {
@@ -95,7 +117,9 @@ fn search(state: &State, kind: &str, query: &str, base: &str) -> Reply {
     let how = &state.misbehaviour;
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     let is_there = |wanted: &str| wanted.is_empty() || query.split('&').any(|pair| name(pair) == wanted);
-    let is_refused = query.split('&').any(|pair| how.refuse_parameters.contains(&name(pair)));
+    let is_refused = query
+        .split('&')
+        .any(|pair| how.refuse_parameters.contains(&name(pair)) || state.profile.not_searched_by.contains(&name(pair)));
     if is_refused || !is_there(&how.wants_parameter) {
         return Reply::refusal(400, "not-supported", "this parameter is not supported");
     }
@@ -139,6 +163,9 @@ fn resource(call: &Call, kind: &str) -> Result<Value, Reply> {
         "Flag" => &["status", "code", "subject"],
         "QuestionnaireResponse" => &["status"],
         "Observation" => &["status", "code"],
+        "Communication" => &["status", "subject", "payload"],
+        "DocumentReference" => &["status", "subject", "content"],
+        "Provenance" => &["target", "recorded", "agent"],
         _ => &[],
     };
     match required.iter().find(|field| body.get(**field).is_none()) {
@@ -152,7 +179,7 @@ fn create(state: &mut State, kind: &str, call: &Call, base: &str) -> Reply {
         Ok(body) => body,
         Err(reply) => return reply,
     };
-    if let Some(condition) = &call.if_none_exist {
+    if let Some(condition) = call.if_none_exist.as_ref().filter(|_| state.profile.conditions) {
         let (refuse, ignore) =
             (state.misbehaviour.refuse_conditional_create, state.misbehaviour.ignore_conditional_create);
         // Both are rolled each time, so that one does not shift the other.
@@ -210,7 +237,7 @@ fn update(state: &mut State, kind: &str, id: &str, call: &Call, base: &str) -> R
         return Reply::refusal(400, "invalid", "the id is not the path's");
     }
     let present = state.chart.get(kind, id).map(|one| one["meta"]["versionId"].clone());
-    if let Some(wanted) = &call.if_match {
+    if let Some(wanted) = call.if_match.as_ref().filter(|_| state.profile.versions) {
         let wanted = wanted.trim_start_matches("W/").trim_matches('"');
         if present.as_ref().is_none_or(|version| *version != wanted) {
             return Reply::refusal(412, "conflict", "another version is there");
@@ -259,8 +286,8 @@ fn version(state: &State, kind: &str, id: &str, number: &str, base: &str) -> Rep
     }
 }
 
-/// A batch answers entry by entry; a transaction does all or nothing, in the order sent. `urn:uuid` references
-/// between entries are not resolved.
+/// A batch answers entry by entry; a transaction does all or nothing, in the order sent, and what names an earlier entry
+/// by its `urn:uuid` names what became of it.
 fn bundle(state: &mut State, call: &Call, base: &str) -> Reply {
     let Some(bundle) = call.body.as_ref().filter(|body| body["resourceType"] == "Bundle") else {
         return Reply::refusal(400, "invalid", "a Bundle is wanted here");
@@ -272,8 +299,14 @@ fn bundle(state: &mut State, call: &Call, base: &str) -> Reply {
     };
     let before = state.chart.clone();
     let mut entries = Vec::new();
+    let mut became: Vec<(String, String)> = Vec::new();
     for entry in bundle["entry"].as_array().into_iter().flatten() {
-        let reply = perform(state, &entry_call(entry, base), base);
+        let entry = resolved(entry, &became);
+        let reply = perform(state, &entry_call(&entry, base), base);
+        if let (true, Some(name), Some(body)) = (all_or_nothing, entry["fullUrl"].as_str(), &reply.body) {
+            let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+            became.push((name.to_owned(), format!("{}/{}", text("resourceType"), text("id"))));
+        }
         if all_or_nothing && reply.status >= 400 {
             state.chart = before;
             return reply;
@@ -282,6 +315,19 @@ fn bundle(state: &mut State, call: &Call, base: &str) -> Reply {
     }
     let kind = if all_or_nothing { "transaction-response" } else { "batch-response" };
     Reply::with(200, json!({"resourceType": "Bundle", "type": kind, "entry": entries}))
+}
+
+/// An entry, with the names of earlier ones replaced.
+fn resolved(entry: &Value, became: &[(String, String)]) -> Value {
+    let mut text = entry["resource"].to_string();
+    for (name, place) in became {
+        text = text.replace(&format!("\"{name}\""), &format!("\"{place}\""));
+    }
+    let mut entry = entry.clone();
+    if entry["resource"].is_object() {
+        entry["resource"] = serde_json::from_str(&text).unwrap_or_default();
+    }
+    entry
 }
 
 fn entry_call(entry: &Value, base: &str) -> Call {
@@ -316,25 +362,4 @@ fn entry_reply(reply: Reply) -> Value {
         Some(resource) => json!({"resource": resource, "response": response}),
         None => json!({"response": response}),
     }
-}
-
-fn statement() -> Value {
-    let kinds = ["Patient", "QuestionnaireResponse", "Observation", "Task", "Flag"];
-    let interactions = ["read", "vread", "create", "update", "delete", "search-type", "history-instance"];
-    let resources = kinds.map(|kind| {
-        json!({
-            "type": kind, "interaction": interactions.map(|code| json!({"code": code})), "versioning": "versioned-update",
-            "conditionalCreate": true, "conditionalUpdate": true, "updateCreate": true,
-            "searchParam": [{"name": "identifier", "type": "token"}, {"name": "_lastUpdated", "type": "date"}],
-        })
-    });
-    json!({
-        "resourceType": "CapabilityStatement", "status": "active", "date": "2026-01-01", "kind": "instance",
-        "fhirVersion": "4.0.1", "format": ["json"],
-        "implementation": {"description": "cocm-registry sandbox: plays an EHR, holds nothing real"},
-        "rest": [{
-            "mode": "server", "resource": resources,
-            "interaction": [{"code": "batch"}, {"code": "transaction"}],
-        }],
-    })
 }

@@ -12,6 +12,7 @@
 //!
 //! Work is claimed by patient: one lane each, one lease on a lane, so that one write per patient is in flight.
 
+mod climb;
 mod lane;
 
 use chrono::{DateTime, Utc};
@@ -20,9 +21,10 @@ use uuid::Uuid;
 
 use super::shown::note;
 use super::{Tx, failed};
-use crate::domain::plan::{Intent, Posture};
+use crate::domain::plan::{Intent, Posture, Rung};
 use crate::problem::Problem;
 
+pub use climb::{below, climb, is_anything_below};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
 
 /// How a delivery stands.
@@ -87,9 +89,17 @@ pub struct Delivery {
     pub next_attempt_at: DateTime<Utc>,
     pub chart_id: Option<String>,
     pub rung: Option<String>,
+    pub follow_ups: i32,
     pub last_error: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+impl Delivery {
+    /// The rung that it took, or was tried on last.
+    pub fn rung(&self) -> Option<Rung> {
+        self.rung.as_deref().and_then(|rung| rung.parse().ok())
+    }
 }
 
 /// The part of a ledger row that is compared with a new plan.
@@ -122,7 +132,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND key = $3",
         clinic,
         patient,
@@ -137,7 +147,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND id = $2",
         clinic,
         id
@@ -179,7 +189,7 @@ pub async fn page(
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
            AND id > $4 ORDER BY id LIMIT $5",
         clinic,
@@ -234,7 +244,7 @@ pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending' AND next_attempt_at <= $3
          ORDER BY CASE priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, created_at, key",
         clinic,
@@ -244,17 +254,18 @@ pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc
     .map_err(failed)
 }
 
-/// Remembers, before a call, that its outcome will be unknown if we stop here.
+/// Remembers, before a call, that its outcome will be unknown if we stop here, and on which rung to look for it.
 pub async fn sending(
     tx: &mut Tx,
     lane: &Lane,
     key: &str,
+    rung: Rung,
     unanswered: &[Posture],
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
     execute!(
         tx,
-        "UPDATE delivery SET outcome_unknown = TRUE, unanswered = $6, updated_at = $5
+        "UPDATE delivery SET outcome_unknown = TRUE, unanswered = $6, rung = $7, updated_at = $5
          WHERE clinic_id = $1 AND patient_id = $2 AND key = $3 AND EXISTS (
            SELECT 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $4)",
         &lane.clinic_id,
@@ -262,7 +273,8 @@ pub async fn sending(
         key,
         lane.lease_token,
         now,
-        unanswered.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(",")
+        unanswered.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(","),
+        rung.as_str()
     )
     .map(|n| n == 1)
     .map_err(failed)
@@ -281,8 +293,10 @@ pub struct Settlement {
     pub posture: Option<Posture>,
     /// The id in the chart.
     pub chart_id: Option<String>,
-    /// Which rung of the ladder was taken.
-    pub rung: Option<String>,
+    /// Which rung of the ladder was taken, where one was.
+    pub rung: Option<Rung>,
+    /// How many follow-ups the chart has.
+    pub follow_ups: i32,
     /// Attempts since the intent last changed.
     pub attempts: i32,
     /// Whether the chart may have executed it all the same.
@@ -306,7 +320,7 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
            attempts = CASE WHEN revision > $5 THEN 0 ELSE $7 END,
            next_attempt_at = CASE WHEN revision > $5 THEN $13 ELSE $8 END,
            settled_posture = COALESCE($9, settled_posture), chart_id = COALESCE($10, chart_id), rung = COALESCE($11, rung),
-           outcome_unknown = $12, unanswered = $15, last_error = $14, updated_at = $13
+           outcome_unknown = $12, unanswered = $15, last_error = $14, follow_ups = $17, updated_at = $13
          WHERE clinic_id = $1 AND patient_id = $2 AND key = $3 AND EXISTS (
            SELECT 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $4)",
         &lane.clinic_id,
@@ -319,12 +333,13 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
         s.next_attempt_at,
         s.posture.map(Posture::as_str),
         &s.chart_id,
-        &s.rung,
+        s.rung.map(Rung::as_str),
         s.outcome_unknown,
         now,
         &s.error,
         s.unanswered.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(","),
-        s.written
+        s.written,
+        s.follow_ups
     )
     .map(|n| n == 1)
     .map_err(failed)
@@ -398,7 +413,7 @@ pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<A
 /// How many deliveries are in a state, and since when the one that has been in it longest.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Tally {
-    /// The state.
+    /// The state, or `below`.
     pub state: String,
     /// How many.
     pub count: i64,
@@ -406,12 +421,14 @@ pub struct Tally {
     pub oldest: Option<DateTime<Utc>>,
 }
 
-/// How many deliveries of a clinic are in which state.
+/// How many deliveries of a clinic are in which state; what is settled without standing in the chart is `below` it.
 pub async fn tally(tx: &mut Tx, clinic: &str) -> Result<Vec<Tally>, Problem> {
     fetch_all!(
         tx,
         Tally,
-        "SELECT state, COUNT(*) AS count, MIN(updated_at) AS oldest FROM delivery WHERE clinic_id = $1 GROUP BY state",
+        "SELECT CASE WHEN state = 'settled' AND rung IN ('cds-card', 'worklist') THEN 'below' ELSE state END AS state,
+           COUNT(*) AS count, MIN(updated_at) AS oldest
+         FROM delivery WHERE clinic_id = $1 GROUP BY 1",
         clinic
     )
     .map_err(failed)

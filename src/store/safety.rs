@@ -22,6 +22,7 @@ pub struct SafetyTask {
     pub intent: Json<Intent>,
     #[sqlx(try_from = "String")]
     pub state: State,
+    pub rung: Option<String>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -30,7 +31,7 @@ pub async fn open(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<SafetyTas
     fetch_all!(
         tx,
         SafetyTask,
-        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state, d.created_at
+        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state, d.rung, d.created_at
          FROM delivery d JOIN patient p ON p.clinic_id = d.clinic_id AND p.id = d.patient_id
          WHERE d.clinic_id = $1 AND d.code = 'safety-assessment' AND d.posture = 'open'
          ORDER BY d.created_at, d.id LIMIT $2",
@@ -52,7 +53,7 @@ pub async fn assessed(
     fetch_all!(
         tx,
         SafetyTask,
-        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state, d.created_at
+        "SELECT d.patient_id, p.reference, p.display_name, d.id, d.key, d.intent, d.state, d.rung, d.created_at
          FROM delivery d JOIN patient p ON p.clinic_id = d.clinic_id AND p.id = d.patient_id
          WHERE d.clinic_id = $1 AND d.code = 'safety-assessment' AND d.posture = 'fulfilled'
            AND ($2 IS NULL OR d.created_at < $2 OR (d.created_at = $2 AND d.id < $3))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::TimeDelta;
-use cocm_registry::domain::plan::Posture;
+use cocm_registry::domain::plan::{Posture, Rung};
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::service::Service;
 use cocm_registry::store::lease::LEASE;
@@ -215,7 +215,9 @@ async fn a_replica_that_died_while_writing_is_taken_over_after_its_lease(
     let mut tx = world.app.db.begin().await.unwrap();
     let lane = outbox::claim(&mut tx, CLINIC, world.clock.id(), now, until, 8).await.unwrap().remove(0);
     for delivery in outbox::pending(&mut tx, CLINIC, lane.patient_id, now).await.unwrap() {
-        assert!(outbox::sending(&mut tx, &lane, &delivery.key, &[Posture::Open], now).await.unwrap());
+        assert!(
+            outbox::sending(&mut tx, &lane, &delivery.key, Rung::TaskAndFlag, &[Posture::Open], now).await.unwrap()
+        );
     }
     tx.commit().await.unwrap();
     world.advance(LEASE - TimeDelta::seconds(1)).await;
@@ -226,7 +228,7 @@ async fn a_replica_that_died_while_writing_is_taken_over_after_its_lease(
     // Comes back, and may not write any more.
     let mut tx = world.app.db.begin().await.unwrap();
     let delivery = ledger(&world).await.remove(0);
-    assert!(!outbox::sending(&mut tx, &lane, &delivery.key, &[], monday()).await.unwrap());
+    assert!(!outbox::sending(&mut tx, &lane, &delivery.key, Rung::TaskAndFlag, &[], monday()).await.unwrap());
     assert!(!outbox::prolong(&mut tx, &lane, monday()).await.unwrap());
     assert!(!outbox::give_back(&mut tx, &lane).await.unwrap());
 }

@@ -37,6 +37,8 @@ mod journal_reads;
 mod journal_webhooks;
 mod journal_world;
 mod kill;
+mod ladder;
+mod ladder_world;
 mod listener;
 mod pages_entry;
 mod pages_forms;

@@ -7,7 +7,8 @@ use cocm_registry::clock::Clock;
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Posture, Priority, Resource};
 use cocm_registry::ehr::retry::{Decision, RetryAfter, decide};
-use cocm_registry::ehr::{Delivered, Effect, Ehr, EhrConfig, Failure, Ledger, LeftAlone, deliver, reconcile};
+use cocm_registry::ehr::{Delivered, Effect, Ehr, EhrConfig, Failure, Ledger, LeftAlone, Route};
+use cocm_registry::fhir::planned::Form;
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::{Dice, Misbehaviour};
 use rstest::rstest;
@@ -65,6 +66,22 @@ fn intent(name: &str, resource: Resource, posture: Posture) -> Intent {
         ended_because: (posture != Posture::Open).then(|| "PHQ-9 is 8: at target.".to_owned()),
         rule_set: "default/1".to_owned(),
     }
+}
+
+/// As the Task or the Flag that it is.
+fn own(intent: &Intent) -> Route {
+    Route::plain(match intent.desired.resource {
+        Resource::Task => Form::Task,
+        Resource::Flag => Form::Flag,
+    })
+}
+
+async fn deliver(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Delivered, Failure> {
+    cocm_registry::ehr::deliver(ehr, own(intent), intent, ledger).await
+}
+
+async fn reconcile(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Option<Delivered>, Failure> {
+    cocm_registry::ehr::reconcile(ehr, own(intent), intent, ledger).await
 }
 
 fn task(name: &str, posture: Posture) -> Intent {
@@ -327,7 +344,7 @@ async fn of_several_the_oldest_is_kept_or_the_one_in_somebodys_hands() {
         let done = deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap();
         let (kept, other) = if touched { ("2", "1") } else { ("1", "2") };
         assert_eq!(done.chart_id.as_deref(), Some(kept));
-        assert_eq!(done.effect, Effect::Reconciled { duplicates: vec![other.to_owned()] });
+        assert_eq!(done.effect, Effect::Reconciled { duplicates: vec![other.to_owned()], closed: true });
         let closed = world.chart.get("Task", other).unwrap();
         assert_eq!(closed["status"], "entered-in-error");
         assert_eq!(closed["statusReason"]["text"], format!("Duplicate of Task/{kept}"));
@@ -349,7 +366,7 @@ async fn a_duplicate_that_a_slow_index_hid_is_found_by_a_later_look() {
     assert!(done.recheck && done.effect == Effect::Created);
     world.chart.behave();
     let done = reconcile(&world.ehr, &intent, &ledger).await.unwrap().unwrap();
-    assert_eq!(done.effect, Effect::Reconciled { duplicates: vec!["2".to_owned()] });
+    assert_eq!(done.effect, Effect::Reconciled { duplicates: vec!["2".to_owned()], closed: true });
     assert_eq!(world.live(&intent).len(), 1);
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::line::Line;
-use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Posture, Priority, Resource};
+use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Posture, Priority, Resource, Rung};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{Patient as Person, Story};
@@ -52,7 +52,8 @@ fn written(revision: i64) -> Settlement {
         state: State::Settled,
         posture: Some(Posture::Open),
         chart_id: Some("9".into()),
-        rung: Some("task-and-flag".into()),
+        rung: Some(Rung::TaskAndFlag),
+        follow_ups: 0,
         attempts: 0,
         outcome_unknown: false,
         unanswered: Vec::new(),
@@ -88,7 +89,11 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     assert_eq!(pending.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["b", "c", "a"], "most urgent first");
     assert_eq!(pending[0].intent.0, intent("b", Priority::Stat));
     let lane = claim(&mut tx, 10, monday()).await.remove(0);
-    assert!(outbox::sending(&mut tx, &lane, "a", &[Posture::Open, Posture::Withdrawn], monday()).await.unwrap());
+    assert!(
+        outbox::sending(&mut tx, &lane, "a", Rung::TaskAndFlag, &[Posture::Open, Posture::Withdrawn], monday())
+            .await
+            .unwrap()
+    );
     let sent = outbox::find(&mut tx, CLINIC, id(1), "a").await.unwrap().unwrap();
     assert!(sent.outcome_unknown && sent.unanswered == "open,withdrawn" && sent.settled_revision == 0);
     assert!(outbox::settle(&mut tx, &lane, "a", &written(1), minutes(1)).await.unwrap());
@@ -114,7 +119,7 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     assert!(outbox::claim(&mut tx, OTHER, id(11), minutes(9), minutes(10), 9).await.unwrap().is_empty());
     assert!(!outbox::retry(&mut tx, OTHER, sent.id, monday()).await.unwrap());
     let foreign = Lane { clinic_id: OTHER.into(), ..lane.clone() };
-    assert!(!outbox::sending(&mut tx, &foreign, "b", &[], monday()).await.unwrap());
+    assert!(!outbox::sending(&mut tx, &foreign, "b", Rung::TaskAndFlag, &[], monday()).await.unwrap());
     assert!(!outbox::settle(&mut tx, &foreign, "b", &written(1), monday()).await.unwrap());
     assert!(outbox::held(&mut tx, &foreign).await.unwrap().is_none());
 }
@@ -129,7 +134,7 @@ async fn a_plan_that_moved_on_while_it_was_written_is_written_again(
     let mut tx = db.begin().await.unwrap();
     planned(&mut tx, id(1), "a", Priority::Routine).await;
     let lane = claim(&mut tx, 10, monday()).await.remove(0);
-    assert!(outbox::sending(&mut tx, &lane, "a", &[Posture::Open], monday()).await.unwrap());
+    assert!(outbox::sending(&mut tx, &lane, "a", Rung::TaskAndFlag, &[Posture::Open], monday()).await.unwrap());
     planned(&mut tx, id(1), "a", Priority::Stat).await;
     assert!(outbox::settle(&mut tx, &lane, "a", &written(1), minutes(1)).await.unwrap());
     let row = outbox::find(&mut tx, CLINIC, id(1), "a").await.unwrap().unwrap();

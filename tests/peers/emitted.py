@@ -8,10 +8,12 @@ from the chart's history; a version that a person wrote there is left out.
 
 import collections
 import json
+import pathlib
 import sys
+import time
 import urllib.parse
 
-from registry import FHIR, Demo, call, folder, ok, wait_for
+from registry import FHIR, Demo, Registry, call, folder, ok, wait_for
 
 PLAN = "https://cocm-registry.dev/fhir/identifier/plan"
 
@@ -27,6 +29,8 @@ def main(target):
             care_plans(demo, found)
             door(demo, found)
             audit(demo, found)
+            for way in LADDER:
+                ladder(demo, found, place, *way)
         finally:
             demo.process.stop()
     with open(target, "w") as out:
@@ -41,6 +45,9 @@ def main(target):
 
 REQUIRED = [("Task", s) for s in ("requested", "completed", "cancelled", "entered-in-error", "in-progress")]
 REQUIRED += [("Flag", s) for s in ("active", "inactive")]
+REQUIRED += [("Communication", s) for s in ("in-progress", "completed", "stopped", "entered-in-error")]
+REQUIRED += [("DocumentReference", s) for s in ("current", "superseded", "entered-in-error")]
+REQUIRED += [("Provenance", "author")]
 REQUIRED += [("MeasureReport", "complete"), ("CapabilityStatement", "active"), ("Bundle", "collection")]
 REQUIRED += [("AuditEvent", s) for s in "CRUDE"]
 REQUIRED += [("CarePlan", s) for s in ("active", "revoked", "entered-in-error", "on-hold", "completed")]
@@ -55,7 +62,8 @@ class Collection:
 
     def add(self, resource):
         kind = resource["resourceType"]
-        state = resource.get("status") or resource.get("action") or resource.get("type") or resource["issue"][0]["severity"]
+        state = kind == "Provenance" and resource["agent"][0]["type"]["coding"][0]["code"]
+        state = state or resource.get("status") or resource.get("action") or resource.get("type") or resource["issue"][0]["severity"]
         self.states[kind][state] += 1
         self.resources.append(resource)
         if kind == "Bundle":
@@ -148,6 +156,67 @@ def tasks_and_flags(demo, found, by_hand):
             for version in chart(demo, f"{kind}/{resource['id']}/_history"):
                 if (version["id"], version["meta"]["versionId"]) not in by_hand:
                     found.add(version)
+
+
+# What the chart plays, what is set, and what is written then: where it can be changed, and where it cannot.
+LADDER = [
+    ("general", 'task = "communication"\nflag = "document-reference"'),
+    ("general", 'task = "document-reference"\nflag = "communication"'),
+    ("Oracle-like", ""), ("Epic-like", ""),
+]
+
+
+def ladder(demo, found, place, plays, write):
+    """A registry of its own beside the demo's chart, on the lower rungs: what is asked, and how it ends."""
+    ok(call("PUT", f"{demo.chart}/$play", {"name": plays}))
+    own = pathlib.Path(place) / f"{plays}-{len(found.resources)}"
+    own.mkdir()
+    registry = Registry(own, f'[[ehr]]\nname = "peer"\nbase_url = "{demo.chart}"\npoll.period_s = 0\n[ehr.write]\n{write}\n')
+    try:
+        kinds = ("Communication", "DocumentReference")
+        theirs = {(kind, r["id"]) for kind in kinds for r in written(demo, kind)}
+        forms = []
+        # Retracted, assessed, and left as it is.
+        for number, items in enumerate((range(9), range(9), range(8), range(9))):
+            name = f"{own.name.lower()}-{number}"
+            patient = f"Patient/{name}"
+            ok(registry.fhir("PUT", patient, {"resourceType": "Patient", "id": name}))
+            forms.append([phq9(f"{name}-{day}", patient, items, 2, day) for day in ("2026-03-23", "2026-05-25")])
+            for form in forms[-1]:
+                ok(registry.fhir("PUT", f"QuestionnaireResponse/{form['id']}", form))
+            ok(registry.api("POST", "episodes", {"patient": {"reference": patient}, "enrolled_on": "2026-03-23",
+                                                 "primary_instrument": "phq9"}))
+
+        def settled():
+            return not registry.all("deliveries?state=pending")
+        wait_for("everything to be written", settled, 60)
+        for form in (form for n in (0, 2) for form in forms[n]):
+            ok(registry.fhir("PUT", f"QuestionnaireResponse/{form['id']}", {**form, "status": "entered-in-error"}))
+        assessed = registry.all(f"patients?reference=Patient/{own.name.lower()}-1")[0]["id"]
+        ok(registry.api("POST", f"patients/{assessed}/safety-assessments", {
+            "assessed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "instrument": "C-SSRS", "result": "low",
+            "disposition": "Safety plan"}))
+        wait_for("everything to be written again", settled, 60)
+        parked = registry.all("deliveries?state=parked")
+        assert not parked, parked[0]
+        # What can be changed has versions; what cannot, one.
+        for kind in kinds:
+            for resource in written(demo, kind):
+                if (kind, resource["id"]) not in theirs:
+                    history = call("GET", f"{demo.chart}/{kind}/{resource['id']}/_history")
+                    versions = [e["resource"] for e in history[2]["entry"]] if history[0] == 200 else [resource]
+                    for version in versions:
+                        found.add(version)
+        for resource in written(demo, "Provenance"):
+            found.add(resource)
+    finally:
+        registry.process.stop()
+        ok(call("PUT", f"{demo.chart}/$play", {"name": "general"}))
+
+
+def written(demo, kind):
+    status, _, bundle = call("GET", f"{demo.chart}/{kind}?_count=1000")
+    return [entry["resource"] for entry in bundle.get("entry", [])] if status == 200 else []
 
 
 def reports(demo, found):

@@ -12,7 +12,8 @@ use super::answer::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Ask, Asked, Id, READERS};
-use crate::domain::plan::{Code, Posture, Priority, Resource};
+use crate::domain::plan::{Code, Posture, Priority, Resource, Rung};
+use crate::fhir::planned::Form;
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Attempt, Delivery, State};
@@ -56,12 +57,16 @@ struct DeliveryBody {
     priority: Priority,
     /// How it should stand in the chart.
     posture: Posture,
-    /// Whether the chart has been told.
+    /// Whether the chart has been told, as far as it will be on its rung.
     state: State,
-    /// Which way it was written: conditional create, search and create, …
-    rung: Option<String>,
+    /// Which rung of the ladder it took, or is tried on; `null` before it was tried.
+    rung: Option<Rung>,
     /// Its id in the chart.
     chart_id: Option<String>,
+    /// What stands in the chart for it, such as `Communication/123`.
+    chart_resource: Option<String>,
+    /// How many follow-ups to it the chart has, where what is written can never be changed.
+    follow_ups: i32,
     /// Why it should be there.
     reason: String,
     /// Why it ended, for everything but `open`.
@@ -86,8 +91,11 @@ struct DeliveryBody {
 
 impl From<Delivery> for DeliveryBody {
     fn from(d: Delivery) -> Self {
+        let rung = d.rung();
         let intent = d.intent.0;
         let desired = intent.desired;
+        let form = rung.and_then(|rung| Form::of(rung, desired.resource));
+        let chart_resource = form.zip(d.chart_id.as_ref()).map(|(form, id)| format!("{}/{id}", form.as_str()));
         Self {
             id: d.id,
             patient: d.patient_id,
@@ -98,8 +106,10 @@ impl From<Delivery> for DeliveryBody {
             priority: desired.priority,
             posture: d.posture,
             state: d.state,
-            rung: d.rung,
+            rung,
             chart_id: d.chart_id,
+            chart_resource,
+            follow_ups: d.follow_ups,
             reason: desired.reason,
             ended_because: intent.ended_because,
             since: desired.since,

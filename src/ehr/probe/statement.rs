@@ -3,6 +3,10 @@
 use serde_json::Value;
 
 use super::{Finding, broken, limited, works};
+use crate::config::Write;
+use crate::domain::plan::{Resource, Rung};
+use crate::ehr::ladder::{Ladder, can};
+use crate::fhir::planned::Form;
 
 /// Whether it is one, of the right version.
 pub(super) fn speaks(statement: &Value, base: &str) -> Vec<Finding> {
@@ -21,36 +25,63 @@ pub(super) fn speaks(statement: &Value, base: &str) -> Vec<Finding> {
     vec![works(format!("{base}: {software} answers, FHIR {version}"))]
 }
 
-fn resource<'a>(statement: &'a Value, kind: &str) -> Option<&'a Value> {
-    let servers = statement["rest"].as_array()?.iter();
-    let mut resources = servers.flat_map(|rest| rest["resource"].as_array().into_iter().flatten());
-    resources.find(|resource| resource["type"] == kind)
+/// The rung that each kind of resource takes, and why.
+pub(super) fn rungs(statement: &Value, write: &Write) -> Vec<Finding> {
+    let ladder = Ladder::of(statement);
+    Resource::ALL.iter().map(|kind| rung(&ladder, write, *kind)).collect()
 }
 
-fn can(statement: &Value, kind: &str, interaction: &str) -> bool {
-    let listed = resource(statement, kind).and_then(|resource| resource["interaction"].as_array());
-    listed.into_iter().flatten().any(|one| one["code"] == interaction)
+fn rung(ladder: &Ladder, write: &Write, kind: Resource) -> Finding {
+    let rung = ladder.rung(write, kind);
+    let key = format!("write.{}", kind.as_str().to_lowercase());
+    let way = match rung {
+        Rung::TaskAndFlag => format!("goes into the chart as a {kind}"),
+        Rung::Communication => "goes into the chart as a Communication".to_owned(),
+        Rung::DocumentReference => "goes into the chart as a note (DocumentReference)".to_owned(),
+        Rung::CdsCard => "is not written; the CDS Hooks card in the chart says what stands".to_owned(),
+        Rung::Worklist => "is not written; people work from our own list".to_owned(),
+    };
+    let follow_ups = match ladder.route(write, rung, kind) {
+        Some(route) if !route.updates => "; what is no longer called for is said in a follow-up",
+        _ => "",
+    };
+    let said = match write.set_for(kind) {
+        Some(_) => format!("writing: what a {kind} says {way}, because {key} says so{follow_ups}"),
+        None if rung == Rung::TaskAndFlag => {
+            return works(format!("writing: a {kind} {way}: the server offers to create, change and find it"));
+        }
+        None => {
+            let lacking = lacking(ladder, write, rung, kind).join(", nor ");
+            let hint = if rung.is_written() { String::new() } else { format!(" ({key} can say otherwise)") };
+            format!("writing: what a {kind} says {way}: the server does not offer {lacking}{hint}{follow_ups}")
+        }
+    };
+    if !ladder.reaches(rung, kind) {
+        let form = Form::of(rung, kind).map_or("it", Form::as_str);
+        return broken(format!("{said}; but the server does not offer to create and find a {form}: see {key}"));
+    }
+    if rung == Rung::TaskAndFlag { works(said) } else { limited(said) }
 }
 
-/// The highest rung of the ladder that the server offers: Task and Flag, Communication, `DocumentReference`, nothing.
-pub(super) fn rung(statement: &Value) -> Finding {
-    let writes = |kind| can(statement, kind, "create");
-    let lacking: Vec<&str> = ["Task", "Flag"].into_iter().filter(|kind| !writes(kind)).collect();
-    if lacking.is_empty() {
-        return works("writing: the server takes Task and Flag");
-    }
-    let lacking = lacking.join(" nor ");
-    let other = ["Communication", "DocumentReference"].into_iter().find(|kind| writes(kind));
-    match other {
-        Some(kind) => limited(format!(
-            "writing: the server does not offer to create {lacking}, but {kind}: what we find reaches the chart as a \
-             {kind} at best, and people work from the worklist"
-        )),
-        None => limited(format!(
-            "writing: the server does not offer to create {lacking}, nor Communication, nor DocumentReference: nothing \
-             will stand in the chart, and people work from the worklist alone"
-        )),
-    }
+/// What would have to be offered for a better rung.
+fn lacking(ladder: &Ladder, write: &Write, taken: Rung, kind: Resource) -> Vec<String> {
+    let better = Rung::ALL.iter().copied().take_while(|rung| *rung != taken);
+    let forms = better.filter(|rung| *rung != Rung::CdsCard || write.cards).filter_map(|rung| Form::of(rung, kind));
+    let named = forms.map(|form| {
+        let offer = ladder.offer(form);
+        let wanted = match form {
+            Form::Task | Form::Flag => "create, change and find",
+            Form::Communication | Form::DocumentReference => "create and find",
+        };
+        let only = match (offer.creates, offer.searches) {
+            (true, false) => ", only to create it",
+            (false, true) => ", only to read it",
+            (true, true) => ", only to create and find it",
+            (false, false) => "",
+        };
+        format!("to {wanted} a {}{only}", form.as_str())
+    });
+    named.collect()
 }
 
 /// Whether it can tell us of changes.
@@ -65,19 +96,45 @@ mod tests {
     use crate::ehr::probe::Verdict;
     use serde_json::json;
 
-    fn statement(kinds: &[&str]) -> Value {
-        let resources: Vec<Value> =
-            kinds.iter().map(|kind| json!({"type": kind, "interaction": [{"code": "create"}]})).collect();
+    fn statement(kinds: &[(&str, &[&str])]) -> Value {
+        let resources: Vec<Value> = kinds
+            .iter()
+            .map(|(kind, codes)| {
+                let interactions: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
+                json!({"type": kind, "interaction": interactions})
+            })
+            .collect();
         json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"resource": resources}]})
     }
 
     #[test]
-    fn the_rung_is_told() {
-        assert_eq!(rung(&statement(&["Task", "Flag"])).verdict, Verdict::Works);
-        let oracle = rung(&statement(&["Communication", "DocumentReference"]));
-        assert!(oracle.sentence.contains("create Task nor Flag, but Communication"), "{oracle}");
-        let nothing = rung(&statement(&["Flag"]));
-        assert!(nothing.sentence.contains("create Task, nor Communication"), "{nothing}");
+    fn the_rung_of_each_kind_is_told_with_its_reason() {
+        let all: &[&str] = &["create", "update", "search-type"];
+        let told = |kinds: &[(&str, &[&str])], write: &Write| {
+            rungs(&statement(kinds), write).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let auto = Write::default();
+        insta::assert_snapshot!(told(&[("Task", all), ("Flag", all)], &auto), @r"
+        ok      writing: a Task goes into the chart as a Task: the server offers to create, change and find it
+        ok      writing: a Flag goes into the chart as a Flag: the server offers to create, change and find it
+        ");
+        insta::assert_snapshot!(told(&[("Task", all), ("Flag", &["search-type"]), ("Communication", &["create", "search-type"])], &auto), @r"
+        ok      writing: a Task goes into the chart as a Task: the server offers to create, change and find it
+        limited writing: what a Flag says goes into the chart as a Communication: the server does not offer to create, change and find a Flag, only to read it; what is no longer called for is said in a follow-up
+        ");
+        insta::assert_snapshot!(told(&[("Task", &["create", "search-type"]), ("Communication", &["create"])], &auto), @r"
+        limited writing: what a Task says is not written; people work from our own list: the server does not offer to create, change and find a Task, only to create and find it, nor to create and find a Communication, only to create it, nor to create and find a DocumentReference (write.task can say otherwise)
+        limited writing: what a Flag says is not written; people work from our own list: the server does not offer to create, change and find a Flag, nor to create and find a Communication, only to create it, nor to create and find a DocumentReference (write.flag can say otherwise)
+        ");
+        let set = Write { task: Some(Rung::Communication), flag: Some(Rung::Worklist), cards: true, ..auto };
+        insta::assert_snapshot!(told(&[("Task", all)], &set), @r"
+        BROKEN  writing: what a Task says goes into the chart as a Communication, because write.task says so; what is no longer called for is said in a follow-up; but the server does not offer to create and find a Communication: see write.task
+        limited writing: what a Flag says is not written; people work from our own list, because write.flag says so
+        ");
+        insta::assert_snapshot!(told(&[], &Write { cards: true, ..auto }), @r"
+        limited writing: what a Task says is not written; the CDS Hooks card in the chart says what stands: the server does not offer to create, change and find a Task, nor to create and find a Communication, nor to create and find a DocumentReference (write.task can say otherwise)
+        limited writing: what a Flag says is not written; the CDS Hooks card in the chart says what stands: the server does not offer to create, change and find a Flag, nor to create and find a Communication, nor to create and find a DocumentReference (write.flag can say otherwise)
+        ");
     }
 
     #[test]

@@ -3,10 +3,11 @@ use crate::domain::finding::Rule;
 use crate::domain::plan::{Desired, Owner, Priority, Resource};
 use crate::fhir::planned::ChartState;
 use rstest::rstest;
+use serde_json::json;
 
 const SYSTEM: &str = "urn:ours";
 
-fn intent(code: Code, posture: Posture) -> Intent {
+pub(in crate::fhir) fn intent(code: Code, posture: Posture) -> Intent {
     Intent {
         identifier: "c/p/flag".to_owned(),
         patient: "Patient/1".to_owned(),

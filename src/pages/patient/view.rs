@@ -322,7 +322,7 @@ pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec
     all.into_iter()
         .map(|d| {
             let desired = &d.intent.desired;
-            let (state, tone) = words::delivery(d.state);
+            let (state, tone) = words::delivery(d.state, d.rung());
             ChartEntry {
                 what: format!("{}: {}", desired.resource, words::code(desired.code)),
                 reason: in_sentence(

@@ -1,0 +1,161 @@
+//! What an attempt came to, for the ledger, for the list of attempts and for the journal. Pure.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::RECHECK;
+use crate::domain::plan::{Posture, Rung};
+use crate::ehr::retry::{Decision, decide};
+use crate::ehr::{Delivered, Effect, Failure, Ledger, LeftAlone};
+use crate::store::journal;
+use crate::store::outbox::{Attempt, Delivery, Settlement, State};
+
+/// What is known of a delivery before an attempt.
+pub(super) fn ledger(delivery: &Delivery) -> Ledger {
+    Ledger {
+        chart_id: delivery.chart_id.clone(),
+        last_written: delivery.settled_posture.as_deref().and_then(|p| p.parse().ok()),
+        outcome_unknown: delivery.outcome_unknown,
+        unanswered: delivery.unanswered.split(',').filter_map(|p| p.parse::<Posture>().ok()).collect(),
+        attempts: u32::try_from(delivery.attempts).unwrap_or(0),
+        follow_ups: u32::try_from(delivery.follow_ups).unwrap_or(0),
+    }
+}
+
+/// A figure between 0 and 1 that differs from delivery to delivery and from attempt to attempt.
+fn jitter(delivery: &Delivery) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (delivery.id, delivery.revision, delivery.attempts).hash(&mut hasher);
+    f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+pub(super) fn settlement(
+    delivery: &Delivery,
+    before: &Ledger,
+    after: &Ledger,
+    result: &Result<Delivered, Failure>,
+    rung: Option<Rung>,
+    now: DateTime<Utc>,
+) -> Settlement {
+    let mut settlement = Settlement {
+        revision: delivery.revision,
+        // As far as it will be, on this rung.
+        written: result.is_ok(),
+        state: State::Settled,
+        posture: after.last_written,
+        chart_id: after.chart_id.clone(),
+        rung: None,
+        follow_ups: i32::try_from(after.follow_ups).unwrap_or(i32::MAX),
+        attempts: i32::try_from(after.attempts).unwrap_or(i32::MAX),
+        outcome_unknown: after.outcome_unknown,
+        unanswered: after.unanswered.clone(),
+        next_attempt_at: now,
+        error: None,
+    };
+    match result {
+        Ok(done) => {
+            settlement.rung = rung;
+            settlement.state = match &done.effect {
+                Effect::LeftAlone(LeftAlone::ClosedInChart | LeftAlone::DeletedInChart) => State::ClosedInChart,
+                _ if done.recheck => State::Pending,
+                _ => State::Settled,
+            };
+            if done.recheck {
+                settlement.next_attempt_at = now + RECHECK;
+            }
+            if let Effect::Reconciled { duplicates, closed } = &done.effect {
+                let told = if *closed { "and closed" } else { "where nothing can be changed" };
+                let (id, count) = (delivery.id, duplicates.len());
+                tracing::error!(delivery = %id, duplicates = count, closed, "doubles were found in the chart");
+                settlement.error = Some(format!("{count} doubles were found in the chart {told}"));
+            }
+        }
+        Err(failure) => {
+            settlement.error = Some(failure.to_string());
+            match decide(failure, after.attempts, jitter(delivery), now) {
+                Decision::RetryAt { at, counts_attempt } => {
+                    settlement.state = State::Pending;
+                    settlement.next_attempt_at = at;
+                    if !counts_attempt {
+                        settlement.attempts = i32::try_from(before.attempts).unwrap_or(i32::MAX);
+                    }
+                }
+                Decision::Park(parked) => {
+                    settlement.state = State::Parked;
+                    settlement.error = Some(format!("{failure} ({parked:?})"));
+                }
+            }
+        }
+    }
+    settlement
+}
+
+/// What the journal says of an attempt that came to an end.
+pub(super) fn line(
+    clinic: &str,
+    delivery: &Delivery,
+    settlement: &Settlement,
+    now: DateTime<Utc>,
+    id: uuid::Uuid,
+) -> Option<journal::Entry> {
+    let in_chart = settlement.written && settlement.rung.is_none_or(Rung::is_written);
+    let event = match settlement.state {
+        State::Parked => "delivery.parked",
+        State::ClosedInChart => "delivery.closed_in_chart",
+        State::Settled | State::Pending if in_chart => "delivery.written",
+        State::Settled | State::Pending => return None,
+    };
+    let mut line = journal::Entry::new(id, clinic, now, "cocm-registry", None).event(event);
+    line.patient = Some(delivery.patient_id);
+    line.episode = delivery.intent.0.desired.episode;
+    line.subject = Some(format!("delivery/{}", delivery.id));
+    Some(line)
+}
+
+pub(super) fn attempt(
+    delivery: &Delivery,
+    result: &Result<Delivered, Failure>,
+    took: Duration,
+    at: DateTime<Utc>,
+    id: uuid::Uuid,
+) -> Attempt {
+    let (outcome, http_status, detail) = match result {
+        Ok(done) => {
+            let outcome = match &done.effect {
+                Effect::Created => "created",
+                Effect::Updated => "updated",
+                Effect::FollowedUp => "followed_up",
+                Effect::NotWritten => "not_written",
+                Effect::Unchanged => "unchanged",
+                Effect::AlreadyThere => "already_there",
+                Effect::LeftAlone(LeftAlone::ClosedInChart) => "closed_in_chart",
+                Effect::LeftAlone(LeftAlone::DeletedInChart) => "deleted_in_chart",
+                Effect::LeftAlone(LeftAlone::InProgressNoted) => "noted",
+                Effect::Reconciled { .. } => "reconciled",
+            };
+            (outcome, None, None)
+        }
+        Err(failure) => {
+            let outcome = match failure {
+                Failure::NotSent { .. } => "not_sent",
+                Failure::Unanswered { .. } => "unanswered",
+                Failure::OutcomeUnknown { .. } => "outcome_unknown",
+                Failure::Refused { .. } => "refused",
+                Failure::NotAllowed { .. } => "not_allowed",
+            };
+            (outcome, failure.status(), Some(failure.to_string()))
+        }
+    };
+    Attempt {
+        delivery_id: delivery.id,
+        id,
+        at,
+        revision: delivery.revision,
+        outcome: outcome.to_owned(),
+        http_status: http_status.and_then(|s| i16::try_from(s).ok()),
+        detail,
+        milliseconds: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
+    }
+}

@@ -1,0 +1,24 @@
+//! Where what the plan asks for is told, from the best way to the poorest.
+
+named! {
+    /// A rung of the ladder: how what the plan asks for reaches the chart.
+    pub enum Rung {
+        /// As the Task or the Flag that it is.
+        TaskAndFlag = "task-and-flag",
+        /// As a Communication.
+        Communication = "communication",
+        /// As a note: a `DocumentReference` with a text in it.
+        DocumentReference = "document-reference",
+        /// Nothing is written; the CDS Hooks card in the chart says what stands.
+        CdsCard = "cds-card",
+        /// Nothing is written; our own list alone says what stands.
+        Worklist = "worklist",
+    }
+}
+
+impl Rung {
+    /// Whether something stands in the chart on this rung.
+    pub fn is_written(self) -> bool {
+        !matches!(self, Self::CdsCard | Self::Worklist)
+    }
+}

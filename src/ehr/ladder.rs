@@ -1,0 +1,218 @@
+//! What a server lets us write, as its CapabilityStatement says, and which rung of the ladder that makes.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::config::Write;
+use crate::domain::plan::{Resource, Rung};
+use crate::fhir::planned::Form;
+
+/// What a server offers for a type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// It can be created.
+    pub creates: bool,
+    /// It can be changed.
+    pub updates: bool,
+    /// It can be searched for: without that, nobody can tell what became of a create whose answer was lost.
+    pub searches: bool,
+    /// The search knows identifiers; else we look through what the patient has.
+    pub by_identifier: bool,
+    /// It says that it takes no condition with a create.
+    pub refuses_conditions: bool,
+}
+
+/// How a Provenance goes with what is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// Not at all.
+    Not,
+    /// In the same transaction.
+    Together,
+    /// Afterwards, and once only: it may be missing.
+    Apart,
+}
+
+/// How one planned resource goes into the chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// As what.
+    pub form: Form,
+    /// Whether it can be changed there.
+    pub updates: bool,
+    /// Whether it can be searched for by its identifier.
+    pub by_identifier: bool,
+    /// Whether a create may carry a condition.
+    pub conditional: bool,
+    /// Whether a Provenance goes with it.
+    pub provenance: Provenance,
+}
+
+impl Route {
+    /// Changed in place, found by its identifier, without a Provenance.
+    pub fn plain(form: Form) -> Self {
+        Self { form, updates: true, by_identifier: true, conditional: true, provenance: Provenance::Not }
+    }
+}
+
+/// What a server lets us write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ladder {
+    offers: HashMap<Form, Offer>,
+    transactions: bool,
+    provenance: bool,
+}
+
+const FORMS: [Form; 4] = [Form::Task, Form::Flag, Form::Communication, Form::DocumentReference];
+
+impl Ladder {
+    /// As a CapabilityStatement says.
+    pub fn of(statement: &Value) -> Self {
+        let offers = FORMS.into_iter().filter_map(|form| Some((form, offer(resource(statement, form.as_str())?))));
+        let servers = statement["rest"].as_array().into_iter().flatten();
+        let mut interactions = servers.flat_map(|rest| rest["interaction"].as_array().into_iter().flatten());
+        Self {
+            offers: offers.collect(),
+            transactions: interactions.any(|one| one["code"] == "transaction"),
+            provenance: can(statement, "Provenance", "create"),
+        }
+    }
+
+    /// Of a server that shows no CapabilityStatement: it is taken for one that can do what it should.
+    pub fn untold() -> Self {
+        let all =
+            Offer { creates: true, updates: true, searches: true, by_identifier: true, refuses_conditions: false };
+        Self { offers: [(Form::Task, all), (Form::Flag, all)].into(), ..Self::default() }
+    }
+
+    /// What it offers for a type.
+    pub fn offer(&self, form: Form) -> Offer {
+        self.offers.get(&form).copied().unwrap_or_default()
+    }
+
+    /// Whether something written on a rung could be looked after there: created, found again, and what people work on
+    /// changed.
+    pub fn reaches(&self, rung: Rung, resource: Resource) -> bool {
+        let Some(form) = Form::of(rung, resource) else { return true };
+        let offer = self.offer(form);
+        offer.creates && offer.searches && (offer.updates || rung != Rung::TaskAndFlag)
+    }
+
+    /// The rung for a kind of resource: as configured, else the best that the server offers.
+    pub fn rung(&self, write: &Write, resource: Resource) -> Rung {
+        let best = || {
+            let mut all = Rung::ALL.iter().copied().filter(|rung| *rung != Rung::CdsCard || write.cards);
+            all.find(|rung| self.reaches(*rung, resource)).unwrap_or(Rung::Worklist)
+        };
+        write.set_for(resource).unwrap_or_else(best)
+    }
+
+    /// How something goes into the chart on a rung; `None` where nothing is written.
+    pub fn route(&self, write: &Write, rung: Rung, resource: Resource) -> Option<Route> {
+        let form = Form::of(rung, resource)?;
+        let offer = self.offer(form);
+        Some(Route {
+            form,
+            updates: rung == Rung::TaskAndFlag || offer.updates,
+            // Of a type that the statement does not have, nobody said that it could not.
+            by_identifier: offer.by_identifier || !offer.searches,
+            conditional: !offer.refuses_conditions,
+            provenance: match (write.provenance && self.provenance, self.transactions) {
+                (false, _) => Provenance::Not,
+                (true, true) => Provenance::Together,
+                (true, false) => Provenance::Apart,
+            },
+        })
+    }
+}
+
+fn offer(resource: &Value) -> Offer {
+    let can = |code: &str| has(resource, code);
+    let parameters: Vec<&Value> = resource["searchParam"].as_array().into_iter().flatten().collect();
+    Offer {
+        creates: can("create"),
+        updates: can("update"),
+        searches: can("search-type"),
+        // Many a statement lists none at all.
+        by_identifier: parameters.is_empty() || parameters.iter().any(|one| one["name"] == "identifier"),
+        refuses_conditions: resource["conditionalCreate"] == false,
+    }
+}
+
+fn resource<'a>(statement: &'a Value, kind: &str) -> Option<&'a Value> {
+    let servers = statement["rest"].as_array()?.iter();
+    let mut resources = servers.flat_map(|rest| rest["resource"].as_array().into_iter().flatten());
+    resources.find(|resource| resource["type"] == kind)
+}
+
+fn has(resource: &Value, interaction: &str) -> bool {
+    resource["interaction"].as_array().into_iter().flatten().any(|one| one["code"] == interaction)
+}
+
+/// Whether a CapabilityStatement offers an interaction with a type.
+pub(super) fn can(statement: &Value, kind: &str, interaction: &str) -> bool {
+    resource(statement, kind).is_some_and(|resource| has(resource, interaction))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn ladder(kinds: &[(&str, &[&str])]) -> Ladder {
+        let resources: Vec<Value> = kinds
+            .iter()
+            .map(|(kind, codes)| {
+                let interactions: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
+                json!({"type": kind, "interaction": interactions})
+            })
+            .collect();
+        Ladder::of(&json!({"resourceType": "CapabilityStatement", "rest": [{"resource": resources}]}))
+    }
+
+    const ALL: &[&str] = &["create", "update", "search-type"];
+    const ONCE: &[&str] = &["create", "search-type"];
+    const ONLY: &[&str] = &["create"];
+
+    #[rstest]
+    #[case::everything(&[("Task", ALL), ("Flag", ALL), ("Communication", ALL)], Rung::TaskAndFlag, Rung::TaskAndFlag)]
+    #[case::no_flag(&[("Task", ALL), ("Flag", &["search-type"]), ("Communication", ONCE)], Rung::TaskAndFlag, Rung::Communication)]
+    #[case::never_changed(&[("Task", ONCE), ("Flag", ALL), ("DocumentReference", ONCE)], Rung::DocumentReference, Rung::TaskAndFlag)]
+    #[case::never_found(&[("Communication", ONLY), ("DocumentReference", ONCE)], Rung::DocumentReference, Rung::DocumentReference)]
+    #[case::nothing(&[("Patient", ALL)], Rung::Worklist, Rung::Worklist)]
+    fn the_best_rung_is_what_can_be_looked_after(
+        #[case] kinds: &[(&str, &[&str])],
+        #[case] task: Rung,
+        #[case] flag: Rung,
+    ) {
+        let (ladder, write) = (ladder(kinds), Write::default());
+        assert_eq!((ladder.rung(&write, Resource::Task), ladder.rung(&write, Resource::Flag)), (task, flag));
+    }
+
+    #[test]
+    fn what_is_configured_goes_before_what_is_offered() {
+        let nothing = ladder(&[]);
+        let write = Write { task: Some(Rung::Communication), cards: true, ..Write::default() };
+        assert_eq!(nothing.rung(&write, Resource::Task), Rung::Communication);
+        assert_eq!(nothing.rung(&write, Resource::Flag), Rung::CdsCard);
+        let route = nothing.route(&write, Rung::Communication, Resource::Task).unwrap();
+        assert!(!route.updates && route.by_identifier && route.provenance == Provenance::Not);
+        assert_eq!(nothing.route(&write, Rung::Worklist, Resource::Task), None);
+    }
+
+    #[test]
+    fn a_provenance_goes_along_where_the_server_takes_it() {
+        let mut statement =
+            json!({"rest": [{"resource": [{"type": "Provenance", "interaction": [{"code": "create"}]}]}]});
+        let provenance = |statement: &Value, write: Write| {
+            Ladder::of(statement).route(&write, Rung::TaskAndFlag, Resource::Task).unwrap().provenance
+        };
+        assert_eq!(provenance(&statement, Write::default()), Provenance::Apart);
+        statement["rest"][0]["interaction"] = json!([{"code": "transaction"}]);
+        assert_eq!(provenance(&statement, Write::default()), Provenance::Together);
+        assert_eq!(provenance(&statement, Write { provenance: false, ..Write::default() }), Provenance::Not);
+        assert_eq!(provenance(&json!({}), Write::default()), Provenance::Not);
+    }
+}

@@ -1,0 +1,65 @@
+//! What stands below the chart, on a rung where nothing is written, goes up when the chart lets it.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::wake;
+use crate::domain::plan::{Resource, Rung};
+use crate::problem::Problem;
+use crate::store::{Tx, failed};
+
+/// Whether a clinic has anything that should stand in the chart and does not: left to our own list, or refused.
+pub async fn is_anything_below(tx: &mut Tx, clinic: &str) -> Result<bool, Problem> {
+    fetch_optional!(
+        tx,
+        (i32,),
+        "SELECT 1 FROM delivery WHERE clinic_id = $1 AND posture = 'open' AND state IN ('settled', 'parked')
+           AND chart_id IS NULL AND outcome_unknown = FALSE LIMIT 1",
+        clinic
+    )
+    .map(|row| row.is_some())
+    .map_err(failed)
+}
+
+/// The patients with something of a kind that was left, or refused, on another rung than the one that is right now.
+pub async fn below(tx: &mut Tx, clinic: &str, resource: Resource, rung: Rung) -> Result<Vec<Uuid>, Problem> {
+    // Before there was a ladder, there was one rung.
+    fetch_all!(
+        tx,
+        (Uuid,),
+        "SELECT DISTINCT patient_id FROM delivery
+         WHERE clinic_id = $1 AND resource = $2 AND posture = 'open' AND state IN ('settled', 'parked')
+           AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3
+         ORDER BY patient_id",
+        clinic,
+        resource.as_str(),
+        rung.as_str()
+    )
+    .map(|rows| rows.into_iter().map(|(patient,)| patient).collect())
+    .map_err(failed)
+}
+
+/// Sends what a patient has of that again.
+pub async fn climb(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    resource: Resource,
+    rung: Rung,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let climbs = execute!(
+        tx,
+        "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $5, updated_at = $5
+         WHERE clinic_id = $1 AND patient_id = $2 AND resource = $3 AND posture = 'open'
+           AND state IN ('settled', 'parked') AND chart_id IS NULL AND outcome_unknown = FALSE
+           AND COALESCE(rung, 'task-and-flag') <> $4",
+        clinic,
+        patient,
+        resource.as_str(),
+        rung.as_str(),
+        now
+    )
+    .map_err(failed)?;
+    if climbs > 0 { wake(tx, clinic, patient, now).await } else { Ok(()) }
+}
