@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
+use crate::domain::chart::Drift;
 use crate::domain::plan::{Intent, Posture};
 use crate::ehr::retry::{Decision, decide};
 use crate::ehr::{Delivered, Effect, Ehr, Failure, Ledger, LeftAlone, deliver, reconcile};
@@ -327,9 +328,18 @@ fn settlement(
         unanswered: after.unanswered.clone(),
         next_attempt_at: now,
         error: None,
+        chart_status: None,
+        version: None,
+        drift: None,
     };
     match result {
         Ok(done) => {
+            settlement.chart_status.clone_from(&done.chart_status);
+            match &done.effect {
+                Effect::LeftAlone(LeftAlone::ClosedInChart) => settlement.drift = Some(Drift::ClosedByPerson),
+                Effect::LeftAlone(LeftAlone::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
+                _ => settlement.version.clone_from(&done.version),
+            }
             settlement.rung = Some("task-and-flag".to_owned());
             settlement.state = match &done.effect {
                 Effect::LeftAlone(LeftAlone::ClosedInChart | LeftAlone::DeletedInChart) => State::ClosedInChart,

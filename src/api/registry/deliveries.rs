@@ -12,10 +12,11 @@ use super::answer::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::domain::chart::Drift;
 use crate::domain::plan::{Code, Posture, Priority, Resource};
 use crate::identity::Role;
 use crate::problem::Problem;
-use crate::store::outbox::{self, Attempt, Delivery, State};
+use crate::store::outbox::{self, Attempt, Delivery, State, Which};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -31,6 +32,8 @@ struct DeliveriesQuery {
     state: Option<State>,
     /// About this patient.
     patient: Option<Uuid>,
+    /// Where the chart differs in this way from what was written there.
+    drift: Option<Drift>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -62,6 +65,13 @@ struct DeliveryBody {
     rung: Option<String>,
     /// Its id in the chart.
     chart_id: Option<String>,
+    /// Its status in the chart, as it was seen or written there last; `deleted` where it is gone.
+    chart_status: Option<String>,
+    /// When it was read back from the chart last.
+    chart_seen_at: Option<DateTime<Utc>>,
+    /// How the chart differs from what was written there. Only `ours_lost` is written again, by itself; everything else
+    /// is a person's doing and is only shown.
+    drift: Option<Drift>,
     /// Why it should be there.
     reason: String,
     /// Why it ended, for everything but `open`.
@@ -100,6 +110,9 @@ impl From<Delivery> for DeliveryBody {
             state: d.state,
             rung: d.rung,
             chart_id: d.chart_id,
+            chart_status: d.chart_status,
+            chart_seen_at: d.chart_seen_at,
+            drift: d.drift.and_then(|drift| drift.parse().ok()),
             reason: desired.reason,
             ended_because: intent.ended_because,
             since: desired.since,
@@ -161,7 +174,8 @@ async fn list_deliveries(ask: Ask, Asked(query): Asked<DeliveriesQuery>) -> Resu
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
     let mut tx = ask.app.db.read().await?;
-    let rows = outbox::page(&mut tx, ask.clinic(), query.state, query.patient, after, limit + 1).await?;
+    let which = Which { state: query.state, patient: query.patient, drift: query.drift };
+    let rows = outbox::page(&mut tx, ask.clinic(), which, after, limit + 1).await?;
     Ok(Json(page(rows, limit, |d| d.id, DeliveryBody::from)))
 }
 
