@@ -22,6 +22,7 @@ mod architecture;
 mod connect_auth;
 mod connect_bulk;
 mod connect_notify;
+mod connect_readback;
 mod connect_sweep;
 mod connect_world;
 mod corpus;
