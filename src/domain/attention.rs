@@ -173,7 +173,9 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<Reason> {
         Rule::Plateau => (Place::Plateau, finding.since),
         // What a review recommended and nobody has done belongs where the review itself is overdue; so does a review of
         // which only the chart says that it was held.
-        Rule::ReviewOverdue | Rule::ReviewUndocumented | Rule::RecommendationOverdue => (Place::ReviewOverdue, finding.since),
+        Rule::ReviewOverdue | Rule::ReviewUndocumented | Rule::RecommendationOverdue => {
+            (Place::ReviewOverdue, finding.since)
+        }
         Rule::RelapsePreventionSuggested | Rule::SustainedRemission => (Place::ReadyToStepDown, finding.since),
         _ => return None,
     };

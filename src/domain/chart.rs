@@ -31,10 +31,7 @@ named! {
 
 /// Whether nobody works on it any more.
 pub fn is_closed(status: &str) -> bool {
-    matches!(
-        status,
-        "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" | "inactive" | DELETED
-    )
+    matches!(status, "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" | "inactive" | DELETED)
 }
 
 /// What the status of its Task says about a recommendation. That doing it failed, or that the Task itself was a
@@ -90,7 +87,8 @@ pub fn review_undocumented(course: &Course<'_>) -> Option<Finding> {
         !changed && !course.reviews(false).any(|on| on >= since)
     };
     let first = course.entries.iter().filter(completed).filter(last_word).find(undocumented)?;
-    let reason = format!("The case review was marked as completed in the chart on {}, and none is documented.", first.on);
+    let reason =
+        format!("The case review was marked as completed in the chart on {}, and none is documented.", first.on);
     let mut finding = Finding::new(Rule::ReviewUndocumented, None, first.on, reason);
     finding.evidence.push(first.id);
     Some(finding)

@@ -226,7 +226,9 @@ pub fn findings(concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Findin
         .map(|c| {
             let rule = if c.high { Rule::SafetyItem9High } else { Rule::SafetyItem9 };
             let reason = match c.closed_in_chart_on {
-                Some(on) => format!("Its Task was closed in the chart on {on}, and no assessment is documented. {}", c.reason),
+                Some(on) => {
+                    format!("Its Task was closed in the chart on {on}, and no assessment is documented. {}", c.reason)
+                }
                 None => c.reason.clone(),
             };
             let mut finding = Finding::new(rule, Some(c.instrument), c.answered_on, reason)

@@ -52,9 +52,8 @@ impl Seen {
             return Err(no("resourceType"));
         }
         let id = body["id"].as_str().ok_or_else(|| no("id"))?.to_owned();
-        let is_code = |text: &&str| {
-            (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
-        };
+        let is_code =
+            |text: &&str| (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
         let status = body["status"].as_str().filter(is_code).ok_or_else(|| no("status"))?.to_owned();
         let version = match &body["meta"]["versionId"] {
             Value::String(version) => Some(version.clone()),
@@ -74,10 +73,12 @@ impl Seen {
             note: body["note"].as_array().and_then(|notes| {
                 notes.iter().rev().find(|note| note["authorString"] != AUTHOR).and_then(|note| text(&note["text"]))
             }),
-            about: person(&body[match resource {
-                Resource::Task => "for",
-                Resource::Flag => "subject",
-            }]),
+            about: person(
+                &body[match resource {
+                    Resource::Task => "for",
+                    Resource::Flag => "subject",
+                }],
+            ),
             body,
         })
     }

@@ -115,7 +115,10 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     let mut lists = Vec::new();
     for state in [State::Parked, State::Pending] {
         let mut list = Vec::new();
-        for delivery in outbox::page(&mut tx, clinic, outbox::Which { state: Some(state), ..outbox::Which::default() }, None, SHOWN).await? {
+        for delivery in
+            outbox::page(&mut tx, clinic, outbox::Which { state: Some(state), ..outbox::Which::default() }, None, SHOWN)
+                .await?
+        {
             list.push(undelivered(&mut tx, &visitor, delivery).await?);
         }
         lists.push(list);

@@ -12,6 +12,7 @@
 //!
 //! Work is claimed by patient: one lane each, one lease on a lane, so that one write per patient is in flight.
 
+mod attempt;
 mod lane;
 mod seen;
 
@@ -25,6 +26,7 @@ use crate::domain::chart::Drift;
 use crate::domain::plan::{Intent, Posture};
 use crate::problem::Problem;
 
+pub use attempt::{Attempt, attempted, attempts};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
 pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
 
@@ -362,53 +364,6 @@ pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> R
     let Some((patient,)) = row else { return Ok(false) };
     wake(tx, clinic, patient, now).await?;
     Ok(true)
-}
-
-/// One attempt to write into the chart.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Attempt {
-    pub delivery_id: Uuid,
-    pub id: Uuid,
-    pub at: DateTime<Utc>,
-    pub revision: i64,
-    pub outcome: String,
-    pub http_status: Option<i16>,
-    pub detail: Option<String>,
-    pub milliseconds: i32,
-}
-
-/// Adds an attempt.
-pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO delivery_attempt (clinic_id, delivery_id, id, at, revision, outcome, http_status, detail, milliseconds)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        clinic,
-        a.delivery_id,
-        a.id,
-        a.at,
-        a.revision,
-        &a.outcome,
-        a.http_status,
-        &a.detail,
-        a.milliseconds
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// The attempts of a delivery, in order.
-pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
-    fetch_all!(
-        tx,
-        Attempt,
-        "SELECT delivery_id, id, at, revision, outcome, http_status, detail, milliseconds FROM delivery_attempt
-         WHERE clinic_id = $1 AND delivery_id = $2 ORDER BY at, id",
-        clinic,
-        delivery
-    )
-    .map_err(failed)
 }
 
 /// How many deliveries are in a state, and since when the one that has been in it longest.

@@ -104,8 +104,17 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     let kept = outbox::find(&mut tx, CLINIC, id(1), "a").await.unwrap().unwrap();
     assert_eq!((kept.chart_id.as_deref(), kept.settled_posture.as_deref()), (Some("9"), Some("open")));
     assert_eq!(outbox::entries(&mut tx, CLINIC, id(1)).await.unwrap().len(), 3);
-    assert_eq!(outbox::page(&mut tx, CLINIC, Which { state: Some(State::Pending), ..Which::default() }, None, 9).await.unwrap().len(), 2);
-    assert_eq!(outbox::page(&mut tx, CLINIC, Which { patient: Some(id(2)), ..Which::default() }, None, 9).await.unwrap().len(), 0);
+    assert_eq!(
+        outbox::page(&mut tx, CLINIC, Which { state: Some(State::Pending), ..Which::default() }, None, 9)
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(
+        outbox::page(&mut tx, CLINIC, Which { patient: Some(id(2)), ..Which::default() }, None, 9).await.unwrap().len(),
+        0
+    );
 
     // Another clinic.
     assert!(outbox::entries(&mut tx, OTHER, id(1)).await.unwrap().is_empty());
