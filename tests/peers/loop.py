@@ -105,7 +105,7 @@ def form(patient, days_ago, total, item9):
 class Loop:
     def __init__(self, peer, registry, sweeps):
         self.peer, self.registry, self.sweeps = peer, registry, sweeps
-        self.patients = {}
+        self.patients, self.episodes = {}, {}
         self.forms = {}
 
     def subscribe(self):
@@ -182,9 +182,9 @@ class Loop:
         for name, days_ago, *_ in PEOPLE:
             if days_ago is not None:
                 day = str(TODAY - datetime.timedelta(days=days_ago))
-                ok(self.registry.api("POST", "episodes", {
+                self.episodes[name] = ok(self.registry.api("POST", "episodes", {
                     "patient": {"reference": f"Patient/{self.patients[name]}"}, "enrolled_on": day, "consent_on": day,
-                    "primary_instrument": "phq9", "care_manager": "R. Alvarez, LCSW"}))
+                    "primary_instrument": "phq9", "care_manager": "R. Alvarez, LCSW"}))["id"]
 
     def patient_of(self, name):
         [found] = ok(self.registry.api("GET", f"patients?reference=Patient/{self.patients[name]}"))["items"]
@@ -211,15 +211,15 @@ class Loop:
 
     def decided(self, name):
         """A recommendation is accepted, then done, by its Task in the server alone."""
-        [episode] = [e for e in self.registry.all("caseload") if e["patient"]["id"] == self.patient_of(name)]
-        reviewed = ok(self.registry.api("POST", f"episodes/{episode['episode']}/case-reviews", {
+        episode = self.episodes[name]
+        reviewed = ok(self.registry.api("POST", f"episodes/{episode}/case-reviews", {
             "reviewed_on": str(TODAY), "reviewer": "Dr. Ito",
             "recommendations": [{"kind": "medication", "text": "Sertraline 100 mg", "to": "primary_care"}]}))
         recommendation = reviewed["recommendations"][0]["id"]
         self.idle()
 
         def decision():
-            [found] = [r for r in ok(self.registry.api("GET", f"episodes/{episode['episode']}/recommendations"))["items"]
+            [found] = [r for r in ok(self.registry.api("GET", f"episodes/{episode}/recommendations"))["items"]
                        if r["id"] == recommendation]
             return found["decision"]
         for status, expected in (("accepted", "accepted"), ("completed", "done")):
