@@ -73,6 +73,7 @@ pub mod finding;
 pub mod target;
 pub mod checkpoint;
 pub mod cadence;
+pub mod chart;
 pub mod safety;
 pub mod plan_clock;
 pub mod contacts;

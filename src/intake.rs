@@ -5,6 +5,7 @@ pub mod connection;
 pub mod sweep;
 mod fetch;
 mod notice;
+mod readback;
 pub mod signature;
 mod subscribe;
 pub mod watch;

@@ -23,6 +23,7 @@ mod import;
 mod items;
 mod lines;
 mod person;
+mod seen;
 mod settle;
 mod once;
 mod rules;
@@ -47,7 +48,7 @@ use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx, journal};
 pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
-pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Submission, Whom};
+pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Sighting, Submission, Whom};
 pub use import::{Additions, Foreseen, ImportedCase, foresee};
 pub use once::Once;
 pub use rules::{activate, attest, propose};
@@ -192,6 +193,7 @@ fn lock_key(fact: &Fact) -> String {
         | Fact::Measured { patient: id, .. }
         | Fact::LookedAt { patient: id } => id.to_string(),
         Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => episode.to_string(),
+        Fact::Seen(sighting) => sighting.patient.to_string(),
         Fact::Imported(case) => case.key.clone(),
     }
 }
@@ -456,6 +458,7 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
             let said = (taken_by.as_deref(), language.as_deref());
             enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), said).await
         }
+        Fact::Seen(sighting) => seen::seen(tx, context, dossiers, sighting).await,
         Fact::Imported(case) => import::imported(tx, context, dossiers, case).await,
         Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
     }

@@ -136,6 +136,11 @@ impl Sandbox {
         lock(&self.state).chart.delete(kind, id);
     }
 
+    /// Puts a resource back to an earlier version, as a restore from a backup does.
+    pub fn restore(&self, kind: &str, id: &str, version: u64) {
+        lock(&self.state).chart.restore(kind, id, version);
+    }
+
     /// All present resources of a type, in the order of their ids.
     pub fn all(&self, kind: &str) -> Vec<Value> {
         lock(&self.state).chart.all(kind).into_iter().cloned().collect()

@@ -141,10 +141,15 @@ pub struct Poll {
     /// Nothing that was last changed before this day (UTC) is fetched.
     pub since: Option<NaiveDate>,
     /// Parameters added to the search of a type: `Observation = "category=survey"`. Without one for Observation, the
-    /// codes that we understand.
+    /// codes that we understand; for Task and Flag, our identifiers where the server can search for them.
     pub search: BTreeMap<String, String>,
     /// How a type is looked for, where the EHR's refusals should not decide.
     pub way: BTreeMap<String, Way>,
+    /// Whether the Tasks and Flags that we wrote are read back: what people do to them there counts.
+    pub read_back: bool,
+    /// How often each of them that stands open is looked at by itself, for what no search tells; 0 is never.
+    #[serde(rename = "reread_s", deserialize_with = "seconds")]
+    pub reread: Duration,
 }
 
 /// How the changes of a type are looked for. The order is the order in which they are tried.
@@ -304,12 +309,17 @@ impl Default for Poll {
             since: None,
             search: BTreeMap::new(),
             way: BTreeMap::new(),
+            read_back: true,
+            reread: Duration::from_hours(24),
         }
     }
 }
 
 /// What can be fetched.
 pub(super) const TYPES: [&str; 3] = ["Patient", "QuestionnaireResponse", "Observation"];
+
+/// What we write, and read back.
+pub(super) const OURS: [&str; 2] = ["Task", "Flag"];
 
 fn timeout() -> Duration {
     Duration::from_secs(30)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::RECHECK;
+use crate::domain::chart::Drift;
 use crate::domain::plan::{Posture, Rung};
 use crate::ehr::retry::{Decision, decide};
 use crate::ehr::{Delivered, Effect, Failure, Ledger, LeftAlone};
@@ -53,10 +54,19 @@ pub(super) fn settlement(
         unanswered: after.unanswered.clone(),
         next_attempt_at: now,
         error: None,
+        chart_status: None,
+        version: None,
+        drift: None,
     };
     match result {
         Ok(done) => {
             settlement.rung = rung;
+            settlement.chart_status.clone_from(&done.chart_status);
+            match &done.effect {
+                Effect::LeftAlone(LeftAlone::ClosedInChart) => settlement.drift = Some(Drift::ClosedByPerson),
+                Effect::LeftAlone(LeftAlone::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
+                _ => settlement.version.clone_from(&done.version),
+            }
             settlement.state = match &done.effect {
                 Effect::LeftAlone(LeftAlone::ClosedInChart | LeftAlone::DeletedInChart) => State::ClosedInChart,
                 _ if done.recheck => State::Pending,

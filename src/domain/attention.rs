@@ -171,8 +171,11 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<Reason> {
         Rule::Unmeasured => (Place::UnmeasuredOrRed, finding.since),
         Rule::ContactOverdue => (Place::UnmeasuredOrRed, red_since(standing, finding)?),
         Rule::Plateau => (Place::Plateau, finding.since),
-        // What a review recommended and nobody has done belongs where the review itself is overdue.
-        Rule::ReviewOverdue | Rule::RecommendationOverdue => (Place::ReviewOverdue, finding.since),
+        // What a review recommended and nobody has done belongs where the review itself is overdue; so does a review of
+        // which only the chart says that it was held.
+        Rule::ReviewOverdue | Rule::ReviewUndocumented | Rule::RecommendationOverdue => {
+            (Place::ReviewOverdue, finding.since)
+        }
         Rule::RelapsePreventionSuggested | Rule::SustainedRemission => (Place::ReadyToStepDown, finding.since),
         _ => return None,
     };

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::instrument::Instrument;
+use super::plan::{Code, Resource};
 
 pub mod plan;
 pub mod treatment;
@@ -344,6 +345,30 @@ pub enum Care {
         /// The scores that were looked at: a newer one makes a candidate again.
         scores: Vec<Dismissed>,
     },
+    /// Somebody set the status of a Task or Flag of ours in the chart, or deleted it there.
+    SetInChart {
+        /// The delivery that wrote it.
+        delivery: Uuid,
+        /// Names its cause.
+        key: String,
+        /// Task or Flag.
+        resource: Resource,
+        /// What it is about.
+        code: Code,
+        /// Since when its cause holds.
+        since: NaiveDate,
+        /// Its status in the chart; [`DELETED`] where it is gone.
+        status: String,
+        /// Whose it is there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        /// Why, where somebody said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The last note on it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
     /// An earlier entry was a mistake and is taken back.
     TakenBack {
         /// The entry.
@@ -352,6 +377,9 @@ pub enum Care {
         reason: Option<String>,
     },
 }
+
+/// What stands for the status of a Task or Flag that is not in the chart any more.
+pub const DELETED: &str = "deleted";
 
 impl Care {
     /// The kind as it is stored and shown.
@@ -373,6 +401,7 @@ impl Care {
             Self::FitCheck(_) => "fit_check",
             Self::CarePlan(_) => "care_plan",
             Self::CandidateDismissal { .. } => "candidate_dismissal",
+            Self::SetInChart { .. } => "set_in_chart",
             Self::TakenBack { .. } => "taken_back",
         }
     }

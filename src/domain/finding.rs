@@ -53,6 +53,8 @@ named! {
         ReviewOverdue = "review_overdue",
         /// Not improved, and no review with a recommendation in the required time.
         ReviewRequired = "review_required",
+        /// The Task that asked for a review was completed in the chart, and no review is documented.
+        ReviewUndocumented = "review_undocumented",
         /// A review recommended something that waits for somebody. Asks for a Task, is no finding.
         Recommendation = "recommendation",
         /// The same, past due.

@@ -66,9 +66,14 @@ impl<'a> History<'a> {
         &self.assessments[..self.assessments.partition_point(|(_, on, _)| *on <= as_of)]
     }
 
+    /// What was entered up to a date, in order of time, without what was taken back.
+    pub fn entries(&self, as_of: NaiveDate) -> &[&'a Entry] {
+        &self.entries[..self.entries.partition_point(|e| e.on <= as_of)]
+    }
+
     /// Each episode as it stands on a date, in order of enrolment.
     pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'a>> {
-        let entries = &self.entries[..self.entries.partition_point(|e| e.on <= as_of)];
+        let entries = self.entries(as_of);
         self.episodes.iter().map(|e| Course::on(e, entries, self.story.patient.deceased_on, as_of)).collect()
     }
 

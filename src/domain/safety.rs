@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::chart;
 use super::day;
 use super::finding::{Finding, Rule};
 use super::history::History;
@@ -64,6 +65,9 @@ pub struct Concern {
     pub assessed_on: Option<NaiveDate>,
     /// The instant.
     pub assessed_at: Option<DateTime<Utc>>,
+    /// When somebody closed its Task in the chart, which assesses nothing: it stays open until an assessment is
+    /// documented, and is escalated all the same.
+    pub closed_in_chart_on: Option<NaiveDate>,
     /// Why it is at this level.
     pub reason: String,
     /// The measurements, latest first.
@@ -146,6 +150,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
             state: if assessed.is_some() { ConcernState::Assessed } else { ConcernState::Open },
             assessed_on: assessed.map(|(_, on, _)| *on),
             assessed_at: assessed.map(|(at, _, _)| *at),
+            closed_in_chart_on: None,
             reason: format!("{reason}. This service is not a crisis service: assess suicide risk."),
             measurements: vec![form.id],
             sources: vec![form.source.clone()],
@@ -157,6 +162,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
     }
     for concern in &mut concerns {
         concern.escalation = chain(concern, rules);
+        concern.closed_in_chart_on = chart::closed_on(history.entries(as_of), &concern.key);
     }
     concerns
 }
@@ -219,7 +225,13 @@ pub fn findings(concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Findin
         .filter(|c| c.state == ConcernState::Open)
         .map(|c| {
             let rule = if c.high { Rule::SafetyItem9High } else { Rule::SafetyItem9 };
-            let mut finding = Finding::new(rule, Some(c.instrument), c.answered_on, c.reason.clone())
+            let reason = match c.closed_in_chart_on {
+                Some(on) => {
+                    format!("Its Task was closed in the chart on {on}, and no assessment is documented. {}", c.reason)
+                }
+                None => c.reason.clone(),
+            };
+            let mut finding = Finding::new(rule, Some(c.instrument), c.answered_on, reason)
                 .against("item9", 1)
                 .against("item9_high", 2);
             finding.evidence.clone_from(&c.measurements);

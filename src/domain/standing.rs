@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cadence;
+use super::chart;
 use super::checkpoint;
 use super::contacts::{NextContact, next_contact};
 use super::episode::{Course, Phase};
@@ -167,6 +168,7 @@ pub fn standing(
     let suggestion = relapse_prevention_suggested(&findings, &elevated, course);
     findings.extend(suggestion.filter(|_| at_target));
     findings.extend(cadence::findings(course, &tracks, rules));
+    findings.extend(chart::review_undocumented(course));
     findings.extend(recommendation::overdue(course, rules));
     let until = course.end.map_or(course.as_of, |end| end.on);
     Standing {

@@ -8,11 +8,12 @@
 
 use serde_json::Value;
 
-use super::arrival::{Kind, is_logical_id};
+use super::arrival::is_logical_id;
+use super::topic::Topic;
 use crate::problem::Problem;
 
-/// A resource that has changed: its type, as far as we keep it, and its id.
-pub type Changed = (Kind, String);
+/// A resource that has changed: its type, as far as it concerns us, and its id.
+pub type Changed = (Topic, String);
 
 /// What was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -162,7 +163,7 @@ impl Notification {
     }
 
     fn add(&mut self, kind: &str, id: Option<&str>) {
-        let Some(kind) = Kind::of(kind) else { return };
+        let Some(kind) = Topic::of(kind) else { return };
         match id.filter(|id| is_logical_id(id)) {
             Some(id) if self.changed.iter().any(|(known, one)| *known == kind && one == id) => {}
             Some(id) => self.changed.push((kind, id.to_owned())),
@@ -210,12 +211,12 @@ mod tests {
     }
 
     fn one(id: &str) -> Vec<Changed> {
-        vec![(Kind::QuestionnaireResponse, id.to_owned())]
+        vec![(Topic::of("QuestionnaireResponse").unwrap(), id.to_owned())]
     }
 
     #[rstest]
     #[case(json!({"resourceType": "QuestionnaireResponse", "id": "7", "status": "completed"}))]
-    #[case(json!({"changed": ["QuestionnaireResponse/7", "QuestionnaireResponse/7/_history/3", "Task/9"]}))]
+    #[case(json!({"changed": ["QuestionnaireResponse/7", "QuestionnaireResponse/7/_history/3", "Encounter/9"]}))]
     #[case(json!({"resource": "https://ehr.example/fhir/QuestionnaireResponse/7"}))]
     #[case(json!([{"type": "QuestionnaireResponse", "id": "7"}, "http://inside/fhir/QuestionnaireResponse/7"]))]
     #[case(json!({"resourceType": "Bundle", "type": "history", "entry": [
@@ -239,6 +240,13 @@ mod tests {
     fn where_it_is_not_said_what_we_look_again(#[case] body: &str) {
         let said = Notification::read(body, &BASES).unwrap();
         assert!(said.look_again && said.changed.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn what_we_wrote_ourselves_is_looked_for_too() {
+        let said = read(&json!({"changed": ["Task/9", "Flag/9"]}));
+        let named: Vec<_> = said.changed.iter().map(|(topic, id)| format!("{}/{id}", topic.name())).collect();
+        assert_eq!(named, ["Task/9", "Flag/9"]);
     }
 
     #[test]

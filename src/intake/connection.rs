@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::domain::plan::Resource;
 use crate::ehr::auth::KeyRing;
 use crate::ehr::{Auth, Ehr, EhrConfig};
 use crate::fhir::mapping::{Mapping, MappingConfig};
@@ -48,6 +49,11 @@ impl Connection {
     /// Who enters what it brings.
     pub fn author(&self) -> String {
         format!("connection:{}", self.settings.name)
+    }
+
+    /// Which of the types that we write are read back.
+    pub fn reads_back(&self) -> &'static [Resource] {
+        if self.settings.poll.read_back { Resource::ALL } else { &[] }
     }
 
     /// What is added to the search for a type.

@@ -4,10 +4,12 @@ use chrono::TimeDelta;
 
 use super::Intake;
 use super::connection::Connection;
+use super::readback::Looked;
 use crate::ehr::Failure;
 use crate::ehr::retry::{Decision, decide};
 use crate::fhir::arrival::Kind;
 use crate::fhir::searchset::outside;
+use crate::fhir::topic::Topic;
 use crate::problem::{Category, Problem};
 use crate::store::connection::hint::{self, Hint};
 
@@ -32,8 +34,15 @@ impl Intake {
     }
 
     async fn fetch(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
+        if let Some(Topic::Ours(resource)) = Topic::of(&hint.kind) {
+            return match self.look_at(connection, resource, &hint.resource_id).await? {
+                Looked::Done => self.settle(connection, hint).await,
+                Looked::Unread(why) => self.postpone(connection, hint, &why, UNREADABLE).await,
+                Looked::Failed(failure) => self.fetch_later(connection, hint, &failure).await,
+            };
+        }
         let outcome = connection.ehr.read_text(&hint.kind, &hint.resource_id).await;
-        let mut tx = match outcome {
+        match outcome {
             Ok(page) => {
                 let found = outside(&page.text).filter(|found| found.kind == hint.kind);
                 let Some(found) = found else {
@@ -44,24 +53,27 @@ impl Intake {
                     // It is remembered with the reason.
                     return Ok(());
                 }
-                self.db.begin().await?
             }
-            Err(Failure::Refused { status: 404 | 410, .. }) => {
-                self.gone(connection, hint).await?;
-                self.db.begin().await?
-            }
-            Err(failure) => {
-                let attempts = u32::try_from(hint.attempts).unwrap_or(0) + 1;
-                let now = self.clock.now();
-                let wait = match decide(&failure, attempts, 0.5, now) {
-                    Decision::RetryAt { at, .. } => at - now,
-                    Decision::Park(_) => REFUSED,
-                };
-                return self.postpone(connection, hint, &failure.to_string(), wait).await;
-            }
-        };
+            Err(Failure::Refused { status: 404 | 410, .. }) => self.gone(connection, hint).await?,
+            Err(failure) => return self.fetch_later(connection, hint, &failure).await,
+        }
+        self.settle(connection, hint).await
+    }
+
+    async fn settle(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
+        let mut tx = self.db.begin().await?;
         hint::settle(&mut tx, connection.of(), hint).await?;
         tx.commit().await
+    }
+
+    async fn fetch_later(&self, connection: &Connection, hint: &Hint, failure: &Failure) -> Result<(), Problem> {
+        let attempts = u32::try_from(hint.attempts).unwrap_or(0) + 1;
+        let now = self.clock.now();
+        let wait = match decide(failure, attempts, 0.5, now) {
+            Decision::RetryAt { at, .. } => at - now,
+            Decision::Park(_) => REFUSED,
+        };
+        self.postpone(connection, hint, &failure.to_string(), wait).await
     }
 
     async fn gone(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {

@@ -8,6 +8,7 @@ use super::Intake;
 use super::connection::Connection;
 use crate::config::Push;
 use crate::ehr::Failure;
+use crate::fhir::topic::Topic;
 use crate::problem::Problem;
 use crate::store::connection::subscription::{self, Subscription};
 
@@ -30,7 +31,8 @@ impl Intake {
         let mut tx = self.db.read().await?;
         let known = subscription::all(&mut tx, of).await?;
         drop(tx);
-        for kind in &connection.settings.poll.types {
+        let read_back = connection.reads_back().iter().map(|resource| resource.as_str().to_owned());
+        for kind in &connection.settings.poll.types.iter().cloned().chain(read_back).collect::<Vec<_>>() {
             let ours = known.iter().find(|one| one.purpose.as_ref() == Some(kind));
             let is_ill = |one: &Subscription| matches!(one.status.as_str(), "error" | "off");
             let is_good = |one: &Subscription| one.expires_at.is_some_and(|end| end - now > MARGIN) && !is_ill(one);
@@ -89,7 +91,11 @@ impl Intake {
 }
 
 fn wanted(connection: &Connection, push: Push, kind: &str, end: chrono::DateTime<chrono::Utc>) -> Value {
-    let criteria = format!("{kind}?{}", connection.search(kind).unwrap_or_default());
+    let written_by_us = || {
+        let is_ours = matches!(Topic::of(kind), Some(Topic::Ours(_)));
+        is_ours.then(|| format!("identifier={}|", connection.ehr.config().identifier_system))
+    };
+    let criteria = format!("{kind}?{}", connection.search(kind).or_else(written_by_us).unwrap_or_default());
     let secret = connection.settings.notify.token.as_ref().map(|token| token.expose_secret().to_owned());
     let mut channel = json!({
         "type": "rest-hook", "endpoint": connection.endpoint,

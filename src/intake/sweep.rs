@@ -17,8 +17,8 @@ use super::Intake;
 use super::connection::Connection;
 use crate::config::Way;
 use crate::ehr::Failure;
-use crate::fhir::arrival::Kind;
 use crate::fhir::searchset::Found;
+use crate::fhir::topic::Topic;
 use crate::problem::{Category, Problem};
 use crate::record::{Condition, Effect, Fact};
 use crate::store::connection::{self, Watermark, hint};
@@ -102,18 +102,24 @@ impl Sweep<'_> {
         drop(tx);
         let mut swept = Vec::new();
         for kind in &self.connection.settings.poll.types {
-            let Some(kind) = Kind::of(kind) else { continue };
-            let before = marks.iter().find(|mark| mark.kind == kind.name()).cloned();
-            swept.push(self.one(kind, before).await?);
+            let Some(topic) = Topic::of(kind) else { continue };
+            let since = self.connection.settings.poll.since;
+            let since = since.map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc());
+            let search = Search { topic, added: self.connection.search(kind), since };
+            swept.push(self.one(&search, &marks).await?);
+        }
+        for search in self.ours().await? {
+            swept.push(self.one(&search, &marks).await?);
         }
         Ok(swept)
     }
 
     /// Looks at one type, in the best way that the server knows.
-    async fn one(&self, kind: Kind, before: Option<Watermark>) -> Result<Swept, Stopped> {
-        let now = self.intake.clock.now();
+    async fn one(&self, search: &Search, marks: &[Watermark]) -> Result<Swept, Stopped> {
+        let (now, kind) = (self.intake.clock.now(), search.topic);
         let fixed = self.connection.settings.poll.way.get(kind.name()).copied();
-        let mut mark = before.unwrap_or_else(|| self.beginning(kind, now));
+        let before = marks.iter().find(|mark| mark.kind == kind.name()).cloned();
+        let mut mark = before.unwrap_or_else(|| beginning(search, now));
         let learned = Way::of(&mark.way).filter(|_| now - mark.way_since < KEPT_TO);
         let mut way = fixed.or(learned).unwrap_or_default();
         if way.as_str() != mark.way {
@@ -122,7 +128,7 @@ impl Sweep<'_> {
         let mut swept = Swept { kind: kind.name().to_owned(), ..Swept::default() };
         let outcome = loop {
             way.as_str().clone_into(&mut mark.way);
-            match self.pass(kind, way, &mut mark, &mut swept).await {
+            match self.pass(search, way, &mut mark, &mut swept).await {
                 Err(Stopped::Failed(failure)) if swept.seen == 0 && fixed.is_none() && is_unknown(&failure) => {
                     let Some(next) = way.next() else { break Err(failure) };
                     tracing::info!(
@@ -161,21 +167,6 @@ impl Sweep<'_> {
         Ok(swept)
     }
 
-    fn beginning(&self, kind: Kind, now: DateTime<Utc>) -> Watermark {
-        let since = self.connection.settings.poll.since;
-        Watermark {
-            kind: kind.name().to_owned(),
-            watermark: since.map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc()),
-            way: Way::default().as_str().to_owned(),
-            way_since: now,
-            swept_at: None,
-            taken: 0,
-            seen: 0,
-            failed_at: None,
-            last_error: None,
-        }
-    }
-
     async fn put(&self, mark: &Watermark) -> Result<(), Problem> {
         let mut tx = self.intake.db.begin().await?;
         connection::put_watermark(&mut tx, self.connection.of(), mark).await?;
@@ -192,12 +183,38 @@ impl Sweep<'_> {
     }
 
     /// Records a page. What cannot be read is remembered and stops nothing.
-    async fn record(&self, found: &[&Found<'_>], swept: &mut Swept) -> Result<(), Problem> {
-        let tally = self.intake.take_found(self.connection, found).await?;
+    async fn record(&self, topic: Topic, found: &[&Found<'_>], swept: &mut Swept) -> Result<(), Problem> {
+        let tally = match topic {
+            Topic::Kept(_) => self.intake.take_found(self.connection, found).await?,
+            Topic::Ours(resource) => self.intake.see_found(self.connection, resource, found).await?,
+        };
         swept.seen += found.len();
         swept.taken += tally.taken;
         swept.unread += tally.unread;
         Ok(())
+    }
+}
+
+/// What is looked for.
+pub(super) struct Search {
+    pub(super) topic: Topic,
+    /// What is added to the search.
+    pub(super) added: Option<String>,
+    /// Nothing that was last changed before is looked for.
+    pub(super) since: Option<DateTime<Utc>>,
+}
+
+fn beginning(search: &Search, now: DateTime<Utc>) -> Watermark {
+    Watermark {
+        kind: search.topic.name().to_owned(),
+        watermark: search.since,
+        way: Way::default().as_str().to_owned(),
+        way_since: now,
+        swept_at: None,
+        taken: 0,
+        seen: 0,
+        failed_at: None,
+        last_error: None,
     }
 }
 
@@ -241,7 +258,7 @@ impl Intake {
         Ok(tally)
     }
 
-    async fn remember_unread(
+    pub(super) async fn remember_unread(
         &self,
         connection: &Connection,
         found: &[&Found<'_>],

@@ -132,6 +132,7 @@ impl Watch {
         if sweeps {
             self.intake.subscribe(sweep.connection).await?;
             visit.swept = sweep.all().await?;
+            sweep.look_again().await?;
         }
         Ok(visit)
     }

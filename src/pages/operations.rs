@@ -15,6 +15,7 @@ use super::moment::{self, instant};
 use super::session::{Submitted, Visitor};
 use super::shell::{Done, Part, Shell, Trouble, html};
 use super::words::{self, Tone};
+use crate::domain::chart::Drift;
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Delivery, State, Tally};
@@ -82,8 +83,20 @@ struct OperationsPage {
     failed_count: i64,
     waiting: Vec<Undelivered>,
     waiting_count: i64,
+    /// What is not in the chart as it was written there.
+    drifted: Vec<Drifted>,
     quarantine: Vec<KeptBack>,
     rules: bool,
+}
+
+/// A Task or Flag that stands otherwise in the chart.
+struct Drifted {
+    patient: Uuid,
+    name: String,
+    what: String,
+    stands: String,
+    drift: &'static str,
+    seen: String,
 }
 
 fn count(tally: &[Tally], state: State) -> i64 {
@@ -108,10 +121,30 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     let mut lists = Vec::new();
     for state in [State::Parked, State::Pending] {
         let mut list = Vec::new();
-        for delivery in outbox::page(&mut tx, clinic, Some(state), None, None, SHOWN).await? {
+        for delivery in
+            outbox::page(&mut tx, clinic, outbox::Which { state: Some(state), ..outbox::Which::default() }, None, SHOWN)
+                .await?
+        {
             list.push(undelivered(&mut tx, &visitor, delivery).await?);
         }
         lists.push(list);
+    }
+    let mut drifted = Vec::new();
+    // A person's changes are theirs; these need somebody to look.
+    for drift in [Drift::OursLost, Drift::Deleted, Drift::NamesAnotherPatient] {
+        let which = outbox::Which { drift: Some(drift), ..outbox::Which::default() };
+        for d in outbox::page(&mut tx, clinic, which, None, SHOWN).await? {
+            let row = patient::find(&mut tx, clinic, d.patient_id).await?;
+            let desired = &d.intent.desired;
+            drifted.push(Drifted {
+                patient: d.patient_id,
+                name: row.map_or_else(|| "unknown".to_owned(), |row| row.label()),
+                what: format!("{}: {} ({})", desired.resource, words::code(desired.code), words::posture(d.posture)),
+                stands: d.chart_status.unwrap_or_default(),
+                drift: words::drift(drift).0,
+                seen: d.chart_seen_at.map(|at| instant(at, zone, today)).unwrap_or_default(),
+            });
+        }
     }
     let kept = crate::store::quarantine::page(&mut tx, clinic, None, SHOWN).await?;
     drop(tx);
@@ -151,6 +184,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         failed_count: count(&tally, State::Parked),
         waiting,
         waiting_count: count(&tally, State::Pending),
+        drifted,
         quarantine: kept
             .into_iter()
             .map(|k| KeptBack {

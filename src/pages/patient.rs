@@ -73,7 +73,14 @@ impl Whole {
         let stored = episode::of_patient(&mut tx, clinic, row.id).await?;
         let rules = rule_set::active(&mut tx, clinic).await?;
         let facts = fact::of_patient(&mut tx, clinic, row.id).await?;
-        let deliveries = outbox::page(&mut tx, clinic, None, Some(row.id), None, DELIVERIES).await?;
+        let deliveries = outbox::page(
+            &mut tx,
+            clinic,
+            outbox::Which { patient: Some(row.id), ..outbox::Which::default() },
+            None,
+            DELIVERIES,
+        )
+        .await?;
         drop(tx);
         let plan = plan(&story, &rules, visitor.today());
         Ok(Self { row, stored, story, rules, plan, facts, deliveries })

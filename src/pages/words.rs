@@ -4,6 +4,7 @@ use crate::domain::care::{
     Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, FitConcern, FitDecision,
     Intervention, MedicationAct, Modality,
 };
+use crate::domain::chart::Drift;
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::plan::{Code, Posture, Rung};
@@ -106,6 +107,7 @@ pub fn rule(rule: Rule) -> (&'static str, Tone) {
         Rule::MeasureOverdue => ("measure overdue", Tone::Watch),
         Rule::ReviewOverdue => ("review overdue", Tone::Watch),
         Rule::ReviewRequired => ("review required", Tone::Bad),
+        Rule::ReviewUndocumented => ("review not documented", Tone::Watch),
         Rule::LowEngagement => ("low engagement", Tone::Watch),
         Rule::InactivityDischargeProposed => ("inactive: discharge?", Tone::Watch),
         Rule::Recommendation => ("recommendation waits", Tone::Plain),
@@ -278,6 +280,17 @@ pub fn delivery(state: State, rung: Option<Rung>) -> (&'static str, Tone) {
         State::Settled => ("in the chart", Tone::Good),
         State::Parked => ("failed", Tone::Bad),
         State::ClosedInChart => ("closed in the chart", Tone::Plain),
+    }
+}
+
+/// How the chart differs from what was written there.
+pub fn drift(drift: Drift) -> (&'static str, Tone) {
+    match drift {
+        Drift::ClosedByPerson => ("closed by a person", Tone::Plain),
+        Drift::ChangedByPerson => ("changed by a person", Tone::Plain),
+        Drift::Deleted => ("deleted", Tone::Bad),
+        Drift::OursLost => ("what was written is lost", Tone::Bad),
+        Drift::NamesAnotherPatient => ("about another patient now", Tone::Bad),
     }
 }
 

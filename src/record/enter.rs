@@ -234,6 +234,7 @@ pub(super) fn line_of(entry: &Entry) -> Line {
         Care::RecommendationProgress { progress, .. } => Some(progress.to_string()),
         Care::Discharge { reason, .. } => Some(reason.to_string()),
         Care::FitCheck(fit) => Some(fit.decision.to_string()),
+        Care::SetInChart { status, .. } => Some(status.clone()),
         _ => None,
     };
     Line {

@@ -10,6 +10,7 @@ use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::score::Answers;
 use crate::fhir::arrival::{Arrival, Kind, Taken};
+use crate::fhir::seen::Seen;
 use crate::problem::Problem;
 
 /// On what condition a resource is taken in.
@@ -118,6 +119,8 @@ pub enum Fact {
         /// In which language (BCP 47), where known.
         language: Option<String>,
     },
+    /// Something that we wrote into the chart was looked at there.
+    Seen(Box<Sighting>),
     /// A row of a spreadsheet registry is taken over.
     Imported(Box<ImportedCase>),
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
@@ -125,6 +128,19 @@ pub enum Fact {
         /// Whom.
         patient: Uuid,
     },
+}
+
+/// A look at something that we wrote into the chart.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Whose it is, by the ledger.
+    pub patient: Uuid,
+    /// The delivery that wrote it.
+    pub delivery: Uuid,
+    /// The namespace of our identifiers there.
+    pub system: String,
+    /// What stands there; `None` where it is gone.
+    pub seen: Option<Seen>,
 }
 
 /// What becomes of a field that may be empty. In JSON: left out, `null`, or a value.

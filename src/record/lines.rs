@@ -13,7 +13,7 @@ use crate::store::{Tx, fact};
 
 /// A fact was logged.
 pub(super) fn of_settled(context: &Context<'_>, fact: &fact::Fact) -> Entry {
-    let mut line = Entry::new(fact.id, context.clinic, context.now, context.by, context.role).event(name(&fact.kind));
+    let mut line = Entry::new(fact.id, context.clinic, context.now, context.by, context.role).event(name(fact));
     line.patient = Some(fact.patient_id);
     line.episode = fact.episode_id;
     line.subject = fact.body.0["source"].as_str().map(str::to_owned);
@@ -71,8 +71,13 @@ fn subject(kind: Kind, id: &str) -> String {
 }
 
 /// The stable name of what a kind of fact is to a listener.
-fn name(kind: &str) -> String {
-    match kind {
+fn name(fact: &fact::Fact) -> String {
+    match fact.kind.as_str() {
+        // `task.completed_in_chart`, `flag.inactive_in_chart`, `task.deleted_in_chart`
+        "set_in_chart" => {
+            let text = |field: &str| fact.body.0[field].as_str().unwrap_or_default().to_lowercase();
+            format!("{}.{}_in_chart", text("resource"), text("status").replace('-', "_"))
+        }
         "enrolment" => "episode.enrolled".to_owned(),
         "referral" => "episode.referred".to_owned(),
         "amendment" => "episode.amended".to_owned(),

@@ -106,6 +106,13 @@ impl Chart {
         }
     }
 
+    /// What came after a version never was.
+    pub(super) fn restore(&mut self, kind: &str, id: &str, number: u64) {
+        if let Some(stored) = self.resources.get_mut(&key(kind, id)) {
+            stored.versions.retain(|version| version.number <= number);
+        }
+    }
+
     pub(super) fn get(&self, kind: &str, id: &str) -> Option<&Value> {
         self.resources.get(&key(kind, id))?.present()
     }

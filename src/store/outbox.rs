@@ -12,8 +12,10 @@
 //!
 //! Work is claimed by patient: one lane each, one lease on a lane, so that one write per patient is in flight.
 
+mod attempt;
 mod climb;
 mod lane;
+mod seen;
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -21,11 +23,14 @@ use uuid::Uuid;
 
 use super::shown::note;
 use super::{Tx, failed};
+use crate::domain::chart::Drift;
 use crate::domain::plan::{Intent, Posture, Rung};
 use crate::problem::Problem;
 
+pub use attempt::{Attempt, attempted, attempts};
 pub use climb::{below, climb, is_anything_below};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
+pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
 
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -91,6 +96,13 @@ pub struct Delivery {
     pub rung: Option<String>,
     pub follow_ups: i32,
     pub last_error: Option<String>,
+    pub chart_status: Option<String>,
+    pub chart_seen_at: Option<DateTime<Utc>>,
+    pub chart_version: Option<String>,
+    pub chart_updated_at: Option<DateTime<Utc>>,
+    pub written_version: Option<String>,
+    pub drift: Option<String>,
+    pub heals: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -132,7 +144,8 @@ pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
+           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND key = $3",
         clinic,
         patient,
@@ -147,7 +160,8 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
+           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND id = $2",
         clinic,
         id
@@ -176,12 +190,22 @@ pub async fn standing(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<(I
     Ok(all)
 }
 
-/// A page of the ledger in order of id, narrowed to a state and a patient where given.
+/// What a page of the ledger may be narrowed to; everything given must hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Which {
+    /// In this state.
+    pub state: Option<State>,
+    /// About this patient.
+    pub patient: Option<Uuid>,
+    /// Where the chart differs in this way.
+    pub drift: Option<Drift>,
+}
+
+/// A page of the ledger in order of id.
 pub async fn page(
     tx: &mut Tx,
     clinic: &str,
-    state: Option<State>,
-    patient: Option<Uuid>,
+    which: Which,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Delivery>, Problem> {
@@ -189,14 +213,16 @@ pub async fn page(
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
+           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
-           AND id > $4 ORDER BY id LIMIT $5",
+           AND ($6 IS NULL OR drift = $6) AND id > $4 ORDER BY id LIMIT $5",
         clinic,
-        state.map(State::as_str),
-        patient,
+        which.state.map(State::as_str),
+        which.patient,
         after.unwrap_or_default(),
-        limit
+        limit,
+        which.drift.map(Drift::as_str)
     )
     .inspect(|rows| note(rows.iter().map(|d| d.patient_id)))
     .map_err(failed)
@@ -219,7 +245,7 @@ pub async fn plan(
            settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at, identifier)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, 'pending', 0, FALSE, $11, $11, $11, $12)
          ON CONFLICT (clinic_id, patient_id, key) DO UPDATE SET priority = $7, posture = $8, intent = $9, digest = $10,
-           revision = delivery.revision + 1, attempts = 0, next_attempt_at = $11, updated_at = $11,
+           revision = delivery.revision + 1, attempts = 0, heals = 0, next_attempt_at = $11, updated_at = $11,
            state = CASE WHEN delivery.state = 'closed_in_chart' THEN delivery.state ELSE 'pending' END",
         clinic,
         patient,
@@ -244,7 +270,8 @@ pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc
         tx,
         Delivery,
         "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, created_at, updated_at
+           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
+           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
          FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending' AND next_attempt_at <= $3
          ORDER BY CASE priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, created_at, key",
         clinic,
@@ -307,6 +334,12 @@ pub struct Settlement {
     pub next_attempt_at: DateTime<Utc>,
     /// What went wrong, without patient data.
     pub error: Option<String>,
+    /// Its status in the chart, where we know.
+    pub chart_status: Option<String>,
+    /// The version that was written, or found as wanted.
+    pub version: Option<String>,
+    /// How the chart differs from what was asked for.
+    pub drift: Option<Drift>,
 }
 
 /// Writes down what an attempt came to. `false` when the lease was lost meanwhile: then nothing is written.
@@ -320,7 +353,9 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
            attempts = CASE WHEN revision > $5 THEN 0 ELSE $7 END,
            next_attempt_at = CASE WHEN revision > $5 THEN $13 ELSE $8 END,
            settled_posture = COALESCE($9, settled_posture), chart_id = COALESCE($10, chart_id), rung = COALESCE($11, rung),
-           outcome_unknown = $12, unanswered = $15, last_error = $14, follow_ups = $17, updated_at = $13
+           outcome_unknown = $12, unanswered = $15, last_error = $14, follow_ups = $20, updated_at = $13,
+           chart_status = COALESCE($17, chart_status), written_version = COALESCE($18, written_version),
+           chart_version = CASE WHEN $18 IS NULL THEN chart_version END, drift = CASE WHEN $16 THEN $19 ELSE drift END
          WHERE clinic_id = $1 AND patient_id = $2 AND key = $3 AND EXISTS (
            SELECT 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2 AND lease_token = $4)",
         &lane.clinic_id,
@@ -339,6 +374,9 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
         &s.error,
         s.unanswered.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(","),
         s.written,
+        &s.chart_status,
+        &s.version,
+        s.drift.map(Drift::as_str),
         s.follow_ups
     )
     .map(|n| n == 1)
@@ -361,53 +399,6 @@ pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> R
     let Some((patient,)) = row else { return Ok(false) };
     wake(tx, clinic, patient, now).await?;
     Ok(true)
-}
-
-/// One attempt to write into the chart.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Attempt {
-    pub delivery_id: Uuid,
-    pub id: Uuid,
-    pub at: DateTime<Utc>,
-    pub revision: i64,
-    pub outcome: String,
-    pub http_status: Option<i16>,
-    pub detail: Option<String>,
-    pub milliseconds: i32,
-}
-
-/// Adds an attempt.
-pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO delivery_attempt (clinic_id, delivery_id, id, at, revision, outcome, http_status, detail, milliseconds)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        clinic,
-        a.delivery_id,
-        a.id,
-        a.at,
-        a.revision,
-        &a.outcome,
-        a.http_status,
-        &a.detail,
-        a.milliseconds
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// The attempts of a delivery, in order.
-pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
-    fetch_all!(
-        tx,
-        Attempt,
-        "SELECT delivery_id, id, at, revision, outcome, http_status, detail, milliseconds FROM delivery_attempt
-         WHERE clinic_id = $1 AND delivery_id = $2 ORDER BY at, id",
-        clinic,
-        delivery
-    )
-    .map_err(failed)
 }
 
 /// How many deliveries are in a state, and since when the one that has been in it longest.

@@ -284,8 +284,9 @@ async fn subscriptions_are_made_once_and_renewed_before_they_end() {
         service.fetch_due(true).await.unwrap();
     }
     let made = world.connected.chart.all("Subscription");
-    assert_eq!(made.len(), 2);
+    assert_eq!(made.len(), 4);
     assert_eq!(made[1]["criteria"], "QuestionnaireResponse?");
+    assert_eq!(made[2]["criteria"], "Task?identifier=https://cocm-registry.dev/fhir/identifier/plan|");
     assert_eq!(made[1]["channel"]["header"], json!(["Authorization: Bearer s3cret"]));
     assert!(made[1]["channel"]["endpoint"].as_str().unwrap().ends_with(HERE));
     assert_eq!(made[1]["end"], "2026-04-01T14:00:00Z");
@@ -293,10 +294,10 @@ async fn subscriptions_are_made_once_and_renewed_before_they_end() {
     world.connected.clock.set(monday() + TimeDelta::days(24));
     service.fetch_due(false).await.unwrap();
     let made = world.connected.chart.all("Subscription");
-    assert_eq!((made.len(), &made[1]["end"]), (2, &json!("2026-04-25T14:00:00Z")));
+    assert_eq!((made.len(), &made[1]["end"]), (4, &json!("2026-04-25T14:00:00Z")));
     // Somebody deletes one: there is another one when it would have ended.
     world.connected.chart.delete("Subscription", made[0]["id"].as_str().unwrap());
     world.connected.clock.set(monday() + TimeDelta::days(50));
     service.fetch_due(false).await.unwrap();
-    assert_eq!(world.connected.chart.all("Subscription").len(), 2);
+    assert_eq!(world.connected.chart.all("Subscription").len(), 4);
 }

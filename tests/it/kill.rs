@@ -257,7 +257,7 @@ async fn assert_once_in_chart(chart: &Sandbox, db: &cocm_registry::store::Db) {
         }
     }
     let mut tx = db.read().await.unwrap();
-    let ledger = outbox::page(&mut tx, CLINIC, None, None, None, 10_000).await.unwrap();
+    let ledger = outbox::page(&mut tx, CLINIC, outbox::Which::default(), None, 10_000).await.unwrap();
     assert!(ledger.len() >= 2 * PATIENTS, "{}", ledger.len());
     for delivery in ledger {
         let identifier = &delivery.intent.identifier;

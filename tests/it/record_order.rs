@@ -28,7 +28,7 @@ async fn outcome(world: &World, clinic: &str) -> String {
     let standings =
         standing::by_attention(&mut tx, clinic, &standing::Filter::default(), None, None, 10).await.unwrap();
     let standings: Vec<Value> = standings.iter().map(|row| serde_json::from_str(row.body.get()).unwrap()).collect();
-    let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, None, None, None, 100)
+    let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, outbox::Which::default(), None, 100)
         .await
         .unwrap()
         .into_iter()

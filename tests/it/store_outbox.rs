@@ -7,7 +7,7 @@ use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Posture, Priorit
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{Patient as Person, Story};
-use cocm_registry::store::outbox::{self, Attempt, Lane, Settlement, State};
+use cocm_registry::store::outbox::{self, Attempt, Lane, Settlement, State, Which};
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{Db, Tx, standing};
 use rstest::rstest;
@@ -59,6 +59,9 @@ fn written(revision: i64) -> Settlement {
         unanswered: Vec::new(),
         next_attempt_at: monday(),
         error: None,
+        chart_status: None,
+        version: None,
+        drift: None,
     }
 }
 
@@ -106,15 +109,24 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     let kept = outbox::find(&mut tx, CLINIC, id(1), "a").await.unwrap().unwrap();
     assert_eq!((kept.chart_id.as_deref(), kept.settled_posture.as_deref()), (Some("9"), Some("open")));
     assert_eq!(outbox::entries(&mut tx, CLINIC, id(1)).await.unwrap().len(), 3);
-    assert_eq!(outbox::page(&mut tx, CLINIC, Some(State::Pending), None, None, 9).await.unwrap().len(), 2);
-    assert_eq!(outbox::page(&mut tx, CLINIC, None, Some(id(2)), None, 9).await.unwrap().len(), 0);
+    assert_eq!(
+        outbox::page(&mut tx, CLINIC, Which { state: Some(State::Pending), ..Which::default() }, None, 9)
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(
+        outbox::page(&mut tx, CLINIC, Which { patient: Some(id(2)), ..Which::default() }, None, 9).await.unwrap().len(),
+        0
+    );
 
     // Another clinic.
     assert!(outbox::entries(&mut tx, OTHER, id(1)).await.unwrap().is_empty());
     assert!(outbox::pending(&mut tx, OTHER, id(1), minutes(9)).await.unwrap().is_empty());
     assert!(outbox::find(&mut tx, OTHER, id(1), "a").await.unwrap().is_none());
     assert!(outbox::by_id(&mut tx, OTHER, sent.id).await.unwrap().is_none());
-    assert!(outbox::page(&mut tx, OTHER, None, None, None, 9).await.unwrap().is_empty());
+    assert!(outbox::page(&mut tx, OTHER, Which::default(), None, 9).await.unwrap().is_empty());
     assert!(cocm_registry::store::safety::open(&mut tx, OTHER, 9).await.unwrap().is_empty());
     assert!(outbox::claim(&mut tx, OTHER, id(11), minutes(9), minutes(10), 9).await.unwrap().is_empty());
     assert!(!outbox::retry(&mut tx, OTHER, sent.id, monday()).await.unwrap());

@@ -105,7 +105,7 @@ def form(patient, days_ago, total, item9):
 class Loop:
     def __init__(self, peer, registry, sweeps):
         self.peer, self.registry, self.sweeps = peer, registry, sweeps
-        self.patients = {}
+        self.patients, self.episodes = {}, {}
         self.forms = {}
 
     def subscribe(self):
@@ -182,31 +182,52 @@ class Loop:
         for name, days_ago, *_ in PEOPLE:
             if days_ago is not None:
                 day = str(TODAY - datetime.timedelta(days=days_ago))
-                ok(self.registry.api("POST", "episodes", {
+                self.episodes[name] = ok(self.registry.api("POST", "episodes", {
                     "patient": {"reference": f"Patient/{self.patients[name]}"}, "enrolled_on": day, "consent_on": day,
-                    "primary_instrument": "phq9", "care_manager": "R. Alvarez, LCSW"}))
+                    "primary_instrument": "phq9", "care_manager": "R. Alvarez, LCSW"}))["id"]
 
     def patient_of(self, name):
         [found] = ok(self.registry.api("GET", f"patients?reference=Patient/{self.patients[name]}"))["items"]
         return found["id"]
 
-    def complete(self, code, name):
-        """A person completes a Task in the server."""
+    def complete(self, code, name, status="completed"):
+        """A person completes a Task in the server, or sets another status."""
         tasks = [t for found in self.peer.ours("Task").values() for t in found]
-        [task] = [t for t in tasks if t["for"]["reference"] == f"Patient/{self.patients[name]}" and t["status"] == "requested"
-                  and t["code"]["coding"][0]["code"] == code]
-        ok(self.peer.call("PUT", f"Task/{task['id']}", {**task, "status": "completed"},
+        [task] = [t for t in tasks if t["for"]["reference"] == f"Patient/{self.patients[name]}"
+                  and t["status"] in ("requested", "accepted") and t["code"]["coding"][0]["code"] == code]
+        ok(self.peer.call("PUT", f"Task/{task['id']}", {**task, "status": status},
                           headers={"If-Match": f"W/\"{task['meta']['versionId']}\""}))
         return task
 
     def seen(self, task):
         """The registry has seen that a person completed it."""
-        [delivery] = [d for d in self.registry.all("deliveries") if d["chart_id"] == task["id"]]
-        if "chart_status" not in delivery:
-            return not_yet("this registry does not read Tasks back: that the completed one is seen is not tried")
+        [delivery] = [d for d in self.registry.all("deliveries") if d["resource"] == "Task" and d["chart_id"] == task["id"]]
         wait_for("the completed Task to be seen", lambda: ok(
             self.registry.api("GET", f"deliveries/{delivery['id']}"))["chart_status"] == "completed", 60)
-        say("the registry has seen that the Task was completed there")
+        seen = ok(self.registry.api("GET", f"deliveries/{delivery['id']}"))
+        if (seen["state"], seen["drift"]) != ("closed_in_chart", "closed_by_person"):
+            sys.exit(f"seen, and not as a person's: {seen['state']}, {seen['drift']}")
+        say(f"the registry has seen that the Task \"{delivery['code']}\" was completed there")
+
+    def decided(self, name):
+        """A recommendation is accepted, then done, by its Task in the server alone."""
+        episode = self.episodes[name]
+        reviewed = ok(self.registry.api("POST", f"episodes/{episode}/case-reviews", {
+            "reviewed_on": str(TODAY), "reviewer": "Dr. Ito",
+            "recommendations": [{"kind": "medication", "text": "Sertraline 100 mg", "to": "primary_care"}]}))
+        recommendation = reviewed["recommendations"][0]["id"]
+        self.idle()
+
+        def decision():
+            [found] = [r for r in ok(self.registry.api("GET", f"episodes/{episode}/recommendations"))["items"]
+                       if r["id"] == recommendation]
+            return found["decision"]
+        for status, expected in (("accepted", "accepted"), ("completed", "done")):
+            task = self.complete("recommendation", name, status)
+            wait_for(f"the decision {expected}", lambda expected=expected: decision() == expected, 60)
+        say("a recommendation was accepted and done in the server, and the registry knows")
+        self.seen(task)
+        return task
 
     def verify(self, completed):
         faults = []
@@ -272,6 +293,7 @@ class Loop:
         say("the registry has caught up")
         completed = self.complete("safety-assessment", "item-9-early")
         self.seen(completed)
+        self.decided("response")
 
         self.fill_in(2, PEOPLE[:half])
         wait_for("something to write", lambda: self.registry.all("deliveries?state=pending"), 30, every=0.01)

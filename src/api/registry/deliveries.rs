@@ -12,11 +12,12 @@ use super::answer::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::domain::chart::Drift;
 use crate::domain::plan::{Code, Posture, Priority, Resource, Rung};
 use crate::fhir::planned::Form;
 use crate::identity::Role;
 use crate::problem::Problem;
-use crate::store::outbox::{self, Attempt, Delivery, State};
+use crate::store::outbox::{self, Attempt, Delivery, State, Which};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -32,6 +33,8 @@ struct DeliveriesQuery {
     state: Option<State>,
     /// About this patient.
     patient: Option<Uuid>,
+    /// Where the chart differs in this way from what was written there.
+    drift: Option<Drift>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -67,6 +70,13 @@ struct DeliveryBody {
     chart_resource: Option<String>,
     /// How many follow-ups to it the chart has, where what is written can never be changed.
     follow_ups: i32,
+    /// Its status in the chart, as it was seen or written there last; `deleted` where it is gone.
+    chart_status: Option<String>,
+    /// When it was read back from the chart last.
+    chart_seen_at: Option<DateTime<Utc>>,
+    /// How the chart differs from what was written there. Only `ours_lost` is written again, by itself; everything else
+    /// is a person's doing and is only shown.
+    drift: Option<Drift>,
     /// Why it should be there.
     reason: String,
     /// Why it ended, for everything but `open`.
@@ -110,6 +120,9 @@ impl From<Delivery> for DeliveryBody {
             chart_id: d.chart_id,
             chart_resource,
             follow_ups: d.follow_ups,
+            chart_status: d.chart_status,
+            chart_seen_at: d.chart_seen_at,
+            drift: d.drift.and_then(|drift| drift.parse().ok()),
             reason: desired.reason,
             ended_because: intent.ended_because,
             since: desired.since,
@@ -171,7 +184,8 @@ async fn list_deliveries(ask: Ask, Asked(query): Asked<DeliveriesQuery>) -> Resu
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
     let mut tx = ask.app.db.read().await?;
-    let rows = outbox::page(&mut tx, ask.clinic(), query.state, query.patient, after, limit + 1).await?;
+    let which = Which { state: query.state, patient: query.patient, drift: query.drift };
+    let rows = outbox::page(&mut tx, ask.clinic(), which, after, limit + 1).await?;
     Ok(Json(page(rows, limit, |d| d.id, DeliveryBody::from)))
 }
 

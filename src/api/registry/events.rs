@@ -52,8 +52,9 @@ struct EventsQuery {
 /// `event` is the type, `data` a JSON object `{"id", "type", "at", "patient", "episode", "subject", "changes"}`. Types:
 /// `patient.recorded`, `measurement.recorded`, `measurement.retracted`, `episode.enrolled`, `episode.referred`,
 /// `episode.amended`, `episode.discharged`, one `….recorded` for each kind of entry of the care team (`contact.recorded`,
-/// `case_review.recorded`, …), `standing.changed`, `safety.opened`, `safety.closed`, `plan.changed`, `delivery.written`,
-/// `delivery.parked`, `delivery.closed_in_chart`, `quarantine.added`, `resource.created`, `resource.updated`,
+/// `case_review.recorded`, …), one `task.…_in_chart` or `flag.…_in_chart` for each status that a person sets in the chart
+/// (`task.completed_in_chart`, `task.deleted_in_chart`, …), `standing.changed`, `safety.opened`, `safety.closed`,
+/// `plan.changed`, `delivery.written`, `delivery.parked`, `delivery.closed_in_chart`, `delivery.lost_in_chart`, `quarantine.added`, `resource.created`, `resource.updated`,
 /// `resource.deleted`, `rule_set.proposed`, `rule_set.activated`, `staffing.attested`.
 ///
 /// A client that comes back with `Last-Event-ID` misses nothing and is told nothing twice. An id that is not of this

@@ -8,8 +8,9 @@ use utoipa_axum::routes;
 
 use super::answer::WriteErrors;
 use crate::api::App;
-use crate::fhir::arrival::{Kind, is_logical_id};
+use crate::fhir::arrival::is_logical_id;
 use crate::fhir::notification::Notification;
+use crate::fhir::topic::Topic;
 use crate::identity::{Caller, Role, TokenError};
 use crate::intake::connection::Connection;
 use crate::intake::signature;
@@ -123,12 +124,12 @@ async fn hear(app: &App, name: &str, request: Request, address: Option<(String, 
     }
     check_depth(&bytes, DEEPEST)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Problem::malformed("the body is not UTF-8"))?;
-    let said = match address.map(|(kind, id)| (Kind::of(&kind), id)) {
+    let said = match address.map(|(kind, id)| (Topic::of(&kind), id)) {
         Some((Some(kind), id)) if is_logical_id(&id) => {
             Notification { changed: vec![(kind, id)], ..Notification::default() }
         }
         Some((Some(_), _)) => return Err(Problem::malformed("not a logical id")),
-        // Of a type that is not kept here.
+        // Of a type that does not concern us.
         Some((None, _)) => return Ok(()),
         None => connection.understand(text)?,
     };

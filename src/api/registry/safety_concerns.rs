@@ -84,6 +84,9 @@ struct ConcernBody {
     assessed_at: Option<DateTime<Utc>>,
     /// From the answer to the assessment.
     to_assessment: Option<Elapsed>,
+    /// When somebody closed its Task in the chart, which assesses nothing: it stays open until an assessment is
+    /// documented, and is escalated all the same.
+    closed_in_chart_on: Option<NaiveDate>,
     /// The delivery that tells the chart.
     delivery: Uuid,
     /// Whether the chart has been told.
@@ -166,6 +169,7 @@ fn body(ask: &Ask, state: ConcernState, task: SafetyTask, concern: Option<Concer
         reason: desired.reason,
         owner: intent.owner_display,
         to_assessment: elapsed,
+        closed_in_chart_on: concern.as_ref().and_then(|concern| concern.closed_in_chart_on),
         assessed_at: concern.as_ref().and_then(|concern| concern.assessed_at),
         escalation: concern.map(|concern| concern.escalation).unwrap_or_default(),
         delivery: task.id,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::{http_url, keys, nearby};
-use crate::config::connection::TYPES;
+use crate::config::connection::{OURS, TYPES};
 use crate::config::{CardLink, CdsHooks, Config, Ehr};
 
 impl Config {
@@ -108,8 +108,8 @@ fn check_poll(key: &str, ehr: &Ehr, faults: &mut Vec<String>) {
         faults.push(format!("{key}.poll.types: {name} is not fetched; there are: {known}"));
     }
     for (field, names) in [("search", poll.search.keys().collect::<Vec<_>>()), ("way", poll.way.keys().collect())] {
-        for name in names.into_iter().filter(|name| !is_type(name)) {
-            faults.push(format!("{key}.poll.{field}.{name}: is not fetched; there are: {known}"));
+        for name in names.into_iter().filter(|name| !is_type(name) && !OURS.contains(&name.as_str())) {
+            faults.push(format!("{key}.poll.{field}.{name}: is not fetched; there are: {known}, {}", OURS.join(", ")));
         }
     }
     for (name, query) in poll.search.iter().filter(|(_, query)| !is_query(query)) {
@@ -121,6 +121,10 @@ fn check_poll(key: &str, ehr: &Ehr, faults: &mut Vec<String>) {
     }
     if poll.overlap > Duration::from_hours(24 * 7) {
         faults.push(format!("{key}.poll.overlap_s: must be at most 604800"));
+    }
+    let reread = poll.reread.as_secs();
+    if reread != 0 && !(60..=2_592_000).contains(&reread) {
+        faults.push(format!("{key}.poll.reread_s: must be 0 (never), or 60 to 2592000"));
     }
     if !(1..=1000).contains(&poll.page_size) {
         faults.push(format!("{key}.poll.page_size: must be 1 to 1000"));

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::walk::{Next, Walk};
-use super::{Stopped, Sweep, Swept};
+use super::{Search, Stopped, Sweep, Swept};
 use crate::config::Way;
 use crate::ehr::Failure;
 use crate::ehr::page::Text;
 use crate::fhir::arrival::{Kind, is_logical_id};
 use crate::fhir::searchset::{Found, Searchset, outside};
+use crate::fhir::topic::Topic;
 use crate::problem::Category;
 use crate::store::connection::{self, Watermark};
 
@@ -20,18 +21,23 @@ const PATIENTS: i64 = 20;
 impl Sweep<'_> {
     pub(super) async fn pass(
         &self,
-        kind: Kind,
+        search: &Search,
         way: Way,
         mark: &mut Watermark,
         swept: &mut Swept,
     ) -> Result<(), Stopped> {
-        if way == Way::ByPatient {
-            return self.by_patient(kind, swept).await;
+        let kind = search.topic;
+        match (kind, way) {
+            (Topic::Kept(kind), Way::ByPatient) => return self.by_patient(kind, swept).await,
+            // Each of ours is looked at by itself, in its time; everybody's Tasks are too many to look through.
+            (Topic::Ours(_), Way::ByPatient) => return Ok(()),
+            (Topic::Ours(_), Way::Everything) if search.added.is_none() => return Ok(()),
+            _ => {}
         }
         let overlap = chrono::TimeDelta::from_std(self.connection.settings.poll.overlap).unwrap_or_default();
         let from = mark.watermark.map(|watermark| watermark - overlap).filter(|_| way != Way::Everything);
         let mut walk = Walk::new(from, way == Way::LastUpdated);
-        let mut page = self.search(kind, &self.query(kind, way, from)).await?;
+        let mut page = self.search(kind, &self.query(search, way, from)).await?;
         // The server's clock, or failing that ours: a resource that claims to be from the future moves nothing there.
         let began = page.date.unwrap_or_else(|| self.intake.clock.now());
         let (mut highest, mut before) = (None::<DateTime<Utc>>, HashSet::new());
@@ -39,7 +45,7 @@ impl Sweep<'_> {
             let set = read(&page)?;
             let ours: Vec<&Found<'_>> = set.found.iter().filter(|one| one.kind == kind.name()).collect();
             let news: Vec<&Found<'_>> = ours.iter().copied().filter(|one| !before.contains(&name(one))).collect();
-            self.record(&news, swept).await?;
+            self.record(kind, &news, swept).await?;
             before = ours.iter().map(|one| name(one)).collect();
             swept.unread += set.odd;
             let changes: Vec<_> = ours.iter().map(|one| one.updated).collect();
@@ -52,7 +58,7 @@ impl Sweep<'_> {
             self.prolong().await?;
             page = match next {
                 Next::Nothing => break,
-                Next::From(instant) => self.search(kind, &self.query(kind, way, Some(instant))).await?,
+                Next::From(instant) => self.search(kind, &self.query(search, way, Some(instant))).await?,
                 Next::Follow(link) => self.connection.ehr.follow_text(&link).await?,
             };
         }
@@ -62,8 +68,8 @@ impl Sweep<'_> {
     }
 
     /// The parameters of a search.
-    fn query(&self, kind: Kind, way: Way, from: Option<DateTime<Utc>>) -> String {
-        let mut query: Vec<String> = self.connection.search(kind.name()).into_iter().collect();
+    fn query(&self, search: &Search, way: Way, from: Option<DateTime<Utc>>) -> String {
+        let mut query: Vec<String> = search.added.iter().cloned().collect();
         if way != Way::Everything
             && let Some(from) = from
         {
@@ -76,7 +82,7 @@ impl Sweep<'_> {
         query.join("&")
     }
 
-    async fn search(&self, kind: Kind, query: &str) -> Result<Text, Failure> {
+    async fn search(&self, kind: Topic, query: &str) -> Result<Text, Failure> {
         self.connection.ehr.search_text(kind.name(), query).await
     }
 
@@ -120,7 +126,7 @@ impl Sweep<'_> {
             Err(failure) => return Err(failure.into()),
         };
         match outside(&page.text).filter(|found| found.kind == "Patient") {
-            Some(found) => self.record(&[&found], swept).await?,
+            Some(found) => self.record(Topic::Kept(Kind::Patient), &[&found], swept).await?,
             None => swept.unread += 1,
         }
         Ok(())
@@ -131,7 +137,8 @@ impl Sweep<'_> {
         query.push(format!("patient={id}"));
         query.push(format!("_count={}", self.connection.settings.poll.page_size));
         let mut walk = Walk::new(None, false);
-        let mut page = match self.search(kind, &query.join("&")).await {
+        let topic = Topic::Kept(kind);
+        let mut page = match self.search(topic, &query.join("&")).await {
             // Some servers say so of a patient whom they do not know.
             Err(Failure::Refused { status: 404 | 410, .. }) => return Ok(()),
             page => page?,
@@ -139,7 +146,7 @@ impl Sweep<'_> {
         loop {
             let set = read(&page)?;
             let ours: Vec<&Found<'_>> = set.found.iter().filter(|one| one.kind == kind.name()).collect();
-            self.record(&ours, swept).await?;
+            self.record(topic, &ours, swept).await?;
             swept.unread += set.odd;
             match walk.after(&[], set.next).map_err(unusable)? {
                 Next::Follow(link) => page = self.connection.ehr.follow_text(&link).await?,

@@ -128,6 +128,11 @@ fn of_care(care: &Care) -> (&'static str, String) {
             ("Care plan", with_note(said.join(", "), plan.note.as_deref()))
         }
         Care::CandidateDismissal { reason, .. } => ("Not offered an episode", reason.clone()),
+        Care::SetInChart { resource, code, status, owner, reason, note, .. } => {
+            let owner = owner.as_deref().map(|owner| format!(" (assigned to {owner})")).unwrap_or_default();
+            let said = format!("{resource} “{}” is {}{owner}", words::code(*code), status.replace('-', " "));
+            ("In the chart", [reason, note].into_iter().flatten().fold(said, |said, more| format!("{said}. {more}")))
+        }
         Care::TakenBack { reason, .. } => ("Taken back", reason.clone().unwrap_or_default()),
     }
 }

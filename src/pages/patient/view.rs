@@ -311,6 +311,8 @@ pub struct ChartEntry {
     pub state: &'static str,
     pub tone: Tone,
     pub chart_id: Option<String>,
+    /// What the chart says of it, where that is not what was written.
+    pub drift: Option<String>,
     pub error: Option<String>,
     pub tried: String,
 }
@@ -335,6 +337,11 @@ pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec
                 state,
                 tone,
                 chart_id: d.chart_id.clone(),
+                drift: d.drift.as_deref().and_then(|drift| drift.parse().ok()).map(|drift| {
+                    let status = d.chart_status.as_deref().unwrap_or_default().replace('-', " ");
+                    let seen = d.chart_seen_at.map(|at| format!(", seen {}", instant(at, zone, today)));
+                    format!("In the EHR {status}: {}{}.", words::drift(drift).0, seen.unwrap_or_default())
+                }),
                 error: d.last_error.clone().filter(|_| d.state != crate::store::outbox::State::Settled),
                 tried: instant(d.updated_at, zone, today),
             }

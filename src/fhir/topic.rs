@@ -1,0 +1,29 @@
+//! What an EHR is asked about: the types that the registry keeps, and those that it writes itself and reads back.
+
+use super::arrival::Kind;
+use crate::domain::plan::Resource;
+
+/// A FHIR type that concerns us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Kept here as it comes.
+    Kept(Kind),
+    /// Written by us.
+    Ours(Resource),
+}
+
+impl Topic {
+    /// By its FHIR type name.
+    pub fn of(name: &str) -> Option<Self> {
+        let ours = || name.parse().ok().map(Self::Ours);
+        Kind::of(name).map(Self::Kept).or_else(ours)
+    }
+
+    /// The FHIR type name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kept(kind) => kind.name(),
+            Self::Ours(resource) => resource.as_str(),
+        }
+    }
+}

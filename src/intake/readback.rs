@@ -1,0 +1,194 @@
+//! Reading back: what became, in the chart, of the Tasks and Flags that we wrote there. They are swept and hinted at like
+//! everything else; and each that stands open is looked at by itself from time to time, because no search tells what
+//! was deleted, or put back by a restore.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Intake;
+use super::connection::Connection;
+use super::sweep::{Search, Stopped, Sweep, Tally};
+use crate::domain::plan::Resource;
+use crate::ehr::Failure;
+use crate::ehr::retry::{Decision, decide};
+use crate::fhir::searchset::{Found, Searchset};
+use crate::fhir::seen::Seen;
+use crate::fhir::topic::Topic;
+use crate::listener::{DEEPEST, check_depth};
+use crate::problem::{Category, Problem};
+use crate::record::{Effect, Fact, Sighting};
+use crate::store::outbox::{self, Delivery};
+
+/// How many are looked at by themselves after a sweep, and between two looks at the lease.
+const LOOKS: i64 = 200;
+const SOME: usize = 20;
+/// For so long what we closed is looked at, too: a restored chart may have it open again.
+const CLOSED: TimeDelta = TimeDelta::days(7);
+
+/// What came of a look at one resource.
+pub(super) enum Looked {
+    /// It is recorded, or not ours.
+    Done,
+    /// What came cannot be read.
+    Unread(String),
+    /// The server did not give it.
+    Failed(Failure),
+}
+
+impl Intake {
+    /// Looks at one resource of the chart, if it is ours.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn look_at(
+        &self,
+        connection: &Connection,
+        resource: Resource,
+        id: &str,
+    ) -> Result<Looked, Problem> {
+        if !connection.settings.poll.read_back {
+            return Ok(Looked::Done);
+        }
+        let mut tx = self.db.read().await?;
+        let ours = outbox::by_chart_id(&mut tx, &connection.clinic, resource, id).await?;
+        drop(tx);
+        let Some(ours) = ours else { return Ok(Looked::Done) };
+        let seen = match connection.ehr.read_text(resource.as_str(), id).await {
+            Ok(page) => match read(&page.text, resource).and_then(|seen| is_it(seen, id)) {
+                Ok(seen) => Some(seen),
+                Err(problem) => return Ok(Looked::Unread(problem.detail)),
+            },
+            Err(Failure::Refused { status: 404 | 410, .. }) => None,
+            Err(failure) => return Ok(Looked::Failed(failure)),
+        };
+        self.saw(connection, vec![sighting(connection, &ours, seen)]).await.map(|_| Looked::Done)
+    }
+
+    /// Records what a search found; what is not ours is passed over. What cannot be read is remembered.
+    pub(super) async fn see_found(
+        &self,
+        connection: &Connection,
+        resource: Resource,
+        found: &[&Found<'_>],
+    ) -> Result<Tally, Problem> {
+        let (mut facts, mut unread, mut known) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tx = self.db.read().await?;
+        for one in found {
+            let Some(id) = &one.id else { continue };
+            let Some(ours) = outbox::by_chart_id(&mut tx, &connection.clinic, resource, id).await? else { continue };
+            known.push(*one);
+            if one.version.is_some() && one.version == ours.chart_version {
+                continue;
+            }
+            match read(one.raw, resource) {
+                Ok(seen) => facts.push(sighting(connection, &ours, Some(seen))),
+                Err(problem) => unread.push((*one, problem)),
+            }
+        }
+        drop(tx);
+        let taken = self.saw(connection, facts).await?;
+        let tally = Tally { taken, unread: unread.len() };
+        self.remember_unread(connection, &known, &unread).await?;
+        Ok(tally)
+    }
+
+    /// Hands looks to the hallway; answers how many said something new.
+    async fn saw(&self, connection: &Connection, facts: Vec<Fact>) -> Result<usize, Problem> {
+        if facts.is_empty() {
+            return Ok(0);
+        }
+        let mut news = 0;
+        for answer in self.take_all(&connection.clinic, &connection.author(), facts, false).await? {
+            match answer {
+                Ok(recorded) => news += usize::from(recorded.effect != Effect::Unchanged),
+                // It was merged away, or planned anew, between the look and now: the next look finds it.
+                Err(problem) if problem.category == Category::NotFound => {}
+                Err(problem) => return Err(problem),
+            }
+        }
+        Ok(news)
+    }
+}
+
+impl Sweep<'_> {
+    /// How our own Tasks and Flags are looked for; nothing of a type of which nothing of ours is in the chart.
+    pub(super) async fn ours(&self) -> Result<Vec<Search>, Problem> {
+        let mut searches = Vec::new();
+        for resource in self.connection.reads_back() {
+            let mut tx = self.intake.db.read().await?;
+            let example = outbox::example(&mut tx, &self.connection.clinic, *resource).await?;
+            drop(tx);
+            let Some(example) = example else { continue };
+            let added = match self.connection.search(resource.as_str()) {
+                Some(configured) => Some(configured),
+                None => self.by_identifier(*resource, &example.chart_id).await,
+            };
+            let since = Some(example.since - TimeDelta::hours(1));
+            searches.push(Search { topic: Topic::Ours(*resource), added, since });
+        }
+        Ok(searches)
+    }
+
+    /// The search for our identifiers, where the server shows that it can do it: by finding one that is surely there. A
+    /// server that takes `system|` for something else would find nothing, for ever.
+    async fn by_identifier(&self, resource: Resource, known: &str) -> Option<String> {
+        let system = &self.connection.ehr.config().identifier_system;
+        let ours = self.connection.ehr.query(&[("identifier", &format!("{system}|"))]);
+        let page = self.connection.ehr.search_text(resource.as_str(), &format!("{ours}&_id={known}")).await.ok()?;
+        let set = Searchset::read(&page.text).ok()?;
+        set.found.iter().any(|one| one.id.as_deref() == Some(known)).then_some(ours)
+    }
+
+    /// Looks at what stands open and was not looked at for long, some after each sweep. A server that is in trouble is left
+    /// alone until the next.
+    pub(super) async fn look_again(&self) -> Result<(), Stopped> {
+        let poll = &self.connection.settings.poll;
+        if !poll.read_back || poll.reread.is_zero() {
+            return Ok(());
+        }
+        let now = self.intake.clock.now();
+        let since = now - TimeDelta::from_std(poll.reread).unwrap_or(TimeDelta::days(1));
+        let due = self.unseen(since, now).await?;
+        for some in due.chunks(SOME) {
+            for one in some {
+                let (Some(id), resource) = (&one.chart_id, one.intent.desired.resource) else { continue };
+                match self.intake.look_at(self.connection, resource, id).await? {
+                    Looked::Done => {}
+                    Looked::Unread(why) => {
+                        tracing::warn!(delivery = %one.id, why, "what stands in the chart for it cannot be read");
+                    }
+                    Looked::Failed(failure) => {
+                        tracing::info!(connection = self.connection.name(), %failure, "one of ours cannot be read back now");
+                        if matches!(decide(&failure, 1, 0.5, now), Decision::RetryAt { .. }) {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+            self.prolong().await?;
+        }
+        Ok(())
+    }
+
+    async fn unseen(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<Vec<Delivery>, Problem> {
+        let mut tx = self.intake.db.read().await?;
+        outbox::unseen(&mut tx, &self.connection.clinic, since, now - CLOSED, LOOKS).await
+    }
+}
+
+fn read(raw: &str, resource: Resource) -> Result<Seen, Problem> {
+    check_depth(raw.as_bytes(), DEEPEST)?;
+    Seen::read(raw, resource)
+}
+
+fn is_it(seen: Seen, id: &str) -> Result<Seen, Problem> {
+    if seen.id == id { Ok(seen) } else { Err(Problem::malformed("what came is not that resource")) }
+}
+
+fn sighting(connection: &Connection, ours: &Delivery, seen: Option<Seen>) -> Fact {
+    Fact::Seen(Box::new(Sighting {
+        patient: ours.patient_id,
+        delivery: ours.id,
+        system: connection.ehr.config().identifier_system.clone(),
+        seen,
+    }))
+}

@@ -1,0 +1,54 @@
+//! Every attempt to write into the chart.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::store::{Tx, failed};
+
+/// One attempt to write into the chart.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Attempt {
+    pub delivery_id: Uuid,
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    pub revision: i64,
+    pub outcome: String,
+    pub http_status: Option<i16>,
+    pub detail: Option<String>,
+    pub milliseconds: i32,
+}
+
+/// Adds an attempt.
+pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "INSERT INTO delivery_attempt (clinic_id, delivery_id, id, at, revision, outcome, http_status, detail, milliseconds)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        clinic,
+        a.delivery_id,
+        a.id,
+        a.at,
+        a.revision,
+        &a.outcome,
+        a.http_status,
+        &a.detail,
+        a.milliseconds
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// The attempts of a delivery, in order.
+pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
+    fetch_all!(
+        tx,
+        Attempt,
+        "SELECT delivery_id, id, at, revision, outcome, http_status, detail, milliseconds FROM delivery_attempt
+         WHERE clinic_id = $1 AND delivery_id = $2 ORDER BY at, id",
+        clinic,
+        delivery
+    )
+    .map_err(failed)
+}
