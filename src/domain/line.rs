@@ -279,6 +279,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_is_named_in_the_order_of_its_days() {
+        // Item 9 on the last day; no improvement by week 8, a month after the last contact was due.
+        let line = line(vec![phq9(1, "2026-01-05", 18, 0), phq9(2, "2026-03-02", 18, 2)], "2026-03-02");
+        let due: Vec<(&str, &str)> = line
+            .due
+            .iter()
+            .map(|(code, on)| (code.as_str(), if *on == Some(date("2026-03-02")) { "today" } else { "" }))
+            .collect();
+        assert!(due.contains(&("safety-assessment", "today")), "{due:?}");
+        assert!(due.iter().any(|(code, _)| *code == "psychiatric-case-review"), "{due:?}");
+        assert!(line.due.is_sorted_by_key(|(_, on)| on.unwrap_or(NaiveDate::MAX)), "{due:?}");
+        assert!(!due.iter().any(|(code, _)| code.starts_with("cocm-")), "a Flag is nothing to do: {due:?}");
+    }
+
+    #[test]
     fn a_line_reads_as_it_was_written() {
         let line = line(vec![phq9(1, "2026-01-05", 18, 2), phq9(2, "2026-02-16", 9, 0)], "2026-03-20");
         let json = serde_json::to_string(&line).unwrap();

@@ -87,6 +87,7 @@ pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Ent
 }
 
 /// A line of the log that is part of a story.
+#[expect(clippy::large_enum_variant, reason = "nearly every line is an entry")]
 pub enum Told {
     /// The care team entered it.
     Entry(Entry),

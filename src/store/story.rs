@@ -18,7 +18,9 @@ pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, P
         let episodes = episode::of_patient(tx, clinic, patient.id).await?;
         story.episodes = episodes.into_iter().map(|e| e.episode).collect();
         let told = fact::told(tx, clinic, patient.id, patient.id).await?;
-        told.into_iter().for_each(|(_, told)| add(&mut story, told));
+        for (_, told) in told {
+            add(&mut story, told);
+        }
     }
     Ok(story)
 }
@@ -34,7 +36,9 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
         let mut story = Story::of(patient.for_story());
         story.measurements = measurements.remove(&patient.id).unwrap_or_default();
         story.episodes = episodes.remove(&patient.id).unwrap_or_default();
-        told.remove(&patient.id).into_iter().flatten().for_each(|told| add(&mut story, told));
+        for told in told.remove(&patient.id).into_iter().flatten() {
+            add(&mut story, told);
+        }
         story
     });
     Ok(stories.collect())

@@ -233,3 +233,19 @@ fn contacts_and_reviews_state_their_minutes_and_nothing_else_does() {
     };
     assert_eq!(review.minutes(), Some(15));
 }
+
+#[test]
+fn an_entry_is_called_the_same_in_the_log_and_in_itself() {
+    let mut tale = Tale::new();
+    let score = tale.phq9(0, 18).last_measurement().id;
+    let id = tale.recommendation(1, cocm_registry::domain::care::ChangeKind::Medication);
+    tale.decision(2, id, cocm_registry::domain::care::Decision::Accepted);
+    tale.contact(3).change(4).hold(5).resume(6).relapse_prevention(7).override_baseline(8, score).assessed(9);
+    flag(&mut tale, 10, true);
+    let plan = planned(&mut tale, 11, "walk");
+    tale.discharge(12).taken_back(13, plan);
+    for entry in &tale.story.entries {
+        assert_eq!(serde_json::to_value(&entry.care).unwrap()["kind"], entry.care.kind());
+    }
+    assert_eq!(tale.story.entries.len(), 13);
+}

@@ -280,3 +280,37 @@ fn an_attempt_is_no_contact() {
     assert_eq!(counted(&metrics, "treatment_contact_in_month").0, Vec::<u128>::new());
     assert_eq!(counted(&metrics, "registry_kept").0, vec![B], "but it was documented");
 }
+
+#[test]
+fn who_is_seen_was_screened_by_a_phq_of_the_twelve_months_up_to_the_end_of_this_one() {
+    let all = [
+        patient(1, |t| {
+            t.gad7(60, 12);
+        }), // another scale is no screening
+        patient(2, |t| {
+            t.gad7(60, 3).phq9(-280, 12);
+        }), // 31 March of the year before: a day too old
+        patient(3, |t| {
+            t.gad7(60, 3).score(Instrument::Phq2, -279, 1);
+        }), // 1 April: not yet
+        patient(4, |t| {
+            t.gad7(85, 3).phq9(86, 15);
+        }), // screened in April, for the first time
+        patient(5, |t| {
+            t.phq9(85, 10);
+        }), // the first one: elevated
+        patient(6, |t| {
+            t.phq9(55, 9);
+        }), // the first one: not elevated
+        patient(7, |t| {
+            t.phq9(54, 20).phq9(55, 20);
+        }), // the second one
+        patient(8, |t| {
+            t.phq9(54, 20);
+        }), // not seen in March
+    ];
+    let metrics = nys_tallies(&all, &RuleSet::default(), march(), &Narrowing::default(), None).metrics();
+    assert_eq!(date(-280).to_string(), "2025-03-31");
+    assert_eq!(counted(&metrics, "phq_screened"), (vec![3, 5, 6, 7], vec![1, 2, 3, 4, 5, 6, 7]));
+    assert_eq!(counted(&metrics, "initial_phq9_elevated"), (vec![5], vec![5, 6]));
+}

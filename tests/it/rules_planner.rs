@@ -308,10 +308,13 @@ fn the_plan_clock_says_what_it_counts_from() {
     assert_eq!(reason, "Counts from the treatment change of 2026-01-25 (medication): Dose.");
     tale.review(30);
     let id = tale.recommendation(40, ChangeKind::Medication);
+    if let Care::CaseReview { recommendations, .. } = &mut tale.story.entries.last_mut().unwrap().care {
+        recommendations[0].text = "Raise the dose".into();
+    }
     tale.decision(44, id, Decision::Done);
     let (basis, day, entry, reason) = said(&tale);
     assert_eq!((basis, day, entry), ("recommendation", 44, true));
-    assert_eq!(reason, "Counts from 2026-02-18, when a recommendation was done: As discussed");
+    assert_eq!(reason, "Counts from 2026-02-18, when a recommendation was done: Raise the dose");
     let referred = Tale::of_a_patient().enrol(None, &[Instrument::Phq9]).clone();
     assert_eq!(standing(&referred, 5).plan_clock, None);
 }

@@ -328,3 +328,12 @@ fn the_reason_says_what_made_the_level() {
     assert_eq!(reason(3, 12, 2), format!("{rule} 2 on 2026-01-25: 2 or above. {end}"));
     assert_eq!(reason(1, 20, 1), format!("{rule} 1 on 2026-01-25: with a total of 20. {end}"));
 }
+
+#[test]
+fn two_forms_of_one_instant_are_no_rise_from_one_to_the_other() {
+    // Entered with their day only.
+    let mut tale = Tale::of_a_patient();
+    tale.item9(5, 12, 0).item9(5, 12, 1);
+    let all = concerns(&tale.story, &RuleSet::default(), date(5));
+    assert_eq!((all.len(), all[0].item9, all[0].priority), (1, 1, Priority::Urgent));
+}

@@ -175,7 +175,8 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
 /// The caseload: one row per open episode, ready-made.
 ///
 /// With `as_of`, the caseload of another day: nothing of that is stored, so every patient is planned for it, which takes
-/// longer. A page's cursor holds for that day only.
+/// longer. A page's cursor holds for that day only. Records of one person that were joined since are read as one, and a
+/// record that the chart has deleted since as it is now; care managers are those of that day.
 #[utoipa::path(get, path = "/caseload", tag = "caseload", params(CaseloadQuery),
     responses((status = 200, description = "In a stable, total order", body = Page<Case>), ReadErrors))]
 async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<Json<Page<Case>>, Problem> {
