@@ -179,15 +179,15 @@ async fn a_token_that_is_not_the_ehrs_own_is_refused(#[values(Engine::Sqlite, En
     let with = |name: &str, value: Value| {
         let mut claims = hooked.claims();
         claims[name] = value;
-        hooked.north.sign(&hooked.header(), &claims)
+        hooked.north.sign(&Hooked::header(), &claims)
     };
     let without = |name: &str| {
         let mut claims = hooked.claims();
         claims.as_object_mut().unwrap().remove(name);
-        hooked.north.sign(&hooked.header(), &claims)
+        hooked.north.sign(&Hooked::header(), &claims)
     };
     let headed = |name: &str, value: Value| {
-        let mut header = hooked.header();
+        let mut header = Hooked::header();
         header[name] = value;
         hooked.north.sign(&header, &hooked.claims())
     };
@@ -204,7 +204,7 @@ async fn a_token_that_is_not_the_ehrs_own_is_refused(#[values(Engine::Sqlite, En
         ("HS256", headed("alg", json!("HS256"))),
         ("ES256", small.sign(&json!({"alg": "ES256", "kid": "n"}), &hooked.claims())),
         ("RS256", hooked.south.sign(&json!({"alg": "RS256", "kid": "s"}), &hooked.claims())),
-        ("a stranger's key", stranger.sign(&hooked.header(), &hooked.claims())),
+        ("a stranger's key", stranger.sign(&Hooked::header(), &hooked.claims())),
         ("the other EHR's key", hooked.south.sign(&json!({"alg": "RS384", "kid": "s"}), &hooked.claims())),
         ("keys of its own choice", headed("jku", json!("https://evil.example/jwks.json"))),
         ("a key of its own choice", headed("jwk", hooked.north.jwk())),
@@ -300,7 +300,7 @@ async fn a_call_that_is_too_large_or_too_deep_is_refused() {
     assert!([400, 413].contains(&hooked.post(&hooked.token(), "/cds-services/cocm-standing", deep).await.status));
     let mut claims = hooked.claims();
     claims["aud"] = json!(format!("{PUBLIC}/cds-services/other"));
-    let other = hooked.north.sign(&hooked.header(), &claims);
+    let other = hooked.north.sign(&Hooked::header(), &claims);
     assert_eq!(hooked.post(&other, "/cds-services/other", view("one").to_string()).await.status, 404);
 }
 

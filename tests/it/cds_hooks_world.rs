@@ -73,12 +73,12 @@ impl Hooked {
         json!({ "iss": "https://north.example", "aud": SERVICE, "iat": now, "exp": now + 300, "jti": jti })
     }
 
-    pub fn header(&self) -> Value {
+    pub fn header() -> Value {
         json!({ "alg": "ES384", "typ": "JWT", "kid": "n" })
     }
 
     pub fn token(&self) -> String {
-        self.north.sign(&self.header(), &self.claims())
+        self.north.sign(&Self::header(), &self.claims())
     }
 
     /// A token of the other clinic's EHR.
