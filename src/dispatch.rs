@@ -222,7 +222,7 @@ impl Dispatcher {
         let before = ledger(&delivery);
         let offered = holding(Box::pin(ehr.ladder()), || self.prolong(lane)).await;
         let way = offered.map(|ladder| {
-            let (write, kind) = (&ehr.config().write, intent.desired.resource);
+            let (write, kind) = (ehr.config().write, intent.desired.resource);
             let rung = stands_on(&delivery, ladder.rung(write, kind));
             (rung, ladder.route(write, rung, kind))
         });

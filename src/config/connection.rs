@@ -251,7 +251,7 @@ pub struct Write {
 
 impl Write {
     /// What is set for a kind of resource; `None` is `auto`.
-    pub fn set_for(&self, resource: Resource) -> Option<Rung> {
+    pub fn set_for(self, resource: Resource) -> Option<Rung> {
         match resource {
             Resource::Task => self.task,
             Resource::Flag => self.flag,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MATCH, LAST_MODIFIED, LOCATION};
@@ -23,7 +23,7 @@ use crate::problem::Problem;
 /// How long we rely on what a server said that it offers.
 const LADDER_KEPT: TimeDelta = TimeDelta::hours(1);
 /// How long nobody asks again who was not answered …
-const ASKED_AGAIN: Duration = Duration::from_secs(1);
+const ASKED_AGAIN: TimeDelta = TimeDelta::seconds(1);
 /// … where it is known from before.
 const ASKED_AGAIN_IF_KNOWN: TimeDelta = TimeDelta::minutes(5);
 
@@ -149,7 +149,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Offered {
     ladder: Option<(DateTime<Utc>, Arc<Ladder>)>,
-    failed: Option<(Instant, Failure)>,
+    failed: Option<(DateTime<Utc>, Failure)>,
 }
 
 impl Ehr {
@@ -217,7 +217,7 @@ impl Ehr {
             return Ok(ladder.clone());
         }
         // Those who waited while another one asked in vain need not ask, too.
-        if let Some((_, failure)) = offered.failed.as_ref().filter(|(at, _)| at.elapsed() < ASKED_AGAIN) {
+        if let Some((_, failure)) = offered.failed.as_ref().filter(|(at, _)| now - *at < ASKED_AGAIN) {
             return Err(failure.clone());
         }
         let heard = match self.capabilities().await {
@@ -229,7 +229,8 @@ impl Ehr {
                     *at = now - LADDER_KEPT + ASKED_AGAIN_IF_KNOWN;
                     return Ok(ladder.clone());
                 }
-                offered.failed = Some((Instant::now(), failure.clone()));
+                // After the call, which may have taken long.
+                offered.failed = Some((self.0.clock.now(), failure.clone()));
                 return Err(failure);
             }
         };

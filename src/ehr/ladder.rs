@@ -10,6 +10,7 @@ use crate::fhir::planned::Form;
 
 /// What a server offers for a type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of the CapabilityStatement")]
 pub struct Offer {
     /// It can be created.
     pub creates: bool,
@@ -100,7 +101,7 @@ impl Ladder {
     }
 
     /// The rung for a kind of resource: as configured, else the best that the server offers.
-    pub fn rung(&self, write: &Write, resource: Resource) -> Rung {
+    pub fn rung(&self, write: Write, resource: Resource) -> Rung {
         let best = || {
             let mut all = Rung::ALL.iter().copied().filter(|rung| *rung != Rung::CdsCard || write.cards);
             all.find(|rung| self.reaches(*rung, resource)).unwrap_or(Rung::Worklist)
@@ -109,7 +110,7 @@ impl Ladder {
     }
 
     /// How something goes into the chart on a rung; `None` where nothing is written.
-    pub fn route(&self, write: &Write, rung: Rung, resource: Resource) -> Option<Route> {
+    pub fn route(&self, write: Write, rung: Rung, resource: Resource) -> Option<Route> {
         let form = Form::of(rung, resource)?;
         let offer = self.offer(form);
         Some(Route {
@@ -188,18 +189,18 @@ mod tests {
         #[case] flag: Rung,
     ) {
         let (ladder, write) = (ladder(kinds), Write::default());
-        assert_eq!((ladder.rung(&write, Resource::Task), ladder.rung(&write, Resource::Flag)), (task, flag));
+        assert_eq!((ladder.rung(write, Resource::Task), ladder.rung(write, Resource::Flag)), (task, flag));
     }
 
     #[test]
     fn what_is_configured_goes_before_what_is_offered() {
         let nothing = ladder(&[]);
         let write = Write { task: Some(Rung::Communication), cards: true, ..Write::default() };
-        assert_eq!(nothing.rung(&write, Resource::Task), Rung::Communication);
-        assert_eq!(nothing.rung(&write, Resource::Flag), Rung::CdsCard);
-        let route = nothing.route(&write, Rung::Communication, Resource::Task).unwrap();
+        assert_eq!(nothing.rung(write, Resource::Task), Rung::Communication);
+        assert_eq!(nothing.rung(write, Resource::Flag), Rung::CdsCard);
+        let route = nothing.route(write, Rung::Communication, Resource::Task).unwrap();
         assert!(!route.updates && route.by_identifier && route.provenance == Provenance::Not);
-        assert_eq!(nothing.route(&write, Rung::Worklist, Resource::Task), None);
+        assert_eq!(nothing.route(write, Rung::Worklist, Resource::Task), None);
     }
 
     #[test]
@@ -207,7 +208,7 @@ mod tests {
         let mut statement =
             json!({"rest": [{"resource": [{"type": "Provenance", "interaction": [{"code": "create"}]}]}]});
         let provenance = |statement: &Value, write: Write| {
-            Ladder::of(statement).route(&write, Rung::TaskAndFlag, Resource::Task).unwrap().provenance
+            Ladder::of(statement).route(write, Rung::TaskAndFlag, Resource::Task).unwrap().provenance
         };
         assert_eq!(provenance(&statement, Write::default()), Provenance::Apart);
         statement["rest"][0]["interaction"] = json!([{"code": "transaction"}]);

@@ -12,7 +12,7 @@ use super::auth::{Credentials, NoToken, TokenSource};
 use super::client::Ehr;
 use super::failure::Failure;
 use super::http::{cause, read_body};
-use super::ladder::{Ladder, Provenance};
+use super::ladder::Ladder;
 use crate::domain::plan::Resource;
 
 /// The largest CapabilityStatement that is read, in bytes: HAPI's has 3 MB.
@@ -97,7 +97,7 @@ pub async fn probe(ehr: &Ehr, trial: &Trial) -> Vec<Finding> {
     for (kind, query) in &trial.searches {
         findings.push(search(ehr, kind, query).await);
     }
-    let write = &ehr.config().write;
+    let write = ehr.config().write;
     findings.extend(statement::rungs(&statement, write));
     findings.extend(permission(ehr, &Ladder::of(&statement)));
     findings.extend(statement::subscriptions(&statement));
@@ -253,15 +253,12 @@ fn scope(text: &str) -> Option<(&str, &str, &str)> {
 /// Whether the scopes that we ask for let us write what is to be written.
 fn permission(ehr: &Ehr, ladder: &Ladder) -> Option<Finding> {
     let Credentials::BackendServices(source) = ehr.http().credentials() else { return None };
-    let (asked, write) = (&source.settings().scopes, &ehr.config().write);
+    let (asked, write) = (&source.settings().scopes, ehr.config().write);
     let mut wanted: Vec<String> = Vec::new();
     for kind in Resource::ALL {
         let Some(route) = ladder.route(write, ladder.rung(write, *kind), *kind) else { continue };
         let rights = if route.updates { "crus" } else { "crs" };
         wanted.push(format!("system/{}.{rights}", route.form.as_str()));
-        if route.provenance != Provenance::Not {
-            wanted.push("system/Provenance.c".to_owned());
-        }
     }
     wanted.sort();
     wanted.dedup();

@@ -8,6 +8,7 @@ use super::interaction::{Call, Reply};
 
 /// An EHR's abilities and manners.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one of an EHR's manners")]
 pub struct Profile {
     /// What it calls itself.
     pub name: &'static str,

@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{self, AuthKind, BackendServices, KeyAlgorithm};
+use cocm_registry::domain::plan::Rung;
 use cocm_registry::ehr::auth::KeyRing;
 use cocm_registry::ehr::probe::{Finding, Verdict};
 use cocm_registry::ehr::{Ehr, Failure};
@@ -151,7 +152,7 @@ impl Scene {
             kind: AuthKind::BackendServices,
             client_id: "client-7".into(),
             token_url: Some(format!("{}/token", self.office_url)),
-            scopes: "system/Patient.rs system/Task.crus".into(),
+            scopes: "system/Patient.rs system/Task.crus system/Flag.crus".into(),
             algorithm: self.algorithm,
             keys: None,
         });
@@ -287,7 +288,10 @@ async fn check_config_says_what_works() {
     assert!(findings.iter().all(|finding| finding.verdict == Verdict::Works), "{findings:#?}");
     let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
     assert!(text.iter().any(|line| line.contains("token: granted by")), "{text:#?}");
-    assert!(text.iter().any(|line| line.contains("takes Task and Flag")), "{text:#?}");
+    for kind in ["Task", "Flag"] {
+        let said = format!("a {kind} goes into the chart as a {kind}");
+        assert!(text.iter().any(|line| line.contains(&said)), "{text:#?}");
+    }
     // Nothing was written.
     assert!(scene.chart.log().iter().all(|call| call.method == "GET"), "{:?}", scene.chart.log());
 }
@@ -376,10 +380,15 @@ async fn check_config_against_a_wrong_key_and_without_one() {
 async fn check_config_against_missing_scopes() {
     let scene = Scene::new(KeyAlgorithm::Es384).await;
     scene.rotate();
-    scene.accept(&["token-1", "token-2", "token-3", "token-4"]);
+    scene.accept(&["token-1", "token-2", "token-3", "token-4", "token-5", "token-6"]);
     scene.office.lock().unwrap().granted = "system/Patient.read".into();
     let said = only(scene.check(|_| {}).await, Verdict::Limited);
-    assert!(said.contains("did not grant system/Task.crus;"), "{said}");
+    assert!(said.contains("did not grant system/Task.crus system/Flag.crus;"), "{said}");
+
+    scene.office.lock().unwrap().granted = "system/*.*".into();
+    let notes = |ehr: &mut config::Ehr| ehr.write.flag = Some(Rung::Communication);
+    let said = scene.check(notes).await.into_iter().find(|one| one.sentence.contains("auth.scopes")).unwrap().sentence;
+    assert!(said.contains("does not ask for system/Communication.crus;"), "{said}");
 
     scene.office.lock().unwrap().refuse = Some((400, "invalid_scope"));
     let said = only(scene.check(|_| {}).await, Verdict::Broken);
@@ -414,8 +423,10 @@ async fn check_config_against_a_server_without_task_and_without_the_right_to_sea
             ehr.poll.types = vec!["Patient".into(), "QuestionnaireResponse".into()];
         })
         .await;
-    let said = only(findings.clone(), Verdict::Limited);
-    assert!(said.contains("does not offer to create Task nor Flag, but Communication"), "{said}");
+    // What can be created and never found again is no rung.
+    let limited: Vec<_> = findings.iter().filter(|finding| finding.verdict == Verdict::Limited).collect();
+    assert_eq!(limited.len(), 2, "{findings:#?}");
+    assert!(limited.iter().all(|one| one.sentence.contains("Communication, only to create it")), "{limited:#?}");
     let said = only(findings, Verdict::Broken);
     assert!(said.contains("scope system/QuestionnaireResponse.rs"), "{said}");
 }

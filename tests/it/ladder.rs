@@ -13,12 +13,12 @@ use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::events::{BUDGET, Events};
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::sandbox::profile::Profile;
-use cocm_registry::store::outbox::{self, State};
+use cocm_registry::store::outbox::State;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::ladder_world::{Loop, carriers, observation};
-use crate::world::{CLINIC, Engine, monday, patient, phq9};
+use crate::world::{Engine, monday, patient, phq9};
 
 const PEOPLE: usize = 6;
 
@@ -163,11 +163,6 @@ async fn an_athenahealth_like_ehr_loses_no_form_and_is_written_to_once_it_lets_u
     let over = world.ledger().await.len() - world.open().await.len();
     assert!(over > 0);
     world.chart.play(profile.taking_once("Communication"));
-    let mut tx = world.service().app.db.begin().await.unwrap();
-    tx.commit().await.unwrap();
-    tx = world.service().app.db.read().await.unwrap();
-    let before = outbox::below(&mut tx, CLINIC, Resource::Task, Rung::Communication).await.unwrap().len();
-    drop(tx);
     // Two more, so that something alarming stands.
     for n in 0..2 {
         let mut form = phq9("", &format!("p{n}"), "2026-03-02T23:00:00Z", [3; 9]);
@@ -179,7 +174,7 @@ async fn an_athenahealth_like_ehr_loses_no_form_and_is_written_to_once_it_lets_u
     world.survive(4).await;
     world.all_settled().await;
     let open = world.open().await;
-    assert!(open.len() >= before.max(4), "{} of {before}", open.len());
+    assert!(open.len() >= 4, "{}", open.len());
     for delivery in &open {
         assert_eq!(delivery.rung(), Some(Rung::Communication), "{}", delivery.key);
         assert_eq!(carriers(&world.chart, "Communication", &delivery.intent.identifier), 1, "{}", delivery.key);
@@ -375,7 +370,6 @@ async fn an_ehr_that_cannot_be_asked_what_it_offers_is_asked_again() {
     let waiting = world.open().await;
     assert!(waiting.iter().all(|d| d.state == State::Pending && !d.outcome_unknown && d.rung.is_none()));
     world.chart.behave();
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     world.advance(6).await;
     world.all_settled().await;
     let all: Vec<Value> = world.chart.all("Task");

@@ -26,12 +26,12 @@ pub(super) fn speaks(statement: &Value, base: &str) -> Vec<Finding> {
 }
 
 /// The rung that each kind of resource takes, and why.
-pub(super) fn rungs(statement: &Value, write: &Write) -> Vec<Finding> {
+pub(super) fn rungs(statement: &Value, write: Write) -> Vec<Finding> {
     let ladder = Ladder::of(statement);
     Resource::ALL.iter().map(|kind| rung(&ladder, write, *kind)).collect()
 }
 
-fn rung(ladder: &Ladder, write: &Write, kind: Resource) -> Finding {
+fn rung(ladder: &Ladder, write: Write, kind: Resource) -> Finding {
     let rung = ladder.rung(write, kind);
     let key = format!("write.{}", kind.as_str().to_lowercase());
     let way = match rung {
@@ -64,7 +64,7 @@ fn rung(ladder: &Ladder, write: &Write, kind: Resource) -> Finding {
 }
 
 /// What would have to be offered for a better rung.
-fn lacking(ladder: &Ladder, write: &Write, taken: Rung, kind: Resource) -> Vec<String> {
+fn lacking(ladder: &Ladder, write: Write, taken: Rung, kind: Resource) -> Vec<String> {
     let better = Rung::ALL.iter().copied().take_while(|rung| *rung != taken);
     let forms = better.filter(|rung| *rung != Rung::CdsCard || write.cards).filter_map(|rung| Form::of(rung, kind));
     let named = forms.map(|form| {
@@ -110,28 +110,28 @@ mod tests {
     #[test]
     fn the_rung_of_each_kind_is_told_with_its_reason() {
         let all: &[&str] = &["create", "update", "search-type"];
-        let told = |kinds: &[(&str, &[&str])], write: &Write| {
+        let told = |kinds: &[(&str, &[&str])], write: Write| {
             rungs(&statement(kinds), write).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
         let auto = Write::default();
-        insta::assert_snapshot!(told(&[("Task", all), ("Flag", all)], &auto), @r"
+        insta::assert_snapshot!(told(&[("Task", all), ("Flag", all)], auto), @r"
         ok      writing: a Task goes into the chart as a Task: the server offers to create, change and find it
         ok      writing: a Flag goes into the chart as a Flag: the server offers to create, change and find it
         ");
-        insta::assert_snapshot!(told(&[("Task", all), ("Flag", &["search-type"]), ("Communication", &["create", "search-type"])], &auto), @r"
+        insta::assert_snapshot!(told(&[("Task", all), ("Flag", &["search-type"]), ("Communication", &["create", "search-type"])], auto), @r"
         ok      writing: a Task goes into the chart as a Task: the server offers to create, change and find it
         limited writing: what a Flag says goes into the chart as a Communication: the server does not offer to create, change and find a Flag, only to read it; what is no longer called for is said in a follow-up
         ");
-        insta::assert_snapshot!(told(&[("Task", &["create", "search-type"]), ("Communication", &["create"])], &auto), @r"
+        insta::assert_snapshot!(told(&[("Task", &["create", "search-type"]), ("Communication", &["create"])], auto), @r"
         limited writing: what a Task says is not written; people work from our own list: the server does not offer to create, change and find a Task, only to create and find it, nor to create and find a Communication, only to create it, nor to create and find a DocumentReference (write.task can say otherwise)
         limited writing: what a Flag says is not written; people work from our own list: the server does not offer to create, change and find a Flag, nor to create and find a Communication, only to create it, nor to create and find a DocumentReference (write.flag can say otherwise)
         ");
         let set = Write { task: Some(Rung::Communication), flag: Some(Rung::Worklist), cards: true, ..auto };
-        insta::assert_snapshot!(told(&[("Task", all)], &set), @r"
+        insta::assert_snapshot!(told(&[("Task", all)], set), @r"
         BROKEN  writing: what a Task says goes into the chart as a Communication, because write.task says so; what is no longer called for is said in a follow-up; but the server does not offer to create and find a Communication: see write.task
         limited writing: what a Flag says is not written; people work from our own list, because write.flag says so
         ");
-        insta::assert_snapshot!(told(&[], &Write { cards: true, ..auto }), @r"
+        insta::assert_snapshot!(told(&[], Write { cards: true, ..auto }), @r"
         limited writing: what a Task says is not written; the CDS Hooks card in the chart says what stands: the server does not offer to create, change and find a Task, nor to create and find a Communication, nor to create and find a DocumentReference (write.task can say otherwise)
         limited writing: what a Flag says is not written; the CDS Hooks card in the chart says what stands: the server does not offer to create, change and find a Flag, nor to create and find a Communication, nor to create and find a DocumentReference (write.flag can say otherwise)
         ");
