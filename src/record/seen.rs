@@ -54,7 +54,7 @@ pub async fn seen(
     };
     let told = told(&dossier.story, delivery.id);
     let judged = match here {
-        Some(_) if about_another => judged_about_another(here, &delivery),
+        Some(seen) if about_another => Some(judged_about_another(seen, &delivery)),
         Some(seen) => judge(seen, &delivery, &sighting.system, told),
         None => judged_gone(&delivery, told),
     };
@@ -106,7 +106,7 @@ async fn tell(
     let on = at.with_timezone(&context.zone).date_naive();
     let said = |field: fn(&Seen) -> &Option<String>| seen.and_then(|seen| field(seen).clone());
     let (owner, reason, remark) = (said(|s| &s.owner), said(|s| &s.reason), said(|s| &s.note));
-    let decides = match decision(&status) {
+    let asked = match decision(&status) {
         Some(decision) if desired.code == Code::Recommendation => {
             let by = owner.as_deref().map_or_else(|| THE_CHART.to_owned(), |owner| format!("{THE_CHART} ({owner})"));
             let known = recommended(&dossier, &desired.key).filter(|known| known.decision != Some(decision));
@@ -131,7 +131,7 @@ async fn tell(
     );
     let set_line = line_of(&set);
     dossier.story.entries.push(set);
-    let Some((known, decision, by, reason)) = decides else {
+    let Some((known, decision, by, reason)) = asked else {
         return settle(tx, context, dossiers, dossier, Some(set_line)).await;
     };
     let on = on.max(known.recommended_on);
@@ -207,16 +207,16 @@ fn still_ours(seen: &Seen, delivery: &Delivery, system: &str) -> bool {
     !of_another && list(&seen.body["code"]["coding"]).iter().any(is_code)
 }
 
-fn judged_about_another(seen: Option<&Seen>, delivery: &Delivery) -> Option<Judged> {
+fn judged_about_another(seen: &Seen, delivery: &Delivery) -> Judged {
     let noted = Noted {
-        status: seen.map(|seen| seen.status.clone()),
-        version: seen.and_then(|seen| seen.version.clone()),
-        updated_at: seen.and_then(|seen| seen.updated),
+        status: Some(seen.status.clone()),
+        version: seen.version.clone(),
+        updated_at: seen.updated,
         drift: Some(Drift::NamesAnotherPatient),
         state: delivery.state,
         heal: false,
     };
-    Some(Judged { noted, news: None })
+    Judged { noted, news: None }
 }
 
 fn judged_gone(delivery: &Delivery, told: Option<&str>) -> Option<Judged> {

@@ -70,9 +70,10 @@ async fn every_status_that_a_person_sets_is_seen_once_and_counts_for_what_it_is(
     let closed = !matches!(status, "accepted" | "in-progress");
     for (person, code) in TASKS {
         assert_eq!(world.told(person).await, [status], "{code}");
-        let (state, drift) = match closed {
-            true => (State::ClosedInChart, Drift::ClosedByPerson),
-            false => (State::Settled, Drift::ChangedByPerson),
+        let (state, drift) = if closed {
+            (State::ClosedInChart, Drift::ClosedByPerson)
+        } else {
+            (State::Settled, Drift::ChangedByPerson)
         };
         assert_eq!(world.stands(code).await, (state, status.to_owned(), Some(drift)), "{code}");
         assert_eq!(world.in_chart(code)["status"], status, "nobody touches it again");
