@@ -58,7 +58,6 @@ pub async fn append(tx: &mut Tx, clinic: &str, f: &Fact) -> Result<(), Problem> 
 
 #[derive(sqlx::FromRow)]
 struct EntryRow {
-    patient_id: Uuid,
     id: Uuid,
     episode_id: Option<Uuid>,
     happened_on: NaiveDate,
@@ -77,7 +76,7 @@ pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Ent
     fetch_all!(
         tx,
         EntryRow,
-        "SELECT patient_id, id, episode_id, happened_on, happened_at, body FROM fact
+        "SELECT id, episode_id, happened_on, happened_at, body FROM fact
          WHERE clinic_id = $1 AND patient_id = $2 AND is_care ORDER BY happened_on, id",
         clinic,
         patient
