@@ -4,6 +4,7 @@
 //! they change goes through the API itself, in process (`door`), so that roles, checks and idempotency are said once.
 
 mod assets;
+mod candidates;
 mod caseload;
 mod chart;
 mod door;
@@ -19,6 +20,7 @@ mod safety;
 mod session;
 mod shell;
 mod sign_in;
+mod teams;
 mod trend;
 mod watch;
 mod words;
@@ -26,10 +28,10 @@ mod words;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRef, Request};
+use axum::extract::{FromRef, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 
@@ -52,9 +54,9 @@ impl FromRef<Pages> for App {
     }
 }
 
-/// Only our own files, only our own addresses, never within somebody else's page.
+/// Only our own files and our own addresses; `frame-ancestors` is added to it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    connect-src 'self'; form-action 'self'; base-uri 'none'";
 
 /// Every page. `api` are the routes of the JSON API, which take what is entered here.
 pub fn router(app: App, api: Router) -> Router {
@@ -72,31 +74,44 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/caseload", get(caseload::show))
         .route("/caseload.csv", get(caseload::csv))
         .route("/caseload.xlsx", get(caseload::xlsx))
+        .route("/candidates", get(candidates::show))
         .route("/patients/{id}", get(patient::show))
+        .route("/patients/{id}/care-plan", get(patient::care_plan::show).post(patient::care_plan::write))
+        .route("/patients/{id}/care-plan/document", get(patient::documents::care_plan))
+        .route("/patients/{id}/handover", get(patient::documents::handover))
         .route("/patients/{id}/{form}", post(patient::enter))
         .route("/safety", get(safety::show))
         .route("/programme", get(programme::show))
         .route("/programme/behind", get(programme::behind))
         .route("/operations", get(operations::show))
+        .route("/operations/connections/{name}/sync", post(operations::connections::sync))
         .route("/operations/deliveries/{id}/retry", post(operations::retry))
         .route("/operations/quarantine/{id}", get(operations::quarantine::show))
         .route("/operations/quarantine/{id}/replay", post(operations::replay))
         .route("/operations/rules", get(operations::rules::show).post(operations::rules::propose))
         .route("/operations/rules/{version}/activate", post(operations::rules::activate))
-        .route("/review", get(review::agenda))
-        .route("/review/summary", get(review::summary))
-        .route("/review/{id}", get(review::case).post(review::save))
+        .route("/review", get(review::sessions).post(review::begin))
+        .route("/review/{session}", get(review::agenda))
+        .route("/review/{session}/summary", get(review::summary))
+        .route("/review/{session}/close", post(review::close))
+        .route("/review/{session}/{episode}", get(review::case).post(review::save))
         .route_layer(from_fn_with_state(pages.clone(), watch::watch))
-        .layer(from_fn(guarded))
+        .layer(from_fn_with_state(pages.clone(), guarded))
         .route("/assets/{name}", get(assets::serve))
         .with_state(pages)
 }
 
 /// What every page is sent with.
-async fn guarded(request: Request, next: Next) -> Response {
+async fn guarded(State(pages): State<Pages>, request: Request, next: Next) -> Response {
+    let ancestors = pages.frame_ancestors(request.headers());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // A document of the API has a policy of its own, with its styles within.
+    let policy = headers.get(CONTENT_SECURITY_POLICY).and_then(|own| own.to_str().ok()).unwrap_or(POLICY);
+    let policy = format!("{policy}; frame-ancestors {}", ancestors.as_deref().unwrap_or("'none'"));
+    // What cannot stand in a header loads nothing, and is framed by nobody.
+    let strict = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::try_from(policy).unwrap_or(strict));
     // `no-referrer` would make browsers send `Origin: null` with our own forms.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError, Issuer};
+use super::{Config, ConfigError, Issuer, SignIn};
 
 impl Config {
     /// Looks for what would fail later: unknown names, two of one name, addresses that are none, bounds out of bounds.
@@ -102,8 +102,31 @@ impl Config {
             } else {
                 http_url(&format!("{key}.issuer"), &way.issuer, faults);
             }
+            self.check_frames(&key, way, faults);
             if let Some(clinic) = way.clinic.as_ref().filter(|id| self.clinic(id).is_none()) {
                 faults.push(format!("{key}.clinic: {clinic} is not served here"));
+            }
+        }
+    }
+
+    fn check_frames(&self, key: &str, way: &SignIn, faults: &mut Vec<String>) {
+        if way.frame_origins.is_empty() {
+            return;
+        }
+        if way.fhir_base.is_none() {
+            faults.push(format!("{key}.frame_origins: only an EHR that launches us (fhir_base) may frame the pages"));
+        }
+        if self.public_url.as_deref().is_none_or(|url| !url.starts_with("https:")) {
+            faults.push(format!(
+                "{key}.frame_origins: public_url must be https: browsers keep such cookies over it only"
+            ));
+        }
+        for origin in &way.frame_origins {
+            // It goes into a header as it is: an origin and nothing more.
+            let is_origin = Url::parse(origin)
+                .is_ok_and(|url| url.scheme() == "https" && url.origin().ascii_serialization() == *origin);
+            if !is_origin {
+                faults.push(format!("{key}.frame_origins: {origin:?} is no origin such as https://ehr.example.org"));
             }
         }
     }

@@ -26,6 +26,10 @@ pub struct SignIn {
     pub client_secret: Option<SecretString>,
     /// The FHIR base of an EHR that launches us (SMART App Launch): the `iss` of a launch, compared exactly.
     pub fhir_base: Option<String>,
+    /// Origins of an EHR that may show the pages within its own (`https://ehr.example.org`): after a launch in a frame, and
+    /// only then. None: never.
+    #[serde(default)]
+    pub frame_origins: Vec<String>,
     /// The clinic that everybody who signs in here works for; without it, the claim says.
     pub clinic: Option<ClinicId>,
     /// The claim that names the clinic.

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderValue, Request};
+use axum::http::{HeaderValue, Method, Request};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,6 +28,28 @@ pub struct Refused {
     pub expression: Option<String>,
 }
 
+/// A call.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path within `/api/v1/`.
+    pub path: &'a str,
+    /// It counts once under this key.
+    pub once: Option<&'a str>,
+    /// Only if this is still the version.
+    pub if_match: Option<&'a str>,
+    /// What is entered.
+    pub body: Option<&'a Value>,
+}
+
+impl<'a> Call<'a> {
+    /// Of a method at a path.
+    pub fn of(method: &'a Method, path: &'a str) -> Self {
+        Self { method, path, once: None, if_match: None, body: None }
+    }
+}
+
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
         Self { status: problem.category.status(), detail: problem.detail, expression: problem.expression }
@@ -42,12 +64,12 @@ impl Door {
 
     /// Reads something; the path within `/api/v1/`.
     pub async fn get(&self, caller: &Caller, path: &str) -> Result<Value, Refused> {
-        self.call(caller, "GET", path, None, None).await
+        self.call(caller, Call::of(&Method::GET, path)).await
     }
 
     /// Enters something, once under its key.
     pub async fn post(&self, caller: &Caller, path: &str, once: Option<&str>, body: &Value) -> Result<Value, Refused> {
-        self.call(caller, "POST", path, once, Some(body)).await
+        self.call(caller, Call { once, body: Some(body), ..Call::of(&Method::POST, path) }).await
     }
 
     /// Reads something and hands the answer on as it is: a stream, a file.
@@ -65,17 +87,14 @@ impl Door {
         }
     }
 
-    async fn call(
-        &self,
-        caller: &Caller,
-        method: &str,
-        path: &str,
-        once: Option<&str>,
-        body: Option<&Value>,
-    ) -> Result<Value, Refused> {
+    /// Calls one of them.
+    pub async fn call(&self, caller: &Caller, call: Call<'_>) -> Result<Value, Refused> {
+        let Call { method, path, once, if_match, body } = call;
         let mut request = Request::builder().method(method).uri(format!("/api/v1/{path}")).extension(caller.clone());
-        if let Some(key) = once {
-            request = request.header("idempotency-key", key);
+        for (name, value) in [("idempotency-key", once), ("if-match", if_match)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
         }
         let body = match body {
             Some(body) => {
@@ -90,6 +109,9 @@ impl Door {
         let status = response.status();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.map_err(|_| broken())?;
         if status.is_success() {
+            if bytes.is_empty() {
+                return Ok(Value::Null);
+            }
             return serde_json::from_slice(&bytes).map_err(|_| broken());
         }
         let refused: Refused = serde_json::from_slice(&bytes).unwrap_or_default();

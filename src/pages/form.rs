@@ -1,6 +1,8 @@
 //! Forms as data: shown by one template, sent to the API as JSON, and shown again with what was typed when the API
 //! refuses something, its words beside the field.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use askama::filters::HtmlSafe;
 use chrono::NaiveDate;
@@ -8,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::door::Refused;
 use super::session::Visitor;
+
+/// What may be chosen: (value, words).
+pub type Choices = Vec<(Cow<'static, str>, String)>;
 
 /// What a field takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +22,10 @@ pub enum Kind {
     Area,
     Date,
     Number,
-    /// One of these: (value, words).
-    One(Vec<(&'static str, String)>),
+    /// One of these.
+    One(Choices),
     /// Any of these.
-    Some(Vec<(&'static str, String)>),
+    Some(Choices),
     /// Yes or no.
     Yes,
 }
@@ -28,36 +33,47 @@ pub enum Kind {
 /// One field.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// The API's name of it.
-    pub name: &'static str,
+    /// The API's name of it; `goals.2.text` is the text of the third goal.
+    pub name: Cow<'static, str>,
     pub label: &'static str,
     pub kind: Kind,
     /// What was typed.
     pub values: Vec<String>,
     pub hint: Option<&'static str>,
+    /// What is likely to be typed.
+    pub suggestions: Vec<String>,
     pub required: bool,
     /// What is wrong with it.
     pub problem: Option<String>,
 }
 
 impl Field {
-    fn new(name: &'static str, label: &'static str, kind: Kind) -> Self {
-        Self { name, label, kind, values: Vec::new(), hint: None, required: false, problem: None }
+    fn new(name: impl Into<Cow<'static, str>>, label: &'static str, kind: Kind) -> Self {
+        Self {
+            name: name.into(),
+            label,
+            kind,
+            values: Vec::new(),
+            hint: None,
+            suggestions: Vec::new(),
+            required: false,
+            problem: None,
+        }
     }
 
-    pub fn text(name: &'static str, label: &'static str) -> Self {
+    pub fn text(name: impl Into<Cow<'static, str>>, label: &'static str) -> Self {
         Self::new(name, label, Kind::Text)
     }
 
-    pub fn area(name: &'static str, label: &'static str) -> Self {
+    pub fn area(name: impl Into<Cow<'static, str>>, label: &'static str) -> Self {
         Self::new(name, label, Kind::Area)
     }
 
-    pub fn number(name: &'static str, label: &'static str) -> Self {
+    pub fn number(name: impl Into<Cow<'static, str>>, label: &'static str) -> Self {
         Self::new(name, label, Kind::Number)
     }
 
-    pub fn date(name: &'static str, label: &'static str, on: Option<NaiveDate>) -> Self {
+    pub fn date(name: impl Into<Cow<'static, str>>, label: &'static str, on: Option<NaiveDate>) -> Self {
         Self { values: on.iter().map(NaiveDate::to_string).collect(), ..Self::new(name, label, Kind::Date) }
     }
 
@@ -66,11 +82,11 @@ impl Field {
     }
 
     /// One of these; the first where nothing is chosen and the field is required.
-    pub fn one(name: &'static str, label: &'static str, options: Vec<(&'static str, String)>) -> Self {
+    pub fn one(name: impl Into<Cow<'static, str>>, label: &'static str, options: Choices) -> Self {
         Self::new(name, label, Kind::One(options))
     }
 
-    pub fn some(name: &'static str, label: &'static str, options: Vec<(&'static str, String)>) -> Self {
+    pub fn some(name: &'static str, label: &'static str, options: Choices) -> Self {
         Self::new(name, label, Kind::Some(options))
     }
 
@@ -84,6 +100,11 @@ impl Field {
         self
     }
 
+    pub fn suggest(mut self, known: Vec<String>) -> Self {
+        self.suggestions = known;
+        self
+    }
+
     pub fn with(mut self, value: impl Into<String>) -> Self {
         self.values = vec![value.into()];
         self
@@ -93,7 +114,7 @@ impl Field {
         self.values.first().map_or("", String::as_str)
     }
 
-    pub fn holds(&self, value: &&str) -> bool {
+    pub fn holds(&self, value: &str) -> bool {
         self.values.iter().any(|v| v == value)
     }
 
@@ -168,7 +189,7 @@ impl Form {
         for field in &mut self.fields {
             field.values = sent
                 .iter()
-                .filter(|(name, _)| name == field.name)
+                .filter(|(name, _)| *name == field.name)
                 .map(|(_, value)| value.replace("\r\n", "\n"))
                 .collect();
         }
@@ -183,7 +204,7 @@ impl Form {
         for field in &mut self.fields {
             match field.json() {
                 Ok(Some(value)) => {
-                    body.insert(field.name.to_owned(), value);
+                    body.insert(field.name.to_string(), value);
                 }
                 Ok(None) => {}
                 Err(problem) => field.problem = Some(problem.to_owned()),
@@ -201,9 +222,11 @@ impl Form {
     pub fn blame(&mut self, refused: Refused, visitor: &Visitor) {
         self.once = visitor.pages.app.clock.id().to_string();
         let at = refused.expression.as_deref().unwrap_or_default();
-        let at = at.rsplit(['.', ']']).next().unwrap_or_default();
-        match self.fields.iter_mut().find(|field| field.name == at) {
-            Some(field) => {
+        let last = at.rsplit(['.', ']']).next().unwrap_or_default();
+        let found = self.fields.iter().position(|field| field.name == at);
+        match found.or_else(|| self.fields.iter().position(|field| field.name == last)) {
+            Some(n) => {
+                let field = &mut self.fields[n];
                 field.problem = Some(refused.detail);
                 self.problem = Some("Nothing was stored yet: please look at the field that is marked.".to_owned());
             }
@@ -226,6 +249,11 @@ impl Form {
     pub fn row(&self, number: &usize) -> Fields<'_> {
         let ending = number.to_string();
         self.those(|field| field.name.ends_with(&ending))
+    }
+
+    /// The fields whose names begin so, rendered: `goals.2.`
+    pub fn beginning(&self, with: &str) -> Fields<'_> {
+        self.those(|field| field.name.starts_with(with))
     }
 
     /// Nothing was typed into a numbered row's text.
@@ -265,7 +293,7 @@ mod tests {
             Field::text("note", "Note"),
             Field::number("minutes", "Minutes"),
             Field::yes("scheduled", "Scheduled", true),
-            Field::some("kinds", "Kinds", vec![("a", "A".into()), ("b", "B".into())]),
+            Field::some("kinds", "Kinds", vec![("a".into(), "A".into()), ("b".into(), "B".into())]),
         ]);
         form.fill(&[("minutes".into(), " 25 ".into()), ("kinds".into(), "a".into()), ("kinds".into(), "b".into())]);
         let json = serde_json::Value::Object(form.json().unwrap());

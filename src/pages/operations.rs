@@ -1,5 +1,6 @@
 //! How the machine does: the connection to the chart, what waits or failed, what arrived and could not be understood.
 
+pub mod connections;
 pub mod quarantine;
 pub mod rules;
 
@@ -18,6 +19,7 @@ use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Delivery, State, Tally};
 use crate::store::{patient, resource};
+use connections::Fetched;
 
 /// Rows shown of each list; the counts are of all.
 const SHOWN: i64 = 100;
@@ -70,6 +72,8 @@ struct Connection {
 struct OperationsPage {
     shell: Shell,
     connection: Option<Connection>,
+    /// Where we fetch from.
+    fetched: Vec<Fetched>,
     /// What arrived last: (type, when).
     arrivals: Vec<(&'static str, String)>,
     failed: Vec<Undelivered>,
@@ -130,6 +134,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         "retry" => Some("It is being sent again."),
         "replay" => Some("It was read again and could be used: it is no longer in quarantine."),
         "still" => Some("It was read again, and stays in quarantine."),
+        "sync" => Some("The EHR is looked through as soon as possible."),
         _ => None,
     };
     shell.done = said.map(|words| Done { words: words.to_owned(), undo: None });
@@ -137,6 +142,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     let page = OperationsPage {
         shell,
         connection,
+        fetched: connections::read(&visitor).await?,
         arrivals,
         failed: lists.pop().unwrap_or_default(),
         failed_count: count(&tally, State::Parked),

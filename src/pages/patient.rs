@@ -1,5 +1,7 @@
 //! One patient: where they stand and why, every score, what happened, what the chart knows, and what can be entered.
 
+pub mod care_plan;
+pub mod documents;
 mod forms;
 mod timeline;
 pub mod view;
@@ -13,9 +15,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::chart::Chart;
+use super::door::Call;
 use super::form::Form;
 use super::session::{Submitted, Visitor};
 use super::shell::{Done, Part, Shell, Trouble, html};
+use super::teams::Teams;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::plan::{Plan, plan};
 use crate::domain::rules::RuleSet;
@@ -75,6 +79,11 @@ impl Whole {
         Ok(Self { row, stored, story, rules, plan, facts, deliveries })
     }
 
+    /// Whether somebody wants it discussed.
+    fn is_flagged(&self, episode: Uuid) -> bool {
+        self.plan.standings.iter().any(|standing| standing.episode == episode && standing.discussion_flag)
+    }
+
     /// The episode asked for; the open one, or the last.
     fn episode(&self, asked: Option<Uuid>) -> Option<&episode::Stored> {
         let asked = asked.and_then(|id| self.stored.iter().find(|s| s.episode.id == id));
@@ -107,6 +116,10 @@ struct PatientPage {
     scores: Vec<Score>,
     happenings: Vec<Happening>,
     patient: Uuid,
+    /// The episode that is shown.
+    episode: Option<Uuid>,
+    /// May be talked about in a review session.
+    discusses: bool,
     takes_back: bool,
     rule_set: String,
 }
@@ -136,14 +149,14 @@ async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Fo
     if asked.done == "take-back" {
         shell.done = Some(Done { words: "The entry was taken back; it stays in the timeline.".to_owned(), undo: None });
     }
-    let flagged = standing.is_some_and(|s| s.discussion_flag);
+    let teams = Teams::read(visitor).await?;
     let mut forms: Vec<Entry> = What::ALL
         .into_iter()
-        .filter(|what| visitor.is(what.roles()) && what.fits(stored.map(|s| s.phase)))
+        .filter(|what| visitor.is(what.roles()) && what.fits(stored.map(|s| s.phase), &whole))
         .map(|what| {
             let form = match &tried {
                 Some(form) if form.id == what.name() => form.clone(),
-                _ => what.form(visitor, whole.row.id, flagged),
+                _ => what.form(visitor, &whole, stored, &teams),
             };
             let open = form.problem.is_some() || asked.form == what.name();
             Entry { name: what.name(), title: what.words().0, form, open }
@@ -168,6 +181,9 @@ async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Fo
         scores: view::scores(&whole.story, today),
         happenings: timeline_of(&whole.facts, today),
         patient: whole.row.id,
+        episode: stored.map(|s| s.episode.id),
+        discusses: visitor.is(super::review::REVIEWERS)
+            && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
         takes_back: visitor.is(CLINICIANS),
         rule_set: whole.rules.label(),
         shell,
@@ -192,23 +208,19 @@ pub async fn enter(
     let what = What::named(&name).ok_or_else(|| Problem::not_found("form"))?;
     visitor.caller.require(what.roles())?;
     let stored = whole.episode(None);
-    let episode = match stored {
-        Some(stored) => stored.episode.id,
-        None if what == What::SafetyAssessment => Uuid::nil(),
-        None => return Err(Problem::not_found("episode").into()),
-    };
-    let standing = whole.plan.standings.iter().find(|s| s.episode == episode);
-    let flagged = standing.is_some_and(|s| s.discussion_flag);
-    let mut form = what.form(visitor, id, flagged);
+    let episode = stored.map(|stored| stored.episode.id);
+    let (method, path) = what.call(whole.row.id, episode).ok_or_else(|| Problem::not_found("episode"))?;
+    let mut form = what.form(visitor, &whole, stored, &Teams::default());
     form.fill(&submitted.fields);
-    if let Some(mut body) = form.json() {
-        what.complete(&mut body, flagged);
-        let path = what.path(id, episode);
-        let sent = visitor.pages.door.post(&visitor.caller, &path, Some(&form.once), &Value::Object(body)).await;
-        match sent {
+    if let Some(typed) = form.json() {
+        let body = what.body(typed, &whole, stored);
+        let call = Call { once: Some(&form.once), body: Some(&body), ..Call::of(&method, &path) };
+        match visitor.pages.door.call(&visitor.caller, call).await {
             Ok(entered) => {
-                let entry = entered["id"].as_str().unwrap_or_default();
-                return Ok(Redirect::to(&format!("/patients/{id}?done={}&entry={entry}", what.name())).into_response());
+                // An episode is no entry: it is not taken back.
+                let entry = entered["id"].as_str().filter(|_| what.is_entry());
+                let entry = entry.map(|entry| format!("&entry={entry}")).unwrap_or_default();
+                return Ok(Redirect::to(&format!("/patients/{id}?done={}{entry}", what.name())).into_response());
             }
             Err(refused) if refused.status >= 500 => return Err(refused.into()),
             Err(refused) => form.blame(refused, visitor),
@@ -223,13 +235,13 @@ async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) ->
     let reason = submitted.get("reason").map(str::trim).filter(|reason| !reason.is_empty());
     let reason = reason.ok_or_else(|| Problem::unprocessable("say why: it is part of the record"))?;
     let of_entry = whole.story.entries.iter().find(|e| e.id == entry).ok_or_else(|| Problem::not_found("entry"))?;
-    let episode = of_entry.episode.or_else(|| whole.episode(None).map(|s| s.episode.id));
-    let episode = episode.ok_or_else(|| Problem::not_found("episode"))?;
-    let path = format!("episodes/{episode}/entries/{entry}/take-back");
+    let path = match of_entry.episode {
+        Some(episode) => format!("episodes/{episode}/entries/{entry}/take-back"),
+        None => format!("patients/{}/entries/{entry}/take-back", whole.row.id),
+    };
     let body = serde_json::json!({"reason": reason});
     visitor.pages.door.post(&visitor.caller, &path, None, &body).await?;
-    let to =
-        submitted.get("to").filter(|to| *to == "/review" || to.starts_with("/review/") || to.starts_with("/review?"));
+    let to = submitted.get("to").filter(|to| to.starts_with("/review/"));
     let to = to.map_or_else(|| format!("/patients/{}?done=take-back", whole.row.id), str::to_owned);
     Ok(Redirect::to(&to).into_response())
 }

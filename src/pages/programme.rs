@@ -14,7 +14,7 @@ use super::words::{self, Tone};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
 use crate::domain::episode::Phase;
-use crate::domain::metrics::Metric;
+use crate::domain::metrics::{Counted, Metric};
 use crate::problem::Problem;
 use crate::store::standing::{self, Lined};
 pub use behind::show as behind;
@@ -126,11 +126,8 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         ),
         (Series::Fidelity, "Fidelity", "Whether the programme is run as meant."),
     ] {
-        let mut by_month: Vec<Vec<Metric>> = Vec::new();
-        for month in &months {
-            by_month.push(read(&visitor, series, *month, payer).await?);
-        }
-        tables.push(Table { title, note, rows: rows(series, &months, &by_month, payer) });
+        let metrics = over_time(&visitor, series, (months[0], last), payer).await?;
+        tables.push(Table { title, note, rows: rows(series, &months, &metrics, payer) });
     }
     let mut tx = visitor.pages.app.db.read().await?;
     let lines = standing::lines(&mut tx, visitor.clinic(), false).await?;
@@ -169,23 +166,58 @@ async fn read(
     Ok(metrics.map_err(|_| Problem::internal("metrics could not be read"))?)
 }
 
-fn rows(series: Series, months: &[NaiveDate], by_month: &[Vec<Metric>], payer: Option<Payer>) -> Vec<Row> {
-    let Some(latest) = by_month.last() else { return Vec::new() };
-    latest
-        .iter()
-        .map(|metric| {
-            let over_time: Vec<Option<&Metric>> =
-                by_month.iter().map(|metrics| metrics.iter().find(|m| m.number == metric.number)).collect();
-            Row {
-                number: metric.number,
-                name: sentence(&metric.name),
-                target: metric.target.map_or_else(|| "–".to_owned(), |t| format!("≥ {}", value(metric, t))),
-                remark: metric.remark.clone(),
-                cells: over_time.iter().zip(months).map(|(m, month)| cell(series, *m, *month, payer)).collect(),
-                picture: picture(metric, &over_time),
-            }
-        })
-        .collect()
+/// A metric over months, as the API tells it.
+#[derive(Deserialize)]
+struct OverTime {
+    number: u8,
+    name: String,
+    months: Vec<InMonth>,
+}
+
+/// What a metric came to in a month.
+#[derive(Deserialize)]
+struct InMonth {
+    month: String,
+    #[serde(flatten)]
+    counted: Counted,
+    target: Option<f64>,
+    remark: Option<String>,
+}
+
+/// Metrics over months, in one walk over everybody.
+async fn over_time(
+    visitor: &Visitor,
+    series: Series,
+    (from, to): (NaiveDate, NaiveDate),
+    payer: Option<Payer>,
+) -> Result<Vec<OverTime>, Trouble> {
+    let payer = payer.filter(|_| series == Series::Nys).map(|payer| format!("&payer={payer}")).unwrap_or_default();
+    let (from, to) = (from.format("%Y-%m"), to.format("%Y-%m"));
+    let path = format!("metrics/{}/trend?from={from}&to={to}{payer}", series.name());
+    let mut answer = visitor.pages.door.get(&visitor.caller, &path).await?;
+    let metrics = serde_json::from_value(answer["metrics"].take());
+    Ok(metrics.map_err(|_| Problem::internal("metrics could not be read"))?)
+}
+
+fn rows(series: Series, months: &[NaiveDate], metrics: &[OverTime], payer: Option<Payer>) -> Vec<Row> {
+    let row = |metric: &OverTime| {
+        let in_month = |month: &NaiveDate| {
+            let named = month.format("%Y-%m").to_string();
+            metric.months.iter().find(|in_month| in_month.month == named)
+        };
+        let over_time: Vec<Option<&InMonth>> = months.iter().map(in_month).collect();
+        let latest = metric.months.last();
+        let target = latest.and_then(|m| Some(format!("≥ {}", value(&m.counted, m.target?))));
+        Row {
+            number: metric.number,
+            name: sentence(&metric.name),
+            target: target.unwrap_or_else(|| "–".to_owned()),
+            remark: latest.and_then(|m| m.remark.clone()),
+            cells: over_time.iter().zip(months).map(|(m, on)| cell(series, metric.number, *m, *on, payer)).collect(),
+            picture: picture(&over_time),
+        }
+    };
+    metrics.iter().map(row).collect()
 }
 
 /// `improved_after_70_days` → `Improved after 70 days`.
@@ -201,11 +233,11 @@ fn sentence(name: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-fn is_rate(metric: &Metric) -> bool {
+fn is_rate(metric: &Counted) -> bool {
     metric.numerator.is_some() && metric.denominator.is_some()
 }
 
-fn value(metric: &Metric, value: f64) -> String {
+fn value(metric: &Counted, value: f64) -> String {
     if is_rate(metric) {
         format!("{:.0} %", value * 100.0)
     } else if metric.denominator.is_some() {
@@ -217,35 +249,33 @@ fn value(metric: &Metric, value: f64) -> String {
     }
 }
 
-fn cell(series: Series, metric: Option<&Metric>, month: NaiveDate, payer: Option<Payer>) -> Cell {
-    let Some(metric) = metric else { return Cell { value: "–".to_owned(), of: None, tone: Tone::Plain, link: None } };
-    let behind = !metric.numerator_episodes.is_empty() || !metric.denominator_episodes.is_empty();
+fn cell(series: Series, number: u8, metric: Option<&InMonth>, month: NaiveDate, payer: Option<Payer>) -> Cell {
+    let Some(InMonth { counted, target, .. }) = metric else {
+        return Cell { value: "–".to_owned(), of: None, tone: Tone::Plain, link: None };
+    };
+    let behind = counted.numerator.unwrap_or(0) + counted.denominator.unwrap_or(0) > 0;
     let payer = payer.map(|payer| format!("&payer={payer}")).unwrap_or_default();
+    let month = month.format("%Y-%m");
     Cell {
-        value: metric.value.map_or_else(|| "–".to_owned(), |v| value(metric, v)),
-        of: is_rate(metric)
-            .then(|| format!("{} of {}", metric.numerator.unwrap_or(0), metric.denominator.unwrap_or(0))),
-        tone: match (metric.value, metric.target) {
+        value: counted.value.map_or_else(|| "–".to_owned(), |v| value(counted, v)),
+        of: is_rate(counted)
+            .then(|| format!("{} of {}", counted.numerator.unwrap_or(0), counted.denominator.unwrap_or(0))),
+        tone: match (counted.value, *target) {
             (Some(value), Some(target)) if value >= target => Tone::Good,
             (Some(_), Some(_)) => Tone::Bad,
             _ => Tone::Plain,
         },
-        link: behind.then(|| {
-            format!(
-                "/programme/behind?series={}&metric={}&month={}{payer}",
-                series.name(),
-                metric.number,
-                month.format("%Y-%m")
-            )
-        }),
+        link: behind
+            .then(|| format!("/programme/behind?series={}&metric={number}&month={month}{payer}", series.name())),
     }
 }
 
-fn picture(metric: &Metric, over_time: &[Option<&Metric>]) -> Option<Picture> {
+fn picture(over_time: &[Option<&InMonth>]) -> Option<Picture> {
     use std::fmt::Write as _;
-    let values: Vec<Option<f64>> = over_time.iter().map(|m| m.and_then(|m| m.value)).collect();
-    let highest = values.iter().flatten().copied().chain(metric.target).fold(0.0, f64::max);
-    let top = if is_rate(metric) { 1.0 } else { highest * 1.15 };
+    let latest = over_time.iter().copied().flatten().last()?;
+    let values: Vec<Option<f64>> = over_time.iter().map(|m| m.and_then(|m| m.counted.value)).collect();
+    let highest = values.iter().flatten().copied().chain(latest.target).fold(0.0, f64::max);
+    let top = if is_rate(&latest.counted) { 1.0 } else { highest * 1.15 };
     if top <= 0.0 || values.iter().flatten().count() < 2 {
         return None;
     }
@@ -258,7 +288,7 @@ fn picture(metric: &Metric, over_time: &[Option<&Metric>]) -> Option<Picture> {
         }
         x += 16.0;
     }
-    Some(Picture { path, target: metric.target.map(|target| format!("{:.1}", y(target))) })
+    Some(Picture { path, target: latest.target.map(|target| format!("{:.1}", y(target))) })
 }
 
 fn keepers(lines: &[Lined]) -> Vec<Keeper> {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::Pages;
 use super::shell::Trouble;
+use super::sign_in::oidc;
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::{Category, Problem};
@@ -34,7 +35,16 @@ pub struct Visitor {
     /// As the API knows callers.
     pub caller: Caller,
     pub session: Session,
+    /// Within whose pages, where it began in a frame.
+    pub frame: Frame,
 }
+
+/// Within whose pages ours are shown: a configured way to sign in that says which origins may, where somebody was launched
+/// in a frame of theirs. `None` is a tab of one's own.
+///
+/// Browsers send `SameSite=Lax` cookies to no frame of another site; those of a frame are kept apart for each site around
+/// it (`Partitioned`) and have a name of their own, so that neither gets in the other's way.
+pub type Frame = Option<usize>;
 
 impl Visitor {
     pub fn clinic(&self) -> &str {
@@ -82,19 +92,34 @@ impl Pages {
     }
 
     /// The name of a cookie.
-    pub fn cookie_name(&self, name: &str) -> String {
-        if self.is_secure() { format!("__Host-{name}") } else { name.to_owned() }
+    fn cookie_name(&self, name: &str, framed: bool) -> String {
+        let prefix = if self.is_secure() { "__Host-" } else { "" };
+        format!("{prefix}{name}{}", if framed { "-framed" } else { "" })
     }
 
     /// A `Set-Cookie` that nothing but this host can set or read.
-    pub fn set_cookie(&self, name: &str, value: &str, seconds: i64) -> String {
-        let secure = if self.is_secure() { "; Secure" } else { "" };
-        format!("{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}", self.cookie_name(name))
+    pub fn set_cookie(&self, name: &str, value: &str, seconds: i64, frame: Frame) -> String {
+        let name = self.cookie_name(name, frame.is_some());
+        let kept = match frame {
+            Some(_) => "; SameSite=None; Partitioned; Secure",
+            None if self.is_secure() => "; SameSite=Lax; Secure",
+            None => "; SameSite=Lax",
+        };
+        format!("{name}={value}; Path=/; HttpOnly; Max-Age={seconds}{kept}")
+    }
+
+    /// Who may show what is answered to this request within their pages: the origins of the way by which it began in a
+    /// frame. Only we set these cookies; a session that has ended may still say so.
+    pub fn frame_ancestors(&self, headers: &HeaderMap) -> Option<String> {
+        let session = self.cookie(headers, "cocm", true).and_then(|cookie| frame_of(cookie.split_once('.')?.1));
+        let way = session.or_else(|| oidc::way_of(&self.cookie(headers, "cocm-leaving", true)?))?;
+        let origins = &self.app.config.sign_ins.get(way)?.frame_origins;
+        (!origins.is_empty()).then(|| origins.join(" "))
     }
 
     /// The value of a cookie. Two of one name are none: one of them is not ours.
-    pub fn cookie(&self, headers: &HeaderMap, name: &str) -> Option<String> {
-        let name = self.cookie_name(name);
+    pub fn cookie(&self, headers: &HeaderMap, name: &str, framed: bool) -> Option<String> {
+        let name = self.cookie_name(name, framed);
         let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut found = all.flat_map(|line| line.split(';')).filter_map(|pair| {
             let (key, value) = pair.trim().split_once('=')?;
@@ -107,8 +132,12 @@ impl Pages {
     }
 
     /// Signs somebody in; answers with the cookie. Always a new word: what a browser held before is worth nothing.
-    pub async fn begin_session(&self, caller: &Caller, name: &str) -> Result<String, Problem> {
-        let (word, now) = (random_word()?, self.app.clock.now());
+    pub async fn begin_session(&self, caller: &Caller, name: &str, frame: Frame) -> Result<String, Problem> {
+        let (mut word, now) = (random_word()?, self.app.clock.now());
+        if let Some(way) = frame {
+            // Part of the word: who changes it has another word.
+            word = format!("{way}~{word}");
+        }
         let clinic = caller.clinic.as_str();
         let session = Session {
             id: digest(&word),
@@ -123,7 +152,7 @@ impl Pages {
         session::forget(&mut tx, clinic, now - LONGEST).await?;
         session::insert(&mut tx, clinic, &session).await?;
         tx.commit().await?;
-        Ok(self.set_cookie("cocm", &format!("{clinic}.{word}"), LONGEST.num_seconds()))
+        Ok(self.set_cookie("cocm", &format!("{clinic}.{word}"), LONGEST.num_seconds(), frame))
     }
 
     /// Signs out whoever holds this cookie.
@@ -131,12 +160,13 @@ impl Pages {
         let mut tx = self.app.db.begin().await?;
         session::delete(&mut tx, visitor.clinic(), &visitor.session.id).await?;
         tx.commit().await?;
-        Ok(self.set_cookie("cocm", "", 0))
+        Ok(self.set_cookie("cocm", "", 0, visitor.frame))
     }
 
     /// Whose cookie this is. `notes` says that somebody did something: only that keeps a session from ending.
     pub async fn visitor(&self, headers: &HeaderMap, notes: bool) -> Result<Option<Visitor>, Problem> {
-        let Some(cookie) = self.cookie(headers, "cocm") else { return Ok(None) };
+        let cookie = self.cookie(headers, "cocm", true).or_else(|| self.cookie(headers, "cocm", false));
+        let Some(cookie) = cookie else { return Ok(None) };
         let Some((clinic, word)) = cookie.split_once('.') else { return Ok(None) };
         let Ok(clinic) = ClinicId::new(clinic) else { return Ok(None) };
         if self.app.config.clinic(&clinic).is_none() {
@@ -155,8 +185,13 @@ impl Pages {
             tx.commit().await?;
         }
         let caller = Caller { clinic, subject: session.subject.clone(), role: session.role, scopes: None };
-        Ok(Some(Visitor { pages: self.clone(), caller, session }))
+        Ok(Some(Visitor { pages: self.clone(), caller, session, frame: frame_of(word) }))
     }
+}
+
+/// In which frame the session of a word began.
+fn frame_of(word: &str) -> Frame {
+    word.split_once('~').and_then(|(way, _)| way.parse().ok())
 }
 
 /// The page's script asks by itself when something has happened; nobody need be there for that.

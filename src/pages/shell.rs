@@ -16,6 +16,7 @@ use crate::problem::{Category, Problem};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Caseload,
+    Candidates,
     Review,
     Safety,
     Programme,

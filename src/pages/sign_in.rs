@@ -89,7 +89,7 @@ pub async fn in_development(State(pages): State<Pages>, headers: HeaderMap, body
         return Err(Problem::new(Category::Forbidden, "these pages are for people").into());
     }
     let caller = Caller { clinic, subject: format!("development-{role}"), role, scopes: None };
-    let cookie = pages.begin_session(&caller, words::role(role)).await?;
+    let cookie = pages.begin_session(&caller, words::role(role), None).await?;
     Ok(([(SET_COOKIE, cookie)], Redirect::to(own_path(field("to")))).into_response())
 }
 

@@ -1,7 +1,8 @@
 //! Names of things, for people.
 
 use crate::domain::care::{
-    Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Intervention, Modality,
+    Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, FitConcern, FitDecision,
+    Intervention, MedicationAct, Modality,
 };
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
@@ -183,6 +184,34 @@ pub fn intervention(one: Intervention) -> &'static str {
         Intervention::CareCoordination => "care coordination",
         Intervention::SocialNeeds => "social needs",
         Intervention::RelapsePrevention => "relapse prevention",
+    }
+}
+
+pub fn medication(act: MedicationAct) -> &'static str {
+    match act {
+        MedicationAct::Started => "started",
+        MedicationAct::Stopped => "stopped",
+        MedicationAct::DoseIncreased => "dose increased",
+        MedicationAct::DoseDecreased => "dose decreased",
+        MedicationAct::Switched => "switched to it",
+    }
+}
+
+pub fn fit_concern(concern: FitConcern) -> &'static str {
+    match concern {
+        FitConcern::AcuteRisk => "acute risk",
+        FitConcern::Psychosis => "psychosis",
+        FitConcern::Mania => "mania",
+        FitConcern::SevereSubstanceUse => "severe substance use",
+        FitConcern::Cognitive => "cognitive impairment",
+        FitConcern::Other => "other",
+    }
+}
+
+pub fn fit_decision(decision: FitDecision) -> &'static str {
+    match decision {
+        FitDecision::Suitable => "it fits",
+        FitDecision::SpecialtyCare => "direct specialty care",
     }
 }
 

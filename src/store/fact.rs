@@ -236,17 +236,3 @@ pub async fn reviews_with(
     .map(|rows| rows.into_iter().next())
     .map_err(failed)
 }
-
-/// The case reviews of a day with their patients, in order of entry; those that were taken back, too.
-pub async fn reviews_on(tx: &mut Tx, clinic: &str, on: NaiveDate) -> Result<Vec<(Uuid, Entry)>, Problem> {
-    fetch_all!(
-        tx,
-        EntryRow,
-        "SELECT patient_id, id, episode_id, happened_on, happened_at, body FROM fact
-         WHERE clinic_id = $1 AND kind = 'case_review' AND happened_on = $2 ORDER BY id",
-        clinic,
-        on
-    )
-    .map(|rows| rows.into_iter().map(|row| (row.patient_id, Entry::from(row))).collect())
-    .map_err(failed)
-}

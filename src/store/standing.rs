@@ -153,6 +153,30 @@ pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Li
     Ok(rows)
 }
 
+/// A consultant and a care manager who have open episodes together.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Team {
+    /// The consultant, where known.
+    pub psychiatric_consultant: Option<String>,
+    /// The care manager, where known.
+    pub care_manager: Option<String>,
+    /// How many of their episodes are in the review queue.
+    pub waiting: i64,
+}
+
+/// Who works together in a clinic, and how many of theirs stand in the queue up to a place.
+pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<Team>, Problem> {
+    fetch_all!(
+        tx,
+        Team,
+        "SELECT psychiatric_consultant, care_manager, SUM(CASE WHEN attention <= $2 THEN 1 ELSE 0 END) AS waiting
+         FROM standing WHERE clinic_id = $1 AND status <> 'discharged' GROUP BY psychiatric_consultant, care_manager",
+        clinic,
+        up_to
+    )
+    .map_err(failed)
+}
+
 /// What the caseload may be narrowed to; everything given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {

@@ -104,6 +104,7 @@ fn served(world: &World, provider: &Provider) -> Browser {
         client_id: "cocm-pages".into(),
         client_secret: None,
         fhir_base: None,
+        frame_origins: Vec::new(),
         clinic: None,
         clinic_claim: "clinic".into(),
         role_claim: "role".into(),

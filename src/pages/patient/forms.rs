@@ -1,14 +1,20 @@
 //! What can be entered about a patient, and where in the API it goes.
 
+mod fields;
+
+use axum::http::Method;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::domain::care::{ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Intervention, Modality};
+use super::Whole;
+use crate::domain::care::Decision;
 use crate::domain::episode::Phase;
 use crate::identity::Role;
-use crate::pages::form::{Field, Form};
+use crate::pages::form::{Choices, Field, Form};
 use crate::pages::session::Visitor;
+use crate::pages::teams::Teams;
 use crate::pages::words;
+use crate::store::episode::Stored;
 
 /// What can be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +27,28 @@ pub enum What {
     Resume,
     Discharge,
     DiscussionFlag,
+    FitCheck,
+    Baseline,
+    Transfer,
+    Enrolment,
+    Particulars,
+    Dismissal,
 }
 
 impl What {
-    pub const ALL: [Self; 8] = [
+    /// In the order in which the page has them.
+    pub const ALL: [Self; 14] = [
         Self::SafetyAssessment,
+        Self::Enrolment,
+        Self::Dismissal,
         Self::Contact,
         Self::TreatmentChange,
         Self::RelapsePrevention,
         Self::DiscussionFlag,
+        Self::Particulars,
+        Self::FitCheck,
+        Self::Baseline,
+        Self::Transfer,
         Self::Hold,
         Self::Resume,
         Self::Discharge,
@@ -46,6 +65,12 @@ impl What {
             Self::Resume => "resume",
             Self::Discharge => "discharge",
             Self::DiscussionFlag => "discussion-flag",
+            Self::FitCheck => "fit-check",
+            Self::Baseline => "baseline-override",
+            Self::Transfer => "transfer",
+            Self::Enrolment => "enrolment",
+            Self::Particulars => "particulars",
+            Self::Dismissal => "candidate-dismissal",
         }
     }
 
@@ -66,129 +91,136 @@ impl What {
             Self::Resume => ("Resume treatment", "Treatment goes on."),
             Self::Discharge => ("Discharge", "The episode has ended."),
             Self::DiscussionFlag => ("Flag for the review", "The flag for the review was changed."),
+            Self::FitCheck => ("Fit check", "The fit check was recorded."),
+            Self::Baseline => ("Choose another baseline", "The baseline was changed."),
+            Self::Transfer => ("Hand over", "The patient was handed over."),
+            Self::Enrolment => ("Enrol, or note a referral", "The episode was opened."),
+            Self::Particulars => ("Enrolment, team and measures", "The particulars were changed."),
+            Self::Dismissal => ("Offer no episode", "Noted: no episode is offered until the next positive score."),
+        }
+    }
+
+    /// What its button says.
+    fn submit(self, flagged: bool) -> &'static str {
+        match self {
+            Self::DiscussionFlag if flagged => "Take the flag down",
+            Self::Contact => "Log the contact",
+            Self::Discharge => "End the episode",
+            Self::DiscussionFlag => "Flag",
+            Self::Transfer => "Hand over",
+            Self::Dismissal => "Dismiss",
+            _ => "Save",
         }
     }
 
     /// Who may, as the API says.
     pub fn roles(self) -> &'static [Role] {
         match self {
-            Self::SafetyAssessment | Self::DiscussionFlag => crate::api::request::CLINICIANS,
-            Self::TreatmentChange => &[Role::CareManager, Role::PrimaryCare],
+            Self::SafetyAssessment | Self::DiscussionFlag | Self::FitCheck => crate::api::request::CLINICIANS,
+            Self::TreatmentChange | Self::Dismissal => &[Role::CareManager, Role::PrimaryCare],
+            Self::Baseline => &[Role::CareManager, Role::PsychiatricConsultant],
             _ => &[Role::CareManager],
         }
     }
 
-    /// Whether it makes sense in this phase of the episode; without an episode only safety does.
-    pub fn fits(self, phase: Option<Phase>) -> bool {
-        let Some(phase) = phase else { return self == Self::SafetyAssessment };
+    /// Whether it makes sense now: in this phase of the episode, or without one.
+    pub fn fits(self, phase: Option<Phase>, whole: &Whole) -> bool {
+        let open = phase.filter(|phase| *phase != Phase::Discharged);
         let kind = match self {
+            Self::SafetyAssessment => return true,
+            Self::Enrolment => return open.is_none(),
+            Self::Dismissal => return whole.row.candidate.as_ref().is_some_and(|of| of.dismissed.is_none()),
+            Self::Particulars | Self::Transfer => return open.is_some(),
             Self::Contact => "contact",
             Self::TreatmentChange => "treatment_change",
-            Self::SafetyAssessment => return true,
             Self::RelapsePrevention => "relapse_prevention",
             Self::Hold => "hold",
             Self::Resume => "resume",
             Self::Discharge => "discharge",
             Self::DiscussionFlag => "discussion_flag",
+            Self::FitCheck => "fit_check",
+            Self::Baseline => "baseline_override",
         };
-        phase.allowed().contains(&kind)
+        phase.is_some_and(|phase| phase.allowed().contains(&kind))
     }
 
-    /// The API's address.
-    pub fn path(self, patient: Uuid, episode: Uuid) -> String {
-        match self {
+    /// The API's address, and how it is called.
+    pub fn call(self, patient: Uuid, episode: Option<Uuid>) -> Option<(Method, String)> {
+        let path = match self {
             Self::SafetyAssessment => format!("patients/{patient}/safety-assessments"),
-            _ => format!("episodes/{episode}/{}", self.name()),
-        }
+            Self::Dismissal => format!("patients/{patient}/candidate-dismissal"),
+            Self::Enrolment => "episodes".to_owned(),
+            Self::Particulars => return Some((Method::PATCH, format!("episodes/{}", episode?))),
+            _ => format!("episodes/{}/{}", episode?, self.name()),
+        };
+        Some((Method::POST, path))
+    }
+
+    /// Whether what comes of it is an entry, which can be taken back.
+    pub fn is_entry(self) -> bool {
+        !matches!(self, Self::Enrolment | Self::Particulars | Self::Transfer)
     }
 
     /// An empty form.
-    pub fn form(self, visitor: &Visitor, patient: Uuid, flagged: bool) -> Form {
-        let action = format!("/patients/{patient}/{}", self.name());
-        let submit = match self {
-            Self::DiscussionFlag if flagged => "Take the flag down",
-            Self::Contact => "Log the contact",
-            Self::Discharge => "End the episode",
-            Self::DiscussionFlag => "Flag",
-            _ => "Save",
-        };
-        Form::new(visitor, self.name(), action, submit, self.fields(visitor, flagged))
+    pub fn form(self, visitor: &Visitor, whole: &Whole, stored: Option<&Stored>, teams: &Teams) -> Form {
+        let action = format!("/patients/{}/{}", whole.row.id, self.name());
+        let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));
+        let fields = self.fields(visitor.today(), whole, stored, teams);
+        Form::new(visitor, self.name(), action, self.submit(flagged), fields)
     }
 
-    fn fields(self, visitor: &Visitor, flagged: bool) -> Vec<Field> {
-        let today = Some(visitor.today());
+    /// What was typed, as the API wants it.
+    pub fn body(self, mut typed: Map<String, Value>, whole: &Whole, stored: Option<&Stored>) -> Value {
         match self {
-            Self::Contact => vec![
-                Field::date("on", "Date", today).required(),
-                Field::one("kind", "What for", options(ContactKind::ALL, ContactKind::as_str, words::contact_kind))
-                    .required(),
-                Field::one("modality", "How", options(Modality::ALL, Modality::as_str, words::modality)).with("phone"),
-                Field::one("outcome", "Outcome", options(ContactOutcome::ALL, ContactOutcome::as_str, words::outcome))
-                    .required(),
-                Field::number("minutes", "Minutes"),
-                Field::yes("scheduled", "It was scheduled", true),
-                Field::some(
-                    "interventions",
-                    "What was delivered",
-                    options(Intervention::ALL, Intervention::as_str, words::intervention),
-                ),
-                Field::date("next_contact_on", "Next appointment", None),
-                Field::area("note", "Note"),
-            ],
+            Self::DiscussionFlag => {
+                let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));
+                typed.insert("raised".to_owned(), json!(!flagged));
+            }
+            Self::Enrolment => {
+                typed.insert("patient".to_owned(), json!({"id": whole.row.id}));
+                let fit = part(&mut typed, "fit.");
+                if fit.contains_key("decision") || fit.get("concerns").is_some_and(|of| *of != json!([])) {
+                    typed.insert("fit".to_owned(), fit.into());
+                }
+            }
+            Self::Particulars => {
+                // What was emptied is emptied.
+                for name in ["consent_on", "care_manager", "primary_care_provider", "psychiatric_consultant"] {
+                    typed.entry(name).or_insert(Value::Null);
+                }
+            }
             Self::TreatmentChange => {
-                let kinds: Vec<ChangeKind> =
-                    ChangeKind::ALL.iter().copied().filter(|kind| *kind != ChangeKind::Continue).collect();
-                vec![
-                    Field::date("changed_on", "Date", today).required(),
-                    Field::some("kinds", "What changed", options(&kinds, ChangeKind::as_str, words::change)).required(),
-                    Field::area("summary", "In words").required().hint("Such as: sertraline 50 → 100 mg"),
-                ]
+                let medication = part(&mut typed, "medication.0.");
+                if !medication.is_empty() {
+                    typed.insert("medication".to_owned(), json!([medication]));
+                }
             }
-            Self::SafetyAssessment => vec![
-                Field::date("assessed_at", "Assessed on", today).required(),
-                Field::text("instrument", "With").required().with("C-SSRS screener"),
-                Field::area("result", "Result").required(),
-                Field::area("disposition", "What was done")
-                    .required()
-                    .hint("Such as: safety plan reviewed, PCP told, call tomorrow"),
-                Field::text("assessor", "Who assessed").hint("Left empty: you"),
-                Field::area("note", "Note"),
-            ],
-            Self::RelapsePrevention => vec![
-                Field::date("on", "From", today).required(),
-                Field::area("plan", "The plan").required().hint("Early signs, first steps, whom to call"),
-            ],
-            Self::Hold => vec![Field::date("from", "From", today).required(), Field::area("reason", "Why").required()],
-            Self::Resume => vec![Field::date("on", "From", today).required()],
-            Self::Discharge => {
-                let reasons = options(DischargeReason::ALL, DischargeReason::as_str, words::discharge);
-                vec![
-                    Field::date("discharged_on", "Date", today).required(),
-                    Field::one("reason", "Why", reasons).required(),
-                    Field::area("note", "Note")
-                        .hint("Needed where somebody graduates without a relapse-prevention plan"),
-                ]
+            Self::Baseline => {
+                let chosen = typed.get("measurement").and_then(Value::as_str).unwrap_or_default();
+                let chosen = whole.story.measurements.iter().find(|m| m.id.to_string() == chosen);
+                typed.insert("instrument".to_owned(), json!(chosen.map(|m| m.instrument)));
             }
-            Self::DiscussionFlag if flagged => Vec::new(),
-            Self::DiscussionFlag => vec![Field::area("note", "What should be discussed")],
+            _ => {}
         }
-    }
-
-    /// What the API wants beyond the fields.
-    pub fn complete(self, body: &mut Map<String, Value>, flagged: bool) {
-        if self == Self::DiscussionFlag {
-            body.insert("raised".to_owned(), json!(!flagged));
-        }
+        typed.into()
     }
 }
 
+/// Takes out what begins so: `fit.reason` is the `reason` of `fit`.
+fn part(typed: &mut Map<String, Value>, with: &str) -> Map<String, Value> {
+    let names: Vec<String> = typed.keys().filter(|name| name.starts_with(with)).cloned().collect();
+    let mut part = Map::new();
+    for name in names {
+        if let Some(value) = typed.remove(&name) {
+            part.insert(name[with.len()..].to_owned(), value);
+        }
+    }
+    part
+}
+
 /// Each value with its words.
-pub fn options<T: Copy>(
-    all: &[T],
-    name: fn(T) -> &'static str,
-    words: fn(T) -> &'static str,
-) -> Vec<(&'static str, String)> {
-    all.iter().map(|one| (name(*one), words(*one).to_owned())).collect()
+pub fn options<T: Copy>(all: &[T], name: fn(T) -> &'static str, words: fn(T) -> &'static str) -> Choices {
+    all.iter().map(|one| (name(*one).into(), words(*one).to_owned())).collect()
 }
 
 /// What may become of a recommendation.

@@ -1,80 +1,121 @@
-//! Who is to be talked about, in the order of R15, and who has been today.
+//! A session's agenda: who is to be talked about, in the order in which the queue had them, and what became of each.
 
-use std::collections::BTreeSet;
-
+use askama::Template;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::domain::attention::LAST_IN_QUEUE;
+use super::REVIEWERS;
+use super::held::{Held, Item, State};
+use crate::api::request::READERS;
+use crate::domain::attention::Place;
 use crate::pages::caseload::choice::place;
-use crate::pages::moment::{day, in_sentence};
-use crate::pages::session::Visitor;
-use crate::pages::words;
-use crate::problem::Problem;
-use crate::store::standing;
+use crate::pages::moment::{day, in_sentence, whole_day};
+use crate::pages::session::{Submitted, Visitor};
+use crate::pages::shell::{Part, Shell, Trouble, html};
+use crate::pages::words::{self, Tone};
 
 /// One patient of the agenda.
-#[derive(Clone)]
-pub struct Item {
+pub struct Row {
+    pub position: usize,
+    pub link: String,
+    pub patient: Uuid,
     pub episode: Uuid,
     pub name: String,
-    pub care_manager: Option<String>,
     /// Why in this place.
     pub place: &'static str,
-    pub why: String,
-    pub since: String,
-    pub latest: Option<i16>,
-    pub last_review: Option<String>,
-    /// Reviewed today.
-    pub done: bool,
     pub danger: bool,
+    pub why: String,
+    /// Further reasons.
+    pub more: usize,
+    pub since: String,
+    pub latest: Option<u16>,
+    pub state: State,
+    pub said: &'static str,
+    pub tone: Tone,
+    pub because: Option<String>,
+    /// Where an undo is sent.
+    pub undo: Option<String>,
 }
 
-/// The agenda of today: whom the queue names, and who was reviewed.
-pub struct Agenda {
-    /// Those who were reviewed today stay where one can go back to them: at the end.
-    pub items: Vec<Item>,
-    pub open: usize,
-    pub done: usize,
-}
-
-pub async fn read(visitor: &Visitor) -> Result<Vec<Item>, Problem> {
-    let today = visitor.today();
-    let mut tx = visitor.pages.app.db.read().await?;
-    let rows = standing::lines(&mut tx, visitor.clinic(), false).await?;
-    drop(tx);
-    let items = rows.into_iter().filter_map(|row| {
-        let line = row.line().unwrap_or_default();
-        let done = line.last_review == Some(today);
-        (done || row.attention <= LAST_IN_QUEUE).then(|| Item {
-            episode: row.episode_id,
-            name: row.display_name,
-            care_manager: row.care_manager,
-            place: place(row.attention).unwrap_or(""),
-            why: in_sentence(words::without_notice(line.why.as_deref().unwrap_or_default()), today),
-            since: day(row.waiting_since, today),
-            latest: row.latest_score,
-            last_review: line.last_review.map(|on| day(on, today)),
-            done,
-            danger: row.open_safety,
-        })
-    });
-    Ok(items.collect())
-}
-
-/// The care managers of the agenda, and which one is chosen.
-pub fn managers(all: &[Item], chosen: &str) -> Vec<(String, bool)> {
-    let names: BTreeSet<&str> = all.iter().filter_map(|item| item.care_manager.as_deref()).collect();
-    names.into_iter().map(|name| (name.to_owned(), name == chosen)).collect()
-}
-
-impl Agenda {
-    pub fn of(all: Vec<Item>, care_manager: &str) -> Self {
-        let mut items: Vec<Item> = all
-            .into_iter()
-            .filter(|item| care_manager.is_empty() || item.care_manager.as_deref() == Some(care_manager))
-            .collect();
-        items.sort_by_key(|item| item.done);
-        let done = items.iter().filter(|item| item.done).count();
-        Self { open: items.len() - done, done, items }
+impl Row {
+    pub fn of(held: &Held, item: &Item, visitor: &Visitor) -> Self {
+        let (today, waiting) = (visitor.today(), &item.waiting);
+        let (said, tone) = item.state.words();
+        let undo = item.review.filter(|_| held.is_open() && visitor.is(REVIEWERS));
+        let why = waiting.reasons.first().map_or("", |reason| reason.reason.as_str());
+        Self {
+            position: item.position,
+            link: held.case(item.episode),
+            patient: item.patient.id,
+            episode: item.episode,
+            name: item.patient.display_name.clone(),
+            place: place(waiting.rank).unwrap_or(""),
+            danger: waiting.place == Place::OpenSafety,
+            why: in_sentence(words::without_notice(why), today),
+            more: waiting.reasons.len().saturating_sub(1),
+            since: day(waiting.waiting_since, today),
+            latest: waiting.latest_score,
+            state: item.state,
+            said,
+            tone,
+            because: item.deferred_because.clone(),
+            undo: undo.map(|review| format!("/patients/{}/take-back?entry={review}", item.patient.id)),
+        }
     }
+
+    pub fn waits(&self) -> bool {
+        self.state == State::Waiting
+    }
+}
+
+#[derive(Template)]
+#[template(path = "review_agenda.html")]
+struct AgendaPage {
+    shell: Shell,
+    held: Held,
+    when: String,
+    rows: Vec<Row>,
+    /// Who is next: (address, name).
+    next: Option<(String, String)>,
+    begun: bool,
+    /// May close it.
+    closes: bool,
+    waiting: usize,
+    reviewed: usize,
+}
+
+/// The page.
+pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, Trouble> {
+    visitor.caller.require(READERS)?;
+    let held = Held::read(&visitor, &id).await?;
+    let rows: Vec<Row> = held.agenda.iter().map(|item| Row::of(&held, item, &visitor)).collect();
+    let next = held.waiting_after(0).filter(|_| held.is_open());
+    let reviewed = held.count(State::Reviewed) + held.added.len();
+    Ok(html(&AgendaPage {
+        shell: Shell::around(&visitor, "Review session", Part::Review).await?,
+        when: whole_day(held.held_on),
+        next: next.map(|item| (held.case(item.episode), item.patient.display_name.clone())),
+        begun: reviewed > 0,
+        closes: held.is_open() && visitor.is(REVIEWERS),
+        waiting: held.count(State::Waiting),
+        reviewed,
+        rows,
+        held,
+    }))
+}
+
+/// Closes it: who waits was put off where a reason is given, and was not reached otherwise.
+pub async fn close(Path(id): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+    let visitor = &submitted.visitor;
+    visitor.caller.require(REVIEWERS)?;
+    let held = Held::read(visitor, &id).await?;
+    let deferred = submitted.fields.iter().filter_map(|(name, reason)| {
+        let episode = name.strip_prefix("because.")?;
+        (!reason.trim().is_empty()).then(|| json!({"episode": episode, "reason": reason.trim()}))
+    });
+    let body = json!({"deferred": deferred.collect::<Vec<_>>()});
+    visitor.pages.door.post(&visitor.caller, &format!("review-sessions/{}/close", held.id), None, &body).await?;
+    Ok(Redirect::to(&format!("/review/{}/summary", held.id)).into_response())
 }

@@ -1,12 +1,12 @@
-//! What a day's review came to, to print.
+//! What a session came to, to print.
 
 use askama::Template;
-use axum::extract::Query;
+use axum::extract::{Path, Query};
 use axum::response::Response;
-use chrono::NaiveDate;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::held::{Held, State};
 use crate::api::request::READERS;
 use crate::domain::care::Care;
 use crate::pages::moment::{day, whole_day};
@@ -14,13 +14,12 @@ use crate::pages::session::Visitor;
 use crate::pages::shell::{Done, Part, Shell, Trouble, html};
 use crate::pages::words;
 use crate::problem::Problem;
-use crate::store::{fact, patient};
+use crate::store::fact;
 
-/// Which day.
+/// What was just done.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
-    on: Option<NaiveDate>,
     saved: Option<Uuid>,
     of: Option<Uuid>,
 }
@@ -33,59 +32,77 @@ struct Line {
     summary: String,
     minutes: Option<u16>,
     recommendations: Vec<String>,
-    undo: Option<String>,
+}
+
+/// Somebody who was not reviewed.
+struct Left {
+    patient: Uuid,
+    name: String,
+    said: &'static str,
+    because: String,
 }
 
 #[derive(Template)]
 #[template(path = "review_summary.html")]
 struct SummaryPage {
     shell: Shell,
-    on: NaiveDate,
+    held: Held,
     when: String,
     lines: Vec<Line>,
+    left: Vec<Left>,
     minutes: u32,
     recommendations: usize,
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let today = visitor.today();
-    let on = asked.on.unwrap_or(today);
-    let mut tx = visitor.pages.app.db.read().await?;
-    let facts = fact::reviews_on(&mut tx, visitor.clinic(), on).await?;
+    let held = Held::read(&visitor, &id).await?;
+    let planned = held.agenda.iter().filter_map(|item| Some((&item.patient, item.review?)));
+    let added = held.added.iter().map(|added| (&added.patient, added.review));
     let mut lines = Vec::new();
-    for entry in facts {
-        let row = patient::find(&mut tx, visitor.clinic(), entry.0).await?;
-        let row = row.ok_or_else(|| Problem::not_found("patient"))?;
-        let entries = fact::entries(&mut tx, visitor.clinic(), row.id).await?;
-        if entries.iter().any(|e| matches!(e.care, Care::TakenBack { entry: taken, .. } if taken == entry.1.id)) {
+    let mut tx = visitor.pages.app.db.read().await?;
+    for (patient, review) in planned.chain(added) {
+        let entries = fact::entries(&mut tx, visitor.clinic(), patient.id).await?;
+        let entry = entries.into_iter().find(|entry| entry.id == review);
+        let Care::CaseReview { reviewer, summary, minutes, recommendations, .. } =
+            entry.ok_or_else(|| Problem::internal("a review is not in its patient's record"))?.care
+        else {
             continue;
-        }
-        let Care::CaseReview { reviewer, summary, minutes, recommendations, .. } = entry.1.care else { continue };
+        };
+        let said = recommendations.iter().map(|r| {
+            let due = r.due_on.map(|on| format!(", by {}", day(on, visitor.today()))).unwrap_or_default();
+            format!("{} (to {}{due}): {}", words::change(r.kind), words::addressee(r.to), r.text)
+        });
         lines.push(Line {
-            patient: row.id,
-            name: row.label(),
+            patient: patient.id,
+            name: patient.display_name.clone(),
             reviewer,
             summary: summary.unwrap_or_default(),
             minutes,
-            recommendations: recommendations
-                .iter()
-                .map(|r| {
-                    let due = r.due_on.map(|on| format!(", by {}", day(on, today))).unwrap_or_default();
-                    format!("{} (to {}{due}): {}", words::change(r.kind), words::addressee(r.to), r.text)
-                })
-                .collect(),
-            undo: (on == today).then(|| format!("/patients/{}/take-back?entry={}&to=review", row.id, entry.1.id)),
+            recommendations: said.collect(),
         });
     }
     drop(tx);
     let mut shell = Shell::around(&visitor, "Session summary", Part::Review).await?;
     if let (Some(entry), Some(of)) = (asked.saved, asked.of) {
-        let undo = Some(format!("/patients/{of}/take-back?entry={entry}&to=review"));
+        let undo = Some(format!("/patients/{of}/take-back?entry={entry}"));
         shell.done = Some(Done { words: "The review was saved.".to_owned(), undo });
     }
-    let minutes = lines.iter().filter_map(|line| line.minutes).map(u32::from).sum();
-    let recommendations = lines.iter().map(|line| line.recommendations.len()).sum();
-    Ok(html(&SummaryPage { shell, on, when: whole_day(on), lines, minutes, recommendations }))
+    let left = held.agenda.iter().filter(|item| item.state != State::Reviewed).map(|item| Left {
+        patient: item.patient.id,
+        name: item.patient.display_name.clone(),
+        said: item.state.words().0,
+        because: item.deferred_because.clone().unwrap_or_default(),
+    });
+    let page = SummaryPage {
+        shell,
+        when: whole_day(held.held_on),
+        minutes: lines.iter().filter_map(|line| line.minutes).map(u32::from).sum(),
+        recommendations: lines.iter().map(|line| line.recommendations.len()).sum(),
+        left: left.collect(),
+        lines,
+        held,
+    };
+    Ok(html(&page))
 }

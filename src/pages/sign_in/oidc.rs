@@ -24,7 +24,7 @@ use super::own_path;
 use crate::config::SignIn;
 use crate::identity::{Caller, ClinicId, Role, Verifier};
 use crate::pages::Pages;
-use crate::pages::session::random_word;
+use crate::pages::session::{Frame, random_word};
 use crate::pages::shell::Trouble;
 use crate::problem::{Category, Problem};
 use crate::store::patient;
@@ -76,6 +76,23 @@ struct Leaving {
     nonce: String,
     verifier: String,
     to: String,
+    /// It was left in a frame of somebody who may frame us.
+    framed: bool,
+}
+
+impl Leaving {
+    fn frame(&self) -> Frame {
+        self.framed.then_some(self.way)
+    }
+}
+
+/// By which way somebody left, as the cookie says.
+pub fn way_of(cookie: &str) -> Option<usize> {
+    kept(cookie).map(|leaving| leaving.way)
+}
+
+fn kept(cookie: &str) -> Option<Leaving> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cookie).ok()?).ok()
 }
 
 #[derive(Deserialize)]
@@ -103,22 +120,33 @@ pub async fn leave(
     State(pages): State<Pages>,
     Path(way): Path<String>,
     Query(to): Query<To>,
+    headers: HeaderMap,
 ) -> Result<Response, Trouble> {
     let way = way.parse().map_err(|_| Problem::not_found("way to sign in"))?;
-    begin(&pages, way, None, own_path(&to.to)).await
+    begin(&pages, way, None, own_path(&to.to), &headers).await
 }
 
 /// An EHR opens us for somebody who is signed in there.
-pub async fn launched(State(pages): State<Pages>, Query(launch): Query<Launch>) -> Result<Response, Trouble> {
+pub async fn launched(
+    State(pages): State<Pages>,
+    Query(launch): Query<Launch>,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
     // Only EHRs that the operator named: a launch tells us where to send people.
     let base = |text: &str| text.trim_end_matches('/').to_owned();
     let known = |way: &Way| way.config.fhir_base.as_deref().is_some_and(|of| base(of) == base(&launch.iss));
     let way = pages.ways.iter().position(known);
     let way = way.ok_or_else(|| Problem::new(Category::Forbidden, "this EHR is not known here"))?;
-    begin(&pages, way, Some(&launch.launch), "/caseload").await
+    begin(&pages, way, Some(&launch.launch), "/caseload", &headers).await
 }
 
-async fn begin(pages: &Pages, number: usize, launch: Option<&str>, to: &str) -> Result<Response, Trouble> {
+async fn begin(
+    pages: &Pages,
+    number: usize,
+    launch: Option<&str>,
+    to: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Trouble> {
     let way = pages.ways.get(number).ok_or_else(|| Problem::not_found("way to sign in"))?;
     let endpoints = discover(way).await?;
     let leaving = Leaving {
@@ -127,6 +155,7 @@ async fn begin(pages: &Pages, number: usize, launch: Option<&str>, to: &str) -> 
         nonce: random_word()?,
         verifier: random_word()?,
         to: to.to_owned(),
+        framed: in_a_frame(headers) && !way.config.frame_origins.is_empty(),
     };
     let mut url = address(&endpoints.authorization_endpoint)?;
     {
@@ -150,8 +179,13 @@ async fn begin(pages: &Pages, number: usize, launch: Option<&str>, to: &str) -> 
         };
     }
     let kept = serde_json::to_vec(&leaving).map_err(|_| Problem::internal("a sign-in could not be begun"))?;
-    let cookie = pages.set_cookie("cocm-leaving", &URL_SAFE_NO_PAD.encode(kept), TAKES);
+    let cookie = pages.set_cookie("cocm-leaving", &URL_SAFE_NO_PAD.encode(kept), TAKES, leaving.frame());
     Ok(([(SET_COOKIE, cookie)], Redirect::to(url.as_str())).into_response())
+}
+
+/// Browsers say what they load a document for, and no page can say it for them.
+fn in_a_frame(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-dest").is_some_and(|dest| dest == "iframe" || dest == "frame")
 }
 
 /// Where providers send people back.
@@ -178,12 +212,11 @@ pub async fn returned(
     Query(came): Query<Return>,
 ) -> Result<Response, Trouble> {
     let refused = |why: &str| Problem::new(Category::Forbidden, why);
-    let kept = pages.cookie(&headers, "cocm-leaving").and_then(|kept| URL_SAFE_NO_PAD.decode(kept).ok());
-    let leaving: Option<Leaving> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
+    let begun =
+        [true, false].map(|framed| pages.cookie(&headers, "cocm-leaving", framed).and_then(|cookie| kept(&cookie)));
+    let is_this = |leaving: &Leaving| verify_slices_are_equal(came.state.as_bytes(), leaving.state.as_bytes()).is_ok();
+    let leaving = begun.into_iter().flatten().find(is_this);
     let leaving = leaving.ok_or_else(|| refused("this sign-in was not begun in this browser, or took too long"))?;
-    if verify_slices_are_equal(came.state.as_bytes(), leaving.state.as_bytes()).is_err() {
-        return Err(refused("this sign-in was not begun in this browser").into());
-    }
     let way = pages.ways.get(leaving.way).ok_or_else(|| Problem::not_found("way to sign in"))?;
     // RFC 9207: an answer that names another issuer is another's answer.
     if came.iss.as_deref().is_some_and(|iss| iss != way.config.issuer) {
@@ -203,8 +236,8 @@ pub async fn returned(
         return Err(refused("the identity provider's word is not about this sign-in").into());
     }
     let (caller, name) = who(&pages, way, &claims)?;
-    let session = pages.begin_session(&caller, &name).await?;
-    let forget = pages.set_cookie("cocm-leaving", "", 0);
+    let session = pages.begin_session(&caller, &name, leaving.frame()).await?;
+    let forget = pages.set_cookie("cocm-leaving", "", 0, leaving.frame());
     let to = in_context(&pages, &caller, &answer).await?.unwrap_or(leaving.to);
     let cookies = AppendHeaders([(SET_COOKIE, session), (SET_COOKIE, forget)]);
     Ok((cookies, Redirect::to(own_path(&to))).into_response())

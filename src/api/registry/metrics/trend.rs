@@ -78,6 +78,9 @@ struct InMonth {
     counted: Counted,
     /// The programme's target, in the unit of the value.
     target: Option<f64>,
+    /// What has to be known to read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<String>,
     /// When it was reported; `null` where it was computed now.
     closed_at: Option<DateTime<Utc>>,
 }
@@ -137,8 +140,13 @@ async fn trend(ask: &Ask, measure: Measure, query: TrendQuery) -> Result<Json<Tr
             Column::Counting(tallies, _) => (tallies.metrics(), None),
         };
         for metric in reported {
-            let in_month =
-                InMonth { month: month.to_string(), counted: (&metric).into(), target: metric.target, closed_at };
+            let in_month = InMonth {
+                month: month.to_string(),
+                counted: (&metric).into(),
+                target: metric.target,
+                remark: metric.remark,
+                closed_at,
+            };
             match metrics.iter_mut().find(|m| m.number == metric.number) {
                 Some(there) => there.months.push(in_month),
                 None => {

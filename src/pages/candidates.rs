@@ -1,0 +1,116 @@
+//! Who screened positive and is in no episode: to be offered one, or not.
+
+use askama::Template;
+use axum::extract::Query;
+use axum::response::Response;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::moment::{day, in_sentence};
+use super::session::Visitor;
+use super::shell::{Part, Shell, Trouble, html};
+use super::words;
+use crate::api::request::READERS;
+use crate::domain::candidate::Candidate;
+use crate::identity::Role;
+use crate::problem::Problem;
+
+/// What the address asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// Those whom somebody dismissed.
+    dismissed: bool,
+    /// Where a page goes on.
+    cursor: String,
+}
+
+impl Asked {
+    /// The address of a page of the same candidates.
+    fn address(&self, path: &str, cursor: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(format!("{path}?"));
+        query.append_pair("dismissed", if self.dismissed { "true" } else { "false" });
+        if !cursor.is_empty() {
+            query.append_pair("cursor", cursor);
+        }
+        query.finish()
+    }
+}
+
+/// A candidate, as the API tells it.
+#[derive(Deserialize)]
+struct Told {
+    patient: Name,
+    age: Option<i32>,
+    language: Option<String>,
+    waiting_days: i64,
+    #[serde(flatten)]
+    candidate: Candidate,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    id: Uuid,
+    display_name: String,
+}
+
+struct Row {
+    patient: Uuid,
+    name: String,
+    about: String,
+    scores: Vec<String>,
+    waiting: i64,
+    reason: String,
+    /// The last episode, and that it was dismissed.
+    remarks: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "candidates.html")]
+struct CandidatesPage {
+    shell: Shell,
+    rows: Vec<Row>,
+    dismissed: bool,
+    enrols: bool,
+    dismisses: bool,
+    more: Option<String>,
+}
+
+/// The page.
+pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+    visitor.caller.require(READERS)?;
+    let mut said = visitor.pages.door.get(&visitor.caller, &asked.address("candidates", &asked.cursor)).await?;
+    let more = said["next"].as_str().map(|cursor| asked.address("/candidates", cursor));
+    let told: Vec<Told> =
+        serde_json::from_value(said["items"].take()).map_err(|_| Problem::internal("candidates could not be read"))?;
+    Ok(html(&CandidatesPage {
+        rows: told.into_iter().map(|told| row(told, &visitor)).collect(),
+        dismissed: asked.dismissed,
+        enrols: visitor.is(&[Role::CareManager]),
+        dismisses: !asked.dismissed && visitor.is(&[Role::CareManager, Role::PrimaryCare]),
+        more,
+        shell: Shell::around(&visitor, "Candidates", Part::Candidates).await?,
+    }))
+}
+
+fn row(told: Told, visitor: &Visitor) -> Row {
+    let (today, candidate) = (visitor.today(), told.candidate);
+    let score =
+        |s: &crate::domain::candidate::Positive| format!("{} {}, {}", s.instrument, s.score, day(s.taken_on, today));
+    let earlier = candidate.earlier.map(|earlier| {
+        let why = earlier.reason.map(|reason| format!(", {}", words::discharge(reason).to_lowercase()));
+        let what = if earlier.was_enrolled { "An episode" } else { "A referral" };
+        format!("{what} ended {}{}", day(earlier.ended_on, today), why.unwrap_or_default())
+    });
+    let dismissed = candidate.dismissed.map(|of| format!("Dismissed {}: {}", day(of.on, today), of.reason));
+    let about = [told.age.map(|age| format!("{age} years")), told.language].into_iter().flatten();
+    Row {
+        patient: told.patient.id,
+        name: told.patient.display_name,
+        about: about.collect::<Vec<_>>().join(", "),
+        scores: candidate.scores.iter().map(score).collect(),
+        waiting: told.waiting_days,
+        reason: in_sentence(&candidate.reason, today),
+        remarks: earlier.into_iter().chain(dismissed).collect(),
+    }
+}

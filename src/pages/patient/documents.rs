@@ -1,0 +1,45 @@
+//! Documents to print or to hand over, as the API writes them.
+
+use axum::extract::{Path, Query};
+use axum::http::HeaderValue;
+use axum::response::Response;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::Whole;
+use crate::pages::session::Visitor;
+use crate::pages::shell::Trouble;
+use crate::problem::Problem;
+
+/// Which one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    episode: Option<Uuid>,
+    version: Option<i64>,
+}
+
+/// A version of the care plan.
+pub async fn care_plan(visitor: Visitor, path: Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+    let version = asked.version.map(|version| format!("?version={version}")).unwrap_or_default();
+    document(&visitor, path, asked.episode, &format!("care-plan{version}")).await
+}
+
+/// The care plan and what happened.
+pub async fn handover(visitor: Visitor, path: Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+    document(&visitor, path, asked.episode, "handover").await
+}
+
+async fn document(
+    visitor: &Visitor,
+    Path(id): Path<String>,
+    episode: Option<Uuid>,
+    which: &str,
+) -> Result<Response, Trouble> {
+    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let whole = Whole::read(visitor, id).await?;
+    let stored = whole.episode(episode).ok_or_else(|| Problem::not_found("episode"))?;
+    let path = format!("episodes/{}/{which}", stored.episode.id);
+    let accept = [("accept", HeaderValue::from_static("text/html"))];
+    Ok(visitor.pages.door.hand_on(&visitor.caller, &path, &accept).await)
+}
