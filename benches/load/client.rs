@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_mins(2);
 const JSON: &str = "application/json";
 const FHIR: &str = "application/fhir+json";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A connection to the service. It is opened at the first request, and again when the service has closed it.
 pub struct Connection {
@@ -22,6 +23,8 @@ pub struct Connection {
 /// What came back.
 pub struct Answer<'a> {
     pub status: u16,
+    /// `name=value` of the last cookie that was set.
+    pub cookie: Option<String>,
     pub body: &'a [u8],
 }
 
@@ -44,6 +47,7 @@ struct Head {
     /// `None` for one that comes in chunks.
     length: Option<usize>,
     close: bool,
+    cookie: Option<String>,
 }
 
 impl Connection {
@@ -51,13 +55,17 @@ impl Connection {
         Self { address, stream: None, outbox: Vec::new(), inbox: Vec::new(), spent: Duration::ZERO }
     }
 
-    /// Sends a request and waits for the whole answer.
+    /// Sends a request and waits for the whole answer. Programs show a token; people's browsers show a cookie.
     pub fn send(&mut self, method: &str, path: &str, token: &str, body: &[u8]) -> Result<Answer<'_>, String> {
-        let media = if path.starts_with("/fhir") { FHIR } else { JSON };
+        let (media, shown) = match path {
+            path if path.starts_with("/fhir") => (FHIR, "Authorization: Bearer"),
+            path if path.starts_with("/api/") => (JSON, "Authorization: Bearer"),
+            _ => (FORM, "Cookie:"),
+        };
         self.outbox.clear();
         write!(
             self.outbox,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nAccept: {media}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{shown} {token}\r\nAccept: {media}\r\n",
             self.address
         )
         .and_then(|()| match method {
@@ -80,7 +88,7 @@ impl Connection {
         if head.close {
             self.stream = None;
         }
-        Ok(Answer { status: head.status, body: &self.inbox[head.begin..] })
+        Ok(Answer { status: head.status, cookie: head.cookie, body: &self.inbox[head.begin..] })
     }
 
     fn exchange(&mut self) -> io::Result<Head> {
@@ -131,7 +139,7 @@ fn read_head(inbox: &[u8]) -> io::Result<Option<Head>> {
     let text = std::str::from_utf8(&inbox[..end]).map_err(|_| bad())?;
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok()).ok_or_else(bad)?;
-    let mut head = Head { status, begin: end + 4, length: Some(0), close: false };
+    let mut head = Head { status, begin: end + 4, length: Some(0), close: false, cookie: None };
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         let value = value.trim();
         if name.eq_ignore_ascii_case("content-length") {
@@ -140,6 +148,8 @@ fn read_head(inbox: &[u8]) -> io::Result<Option<Head>> {
             head.length = None;
         } else if name.eq_ignore_ascii_case("connection") {
             head.close = value.eq_ignore_ascii_case("close");
+        } else if name.eq_ignore_ascii_case("set-cookie") {
+            head.cookie = value.split(';').next().map(str::to_owned);
         }
     }
     Ok(Some(head))

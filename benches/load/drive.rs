@@ -247,6 +247,27 @@ pub fn whole_caseload(target: &Target<'_>, enrolled: usize, length: Duration) ->
     })
 }
 
+/// (e) The page that a care team opens every morning, as a browser asks for it: its session, everybody's row read and
+/// counted, the first rows drawn, and the journal's line on disk before it goes out.
+pub fn caseload_page(target: &Target<'_>, enrolled: usize, length: Duration) -> Result<Measured, Failed> {
+    /// What a page may weigh.
+    const MOST: usize = 1_000_000;
+    let signed_in = Connection::new(target.address)
+        .send("POST", "/sign-in/development", "none=yet", b"role=care_manager&to=/caseload")?
+        .cookie
+        .ok_or("signing in set no cookie")?;
+    let whole = format!("{enrolled} ");
+    let mut connection = Connection::new(target.address);
+    let first = connection.send("GET", "/caseload", &signed_in, &[])?.success()?;
+    if count(first, whole.as_bytes()) == 0 || first.len() >= MOST {
+        return Err(format!("the caseload page has {} bytes, or not {enrolled} episodes", first.len()).into());
+    }
+    let what = format!("its page, {} kB", first.len() / 1000);
+    drive(target, &what, 1, length, 0, |connection, (): &mut (), _| {
+        connection.send("GET", "/caseload", &signed_in, &[])?.success().map(|_| ())
+    })
+}
+
 /// How often `what` occurs. Entries are told by their status without reading the whole answer.
 fn count(text: &[u8], what: &[u8]) -> usize {
     text.windows(what.len()).filter(|w| *w == what).count()

@@ -162,6 +162,8 @@ fn stretches(options: &Options, target: &Target<'_>) -> Result<Vec<Measured>, Fa
     }
     eprintln!("  the whole caseload");
     all.push(drive::whole_caseload(target, enrolled.len(), length)?);
+    eprintln!("  the caseload page");
+    all.push(drive::caseload_page(target, enrolled.len(), length)?);
     Ok(all)
 }
 

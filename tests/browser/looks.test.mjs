@@ -12,11 +12,21 @@ before(async () => {
   const page = await signedIn(chromium.running, served.base, 'admin');
   const link = (selector) => page.locator(selector).first().getAttribute('href');
   const patient = await link('table.caseload tbody th a');
-  await page.goto(`${served.base}/review`);
-  const review = await link('a.go');
+  const manager = await signedIn(chromium.running, served.base, 'care_manager');
+  await manager.goto(`${served.base}/review`);
+  await manager.getByRole('button', { name: 'Begin the session' }).click();
+  const session = new URL(manager.url()).pathname;
+  const review = await manager.locator('a.go').getAttribute('href');
+  const episode = review.split('/').pop();
+  await manager.goto(`${served.base}${patient}/care-plan`);
+  await manager.locator('#care-plan-problems\\.0\\.text').fill('Low mood, and little pleasure in anything.');
+  await manager.locator('#care-plan-goals\\.0\\.text').fill('Walk to the lake every day');
+  await manager.getByRole('button', { name: 'Save as the next version' }).click();
+  await manager.context().close();
   await page.goto(`${served.base}/programme`);
   const behind = await link('table.metrics td a');
-  pages = ['/caseload', '/caseload?finding=not_improving&sort=name', patient, '/safety', '/review', review, '/review/summary',
+  pages = ['/caseload', '/caseload?finding=not_improving&sort=name', patient, `${patient}/care-plan`, '/candidates',
+    '/candidates?dismissed=true', '/safety', '/review', `/review?discuss=${episode}`, session, review, `${session}/summary`,
     '/programme', behind, '/operations', '/operations/rules'];
 }, { timeout: 600000 });
 after(async () => {

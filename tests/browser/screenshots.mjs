@@ -15,6 +15,7 @@ await page.locator('table.caseload tbody th a').nth(1).click();
 await shoot(page, 'patient');
 const consultant = await signedIn(chromium.running, served.base, 'psychiatric_consultant', { colorScheme: 'dark' });
 await consultant.goto(`${served.base}/review`);
+await consultant.getByRole('button', { name: 'Begin the session' }).click();
 await consultant.locator('a.go').click();
 await shoot(consultant, 'review');
 await chromium.close();

@@ -54,6 +54,7 @@ describe('with a mouse', () => {
   test('three patients are reviewed', async () => {
     const page = await as('psychiatric_consultant');
     await page.goto(`${served.base}/review`);
+    await page.getByRole('button', { name: 'Begin the session' }).click();
     await page.locator('a.go').click();
     const seen = new Set();
     for (let n = 0; n < 3; n += 1) {
@@ -65,8 +66,14 @@ describe('with a mouse', () => {
       assert.match(await done(page), /was saved/);
     }
     assert.equal(seen.size, 3);
-    await page.goto(`${served.base}/review/summary`);
+    await page.getByRole('link', { name: 'summary' }).click();
+    await page.waitForURL(/summary/);
     assert.equal(await page.locator('table tbody tr').count(), 3);
+    // One was a mistake: undone, it waits again.
+    await page.getByRole('link', { name: 'Agenda' }).click();
+    assert.match(await page.locator('.head .aside').innerText(), /3 reviewed/);
+    await page.getByRole('button', { name: /Undo the review/ }).first().click();
+    await page.waitForFunction(() => /2 reviewed/.test(document.querySelector('.head .aside').innerText));
     assert.deepEqual(page.faults, []);
   });
 
@@ -139,14 +146,32 @@ describe('by keyboard alone', () => {
     await tabTo(page, '.top nav a', 'Review');
     await page.keyboard.press('Enter');
     await page.waitForURL(/review/);
-    await tabTo(page, 'a.go');
+    await tabTo(page, '#session button');
     await page.keyboard.press('Enter');
     await page.waitForURL(/review\/./);
+    await tabTo(page, 'a.go');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/review\/.*\/./);
     const first = await heading(page);
-    await page.keyboard.press('ArrowRight');
-    await page.waitForFunction((name) => document.querySelector('h1').innerText !== name, first);
-    await page.keyboard.press('ArrowLeft');
-    await page.waitForFunction((name) => document.querySelector('h1').innerText === name, first);
+    for (const [on, back] of [['ArrowRight', 'ArrowLeft'], ['j', 'k']]) {
+      await page.keyboard.press(on);
+      await page.waitForFunction((name) => document.querySelector('h1').innerText !== name, first);
+      await page.keyboard.press(back);
+      await page.waitForFunction((name) => document.querySelector('h1').innerText === name, first);
+    }
+    // Within a field a letter is a letter; and letters can be turned off.
+    await tabTo(page, '#review-summary');
+    await page.keyboard.type('jk');
+    assert.equal(await page.locator('#review-summary').inputValue(), 'jk');
+    assert.equal(await heading(page), first);
+    await page.locator('#review-summary').fill('');
+    await page.reload();
+    await tabTo(page, '#letter-keys');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('j');
+    await page.waitForTimeout(300);
+    assert.equal(await heading(page), first);
+    await page.keyboard.press('Enter');
     for (let n = 0; n < 3; n += 1) {
       const name = await heading(page);
       await tabTo(page, '#review-kind1');

@@ -1,5 +1,5 @@
 // A demo that serves its pages, and a browser to look at them. Debian's Chromium, driven by Playwright.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,6 +33,47 @@ export const demo = async (patients = 60) => {
     server.kill('SIGTERM');
   });
   return { base, stop };
+};
+
+/** A service on this machine that can be stopped and started again at the same address, with the same data. */
+export const service = async () => {
+  const data = mkdtempSync(join(tmpdir(), 'cocm-live-'));
+  let server;
+  let base;
+  const start = () => new Promise((resolve, reject) => {
+    const listen = base ? base.replace('http://', '') : '127.0.0.1:0';
+    server = spawn(binary, ['serve', '--dev', '--listen', listen, '--data-dir', data], { cwd: root });
+    let said = '';
+    const hear = (chunk) => {
+      said += chunk;
+      const found = said.match(/http:\/\/(127\.0\.0\.1:\d+)/);
+      if (found) resolve(`http://${found[1]}`);
+    };
+    server.stdout.on('data', hear);
+    server.stderr.on('data', hear);
+    server.on('exit', (code) => reject(new Error(`the service ended with ${code}:\n${said}`)));
+  });
+  const halt = () => new Promise((resolve) => {
+    server.removeAllListeners('exit');
+    server.on('exit', resolve);
+    server.kill('SIGTERM');
+  });
+  base = await start();
+  const token = (role) => execFileSync(binary, ['token', '--data-dir', data, '--role', role], { encoding: 'utf8' }).trim();
+  const tokens = { ehr: token('ehr'), care_manager: token('care_manager') };
+  /** Sends something, as a program would. */
+  const send = async (role, path, body) => {
+    const headers = { authorization: `Bearer ${tokens[role]}`, 'content-type': path.startsWith('/fhir') ? 'application/fhir+json' : 'application/json' };
+    const answer = await fetch(base + path, { method: body ? 'POST' : 'GET', headers, body: body && JSON.stringify(body) });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
+    return JSON.parse(text);
+  };
+  const stop = async () => {
+    await halt();
+    rmSync(data, { recursive: true, force: true });
+  };
+  return { base, send, halt, start, stop };
 };
 
 /** A browser with a profile of its own. */

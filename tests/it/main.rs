@@ -37,6 +37,8 @@ mod journal_world;
 mod kill;
 mod listener;
 mod pages_entry;
+mod pages_forms;
+mod pages_review;
 mod pages_security;
 mod pages_sign_in;
 mod pages_world;

@@ -82,57 +82,6 @@ async fn what_the_api_refuses_is_said_beside_the_field_and_nothing_typed_is_lost
 }
 
 #[tokio::test]
-async fn a_review_is_saved_with_its_recommendations_and_turns_to_the_next_patient() {
-    let world = World::on("2026-03-16").await;
-    let mut episodes = Vec::new();
-    for (id, family) in [("a", "Byron"), ("b", "Hopper")] {
-        let patient = world.patient(id, family).await;
-        let episode = world.enrol(&patient, "2026-01-05").await;
-        world.phq9(&patient, "2026-01-05", 18).await;
-        world.phq9(&patient, "2026-03-10", 18).await;
-        episodes.push((patient, episode));
-    }
-    let consultant = Browser::as_role(&world.app, "psychiatric_consultant").await;
-    let agenda = consultant.get("/review").await.expect(200).text;
-    assert!(agenda.contains("2 to review"));
-    let first = agenda.split("class=\"go\" href=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let case = consultant.get(&first).await.expect(200);
-    let next = case.hidden("next");
-    assert!(next.starts_with("/review/") && next != first && case.text.contains("1 of 2"));
-    let half =
-        [("next", next.as_str()), ("text1", "Sertraline 100 mg"), ("to1", "primary_care"), ("summary", "No change.")];
-    let refused = consultant.post(&first, &half).await.expect(422).text;
-    assert!(refused.contains("say what kind of recommendation it is") && refused.contains("Sertraline 100 mg"));
-    let whole = [
-        ("next", next.as_str()),
-        ("summary", "No change in eight weeks."),
-        ("kind1", "medication"),
-        ("text1", "Sertraline 100 mg"),
-        ("to1", "primary_care"),
-        ("due1", "2026-03-30"),
-        ("kind2", "continue"),
-        ("to2", "care_manager"),
-        ("minutes", "6"),
-    ];
-    let saved = consultant.post(&first, &whole).await.expect(303);
-    assert!(saved.header("location").starts_with(&next), "{}", saved.header("location"));
-    let shown = consultant.get(saved.header("location")).await.expect(200);
-    assert!(shown.text.contains("The review of the last patient was saved."));
-    let summary = consultant.get("/review/summary").await.expect(200).text;
-    assert!(
-        summary.contains("1 reviewed, 2 recommendations, 6 min") && summary.contains("Sertraline 100 mg"),
-        "{summary}"
-    );
-    // Undone, it is no review any more.
-    let undo = summary.split("action=\"/patients/").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
-    let undo = format!("/patients/{undo}");
-    consultant.post(&undo, &[("reason", "Wrong patient."), ("to", "/review/summary")]).await.expect(303);
-    let summary = consultant.get("/review/summary").await.expect(200).text;
-    assert!(summary.contains("Nobody was reviewed on this day."));
-    assert!(consultant.get("/review").await.text.contains("2 to review"));
-}
-
-#[tokio::test]
 async fn a_safety_answer_stands_on_every_page_until_it_is_assessed() {
     let world = World::on("2026-03-16").await;
     let patient = world.patient("p", "Byron").await;

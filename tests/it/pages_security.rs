@@ -64,6 +64,18 @@ async fn evil_patient(world: &World) -> (String, String) {
     let assessment = json!({"assessed_at": "2026-02-20T10:00:00Z", "instrument": EVIL, "result": EVIL,
         "disposition": EVIL, "assessor": EVIL, "note": EVIL});
     world.post(&format!("patients/{patient}/safety-assessments"), assessment).await.expect(201);
+    let plan = json!({"problems": [EVIL], "goals": [{"text": EVIL}], "interventions": [{"intervention": EVIL, "detail": EVIL,
+        "who": EVIL}], "medication": [{"name": EVIL, "dose": EVIL, "note": EVIL}], "note": EVIL, "by": EVIL,
+        "targets": [{"instrument": "phq9", "at_most": 4}], "responsibilities": [{"who": EVIL, "what": EVIL}]});
+    world.post(&say("care-plan"), plan).await.expect(201);
+    let fit = json!({"concerns": ["mania"], "decision": "suitable", "reason": EVIL, "by": EVIL});
+    world.post(&say("fit-check"), fit).await.expect(201);
+    // Somebody else of whom the name is markup was dismissed as a candidate.
+    let other = world.patient("evil-candidate", EVIL).await;
+    world.phq9(&other, "2026-03-02", 18).await;
+    world.post(&format!("patients/{other}/candidate-dismissal"), json!({"reason": EVIL})).await.expect(201);
+    let third = world.patient("evil-candidate-2", EVIL).await;
+    world.phq9(&third, "2026-03-02", 18).await;
     (patient, episode)
 }
 
@@ -76,7 +88,13 @@ async fn markup_in_names_notes_and_display_texts_is_only_ever_text() {
     let kept = world.get("quarantine").await.expect(200).body["items"][0]["id"].as_str().unwrap().to_owned();
     let mut paths: Vec<String> = PAGES.iter().map(|path| (*path).to_owned()).collect();
     paths.push(format!("/patients/{patient}"));
-    paths.push(format!("/review/{episode}"));
+    let session = care_manager.review_of(EVIL).await;
+    paths.extend([session.clone(), format!("{session}/{episode}"), format!("{session}/summary")]);
+    paths.push(format!("/review?discuss={episode}"));
+    for form in ["enrolment", "particulars", "fit-check", "transfer", "baseline-override", EVIL] {
+        paths.push(format!("/patients/{patient}?{}", encoded(&[("form", form), ("done", EVIL)])));
+    }
+    paths.push(format!("/patients/{patient}/care-plan"));
     paths.push(format!("/operations/quarantine/{kept}"));
     paths.push(format!("/operations/quarantine/{kept}?form=phq9&{}", encoded(&[(&format!("item.{EVIL}"), "phq9/1")])));
     paths.push("/programme/behind?series=nys&metric=1&month=2026-03".to_owned());
@@ -93,7 +111,21 @@ async fn markup_in_names_notes_and_display_texts_is_only_ever_text() {
     }
     let shown = care_manager.get(&format!("/patients/{patient}")).await.text;
     assert!(shown.contains("&#60;script&#62;alert(1)"), "it is shown, as text");
+    // The documents have their styles within, and nothing else.
+    for document in ["care-plan/document", "handover"] {
+        let seen = care_manager.get(&format!("/patients/{patient}/{document}")).await.expect(200);
+        for raw in ["<script", "<img", "\"'><"] {
+            assert!(!seen.text.contains(raw), "{document} shows {raw} as it came:\n{}", seen.text);
+        }
+        let policy = seen.header("content-security-policy");
+        assert_eq!(policy, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+    }
     // What is typed wrongly comes back as text, too.
+    let fields = [("read", EVIL), ("goals.0.by", EVIL), ("targets.0.at_most", EVIL), ("note", EVIL)];
+    let back = care_manager.post(&format!("/patients/{patient}/care-plan"), &fields).await.expect(422);
+    is_harmless("care-plan", &back.text);
+    let back = care_manager.post("/review", &[("consultant", ""), ("care_manager", EVIL)]).await.expect(422);
+    is_harmless("review", &back.text);
     let fields = [("on", EVIL), ("kind", EVIL), ("minutes", EVIL), ("note", EVIL)];
     let back = care_manager.post(&format!("/patients/{patient}/contacts"), &fields).await.expect(422);
     is_harmless("contacts", &back.text);
@@ -246,12 +278,20 @@ async fn another_clinics_patients_are_not_there() {
     let their = world.ask(("elsewhere", Role::CareManager), "POST", "episodes", Some(body), &[]).await.expect(201);
     let episode = their.id();
     let patient = their.body["patient"]["id"].as_str().unwrap().to_owned();
+    let body = json!({"held_on": "2026-03-16", "consultant": "Okafor"});
+    let opened = world.ask(("elsewhere", Role::CareManager), "POST", "review-sessions", Some(body), &[]).await;
+    let their_session = format!("/review/{}", opened.expect(201).id());
+    let session = Browser::as_role(&world.app, "care_manager").await.review_of("Okafor").await;
     let nobody = "00000000-0000-4000-8000-000000000000";
     for role in ["care_manager", "psychiatric_consultant", "admin"] {
         let browser = Browser::as_role(&world.app, role).await;
         for (theirs, none) in [
             (format!("/patients/{patient}"), format!("/patients/{nobody}")),
-            (format!("/review/{episode}"), format!("/review/{nobody}")),
+            (format!("/patients/{patient}/care-plan"), format!("/patients/{nobody}/care-plan")),
+            (format!("/patients/{patient}/handover"), format!("/patients/{nobody}/handover")),
+            (their_session.clone(), format!("/review/{nobody}")),
+            (format!("{their_session}/summary"), format!("/review/{nobody}/summary")),
+            (format!("{session}/{episode}"), format!("{session}/{nobody}")),
         ] {
             let (theirs, none) = (browser.get(&theirs).await.expect(404), browser.get(&none).await.expect(404));
             assert_eq!(theirs.text, none.text, "it looks exactly like absent");
@@ -261,11 +301,16 @@ async fn another_clinics_patients_are_not_there() {
         }
     }
     let browser = Browser::as_role(&world.app, "care_manager").await;
-    for path in ["contacts", "safety-assessment", "discharge", "take-back", "decision"] {
+    let forms =
+        ["contacts", "safety-assessment", "discharge", "take-back", "decision", "enrolment", "particulars", "transfer"];
+    for path in forms.into_iter().chain(["fit-check", "baseline-override", "candidate-dismissal", "care-plan"]) {
         let fields = [("on", "2026-03-16"), ("kind", "treatment"), ("reason", "x")];
         browser.post(&format!("/patients/{patient}/{path}"), &fields).await.expect(404);
     }
-    browser.post(&format!("/review/{episode}"), &[("kind1", "continue"), ("to1", "primary_care")]).await.expect(404);
+    let review = [("kind1", "continue"), ("to1", "primary_care")];
+    browser.post(&format!("{session}/{episode}"), &review).await.expect(404);
+    browser.post(&format!("{their_session}/{episode}"), &review).await.expect(404);
+    browser.post(&format!("{their_session}/close"), &[]).await.expect(404);
     // A cookie that names the other clinic is no session there.
     let secret = browser.cookie.clone().unwrap().split_once('.').unwrap().1.to_owned();
     let crossing = Browser { cookie: Some(format!("cocm=elsewhere.{secret}")), ..Browser::of(&world.app) };
@@ -282,6 +327,7 @@ async fn each_role_sees_and_does_what_is_its_own() {
     let page = format!("/patients/{patient}");
     let contact = [("on", "2026-03-16"), ("kind", "treatment"), ("outcome", "attended")];
     let review = [("kind1", "continue"), ("to1", "primary_care")];
+    let session = Browser::as_role(&world.app, "care_manager").await.review_of("Okafor").await;
     for (role, contacts, reviews, operations, rules) in [
         ("care_manager", 303, 303, 200, 403),
         ("psychiatric_consultant", 403, 303, 403, 200),
@@ -293,9 +339,18 @@ async fn each_role_sees_and_does_what_is_its_own() {
         assert_eq!(shown.contains("enter-contacts"), contacts == 303, "{role}");
         assert_eq!(shown.contains("enter-safety-assessment"), role != "admin", "{role}");
         browser.post(&format!("{page}/contacts"), &contact).await.expect(contacts);
-        let case = browser.get(&format!("/review/{episode}")).await.expect(200).text;
+        let case = browser.get(&format!("{session}/{episode}")).await.expect(200).text;
         assert_eq!(case.contains("id=\"recommend\""), reviews == 303, "{role}");
-        browser.post(&format!("/review/{episode}"), &review).await.expect(reviews);
+        browser.post(&format!("{session}/{episode}"), &review).await.expect(reviews);
+        let begins = browser.get("/review").await.expect(200).text.contains("Begin the session");
+        assert_eq!(begins, reviews == 303, "{role}");
+        browser.post("/review", &[("consultant", "Okafor")]).await.expect(reviews);
+        let plan = browser.get(&format!("{page}/care-plan")).await.expect(200).text;
+        assert_eq!(plan.contains("Save as the next version"), role != "admin", "{role}");
+        let plan = [("problems.0.text", "Low mood")];
+        browser.post(&format!("{page}/care-plan"), &plan).await.expect(if role == "admin" { 403 } else { 303 });
+        let transfer = [("on", "2026-03-16"), ("to_care_manager", "Lee"), ("reason", "On leave.")];
+        browser.post(&format!("{page}/transfer"), &transfer).await.expect(contacts);
         browser.get("/operations").await.expect(operations);
         browser.get("/operations/rules").await.expect(rules);
         let activated = browser.post("/operations/rules/1/activate", &[]).await.status;

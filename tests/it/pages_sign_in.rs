@@ -113,6 +113,7 @@ fn served(world: &World, provider: &Provider) -> Browser {
     let ehr = SignIn {
         name: "Example EHR".into(),
         fhir_base: Some(format!("{}/fhir", provider.base)),
+        frame_origins: vec!["https://ehr.test".into(), "https://ehr2.test".into()],
         clinic: Some(ClinicId::new("demo").unwrap()),
         roles: [("Practitioner/7".to_owned(), "psychiatric_consultant".to_owned())].into(),
         ..way.clone()
@@ -237,4 +238,84 @@ async fn a_word_that_is_not_about_this_sign_in_lets_nobody_in() {
     assert_eq!(provider.redeemed.lock().unwrap().len(), before, "no code was redeemed");
     let set = left.header("set-cookie");
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Secure"), "{set}");
+}
+
+#[tokio::test]
+async fn within_the_frame_of_an_ehr_that_may_the_pages_open_and_nowhere_else() {
+    let world = World::on("2026-03-16").await;
+    let provider = Provider::start().await;
+    provider.says(json!({"fhirUser": "https://ehr/Practitioner/7", "role": null}), json!({}));
+    let mut browser = served(&world, &provider);
+    let launch = format!("/launch?launch=l-1&iss={}/fhir", provider.base);
+    let frame = [("sec-fetch-dest", "iframe")];
+    let none = "frame-ancestors 'none'";
+    let theirs = "frame-ancestors https://ehr.test https://ehr2.test";
+    let left = browser.send("GET", &launch, None, &frame).await.expect(303);
+    let set = left.header("set-cookie").to_owned();
+    assert!(set.starts_with("__Host-cocm-leaving-framed="), "{set}");
+    assert!(set.contains("; HttpOnly") && set.ends_with("; SameSite=None; Partitioned; Secure"), "{set}");
+    let asked = asked(&left);
+    provider.nonce.lock().unwrap().clone_from(&asked["nonce"]);
+    browser.cookie = set.split(';').next().map(str::to_owned);
+    // What goes wrong on the way back can be read in the frame.
+    let wrong = browser.get("/sign-in/back?code=c-1&state=other").await.expect(403);
+    assert!(wrong.header("content-security-policy").ends_with(theirs));
+    let back = browser.get(&format!("/sign-in/back?code=c-1&state={}", asked["state"])).await.expect(303);
+    let all: Vec<String> = back.headers.get_all("set-cookie").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
+    assert!(all.iter().all(|set| set.ends_with("; SameSite=None; Partitioned; Secure")), "{all:?}");
+    let framed = cookie(&back, "__Host-cocm-framed=").unwrap();
+    browser.cookie = Some(framed.clone());
+    let page = browser.get("/caseload").await.expect(200);
+    assert!(page.header("content-security-policy").ends_with(theirs), "{}", page.header("content-security-policy"));
+    // The way is part of the secret: who changes it has no session.
+    let (clinic, word) = framed.split_once("=demo.").map(|(_, word)| ("demo", word)).unwrap();
+    let forged = word.replacen("1~", "0~", 1);
+    for value in [forged, word.replacen("1~", "", 1)] {
+        browser.cookie = Some(format!("__Host-cocm-framed={clinic}.{value}"));
+        let seen = browser.get("/caseload").await.expect(303);
+        assert!(seen.header("content-security-policy").ends_with(none));
+    }
+    // A session of a tab beside it stays what it is, and neither gets in the other's way.
+    browser.cookie = Some(framed);
+    browser.post("/sign-out", &[]).await.expect(303);
+    browser.get("/caseload").await.expect(303);
+    // In a tab of its own the same launch is as strict as any, and so is a way that nobody may frame.
+    browser.cookie = None;
+    let tab = browser.get(&launch).await.expect(303);
+    assert!(
+        tab.header("set-cookie").starts_with("__Host-cocm-leaving=")
+            && tab.header("set-cookie").contains("SameSite=Lax")
+    );
+    assert!(tab.header("content-security-policy").ends_with(none));
+    let other = browser.send("GET", "/sign-in/with/0", None, &frame).await.expect(303);
+    assert!(
+        other.header("set-cookie").starts_with("__Host-cocm-leaving=")
+            && other.header("set-cookie").contains("SameSite=Lax")
+    );
+}
+
+#[test]
+fn only_an_ehr_over_https_may_frame_the_pages_and_only_by_its_origin() {
+    let with = |origins: &str, base: &str, public: &str| {
+        let text = format!(
+            "public_url = \"{public}\"\n[[clinic]]\nid = \"demo\"\n[[sign_in]]\nname = \"E\"\nissuer = \"https://e.test\"\n\
+             jwks_url = \"https://e.test/k\"\nclient_id = \"c\"\nframe_origins = {origins}\n{base}"
+        );
+        Config::parse(&text, [], &cocm_registry::config::Flags::default())
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    let base = "fhir_base = \"https://e.test/fhir\"";
+    with("[\"https://e.test\"]", base, "https://us.test").unwrap();
+    for (origins, base, public) in [
+        ("[\"https://e.test\"]", "", "https://us.test"),
+        ("[\"https://e.test\"]", base, "http://us.test"),
+        ("[\"https://e.test/\"]", base, "https://us.test"),
+        ("[\"*\"]", base, "https://us.test"),
+        ("[\"https://e.test; script-src *\"]", base, "https://us.test"),
+        ("[\"http://e.test\"]", base, "https://us.test"),
+    ] {
+        let error = with(origins, base, public).unwrap_err();
+        assert!(error.contains("frame_origins"), "{origins} {base}: {error}");
+    }
 }

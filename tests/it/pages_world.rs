@@ -8,11 +8,12 @@ use cocm_registry::service;
 use tower::ServiceExt;
 
 /// Every page that needs nothing but a session.
-pub const PAGES: [&str; 8] = [
+pub const PAGES: [&str; 9] = [
     "/caseload",
+    "/candidates",
+    "/candidates?dismissed=true",
     "/safety",
     "/review",
-    "/review/summary",
     "/programme",
     "/operations",
     "/operations/rules",
@@ -87,6 +88,13 @@ impl Browser {
         let mut all = vec![("csrf", csrf.as_str())];
         all.extend_from_slice(fields);
         self.send("POST", path, Some(&encoded(&all)), &[("sec-fetch-site", "same-origin")]).await
+    }
+
+    /// Begins a review session of a consultant; answers with its address.
+    pub async fn review_of(&self, consultant: &str) -> String {
+        let once = self.get("/review").await.expect(200).hidden("once");
+        let begun = self.post("/review", &[("once", once.as_str()), ("consultant", consultant)]).await.expect(303);
+        begun.header("location").to_owned()
     }
 
     pub async fn csrf(&self) -> String {

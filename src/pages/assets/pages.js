@@ -1,4 +1,4 @@
-// What a page does beyond reading: time runs, points of the chart speak, arrows turn pages, and who is away is signed out.
+// What a page does beyond reading: time runs, points of the chart speak, keys turn pages, and who is away is signed out.
 // Everything works without it but the running of time.
 'use strict';
 
@@ -63,11 +63,25 @@ if (invalid) {
   invalid.focus();
 }
 
-// Arrow keys turn the pages of a review; not while something is being typed, nor in the chart.
+// Keys turn the pages of a review: arrows, and letters unless somebody turned these off (who speaks to the computer says
+// letters without meaning keys). Not while something is being typed, nor in the chart.
+const letters = document.getElementById('letter-keys');
+const hasLetters = () => localStorage.getItem('letter-keys') !== 'off';
+const showLetters = () => {
+  letters.setAttribute('aria-pressed', String(hasLetters()));
+  letters.textContent = hasLetters() ? 'Turn letter keys off' : 'Turn letter keys on';
+};
+if (letters) {
+  showLetters();
+  letters.addEventListener('click', () => {
+    localStorage.setItem('letter-keys', hasLetters() ? 'off' : 'on');
+    showLetters();
+  });
+}
 document.addEventListener('keydown', (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
-  if (event.target.closest('input, select, textarea, .chart, summary')) return;
-  const rel = { ArrowRight: 'next', ArrowLeft: 'prev' }[event.key];
+  if (event.target.closest('input, select, textarea, .chart, summary, [contenteditable]')) return;
+  const rel = { ArrowRight: 'next', ArrowLeft: 'prev', ...(hasLetters() ? { j: 'next', k: 'prev' } : {}) }[event.key];
   const link = rel && document.querySelector(`.turn a[rel=${rel}]`);
   if (link) {
     event.preventDefault();
@@ -97,8 +111,14 @@ const live = document.querySelector('[data-live]');
 const isTyping = () => [...live.querySelectorAll('form.entry')].some((form) => form.contains(document.activeElement)
   || [...form.elements].some((field) => ('defaultValue' in field && field.type !== 'hidden' && field.value !== field.defaultValue)
     || (field.type === 'checkbox' && field.checked !== field.defaultChecked)));
-const nameOf = (element) => element && (element.id ? `#${CSS.escape(element.id)}`
-  : element.getAttribute('href') ? `a[href="${CSS.escape(element.getAttribute('href'))}"]` : null);
+// An unfolded part is known again by where it stands: in which row or entry, and what it says.
+const placeOf = (part) => {
+  const link = part.closest('tr, li')?.querySelector('a[href]')?.getAttribute('href');
+  return part.id || [part.closest('[id]')?.id, link, part.querySelector('summary')?.textContent].join('|');
+};
+// What has the keyboard is known again by its id, its address, or the part it unfolds.
+const keyOf = (element) => element.id || element.getAttribute('href')
+  || (element.tagName === 'SUMMARY' ? placeOf(element.parentElement) : null);
 const exchange = async () => {
   const response = await fetch(location.href, { headers: { 'x-live': 'yes' }, redirect: 'error' });
   if (!response.ok) return;
@@ -107,14 +127,15 @@ const exchange = async () => {
     const [old, now] = [document.querySelector(selector), fresh.querySelector(selector)];
     if (!old || !now || old.innerHTML === now.innerHTML) continue;
     if (old === document.querySelector('[data-live]') && isTyping()) continue;
-    const focused = old.contains(document.activeElement) ? nameOf(document.activeElement) : null;
-    const open = [...old.querySelectorAll('details')].map((part) => part.open);
+    const key = old.contains(document.activeElement) ? keyOf(document.activeElement) : null;
+    const open = new Set([...old.querySelectorAll('details[open]')].map(placeOf));
+    const [x, y] = [scrollX, scrollY];
     old.className = now.className;
     old.replaceChildren(...now.childNodes);
-    const parts = [...old.querySelectorAll('details')];
-    if (parts.length === open.length) parts.forEach((part, n) => { part.open = part.open || open[n]; });
-    const again = focused && old.querySelector(focused);
-    if (again) again.focus({ preventScroll: true });
+    for (const part of old.querySelectorAll('details')) part.open = part.open || open.has(placeOf(part));
+    const same = key && [...old.querySelectorAll('[id], a[href], summary')].find((element) => keyOf(element) === key);
+    if (same) same.focus({ preventScroll: true });
+    scrollTo(x, y);
   }
 };
 if (live && window.EventSource) {
@@ -124,6 +145,13 @@ if (live && window.EventSource) {
     clearTimeout(waiting);
     waiting = setTimeout(() => exchange().catch(() => {}), 400);
   };
+  // After a break the page is read anew: what was said meanwhile may be forgotten by then.
+  let broken = false;
+  source.addEventListener('error', () => { broken = true; });
+  source.addEventListener('open', () => {
+    if (broken) changed();
+    broken = false;
+  });
   for (const kind of ['reset', 'patient.recorded', 'measurement.recorded', 'measurement.retracted', 'episode.enrolled',
     'episode.referred', 'episode.amended', 'episode.discharged', 'standing.changed', 'safety.opened', 'safety.closed',
     'plan.changed', 'contact.recorded', 'case_review.recorded', 'treatment_change.recorded', 'safety_assessment.recorded',

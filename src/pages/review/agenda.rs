@@ -20,7 +20,6 @@ use crate::pages::words::{self, Tone};
 pub struct Row {
     pub position: usize,
     pub link: String,
-    pub patient: Uuid,
     pub episode: Uuid,
     pub name: String,
     /// Why in this place.
@@ -48,7 +47,6 @@ impl Row {
         Self {
             position: item.position,
             link: held.case(item.episode),
-            patient: item.patient.id,
             episode: item.episode,
             name: item.patient.display_name.clone(),
             place: place(waiting.rank).unwrap_or(""),
