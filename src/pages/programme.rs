@@ -182,6 +182,7 @@ struct InMonth {
     counted: Counted,
     target: Option<f64>,
     remark: Option<String>,
+    behind: usize,
 }
 
 /// Metrics over months, in one walk over everybody.
@@ -250,10 +251,9 @@ fn value(metric: &Counted, value: f64) -> String {
 }
 
 fn cell(series: Series, number: u8, metric: Option<&InMonth>, month: NaiveDate, payer: Option<Payer>) -> Cell {
-    let Some(InMonth { counted, target, .. }) = metric else {
+    let Some(InMonth { counted, target, behind, .. }) = metric else {
         return Cell { value: "–".to_owned(), of: None, tone: Tone::Plain, link: None };
     };
-    let behind = counted.numerator.unwrap_or(0) + counted.denominator.unwrap_or(0) > 0;
     let payer = payer.map(|payer| format!("&payer={payer}")).unwrap_or_default();
     let month = month.format("%Y-%m");
     Cell {

@@ -100,12 +100,12 @@ impl Pages {
     /// A `Set-Cookie` that nothing but this host can set or read.
     pub fn set_cookie(&self, name: &str, value: &str, seconds: i64, frame: Frame) -> String {
         let name = self.cookie_name(name, frame.is_some());
-        let kept = match frame {
-            Some(_) => "; SameSite=None; Partitioned; Secure",
-            None if self.is_secure() => "; SameSite=Lax; Secure",
-            None => "; SameSite=Lax",
+        let (same_site, kept) = match frame {
+            Some(_) => ("None", "; Partitioned; Secure"),
+            None if self.is_secure() => ("Lax", "; Secure"),
+            None => ("Lax", ""),
         };
-        format!("{name}={value}; Path=/; HttpOnly; Max-Age={seconds}{kept}")
+        format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}; Max-Age={seconds}{kept}")
     }
 
     /// Who may show what is answered to this request within their pages: the origins of the way by which it began in a

@@ -55,7 +55,7 @@ test('what was unfolded stays unfolded, what was typed stays typed', async () =>
   const one = people[10];
   await page.goto(`${served.base}/patients/${one}`);
   await page.locator('#enter-hold summary').click();
-  await page.locator('.said details summary').first().click();
+  await page.locator('.said li', { hasText: 'contact' }).locator('summary').click();
   const open = await page.locator('details[open]').count();
   await page.locator('#enter-hold summary').focus();
   await arrives(one, 13);

@@ -253,7 +253,8 @@ async fn within_the_frame_of_an_ehr_that_may_the_pages_open_and_nowhere_else() {
     let left = browser.send("GET", &launch, None, &frame).await.expect(303);
     let set = left.header("set-cookie").to_owned();
     assert!(set.starts_with("__Host-cocm-leaving-framed="), "{set}");
-    assert!(set.contains("; HttpOnly") && set.ends_with("; SameSite=None; Partitioned; Secure"), "{set}");
+    let is_framed = |set: &str| set.contains("; HttpOnly; SameSite=None; ") && set.ends_with("; Partitioned; Secure");
+    assert!(is_framed(&set), "{set}");
     let asked = asked(&left);
     provider.nonce.lock().unwrap().clone_from(&asked["nonce"]);
     browser.cookie = set.split(';').next().map(str::to_owned);
@@ -262,7 +263,7 @@ async fn within_the_frame_of_an_ehr_that_may_the_pages_open_and_nowhere_else() {
     assert!(wrong.header("content-security-policy").ends_with(theirs));
     let back = browser.get(&format!("/sign-in/back?code=c-1&state={}", asked["state"])).await.expect(303);
     let all: Vec<String> = back.headers.get_all("set-cookie").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
-    assert!(all.iter().all(|set| set.ends_with("; SameSite=None; Partitioned; Secure")), "{all:?}");
+    assert!(all.iter().all(|set| is_framed(set)), "{all:?}");
     let framed = cookie(&back, "__Host-cocm-framed=").unwrap();
     browser.cookie = Some(framed.clone());
     let page = browser.get("/caseload").await.expect(200);
@@ -298,7 +299,7 @@ async fn within_the_frame_of_an_ehr_that_may_the_pages_open_and_nowhere_else() {
 fn only_an_ehr_over_https_may_frame_the_pages_and_only_by_its_origin() {
     let with = |origins: &str, base: &str, public: &str| {
         let text = format!(
-            "public_url = \"{public}\"\n[[clinic]]\nid = \"demo\"\n[[sign_in]]\nname = \"E\"\nissuer = \"https://e.test\"\n\
+            "public_url = \"{public}\"\n[[clinic]]\nid = \"demo\"\ntime_zone = \"Europe/Berlin\"\n[[sign_in]]\nname = \"E\"\nissuer = \"https://e.test\"\n\
              jwks_url = \"https://e.test/k\"\nclient_id = \"c\"\nframe_origins = {origins}\n{base}"
         );
         Config::parse(&text, [], &cocm_registry::config::Flags::default())

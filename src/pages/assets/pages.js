@@ -114,7 +114,7 @@ const isTyping = () => [...live.querySelectorAll('form.entry')].some((form) => f
 // An unfolded part is known again by where it stands: in which row or entry, and what it says.
 const placeOf = (part) => {
   const link = part.closest('tr, li')?.querySelector('a[href]')?.getAttribute('href');
-  return part.id || [part.closest('[id]')?.id, link, part.querySelector('summary')?.textContent].join('|');
+  return part.id || part.dataset.part || [part.closest('[id]')?.id, link, part.querySelector('summary')?.textContent].join('|');
 };
 // What has the keyboard is known again by its id, its address, or the part it unfolds.
 const keyOf = (element) => element.id || element.getAttribute('href')
@@ -155,7 +155,8 @@ if (live && window.EventSource) {
   for (const kind of ['reset', 'patient.recorded', 'measurement.recorded', 'measurement.retracted', 'episode.enrolled',
     'episode.referred', 'episode.amended', 'episode.discharged', 'standing.changed', 'safety.opened', 'safety.closed',
     'plan.changed', 'contact.recorded', 'case_review.recorded', 'treatment_change.recorded', 'safety_assessment.recorded',
-    'delivery.written', 'delivery.parked', 'delivery.closed_in_chart', 'quarantine.added', 'rule_set.activated']) {
+    'delivery.written', 'delivery.parked', 'delivery.closed_in_chart', 'quarantine.added', 'rule_set.activated',
+    'review_session.opened', 'review_session.closed']) {
     source.addEventListener(kind, changed);
   }
   addEventListener('pagehide', () => source.close());

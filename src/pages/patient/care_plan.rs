@@ -228,7 +228,8 @@ pub async fn write(
     let mut form = form(visitor, &whole, episode, None, rows::sent(&submitted.fields));
     form.hidden = vec![("read", read.map(|read| read.to_string()).unwrap_or_default())];
     form.fill(&submitted.fields);
-    if let Some(body) = rows::body(&mut form) {
+    if let Some(mut body) = rows::body(&mut form) {
+        body.insert("by".to_owned(), visitor.session.name.clone().into());
         let (path, tag) = (format!("episodes/{episode}/care-plan"), read.map(|read| format!("\"{read}\"")));
         let body = Value::Object(body);
         let call = Call {

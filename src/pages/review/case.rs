@@ -4,7 +4,6 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -14,6 +13,7 @@ use super::agenda::Row;
 use super::held::{Held, State};
 use crate::api::request::READERS;
 use crate::domain::care::{Addressee, Care, ChangeKind};
+use crate::identity::Role;
 use crate::pages::chart::Chart;
 use crate::pages::door::Refused;
 use crate::pages::form::{Field, Form};
@@ -153,7 +153,7 @@ fn form(visitor: &Visitor, held: &Held, episode: Uuid, more: bool) -> Form {
 }
 
 /// The review as the API takes it: rows in which something was typed.
-fn body(form: &mut Form, held: &Held, today: NaiveDate) -> Option<Value> {
+fn body(form: &mut Form, held: &Held, visitor: &Visitor) -> Option<Value> {
     for field in form.fields.iter_mut().filter(|f| TOS.contains(&&*f.name) && f.values.is_empty()) {
         field.values = vec![Addressee::PrimaryCare.to_string()];
     }
@@ -195,7 +195,10 @@ fn body(form: &mut Form, held: &Held, today: NaiveDate) -> Option<Value> {
         return None;
     }
     let mut body = Map::new();
-    body.insert("reviewed_on".into(), json!(today));
+    // A care manager writes down what the consultant of the session said.
+    let consults = visitor.is(&[Role::PsychiatricConsultant]);
+    body.insert("reviewer".into(), json!(if consults { &visitor.session.name } else { &held.consultant }));
+    body.insert("reviewed_on".into(), json!(visitor.today()));
     body.insert("session".into(), json!(held.id));
     for name in ["summary", "minutes"] {
         if let Some(value) = typed.get(name) {
@@ -216,7 +219,7 @@ pub async fn save(Path((session, episode)): Path<(String, String)>, submitted: S
     let next = held.waiting_after(position).filter(|next| next.episode != episode);
     let mut form = form(visitor, &held, episode, next.is_some());
     form.fill(&submitted.fields);
-    if let Some(body) = body(&mut form, &held, visitor.today()) {
+    if let Some(body) = body(&mut form, &held, visitor) {
         let path = format!("episodes/{episode}/case-reviews");
         match visitor.pages.door.post(&visitor.caller, &path, Some(&form.once), &body).await {
             Ok(entered) => {

@@ -81,6 +81,8 @@ struct InMonth {
     /// What has to be known to read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<String>,
+    /// How many episodes (or patients, where the metric counts those) stand behind it; 0 where it counts something else.
+    behind: usize,
     /// When it was reported; `null` where it was computed now.
     closed_at: Option<DateTime<Utc>>,
 }
@@ -144,6 +146,7 @@ async fn trend(ask: &Ask, measure: Measure, query: TrendQuery) -> Result<Json<Tr
                 month: month.to_string(),
                 counted: (&metric).into(),
                 target: metric.target,
+                behind: metric.numerator_episodes.len().max(metric.denominator_episodes.len()),
                 remark: metric.remark,
                 closed_at,
             };
