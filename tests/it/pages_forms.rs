@@ -1,17 +1,20 @@
 //! Enrolment, the fit check, hand-over, baselines, candidates and care plans, as they are typed into the pages.
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::api_world::World;
 use super::pages_world::Browser;
+use super::world::Engine;
 
 async fn episodes(world: &World, patient: &str) -> Value {
     world.get(&format!("episodes?patient={patient}")).await.expect(200).body["items"].clone()
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_candidate_is_dismissed_undone_and_enrolled() {
-    let world = World::on("2026-03-16").await;
+async fn a_candidate_is_dismissed_undone_and_enrolled(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     let patient = world.patient("p", "Byron").await;
     world.phq9(&patient, "2026-03-02", 18).await;
     let browser = Browser::as_role(&world.app, "care_manager").await;
@@ -52,9 +55,10 @@ async fn a_candidate_is_dismissed_undone_and_enrolled() {
     assert_eq!(again.status, 422, "who is in care is not enrolled once more");
 }
 
+#[rstest]
 #[tokio::test]
-async fn who_was_referred_is_checked_and_then_enrolled() {
-    let world = World::on("2026-03-16").await;
+async fn who_was_referred_is_checked_and_then_enrolled(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     let patient = world.patient("p", "Byron").await;
     let page = format!("/patients/{patient}");
     let browser = Browser::as_role(&world.app, "care_manager").await;
@@ -75,9 +79,12 @@ async fn who_was_referred_is_checked_and_then_enrolled() {
     assert_eq!(of["care_manager"], Value::Null, "what was emptied is emptied");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_patient_is_handed_over_gets_another_baseline_and_changes_medication() {
-    let world = World::on("2026-03-16").await;
+async fn a_patient_is_handed_over_gets_another_baseline_and_changes_medication(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     let patient = world.patient("p", "Byron").await;
     let episode = world.enrol(&patient, "2026-01-05").await;
     world.phq9(&patient, "2026-01-05", 18).await;
@@ -109,9 +116,12 @@ async fn a_patient_is_handed_over_gets_another_baseline_and_changes_medication()
     assert!(document.text.contains("Handover") && document.text.contains("Byron"));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_care_plan_has_versions_and_nobody_overwrites_what_they_did_not_read() {
-    let world = World::on("2026-03-16").await;
+async fn a_care_plan_has_versions_and_nobody_overwrites_what_they_did_not_read(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     let patient = world.patient("p", "Byron").await;
     let episode = world.enrol(&patient, "2026-03-02").await;
     world.phq9(&patient, "2026-03-02", 18).await;
@@ -161,4 +171,41 @@ async fn a_care_plan_has_versions_and_nobody_overwrites_what_they_did_not_read()
     let versions = browser.get(&format!("{page}?version=1")).await.expect(200).text;
     assert!(versions.contains("Low mood") && versions.contains("was replaced"));
     browser.get(&format!("{page}?version=9")).await.expect(404);
+}
+
+/// Pages that read through the API and pages that read the store: each shows somebody, and each is in the journal.
+#[tokio::test]
+async fn whoever_is_shown_on_a_new_page_stands_in_the_journal() {
+    let world = World::on("2026-03-16").await;
+    let (candidate, patient) = (world.patient("c", "Franklin").await, world.patient("p", "Byron").await);
+    world.phq9(&candidate, "2026-03-02", 18).await;
+    let episode = world.enrol(&patient, "2026-01-05").await;
+    world.phq9(&patient, "2026-01-05", 18).await;
+    world.post(&format!("episodes/{episode}/care-plan"), json!({"problems": ["Low mood"]})).await.expect(201);
+    let browser = Browser::as_role(&world.app, "care_manager").await;
+    let session = browser.review_of("Okafor").await;
+    let paths = [
+        ("/candidates".to_owned(), &candidate),
+        (format!("/patients/{patient}/care-plan"), &patient),
+        (format!("/patients/{patient}/care-plan/document"), &patient),
+        (format!("/patients/{patient}/handover"), &patient),
+        (session.clone(), &patient),
+        (format!("{session}/{episode}"), &patient),
+        (format!("{session}/summary"), &patient),
+    ];
+    for (path, shown) in paths {
+        world.clock.set(world.clock.now() + chrono::TimeDelta::minutes(1));
+        let since = world.clock.now();
+        browser.get(&path).await.expect(200);
+        world.app.journal.flush().await;
+        world.app.journal.seal().await.unwrap();
+        let query = format!("audit?patient={shown}&limit=50");
+        let admin = ("demo", cocm_registry::identity::Role::Admin);
+        let lines = world.ask(admin, "GET", &query, None, &[]).await.expect(200).body;
+        let told = lines["items"].as_array().unwrap().iter().any(|line| {
+            let at: chrono::DateTime<chrono::Utc> = line["at"].as_str().unwrap().parse().unwrap();
+            at >= since && line["by"] == "development-care_manager"
+        });
+        assert!(told, "{path}: {lines}");
+    }
 }

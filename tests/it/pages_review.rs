@@ -1,9 +1,11 @@
 //! The weekly review on the pages: sessions whose agenda stays as it was drawn.
 
+use rstest::rstest;
 use serde_json::json;
 
 use super::api_world::World;
 use super::pages_world::{Browser, Seen};
+use super::world::Engine;
 
 /// Two patients who do not improve: (patient, episode), as the queue has them.
 async fn two(world: &World) -> Vec<(String, String)> {
@@ -23,9 +25,12 @@ fn link(seen: &Seen, before: &str) -> String {
     found.split('"').next().unwrap().replace("&#38;", "&")
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_review_is_saved_with_its_recommendations_and_turns_to_the_next_patient() {
-    let world = World::on("2026-03-16").await;
+async fn a_review_is_saved_with_its_recommendations_and_turns_to_the_next_patient(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     two(&world).await;
     let consultant = Browser::as_role(&world.app, "psychiatric_consultant").await;
     assert!(consultant.get("/review").await.expect(200).text.contains("2 in the queue today"));
@@ -70,9 +75,12 @@ async fn a_review_is_saved_with_its_recommendations_and_turns_to_the_next_patien
     assert!(!elsewhere.header("location").contains("evil"));
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_agenda_stays_as_it_was_drawn_and_a_session_of_this_week_is_gone_on_with() {
-    let world = World::on("2026-03-16").await;
+async fn the_agenda_stays_as_it_was_drawn_and_a_session_of_this_week_is_gone_on_with(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     let patients = two(&world).await;
     let consultant = Browser::as_role(&world.app, "psychiatric_consultant").await;
     let session = consultant.review_of("Okafor").await;
@@ -104,9 +112,12 @@ async fn the_agenda_stays_as_it_was_drawn_and_a_session_of_this_week_is_gone_on_
     assert!(consultant.get("/review").await.text.contains(&format!("{session}/summary")));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_form_that_arrives_while_one_reviews_changes_no_order() {
-    let world = World::on("2026-03-16").await;
+async fn a_form_that_arrives_while_one_reviews_changes_no_order(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     let patients = two(&world).await;
     let consultant = Browser::as_role(&world.app, "psychiatric_consultant").await;
     let session = consultant.review_of("Okafor").await;

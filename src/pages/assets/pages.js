@@ -118,7 +118,7 @@ const placeOf = (part) => {
 };
 // What has the keyboard is known again by its id, its address, or the part it unfolds.
 const keyOf = (element) => element.id || element.getAttribute('href')
-  || (element.tagName === 'SUMMARY' ? placeOf(element.parentElement) : null);
+  || (element.tagName === 'SUMMARY' ? `summary ${placeOf(element.parentElement)}` : null);
 const exchange = async () => {
   const response = await fetch(location.href, { headers: { 'x-live': 'yes' }, redirect: 'error' });
   if (!response.ok) return;
