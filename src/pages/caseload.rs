@@ -3,6 +3,8 @@
 pub mod choice;
 pub mod row;
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::extract::{Query, RawQuery};
 use axum::response::Response;
@@ -10,7 +12,7 @@ use axum::response::Response;
 use super::session::Visitor;
 use super::shell::{Part, Shell, Trouble, html};
 use crate::api::request::READERS;
-use crate::problem::Problem;
+use crate::domain::line::Line;
 use crate::store::standing::{self, Lined};
 use choice::{Chip, Choice, Heading, Named};
 use row::Row;
@@ -43,20 +45,33 @@ struct CaseloadPage {
     export: String,
     /// What the rows were narrowed to, in words, for print.
     narrowed: String,
-    /// Patients whose row was not planned yet by this version of the program.
+    /// Rows shown whose patient was not planned yet by this version of the program.
     unplanned: usize,
 }
 
 /// The page.
 pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let all = read(&visitor, choice.wants_discharged()).await?;
-    let today = visitor.today();
+    let (today, discharged) = (visitor.today(), choice.wants_discharged());
+    let mut tx = visitor.pages.app.db.read().await?;
+    let all = standing::lines(&mut tx, visitor.clinic(), discharged).await?;
     let mut found: Vec<&Lined> = all.iter().filter(|row| choice.admits(row)).collect();
-    choice.sort(&mut found);
     let page = choice.page();
     let start = (page * ROWS).min(found.len());
-    let shown = &found[start..(start + ROWS).min(found.len())];
+    let end = (start + ROWS).min(found.len());
+    let drawn = if choice.sorts_by_what_is_drawn() {
+        let drawn = standing::drawn(&mut tx, visitor.clinic(), discharged, &found).await?;
+        choice.sort(&mut found, &drawn);
+        drawn
+    } else {
+        choice.sort(&mut found, &HashMap::new());
+        standing::drawn(&mut tx, visitor.clinic(), discharged, &found[start..end]).await?
+    };
+    drop(tx);
+    let shown = &found[start..end];
+    let unplanned = shown.iter().filter(|row| !drawn.contains_key(&row.episode_id)).count();
+    let none = Line::default();
+    let rows = shown.iter().map(|row| Row::of(row, drawn.get(&row.episode_id).unwrap_or(&none), today)).collect();
     let shell = Shell::around(&visitor, "Caseload", Part::Caseload).await?;
     let page = CaseloadPage {
         chips: choice.chips(&all),
@@ -64,7 +79,7 @@ pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Resp
         statuses: choice.statuses(),
         findings: choice.findings(&all),
         headings: choice.headings(),
-        rows: shown.iter().map(|row| Row::of(row, today)).collect(),
+        rows,
         all: all.len(),
         found: found.len(),
         first: (start + 1).min(found.len()),
@@ -74,7 +89,7 @@ pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Resp
         today: super::moment::whole_day(today),
         export: choice.for_export(),
         narrowed: choice.in_words(),
-        unplanned: all.iter().filter(|row| row.line.is_none()).count(),
+        unplanned,
         shell,
         choice,
     };
@@ -94,9 +109,4 @@ pub async fn xlsx(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
 async fn hand_on(visitor: &Visitor, name: &str, query: Option<String>) -> Response {
     let path = query.map_or_else(|| name.to_owned(), |query| format!("{name}?{query}"));
     visitor.pages.door.hand_on(&visitor.caller, &path, &[]).await
-}
-
-async fn read(visitor: &Visitor, discharged: bool) -> Result<Vec<Lined>, Problem> {
-    let mut tx = visitor.pages.app.db.read().await?;
-    standing::lines(&mut tx, visitor.clinic(), discharged).await
 }

@@ -1,5 +1,7 @@
 //! The standing of each episode, ready to read: the caseload.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -109,7 +111,7 @@ pub async fn put(
     .map_err(failed)
 }
 
-/// One row of the caseload page: columns, and the rest ready-made.
+/// One row of the caseload page; what is drawn in it is read apart ([`drawn`]).
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Lined {
@@ -125,24 +127,15 @@ pub struct Lined {
     pub waiting_since: NaiveDate,
     pub latest_score: Option<i16>,
     pub findings: String,
-    /// Empty until the patient is planned once by a program that writes it. Read only where it is shown.
-    pub line: Option<Json<Box<serde_json::value::RawValue>>>,
 }
 
-impl Lined {
-    /// The rest of the row, where it is there.
-    pub fn line(&self) -> Option<Line> {
-        self.line.as_ref().and_then(|line| serde_json::from_str(line.0.get()).ok())
-    }
-}
-
-/// Every open episode of a clinic (or every ended one), most pressing first: what the caseload page shows.
+/// Every open episode of a clinic (or every ended one), most pressing first: what the caseload page counts and finds.
 pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Lined>, Problem> {
     let rows = fetch_all!(
         tx,
         Lined,
         "SELECT episode_id, patient_id, status, display_name, care_manager, enrolled_on, at_target, open_safety, attention,
-           waiting_since, latest_score, findings, line
+           waiting_since, latest_score, findings
          FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2
          ORDER BY attention, waiting_since, -COALESCE(latest_score, -1), episode_id",
         clinic,
@@ -151,6 +144,45 @@ pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Li
     .map_err(failed)?;
     shown::note(rows.iter().map(|row| row.patient_id));
     Ok(rows)
+}
+
+/// What is drawn of an episode.
+#[derive(sqlx::FromRow)]
+struct Drawn {
+    episode_id: Uuid,
+    /// Empty until the patient is planned once by a program that writes it. As text: it is read only where it is shown.
+    line: Option<String>,
+}
+
+/// What is drawn of these rows of [`lines`]. It lies behind the whole standing on the disk, so that it is read only from
+/// the first to the last of them in the order of attention.
+pub async fn drawn(
+    tx: &mut Tx,
+    clinic: &str,
+    discharged: bool,
+    rows: &[&Lined],
+) -> Result<HashMap<Uuid, Line>, Problem> {
+    let place = |row: &&Lined| (row.attention, row.waiting_since);
+    let (Some(first), Some(last)) = (rows.iter().map(place).min(), rows.iter().map(place).max()) else {
+        return Ok(HashMap::new());
+    };
+    let wanted: HashSet<Uuid> = rows.iter().map(|row| row.episode_id).collect();
+    let drawn = fetch_all!(
+        tx,
+        Drawn,
+        "SELECT episode_id, CAST(line AS TEXT) AS line FROM standing
+         WHERE clinic_id = $1 AND (status = 'discharged') = $2
+           AND (attention, waiting_since) >= ($3, $4) AND (attention, waiting_since) <= ($5, $6)",
+        clinic,
+        discharged,
+        first.0,
+        first.1,
+        last.0,
+        last.1
+    )
+    .map_err(failed)?;
+    let line = |row: Drawn| Some((row.episode_id, serde_json::from_str(&row.line?).ok()?));
+    Ok(drawn.into_iter().filter(|row| wanted.contains(&row.episode_id)).filter_map(line).collect())
 }
 
 /// A consultant and a care manager who have open episodes together.

@@ -1,14 +1,16 @@
 //! What the caseload is narrowed to and how it is ordered: all of it in the address, so that it can be kept and shared.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::domain::attention::{LAST_IN_QUEUE, Place};
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
+use crate::domain::line::Line;
 use crate::pages::words;
 use crate::store::standing::Lined;
 
@@ -78,13 +80,8 @@ const COLUMNS: [(&str, &str, &str, &str); 10] = [
 ];
 
 /// The latest score of a measure, read out of the row.
-fn latest(row: &Lined, is: impl Fn(Instrument) -> bool) -> Option<u16> {
-    row.line()?
-        .measures
-        .iter()
-        .find(|gauge| is(gauge.instrument))
-        .and_then(|gauge| gauge.latest)
-        .map(|(score, _)| score)
+fn latest(line: Option<&Line>, is: impl Fn(Instrument) -> bool) -> Option<u16> {
+    line?.measures.iter().find(|gauge| is(gauge.instrument)).and_then(|gauge| gauge.latest).map(|(score, _)| score)
 }
 
 /// Measures of depression share a column.
@@ -136,18 +133,24 @@ impl Choice {
         self.admits_all_but_finding(row) && is_in(row, self.known_group())
     }
 
+    /// Whether the order is one of what is drawn in the rows.
+    pub fn sorts_by_what_is_drawn(&self) -> bool {
+        matches!(self.sort.as_str(), "phq9" | "gad7" | "contact" | "review")
+    }
+
     /// In the order that was asked for; R15's otherwise, in which the rows come.
-    pub fn sort(&self, rows: &mut [&Lined]) {
+    pub fn sort(&self, rows: &mut [&Lined], drawn: &HashMap<Uuid, Line>) {
+        let line = |row: &&Lined| drawn.get(&row.episode_id);
         match self.sort.as_str() {
             "name" => rows.sort_by_cached_key(|row| row.display_name.to_lowercase()),
             "week" => rows.sort_by_key(|row| (row.enrolled_on.is_none(), row.enrolled_on)),
-            "phq9" => rows.sort_by_cached_key(|row| Reverse(latest(row, is_depression))),
-            "gad7" => rows.sort_by_cached_key(|row| Reverse(latest(row, |i| i == Instrument::Gad7))),
-            "contact" => rows.sort_by_cached_key(|row| {
-                let next = row.line().and_then(|line| line.next_contact).map(|(on, _)| on);
+            "phq9" => rows.sort_by_key(|row| Reverse(latest(line(row), is_depression))),
+            "gad7" => rows.sort_by_key(|row| Reverse(latest(line(row), |i| i == Instrument::Gad7))),
+            "contact" => rows.sort_by_key(|row| {
+                let next = line(row).and_then(|line| line.next_contact).map(|(on, _)| on);
                 (next.is_none(), next)
             }),
-            "review" => rows.sort_by_cached_key(|row| row.line().and_then(|line| line.last_review)),
+            "review" => rows.sort_by_key(|row| line(row).and_then(|line| line.last_review)),
             _ => {}
         }
     }

@@ -83,8 +83,7 @@ pub fn percent(change: i32) -> String {
 }
 
 impl Row {
-    pub fn of(lined: &Lined, today: NaiveDate) -> Self {
-        let line = &lined.line().unwrap_or_default();
+    pub fn of(lined: &Lined, line: &Line, today: NaiveDate) -> Self {
         let phase: Option<Phase> = lined.status.parse().ok();
         let measured = |depression: bool| {
             line.measures
