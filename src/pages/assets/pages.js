@@ -66,22 +66,25 @@ if (invalid) {
 // Keys turn the pages of a review: arrows, and letters unless somebody turned these off (who speaks to the computer says
 // letters without meaning keys). Not while something is being typed, nor in the chart.
 const letters = document.getElementById('letter-keys');
-const hasLetters = () => localStorage.getItem('letter-keys') !== 'off';
+let lettersAre = 'on';
+// Within somebody else's page a browser may keep nothing for us.
+try { lettersAre = localStorage.getItem('letter-keys') || 'on'; } catch { /* on until the page is left */ }
 const showLetters = () => {
-  letters.setAttribute('aria-pressed', String(hasLetters()));
-  letters.textContent = hasLetters() ? 'Turn letter keys off' : 'Turn letter keys on';
+  letters.textContent = lettersAre === 'on' ? 'Turn letter keys off' : 'Turn letter keys on';
 };
 if (letters) {
+  letters.hidden = false;
   showLetters();
   letters.addEventListener('click', () => {
-    localStorage.setItem('letter-keys', hasLetters() ? 'off' : 'on');
+    lettersAre = lettersAre === 'on' ? 'off' : 'on';
+    try { localStorage.setItem('letter-keys', lettersAre); } catch { /* as above */ }
     showLetters();
   });
 }
 document.addEventListener('keydown', (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
   if (event.target.closest('input, select, textarea, .chart, summary, [contenteditable]')) return;
-  const rel = { ArrowRight: 'next', ArrowLeft: 'prev', ...(hasLetters() ? { j: 'next', k: 'prev' } : {}) }[event.key];
+  const rel = { ArrowRight: 'next', ArrowLeft: 'prev', ...(lettersAre === 'on' ? { j: 'next', k: 'prev' } : {}) }[event.key];
   const link = rel && document.querySelector(`.turn a[rel=${rel}]`);
   if (link) {
     event.preventDefault();
