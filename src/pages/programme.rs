@@ -265,7 +265,7 @@ fn cell(series: Series, number: u8, metric: Option<&InMonth>, month: NaiveDate, 
             (Some(_), Some(_)) => Tone::Bad,
             _ => Tone::Plain,
         },
-        link: behind
+        link: (*behind > 0)
             .then(|| format!("/programme/behind?series={}&metric={number}&month={month}{payer}", series.name())),
     }
 }
