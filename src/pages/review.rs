@@ -73,7 +73,7 @@ async fn render(visitor: &Visitor, discuss: Option<Uuid>, tried: Option<Form>) -
     for session in Held::latest(visitor, LISTED).await? {
         let mut listed = Listed {
             link: format!("/review/{}/summary", session.id),
-            when: whole_day(session.held_on),
+            when: whole_day(session.on),
             care_manager: session.care_manager.clone().unwrap_or_default(),
             consultant: session.consultant.clone(),
             progress: String::new(),
@@ -131,7 +131,7 @@ pub async fn begin(submitted: Submitted) -> Result<Response, Trouble> {
         let sessions = Held::latest(visitor, LISTED).await?;
         let begun = sessions.iter().find(|s| {
             s.is_open()
-                && s.held_on.iso_week() == today.iso_week()
+                && s.on.iso_week() == today.iso_week()
                 && (Some(s.consultant.as_str()), s.care_manager.as_deref()) == (consultant, care_manager)
         });
         if let Some(begun) = begun {

@@ -53,7 +53,8 @@ struct Unreadable {
 
 #[derive(Deserialize)]
 struct Subscription {
-    subscription: String,
+    #[serde(rename = "subscription")]
+    name: String,
     ours: bool,
     status: String,
     heard_at: Option<DateTime<Utc>>,
@@ -138,7 +139,7 @@ fn fetched(told: Told, visitor: &Visitor) -> Fetched {
     let subscription = |one: Subscription| {
         let heard = one.heard_at.map(|heard| format!(", heard {}", at(heard))).unwrap_or_default();
         let whose = if one.ours { "made by us" } else { "made in the EHR" };
-        (one.subscription, format!("{whose}, {}{heard}", words::spaced(&one.status)), one.last_error)
+        (one.name, format!("{whose}, {}{heard}", words::spaced(&one.status)), one.last_error)
     };
     Fetched {
         state,

@@ -35,7 +35,7 @@ pub struct Asked {
 
 /// A version, as the API tells it.
 #[derive(Deserialize)]
-struct Version {
+struct Told {
     version: i64,
     on: NaiveDate,
     holds: bool,
@@ -98,7 +98,7 @@ async fn read(visitor: &Visitor, id: &str) -> Result<Whole, Problem> {
 }
 
 /// A version; the one that holds where none is named. `None` where there is none.
-async fn version(visitor: &Visitor, episode: Uuid, number: Option<i64>) -> Result<Option<Version>, Trouble> {
+async fn version(visitor: &Visitor, episode: Uuid, number: Option<i64>) -> Result<Option<Told>, Trouble> {
     let query = number.map(|number| format!("?version={number}")).unwrap_or_default();
     match visitor.pages.door.get(&visitor.caller, &format!("episodes/{episode}/care-plan{query}")).await {
         Ok(said) => Ok(Some(serde_json::from_value(said).map_err(|_| unreadable())?)),
@@ -175,7 +175,7 @@ fn form(
     form
 }
 
-fn sections(version: &Version, today: NaiveDate) -> Vec<Section> {
+fn sections(version: &Told, today: NaiveDate) -> Vec<Section> {
     let plan = &version.plan;
     let by = |on: Option<NaiveDate>| on.map(|on| format!(", by {}", day(on, today))).unwrap_or_default();
     let also = |words: &Option<String>| words.as_deref().map(|words| format!(", {words}")).unwrap_or_default();

@@ -93,7 +93,7 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, 
     let reviewed = held.count(State::Reviewed) + held.added.len();
     Ok(html(&AgendaPage {
         shell: Shell::around(&visitor, "Review session", Part::Review).await?,
-        when: whole_day(held.held_on),
+        when: whole_day(held.on),
         next: next.map(|item| (held.case(item.episode), item.patient.display_name.clone())),
         begun: reviewed > 0,
         closes: held.is_open() && visitor.is(REVIEWERS),

@@ -63,7 +63,8 @@ pub struct Added {
 #[derive(Debug, Deserialize)]
 pub struct Held {
     pub id: Uuid,
-    pub held_on: NaiveDate,
+    #[serde(rename = "held_on")]
+    pub on: NaiveDate,
     pub consultant: String,
     pub care_manager: Option<String>,
     pub closed_at: Option<DateTime<Utc>>,

@@ -97,7 +97,7 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<
     });
     let page = SummaryPage {
         shell,
-        when: whole_day(held.held_on),
+        when: whole_day(held.on),
         minutes: lines.iter().filter_map(|line| line.minutes).map(u32::from).sum(),
         recommendations: lines.iter().map(|line| line.recommendations.len()).sum(),
         left: left.collect(),
