@@ -302,9 +302,8 @@ fn only_an_ehr_over_https_may_frame_the_pages_and_only_by_its_origin() {
             "public_url = \"{public}\"\n[[clinic]]\nid = \"demo\"\ntime_zone = \"Europe/Berlin\"\n[[sign_in]]\nname = \"E\"\nissuer = \"https://e.test\"\n\
              jwks_url = \"https://e.test/k\"\nclient_id = \"c\"\nframe_origins = {origins}\n{base}"
         );
-        Config::parse(&text, [], &cocm_registry::config::Flags::default())
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        let config = Config::parse(&text, [], &cocm_registry::config::Flags::default()).map_err(|e| e.to_string())?;
+        config.check().map_err(|error| error.to_string())
     };
     let base = "fhir_base = \"https://e.test/fhir\"";
     with("[\"https://e.test\"]", base, "https://us.test").unwrap();
