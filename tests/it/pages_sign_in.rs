@@ -269,9 +269,9 @@ async fn within_the_frame_of_an_ehr_that_may_the_pages_open_and_nowhere_else() {
     let page = browser.get("/caseload").await.expect(200);
     assert!(page.header("content-security-policy").ends_with(theirs), "{}", page.header("content-security-policy"));
     // The way is part of the secret: who changes it has no session.
-    let (clinic, word) = framed.split_once("=demo.").map(|(_, word)| ("demo", word)).unwrap();
-    let forged = word.replacen("1~", "0~", 1);
-    for value in [forged, word.replacen("1~", "", 1)] {
+    let (clinic, secret) = framed.split_once("=demo.").map(|(_, secret)| ("demo", secret)).unwrap();
+    let forged = secret.replacen("1~", "0~", 1);
+    for value in [forged, secret.replacen("1~", "", 1)] {
         browser.cookie = Some(format!("__Host-cocm-framed={clinic}.{value}"));
         let seen = browser.get("/caseload").await.expect(303);
         assert!(seen.header("content-security-policy").ends_with(none));
