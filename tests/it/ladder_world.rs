@@ -147,7 +147,10 @@ impl Loop {
     pub async fn enter(&self, body: &Value) -> u16 {
         let kind = body["resourceType"].as_str().unwrap();
         let url = format!("{}/{kind}", self.chart.url());
-        let request = reqwest::Client::new().post(url).header("content-type", "application/fhir+json");
+        let request = cocm_registry::ehr::http::client(std::time::Duration::from_secs(5), false)
+            .unwrap()
+            .post(url)
+            .header("content-type", "application/fhir+json");
         request.body(body.to_string()).send().await.unwrap().status().as_u16()
     }
 
