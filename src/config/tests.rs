@@ -176,7 +176,7 @@ fn a_check_names_the_faults_of_a_connection() {
         period_s = 1
         page_size = 0
         search = { Observation = "category = survey" }
-        way = { Task = "everything" }
+        way = { Encounter = "everything" }
         [ehr.notify]
         timestamp_header = "X-Timestamp"
         subscribe = "rest_hook"
@@ -187,7 +187,7 @@ fn a_check_names_the_faults_of_a_connection() {
         "ehr[0].auth.client_id:",
         "ehr[0].auth.token_url: must be https",
         "ehr[0].poll.types: Encounter",
-        "ehr[0].poll.way.Task:",
+        "ehr[0].poll.way.Encounter:",
         "ehr[0].poll.search.Observation:",
         "ehr[0].poll.period_s:",
         "ehr[0].poll.page_size:",
