@@ -259,6 +259,12 @@ mod tests {
     }
 
     #[test]
+    fn who_never_answered_item_9_above_0_has_no_such_answer_before() {
+        let never = line(vec![phq9(1, "2026-01-05", 17, 0), phq9(2, "2026-01-19", 12, 0)], "2026-02-03");
+        assert_eq!(never.item9, Some(Item9 { answer: 0, on: date("2026-01-19"), before: false }));
+    }
+
+    #[test]
     fn the_first_contact_is_due_four_weeks_after_enrolment() {
         let line = line(Vec::new(), "2026-01-06");
         assert_eq!(line.next_contact, Some((date("2026-02-02"), Next::Due)));

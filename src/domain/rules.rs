@@ -393,10 +393,12 @@ mod tests {
         assert!(!Response::Points(12).reached(40, 29));
     }
 
+    type Set = fn(&mut RuleSet, u16);
+
     #[test]
     fn a_threshold_that_makes_no_sense_is_refused_with_one_sentence() {
         // The last value that may be activated, and the first that may not.
-        let limits: [(&str, fn(&mut RuleSet, u16), u16, u16); 23] = [
+        let limits: [(&str, Set, u16, u16); 23] = [
             ("safety due the day after tomorrow", |r, n| r.safety.due_days = n, 1, 2),
             ("the same level again after a month", |r, n| r.safety.repeat_days = n, 30, 31),
             ("a routine assessment after a month", |r, n| r.safety.routine_due_days = n, 30, 31),

@@ -4,8 +4,8 @@ use cocm_registry::domain::care::{ContactKind, ContactOutcome};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::Quality;
 use cocm_registry::domain::metrics::{
-    CareManager, Metric, Month, Narrowing, aims_tallies, caseloads, cms159, fidelity, fidelity_tallies, for_export,
-    hedis_drr, nys_tallies,
+    CareManager, Metric, Month, Narrowing, aims_tallies, caseloads, cms159, differences, fidelity, fidelity_tallies,
+    for_export, hedis_drr, nys_tallies,
 };
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::{Handover, Story};
@@ -313,4 +313,21 @@ fn who_is_seen_was_screened_by_a_phq_of_the_twelve_months_up_to_the_end_of_this_
     assert_eq!(date(-280).to_string(), "2025-03-31");
     assert_eq!(counted(&metrics, "phq_screened"), (vec![3, 5, 6, 7], vec![1, 2, 3, 4, 5, 6, 7]));
     assert_eq!(counted(&metrics, "initial_phq9_elevated"), (vec![5], vec![5, 6]));
+}
+
+#[test]
+fn a_mean_differs_also_where_the_same_patients_are_behind_it() {
+    let of = |contacts: i64| {
+        let told = enrolled(A, 0, |t| {
+            for n in 0..contacts {
+                t.contact(60 + n);
+            }
+        });
+        aims_tallies(&[told], &RuleSet::default(), march(), &Narrowing::default()).metrics()
+    };
+    assert_eq!(differences(&of(2), &of(2)), []);
+    let differs = differences(&of(2), &of(3));
+    assert_eq!((differs.len(), differs[0].name.as_str()), (1, "contacts_per_patient"));
+    assert_eq!((differs[0].reported.value, differs[0].now.value), (Some(2.0), Some(3.0)));
+    assert_eq!(differs[0].ids().count(), 0);
 }
