@@ -234,7 +234,7 @@ def audit(demo, found):
     while url:
         pages.append(ok(call("GET", url, token=demo.tokens["admin"], headers={"Accept": FHIR})))
         url = next((link["url"] for link in pages[-1].get("link", []) if link["relation"] == "next"), None)
-        url = url and urllib.parse.urljoin(f"{demo.url}/api/v1/", f"{url}&limit=200")
+        url = url and urllib.parse.urljoin(f"{demo.url}/api/v1/", url)
     for page in [*pages[:3], *pages[-2:]]:
         found.add(page)
 
