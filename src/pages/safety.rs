@@ -12,8 +12,38 @@ use crate::domain::plan::Priority;
 use crate::problem::Problem;
 use crate::store::safety;
 
-/// More open concerns than any clinic should have.
-const MOST: i64 = 10_000;
+/// More open concerns than any clinic should have: the list shows the oldest so many.
+const MOST: i64 = 1000;
+/// Among how many of the oldest the strip looks for those that are due first: every page has it.
+const NEAREST: i64 = 100;
+/// How many of them it names.
+const NAMED: usize = 4;
+
+/// The strip on every page: how many wait, and the first few.
+pub struct Strip {
+    pub count: i64,
+    pub first: Vec<Waiting>,
+}
+
+impl Strip {
+    pub async fn read(visitor: &Visitor) -> Result<Self, Problem> {
+        let mut tx = visitor.pages.app.db.read().await?;
+        let count = safety::count_open(&mut tx, visitor.clinic()).await?;
+        drop(tx);
+        let mut first = if count > 0 { waiting(visitor, NEAREST).await? } else { Vec::new() };
+        first.truncate(NAMED);
+        Ok(Self { count, first })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many it does not name.
+    pub fn more(&self) -> i64 {
+        self.count - i64::try_from(self.first.len()).unwrap_or_default()
+    }
+}
 
 /// Somebody who waits for an assessment.
 pub struct Waiting {
@@ -45,10 +75,10 @@ impl Waiting {
     }
 }
 
-/// Everybody who waits, longest due first, graver first.
-pub async fn waiting(visitor: &Visitor) -> Result<Vec<Waiting>, Problem> {
+/// The oldest who wait, longest due first, graver first.
+async fn waiting(visitor: &Visitor, many: i64) -> Result<Vec<Waiting>, Problem> {
     let mut tx = visitor.pages.app.db.read().await?;
-    let mut rows = safety::open(&mut tx, visitor.clinic(), MOST).await?;
+    let mut rows = safety::open(&mut tx, visitor.clinic(), many).await?;
     drop(tx);
     rows.sort_by_key(|row| (row.intent.desired.due_on, std::cmp::Reverse(row.intent.desired.priority), row.id));
     let (now, today) = (visitor.now(), visitor.today());
@@ -86,6 +116,9 @@ pub async fn waiting(visitor: &Visitor) -> Result<Vec<Waiting>, Problem> {
 #[template(path = "safety.html")]
 struct SafetyPage {
     shell: Shell,
+    waiting: Vec<Waiting>,
+    /// How many are not shown.
+    more: i64,
     assesses: bool,
 }
 
@@ -93,6 +126,8 @@ struct SafetyPage {
 pub async fn show(visitor: Visitor) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     let shell = Shell::around(&visitor, "Safety", Part::Safety).await?;
+    let waiting = waiting(&visitor, MOST).await?;
+    let more = shell.safety.count - i64::try_from(waiting.len()).unwrap_or_default();
     let assesses = visitor.is(crate::api::request::CLINICIANS);
-    Ok(html(&SafetyPage { shell, assesses }))
+    Ok(html(&SafetyPage { shell, waiting, more, assesses }))
 }

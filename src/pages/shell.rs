@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::assets;
 use super::door::Refused;
-use super::safety::Waiting;
+use super::safety::Strip;
 use super::session::{IDLE, Visitor};
 use crate::identity::Role;
 use crate::problem::{Category, Problem};
@@ -33,8 +33,8 @@ pub struct Shell {
     pub style: String,
     pub script: String,
     pub icon: String,
-    /// Unassessed safety answers, longest due first.
-    pub waiting: Vec<Waiting>,
+    /// Unassessed safety answers.
+    pub safety: Strip,
     /// May see connections and deliveries.
     pub operates: bool,
     /// May try other thresholds.
@@ -63,22 +63,12 @@ impl Shell {
             style: assets::style(),
             script: assets::script(),
             icon: assets::icon(),
-            waiting: super::safety::waiting(visitor).await?,
+            safety: Strip::read(visitor).await?,
             operates: visitor.is(&[Role::Admin, Role::CareManager]),
             tries_rules: visitor.is(super::operations::rules::READERS_OF_RULES),
             done: None,
             idle_seconds: IDLE.num_seconds(),
         })
-    }
-
-    /// The first few who wait, for the strip.
-    pub fn first_waiting(&self) -> &[Waiting] {
-        &self.waiting[..self.waiting.len().min(4)]
-    }
-
-    /// How many more there are.
-    pub fn more_waiting(&self) -> usize {
-        self.waiting.len().saturating_sub(4)
     }
 
     pub fn is(&self, part: Part) -> bool {

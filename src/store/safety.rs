@@ -42,6 +42,17 @@ pub async fn open(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<SafetyTas
     .map_err(failed)
 }
 
+/// How many safety Tasks of a clinic stand open.
+pub async fn count_open(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+    let counted = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT COUNT(*) FROM delivery WHERE clinic_id = $1 AND code = 'safety-assessment' AND posture = 'open'",
+        clinic
+    );
+    counted.map(|found| found.map_or(0, |(count,)| count)).map_err(failed)
+}
+
 /// The safety Tasks of a clinic that ended with an assessment, latest first.
 pub async fn assessed(
     tx: &mut Tx,
