@@ -125,8 +125,8 @@ fn token(folder: &Path) -> Result<String, Problem> {
         .map_err(failed("a token"))
 }
 
-/// What nobody has looked at yet when one opens the pages: two safety answers, and two Tasks that the chart
-/// refused.
+/// What nobody has looked at yet when one opens the pages: three who were screened, two safety answers, and two Tasks that
+/// the chart refused.
 async fn this_morning(
     first: NaiveDate,
     service: &Service,
@@ -135,6 +135,9 @@ async fn this_morning(
     people: &mut [cast::Person],
 ) -> Result<(), Problem> {
     let today = first + Days::new(DAYS);
+    for person in cast::screened(people.len(), today) {
+        life::is_screened(door, &person).await?;
+    }
     let mut in_care = people.iter_mut().filter(|person| person.episode.is_some() && !person.gone);
     if let Some(sandbox) = sandbox {
         sandbox.misbehave(Misbehaviour { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehaviour::default() });

@@ -48,6 +48,7 @@ macro_rules! fetch_optional {
     };
 }
 
+mod key;
 pub mod shown;
 pub mod lease;
 pub mod patient;
@@ -165,7 +166,8 @@ impl Db {
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.pragma("query_only", "on"))
+            // A list is handed over in few pieces: each costs a change of threads.
+            .connect_with(options.pragma("query_only", "on").row_buffer_size(1024))
             .await
             .map_err(failed)?;
         let db = Self::Sqlite { writer, readers };

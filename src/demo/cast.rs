@@ -126,6 +126,12 @@ pub fn people(count: usize, first_day: NaiveDate) -> Vec<Person> {
     (0..count).map(|number| person(number, first_day)).collect()
 }
 
+/// Three more whom their doctors have screened in these days; nobody has spoken with them about the programme yet.
+pub fn screened(others: usize, today: NaiveDate) -> Vec<Person> {
+    let ago = |number: usize| Days::new(u64::try_from(number - others).unwrap_or(0) * 2 + 1);
+    (others..others + 3).map(|number| Person { starts: today - ago(number), ..person(number, today) }).collect()
+}
+
 fn person(number: usize, first_day: NaiveDate) -> Person {
     let seed = u64::try_from(number).unwrap_or_default();
     let mut dice = Dice::new(0xC0C3_0000 + seed);

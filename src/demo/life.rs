@@ -77,6 +77,12 @@ async fn begin(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(),
     contact(door, person, today, "attended").await
 }
 
+/// A PHQ-9 at the doctor's, and no episode.
+pub async fn is_screened(door: &Door, person: &Person) -> Result<(), Problem> {
+    door.put(&patient(person)).await?;
+    door.put(&form(person, Instrument::Phq9, 1, person.starts, person.first.0.max(12), 0)).await
+}
+
 /// Every second week: a contact and the scales, if the person comes.
 async fn visit(door: &Door, person: &mut Person, today: NaiveDate, days: u64) -> Result<(), Problem> {
     let away = person.fate == Fate::DropsOut && days >= 42 + 14 * (u64::try_from(person.number).unwrap_or(0) % 3);

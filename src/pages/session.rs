@@ -155,12 +155,17 @@ impl Pages {
         Ok(self.set_cookie("cocm", &format!("{clinic}.{word}"), LONGEST.num_seconds(), frame))
     }
 
-    /// Signs out whoever holds this cookie.
+    /// Signs out whoever holds this cookie. In a frame, what stays of it says whose frame it is, and nothing else: the page to
+    /// sign in has to be shown there.
     pub async fn end_session(&self, visitor: &Visitor) -> Result<String, Problem> {
         let mut tx = self.app.db.begin().await?;
         session::delete(&mut tx, visitor.clinic(), &visitor.session.id).await?;
         tx.commit().await?;
-        Ok(self.set_cookie("cocm", "", 0, visitor.frame))
+        let (left, seconds) = match visitor.frame {
+            Some(way) => (format!("{}.{way}~", visitor.clinic()), LONGEST.num_seconds()),
+            None => (String::new(), 0),
+        };
+        Ok(self.set_cookie("cocm", &left, seconds, visitor.frame))
     }
 
     /// Whose cookie this is. `notes` says that somebody did something: only that keeps a session from ending.

@@ -56,7 +56,6 @@ pub(super) async fn evidence_arrived(
     let id = place.id;
     let source = format!("{}/{id}", arrival.kind.name());
     let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
-    let known = resource::find(tx, context.clinic, arrival.kind.name(), id).await?;
     let dossier = match &evidence.subject {
         Some(named) => match subject(tx, context, dossiers, named).await? {
             Found::One(dossier) => Some(*dossier),
@@ -66,7 +65,7 @@ pub(super) async fn evidence_arrived(
             }
         },
         // A retraction may leave the subject out: it is still the same form.
-        None => match known.as_ref().and_then(|r| r.patient_id) {
+        None => match resource::find(tx, context.clinic, arrival.kind.name(), id).await?.and_then(|r| r.patient_id) {
             Some(patient) => {
                 let row = locked(tx, context, patient).await?;
                 Some(dossiers.take(tx, context, row).await?)

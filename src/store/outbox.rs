@@ -12,6 +12,15 @@
 //!
 //! Work is claimed by patient: one lane each, one lease on a lane, so that one write per patient is in flight.
 
+/// The columns of a [`Delivery`].
+macro_rules! columns {
+    () => {
+        "patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
+         outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status, chart_seen_at,
+         chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at"
+    };
+}
+
 mod attempt;
 mod climb;
 mod lane;
@@ -143,10 +152,12 @@ pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result
     fetch_optional!(
         tx,
         Delivery,
-        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
-           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
-         FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND key = $3",
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
+         FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND key = $3"
+        ),
         clinic,
         patient,
         key
@@ -159,10 +170,12 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
     fetch_optional!(
         tx,
         Delivery,
-        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
-           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
-         FROM delivery WHERE clinic_id = $1 AND id = $2",
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
+         FROM delivery WHERE clinic_id = $1 AND id = $2"
+        ),
         clinic,
         id
     )
@@ -212,11 +225,13 @@ pub async fn page(
     fetch_all!(
         tx,
         Delivery,
-        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
-           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
          FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
-           AND ($6 IS NULL OR drift = $6) AND id > $4 ORDER BY id LIMIT $5",
+           AND ($6 IS NULL OR drift = $6) AND id > $4 ORDER BY id LIMIT $5"
+        ),
         clinic,
         which.state.map(State::as_str),
         which.patient,
@@ -269,11 +284,13 @@ pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc
     fetch_all!(
         tx,
         Delivery,
-        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
-           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
          FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending' AND next_attempt_at <= $3
-         ORDER BY CASE priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, created_at, key",
+         ORDER BY CASE priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, created_at, key"
+        ),
         clinic,
         patient,
         now

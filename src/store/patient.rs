@@ -4,11 +4,23 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::key::indexed;
 use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
 use crate::problem::Problem;
+
+/// The columns of a [`Patient`], each with what says of which table.
+macro_rules! columns {
+    ($of:literal) => {
+        columns!($of; "reference", "seen", "display_name", "family", "birth_date", "gender", "language", "inactive",
+            "deceased_on", "merged_into", "has_care", "reevaluate_on", "candidate", "revision", "updated_at")
+    };
+    ($of:literal; $($name:literal),+) => {
+        concat!($of, "id" $(, ", ", $of, $name)+)
+    };
+}
 
 /// A person in care.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -71,12 +83,11 @@ pub async fn lock_by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<
     fetch_optional!(
         tx,
         Patient,
-        "UPDATE patient SET revision = revision + 1
+        concat!("UPDATE patient SET revision = revision + 1
          WHERE clinic_id = $1 AND id = (SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = $2 ORDER BY patient_id LIMIT 1)
-         RETURNING id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
-           merged_into, has_care, reevaluate_on, candidate, revision, updated_at",
+         RETURNING ", columns!("")),
         clinic,
-        key
+        indexed(key)
     )
     .map_err(failed)
 }
@@ -86,9 +97,11 @@ pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
     fetch_optional!(
         tx,
         Patient,
-        "UPDATE patient SET revision = revision + 1 WHERE clinic_id = $1 AND id = $2
-         RETURNING id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
-           merged_into, has_care, reevaluate_on, candidate, revision, updated_at",
+        concat!(
+            "UPDATE patient SET revision = revision + 1 WHERE clinic_id = $1 AND id = $2
+         RETURNING ",
+            columns!("")
+        ),
         clinic,
         id
     )
@@ -108,7 +121,7 @@ pub async fn lock_all(tx: &mut Tx, clinic: &str, names: &[String]) -> Result<(),
          ORDER BY id FOR UPDATE",
     )
     .bind(clinic)
-    .bind(names)
+    .bind(names.iter().map(|name| indexed(name)).collect::<Vec<_>>())
     .bind(&ids)
     .execute(handle.connection())
     .await
@@ -121,10 +134,13 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
     fetch_optional!(
         tx,
         Patient,
-        "SELECT p.id, p.reference, p.seen, p.display_name, p.family, p.birth_date, p.gender, p.language, p.inactive,
-           p.deceased_on, p.merged_into, p.has_care, p.reevaluate_on, p.candidate, p.revision, p.updated_at
+        concat!(
+            "SELECT ",
+            columns!("p."),
+            "
          FROM patient q JOIN patient p ON p.clinic_id = q.clinic_id AND p.id = COALESCE(q.merged_into, q.id)
-         WHERE q.clinic_id = $1 AND q.id = $2",
+         WHERE q.clinic_id = $1 AND q.id = $2"
+        ),
         clinic,
         id
     )
@@ -137,12 +153,15 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
     fetch_all!(
         tx,
         Patient,
-        "SELECT p.id, p.reference, p.seen, p.display_name, p.family, p.birth_date, p.gender, p.language, p.inactive,
-           p.deceased_on, p.merged_into, p.has_care, p.reevaluate_on, p.candidate, p.revision, p.updated_at
+        concat!(
+            "SELECT ",
+            columns!("p."),
+            "
          FROM patient_key k JOIN patient p ON p.clinic_id = k.clinic_id AND p.id = k.patient_id
-         WHERE k.clinic_id = $1 AND k.key = $2 ORDER BY p.id",
+         WHERE k.clinic_id = $1 AND k.key = $2 ORDER BY p.id"
+        ),
         clinic,
-        key
+        indexed(key)
     )
     .inspect(|rows| note(rows.iter().map(|p| p.id)))
     .map_err(failed)
@@ -153,9 +172,12 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
     fetch_all!(
         tx,
         Patient,
-        "SELECT id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
-           merged_into, has_care, reevaluate_on, candidate, revision, updated_at
-         FROM patient WHERE clinic_id = $1 AND merged_into IS NULL AND id > $2 ORDER BY id LIMIT $3",
+        concat!(
+            "SELECT ",
+            columns!(""),
+            "
+         FROM patient WHERE clinic_id = $1 AND merged_into IS NULL AND id > $2 ORDER BY id LIMIT $3"
+        ),
         clinic,
         after.unwrap_or_default(),
         limit
@@ -227,7 +249,7 @@ pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Res
         tx,
         "INSERT INTO patient_key (clinic_id, key, patient_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         clinic,
-        key,
+        indexed(key),
         patient
     )
     .map(|_| ())
@@ -249,9 +271,15 @@ pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String
 
 /// Forgets a key of a person: no resource of theirs carries it any more.
 pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3", clinic, key, patient)
-        .map(|_| ())
-        .map_err(failed)
+    execute!(
+        tx,
+        "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3",
+        clinic,
+        indexed(key),
+        patient
+    )
+    .map(|_| ())
+    .map_err(failed)
 }
 
 /// Moves everything known about one person to another: one story from now on.
@@ -354,11 +382,14 @@ pub async fn candidates(
     fetch_all!(
         tx,
         Patient,
-        "SELECT id, reference, seen, display_name, family, birth_date, gender, language, inactive, deceased_on,
-           merged_into, has_care, reevaluate_on, candidate, revision, updated_at
+        concat!(
+            "SELECT ",
+            columns!(""),
+            "
          FROM patient WHERE clinic_id = $1 AND candidate_dismissed = $2 AND candidate_since IS NOT NULL
            AND ($3 IS NULL OR candidate_since > $3 OR (candidate_since = $3 AND id > $4))
-         ORDER BY candidate_since, id LIMIT $5",
+         ORDER BY candidate_since, id LIMIT $5"
+        ),
         clinic,
         dismissed,
         since,

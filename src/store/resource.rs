@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::key::indexed;
 use super::shown::note;
 use super::{Tx, failed};
 use crate::problem::Problem;
@@ -88,7 +89,7 @@ pub async fn add_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, 
         "INSERT INTO resource_identifier (clinic_id, type, token, id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         clinic,
         kind,
-        token,
+        indexed(token),
         id
     )
     .map(|_| ())
@@ -109,7 +110,7 @@ pub async fn hold_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str)
          ON CONFLICT (clinic_id, type, token, id) DO UPDATE SET id = ''",
         clinic,
         kind,
-        token
+        indexed(token)
     )
     .map(|_| ())
     .map_err(failed)
@@ -122,7 +123,7 @@ pub async fn drop_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str,
         "DELETE FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND token = $3 AND id = $4",
         clinic,
         kind,
-        token,
+        indexed(token),
         id
     )
     .map(|_| ())
@@ -139,7 +140,7 @@ pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -
          WHERE i.clinic_id = $1 AND i.type = $2 AND i.token = $3 AND NOT r.deleted ORDER BY i.id LIMIT 1000",
         clinic,
         kind,
-        token
+        indexed(token)
     )
     .inspect(|rows| note(rows.iter().filter_map(|r| r.patient_id)))
     .map_err(failed)

@@ -6,12 +6,22 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::key::listed;
 use super::shown::note;
-use super::{Tx, failed, shown};
+use super::{Tx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::line::Line;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
+
+/// The columns of a [`Row`].
+macro_rules! columns {
+    () => {
+        "s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager,
+         s.psychiatric_consultant, s.enrolled_on, s.at_target, s.open_safety, s.attention, s.waiting_since, s.latest_score,
+         s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at"
+    };
+}
 
 /// One row of the caseload.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -87,8 +97,8 @@ pub async fn put(
         standing.episode,
         patient,
         standing.status.as_str(),
-        label,
-        care_manager,
+        listed(label),
+        care_manager.map(listed),
         enrolled,
         primary.map_or("", |m| m.instrument.id()),
         score(primary.and_then(|m| m.baseline.as_ref()).map(|b| b.score)),
@@ -118,7 +128,7 @@ pub struct Lined {
     pub episode_id: Uuid,
     pub patient_id: Uuid,
     pub status: String,
-    pub display_name: String,
+    display_name: String,
     pub care_manager: Option<String>,
     pub enrolled_on: Option<NaiveDate>,
     pub at_target: bool,
@@ -129,9 +139,28 @@ pub struct Lined {
     pub findings: String,
 }
 
+impl Lined {
+    /// The name, for whoever is shown it: the journal is told.
+    pub fn name(&self) -> &str {
+        note([self.patient_id]);
+        &self.display_name
+    }
+
+    /// The name to find and to sort by.
+    pub fn folded_name(&self) -> String {
+        self.display_name.to_lowercase()
+    }
+
+    /// Its place in the order of attention.
+    fn attention_key(&self) -> AttentionKey {
+        (self.attention, self.waiting_since, -self.latest_score.map_or(-1, i32::from), self.episode_id)
+    }
+}
+
 /// Every open episode of a clinic (or every ended one), most pressing first: what the caseload page counts and finds.
+/// One index holds all of it, so that no whole standing is read for it.
 pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Lined>, Problem> {
-    let rows = fetch_all!(
+    fetch_all!(
         tx,
         Lined,
         "SELECT episode_id, patient_id, status, display_name, care_manager, enrolled_on, at_target, open_safety, attention,
@@ -141,9 +170,7 @@ pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Li
         clinic,
         discharged
     )
-    .map_err(failed)?;
-    shown::note(rows.iter().map(|row| row.patient_id));
-    Ok(rows)
+    .map_err(failed)
 }
 
 /// What is drawn of an episode.
@@ -162,8 +189,8 @@ pub async fn drawn(
     discharged: bool,
     rows: &[&Lined],
 ) -> Result<HashMap<Uuid, Line>, Problem> {
-    let place = |row: &&Lined| (row.attention, row.waiting_since);
-    let (Some(first), Some(last)) = (rows.iter().map(place).min(), rows.iter().map(place).max()) else {
+    let keys = || rows.iter().map(|row| row.attention_key());
+    let (Some(first), Some(last)) = (keys().min(), keys().max()) else {
         return Ok(HashMap::new());
     };
     let wanted: HashSet<Uuid> = rows.iter().map(|row| row.episode_id).collect();
@@ -172,13 +199,18 @@ pub async fn drawn(
         Drawn,
         "SELECT episode_id, CAST(line AS TEXT) AS line FROM standing
          WHERE clinic_id = $1 AND (status = 'discharged') = $2
-           AND (attention, waiting_since) >= ($3, $4) AND (attention, waiting_since) <= ($5, $6)",
+           AND (attention, waiting_since, -COALESCE(latest_score, -1), episode_id) >= ($3, $4, $5, $6)
+           AND (attention, waiting_since, -COALESCE(latest_score, -1), episode_id) <= ($7, $8, $9, $10)",
         clinic,
         discharged,
         first.0,
         first.1,
+        first.2,
+        first.3,
         last.0,
-        last.1
+        last.1,
+        last.2,
+        last.3
     )
     .map_err(failed)?;
     let line = |row: Drawn| Some((row.episode_id, serde_json::from_str(&row.line?).ok()?));
@@ -290,16 +322,16 @@ pub async fn by_attention(
     after: Option<AttentionKey>,
     limit: i64,
 ) -> Result<Vec<Row>, Problem> {
-    let (rank, since, score, id) = match after {
-        Some((rank, since, score, id)) => (Some(rank), Some(since), Some(score), Some(id)),
-        None => (None, None, None, None),
-    };
+    // No place is before this one.
+    let (rank, since, score, id) = after.unwrap_or((i16::MIN, NaiveDate::default(), i32::MIN, Uuid::nil()));
     let (lower, name) = filter.name_patterns();
     fetch_all!(
         tx,
         Row,
-        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.psychiatric_consultant, s.enrolled_on, s.at_target,
-           s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
          FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
            AND ($2 IS NULL OR s.care_manager = $2)
@@ -307,10 +339,10 @@ pub async fn by_attention(
            AND ($4 IS NULL OR s.findings LIKE $4)
            AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
            AND ($7 IS NULL OR s.attention <= $7)
-           AND ($8 IS NULL OR s.attention > $8 OR (s.attention = $8 AND (s.waiting_since > $9 OR (s.waiting_since = $9
-             AND (-COALESCE(s.latest_score, -1) > $10 OR (-COALESCE(s.latest_score, -1) = $10 AND s.episode_id > $11))))))
+           AND (s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id) > ($8, $9, $10, $11)
            AND ($13 IS NULL OR s.psychiatric_consultant = $13)
-         ORDER BY s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id LIMIT $12",
+         ORDER BY s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id LIMIT $12"
+        ),
         clinic,
         &filter.care_manager,
         &filter.status,
@@ -345,8 +377,10 @@ pub async fn by_name(
     fetch_all!(
         tx,
         Row,
-        "SELECT s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager, s.psychiatric_consultant, s.enrolled_on, s.at_target,
-           s.open_safety, s.attention, s.waiting_since, s.latest_score, s.rule_set, s.as_of, s.reevaluate_on, s.body, s.updated_at
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
          FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
            AND ($2 IS NULL OR s.care_manager = $2)
@@ -355,7 +389,8 @@ pub async fn by_name(
            AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
            AND ($7 IS NULL OR s.display_name > $7 OR (s.display_name = $7 AND s.episode_id > $8))
            AND ($10 IS NULL OR s.psychiatric_consultant = $10)
-         ORDER BY s.display_name, s.episode_id LIMIT $9",
+         ORDER BY s.display_name, s.episode_id LIMIT $9"
+        ),
         clinic,
         &filter.care_manager,
         &filter.status,

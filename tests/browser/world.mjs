@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const binary = process.env.COCM_BINARY || join(root, 'target/debug/cocm-registry');
+export const binary = process.env.COCM_BINARY || join(root, 'target/debug/cocm-registry');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Twenty weeks of care for some patients; then it stands at nine o'clock of the same morning in every run. */

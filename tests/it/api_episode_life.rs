@@ -281,3 +281,18 @@ async fn a_relapse_prevention_plan_that_was_taken_back_is_none_at_graduation() {
     let left = world.post(&format!("episodes/{episode}/discharge"), end).await.expect(201);
     assert_eq!(left.body["warnings"].as_array().unwrap().len(), 1);
 }
+
+#[rstest]
+#[tokio::test]
+async fn names_without_end_are_taken_and_listed_by_their_beginning(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
+    let word = |n: u32| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &n.to_be_bytes()).simple().to_string();
+    let long: String = (0..300).map(word).collect();
+    let patient = world.patient("1", &long).await;
+    let body = json!({"patient": {"id": patient}, "enrolled_on": "2026-02-01", "care_manager": long});
+    world.post("episodes", body).await.expect(201);
+    let listed = world.get("caseload").await.expect(200).text();
+    assert!(listed.contains(&long[..190]) && !listed.contains(&long[..201]), "{} bytes", listed.len());
+}

@@ -278,8 +278,12 @@ async fn within_the_frame_of_an_ehr_that_may_the_pages_open_and_nowhere_else() {
     }
     // A session of a tab beside it stays what it is, and neither gets in the other's way.
     browser.cookie = Some(framed);
-    browser.post("/sign-out", &[]).await.expect(303);
-    browser.get("/caseload").await.expect(303);
+    let out = browser.post("/sign-out", &[]).await.expect(303);
+    // What is left says whose frame it is, so that the page to sign in can be shown there; it opens nothing.
+    assert_eq!(cookie(&out, "__Host-cocm-framed=").as_deref(), Some("__Host-cocm-framed=demo.1~"));
+    browser.cookie = Some("__Host-cocm-framed=demo.1~".into());
+    let seen = browser.get("/caseload").await.expect(303);
+    assert!(seen.header("content-security-policy").ends_with(theirs));
     // In a tab of its own the same launch is as strict as any, and so is a way that nobody may frame.
     browser.cookie = None;
     let tab = browser.get(&launch).await.expect(303);

@@ -126,7 +126,7 @@ impl Choice {
         let phase = self.status.parse::<Phase>().ok();
         (self.care_manager.is_empty() || row.care_manager.as_deref() == Some(self.care_manager.as_str()))
             && phase.is_none_or(|phase| row.status == phase.as_str())
-            && (self.q.trim().is_empty() || row.display_name.to_lowercase().contains(&self.q.trim().to_lowercase()))
+            && (self.q.trim().is_empty() || row.folded_name().contains(&self.q.trim().to_lowercase()))
     }
 
     pub fn admits(&self, row: &Lined) -> bool {
@@ -142,7 +142,7 @@ impl Choice {
     pub fn sort(&self, rows: &mut [&Lined], drawn: &HashMap<Uuid, Line>) {
         let line = |row: &&Lined| drawn.get(&row.episode_id);
         match self.sort.as_str() {
-            "name" => rows.sort_by_cached_key(|row| row.display_name.to_lowercase()),
+            "name" => rows.sort_by_cached_key(|row| row.folded_name()),
             "week" => rows.sort_by_key(|row| (row.enrolled_on.is_none(), row.enrolled_on)),
             "phq9" => rows.sort_by_key(|row| Reverse(latest(line(row), is_depression))),
             "gad7" => rows.sort_by_key(|row| Reverse(latest(line(row), |i| i == Instrument::Gad7))),

@@ -94,7 +94,7 @@ impl Row {
         };
         Self {
             patient: lined.patient_id,
-            name: lined.display_name.clone(),
+            name: lined.name().to_owned(),
             flags: flags(lined, line),
             phase: phase.filter(|phase| *phase != Phase::Active).map(words::phase),
             week: lined

@@ -55,16 +55,10 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     let metrics = read(&visitor, asked.series, month, payer).await?;
     let metric = metrics.into_iter().find(|m| m.number == asked.metric).ok_or_else(|| Problem::not_found("metric"))?;
     let mut tx = visitor.pages.app.db.read().await?;
-    let mut known: HashMap<Uuid, One> = HashMap::new();
+    let mut known = HashMap::new();
     for discharged in [false, true] {
-        for line in standing::lines(&mut tx, visitor.clinic(), discharged).await? {
-            let one = One {
-                patient: line.patient_id,
-                name: line.display_name,
-                care_manager: line.care_manager.unwrap_or_default(),
-            };
-            known.insert(line.episode_id, one);
-        }
+        let lines = standing::lines(&mut tx, visitor.clinic(), discharged).await?;
+        known.extend(lines.into_iter().map(|line| (line.episode_id, line)));
     }
     let mut missing_ids = metric.denominator_episodes.clone();
     missing_ids.retain(|id| !metric.numerator_episodes.contains(id));
@@ -73,7 +67,11 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         let mut list = Vec::new();
         for id in ids {
             match known.remove(id) {
-                Some(one) => list.push(one),
+                Some(line) => list.push(One {
+                    patient: line.patient_id,
+                    name: line.name().to_owned(),
+                    care_manager: line.care_manager.unwrap_or_default(),
+                }),
                 // Some metrics count patients, not episodes.
                 None => list.extend(patient::find(&mut tx, visitor.clinic(), *id).await?.map(|row| One {
                     patient: row.id,

@@ -19,11 +19,9 @@ pub async fn by_chart_id(
     fetch_optional!(
         tx,
         Delivery,
-        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
-           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
+        concat!("SELECT ", columns!(), "
          FROM delivery
-         WHERE clinic_id = $1 AND chart_id = $2 AND resource = $3 AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'",
+         WHERE clinic_id = $1 AND chart_id = $2 AND resource = $3 AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'"),
         clinic,
         chart_id,
         resource.as_str()
@@ -36,10 +34,11 @@ pub async fn look(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Re
     fetch_optional!(
         tx,
         Delivery,
-        "UPDATE delivery SET chart_seen_at = $3 WHERE clinic_id = $1 AND id = $2
-         RETURNING patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
-           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at",
+        concat!(
+            "UPDATE delivery SET chart_seen_at = $3 WHERE clinic_id = $1 AND id = $2
+         RETURNING ",
+            columns!()
+        ),
         clinic,
         id,
         now
@@ -127,14 +126,16 @@ pub async fn unseen(
     fetch_all!(
         tx,
         Delivery,
-        "SELECT patient_id, key, id, posture, intent, digest, revision, settled_revision, settled_posture, state, attempts,
-           outcome_unknown, unanswered, next_attempt_at, chart_id, rung, follow_ups, last_error, chart_status,
-           chart_seen_at, chart_version, chart_updated_at, written_version, drift, heals, created_at, updated_at
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
          FROM delivery
          WHERE clinic_id = $1 AND chart_id IS NOT NULL AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'
            AND (state IN ('settled', 'parked') OR drift = 'deleted') AND (posture = 'open' OR updated_at > $3)
            AND COALESCE(chart_seen_at, updated_at) <= $2
-         ORDER BY COALESCE(chart_seen_at, updated_at), id LIMIT $4",
+         ORDER BY COALESCE(chart_seen_at, updated_at), id LIMIT $4"
+        ),
         clinic,
         since,
         closed_since,

@@ -103,3 +103,27 @@ async fn a_body_that_never_ends_is_given_up_in_the_doors_own_words() {
     assert_eq!((answer.status.as_u16(), answer.issue().0.as_str()), (503, "transient"));
     assert!(!answer.header("retry-after").is_empty());
 }
+
+#[tokio::test]
+async fn an_identifier_of_any_length_costs_nobody_their_answer() {
+    let world = FhirWorld::new().await;
+    // What no index can hold, and no compression makes shorter.
+    let long: String = (0..500)
+        .map(|n: u32| format!("{:x}", uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &n.to_be_bytes()).simple()))
+        .collect();
+    let mut worried = phq9(Some("1"), "Patient/1", [0, 0, 0, 0, 0, 0, 0, 0, 2], "2026-03-01T10:00:00Z");
+    worried["subject"] = json!({"identifier": {"system": "urn:mrn", "value": long}});
+    worried["identifier"] = json!({"system": "urn:forms", "value": long});
+    assert_eq!(world.put(&worried).await.status, 201);
+    let mut person = patient("1", &long);
+    person["name"] = json!([{"text": long}]);
+    assert_eq!(world.put(&person).await.status, 201);
+    assert_eq!(world.totals("Patient/1").await, [Some(2)], "found by the same identifier");
+    assert_eq!(world.person("Patient/1").await.display_name.as_deref(), Some(long.as_str()));
+    let found = world.get(&format!("/fhir/QuestionnaireResponse?identifier=urn:forms%7C{long}")).await.json();
+    assert_eq!(found["total"], 1);
+    let mut other = long.clone();
+    other.replace_range(other.len() - 1.., "!");
+    let none = world.get(&format!("/fhir/QuestionnaireResponse?identifier=urn:forms%7C{other}")).await.json();
+    assert_eq!(none["total"], 0, "one letter makes another identifier");
+}
