@@ -156,10 +156,10 @@ impl<'a> Track<'a> {
         self.compared(latest).is_some_and(|(_, l)| l < self.numbers.remission_below)
     }
 
-    /// Clinically significant improvement: response, remission, or below the threshold of elevation.
+    /// Clinically significant improvement (R6): response, or where the measure has such a threshold, below it. PCL-5 has none:
+    /// below 33 is remission, improved is 12 points.
     pub fn is_improved(&self, latest: u16) -> bool {
         self.is_response(latest)
-            || self.is_remission(latest)
             || self.compared(latest).is_some_and(|(_, l)| self.numbers.improved_below.is_some_and(|t| l < t))
     }
 

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 /// The longest key that is kept as it is, in bytes: no real identifier comes near.
@@ -15,8 +17,7 @@ pub(super) fn indexed(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
         return Cow::Borrowed(text);
     }
-    let digest: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-    Cow::Owned(format!("{}…sha256:{digest}", beginning(text, SHOWN)))
+    Cow::Owned(format!("{}…sha256:{}", beginning(text, SHOWN), URL_SAFE_NO_PAD.encode(Sha256::digest(text))))
 }
 
 /// A name as it stands in a list.

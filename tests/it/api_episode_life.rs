@@ -293,6 +293,6 @@ async fn names_without_end_are_taken_and_listed_by_their_beginning(
     let patient = world.patient("1", &long).await;
     let body = json!({"patient": {"id": patient}, "enrolled_on": "2026-02-01", "care_manager": long});
     world.post("episodes", body).await.expect(201);
-    let listed = world.get("caseload").await.expect(200).text();
+    let listed = world.get("caseload").await.expect(200).body.to_string();
     assert!(listed.contains(&long[..190]) && !listed.contains(&long[..201]), "{} bytes", listed.len());
 }

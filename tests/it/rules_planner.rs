@@ -293,6 +293,20 @@ fn a_contact_is_amber_after_30_days_and_red_after_60() {
 }
 
 #[test]
+fn a_pcl5_improves_by_twelve_points_and_below_33_alone_is_remission() {
+    let judged = |latest: u16| {
+        let mut tale = Tale::enrolled(&[Instrument::Pcl5]);
+        tale.score(Instrument::Pcl5, 0, 40).score(Instrument::Pcl5, 28, latest);
+        let measure = standing(&tale, 28).measures.remove(0);
+        (measure.clinically_significant_improvement, measure.remission, measure.at_target)
+    };
+    assert_eq!(judged(33), (false, false, false));
+    assert_eq!(judged(32), (false, true, true), "8 points are no improvement");
+    assert_eq!(judged(29), (false, true, true), "11 points");
+    assert_eq!(judged(28), (true, true, true), "12 points");
+}
+
+#[test]
 fn the_plan_clock_says_what_it_counts_from() {
     let mut tale = Tale::new();
     let said = |tale: &Tale| {
