@@ -20,6 +20,7 @@ mod api_whole_story;
 mod api_world;
 mod architecture;
 mod cds_hooks;
+mod cds_hooks_callers;
 mod cds_hooks_world;
 mod connect_auth;
 mod connect_bulk;
