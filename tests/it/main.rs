@@ -29,6 +29,7 @@ mod connect_drift;
 mod connect_readback;
 mod readback_world;
 mod connect_sweep;
+mod connect_topics;
 mod connect_world;
 mod corpus;
 mod dispatch_chart;
