@@ -25,6 +25,7 @@ mod cds_hooks_world;
 mod connect_auth;
 mod connect_bulk;
 mod connect_notify;
+mod connect_deletions;
 mod connect_drift;
 mod connect_readback;
 mod readback_world;
