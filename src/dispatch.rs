@@ -220,8 +220,9 @@ impl Dispatcher {
         let intent = &delivery.intent.0;
         let posture = intent.desired.posture;
         let before = ledger(&delivery);
-        let offered = holding(Box::pin(ehr.ladder()), || self.prolong(lane)).await;
-        let way = offered.map(|ladder| {
+        let offered = holding(Box::pin(ehr.offers()), || self.prolong(lane)).await;
+        let way = offered.map(|offers| {
+            let ladder = &offers.ladder;
             let (write, kind) = (ehr.config().write, intent.desired.resource);
             let rung = stands_on(&delivery, ladder.rung(write, kind));
             (rung, ladder.route(write, rung, kind))

@@ -15,6 +15,7 @@ pub mod capability;
 pub mod smart;
 pub mod bundle;
 pub mod searchset;
+pub mod history;
 pub mod topic;
 pub mod notification;
 pub mod planned;

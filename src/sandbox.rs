@@ -9,6 +9,7 @@ mod page;
 pub mod profile;
 pub mod search;
 mod server;
+mod topics;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ struct State {
     dice: Dice,
     log: VecDeque<Logged>,
     told: Vec<events::Told>,
+    topical: topics::Told,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -76,6 +78,7 @@ impl Sandbox {
             dice: Dice::new(0),
             log: VecDeque::new(),
             told: Vec::new(),
+            topical: topics::Told::new(),
         }));
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(server::serve(listener, state.clone(), url.clone(), stopped));

@@ -150,6 +150,9 @@ pub struct Poll {
     /// How often each of them that stands open is looked at by itself, for what no search tells; 0 is never.
     #[serde(rename = "reread_s", deserialize_with = "seconds")]
     pub reread: Duration,
+    /// How often a type's history is looked through for deletions, where the server has one; 0 is never.
+    #[serde(rename = "deletions_s", deserialize_with = "seconds")]
+    pub deletions: Duration,
 }
 
 /// How the changes of a type are looked for. The order is the order in which they are tried.
@@ -209,6 +212,9 @@ pub struct Notify {
     pub timestamp_header: Option<String>,
     /// Subscriptions that we make there, and renew.
     pub subscribe: Option<Push>,
+    /// Canonicals of the topics to subscribe to, each with its filters (`Observation?category=survey`). Left out: those
+    /// that the EHR's CapabilityStatement names, without a filter.
+    pub topics: BTreeMap<String, Vec<String>>,
 }
 
 /// What kind of Subscription we make.
@@ -219,6 +225,8 @@ pub enum Push {
     RestHook,
     /// The same, without the resource: "look again".
     RestHookEmpty,
+    /// Topics (Subscriptions R5 Backport), and R4's criteria where the server has none or refuses.
+    Topics,
 }
 
 /// Bulk Data export, for the beginning.
@@ -311,6 +319,7 @@ impl Default for Poll {
             way: BTreeMap::new(),
             read_back: true,
             reread: Duration::from_hours(24),
+            deletions: Duration::from_hours(1),
         }
     }
 }

@@ -180,6 +180,7 @@ fn a_check_names_the_faults_of_a_connection() {
         [ehr.notify]
         timestamp_header = "X-Timestamp"
         subscribe = "rest_hook"
+        topics = { "forms" = ["Observation?category"] }
     "#;
     let faults = parse(text, &[], &Flags::default()).unwrap().check().unwrap_err().faults;
     let keys = [
@@ -194,6 +195,9 @@ fn a_check_names_the_faults_of_a_connection() {
         "ehr[0].notify.hmac_secret:",
         "ehr[0].notify.token:",
         "ehr[0].notify.subscribe: needs public_url",
+        "ehr[0].notify.topics: are subscribed to",
+        "ehr[0].notify.topics: `forms`",
+        "ehr[0].notify.topics: `Observation?category`",
         "ehr[0].name: is part of an address",
         "ehr[0].poll: 2 clinics use this EHR",
     ];

@@ -50,9 +50,9 @@ impl Dispatcher {
         }
         drop(tx);
         // Nothing is heard: nothing is known to be better than before.
-        let Ok(ladder) = ehr.ladder().await else { return Ok(()) };
+        let Ok(offers) = ehr.offers().await else { return Ok(()) };
         for resource in Resource::ALL {
-            let rung = ladder.rung(ehr.config().write, *resource);
+            let rung = offers.ladder.rung(ehr.config().write, *resource);
             let mut tx = self.db.read().await?;
             let patients = outbox::below(&mut tx, clinic, *resource, rung).await?;
             drop(tx);

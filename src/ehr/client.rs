@@ -15,13 +15,13 @@ use tokio::sync::Mutex;
 use super::auth::{Credentials, KeyRing, TokenSource};
 use super::failure::Failure;
 use super::http::{Http, base_url, client_for};
-use super::ladder::Ladder;
+use super::offers::Offers;
 use crate::clock::Clock;
 use crate::config::{BackendServices, Write};
 use crate::problem::Problem;
 
 /// How long we rely on what a server said that it offers.
-const LADDER_KEPT: TimeDelta = TimeDelta::hours(1);
+const KEPT: TimeDelta = TimeDelta::hours(1);
 /// How long nobody asks again who was not answered …
 const ASKED_AGAIN: TimeDelta = TimeDelta::seconds(1);
 /// … where it is known from before.
@@ -142,13 +142,13 @@ struct Inner {
     refuses_conditions: AtomicBool,
     /// Learned: the server refused something together with its Provenance and took it without.
     refuses_provenance: AtomicBool,
-    ladder: Mutex<Offered>,
+    offered: Mutex<Offered>,
 }
 
 /// What the server offered when it was asked last.
 #[derive(Debug, Default)]
 struct Offered {
-    ladder: Option<(DateTime<Utc>, Arc<Ladder>)>,
+    offers: Option<(DateTime<Utc>, Arc<Offers>)>,
     failed: Option<(DateTime<Utc>, Failure)>,
 }
 
@@ -167,8 +167,8 @@ impl Ehr {
             }
         };
         let http = Http::new(client, base, credentials, config.max_body).at_most(config.per_second);
-        let (refuses_conditions, refuses_provenance, ladder) = Default::default();
-        Ok(Self(Arc::new(Inner { http, config, clock, refuses_conditions, refuses_provenance, ladder })))
+        let (refuses_conditions, refuses_provenance, offered) = Default::default();
+        Ok(Self(Arc::new(Inner { http, config, clock, refuses_conditions, refuses_provenance, offered })))
     }
 
     /// How it is configured.
@@ -204,17 +204,17 @@ impl Ehr {
         self.0.refuses_provenance.store(true, Ordering::Relaxed);
     }
 
-    /// What the server lets us write: asked once an hour.
+    /// What the server offers: asked once an hour.
     ///
     /// # Errors
     /// When it was never heard, and cannot be heard now.
-    pub async fn ladder(&self) -> Result<Arc<Ladder>, Failure> {
-        let mut offered = self.0.ladder.lock().await;
+    pub async fn offers(&self) -> Result<Arc<Offers>, Failure> {
+        let mut offered = self.0.offered.lock().await;
         let now = self.0.clock.now();
-        if let Some((at, ladder)) = &offered.ladder
-            && now - at < LADDER_KEPT
+        if let Some((at, offers)) = &offered.offers
+            && now - at < KEPT
         {
-            return Ok(ladder.clone());
+            return Ok(offers.clone());
         }
         // Those who waited while another one asked in vain need not ask, too.
         if let Some((_, failure)) = offered.failed.as_ref().filter(|(at, _)| now - *at < ASKED_AGAIN) {
@@ -225,18 +225,18 @@ impl Ehr {
             Err(failure) if failure.is_refused_for_good() => None,
             Err(failure) => {
                 // What it offered before, it offers still, as far as anybody knows.
-                if let Some((at, ladder)) = &mut offered.ladder {
-                    *at = now - LADDER_KEPT + ASKED_AGAIN_IF_KNOWN;
-                    return Ok(ladder.clone());
+                if let Some((at, offers)) = &mut offered.offers {
+                    *at = now - KEPT + ASKED_AGAIN_IF_KNOWN;
+                    return Ok(offers.clone());
                 }
                 // After the call, which may have taken long.
                 offered.failed = Some((self.0.clock.now(), failure.clone()));
                 return Err(failure);
             }
         };
-        let ladder = Arc::new(heard.map_or_else(Ladder::untold, |statement| Ladder::of(&statement)));
-        *offered = Offered { ladder: Some((now, ladder.clone())), failed: None };
-        Ok(ladder)
+        let offers = Arc::new(heard.map_or_else(Offers::untold, |statement| Offers::of(&statement)));
+        *offered = Offered { offers: Some((now, offers.clone())), failed: None };
+        Ok(offers)
     }
 
     /// `GET metadata`.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::offers::{can, has, resource};
 use crate::config::Write;
 use crate::domain::plan::{Resource, Rung};
 use crate::fhir::planned::Form;
@@ -141,36 +142,15 @@ fn offer(resource: &Value) -> Offer {
     }
 }
 
-fn resource<'a>(statement: &'a Value, kind: &str) -> Option<&'a Value> {
-    let servers = statement["rest"].as_array()?.iter();
-    let mut resources = servers.flat_map(|rest| rest["resource"].as_array().into_iter().flatten());
-    resources.find(|resource| resource["type"] == kind)
-}
-
-fn has(resource: &Value, interaction: &str) -> bool {
-    resource["interaction"].as_array().into_iter().flatten().any(|one| one["code"] == interaction)
-}
-
-/// Whether a CapabilityStatement offers an interaction with a type.
-pub(super) fn can(statement: &Value, kind: &str, interaction: &str) -> bool {
-    resource(statement, kind).is_some_and(|resource| has(resource, interaction))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ehr::offers::statement;
     use rstest::rstest;
     use serde_json::json;
 
     fn ladder(kinds: &[(&str, &[&str])]) -> Ladder {
-        let resources: Vec<Value> = kinds
-            .iter()
-            .map(|(kind, codes)| {
-                let interactions: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
-                json!({"type": kind, "interaction": interactions})
-            })
-            .collect();
-        Ladder::of(&json!({"resourceType": "CapabilityStatement", "rest": [{"resource": resources}]}))
+        Ladder::of(&statement(kinds))
     }
 
     const ALL: &[&str] = &["create", "update", "search-type"];

@@ -24,6 +24,14 @@ impl Ehr {
         self.text(url).await
     }
 
+    /// `GET Type/_history?query`, the query ready to be sent.
+    pub async fn history_text(&self, kind: &str, query: &str) -> Result<Text, Failure> {
+        let mut url = self.kind(kind)?;
+        url.set_path(&format!("{}/_history", url.path()));
+        url.set_query(Some(query));
+        self.text(url).await
+    }
+
     /// `GET Type/id`.
     pub async fn read_text(&self, kind: &str, id: &str) -> Result<Text, Failure> {
         self.text(self.resource(kind, id)?).await

@@ -17,7 +17,8 @@ const IDS: &str = "This is an integration door. The id that the sender puts into
 
 const SECURITY: &str = "`Authorization: Bearer` with a JWT of a configured issuer, for one clinic and one role. The \
     roles ehr and admin may write; every role may read. A token whose `scope` carries SMART scopes (v1 or v2) may \
-    only do what these allow, as well; `patient/` scopes and scopes with a query allow nothing here. A POST whose body has an id needs \
+    only do what these allow, as well; scopes with a query and those of any other \
+    context than `system/` and `user/` allow nothing here. A POST whose body has an id needs \
     the right to update as well, since the id is kept; an answer carries a resource only for who may read.";
 
 /// The CapabilityStatement of the door at `base`.

@@ -1,19 +1,18 @@
 //! What is planned, as a Communication: a message that the chart shows to those it is for.
 
 use chrono::{DateTime, Utc};
-use fhir_sdk::r4b::codes::{EventStatus, RequestPriority};
+use fhir_sdk::r4b::codes::EventStatus;
 use fhir_sdk::r4b::resources::{Communication, CommunicationPayload, CommunicationPayloadContent};
 use fhir_sdk::r4b::types::CodeableConcept;
 use serde_json::Value;
 
 use super::note;
 use super::planned::{
-    COMPLETE, ChartState, FLAG_CODES, Merge, Planned, TASK_CODES, Written, coding, concept, fhir_instant,
-    forget_narrative, identifier, is_known_person, is_reference, keep_identifier, keep_labels, named, ourselves,
-    person, put, reference, restricted, take,
+    COMPLETE, ChartState, FLAG_CODES, Merge, Planned, TASK_CODES, Written, coding, concept, fhir_instant, identifier,
+    is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
 };
 use super::task::{closing, display, ended_because, is_our_closing};
-use crate::domain::plan::{Code, Intent, Posture, Priority, Resource};
+use crate::domain::plan::{Code, Intent, Posture, Resource};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/communication-category";
 
@@ -65,11 +64,7 @@ fn written(planned: Planned<'_>, message: Message<'_>, sent: DateTime<Utc>) -> V
         .identifier(vec![Some(identifier(planned.system, message.identifier))])
         .status(message.status)
         .category(vec![Some(concept(Some(coding(CATEGORIES, category.0, Some(category.1))), ""))])
-        .priority(match plan.priority {
-            Priority::Routine => RequestPriority::Routine,
-            Priority::Urgent => RequestPriority::Urgent,
-            Priority::Stat => RequestPriority::Stat,
-        })
+        .priority(priority(plan.priority))
         .subject(person(&intent.patient))
         .topic(topic(intent))
         .recipient(vec![Some(named(display(plan.owner, intent.owner_display.as_deref())))])
@@ -137,17 +132,7 @@ pub fn merge(current: &Value, planned: Planned<'_>, written: &Written) -> Merge 
         take(&mut body, &wanted, "status");
         take(&mut body, &wanted, "statusReason");
     }
-    if !is_known_person(&body["subject"]) {
-        take(&mut body, &wanted, "subject");
-    }
-    for field in ["category", "topic", "sender", "recipient", "sent"] {
-        if body.get(field).is_none() {
-            put(&mut body, &[field], wanted.get(field).cloned());
-        }
-    }
-    keep_labels(&mut body, &wanted);
-    keep_identifier(&mut body, planned.system, &planned.intent.identifier);
-    forget_narrative(&mut body);
+    mend(&mut body, &wanted, "subject", &["category", "topic", "sender", "recipient", "sent"]);
     Merge::of(state, current, body)
 }
 

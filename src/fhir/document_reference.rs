@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::note;
 use super::planned::{
-    COMPLETE, ChartState, Merge, Planned, Written, coding, concept, fhir_instant, forget_narrative, identifier,
-    instant_text, is_known_person, keep_identifier, keep_labels, ourselves, person, put, reference, restricted, take,
+    COMPLETE, ChartState, Merge, Planned, Written, coding, concept, fhir_instant, identifier, instant_text, mend,
+    ourselves, person, reference, restricted, take,
 };
 use crate::domain::plan::Posture;
 
@@ -106,17 +106,7 @@ pub fn merge(current: &Value, planned: Planned<'_>, written: &Written) -> Merge 
     if is_other_text(current, &wanted) {
         take(&mut body, &wanted, "content");
     }
-    if !is_known_person(&body["subject"]) {
-        take(&mut body, &wanted, "subject");
-    }
-    for field in ["type", "category", "author", "date", "description", "docStatus"] {
-        if body.get(field).is_none() {
-            put(&mut body, &[field], wanted.get(field).cloned());
-        }
-    }
-    keep_labels(&mut body, &wanted);
-    keep_identifier(&mut body, planned.system, &planned.intent.identifier);
-    forget_narrative(&mut body);
+    mend(&mut body, &wanted, "subject", &["type", "category", "author", "date", "description", "docStatus"]);
     Merge::of(state, current, body)
 }
 

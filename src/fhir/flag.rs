@@ -6,8 +6,8 @@ use fhir_sdk::r4b::types::Period;
 use serde_json::Value;
 
 use super::planned::{
-    COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, forget_narrative, identifier,
-    is_known_person, keep_identifier, keep_labels, ourselves, person, put, restricted, take, title,
+    COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, identifier, mend, ourselves, person,
+    put, restricted, take, title,
 };
 use crate::domain::plan::{Code, Intent, Posture};
 
@@ -71,14 +71,7 @@ pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written) 
     let wanted = flag(intent, system);
     let mut body = current.clone();
     take(&mut body, &wanted, "status");
-    if !is_known_person(&body["subject"]) {
-        take(&mut body, &wanted, "subject");
-    }
-    for field in ["category", "code", "author"] {
-        if body.get(field).is_none() {
-            take(&mut body, &wanted, field);
-        }
-    }
+    mend(&mut body, &wanted, "subject", &["category", "code", "author"]);
     // The chart may know an exact time of day, which is not ours to coarsen.
     let day = |flag: &Value| flag["period"]["start"].as_str().map(|start| start.chars().take(10).collect::<String>());
     let moved = intent.desired.posture == Posture::Open && day(&body) != day(&wanted);
@@ -89,9 +82,6 @@ pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written) 
     // per-1: a period does not end before it starts.
     let end = end.map(|end| body["period"]["start"].as_str().map_or(end, |start| start.max(end)).to_owned());
     put(&mut body, &["period", "end"], end.map(Value::String));
-    keep_labels(&mut body, &wanted);
-    keep_identifier(&mut body, system, &intent.identifier);
-    forget_narrative(&mut body);
     Merge::of(state, current, body)
 }
 

@@ -3,10 +3,11 @@
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use fhir_sdk::DateTime as FhirDateTime;
+use fhir_sdk::r4b::codes::RequestPriority;
 use fhir_sdk::r4b::types::{CodeableConcept, Coding, Identifier, Meta, Reference};
 use serde_json::{Map, Value, json};
 
-use crate::domain::plan::{Code, Intent, Posture, Resource, Rung};
+use crate::domain::plan::{Code, Intent, Posture, Priority, Resource, Rung};
 
 /// Who wrote it, for people who read the chart.
 pub const AUTHOR: &str = "cocm-registry";
@@ -253,7 +254,7 @@ pub(super) fn person(name: &str) -> Reference {
 }
 
 /// Whether the chart knows the person by a reference: before that the person is ours to name.
-pub(super) fn is_known_person(named: &Value) -> bool {
+fn is_known_person(named: &Value) -> bool {
     named["reference"].as_str().is_some_and(|reference| !reference.starts_with("urn:"))
 }
 
@@ -328,12 +329,40 @@ pub(super) fn keep_identifier(body: &mut Value, system: &str, value: &str) {
 }
 
 /// Adds the security labels that `wanted` has; the chart's own stay.
-pub(super) fn keep_labels(body: &mut Value, wanted: &Value) {
+fn keep_labels(body: &mut Value, wanted: &Value) {
     for label in wanted["meta"]["security"].as_array().into_iter().flatten() {
         let labels = body["meta"]["security"].as_array().cloned().unwrap_or_default();
         if !labels.iter().any(|one| one["system"] == label["system"] && one["code"] == label["code"]) {
             put(body, &["meta", "security"], Some(json!([labels, vec![label.clone()]].concat())));
         }
+    }
+}
+
+/// Puts in again what the chart has lost of ours and leaves what it has: whom it is about (`who`), these fields, our labels
+/// and our identifier. What a server made of the old content goes.
+pub(super) fn mend(body: &mut Value, wanted: &Value, who: &str, fields: &[&str]) {
+    if !is_known_person(&body[who]) {
+        take(body, wanted, who);
+    }
+    for field in fields {
+        if body.get(*field).is_none() {
+            take(body, wanted, field);
+        }
+    }
+    keep_labels(body, wanted);
+    let ours = &wanted["identifier"][0];
+    if let (Some(system), Some(value)) = (ours["system"].as_str(), ours["value"].as_str()) {
+        keep_identifier(body, system, value);
+    }
+    forget_narrative(body);
+}
+
+/// A priority in R4's words.
+pub(super) fn priority(priority: Priority) -> RequestPriority {
+    match priority {
+        Priority::Routine => RequestPriority::Routine,
+        Priority::Urgent => RequestPriority::Urgent,
+        Priority::Stat => RequestPriority::Stat,
     }
 }
 

@@ -1,17 +1,17 @@
 //! A planned Task, written as R4 and brought into what the chart holds.
 
 use chrono::{DateTime, Utc};
-use fhir_sdk::r4b::codes::{RequestPriority, TaskIntent, TaskStatus};
+use fhir_sdk::r4b::codes::{TaskIntent, TaskStatus};
 use fhir_sdk::r4b::resources::{Task, TaskInput, TaskInputValue, TaskRestriction};
 use fhir_sdk::r4b::types::{CodeableConcept, Period};
 use serde_json::{Value, json};
 
 use super::planned::{
     AUTHOR, CLOSING_CODES, COMPLETE, ChartState, Merge, TASK_CODES, Written, coding, concept, fhir_date, fhir_instant,
-    forget_narrative, identifier, instant_text, is_known_person, is_reference, keep_identifier, named, ourselves,
-    person, put, reference, take, title,
+    forget_narrative, identifier, instant_text, is_reference, keep_identifier, mend, named, ourselves, person,
+    priority, put, reference, take, title,
 };
-use crate::domain::plan::{Intent, Owner, Posture, Priority};
+use crate::domain::plan::{Intent, Owner, Posture};
 
 /// Marks our own entries among a Task's inputs.
 const EVIDENCE: &str = "evidence";
@@ -50,11 +50,7 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
         })
         // The SDK's enum knows only the code that R4 added itself; the others come from request-intent.
         .intent(TaskIntent::_Custom("order".to_owned()))
-        .priority(match plan.priority {
-            Priority::Routine => RequestPriority::Routine,
-            Priority::Urgent => RequestPriority::Urgent,
-            Priority::Stat => RequestPriority::Stat,
-        })
+        .priority(priority(plan.priority))
         .code(concept(Some(coding(TASK_CODES, plan.code.as_str(), Some(title(plan.code)))), title(plan.code)))
         .r#for(person(&intent.patient))
         .requester(ourselves())
@@ -182,14 +178,7 @@ fn opened(current: &Value, intent: &Intent, system: &str, state: ChartState, now
     for field in ["description", "focus", "reasonCode", "reasonReference"] {
         take(&mut body, &wanted, field);
     }
-    if !is_known_person(&body["for"]) {
-        take(&mut body, &wanted, "for");
-    }
-    for field in ["authoredOn", "requester", "code", "intent"] {
-        if body.get(field).is_none() {
-            take(&mut body, &wanted, field);
-        }
-    }
+    mend(&mut body, &wanted, "for", &["authoredOn", "requester", "code", "intent"]);
     if state == ChartState::Ours {
         take(&mut body, &wanted, "priority");
         if !taken_by_a_person(current) {
@@ -212,8 +201,6 @@ fn opened(current: &Value, intent: &Intent, system: &str, state: ChartState, now
     let others = current["input"].as_array().into_iter().flatten().filter(|one| one["type"]["text"] != EVIDENCE);
     let inputs: Vec<Value> = evidence.into_iter().chain(others.cloned()).collect();
     put(&mut body, &["input"], (!inputs.is_empty()).then_some(Value::Array(inputs)));
-    keep_identifier(&mut body, system, &intent.identifier);
-    forget_narrative(&mut body);
     body
 }
 

@@ -87,16 +87,7 @@ impl Connection {
 
 /// How far a Subscription's events have come after this notification, and whether one is missing.
 fn follow(known: Option<Subscription>, name: &str, status: &Status, now: DateTime<Utc>) -> (Subscription, bool) {
-    let mut row = known.unwrap_or_else(|| Subscription {
-        subscription: name.to_owned(),
-        purpose: None,
-        status: String::new(),
-        last_event: None,
-        missed_from: None,
-        heard_at: None,
-        expires_at: None,
-        last_error: None,
-    });
+    let mut row = known.unwrap_or_else(|| Subscription::new(name.to_owned()));
     row.heard_at = Some(now);
     if let Some(said) = &status.status {
         said.clone_into(&mut row.status);

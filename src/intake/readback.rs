@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Intake;
 use super::connection::Connection;
-use super::sweep::{Search, Stopped, Sweep, Tally};
+use super::sweep::{Search, Stopped, Sweep, Tally, UNREAD};
 use crate::domain::plan::Resource;
 use crate::ehr::Failure;
 use crate::ehr::retry::{Decision, decide};
@@ -16,6 +16,7 @@ use crate::fhir::topic::Topic;
 use crate::listener::{DEEPEST, check_depth};
 use crate::problem::{Category, Problem};
 use crate::record::{Effect, Fact, Sighting};
+use crate::store::connection::hint;
 use crate::store::outbox::{self, Delivery};
 
 /// How many are looked at by themselves after a sweep, and between two looks at the lease.
@@ -75,10 +76,10 @@ impl Intake {
         for one in found {
             let Some(id) = &one.id else { continue };
             let Some(ours) = outbox::by_chart_id(&mut tx, &connection.clinic, resource, id).await? else { continue };
-            known.push(*one);
             if one.version.is_some() && one.version == ours.chart_version {
                 continue;
             }
+            known.push(*one);
             match read(one.raw, resource) {
                 Ok(seen) => facts.push(sighting(connection, &ours, Some(seen))),
                 Err(problem) => unread.push((*one, problem)),
@@ -138,8 +139,9 @@ impl Sweep<'_> {
         set.found.iter().any(|one| one.id.as_deref() == Some(known)).then_some(ours)
     }
 
-    /// Looks at what stands open and was not looked at for long, some after each sweep. A server that is in trouble is left
-    /// alone until the next.
+    /// Looks at what stands open and was not looked at for long, some after each sweep. What cannot be had is asked for again
+    /// like every other hint, so that it takes nobody's turn. A server that is in trouble is left alone until the next
+    /// sweep.
     pub(super) async fn look_again(&self) -> Result<(), Stopped> {
         let poll = &self.connection.settings.poll;
         if !poll.read_back || poll.reread.is_zero() {
@@ -153,12 +155,14 @@ impl Sweep<'_> {
                 let (Some(id), resource) = (&one.chart_id, one.intent.desired.resource) else { continue };
                 match self.intake.look_at(self.connection, resource, id).await? {
                     Looked::Done => {}
-                    Looked::Unread(why) => {
-                        tracing::warn!(delivery = %one.id, why, "what stands in the chart for it cannot be read");
-                    }
+                    Looked::Unread(why) => self.later(resource, id, &why, now + UNREAD).await?,
                     Looked::Failed(failure) => {
-                        tracing::info!(connection = self.connection.name(), %failure, "one of ours cannot be read back now");
-                        if matches!(decide(&failure, 1, 0.5, now), Decision::RetryAt { .. }) {
+                        let (next, is_passing) = match decide(&failure, 1, 0.5, now) {
+                            Decision::RetryAt { at, .. } => (at, true),
+                            Decision::Park(_) => (now + UNREAD, false),
+                        };
+                        self.later(resource, id, &failure.to_string(), next).await?;
+                        if is_passing {
                             return Ok(());
                         }
                     }
@@ -169,9 +173,17 @@ impl Sweep<'_> {
         Ok(())
     }
 
+    async fn later(&self, resource: Resource, id: &str, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
+        tracing::info!(connection = self.connection.name(), why, "one of ours cannot be read back now");
+        let (of, now) = (self.connection.of(), self.intake.clock.now());
+        let mut tx = self.intake.db.begin().await?;
+        hint::keep_unread(&mut tx, of, resource.as_str(), id, why, (now, next)).await?;
+        tx.commit().await
+    }
+
     async fn unseen(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<Vec<Delivery>, Problem> {
         let mut tx = self.intake.db.read().await?;
-        outbox::unseen(&mut tx, &self.connection.clinic, since, now - CLOSED, LOOKS).await
+        outbox::unseen(&mut tx, self.connection.of(), since, now - CLOSED, LOOKS).await
     }
 }
 

@@ -1,16 +1,18 @@
-//! Subscriptions that we make in an EHR, one for each type, and renew before they end.
+//! Subscriptions that we make in an EHR, one for each topic or for each type, and renew before they end.
 
-use chrono::{SecondsFormat, TimeDelta};
-use secrecy::ExposeSecret;
+mod wanted;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::Intake;
 use super::connection::Connection;
 use crate::config::Push;
 use crate::ehr::Failure;
-use crate::fhir::topic::Topic;
+use crate::ehr::retry::{Decision, decide};
 use crate::problem::Problem;
 use crate::store::connection::subscription::{self, Subscription};
+use wanted::Wanted;
 
 /// How long a Subscription is asked for.
 const LASTS: TimeDelta = TimeDelta::days(30);
@@ -18,137 +20,283 @@ const LASTS: TimeDelta = TimeDelta::days(30);
 const MARGIN: TimeDelta = TimeDelta::days(7);
 /// When a server that refused one is asked again.
 const REFUSED: TimeDelta = TimeDelta::days(1);
+/// One that was not heard for so long is looked at: it may have been deleted, or switched off without a word.
+const SILENT: TimeDelta = TimeDelta::hours(1);
+
+/// Why there is no Subscription now: its state in the table, when it is tried again, and the reason.
+struct Without {
+    status: &'static str,
+    again: DateTime<Utc>,
+    why: String,
+}
+
+impl Without {
+    fn after(failure: &Failure, now: DateTime<Utc>) -> Self {
+        let why = failure.to_string();
+        match decide(failure, 1, 0.5, now) {
+            Decision::Park(_) => Self { status: "refused", again: now + REFUSED, why },
+            // With the next sweep.
+            Decision::RetryAt { .. } => Self { status: "unanswered", again: now, why },
+        }
+    }
+}
+
+/// One that stands: the server's name for it, its state, and its end.
+struct Stands {
+    name: String,
+    status: String,
+    end: DateTime<Utc>,
+}
 
 impl Intake {
-    /// Makes and renews what is configured. A server that refuses costs nothing but the notifications: the sweep goes
-    /// on.
+    /// Makes and renews what is configured: topics where the server has them, criteria where it has none or refuses. A
+    /// server that refuses both costs nothing but the notifications: the sweep goes on.
     ///
     /// # Errors
     /// When the database does not answer.
     pub(super) async fn subscribe(&self, connection: &Connection) -> Result<(), Problem> {
         let Some(push) = connection.settings.notify.subscribe else { return Ok(()) };
+        let mut purposes = Vec::new();
+        if push == Push::Topics {
+            let is_refused = match topics(connection).await {
+                Ok(topics) => self.keep_all(connection, topics, &mut purposes).await?,
+                Err(why) => self.go_without(connection, why, &mut purposes).await?,
+            };
+            if !is_refused {
+                return self.tidy(connection, &purposes).await;
+            }
+        }
+        let read_back = connection.reads_back().iter().map(|resource| resource.as_str());
+        let kinds = connection.settings.poll.types.iter().map(String::as_str).chain(read_back);
+        let criteria = kinds.map(|kind| Wanted::criteria(connection, push, kind)).collect();
+        self.keep_all(connection, criteria, &mut purposes).await?;
+        self.tidy(connection, &purposes).await
+    }
+
+    /// Sees to it that these stand; answers whether one is refused.
+    async fn keep_all(
+        &self,
+        connection: &Connection,
+        all: Vec<Wanted>,
+        purposes: &mut Vec<String>,
+    ) -> Result<bool, Problem> {
+        let mut is_refused = false;
+        for wanted in all {
+            is_refused |= self.keep(connection, &wanted).await?;
+            purposes.push(wanted.purpose);
+        }
+        Ok(is_refused)
+    }
+
+    async fn keep(&self, connection: &Connection, wanted: &Wanted) -> Result<bool, Problem> {
+        let now = self.clock.now();
+        let ours = self.known(connection, &wanted.purpose).await?;
+        let (without, standing) = match ours {
+            Some(one) if is_placeholder(&one) => (Some(one), None),
+            one => (None, one),
+        };
+        if let Some(refused) = &without
+            && refused.expires_at.is_some_and(|again| again > now)
+        {
+            return Ok(refused.status == "refused");
+        }
+        let outcome = match &standing {
+            Some(one) if !is_ill(&one.status) && one.expires_at.is_some_and(|end| end - now > MARGIN) => {
+                if one.heard_at.is_some_and(|heard| now - heard < SILENT) {
+                    return Ok(false);
+                }
+                match look(connection, one).await {
+                    Look::Works(status) => return self.works(connection, one, status).await,
+                    Look::Ill => renew(connection, &one.subscription, wanted, now).await,
+                    Look::Gone => make(connection, wanted, now).await,
+                }
+            }
+            Some(one) => renew(connection, &one.subscription, wanted, now).await,
+            None => make(connection, wanted, now).await,
+        };
+        let outcome = outcome.map_err(|failure| Without::after(&failure, now));
+        self.write_down(connection, &wanted.purpose, without.or(standing), outcome).await
+    }
+
+    /// Writes down what a look has shown, where it is news. It is not refused.
+    async fn works(&self, connection: &Connection, one: &Subscription, status: String) -> Result<bool, Problem> {
+        if one.status != status {
+            let mut tx = self.db.begin().await?;
+            subscription::put(&mut tx, connection.of(), &Subscription { status, ..one.clone() }).await?;
+            tx.commit().await?;
+        }
+        Ok(false)
+    }
+
+    /// Writes down that there is no topic to subscribe to; answers whether that is the server's last word.
+    async fn go_without(
+        &self,
+        connection: &Connection,
+        why: Without,
+        purposes: &mut Vec<String>,
+    ) -> Result<bool, Problem> {
+        const TOPICS: &str = "topics";
+        purposes.push(TOPICS.to_owned());
+        let before = self.known(connection, TOPICS).await?;
+        self.write_down(connection, TOPICS, before, Err(why)).await
+    }
+
+    async fn known(&self, connection: &Connection, purpose: &str) -> Result<Option<Subscription>, Problem> {
+        let mut tx = self.db.read().await?;
+        let all = subscription::all(&mut tx, connection.of()).await?;
+        Ok(all.into_iter().find(|one| one.purpose.as_deref() == Some(purpose)))
+    }
+
+    /// Writes down how a purpose stands now; answers whether it is refused.
+    async fn write_down(
+        &self,
+        connection: &Connection,
+        purpose: &str,
+        before: Option<Subscription>,
+        outcome: Result<Stands, Without>,
+    ) -> Result<bool, Problem> {
+        let (of, mut tx) = (connection.of(), self.db.begin().await?);
+        let is_refused = outcome.as_ref().is_err_and(|without| without.status == "refused");
+        let mut row = match outcome {
+            Ok(Stands { name, status, end }) => {
+                // It may have shaken hands before it was told to us.
+                let heard = subscription::find(&mut tx, of, &name).await?;
+                let row = heard.unwrap_or_else(|| Subscription::new(name));
+                // A handshake says more of it than the answer to what we sent.
+                let is_told = row.status.is_empty() || is_ill(&row.status) || is_ill(&status);
+                let status = if is_told { status } else { row.status };
+                Subscription { status, expires_at: Some(end), last_error: None, ..row }
+            }
+            Err(without) => {
+                if before.as_ref().and_then(|before| before.last_error.as_ref()) != Some(&without.why) {
+                    let name = connection.name();
+                    tracing::warn!(connection = name, purpose, why = without.why, "no Subscription; the sweep goes on");
+                }
+                let stands = before.clone().filter(|one| !is_placeholder(one) && !is_refused);
+                match stands {
+                    // It could not be renewed now; it may work all the same.
+                    Some(one) => Subscription { last_error: Some(without.why), ..one },
+                    None => Subscription {
+                        status: without.status.to_owned(),
+                        expires_at: Some(without.again),
+                        last_error: Some(without.why),
+                        ..Subscription::new(format!("Subscription for {purpose}"))
+                    },
+                }
+            }
+        };
+        row.purpose = Some(purpose.to_owned());
+        if let Some(old) = before.filter(|old| old.subscription != row.subscription) {
+            subscription::forget(&mut tx, of, &old.subscription).await?;
+        }
+        subscription::put(&mut tx, of, &row).await?;
+        tx.commit().await?;
+        Ok(is_refused)
+    }
+
+    /// Forgets what we made and do not want any more, when it has ended.
+    async fn tidy(&self, connection: &Connection, wanted: &[String]) -> Result<(), Problem> {
         let (of, now) = (connection.of(), self.clock.now());
         let mut tx = self.db.read().await?;
-        let known = subscription::all(&mut tx, of).await?;
+        let all = subscription::all(&mut tx, of).await?;
         drop(tx);
-        let read_back = connection.reads_back().iter().map(|resource| resource.as_str().to_owned());
-        for kind in &connection.settings.poll.types.iter().cloned().chain(read_back).collect::<Vec<_>>() {
-            let ours = known.iter().find(|one| one.purpose.as_ref() == Some(kind));
-            let is_ill = |one: &Subscription| matches!(one.status.as_str(), "error" | "off");
-            let is_good = |one: &Subscription| one.expires_at.is_some_and(|end| end - now > MARGIN) && !is_ill(one);
-            let waits = |one: &Subscription| one.status == "refused" && one.expires_at.is_some_and(|again| again > now);
-            if ours.is_some_and(|one| is_good(one) || waits(one)) {
-                continue;
-            }
-            let body = wanted(connection, push, kind, now + LASTS);
-            let outcome = match ours.filter(|one| one.status != "refused") {
-                Some(one) => renew(connection, &one.subscription, body).await,
-                None => make(connection, body).await,
-            };
+        let has_ended = |one: &&Subscription| one.expires_at.is_some_and(|end| end <= now);
+        let is_ours = |one: &&Subscription| one.purpose.as_ref().is_some_and(|purpose| !wanted.contains(purpose));
+        for one in all.iter().filter(has_ended).filter(is_ours) {
             let mut tx = self.db.begin().await?;
-            if let Some(old) = ours {
-                subscription::forget(&mut tx, of, &old.subscription).await?;
-            }
-            let row = self.row(kind, ours, outcome, connection);
-            subscription::put(&mut tx, of, &row).await?;
+            subscription::forget(&mut tx, of, &one.subscription).await?;
             tx.commit().await?;
         }
         Ok(())
     }
-
-    fn row(
-        &self,
-        kind: &str,
-        before: Option<&Subscription>,
-        outcome: Result<(String, String), Failure>,
-        connection: &Connection,
-    ) -> Subscription {
-        let now = self.clock.now();
-        let (subscription, status, expires_at, last_error) = match outcome {
-            Ok((name, status)) => (name, status, Some(now + LASTS), None),
-            Err(failure) => {
-                tracing::warn!(connection = connection.name(), kind, %failure, "no Subscription; the sweep goes on alone");
-                (
-                    format!("Subscription for {kind}"),
-                    "refused".to_owned(),
-                    Some(now + REFUSED),
-                    Some(failure.to_string()),
-                )
-            }
-        };
-        let before = before.filter(|before| before.subscription == subscription);
-        Subscription {
-            purpose: Some(kind.to_owned()),
-            last_event: before.and_then(|before| before.last_event),
-            missed_from: before.and_then(|before| before.missed_from),
-            heard_at: before.and_then(|before| before.heard_at),
-            subscription,
-            status,
-            expires_at,
-            last_error,
-        }
-    }
 }
 
-fn wanted(connection: &Connection, push: Push, kind: &str, end: chrono::DateTime<chrono::Utc>) -> Value {
-    let written_by_us = || {
-        let is_ours = matches!(Topic::of(kind), Some(Topic::Ours(_)));
-        is_ours.then(|| format!("identifier={}|", connection.ehr.config().identifier_system))
+/// The topics to subscribe to: as configured, else as the server names them.
+async fn topics(connection: &Connection) -> Result<Vec<Wanted>, Without> {
+    let now = connection.ehr.clock().now();
+    let configured = &connection.settings.notify.topics;
+    if !configured.is_empty() {
+        return Ok(configured.iter().map(|(topic, filters)| Wanted::topic(connection, topic, filters)).collect());
+    }
+    let offers = connection.ehr.offers().await.map_err(|failure| Without::after(&failure, now))?;
+    let why = match offers.topics.as_deref() {
+        None => "the CapabilityStatement says nothing of topics, and notify.topics names none",
+        Some([]) => "the CapabilityStatement names no topic; name them in notify.topics",
+        Some(topics) => return Ok(topics.iter().map(|topic| Wanted::topic(connection, topic, &[])).collect()),
     };
-    let criteria = format!("{kind}?{}", connection.search(kind).or_else(written_by_us).unwrap_or_default());
-    let secret = connection.settings.notify.token.as_ref().map(|token| token.expose_secret().to_owned());
-    let mut channel = json!({
-        "type": "rest-hook", "endpoint": connection.endpoint,
-        "header": [format!("Authorization: Bearer {}", secret.unwrap_or_default())],
-    });
-    if push == Push::RestHook {
-        channel["payload"] = json!("application/fhir+json");
-    }
-    json!({
-        "resourceType": "Subscription", "status": "requested", "criteria": criteria, "channel": channel,
-        "reason": "Collaborative Care registry", "end": end.to_rfc3339_opts(SecondsFormat::Secs, true),
-    })
+    Err(Without { status: "refused", again: now + REFUSED, why: why.to_owned() })
 }
 
-/// Its name and its state. One that is there already, because an answer was lost, is taken over.
-async fn make(connection: &Connection, body: Value) -> Result<(String, String), Failure> {
-    if let Ok(found) = connection.ehr.search("Subscription", &[("url", &connection.endpoint)]).await
-        && let Some(same) = same(found.body.as_ref(), &body)
-    {
-        return renew(connection, &same, body).await;
-    }
-    let made = connection.ehr.create(&body, None).await?;
-    let id = made.id().ok_or(Failure::Unanswered {
-        cause: "no id came back",
-        status: Some(made.status),
-        retry_after: None,
-    })?;
-    Ok((format!("Subscription/{id}"), status(made.body.as_ref())))
+/// A row that only says why there is none.
+fn is_placeholder(one: &Subscription) -> bool {
+    matches!(one.status.as_str(), "refused" | "unanswered")
 }
 
-async fn renew(connection: &Connection, name: &str, mut body: Value) -> Result<(String, String), Failure> {
-    let id = name.trim_start_matches("Subscription/").to_owned();
-    body["id"] = json!(id);
-    match connection.ehr.update("Subscription", &id, &body, None).await {
-        Ok(answer) => Ok((name.to_owned(), status(answer.body.as_ref()))),
-        Err(Failure::Refused { status: 404 | 405 | 410, .. }) => {
-            if let Some(fields) = body.as_object_mut() {
-                fields.remove("id");
-            }
-            let made = connection.ehr.create(&body, None).await?;
-            Ok((format!("Subscription/{}", made.id().unwrap_or_default()), status(made.body.as_ref())))
+fn is_ill(status: &str) -> bool {
+    matches!(status, "error" | "off" | "entered-in-error")
+}
+
+/// What a look at one comes to.
+enum Look {
+    /// In this state.
+    Works(String),
+    Ill,
+    Gone,
+}
+
+async fn look(connection: &Connection, one: &Subscription) -> Look {
+    match connection.ehr.read("Subscription", id_of(&one.subscription)).await {
+        Ok(found) => {
+            let status = status(found.body.as_ref());
+            if is_ill(&status) { Look::Ill } else { Look::Works(status) }
         }
+        Err(Failure::Refused { status: 404 | 410, .. }) => Look::Gone,
+        // Whoever may not look, or has no answer now, has no reason to make another one.
+        Err(_) => Look::Works(one.status.clone()),
+    }
+}
+
+/// One that is there already, because an answer was lost, is taken over.
+async fn make(connection: &Connection, wanted: &Wanted, now: DateTime<Utc>) -> Result<Stands, Failure> {
+    match find(connection, wanted).await {
+        Some(same) => renew(connection, &same, wanted, now).await,
+        None => create(connection, wanted, now).await,
+    }
+}
+
+async fn find(connection: &Connection, wanted: &Wanted) -> Option<String> {
+    let by_address = connection.ehr.search("Subscription", &[("url", &connection.endpoint)]).await;
+    let found = match by_address {
+        // Not by this parameter: whoever may subscribe sees few.
+        Err(Failure::Refused { .. }) => connection.ehr.search("Subscription", &[]).await,
+        answer => answer,
+    };
+    let body = found.ok()?.body?;
+    let same = body["entry"].as_array()?.iter().map(|entry| &entry["resource"]).find(|one| wanted.is(one))?;
+    Some(format!("Subscription/{}", same["id"].as_str()?))
+}
+
+async fn create(connection: &Connection, wanted: &Wanted, now: DateTime<Utc>) -> Result<Stands, Failure> {
+    let end = now + LASTS;
+    let made = connection.ehr.create(&wanted.until(end), None).await?;
+    let cause = "no id came back";
+    let id = made.id().ok_or(Failure::OutcomeUnknown { cause, status: Some(made.status), retry_after: None })?;
+    Ok(Stands { name: format!("Subscription/{id}"), status: status(made.body.as_ref()), end })
+}
+
+async fn renew(connection: &Connection, name: &str, wanted: &Wanted, now: DateTime<Utc>) -> Result<Stands, Failure> {
+    let (id, end) = (id_of(name), now + LASTS);
+    let mut body = wanted.until(end);
+    body["id"] = json!(id);
+    match connection.ehr.update("Subscription", id, &body, None).await {
+        Ok(answer) => Ok(Stands { name: name.to_owned(), status: status(answer.body.as_ref()), end }),
+        Err(Failure::Refused { status: 404 | 405 | 410, .. }) => create(connection, wanted, now).await,
         Err(failure) => Err(failure),
     }
 }
 
-fn same(found: Option<&Value>, wanted: &Value) -> Option<String> {
-    let entries = found?["entry"].as_array()?.iter().map(|entry| &entry["resource"]);
-    let is_same = |one: &&Value| {
-        one["criteria"] == wanted["criteria"] && one["channel"]["endpoint"] == wanted["channel"]["endpoint"]
-    };
-    let same = entries.into_iter().find(is_same)?;
-    Some(format!("Subscription/{}", same["id"].as_str()?))
+fn id_of(name: &str) -> &str {
+    name.trim_start_matches("Subscription/")
 }
 
 fn status(body: Option<&Value>) -> String {

@@ -5,6 +5,7 @@
 //! and moves only over what is recorded, so that a crash repeats and loses nothing. Repeating is harmless: the hallway
 //! knows what it has.
 
+mod deletions;
 mod pass;
 mod walk;
 

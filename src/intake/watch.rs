@@ -121,6 +121,9 @@ impl Watch {
     async fn work(&self, sweep: &Sweep<'_>, sweeps: bool) -> Result<Visit, Stopped> {
         let mut visit = Visit::default();
         self.intake.recover(sweep.connection).await?;
+        if sweeps {
+            sweep.deletions().await?;
+        }
         loop {
             let fetched = self.intake.fetch_due(sweep.connection).await?;
             visit.fetched += fetched;

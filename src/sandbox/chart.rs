@@ -121,6 +121,12 @@ impl Chart {
         self.resources.get(&key(kind, id)).map_or(&[], |stored| &stored.versions)
     }
 
+    /// Every version of everything of a type, with its id.
+    pub(super) fn versions(&self, kind: &str) -> Vec<(&str, &Version)> {
+        let of_kind = self.resources.iter().filter(|((one, ..), _)| one == kind);
+        of_kind.flat_map(|((.., id), stored)| stored.versions.iter().map(|one| (id.as_str(), one))).collect()
+    }
+
     fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Stored> {
         let from = (kind.to_owned(), 0, String::new());
         let kind = kind.to_owned();

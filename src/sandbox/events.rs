@@ -61,7 +61,7 @@ impl Sandbox {
 
 /// Ends when it is dropped.
 #[derive(Debug)]
-pub struct Telling(JoinHandle<()>);
+pub struct Telling(pub(super) JoinHandle<()>);
 
 impl Drop for Telling {
     fn drop(&mut self) {

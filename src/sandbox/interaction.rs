@@ -1,12 +1,14 @@
 //! FHIR's interactions, as the sandbox understands them. No IO: a call in, a reply out.
 
 use axum::http::Method;
+use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::State;
 use super::chart::Version;
 use super::profile::Profile;
-use super::search::Query;
+use super::search::{Query, pairs};
+use super::topics;
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -29,7 +31,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    fn with(status: u16, body: Value) -> Self {
+    pub(super) fn with(status: u16, body: Value) -> Self {
         Self { status, headers: Vec::new(), body: Some(body) }
     }
 
@@ -72,6 +74,9 @@ fn interact(state: &mut State, call: &Call, base: &str) -> Reply {
         ("PUT", ["$misbehave"]) => misbehave(state, call),
         ("GET", ["$misbehave"]) => Reply::with(200, json!(state.misbehaviour)),
         ("POST", []) => bundle(state, call, base),
+        ("GET", ["Subscription", id, "$status"]) => state.subscription_status(id),
+        ("GET", ["Subscription", id, "$events"]) => state.subscription_events(id, &call.query),
+        ("GET", [kind, "_history"]) if is_type(kind) => history_of_type(state, kind, &call.query, base),
         ("GET", [kind]) | ("POST", [kind, "_search"]) if is_type(kind) => search(state, kind, &call.query, base),
         ("POST", [kind]) if is_type(kind) => create(state, kind, call, base),
         ("PUT", [kind]) if is_type(kind) => conditional_update(state, kind, call, base),
@@ -151,7 +156,7 @@ fn search(state: &State, kind: &str, query: &str, base: &str) -> Reply {
 }
 
 /// The body as a resource of this type, with what the sandbox insists on.
-fn resource(call: &Call, kind: &str) -> Result<Value, Reply> {
+fn resource(profile: &Profile, call: &Call, kind: &str) -> Result<Value, Reply> {
     let Some(body) = call.body.clone().filter(Value::is_object) else {
         return Err(Reply::refusal(400, "structure", "a JSON object is wanted"));
     };
@@ -168,6 +173,9 @@ fn resource(call: &Call, kind: &str) -> Result<Value, Reply> {
         "Provenance" => &["target", "recorded", "agent"],
         _ => &[],
     };
+    if let Some(refusal) = (kind == "Subscription").then(|| topics::refused(profile, &body)).flatten() {
+        return Err(refusal);
+    }
     match required.iter().find(|field| body.get(**field).is_none()) {
         Some(field) => Err(Reply::refusal(422, "required", &format!("{kind}.{field} is missing"))),
         None => Ok(body),
@@ -175,7 +183,7 @@ fn resource(call: &Call, kind: &str) -> Result<Value, Reply> {
 }
 
 fn create(state: &mut State, kind: &str, call: &Call, base: &str) -> Reply {
-    let mut body = match resource(call, kind) {
+    let mut body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
     };
@@ -212,7 +220,7 @@ fn one_match(state: &State, kind: &str, condition: &str) -> Result<Option<Value>
 }
 
 fn conditional_update(state: &mut State, kind: &str, call: &Call, base: &str) -> Reply {
-    let mut body = match resource(call, kind) {
+    let mut body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
     };
@@ -229,7 +237,7 @@ fn conditional_update(state: &mut State, kind: &str, call: &Call, base: &str) ->
 }
 
 fn update(state: &mut State, kind: &str, id: &str, call: &Call, base: &str) -> Reply {
-    let body = match resource(call, kind) {
+    let body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
     };
@@ -255,26 +263,47 @@ fn read(state: &State, kind: &str, id: &str, base: &str) -> Reply {
 }
 
 fn history(state: &State, kind: &str, id: &str) -> Reply {
-    let entry = |version: &Version| {
-        let (method, status) = match version.change {
-            "create" => ("POST", "201"),
-            "delete" => ("DELETE", "204"),
-            _ => ("PUT", "200"),
-        };
-        let mut entry = json!({
-            "request": {"method": method, "url": format!("{kind}/{id}")},
-            "response": {"status": status, "lastModified": version.at.to_rfc3339()},
-        });
-        if let Some(resource) = &version.resource {
-            entry["resource"] = resource.clone();
-        }
-        entry
-    };
-    let entries: Vec<Value> = state.chart.history(kind, id).iter().rev().map(entry).collect();
+    let entries: Vec<Value> = state.chart.history(kind, id).iter().rev().map(|one| as_entry(kind, id, one)).collect();
     if entries.is_empty() {
         return Reply::refusal(404, "not-found", "not here");
     }
     Reply::with(200, json!({"resourceType": "Bundle", "type": "history", "total": entries.len(), "entry": entries}))
+}
+
+/// Every version of everything of a type, newest first, page by page.
+fn history_of_type(state: &State, kind: &str, query: &str, base: &str) -> Reply {
+    let asked = pairs(query);
+    let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let number = |name: &str, otherwise| value(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+    let since = value("_since").and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let (from, count): (usize, usize) = (number("_offset", 0), number("_count", 50));
+    let mut versions = state.chart.versions(kind);
+    versions.retain(|(_, version)| since.is_none_or(|since| version.at >= since));
+    versions.sort_by_key(|(_, version)| std::cmp::Reverse(version.at));
+    let page = versions.iter().skip(from).take(count);
+    let entries: Vec<Value> = page.map(|(id, version)| as_entry(kind, id, version)).collect();
+    let mut links = Vec::new();
+    if from + count < versions.len() {
+        let next = format!("{base}/{kind}/_history?{}", Query::at(query, from + count));
+        links.push(json!({"relation": "next", "url": next}));
+    }
+    Reply::with(200, json!({"resourceType": "Bundle", "type": "history", "link": links, "entry": entries}))
+}
+
+fn as_entry(kind: &str, id: &str, version: &Version) -> Value {
+    let (method, status) = match version.change {
+        "create" => ("POST", "201"),
+        "delete" => ("DELETE", "204"),
+        _ => ("PUT", "200"),
+    };
+    let mut entry = json!({
+        "request": {"method": method, "url": format!("{kind}/{id}")},
+        "response": {"status": status, "lastModified": version.at.to_rfc3339()},
+    });
+    if let Some(resource) = &version.resource {
+        entry["resource"] = resource.clone();
+    }
+    entry
 }
 
 fn version(state: &State, kind: &str, id: &str, number: &str, base: &str) -> Reply {

@@ -28,9 +28,17 @@ pub struct Profile {
     pub tells_whole: bool,
     /// Whether a refusal says why.
     pub explains: bool,
+    /// The topics that one may subscribe to, by their canonicals, and the types that each is about.
+    pub topics: &'static [(&'static str, &'static [&'static str])],
+    /// Whether Subscriptions by R4's criteria are taken.
+    pub criteria: bool,
 }
 
-const ALL: &[&str] = &["read", "vread", "create", "update", "delete", "search-type", "history-instance"];
+const ALL: &[&str] =
+    &["read", "vread", "create", "update", "delete", "search-type", "history-instance", "history-type"];
+/// What [`Profile::topical`] tells of.
+pub const TOPIC: &str = "https://cocm-registry.dev/fhir/SubscriptionTopic/sandbox-changes";
+const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition";
 const READ: &[&str] = &["read", "search-type"];
 const ONCE: &[&str] = &["read", "search-type", "create"];
 
@@ -57,6 +65,8 @@ impl Default for Profile {
             versions: true,
             tells_whole: true,
             explains: true,
+            topics: &[],
+            criteria: true,
         }
     }
 }
@@ -83,6 +93,7 @@ impl Profile {
             versions: false,
             tells_whole: false,
             explains: false,
+            ..Self::default()
         }
     }
 
@@ -95,9 +106,7 @@ impl Profile {
             not_searched_by: Vec::new(),
             bundles: &[],
             conditions: false,
-            versions: true,
-            tells_whole: true,
-            explains: true,
+            ..Self::default()
         }
     }
 
@@ -121,9 +130,19 @@ impl Profile {
         }
     }
 
+    /// A general server that tells of changes by topic and by nothing else ([`super::Sandbox::tell_subscribers`]).
+    pub fn topical() -> Self {
+        Self {
+            name: "topic-based",
+            topics: &[(TOPIC, &["Patient", "QuestionnaireResponse", "Observation"])],
+            criteria: false,
+            ..Self::default().with("Subscription", ALL)
+        }
+    }
+
     /// The one that calls itself so.
     pub fn named(name: &str) -> Option<Self> {
-        let all = [Self::default(), Self::like_epic(), Self::like_oracle(), Self::like_athenahealth()];
+        let all = [Self::default(), Self::like_epic(), Self::like_oracle(), Self::like_athenahealth(), Self::topical()];
         all.into_iter().find(|profile| profile.name == name)
     }
 
@@ -157,6 +176,7 @@ impl Profile {
             ("GET", [kind]) | ("POST", [kind, "_search"]) => (*kind, "search-type"),
             ("POST", [kind]) => (*kind, "create"),
             ("PUT", [kind]) => (*kind, if self.conditions { "update" } else { "conditional-update" }),
+            ("GET", [kind, "_history"]) => (*kind, "history-type"),
             ("GET", [kind, _]) => (*kind, "read"),
             ("PUT", [kind, _]) => (*kind, "update"),
             ("DELETE", [kind, _]) => (*kind, "delete"),
@@ -201,12 +221,19 @@ impl Profile {
         let resources = self.offers.iter().map(|(kind, interactions)| {
             let parameters = ["identifier", "patient", "_lastUpdated"].into_iter();
             let known = parameters.filter(|name| !self.not_searched_by.iter().any(|one| one == name));
-            json!({
+            let mut resource = json!({
                 "type": kind, "interaction": interactions.iter().map(|code| json!({"code": code})).collect::<Vec<_>>(),
                 "versioning": if self.versions { "versioned-update" } else { "no-version" },
                 "conditionalCreate": self.conditions, "conditionalUpdate": self.conditions, "updateCreate": self.takes_anything,
                 "searchParam": known.map(|name| json!({"name": name, "type": kind_of_parameter(name)})).collect::<Vec<_>>(),
-            })
+            });
+            if *kind == "Subscription" && !self.topics.is_empty() {
+                let url = format!("{BACKPORT}/capabilitystatement-subscriptiontopic-canonical");
+                let topic = |(canonical, _): &(&str, _)| json!({"url": url, "valueCanonical": canonical});
+                resource["extension"] = self.topics.iter().map(topic).collect();
+                resource["supportedProfile"] = json!([format!("{BACKPORT}/backport-subscription")]);
+            }
+            resource
         });
         let bundles: Vec<Value> = self.bundles.iter().map(|code| json!({"code": code})).collect();
         let mut rest = json!({"mode": "server", "resource": resources.collect::<Vec<_>>()});

@@ -7,6 +7,7 @@ use axum::http::Request;
 use chrono::Days;
 use cocm_registry::config::{CardLink, CdsHooks, Clinic, ClinicId, Config, Ehr};
 use cocm_registry::identity::Role;
+use cocm_registry::store::journal::{Asked, Entry, page};
 use jsonwebtoken::get_current_timestamp;
 use serde_json::{Value, json};
 
@@ -19,6 +20,10 @@ pub const PUBLIC: &str = "https://registry.example";
 pub const SERVICE: &str = "https://registry.example/cds-services/cocm-standing";
 /// The day on which it is asked.
 pub const TODAY: &str = "2026-03-02";
+
+/// Eight weeks before.
+pub const ENROLLED: &str = "2026-01-05";
+pub const WITH_ITEM9: [u8; 9] = [2, 2, 2, 2, 2, 2, 2, 2, 2];
 
 pub struct Hooked {
     pub world: World,
@@ -125,6 +130,19 @@ impl Hooked {
             self.world.arrives(phq9(&format!("{id}-{days}"), id, &taken, *answers)).await;
         }
         ours
+    }
+
+    /// The lines of what was asked for, of a clinic.
+    pub async fn lines(&self, clinic: &str) -> Vec<Entry> {
+        self.world.app.journal.flush().await;
+        self.world.app.journal.seal().await.unwrap();
+        let mut tx = self.world.app.db.read().await.unwrap();
+        let all = page(&mut tx, clinic, &Asked::default(), 500).await.unwrap();
+        let all = all.iter().filter_map(|line| Entry::read(&line.entry));
+        let mut asked: Vec<_> =
+            all.filter(|line| line.request.as_ref().is_some_and(|r| r.route.starts_with("/cds-services"))).collect();
+        asked.reverse();
+        asked
     }
 
     /// What an answer to item 9 asks for, done.

@@ -6,10 +6,11 @@ use chrono::TimeDelta;
 use cocm_registry::config;
 use cocm_registry::domain::care::Decision;
 use cocm_registry::domain::chart::Drift;
-use cocm_registry::domain::plan::Code;
+use cocm_registry::domain::plan::{Code, Resource};
+use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::service;
 use cocm_registry::store::connection::hint;
-use cocm_registry::store::outbox::State;
+use cocm_registry::store::outbox::{self, State};
 use rstest::rstest;
 use serde_json::json;
 
@@ -298,4 +299,40 @@ async fn a_notification_is_acknowledged_at_once_while_the_chart_hangs(
     world.connected.clock.set(world.connected.clock.now() + TimeDelta::minutes(10));
     world.connected.service.fetch_due(false).await.unwrap();
     assert_eq!(world.told(RECOMMENDED).await, ["completed"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_cannot_be_had_is_listed_and_asked_for_once_a_day_and_takes_nobodys_turn(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on(engine).await else { return };
+    let asked = || world.connected.chart.log().iter().filter(|call| call.path.starts_with("/Task/")).count();
+    let later = |time: TimeDelta| world.connected.clock.set(world.connected.clock.now() + time);
+    let unseen = async || {
+        let (now, mut tx) = (world.connected.clock.now(), world.connected.app.db.read().await.unwrap());
+        outbox::unseen(&mut tx, EHR, now - TimeDelta::days(1), now - TimeDelta::days(7), 200).await.unwrap()
+    };
+    world.connected.chart.play(Profile::default().with("Task", &["search-type", "create", "update"]));
+    later(TimeDelta::days(1));
+    assert!(unseen().await.iter().filter(|one| one.intent.desired.resource == Resource::Task).count() >= 3);
+    world.connected.chart.clear_log();
+    world.sweep().await;
+    let tasks = asked();
+    assert!(tasks >= 3, "{tasks}");
+    assert!(unseen().await.is_empty(), "whoever is next comes next");
+    let waiting: Vec<String> = world.connected.in_vain().await.into_iter().map(|hint| hint.kind).collect();
+    assert_eq!(waiting, vec!["Task"; tasks]);
+    world.sweep().await;
+    assert_eq!(asked(), tasks, "nobody asks again before tomorrow");
+    later(TimeDelta::days(1));
+    world.sweep().await;
+    assert_eq!(asked(), 2 * tasks, "each once");
+    // Somebody lets us read again.
+    world.connected.chart.play(Profile::default());
+    later(TimeDelta::days(1));
+    world.set(Code::SafetyAssessment, "completed");
+    world.connected.service.fetch_due(false).await.unwrap();
+    assert_eq!(world.connected.in_vain().await, []);
+    assert_eq!(world.stands(Code::SafetyAssessment).await.0, State::ClosedInChart);
 }

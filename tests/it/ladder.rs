@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use cocm_registry::clock::Clock;
+use cocm_registry::config;
 use cocm_registry::domain::plan::{Resource, Rung};
 use cocm_registry::ehr::{Ehr, EhrConfig};
 use cocm_registry::sandbox::Sandbox;
@@ -38,9 +39,11 @@ async fn an_epic_like_ehr_gets_one_note_for_each_cause(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
     #[values(1, 2)] seed: u64,
 ) {
-    let Some(mut world) = Loop::on(engine, Profile::like_epic(), |ehr| ehr.conditional_create = false).await else {
-        return;
+    let settings = |ehr: &mut config::Ehr| {
+        // What it offers is asked while answers are lost.
+        (ehr.conditional_create, ehr.poll.deletions) = (false, Duration::ZERO);
     };
+    let Some(mut world) = Loop::on(engine, Profile::like_epic(), settings).await else { return };
     let at = monday() - TimeDelta::hours(1);
     for n in 0..PEOPLE {
         world.chart.put(patient(&format!("p{n}")));
@@ -362,7 +365,9 @@ async fn an_ehr_that_shows_no_statement_is_written_to_as_before() {
 
 #[tokio::test]
 async fn an_ehr_that_cannot_be_asked_what_it_offers_is_asked_again() {
-    let world = Loop::on(Engine::Sqlite, Profile::default(), |_| {}).await.unwrap();
+    // Nobody has asked it before: not even whether it shows what was deleted.
+    let never = |ehr: &mut config::Ehr| ehr.poll.deletions = Duration::ZERO;
+    let world = Loop::on(Engine::Sqlite, Profile::default(), never).await.unwrap();
     forms(&world).await;
     world.fetch().await;
     world.chart.misbehave(Misbehaviour { unavailable: 1.0, ..Misbehaviour::default() });

@@ -12,12 +12,15 @@ use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use cocm_registry::config::{ClinicId, Config, SignIn};
+use cocm_registry::store::patient::{self, Patient};
 use jsonwebtoken::get_current_timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::api_world::World;
 use super::pages_world::{Browser, Seen};
+use super::world::phq9;
 
 /// What the provider knows and says.
 struct Provider {
@@ -199,6 +202,65 @@ async fn an_ehr_opens_the_patient_that_it_had_open() {
     // An EHR that nobody configured is sent nobody.
     let foreign = browser.get("/launch?iss=https://evil.example/fhir&launch=xyz").await.expect(403);
     assert!(foreign.headers.get("location").is_none());
+}
+
+#[tokio::test]
+async fn a_card_that_launches_us_leads_to_its_patient_and_to_nobody_elses() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let mut browser = served(&world, &provider);
+    let byron = world.patient("p7", "Byron").await;
+    let shelley = world.patient("p8", "Shelley").await;
+    let mut form = phq9("f", "x", "2026-03-10T10:00:00Z", [2; 9]);
+    form["subject"] = json!({"identifier": {"system": "urn:mrn", "value": "77"}});
+    world.arrives(form).await;
+    let numbered = {
+        let mut tx = world.app.db.read().await.unwrap();
+        patient::by_key(&mut tx, "demo", "urn:mrn|77").await.unwrap().remove(0).id.to_string()
+    };
+    let elsewhere = {
+        let mut tx = world.app.db.begin().await.unwrap();
+        let row = Patient::unseen(Uuid::from_u128(5), "Patient/p9".into(), world.app.clock.now());
+        assert!(patient::insert(&mut tx, "elsewhere", &row).await.unwrap());
+        tx.commit().await.unwrap();
+        row.id.to_string()
+    };
+    let unknown = "/caseload?launched=unknown".to_owned();
+    let page = |id: &str| format!("/patients/{id}");
+    for (beside, to) in [
+        (json!({"patient": "p7", "appContext": byron}), page(&byron)),
+        (json!({"patient": "Patient/p7"}), page(&byron)),
+        (json!({"appContext": byron}), page(&byron)),
+        // The chart has somebody open whom the card knew by a number.
+        (json!({"patient": "77", "appContext": numbered}), page(&numbered)),
+        // Who is open in the chart goes before what the card said.
+        (json!({"patient": "p7", "appContext": shelley}), page(&byron)),
+        (json!({"patient": "77", "appContext": shelley}), unknown.clone()),
+        // Nobody, nobody of this clinic, and rubbish.
+        (json!({"patient": "nobody"}), unknown.clone()),
+        (json!({"patient": "p9", "appContext": elsewhere}), unknown.clone()),
+        (json!({"appContext": elsewhere}), unknown.clone()),
+        (json!({"patient": "../p7"}), unknown.clone()),
+        (json!({"appContext": "//evil.example"}), "/caseload".to_owned()),
+        (json!({"patient": 7, "appContext": {"patient": byron}}), "/caseload".to_owned()),
+    ] {
+        let fhir_user = json!({"fhirUser": format!("{}/fhir/Practitioner/7", provider.base), "role": null});
+        provider.says(fhir_user, beside.clone());
+        let launch = format!("/launch?iss={}/fhir&launch=xyz", provider.base);
+        let (_, seen) = round(&mut browser, &provider, &launch).await;
+        assert_eq!(seen.expect(303).header("location"), to, "{beside}");
+        let text = browser.get(&to).await.expect(200).text;
+        assert_eq!(text.contains("is not known in this registry, or not in your clinic"), to == unknown, "{beside}");
+    }
+    // By an absolute link: behind the sign-in is the page that was asked for.
+    browser.cookie = None;
+    let sent = browser.get(&page(&byron)).await.expect(303).header("location").to_owned();
+    let choice = browser.get(&sent).await.expect(200).text;
+    let way = format!("/sign-in/with/0?to=%2Fpatients%2F{byron}");
+    assert!(choice.contains(&way), "{choice}");
+    provider.says(json!({}), json!({}));
+    let (_, seen) = round(&mut browser, &provider, &way).await;
+    assert_eq!(seen.expect(303).header("location"), page(&byron));
+    browser.get(&page(&elsewhere)).await.expect(404);
 }
 
 #[tokio::test]

@@ -63,10 +63,8 @@ impl Call {
     }
 
     async fn take(&self) -> Result<bool, Problem> {
-        let mut tx = self.app.db.begin().await?;
-        let is_new = idempotency::take(&mut tx, self.clinic(), &self.signed.once, self.app.clock.now()).await?;
-        tx.commit().await?;
-        Ok(is_new)
+        let mut tx = self.app.db.single_write().await?;
+        idempotency::take(&mut tx, self.clinic(), &self.signed.once, self.app.clock.now()).await
     }
 
     /// A line for the journal: by this EHR, and for whom, where it said so in a way that cannot be anything but an id.

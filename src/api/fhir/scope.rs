@@ -6,21 +6,30 @@ use crate::intake::bundle::Action;
 /// Whether a token's `scope` allows this. One without any FHIR scope says nothing about it: then the role decides.
 ///
 /// `patient/` scopes are for one patient, and ones with a query for some resources; neither can be kept to here, so
-/// they allow nothing.
+/// they allow nothing. Nor does one whose context nobody knows: somebody meant to limit the token, and mistyped.
 pub fn allows(scopes: &str, kind: Kind, action: Action) -> bool {
     let mut says_nothing = true;
     for scope in scopes.split_ascii_whitespace() {
         let Some((context, rest)) = scope.split_once('/') else { continue };
-        if !matches!(context, "system" | "user" | "patient") {
+        let is_known = matches!(context, "system" | "user" | "patient");
+        let parts = rest.rsplit_once('.');
+        if !is_known && !parts.is_some_and(|(name, _)| is_meant_for_fhir(context, name)) {
             continue;
         }
         says_nothing = false;
-        let Some((name, rights)) = rest.rsplit_once('.') else { continue };
-        if context != "patient" && (name == "*" || name == kind.name()) && grants(rights, action) {
+        let Some((name, rights)) = parts else { continue };
+        if matches!(context, "system" | "user") && (name == "*" || name == kind.name()) && grants(rights, action) {
             return true;
         }
     }
     says_nothing
+}
+
+/// `systems/Patient.rs` is; `launch/patient`, `https://example.org/User.Read` and `registry/caseload.read` are not.
+fn is_meant_for_fhir(context: &str, name: &str) -> bool {
+    let is_type = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '*')
+        || Kind::ALL.iter().any(|kind| kind.name().eq_ignore_ascii_case(name));
+    is_type && context.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 fn grants(rights: &str, action: Action) -> bool {
@@ -72,6 +81,13 @@ mod tests {
     #[case("system/Patient", false, false)]
     #[case("system/Patient.rs?_id=1", false, false)]
     #[case("patient/*.* system/Patient.rs", true, false)]
+    #[case("systems/Patient.cruds", false, false)]
+    #[case("System/Patient.cruds", false, false)]
+    #[case("openid sytem/*.read", false, false)]
+    #[case("sytem/patient.read", false, false)]
+    #[case("/Patient.read", false, false)]
+    #[case("systems/Patient.cruds system/Patient.rs", true, false)]
+    #[case("launch/patient https://example.org/User.Read registry/caseload.read", true, true)]
     fn a_scope_allows_what_it_says(#[case] scopes: &str, #[case] read: bool, #[case] write: bool) {
         assert_eq!((allows(scopes, Patient, Read), allows(scopes, Patient, Create)), (read, write), "{scopes}");
         assert_eq!(allows(scopes, Patient, Search), read, "{scopes}");

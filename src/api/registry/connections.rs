@@ -60,7 +60,7 @@ struct ConnectionView {
 /// How far a type has been fetched.
 #[derive(Debug, Serialize, ToSchema)]
 struct Fetched {
-    /// The FHIR type.
+    /// The FHIR type; `Patient/_history` is the look for what was deleted.
     r#type: String,
     /// Everything that the server changed before this is here (the server's clock).
     watermark: Option<DateTime<Utc>>,
@@ -68,7 +68,7 @@ struct Fetched {
     swept_at: Option<DateTime<Utc>>,
     /// Seconds since then.
     lag_s: Option<i64>,
-    /// How it is looked for: `last_updated`, `last_updated_unsorted`, `everything`, `by_patient`.
+    /// How it is looked for: `last_updated`, `last_updated_unsorted`, `everything`, `by_patient`; `history` for deletions.
     way: String,
     /// How many resources came in the last sweep.
     seen: i64,
@@ -100,13 +100,15 @@ struct SubscriptionView {
     subscription: String,
     /// Whether we made it.
     ours: bool,
-    /// Its state, as it says.
+    /// What ours is for: a type, or a topic's canonical; `topics` where there is none to subscribe to.
+    purpose: Option<String>,
+    /// Its state, as it says; of ours also `refused` and `unanswered`: there is none, and `last_error` says why.
     status: String,
     /// The number of its last event.
     last_event: Option<i64>,
     /// When it last said something.
     heard_at: Option<DateTime<Utc>>,
-    /// When it ends, unless it is renewed.
+    /// When it ends, unless it is renewed; of one that is refused, when it is asked for again.
     expires_at: Option<DateTime<Utc>>,
     /// What is wrong with it.
     last_error: Option<String>,
@@ -133,6 +135,7 @@ impl From<Subscription> for SubscriptionView {
         Self {
             subscription: one.subscription,
             ours: one.purpose.is_some(),
+            purpose: one.purpose,
             status: one.status,
             last_event: one.last_event,
             heard_at: one.heard_at,

@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::{http_url, keys, nearby};
 use crate::config::connection::{OURS, TYPES};
-use crate::config::{CardLink, CdsHooks, Config, Ehr};
+use crate::config::{CardLink, CdsHooks, Config, Ehr, Push};
 
 impl Config {
     pub(super) fn check_ehrs(&self, faults: &mut Vec<String>) {
@@ -122,9 +122,10 @@ fn check_poll(key: &str, ehr: &Ehr, faults: &mut Vec<String>) {
     if poll.overlap > Duration::from_hours(24 * 7) {
         faults.push(format!("{key}.poll.overlap_s: must be at most 604800"));
     }
-    let reread = poll.reread.as_secs();
-    if reread != 0 && !(60..=2_592_000).contains(&reread) {
-        faults.push(format!("{key}.poll.reread_s: must be 0 (never), or 60 to 2592000"));
+    for (field, often) in [("reread_s", poll.reread), ("deletions_s", poll.deletions)] {
+        if !often.is_zero() && !(60..=2_592_000).contains(&often.as_secs()) {
+            faults.push(format!("{key}.poll.{field}: must be 0 (never), or 60 to 2592000"));
+        }
     }
     if !(1..=1000).contains(&poll.page_size) {
         faults.push(format!("{key}.poll.page_size: must be 1 to 1000"));
@@ -156,6 +157,18 @@ fn check_notify(key: &str, ehr: &Ehr, has_public_url: bool, faults: &mut Vec<Str
         }
         if !has_public_url {
             faults.push(format!("{key}.notify.subscribe: needs public_url, the address to which the EHR sends"));
+        }
+    }
+    if !notify.topics.is_empty() && notify.subscribe != Some(Push::Topics) {
+        faults.push(format!("{key}.notify.topics: are subscribed to where notify.subscribe = \"topics\""));
+    }
+    for (topic, filters) in &notify.topics {
+        if !topic.contains(':') || topic.chars().any(char::is_whitespace) {
+            faults.push(format!("{key}.notify.topics: `{topic}` is not the canonical address of a topic"));
+        }
+        let is_filter = |filter: &String| is_query(filter.split_once('?').map_or(filter.as_str(), |(_, query)| query));
+        for filter in filters.iter().filter(|filter| !is_filter(filter)) {
+            faults.push(format!("{key}.notify.topics: `{filter}` is not a filter like Observation?category=survey"));
         }
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

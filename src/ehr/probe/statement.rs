@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::{Finding, broken, limited, works};
 use crate::config::Write;
 use crate::domain::plan::{Resource, Rung};
-use crate::ehr::ladder::{Ladder, can};
+use crate::ehr::ladder::Ladder;
+use crate::ehr::offers::{Offers, can};
 use crate::fhir::planned::Form;
 
 /// Whether it is one, of the right version.
@@ -86,26 +87,21 @@ fn lacking(ladder: &Ladder, write: Write, taken: Rung, kind: Resource) -> Vec<St
 
 /// Whether it can tell us of changes.
 pub(super) fn subscriptions(statement: &Value) -> Option<Finding> {
-    can(statement, "Subscription", "create")
-        .then(|| works("notifications: the server takes Subscriptions (notify.subscribe makes them)"))
+    let sentence = match Offers::of(statement).topics {
+        Some(topics) if topics.is_empty() => "topics, without naming any (notify.topics names them)".to_owned(),
+        Some(topics) => format!("the topics {} (notify.subscribe = \"topics\")", topics.join(", ")),
+        None if can(statement, "Subscription", "create") => "Subscriptions (notify.subscribe makes them)".to_owned(),
+        None => return None,
+    };
+    Some(works(format!("notifications: the server takes {sentence}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ehr::offers::statement;
     use crate::ehr::probe::Verdict;
     use serde_json::json;
-
-    fn statement(kinds: &[(&str, &[&str])]) -> Value {
-        let resources: Vec<Value> = kinds
-            .iter()
-            .map(|(kind, codes)| {
-                let interactions: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
-                json!({"type": kind, "interaction": interactions})
-            })
-            .collect();
-        json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"resource": resources}]})
-    }
 
     #[test]
     fn the_rung_of_each_kind_is_told_with_its_reason() {

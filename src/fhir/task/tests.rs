@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
-use crate::domain::plan::{Code, Desired, Resource};
+use crate::domain::plan::{Code, Desired, Priority, Resource};
 use rstest::rstest;
 
 const SYSTEM: &str = "urn:ours";

@@ -160,7 +160,7 @@ fn read(page: &Text) -> Result<Searchset<'_>, Failure> {
     Searchset::read(&page.text).map_err(|_| unusable("the answer to a search is no Bundle"))
 }
 
-fn unusable(cause: &'static str) -> Failure {
+pub(super) fn unusable(cause: &'static str) -> Failure {
     Failure::Unanswered { cause, status: Some(200), retry_after: None }
 }
 

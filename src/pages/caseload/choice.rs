@@ -28,6 +28,8 @@ pub struct Choice {
     pub finding: String,
     pub sort: String,
     page: String,
+    /// The chart from which one comes had somebody open who is not known here.
+    launched: String,
 }
 
 /// A filter at one click, with how many it would leave.
@@ -108,6 +110,13 @@ fn is_in(row: &Lined, group: &str) -> bool {
 }
 
 impl Choice {
+    /// Why one is here and not on the page of the patient whom the chart had open.
+    pub fn remark(&self) -> Option<&'static str> {
+        let is_unknown = self.launched == "unknown";
+        is_unknown
+            .then_some("The patient whom the chart has open is not known in this registry, or not in your clinic.")
+    }
+
     /// Ended episodes are shown only if asked for.
     pub fn wants_discharged(&self) -> bool {
         self.status == Phase::Discharged.as_str()

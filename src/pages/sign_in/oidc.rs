@@ -19,6 +19,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::own_path;
 use crate::config::SignIn;
@@ -33,6 +34,8 @@ use crate::store::patient;
 const TAKES: i64 = 600;
 /// Deadline of a request to an identity provider.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Where one comes whose patient is not known here.
+const UNKNOWN: &str = "/caseload?launched=unknown";
 /// Largest answer of one, in bytes.
 const LARGEST: usize = 256 * 1024;
 
@@ -278,12 +281,31 @@ fn who(pages: &Pages, way: &Way, claims: &Map<String, Value>) -> Result<(Caller,
     Ok((Caller { clinic, subject, role, scopes: None }, name))
 }
 
-/// The page of the patient whom the EHR had open.
+/// The page of the patient whom the EHR had open, by its name for them, or by ours where our card launched us
+/// (`appContext`); `None` where it had nobody open. Whom nobody knows here, or only another clinic does, is told so on the
+/// caseload.
 async fn in_context(pages: &Pages, caller: &Caller, answer: &Value) -> Result<Option<String>, Problem> {
-    let Some(id) = answer["patient"].as_str() else { return Ok(None) };
+    let clinic = caller.clinic.as_str();
+    let open = answer["patient"].as_str().map(|id| id.strip_prefix("Patient/").unwrap_or(id));
+    let ours: Option<Uuid> = answer["appContext"].as_str().and_then(|context| context.parse().ok());
+    if open.is_none() && ours.is_none() {
+        return Ok(None);
+    }
     let mut tx = pages.app.db.read().await?;
-    let found = patient::by_key(&mut tx, caller.clinic.as_str(), &format!("Patient/{id}")).await?;
-    Ok(found.first().map(|row| format!("/patients/{}", row.id)))
+    let named = match open {
+        Some(id) => patient::by_key(&mut tx, clinic, &format!("Patient/{id}")).await?,
+        None => Vec::new(),
+    };
+    let found = match (named.as_slice(), ours) {
+        ([one], _) => Some(one.id),
+        ([], Some(ours)) => {
+            let found = patient::find(&mut tx, clinic, ours).await?;
+            // Known here by a number only, as the card knew them; who has another name there is somebody else.
+            found.filter(|one| open.is_none() || !one.reference.starts_with("Patient/")).map(|one| one.id)
+        }
+        _ => None,
+    };
+    Ok(Some(found.map_or_else(|| UNKNOWN.to_owned(), |id| format!("/patients/{id}"))))
 }
 
 async fn discover(way: &Way) -> Result<Endpoints, Problem> {

@@ -20,6 +20,15 @@ pub struct Subscription {
     pub last_error: Option<String>,
 }
 
+impl Subscription {
+    /// One of which only the name is known.
+    pub fn new(subscription: String) -> Self {
+        let status = String::new();
+        let (purpose, last_event, missed_from, heard_at, expires_at, last_error) = Default::default();
+        Self { subscription, purpose, status, last_event, missed_from, heard_at, expires_at, last_error }
+    }
+}
+
 /// All of a connection.
 pub async fn all(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Subscription>, Problem> {
     fetch_all!(
@@ -47,15 +56,16 @@ pub async fn find(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<Option<
     .map_err(failed)
 }
 
-/// Writes one down.
+/// Writes one down. What it is for, and when it ends, is not forgotten by who only heard it.
 pub async fn put(tx: &mut Tx, of: Of<'_>, one: &Subscription) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_subscription
            (clinic_id, connection, subscription, purpose, status, last_event, missed_from, heard_at, expires_at, last_error)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (clinic_id, connection, subscription) DO UPDATE SET purpose = $4, status = $5, last_event = $6,
-           missed_from = $7, heard_at = $8, expires_at = $9, last_error = $10",
+         ON CONFLICT (clinic_id, connection, subscription) DO UPDATE SET
+           purpose = COALESCE($4, connection_subscription.purpose), status = $5, last_event = $6, missed_from = $7,
+           heard_at = $8, expires_at = COALESCE($9, connection_subscription.expires_at), last_error = $10",
         of.clinic,
         of.connection,
         &one.subscription,

@@ -7,6 +7,7 @@ use super::{Delivery, State, wake};
 use crate::domain::chart::Drift;
 use crate::domain::plan::Resource;
 use crate::problem::Problem;
+use crate::store::connection::Of;
 use crate::store::{Tx, failed};
 
 /// The delivery behind a resource of the chart; `None` where that is not ours.
@@ -115,10 +116,11 @@ pub async fn example(tx: &mut Tx, clinic: &str, resource: Resource) -> Result<Op
 }
 
 /// What stands open in the chart, or was closed by us lately, and was not looked at since: longest ago first. What was
-/// deleted is looked for again, too: a chart that was restored may have it.
+/// deleted is looked for again, too: a chart that was restored may have it. What could not be had is none of it: it waits
+/// as a hint, in its own time.
 pub async fn unseen(
     tx: &mut Tx,
-    clinic: &str,
+    of: Of<'_>,
     since: DateTime<Utc>,
     closed_since: DateTime<Utc>,
     limit: i64,
@@ -134,12 +136,15 @@ pub async fn unseen(
          WHERE clinic_id = $1 AND chart_id IS NOT NULL AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'
            AND (state IN ('settled', 'parked') OR drift = 'deleted') AND (posture = 'open' OR updated_at > $3)
            AND COALESCE(chart_seen_at, updated_at) <= $2
+           AND NOT EXISTS (SELECT 1 FROM connection_hint h WHERE h.clinic_id = delivery.clinic_id AND h.connection = $5
+             AND h.type = delivery.resource AND h.resource_id = delivery.chart_id)
          ORDER BY COALESCE(chart_seen_at, updated_at), id LIMIT $4"
         ),
-        clinic,
+        of.clinic,
         since,
         closed_since,
-        limit
+        limit,
+        of.connection
     )
     .map_err(failed)
 }

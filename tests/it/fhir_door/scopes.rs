@@ -54,7 +54,9 @@ fn scopes() -> Vec<String> {
         (1..32).map(subset).chain(["read", "write", "*", "sr", "", "rr", "cruds?_id=1", "READ"].map(str::to_owned));
     let mut scopes: Vec<String> =
         rights.flat_map(|rights| [format!("system/Patient.{rights}"), format!("user/*.{rights}")]).collect();
-    for others in ["system/Observation", "patient/Patient", "patient/*", "system/patient"] {
+    let others =
+        ["system/Observation", "patient/Patient", "patient/*", "system/patient", "systems/Patient", "System/*"];
+    for others in others {
         scopes.extend(["cruds", "read", "*"].map(|rights| format!("{others}.{rights}")));
     }
     scopes

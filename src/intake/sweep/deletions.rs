@@ -1,0 +1,114 @@
+//! What was deleted in an EHR: no search finds it, and the history of its type does, where the server shows one. What was
+//! deleted there is fetched like every other hint, so that what was brought back since is not taken for gone.
+
+use chrono::{SecondsFormat, TimeDelta};
+
+use super::{Search, Stopped, Sweep, beginning};
+use crate::ehr::Failure;
+use crate::ehr::page::Text;
+use crate::fhir::arrival::{Kind, is_logical_id};
+use crate::fhir::history::History;
+use crate::fhir::topic::Topic;
+use crate::store::connection::{self, Watermark, hint};
+use crate::store::resource;
+
+use super::walk::{Next, Walk};
+
+/// How far back the first look reaches: a history holds everybody's versions, so that more would be dear.
+const FIRST: TimeDelta = TimeDelta::days(1);
+/// What stands in the table of watermarks for a look through a history.
+const WAY: &str = "history";
+
+impl Sweep<'_> {
+    /// Looks through the histories that are due. One that fails does not keep the others from being looked at.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the lease was lost.
+    pub async fn deletions(&self) -> Result<(), Stopped> {
+        let poll = &self.connection.settings.poll;
+        if poll.deletions.is_zero() {
+            return Ok(());
+        }
+        // Nothing is heard: the next sweep asks again.
+        let Ok(offers) = self.connection.ehr.offers().await else { return Ok(()) };
+        let mut tx = self.intake.db.read().await?;
+        let marks = connection::watermarks(&mut tx, self.connection.of()).await?;
+        drop(tx);
+        let (now, often) = (self.intake.clock.now(), TimeDelta::from_std(poll.deletions).unwrap_or(TimeDelta::days(1)));
+        for kind in poll.types.iter().filter(|kind| offers.has_history(kind)).filter_map(|kind| Kind::of(kind)) {
+            let name = format!("{}/_history", kind.name());
+            let before = marks.iter().find(|mark| mark.kind == name).cloned();
+            let mut mark = before.unwrap_or_else(|| {
+                let search = Search { topic: Topic::Kept(kind), added: None, since: Some(now - FIRST) };
+                Watermark { kind: name, way: WAY.to_owned(), ..beginning(&search, now) }
+            });
+            let tried = mark.swept_at.max(mark.failed_at);
+            if tried.is_some_and(|tried| now - tried < often) {
+                continue;
+            }
+            let outcome = self.history(kind, &mut mark).await;
+            let now = self.intake.clock.now();
+            match outcome {
+                Ok(()) => (mark.swept_at, mark.failed_at, mark.last_error) = (Some(now), None, None),
+                Err(Stopped::Failed(failure)) => {
+                    tracing::warn!(connection = self.connection.name(), kind = mark.kind, %failure, "no deletions were found");
+                    (mark.failed_at, mark.last_error) = (Some(now), Some(failure.to_string()));
+                }
+                Err(other) => return Err(other),
+            }
+            self.put(&mark).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks through the history of a type since the last look, less the overlap.
+    async fn history(&self, kind: Kind, mark: &mut Watermark) -> Result<(), Stopped> {
+        let poll = &self.connection.settings.poll;
+        let overlap = TimeDelta::from_std(poll.overlap).unwrap_or_default();
+        let since = mark.watermark.map(|watermark| watermark - overlap);
+        let since = since.map(|since| format!("_since={}&", since.to_rfc3339_opts(SecondsFormat::Millis, true)));
+        let query = format!("{}_count={}", since.unwrap_or_default(), poll.page_size);
+        let mut page = self.connection.ehr.history_text(kind.name(), &query).await?;
+        // The server's clock, or failing that ours.
+        let began = page.date.unwrap_or_else(|| self.intake.clock.now());
+        let (mut walk, mut latest, mut versions) = (Walk::new(None, false), None, 0);
+        let (mut seen, mut taken) = (0, 0);
+        loop {
+            let history = read(&page)?;
+            (versions, latest) = (versions + history.versions, latest.max(history.latest));
+            seen += history.deleted.len();
+            taken += self.hint_at(kind, &history.deleted).await?;
+            self.prolong().await?;
+            match walk.after(&[], history.next).map_err(super::pass::unusable)? {
+                Next::Follow(link) => page = self.connection.ehr.follow_text(&link).await?,
+                _ => break,
+            }
+        }
+        if versions > 0 {
+            // By the server's clock, like everything that it tells us of changes.
+            mark.watermark = mark.watermark.max(Some(latest.unwrap_or(began).min(began)));
+        }
+        (mark.seen, mark.taken) = (i64::try_from(seen).unwrap_or(i64::MAX), i64::try_from(taken).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Has those fetched that are here and are not known to be deleted; answers how many.
+    async fn hint_at(&self, kind: Kind, deleted: &[String]) -> Result<usize, Stopped> {
+        let (of, now) = (self.connection.of(), self.intake.clock.now());
+        let mut tx = self.intake.db.begin().await?;
+        let mut hinted = 0;
+        for id in deleted.iter().filter(|id| is_logical_id(id)) {
+            let known = resource::find(&mut tx, of.clinic, kind.name(), id).await?;
+            if known.is_some_and(|known| !known.deleted) {
+                hint::hear(&mut tx, of, kind.name(), id, now).await?;
+                hinted += 1;
+            }
+        }
+        tx.commit().await?;
+        Ok(hinted)
+    }
+}
+
+fn read(page: &Text) -> Result<History, Failure> {
+    History::read(&page.text).ok_or_else(|| super::pass::unusable("the answer to a look at the history is no Bundle"))
+}
