@@ -261,9 +261,12 @@ async fn who_brings_a_known_key_does_not_wait_for_the_one_who_fetches() {
         let (token, verifier) = (token_of(&key, 1), verifier.clone());
         async move { verifier.verify(&token).await }
     });
-    while endpoint.asked() < 2 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let asked = async {
+        while endpoint.asked() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), asked).await.expect("keys that are no longer fresh are fetched");
     assert!(verifier.verify(&token_of(&key, 2)).await.is_ok());
     assert!(!fetches.is_finished(), "answered before the fetch was");
     assert!(fetches.await.unwrap().is_ok());
