@@ -47,7 +47,7 @@ rules)
   } >"$package/Cargo.toml"
   ;;
 identity)
-  library 'clock problem config telemetry identity' tests/it/tokens.rs >"$package/src/lib.rs"
+  library 'domain clock problem config telemetry identity' "$(find tests/it -name 'tokens*.rs' | sort)" >"$package/src/lib.rs"
   # How a problem is answered belongs to `api`.
   cp src/api/problem.rs "$package/src/answer.rs"
   printf 'mod answer;\n' >>"$package/src/lib.rs"

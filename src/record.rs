@@ -48,7 +48,7 @@ use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx, journal};
 pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
-pub use fact::{Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Sighting, Submission, Whom};
+pub use fact::{Added, Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Sighting, Submission, Whom};
 pub use import::{Additions, Foreseen, ImportedCase, foresee};
 pub use once::Once;
 pub use rules::{activate, attest, propose};

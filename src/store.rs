@@ -49,6 +49,7 @@ macro_rules! fetch_optional {
 }
 
 mod key;
+mod rows;
 pub mod shown;
 pub mod lease;
 pub mod patient;

@@ -8,135 +8,15 @@ use uuid::Uuid;
 use super::instrument::Instrument;
 use super::plan::{Code, Resource};
 
+pub mod contact;
 pub mod plan;
+pub mod recommendation;
 pub mod treatment;
 
+pub use contact::{ContactKind, ContactOutcome, Modality};
 pub use plan::{CarePlan, FitCheck, FitConcern, FitDecision};
+pub use recommendation::{Addressee, ChangeKind, Decision, Progress, Recommendation};
 pub use treatment::{Intervention, MedicationAct, MedicationChange};
-
-named! {
-    /// What a contact was for. Only treatment counts as a clinical contact.
-    pub enum ContactKind {
-        /// Live, treatment delivered, documented.
-        Treatment = "treatment",
-        /// Trying to reach the patient.
-        Outreach = "outreach",
-        /// Making an appointment.
-        Scheduling = "scheduling",
-        /// A message.
-        Message = "message",
-    }
-}
-
-named! {
-    /// How a contact took place.
-    pub enum Modality {
-        /// Face to face.
-        InPerson = "in_person",
-        /// By video.
-        Video = "video",
-        /// By telephone.
-        Phone = "phone",
-        /// In a group.
-        Group = "group",
-        /// In writing.
-        Message = "message",
-    }
-}
-
-named! {
-    /// What became of a contact.
-    pub enum ContactOutcome {
-        /// It took place.
-        Attended = "attended",
-        /// The patient did not come.
-        NoShow = "no_show",
-        /// Cancelled too late.
-        LateCancel = "late_cancel",
-        /// Nobody was reached.
-        NotReached = "not_reached",
-    }
-}
-
-named! {
-    /// What a treatment change or a recommendation is about.
-    pub enum ChangeKind {
-        /// Medication.
-        Medication = "medication",
-        /// Psychotherapy or another behavioural treatment.
-        Psychotherapy = "psychotherapy",
-        /// Behavioural intervention by the care manager.
-        Behavioural = "behavioural",
-        /// Referral.
-        Referral = "referral",
-        /// To specialty mental health care; carried out, it is a change by referral.
-        SpecialtyReferral = "specialty_referral",
-        /// The consultant sees the patient; carried out, it changes no treatment yet.
-        DirectEvaluation = "direct_evaluation",
-        /// Go on as planned: a recommendation too.
-        Continue = "continue",
-        /// Anything else.
-        Other = "other",
-    }
-}
-
-impl ChangeKind {
-    /// What of the treatment changes when it is carried out; `None` where nothing does.
-    pub fn as_change(self) -> Option<Self> {
-        match self {
-            Self::Continue | Self::DirectEvaluation => None,
-            Self::SpecialtyReferral => Some(Self::Referral),
-            other => Some(other),
-        }
-    }
-
-    /// Whether it is followed on its way: ordered, scheduled, completed.
-    pub fn is_followed(self) -> bool {
-        matches!(self, Self::Referral | Self::SpecialtyReferral | Self::DirectEvaluation)
-    }
-}
-
-named! {
-    /// To whom a recommendation is addressed.
-    pub enum Addressee {
-        /// The patient's own doctor.
-        PrimaryCare = "primary_care",
-        /// The care manager.
-        CareManager = "care_manager",
-        /// The psychiatric consultant: to see the patient.
-        PsychiatricConsultant = "psychiatric_consultant",
-    }
-}
-
-named! {
-    /// How far a referral or a direct evaluation has come.
-    pub enum Progress {
-        /// Asked for; there is no appointment yet, or not any more.
-        Ordered = "ordered",
-        /// There is an appointment.
-        Scheduled = "scheduled",
-        /// The patient was seen: the recommendation is done.
-        Completed = "completed",
-        /// The patient or the other side does not want it.
-        Declined = "declined",
-        /// Ended without being done.
-        Closed = "closed",
-    }
-}
-
-named! {
-    /// What became of a recommendation.
-    pub enum Decision {
-        /// Will be done as recommended.
-        Accepted = "accepted",
-        /// Will be done otherwise.
-        Modified = "modified",
-        /// Will not be done.
-        Declined = "declined",
-        /// Was done.
-        Done = "done",
-    }
-}
 
 named! {
     /// Why an episode ended.
@@ -172,21 +52,6 @@ named! {
         /// Anybody else.
         Other = "other",
     }
-}
-
-/// A recommendation of a case review.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Recommendation {
-    /// Our id.
-    pub id: Uuid,
-    /// What it is about.
-    pub kind: ChangeKind,
-    /// The recommendation in words.
-    pub text: String,
-    /// To whom.
-    pub to: Addressee,
-    /// By when.
-    pub due_on: Option<NaiveDate>,
 }
 
 /// A score that somebody looked at and put aside.

@@ -188,9 +188,9 @@ mod tests {
     async fn a_file_of_keys_has_at_most_256_kibibytes() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_owned();
-        std::fs::write(&path, vec![b' '; LARGEST]).unwrap();
-        assert_eq!(from_file(&path).await.map(|json| json.len()), Ok(LARGEST));
-        std::fs::write(&path, vec![b' '; LARGEST + 1]).unwrap();
+        std::fs::write(&path, vec![b' '; 262_144]).unwrap();
+        assert_eq!(from_file(&path).await.map(|json| json.len()), Ok(262_144));
+        std::fs::write(&path, vec![b' '; 262_145]).unwrap();
         assert!(from_file(&path).await.is_err());
     }
 }

@@ -22,7 +22,8 @@ pub use self::sheet::{LARGEST, MOST_ROWS, decoded};
 use self::sheet::{Record, Sheet};
 use super::Intake;
 use crate::problem::{Category, Problem};
-use crate::record::{Effect, Fact, ImportedCase, Submission, foresee};
+use crate::record::{Added, Effect, Fact, Foreseen, ImportedCase, Submission, foresee};
+use crate::store::rule_set;
 
 /// Rows that share a transaction.
 const TOGETHER: usize = 100;
@@ -59,7 +60,7 @@ pub struct RowResult {
     pub row: usize,
     /// What becomes of it.
     pub outcome: Outcome,
-    /// The patient, where known to the registry before.
+    /// The patient; in a dry run, where the registry knows them already.
     pub patient: Option<Uuid>,
     /// The episode.
     pub episode: Option<Uuid>,
@@ -167,66 +168,92 @@ impl Intake {
         })
     }
 
-    /// Some rows: what they would add, and then, unless it is a dry run, adds it.
+    /// Some rows: adds what they add, or in a dry run says what that would be.
     async fn some(
         &self,
         import: &Import,
         cases: &[(usize, ImportedCase)],
-        (zone, today): (chrono_tz::Tz, NaiveDate),
+        when: (chrono_tz::Tz, NaiveDate),
         columns: &mapping::Columns,
         sheet: &Sheet,
     ) -> Result<Vec<RowResult>, Problem> {
-        let refused = |row: usize, problem: Problem| match problem.category {
-            Category::Unavailable | Category::Internal => Err(problem),
-            _ => Ok(rejected(row, vec![refusal(row, problem, columns, sheet)])),
+        let taken = if import.dry_run {
+            self.foreseen(import, cases, when).await?
+        } else {
+            self.taken_over(import, cases).await?
         };
-        let mut results = Vec::with_capacity(cases.len());
+        let result = |(row, taken): (usize, Result<Taken, Problem>)| match taken {
+            Ok(taken) => Ok(taken.result(row)),
+            Err(problem) => match problem.category {
+                Category::Unavailable | Category::Internal => Err(problem),
+                _ => Ok(rejected(row, vec![refusal(row, problem, columns, sheet)])),
+            },
+        };
+        cases.iter().map(|(row, _)| *row).zip(taken).map(result).collect()
+    }
+
+    /// What some rows would add. Whether an earlier course of the same file stands in a row's way is seen when it is there.
+    async fn foreseen(
+        &self,
+        import: &Import,
+        cases: &[(usize, ImportedCase)],
+        when: (chrono_tz::Tz, NaiveDate),
+    ) -> Result<Vec<Result<Taken, Problem>>, Problem> {
         let mut tx = self.db.read().await?;
-        for (row, case) in cases {
-            results.push(match foresee(&mut tx, &import.clinic, zone, today, case).await {
-                Ok(foreseen) => {
-                    let new = foreseen.additions;
-                    let outcome = match (new.is_empty(), &new.episode) {
-                        (true, _) => Outcome::Unchanged,
-                        (false, Some(_)) => Outcome::Created,
-                        (false, None) => Outcome::Updated,
-                    };
-                    RowResult {
-                        row: *row,
-                        outcome,
-                        patient: foreseen.patient,
-                        episode: Some(new.id),
-                        measurements: new.measurements.len(),
-                        entries: new.entries.len(),
-                        errors: Vec::new(),
-                    }
-                }
-                // Whether an earlier course of the same file stands in its way is seen when it is there.
-                Err(problem) => refused(*row, problem)?,
-            });
+        let rules = rule_set::active(&mut tx, &import.clinic).await?;
+        let mut all = Vec::with_capacity(cases.len());
+        for (_, case) in cases {
+            let foreseen = foresee(&mut tx, &import.clinic, when, &rules, case).await;
+            all.push(foreseen.map(|Foreseen { patient, additions }| Taken {
+                effect: additions.effect(),
+                patient,
+                episode: Some(additions.id),
+                added: additions.added(),
+            }));
         }
-        drop(tx);
-        if import.dry_run {
-            return Ok(results);
-        }
+        Ok(all)
+    }
+
+    /// Hands some rows over, in one transaction.
+    async fn taken_over(
+        &self,
+        import: &Import,
+        cases: &[(usize, ImportedCase)],
+    ) -> Result<Vec<Result<Taken, Problem>>, Problem> {
         let facts = cases.iter().map(|(_, case)| Fact::Imported(Box::new(case.clone()))).collect();
         let submission = Submission { clinic: import.clinic.clone(), by: import.by.clone(), facts, atomic: false };
-        let answers = self.recorder.record(submission).await?;
-        for (result, answer) in results.iter_mut().zip(answers) {
-            match answer {
-                Ok(recorded) => {
-                    result.outcome = match recorded.effect {
-                        Effect::Created => Outcome::Created,
-                        Effect::Unchanged => Outcome::Unchanged,
-                        _ => Outcome::Updated,
-                    };
-                    result.errors.clear();
-                    result.episode = recorded.id.parse().ok();
-                }
-                Err(problem) => *result = refused(result.row, problem)?,
-            }
-        }
-        Ok(results)
+        let answers = self.recorder.record(submission).await?.into_iter();
+        Ok(answers
+            .map(|answer| {
+                answer.map(|recorded| Taken {
+                    effect: recorded.effect,
+                    patient: recorded.patient,
+                    episode: recorded.id.parse().ok(),
+                    added: recorded.added.unwrap_or_default(),
+                })
+            })
+            .collect())
+    }
+}
+
+/// What became of a row that was not refused, or would.
+struct Taken {
+    effect: Effect,
+    patient: Option<Uuid>,
+    episode: Option<Uuid>,
+    added: Added,
+}
+
+impl Taken {
+    fn result(self, row: usize) -> RowResult {
+        let outcome = match self.effect {
+            Effect::Created => Outcome::Created,
+            Effect::Unchanged => Outcome::Unchanged,
+            Effect::Updated | Effect::Deleted => Outcome::Updated,
+        };
+        let Added { measurements, entries } = self.added;
+        let (patient, episode) = (self.patient, self.episode);
+        RowResult { row, outcome, patient, episode, measurements, entries, errors: Vec::new() }
     }
 }
 

@@ -124,6 +124,7 @@ pub(super) fn unchanged(found: &Resource) -> Recorded {
         at: found.updated_at,
         patient: found.patient_id,
         quarantined: None,
+        added: None,
     }
 }
 

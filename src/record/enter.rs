@@ -43,6 +43,7 @@ pub(super) fn recorded(context: &Context<'_>, id: Uuid, version: i64, patient: U
         at: context.now,
         patient: Some(patient),
         quarantined: None,
+        added: None,
     }
 }
 
@@ -297,7 +298,8 @@ pub async fn measured(
         return Err(Problem::unprocessable("neither answers nor a total").at("answers"));
     };
     measurement.language = language.map(str::to_owned);
-    crate::store::measurement::put(tx, context.clinic, dossier.patient.id, &measurement, context.now).await?;
+    let one = std::slice::from_ref(&measurement);
+    crate::store::measurement::put(tx, context.clinic, dossier.patient.id, one, context.now).await?;
     let line = Line {
         id: context.clock.id(),
         episode: None,

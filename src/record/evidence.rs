@@ -123,6 +123,7 @@ pub(super) async fn evidence_arrived(
         at: context.now,
         patient,
         quarantined: doubt.map(|(code, _)| code),
+        added: None,
     })
 }
 
@@ -177,7 +178,7 @@ pub(super) async fn evaluate(
             None if m.counting == Counting::Retracted => continue,
             None => dossier.story.measurements.push(m.clone()),
         }
-        measurement::put(tx, context.clinic, patient, &m, context.now).await?;
+        measurement::put(tx, context.clinic, patient, std::slice::from_ref(&m), context.now).await?;
         changed.push(m);
     }
     if changed.is_empty() {
@@ -242,7 +243,7 @@ async fn leave(
         left.push(joined);
     }
     for m in &left {
-        measurement::put(tx, context.clinic, dossier.patient.id, m, context.now).await?;
+        measurement::put(tx, context.clinic, dossier.patient.id, std::slice::from_ref(m), context.now).await?;
     }
     let Some(first) = left.first() else {
         dossiers.put(context, dossier);

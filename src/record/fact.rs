@@ -246,6 +246,18 @@ pub struct Recorded {
     pub patient: Option<Uuid>,
     /// Why it waits in quarantine, if it does.
     pub quarantined: Option<String>,
+    /// What of an imported row was new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<Added>,
+}
+
+/// What of an imported row was new, beside the episode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    /// Scores.
+    pub measurements: usize,
+    /// Contacts, reviews and the like.
+    pub entries: usize,
 }
 
 /// What each fact of a submission came to.

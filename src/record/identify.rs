@@ -69,15 +69,29 @@ pub async fn by_key_or_new(
     if let Some(row) = patient::lock_by_key(tx, context.clinic, name).await? {
         return dossiers.take(tx, context, row).await;
     }
-    let id = id_of(context.clinic, &["patient", name]);
-    let row = Patient::unseen(id, name.to_owned(), context.now);
-    if patient::insert(tx, context.clinic, &row).await? {
-        patient::add_key(tx, context.clinic, name, id).await?;
-        return Ok(Dossier::fresh(context, row));
+    new(tx, context, dossiers, unseen(context, name)).await
+}
+
+/// A person of whom only a key is known, not stored yet.
+pub fn unseen(context: &Context<'_>, name: &str) -> Patient {
+    Patient::unseen(id_of(context.clinic, &["patient", name]), name.to_owned(), context.now)
+}
+
+/// Stores a person whose key nobody has.
+pub async fn new(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    dossiers: &mut Dossiers,
+    person: Patient,
+) -> Result<Dossier, Problem> {
+    let name = person.reference.clone();
+    if patient::insert(tx, context.clinic, &person).await? {
+        patient::add_key(tx, context.clinic, &name, person.id).await?;
+        return Ok(Dossier::fresh(context, person));
     }
     // The id was used before: the person has lost this key since, by a merge or a changed identifier.
-    let row = locked(tx, context, id).await?;
-    patient::add_key(tx, context.clinic, name, row.id).await?;
+    let row = locked(tx, context, person.id).await?;
+    patient::add_key(tx, context.clinic, &name, row.id).await?;
     dossiers.take(tx, context, row).await
 }
 

@@ -15,22 +15,23 @@ use uuid::Uuid;
 use super::dossier::{Dossier, Dossiers};
 use super::enter::line_of;
 use super::evidence::measure;
-use super::identify::{by_key_or_new, id_of, locked};
+use super::identify::{self, id_of, locked};
 use super::settle::{Line, note, settle};
-use super::{Context, Effect, Recorded};
+use super::{Added, Context, Effect, Recorded};
 use crate::domain::care::{Care, ContactKind, ContactOutcome, DischargeReason, Entry, Payer};
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Measurement};
 use crate::domain::plan::plan;
+use crate::domain::rules::RuleSet;
 use crate::domain::score::Answers;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
-use crate::store::{Tx, episode, measurement, patient, rule_set, story};
+use crate::store::{Tx, episode, measurement, patient, story};
 
 /// The source of what was imported.
 pub const SOURCE: &str = "import";
@@ -80,9 +81,18 @@ pub struct Additions {
 }
 
 impl Additions {
-    /// Whether everything is known already.
-    pub fn is_empty(&self) -> bool {
-        self.episode.is_none() && self.measurements.is_empty() && self.entries.is_empty()
+    /// What becomes of the row's episode: it is new, or there is something new in it, or nothing.
+    pub fn effect(&self) -> Effect {
+        match &self.episode {
+            Some(_) => Effect::Created,
+            None if self.measurements.is_empty() && self.entries.is_empty() => Effect::Unchanged,
+            None => Effect::Updated,
+        }
+    }
+
+    /// How much is new.
+    pub fn added(&self) -> Added {
+        Added { measurements: self.measurements.len(), entries: self.entries.len() }
     }
 }
 
@@ -102,8 +112,8 @@ pub struct Foreseen {
 pub async fn foresee(
     tx: &mut Tx,
     clinic: &str,
-    zone: Tz,
-    today: NaiveDate,
+    (zone, today): (Tz, NaiveDate),
+    rules: &RuleSet,
     case: &ImportedCase,
 ) -> Result<Foreseen, Problem> {
     let known = one(patient::by_key(tx, clinic, &case.key).await?)?;
@@ -114,9 +124,8 @@ pub async fn foresee(
         return Ok(Foreseen { patient: None, additions });
     };
     is_the_same(&person, case)?;
-    let rules = rule_set::active(tx, clinic).await?;
     let story = story::of(tx, clinic, &person).await?;
-    let plan = plan(&story, &rules, today);
+    let plan = plan(&story, rules, today);
     let additions = additions(clinic, zone, today, case, &story, &plan.standings)?;
     Ok(Foreseen { patient: Some(person.id), additions })
 }
@@ -128,36 +137,39 @@ pub async fn imported(
     dossiers: &mut Dossiers,
     case: &ImportedCase,
 ) -> Result<Recorded, Problem> {
-    let mut dossier = match one(patient::by_key(tx, context.clinic, &case.key).await?)? {
-        Some(person) => {
-            let row = locked(tx, context, person.id).await?;
-            is_the_same(&row, case)?;
-            dossiers.take(tx, context, row).await?
-        }
-        None => by_key_or_new(tx, context, dossiers, &case.key).await?,
+    let mut dossier = if let Some(known) = one(patient::by_key(tx, context.clinic, &case.key).await?)? {
+        let row = locked(tx, context, known.id).await?;
+        is_the_same(&row, case)?;
+        dossiers.take(tx, context, row).await?
+    } else {
+        let mut person = identify::unseen(context, &case.key);
+        name(&mut person, case);
+        identify::new(tx, context, dossiers, person).await?
     };
     let standings = &dossier.plan.standings;
     let additions = additions(context.clinic, context.zone, context.today, case, &dossier.story, standings)?;
-    let recorded = |effect, patient| Recorded {
-        effect,
-        id: additions.id.to_string(),
+    let (id, added) = (additions.id, additions.added());
+    let answer = Recorded {
+        effect: additions.effect(),
+        id: id.to_string(),
         version: 1,
         at: context.now,
-        patient: Some(patient),
+        patient: Some(dossier.patient.id),
         quarantined: None,
+        added: Some(added),
     };
-    let patient = dossier.patient.id;
-    if additions.is_empty() {
+    if answer.effect == Effect::Unchanged {
         dossiers.put(context, dossier);
-        return Ok(recorded(Effect::Unchanged, patient));
+        return Ok(answer);
     }
-    let effect = if additions.episode.is_some() { Effect::Created } else { Effect::Updated };
-    let (answer, id) = (recorded(effect, patient), additions.id);
-    name(tx, context, &mut dossier, case).await?;
-    let (scores, entries) = (additions.measurements.len(), additions.entries.len());
+    let before = dossier.patient.clone();
+    name(&mut dossier.patient, case);
+    if dossier.patient != before {
+        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+    }
     write(tx, context, dossiers, &mut dossier, additions).await?;
     let line = Line {
-        body: json!({"scores": scores, "entries": entries, "note": case.note}),
+        body: json!({"scores": added.measurements, "entries": added.entries, "note": case.note}),
         ..plain_line(context, Some(id), "import", (context.today, context.now))
     };
     settle(tx, context, dossiers, dossier, Some(line)).await?;
@@ -165,16 +177,13 @@ pub async fn imported(
 }
 
 /// Whoever the chart has not spoken of is called what the spreadsheet calls them.
-async fn name(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier, case: &ImportedCase) -> Result<(), Problem> {
-    let row = &mut dossier.patient;
-    let before = row.clone();
-    row.has_care = true;
-    if !row.seen && row.display_name.is_none() {
-        row.display_name.clone_from(&case.name);
-        row.family.clone_from(&case.family);
-        row.birth_date = case.birth_date.map(|on| on.to_string());
+fn name(person: &mut Patient, case: &ImportedCase) {
+    person.has_care = true;
+    if !person.seen && person.display_name.is_none() {
+        person.display_name.clone_from(&case.name);
+        person.family.clone_from(&case.family);
+        person.birth_date = case.birth_date.map(|on| on.to_string());
     }
-    if *row == before { Ok(()) } else { patient::update(tx, context.clinic, row, context.now).await }
 }
 
 async fn write(
@@ -185,28 +194,28 @@ async fn write(
     additions: Additions,
 ) -> Result<(), Problem> {
     let (clinic, patient) = (context.clinic, dossier.patient.id);
+    let mut lines = Vec::new();
     if let Some(new) = additions.episode {
         episode::insert(tx, clinic, patient, &new, context.by, context.now).await?;
         let on = new.enrolled_on.unwrap_or(context.today);
         let kind = if new.enrolled_on.is_some() { "enrolment" } else { "referral" };
         let line = plain_line(context, Some(new.id), kind, (on, local_midnight(context.zone, on)));
-        note(tx, context, dossiers, dossier, Line { body: json!(new), ..line }).await?;
+        lines.push(Line { body: json!(new), ..line });
         dossier.story.episodes.push(new);
     } else if !additions.entries.is_empty() {
         episode::touch(tx, clinic, additions.id, context.now).await?;
     }
+    measurement::put(tx, clinic, patient, &additions.measurements, context.now).await?;
     for new in additions.measurements {
-        measurement::put(tx, clinic, patient, &new, context.now).await?;
         let line = plain_line(context, None, "measurement", (new.taken_on, new.taken_at));
-        note(tx, context, dossiers, dossier, Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line })
-            .await?;
+        lines.push(Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line });
         dossier.story.measurements.push(new);
     }
     for new in additions.entries {
-        note(tx, context, dossiers, dossier, line_of(&new)).await?;
+        lines.push(line_of(&new));
         dossier.story.entries.push(new);
     }
-    Ok(())
+    note(tx, context, dossiers, dossier, lines).await
 }
 
 fn plain_line(

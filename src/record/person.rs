@@ -83,6 +83,7 @@ pub async fn person_arrived(
         at: context.now,
         patient: Some(survivor),
         quarantined: None,
+        added: None,
     })
 }
 

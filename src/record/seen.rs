@@ -65,6 +65,7 @@ pub async fn seen(
         at: context.now,
         patient: Some(dossier.patient.id),
         quarantined: None,
+        added: None,
     };
     let Some(judged) = judged else {
         dossiers.put(context, dossier);
@@ -141,7 +142,7 @@ async fn tell(
     if !follows || decided_since(tx, context, delivery, recommendation, at).await? {
         return settle(tx, context, dossiers, dossier, Some(set_line)).await;
     }
-    note(tx, context, dossiers, &dossier, set_line).await?;
+    note(tx, context, dossiers, &dossier, vec![set_line]).await?;
     let decided = entry(care, on);
     let line = line_of(&decided);
     dossier.story.entries.push(decided);

@@ -56,7 +56,7 @@ pub async fn settle(
     let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
     if let Some(line) = line {
         documents::changes(&dossier.story, &line, &mut changes);
-        append(tx, context, dossiers, &dossier, line, changes).await?;
+        append(tx, context, dossiers, &dossier, vec![(line, changes)]).await?;
     } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
         dossiers.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
     }
@@ -73,15 +73,15 @@ pub async fn settle(
     Ok(())
 }
 
-/// Writes a line into the log before the plan is made: one of several that change the story together.
+/// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
 pub async fn note(
     tx: &mut Tx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     dossier: &Dossier,
-    line: Line,
+    lines: Vec<Line>,
 ) -> Result<(), Problem> {
-    append(tx, context, dossiers, dossier, line, json!({})).await
+    append(tx, context, dossiers, dossier, lines.into_iter().map(|line| (line, json!({}))).collect()).await
 }
 
 async fn append(
@@ -89,12 +89,11 @@ async fn append(
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     dossier: &Dossier,
-    line: Line,
-    changes: Value,
+    lines: Vec<(Line, Value)>,
 ) -> Result<(), Problem> {
     // What both databases keep: the digest is of what will be read again.
     let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
-    let fact = Fact {
+    let fact = |(line, changes): (Line, Value)| Fact {
         patient_id: dossier.patient.id,
         id: line.id,
         episode_id: line.episode,
@@ -109,8 +108,9 @@ async fn append(
         recorded_at: micros(context.now),
         recorded_by: context.by.to_owned(),
     };
-    fact::append(tx, context.clinic, &fact).await?;
-    dossiers.lines.push(lines::of_settled(context, &fact));
+    let facts: Vec<Fact> = lines.into_iter().map(fact).collect();
+    fact::append(tx, context.clinic, &facts).await?;
+    dossiers.lines.extend(facts.iter().map(|fact| lines::of_settled(context, fact)));
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! The log of everything that changed a story. Rows are added, never changed.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::shown::note;
-use super::{Tx, failed};
+use super::{Tx, failed, rows};
 use crate::domain::care::{Care, Entry};
 use crate::domain::story::Handover;
 use crate::problem::Problem;
@@ -30,30 +32,29 @@ pub struct Fact {
     pub recorded_by: String,
 }
 
-/// Adds a line.
-pub async fn append(tx: &mut Tx, clinic: &str, f: &Fact) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes,
-           body, changes, recorded_at, recorded_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        clinic,
-        f.patient_id,
-        f.id,
-        f.episode_id,
-        &f.kind,
-        f.is_care,
-        f.happened_on,
-        f.happened_at,
-        &f.outcome,
-        f.minutes,
-        &f.body,
-        &f.changes,
-        f.recorded_at,
-        &f.recorded_by
-    )
-    .map(|_| ())
-    .map_err(failed)
+static APPEND: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let head =
+        "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome,
+        minutes, body, changes, recorded_at, recorded_by)";
+    rows::texts(head, 13, "")
+});
+
+/// Adds lines.
+pub async fn append(tx: &mut Tx, clinic: &str, facts: &[Fact]) -> Result<(), Problem> {
+    for some in facts.chunks(rows::MOST) {
+        let text: &'static str = &APPEND[some.len() - 1];
+        on!(tx, |conn| {
+            let mut query = sqlx::query(text).bind(clinic);
+            for f in some {
+                query = query.bind(f.patient_id).bind(f.id).bind(f.episode_id).bind(&f.kind).bind(f.is_care);
+                query = query.bind(f.happened_on).bind(f.happened_at).bind(&f.outcome).bind(f.minutes);
+                query = query.bind(&f.body).bind(&f.changes).bind(f.recorded_at).bind(&f.recorded_by);
+            }
+            query.execute(conn).await.map(|_| ())
+        })
+        .map_err(failed)?;
+    }
+    Ok(())
 }
 
 #[derive(sqlx::FromRow)]

@@ -1,10 +1,12 @@
 //! Measurements, and single items until they are joined.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::{Tx, failed, rows};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
 use crate::problem::Problem;
@@ -81,35 +83,41 @@ pub async fn of_patients(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Res
     .map_err(failed)
 }
 
-/// Stores a measurement, or replaces what was known under its id.
-pub async fn put(tx: &mut Tx, clinic: &str, patient: Uuid, m: &Measurement, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
+static PUT: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let head =
         "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality, item9,
-           item9_unknown, counting, source, answers, issues, recorded_at, language)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-         ON CONFLICT (clinic_id, patient_id, id) DO UPDATE SET taken_at = $5, taken_on = $6, total = $7, quality = $8,
-           item9 = $9, item9_unknown = $10, counting = $11, source = $12, answers = $13, issues = $14, recorded_at = $15,
-           language = $16",
-        clinic,
-        patient,
-        m.id,
-        m.instrument.id(),
-        m.taken_at,
-        m.taken_on,
-        m.total.and_then(|t| i16::try_from(t).ok()),
-        m.quality.as_str(),
-        m.item9.map(i16::from),
-        m.item9_unknown,
-        m.counting.as_str(),
-        &m.source,
-        Json(&m.answers),
-        Json(&m.issues),
-        now,
-        &m.language
-    )
-    .map(|_| ())
-    .map_err(failed)
+        item9_unknown, counting, source, answers, issues, recorded_at, language)";
+    let tail = "ON CONFLICT (clinic_id, patient_id, id) DO UPDATE SET taken_at = excluded.taken_at,
+        taken_on = excluded.taken_on, total = excluded.total, quality = excluded.quality, item9 = excluded.item9,
+        item9_unknown = excluded.item9_unknown, counting = excluded.counting, source = excluded.source,
+        answers = excluded.answers, issues = excluded.issues, recorded_at = excluded.recorded_at,
+        language = excluded.language";
+    rows::texts(head, 15, tail)
+});
+
+/// Stores measurements, each once, or replaces what was known under their ids.
+pub async fn put(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    measurements: &[Measurement],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    for some in measurements.chunks(rows::MOST) {
+        let text: &'static str = &PUT[some.len() - 1];
+        on!(tx, |conn| {
+            let mut query = sqlx::query(text).bind(clinic);
+            for m in some {
+                query = query.bind(patient).bind(m.id).bind(m.instrument.id()).bind(m.taken_at).bind(m.taken_on);
+                query = query.bind(m.total.and_then(|t| i16::try_from(t).ok())).bind(m.quality.as_str());
+                query = query.bind(m.item9.map(i16::from)).bind(m.item9_unknown).bind(m.counting.as_str());
+                query = query.bind(&m.source).bind(Json(&m.answers)).bind(Json(&m.issues)).bind(now).bind(&m.language);
+            }
+            query.execute(conn).await.map(|_| ())
+        })
+        .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// The patient and the ids of what was measured from one source.

@@ -133,6 +133,32 @@ async fn a_known_patient_is_found_and_another_date_of_birth_is_refused() {
     assert_eq!(caseload["items"][0]["patient"]["display_name"], "Known Chart", "the chart knows the name better");
 }
 
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn each_row_says_what_it_added_also_a_second_course_of_the_same_patient(#[case] engine: Engine) {
+    let Some(world) = World::on_engine(engine, "2026-03-03").await else { return };
+    let sheet = |last_contact: &str| {
+        let csv = format!(
+            "MRN,Date of Initial Assessment,Baseline PHQ-9,Last Contact,Status,Discharge Date,Discharge Reason\n\
+             1,10/6/2025,20,10/20/2025,Closed,12/1/2025,LTFU\n1,1/5/2026,18,{last_contact},Active,,\n2,,,,Zombie,,\n"
+        );
+        json!({"csv": csv, "identifier_system": "urn:mrn", "dry_run": false})
+    };
+    let added = |said: &Value| -> Vec<(Value, Value, Value)> {
+        let rows = said["results"].as_array().unwrap().iter();
+        rows.map(|row| (row["outcome"].clone(), row["measurements"].clone(), row["entries"].clone())).collect()
+    };
+    let row = |outcome: &str, measurements, entries| (json!(outcome), json!(measurements), json!(entries));
+    let said = import(&world, sheet("2/2/2026")).await;
+    // A contact and a discharge; a contact; nothing.
+    assert_eq!(added(&said), [row("created", 1, 2), row("created", 1, 1), row("rejected", 0, 0)], "{said}");
+    assert_eq!(said["results"][0]["patient"], said["results"][1]["patient"]);
+    let again = import(&world, sheet("2/16/2026")).await;
+    assert_eq!(added(&again), [row("unchanged", 0, 0), row("updated", 0, 1), row("rejected", 0, 0)], "{again}");
+}
+
 #[tokio::test]
 async fn a_mapping_says_what_cannot_be_guessed_and_what_is_wrong_is_named() {
     let world = World::on("2026-03-03").await;

@@ -113,6 +113,7 @@ async fn what_was_committed_without_an_answer_is_answered_and_not_done_again() {
         at: serde_json::from_value(first.body["recorded_at"].clone()).unwrap(),
         patient: None,
         quarantined: None,
+        added: None,
     };
     let committed = json!({"recorded": [recorded]}).to_string();
     let statement = "UPDATE idempotency SET status = 0, body = $1";

@@ -156,3 +156,19 @@ fn what_ended_with_the_month_is_no_remark_in_the_next_one() {
         "0 minutes in a first month (no care in the six months before) reach no code: G2214 begins at 16."
     );
 }
+
+#[test]
+fn a_contact_without_an_hour_counts_in_the_month_of_its_date_and_in_no_other() {
+    let mut tale = tale();
+    enter(&mut tale, "2026-03-31".parse().unwrap(), None, 20, ContactOutcome::Attended);
+    let minutes = ["2026-02", "2026-03", "2026-04"].map(|month| of(&tale, month, &[]).minutes);
+    assert_eq!(minutes, [0, 20, 0]);
+}
+
+#[test]
+fn a_call_of_no_minutes_is_nothing_that_was_left_out() {
+    let mut tale = tale();
+    spent(&mut tale, "2026-03-10T15:00:00Z", 0, ContactOutcome::NotReached);
+    let march = of(&tale, "2026-03", &[]);
+    assert_eq!((march.minutes, march.left_out.len()), (0, 0));
+}

@@ -147,7 +147,7 @@ async fn two_who_are_one_have_one_story(#[values(Engine::Sqlite, Engine::Postgre
     with(&db, [somebody(1), somebody(2), somebody(3)]).await;
     let mut tx = db.begin().await.unwrap();
     for n in 1..=3 {
-        measurement::put(&mut tx, CLINIC, id(n), &taken(n, "2026-03-01"), monday()).await.unwrap();
+        measurement::put(&mut tx, CLINIC, id(n), &[taken(n, "2026-03-01")], monday()).await.unwrap();
     }
     // The third into the second, the second into the first: both lead to the first.
     patient::merge(&mut tx, CLINIC, id(3), id(2), monday()).await.unwrap();

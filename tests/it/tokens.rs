@@ -1,8 +1,7 @@
-//! P17: which tokens are believed, and what happens to keys when issuers rotate, lie, or fall silent.
+//! P17: which tokens are believed.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::encoding::AsDer;
@@ -13,14 +12,12 @@ use aws_lc_rs::signature::{
     KeyPair,
 };
 use axum::Router;
-use axum::extract::{FromRef, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::FromRef;
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use cocm_registry::config::{Auth, Clinic, ClinicId, Config, Development, Issuer};
-use cocm_registry::identity::{Caller, KeyPolicy, Role, TokenError, Verifier, development};
+use cocm_registry::identity::{Caller, Role, TokenError, Verifier, development};
 use jsonwebtoken::{Algorithm, EncodingKey, get_current_timestamp, jwk::Jwk};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -83,17 +80,17 @@ impl Key {
         format!("{message}.{}", B64.encode(signature))
     }
 
-    fn token(&self, algorithm: &str) -> String {
+    pub fn token(&self, algorithm: &str) -> String {
         self.sign(&json!({ "alg": algorithm, "typ": "JWT", "kid": self.jwk()["kid"] }), &claims())
     }
 }
 
-fn claims() -> Value {
+pub fn claims() -> Value {
     let now = get_current_timestamp();
     json!({ "iss": ISSUER, "aud": "cocm", "sub": "u1", "exp": now + 600, "clinic": "north", "role": "care_manager" })
 }
 
-fn with(field: &str, value: Value) -> Value {
+pub fn with(field: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[field] = value;
     claims
@@ -105,64 +102,7 @@ fn without(field: &str) -> Value {
     claims
 }
 
-/// An issuer's key endpoint that can change its mind, hesitate, lie and fall silent.
-#[derive(Default)]
-struct Endpoint {
-    keys: Mutex<Vec<Value>>,
-    asked: AtomicUsize,
-    down: AtomicBool,
-    slow: AtomicBool,
-    redirects: AtomicBool,
-}
-
-impl Endpoint {
-    fn publishing(keys: &[&Key]) -> Arc<Self> {
-        let endpoint = Arc::new(Self::default());
-        endpoint.publish(keys);
-        endpoint
-    }
-
-    fn publish(&self, keys: &[&Key]) {
-        *self.keys.lock().unwrap() = keys.iter().map(|key| key.jwk()).collect();
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    async fn answer(State(this): State<Arc<Self>>) -> Response {
-        this.asked.fetch_add(1, Ordering::SeqCst);
-        if this.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        if this.down.load(Ordering::SeqCst) {
-            return StatusCode::BAD_GATEWAY.into_response();
-        }
-        if this.redirects.load(Ordering::SeqCst) {
-            return (StatusCode::FOUND, [("location", "/elsewhere")]).into_response();
-        }
-        json!({ "keys": *this.keys.lock().unwrap() }).to_string().into_response()
-    }
-
-    /// A verifier that asks this endpoint.
-    async fn verifier(self: &Arc<Self>, policy: KeyPolicy) -> Verifier {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/keys", listener.local_addr().unwrap());
-        let router = Router::new()
-            .route("/keys", get(Self::answer))
-            .route(
-                "/elsewhere",
-                get(|State(this): State<Arc<Self>>| async move {
-                    json!({ "keys": *this.keys.lock().unwrap() }).to_string()
-                }),
-            )
-            .with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Verifier::with_policy(&config(Some(url), None), policy).unwrap()
-    }
-}
-
-fn config(jwks_url: Option<String>, jwks_file: Option<&Path>) -> Config {
+pub fn config(jwks_url: Option<String>, jwks_file: Option<&Path>) -> Config {
     let issuer = Issuer {
         issuer: ISSUER.into(),
         jwks_url,
@@ -346,107 +286,6 @@ async fn what_is_no_signed_token_is_refused_at_once() {
     let started = std::time::Instant::now();
     assert_eq!(verifier.verify(&"a".repeat(1 << 20)).await, Err(TokenError::TooLong));
     assert!(started.elapsed() < Duration::from_millis(20));
-}
-
-#[tokio::test]
-async fn keys_rotate_without_a_restart() {
-    let (old, new) = (Key::p256("old"), Key::p384("new"));
-    let endpoint = Endpoint::publishing(&[&old]);
-    let verifier = endpoint.verifier(KeyPolicy { retry: Duration::from_millis(100), ..KeyPolicy::default() }).await;
-    assert!(verifier.verify(&old.token("ES256")).await.is_ok());
-    endpoint.publish(&[&old, &new]);
-    tokio::time::sleep(Duration::from_millis(120)).await;
-    assert!(verifier.verify(&new.token("ES384")).await.is_ok());
-    assert!(verifier.verify(&old.token("ES256")).await.is_ok());
-    assert_eq!(endpoint.asked(), 2);
-}
-
-#[tokio::test]
-async fn a_withdrawn_key_is_believed_no_longer_than_keys_are_fresh() {
-    let (old, new) = (Key::p256("old"), Key::p256("new"));
-    let endpoint = Endpoint::publishing(&[&old]);
-    let quick = Duration::from_millis(50);
-    let verifier = endpoint.verifier(KeyPolicy { fresh: quick, retry: quick, ..KeyPolicy::default() }).await;
-    assert!(verifier.verify(&old.token("ES256")).await.is_ok());
-    endpoint.publish(&[&new]);
-    tokio::time::sleep(quick * 2).await;
-    // Another token: one verified before is remembered for up to a minute.
-    assert_eq!(
-        verifier.verify(&old.sign(&json!({ "alg": "ES256", "kid": "old" }), &claims())).await,
-        Err(TokenError::Key)
-    );
-}
-
-#[tokio::test]
-async fn a_silent_issuer_is_bridged_for_a_while_and_no_longer() {
-    let key = Key::p256("a");
-    let endpoint = Endpoint::publishing(&[&key]);
-    let policy = KeyPolicy {
-        fresh: Duration::from_millis(20),
-        stale: Duration::from_millis(600),
-        retry: Duration::from_millis(20),
-        timeout: Duration::from_secs(1),
-    };
-    let verifier = endpoint.verifier(policy).await;
-    let another = |sub: &str| key.sign(&json!({ "alg": "ES256", "kid": "a" }), &with("sub", json!(sub)));
-    assert!(verifier.verify(&another("1")).await.is_ok());
-    endpoint.down.store(true, Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(verifier.verify(&another("2")).await.is_ok(), "the last keys serve on");
-    assert!(endpoint.asked() >= 2);
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(verifier.verify(&another("3")).await, Err(TokenError::KeysUnavailable));
-    endpoint.down.store(false, Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(verifier.verify(&another("4")).await.is_ok(), "and it heals by itself");
-}
-
-#[tokio::test]
-async fn an_issuer_that_redirects_has_no_keys() {
-    let key = Key::p256("a");
-    let endpoint = Endpoint::publishing(&[&key]);
-    endpoint.redirects.store(true, Ordering::SeqCst);
-    let verifier = endpoint.verifier(KeyPolicy::default()).await;
-    assert_eq!(verifier.verify(&key.token("ES256")).await, Err(TokenError::KeysUnavailable));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_unknown_keys_asks_the_issuer_once() {
-    let key = Key::p256("a");
-    let endpoint = Endpoint::publishing(&[&key]);
-    let verifier =
-        Arc::new(endpoint.verifier(KeyPolicy { retry: Duration::from_millis(100), ..KeyPolicy::default() }).await);
-    verifier.warm_up().await;
-    tokio::time::sleep(Duration::from_millis(120)).await;
-    endpoint.slow.store(true, Ordering::SeqCst);
-    // Within the fetch's 200 ms, and then a while after: its end begins no other within the pause.
-    let flood: Vec<_> = (0..500)
-        .map(|i| {
-            let token = key.sign(&json!({ "alg": "ES256", "kid": format!("unknown-{i}") }), &claims());
-            let verifier = verifier.clone();
-            tokio::spawn(async move { verifier.verify(&token).await })
-        })
-        .collect();
-    assert!(verifier.verify(&key.token("ES256")).await.is_ok(), "who has a known key is not held up");
-    for answer in flood {
-        assert_eq!(answer.await.unwrap(), Err(TokenError::Key));
-    }
-    assert!(endpoint.asked() <= 3, "asked {} times", endpoint.asked());
-}
-
-#[tokio::test]
-async fn a_caller_who_goes_away_does_not_take_the_fetch_along() {
-    let (old, new) = (Key::p256("old"), Key::p256("new"));
-    let endpoint = Endpoint::publishing(&[&old]);
-    let verifier = endpoint.verifier(KeyPolicy { retry: Duration::from_millis(10), ..KeyPolicy::default() }).await;
-    verifier.warm_up().await;
-    endpoint.publish(&[&new]);
-    endpoint.slow.store(true, Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    let token = new.token("ES256");
-    assert!(tokio::time::timeout(Duration::from_millis(30), verifier.verify(&token)).await.is_err());
-    assert!(verifier.verify(&token).await.is_ok());
-    assert_eq!(endpoint.asked(), 2);
 }
 
 #[derive(Clone)]

@@ -72,3 +72,79 @@ fn usable(value: Value) -> Option<Key> {
     let decoding = DecodingKey::from_jwk(&jwk).ok()?;
     (signs && !algorithms.is_empty()).then(|| Key { id: jwk.common.key_id, algorithms, decoding })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The P-256 key of RFC 7517, appendix A.1, with these members beside it.
+    fn key(beside: Value) -> Value {
+        let mut key = json!({
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+        });
+        if let (Some(key), Value::Object(beside)) = (key.as_object_mut(), beside) {
+            key.extend(beside);
+        }
+        key
+    }
+
+    fn set(keys: &[Value]) -> KeySet {
+        KeySet::read(json!({"keys": keys}).to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn only_keys_that_may_verify_what_we_accept_are_kept() {
+        let kept = [
+            key(json!({})),
+            key(json!({"use": "sig"})),
+            key(json!({"key_ops": ["verify"]})),
+            key(json!({"alg": "ES256"})),
+        ];
+        let left_out = [
+            key(json!({"use": "enc"})),
+            key(json!({"key_ops": ["sign"]})),
+            key(json!({"use": "enc", "key_ops": ["verify"]})),
+            key(json!({"use": "sig", "key_ops": ["sign"]})),
+            key(json!({"alg": "ES384"})),
+            key(json!({"crv": "P-521"})),
+            json!({"kty": "oct", "k": "c2VjcmV0"}),
+            json!({"kty": "EC"}),
+            json!("no key"),
+        ];
+        for one in &kept {
+            assert_eq!(set(std::slice::from_ref(one)).len(), 1, "{one}");
+        }
+        for one in &left_out {
+            assert_eq!(set(std::slice::from_ref(one)).len(), 0, "{one}");
+        }
+        assert_eq!(set(&[&kept[..], &left_out[..]].concat()).len(), 4);
+        assert!(KeySet::read(b"[]").is_err());
+    }
+
+    #[test]
+    fn at_most_64_keys_are_kept() {
+        let keys: Vec<Value> = (0..70).map(|n| key(json!({"kid": n.to_string()}))).collect();
+        assert_eq!(set(&keys).len(), 64);
+        assert_eq!(set(&keys[..64]).len(), 64);
+        assert!(matches!(set(&keys).find(Some("63"), Algorithm::ES256), Found::Key(_)));
+        assert!(matches!(set(&keys).find(Some("64"), Algorithm::ES256), Found::Nothing));
+    }
+
+    #[test]
+    fn a_token_that_names_no_key_fits_only_where_there_is_no_choice() {
+        let (a, b) = (key(json!({"kid": "a"})), key(json!({"kid": "b"})));
+        let one = set(std::slice::from_ref(&a));
+        assert!(matches!(one.find(None, Algorithm::ES256), Found::Key(_)));
+        assert!(matches!(one.find(Some("a"), Algorithm::ES256), Found::Key(_)));
+        assert!(matches!(one.find(Some("b"), Algorithm::ES256), Found::Nothing));
+        assert!(matches!(one.find(Some("a"), Algorithm::ES384), Found::OtherAlgorithm));
+        let two = set(&[a, b]);
+        assert!(matches!(two.find(None, Algorithm::ES256), Found::Nothing));
+        assert!(matches!(two.find(Some("b"), Algorithm::ES256), Found::Key(_)));
+        assert!(matches!(set(&[]).find(None, Algorithm::ES256), Found::Nothing));
+    }
+}

@@ -158,6 +158,8 @@ fn of_kind(kind: &str, body: &Value, today: NaiveDate) -> (&'static str, String)
         "enrolment" => ("Enrolled", String::new()),
         "referral" => ("Referred", String::new()),
         "amendment" => ("Particulars changed", String::new()),
+        "transfer" => ("Transferred", transferred(body)),
+        "import" => ("Imported", "Taken over from the clinic’s spreadsheet".to_owned()),
         "patient" => {
             let mut said = vec!["The chart’s record was read"];
             if body["inactive"] == true {
@@ -170,6 +172,14 @@ fn of_kind(kind: &str, body: &Value, today: NaiveDate) -> (&'static str, String)
         }
         _ => ("Received", words::spaced(kind)),
     }
+}
+
+/// From whom to whom, and why: `From Kim Ortiz to Lee Park: on leave`.
+fn transferred(body: &Value) -> String {
+    let change = &body["changed"]["care_manager"];
+    let named = |name: &Value| name.as_str().unwrap_or("no care manager").to_owned();
+    let said = format!("From {} to {}", named(&change["from"]), named(&change["to"]));
+    body["reason"].as_str().map_or(said.clone(), |reason| format!("{said}: {reason}"))
 }
 
 /// Findings that opened and closed, and statuses that changed.
@@ -190,4 +200,27 @@ fn changes(changes: &Value) -> Vec<(bool, String)> {
         }
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn said(kind: &str, body: &Value) -> (&'static str, String) {
+        of_kind(kind, body, NaiveDate::default())
+    }
+
+    #[test]
+    fn a_transfer_says_from_whom_to_whom_and_why() {
+        let body = |from: Value, reason: Value| json!({"care_manager": "Lee Park", "changed": {"care_manager": {"from": from, "to": "Lee Park"}}, "reason": reason});
+        let kim = said("transfer", &body(json!("Kim Ortiz"), json!("on leave from May")));
+        assert_eq!(kim, ("Transferred", "From Kim Ortiz to Lee Park: on leave from May".to_owned()));
+        assert_eq!(said("transfer", &body(Value::Null, Value::Null)).1, "From no care manager to Lee Park");
+    }
+
+    #[test]
+    fn what_was_imported_is_not_said_to_have_been_received() {
+        assert_eq!(said("import", &json!({"scores": 3})).0, "Imported");
+    }
 }

@@ -1,0 +1,101 @@
+//! What a case review recommends, and what became of it.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A recommendation of a case review.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Recommendation {
+    /// Our id.
+    pub id: Uuid,
+    /// What it is about.
+    pub kind: ChangeKind,
+    /// The recommendation in words.
+    pub text: String,
+    /// To whom.
+    pub to: Addressee,
+    /// By when.
+    pub due_on: Option<NaiveDate>,
+}
+
+named! {
+    /// What a treatment change or a recommendation is about.
+    pub enum ChangeKind {
+        /// Medication.
+        Medication = "medication",
+        /// Psychotherapy or another behavioural treatment.
+        Psychotherapy = "psychotherapy",
+        /// Behavioural intervention by the care manager.
+        Behavioural = "behavioural",
+        /// Referral.
+        Referral = "referral",
+        /// To specialty mental health care; carried out, it is a change by referral.
+        SpecialtyReferral = "specialty_referral",
+        /// The consultant sees the patient; carried out, it changes no treatment yet.
+        DirectEvaluation = "direct_evaluation",
+        /// Go on as planned: a recommendation too.
+        Continue = "continue",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+impl ChangeKind {
+    /// What of the treatment changes when it is carried out; `None` where nothing does.
+    pub fn as_change(self) -> Option<Self> {
+        match self {
+            Self::Continue | Self::DirectEvaluation => None,
+            Self::SpecialtyReferral => Some(Self::Referral),
+            other => Some(other),
+        }
+    }
+
+    /// Whether it is followed on its way: ordered, scheduled, completed.
+    pub fn is_followed(self) -> bool {
+        matches!(self, Self::Referral | Self::SpecialtyReferral | Self::DirectEvaluation)
+    }
+}
+
+named! {
+    /// To whom a recommendation is addressed.
+    pub enum Addressee {
+        /// The patient's own doctor.
+        PrimaryCare = "primary_care",
+        /// The care manager.
+        CareManager = "care_manager",
+        /// The psychiatric consultant: to see the patient.
+        PsychiatricConsultant = "psychiatric_consultant",
+    }
+}
+
+named! {
+    /// How far a referral or a direct evaluation has come.
+    pub enum Progress {
+        /// Asked for; there is no appointment yet, or not any more.
+        Ordered = "ordered",
+        /// There is an appointment.
+        Scheduled = "scheduled",
+        /// The patient was seen: the recommendation is done.
+        Completed = "completed",
+        /// The patient or the other side does not want it.
+        Declined = "declined",
+        /// Ended without being done.
+        Closed = "closed",
+    }
+}
+
+named! {
+    /// What became of a recommendation.
+    pub enum Decision {
+        /// Will be done as recommended.
+        Accepted = "accepted",
+        /// Will be done otherwise.
+        Modified = "modified",
+        /// Will not be done.
+        Declined = "declined",
+        /// Was done.
+        Done = "done",
+    }
+}
