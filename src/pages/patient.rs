@@ -114,6 +114,8 @@ struct PatientPage {
     head: Head,
     chart: Option<Chart>,
     said: Vec<Said>,
+    /// Why somebody without an episode might be offered one.
+    candidate: Option<String>,
     open: Vec<Open>,
     last_assessment: Option<Assessed>,
     safety_form: Option<Entry>,
@@ -178,6 +180,7 @@ async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Fo
             let enrolled = stored.and_then(|s| s.episode.enrolled_on);
             Chart::of(&whole.story, standing, &whole.rules, enrolled, today)
         }),
+        candidate: view::candidacy(&whole, today),
         said: standing.map_or_else(Vec::new, |standing| view::said(standing, &whole, today)),
         open: view::open(&whole, today),
         last_assessment: view::last_assessment(&whole.story, today),

@@ -175,6 +175,12 @@ fn clock(rule: Rule) -> &'static str {
     }
 }
 
+/// Why somebody who is in no episode might be offered one.
+pub fn candidacy(whole: &Whole, today: NaiveDate) -> Option<String> {
+    let candidate = whole.row.candidate.as_ref().filter(|candidate| candidate.dismissed.is_none())?;
+    Some(in_sentence(&candidate.reason, today))
+}
+
 pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<Said> {
     let mut findings: Vec<_> = standing.findings.iter().collect();
     let order = crate::domain::attention::reasons(standing);
