@@ -167,7 +167,7 @@ impl Db {
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(5))
-            // A list is handed over in few pieces: each costs a change of threads.
+            // So many rows are handed over before whoever reads has to take them.
             .connect_with(options.pragma("query_only", "on").row_buffer_size(1024))
             .await
             .map_err(failed)?;
