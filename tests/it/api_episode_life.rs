@@ -288,8 +288,8 @@ async fn names_without_end_are_taken_and_listed_by_their_beginning(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
-    let word = |n: u32| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &n.to_be_bytes()).simple().to_string();
-    let long: String = (0..300).map(word).collect();
+    let part = |n: u32| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &n.to_be_bytes()).simple().to_string();
+    let long: String = (0..300).map(part).collect();
     let patient = world.patient("1", &long).await;
     let body = json!({"patient": {"id": patient}, "enrolled_on": "2026-02-01", "care_manager": long});
     world.post("episodes", body).await.expect(201);

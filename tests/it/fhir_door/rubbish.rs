@@ -108,8 +108,8 @@ async fn a_body_that_never_ends_is_given_up_in_the_doors_own_words() {
 async fn an_identifier_of_any_length_costs_nobody_their_answer() {
     let world = FhirWorld::new().await;
     // What no index can hold, and no compression makes shorter.
-    let word = |n: u32| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &n.to_be_bytes()).simple().to_string();
-    let long: String = (0..500).map(word).collect();
+    let part = |n: u32| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &n.to_be_bytes()).simple().to_string();
+    let long: String = (0..500).map(part).collect();
     let mut worried = phq9(Some("1"), "Patient/1", [0, 0, 0, 0, 0, 0, 0, 0, 2], "2026-03-01T10:00:00Z");
     worried["subject"] = json!({"identifier": {"system": "urn:mrn", "value": long}});
     worried["identifier"] = json!({"system": "urn:forms", "value": long});
