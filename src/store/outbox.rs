@@ -152,12 +152,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result
     fetch_optional!(
         tx,
         Delivery,
-        concat!(
-            "SELECT ",
-            columns!(),
-            "
-         FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND key = $3"
-        ),
+        concat!("SELECT ", columns!(), " FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND key = $3"),
         clinic,
         patient,
         key
@@ -170,12 +165,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
     fetch_optional!(
         tx,
         Delivery,
-        concat!(
-            "SELECT ",
-            columns!(),
-            "
-         FROM delivery WHERE clinic_id = $1 AND id = $2"
-        ),
+        concat!("SELECT ", columns!(), " FROM delivery WHERE clinic_id = $1 AND id = $2"),
         clinic,
         id
     )
@@ -228,8 +218,7 @@ pub async fn page(
         concat!(
             "SELECT ",
             columns!(),
-            "
-         FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
+            " FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
            AND ($6 IS NULL OR drift = $6) AND id > $4 ORDER BY id LIMIT $5"
         ),
         clinic,
@@ -287,8 +276,7 @@ pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc
         concat!(
             "SELECT ",
             columns!(),
-            "
-         FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending' AND next_attempt_at <= $3
+            " FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND state = 'pending' AND next_attempt_at <= $3
          ORDER BY CASE priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, created_at, key"
         ),
         clinic,

@@ -137,8 +137,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
         concat!(
             "SELECT ",
             columns!("p."),
-            "
-         FROM patient q JOIN patient p ON p.clinic_id = q.clinic_id AND p.id = COALESCE(q.merged_into, q.id)
+            " FROM patient q JOIN patient p ON p.clinic_id = q.clinic_id AND p.id = COALESCE(q.merged_into, q.id)
          WHERE q.clinic_id = $1 AND q.id = $2"
         ),
         clinic,
@@ -156,8 +155,7 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
         concat!(
             "SELECT ",
             columns!("p."),
-            "
-         FROM patient_key k JOIN patient p ON p.clinic_id = k.clinic_id AND p.id = k.patient_id
+            " FROM patient_key k JOIN patient p ON p.clinic_id = k.clinic_id AND p.id = k.patient_id
          WHERE k.clinic_id = $1 AND k.key = $2 ORDER BY p.id"
         ),
         clinic,
@@ -175,8 +173,7 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
         concat!(
             "SELECT ",
             columns!(""),
-            "
-         FROM patient WHERE clinic_id = $1 AND merged_into IS NULL AND id > $2 ORDER BY id LIMIT $3"
+            " FROM patient WHERE clinic_id = $1 AND merged_into IS NULL AND id > $2 ORDER BY id LIMIT $3"
         ),
         clinic,
         after.unwrap_or_default(),
@@ -385,8 +382,7 @@ pub async fn candidates(
         concat!(
             "SELECT ",
             columns!(""),
-            "
-         FROM patient WHERE clinic_id = $1 AND candidate_dismissed = $2 AND candidate_since IS NOT NULL
+            " FROM patient WHERE clinic_id = $1 AND candidate_dismissed = $2 AND candidate_since IS NOT NULL
            AND ($3 IS NULL OR candidate_since > $3 OR (candidate_since = $3 AND id > $4))
          ORDER BY candidate_since, id LIMIT $5"
         ),

@@ -331,8 +331,7 @@ pub async fn by_attention(
         concat!(
             "SELECT ",
             columns!(),
-            "
-         FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
+            " FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
@@ -380,8 +379,7 @@ pub async fn by_name(
         concat!(
             "SELECT ",
             columns!(),
-            "
-         FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
+            " FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
          WHERE s.clinic_id = $1
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)

@@ -11,7 +11,7 @@ use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::{Handover, Story};
 use uuid::Uuid;
 
-use crate::rules_story::{Tale, date};
+use crate::rules_story::{Tale, date, enrolled};
 
 /// A patient who is in no episode, with an id of their own.
 fn patient(n: u128, told: impl FnOnce(&mut Tale)) -> Story {
@@ -19,19 +19,6 @@ fn patient(n: u128, told: impl FnOnce(&mut Tale)) -> Story {
     told(&mut tale);
     tale.story.patient.id = Uuid::from_u128(n);
     tale.story
-}
-
-/// A patient enrolled on a day: the episode has the patient's id.
-fn enrolled(n: u128, on: i64, told: impl FnOnce(&mut Tale)) -> Story {
-    let mut story = patient(n, |t| {
-        t.enrol(Some(on), &[Instrument::Phq9]);
-        told(t);
-    });
-    story.episodes[0].id = Uuid::from_u128(n);
-    for entry in &mut story.entries {
-        entry.episode = Some(Uuid::from_u128(n));
-    }
-    story
 }
 
 fn ids(of: &[Uuid]) -> Vec<u128> {

@@ -6,25 +6,10 @@ use cocm_registry::domain::measurement::Quality;
 use cocm_registry::domain::metrics::{Metric, for_export, nys};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::Story;
-use uuid::Uuid;
 
-use crate::rules_story::{Tale, date};
+use crate::rules_story::{Tale, date, enrolled as patient};
 
 const MARCH: &str = "2026-03";
-
-/// A patient enrolled on a day, with ids of their own: `n`.
-fn patient(n: u128, enrolled: i64, told: impl FnOnce(&mut Tale)) -> Story {
-    let mut tale = Tale::of_a_patient();
-    tale.enrol(Some(enrolled), &[Instrument::Phq9]);
-    told(&mut tale);
-    let mut story = tale.story;
-    story.patient.id = Uuid::from_u128(n);
-    story.episodes[0].id = Uuid::from_u128(n);
-    for entry in &mut story.entries {
-        entry.episode = Some(Uuid::from_u128(n));
-    }
-    story
-}
 
 fn covered(tale: &mut Tale, payer: Payer, from: &str, to: Option<&str>) {
     let care = Care::Coverage { payer, from: from.parse().unwrap(), to: to.map(|to| to.parse().unwrap()) };

@@ -10,20 +10,12 @@ use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::Story;
 use uuid::Uuid;
 
-use crate::rules_story::{Tale, date};
+use crate::rules_story::{self, Tale, date};
 
-/// A patient enrolled on a day for a PHQ-9 target; patient and episode have the same id.
 fn enrolled(n: u128, on: i64, told: impl FnOnce(&mut Tale) -> &mut Tale) -> Story {
-    let mut tale = Tale::of_a_patient();
-    tale.enrol(Some(on), &[Instrument::Phq9]);
-    told(&mut tale);
-    let mut story = tale.story;
-    story.patient.id = Uuid::from_u128(n);
-    story.episodes[0].id = Uuid::from_u128(n);
-    for entry in &mut story.entries {
-        entry.episode = Some(Uuid::from_u128(n));
-    }
-    story
+    rules_story::enrolled(n, on, |tale| {
+        told(tale);
+    })
 }
 
 fn march() -> Month {

@@ -259,3 +259,17 @@ impl Tale {
         self.entry(day, Care::TakenBack { entry, reason: None })
     }
 }
+
+/// A patient enrolled on a day for a PHQ-9 target; patient and episode have the same id.
+pub fn enrolled(n: u128, on: i64, told: impl FnOnce(&mut Tale)) -> Story {
+    let mut tale = Tale::of_a_patient();
+    tale.enrol(Some(on), &[Instrument::Phq9]);
+    told(&mut tale);
+    let mut story = tale.story;
+    story.patient.id = Uuid::from_u128(n);
+    story.episodes[0].id = Uuid::from_u128(n);
+    for entry in &mut story.entries {
+        entry.episode = Some(Uuid::from_u128(n));
+    }
+    story
+}

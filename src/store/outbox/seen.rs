@@ -20,8 +20,8 @@ pub async fn by_chart_id(
     fetch_optional!(
         tx,
         Delivery,
-        concat!("SELECT ", columns!(), "
-         FROM delivery
+        concat!("SELECT ", columns!(),
+            " FROM delivery
          WHERE clinic_id = $1 AND chart_id = $2 AND resource = $3 AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'"),
         clinic,
         chart_id,
@@ -131,8 +131,7 @@ pub async fn unseen(
         concat!(
             "SELECT ",
             columns!(),
-            "
-         FROM delivery
+            " FROM delivery
          WHERE clinic_id = $1 AND chart_id IS NOT NULL AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'
            AND (state IN ('settled', 'parked') OR drift = 'deleted') AND (posture = 'open' OR updated_at > $3)
            AND COALESCE(chart_seen_at, updated_at) <= $2
