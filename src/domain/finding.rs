@@ -68,6 +68,45 @@ named! {
     }
 }
 
+/// Which rules speak of an episode, however often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules(u64);
+
+const _: () = assert!(Rule::ALL.len() <= 64, "a bit for each rule");
+
+impl Rules {
+    /// Whether this one does.
+    pub fn has(self, rule: Rule) -> bool {
+        self.0 & (1 << rule as u32) != 0
+    }
+
+    /// Whether one of them does.
+    pub fn has_any(self, rules: &[Rule]) -> bool {
+        rules.iter().any(|rule| self.has(*rule))
+    }
+}
+
+impl FromIterator<Rule> for Rules {
+    fn from_iter<I: IntoIterator<Item = Rule>>(rules: I) -> Self {
+        Self(rules.into_iter().fold(0, |bits, rule| bits | 1 << rule as u32))
+    }
+}
+
+impl std::ops::BitOr for Rules {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// As the caseload's rows name them: `,nonresponse,contact_overdue,`. A name that is no longer known is no finding.
+impl From<String> for Rules {
+    fn from(names: String) -> Self {
+        names.split(',').filter_map(|name| name.parse().ok()).collect()
+    }
+}
+
 /// A conclusion, with everything needed to check it. Stable over time: nothing in it counts days up to today.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
@@ -107,5 +146,24 @@ impl Finding {
     pub fn against(mut self, name: &str, value: impl Into<i64>) -> Self {
         self.thresholds.insert(name.to_owned(), value.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rule, Rules};
+
+    #[test]
+    fn rules_are_read_from_a_row_whatever_stands_beside_them() {
+        let of = |names: &str| Rules::from(names.to_owned());
+        assert_eq!(of(","), Rules::default());
+        assert_eq!(of(",plateau,nonresponse,plateau,"), [Rule::Nonresponse, Rule::Plateau].into_iter().collect());
+        assert_eq!(of(",no_longer_known,plateau,"), of(",plateau,"));
+        assert!(of(",persistent_nonresponse,").has(Rule::PersistentNonresponse));
+        assert!(!of(",persistent_nonresponse,").has_any(&[Rule::Nonresponse, Rule::Plateau]));
+        assert_eq!(
+            Rules::from_iter(Rule::ALL.iter().copied()),
+            Rule::ALL.iter().fold(of(""), |all, rule| all | of(rule.as_str()))
+        );
     }
 }

@@ -166,6 +166,11 @@ impl Instrument {
         self.definition().id
     }
 
+    /// Whether it measures depression: these share a column of the caseload.
+    pub fn measures_depression(self) -> bool {
+        matches!(self, Self::Phq9 | Self::Phq9Modified | Self::Phq2)
+    }
+
     /// The highest possible total.
     pub fn max_total(self) -> u16 {
         let definition = self.definition();

@@ -96,6 +96,11 @@ pub struct Item9 {
 }
 
 impl Line {
+    /// The latest score of the first measure of this kind.
+    pub fn latest(&self, is: impl Fn(Instrument) -> bool) -> Option<u16> {
+        self.measures.iter().find(|gauge| is(gauge.instrument)).and_then(|gauge| gauge.latest).map(|(score, _)| score)
+    }
+
     /// The line of one episode, beside its standing.
     pub fn of(history: &History<'_>, rules: &RuleSet, course: &Course<'_>, standing: &Standing) -> Self {
         let (why, also) = why(standing);

@@ -3,11 +3,10 @@
 pub mod choice;
 pub mod row;
 
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::extract::{Query, RawQuery};
 use axum::response::Response;
+use uuid::Uuid;
 
 use super::session::Visitor;
 use super::shell::{Part, Shell, Trouble, html};
@@ -17,8 +16,8 @@ use crate::store::standing::{self, Lined};
 use choice::{Chip, Choice, Heading, Named};
 use row::Row;
 
-/// Rows on one page: what a browser lays out at once, and well under a megabyte.
-const ROWS: usize = 300;
+/// Rows on one page: everybody of one care manager, and what a browser lays out at once.
+const ROWS: usize = standing::DRAWN;
 
 #[derive(Template)]
 #[template(path = "caseload.html")]
@@ -54,21 +53,16 @@ pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Resp
     visitor.caller.require(READERS)?;
     let (today, discharged) = (visitor.today(), choice.wants_discharged());
     let mut tx = visitor.pages.app.db.read().await?;
-    let all = standing::lines(&mut tx, visitor.clinic(), discharged).await?;
+    let all = standing::lines(&mut tx, visitor.clinic(), discharged, choice.order()).await?;
     let mut found: Vec<&Lined> = all.iter().filter(|row| choice.admits(row)).collect();
     let page = choice.page();
     let start = (page * ROWS).min(found.len());
     let end = (start + ROWS).min(found.len());
-    let drawn = if choice.sorts_by_what_is_drawn() {
-        let drawn = standing::drawn(&mut tx, visitor.clinic(), discharged, &found).await?;
-        choice.sort(&mut found, &drawn);
-        drawn
-    } else {
-        choice.sort(&mut found, &HashMap::new());
-        standing::drawn(&mut tx, visitor.clinic(), discharged, &found[start..end]).await?
-    };
-    drop(tx);
+    choice.sort(&mut found);
     let shown = &found[start..end];
+    let episodes: Vec<Uuid> = shown.iter().map(|row| row.episode_id).collect();
+    let drawn = standing::drawn(&mut tx, visitor.clinic(), &episodes).await?;
+    drop(tx);
     let unplanned = shown.iter().filter(|row| !drawn.contains_key(&row.episode_id)).count();
     let none = Line::default();
     let rows = shown.iter().map(|row| Row::of(row, drawn.get(&row.episode_id).unwrap_or(&none), today)).collect();

@@ -14,9 +14,10 @@ use super::words::{self, Tone};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
 use crate::domain::episode::Phase;
+use crate::domain::finding::Rule;
 use crate::domain::metrics::{Counted, Metric};
 use crate::problem::Problem;
-use crate::store::standing::{self, Lined};
+use crate::store::standing::{self, Lined, Order};
 pub use behind::show as behind;
 
 /// Months side by side.
@@ -130,7 +131,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         tables.push(Table { title, note, rows: rows(series, &months, &metrics, payer) });
     }
     let mut tx = visitor.pages.app.db.read().await?;
-    let lines = standing::lines(&mut tx, visitor.clinic(), false).await?;
+    let lines = standing::lines(&mut tx, visitor.clinic(), false, Order::Attention).await?;
     drop(tx);
     let next = last.checked_add_months(Months::new(1)).filter(|next| *next <= today);
     let page = ProgrammePage {
@@ -298,7 +299,6 @@ fn keepers(lines: &[Lined]) -> Vec<Keeper> {
     let keeper = |name: &str| {
         let theirs: Vec<&Lined> = lines.iter().filter(|l| l.care_manager.as_deref().unwrap_or("") == name).collect();
         let count = |test: &dyn Fn(&Lined) -> bool| theirs.iter().filter(|line| test(line)).count();
-        let has = |line: &Lined, rule: &str| line.findings.split(',').any(|found| found == rule);
         Keeper {
             name: if name.is_empty() { "nobody".to_owned() } else { name.to_owned() },
             link: form_urlencoded::Serializer::new(String::from("/caseload?"))
@@ -308,8 +308,8 @@ fn keepers(lines: &[Lined]) -> Vec<Keeper> {
             active: count(&|l| l.status == Phase::Active.as_str()),
             relapse_prevention: count(&|l| l.status == Phase::RelapsePrevention.as_str()),
             at_target: count(&|l| l.at_target),
-            not_improving: count(&|l| words::NOT_IMPROVING.iter().any(|rule| has(l, rule.as_str()))),
-            contact_overdue: count(&|l| has(l, "contact_overdue")),
+            not_improving: count(&|l| l.findings.has_any(words::NOT_IMPROVING)),
+            contact_overdue: count(&|l| l.findings.has(Rule::ContactOverdue)),
             safety: count(&|l| l.open_safety),
         }
     };

@@ -1,6 +1,7 @@
 //! The standing of each episode, ready to read: the caseload.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
@@ -10,6 +11,8 @@ use super::key::listed;
 use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::attention::Attention;
+use crate::domain::finding::Rules;
+use crate::domain::instrument::Instrument;
 use crate::domain::line::Line;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
@@ -87,12 +90,15 @@ pub async fn put(
         tx,
         "INSERT INTO standing (clinic_id, episode_id, patient_id, status, display_name, care_manager, enrolled_on,
            primary_instrument, baseline_score, latest_score, latest_on, at_target, open_safety, attention, waiting_since,
-           findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant, line)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+           findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant, line, depression_score,
+           gad7_score, next_contact_on, reviewed_on)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+           $24, $25, $26, $27)
          ON CONFLICT (clinic_id, episode_id) DO UPDATE SET patient_id = $3, status = $4, display_name = $5,
            care_manager = $6, enrolled_on = $7, baseline_score = $9, latest_score = $10, latest_on = $11, at_target = $12,
            open_safety = $13, attention = $14, waiting_since = $15, findings = $16, rule_set = $17, as_of = $18,
-           reevaluate_on = $19, body = $20, updated_at = $21, psychiatric_consultant = $22, line = $23",
+           reevaluate_on = $19, body = $20, updated_at = $21, psychiatric_consultant = $22, line = $23,
+           depression_score = $24, gad7_score = $25, next_contact_on = $26, reviewed_on = $27",
         clinic,
         standing.episode,
         patient,
@@ -115,7 +121,11 @@ pub async fn put(
         Json(standing),
         now,
         psychiatric_consultant,
-        Json(line)
+        Json(line),
+        score(line.latest(Instrument::measures_depression)),
+        score(line.latest(|instrument| instrument == Instrument::Gad7)),
+        line.next_contact.map(|(on, _)| on),
+        line.last_review
     )
     .map(|_| ())
     .map_err(failed)
@@ -134,9 +144,8 @@ pub struct Lined {
     pub at_target: bool,
     pub open_safety: bool,
     pub attention: i16,
-    pub waiting_since: NaiveDate,
-    pub latest_score: Option<i16>,
-    pub findings: String,
+    #[sqlx(try_from = "String")]
+    pub findings: Rules,
 }
 
 impl Lined {
@@ -150,27 +159,48 @@ impl Lined {
     pub fn folded_name(&self) -> String {
         self.display_name.to_lowercase()
     }
-
-    /// Its place in the order of attention.
-    fn attention_key(&self) -> AttentionKey {
-        (self.attention, self.waiting_since, -self.latest_score.map_or(-1, i32::from), self.episode_id)
-    }
 }
 
-/// Every open episode of a clinic (or every ended one), most pressing first: what the caseload page counts and finds.
-/// One index holds all of it, so that no whole standing is read for it.
-pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool) -> Result<Vec<Lined>, Problem> {
-    fetch_all!(
-        tx,
-        Lined,
-        "SELECT episode_id, patient_id, status, display_name, care_manager, enrolled_on, at_target, open_safety, attention,
-           waiting_since, latest_score, findings
-         FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2
-         ORDER BY attention, waiting_since, -COALESCE(latest_score, -1), episode_id",
-        clinic,
-        discharged
-    )
-    .map_err(failed)
+/// What [`lines`] come in the order of; what is equal, and all without an order of its own, in that of attention (R15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The most pressing first.
+    Attention,
+    /// The longest in care first.
+    Enrolled,
+    /// The highest latest score of depression first.
+    Depression,
+    /// The highest latest GAD-7 first.
+    Gad7,
+    /// The soonest contact first.
+    NextContact,
+    /// Who was never reviewed first, then the longest ago.
+    LastReview,
+}
+
+/// Every open episode of a clinic (or every ended one): what the caseload page counts and finds. One index holds all of it,
+/// so that no whole standing is read for it.
+pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool, order: Order) -> Result<Vec<Lined>, Problem> {
+    macro_rules! by {
+        ($first:literal) => {
+            concat!(
+                "SELECT episode_id, patient_id, status, display_name, care_manager, enrolled_on, at_target, open_safety,
+                   attention, findings
+                 FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2 ORDER BY ",
+                $first,
+                " attention, waiting_since, -COALESCE(latest_score, -1), episode_id"
+            )
+        };
+    }
+    let text = match order {
+        Order::Attention => by!(""),
+        Order::Enrolled => by!("enrolled_on NULLS LAST,"),
+        Order::Depression => by!("depression_score DESC NULLS LAST,"),
+        Order::Gad7 => by!("gad7_score DESC NULLS LAST,"),
+        Order::NextContact => by!("next_contact_on NULLS LAST,"),
+        Order::LastReview => by!("reviewed_on NULLS FIRST,"),
+    };
+    fetch_all!(tx, Lined, text, clinic, discharged).map_err(failed)
 }
 
 /// What is drawn of an episode.
@@ -181,40 +211,29 @@ struct Drawn {
     line: Option<String>,
 }
 
-/// What is drawn of these rows of [`lines`]. It lies behind the whole standing on the disk, so that it is read only from
-/// the first to the last of them in the order of attention.
-pub async fn drawn(
-    tx: &mut Tx,
-    clinic: &str,
-    discharged: bool,
-    rows: &[&Lined],
-) -> Result<HashMap<Uuid, Line>, Problem> {
-    let keys = || rows.iter().map(|row| row.attention_key());
-    let (Some(first), Some(last)) = (keys().min(), keys().max()) else {
-        return Ok(HashMap::new());
-    };
-    let wanted: HashSet<Uuid> = rows.iter().map(|row| row.episode_id).collect();
-    let drawn = fetch_all!(
-        tx,
-        Drawn,
-        "SELECT episode_id, CAST(line AS TEXT) AS line FROM standing
-         WHERE clinic_id = $1 AND (status = 'discharged') = $2
-           AND (attention, waiting_since, -COALESCE(latest_score, -1), episode_id) >= ($3, $4, $5, $6)
-           AND (attention, waiting_since, -COALESCE(latest_score, -1), episode_id) <= ($7, $8, $9, $10)",
-        clinic,
-        discharged,
-        first.0,
-        first.1,
-        first.2,
-        first.3,
-        last.0,
-        last.1,
-        last.2,
-        last.3
-    )
+/// The most episodes that [`drawn`] is asked for at once.
+pub const DRAWN: usize = 150;
+
+static DRAW: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (2..DRAWN + 2).map(|place| format!("${place}")).collect();
+    let head = "SELECT episode_id, CAST(line AS TEXT) AS line FROM standing WHERE clinic_id = $1 AND episode_id IN";
+    format!("{head} ({})", places.join(", "))
+});
+
+/// What is drawn of these episodes, at most [`DRAWN`].
+pub async fn drawn(tx: &mut Tx, clinic: &str, episodes: &[Uuid]) -> Result<HashMap<Uuid, Line>, Problem> {
+    let text: &'static str = &DRAW;
+    let rows = on!(tx, |conn| {
+        let mut query = sqlx::query_as::<_, Drawn>(text).bind(clinic);
+        // Where there are fewer, nobody's.
+        for place in 0..DRAWN {
+            query = query.bind(episodes.get(place).copied().unwrap_or_default());
+        }
+        query.fetch_all(conn).await
+    })
     .map_err(failed)?;
     let line = |row: Drawn| Some((row.episode_id, serde_json::from_str(&row.line?).ok()?));
-    Ok(drawn.into_iter().filter(|row| wanted.contains(&row.episode_id)).filter_map(line).collect())
+    Ok(rows.into_iter().filter_map(line).collect())
 }
 
 /// A consultant and a care manager who have open episodes together.

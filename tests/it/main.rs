@@ -46,6 +46,7 @@ mod kill;
 mod ladder;
 mod ladder_world;
 mod listener;
+mod pages_caseload;
 mod pages_entry;
 mod pages_forms;
 mod pages_review;

@@ -1,18 +1,14 @@
 //! What the caseload is narrowed to and how it is ordered: all of it in the address, so that it can be kept and shared.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use uuid::Uuid;
 
 use crate::domain::attention::{LAST_IN_QUEUE, Place};
 use crate::domain::episode::Phase;
-use crate::domain::finding::Rule;
-use crate::domain::instrument::Instrument;
-use crate::domain::line::Line;
+use crate::domain::finding::{Rule, Rules};
 use crate::pages::words;
-use crate::store::standing::Lined;
+use crate::store::standing::{Lined, Order};
 
 /// The address's words. What is unknown narrows nothing, and is shown as narrowing nothing.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -81,31 +77,15 @@ const COLUMNS: [(&str, &str, &str, &str); 10] = [
     ("Care manager", "by", "", ""),
 ];
 
-/// The latest score of a measure, read out of the row.
-fn latest(line: Option<&Line>, is: impl Fn(Instrument) -> bool) -> Option<u16> {
-    line?.measures.iter().find(|gauge| is(gauge.instrument)).and_then(|gauge| gauge.latest).map(|(score, _)| score)
-}
-
-/// Measures of depression share a column.
-pub fn is_depression(instrument: Instrument) -> bool {
-    matches!(instrument, Instrument::Phq9 | Instrument::Phq9Modified | Instrument::Phq2)
-}
-
-fn has(row: &Lined, rule: &str) -> bool {
-    row.findings.split(',').any(|found| found == rule)
-}
-
 fn is_in(row: &Lined, group: &str) -> bool {
     match group {
         "" => true,
         "open_safety" => row.open_safety,
-        "not_improving" => words::NOT_IMPROVING.iter().any(|rule| has(row, rule.as_str())),
+        "not_improving" => row.findings.has_any(words::NOT_IMPROVING),
         "for_review" => row.attention <= LAST_IN_QUEUE,
-        "measure_due" => {
-            [Rule::MeasureStale, Rule::MeasureOverdue, Rule::Unmeasured].iter().any(|rule| has(row, rule.as_str()))
-        }
+        "measure_due" => row.findings.has_any(&[Rule::MeasureStale, Rule::MeasureOverdue, Rule::Unmeasured]),
         "at_target" => row.at_target,
-        rule => has(row, rule),
+        rule => rule.parse().is_ok_and(|rule| row.findings.has(rule)),
     }
 }
 
@@ -142,25 +122,22 @@ impl Choice {
         self.admits_all_but_finding(row) && is_in(row, self.known_group())
     }
 
-    /// Whether the order is one of what is drawn in the rows.
-    pub fn sorts_by_what_is_drawn(&self) -> bool {
-        matches!(self.sort.as_str(), "phq9" | "gad7" | "contact" | "review")
+    /// In which order the rows are read: R15's where no other was asked for.
+    pub fn order(&self) -> Order {
+        match self.sort.as_str() {
+            "week" => Order::Enrolled,
+            "phq9" => Order::Depression,
+            "gad7" => Order::Gad7,
+            "contact" => Order::NextContact,
+            "review" => Order::LastReview,
+            _ => Order::Attention,
+        }
     }
 
-    /// In the order that was asked for; R15's otherwise, in which the rows come.
-    pub fn sort(&self, rows: &mut [&Lined], drawn: &HashMap<Uuid, Line>) {
-        let line = |row: &&Lined| drawn.get(&row.episode_id);
-        match self.sort.as_str() {
-            "name" => rows.sort_by_cached_key(|row| row.folded_name()),
-            "week" => rows.sort_by_key(|row| (row.enrolled_on.is_none(), row.enrolled_on)),
-            "phq9" => rows.sort_by_key(|row| Reverse(latest(line(row), is_depression))),
-            "gad7" => rows.sort_by_key(|row| Reverse(latest(line(row), |i| i == Instrument::Gad7))),
-            "contact" => rows.sort_by_key(|row| {
-                let next = line(row).and_then(|line| line.next_contact).map(|(on, _)| on);
-                (next.is_none(), next)
-            }),
-            "review" => rows.sort_by_key(|row| line(row).and_then(|line| line.last_review)),
-            _ => {}
+    /// Names are ordered here: the engines differ in upper and lower case.
+    pub fn sort(&self, rows: &mut [&Lined]) {
+        if self.sort == "name" {
+            rows.sort_by_cached_key(|row| row.folded_name());
         }
     }
 
@@ -234,13 +211,10 @@ impl Choice {
             chosen: self.known_group() == *value,
         };
         let groups = GROUPS.iter().filter(|(value, ..)| !value.is_empty() && value.parse::<Rule>().is_err()).map(group);
-        let mut counts: BTreeMap<Rule, usize> = BTreeMap::new();
-        for rule in all.iter().flat_map(|row| row.findings.split(',')).filter_map(|rule| rule.parse().ok()) {
-            *counts.entry(rule).or_default() += 1;
-        }
-        let rules = counts.into_keys().map(|rule| Named {
+        let spoken = all.iter().fold(Rules::default(), |spoken, row| spoken | row.findings);
+        let rules = Rule::ALL.iter().filter(|rule| spoken.has(**rule)).map(|rule| Named {
             value: rule.to_string(),
-            words: words::rule(rule).0.to_owned(),
+            words: words::rule(*rule).0.to_owned(),
             chosen: self.finding == rule.as_str(),
         });
         groups.chain(rules).collect()

@@ -4,7 +4,6 @@ use askama::filters::HtmlSafe;
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::choice::is_depression;
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
 use crate::domain::line::{Gauge, Line, Next};
@@ -88,7 +87,7 @@ impl Row {
         let measured = |depression: bool| {
             line.measures
                 .iter()
-                .filter(|g| is_depression(g.instrument) == depression)
+                .filter(|g| g.instrument.measures_depression() == depression)
                 .map(|g| Measured::of(g, today, !matches!(g.instrument, Instrument::Phq9 | Instrument::Gad7)))
                 .collect()
         };
@@ -142,9 +141,7 @@ fn flags(lined: &Lined, line: &Line) -> Vec<(&'static str, &'static str, Tone)> 
     if lined.open_safety {
         flags.push(("‼", "Unassessed safety answer", Tone::Danger));
     }
-    let not_improving =
-        lined.findings.split(',').any(|rule| words::NOT_IMPROVING.iter().any(|known| known.as_str() == rule));
-    if not_improving {
+    if lined.findings.has_any(words::NOT_IMPROVING) {
         flags.push(("▲", "Not improving", Tone::Bad));
     }
     if line.flagged {

@@ -57,7 +57,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     let mut tx = visitor.pages.app.db.read().await?;
     let mut known = HashMap::new();
     for discharged in [false, true] {
-        let lines = standing::lines(&mut tx, visitor.clinic(), discharged).await?;
+        let lines = standing::lines(&mut tx, visitor.clinic(), discharged, standing::Order::Attention).await?;
         known.extend(lines.into_iter().map(|line| (line.episode_id, line)));
     }
     let mut missing_ids = metric.denominator_episodes.clone();
