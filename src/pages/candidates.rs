@@ -28,7 +28,7 @@ pub struct Asked {
 impl Asked {
     /// The address of a page of the same candidates.
     fn address(&self, path: &str, cursor: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(format!("{path}?"));
+        let mut query = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         query.append_pair("dismissed", if self.dismissed { "true" } else { "false" });
         if !cursor.is_empty() {
             query.append_pair("cursor", cursor);

@@ -6,18 +6,14 @@ pub mod row;
 use askama::Template;
 use axum::extract::{Query, RawQuery};
 use axum::response::Response;
-use uuid::Uuid;
 
 use super::session::Visitor;
 use super::shell::{Part, Shell, Trouble, html};
 use crate::api::request::READERS;
 use crate::domain::line::Line;
-use crate::store::standing::{self, Lined};
+use crate::store::standing::caseload::{self, ROWS};
 use choice::{Chip, Choice, Heading, Named};
 use row::Row;
-
-/// Rows on one page: everybody of one care manager, and what a browser lays out at once.
-const ROWS: usize = standing::DRAWN;
 
 #[derive(Template)]
 #[template(path = "caseload.html")]
@@ -51,39 +47,38 @@ struct CaseloadPage {
 /// The page.
 pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let (today, discharged) = (visitor.today(), choice.wants_discharged());
+    let today = visitor.today();
+    let asked = choice.asked();
     let mut tx = visitor.pages.app.db.read().await?;
-    let all = standing::lines(&mut tx, visitor.clinic(), discharged, choice.order()).await?;
-    let mut found: Vec<&Lined> = all.iter().filter(|row| choice.admits(row)).collect();
+    let tallies = caseload::tally(&mut tx, visitor.clinic(), asked.discharged, asked.name).await?;
+    let (all, found) = (tallies.iter().map(|tally| tally.episodes).sum(), choice.found(&tallies));
     let page = choice.page();
-    let start = (page * ROWS).min(found.len());
-    let end = (start + ROWS).min(found.len());
-    choice.sort(&mut found);
-    let shown = &found[start..end];
-    let episodes: Vec<Uuid> = shown.iter().map(|row| row.episode_id).collect();
-    let drawn = standing::drawn(&mut tx, visitor.clinic(), &episodes).await?;
+    let start = (page * ROWS).min(found);
+    let episodes = caseload::found(&mut tx, visitor.clinic(), asked, choice.order(), start).await?;
+    let read = caseload::rows(&mut tx, visitor.clinic(), &episodes).await?;
     drop(tx);
-    let unplanned = shown.iter().filter(|row| !drawn.contains_key(&row.episode_id)).count();
     let none = Line::default();
-    let rows = shown.iter().map(|row| Row::of(row, drawn.get(&row.episode_id).unwrap_or(&none), today)).collect();
+    let lines: Vec<Option<Line>> = read.iter().map(caseload::Row::line).collect();
+    let rows: Vec<Row> =
+        read.iter().zip(&lines).map(|(row, line)| Row::of(row, line.as_ref().unwrap_or(&none), today)).collect();
     let shell = Shell::around(&visitor, "Caseload", Part::Caseload).await?;
     let page = CaseloadPage {
-        chips: choice.chips(&all),
-        managers: choice.managers(&all),
+        chips: choice.chips(&tallies),
+        managers: choice.managers(&tallies),
         statuses: choice.statuses(),
-        findings: choice.findings(&all),
+        findings: choice.findings(&tallies),
         headings: choice.headings(),
-        rows,
-        all: all.len(),
-        found: found.len(),
-        first: (start + 1).min(found.len()),
-        last: start + shown.len(),
+        all,
+        found,
+        first: (start + 1).min(found),
+        last: start + rows.len(),
         before: page.checked_sub(1).map(|before| choice.at_page(before)),
-        after: (start + ROWS < found.len()).then(|| choice.at_page(page + 1)),
+        after: (start + rows.len() < found).then(|| choice.at_page(page + 1)),
         today: super::moment::whole_day(today),
         export: choice.for_export(),
         narrowed: choice.in_words(),
-        unplanned,
+        unplanned: lines.iter().filter(|line| line.is_none()).count(),
+        rows,
         shell,
         choice,
     };

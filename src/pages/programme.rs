@@ -17,7 +17,7 @@ use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::metrics::{Counted, Metric};
 use crate::problem::Problem;
-use crate::store::standing::{self, Lined, Order};
+use crate::store::standing::caseload::{self, Tally};
 pub use behind::show as behind;
 
 /// Months side by side.
@@ -131,14 +131,14 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         tables.push(Table { title, note, rows: rows(series, &months, &metrics, payer) });
     }
     let mut tx = visitor.pages.app.db.read().await?;
-    let lines = standing::lines(&mut tx, visitor.clinic(), false, Order::Attention).await?;
+    let tallies = caseload::tally(&mut tx, visitor.clinic(), false, None).await?;
     drop(tx);
     let next = last.checked_add_months(Months::new(1)).filter(|next| *next <= today);
     let page = ProgrammePage {
         shell: Shell::around(&visitor, "Programme", Part::Programme).await?,
         months: months.iter().map(|month| month.format("%b %Y").to_string()).collect(),
         tables,
-        keepers: keepers(&lines),
+        keepers: keepers(&tallies),
         month: last.format("%Y-%m").to_string(),
         earlier: address(last.checked_sub_months(Months::new(1)).unwrap_or(last), payer),
         later: next.map(|next| address(next, payer)),
@@ -292,25 +292,27 @@ fn picture(over_time: &[Option<&InMonth>]) -> Option<Picture> {
     Some(Picture { path, target: latest.target.map(|target| format!("{:.1}", y(target))) })
 }
 
-fn keepers(lines: &[Lined]) -> Vec<Keeper> {
-    let mut names: Vec<&str> = lines.iter().map(|line| line.care_manager.as_deref().unwrap_or("")).collect();
+fn keepers(tallies: &[Tally]) -> Vec<Keeper> {
+    let mut names: Vec<&str> = tallies.iter().map(|tally| tally.care_manager.as_deref().unwrap_or("")).collect();
     names.sort_unstable();
     names.dedup();
     let keeper = |name: &str| {
-        let theirs: Vec<&Lined> = lines.iter().filter(|l| l.care_manager.as_deref().unwrap_or("") == name).collect();
-        let count = |test: &dyn Fn(&Lined) -> bool| theirs.iter().filter(|line| test(line)).count();
+        let count = |test: &dyn Fn(&Tally) -> bool| {
+            let theirs = tallies.iter().filter(|t| t.care_manager.as_deref().unwrap_or("") == name && test(t));
+            theirs.map(|tally| tally.episodes).sum()
+        };
         Keeper {
             name: if name.is_empty() { "nobody".to_owned() } else { name.to_owned() },
-            link: form_urlencoded::Serializer::new(String::from("/caseload?"))
+            link: form_urlencoded::Serializer::for_suffix(String::from("/caseload?"), "/caseload?".len())
                 .append_pair("care_manager", name)
                 .finish(),
-            open: theirs.len(),
-            active: count(&|l| l.status == Phase::Active.as_str()),
-            relapse_prevention: count(&|l| l.status == Phase::RelapsePrevention.as_str()),
-            at_target: count(&|l| l.at_target),
-            not_improving: count(&|l| l.findings.has_any(words::NOT_IMPROVING)),
-            contact_overdue: count(&|l| l.findings.has(Rule::ContactOverdue)),
-            safety: count(&|l| l.open_safety),
+            open: count(&|_| true),
+            active: count(&|t| t.status == Phase::Active.as_str()),
+            relapse_prevention: count(&|t| t.status == Phase::RelapsePrevention.as_str()),
+            at_target: count(&|t| t.at_target),
+            not_improving: count(&|t| t.findings.has_any(words::NOT_IMPROVING)),
+            contact_overdue: count(&|t| t.findings.has(Rule::ContactOverdue)),
+            safety: count(&|t| t.open_safety),
         }
     };
     names.into_iter().map(keeper).collect()

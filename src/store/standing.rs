@@ -1,7 +1,6 @@
 //! The standing of each episode, ready to read: the caseload.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+pub mod caseload;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
@@ -11,7 +10,6 @@ use super::key::listed;
 use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::attention::Attention;
-use crate::domain::finding::Rules;
 use crate::domain::instrument::Instrument;
 use crate::domain::line::Line;
 use crate::domain::standing::Standing;
@@ -91,14 +89,15 @@ pub async fn put(
         "INSERT INTO standing (clinic_id, episode_id, patient_id, status, display_name, care_manager, enrolled_on,
            primary_instrument, baseline_score, latest_score, latest_on, at_target, open_safety, attention, waiting_since,
            findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant, line, depression_score,
-           gad7_score, next_contact_on, reviewed_on)
+           gad7_score, next_contact_on, reviewed_on, folded_name)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-           $24, $25, $26, $27)
+           $24, $25, $26, $27, $28)
          ON CONFLICT (clinic_id, episode_id) DO UPDATE SET patient_id = $3, status = $4, display_name = $5,
            care_manager = $6, enrolled_on = $7, baseline_score = $9, latest_score = $10, latest_on = $11, at_target = $12,
            open_safety = $13, attention = $14, waiting_since = $15, findings = $16, rule_set = $17, as_of = $18,
            reevaluate_on = $19, body = $20, updated_at = $21, psychiatric_consultant = $22, line = $23,
-           depression_score = $24, gad7_score = $25, next_contact_on = $26, reviewed_on = $27",
+           depression_score = $24, gad7_score = $25, next_contact_on = $26, reviewed_on = $27,
+           folded_name = $28",
         clinic,
         standing.episode,
         patient,
@@ -125,115 +124,11 @@ pub async fn put(
         score(line.latest(Instrument::measures_depression)),
         score(line.latest(|instrument| instrument == Instrument::Gad7)),
         line.next_contact.map(|(on, _)| on),
-        line.last_review
+        line.last_review,
+        listed(label).to_lowercase()
     )
     .map(|_| ())
     .map_err(failed)
-}
-
-/// One row of the caseload page; what is drawn in it is read apart ([`drawn`]).
-#[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Lined {
-    pub episode_id: Uuid,
-    pub patient_id: Uuid,
-    pub status: String,
-    display_name: String,
-    pub care_manager: Option<String>,
-    pub enrolled_on: Option<NaiveDate>,
-    pub at_target: bool,
-    pub open_safety: bool,
-    pub attention: i16,
-    #[sqlx(try_from = "String")]
-    pub findings: Rules,
-}
-
-impl Lined {
-    /// The name, for whoever is shown it: the journal is told.
-    pub fn name(&self) -> &str {
-        note([self.patient_id]);
-        &self.display_name
-    }
-
-    /// The name to find and to sort by.
-    pub fn folded_name(&self) -> String {
-        self.display_name.to_lowercase()
-    }
-}
-
-/// What [`lines`] come in the order of; what is equal, and all without an order of its own, in that of attention (R15).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// The most pressing first.
-    Attention,
-    /// The longest in care first.
-    Enrolled,
-    /// The highest latest score of depression first.
-    Depression,
-    /// The highest latest GAD-7 first.
-    Gad7,
-    /// The soonest contact first.
-    NextContact,
-    /// Who was never reviewed first, then the longest ago.
-    LastReview,
-}
-
-/// Every open episode of a clinic (or every ended one): what the caseload page counts and finds. One index holds all of it,
-/// so that no whole standing is read for it.
-pub async fn lines(tx: &mut Tx, clinic: &str, discharged: bool, order: Order) -> Result<Vec<Lined>, Problem> {
-    macro_rules! by {
-        ($first:literal) => {
-            concat!(
-                "SELECT episode_id, patient_id, status, display_name, care_manager, enrolled_on, at_target, open_safety,
-                   attention, findings
-                 FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2 ORDER BY ",
-                $first,
-                " attention, waiting_since, -COALESCE(latest_score, -1), episode_id"
-            )
-        };
-    }
-    let text = match order {
-        Order::Attention => by!(""),
-        Order::Enrolled => by!("enrolled_on NULLS LAST,"),
-        Order::Depression => by!("depression_score DESC NULLS LAST,"),
-        Order::Gad7 => by!("gad7_score DESC NULLS LAST,"),
-        Order::NextContact => by!("next_contact_on NULLS LAST,"),
-        Order::LastReview => by!("reviewed_on NULLS FIRST,"),
-    };
-    fetch_all!(tx, Lined, text, clinic, discharged).map_err(failed)
-}
-
-/// What is drawn of an episode.
-#[derive(sqlx::FromRow)]
-struct Drawn {
-    episode_id: Uuid,
-    /// Empty until the patient is planned once by a program that writes it. As text: it is read only where it is shown.
-    line: Option<String>,
-}
-
-/// The most episodes that [`drawn`] is asked for at once.
-pub const DRAWN: usize = 150;
-
-static DRAW: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (2..DRAWN + 2).map(|place| format!("${place}")).collect();
-    let head = "SELECT episode_id, CAST(line AS TEXT) AS line FROM standing WHERE clinic_id = $1 AND episode_id IN";
-    format!("{head} ({})", places.join(", "))
-});
-
-/// What is drawn of these episodes, at most [`DRAWN`].
-pub async fn drawn(tx: &mut Tx, clinic: &str, episodes: &[Uuid]) -> Result<HashMap<Uuid, Line>, Problem> {
-    let text: &'static str = &DRAW;
-    let rows = on!(tx, |conn| {
-        let mut query = sqlx::query_as::<_, Drawn>(text).bind(clinic);
-        // Where there are fewer, nobody's.
-        for place in 0..DRAWN {
-            query = query.bind(episodes.get(place).copied().unwrap_or_default());
-        }
-        query.fetch_all(conn).await
-    })
-    .map_err(failed)?;
-    let line = |row: Drawn| Some((row.episode_id, serde_json::from_str(&row.line?).ok()?));
-    Ok(rows.into_iter().filter_map(line).collect())
 }
 
 /// A consultant and a care manager who have open episodes together.
@@ -296,29 +191,14 @@ impl Filter {
         self.finding.as_ref().map(|f| format!("%,{f},%"))
     }
 
-    /// Lower-cased, and as names are written: SQLite knows upper and lower case of ASCII only.
-    fn name_patterns(&self) -> (Option<String>, Option<String>) {
-        let pattern = |name: &str| {
-            let name = name.replace('!', "!!").replace('%', "!%").replace('_', "!_");
-            format!("%{name}%")
-        };
-        (self.name.as_deref().map(|n| pattern(&n.to_lowercase())), self.name.as_deref().map(|n| pattern(&titled(n))))
+    fn name_pattern(&self) -> Option<String> {
+        self.name.as_deref().map(containing)
     }
 }
 
-/// Each word with a capital letter.
-fn titled(name: &str) -> String {
-    let mut begins = true;
-    let mut titled = String::with_capacity(name.len());
-    for c in name.chars() {
-        if begins {
-            titled.extend(c.to_uppercase());
-        } else {
-            titled.extend(c.to_lowercase());
-        }
-        begins = !c.is_alphanumeric();
-    }
-    titled
+/// A pattern (`ESCAPE '!'`) of folded names that contain this, in any case.
+fn containing(name: &str) -> String {
+    format!("%{}%", name.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_"))
 }
 
 /// Where a page of the caseload goes on: (place in the queue, waiting since, minus the latest score, episode).
@@ -343,7 +223,6 @@ pub async fn by_attention(
 ) -> Result<Vec<Row>, Problem> {
     // No place is before this one.
     let (rank, since, score, id) = after.unwrap_or((i16::MIN, NaiveDate::default(), i32::MIN, Uuid::nil()));
-    let (lower, name) = filter.name_patterns();
     fetch_all!(
         tx,
         Row,
@@ -355,25 +234,24 @@ pub async fn by_attention(
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
            AND ($4 IS NULL OR s.findings LIKE $4)
-           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
-           AND ($7 IS NULL OR s.attention <= $7)
-           AND (s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id) > ($8, $9, $10, $11)
-           AND ($13 IS NULL OR s.psychiatric_consultant = $13)
+           AND ($5 IS NULL OR s.folded_name LIKE $5 ESCAPE '!')
+           AND ($6 IS NULL OR s.attention <= $6)
+           AND (s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id) > ($7, $8, $9, $10)
+           AND ($11 IS NULL OR s.psychiatric_consultant = $11)
          ORDER BY s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id LIMIT $12"
         ),
         clinic,
         &filter.care_manager,
         &filter.status,
         filter.finding_pattern(),
-        lower,
-        name,
+        filter.name_pattern(),
         up_to,
         rank,
         since,
         score,
         id,
-        limit,
-        &filter.psychiatric_consultant
+        &filter.psychiatric_consultant,
+        limit
     )
     .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
@@ -391,7 +269,6 @@ pub async fn by_name(
         Some((name, id)) => (Some(name), Some(id)),
         None => (None, None),
     };
-    let (lower, name) = filter.name_patterns();
     fetch_all!(
         tx,
         Row,
@@ -403,21 +280,20 @@ pub async fn by_name(
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
            AND ($4 IS NULL OR s.findings LIKE $4)
-           AND ($5 IS NULL OR LOWER(s.display_name) LIKE $5 ESCAPE '!' OR s.display_name LIKE $6 ESCAPE '!')
-           AND ($7 IS NULL OR s.display_name > $7 OR (s.display_name = $7 AND s.episode_id > $8))
-           AND ($10 IS NULL OR s.psychiatric_consultant = $10)
+           AND ($5 IS NULL OR s.folded_name LIKE $5 ESCAPE '!')
+           AND ($6 IS NULL OR s.display_name > $6 OR (s.display_name = $6 AND s.episode_id > $7))
+           AND ($8 IS NULL OR s.psychiatric_consultant = $8)
          ORDER BY s.display_name, s.episode_id LIMIT $9"
         ),
         clinic,
         &filter.care_manager,
         &filter.status,
         filter.finding_pattern(),
-        lower,
-        name,
+        filter.name_pattern(),
         after_name,
         id,
-        limit,
-        &filter.psychiatric_consultant
+        &filter.psychiatric_consultant,
+        limit
     )
     .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)

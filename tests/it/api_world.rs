@@ -68,10 +68,9 @@ impl Said {
 }
 
 impl World {
-    /// At nine o'clock in the morning of a day, UTC. On SQLite, or on the server that `COCM_TEST_POSTGRES` names.
+    /// At nine o'clock in the morning of a day, UTC.
     pub async fn on(day: &str) -> Self {
-        let engine = if std::env::var("COCM_TEST_POSTGRES").is_ok() { Engine::Postgres } else { Engine::Sqlite };
-        Self::on_engine(engine, day).await.unwrap()
+        Self::on_engine(Engine::asked_for(), day).await.expect("the engine that was asked for")
     }
 
     /// The same on one engine; `None` where there is no PostgreSQL.

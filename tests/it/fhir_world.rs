@@ -27,11 +27,8 @@ pub struct FhirWorld {
     database: Database,
 }
 
-/// SQLite, or PostgreSQL where `COCM_TEST_ENGINE=postgres` asks for it: every test here has to hold on both.
 async fn database() -> Database {
-    let asked = std::env::var("COCM_TEST_ENGINE").unwrap_or_default();
-    let engine = if asked == "postgres" { Engine::Postgres } else { Engine::Sqlite };
-    Database::on(engine).await.expect("a PostgreSQL, since it was asked for")
+    Database::on(Engine::asked_for()).await.expect("the engine that was asked for")
 }
 
 /// An answer, read.

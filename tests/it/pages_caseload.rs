@@ -1,14 +1,18 @@
 //! The caseload page of a large clinic, its pages and its orders.
 
-use cocm_registry::domain::finding::Rule;
+use cocm_registry::domain::episode::{Episode, Phase};
+use cocm_registry::domain::finding::{Finding, Rule};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::line::{Gauge, Line, Next};
 use cocm_registry::domain::plan::{Code, plan};
 use cocm_registry::domain::rules::RuleSet;
+use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{Patient as Person, Story};
 use cocm_registry::domain::target::{Basis, MeasureStatus};
+use cocm_registry::store::Tx;
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::standing;
+use cocm_registry::store::standing::caseload::{self, Order};
 use uuid::Uuid;
 
 use super::api_world::World;
@@ -43,21 +47,30 @@ fn full() -> Line {
     }
 }
 
-/// Somebody in care for each of these: (name, when they were enrolled, what their row shows).
-async fn clinic(rows: impl Iterator<Item = (String, &'static str, Line)>) -> (World, Browser) {
+/// Somebody in care.
+struct Somebody {
+    name: String,
+    standing: Standing,
+    line: Line,
+}
+
+fn somebody(n: u128, name: impl Into<String>, enrolled_on: &str) -> Somebody {
+    let mut story = Story::of(Person { id: Uuid::from_u128(n), inactive: false, deceased_on: None });
+    story.episodes.push(Episode { id: Uuid::from_u128(100_000 + n), ..episode(enrolled_on) });
+    let standing = plan(&story, &RuleSet::default(), date("2026-03-16")).standings.remove(0);
+    Somebody { name: name.into(), standing, line: full() }
+}
+
+async fn clinic(people: impl IntoIterator<Item = Somebody>) -> (World, Browser) {
     let world = World::on("2026-03-16").await;
-    let rules = RuleSet::default();
     let mut tx = world.app.db.begin().await.unwrap();
-    for (n, (name, enrolled_on, line)) in (0_u128..).zip(rows) {
-        let (id, of) = (Uuid::from_u128(n), Uuid::from_u128(100_000 + n));
+    for (n, Somebody { name, standing, line }) in (0_u128..).zip(people) {
+        let id = Uuid::from_u128(n);
         let row = Patient {
             display_name: Some(name.clone()),
             ..Patient::unseen(id, format!("Patient/{n}"), world.clock.now())
         };
         patient::insert(&mut tx, "demo", &row).await.unwrap();
-        let mut story = Story::of(Person { id, inactive: false, deceased_on: None });
-        story.episodes.push(cocm_registry::domain::episode::Episode { id: of, ..episode(enrolled_on) });
-        let standing = plan(&story, &rules, date("2026-03-16")).standings.remove(0);
         let manager = format!("Manager {}", n % 7);
         let written = standing::Written {
             label: &name,
@@ -75,8 +88,8 @@ async fn clinic(rows: impl Iterator<Item = (String, &'static str, Line)>) -> (Wo
 
 #[tokio::test]
 async fn the_caseload_of_two_thousand_stays_below_a_megabyte() {
-    let rows = (0..2000).map(|n| (format!("Given{n} Family-{}", n % 97), "2026-01-05", full()));
-    let (_world, browser) = clinic(rows).await;
+    let people = (0..2000).map(|n| somebody(n, format!("Given{n} Family-{}", n % 97), "2026-01-05"));
+    let (_world, browser) = clinic(people).await;
     browser.get("/caseload").await.expect(200);
     let begun = std::time::Instant::now();
     let page = browser.get("/caseload").await.expect(200);
@@ -93,26 +106,18 @@ async fn the_caseload_of_two_thousand_stays_below_a_megabyte() {
 #[tokio::test]
 async fn every_column_sorts_the_rows_by_what_it_shows() {
     let ill = |phq9, gad7| vec![gauge(Instrument::Phq9, phq9), gauge(Instrument::Gad7, gad7)];
-    let on = |day| Some((date(day), Next::Due));
-    let rows = [
-        ("Ada", "2026-01-12", Line { measures: ill(Some(4), Some(15)), next_contact: on("2026-03-20"), ..full() }),
-        (
-            "bob",
-            "2025-11-03",
-            Line { measures: ill(None, Some(3)), next_contact: on("2026-03-01"), last_review: None, ..full() },
-        ),
-        (
-            "Cleo",
-            "2026-02-02",
-            Line { measures: ill(Some(22), None), next_contact: None, last_review: Some(date("2026-02-20")), ..full() },
-        ),
-        (
-            "Dov",
-            "2026-03-02",
-            Line { measures: ill(Some(11), Some(8)), last_review: Some(date("2026-01-20")), ..full() },
-        ),
+    let (day, on) = (|day| Some(date(day)), |day| Some((date(day), Next::Due)));
+    let people = [
+        ("Ada", "2026-01-12", ill(Some(4), Some(15)), on("2026-03-20"), day("2026-02-10")),
+        ("bob", "2025-11-03", ill(None, Some(3)), on("2026-03-01"), None),
+        ("Cleo", "2026-02-02", ill(Some(22), None), None, day("2026-02-20")),
+        ("Dov", "2026-03-02", ill(Some(11), Some(8)), on("2026-03-14"), day("2026-01-20")),
     ];
-    let (_world, browser) = clinic(rows.into_iter().map(|(name, on, line)| (name.to_owned(), on, line))).await;
+    let people = (0..).zip(people).map(|(n, (name, enrolled_on, measures, next_contact, last_review))| Somebody {
+        line: Line { measures, next_contact, last_review, ..full() },
+        ..somebody(n, name, enrolled_on)
+    });
+    let (_world, browser) = clinic(people).await;
     let orders = [
         ("name", ["Ada", "bob", "Cleo", "Dov"]),
         ("week", ["bob", "Ada", "Cleo", "Dov"]),
@@ -125,5 +130,62 @@ async fn every_column_sorts_the_rows_by_what_it_shows() {
         let page = browser.get(&format!("/caseload?sort={sort}")).await.expect(200).text;
         let places = order.map(|name| page.find(&format!(">{name}</a>")).unwrap());
         assert!(places.is_sorted(), "{sort}: {places:?}");
+    }
+}
+
+/// The numbers on the chips and in the lists are those of the rows one gets by them, whatever else is asked for.
+#[tokio::test]
+async fn what_is_counted_is_what_is_found() {
+    let names = ["ÖZGÜR", "Özgür", "Ann_%", "Anna", "O'Brien !"];
+    let people = (0..120).map(|n| {
+        let mut one = somebody(n, names[usize::try_from(n).unwrap() % names.len()], "2026-01-05");
+        let finding = |rule: &Rule| Finding::new(*rule, None, date("2026-03-01"), "Because.".into());
+        one.standing.findings =
+            Rule::ALL.iter().filter(|rule| n * 31 % (5 + **rule as u128) == 0).map(finding).collect();
+        one.standing.at_target = n % 3 == 0;
+        one.standing.status = Phase::ALL[usize::try_from(n).unwrap() % Phase::ALL.len()];
+        one
+    });
+    let (world, browser) = clinic(people).await;
+    let shown = |page: &str| page.matches("<th scope=\"row\">").count();
+    let groups = ["open_safety", "not_improving", "for_review", "contact_overdue", "measure_due", "at_target"];
+    let findings = groups.into_iter().chain(Rule::ALL.iter().map(|rule| rule.as_str())).chain(["", "rubbish"]);
+    for finding in findings {
+        let page = browser.get(&format!("/caseload?finding={finding}")).await.expect(200).text;
+        let chip = |address: &str| {
+            let from = page.find(&format!("href=\"{address}\"")).unwrap_or_else(|| panic!("{address} in {page}"));
+            let count = page[from..].split("<span class=\"n\">").nth(1).unwrap().split('<').next().unwrap();
+            count.parse::<usize>().unwrap()
+        };
+        if groups.contains(&finding) {
+            assert!(shown(&page) > 0, "{finding}: nobody, so that nothing is tried");
+            assert_eq!(shown(&page), chip(&format!("/caseload?finding={finding}")), "{finding}");
+        }
+        let open = chip("/caseload?");
+        assert!(page.contains(&format!("{} of {open} open", shown(&page))) || shown(&page) == open, "{finding}");
+    }
+    for name in ["özgür", "ÖZG", "ann_", "ann", "%", "!", "o'b", "nobody"] {
+        for status in ["", "active", "discharged"] {
+            let asked = |name| caseload::Choice {
+                discharged: status == "discharged",
+                status: Some(status).filter(|status| !status.is_empty()),
+                name,
+                ..caseload::Choice::default()
+            };
+            let mut tx = world.app.db.read().await.unwrap();
+            let found = async |tx: &mut Tx, name, order| {
+                let page = caseload::found(tx, "demo", asked(name), order, 0).await.unwrap();
+                caseload::rows(tx, "demo", &page).await.unwrap()
+            };
+            let has_it = |row: &caseload::Row| row.display_name.to_lowercase().contains(&name.to_lowercase());
+            let rows = found(&mut tx, Some(name), Order::Name).await;
+            let everybody = found(&mut tx, None, Order::Attention).await;
+            let tallies = caseload::tally(&mut tx, "demo", status == "discharged", Some(name)).await.unwrap();
+            let admitted = tallies.iter().filter(|tally| asked(Some(name)).admits(tally));
+            let counted: usize = admitted.map(|tally| tally.named).sum();
+            assert!(rows.iter().all(has_it), "{name} {status}");
+            assert_eq!(rows.len(), counted, "{name} {status}");
+            assert_eq!(everybody.iter().filter(|row| has_it(row)).count(), counted, "{name} {status}");
+        }
     }
 }

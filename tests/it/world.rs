@@ -28,6 +28,14 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    /// SQLite, or PostgreSQL where `COCM_TEST_ENGINE=postgres` asks for it: tests that name no engine hold on both.
+    pub fn asked_for() -> Self {
+        let asked = std::env::var("COCM_TEST_ENGINE").unwrap_or_default();
+        if asked == "postgres" { Self::Postgres } else { Self::Sqlite }
+    }
+}
+
 /// A database that goes with this value.
 pub struct Database {
     /// For the SQLite file, and for the development keys.

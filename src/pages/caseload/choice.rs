@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::domain::attention::{LAST_IN_QUEUE, Place};
+use crate::domain::attention::Place;
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Rule, Rules};
 use crate::pages::words;
-use crate::store::standing::{Lined, Order};
+use crate::store::standing::caseload::{self, Kind, MOST_RULES, Order, Tally};
 
 /// The address's words. What is unknown narrows nothing, and is shown as narrowing nothing.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -52,15 +52,28 @@ pub struct Heading {
     pub sorted: Option<&'static str>,
 }
 
-/// The groups: (value, words, tone).
-const GROUPS: [(&str, &str, words::Tone); 7] = [
-    ("", "All", words::Tone::Plain),
-    ("open_safety", "Safety", words::Tone::Danger),
-    ("not_improving", "Not improving", words::Tone::Bad),
-    ("for_review", "For the review", words::Tone::Watch),
-    ("contact_overdue", "Contact overdue", words::Tone::Watch),
-    ("measure_due", "Score needed", words::Tone::Watch),
-    ("at_target", "At target", words::Tone::Good),
+/// Everybody.
+const ALL: Kind = Kind { open_safety: false, at_target: false, queued: false, any_of: None };
+
+const fn speaking(rules: &'static [Rule]) -> Kind {
+    assert!(rules.len() <= MOST_RULES);
+    Kind { any_of: Some(rules), ..ALL }
+}
+
+/// The groups: (value, words, tone, who is in it).
+const GROUPS: [(&str, &str, words::Tone, Kind); 7] = [
+    ("", "All", words::Tone::Plain, ALL),
+    ("open_safety", "Safety", words::Tone::Danger, Kind { open_safety: true, ..ALL }),
+    ("not_improving", "Not improving", words::Tone::Bad, speaking(words::NOT_IMPROVING)),
+    ("for_review", "For the review", words::Tone::Watch, Kind { queued: true, ..ALL }),
+    ("contact_overdue", "Contact overdue", words::Tone::Watch, speaking(&[Rule::ContactOverdue])),
+    (
+        "measure_due",
+        "Score needed",
+        words::Tone::Watch,
+        speaking(&[Rule::MeasureStale, Rule::MeasureOverdue, Rule::Unmeasured]),
+    ),
+    ("at_target", "At target", words::Tone::Good, Kind { at_target: true, ..ALL }),
 ];
 
 /// Columns: (words, class, what it sorts by, which way).
@@ -76,18 +89,6 @@ const COLUMNS: [(&str, &str, &str, &str); 10] = [
     ("Why", "why", "attention", "ascending"),
     ("Care manager", "by", "", ""),
 ];
-
-fn is_in(row: &Lined, group: &str) -> bool {
-    match group {
-        "" => true,
-        "open_safety" => row.open_safety,
-        "not_improving" => row.findings.has_any(words::NOT_IMPROVING),
-        "for_review" => row.attention <= LAST_IN_QUEUE,
-        "measure_due" => row.findings.has_any(&[Rule::MeasureStale, Rule::MeasureOverdue, Rule::Unmeasured]),
-        "at_target" => row.at_target,
-        rule => rule.parse().is_ok_and(|rule| row.findings.has(rule)),
-    }
-}
 
 impl Choice {
     /// Why one is here and not on the page of the patient whom the chart had open.
@@ -106,25 +107,37 @@ impl Choice {
         self.page.parse::<usize>().unwrap_or(1).clamp(1, 10_000) - 1
     }
 
-    fn known_group(&self) -> &str {
-        let known = GROUPS.iter().any(|(value, ..)| *value == self.finding) || self.finding.parse::<Rule>().is_ok();
-        if known { &self.finding } else { "" }
+    /// The group or the rule that was asked for.
+    fn kind(&self) -> Kind {
+        let group = GROUPS.iter().find(|(value, ..)| *value == self.finding).map(|(.., kind)| *kind);
+        let rule = || Rule::ALL.iter().find(|rule| rule.as_str() == self.finding);
+        group.or_else(|| Some(speaking(std::slice::from_ref(rule()?)))).unwrap_or(ALL)
     }
 
-    fn admits_all_but_finding(&self, row: &Lined) -> bool {
-        let phase = self.status.parse::<Phase>().ok();
-        (self.care_manager.is_empty() || row.care_manager.as_deref() == Some(self.care_manager.as_str()))
-            && phase.is_none_or(|phase| row.status == phase.as_str())
-            && (self.q.trim().is_empty() || row.folded_name().contains(&self.q.trim().to_lowercase()))
+    fn phase(&self) -> Option<Phase> {
+        self.status.parse().ok()
     }
 
-    pub fn admits(&self, row: &Lined) -> bool {
-        self.admits_all_but_finding(row) && is_in(row, self.known_group())
+    /// The name to look for.
+    pub fn name(&self) -> Option<&str> {
+        Some(self.q.trim()).filter(|name| !name.is_empty())
     }
 
-    /// In which order the rows are read: R15's where no other was asked for.
+    /// Whom the store is to find.
+    pub fn asked(&self) -> caseload::Choice<'_> {
+        caseload::Choice {
+            discharged: self.wants_discharged(),
+            care_manager: Some(self.care_manager.as_str()).filter(|manager| !manager.is_empty()),
+            status: self.phase().map(Phase::as_str),
+            name: self.name(),
+            kind: self.kind(),
+        }
+    }
+
+    /// In which order: R15's where no other was asked for.
     pub fn order(&self) -> Order {
         match self.sort.as_str() {
+            "name" => Order::Name,
             "week" => Order::Enrolled,
             "phq9" => Order::Depression,
             "gad7" => Order::Gad7,
@@ -134,16 +147,20 @@ impl Choice {
         }
     }
 
-    /// Names are ordered here: the engines differ in upper and lower case.
-    pub fn sort(&self, rows: &mut [&Lined]) {
-        if self.sort == "name" {
-            rows.sort_by_cached_key(|row| row.folded_name());
-        }
+    /// How many of this kind the other filters leave.
+    fn count(&self, tallies: &[Tally], kind: Kind) -> usize {
+        let asked = caseload::Choice { kind, ..self.asked() };
+        tallies.iter().filter(|tally| asked.admits(tally)).map(|tally| tally.named).sum()
+    }
+
+    /// How many are found.
+    pub fn found(&self, tallies: &[Tally]) -> usize {
+        self.count(tallies, self.kind())
     }
 
     /// The address of the same rows with one word changed.
     fn with(&self, name: &str, value: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::from("/caseload?"));
+        let mut query = form_urlencoded::Serializer::for_suffix(String::from("/caseload?"), "/caseload?".len());
         for (known, kept) in [
             ("q", &self.q),
             ("care_manager", &self.care_manager),
@@ -166,22 +183,24 @@ impl Choice {
         self.with("page", &(page + 1).to_string())
     }
 
-    pub fn chips(&self, all: &[Lined]) -> Vec<Chip> {
-        let within: Vec<&Lined> = all.iter().filter(|row| self.admits_all_but_finding(row)).collect();
-        let chip = |(value, words, tone): &(&str, &'static str, words::Tone)| Chip {
+    pub fn chips(&self, tallies: &[Tally]) -> Vec<Chip> {
+        let chosen = self.kind();
+        let chip = |(value, words, tone, kind): &(&str, &'static str, words::Tone, Kind)| Chip {
             words,
             tone: *tone,
-            count: within.iter().filter(|row| is_in(row, value)).count(),
+            count: self.count(tallies, *kind),
             link: self.with("finding", value),
-            chosen: self.known_group() == *value,
+            chosen: *kind == chosen,
         };
         GROUPS.iter().map(chip).collect()
     }
 
-    pub fn managers(&self, all: &[Lined]) -> Vec<Named> {
+    pub fn managers(&self, tallies: &[Tally]) -> Vec<Named> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for manager in all.iter().filter_map(|row| row.care_manager.as_deref()) {
-            *counts.entry(manager).or_default() += 1;
+        for tally in tallies {
+            if let Some(manager) = &tally.care_manager {
+                *counts.entry(manager).or_default() += tally.episodes;
+            }
         }
         if !self.care_manager.is_empty() {
             counts.entry(&self.care_manager).or_default();
@@ -204,14 +223,14 @@ impl Choice {
     }
 
     /// The groups, then every rule that speaks somewhere.
-    pub fn findings(&self, all: &[Lined]) -> Vec<Named> {
-        let group = |(value, words, _): &(&str, &str, words::Tone)| Named {
+    pub fn findings(&self, tallies: &[Tally]) -> Vec<Named> {
+        let group = |(value, words, ..): &(&str, &str, words::Tone, Kind)| Named {
             value: (*value).to_owned(),
             words: (*words).to_owned(),
-            chosen: self.known_group() == *value,
+            chosen: self.finding == *value,
         };
         let groups = GROUPS.iter().filter(|(value, ..)| !value.is_empty() && value.parse::<Rule>().is_err()).map(group);
-        let spoken = all.iter().fold(Rules::default(), |spoken, row| spoken | row.findings);
+        let spoken = tallies.iter().fold(Rules::default(), |spoken, tally| spoken | tally.findings);
         let rules = Rule::ALL.iter().filter(|rule| spoken.has(**rule)).map(|rule| Named {
             value: rule.to_string(),
             words: words::rule(*rule).0.to_owned(),
@@ -250,7 +269,7 @@ impl Choice {
     /// In words, for print.
     pub fn in_words(&self) -> String {
         let mut words = Vec::new();
-        if let Some((_, group, _)) = GROUPS.iter().find(|(value, ..)| !value.is_empty() && *value == self.finding) {
+        if let Some((_, group, ..)) = GROUPS.iter().find(|(value, ..)| !value.is_empty() && *value == self.finding) {
             words.push((*group).to_owned());
         } else if let Ok(rule) = self.finding.parse::<Rule>() {
             words.push(words::rule(rule).0.to_owned());

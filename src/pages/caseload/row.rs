@@ -10,7 +10,7 @@ use crate::domain::line::{Gauge, Line, Next};
 use crate::pages::moment::{day, in_sentence};
 use crate::pages::trend::Trend;
 use crate::pages::words::{self, Tone};
-use crate::store::standing::Lined;
+use crate::store::standing::caseload;
 
 /// A row.
 pub struct Row {
@@ -82,8 +82,9 @@ pub fn percent(change: i32) -> String {
 }
 
 impl Row {
-    pub fn of(lined: &Lined, line: &Line, today: NaiveDate) -> Self {
-        let phase: Option<Phase> = lined.status.parse().ok();
+    /// What was read of an episode, and what is drawn of it.
+    pub fn of(read: &caseload::Row, line: &Line, today: NaiveDate) -> Self {
+        let phase: Option<Phase> = read.status.parse().ok();
         let measured = |depression: bool| {
             line.measures
                 .iter()
@@ -92,11 +93,11 @@ impl Row {
                 .collect()
         };
         Self {
-            patient: lined.patient_id,
-            name: lined.name().to_owned(),
-            flags: flags(lined, line),
+            patient: read.patient_id,
+            name: read.display_name.clone(),
+            flags: flags(read, line),
             phase: phase.filter(|phase| *phase != Phase::Active).map(words::phase),
-            week: lined
+            week: read
                 .enrolled_on
                 .map_or_else(|| "–".to_owned(), |on| (today - on).num_days().div_euclid(7).to_string()),
             depression: measured(true),
@@ -107,7 +108,7 @@ impl Row {
             last_contact: line.last_contact.map(|on| day(on, today)),
             next_contact: line.next_contact.map(|(on, what)| next_contact(on, what, today)),
             last_review: line.last_review.map(|on| day(on, today)),
-            enrolled: lined.enrolled_on.is_some(),
+            enrolled: read.enrolled_on.is_some(),
             due: line
                 .due
                 .iter()
@@ -121,7 +122,7 @@ impl Row {
                 .collect(),
             why: in_sentence(words::without_notice(line.why.as_deref().unwrap_or_default()), today),
             also: line.also.iter().map(|rule| words::rule(*rule)).collect(),
-            care_manager: lined.care_manager.clone().unwrap_or_default(),
+            care_manager: read.care_manager.clone().unwrap_or_default(),
         }
     }
 }
@@ -136,18 +137,18 @@ fn next_contact(on: NaiveDate, what: Next, today: NaiveDate) -> (String, bool) {
     }
 }
 
-fn flags(lined: &Lined, line: &Line) -> Vec<(&'static str, &'static str, Tone)> {
+fn flags(read: &caseload::Row, line: &Line) -> Vec<(&'static str, &'static str, Tone)> {
     let mut flags = Vec::new();
-    if lined.open_safety {
+    if read.open_safety {
         flags.push(("‼", "Unassessed safety answer", Tone::Danger));
     }
-    if lined.findings.has_any(words::NOT_IMPROVING) {
+    if read.findings.has_any(words::NOT_IMPROVING) {
         flags.push(("▲", "Not improving", Tone::Bad));
     }
     if line.flagged {
         flags.push(("⚑", "Flagged for discussion", Tone::Watch));
     }
-    if lined.at_target {
+    if read.at_target {
         flags.push(("✓", "At target", Tone::Good));
     }
     flags

@@ -1,6 +1,6 @@
 //! The patients behind one number.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use askama::Template;
 use axum::extract::Query;
@@ -14,7 +14,8 @@ use crate::domain::care::Payer;
 use crate::pages::session::Visitor;
 use crate::pages::shell::{Part, Shell, Trouble, html};
 use crate::problem::Problem;
-use crate::store::{patient, standing};
+use crate::store::patient;
+use crate::store::standing::caseload;
 
 /// Which number.
 #[derive(Debug, Deserialize)]
@@ -55,30 +56,25 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     let metrics = read(&visitor, asked.series, month, payer).await?;
     let metric = metrics.into_iter().find(|m| m.number == asked.metric).ok_or_else(|| Problem::not_found("metric"))?;
     let mut tx = visitor.pages.app.db.read().await?;
-    let mut known = HashMap::new();
-    for discharged in [false, true] {
-        let lines = standing::lines(&mut tx, visitor.clinic(), discharged, standing::Order::Attention).await?;
-        known.extend(lines.into_iter().map(|line| (line.episode_id, line)));
-    }
     let mut missing_ids = metric.denominator_episodes.clone();
     missing_ids.retain(|id| !metric.numerator_episodes.contains(id));
     let mut lists = Vec::new();
     for ids in [&metric.numerator_episodes, &missing_ids] {
-        let mut list = Vec::new();
-        for id in ids {
-            match known.remove(id) {
-                Some(line) => list.push(One {
-                    patient: line.patient_id,
-                    name: line.name().to_owned(),
-                    care_manager: line.care_manager.unwrap_or_default(),
-                }),
-                // Some metrics count patients, not episodes.
-                None => list.extend(patient::find(&mut tx, visitor.clinic(), *id).await?.map(|row| One {
-                    patient: row.id,
-                    name: row.label(),
-                    care_manager: String::new(),
-                })),
-            }
+        let rows = caseload::rows(&mut tx, visitor.clinic(), ids).await?;
+        let known: HashSet<Uuid> = rows.iter().map(|row| row.episode_id).collect();
+        let one = |row: caseload::Row| One {
+            patient: row.patient_id,
+            name: row.display_name,
+            care_manager: row.care_manager.unwrap_or_default(),
+        };
+        let mut list: Vec<One> = rows.into_iter().map(one).collect();
+        // Some metrics count patients, not episodes.
+        for id in ids.iter().filter(|id| !known.contains(*id)) {
+            list.extend(patient::find(&mut tx, visitor.clinic(), *id).await?.map(|row| One {
+                patient: row.id,
+                name: row.label(),
+                care_manager: String::new(),
+            }));
         }
         list.sort_by_cached_key(|one| one.name.to_lowercase());
         lists.push(list);

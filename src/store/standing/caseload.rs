@@ -1,0 +1,236 @@
+//! What the caseload page reads: how many there are of each kind, who is found, and what is drawn of them.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use chrono::NaiveDate;
+use uuid::Uuid;
+
+use super::containing;
+use crate::domain::attention::LAST_IN_QUEUE;
+use crate::domain::finding::{Rule, Rules};
+use crate::domain::line::Line;
+use crate::problem::Problem;
+use crate::store::shown::note;
+use crate::store::{Tx, failed};
+
+/// Episodes that are alike in all that the page counts by.
+#[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Tally {
+    pub care_manager: Option<String>,
+    pub status: String,
+    pub at_target: bool,
+    pub open_safety: bool,
+    /// In the review queue.
+    pub queued: bool,
+    #[sqlx(try_from = "String")]
+    pub findings: Rules,
+    /// How many there are.
+    #[sqlx(try_from = "i64")]
+    pub episodes: usize,
+    /// How many of them have the name that was asked for.
+    #[sqlx(try_from = "i64")]
+    pub named: usize,
+}
+
+/// Every open episode of a clinic (or every ended one), counted. One index holds all of it, so that no whole standing is read.
+pub async fn tally(tx: &mut Tx, clinic: &str, discharged: bool, name: Option<&str>) -> Result<Vec<Tally>, Problem> {
+    fetch_all!(
+        tx,
+        Tally,
+        "SELECT care_manager, status, at_target, open_safety, attention <= $3 AS queued, findings, COUNT(*) AS episodes,
+           SUM(CASE WHEN $4 IS NULL OR folded_name LIKE $4 ESCAPE '!' THEN 1 ELSE 0 END) AS named
+         FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2 GROUP BY 1, 2, 3, 4, 5, 6",
+        clinic,
+        discharged,
+        LAST_IN_QUEUE,
+        name.map(containing)
+    )
+    .map_err(failed)
+}
+
+/// Of how many rules one may ask whether one of them speaks.
+pub const MOST_RULES: usize = 6;
+
+/// A kind of episodes: all that is given must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kind {
+    /// A safety answer waits for its assessment.
+    pub open_safety: bool,
+    /// Every measure is at its target.
+    pub at_target: bool,
+    /// In the review queue.
+    pub queued: bool,
+    /// One of these speaks; at most [`MOST_RULES`].
+    pub any_of: Option<&'static [Rule]>,
+}
+
+impl Kind {
+    /// Whether these episodes are of this kind.
+    pub fn holds(&self, tally: &Tally) -> bool {
+        (!self.open_safety || tally.open_safety)
+            && (!self.at_target || tally.at_target)
+            && (!self.queued || tally.queued)
+            && self.any_of.is_none_or(|rules| tally.findings.has_any(rules))
+    }
+}
+
+/// Whom the page shows; everything given must hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choice<'a> {
+    /// Those whose episode has ended, instead of the others.
+    pub discharged: bool,
+    /// Of this care manager.
+    pub care_manager: Option<&'a str>,
+    /// In this phase.
+    pub status: Option<&'a str>,
+    /// Whose name contains this, in any case.
+    pub name: Option<&'a str>,
+    /// Of this kind.
+    pub kind: Kind,
+}
+
+impl Choice<'_> {
+    /// Whether it shows these, but for the name.
+    pub fn admits(&self, tally: &Tally) -> bool {
+        self.care_manager.is_none_or(|manager| tally.care_manager.as_deref() == Some(manager))
+            && self.status.is_none_or(|status| tally.status == status)
+            && self.kind.holds(tally)
+    }
+}
+
+/// What they are ordered by; what is equal, and all without an order of its own, by attention (R15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The most pressing first.
+    Attention,
+    /// By name.
+    Name,
+    /// The longest in care first.
+    Enrolled,
+    /// The highest latest score of depression first.
+    Depression,
+    /// The highest latest GAD-7 first.
+    Gad7,
+    /// The soonest contact first.
+    NextContact,
+    /// Who was never reviewed first, then the longest ago.
+    LastReview,
+}
+
+/// The episodes of a page. The same index holds what they are found and ordered by.
+pub async fn found(
+    tx: &mut Tx,
+    clinic: &str,
+    choice: Choice<'_>,
+    order: Order,
+    from: usize,
+) -> Result<Vec<Uuid>, Problem> {
+    macro_rules! by {
+        ($first:literal) => {
+            concat!(
+                "SELECT episode_id FROM standing
+                 WHERE clinic_id = $1 AND (status = 'discharged') = $2
+                   AND ($3 IS NULL OR care_manager = $3)
+                   AND ($4 IS NULL OR status = $4)
+                   AND ($5 IS NULL OR folded_name LIKE $5 ESCAPE '!')
+                   AND (NOT $6 OR open_safety) AND (NOT $7 OR at_target) AND (NOT $8 OR attention <= $9)
+                   AND ($10 IS NULL OR findings LIKE $10 OR findings LIKE $11 OR findings LIKE $12 OR findings LIKE $13
+                     OR findings LIKE $14 OR findings LIKE $15)
+                 ORDER BY ",
+                $first,
+                " attention, waiting_since, -COALESCE(latest_score, -1), episode_id LIMIT $16 OFFSET $17"
+            )
+        };
+    }
+    let text = match order {
+        Order::Attention => by!(""),
+        Order::Name => by!("folded_name,"),
+        Order::Enrolled => by!("enrolled_on NULLS LAST,"),
+        Order::Depression => by!("depression_score DESC NULLS LAST,"),
+        Order::Gad7 => by!("gad7_score DESC NULLS LAST,"),
+        Order::NextContact => by!("next_contact_on NULLS LAST,"),
+        Order::LastReview => by!("reviewed_on NULLS FIRST,"),
+    };
+    let rule = |n: usize| choice.kind.any_of?.get(n).map(|rule| format!("%,{rule},%"));
+    fetch_all!(
+        tx,
+        (Uuid,),
+        text,
+        clinic,
+        choice.discharged,
+        choice.care_manager,
+        choice.status,
+        choice.name.map(containing),
+        choice.kind.open_safety,
+        choice.kind.at_target,
+        choice.kind.queued,
+        LAST_IN_QUEUE,
+        rule(0),
+        rule(1),
+        rule(2),
+        rule(3),
+        rule(4),
+        rule(5),
+        i64::try_from(ROWS).unwrap_or(i64::MAX),
+        i64::try_from(from).unwrap_or(i64::MAX)
+    )
+    .map(|rows| rows.into_iter().map(|(episode,)| episode).collect())
+    .map_err(failed)
+}
+
+/// One row of the page.
+#[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Row {
+    pub episode_id: Uuid,
+    pub patient_id: Uuid,
+    pub status: String,
+    pub display_name: String,
+    pub care_manager: Option<String>,
+    pub enrolled_on: Option<NaiveDate>,
+    pub at_target: bool,
+    pub open_safety: bool,
+    #[sqlx(try_from = "String")]
+    pub findings: Rules,
+    /// As text: it is read only where it is shown.
+    line: Option<String>,
+}
+
+impl Row {
+    /// What is drawn of it; nothing until the patient is planned once by a program that writes it.
+    pub fn line(&self) -> Option<Line> {
+        serde_json::from_str(self.line.as_ref()?).ok()
+    }
+}
+
+/// Rows on one page: everybody of one care manager, and what a browser lays out at once.
+pub const ROWS: usize = 150;
+
+static READ: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (2..ROWS + 2).map(|place| format!("${place}")).collect();
+    let head = "SELECT episode_id, patient_id, status, display_name, care_manager, enrolled_on, at_target, open_safety, findings,
+       CAST(line AS TEXT) AS line FROM standing WHERE clinic_id = $1 AND episode_id IN";
+    format!("{head} ({})", places.join(", "))
+});
+
+/// The rows of these episodes, in their order.
+pub async fn rows(tx: &mut Tx, clinic: &str, episodes: &[Uuid]) -> Result<Vec<Row>, Problem> {
+    let text: &'static str = &READ;
+    let mut read: HashMap<Uuid, Row> = HashMap::with_capacity(episodes.len());
+    for some in episodes.chunks(ROWS) {
+        let rows = on!(tx, |conn| {
+            let mut query = sqlx::query_as::<_, Row>(text).bind(clinic);
+            // Where there are fewer, nobody's.
+            for place in 0..ROWS {
+                query = query.bind(some.get(place).copied().unwrap_or_default());
+            }
+            query.fetch_all(conn).await
+        })
+        .map_err(failed)?;
+        note(rows.iter().map(|row| row.patient_id));
+        read.extend(rows.into_iter().map(|row| (row.episode_id, row)));
+    }
+    Ok(episodes.iter().filter_map(|episode| read.remove(episode)).collect())
+}
