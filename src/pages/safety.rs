@@ -30,8 +30,7 @@ impl Strip {
         let mut tx = visitor.pages.app.db.read().await?;
         let count = safety::count_open(&mut tx, visitor.clinic()).await?;
         drop(tx);
-        let mut first = if count > 0 { waiting(visitor, NEAREST).await? } else { Vec::new() };
-        first.truncate(NAMED);
+        let first = if count > 0 { waiting(visitor, NEAREST, NAMED).await? } else { Vec::new() };
         Ok(Self { count, first })
     }
 
@@ -76,7 +75,8 @@ impl Waiting {
 }
 
 /// The oldest who wait, longest due first, graver first.
-async fn waiting(visitor: &Visitor, many: i64) -> Result<Vec<Waiting>, Problem> {
+/// Of so many of the oldest, so many that are due first.
+async fn waiting(visitor: &Visitor, many: i64, first: usize) -> Result<Vec<Waiting>, Problem> {
     let mut tx = visitor.pages.app.db.read().await?;
     let mut rows = safety::open(&mut tx, visitor.clinic(), many).await?;
     drop(tx);
@@ -84,6 +84,7 @@ async fn waiting(visitor: &Visitor, many: i64) -> Result<Vec<Waiting>, Problem> 
     let (now, today) = (visitor.now(), visitor.today());
     Ok(rows
         .into_iter()
+        .take(first)
         .map(|row| {
             let intent = row.intent.0;
             let desired = intent.desired;
@@ -126,7 +127,7 @@ struct SafetyPage {
 pub async fn show(visitor: Visitor) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     let shell = Shell::around(&visitor, "Safety", Part::Safety).await?;
-    let waiting = waiting(&visitor, MOST).await?;
+    let waiting = waiting(&visitor, MOST, usize::MAX).await?;
     let more = shell.safety.count - i64::try_from(waiting.len()).unwrap_or_default();
     let assesses = visitor.is(crate::api::request::CLINICIANS);
     Ok(html(&SafetyPage { shell, waiting, more, assesses }))

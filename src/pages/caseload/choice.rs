@@ -118,18 +118,13 @@ impl Choice {
         self.status.parse().ok()
     }
 
-    /// The name to look for.
-    pub fn name(&self) -> Option<&str> {
-        Some(self.q.trim()).filter(|name| !name.is_empty())
-    }
-
     /// Whom the store is to find.
     pub fn asked(&self) -> caseload::Choice<'_> {
         caseload::Choice {
             discharged: self.wants_discharged(),
             care_manager: Some(self.care_manager.as_str()).filter(|manager| !manager.is_empty()),
             status: self.phase().map(Phase::as_str),
-            name: self.name(),
+            name: Some(self.q.trim()).filter(|name| !name.is_empty()),
             kind: self.kind(),
         }
     }
