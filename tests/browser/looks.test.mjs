@@ -78,6 +78,9 @@ describe('every page', () => {
     const problems = [];
     if (await page.locator('.top nav').isVisible()) problems.push('the navigation is printed');
     if (!(await page.locator('h1').isVisible())) problems.push('the heading is not printed');
+    // A heading that is missing puts all others above the wrong column.
+    const headings = await page.locator('thead th:not(.no-print)').all();
+    for (const heading of headings) if (!(await heading.isVisible())) problems.push('a heading of a column is not printed');
     if ((await page.pdf({ preferCSSPageSize: true })).length < 5000) problems.push('nearly nothing is printed');
     await page.emulateMedia({ media: null });
     return problems;

@@ -78,7 +78,7 @@ const GROUPS: [(&str, &str, words::Tone, Kind); 7] = [
 
 /// Columns: (words, class, what it sorts by, which way).
 const COLUMNS: [(&str, &str, &str, &str); 10] = [
-    ("Patient", "who", "name", "ascending"),
+    ("Patient", "person", "name", "ascending"),
     ("Wk", "num", "week", "descending"),
     ("PHQ-9", "score", "phq9", "descending"),
     ("GAD-7", "score", "gad7", "descending"),
