@@ -11,7 +11,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::{CdsHooks, seconds};
-use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
 
 /// One EHR: the chart that is written to, and the server that is read from.
 #[derive(Clone, Debug, Deserialize)]

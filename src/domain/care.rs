@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::chart_plan::{ChartResource, Code};
 use super::instrument::Instrument;
+use super::task::{ChartResource, Code};
 use crate::id::{EpisodeId, MeasurementId};
 
 pub mod contact;

@@ -1,7 +1,7 @@
 //! What is known before a delivery, and what it did.
 
 use super::failure::Failure;
-use crate::domain::chart_plan::Posture;
+use crate::domain::task::Posture;
 
 /// What our ledger knows of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::offers::{can, has, resource};
 use crate::config::WriteConfig;
-use crate::domain::chart_plan::{ChartResource, Rung};
-use crate::fhir::planned::WriteForm;
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
+use crate::fhir::write::WriteForm;
 
 /// What a server offers for a type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::client::EhrClient;
 use super::failure::Failure;
 use super::http::{cause, read_body};
 use super::ladder::Ladder;
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 
 /// The largest CapabilityStatement that is read, in bytes: HAPI's has 3 MB.
 const LARGEST: usize = 16 << 20;

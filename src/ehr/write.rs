@@ -15,8 +15,10 @@ use super::client::{EhrClient, EhrResponse};
 use super::delivery::{Delivered, DeliveryEffect, Ledger, LeftAlone};
 use super::failure::Failure;
 use super::ladder::Route;
-use crate::domain::chart_plan::{Posture, WriteIntent};
-use crate::fhir::planned::{self, ChartState, Planned, WrittenPostures};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::Posture;
+use crate::fhir::write::Planned;
+use crate::fhir::write::parts::{self, ChartState, WrittenPostures};
 use make::Made;
 
 /// Makes the chart hold `intent`, once.
@@ -148,7 +150,7 @@ impl<'a> ChartWrite<'a> {
         for other in others {
             // Where nothing can be changed, whoever reads the alert has to.
             if self.route.updates && state(other) == ChartState::Ours {
-                let body = planned::as_duplicate(other, &name);
+                let body = parts::as_duplicate(other, &name);
                 self.ehr.update(self.kind(), id(other), &body, etag_of(other).as_deref()).await?;
             }
             duplicates.push(id(other).to_owned());

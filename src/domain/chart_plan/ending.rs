@@ -2,7 +2,8 @@
 
 use chrono::NaiveDate;
 
-use super::{Code, Posture, WorkItem};
+use super::super::task::{Code, Posture};
+use super::WorkItem;
 use crate::domain::care::{RecommendationDecision, ReferralProgress};
 use crate::domain::episode::{Course, Phase};
 use crate::domain::finding::Rule;

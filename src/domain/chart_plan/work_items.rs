@@ -2,7 +2,8 @@
 
 use chrono::NaiveDate;
 
-use super::{ChartResource, Code, Owner, Posture, Priority, WorkItem};
+use super::super::task::{ChartResource, Code, Owner, Posture, Priority};
+use super::WorkItem;
 use crate::domain::day;
 use crate::domain::episode::Course;
 use crate::domain::finding::{Finding, Rule};

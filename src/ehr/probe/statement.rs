@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::{ProbeResult, broken, limited, works};
 use crate::config::WriteConfig;
-use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
 use crate::ehr::ladder::Ladder;
 use crate::ehr::offers::{Offers, can};
-use crate::fhir::planned::WriteForm;
+use crate::fhir::write::WriteForm;
 
 /// Whether it is one, of the right version.
 pub(super) fn speaks(statement: &Value, base: &str) -> Vec<ProbeResult> {
