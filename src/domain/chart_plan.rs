@@ -16,11 +16,11 @@ use crate::id::EpisodeId;
 
 mod schedule;
 mod work_items;
-mod ending;
+mod withdrawal;
 mod rung;
 
-pub use ending::resolve;
 pub use rung::Rung;
+pub use withdrawal::resolve;
 
 /// One Task or Flag that should stand in the chart, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::{Tx, failed, rows};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 
@@ -28,7 +28,7 @@ struct MeasurementRow {
     counting: EvidenceStatus,
     source: String,
     answers: Json<Vec<Option<u8>>>,
-    issues: Json<Vec<Issue>>,
+    issues: Json<Vec<DataQualityIssue>>,
     language: Option<String>,
 }
 
