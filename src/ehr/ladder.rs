@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::offers::{can, has, resource};
+use super::capability_statement::{can, has, resource};
 use crate::config::WriteConfig;
 use crate::domain::chart_plan::Rung;
 use crate::domain::task::ChartResource;
@@ -147,7 +147,7 @@ fn offer(resource: &Value) -> Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ehr::offers::statement;
+    use crate::ehr::capability_statement::statement;
     use rstest::rstest;
     use serde_json::json;
 

@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::criteria::{Criteria, SearchOrder};
+use super::cursor::SearchCursor;
 use super::dates;
 use super::page::SearchCursor;
 use crate::id::PatientId;
