@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 
-use super::super::attention::{self, Attention};
-use super::super::cadence;
-use super::super::day::{after, beyond};
-use super::super::episode::{Course, Phase};
-use super::super::history::History;
-use super::super::recommendation;
-use super::super::rules::RuleSet;
-use super::super::safety::ConcernState;
-use super::super::standing::Standing;
 use super::{ChartPlan, without_outlook};
+use crate::domain::attention::{self, Attention};
+use crate::domain::cadence;
+use crate::domain::day::{after, beyond};
+use crate::domain::episode::{Course, Phase};
+use crate::domain::history::History;
+use crate::domain::recommendation;
+use crate::domain::rules::RuleSet;
+use crate::domain::safety::ConcernState;
+use crate::domain::standing::Standing;
 
 /// The first date after `as_of` on which the plan says something else; `None` if it never does.
 ///

@@ -2,7 +2,6 @@
 
 use chrono::NaiveDate;
 
-use super::super::task::{ChartResource, Code, Owner, Posture, Priority};
 use super::WorkItem;
 use crate::domain::day;
 use crate::domain::episode::Course;
@@ -13,6 +12,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::safety::{self, Concern, ConcernState, Escalation};
 use crate::domain::standing;
 use crate::domain::story::Story;
+use crate::domain::task::{ChartResource, Code, Owner, Posture, Priority};
 
 /// The safety Tasks and the one safety Flag: the patient's, whether enrolled or not.
 pub(super) fn of_safety(
