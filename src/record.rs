@@ -44,8 +44,6 @@ use crate::clock::Clock;
 pub use crate::domain::day::local_midnight;
 use crate::domain::rules::RuleSet;
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::content::{Content, Subject};
 use crate::fhir::content::{Content, Subject};
 use crate::identity::{Role, acting};
 use crate::problem::{Category, Problem};

@@ -19,7 +19,6 @@ use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 use crate::domain::story::Story;
 use crate::fhir::content::EvidenceTime;
-use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::{Tx, episode, patient};

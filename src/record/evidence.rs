@@ -12,8 +12,6 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::content::{Evidence, EvidenceTime};
 use crate::fhir::content::{Evidence, EvidenceTime};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;

@@ -28,7 +28,6 @@ use crate::domain::score::Answers;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::fhir::content::EvidenceTime;
-use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;

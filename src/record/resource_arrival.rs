@@ -8,8 +8,6 @@ use super::settle::settle;
 use super::{CommandEffect, Condition, RecordContext, Recorded, derived_id};
 use crate::domain::measurement::EvidenceStatus;
 use crate::fhir::arrival::{Arrival, ResourceType, identifiers_of};
-use crate::fhir::arrival::{Arrival, ResourceType, identifiers_of};
-use crate::fhir::content::{Content, Evidence};
 use crate::fhir::content::{Content, Evidence};
 use crate::id::PatientId;
 use crate::problem::{Category, Problem};

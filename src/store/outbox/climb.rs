@@ -4,8 +4,6 @@ use chrono::{DateTime, Utc};
 
 use super::wake;
 use crate::domain::chart_plan::Rung;
-use crate::domain::chart_plan::Rung;
-use crate::domain::task::ChartResource;
 use crate::domain::task::ChartResource;
 use crate::id::PatientId;
 use crate::problem::Problem;
