@@ -381,7 +381,6 @@ impl From<Problem> for BatchFailure {
 
 /// How far a submission came.
 enum SubmissionRun {
-    /// To its end.
     Through(Result<SubmissionResult, Problem>),
     /// Into a fact that failed, and there is no savepoint to return to.
     Into(Problem),

@@ -64,9 +64,7 @@ named! {
 /// One measure of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeasureCell {
-    /// Which.
     pub instrument: Instrument,
-    /// R6.
     pub status: MeasureStatus,
     /// The baseline, its date and where it comes from.
     pub baseline: Option<(u16, NaiveDate, Basis)>,
@@ -87,9 +85,7 @@ pub struct MeasureCell {
 /// An answer to PHQ-9 item 9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item9 {
-    /// 0–3.
     pub answer: u8,
-    /// The local date.
     pub on: NaiveDate,
     /// An earlier answer was above 0.
     pub before: bool,

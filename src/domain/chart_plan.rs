@@ -27,15 +27,12 @@ pub use withdrawal::resolve;
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
-    /// Task or Flag.
     pub resource: ChartResource,
     /// What it is about.
     pub code: Code,
     /// How it should stand.
     pub posture: Posture,
-    /// How urgent.
     pub priority: Priority,
-    /// Who should act.
     pub owner: Owner,
     /// Who is asked beside the owner: whoever of them acts first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -34,7 +34,6 @@ named! {
         Undecided = "undecided",
         /// Accepted or modified, and not done yet.
         Open = "open",
-        /// Done.
         Done = "done",
         /// Will not be done.
         Declined = "declined",

@@ -218,7 +218,6 @@ pub fn unanswered<'a>(history: &History<'a>, as_of: NaiveDate) -> Vec<&'a Measur
         .collect()
 }
 
-/// R10 as findings.
 pub fn findings(concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Finding> {
     let mut found: Vec<Finding> = concerns
         .iter()

@@ -3,7 +3,6 @@
 named! {
     /// What kind of resource the chart should hold.
     pub enum ChartResource {
-        /// Something to do.
         Task = "Task",
         /// Something to see.
         Flag = "Flag",
@@ -43,11 +42,9 @@ named! {
 named! {
     /// FHIR request-priority.
     pub enum Priority {
-        /// In its turn.
         Routine = "routine",
         /// Ahead of routine.
         Urgent = "urgent",
-        /// At once.
         Stat = "stat",
     }
 }

@@ -41,9 +41,7 @@ impl Parked {
 /// What happens next to a write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryDecision {
-    /// Tried again.
     RetryAt {
-        /// Not before.
         at: DateTime<Utc>,
         /// Whether it uses up a place in the schedule: a wait that the server asked for does not.
         counts_attempt: bool,

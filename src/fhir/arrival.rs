@@ -12,7 +12,6 @@ use crate::problem::Problem;
 /// The resource types that the registry takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResourceType {
-    /// Who.
     Patient,
     /// A filled-in form.
     QuestionnaireResponse,
@@ -21,7 +20,6 @@ pub enum ResourceType {
 }
 
 impl ResourceType {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Patient, Self::QuestionnaireResponse, Self::Observation];
 
     /// By its FHIR type name.
@@ -42,7 +40,6 @@ impl ResourceType {
 /// One resource as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Its type.
     pub kind: ResourceType,
     /// Its logical id, where it has one.
     pub id: Option<String>,
@@ -52,7 +49,6 @@ pub struct Arrival {
     pub last_updated: Option<DateTime<Utc>>,
     /// Business identifiers; old ones (`use = old`) are left out.
     pub identifiers: Vec<Identifier>,
-    /// What it says.
     pub content: Content,
     /// The JSON as it came.
     pub raw: String,

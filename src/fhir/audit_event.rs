@@ -26,18 +26,13 @@ const ROLES: &str = "https://cocm-registry.dev/fhir/CodeSystem/role";
 /// The namespace of subjects as tokens name them, and of this program.
 const SUBJECTS: &str = "https://cocm-registry.dev/fhir/NamingSystem/subject";
 
-/// What is told.
 #[derive(Clone, Debug)]
 pub struct AuditedEntry<'a> {
-    /// The line's id.
     pub id: Uuid,
     /// Its place in the chain.
     pub seq: i64,
-    /// The clinic.
     pub clinic: &'a str,
-    /// When.
     pub at: DateTime<Utc>,
-    /// Who.
     pub by: &'a str,
     /// As what; `None` for this program.
     pub role: Option<&'a str>,

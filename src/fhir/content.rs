@@ -24,7 +24,6 @@ pub struct ReadingContext<'a> {
 pub struct Identifier {
     /// Namespace; many real identifiers have none.
     pub system: Option<String>,
-    /// The value in it.
     pub value: String,
 }
 
@@ -56,7 +55,6 @@ pub enum Subject {
 pub struct Doubt {
     /// Stable code, e.g. `no_authored`.
     pub code: &'static str,
-    /// A sentence.
     pub detail: String,
 }
 
@@ -123,10 +121,8 @@ pub struct PatientDetails {
     pub replaces: Vec<Subject>,
 }
 
-/// What arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A Patient.
     Patient(PatientDetails),
     /// A QuestionnaireResponse or an Observation.
     Evidence(Evidence),

@@ -51,7 +51,6 @@ pub struct PatientPageQuery {
     form: String,
     /// What was just entered …
     done: String,
-    /// … and its entry.
     entry: Option<Uuid>,
 }
 
@@ -67,7 +66,6 @@ pub struct PatientFile {
 }
 
 impl PatientFile {
-    /// Reads it.
     pub async fn read(visitor: &Visitor, id: PatientId) -> Result<Self, Problem> {
         let clinic = visitor.clinic();
         let mut tx = visitor.pages.app.db.read().await?;
@@ -136,7 +134,6 @@ struct PatientPage {
     rule_set: String,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,

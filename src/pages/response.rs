@@ -9,7 +9,6 @@ use super::api_client::ApiRefusal;
 use super::assets;
 use crate::problem::{Category, Problem};
 
-/// A rendered page.
 pub fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),

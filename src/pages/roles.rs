@@ -6,5 +6,4 @@ use crate::identity::Role;
 pub const READERS_OF_RULES: &[Role] = &[Role::Admin, Role::PsychiatricConsultant];
 /// Who holds sessions and documents reviews, as the API says.
 pub const REVIEWERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
-/// Who operates.
 pub const OPERATORS: &[Role] = &[Role::Admin, Role::CareManager];

@@ -22,7 +22,6 @@ struct SafetyPage {
     assesses: bool,
 }
 
-/// The list.
 pub async fn show(visitor: Visitor) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let shell = Shell::around(&visitor, "Safety", NavSection::Safety).await?;

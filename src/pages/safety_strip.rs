@@ -50,7 +50,6 @@ pub struct SafetyItem {
     pub elapsed: String,
     pub due: String,
     pub overdue: bool,
-    /// Who should act.
     pub owner: Option<String>,
     /// Whether the chart has been told.
     pub told: &'static str,

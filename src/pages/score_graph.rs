@@ -24,7 +24,6 @@ const GAP: f32 = 26.0;
 const LANE: f32 = 46.0;
 const TOP: f32 = 16.0;
 
-/// The drawing.
 #[derive(Template)]
 #[template(path = "score_graph.html")]
 pub struct ScoreGraph {
@@ -43,7 +42,6 @@ pub struct ScoreGraph {
 
 impl askama::filters::HtmlSafe for ScoreGraph {}
 
-/// One measure.
 pub struct GraphPanel {
     title: &'static str,
     y: f32,

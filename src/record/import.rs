@@ -43,9 +43,7 @@ pub struct ImportedCase {
     pub key: String,
     /// What the spreadsheet calls them.
     pub name: Option<String>,
-    /// Family name.
     pub family: Option<String>,
-    /// Date of birth.
     pub birth_date: Option<NaiveDate>,
     /// As enrolled, or referred; its id is made here.
     pub episode: Episode,
@@ -63,7 +61,6 @@ pub struct ImportedCase {
     pub discharge: Option<(NaiveDate, DischargeReason)>,
     /// Who pays, since enrolment.
     pub payer: Option<Payer>,
-    /// Free text.
     pub note: Option<String>,
 }
 
@@ -74,7 +71,6 @@ pub struct Additions {
     pub id: EpisodeId,
     /// The episode, where it is new.
     pub episode: Option<Episode>,
-    /// Scores.
     pub measurements: Vec<Measurement>,
     /// Contacts, reviews, relapse prevention, discharge, coverage.
     pub entries: Vec<CareEntry>,
@@ -90,7 +86,6 @@ impl Additions {
         }
     }
 
-    /// How much is new.
     pub fn added(&self) -> ImportCount {
         ImportCount { measurements: self.measurements.len(), entries: self.entries.len() }
     }

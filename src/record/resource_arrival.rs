@@ -47,7 +47,6 @@ pub async fn arrived(
 /// Where an arrival is stored.
 #[derive(Clone, Copy)]
 pub(super) struct ResourceSlot<'a> {
-    /// Under this id.
     pub(super) id: &'a str,
     /// What is there already is looked at again.
     pub(super) again: bool,
@@ -56,7 +55,6 @@ pub(super) struct ResourceSlot<'a> {
 enum ResourceChoice {
     /// The condition says that nothing is to be done: this is what is there.
     Existing(Box<Resource>),
-    /// Under this id.
     Id(String),
 }
 

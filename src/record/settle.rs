@@ -27,19 +27,14 @@ pub struct NewEvent {
     pub id: Uuid,
     /// The episode it belongs to.
     pub episode: Option<EpisodeId>,
-    /// Its kind.
     pub kind: String,
     /// Entered by the care team: part of the story.
     pub is_care: bool,
-    /// The local date.
     pub on: NaiveDate,
-    /// The instant.
     pub at: DateTime<Utc>,
     /// For contacts and decisions.
     pub outcome: Option<String>,
-    /// Minutes spent.
     pub minutes: Option<u16>,
-    /// What was said.
     pub body: Value,
 }
 

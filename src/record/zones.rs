@@ -9,7 +9,6 @@ use chrono_tz::Tz;
 pub struct Zones {
     /// For a clinic that is not named.
     pub default: Tz,
-    /// By clinic.
     pub by_clinic: HashMap<String, Tz>,
 }
 

@@ -3,7 +3,6 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-/// One call.
 #[derive(Clone, Debug)]
 pub(super) struct SandboxCall {
     pub method: Method,

@@ -16,7 +16,6 @@ use crate::problem::Problem;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct EventRow {
     pub patient_id: PatientId,
     pub id: Uuid,
@@ -40,7 +39,6 @@ static APPEND: LazyLock<Vec<String>> = LazyLock::new(|| {
     rows::texts(head, 13, "")
 });
 
-/// Adds lines.
 pub async fn append(tx: &mut Tx, clinic: &str, facts: &[EventRow]) -> Result<(), Problem> {
     for some in facts.chunks(rows::MOST) {
         let text: &'static str = &APPEND[some.len() - 1];
@@ -165,7 +163,6 @@ pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
 /// Which part of a patient's log belongs to an episode.
 #[derive(Clone, Debug)]
 pub struct EpisodeLog {
-    /// The patient.
     pub patient: PatientId,
     /// The episode: everything entered in it belongs to it.
     pub episode: EpisodeId,

@@ -179,12 +179,9 @@ pub async fn seal(tx: &mut Tx, clinic: &str, head: &ChainHead, lines: &[(Uuid, S
     Ok(head)
 }
 
-/// A sealed line.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct SealedEntry {
-    /// Its place.
     pub seq: i64,
-    /// The line.
     pub entry: String,
 }
 
@@ -206,9 +203,7 @@ pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Resul
 pub struct JournalFilter {
     /// That name this patient.
     pub patient: Option<PatientId>,
-    /// Not before.
     pub from: Option<DateTime<Utc>>,
-    /// Before.
     pub until: Option<DateTime<Utc>>,
     /// Only with a smaller number.
     pub below: Option<i64>,

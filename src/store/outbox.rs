@@ -85,7 +85,6 @@ impl TryFrom<String> for DeliveryState {
 
 /// A row of the ledger.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Delivery {
     pub patient_id: PatientId,
     pub key: String,
@@ -127,7 +126,6 @@ impl Delivery {
 
 /// The part of a ledger row that is compared with a new plan.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct LedgerEntry {
     pub key: String,
     #[sqlx(try_from = "String")]
@@ -202,7 +200,6 @@ pub async fn standing(
 /// What a page of the ledger may be narrowed to; everything given must hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeliveryFilter {
-    /// In this state.
     pub state: Option<DeliveryState>,
     /// About this patient.
     pub patient: Option<PatientId>,
@@ -422,7 +419,6 @@ pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> R
 pub struct StateCount {
     /// The state, or `below`.
     pub state: String,
-    /// How many.
     pub count: i64,
     /// When the one that did not change for longest changed last.
     pub oldest: Option<DateTime<Utc>>,

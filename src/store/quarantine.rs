@@ -10,7 +10,6 @@ use crate::problem::Problem;
 
 /// Something kept back, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct QuarantineRecord {
     pub id: Uuid,
     #[sqlx(rename = "type")]
@@ -54,7 +53,6 @@ pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: PatientId, code
         .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<QuarantineRecord>, Problem> {
     fetch_optional!(
         tx,

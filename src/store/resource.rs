@@ -10,7 +10,6 @@ use crate::problem::Problem;
 
 /// A stored resource.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Resource {
     #[sqlx(rename = "type")]
     pub kind: String,
@@ -24,7 +23,6 @@ pub struct Resource {
     pub body: String,
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {
     fetch_optional!(
         tx,
@@ -60,7 +58,6 @@ pub async fn insert(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<bool, Pro
     .map_err(failed)
 }
 
-/// Replaces one.
 pub async fn update(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<(), Problem> {
     execute!(
         tx,

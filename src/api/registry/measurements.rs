@@ -21,7 +21,6 @@ use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::measurement;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add_measurement))
 }

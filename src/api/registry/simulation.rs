@@ -31,7 +31,6 @@ const SOME: i64 = 500;
 /// How many changed episodes are listed; the counts are of all.
 const LISTED: usize = 2000;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(simulate))
 }

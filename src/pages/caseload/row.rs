@@ -12,7 +12,6 @@ use crate::pages::sparkline::Sparkline;
 use crate::pages::words::{self, Tone};
 use crate::store::standing::caseload;
 
-/// A row.
 pub struct CaseloadPageRow {
     pub patient: PatientId,
     pub name: String,
@@ -34,7 +33,6 @@ pub struct CaseloadPageRow {
     pub care_manager: String,
 }
 
-/// One measure.
 pub struct MeasureCellView {
     /// Named where the column does not say it.
     pub title: Option<&'static str>,

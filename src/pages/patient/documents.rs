@@ -11,7 +11,6 @@ use crate::pages::response::ProblemPage;
 use crate::pages::session::Visitor;
 use crate::problem::Problem;
 
-/// Which one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DocumentQuery {

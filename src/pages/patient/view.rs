@@ -32,7 +32,6 @@ pub struct PatientHeader {
     pub remarks: Vec<&'static str>,
     pub phase: Option<&'static str>,
     pub at_target: bool,
-    /// (what, value)
     pub facts: Vec<(&'static str, String)>,
     pub measures: Vec<MeasureView>,
     /// Other episodes: (id, words, shown now).
@@ -379,7 +378,6 @@ pub struct ScoreView {
     pub source: String,
 }
 
-/// Newest first.
 pub fn scores(story: &Story, today: NaiveDate) -> Vec<ScoreView> {
     let mut all: Vec<_> = story.measurements.iter().collect();
     all.sort_by_key(|m| std::cmp::Reverse((m.taken_at, m.instrument, m.id)));

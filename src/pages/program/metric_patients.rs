@@ -18,7 +18,6 @@ use crate::problem::Problem;
 use crate::store::patient;
 use crate::store::standing::caseload;
 
-/// Which number.
 #[derive(Debug, Deserialize)]
 pub struct MetricPatientsQuery {
     series: Series,
@@ -49,7 +48,6 @@ struct MetricPatientsPage {
     missing: Vec<MetricPatient>,
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Query(asked): Query<MetricPatientsQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let month = first_of(&asked.month, visitor.today());

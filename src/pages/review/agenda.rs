@@ -27,7 +27,6 @@ pub struct AgendaRow {
     pub place: &'static str,
     pub danger: bool,
     pub why: String,
-    /// Further reasons.
     pub more: usize,
     pub since: String,
     pub latest: Option<u16>,
@@ -79,13 +78,11 @@ struct AgendaPage {
     /// Who is next: (address, name).
     next: Option<(String, String)>,
     begun: bool,
-    /// May close it.
     closes: bool,
     waiting: usize,
     reviewed: usize,
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let held = SessionReply::read(&visitor, &id).await?;

@@ -65,7 +65,6 @@ struct CasePage {
     rule_set: String,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path((session, episode)): Path<(String, String)>,

@@ -26,7 +26,6 @@ pub struct SummaryPageQuery {
     of: Option<PatientId>,
 }
 
-/// One review.
 struct ReviewSummary {
     patient: PatientId,
     name: String,
@@ -56,7 +55,6 @@ struct SummaryPage {
     recommendations: usize,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,

@@ -7,9 +7,7 @@ use chrono::{DateTime, Utc};
 /// Where a page begins: after this place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchCursor {
-    /// By this instant…
     pub at: DateTime<Utc>,
-    /// …and this id.
     pub id: String,
 }
 

@@ -25,9 +25,7 @@ const MOST_LOOKED_AT: usize = 20_000;
 /// How many are fetched at once.
 const HANDFUL: usize = 250;
 
-/// What was found.
 pub struct SearchPage {
-    /// One page.
     pub rows: Vec<Resource>,
     /// Where the next one begins.
     pub next: Option<SearchCursor>,
@@ -46,7 +44,6 @@ struct FormHeader<'a> {
     authored: Option<Cow<'a, str>>,
 }
 
-/// Finds a page.
 pub async fn find(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     if criteria.is_narrow() {
         return few(tx, clinic, criteria, zone).await;
