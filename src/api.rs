@@ -32,7 +32,7 @@ use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
 
-/// What the handlers share. Cheap to clone.
+/// Shared state of the handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The registry's database, for reading: only [`Recorder`] writes.

@@ -57,7 +57,7 @@ impl Journal {
         }
     }
 
-    /// Told whenever the chain of a clinic has grown.
+    /// Changes whenever a clinic's chain grows.
     pub fn heads(&self) -> watch::Receiver<SealedHeads> {
         self.heads.subscribe()
     }

@@ -128,7 +128,7 @@ impl Sandbox {
         lock(&self.state).chart.put(resource)
     }
 
-    /// As [`Sandbox::put`], changed at this moment: several resources may share one.
+    /// Like [`Sandbox::put`], with this time of change: several resources may share one.
     pub fn put_at(&self, resource: Value, at: DateTime<Utc>) -> Value {
         lock(&self.state).chart.put_at(resource, at)
     }

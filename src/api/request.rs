@@ -27,7 +27,7 @@ pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant
 
 /// One request: who asks, and what it was sent with.
 pub struct RequestContext {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     pub caller: Caller,
     /// `Idempotency-Key`.

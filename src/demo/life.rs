@@ -248,7 +248,7 @@ async fn happen(
     }
 }
 
-/// What happens to a few.
+/// Special events of a few patients.
 async fn specials(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, days: i64) -> Result<(), Problem> {
     if person.number == 59 && days == 40 {
         let mut died = patient(person);

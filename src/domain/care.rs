@@ -41,7 +41,7 @@ named! {
 }
 
 named! {
-    /// Who pays.
+    /// The payer.
     pub enum Payer {
         Medicaid = "medicaid",
         Medicare = "medicare",
@@ -125,7 +125,7 @@ pub enum Care {
     },
     /// A clinician set the baseline.
     BaselineOverride {
-        /// Of which instrument.
+        /// The instrument.
         instrument: Instrument,
         /// The measurement that is the baseline from now on.
         measurement: MeasurementId,

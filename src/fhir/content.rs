@@ -72,7 +72,7 @@ pub struct EvidenceTime {
 pub struct InstrumentReading {
     /// Which instrument.
     pub instrument: Instrument,
-    /// What was answered.
+    /// The stored answer to a request.
     pub answers: Answers,
     /// The resource carries one item of the instrument (an item Observation), not the whole form:
     /// readings of the same instrument and instant belong together.

@@ -111,7 +111,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// What a connection is doing.
+/// State of a connection.
 pub(super) struct Seat {
     in_flight: AtomicUsize,
     served: AtomicBool,

@@ -148,7 +148,7 @@ pub struct Form {
     /// Names it within its page.
     pub id: String,
     pub action: String,
-    /// What the button says.
+    /// Label of the button.
     pub submit: &'static str,
     pub csrf: String,
     /// Sent twice, it counts once.

@@ -89,7 +89,7 @@ pub enum Command {
         /// Which instrument.
         instrument: Instrument,
         taken: EvidenceTime,
-        /// What was answered.
+        /// The stored answer to a request.
         answers: Answers,
         /// Who took it, where that is not who enters it.
         taken_by: Option<String>,

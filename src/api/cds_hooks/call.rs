@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A call of an EHR whose token holds.
 pub struct HookCall {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     pub signed: CdsCaller,
 }

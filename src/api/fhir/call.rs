@@ -26,7 +26,7 @@ pub fn unknown_interaction() -> Problem {
 
 /// A request that passed the door.
 pub struct FhirCall {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     pub caller: Caller,
     pub headers: HeaderMap,

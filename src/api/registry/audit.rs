@@ -52,7 +52,7 @@ struct AuditEntry {
     id: Uuid,
     /// When.
     at: DateTime<Utc>,
-    /// Who: the subject of a token, or this program.
+    /// Author: the subject of a token, or this program.
     by: String,
     /// As what; `null` for this program.
     role: Option<Role>,
@@ -64,17 +64,17 @@ struct AuditEntry {
     episode: Option<EpisodeId>,
     /// What.
     subject: Option<String>,
-    /// What changed, in codes.
+    /// Changes, as codes.
     changes: Option<Value>,
-    /// What was asked for.
+    /// The request.
     request: Option<RequestBody>,
-    /// Whose data were read for the answer, where they are several.
+    /// Patients whose data were read, if several.
     patients: Vec<PatientId>,
     /// The whole clinic's, or most of it.
     everybody: bool,
 }
 
-/// What was asked for.
+/// The request.
 #[derive(Debug, Serialize, ToSchema)]
 struct RequestBody {
     /// The method.

@@ -34,7 +34,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CaseloadQuery {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
     /// Only of this consultant.
@@ -43,7 +43,7 @@ struct CaseloadQuery {
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
     /// The caseload of this day, computed from everything known now under the thresholds in force now; without it the

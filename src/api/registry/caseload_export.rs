@@ -32,17 +32,17 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CaseloadExportQuery {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
-    /// Of this consultant.
+    /// Only episodes of this consultant.
     #[param(value_type = Option<String>)]
     psychiatric_consultant: Option<RequiredText>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
     /// In which order.

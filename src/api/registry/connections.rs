@@ -56,7 +56,7 @@ struct ConnectionView {
     subscriptions: Vec<SubscriptionView>,
 }
 
-/// How far a type has been fetched.
+/// Progress of fetching one resource type.
 #[derive(Debug, Serialize, ToSchema)]
 struct SweepStatus {
     /// The FHIR type; `Patient/_history` is the look for what was deleted.

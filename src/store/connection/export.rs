@@ -19,7 +19,7 @@ pub struct Export {
     pub last_error: Option<String>,
 }
 
-/// One of its files.
+/// A file of an export.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ExportFileRecord {
     pub number: i32,
