@@ -1,4 +1,4 @@
-//! What the registry's handlers take apart: who asks, which ids, which words, which moments.
+//! Request parts that the registry's handlers share: caller, ids, texts and instants.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::identity::{Caller, Role};
 use crate::problem::Problem;
 use crate::record::{Command, IdempotencyKey, Recorded, Submission, local_midnight};
 
-/// Whoever may read what concerns care: everybody in the team, not the EHR's program.
+/// Roles that may read clinical data: everyone in the care team, but not the EHR's client.
 pub const READERS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare, Role::Admin];
 /// The clinicians of the team.
 pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare];

@@ -70,7 +70,7 @@ pub enum Care {
         modality: Option<Modality>,
         /// Whether it was on the schedule.
         scheduled: bool,
-        /// What became of it.
+        /// Outcome of the contact.
         outcome: ContactOutcome,
         /// When it began, where the time is known and not only the day.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ pub enum Care {
     /// A recommendation was accepted, modified, declined or done.
     RecommendationDecision {
         recommendation: Uuid,
-        /// What became of it.
+        /// The decision.
         decision: RecommendationDecision,
         by: Option<String>,
         reason: Option<String>,
@@ -169,7 +169,7 @@ pub enum Care {
         delivery: Uuid,
         key: String,
         resource: ChartResource,
-        /// What it is about.
+        /// Kind of change.
         code: Code,
         /// Since when its cause holds.
         since: NaiveDate,

@@ -28,7 +28,7 @@ pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
     pub resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     pub code: Code,
     /// How it should stand.
     pub posture: Posture,

@@ -67,19 +67,19 @@ pub struct TrackedRecommendation {
     pub episode: Option<EpisodeId>,
     /// When it was made.
     pub recommended_on: NaiveDate,
-    /// How it stands.
+    /// State of the concern.
     pub state: RecommendationState,
     /// What was decided last; `null` while nobody has.
     pub decision: Option<RecommendationDecision>,
-    /// When.
+    /// Date in the clinic's time zone.
     pub decided_on: Option<NaiveDate>,
-    /// By whom.
+    /// Person who decided.
     pub decided_by: Option<String>,
     /// Why it was decided, or ended, so.
     pub reason: Option<String>,
-    /// How far a referral or a direct evaluation has come.
+    /// Progress of a referral or a direct evaluation.
     pub progress: Option<ReferralProgress>,
-    /// Since when.
+    /// Date of the progress.
     pub progress_on: Option<NaiveDate>,
     /// The appointment, while it is scheduled.
     pub scheduled_for: Option<NaiveDate>,

@@ -16,7 +16,7 @@ use super::task::{Owner, Priority};
 pub struct RuleSet {
     /// Name of the series.
     pub id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     pub version: u32,
     /// What "at target" means for one measure.
     pub at_target: AtTarget,

@@ -36,7 +36,7 @@ pub struct AuditedEntry<'a> {
     pub by: &'a str,
     /// As what; `None` for this program.
     pub role: Option<&'a str>,
-    /// What changed; empty where something was asked for.
+    /// Names of the changes; empty for a read.
     pub events: &'a [String],
     /// What was asked for: method, route and status.
     pub request: Option<(&'a str, &'a str, u16)>,

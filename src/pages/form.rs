@@ -37,7 +37,7 @@ pub struct FormField {
     /// What is likely to be typed.
     pub suggestions: Vec<String>,
     pub required: bool,
-    /// What is wrong with it.
+    /// Last error.
     pub problem: Option<String>,
 }
 

@@ -175,7 +175,7 @@ struct MetricSeries {
     months: Vec<MonthReply>,
 }
 
-/// What a metric came to in a month.
+/// Value of a metric in a month.
 #[derive(Deserialize)]
 struct MonthReply {
     month: String,

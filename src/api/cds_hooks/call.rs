@@ -1,4 +1,4 @@
-//! Who calls: the EHR, by its signature; and who looks at its screen, by its word.
+//! The caller: the EHR, by its signature, and the user at its screen, as the EHR names them.
 
 use std::time::Duration;
 

@@ -27,7 +27,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
 }
 
-/// Which episodes, in which order: as of the list itself, without pages.
+/// Filter and order, as for the list itself, without pages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -45,7 +45,7 @@ struct CaseloadExportQuery {
     /// Only patients whose name contains this text, ignoring case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
-    /// In which order.
+    /// Sort order.
     #[serde(default)]
     sort: Sort,
 }

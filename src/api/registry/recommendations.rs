@@ -26,17 +26,17 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(decide)).routes(routes!(go_on))
 }
 
-/// What becomes of a recommendation.
+/// A decision about a recommendation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewDecision {
-    /// What was decided, or that it was done.
+    /// The decision, or that it was done.
     decision: RecommendationDecision,
-    /// The local date.
+    /// Date in the clinic's time zone.
     decided_on: NaiveDate,
-    /// Who; the caller where it is left out.
+    /// Reviewer; the caller if omitted.
     by: Option<RequiredText>,
-    /// Why.
+    /// Reason.
     reason: Option<RequiredText>,
 }
 
@@ -77,17 +77,17 @@ async fn decide(
     enter(&ask, (followed, phase), (episode, new.decided_on), care, done).await
 }
 
-/// How far a referral or a direct evaluation has come.
+/// Progress of a referral or a direct evaluation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewProgress {
-    /// How far.
+    /// Progress.
     progress: ReferralProgress,
-    /// The local date.
+    /// Date in the clinic's time zone.
     on: NaiveDate,
     /// The date of the appointment; only of what is `scheduled`.
     scheduled_for: Option<NaiveDate>,
-    /// Who says so; the caller where it is left out.
+    /// Person who reports it; the caller if omitted.
     by: Option<RequiredText>,
     /// Why; has to be said of what is `declined` or `closed`.
     reason: Option<RequiredText>,

@@ -8,15 +8,15 @@ use uuid::Uuid;
 /// A recommendation of a case review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Recommendation {
-    /// Our id.
+    /// Id in this registry.
     pub id: Uuid,
-    /// What it is about.
+    /// Kind of change.
     pub kind: ChangeKind,
     /// The recommendation in words.
     pub text: String,
-    /// To whom.
+    /// Role that should act.
     pub to: Addressee,
-    /// By when.
+    /// Due date.
     pub due_on: Option<NaiveDate>,
 }
 
@@ -68,7 +68,7 @@ named! {
 }
 
 named! {
-    /// How far a referral or a direct evaluation has come.
+    /// Progress of a referral or a direct evaluation.
     pub enum ReferralProgress {
         /// Asked for; there is no appointment yet, or not any more.
         Ordered = "ordered",

@@ -85,17 +85,17 @@ named! {
 /// One medication that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MedicationChange {
-    /// Which; of a switch the new one.
+    /// Name of the medication; of a switch, the new one.
     pub name: String,
-    /// What became of it.
+    /// Kind of change.
     pub change: MedicationAct,
     /// The dose from now on, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dose: Option<String>,
-    /// Of a switch: what was taken before.
+    /// Previous medication of a switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// Free text.
+    /// Note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

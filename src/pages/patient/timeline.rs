@@ -10,7 +10,7 @@ use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
 use crate::store::event_log::EventRow;
 
-/// Something that happened.
+/// An event of the timeline.
 pub struct TimelineItem {
     pub id: Uuid,
     pub on: String,
