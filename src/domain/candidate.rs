@@ -1,4 +1,4 @@
-//! Who might be offered collaborative care: screened positive, and in no open episode.
+//! Candidates for Collaborative Care: screened positive, and in no open episode.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub struct EarlierEpisode {
     pub was_enrolled: bool,
 }
 
-/// That somebody dismissed a candidate.
+/// Dismissal of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Dismissal {
     /// The entry: taking it back brings the candidate back.
@@ -71,7 +71,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// What a dismissal of this candidate puts aside.
+    /// Scores that a dismissal of this candidate puts aside.
     pub fn scores_dismissed(&self) -> Vec<DismissedScore> {
         self.scores.iter().map(|s| DismissedScore { measurement: s.measurement, score: s.score }).collect()
     }

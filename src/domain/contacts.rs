@@ -1,4 +1,4 @@
-//! What contacts add up to: the next appointment, and courses of brief treatment.
+//! The next appointment, and courses of brief treatment, from the contacts.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ named! {
 /// A course of one brief treatment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TreatmentCourse {
-    /// Which treatment.
+    /// The treatment.
     pub intervention: Intervention,
     /// The first session.
     pub started_on: NaiveDate,

@@ -70,7 +70,7 @@ pub struct Measurement {
     pub item9_unknown: bool,
     /// Whether it counts.
     pub counting: EvidenceStatus,
-    /// Where it came from, as the chart names it: `QuestionnaireResponse/123`.
+    /// Source resource, as the chart names it: `QuestionnaireResponse/123`.
     pub source: String,
     /// Data-quality remarks.
     pub issues: Vec<DataQualityIssue>,

@@ -28,7 +28,7 @@ named! {
 /// A step of the escalation chain of one concern.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Escalation {
-    /// Who is told.
+    /// Role to notify.
     pub to: Owner,
     /// Priority.
     pub priority: Priority,
@@ -57,7 +57,7 @@ pub struct Concern {
     pub priority: Priority,
     /// When the assessment is due.
     pub due_on: NaiveDate,
-    /// Who is told when it is past due; empty for a level assessed shortly before.
+    /// Escalation when it is past due; empty for a level assessed shortly before.
     pub escalation: Vec<Escalation>,
     /// State of the concern.
     pub state: ConcernState,
@@ -77,7 +77,7 @@ pub struct Concern {
     pub sources: Vec<String>,
 }
 
-/// What the forms of one concern showed at most: the level that an assessment looks at.
+/// Highest level in the forms of one concern: the level that an assessment covers.
 #[derive(Clone, Copy)]
 struct ConcernLevel {
     item9: u8,

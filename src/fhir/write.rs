@@ -19,7 +19,7 @@ use parts::{ChartState, Merge, WrittenPostures};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WriteForm {
     Task,
-    /// Something to see.
+    /// An alert.
     Flag,
     Communication,
     DocumentReference,

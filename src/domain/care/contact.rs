@@ -1,7 +1,7 @@
-//! What a contact was for, how it took place, and what became of it.
+//! Purpose, modality and outcome of contacts.
 
 named! {
-    /// What a contact was for. Only treatment counts as a clinical contact.
+    /// Purpose of a contact. Only treatment counts as a clinical contact.
     pub enum ContactKind {
         /// Live, treatment delivered, documented.
         Treatment = "treatment",
@@ -25,7 +25,7 @@ named! {
 }
 
 named! {
-    /// What became of a contact.
+    /// Outcome of a contact.
     pub enum ContactOutcome {
         Attended = "attended",
         /// The patient did not come.

@@ -24,7 +24,7 @@ named! {
 }
 
 named! {
-    /// What a person decided about the fit.
+    /// Decision about the fit.
     pub enum FitDecision {
         /// Collaborative care fits.
         Suitable = "suitable",
@@ -36,18 +36,18 @@ named! {
 /// A documented fit check. A person decides; the registry keeps why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FitCheck {
-    /// What speaks for direct specialty care; each once.
+    /// Concerns that speak for direct specialty care; each at most once.
     pub concerns: Vec<FitConcern>,
-    /// What was decided.
+    /// The decision.
     pub decision: FitDecision,
     /// Why; needed where a concern is named and the patient is suitable all the same, and for specialty care.
     pub reason: Option<String>,
-    /// Who decided.
+    /// Decision maker.
     pub by: String,
 }
 
 impl FitCheck {
-    /// What is missing before this can be kept: a sentence about `reason`.
+    /// Reason why this cannot be stored: a sentence about `reason`.
     pub fn fault(&self) -> Option<&'static str> {
         match (self.decision, &self.reason) {
             (_, Some(_)) => None,
@@ -58,7 +58,7 @@ impl FitCheck {
     }
 }
 
-/// What the patient wants to reach, in their own words.
+/// A goal of the patient, in their own words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Goal {
     /// In the patient's words.
@@ -83,7 +83,7 @@ pub struct TreatmentTarget {
 /// A planned intervention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlannedIntervention {
-    /// What: a known intervention, or free words.
+    /// A known intervention, or free text.
     pub intervention: String,
     /// How and how often.
     pub detail: Option<String>,

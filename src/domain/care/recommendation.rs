@@ -1,4 +1,4 @@
-//! What a case review recommends, and what became of it.
+//! Recommendations of case reviews, and decisions about them.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Recommendation {
 }
 
 named! {
-    /// What a treatment change or a recommendation is about.
+    /// Kind of a treatment change or a recommendation.
     pub enum ChangeKind {
         Medication = "medication",
         /// Psychotherapy or another behavioural treatment.
@@ -40,7 +40,7 @@ named! {
 }
 
 impl ChangeKind {
-    /// What of the treatment changes when it is carried out; `None` where nothing does.
+    /// The treatment change that carrying it out means; `None` if nothing changes.
     pub fn as_change(self) -> Option<Self> {
         match self {
             Self::Continue | Self::DirectEvaluation => None,
@@ -84,7 +84,7 @@ named! {
 }
 
 named! {
-    /// What became of a recommendation.
+    /// Decision about a recommendation.
     pub enum RecommendationDecision {
         /// Will be done as recommended.
         Accepted = "accepted",

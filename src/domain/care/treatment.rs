@@ -1,11 +1,11 @@
-//! What is done in treatment: what a contact delivers, and what changes in medication.
+//! Treatment: interventions and medication changes.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 named! {
-    /// What care managers deliver, as far as it has a name. Free words are accepted beside it.
+    /// Interventions of care managers that have a name. Free text is accepted, too.
     pub enum Intervention {
         /// Behavioural activation: a brief treatment.
         BehaviouralActivation = "behavioural_activation",
@@ -71,7 +71,7 @@ impl Intervention {
 }
 
 named! {
-    /// What became of a medication.
+    /// Kind of a medication change.
     pub enum MedicationAct {
         Started = "started",
         Stopped = "stopped",

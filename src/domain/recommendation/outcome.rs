@@ -1,4 +1,4 @@
-//! What happened next: the score before a recommendation and the one after it was done.
+//! Outcomes: the score before a recommendation, and the first one after it was done.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
