@@ -24,7 +24,7 @@ pub use metric_patients::show as behind;
 /// Months side by side.
 const MONTHS: u32 = 6;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ProgramPageQuery {

@@ -1,4 +1,4 @@
-//! Who waits for a safety assessment: the strip on every page names the first few.
+//! Patients who wait for a safety assessment: the strip on every page names the first few.
 
 use super::session::Visitor;
 use super::{date_texts, words};
@@ -37,7 +37,7 @@ impl SafetyStrip {
     }
 }
 
-/// Somebody who waits for an assessment.
+/// A patient who waits for an assessment.
 pub struct SafetyItem {
     pub patient: PatientId,
     pub name: String,

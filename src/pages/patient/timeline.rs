@@ -1,4 +1,4 @@
-//! What happened, newest first, in sentences.
+//! Timeline in sentences, newest first.
 
 use chrono::NaiveDate;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub struct TimelineItem {
     pub on: String,
     pub what: &'static str,
     pub words: String,
-    /// What it changed: (opened, rule or status).
+    /// Changes: (opened, rule or status).
     pub changes: Vec<(bool, String)>,
     pub by: String,
     pub recorded: Option<String>,
