@@ -90,7 +90,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
-/// Every episode of the patients from one id to another, by patient and in order of enrolment.
+/// Every episode of the patients from one id to another, by patient and in order of enrollment.
 pub async fn of_patients(
     tx: &mut Tx,
     clinic: &str,

@@ -151,7 +151,7 @@ fn field(name: String, label: &'static str, column: ColumnKind, said: String) ->
     let instruments = || -> Choices {
         Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
     };
-    let known = || Intervention::ALL.iter().map(|known| words::intervention(*known).to_owned()).collect();
+    let known = || Intervention::ALL.iter().map(|known| known.words().to_owned()).collect();
     match column {
         ColumnKind::Text => FormField::text(name, label).with(said),
         ColumnKind::Date => FormField::date(name, label, None).with(said),
