@@ -21,7 +21,6 @@ use crate::pages::form::Form;
 use crate::pages::response::{ProblemPage, html};
 use crate::pages::session::{FormPost, Visitor};
 use crate::pages::shell::{Confirmation, NavSection, Shell};
-use crate::pages::words;
 use crate::problem::Problem;
 use rows::{LISTS, PlanList};
 

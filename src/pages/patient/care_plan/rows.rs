@@ -8,7 +8,6 @@ use crate::domain::instrument::Instrument;
 use crate::pages::api_client::ApiRefusal;
 use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
-use crate::pages::words;
 
 /// Empty rows beneath what is there.
 const SPARE: usize = 2;
