@@ -60,7 +60,7 @@ pub struct App {
 }
 
 impl App {
-    /// Looks at patients again.
+    /// The upkeep of this application.
     pub fn upkeep(&self) -> Upkeep {
         Upkeep {
             db: self.db.clone(),

@@ -114,7 +114,7 @@ pub struct Issuer {
     pub jwks_url: Option<String>,
     /// …or the file that holds them.
     pub jwks_file: Option<PathBuf>,
-    /// Where programs get its tokens; only told to them, in `.well-known/smart-configuration`.
+    /// Token endpoint for programs; published in `.well-known/smart-configuration`.
     pub token_url: Option<String>,
     /// The `aud` its tokens must carry for us.
     pub audience: String,

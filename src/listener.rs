@@ -216,7 +216,7 @@ async fn converse(
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     loop {
         tokio::select! {
-            // An error is the client's: gone, too slow, or not HTTP. There is nobody to tell.
+            // An error is the client's: gone, too slow, or not HTTP. There is no one to report it to.
             _ = connection.as_mut() => break,
             () = seat.asked_to_leave() => if seat.is_waiting() { break },
             changed = phase.changed() => {

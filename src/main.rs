@@ -64,7 +64,7 @@ enum CliCommand {
         #[arg(long, requires = "file")]
         clinic: Option<ClinicId>,
     },
-    /// Plans every patient anew, after a change of the rules.
+    /// Plans every patient again after a change of the rules.
     Replan {
         #[command(flatten)]
         settings: Settings,

@@ -112,7 +112,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// From now on it misbehaves like this; the dice start anew from the seed.
+    /// Misbehaves like this from now on; the dice restart from the seed.
     pub fn misbehave(&self, how: Misbehavior) {
         lock(&self.state).set_misbehavior(how);
     }

@@ -128,7 +128,7 @@ impl Db {
         }
         let options: PgConnectOptions =
             url.parse().map_err(|e: sqlx::Error| Problem::internal(format!("database_url: {e}")))?;
-        // A replica that hangs must not hold a patient for ever.
+        // A replica that hangs must not hold a patient forever.
         let bounds =
             [("lock_timeout", "10s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
         let pool = PgPoolOptions::new()

@@ -39,7 +39,7 @@ pub struct Upkeep {
 const OURSELVES: &str = "cocm-registry";
 
 impl Upkeep {
-    /// Looks again at the patients of every clinic whose plan changes by itself today; forgets old answers.
+    /// Plans the patients of every clinic whose plan changes by itself today; deletes old stored answers.
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
@@ -59,7 +59,7 @@ impl Upkeep {
         Ok(looked_at)
     }
 
-    /// Looks again at the patients of one clinic who are due: nobody else is touched.
+    /// Plans the due patients of one clinic again, and no others.
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
@@ -79,7 +79,7 @@ impl Upkeep {
         }
     }
 
-    /// Plans everybody of a clinic anew.
+    /// Plans every patient of a clinic again.
     ///
     /// # Errors
     /// When the database does not answer; what was done is done, and doing it again is harmless.
@@ -98,8 +98,8 @@ impl Upkeep {
         }
     }
 
-    /// Closes the metrics of the month before, once its day has come and if nobody has done so; but only a month in which
-    /// the registry was kept already: what is entered about earlier ones is not late.
+    /// Closes the metrics of the previous month on its day, unless a person has done so. Only months in which the
+    /// registry was in use are closed: entries about earlier ones are not late.
     async fn close_last_month(&self, clinic: &str) -> Result<(), Problem> {
         let zone = self.zones.of(clinic);
         let (now, today) = (self.clock.now(), self.clock.today(zone));

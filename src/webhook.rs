@@ -81,7 +81,7 @@ impl Webhooks {
         Ok(Self { db: db.clone(), clock: clock.clone(), hooks: Arc::new(hooks), me: clock.id() })
     }
 
-    /// Sends until told to stop. An attempt in flight is finished.
+    /// Sends until stopped. An attempt in flight is finished.
     pub async fn run(self, heads: watch::Receiver<SealedHeads>, stop: watch::Receiver<bool>) {
         let all = (0..self.hooks.len()).map(|i| self.clone().run_one(i, heads.clone(), stop.clone()));
         futures_util::future::join_all(all).await;

@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let at = DateTime::parse_from_rfc3339(&text).map(|at| KnownAt::At(at.with_timezone(&Utc)));
-        // Years of more than four digits are nobody's.
+        // Years of more than four digits are not accepted.
         let on = || text.parse().map(KnownAt::On).ok().filter(|_| text.len() == 10);
         let known = at.ok().or_else(on).ok_or_else(|| serde::de::Error::custom("neither an instant nor a date"));
         known.map(Self)

@@ -23,7 +23,7 @@ pub struct EhrConnection {
     pub base_url: String,
     /// Sent as `Authorization: Bearer`, where there is no `auth`.
     pub bearer_token: Option<SecretString>,
-    /// How a token is had from the EHR's own token endpoint.
+    /// How to get a token from the EHR's token endpoint.
     pub auth: Option<BackendServices>,
     /// Certificate authorities (PEM) believed for this connection beside the machine's own.
     pub ca_file: Option<PathBuf>,
@@ -136,7 +136,7 @@ pub struct PollConfig {
     /// How far before the last known change the next poll starts, to catch late commits on the server.
     #[serde(rename = "overlap_s", deserialize_with = "seconds")]
     pub overlap: Duration,
-    /// How many resources are asked for at once.
+    /// Page size of searches.
     pub page_size: u16,
     /// Nothing that was last changed before this day (UTC) is fetched.
     pub since: Option<NaiveDate>,

@@ -63,7 +63,7 @@ const EHR_SECRETS: [(&str, &[&str]); 3] = [
     ("_NOTIFY_HMAC_SECRET", &["notify", "hmac_secret"]),
 ];
 
-/// `COCM_EHR_<NAME>_BEARER_TOKEN` and the like, so that a secret need not stand in the file.
+/// `COCM_EHR_<NAME>_BEARER_TOKEN` and similar variables, so that secrets need not be in the file.
 fn ehr_secret(table: &mut Table, rest: &str, text: &str) -> bool {
     let Some(rest) = rest.strip_prefix("EHR_") else { return false };
     let found = EHR_SECRETS.iter().find_map(|(end, path)| Some((rest.strip_suffix(end)?, *path)));

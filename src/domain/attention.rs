@@ -15,7 +15,7 @@ pub const NOTHING_DUE: i16 = 99;
 named! {
     /// The places of the review queue, most pressing first.
     pub enum QueuePlace {
-        /// A safety answer that nobody has assessed.
+        /// An unassessed safety answer.
         OpenSafety = "open_safety",
         /// Worse than at baseline, or ill again after improvement.
         WorseningOrRelapse = "worsening_or_relapse",

@@ -17,7 +17,7 @@ pub struct NextContact {
     pub on: NaiveDate,
     /// The contact at which it was made.
     pub entry: Uuid,
-    /// The day is past, and nobody has documented what became of it.
+    /// The day is past, and no outcome is documented.
     pub missed: bool,
 }
 

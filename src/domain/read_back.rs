@@ -29,7 +29,7 @@ named! {
     }
 }
 
-/// Whether nobody works on it any more.
+/// Whether the status is final.
 pub fn is_closed(status: &str) -> bool {
     matches!(status, "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" | "inactive" | DELETED)
 }
@@ -44,7 +44,7 @@ pub fn decision(status: &str) -> Option<RecommendationDecision> {
     }
 }
 
-/// The status that was told of a delivery last, also where that was taken back. In order of entry: ids are ordered by
+/// The last reported status of a delivery, even if the entry was taken back. In order of entry: ids are ordered by
 /// time.
 pub fn told(story: &Story, of: Uuid) -> Option<&str> {
     let told = story.entries.iter().filter_map(|entry| match &entry.care {

@@ -30,7 +30,7 @@ pub use outcome::{MeasureChange, RecommendationDetail, listed, outcomes};
 named! {
     /// How a recommendation stands.
     pub enum RecommendationState {
-        /// Nobody has decided yet.
+        /// Undecided.
         Undecided = "undecided",
         /// Accepted or modified, and not done yet.
         Open = "open",
@@ -51,7 +51,7 @@ impl RecommendationState {
     }
 }
 
-/// A recommendation and what became of it.
+/// A recommendation and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrackedRecommendation {
     /// The recommendation.
@@ -132,7 +132,7 @@ impl TrackedRecommendation {
                     ReferralProgress::Completed => {
                         self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref())
                     }
-                    // To do what nobody has decided yet is to accept it.
+                    // Acting on an undecided recommendation accepts it.
                     ReferralProgress::Ordered | ReferralProgress::Scheduled if self.decision.is_none() => {
                         self.decide(RecommendationDecision::Accepted, entry.on, by.as_ref(), reason.as_ref());
                     }

@@ -18,7 +18,7 @@ use crate::id::MeasurementId;
 named! {
     /// How a concern stands.
     pub enum ConcernState {
-        /// Nobody has documented an assessment yet.
+        /// No assessment is documented.
         Open = "open",
         /// Assessed and documented.
         Assessed = "assessed",
@@ -32,7 +32,7 @@ pub struct Escalation {
     pub to: Owner,
     /// Priority.
     pub priority: Priority,
-    /// The local day on which they are told, unless it was assessed by then.
+    /// The local day of the step, unless it was assessed by then.
     pub on: NaiveDate,
 }
 
@@ -167,7 +167,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
     concerns
 }
 
-/// When whom is told about a concern that nobody assesses: counted in days from its due date.
+/// Escalation steps of an unassessed concern: days counted from its due date.
 fn chain(concern: &Concern, rules: &RuleSet) -> Vec<Escalation> {
     if concern.repeated {
         return Vec::new();

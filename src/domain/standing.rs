@@ -81,7 +81,7 @@ pub struct Standing {
     /// The last case review of the episode.
     #[serde(default)]
     pub reviewed_on: Option<NaiveDate>,
-    /// The next appointment; one that nobody documented stays here as missed.
+    /// The next appointment. A past one without documentation is listed as missed.
     #[serde(default)]
     pub next_contact: Option<NextContact>,
     /// The last clinical contact of the episode.

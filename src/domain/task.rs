@@ -20,7 +20,7 @@ named! {
         Reassess = "reassess",
         /// Suicide risk must be assessed.
         SafetyAssessment = "safety-assessment",
-        /// Nobody has assessed it, and the assessment is past due.
+        /// An assessment is past due.
         SafetyEscalation = "safety-escalation",
         /// PHQ-9 item 9 was left open: ask it.
         AskItem9 = "ask-item9",

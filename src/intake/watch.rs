@@ -16,11 +16,11 @@ use crate::problem::Problem;
 use crate::store::connection::{self, ConnectionClaim, hint};
 use crate::store::lease::{LEASE, holding};
 
-/// How long to sleep when nothing is due and nobody wakes us: other replicas hear, too.
+/// How long to sleep when nothing is due: other replicas receive notifications, too.
 const IDLE: Duration = Duration::from_secs(5);
 /// A sweep that failed is tried again after a minute, or after the period where that is shorter.
 const SOON: TimeDelta = TimeDelta::minutes(1);
-/// The least time between two sweeps, however often we are told to look.
+/// Minimum time between two sweeps, however many notifications arrive.
 const BREATH: TimeDelta = TimeDelta::seconds(5);
 
 /// The loops, one for each connection. Cheap to clone.
@@ -45,7 +45,7 @@ impl Watch {
         Self { intake, connections }
     }
 
-    /// Runs until told to stop. What is under way is given up: it is found again.
+    /// Runs until stopped. Work in progress is abandoned: it is found again.
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let mut loops = JoinSet::new();
         for connection in self.connections.iter() {
@@ -166,8 +166,8 @@ struct NextVisit {
     hint: Option<DateTime<Utc>>,
 }
 
-/// A connection that is ours. When a visit is given up in the middle, it is given back, so that nobody has to wait for
-/// the lease to run out.
+/// A claimed connection. If a visit is abandoned, dropping this releases the claim, so that no replica waits for the
+/// lease to expire.
 struct ConnectionLease<'a> {
     watch: &'a Watch,
     connection: &'a Connection,

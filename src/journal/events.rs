@@ -21,7 +21,7 @@ const WINDOW: i64 = 500;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventPosition {
     pub seq: i64,
-    /// The last event of it that was told, from 1; 0: all of them.
+    /// The last event of the entry, from 1; 0 for all of them.
     pub part: i32,
 }
 
@@ -58,7 +58,7 @@ impl FromStr for EventPosition {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JournalEvent {
-    /// Its id: a listener who names it is told what came after it.
+    /// Event id, for `Last-Event-ID`.
     #[serde(serialize_with = "as_text")]
     pub id: EventPosition,
     /// Its name, such as `safety.opened`.

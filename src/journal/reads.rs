@@ -78,7 +78,7 @@ async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<PendingRead>)
                     metrics::gauge!("cocm_journal_reads_waiting")
                         .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
                     tracing::error!(waiting, "reads of patient data cannot be written into the journal now; they wait");
-                    // The process is ending: nobody will try again.
+                    // The process is ending: there is no further attempt.
                     if queue.is_closed() {
                         lost(entries.iter());
                         return;
@@ -96,7 +96,7 @@ async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<PendingRead>)
         }
         metrics::gauge!("cocm_journal_reads_waiting").set(0.0);
         for written in written {
-            // Nobody waits any more: the line is there.
+            // The waiting request may be gone; the entry is written.
             let _ = written.send(());
         }
     }

@@ -44,14 +44,14 @@ pub struct SafetyItem {
     pub priority: Priority,
     /// Why, in a sentence.
     pub reason: String,
-    /// Minutes since it came to be known.
+    /// Minutes since it became known.
     pub minutes: i64,
     /// The same in words.
     pub elapsed: String,
     pub due: String,
     pub overdue: bool,
     pub owner: Option<String>,
-    /// Whether the chart has been told.
+    /// Delivery state.
     pub told: &'static str,
     pub told_tone: words::Tone,
 }

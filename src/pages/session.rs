@@ -192,7 +192,7 @@ fn frame_of(word: &str) -> FramingProvider {
     word.split_once('~').and_then(|(way, _)| way.parse().ok())
 }
 
-/// The page's script asks by itself when something has happened; nobody need be there for that.
+/// The page's script sends this request by itself, so it is no sign of a user.
 fn is_by_itself(headers: &HeaderMap) -> bool {
     headers.contains_key("x-live")
 }

@@ -22,7 +22,7 @@ pub struct Events {
     pub url: String,
     /// The key of the HMAC-SHA256, in hexadecimal in `X-Signature`.
     pub secret: String,
-    /// The types that they are told of.
+    /// Resource types to notify about.
     pub kinds: &'static [&'static str],
     /// How likely an event is sent twice.
     pub twice: f64,

@@ -24,6 +24,6 @@ pub async fn watched<F: Future>(work: F) -> (F::Output, Vec<PatientId>) {
 
 /// These patients' rows were read. Nothing outside of [`watched`].
 pub(super) fn note(patients: impl IntoIterator<Item = PatientId>) {
-    // An error means that nobody asks: the hallway's own reading.
+    // An error means that there is no request: the recorder's own read.
     let _ = SHOWN.try_with(|shown| shown.borrow_mut().extend(patients));
 }

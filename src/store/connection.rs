@@ -25,7 +25,7 @@ pub struct ConnectionKey<'a> {
     pub connection: &'a str,
 }
 
-/// Makes a connection known; due at once if it is new.
+/// Registers a connection; due at once if it is new.
 pub async fn know(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
@@ -53,7 +53,7 @@ pub async fn look_again(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) 
     .map_err(failed)
 }
 
-/// Claims a connection that nobody holds.
+/// Claims a free connection.
 pub async fn claim(
     tx: &mut Tx,
     of: ConnectionKey<'_>,

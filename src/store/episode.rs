@@ -175,7 +175,7 @@ pub async fn insert(
     .map_err(failed)
 }
 
-/// Writes what was entered about an episode anew, as its next revision.
+/// Updates an episode as its next revision.
 pub async fn update(tx: &mut Tx, clinic: &str, e: &episode::Episode, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,

@@ -1,8 +1,8 @@
-//! The journal: one line for each thing that was changed, and for each time that somebody was shown patient data.
+//! The journal: one entry for each change, and one for each answer with patient data.
 //!
-//! A line is written in the transaction of what it tells, without a place. A sealer gives it its place afterwards: the
-//! next number of the clinic's chain, and a hash over the hash before, the number and the line. So nobody waits for the end of a
-//! chain, and the numbers follow the commits without a gap.
+//! An entry is written in the transaction of its change, without a number. A sealer numbers it afterwards: the next
+//! number of the clinic's chain, and a hash over the previous hash, the number and the entry. So no writer waits for
+//! the end of the chain, and the numbers follow the commits without gaps.
 
 mod entry;
 mod audit;

@@ -1,4 +1,4 @@
-//! The ledger of the chart, and who may write into it when.
+//! The ledger of the chart, and leases for writing.
 //!
 //! ```text
 //!            planned                    written
@@ -47,7 +47,7 @@ pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wak
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// Has to be written, or written anew.
+    /// Must be written, or written again.
     Pending,
     /// The chart agrees with the plan.
     Settled,
@@ -355,8 +355,8 @@ pub struct Settlement {
     pub drift: Option<Drift>,
 }
 
-/// Writes down what an attempt came to. `false` when the lease was lost meanwhile: then nothing is written.
-/// If the plan moved on while we wrote, the row stays pending.
+/// Records the result of an attempt. `false` if the lease was lost meanwhile: then nothing is written. If the plan
+/// changed meanwhile, the row stays pending.
 pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(
         tx,

@@ -14,7 +14,7 @@ pub struct WebhookCursor {
     pub disabled: Option<String>,
 }
 
-/// Reads it; `None` for one that was never told anything.
+/// Reads the position; `None` for a new webhook.
 pub async fn cursor(tx: &mut Tx, clinic: &str, name: &str) -> Result<Option<WebhookCursor>, Problem> {
     fetch_optional!(
         tx,
@@ -77,7 +77,7 @@ pub async fn give_back(tx: &mut Tx, clinic: &str, name: &str, token: Uuid) -> Re
     .map_err(failed)
 }
 
-/// Remembers how far one was told.
+/// Stores the position of a webhook.
 pub async fn reached(
     tx: &mut Tx,
     clinic: &str,

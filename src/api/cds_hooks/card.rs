@@ -54,7 +54,7 @@ enum Indicator {
     Info,
     /// Not improving, ill again, or a review is overdue.
     Warning,
-    /// A safety answer that nobody has assessed.
+    /// An unassessed safety answer.
     Critical,
 }
 
@@ -122,7 +122,7 @@ impl PatientFacts<'_> {
         self.standings.iter().find(treated)
     }
 
-    /// Safety answers that nobody has assessed, whatever became of their Tasks in the chart.
+    /// Unassessed safety answers, whatever the state of their Tasks in the chart.
     fn unassessed(&self) -> impl Iterator<Item = &WriteIntent> {
         self.intents.iter().map(|(intent, _)| intent).filter(|i| i.desired.code == Code::SafetyAssessment)
     }

@@ -52,8 +52,8 @@ struct OverrideCode {
     code: Option<String>,
 }
 
-/// Hears what became of cards: a line in the journal for each, with the card's name, by which the line is found that says
-/// whom it showed.
+/// Takes feedback on cards. Each becomes a journal entry with the card's id, which leads to the entry of the card
+/// itself.
 #[utoipa::path(post, path = "/cds-services/{id}/feedback", tag = "cds-hooks",
     params(("id" = String, Path, description = "`cocm-standing`")), request_body = Feedback,
     responses((status = 200, description = "Heard"), (status = "4XX", description = "The token is not believed, or the call cannot be read",

@@ -59,8 +59,8 @@ pub struct Cards {
     cards: Vec<Card>,
 }
 
-/// Where a patient stands: one card for a patient in Collaborative Care, or with a safety answer that nobody has assessed;
-/// none for anybody else.
+/// Status of a patient: one card for a patient in Collaborative Care, or with an unassessed safety answer; no card
+/// otherwise.
 ///
 /// The caller is an EHR that is configured as a CDS client (`[ehr.cds_hooks]`), by the JWT that it signs for each call;
 /// the patient is that connection's.

@@ -1,4 +1,4 @@
-//! The door itself: what every request passes, and in which words every failure is told.
+//! Request and response handling of the FHIR API: limits on the way in, an OperationOutcome for every failure.
 
 use std::panic::AssertUnwindSafe;
 

@@ -101,7 +101,7 @@ struct CaseloadItem {
     open_safety: bool,
     /// Flagged by hand for the weekly review.
     discussion_flag: bool,
-    /// The next appointment; one that nobody documented stays here as missed.
+    /// The next appointment. A past one without documentation is listed as missed.
     next_contact: Option<NextContact>,
     /// Findings of the rules, with reasons.
     #[schema(value_type = Vec<Finding>)]

@@ -40,7 +40,7 @@ struct ConnectionView {
     due_at: Option<DateTime<Utc>>,
     /// Whether a replica is working on it now.
     busy: bool,
-    /// `none`, `fixed`, `held` (a token is there and good), `wanted` (it is had when it is needed).
+    /// `none`, `fixed`, `held` (a valid token is cached) or `wanted` (a token is requested when needed).
     token: &'static str,
     /// Progress of each resource type.
     types: Vec<SweepStatus>,

@@ -42,7 +42,7 @@ struct DeliveriesQuery {
     cursor: Option<String>,
 }
 
-/// A Task or Flag that the chart has or has not been told.
+/// Delivery of a Task or Flag to the chart.
 #[derive(Debug, Serialize, ToSchema)]
 struct DeliveryBody {
     /// Id in this registry.
@@ -61,7 +61,7 @@ struct DeliveryBody {
     priority: Priority,
     /// Posture that the chart should show.
     posture: Posture,
-    /// Whether the chart has been told, as far as it will be on its rung.
+    /// Delivery state, as complete as its rung allows.
     state: DeliveryState,
     /// Rung of the ladder that it took, or is tried on; `null` before the first attempt.
     rung: Option<Rung>,

@@ -65,7 +65,7 @@ impl From<NewReason> for DischargeReason {
     }
 }
 
-/// Ends an episode. Whoever comes back is enrolled anew.
+/// Ends an episode. A patient who returns gets a new episode.
 #[utoipa::path(post, path = "/episodes/{id}/discharge", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewDischarge, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn discharge(

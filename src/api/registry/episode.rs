@@ -38,7 +38,7 @@ struct WholeEpisode {
     fit_check: Option<FitCheck>,
     /// The care plan that holds; `null` where there is none.
     care_plan: Option<PlanName>,
-    /// The next appointment; one that nobody documented stays here as missed.
+    /// The next appointment. A past one without documentation is listed as missed.
     next_contact: Option<NextContact>,
     /// Courses of brief treatment, in order of their first session, as they stand today.
     brief_treatments: Vec<TreatmentCourse>,

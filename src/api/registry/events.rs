@@ -26,7 +26,7 @@ use crate::listener::ShutdownSignal;
 use crate::problem::{Category, Problem};
 use crate::store::journal;
 
-/// How often something is sent, so that nobody between takes the stream for dead; and how often the token is looked at.
+/// Interval of keep-alive messages, so that no proxy closes the stream, and of token checks.
 const BEAT: Duration = Duration::from_secs(15);
 /// How long a client should wait before it comes back.
 const RETRY: Duration = Duration::from_secs(3);
@@ -102,7 +102,7 @@ async fn stream_events(
         let event = stream.next().await?;
         Some((Ok::<_, Infallible>(event), stream))
     });
-    // nginx gathers answers before it passes them on, unless it is told.
+    // nginx buffers answers unless this header forbids it.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
     Ok((unbuffered, Sse::new(events)).into_response())
 }

@@ -90,7 +90,7 @@ pub(super) struct MetricsReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::api) enum ReportKind {
-    /// Counts: nobody's data. Also what `Accept: application/fhir+json` gives.
+    /// Counts without patient data. Also the default for `Accept: application/fhir+json`.
     Summary,
     /// A Bundle with one report for each episode or patient behind the metrics.
     Individual,

@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<App> {
     ))
 }
 
-/// Hears that something has changed, writes it down and answers; what has changed is fetched afterwards.
+/// Receives a change notification, stores it and answers; the changed resources are fetched afterwards.
 ///
 /// Taken in: nothing at all ("look again"), the resource (R4 rest-hook), a notification of the Subscriptions Backport
 /// IG, `{"changed": ["Patient/1"]}`. Only ids are taken from it: what counts is what the EHR's FHIR server then says.

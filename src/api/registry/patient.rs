@@ -47,7 +47,7 @@ struct PatientBody {
 /// How a patient stands with regard to safety. This service is not a crisis service.
 #[derive(Debug, Serialize, ToSchema)]
 struct SafetyStatus {
-    /// Concerns that nobody has assessed yet, oldest first.
+    /// Unassessed concerns, oldest first.
     open: Vec<Concern>,
     /// The earliest date on which one of them is due.
     due_on: Option<NaiveDate>,

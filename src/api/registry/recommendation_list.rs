@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::api) enum RecommendationStateFilter {
-    /// Nobody has decided yet.
+    /// Undecided.
     Undecided,
     /// Accepted or modified, and not done yet.
     Open,

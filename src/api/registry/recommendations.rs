@@ -96,7 +96,8 @@ struct NewProgress {
 /// Follows a referral, or an evaluation by the consultant, to its end: ordered, scheduled, then completed, declined or
 /// closed with a reason.
 ///
-/// To order what nobody has decided is to accept it; `completed` is done, and of a referral a change of treatment.
+/// Ordering an undecided recommendation accepts it; `completed` means done, and for a referral also a change of
+/// treatment.
 #[utoipa::path(post, path = "/recommendations/{id}/progress", tag = "care",
     params(("id" = String, Path, description = "A recommendation of the kind `referral`, `specialty_referral` or `direct_evaluation`")),
     request_body = NewProgress, responses((status = 201, description = "Recorded", body = DecisionReceipt), WriteErrors))]

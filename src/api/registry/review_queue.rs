@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct QueueQuery {
-    /// A local date; the clinic's today where it is left out. Another one is computed anew over the whole clinic.
+    /// A local date; today in the clinic if omitted. Other dates are computed over the whole clinic.
     on: Option<NaiveDate>,
     /// Only of this care manager.
     care_manager: Option<RequiredText>,

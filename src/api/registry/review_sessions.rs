@@ -151,7 +151,7 @@ struct UnplannedReview {
 struct WholeSession {
     #[serde(flatten)]
     session: SessionBody,
-    /// The queue as it was when the session was opened, with what became of each.
+    /// The queue as it was when the session was opened, with the state of each item.
     agenda: Vec<ItemBody>,
     /// Reviewed in this session without being on its agenda.
     added: Vec<UnplannedReview>,
@@ -257,7 +257,7 @@ async fn list_sessions(
     Ok(Json(page(rows, limit, |s| (s.held_on, s.id), SessionBody::from)))
 }
 
-/// Reads a session with its agenda and what became of each item.
+/// Reads a session with its agenda and the state of each item.
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]

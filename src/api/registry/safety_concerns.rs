@@ -88,7 +88,7 @@ struct ConcernBody {
     closed_in_chart_on: Option<NaiveDate>,
     /// The delivery that tells the chart.
     delivery: Uuid,
-    /// Whether the chart has been told.
+    /// Delivery state.
     delivery_state: DeliveryState,
 }
 

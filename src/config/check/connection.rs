@@ -179,7 +179,7 @@ fn check_notify(key: &str, ehr: &EhrConnection, has_public_url: bool, faults: &m
     }
 }
 
-/// Whether a token endpoint may be called: nobody between may read what is sent there.
+/// Whether a token endpoint may be called: the connection must be private.
 pub fn is_private(url: &Url) -> bool {
     url.scheme() == "https" || nearby(url)
 }

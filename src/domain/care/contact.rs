@@ -32,7 +32,7 @@ named! {
         NoShow = "no_show",
         /// Cancelled too late.
         LateCancel = "late_cancel",
-        /// Nobody was reached.
+        /// The patient was not reached.
         NotReached = "not_reached",
     }
 }

@@ -1,4 +1,4 @@
-//! Where what the plan asks for is told, from the best way to the poorest.
+//! Rungs of the ladder: ways to put a work item into the chart, from the best to the poorest.
 
 named! {
     /// A rung of the ladder: how what the plan asks for reaches the chart.

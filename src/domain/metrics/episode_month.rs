@@ -40,7 +40,7 @@ impl From<CareManager> for Option<String> {
 }
 
 impl MetricsFilter {
-    /// To one care manager, or to nobody's.
+    /// Episodes of one care manager, or of none.
     pub fn to(care_manager: CareManager) -> Self {
         Self { payer: None, care_manager: Some(care_manager) }
     }

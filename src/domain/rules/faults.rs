@@ -74,7 +74,7 @@ impl RuleSet {
 }
 
 impl Safety {
-    /// A chain that tells nobody, or tells them late, would switch safety off.
+    /// An escalation without steps, or with late ones, would switch safety off.
     fn escalation_faults(&self, need: &mut impl FnMut(bool, &str)) {
         let chain = &self.escalation;
         need(

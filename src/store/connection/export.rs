@@ -1,4 +1,4 @@
-//! Bulk exports, so that one that was interrupted goes on.
+//! Bulk exports in progress, so that an interrupted one can resume.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

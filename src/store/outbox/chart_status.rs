@@ -30,7 +30,7 @@ pub async fn by_chart_id(
     .map_err(failed)
 }
 
-/// Holds a delivery, so that nobody settles it meanwhile, and remembers that it was looked at.
+/// Locks a delivery against concurrent settling, and records that it was read back.
 pub async fn look(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
@@ -63,7 +63,7 @@ pub struct ChartNote {
     pub heal: bool,
 }
 
-/// Writes down what a look came to; what has to be written wakes the lane.
+/// Records the result of reading back; a pending write wakes the lane.
 pub async fn noted(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,

@@ -48,7 +48,7 @@ pub(super) async fn rows<K: Ord>(
                 if after.as_ref().is_some_and(|after| key <= *after) || is_beyond {
                     continue;
                 }
-                // Looking ahead is dear: only for what is on the page, as far as is known.
+                // Looking ahead is expensive: only for the rows on the page.
                 let reevaluate_on = plan(story, &rules, as_of).reevaluate_on;
                 kept.insert(key, StandingRow { reevaluate_on, ..row });
                 if kept.len() > limit {

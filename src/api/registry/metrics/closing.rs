@@ -47,7 +47,7 @@ pub(super) struct ClosedBody {
     version: i32,
     /// When: what was recorded later is late.
     closed_at: DateTime<Utc>,
-    /// By whom; `cocm-registry` where nobody had closed it by its day.
+    /// Author; `cocm-registry` if nobody had closed it by its day.
     closed_by: String,
     /// Why it was restated.
     reason: Option<String>,
@@ -190,8 +190,8 @@ struct NewRestatement {
     reason: RequiredText,
 }
 
-/// Reports a closed month anew, from everything known now, under the thresholds it was closed under. Earlier reports
-/// stay readable.
+/// Restates a closed month from everything known now, under the thresholds it was closed under. Earlier reports stay
+/// readable.
 #[utoipa::path(post, path = "/metrics/{month}/restate", tag = "metrics", request_body = NewRestatement,
     params(("month" = String, Path, description = "`YYYY-MM`, a closed month")),
     responses((status = 201, description = "Restated", body = ClosedBody), WriteErrors))]
