@@ -125,7 +125,7 @@ impl StoryEventRow {
 }
 
 /// Story events of the patients in a range of ids, by patient.
-pub async fn told(
+pub async fn story_events(
     tx: &mut Tx,
     clinic: &str,
     from: PatientId,

@@ -16,7 +16,7 @@ pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, P
     if patient.has_care {
         let episodes = episode::of_patient(tx, clinic, patient.id).await?;
         story.episodes = episodes.into_iter().map(|e| e.episode).collect();
-        let told = event_log::told(tx, clinic, patient.id, patient.id).await?;
+        let told = event_log::story_events(tx, clinic, patient.id, patient.id).await?;
         for (_, told) in told {
             add(&mut story, told);
         }
@@ -30,7 +30,7 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
     let (from, to) = (first.id, last.id);
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
-    let mut told = grouped(event_log::told(tx, clinic, from, to).await?);
+    let mut told = grouped(event_log::story_events(tx, clinic, from, to).await?);
     let stories = patients.iter().map(|patient| {
         let mut story = Story::of(patient.for_story());
         story.measurements = measurements.remove(&patient.id).unwrap_or_default();

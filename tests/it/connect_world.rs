@@ -75,7 +75,7 @@ impl Connected {
 
     pub async fn in_vain(&self) -> Vec<hint::FetchHint> {
         let mut tx = self.app.db.read().await.unwrap();
-        hint::in_vain(&mut tx, EHR, 100).await.unwrap()
+        hint::failures(&mut tx, EHR, 100).await.unwrap()
     }
 
     pub fn misbehave(&self, change: impl FnOnce(&mut Misbehavior)) {

@@ -20,7 +20,7 @@ pub struct FetchHint {
 }
 
 /// A resource is said to have changed.
-pub async fn hear(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn add(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_hint (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at)
@@ -168,7 +168,7 @@ pub async fn next_due(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<DateT
 }
 
 /// Hints that failed, oldest first.
-pub async fn in_vain(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
+pub async fn failures(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
         FetchHint,

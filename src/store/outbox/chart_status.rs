@@ -64,7 +64,7 @@ pub struct ChartNote {
 }
 
 /// Records the result of reading back; a pending write wakes the lane.
-pub async fn noted(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn record(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE delivery SET chart_status = COALESCE($3, chart_status), chart_version = $4,
