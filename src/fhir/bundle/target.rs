@@ -1,7 +1,7 @@
 //! What the address of a request points at.
 
 use crate::fhir::arrival::ResourceType;
-use crate::fhir::arrival::is_logical_id;
+use crate::fhir::logical_id::is_logical_id;
 use crate::problem::{Category, Problem};
 
 /// What the address of a request inside of a Bundle points at.
