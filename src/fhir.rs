@@ -4,6 +4,7 @@ pub(crate) mod json;
 pub mod content;
 pub mod date;
 pub mod query;
+pub mod logical_id;
 pub mod reference;
 pub mod mapping;
 mod answer;

@@ -136,6 +136,7 @@ enum CliCommand {
         commit: bool,
     },
     /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
+    #[cfg(feature = "demo")]
     Demo(cocm_registry::demo::DemoOptions),
 }
 
@@ -304,6 +305,7 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
             Ok(())
         }
         CliCommand::Openapi { check } => openapi(check),
+        #[cfg(feature = "demo")]
         CliCommand::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
     }
 }

@@ -1,13 +1,11 @@
 //! The transport: deadlines, limits, and one origin.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Certificate, Client, Method, StatusCode, Url};
+use reqwest::{Client, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -17,8 +15,6 @@ use super::response_body::{cause, connection, json, read_body};
 use crate::problem::Problem;
 
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const USER_AGENT: &str = concat!("cocm-registry/", env!("CARGO_PKG_VERSION"));
 
 /// Speaks to one base URL and to nothing else.
 #[derive(Debug)]
@@ -46,39 +42,6 @@ pub struct RawResponse {
     pub headers: HeaderMap,
     /// The body, after decompression.
     pub body: Vec<u8>,
-}
-
-/// A client that believes the machine's own certificate authorities.
-pub fn client(deadline: Duration, uses_proxy: bool) -> Result<Client, Problem> {
-    believing(deadline, uses_proxy, None)
-}
-
-/// The one place where a client is made: no redirect is followed, nothing is repeated, everything ends. `authorities`
-/// (PEM) are believed beside the machine's own.
-fn believing(deadline: Duration, uses_proxy: bool, authorities: Option<&[u8]>) -> Result<Client, Problem> {
-    let builder = Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(deadline)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .user_agent(USER_AGENT);
-    let builder = if uses_proxy { builder } else { builder.no_proxy() };
-    let builder = match authorities {
-        None => builder,
-        Some(pem) => {
-            let unread = |_| Problem::unprocessable("the certificate authorities cannot be read as PEM").at("ca_file");
-            builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(unread)?)
-        }
-    };
-    builder
-        .build()
-        .map_err(|_| Problem::internal("the HTTP client cannot be set up (no certificates on this machine?)"))
-}
-
-/// A client for a server, as the address of that server needs it.
-pub fn client_for(base: &Url, deadline: Duration, authorities: Option<&[u8]>) -> Result<Client, Problem> {
-    believing(deadline, !is_this_machine(base), authorities)
 }
 
 impl Http {
@@ -237,16 +200,12 @@ pub(super) fn base_url(text: &str) -> Result<Url, Problem> {
     Ok(url)
 }
 
-/// A proxy of the environment is used, as an operator expects, but never for this machine itself.
-fn is_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http_client::client_for;
     use rstest::rstest;
+    use std::time::Duration;
 
     fn http(base: &str) -> Http {
         let base = base_url(base).unwrap();

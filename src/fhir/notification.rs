@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use super::arrival::is_logical_id;
+use super::logical_id::is_logical_id;
 use super::topic::Topic;
 use crate::problem::Problem;
 

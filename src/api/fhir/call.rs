@@ -7,7 +7,8 @@ use axum::http::request::Parts;
 
 use super::scope;
 use crate::api::App;
-use crate::fhir::arrival::{ResourceType, is_logical_id};
+use crate::fhir::arrival::ResourceType;
+use crate::fhir::logical_id::is_logical_id;
 use crate::fhir::query;
 use crate::identity::{Caller, Role};
 use crate::intake::bundle::EntryAction;

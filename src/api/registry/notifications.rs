@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::responses::WriteErrors;
 use crate::api::App;
-use crate::fhir::arrival::is_logical_id;
+use crate::fhir::logical_id::is_logical_id;
 use crate::fhir::notification::Notification;
 use crate::fhir::topic::Topic;
 use crate::identity::{Caller, Role, TokenError};

@@ -1,7 +1,7 @@
 //! Target of a request URL.
 
 use crate::fhir::arrival::ResourceType;
-use crate::fhir::arrival::is_logical_id;
+use crate::fhir::logical_id::is_logical_id;
 use crate::problem::{Category, Problem};
 
 /// Target of a request URL inside a Bundle.

@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use super::own_path;
 use crate::config::SignInConfig;
+use crate::http_client::client;
 use crate::id::PatientId;
 use crate::identity::{Caller, ClinicId, Role, Verifier};
 use crate::pages::Pages;
@@ -285,7 +286,8 @@ async fn in_context(pages: &Pages, caller: &Caller, answer: &Value) -> Result<Op
 }
 
 async fn discover(way: &IdentityProvider) -> Result<Endpoints, Problem> {
-    let found = fetch(client()?.get(address(&way.discovery())?).header(ACCEPT, "application/json")).await?;
+    let found =
+        fetch(client(PATIENCE, true)?.get(address(&way.discovery())?).header(ACCEPT, "application/json")).await?;
     serde_json::from_value(found).map_err(|_| unreachable_provider())
 }
 
@@ -300,7 +302,7 @@ async fn redeem(pages: &Pages, way: &IdentityProvider, code: &str, verifier: &st
         .append_pair("client_id", &way.config.client_id)
         .append_pair("code_verifier", verifier)
         .finish();
-    let mut request = client()?
+    let mut request = client(PATIENCE, true)?
         .post(address(&endpoints.token_endpoint)?)
         .header("content-type", "application/x-www-form-urlencoded")
         .header(ACCEPT, "application/json")
@@ -313,12 +315,6 @@ async fn redeem(pages: &Pages, way: &IdentityProvider, code: &str, verifier: &st
 
 fn unreachable_provider() -> Problem {
     Problem::new(Category::Unavailable, "the identity provider cannot be reached now")
-}
-
-fn client() -> Result<reqwest::Client, Problem> {
-    // A redirect could lead to somebody else's word.
-    let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
-    client.map_err(|_| Problem::internal("no HTTP client"))
 }
 
 /// An https address; http only on this machine.

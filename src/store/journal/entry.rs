@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::hex;
+use crate::hex;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::store::event_log::EventRow;
@@ -153,5 +153,5 @@ pub fn digest(fact: &EventRow) -> String {
 }
 
 pub(super) fn digest_of(columns: &Value) -> String {
-    hex(&Sha256::digest(columns.to_string()))
+    hex::encode(&Sha256::digest(columns.to_string()))
 }
