@@ -16,6 +16,7 @@ pub mod domain;
 
 pub mod clock;
 pub mod problem;
+pub mod limits;
 pub mod config;
 pub mod telemetry;
 pub mod identity;

@@ -43,7 +43,10 @@ pub struct JournalEntry {
     /// The digest of the fact, see [`digest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fact: Option<String>,
-    /// What it changed, in codes.
+    /// The digest of the resource, as it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceDigest>,
+    /// Changes, as codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Value>,
     /// What was asked for.
@@ -57,7 +60,29 @@ pub struct JournalEntry {
     pub everybody: bool,
 }
 
-/// What was asked for. Never a query: it may name somebody.
+/// What a resource was when it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceDigest {
+    /// `QuestionnaireResponse/1`
+    pub name: String,
+    /// Our version of it.
+    pub version: i64,
+    /// SHA-256 of its JSON as it is kept, in hexadecimal; [`ResourceDigest::DELETED`] where it was deleted.
+    pub sha256: String,
+}
+
+impl ResourceDigest {
+    /// Stands where a resource was deleted.
+    pub const DELETED: &str = "deleted";
+
+    /// Of the JSON that is kept under a name; `None` where it was deleted.
+    pub fn of(name: String, version: i64, body: Option<&str>) -> Self {
+        let sha256 = body.map_or_else(|| Self::DELETED.to_owned(), |body| hex(&Sha256::digest(body)));
+        Self { name, version, sha256 }
+    }
+}
+
+/// The request that read data. The query is left out: it may identify a patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRequest {
     pub method: String,
@@ -84,6 +109,7 @@ impl JournalEntry {
             episode: None,
             subject: None,
             fact: None,
+            resource: None,
             changes: None,
             request: None,
             patients: Vec::new(),
