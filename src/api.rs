@@ -5,6 +5,8 @@ pub mod problem;
 pub mod page;
 mod export;
 pub mod cds_hooks;
+pub mod readiness;
+pub mod admit;
 pub mod health;
 pub mod fhir;
 pub mod registry;
@@ -22,12 +24,14 @@ use tokio::sync::Notify;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::readiness::Readiness;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::Connections;
 use crate::journal::Journal;
+use crate::limits;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
@@ -55,6 +59,8 @@ pub struct App {
     pub outbox: Arc<Notify>,
     /// The EHRs that we fetch from.
     pub connections: Connections,
+    /// Whether the database can be written to.
+    pub readiness: Readiness,
     /// Our public keys (`/.well-known/jwks.json`).
     pub jwks: Arc<serde_json::Value>,
 }
@@ -123,6 +129,9 @@ fn routes(origins: &[HeaderValue]) -> (Router<App>, utoipa::openapi::OpenApi) {
 
 /// Documents once what holds for many endpoints.
 fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let description = document.info.description.get_or_insert_default();
+    description.push(' ');
+    description.push_str(&limits::in_words());
     idempotency::document(&mut document);
     document
 }

@@ -21,6 +21,10 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use crate::limits::{
+    BODY_BYTES, BUNDLE_BYTES, CLIENT_REQUESTS, CLIENT_REQUESTS_PER_SECOND, PEER_CONNECTIONS, REQUESTS,
+};
+
 pub use cds_hooks::{CardLink, CdsHooks};
 pub use check::is_private;
 pub use clinic::ClinicId;
@@ -64,6 +68,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// Log format and filter.
     pub log: Log,
+    /// Where the ends of the journal are written.
+    pub journal: JournalHeads,
     /// Development only: any clinic named in a token is served, with the first clinic's settings.
     #[serde(skip)]
     pub any_clinic: bool,
@@ -85,6 +91,14 @@ pub struct Limits {
     pub bundle_bytes: usize,
     /// Connections open at once.
     pub connections: usize,
+    /// Of these, from one address. Behind a proxy all have the same.
+    pub connections_per_peer: usize,
+    /// Requests in work at once, of all clients together.
+    pub requests: usize,
+    /// Of these, of one client: whoever a token or a cookie stands for.
+    pub requests_per_client: usize,
+    /// Requests that one client begins in a second.
+    pub requests_per_second: u32,
     /// From the first byte, or the end of the last answer, to the end of the request's headers.
     #[serde(rename = "header_timeout_s", deserialize_with = "seconds")]
     pub header_timeout: Duration,
@@ -160,6 +174,22 @@ pub struct Webhook {
     /// Deadline of one attempt.
     #[serde(default = "webhook_timeout", rename = "timeout_s", deserialize_with = "seconds")]
     pub timeout: Duration,
+}
+
+/// Where the ends of the journal are written, signed, so that a cut-off end is found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalHeads {
+    /// Appended to: best on another machine's disk. Into the log without it.
+    pub heads_file: Option<PathBuf>,
+    #[serde(rename = "heads_every_s", deserialize_with = "seconds")]
+    pub heads_every: Duration,
+}
+
+impl Default for JournalHeads {
+    fn default() -> Self {
+        Self { heads_file: None, heads_every: Duration::from_mins(15) }
+    }
 }
 
 /// Log format and filter.
@@ -326,6 +356,7 @@ impl Default for Config {
             ehrs: Vec::new(),
             webhooks: Vec::new(),
             log: Log::default(),
+            journal: JournalHeads::default(),
             any_clinic: false,
             clock: None,
             ignored_variables: Vec::new(),
@@ -336,9 +367,13 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body_bytes: 1 << 20,
-            bundle_bytes: 8 << 20,
+            body_bytes: BODY_BYTES,
+            bundle_bytes: BUNDLE_BYTES,
             connections: 1024,
+            connections_per_peer: PEER_CONNECTIONS,
+            requests: REQUESTS,
+            requests_per_client: CLIENT_REQUESTS,
+            requests_per_second: CLIENT_REQUESTS_PER_SECOND,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(20),

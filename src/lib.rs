@@ -18,6 +18,7 @@ pub mod domain;
 pub mod clock;
 pub mod problem;
 pub mod http_client;
+pub mod limits;
 pub mod config;
 pub mod telemetry;
 pub mod identity;

@@ -12,6 +12,8 @@ mod scope;
 mod search;
 mod update;
 
+pub use exchange::in_our_words;
+
 use axum::http::Uri;
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, post};

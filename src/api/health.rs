@@ -1,10 +1,12 @@
 //! Whether the service lives, and whether it can work.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -27,11 +29,25 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// The database answers too: requests can be served.
-#[utoipa::path(get, path = "/readyz", tag = "operations",
-    responses((status = 200, description = "Ready"), (status = 503, description = "The database does not answer")))]
-async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
+/// What is asked.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ReadinessQuery {
+    /// `reading`: 200 also while the database can only be read, as on a full disk. For a load balancer that is to keep the
+    /// lists reachable then.
+    #[serde(rename = "for")]
+    purpose: Option<String>,
+}
+
+/// The database answers too, and can be written to: requests can be served.
+#[utoipa::path(get, path = "/readyz", tag = "operations", params(ReadinessQuery),
+    responses((status = 200, description = "Ready"),
+        (status = 503, description = "The database does not answer, or cannot be written to")))]
+async fn readyz(State(app): State<App>, Query(query): Query<ReadinessQuery>) -> Result<&'static str, Problem> {
     app.db.ping().await?;
+    if query.purpose.as_deref() != Some("reading") {
+        app.readiness.of_writing(&app.db).await?;
+    }
     Ok("ready\n")
 }
 

@@ -46,12 +46,17 @@ impl Config {
         within("limits.body_bytes", limits.body_bytes, 1 << 10..=64 << 20, faults);
         within("limits.bundle_bytes", limits.bundle_bytes, 1 << 10..=256 << 20, faults);
         within("limits.connections", limits.connections, 1..=65_536, faults);
+        within("limits.connections_per_peer", limits.connections_per_peer, 1..=65_536, faults);
+        within("limits.requests", limits.requests, 10..=65_536, faults);
+        within("limits.requests_per_client", limits.requests_per_client, 1..=65_536, faults);
+        within("limits.requests_per_second", limits.requests_per_second as usize, 1..=1_000_000, faults);
         let hour = Duration::from_hours(1);
         let second = Duration::from_secs(1);
         let times = [
             ("limits.header_timeout_s", limits.header_timeout),
             ("limits.request_timeout_s", limits.request_timeout),
             ("limits.drain_s", limits.drain),
+            ("journal.heads_every_s", self.journal.heads_every),
         ];
         for (key, time) in times {
             if !(second..=hour).contains(&time) {

@@ -8,15 +8,13 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::limits::BUNDLE_ENTRIES;
 use crate::problem::{Category, Problem};
 
 pub use links::BundleLinks;
 pub use target::RequestTarget;
 
-/// How many entries a Bundle may have.
-pub const MOST_ENTRIES: usize = 1000;
-
-/// Purpose of a Bundle.
+/// What a Bundle wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundlePurpose {
     /// Each entry is a request of its own.
@@ -126,8 +124,8 @@ impl<'a> Bundle<'a> {
             Some(entries) => serde_json::from_str(entries.get())
                 .map_err(|_| Problem::malformed("entry must be a list").at("Bundle.entry"))?,
         };
-        if entries.len() > MOST_ENTRIES {
-            let detail = format!("a Bundle may have {MOST_ENTRIES} entries here, this one has {}", entries.len());
+        if entries.len() > BUNDLE_ENTRIES {
+            let detail = format!("a Bundle may have {BUNDLE_ENTRIES} entries here, this one has {}", entries.len());
             return Err(Problem::new(Category::TooLarge, detail).at("Bundle.entry"));
         }
         Ok(Self { purpose, entries })
@@ -188,7 +186,7 @@ mod tests {
             let problem = Bundle::read(raw).unwrap_err();
             assert_eq!((problem.category.status(), problem.expression.as_deref()), (status, Some(place)), "{raw}");
         }
-        let many = format!(r#"{{"type":"batch","entry":[{}]}}"#, vec!["{}"; MOST_ENTRIES + 1].join(","));
+        let many = format!(r#"{{"type":"batch","entry":[{}]}}"#, vec!["{}"; BUNDLE_ENTRIES + 1].join(","));
         assert_eq!(Bundle::read(&many).unwrap_err().category, Category::TooLarge);
         assert!(Bundle::read(r#"{"type":"collection"}"#).unwrap().entries.is_empty());
     }

@@ -13,7 +13,7 @@ use crate::ehr::retry::{RetryDecision, decide};
 use crate::fhir::chart_item::ChartItem;
 use crate::fhir::searchset::{Searchset, SearchsetResource};
 use crate::fhir::topic::Topic;
-use crate::listener::{DEEPEST, check_depth};
+use crate::limits::JsonBudget;
 use crate::problem::{Category, Problem};
 use crate::record::{Command, CommandEffect, Sighting};
 use crate::store::connection::hint;
@@ -188,7 +188,7 @@ impl Sweep<'_> {
 }
 
 fn read(raw: &str, resource: ChartResource) -> Result<ChartItem, Problem> {
-    check_depth(raw.as_bytes(), DEEPEST)?;
+    JsonBudget::RESOURCE.check(raw.as_bytes())?;
     ChartItem::read(raw, resource)
 }
 

@@ -16,8 +16,8 @@ use crate::hex;
 use crate::id::PatientId;
 use crate::problem::Problem;
 
-pub use audit::{ChainCheck, checked, clinics, count_outside, facts_without_entry};
-pub use entry::{AccessRequest, JournalEntry, digest};
+pub use audit::{ChainCheck, after, checked, clinics, count_outside, facts_without_entry};
+pub use entry::{AccessRequest, JournalEntry, ResourceDigest, digest};
 
 /// How many lines one statement adds.
 const ADDED: usize = 8;

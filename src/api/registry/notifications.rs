@@ -14,7 +14,7 @@ use crate::fhir::topic::Topic;
 use crate::identity::{Caller, Role, TokenError};
 use crate::intake::connection::Connection;
 use crate::intake::signature;
-use crate::listener::{BodyLimit, DEEPEST, check_depth, read_body};
+use crate::listener::{BodyLimit, read_body};
 use crate::problem::Problem;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -121,7 +121,6 @@ async fn hear(app: &App, name: &str, request: Request, address: Option<(String, 
         let holds = signature::holds(&connection.settings.notify, &parts.headers, &bytes, app.clock.now());
         holds.map_err(|why| Problem::new(crate::problem::Category::Unauthenticated, why))?;
     }
-    check_depth(&bytes, DEEPEST)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Problem::malformed("the body is not UTF-8"))?;
     let said = match address.map(|(kind, id)| (Topic::of(&kind), id)) {
         Some((Some(kind), id)) if is_logical_id(&id) => {

@@ -98,16 +98,16 @@ impl Sweep<'_> {
     async fn hint_at(&self, kind: ResourceType, deleted: &[String]) -> Result<usize, SweepStop> {
         let (of, now) = (self.connection.of(), self.intake.clock.now());
         let mut tx = self.intake.db.begin().await?;
-        let mut hinted = 0;
+        let mut changed = Vec::new();
         for id in deleted.iter().filter(|id| is_logical_id(id)) {
             let known = resource::find(&mut tx, of.clinic, kind.name(), id).await?;
             if known.is_some_and(|known| !known.deleted) {
-                hint::add(&mut tx, of, kind.name(), id, now).await?;
-                hinted += 1;
+                changed.push((kind.name(), id.as_str()));
             }
         }
+        hint::hear(&mut tx, of, &changed, now).await?;
         tx.commit().await?;
-        Ok(hinted)
+        Ok(changed.len())
     }
 }
 
