@@ -20,7 +20,7 @@ use axum::http::HeaderValue;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Notify;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -28,6 +28,7 @@ use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::Connections;
 use crate::journal::Journal;
+use crate::problem::{Category, Problem};
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
@@ -118,6 +119,15 @@ fn routes(origins: &[HeaderValue]) -> (Router<App>, utoipa::openapi::OpenApi) {
 fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     idempotency::document(&mut document);
     document
+}
+
+/// A wrong method is answered by the routes themselves, so that their layers see it: a preflight of CORS is one.
+fn closed((schemas, paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    (schemas, paths, methods.fallback(no_such_method))
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(Category::MethodNotAllowed, "this address does not answer to that method; see `Allow`")
 }
 
 /// The OpenAPI document.

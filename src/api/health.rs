@@ -12,6 +12,7 @@ use super::App;
 use crate::ehr::auth::KeyRing;
 use crate::fhir::smart;
 use crate::problem::Problem;
+use crate::store::connection;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -27,12 +28,24 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// The database answers too: requests can be served.
+/// How many troubled sweeps are named.
+const NAMED: i64 = 20;
+
+/// The database answers too: requests can be served. An EHR that cannot be fetched from is named on a further line.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, description = "Ready"), (status = 503, description = "The database does not answer")))]
-async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
+async fn readyz(State(app): State<App>) -> Result<String, Problem> {
     app.db.ping().await?;
-    Ok("ready\n")
+    let mut answer = "ready\n".to_owned();
+    let mut tx = app.db.read().await?;
+    for (connection, kind, swept_at) in connection::troubled(&mut tx, NAMED).await? {
+        if app.connections.iter().any(|one| one.name() == connection) {
+            let since =
+                swept_at.map_or_else(|| "it was never complete".to_owned(), |at| format!("last complete {at:?}"));
+            answer.push_str(&format!("ehr {connection}: the sweep of {kind} is refused or fails; {since}\n"));
+        }
+    }
+    Ok(answer)
 }
 
 /// Our public keys.
