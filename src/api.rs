@@ -22,7 +22,7 @@ use axum::http::HeaderValue;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Notify;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use self::readiness::Readiness;
 use crate::clock::Clock;
@@ -32,6 +32,7 @@ use crate::intake::Intake;
 use crate::intake::connection::Connections;
 use crate::journal::Journal;
 use crate::limits;
+use crate::problem::{Category, Problem};
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
@@ -134,6 +135,15 @@ fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
     description.push_str(&limits::in_words());
     idempotency::document(&mut document);
     document
+}
+
+/// A wrong method is answered by the routes themselves, so that their layers see it: a preflight of CORS is one.
+fn closed((schemas, paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    (schemas, paths, methods.fallback(no_such_method))
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(Category::MethodNotAllowed, "this address does not answer to that method; see `Allow`")
 }
 
 /// The OpenAPI document.

@@ -3,25 +3,40 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Url};
+use reqwest::{Certificate, Client, Identity, Url};
+use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::problem::Problem;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = concat!("cocm-registry/", env!("CARGO_PKG_VERSION"));
 
+/// Whom we trust in TLS beside the machine's own authorities, and who we are; all PEM.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// Certificate authorities.
+    pub authorities: Option<Vec<u8>>,
+    /// A certificate and its key.
+    pub identity: Option<SecretSlice<u8>>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
 /// A client that trusts the machine's certificate authorities.
 pub fn client(deadline: Duration, uses_proxy: bool) -> Result<Client, Problem> {
-    client_trusting(deadline, uses_proxy, None)
+    client_with(deadline, uses_proxy, &Tls::default())
 }
 
-/// A client for one server. It trusts `authorities` (PEM) beside the machine's own, and uses the proxy of the
-/// environment unless the server runs on this machine.
-pub fn client_for(base: &Url, deadline: Duration, authorities: Option<&[u8]>) -> Result<Client, Problem> {
-    client_trusting(deadline, !is_this_machine(base), authorities)
+/// A client for one server. It uses the proxy of the environment unless the server runs on this machine.
+pub fn client_for(base: &Url, deadline: Duration, tls: &Tls) -> Result<Client, Problem> {
+    client_with(deadline, !is_this_machine(base), tls)
 }
 
-fn client_trusting(deadline: Duration, uses_proxy: bool, authorities: Option<&[u8]>) -> Result<Client, Problem> {
+fn client_with(deadline: Duration, uses_proxy: bool, tls: &Tls) -> Result<Client, Problem> {
     let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(deadline)
@@ -30,11 +45,21 @@ fn client_trusting(deadline: Duration, uses_proxy: bool, authorities: Option<&[u
         .referer(false)
         .user_agent(USER_AGENT);
     let builder = if uses_proxy { builder } else { builder.no_proxy() };
-    let builder = match authorities {
+    let builder = match &tls.authorities {
         None => builder,
         Some(pem) => {
             let unread = |_| Problem::unprocessable("the certificate authorities cannot be read as PEM").at("ca_file");
             builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(unread)?)
+        }
+    };
+    let builder = match &tls.identity {
+        None => builder,
+        Some(pem) => {
+            let unread = |_| {
+                Problem::unprocessable("no certificate with its private key can be read as PEM")
+                    .at("client_certificate")
+            };
+            builder.identity(Identity::from_pem(pem.expose_secret()).map_err(unread)?)
         }
     };
     builder

@@ -343,9 +343,12 @@ async fn sync(service: &Service, name: Option<&str>, bootstrap: bool) -> Result<
     let mut failed = 0;
     for swept in visit.swept {
         println!("{}: {} came, {} of them new, {} cannot be read", swept.kind, swept.seen, swept.taken, swept.unread);
+        if let Some(refusal) = &swept.refusal {
+            println!("{}: the EHR refuses a better search: {}", swept.kind, refusal.in_full());
+        }
         if let Some(failure) = swept.failed {
             failed += 1;
-            println!("{}: not finished: {failure}", swept.kind);
+            println!("{}: not finished: {}", swept.kind, failure.in_full());
         }
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} types could not be fetched").into()) }

@@ -14,6 +14,7 @@ use super::App;
 use crate::ehr::auth::KeyRing;
 use crate::fhir::smart;
 use crate::problem::Problem;
+use crate::store::connection;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -29,7 +30,9 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// What is asked.
+/// How many troubled sweeps are named.
+const NAMED: i64 = 20;
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ReadinessQuery {
@@ -39,16 +42,26 @@ struct ReadinessQuery {
     purpose: Option<String>,
 }
 
-/// The database answers too, and can be written to: requests can be served.
+/// The database answers too, and can be written to: requests can be served. An EHR that cannot be fetched from is named on
+/// a further line.
 #[utoipa::path(get, path = "/readyz", tag = "operations", params(ReadinessQuery),
     responses((status = 200, description = "Ready"),
         (status = 503, description = "The database does not answer, or cannot be written to")))]
-async fn readyz(State(app): State<App>, Query(query): Query<ReadinessQuery>) -> Result<&'static str, Problem> {
+async fn readyz(State(app): State<App>, Query(query): Query<ReadinessQuery>) -> Result<String, Problem> {
     app.db.ping().await?;
     if query.purpose.as_deref() != Some("reading") {
         app.readiness.of_writing(&app.db).await?;
     }
-    Ok("ready\n")
+    let mut answer = "ready\n".to_owned();
+    let mut tx = app.db.read().await?;
+    for (connection, kind, swept_at) in connection::troubled(&mut tx, NAMED).await? {
+        if app.connections.iter().any(|one| one.name() == connection) {
+            let since =
+                swept_at.map_or_else(|| "it was never complete".to_owned(), |at| format!("last complete {at:?}"));
+            answer.push_str(&format!("ehr {connection}: the sweep of {kind} is refused or fails; {since}\n"));
+        }
+    }
+    Ok(answer)
 }
 
 /// Our public keys.

@@ -63,8 +63,10 @@ pub(super) fn variables(
 }
 
 /// The secrets of a connection: what follows `COCM_EHR_<NAME>_`, and the key it sets.
-const EHR_SECRETS: [(&str, &[&str]); 3] = [
+const EHR_SECRETS: [(&str, &[&str]); 5] = [
     ("_BEARER_TOKEN", &["bearer_token"]),
+    ("_CLIENT_SECRET", &["auth", "client_secret"]),
+    ("_PASSWORD", &["basic", "password"]),
     ("_NOTIFY_TOKEN", &["notify", "token"]),
     ("_NOTIFY_HMAC_SECRET", &["notify", "hmac_secret"]),
 ];

@@ -12,7 +12,7 @@ use crate::limits::BUNDLE_ENTRIES;
 use crate::problem::{Category, Problem};
 
 pub use links::BundleLinks;
-pub use target::RequestTarget;
+pub use target::{RequestTarget, foreign_type};
 
 /// What a Bundle wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +111,11 @@ impl<'a> Bundle<'a> {
         let purpose = match kind.as_deref() {
             Some("batch") => BundlePurpose::Batch,
             Some("transaction") => BundlePurpose::Transaction,
-            Some("collection" | "searchset") => BundlePurpose::Collection,
+            // What a message or a document is about is taken as from a collection; its head is not kept here.
+            Some("collection" | "searchset" | "message" | "document") => BundlePurpose::Collection,
             // The last is R5's name, which backports use in the wild.
             Some("history" | "subscription-notification") => BundlePurpose::History,
-            Some("document" | "message" | "batch-response" | "transaction-response") => {
+            Some("batch-response" | "transaction-response") => {
                 return Err(Problem::unprocessable("Bundles of this type are not taken in here").at("Bundle.type"));
             }
             _ => return Err(Problem::malformed("type is missing or no Bundle type").at("Bundle.type")),
@@ -180,7 +181,7 @@ mod tests {
             ("{", 400, "Bundle"),
             (r#"{"resourceType":"Bundle"}"#, 400, "Bundle.type"),
             (r#"{"resourceType":"Bundle","type":7}"#, 400, "Bundle.type"),
-            (r#"{"resourceType":"Bundle","type":"message"}"#, 422, "Bundle.type"),
+            (r#"{"resourceType":"Bundle","type":"batch-response"}"#, 422, "Bundle.type"),
             (r#"{"resourceType":"Bundle","type":"batch","entry":{}}"#, 400, "Bundle.entry"),
         ] {
             let problem = Bundle::read(raw).unwrap_err();

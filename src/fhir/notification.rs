@@ -4,7 +4,10 @@
 //! - R4 rest-hook: the resource, or nothing at all ("look again").
 //! - Subscriptions Backport: a Bundle whose head is `Parameters`, or in the wild `SubscriptionStatus`, with event
 //!   numbers; the rest names resources or carries them.
+//! - Brokers put their own envelope around: CloudEvents, Azure Event Grid, Google Pub/Sub.
 //! - Any webhook: `{"changed": ["Patient/1"]}`, `{"resource": "Patient/1"}`, `{"type": "Patient", "id": "1"}`, or a list.
+
+mod envelope;
 
 use std::collections::HashSet;
 
@@ -13,6 +16,7 @@ use super::json::JsonNode;
 use super::topic::Topic;
 use crate::limits::{JsonBudget, NOTIFICATION_NAMES};
 use crate::problem::Problem;
+use envelope::BrokerEnvelope;
 
 /// A resource that has changed: its type, as far as it concerns us, and its id.
 pub type ChangedResource = (Topic, String);
@@ -23,6 +27,8 @@ pub struct Notification {
     pub changed: Vec<ChangedResource>,
     /// Something has changed, but the notification does not say what, or not in a form that we understand.
     pub look_again: bool,
+    /// What Azure Event Grid wants to have repeated before it sends anything.
+    pub validation: Option<String>,
     /// Status of a Subscription.
     pub status: Option<Status>,
 }
@@ -58,7 +64,8 @@ impl Notification {
         let mut read = reader.notification;
         if read.changed.is_empty() && read.status.is_none() && !read.look_again {
             // Of a type that is not kept here, or in a shape that nobody has shown us: to look costs little.
-            read.look_again = body.text("resourceType").is_none_or(|kind| kind == "Bundle");
+            let is_clear = read.validation.is_some() || BrokerEnvelope::of(&body).is_some();
+            read.look_again = !is_clear && body.text("resourceType").is_none_or(|kind| kind == "Bundle");
         }
         Ok(read)
     }
@@ -87,6 +94,21 @@ impl Reader<'_> {
     }
 
     fn plain(&mut self, body: &JsonNode<'_>) {
+        match BrokerEnvelope::of(body) {
+            None => self.unwrapped(body),
+            Some(BrokerEnvelope::Resource { kind, id }) => self.resource(kind, Some(id)),
+            Some(BrokerEnvelope::Reference(reference)) => self.reference(&reference),
+            Some(BrokerEnvelope::Document(document)) => self.message(document),
+            Some(BrokerEnvelope::Encoded(text)) => match JsonNode::read_within(&text, JsonBudget::NOTIFICATION) {
+                Ok(document) => self.message(&document),
+                Err(_) => self.notification.look_again = true,
+            },
+            Some(BrokerEnvelope::Validation(code)) => self.notification.validation = Some(code),
+            Some(BrokerEnvelope::Unclear) => self.notification.look_again = true,
+        }
+    }
+
+    fn unwrapped(&mut self, body: &JsonNode<'_>) {
         match (body.get("changed"), body.get("resource"), body.text("type"), body.text("id")) {
             (Some(JsonNode::List(all)), ..) => all.iter().for_each(|one| self.message(one)),
             (_, Some(JsonNode::Text(reference)), ..) => self.reference(reference),
@@ -163,9 +185,11 @@ impl Reader<'_> {
             reference.trim_start_matches('/')
         };
         let path = path.split_once("/_history").map_or(path, |(path, _)| path);
-        match path.split_once('/') {
-            Some((kind, id)) => self.resource(kind, Some(id)),
-            None => self.notification.look_again = true,
+        // Google names its resources with everything above them: projects/…/fhirStores/…/fhir/Patient/1.
+        let segments: Vec<&str> = path.split('/').collect();
+        match segments.windows(2).rev().find(|pair| Topic::of(pair[0]).is_some()) {
+            Some(pair) => self.resource(pair[0], Some(pair[1])),
+            None => self.notification.look_again |= segments.len() < 2,
         }
     }
 
@@ -249,6 +273,46 @@ mod tests {
     fn where_it_is_not_said_what_we_look_again(#[case] body: &str) {
         let said = Notification::read(body, &BASES).unwrap();
         assert!(said.look_again && said.changed.is_empty(), "{said:?}");
+    }
+
+    #[rstest]
+    #[case::cloud_event(json!({"specversion": "1.0", "id": "e-1", "type": "Microsoft.HealthcareApis.FhirResourceUpdated",
+        "source": "/subscriptions/s", "subject": "acct.fhir.azurehealthcareapis.com/QuestionnaireResponse/7",
+        "data": {"resourceType": "QuestionnaireResponse", "resourceFhirAccount": "acct", "resourceFhirId": "7",
+            "resourceVersionId": 3}}))]
+    #[case::event_grid(json!([{"id": "e-1", "topic": "/subscriptions/s", "eventType": "Microsoft.HealthcareApis.FhirResourceDeleted",
+        "subject": "acct.fhir.azurehealthcareapis.com/QuestionnaireResponse/7", "dataVersion": "3", "metadataVersion": "1",
+        "data": {"resourceType": "QuestionnaireResponse", "resourceFhirAccount": "acct", "resourceFhirId": "7"}}]))]
+    #[case::only_the_subject(json!({"specversion": "1.0", "id": "1", "type": "x", "subject": "QuestionnaireResponse/7"}))]
+    #[case::with_the_resource(json!({"specversion": "1.0", "id": "1", "type": "x",
+        "data": {"resourceType": "QuestionnaireResponse", "id": "7"}}))]
+    #[case::base64(json!({"specversion": "1.0", "id": "1", "type": "x",
+        "data_base64": "eyJyZXNvdXJjZVR5cGUiOiJRdWVzdGlvbm5haXJlUmVzcG9uc2UiLCJpZCI6IjcifQ=="}))]
+    #[case::pub_sub_name(json!({"subscription": "projects/p/subscriptions/s", "message": {"messageId": "1",
+        "attributes": {"action": "UpdateResource", "resourceType": "QuestionnaireResponse", "payloadType": "NameOnly"},
+        "data": "cHJvamVjdHMvcC9sb2NhdGlvbnMvbC9kYXRhc2V0cy9kL2ZoaXJTdG9yZXMvZi9maGlyL1F1ZXN0aW9ubmFpcmVSZXNwb25zZS83"}}))]
+    #[case::pub_sub_resource(json!({"message": {"attributes": {"payloadType": "FullResource"},
+        "data": "eyJyZXNvdXJjZVR5cGUiOiJRdWVzdGlvbm5haXJlUmVzcG9uc2UiLCJpZCI6IjcifQ=="}}))]
+    fn what_brokers_send_is_understood(#[case] body: Value) {
+        assert_eq!(read(&body), Notification { changed: one("7"), ..Notification::default() });
+    }
+
+    #[test]
+    fn the_validation_of_event_grid_is_kept_to_be_repeated() {
+        let body = json!([{"id": "1", "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
+            "data": {"validationCode": "512d38b6", "validationUrl": "https://elsewhere.example/"}}]);
+        let expected = Notification { validation: Some("512d38b6".into()), ..Notification::default() };
+        assert_eq!(read(&body), expected);
+    }
+
+    #[test]
+    fn an_event_about_what_is_not_kept_is_let_go_and_one_that_says_nothing_leads_to_a_look() {
+        let event = |data: Value| json!({"specversion": "1.0", "id": "1", "type": "x", "data": data});
+        let foreign = event(json!({"resourceType": "Encounter", "resourceFhirId": "1"}));
+        assert_eq!(read(&foreign), Notification::default());
+        for unclear in [event(Value::Null), event(json!({"a": 1})), json!({"message": {"data": "%%%"}})] {
+            assert!(read(&unclear).look_again, "{unclear}");
+        }
     }
 
     #[test]

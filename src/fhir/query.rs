@@ -52,7 +52,19 @@ pub fn condition(query: &str) -> Result<String, Problem> {
     }
 }
 
-/// The value of an entity tag, without its quotes.
+/// An `If-None-Exist` for a resource of this type. Some write the type in front, or the whole address.
+pub fn condition_on(kind: &str, text: &str) -> Result<String, Problem> {
+    match text.split_once('?') {
+        Some((path, query))
+            if path.trim_end_matches('/').rsplit('/').next().is_some_and(|last| last.trim() == kind) =>
+        {
+            condition(query)
+        }
+        _ => condition(text),
+    }
+}
+
+/// What a tag names, without its marks.
 pub fn tagged(tag: &str) -> &str {
     let tag = tag.trim();
     tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
@@ -103,6 +115,21 @@ mod tests {
             ["", "identifier=1", "identifier=s|", "name=x", "identifier=s|1&identifier=s|2", "identifier=s|1,s|2"]
         {
             assert!(condition(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_condition_may_have_the_type_in_front() {
+        for text in [
+            "Patient?identifier=s|1",
+            "/Patient?identifier=s|1",
+            "https://h/fhir/Patient/?identifier=s|1",
+            "identifier=s|1",
+        ] {
+            assert_eq!(condition_on("Patient", text), Ok("s|1".to_owned()), "{text}");
+        }
+        for text in ["Observation?identifier=s|1", "Patient?", "Patient?identifier=s|1?identifier=s|2&x=y"] {
+            assert!(condition_on("Patient", text).is_err(), "{text}");
         }
     }
 

@@ -21,6 +21,7 @@ use super::response::ProblemPage;
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::{Category, Problem};
+pub use crate::store::session::IdToken;
 use crate::store::session::{self, SignInSession};
 use crate::telemetry::RequestLog;
 
@@ -130,7 +131,13 @@ impl Pages {
     }
 
     /// Signs somebody in; answers with the cookie. Always a new word: what a browser held before is worth nothing.
-    pub async fn begin_session(&self, caller: &Caller, name: &str, frame: FramingProvider) -> Result<String, Problem> {
+    pub async fn begin_session(
+        &self,
+        caller: &Caller,
+        name: &str,
+        id_token: Option<IdToken>,
+        frame: FramingProvider,
+    ) -> Result<String, Problem> {
         let (mut word, now) = (random_word()?, self.app.clock.now());
         if let Some(way) = frame {
             // Part of the word: who changes it has another word.
@@ -149,8 +156,17 @@ impl Pages {
         let mut tx = self.app.db.begin().await?;
         session::forget(&mut tx, clinic, now - LONGEST).await?;
         session::insert(&mut tx, clinic, &session).await?;
+        if let Some(id_token) = &id_token {
+            session::keep_id_token(&mut tx, clinic, &session.id, id_token).await?;
+        }
         tx.commit().await?;
         Ok(self.set_cookie("cocm", &format!("{clinic}.{word}"), LONGEST.num_seconds(), frame))
+    }
+
+    /// By whose word somebody is signed in; `None` in development.
+    pub async fn id_token(&self, visitor: &Visitor) -> Result<Option<IdToken>, Problem> {
+        let mut tx = self.app.db.read().await?;
+        session::id_token(&mut tx, visitor.clinic(), &visitor.session.id).await
     }
 
     /// Signs out whoever holds this cookie. In a frame, what stays of it says whose frame it is, and nothing else: the page to
