@@ -3,6 +3,7 @@
 pub(crate) mod json;
 pub mod date;
 pub mod query;
+pub mod base;
 pub mod reference;
 pub mod mapping;
 mod answer;

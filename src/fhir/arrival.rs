@@ -3,14 +3,19 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
+use super::base::Bases;
 use super::date::When;
 use super::json::Node;
 use super::mapping::Mapping;
+use super::reference::MOST_IDENTIFIERS;
 use super::{observation, patient, questionnaire_response, reference};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Counting;
 use crate::domain::score::Answers;
 use crate::problem::Problem;
+
+/// The most links of a Patient: each may merge two stories.
+const MOST_LINKS: usize = 100;
 
 /// What reading depends on, beside the resource.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +26,8 @@ pub struct Context<'a> {
     pub now: DateTime<Utc>,
     /// What the connection's codes mean.
     pub mapping: &'a Mapping,
+    /// The bases under which a Patient is one of ours.
+    pub bases: &'a Bases,
 }
 
 /// The resource types that the registry takes in.
@@ -72,17 +79,54 @@ impl Identifier {
 /// Whom a resource is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A reference to a Patient: its logical id. `base` is set for an absolute URL.
+    /// A reference to a Patient by its logical id.
     Reference {
         /// The Patient's id.
         id: String,
-        /// The server's base, for an absolute reference.
+        /// The other server whose Patient it is; `None` for one of ours.
         base: Option<String>,
     },
     /// `urn:uuid:…`: only has a meaning inside its Bundle, unless a Patient was stored under that id.
     Urn(String),
-    /// A logical reference by identifier.
-    Identifier(Identifier),
+    /// Whoever carries these business identifiers.
+    Identifiers(Vec<Identifier>),
+}
+
+impl Subject {
+    /// The keys that the person is known by.
+    pub fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Reference { id, base: None } => vec![format!("Patient/{id}")],
+            Self::Reference { id, base: Some(base) } => vec![format!("{base}/Patient/{id}")],
+            Self::Urn(urn) => vec![urn.clone()],
+            Self::Identifiers(identifiers) => identifiers.iter().map(Identifier::token).collect(),
+        }
+    }
+
+    /// Whether it names a Patient of another server.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Reference { base: Some(_), .. })
+    }
+}
+
+/// What one record of a person says about another (`Patient.link`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// The other one is used instead of this one.
+    ReplacedBy,
+    /// This one is used instead of the other.
+    Replaces,
+    /// Both are in use and are about the same person (`refer`, `seealso`).
+    SamePerson,
+}
+
+/// A link from one Patient to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatientLink {
+    /// What it says.
+    pub kind: LinkKind,
+    /// About whom.
+    pub other: Subject,
 }
 
 /// Why something that was sent in good faith cannot be used (yet): a stable code and a sentence without patient data.
@@ -151,10 +195,10 @@ pub struct Person {
     pub deceased: bool,
     /// The date in the clinic's time zone, where the resource gives one.
     pub deceased_on: Option<NaiveDate>,
-    /// Ids of Patients that replace this one (`link.type = replaced-by`).
-    pub replaced_by: Vec<Subject>,
-    /// Ids of Patients that this one replaces (`link.type = replaces`).
-    pub replaces: Vec<Subject>,
+    /// What it says about other records of the same person.
+    pub links: Vec<PatientLink>,
+    /// Identifiers that the person had once (`use = old`).
+    pub former_identifiers: Vec<Identifier>,
 }
 
 /// What arrived.
@@ -247,6 +291,8 @@ pub fn read(raw: &str, context: &Context<'_>) -> Result<Arrival, Problem> {
         version => version.as_text().map(str::to_owned),
     });
     let last_updated = last_updated(about, kind)?;
+    within(&resource, kind, "identifier", MOST_IDENTIFIERS)?;
+    within(&resource, kind, "link", MOST_LINKS)?;
     let identifiers = reference::identifiers(&resource);
     let language = resource.text("language").map(str::trim).filter(|tag| is_language(tag)).map(str::to_owned);
     let in_language = |evidence: Evidence| Content::Evidence(Evidence { language, ..evidence });
@@ -256,6 +302,25 @@ pub fn read(raw: &str, context: &Context<'_>) -> Result<Arrival, Problem> {
         Kind::Observation => in_language(observation::read(&resource, context)?),
     };
     Ok(Arrival { kind, id, version_id, last_updated, identifiers, content: says, raw: raw.to_owned() })
+}
+
+/// Every entry of these lists is stored and looked for under the writer's lock.
+fn within(resource: &Node<'_>, kind: Kind, list: &str, most: usize) -> Result<(), Problem> {
+    if resource.list(list).len() <= most {
+        return Ok(());
+    }
+    Err(Problem::unprocessable(format!("more than {most} entries")).at(format!("{}.{list}", kind.name())))
+}
+
+/// The keys by which the subject of a stored resource may be known, the most telling first.
+pub fn subject_keys(raw: &str) -> Vec<String> {
+    Node::read(raw).map(|resource| reference::keys_inside(&resource)).unwrap_or_default()
+}
+
+/// The identifiers of a stored Patient, old ones too.
+pub fn all_identifiers_of(raw: &str) -> Vec<Identifier> {
+    let both = |resource: Node<'_>| [reference::identifiers(&resource), reference::former_identifiers(&resource)].concat();
+    Node::read(raw).map(both).unwrap_or_default()
 }
 
 /// Whether a text can be a language tag (BCP 47): `es`, `pt-BR`, `zh-Hans-CN`.

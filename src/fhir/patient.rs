@@ -1,6 +1,6 @@
 //! A Patient, read leniently: whatever is odd is left out, never refused.
 
-use super::arrival::{Context, Person, Subject};
+use super::arrival::{Context, LinkKind, PatientLink, Person};
 use super::date::When;
 use super::json::Node;
 use super::reference;
@@ -19,8 +19,8 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Person {
         inactive: matches!(resource.get("active"), Some(Node::Bool(false))),
         deceased: deceased_at.is_some() || resource.is_true("deceasedBoolean"),
         deceased_on,
-        replaced_by: linked(resource, "replaced-by"),
-        replaces: linked(resource, "replaces"),
+        links: resource.list("link").iter().filter_map(|link| linked(resource, link, context)).collect(),
+        former_identifiers: reference::former_identifiers(resource),
     }
 }
 
@@ -54,11 +54,15 @@ fn language(resource: &Node<'_>) -> Option<String> {
     Some(code.to_owned())
 }
 
-fn linked(resource: &Node<'_>, kind: &str) -> Vec<Subject> {
-    let links = resource.list("link").iter().filter(|link| link.text("type") == Some(kind));
-    links
-        .filter_map(|link| reference::patient(resource, link.get("other"), "Patient.link.other").ok()?.subject)
-        .collect()
+fn linked(resource: &Node<'_>, link: &Node<'_>, context: &Context<'_>) -> Option<PatientLink> {
+    let kind = match link.text("type")? {
+        "replaced-by" => LinkKind::ReplacedBy,
+        "replaces" => LinkKind::Replaces,
+        "refer" | "seealso" => LinkKind::SamePerson,
+        _ => return None,
+    };
+    let other = reference::patient(resource, link.get("other"), "Patient.link.other", context.bases).ok()?.subject?;
+    Some(PatientLink { kind, other })
 }
 
 #[cfg(test)]
@@ -66,11 +70,15 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::fhir::arrival::{Identifier, Subject};
+    use crate::fhir::base::Bases;
     use crate::fhir::mapping::Mapping;
 
     fn person(raw: &str) -> Person {
         let mapping = Mapping::default();
-        let context = Context { zone: chrono_tz::America::New_York, now: DateTime::default(), mapping: &mapping };
+        let bases = Bases::default();
+        let context =
+            Context { zone: chrono_tz::America::New_York, now: DateTime::default(), mapping: &mapping, bases: &bases };
         read(&Node::read(raw).unwrap(), &context)
     }
 
@@ -109,8 +117,21 @@ mod tests {
             {"type":"seealso","other":{"reference":"Patient/x"}}]}"#,
         );
         assert!(merged.inactive);
-        assert_eq!(merged.replaced_by, [Subject::Reference { id: "new".into(), base: None }]);
-        assert_eq!(merged.replaces, [Subject::Reference { id: "older".into(), base: None }]);
+        let link = |kind, id: &str| PatientLink { kind, other: Subject::Reference { id: id.into(), base: None } };
+        assert_eq!(
+            merged.links,
+            [
+                link(LinkKind::ReplacedBy, "new"),
+                link(LinkKind::Replaces, "older"),
+                link(LinkKind::SamePerson, "x"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_number_that_was_given_up_is_kept_apart() {
+        let person = person(r#"{"identifier":[{"system":"mrn","value":"2"},{"use":"old","system":"mrn","value":"1"}]}"#);
+        assert_eq!(person.former_identifiers, [Identifier { system: Some("mrn".into()), value: "1".into() }]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
     let entries = form::entries(resource, context.mapping);
     let (mut readings, unmapped) = readings(resource, &entries, context);
 
-    let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject");
+    let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject", context.bases);
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
     if counting == Counting::Retracted {
         // What is taken back is found by its id; nothing else of it has to be right.

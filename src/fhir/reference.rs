@@ -1,6 +1,7 @@
 //! Whom a resource is about: references in every form that FHIR allows, and in some that it does not.
 
 use super::arrival::{Doubt, Identifier, Subject};
+use super::base::{Bases, normal};
 use super::json::Node;
 use super::query::pairs;
 use crate::problem::Problem;
@@ -34,7 +35,14 @@ impl Pointed {
 ///
 /// Only what cannot be a reference at all is refused. Rubbish that a template left behind is a doubt: the answers may
 /// still be of someone who needs help.
-pub(super) fn patient(root: &Node<'_>, element: Option<&Node<'_>>, expression: &str) -> Result<Pointed, Problem> {
+///
+/// A Patient on another server is that server's, unless an identifier beside the reference says who it is.
+pub(super) fn patient(
+    root: &Node<'_>,
+    element: Option<&Node<'_>>,
+    expression: &str,
+    bases: &Bases,
+) -> Result<Pointed, Problem> {
     let none = || Pointed::doubtful("no_subject", "the resource does not say whom it is about");
     let element = match element {
         None => return Ok(none()),
@@ -42,14 +50,14 @@ pub(super) fn patient(root: &Node<'_>, element: Option<&Node<'_>>, expression: &
         Some(_) => return Err(Problem::malformed("a Reference must be an object").at(expression)),
     };
     let is_other_type = element.text("type").is_some_and(|t| t.rsplit('/').next() != Some("Patient"));
-    let by_identifier = element.get("identifier").and_then(identifier).map(Subject::Identifier);
+    let by_identifier = element.get("identifier").and_then(current).map(|one| Subject::Identifiers(vec![one]));
     let pointed = match element.get("reference") {
         Some(Node::Text(reference)) if !reference.trim().is_empty() => {
             let malformed = || {
                 let place = format!("{expression}.reference");
                 Problem::malformed("not a reference: `Type/id`, a URL, a URN or `#id` is needed").at(place)
             };
-            follow(root, reference.trim()).ok_or_else(malformed)?
+            follow(root, reference.trim(), bases).ok_or_else(malformed)?
         }
         Some(Node::Text(_)) | None if by_identifier.is_some() && is_other_type => Pointed::not_a_patient(),
         Some(Node::Text(_)) => Pointed::unusable(),
@@ -63,12 +71,22 @@ pub(super) fn patient(root: &Node<'_>, element: Option<&Node<'_>>, expression: &
         (Pointed { subject: None, doubt: Some(doubt) }, Some(subject)) if doubt.code != "subject_not_a_patient" => {
             Pointed::to(subject)
         }
+        (Pointed { subject: Some(Subject::Reference { base: Some(_), .. }), .. }, Some(subject)) => {
+            Pointed::to(subject)
+        }
         (pointed, _) => pointed,
     })
 }
 
+/// The key under which a person is known whom a reference names: `Patient/1` for one of ours, with the base for one of
+/// another server's. What is no such reference stays as it is.
+pub fn key_of(reference: &str, bases: &Bases) -> String {
+    let pointed = follow(&Node::Null, reference.trim(), bases);
+    pointed.and_then(|pointed| pointed.subject?.keys().into_iter().next()).unwrap_or_else(|| reference.to_owned())
+}
+
 /// Follows the text of a reference. `None` where it cannot be one.
-fn follow(root: &Node<'_>, reference: &str) -> Option<Pointed> {
+fn follow(root: &Node<'_>, reference: &str, bases: &Bases) -> Option<Pointed> {
     if let Some(id) = reference.strip_prefix('#') {
         return Some(contained(root, id));
     }
@@ -99,7 +117,8 @@ fn follow(root: &Node<'_>, reference: &str) -> Option<Pointed> {
     if kind != "Patient" {
         return Some(Pointed::not_a_patient());
     }
-    let base = base.filter(|base| is_absolute && !base.is_empty()).map(str::to_owned);
+    let base = base.filter(|base| is_absolute && !base.is_empty() && !bases.include(base));
+    let base = base.map(|base| normal(base).into_owned());
     Some(Pointed::to(Subject::Reference { id: id.to_owned(), base }))
 }
 
@@ -109,7 +128,7 @@ fn conditional(query: &str) -> Pointed {
     match token.as_deref().map(|token| token.rsplit_once('|').unwrap_or(("", token))) {
         Some((system, value)) if !value.is_empty() && !is_rubbish(value) => {
             let system = Some(system).filter(|s| !s.is_empty()).map(str::to_owned);
-            Pointed::to(Subject::Identifier(Identifier { system, value: value.to_owned() }))
+            Pointed::to(Subject::Identifiers(vec![Identifier { system, value: value.to_owned() }]))
         }
         _ => Pointed::unusable(),
     }
@@ -121,10 +140,10 @@ fn contained(root: &Node<'_>, id: &str) -> Pointed {
     match root.list("contained").iter().find(|resource| !id.is_empty() && resource.text("id") == Some(id)) {
         None => doubt(),
         Some(resource) if resource.text("resourceType") != Some("Patient") => Pointed::not_a_patient(),
-        Some(resource) => identifiers(resource)
-            .into_iter()
-            .next()
-            .map_or_else(doubt, |identifier| Pointed::to(Subject::Identifier(identifier))),
+        Some(resource) => match identifiers(resource) {
+            none if none.is_empty() => doubt(),
+            some => Pointed::to(Subject::Identifiers(some)),
+        },
     }
 }
 
@@ -148,24 +167,62 @@ fn is_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
 }
 
-/// One Identifier that has a value and is in use.
-pub(super) fn identifier(node: &Node<'_>) -> Option<Identifier> {
-    if node.text("use") == Some("old") {
-        return None;
-    }
+/// The most business identifiers of a resource that are looked at: each is a key that is stored and looked for.
+pub(super) const MOST_IDENTIFIERS: usize = 100;
+
+/// One Identifier that has a value.
+fn identifier(node: &Node<'_>) -> Option<Identifier> {
     let value = node.text("value")?.to_owned();
     Some(Identifier { system: node.text("system").map(str::to_owned), value })
 }
 
+fn is_old(node: &Node<'_>) -> bool {
+    node.text("use") == Some("old")
+}
+
+/// One Identifier that has a value and is in use.
+fn current(node: &Node<'_>) -> Option<Identifier> {
+    identifier(node).filter(|_| !is_old(node))
+}
+
 /// The identifiers of a resource, without old ones and repetitions.
 pub(super) fn identifiers(resource: &Node<'_>) -> Vec<Identifier> {
-    let mut identifiers = Vec::new();
-    for identifier in resource.list("identifier").iter().filter_map(identifier) {
-        if !identifiers.contains(&identifier) {
-            identifiers.push(identifier);
+    distinct(resource.list("identifier").iter().filter_map(current))
+}
+
+/// The identifiers that a resource carried once: whoever still names them means it.
+pub(super) fn former_identifiers(resource: &Node<'_>) -> Vec<Identifier> {
+    distinct(resource.list("identifier").iter().filter(|node| is_old(node)).filter_map(identifier))
+}
+
+fn distinct(all: impl Iterator<Item = Identifier>) -> Vec<Identifier> {
+    let mut distinct = Vec::new();
+    for identifier in all {
+        if distinct.len() < MOST_IDENTIFIERS && !distinct.contains(&identifier) {
+            distinct.push(identifier);
         }
     }
-    identifiers
+    distinct
+}
+
+/// The keys that the subject of a stored resource may be known by, the most telling first. Whether the base in front of
+/// a reference is ours is not known here: it is named with it and without.
+pub(super) fn keys_inside(resource: &Node<'_>) -> Vec<String> {
+    let Some(subject) = resource.get("subject") else { return Vec::new() };
+    let nobody = Bases::default();
+    let mut keys = Vec::new();
+    if let Some(reference) = subject.text("reference") {
+        let pointed = follow(resource, reference.trim(), &nobody).and_then(|pointed| pointed.subject);
+        keys.extend(pointed.iter().flat_map(Subject::keys));
+        if let Some(Subject::Reference { id, base: Some(_) }) = pointed {
+            keys.push(format!("Patient/{id}"));
+        }
+        if let Some(id) = reference.trim().strip_prefix("urn:uuid:") {
+            keys.push(format!("Patient/{id}"));
+        }
+    }
+    keys.extend(subject.get("identifier").and_then(identifier).map(|one| one.token()));
+    keys
 }
 
 #[cfg(test)]
@@ -178,7 +235,8 @@ mod tests {
                 {{"resourceType":"Patient","id":"bare"}},{{"resourceType":"Group","id":"g"}}],"subject":{subject}}}"#
         );
         let root = Node::read(&raw).unwrap();
-        patient(&root, root.get("subject"), "QuestionnaireResponse.subject")
+        let bases: Bases = ["https://ehr.example/r4"].into_iter().collect();
+        patient(&root, root.get("subject"), "QuestionnaireResponse.subject", &bases)
     }
 
     fn reference(text: &str) -> Result<Pointed, Problem> {
@@ -193,30 +251,59 @@ mod tests {
     #[test]
     fn every_usable_form_leads_to_the_patient() {
         let local = |id: &str| Subject::Reference { id: id.to_owned(), base: None };
-        let remote = Subject::Reference { id: "1".to_owned(), base: Some("https://ehr.example/r4".to_owned()) };
-        let number = |system: &str| Identifier { system: Some(system.to_owned()), value: "7".to_owned() };
+        let remote = Subject::Reference { id: "1".to_owned(), base: Some("https://other.example/r4".to_owned()) };
+        let number = |system: &str| Subject::Identifiers(vec![Identifier { system: Some(system.to_owned()), value: "7".to_owned() }]);
         for (text, subject) in [
             ("Patient/123", local("123")),
             ("/Patient/123", local("123")),
             ("Patient/123/_history/2", local("123")),
             ("Patient/a_b", local("a_b")),
-            ("https://ehr.example/r4/Patient/1", remote.clone()),
-            ("https://ehr.example/r4/Patient/1/_history/9", remote),
+            ("https://ehr.example/r4/Patient/1", local("1")),
+            ("http://EHR.example:80/r4/Patient/1/_history/9", local("1")),
+            ("https://other.example/r4/Patient/1", remote.clone()),
+            ("http://other.example:80/r4/Patient/1/_history/9", remote),
             (
                 "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0",
                 Subject::Urn("urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0".into()),
             ),
             ("urn:oid:1.2.3", Subject::Urn("urn:oid:1.2.3".into())),
-            ("Patient?identifier=http://mrn|7", Subject::Identifier(number("http://mrn"))),
-            ("Patient?identifier=http%3A%2F%2Fmrn%7C7", Subject::Identifier(number("http://mrn"))),
-            ("#p", Subject::Identifier(number("s"))),
+            ("Patient?identifier=http://mrn|7", number("http://mrn")),
+            ("Patient?identifier=http%3A%2F%2Fmrn%7C7", number("http://mrn")),
+            ("#p", number("s")),
         ] {
             assert_eq!(reference(text).unwrap(), Pointed::to(subject), "{text}");
         }
         let logical = read(r#"{"type":"Patient","identifier":{"system":"s","value":"7"}}"#).unwrap();
-        assert_eq!(logical, Pointed::to(Subject::Identifier(number("s"))));
+        assert_eq!(logical, Pointed::to(number("s")));
         let rescued = read(r#"{"reference":"{{patient}}","identifier":{"system":"s","value":"7"}}"#).unwrap();
-        assert_eq!(rescued, Pointed::to(Subject::Identifier(number("s"))));
+        assert_eq!(rescued, Pointed::to(number("s")));
+        let beside = r#"{"reference":"https://other.example/r4/Patient/1","identifier":{"system":"s","value":"7"}}"#;
+        assert_eq!(read(beside).unwrap(), Pointed::to(number("s")));
+        let beside = r#"{"reference":"Patient/1","identifier":{"system":"s","value":"7"}}"#;
+        assert_eq!(read(beside).unwrap(), Pointed::to(local("1")));
+    }
+
+    #[test]
+    fn every_identifier_of_a_contained_patient_is_read() {
+        let raw = r##"{"contained":[{"resourceType":"Patient","id":"p","identifier":[{"system":"a","value":"1"},
+            {"system":"a","value":"1"},{"system":"b","value":"2"},{"system":"c"}]}],"subject":{"reference":"#p"}}"##;
+        let root = Node::read(raw).unwrap();
+        let pointed = patient(&root, root.get("subject"), "x", &Bases::default()).unwrap();
+        assert_eq!(pointed.subject.unwrap().keys(), ["a|1", "b|2"]);
+    }
+
+    #[test]
+    fn a_key_keeps_the_base_of_another_server() {
+        let bases: Bases = ["https://ehr.example/r4"].into_iter().collect();
+        for (reference, key) in [
+            ("Patient/1", "Patient/1"),
+            ("http://ehr.example/r4/Patient/1", "Patient/1"),
+            ("http://other.example/Patient/1", "https://other.example/Patient/1"),
+            ("urn:uuid:1", "urn:uuid:1"),
+            ("s|7", "s|7"),
+        ] {
+            assert_eq!(key_of(reference, &bases), key);
+        }
     }
 
     #[test]
@@ -247,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_subject_that_is_nobody_is_a_doubt_of_its_own() {
-        assert_eq!(doubt(patient(&Node::Null, None, "x").unwrap()), "no_subject");
+        assert_eq!(doubt(patient(&Node::Null, None, "x", &Bases::default()).unwrap()), "no_subject");
         assert_eq!(doubt(read(r#"{"display":"Jane"}"#).unwrap()), "no_subject");
         assert_eq!(doubt(reference("#bare").unwrap()), "contained_subject");
         assert_eq!(doubt(reference("#absent").unwrap()), "contained_subject");

@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::arrive::{PATIENT_NOT_SEEN, Place, keep, unchanged};
+use super::arrive::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, Place, keep, unchanged};
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{Found, id_of, locked, subject};
 use super::items::{rejoined, retract_items, single_item};
@@ -12,7 +12,7 @@ use super::{Context, Effect, Recorded};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement};
 use crate::domain::score::{Answers, score};
-use crate::fhir::arrival::{Arrival, Evidence, Kind, Taken};
+use crate::fhir::arrival::{Arrival, Evidence, Kind, Subject, Taken};
 use crate::problem::Problem;
 use crate::store::quarantine::{self, Kept};
 use crate::store::{Tx, measurement, resource};
@@ -94,7 +94,12 @@ pub(super) async fn evidence_arrived(
         && !evidence.readings.is_empty()
         && dossier.as_ref().is_some_and(|d| !d.patient.seen)
     {
-        doubt = Some((PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into()));
+        let is_elsewhere = evidence.subject.as_ref().is_some_and(Subject::is_elsewhere);
+        doubt = Some(if is_elsewhere {
+            (PATIENT_ELSEWHERE.into(), "its Patient is on another server: correct the reference, or join the two".into())
+        } else {
+            (PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into())
+        });
     }
     let kept_as = id_of(context.clinic, &["quarantine", &source]);
     match doubt.as_ref().filter(|_| !retracted) {
@@ -232,6 +237,7 @@ async fn leave(
     let mut left = Vec::new();
     for m in dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != Counting::Retracted) {
         m.counting = Counting::Retracted;
+        m.issues.push(Issue::new("about_another_patient", "the form was corrected: it is about another patient"));
         left.push(m.clone());
     }
     for joined in retract_items(tx, context, &dossier, source).await? {

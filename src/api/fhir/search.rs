@@ -57,7 +57,7 @@ pub async fn search_by_form(call: Call, Typed(kind): Typed, request: Request) ->
 pub async fn answer(call: &Call, kind: Kind, asked: Vec<(String, String)>) -> Result<String, Problem> {
     call.may(kind, Action::Search)?;
     let zone = call.app.zones.of(call.clinic());
-    let criteria = Criteria::read(kind, asked, zone)?;
+    let criteria = Criteria::read(kind, asked, (zone, call.app.intake.bases(call.clinic())))?;
     if !criteria.ignored.is_empty() && call.prefers("handling", "strict") {
         return Err(Problem::malformed(format!("not supported in a search here: {}", criteria.ignored.join(", "))));
     }

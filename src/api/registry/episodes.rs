@@ -17,6 +17,8 @@ use crate::api::request::{Ask, Asked, READERS, Text, parse_id, words};
 use crate::domain::care::FitDecision;
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
+use crate::fhir::base::Bases;
+use crate::fhir::reference::key_of;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -73,10 +75,10 @@ enum NamedIdentifier {
 }
 
 impl NamedPatient {
-    fn whom(self) -> Result<Whom, Problem> {
+    fn whom(self, bases: &Bases) -> Result<Whom, Problem> {
         match (self.id, self.reference, self.identifier) {
             (Some(id), None, None) => Ok(Whom::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
-            (None, Some(reference), None) => Ok(Whom::Key(reference)),
+            (None, Some(reference), None) => Ok(Whom::Key(key_of(&reference, bases))),
             (None, None, Some(NamedIdentifier::Token(token))) => {
                 Ok(Whom::Key(if token.contains('|') { token } else { format!("|{token}") }))
             }
@@ -201,7 +203,7 @@ async fn enrol(ask: Ask, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response
         let detail = "who needs direct specialty care is not enrolled here; leave enrolled_on out to keep the referral";
         return Err(Problem::unprocessable(detail).at("fit.decision"));
     }
-    let whom = new.patient.whom()?;
+    let whom = new.patient.whom(ask.app.intake.bases(ask.clinic()))?;
     let fact = Fact::Enrolled { whom, episode: Box::new(new_episode), fit: fit.map(Box::new) };
     let recorded = ask.record_one(fact).await?;
     let body = read(&ask, parse_id(&recorded.id)?).await?;

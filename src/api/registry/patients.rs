@@ -12,6 +12,7 @@ use super::answer::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Ask, Asked, READERS};
+use crate::fhir::reference::key_of;
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::patient::{self, Patient};
@@ -97,8 +98,11 @@ async fn list_patients(ask: Ask, Asked(query): Asked<PatientsQuery>) -> Result<J
         return Ok(Json(page(rows, limit, |p| p.id, Identity::from)));
     }
     let mut found: Option<Vec<Patient>> = None;
-    let keys =
-        [query.identifier.map(|token| if token.contains('|') { token } else { format!("|{token}") }), query.reference];
+    let bases = ask.app.intake.bases(ask.clinic());
+    let keys = [
+        query.identifier.map(|token| if token.contains('|') { token } else { format!("|{token}") }),
+        query.reference.map(|reference| key_of(&reference, bases)),
+    ];
     for key in keys.into_iter().flatten() {
         let those = patient::by_key(&mut tx, ask.clinic(), &key).await?;
         found = Some(match found {

@@ -1,11 +1,12 @@
 //! What is refused, where, and what is not.
 
 use super::*;
+use crate::fhir::base::Bases;
 
 fn attempt(raw: &str) -> Result<Arrival, Problem> {
     let mapping = Mapping::default();
     let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
-    read(raw, &Context { zone: chrono_tz::America::New_York, now, mapping: &mapping })
+    read(raw, &Context { zone: chrono_tz::America::New_York, now, mapping: &mapping, bases: &Bases::default() })
 }
 
 fn form(members: &str) -> String {
