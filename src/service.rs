@@ -15,11 +15,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::{Charts, Dispatcher};
 use crate::fhir::base::Bases;
-use crate::fhir::mapping::Mapping;
+use crate::fhir::mapping::CodeMapping;
 use crate::identity::{CdsClients, Verifier};
-use crate::intake::{ClinicBases, Intake};
 use crate::intake::connection::{self, Connection, Connections};
 use crate::intake::watch::{Visit, Watch};
+use crate::intake::{ClinicBases, Intake};
 use crate::journal::Journal;
 use crate::listener::{protect, serve};
 use crate::pages;
@@ -192,7 +192,7 @@ fn zones(config: &Config) -> Zones {
     Zones { default, by_clinic }
 }
 
-fn mappings(config: &Config) -> Result<HashMap<String, Mapping>, Problem> {
+fn mappings(config: &Config) -> Result<HashMap<String, CodeMapping>, Problem> {
     let mut mappings = HashMap::new();
     for clinic in &config.clinics {
         let Some(ehr) = clinic.ehr.as_ref().and_then(|name| config.ehr(name)) else { continue };

@@ -1,16 +1,16 @@
 //! A Patient, read leniently: whatever is odd is left out, never refused.
 
-use super::arrival::{Context, LinkKind, PatientLink, Person};
+use super::arrival::{LinkKind, PatientDetails, PatientLink, ReadingContext};
 use super::date::When;
 use super::json::Node;
 use super::reference;
 
 /// Reads what the registry shows and matches on.
-pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Person {
+pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> PatientDetails {
     let deceased_at = resource.text("deceasedDateTime");
     let deceased_on = deceased_at.and_then(When::parse).and_then(|when| when.taken(context.zone)).map(|taken| taken.on);
     let name = best_name(resource);
-    Person {
+    PatientDetails {
         display_name: name.and_then(display),
         family: name.and_then(|name| name.text("family")).map(str::to_owned),
         birth_date: resource.text("birthDate").filter(|date| When::parse(date).is_some()).map(str::to_owned),
@@ -54,7 +54,7 @@ fn language(resource: &Node<'_>) -> Option<String> {
     Some(code.to_owned())
 }
 
-fn linked(resource: &Node<'_>, link: &Node<'_>, context: &Context<'_>) -> Option<PatientLink> {
+fn linked(resource: &Node<'_>, link: &Node<'_>, context: &ReadingContext<'_>) -> Option<PatientLink> {
     let kind = match link.text("type")? {
         "replaced-by" => LinkKind::ReplacedBy,
         "replaces" => LinkKind::Replaces,
@@ -72,13 +72,17 @@ mod tests {
     use super::*;
     use crate::fhir::arrival::{Identifier, Subject};
     use crate::fhir::base::Bases;
-    use crate::fhir::mapping::Mapping;
+    use crate::fhir::mapping::CodeMapping;
 
-    fn person(raw: &str) -> Person {
-        let mapping = Mapping::default();
+    fn person(raw: &str) -> PatientDetails {
+        let mapping = CodeMapping::default();
         let bases = Bases::default();
-        let context =
-            Context { zone: chrono_tz::America::New_York, now: DateTime::default(), mapping: &mapping, bases: &bases };
+        let context = ReadingContext {
+            zone: chrono_tz::America::New_York,
+            now: DateTime::default(),
+            mapping: &mapping,
+            bases: &bases,
+        };
         read(&Node::read(raw).unwrap(), &context)
     }
 
@@ -96,7 +100,7 @@ mod tests {
         let given = person(r#"{"name":[{"use":"old","family":"Before"},{"text":"张无忌"}]}"#);
         assert_eq!((given.display_name.as_deref(), given.family), (Some("张无忌"), None));
         assert_eq!(person(r#"{"name":[{"use":"old","family":"Before"}]}"#).display_name, None);
-        assert_eq!(person("{}"), Person::default());
+        assert_eq!(person("{}"), PatientDetails::default());
     }
 
     #[test]
@@ -120,17 +124,14 @@ mod tests {
         let link = |kind, id: &str| PatientLink { kind, other: Subject::Reference { id: id.into(), base: None } };
         assert_eq!(
             merged.links,
-            [
-                link(LinkKind::ReplacedBy, "new"),
-                link(LinkKind::Replaces, "older"),
-                link(LinkKind::SamePerson, "x"),
-            ]
+            [link(LinkKind::ReplacedBy, "new"), link(LinkKind::Replaces, "older"), link(LinkKind::SamePerson, "x"),]
         );
     }
 
     #[test]
     fn a_number_that_was_given_up_is_kept_apart() {
-        let person = person(r#"{"identifier":[{"system":"mrn","value":"2"},{"use":"old","system":"mrn","value":"1"}]}"#);
+        let person =
+            person(r#"{"identifier":[{"system":"mrn","value":"2"},{"use":"old","system":"mrn","value":"1"}]}"#);
         assert_eq!(person.former_identifiers, [Identifier { system: Some("mrn".into()), value: "1".into() }]);
     }
 
@@ -140,7 +141,7 @@ mod tests {
             r#"{"name":"Jane","birthDate":"1980-02-30","gender":"F","active":"no","communication":[
             {"language":{"coding":[{"code":"en"}]}},{"language":{"coding":[{"code":"es"}]},"preferred":true}]}"#,
         );
-        assert_eq!(odd, Person { language: Some("es".into()), ..Person::default() });
+        assert_eq!(odd, PatientDetails { language: Some("es".into()), ..PatientDetails::default() });
         assert_eq!(person(r#"{"birthDate":"1980-02"}"#).birth_date.as_deref(), Some("1980-02"));
     }
 }

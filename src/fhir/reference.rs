@@ -252,7 +252,9 @@ mod tests {
     fn every_usable_form_leads_to_the_patient() {
         let local = |id: &str| Subject::Reference { id: id.to_owned(), base: None };
         let remote = Subject::Reference { id: "1".to_owned(), base: Some("https://other.example/r4".to_owned()) };
-        let number = |system: &str| Subject::Identifiers(vec![Identifier { system: Some(system.to_owned()), value: "7".to_owned() }]);
+        let number = |system: &str| {
+            Subject::Identifiers(vec![Identifier { system: Some(system.to_owned()), value: "7".to_owned() }])
+        };
         for (text, subject) in [
             ("Patient/123", local("123")),
             ("/Patient/123", local("123")),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
-use super::{Context, Whom};
+use super::{RecordContext, Whom};
 use crate::fhir::arrival::Subject;
 use crate::problem::{Category, Problem};
 use crate::store::Tx;
@@ -25,7 +25,7 @@ pub fn id_of(clinic: &str, parts: &[&str]) -> Uuid {
 }
 
 /// What was found for a subject.
-pub enum Found {
+pub enum PersonMatch {
     /// One person.
     One(Box<Dossier>),
     /// Several: nobody may be guessed.
@@ -35,10 +35,10 @@ pub enum Found {
 /// Finds and locks the person a subject names; makes one of whom only the reference is known if there is none.
 pub async fn subject(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     subject: &Subject,
-) -> Result<Found, Problem> {
+) -> Result<PersonMatch, Problem> {
     if let Subject::Identifiers(_) = subject {
         return carrier(tx, context, dossiers, &subject.keys()).await;
     }
@@ -49,28 +49,28 @@ pub async fn subject(
             name = here;
         }
     }
-    Ok(Found::One(Box::new(by_key_or_new(tx, context, dossiers, &name).await?)))
+    Ok(PersonMatch::One(Box::new(by_key_or_new(tx, context, dossiers, &name).await?)))
 }
 
 /// Finds and locks the one person who carries some of several identifiers; makes one who carries them all if nobody does.
 async fn carrier(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     keys: &[String],
-) -> Result<Found, Problem> {
+) -> Result<PersonMatch, Problem> {
     let mut known = BTreeSet::new();
     for key in keys {
         known.extend(patient::by_key(tx, context.clinic, key).await?.into_iter().map(|person| person.id));
     }
     let dossier = match known.first() {
-        _ if known.len() > 1 => return Ok(Found::Several),
+        _ if known.len() > 1 => return Ok(PersonMatch::Several),
         Some(only) => {
             let row = locked(tx, context, *only).await?;
             dossiers.take(tx, context, row).await?
         }
         None => {
-            let Some(first) = keys.first() else { return Ok(Found::Several) };
+            let Some(first) = keys.first() else { return Ok(PersonMatch::Several) };
             new(tx, context, dossiers, unseen(context, first)).await?
         }
     };
@@ -79,13 +79,13 @@ async fn carrier(
             patient::add_key(tx, context.clinic, key, dossier.patient.id).await?;
         }
     }
-    Ok(Found::One(Box::new(dossier)))
+    Ok(PersonMatch::One(Box::new(dossier)))
 }
 
 /// Finds and locks the person of a key, or makes one of whom only that key is known.
 pub async fn by_key_or_new(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     name: &str,
 ) -> Result<Dossier, Problem> {
@@ -96,14 +96,14 @@ pub async fn by_key_or_new(
 }
 
 /// A person of whom only a key is known, not stored yet.
-pub fn unseen(context: &Context<'_>, name: &str) -> Patient {
+pub fn unseen(context: &RecordContext<'_>, name: &str) -> Patient {
     Patient::unseen(id_of(context.clinic, &["patient", name]), name.to_owned(), context.now)
 }
 
 /// Stores a person whose key nobody has.
 pub async fn new(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     person: Patient,
 ) -> Result<Dossier, Problem> {
@@ -121,7 +121,7 @@ pub async fn new(
 /// Finds and locks the person that a request names.
 pub async fn whom(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     whom: &Whom,
 ) -> Result<Dossier, Problem> {
@@ -140,7 +140,7 @@ pub async fn whom(
 }
 
 /// Locks a patient by id, following a merge.
-pub async fn locked(tx: &mut Tx, context: &Context<'_>, id: Uuid) -> Result<Patient, Problem> {
+pub async fn locked(tx: &mut Tx, context: &RecordContext<'_>, id: Uuid) -> Result<Patient, Problem> {
     let mut id = id;
     for _ in 0..8 {
         let row = patient::lock(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;

@@ -9,19 +9,17 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Context;
+use super::RecordContext;
 use super::dossier::{Dossier, Dossiers};
-use super::identify::{Found, locked, subject};
-use super::settle::{Line, settle};
-use crate::fhir::arrival::{Kind, LinkKind, PatientLink, all_identifiers_of, identifiers_of, subject_keys};
+use super::identify::{PersonMatch, locked, subject};
+use super::settle::{NewEvent, settle};
+use crate::fhir::arrival::{LinkKind, PatientLink, ResourceType, all_identifiers_of, identifiers_of, subject_keys};
 use crate::problem::Problem;
 use crate::store::patient::link::{self, Link};
-use crate::store::patient::merge::{
-    follow_episodes, give_back, move_fact, move_resource, set_merged, told_of,
-};
+use crate::store::patient::merge::{follow_episodes, give_back, move_fact, move_resource, set_merged, told_of};
 use crate::store::patient::{self, KeyRow};
 use crate::store::resource::{self, Resource};
-use crate::store::{Tx, episode, fact, outbox};
+use crate::store::{Tx, episode, event_log, outbox};
 
 /// The source of a statement that two records carry the same name, one of them nothing else.
 pub const SHARED_KEY: &str = "key";
@@ -29,7 +27,7 @@ pub const SHARED_KEY: &str = "key";
 /// What the Patient `source` says about other records holds from now on, and nothing else that it said before.
 pub async fn relink(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     (record, source): (Uuid, &str),
     links: &[PatientLink],
@@ -66,7 +64,7 @@ pub async fn relink(
 /// The record that a link names, made if it is not known yet. `None` where it could be several.
 async fn record_of(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     link: &PatientLink,
 ) -> Result<Option<Uuid>, Problem> {
@@ -76,19 +74,19 @@ async fn record_of(
         return Ok(Some(known));
     }
     Ok(match subject(tx, context, dossiers, &link.other).await? {
-        Found::One(dossier) => {
+        PersonMatch::One(dossier) => {
             let id = dossier.patient.id;
             dossiers.put(context, *dossier);
             Some(id)
         }
-        Found::Several => None,
+        PersonMatch::Several => None,
     })
 }
 
 /// Two records are one person, says `source`: everything known about the one belongs to the other from now on.
 pub async fn join(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     link: Link,
     source: &str,
@@ -113,7 +111,7 @@ pub async fn join(
 /// A statement that two records are one person was taken back: if nothing else says so, they are two again.
 pub async fn part(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     link: Link,
     source: &str,
@@ -141,7 +139,7 @@ pub async fn part(
             episode::settle(tx, context.clinic, standing).await?;
         }
         outbox::wake(tx, context.clinic, id, context.now).await?;
-        let line = Line {
+        let line = NewEvent {
             id: context.clock.id(),
             episode: None,
             kind: "split".to_owned(),
@@ -183,7 +181,7 @@ struct Split<'a> {
     to: Uuid,
 }
 
-async fn split(tx: &mut Tx, context: &Context<'_>, split: Split<'_>) -> Result<(), Problem> {
+async fn split(tx: &mut Tx, context: &RecordContext<'_>, split: Split<'_>) -> Result<(), Problem> {
     let (clinic, Split { person, leaving, to }) = (context.clinic, split);
     let mut references = BTreeSet::new();
     for record in leaving {
@@ -196,25 +194,26 @@ async fn split(tx: &mut Tx, context: &Context<'_>, split: Split<'_>) -> Result<(
     resources_follow(tx, context, split, &references).await?;
     let Some(mut row) = link::record(tx, clinic, to).await? else { return Ok(()) };
     row.has_care =
-        !episode::of_patient(tx, clinic, to).await?.is_empty() || !fact::entries(tx, clinic, to).await?.is_empty();
+        !episode::of_patient(tx, clinic, to).await?.is_empty() || !event_log::entries(tx, clinic, to).await?.is_empty();
     patient::update(tx, clinic, &row, context.now).await
 }
 
 /// The Patients of the leaving records, and the names that they carry, go with them.
 async fn keys_follow(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     Split { person, to, .. }: Split<'_>,
     references: &BTreeSet<String>,
 ) -> Result<(), Problem> {
     let clinic = context.clinic;
     let name = |patient: &Resource| format!("{}/{}", patient.kind, patient.id);
     let tokens = |patient: &Resource| all_identifiers_of(&patient.body).into_iter().map(|one| one.token());
-    let mut theirs = resource::of_patient(tx, clinic, Kind::Patient.name(), to, i64::MAX).await?;
-    let (going, staying): (Vec<_>, Vec<_>) = resource::of_patient(tx, clinic, Kind::Patient.name(), person, i64::MAX)
-        .await?
-        .into_iter()
-        .partition(|patient| references.contains(&name(patient)));
+    let mut theirs = resource::of_patient(tx, clinic, ResourceType::Patient.name(), to, i64::MAX).await?;
+    let (going, staying): (Vec<_>, Vec<_>) =
+        resource::of_patient(tx, clinic, ResourceType::Patient.name(), person, i64::MAX)
+            .await?
+            .into_iter()
+            .partition(|patient| references.contains(&name(patient)));
     for patient in &going {
         move_resource(tx, clinic, (&patient.kind, &patient.id), person, to).await?;
     }
@@ -241,7 +240,7 @@ async fn keys_follow(
 /// Forms and Observations know whom they are about: each goes, or stays, with the first of its names that tells.
 async fn resources_follow(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     Split { person, to, .. }: Split<'_>,
     references: &BTreeSet<String>,
 ) -> Result<(), Problem> {
@@ -254,7 +253,7 @@ async fn resources_follow(
         telling.map(|key| going.contains(&key))
     };
     let mut moved = BTreeSet::new();
-    for kind in [Kind::QuestionnaireResponse, Kind::Observation] {
+    for kind in [ResourceType::QuestionnaireResponse, ResourceType::Observation] {
         for (here, there, wanted) in [(person, to, true), (to, person, false)] {
             for one in resource::of_patient(tx, clinic, kind.name(), here, i64::MAX).await? {
                 if goes(&one) == Some(wanted) {

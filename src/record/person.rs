@@ -3,13 +3,13 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::arrive::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, Place, dropped, keep, unchanged};
+use super::arrive::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{by_key_or_new, locked};
 use super::merge::{SHARED_KEY, join, relink};
-use super::settle::{Line, settle};
-use super::{Context, Effect, Recorded};
-use crate::fhir::arrival::{Arrival, Identifier, LinkKind, Person};
+use super::settle::{NewEvent, settle};
+use super::{CommandEffect, RecordContext, Recorded};
+use crate::fhir::arrival::{Arrival, Identifier, LinkKind, PatientDetails};
 use crate::problem::Problem;
 use crate::store::patient::link::{self, Link};
 use crate::store::patient::{KeyRow, Patient};
@@ -19,11 +19,11 @@ use crate::store::{Tx, patient, quarantine};
 /// A Patient arrived.
 pub async fn person_arrived(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
-    place: Place<'_>,
-    person: &Person,
+    place: ResourceSlot<'_>,
+    person: &PatientDetails,
 ) -> Result<Recorded, Problem> {
     let id = place.id;
     let reference = format!("Patient/{id}");
@@ -57,7 +57,7 @@ pub async fn person_arrived(
         }
     }
 
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: None,
         kind: "patient".to_owned(),
@@ -72,7 +72,7 @@ pub async fn person_arrived(
     let survivor = dossier.patient.id;
     settle(tx, context, dossiers, dossier, Some(line)).await?;
     Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
+        effect: if before.is_none() { CommandEffect::Created } else { CommandEffect::Updated },
         id: id.to_owned(),
         version,
         at: context.now,
@@ -86,9 +86,9 @@ pub async fn person_arrived(
 /// record that was merged into the person, which says nothing about the survivor.
 async fn speak(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &mut Dossier,
-    person: &Person,
+    person: &PatientDetails,
     reference: &str,
 ) -> Result<Uuid, Problem> {
     let row = &mut dossier.patient;
@@ -108,7 +108,7 @@ fn is_of_a_patient(reference: &str) -> bool {
     reference.starts_with("Patient/") || reference.starts_with("https://")
 }
 
-fn describe(context: &Context<'_>, row: &mut Patient, person: &Person, reference: &str) {
+fn describe(context: &RecordContext<'_>, row: &mut Patient, person: &PatientDetails, reference: &str) {
     reference.clone_into(&mut row.reference);
     row.seen = true;
     row.display_name.clone_from(&person.display_name);
@@ -124,7 +124,7 @@ fn describe(context: &Context<'_>, row: &mut Patient, person: &Person, reference
 /// Names that the Patient carried and carries no more lead to its person no more.
 async fn forget_keys(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     before: &Resource,
     arrival: &Arrival,
     me: Uuid,
@@ -141,9 +141,9 @@ async fn forget_keys(
 /// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
 async fn known_person(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    (arrival, person): (&Arrival, &Person),
+    (arrival, person): (&Arrival, &PatientDetails),
     reference: &str,
 ) -> Result<Dossier, Problem> {
     if let Some(row) = patient::lock_by_key(tx, context.clinic, reference).await? {
@@ -165,7 +165,7 @@ fn is_only_a_name(person: &Patient) -> bool {
 }
 
 /// The names under which forms may have referred to a Patient before it arrived.
-fn other_names(arrival: &Arrival, person: &Person, reference: &str) -> Vec<String> {
+fn other_names(arrival: &Arrival, person: &PatientDetails, reference: &str) -> Vec<String> {
     let urn = format!("urn:uuid:{}", reference.trim_start_matches("Patient/"));
     let identifiers = arrival.identifiers.iter().chain(&person.former_identifiers);
     std::iter::once(urn).chain(identifiers.map(Identifier::token)).collect()
@@ -174,7 +174,7 @@ fn other_names(arrival: &Arrival, person: &Person, reference: &str) -> Vec<Strin
 /// Persons of whom only another name of this Patient was known are this person.
 async fn join_names(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     record: Uuid,
     names: &[String],

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::answer::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::fhir::reference::key_of;
 use crate::identity::Role;
 use crate::problem::Problem;
@@ -39,7 +39,7 @@ struct PatientsQuery {
 
 /// Who.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Identity {
+pub struct PatientIdentity {
     /// Our id.
     pub id: Uuid,
     /// How the chart names the person.
@@ -62,7 +62,7 @@ pub struct Identity {
     pub deceased_on: Option<NaiveDate>,
 }
 
-impl From<Patient> for Identity {
+impl From<Patient> for PatientIdentity {
     fn from(p: Patient) -> Self {
         Self {
             id: p.id,
@@ -83,8 +83,11 @@ impl From<Patient> for Identity {
 ///
 /// The role `ehr` may look up by `identifier` or `reference` only.
 #[utoipa::path(get, path = "/patients", tag = "patients", params(PatientsQuery),
-    responses((status = 200, description = "In order of id; empty where nobody is known by that", body = Page<Identity>), ReadErrors))]
-async fn list_patients(ask: Ask, Asked(query): Asked<PatientsQuery>) -> Result<Json<Page<Identity>>, Problem> {
+    responses((status = 200, description = "In order of id; empty where nobody is known by that", body = Page<PatientIdentity>), ReadErrors))]
+async fn list_patients(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<PatientsQuery>,
+) -> Result<Json<Page<PatientIdentity>>, Problem> {
     let looks_up = query.identifier.is_some() || query.reference.is_some();
     if !(looks_up && ask.caller.role == Role::Ehr) {
         ask.caller.require(READERS)?;
@@ -95,7 +98,7 @@ async fn list_patients(ask: Ask, Asked(query): Asked<PatientsQuery>) -> Result<J
     let mut tx = ask.app.db.read().await?;
     if !looks_up {
         let rows = patient::page(&mut tx, ask.clinic(), after, limit + 1).await?;
-        return Ok(Json(page(rows, limit, |p| p.id, Identity::from)));
+        return Ok(Json(page(rows, limit, |p| p.id, PatientIdentity::from)));
     }
     let mut found: Option<Vec<Patient>> = None;
     let bases = ask.app.intake.bases(ask.clinic());
@@ -112,5 +115,5 @@ async fn list_patients(ask: Ask, Asked(query): Asked<PatientsQuery>) -> Result<J
     }
     let rows: Vec<Patient> =
         found.unwrap_or_default().into_iter().filter(|p| after.is_none_or(|after| p.id > after)).collect();
-    Ok(Json(page(rows, limit, |p| p.id, Identity::from)))
+    Ok(Json(page(rows, limit, |p| p.id, PatientIdentity::from)))
 }
