@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use uuid::Uuid;
 
 use super::RecordContext;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, locked, subject};
 use super::settle::{NewEvent, settle};
 use crate::fhir::arrival::{LinkKind, PatientLink, ResourceType, all_identifiers_of, identifiers_of, subject_keys};
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::patient::link::{self, Link};
 use crate::store::patient::merge::{follow_episodes, give_back, move_fact, move_resource, set_merged, told_of};
@@ -29,7 +29,7 @@ pub async fn relink(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    (record, source): (Uuid, &str),
+    (record, source): (PatientId, &str),
     links: &[PatientLink],
 ) -> Result<(), Problem> {
     let before = link::of_source(tx, context.clinic, source).await?;
@@ -67,7 +67,7 @@ async fn record_of(
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     link: &PatientLink,
-) -> Result<Option<Uuid>, Problem> {
+) -> Result<Option<PatientId>, Problem> {
     if let [key] = link.other.keys().as_slice()
         && let Some(known) = link::record_of(tx, context.clinic, key).await?
     {
@@ -128,7 +128,7 @@ pub async fn part(
     if leaving.contains(&person) {
         leaving = reached(&links, link.into);
     }
-    let is_last = |id: &&Uuid| !links.iter().any(|link| link.from == **id && leaving.contains(&link.into));
+    let is_last = |id: &&PatientId| !links.iter().any(|link| link.from == **id && leaving.contains(&link.into));
     let Some(to) = leaving.iter().find(is_last).or(leaving.first()).copied() else { return Ok(()) };
     dossiers.drop(context, person);
     split(tx, context, Split { person, leaving: &leaving, to }).await?;
@@ -156,7 +156,7 @@ pub async fn part(
 }
 
 /// The records that are one person with this one, by what is said.
-fn reached(links: &[Link], from: Uuid) -> BTreeSet<Uuid> {
+fn reached(links: &[Link], from: PatientId) -> BTreeSet<PatientId> {
     let mut reached = BTreeSet::from([from]);
     let mut waiting = vec![from];
     while let Some(id) = waiting.pop() {
@@ -174,11 +174,11 @@ fn reached(links: &[Link], from: Uuid) -> BTreeSet<Uuid> {
 #[derive(Clone, Copy)]
 struct Split<'a> {
     /// Whom they leave.
-    person: Uuid,
+    person: PatientId,
     /// The records.
-    leaving: &'a BTreeSet<Uuid>,
+    leaving: &'a BTreeSet<PatientId>,
     /// The one of them that is the person from now on.
-    to: Uuid,
+    to: PatientId,
 }
 
 async fn split(tx: &mut Tx, context: &RecordContext<'_>, split: Split<'_>) -> Result<(), Problem> {

@@ -1,7 +1,6 @@
 //! Patients that arrive: who they are, and who is one and the same.
 
 use serde_json::json;
-use uuid::Uuid;
 
 use super::arrive::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::dossier::{Dossier, Dossiers};
@@ -10,6 +9,7 @@ use super::merge::{SHARED_KEY, join, relink};
 use super::settle::{NewEvent, settle};
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::fhir::arrival::{Arrival, Identifier, LinkKind, PatientDetails};
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::patient::link::{self, Link};
 use crate::store::patient::{KeyRow, Patient};
@@ -90,7 +90,7 @@ async fn speak(
     dossier: &mut Dossier,
     person: &PatientDetails,
     reference: &str,
-) -> Result<Uuid, Problem> {
+) -> Result<PatientId, Problem> {
     let row = &mut dossier.patient;
     // A person of whom nothing but another name was known is this record.
     if row.reference == reference || (!row.seen && !is_of_a_patient(&row.reference)) {
@@ -127,7 +127,7 @@ async fn forget_keys(
     context: &RecordContext<'_>,
     before: &Resource,
     arrival: &Arrival,
-    me: Uuid,
+    me: PatientId,
 ) -> Result<(), Problem> {
     for token in dropped(before, arrival) {
         let still = resource::by_identifier(tx, context.clinic, arrival.kind.name(), &token).await?;
@@ -176,7 +176,7 @@ async fn join_names(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    record: Uuid,
+    record: PatientId,
     names: &[String],
 ) -> Result<(), Problem> {
     for name in names {

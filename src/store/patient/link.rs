@@ -1,11 +1,11 @@
 //! Which records are one person, and who says so.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::super::key::indexed;
 use super::super::{Tx, failed};
 use super::Patient;
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// Two records are one person: the one is used no more, the other instead of it.
@@ -13,10 +13,10 @@ use crate::problem::Problem;
 pub struct Link {
     /// The record that is used no more.
     #[sqlx(rename = "from_id")]
-    pub from: Uuid,
+    pub from: PatientId,
     /// The one that is used instead.
     #[sqlx(rename = "into_id")]
-    pub into: Uuid,
+    pub into: PatientId,
 }
 
 /// What a source says.
@@ -32,7 +32,7 @@ pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<Li
 }
 
 /// Everything that is said about the records that were merged into a person.
-pub async fn of_person(tx: &mut Tx, clinic: &str, person: Uuid) -> Result<Vec<Link>, Problem> {
+pub async fn of_person(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<Vec<Link>, Problem> {
     fetch_all!(
         tx,
         Link,
@@ -89,10 +89,10 @@ pub async fn remove_from_chart(tx: &mut Tx, clinic: &str, link: Link) -> Result<
 }
 
 /// The record that carries a key, whoever it was merged into. One that carries it now comes before one that did once.
-pub async fn record_of(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Uuid>, Problem> {
+pub async fn record_of(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<PatientId>, Problem> {
     fetch_optional!(
         tx,
-        (Uuid,),
+        (PatientId,),
         "SELECT COALESCE(origin_id, patient_id) FROM patient_key WHERE clinic_id = $1 AND key = $2
          ORDER BY former, patient_id LIMIT 1",
         clinic,
@@ -103,7 +103,7 @@ pub async fn record_of(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Uu
 }
 
 /// A record by its id, merged or not.
-pub async fn record(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
+pub async fn record(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
     fetch_patient!(tx, "FROM patient WHERE clinic_id = $1 AND id = $2", clinic, id).map_err(failed)
 }
 
@@ -111,7 +111,7 @@ pub async fn record(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patien
 pub async fn merged_record(
     tx: &mut Tx,
     clinic: &str,
-    person: Uuid,
+    person: PatientId,
     reference: &str,
 ) -> Result<Option<Patient>, Problem> {
     fetch_patient!(

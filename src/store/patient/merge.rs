@@ -9,13 +9,14 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::super::{Tx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// What marks the key of a delivery that the survivor of a merge had already.
 const MERGED: &str = "/merged/";
 
 /// Moves everything known about one person to another: one story from now on.
-pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn merge(tx: &mut Tx, clinic: &str, from: PatientId, into: PatientId, now: DateTime<Utc>) -> Result<(), Problem> {
     // Keys, measurements and ledger rows of the same name stay with the survivor.
     for statement in [
         "INSERT INTO patient_key (clinic_id, key, patient_id, origin_id, former)
@@ -79,7 +80,7 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateT
 }
 
 /// Gives back what a record had before it was merged: to `to`, which is the record itself or what it is merged into now.
-pub async fn give_back(tx: &mut Tx, clinic: &str, person: Uuid, record: Uuid, to: Uuid) -> Result<(), Problem> {
+pub async fn give_back(tx: &mut Tx, clinic: &str, person: PatientId, record: PatientId, to: PatientId) -> Result<(), Problem> {
     for statement in [
         "UPDATE measurement SET patient_id = $4 WHERE clinic_id = $1 AND patient_id = $2 AND origin_id = $3",
         "UPDATE observation_item SET patient_id = $4 WHERE clinic_id = $1 AND patient_id = $2 AND origin_id = $3",
@@ -127,7 +128,7 @@ pub async fn give_back(tx: &mut Tx, clinic: &str, person: Uuid, record: Uuid, to
 }
 
 /// Lets what belongs to a person's episodes follow them.
-pub async fn follow_episodes(tx: &mut Tx, clinic: &str, person: Uuid, to: Uuid) -> Result<(), Problem> {
+pub async fn follow_episodes(tx: &mut Tx, clinic: &str, person: PatientId, to: PatientId) -> Result<(), Problem> {
     for statement in [
         "UPDATE fact SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2
            AND episode_id IN (SELECT id FROM episode WHERE clinic_id = $1 AND patient_id = $3)",
@@ -146,8 +147,8 @@ pub async fn move_resource(
     tx: &mut Tx,
     clinic: &str,
     (kind, id): (&str, &str),
-    from: Uuid,
-    to: Uuid,
+    from: PatientId,
+    to: PatientId,
 ) -> Result<(), Problem> {
     let source = format!("{kind}/{id}");
     execute!(
@@ -183,7 +184,7 @@ pub async fn move_resource(
 }
 
 /// The lines of a person's log that tell of resources: (line, source).
-pub async fn told_of(tx: &mut Tx, clinic: &str, person: Uuid) -> Result<Vec<(Uuid, String)>, Problem> {
+pub async fn told_of(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<Vec<(Uuid, String)>, Problem> {
     let rows = fetch_all!(
         tx,
         (Uuid, Json<Value>),
@@ -198,7 +199,7 @@ pub async fn told_of(tx: &mut Tx, clinic: &str, person: Uuid) -> Result<Vec<(Uui
 }
 
 /// Moves a line of the log.
-pub async fn move_fact(tx: &mut Tx, clinic: &str, id: Uuid, from: Uuid, to: Uuid) -> Result<(), Problem> {
+pub async fn move_fact(tx: &mut Tx, clinic: &str, id: Uuid, from: PatientId, to: PatientId) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE fact SET patient_id = $4 WHERE clinic_id = $1 AND id = $2 AND patient_id = $3",
@@ -215,8 +216,8 @@ pub async fn move_fact(tx: &mut Tx, clinic: &str, id: Uuid, from: Uuid, to: Uuid
 pub async fn set_merged(
     tx: &mut Tx,
     clinic: &str,
-    record: Uuid,
-    into: Option<Uuid>,
+    record: PatientId,
+    into: Option<PatientId>,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     execute!(
