@@ -18,7 +18,7 @@ use crate::config::{ClinicId, Config, Development};
 use crate::identity::development;
 use crate::problem::Problem;
 use crate::sandbox::Sandbox;
-use crate::sandbox::misbehaviour::Misbehaviour;
+use crate::sandbox::misbehavior::Misbehavior;
 use crate::service::{Service, sweep};
 use crate::{listener, telemetry};
 use client::DemoClient;
@@ -28,9 +28,9 @@ const FIRST_DAY: &str = "2026-01-05";
 /// How long it is lived.
 const DAYS: u64 = 140;
 
-/// What the demo may be told.
+/// Options of the demo.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct DemoOptions {
     /// Stop after printing.
     #[arg(long)]
     pub exit: bool,
@@ -53,7 +53,7 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> Problem + '_ {
 ///
 /// # Errors
 /// What went wrong, for the person at the terminal.
-pub async fn run(options: Options) -> Result<(), Problem> {
+pub async fn run(options: DemoOptions) -> Result<(), Problem> {
     let first: NaiveDate = FIRST_DAY.parse().unwrap_or_default();
     let clock = Clock::starting_at(nine_o_clock(first));
     let folder = std::env::temp_dir().join(format!("cocm-demo-{}", clock.id()));
@@ -67,7 +67,7 @@ fn nine_o_clock(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc() + TimeDelta::hours(9)
 }
 
-async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path) -> Result<(), Problem> {
+async fn live(options: &DemoOptions, first: NaiveDate, clock: &Clock, folder: &Path) -> Result<(), Problem> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = match options.ehr {
         Some(_) => None,
@@ -125,8 +125,8 @@ fn token(folder: &Path) -> Result<String, Problem> {
         .map_err(failed("a token"))
 }
 
-/// What nobody has looked at yet when one opens the pages: three who were screened, two safety answers, and two Tasks that
-/// the chart refused.
+/// Open work for the first look at the pages: three screened patients, two safety answers, and two Tasks that the chart
+/// refused.
 async fn this_morning(
     first: NaiveDate,
     service: &Service,
@@ -140,7 +140,7 @@ async fn this_morning(
     }
     let mut in_care = people.iter_mut().filter(|person| person.episode.is_some() && !person.gone);
     if let Some(sandbox) = sandbox {
-        sandbox.misbehave(Misbehaviour { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehaviour::default() });
+        sandbox.misbehave(Misbehavior { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehavior::default() });
         for person in in_care.by_ref().take(2) {
             life::leaves_item9_open(door, person, today).await?;
         }
@@ -154,7 +154,7 @@ async fn this_morning(
 }
 
 async fn twenty_weeks(
-    options: &Options,
+    options: &DemoOptions,
     first: NaiveDate,
     clock: &Clock,
     service: &Service,

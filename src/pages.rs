@@ -7,11 +7,11 @@ mod assets;
 mod candidates;
 mod caseload;
 mod score_graph;
-mod door;
+mod api_client;
 mod form;
-mod items;
+mod item_texts;
 mod live;
-mod moment;
+mod date_texts;
 mod operations;
 mod patient;
 mod program;
@@ -20,9 +20,9 @@ mod safety;
 mod session;
 mod shell;
 mod sign_in;
-mod teams;
+mod staff;
 mod sparkline;
-mod watch;
+mod access_log;
 mod words;
 
 use std::sync::Arc;
@@ -36,10 +36,10 @@ use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 
 use crate::api::App;
-use door::ApiClient;
+use api_client::ApiClient;
 use sign_in::oidc::IdentityProvider;
 
-/// What the pages share. Cheap to clone.
+/// Shared state of the pages. Cheap to clone.
 #[derive(Clone)]
 struct Pages {
     app: App,
@@ -95,13 +95,13 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/review/{session}/summary", get(review::summary))
         .route("/review/{session}/close", post(review::close))
         .route("/review/{session}/{episode}", get(review::case).post(review::save))
-        .route_layer(from_fn_with_state(pages.clone(), watch::watch))
+        .route_layer(from_fn_with_state(pages.clone(), access_log::watch))
         .layer(from_fn_with_state(pages.clone(), guarded))
         .route("/assets/{name}", get(assets::serve))
         .with_state(pages)
 }
 
-/// What every page is sent with.
+/// Security headers of every page.
 async fn guarded(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let ancestors = pages.frame_ancestors(request.headers());
     let mut response = next.run(request).await;
@@ -109,7 +109,7 @@ async fn guarded(State(pages): State<Pages>, request: Request, next: Next) -> Re
     // A document of the API has a policy of its own, with its styles within.
     let policy = headers.get(CONTENT_SECURITY_POLICY).and_then(|own| own.to_str().ok()).unwrap_or(POLICY);
     let policy = format!("{policy}; frame-ancestors {}", ancestors.as_deref().unwrap_or("'none'"));
-    // What cannot stand in a header loads nothing, and is framed by nobody.
+    // A policy that is no valid header value falls back to one that allows nothing.
     let strict = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::try_from(policy).unwrap_or(strict));
     // `no-referrer` would make browsers send `Origin: null` with our own forms.

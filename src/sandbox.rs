@@ -4,7 +4,7 @@
 pub mod chart;
 mod interaction;
 pub mod events;
-pub mod misbehaviour;
+pub mod misbehavior;
 mod page;
 pub mod profile;
 pub mod search;
@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use chart::{ResourceVersion, SandboxChart};
-use misbehaviour::{Dice, Misbehaviour};
+use misbehavior::{Dice, Misbehavior};
 use profile::Profile;
 
 /// How many calls the log keeps.
@@ -31,10 +31,8 @@ const LOG_MAX: usize = 10_000;
 
 /// One call that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Logged {
-    /// The HTTP method.
+pub struct LoggedCall {
     pub method: String,
-    /// Path and query.
     pub path: String,
     /// The status that was sent, or what was done instead: `request dropped`, `response dropped`, `hung`.
     pub outcome: String,
@@ -44,14 +42,14 @@ pub struct Logged {
 struct SandboxState {
     chart: SandboxChart,
     profile: Profile,
-    misbehaviour: Misbehaviour,
+    misbehavior: Misbehavior,
     dice: Dice,
-    log: VecDeque<Logged>,
+    log: VecDeque<LoggedCall>,
     told: Vec<events::EventReceipt>,
     topical: topics::TopicEvents,
 }
 
-type Shared = Arc<Mutex<SandboxState>>;
+type SharedState = Arc<Mutex<SandboxState>>;
 
 fn lock(state: &Mutex<SandboxState>) -> MutexGuard<'_, SandboxState> {
     // A panic in one call of a test must not hide what the others did.
@@ -61,7 +59,7 @@ fn lock(state: &Mutex<SandboxState>) -> MutexGuard<'_, SandboxState> {
 /// A running sandbox. Dropping it stops it at once; [`Sandbox::stop`] lets calls in flight end.
 pub struct Sandbox {
     url: String,
-    state: Shared,
+    state: SharedState,
     stop: watch::Sender<bool>,
     server: Option<JoinHandle<()>>,
 }
@@ -74,7 +72,7 @@ impl Sandbox {
         let state = Arc::new(Mutex::new(SandboxState {
             chart: SandboxChart::new(clock),
             profile: Profile::default(),
-            misbehaviour: Misbehaviour::default(),
+            misbehavior: Misbehavior::default(),
             dice: Dice::new(0),
             log: VecDeque::new(),
             told: Vec::new(),
@@ -114,13 +112,13 @@ impl Sandbox {
     }
 
     /// From now on it misbehaves like this; the dice start anew from the seed.
-    pub fn misbehave(&self, how: Misbehaviour) {
-        lock(&self.state).set_misbehaviour(how);
+    pub fn misbehave(&self, how: Misbehavior) {
+        lock(&self.state).set_misbehavior(how);
     }
 
     /// From now on it behaves.
     pub fn behave(&self) {
-        self.misbehave(Misbehaviour::default());
+        self.misbehave(Misbehavior::default());
     }
 
     /// Puts a resource into the chart as if a person had done it there, and answers with what is stored. A resource
@@ -129,7 +127,7 @@ impl Sandbox {
         lock(&self.state).chart.put(resource)
     }
 
-    /// As [`Sandbox::put`], changed at this moment: several resources may share one.
+    /// Like [`Sandbox::put`], with this time of change: several resources may share one.
     pub fn put_at(&self, resource: Value, at: DateTime<Utc>) -> Value {
         lock(&self.state).chart.put_at(resource, at)
     }
@@ -165,7 +163,7 @@ impl Sandbox {
     }
 
     /// The calls that arrived, oldest first.
-    pub fn log(&self) -> Vec<Logged> {
+    pub fn log(&self) -> Vec<LoggedCall> {
         lock(&self.state).log.iter().cloned().collect()
     }
 
@@ -193,15 +191,15 @@ impl Drop for Sandbox {
 }
 
 impl SandboxState {
-    fn set_misbehaviour(&mut self, how: Misbehaviour) {
+    fn set_misbehavior(&mut self, how: Misbehavior) {
         self.dice = Dice::new(how.seed);
-        self.misbehaviour = how;
+        self.misbehavior = how;
     }
 
     fn record(&mut self, method: &str, path: &str, outcome: impl Into<String>) {
         if self.log.len() == LOG_MAX {
             self.log.pop_front();
         }
-        self.log.push_back(Logged { method: method.to_owned(), path: path.to_owned(), outcome: outcome.into() });
+        self.log.push_back(LoggedCall { method: method.to_owned(), path: path.to_owned(), outcome: outcome.into() });
     }
 }

@@ -1,4 +1,4 @@
-//! Who is looking at the page: an opaque cookie, a row, and what a form must carry to be believed.
+//! Sessions of the pages: an opaque cookie, a database row, and CSRF protection of forms.
 
 use aws_lc_rs::rand;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
 use super::Pages;
-use super::shell::Trouble;
+use super::shell::ProblemPage;
 use super::sign_in::oidc;
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::{BodyLimit, read_body};
@@ -21,22 +21,22 @@ use crate::problem::{Category, Problem};
 use crate::store::session::{self, SignInSession};
 use crate::telemetry::RequestLog;
 
-/// After so long without a request one has to sign in again.
+/// A session ends after this long without activity.
 pub const IDLE: TimeDelta = TimeDelta::minutes(30);
-/// However busy: a working day.
+/// A session ends after a working day, however active.
 const LONGEST: TimeDelta = TimeDelta::hours(12);
-/// Being seen is noted at most so often: a read is not to cost a write.
+/// Activity is recorded at most this often, so that a read rarely costs a write.
 const NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
 
-/// Somebody who is signed in.
+/// A person who is signed in.
 #[derive(Clone)]
 pub struct Visitor {
     pub pages: Pages,
-    /// As the API knows callers.
+    /// The caller, as in the API.
     pub caller: Caller,
     pub session: SignInSession,
     /// Within whose pages, where it began in a frame.
-    pub frame: Frame,
+    pub frame: FramingProvider,
 }
 
 /// Within whose pages ours are shown: a configured way to sign in that says which origins may, where somebody was launched
@@ -44,7 +44,7 @@ pub struct Visitor {
 ///
 /// Browsers send `SameSite=Lax` cookies to no frame of another site; those of a frame are kept apart for each site around
 /// it (`Partitioned`) and have a name of their own, so that neither gets in the other's way.
-pub type Frame = Option<usize>;
+pub type FramingProvider = Option<usize>;
 
 impl Visitor {
     pub fn clinic(&self) -> &str {
@@ -98,7 +98,7 @@ impl Pages {
     }
 
     /// A `Set-Cookie` that nothing but this host can set or read.
-    pub fn set_cookie(&self, name: &str, value: &str, seconds: i64, frame: Frame) -> String {
+    pub fn set_cookie(&self, name: &str, value: &str, seconds: i64, frame: FramingProvider) -> String {
         let name = self.cookie_name(name, frame.is_some());
         let (same_site, kept) = match frame {
             Some(_) => ("None", "; Partitioned; Secure"),
@@ -108,8 +108,8 @@ impl Pages {
         format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}; Max-Age={seconds}{kept}")
     }
 
-    /// Who may show what is answered to this request within their pages: the origins of the way by which it began in a
-    /// frame. Only we set these cookies; a session that has ended may still say so.
+    /// Origins that may frame the answer to this request: those of the provider whose frame the session began in. Only
+    /// we set these cookies; an ended session may still name its provider.
     pub fn frame_ancestors(&self, headers: &HeaderMap) -> Option<String> {
         let session = self.cookie(headers, "cocm", true).and_then(|cookie| frame_of(cookie.split_once('.')?.1));
         let way = session.or_else(|| oidc::way_of(&self.cookie(headers, "cocm-leaving", true)?))?;
@@ -132,7 +132,7 @@ impl Pages {
     }
 
     /// Signs somebody in; answers with the cookie. Always a new word: what a browser held before is worth nothing.
-    pub async fn begin_session(&self, caller: &Caller, name: &str, frame: Frame) -> Result<String, Problem> {
+    pub async fn begin_session(&self, caller: &Caller, name: &str, frame: FramingProvider) -> Result<String, Problem> {
         let (mut word, now) = (random_word()?, self.app.clock.now());
         if let Some(way) = frame {
             // Part of the word: who changes it has another word.
@@ -168,7 +168,7 @@ impl Pages {
         Ok(self.set_cookie("cocm", &left, seconds, visitor.frame))
     }
 
-    /// Whose cookie this is. `notes` says that somebody did something: only that keeps a session from ending.
+    /// The visitor of a cookie. `notes` marks user activity, which alone keeps a session alive.
     pub async fn visitor(&self, headers: &HeaderMap, notes: bool) -> Result<Option<Visitor>, Problem> {
         let cookie = self.cookie(headers, "cocm", true).or_else(|| self.cookie(headers, "cocm", false));
         let Some(cookie) = cookie else { return Ok(None) };
@@ -194,8 +194,8 @@ impl Pages {
     }
 }
 
-/// In which frame the session of a word began.
-fn frame_of(word: &str) -> Frame {
+/// The frame in which a session began, from its cookie.
+fn frame_of(word: &str) -> FramingProvider {
     word.split_once('~').and_then(|(way, _)| way.parse().ok())
 }
 
@@ -211,7 +211,7 @@ impl OptionalFromRequestParts<Pages> for Visitor {
         let visitor = pages
             .visitor(&parts.headers, !is_by_itself(&parts.headers))
             .await
-            .map_err(|p| Trouble(p).into_response())?;
+            .map_err(|p| ProblemPage(p).into_response())?;
         if let (Some(visitor), Some(log)) = (&visitor, parts.extensions.get::<RequestLog>()) {
             log.clinic(visitor.clinic());
         }
@@ -235,32 +235,32 @@ impl FromRequestParts<Pages> for Visitor {
         };
         if visitor.caller.role == Role::Ehr {
             let problem = Problem::new(Category::Forbidden, "these pages are for people");
-            return Err(Trouble(problem).into_response());
+            return Err(ProblemPage(problem).into_response());
         }
         Ok(visitor)
     }
 }
 
 /// The fields of a form, in order, from a page of ours: the only way a handler gets at what was sent.
-pub struct Submitted {
+pub struct FormPost {
     pub visitor: Visitor,
     pub fields: Vec<(String, String)>,
 }
 
-impl Submitted {
+impl FormPost {
     /// The one value of a field.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-impl FromRequest<Pages> for Submitted {
+impl FromRequest<Pages> for FormPost {
     type Rejection = Response;
 
     async fn from_request(request: Request, pages: &Pages) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let visitor = <Visitor as FromRequestParts<Pages>>::from_request_parts(&mut parts, pages).await?;
-        let refused = |problem: Problem| Trouble(problem).into_response();
+        let refused = |problem: Problem| ProblemPage(problem).into_response();
         same_origin(&parts.headers).map_err(refused)?;
         let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
         let bytes = read_body(&parts.headers, body, limit.body).await.map_err(refused)?;

@@ -173,9 +173,7 @@ fn reached(links: &[Link], from: PatientId) -> BTreeSet<PatientId> {
 /// Records that leave the person they were merged into.
 #[derive(Clone, Copy)]
 struct Split<'a> {
-    /// Whom they leave.
     person: PatientId,
-    /// The records.
     leaving: &'a BTreeSet<PatientId>,
     /// The one of them that is the person from now on.
     to: PatientId,

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::arrive::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{by_key_or_new, locked};
 use super::merge::{SHARED_KEY, join, relink};
+use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::settle::{NewEvent, settle};
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::fhir::arrival::{Arrival, Identifier, LinkKind, PatientDetails};

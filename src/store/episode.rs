@@ -14,15 +14,12 @@ use crate::problem::Problem;
 /// A stored episode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpisodeRecord {
-    /// As entered.
     pub episode: episode::Episode,
-    /// Whose.
     pub patient_id: PatientId,
-    /// Where it stands, as the planner said last.
+    /// Phase, as last planned.
     pub phase: episode::Phase,
     /// Its end, once discharged.
     pub discharged_on: Option<NaiveDate>,
-    /// Why it ended.
     pub discharge_reason: Option<String>,
     /// Counts changes: the ETag.
     pub revision: i64,
@@ -93,7 +90,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
-/// Every episode of the patients from one id to another, by patient and in order of enrolment.
+/// Every episode of the patients from one id to another, by patient and in order of enrollment.
 pub async fn of_patients(
     tx: &mut Tx,
     clinic: &str,
@@ -132,7 +129,6 @@ pub async fn entered(
     .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: EpisodeId) -> Result<Option<EpisodeRecord>, Problem> {
     fetch_optional!(
         tx,

@@ -36,7 +36,6 @@ pub use self::merge::merge;
 
 /// A person in care.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Patient {
     pub id: PatientId,
     pub reference: String,
@@ -79,7 +78,7 @@ impl Patient {
         }
     }
 
-    /// What the planner needs to know of the person.
+    /// The patient's status for the planner.
     pub fn for_story(&self) -> story::PatientStatus {
         story::PatientStatus { id: self.id, inactive: self.inactive, deceased_on: self.deceased_on }
     }
@@ -159,8 +158,8 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Pat
     .map_err(failed)
 }
 
-/// Whom a key belongs to: usually one person, none if unknown, several if ambiguous. A name that somebody had once
-/// leads to them only while nobody carries it now.
+/// Patients with a key: usually one, none if unknown, several if ambiguous. A name that somebody had once leads to them
+/// only while nobody carries it now.
 pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
@@ -349,7 +348,7 @@ pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Resul
     .map_err(failed)
 }
 
-/// A page of the patients who are candidates for enrolment, longest since first: (since, id). Those whose scores were
+/// A page of the patients who are candidates for enrollment, longest since first: (since, id). Those whose scores were
 /// put aside are a list of their own.
 pub async fn candidates(
     tx: &mut Tx,

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use cocm_registry::api;
 use cocm_registry::config::{self, ClinicId};
 use cocm_registry::identity::{Role, development};
-use cocm_registry::sandbox::misbehaviour::Dice;
+use cocm_registry::sandbox::misbehavior::Dice;
 use cocm_registry::store::connection::{hint, subscription};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -274,7 +274,7 @@ async fn our_keys_and_our_scopes_are_published() {
 #[tokio::test]
 async fn subscriptions_are_made_once_and_renewed_before_they_end() {
     let world = World::on(Engine::Sqlite, |ehr| {
-        ehr.notify.subscribe = Some(config::Push::RestHook);
+        ehr.notify.subscribe = Some(config::SubscriptionPayload::RestHook);
         ehr.poll.types = vec!["Patient".into(), "QuestionnaireResponse".into()];
     })
     .await

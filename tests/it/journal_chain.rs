@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use cocm_registry::domain::care::Care;
 use cocm_registry::id::EpisodeId;
-use cocm_registry::journal::verify::{Anchor, ChainReport, verify};
+use cocm_registry::journal::verify::{ChainAnchor, ChainReport, verify};
 use cocm_registry::record::Command;
 use cocm_registry::store::{Db, event_log, journal};
 use rstest::rstest;
@@ -18,7 +18,7 @@ async fn story(world: &World) {
     for id in ["1", "2", "3"] {
         world.send(&patient(id)).await.unwrap();
     }
-    let episode = world.enrol("1", "2026-02-23").await;
+    let episode = world.enroll("1", "2026-02-23").await;
     world.send(&phq9("f1", "1", "2026-02-23T10:00:00.123456789Z", [2, 2, 2, 2, 2, 2, 2, 2, 1])).await.unwrap();
     world.send(&phq9("f2", "2", "1999-12-31T23:59:59.9999999Z", [1; 9])).await.unwrap();
     world.send(&phq9("f3", "nobody", "2026-03-01T10:00:00Z", [1; 9])).await.unwrap();
@@ -195,7 +195,7 @@ async fn what_is_deleted_exchanged_added_or_cut_off_is_found(
     }
 
     // Somebody who knows the format cuts everything off together. Only a head that was kept elsewhere tells.
-    let before: Anchor = whole.head.clone().unwrap();
+    let before: ChainAnchor = whole.head.clone().unwrap();
     let after = last - 3;
     sql(db, &format!("DELETE FROM fact WHERE id IN (SELECT id FROM journal WHERE seq > {after})")).await;
     sql(db, &format!("DELETE FROM journal WHERE seq > {after}")).await;

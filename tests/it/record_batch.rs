@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cocm_registry::id::PatientId;
 use cocm_registry::problem::Category;
-use cocm_registry::record::{Command, Whom};
-use cocm_registry::sandbox::misbehaviour::Dice;
+use cocm_registry::record::{Command, PatientKey};
+use cocm_registry::sandbox::misbehavior::Dice;
 use cocm_registry::store::Db;
 use rstest::rstest;
 use serde_json::json;
@@ -63,7 +63,7 @@ async fn a_fact_that_fails_fails_alone(#[values(Engine::Sqlite, Engine::Postgres
         nobody(),
         world.fact(&alarming("a", "1")),
         Command::Enrolled {
-            whom: Whom::Key("Patient/absent".into()),
+            whom: PatientKey::Key("Patient/absent".into()),
             episode: Box::new(episode("2026-01-05")),
             fit: None,
         },
@@ -201,7 +201,7 @@ async fn a_change_and_its_write_back_commit_together_or_not_at_all(
         // A person known, enrolled and measured, and a form that changes everything.
         let person = n.to_string();
         world.send(&patient(&person)).await.unwrap();
-        world.enrol(&person, "2026-01-05").await;
+        world.enroll(&person, "2026-01-05").await;
         let mut before = HashSet::new();
         for table in TABLES {
             before.insert((table, count(db, &format!("SELECT COUNT(*) FROM {table}")).await));

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::domain::measurement::EvidenceStatus;
-use cocm_registry::record::{Command, Whom};
-use cocm_registry::sandbox::misbehaviour::Dice;
+use cocm_registry::record::{Command, PatientKey};
+use cocm_registry::sandbox::misbehavior::Dice;
 use cocm_registry::store::{measurement, outbox, patient, quarantine, resource, standing};
 use futures_util::StreamExt;
 use rstest::rstest;
@@ -28,7 +28,7 @@ async fn outcome(world: &World, clinic: &str) -> String {
     let standings =
         standing::by_attention(&mut tx, clinic, &standing::StandingFilter::default(), None, None, 10).await.unwrap();
     let standings: Vec<Value> = standings.iter().map(|row| serde_json::from_str(row.body.get()).unwrap()).collect();
-    let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, outbox::Which::default(), None, 100)
+    let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, outbox::DeliveryFilter::default(), None, 100)
         .await
         .unwrap()
         .into_iter()
@@ -42,7 +42,9 @@ async fn outcome(world: &World, clinic: &str) -> String {
     intents.sort_by_key(Value::to_string);
     let mut resources = Vec::new();
     for kind in ["Patient", "QuestionnaireResponse", "Observation"] {
-        for found in resource::changed(&mut tx, clinic, kind, resource::Stretch::always(), None, 100).await.unwrap() {
+        for found in
+            resource::changed(&mut tx, clinic, kind, resource::ChangeWindow::always(), None, 100).await.unwrap()
+        {
             resources.push(json!([found.kind, found.id, found.source_version, found.body, found.patient_id]));
         }
     }
@@ -96,9 +98,12 @@ async fn play(world: &World, clinic: &str, events: &[&Value]) {
     }
 }
 
-async fn enrol(world: &World, clinic: &str) {
-    let fact =
-        Command::Enrolled { whom: Whom::Key("Patient/1".into()), episode: Box::new(episode("2026-01-05")), fit: None };
+async fn enroll(world: &World, clinic: &str) {
+    let fact = Command::Enrolled {
+        whom: PatientKey::Key("Patient/1".into()),
+        episode: Box::new(episode("2026-01-05")),
+        fit: None,
+    };
     world.app.recorder.one(clinic, "test", fact).await.unwrap();
 }
 
@@ -139,7 +144,7 @@ async fn all_720_orders_of_six_events_end_in_the_same_registry(
             async move {
                 let clinic = format!("order-{n}-");
                 play(world, &clinic, &events).await;
-                enrol(world, &clinic).await;
+                enroll(world, &clinic).await;
             }
         })
         .await;
@@ -163,7 +168,7 @@ async fn orders_end_in_the_same_chart_also_when_it_is_written_in_between(
             let clinic = format!("order-{n}-");
             match order.get(step) {
                 Some(event) => play(&world, &clinic, &[&events[*event]]).await,
-                None => enrol(&world, &clinic).await,
+                None => enroll(&world, &clinic).await,
             }
         }
         world.deliver().await;
@@ -250,7 +255,7 @@ async fn shuffles_of_fifty_events_with_repeats_end_the_same(
             async move {
                 let clinic = format!("shuffle-{n}-");
                 world.send_to(&clinic, &patient("1")).await.unwrap();
-                enrol(world, &clinic).await;
+                enroll(world, &clinic).await;
                 play(world, &clinic, &order).await;
             }
         })
@@ -270,7 +275,7 @@ async fn the_same_again_does_nothing(#[values(Engine::Sqlite, Engine::Postgres)]
     for event in six() {
         world.send(&event).await.unwrap();
     }
-    enrol(&world, clinic).await;
+    enroll(&world, clinic).await;
     world.deliver().await;
     let before = outcome(&world, clinic).await;
     let calls = world.chart.log().len();

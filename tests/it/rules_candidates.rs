@@ -1,7 +1,7 @@
 //! Who might be offered care: whose latest scale is elevated, and nobody dismissed it.
 
 use cocm_registry::domain::candidate::{Candidate, candidate};
-use cocm_registry::domain::care::{Care, Dismissed};
+use cocm_registry::domain::care::{Care, DismissedScore};
 use cocm_registry::domain::chart_plan::plan;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::rules::RuleSet;
@@ -86,7 +86,7 @@ fn a_dismissal_puts_these_scores_aside_from_its_day_on_and_the_next_one_speaks_a
     newer.phq9(9, 14);
     let again = on(&newer, 9).unwrap();
     assert_eq!((scores(&again), again.dismissed), (vec![(Instrument::Phq9, 14)], None), "the same points, taken anew");
-    let other = Dismissed { measurement: MeasurementId(Uuid::from_u128(999)), score: 14 };
+    let other = DismissedScore { measurement: MeasurementId(Uuid::from_u128(999)), score: 14 };
     tale.story.entries.clear();
     tale.entry(4, Care::CandidateDismissal { reason: "Another form".into(), scores: vec![other] });
     assert_eq!(on(&tale, 5).unwrap().dismissed, None);
@@ -98,14 +98,14 @@ fn who_is_in_care_or_dead_or_inactive_is_none_and_who_left_care_is_one_again() {
     tale.phq9(-3, 18);
     assert!(on(&tale, -1).is_some());
     let mut referred = tale.clone();
-    referred.enrol(None, &[Instrument::Phq9]);
+    referred.enroll(None, &[Instrument::Phq9]);
     assert_eq!(on(&referred, 0), None);
     let mut discharged = tale.clone();
-    discharged.enrol(Some(0), &[Instrument::Phq9]).discharge(10);
+    discharged.enroll(Some(0), &[Instrument::Phq9]).discharge(10);
     assert_eq!(on(&discharged, 9), None);
     let earlier = on(&discharged, 10).unwrap().earlier.unwrap();
     assert_eq!((earlier.episode, day_of(earlier.ended_on), earlier.was_enrolled), (discharged.episode, 10, true));
-    discharged.enrol(None, &[Instrument::Phq9]).discharge(12);
+    discharged.enroll(None, &[Instrument::Phq9]).discharge(12);
     let last = on(&discharged, 12).unwrap().earlier.unwrap();
     assert_eq!(
         (day_of(last.ended_on), last.was_enrolled),

@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors, created};
 use super::fit_check::NewFitCheck;
+use super::responses::{ReadErrors, WriteErrors, created};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, parse_id, words};
@@ -23,20 +23,19 @@ use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Command, Whom};
+use crate::record::{Command, PatientKey};
 use crate::store::episode::{self, EpisodeRecord};
 use crate::store::patient::{self, Patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(enrol, list_episodes))
 }
 
-/// An enrolment, or a referral where `enrolled_on` is left out.
+/// An enrollment, or a referral where `enrolled_on` is left out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewEpisode {
-    /// Whose.
+    /// The patient.
     patient: NamedPatient,
     /// The date of the care manager's initial assessment.
     enrolled_on: Option<NaiveDate>,
@@ -60,9 +59,9 @@ struct NewEpisode {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NamedPatient {
-    /// By our id.
+    /// Id in this registry.
     id: Option<String>,
-    /// As the chart does: `Patient/123`.
+    /// Reference of the chart: `Patient/123`.
     reference: Option<String>,
     /// By a business identifier: `system|value`, or both apart.
     identifier: Option<NamedIdentifier>,
@@ -76,29 +75,29 @@ enum NamedIdentifier {
 }
 
 impl NamedPatient {
-    fn whom(self, bases: &Bases) -> Result<Whom, Problem> {
+    fn whom(self, bases: &Bases) -> Result<PatientKey, Problem> {
         match (self.id, self.reference, self.identifier) {
-            (Some(id), None, None) => Ok(Whom::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
-            (None, Some(reference), None) => Ok(Whom::Key(key_of(&reference, bases))),
+            (Some(id), None, None) => Ok(PatientKey::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
+            (None, Some(reference), None) => Ok(PatientKey::Key(key_of(&reference, bases))),
             (None, None, Some(NamedIdentifier::Token(token))) => {
-                Ok(Whom::Key(if token.contains('|') { token } else { format!("|{token}") }))
+                Ok(PatientKey::Key(if token.contains('|') { token } else { format!("|{token}") }))
             }
             (None, None, Some(NamedIdentifier::Apart { system, value })) => {
-                Ok(Whom::Key(format!("{}|{value}", system.unwrap_or_default())))
+                Ok(PatientKey::Key(format!("{}|{value}", system.unwrap_or_default())))
             }
             _ => Err(Problem::unprocessable("exactly one of id, reference and identifier").at("patient")),
         }
     }
 }
 
-/// An episode.
+/// An episode of care.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EpisodeBody {
-    /// Our id.
+    /// Id in this registry.
     pub id: EpisodeId,
-    /// Whose.
+    /// The patient.
     pub patient: PatientName,
-    /// Where it stands.
+    /// Phase of the episode.
     pub status: Phase,
     /// The care manager's initial assessment; `null` while only referred.
     pub enrolled_on: Option<NaiveDate>,
@@ -129,7 +128,7 @@ pub struct EpisodeBody {
 /// A patient's name in lists.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientName {
-    /// Our id.
+    /// Id in this registry.
     pub id: PatientId,
     /// Never empty: the reference where no name has arrived.
     pub display_name: String,
@@ -183,7 +182,7 @@ pub fn targets(primary: Instrument, targets: Option<Vec<Instrument>>) -> Result<
     }
 }
 
-/// Enrols a patient, or notes a referral.
+/// Enrolls a patient, or notes a referral.
 #[utoipa::path(post, path = "/episodes", tag = "episodes", request_body = NewEpisode,
     responses((status = 201, description = "Enrolled; `Location` and `ETag` are set", body = EpisodeBody), WriteErrors))]
 async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response, Problem> {
@@ -220,7 +219,7 @@ pub async fn read(ask: &RequestContext, id: EpisodeId) -> Result<EpisodeBody, Pr
     Ok(EpisodeBody::of(stored, &patient))
 }
 
-/// Whose episodes.
+/// Filter for episodes.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -233,7 +232,7 @@ struct EpisodesQuery {
     cursor: Option<String>,
 }
 
-/// The episodes of a patient, in order of enrolment.
+/// The episodes of a patient, in order of enrollment.
 #[utoipa::path(get, path = "/episodes", tag = "episodes", params(EpisodesQuery),
     responses((status = 200, description = "Empty where the patient has none", body = Page<EpisodeBody>), ReadErrors))]
 async fn list_episodes(

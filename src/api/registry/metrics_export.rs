@@ -4,17 +4,16 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::metrics::monthly::{self, MonthQuery};
 use super::metrics::yearly::{self, YearQuery, Yearly};
 use super::metrics::{MeasureSet, MetricsReport};
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::export::{Cell, Column, CompleteRows, Format, column, export, whole};
 use crate::api::request::{RequestContext, StrictQuery};
 use crate::domain::metrics::Metric;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(nys_csv))
@@ -99,7 +98,7 @@ macro_rules! files {
 
 files! {
     nys_csv nys_xlsx = "nys" "The New York State metrics" of_month(MonthQuery) MeasureSet::Nys;
-    fidelity_csv fidelity_xlsx = "fidelity" "The programme's fidelity" of_month(MonthQuery) MeasureSet::Fidelity;
+    fidelity_csv fidelity_xlsx = "fidelity" "The program's fidelity" of_month(MonthQuery) MeasureSet::Fidelity;
     aims_csv aims_xlsx = "aims" "The process measures" of_month(MonthQuery) MeasureSet::Aims;
     hedis_csv hedis_xlsx = "hedis-drr" "HEDIS DRR-E" of_year(YearQuery) Yearly::HedisDrr;
     cms159_csv cms159_xlsx = "cms159" "CMS159" of_year(YearQuery) Yearly::Cms159;

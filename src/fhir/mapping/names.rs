@@ -11,18 +11,18 @@ pub(super) const FOREIGN_CODES: [&str; 3] = ["69724-3", "70272-0", "54635-8"];
 /// Answers of the MDS resident interview, without their check digits: it asks for the same, and counts otherwise.
 pub(in crate::fhir) const MDS_ANSWERS: [&str; 4] = ["LA10997-", "LA10998-", "LA10999-", "LA11000-"];
 
-/// What a name says.
+/// Instruments that a name mentions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::fhir) struct Names {
+pub(in crate::fhir) struct NamedInstruments {
     /// Our instruments, in the order named.
     pub(in crate::fhir) ours: Vec<Instrument>,
-    /// It names a relative of ours that we do not score: PHQ-4, PHQ-8, PHQ-15.
+    /// The name is of a related instrument that we do not score: PHQ-4, PHQ-8, PHQ-15.
     pub(in crate::fhir) other: bool,
-    /// It names the MDS resident interview, which calls itself PHQ-9.
+    /// The name is of the MDS resident interview, which calls itself PHQ-9.
     pub(in crate::fhir) mds: bool,
 }
 
-impl Names {
+impl NamedInstruments {
     fn add(&mut self, instrument: Instrument) {
         if !self.ours.contains(&instrument) {
             self.ours.push(instrument);
@@ -31,8 +31,8 @@ impl Names {
 }
 
 /// The instruments in a name: `CIRG-GAD7`, `phq-9-example`, `PHQ-A`, `Patient Health Questionnaire 9`.
-pub(in crate::fhir) fn named(text: &str) -> Names {
-    let mut names = Names::default();
+pub(in crate::fhir) fn named(text: &str) -> NamedInstruments {
+    let mut names = NamedInstruments::default();
     let text = text.to_ascii_lowercase();
     let text = long_names(&text);
     for (at, _) in text.match_indices("phq") {
@@ -48,8 +48,8 @@ pub(in crate::fhir) fn named(text: &str) -> Names {
     names
 }
 
-/// What follows `phq`.
-fn phq(rest: &str, names: &mut Names) {
+/// Reads the rest after `phq`.
+fn phq(rest: &str, names: &mut NamedInstruments) {
     let (number, rest) = number_after(rest);
     match number {
         "9" | "" if is_for_teens(rest) => names.add(Instrument::Phq9Modified),

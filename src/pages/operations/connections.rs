@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::pages::moment::{elapsed, instant};
-use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::Trouble;
+use crate::pages::date_texts::{elapsed, instant};
+use crate::pages::session::{FormPost, Visitor};
+use crate::pages::shell::ProblemPage;
 use crate::pages::words::{self, Tone};
 use crate::problem::Problem;
 
@@ -65,7 +65,7 @@ struct SubscriptionReply {
 pub struct ConnectionStatus {
     pub name: String,
     pub origin: String,
-    /// What is said of it as a whole.
+    /// Facts about the connection.
     pub facts: Vec<(&'static str, String)>,
     pub state: (&'static str, Tone),
     pub kinds: Vec<SweepRow>,
@@ -75,7 +75,7 @@ pub struct ConnectionStatus {
     pub subscriptions: Vec<(String, String, Option<String>)>,
 }
 
-/// How far a type has come.
+/// Progress of one resource type.
 pub struct SweepRow {
     pub kind: String,
     pub swept: String,
@@ -86,7 +86,7 @@ pub struct SweepRow {
 }
 
 /// Every connection of the clinic.
-pub async fn read(visitor: &Visitor) -> Result<Vec<ConnectionStatus>, Trouble> {
+pub async fn read(visitor: &Visitor) -> Result<Vec<ConnectionStatus>, ProblemPage> {
     let mut said = visitor.pages.door.get(&visitor.caller, "connections").await?;
     let told: Vec<ConnectionReply> = serde_json::from_value(said["items"].take())
         .map_err(|_| Problem::internal("the connections could not be read"))?;
@@ -152,7 +152,7 @@ fn fetched(told: ConnectionReply, visitor: &Visitor) -> ConnectionStatus {
     }
 }
 
-/// As a whole: the worst of its types.
+/// Overall state: the worst of its types.
 fn state(told: &ConnectionReply) -> (&'static str, Tone) {
     let late = |kind: &TypeReply| told.period_s > 0 && kind.lag_s.is_none_or(|lag| lag > LATE * told.period_s);
     if told.types.iter().any(|kind| kind.last_error.is_some()) {
@@ -167,7 +167,7 @@ fn state(told: &ConnectionReply) -> (&'static str, Tone) {
 }
 
 /// Sweeps one as soon as possible.
-pub async fn sync(Path(name): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn sync(Path(name): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let known = visitor.pages.app.connections.iter().any(|one| one.clinic == visitor.clinic() && one.name() == name);
     if !known {

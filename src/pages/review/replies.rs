@@ -7,11 +7,11 @@ use uuid::Uuid;
 use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
 use crate::pages::session::Visitor;
-use crate::pages::shell::Trouble;
+use crate::pages::shell::ProblemPage;
 use crate::pages::words::Tone;
 use crate::problem::Problem;
 
-/// What became of somebody on the agenda.
+/// State of an agenda item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AgendaState {
@@ -52,7 +52,7 @@ pub struct AgendaItemReply {
     pub waiting: QueueEntry,
 }
 
-/// Somebody who was reviewed without being on the agenda.
+/// A review of a patient who was not on the agenda.
 #[derive(Debug, Deserialize)]
 pub struct UnplannedReviewReply {
     pub patient: NameReply,
@@ -77,14 +77,14 @@ pub struct SessionReply {
 
 impl SessionReply {
     /// Reads one with its agenda.
-    pub async fn read(visitor: &Visitor, id: &str) -> Result<Self, Trouble> {
+    pub async fn read(visitor: &Visitor, id: &str) -> Result<Self, ProblemPage> {
         let id: Uuid = id.parse().map_err(|_| Problem::not_found("review session"))?;
         let said = visitor.pages.door.get(&visitor.caller, &format!("review-sessions/{id}")).await?;
         Ok(serde_json::from_value(said).map_err(|_| Problem::internal("a review session could not be read"))?)
     }
 
     /// The latest of the clinic, without their agendas.
-    pub async fn latest(visitor: &Visitor, many: usize) -> Result<Vec<Self>, Trouble> {
+    pub async fn latest(visitor: &Visitor, many: usize) -> Result<Vec<Self>, ProblemPage> {
         let path = format!("review-sessions?limit={many}");
         let mut said = visitor.pages.door.get(&visitor.caller, &path).await?;
         let sessions = serde_json::from_value(said["items"].take());
@@ -105,7 +105,7 @@ impl SessionReply {
         self.agenda.iter().filter(|item| item.state == state).count()
     }
 
-    /// Who is next after a place of the agenda: whoever waits behind it, then whoever was passed over.
+    /// The next waiting item after a position: those behind it first, then those skipped.
     pub fn waiting_after(&self, position: usize) -> Option<&AgendaItemReply> {
         let mut waiting = self.agenda.iter().filter(|item| item.state == AgendaState::Waiting);
         let first = waiting.clone().find(|item| item.position != position);

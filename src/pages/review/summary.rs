@@ -1,4 +1,4 @@
-//! What a session came to, to print.
+//! Summary of a session, for print.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -10,14 +10,14 @@ use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::care::Care;
 use crate::id::PatientId;
-use crate::pages::moment::{day, whole_day};
+use crate::pages::date_texts::{day, whole_day};
 use crate::pages::session::Visitor;
-use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
+use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::event_log;
 
-/// What was just done.
+/// Confirmation to show.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SummaryPageQuery {
@@ -25,7 +25,6 @@ pub struct SummaryPageQuery {
     of: Option<PatientId>,
 }
 
-/// One review.
 struct ReviewSummary {
     patient: PatientId,
     name: String,
@@ -35,7 +34,7 @@ struct ReviewSummary {
     recommendations: Vec<String>,
 }
 
-/// Somebody who was not reviewed.
+/// A patient who was not reviewed.
 struct UnreviewedPatient {
     patient: PatientId,
     name: String,
@@ -55,12 +54,11 @@ struct SummaryPage {
     recommendations: usize,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(asked): Query<SummaryPageQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let held = SessionReply::read(&visitor, &id).await?;
     let planned = held.agenda.iter().filter_map(|item| Some((&item.patient, item.review?)));

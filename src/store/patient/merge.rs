@@ -16,7 +16,13 @@ use crate::problem::Problem;
 const MERGED: &str = "/merged/";
 
 /// Moves everything known about one person to another: one story from now on.
-pub async fn merge(tx: &mut Tx, clinic: &str, from: PatientId, into: PatientId, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn merge(
+    tx: &mut Tx,
+    clinic: &str,
+    from: PatientId,
+    into: PatientId,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     // Keys, measurements and ledger rows of the same name stay with the survivor.
     for statement in [
         "INSERT INTO patient_key (clinic_id, key, patient_id, origin_id, former)
@@ -40,7 +46,7 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: PatientId, into: PatientId, 
     ] {
         execute!(tx, statement, clinic, from, into).map_err(failed)?;
     }
-    // What both had stays once, with the survivor; the other one is taken out of the chart under a key of its own.
+    // An item that both patients have stays once, with the survivor; the other one is withdrawn under a key of its own.
     execute!(
         tx,
         "UPDATE delivery SET patient_id = $3, origin_id = COALESCE(origin_id, patient_id), key = key || $4
@@ -51,7 +57,7 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: PatientId, into: PatientId, 
         format!("{MERGED}{from}")
     )
     .map_err(failed)?;
-    // What still waited for delivery waits in the survivor's lane.
+    // Pending deliveries move to the survivor's lane.
     execute!(
         tx,
         "INSERT INTO lane (clinic_id, patient_id, due_at, wanted)
@@ -80,7 +86,13 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: PatientId, into: PatientId, 
 }
 
 /// Gives back what a record had before it was merged: to `to`, which is the record itself or what it is merged into now.
-pub async fn give_back(tx: &mut Tx, clinic: &str, person: PatientId, record: PatientId, to: PatientId) -> Result<(), Problem> {
+pub async fn give_back(
+    tx: &mut Tx,
+    clinic: &str,
+    person: PatientId,
+    record: PatientId,
+    to: PatientId,
+) -> Result<(), Problem> {
     for statement in [
         "UPDATE measurement SET patient_id = $4 WHERE clinic_id = $1 AND patient_id = $2 AND origin_id = $3",
         "UPDATE observation_item SET patient_id = $4 WHERE clinic_id = $1 AND patient_id = $2 AND origin_id = $3",

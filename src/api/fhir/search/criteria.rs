@@ -1,4 +1,4 @@
-//! What a search asks for.
+//! Criteria of a search.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::fhir::base::Bases;
 use crate::fhir::query::listed;
 use crate::fhir::reference::key_of;
 use crate::problem::Problem;
-use crate::store::resource::Stretch;
+use crate::store::resource::ChangeWindow;
 
 /// Entries on a page, unless `_count` says otherwise.
 const PAGE: usize = 50;
@@ -20,7 +20,7 @@ const LONGEST_PAGE: usize = 1000;
 /// Values in one list, at most.
 const LONGEST_LIST: usize = 500;
 
-/// By what the answer is ordered.
+/// Order of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchOrder {
     /// Our own moment of change.
@@ -29,7 +29,7 @@ pub enum SearchOrder {
     Authored,
 }
 
-/// What a search asks for. Of several lists each must hold; in a list, one.
+/// Criteria of a search. All lists must match; within a list, one value must match.
 #[derive(Clone, Debug)]
 pub struct Criteria {
     pub kind: ResourceType,
@@ -39,8 +39,8 @@ pub struct Criteria {
     pub patients: Vec<Vec<String>>,
     pub questionnaires: Vec<Vec<String>>,
     pub statuses: Vec<Vec<String>>,
-    pub authored: Vec<Stretch>,
-    pub changed: Stretch,
+    pub authored: Vec<ChangeWindow>,
+    pub changed: ChangeWindow,
     pub order: SearchOrder,
     pub descending: bool,
     pub count: usize,
@@ -48,7 +48,7 @@ pub struct Criteria {
     pub after: Option<SearchCursor>,
     /// Parameters that are not known here.
     pub ignored: Vec<String>,
-    /// What was understood, for the `self` link.
+    /// Parameters that were understood, for the `self` link.
     pub understood: Vec<(String, String)>,
 }
 
@@ -70,7 +70,7 @@ impl Criteria {
             questionnaires: Vec::new(),
             statuses: Vec::new(),
             authored: Vec::new(),
-            changed: Stretch::always(),
+            changed: ChangeWindow::always(),
             order: SearchOrder::Changed,
             descending: false,
             count: PAGE,
