@@ -299,6 +299,16 @@ impl Config {
     pub fn ehr(&self, name: &str) -> Option<&EhrConnection> {
         self.ehrs.iter().find(|ehr| ehr.name == name)
     }
+
+    /// The EHRs that may call our CDS service.
+    pub fn cds_clients(&self) -> impl Iterator<Item = (&EhrConnection, &CdsHooks)> {
+        self.ehrs.iter().filter_map(|ehr| Some((ehr, ehr.cds_hooks.as_ref()?)))
+    }
+
+    /// The address that clients know us by, without a slash at its end; empty where none is configured.
+    pub fn public_base(&self) -> &str {
+        self.public_url.as_deref().unwrap_or_default().trim_end_matches('/')
+    }
 }
 
 impl Default for Config {

@@ -2,6 +2,7 @@
 //! misbehaves. It keeps everything in memory and checks little; it is not a FHIR server to build upon.
 
 pub mod chart;
+mod exchange;
 mod interaction;
 pub mod events;
 pub mod misbehavior;

@@ -1,4 +1,4 @@
-//! Candidates for Collaborative Care: screened positive, and in no open episode.
+//! Who might be offered collaborative care: screened positive, and in no open episode.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,13 @@ use crate::id::{EpisodeId, MeasurementId};
 /// A score that speaks for an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PositiveScore {
-    /// Instrument.
+    /// Which questionnaire.
     pub instrument: Instrument,
     /// Points.
     pub score: u16,
     /// Positive from here up.
     pub elevated_at: u16,
-    /// Date in the clinic's time zone.
+    /// The local date.
     pub taken_on: NaiveDate,
     /// The measurement.
     pub measurement: MeasurementId,
@@ -32,7 +32,7 @@ pub struct PositiveScore {
 /// The last episode that ended: a reason to ask, not a reason to hide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EarlierEpisode {
-    /// The episode.
+    /// Which.
     pub episode: EpisodeId,
     /// Its end.
     pub ended_on: NaiveDate,
@@ -42,18 +42,18 @@ pub struct EarlierEpisode {
     pub was_enrolled: bool,
 }
 
-/// Dismissal of a candidate.
+/// That somebody dismissed a candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Dismissal {
     /// The entry: taking it back brings the candidate back.
     pub entry: Uuid,
-    /// Date in the clinic's time zone.
+    /// When.
     pub on: NaiveDate,
-    /// Reason.
+    /// Why.
     pub reason: String,
 }
 
-/// A patient who screened positive and has no open episode.
+/// Somebody who screened positive and is in no open episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
     /// Since when: the earliest of the scores below.
@@ -71,7 +71,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Scores that a dismissal of this candidate puts aside.
+    /// What a dismissal of this candidate puts aside.
     pub fn scores_dismissed(&self) -> Vec<DismissedScore> {
         self.scores.iter().map(|s| DismissedScore { measurement: s.measurement, score: s.score }).collect()
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::client::EhrClient;
 use super::failure::Failure;
-use super::http::cause;
+use super::response_body::cause;
 
 /// The longest line of a file that is read, in bytes.
 const LONGEST: usize = 16 << 20;

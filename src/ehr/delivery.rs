@@ -1,7 +1,7 @@
 //! The ledger's knowledge before a delivery, and the result of the delivery.
 
 use super::failure::Failure;
-use crate::domain::chart_plan::Posture;
+use crate::domain::task::Posture;
 
 /// The ledger's knowledge of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::offers::{can, has, resource};
+use super::capability_statement::{can, has, resource};
 use crate::config::WriteConfig;
-use crate::domain::chart_plan::{ChartResource, Rung};
-use crate::fhir::planned::WriteForm;
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
+use crate::fhir::write::WriteForm;
 
 /// Capabilities of a server for one resource type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,7 +145,7 @@ fn offer(resource: &Value) -> Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ehr::offers::statement;
+    use crate::ehr::capability_statement::statement;
     use rstest::rstest;
     use serde_json::json;
 

@@ -10,7 +10,7 @@ use fhir_sdk::r4b::types::{Coding, Identifier, Reference};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::planned::{AUTHOR, COMPLETE, coding, concept, instant_text, named};
+use super::write::parts::{AUTHOR, COMPLETE, coding, concept, instant_text, named};
 use crate::id::PatientId;
 
 const TYPES: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";

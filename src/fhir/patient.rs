@@ -1,6 +1,6 @@
 //! A Patient, read leniently: whatever is odd is left out, never refused.
 
-use super::arrival::{LinkKind, PatientDetails, PatientLink, ReadingContext};
+use super::content::{LinkKind, PatientDetails, PatientLink, ReadingContext};
 use super::date::FhirDate;
 use super::json::JsonNode;
 use super::reference;
@@ -71,8 +71,8 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::fhir::arrival::{Identifier, Subject};
     use crate::fhir::base::Bases;
+    use crate::fhir::content::{Identifier, Subject};
     use crate::fhir::mapping::CodeMapping;
 
     fn person(raw: &str) -> PatientDetails {

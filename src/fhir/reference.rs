@@ -1,7 +1,7 @@
 //! Subjects of resources: references in every form that FHIR allows, and in some that it does not.
 
-use super::arrival::{Doubt, Identifier, Subject};
 use super::base::{Bases, normal};
+use super::content::{Doubt, Identifier, Subject};
 use super::json::JsonNode;
 use super::query::pairs;
 use crate::problem::Problem;

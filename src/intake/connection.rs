@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 use crate::ehr::auth::KeyRing;
 use crate::ehr::{EhrAuth, EhrClient, EhrConfig};
 use crate::fhir::mapping::{CodeMapping, MappingConfig};

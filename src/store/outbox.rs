@@ -32,8 +32,9 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
-use crate::domain::chart_plan::{Posture, Rung, WriteIntent};
+use crate::domain::chart_plan::{Rung, WriteIntent};
 use crate::domain::read_back::Drift;
+use crate::domain::task::Posture;
 use crate::id::PatientId;
 use crate::problem::Problem;
 

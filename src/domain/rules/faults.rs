@@ -1,7 +1,7 @@
 //! Checks of a rule set: a clinic may set thresholds, but may not switch off what keeps patients safe.
 
 use super::{ResponseRule, RuleSet, Safety};
-use crate::domain::chart_plan::{Owner, Priority};
+use crate::domain::task::{Owner, Priority};
 
 /// Longer than any course of collaborative care, in days.
 const MOST_DAYS: u64 = 1000;

@@ -15,7 +15,7 @@ use super::keys::KeyRing;
 use crate::clock::Clock;
 use crate::config::{BackendServices, is_private};
 use crate::ehr::failure::Failure;
-use crate::ehr::http::{cause, read_json};
+use crate::ehr::response_body::{cause, read_json};
 
 /// SMART's name for our kind of assertion.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

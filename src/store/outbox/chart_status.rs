@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Delivery, DeliveryState, wake};
-use crate::domain::chart_plan::ChartResource;
 use crate::domain::read_back::Drift;
+use crate::domain::task::ChartResource;
 use crate::problem::Problem;
 use crate::store::connection::ConnectionKey;
 use crate::store::{Tx, failed};

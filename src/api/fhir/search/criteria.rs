@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use chrono_tz::Tz;
 
+use super::cursor::SearchCursor;
 use super::dates;
-use super::page::SearchCursor;
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::base::Bases;
 use crate::fhir::query::listed;

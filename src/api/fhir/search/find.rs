@@ -9,8 +9,8 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::criteria::{Criteria, SearchOrder};
+use super::cursor::SearchCursor;
 use super::dates;
-use super::page::SearchCursor;
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::resource::{self, Resource};
