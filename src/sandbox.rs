@@ -5,7 +5,7 @@ pub mod chart;
 mod exchange;
 mod interaction;
 pub mod events;
-pub mod misbehavior;
+pub mod misbehaviour;
 mod page;
 pub mod profile;
 pub mod search;
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use chart::{ResourceVersion, SandboxChart};
-use misbehavior::{Dice, Misbehavior};
+use misbehaviour::{Dice, Misbehaviour};
 use profile::Profile;
 
 /// How many calls the log keeps.
@@ -43,7 +43,7 @@ pub struct LoggedCall {
 struct SandboxState {
     chart: SandboxChart,
     profile: Profile,
-    misbehavior: Misbehavior,
+    misbehaviour: Misbehaviour,
     dice: Dice,
     log: VecDeque<LoggedCall>,
     told: Vec<events::EventReceipt>,
@@ -73,7 +73,7 @@ impl Sandbox {
         let state = Arc::new(Mutex::new(SandboxState {
             chart: SandboxChart::new(clock),
             profile: Profile::default(),
-            misbehavior: Misbehavior::default(),
+            misbehaviour: Misbehaviour::default(),
             dice: Dice::new(0),
             log: VecDeque::new(),
             told: Vec::new(),
@@ -113,13 +113,13 @@ impl Sandbox {
     }
 
     /// From now on it misbehaves like this; the dice start anew from the seed.
-    pub fn misbehave(&self, how: Misbehavior) {
-        lock(&self.state).set_misbehavior(how);
+    pub fn misbehave(&self, how: Misbehaviour) {
+        lock(&self.state).set_misbehaviour(how);
     }
 
     /// From now on it behaves.
     pub fn behave(&self) {
-        self.misbehave(Misbehavior::default());
+        self.misbehave(Misbehaviour::default());
     }
 
     /// Puts a resource into the chart as if a person had done it there, and answers with what is stored. A resource
@@ -128,7 +128,7 @@ impl Sandbox {
         lock(&self.state).chart.put(resource)
     }
 
-    /// Like [`Sandbox::put`], with this time of change: several resources may share one.
+    /// As [`Sandbox::put`], changed at this moment: several resources may share one.
     pub fn put_at(&self, resource: Value, at: DateTime<Utc>) -> Value {
         lock(&self.state).chart.put_at(resource, at)
     }
@@ -192,9 +192,9 @@ impl Drop for Sandbox {
 }
 
 impl SandboxState {
-    fn set_misbehavior(&mut self, how: Misbehavior) {
+    fn set_misbehaviour(&mut self, how: Misbehaviour) {
         self.dice = Dice::new(how.seed);
-        self.misbehavior = how;
+        self.misbehaviour = how;
     }
 
     fn record(&mut self, method: &str, path: &str, outcome: impl Into<String>) {

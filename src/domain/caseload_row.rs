@@ -18,7 +18,7 @@ use super::task::{ChartResource, Code};
 /// Scores that a line shows of each measure: the last ones, after its baseline.
 const POINTS: usize = 20;
 
-/// Content of a caseload row beyond its columns.
+/// What one row of the caseload shows beyond its columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseloadRow {
     /// Each targeted measure; the primary one first.
@@ -50,7 +50,7 @@ pub struct CaseloadRow {
 }
 
 named! {
-    /// Meaning of the next contact's date.
+    /// What the next contact's date is.
     pub enum NextContactKind {
         /// An appointment that was made.
         Appointment = "appointment",
@@ -70,7 +70,7 @@ pub struct MeasureCell {
     pub baseline: Option<(u16, NaiveDate, Basis)>,
     /// The latest score after it.
     pub latest: Option<(u16, NaiveDate)>,
-    /// Change in whole percent of the baseline.
+    /// Change in whole per cent of the baseline.
     pub percent: Option<i32>,
     /// At the target of this measure.
     pub at_target: bool,
@@ -171,7 +171,7 @@ fn due(standing: &Standing) -> Vec<(Code, Option<NaiveDate>)> {
     due
 }
 
-/// First reason of the review queue, else the first finding; and the other rules with findings.
+/// What the review queue would say first, else the first finding; and the other rules that speak.
 fn why(standing: &Standing) -> (Option<String>, Vec<Rule>) {
     let reasons = reasons(standing);
     let (first, rule) = match (reasons.first(), standing.findings.first()) {

@@ -27,7 +27,7 @@ pub enum Verdict {
     Broken,
 }
 
-/// Result of one probe.
+/// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     /// How serious it is.

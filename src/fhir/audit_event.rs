@@ -34,15 +34,15 @@ pub struct AuditedEntry<'a> {
     pub clinic: &'a str,
     pub at: DateTime<Utc>,
     pub by: &'a str,
-    /// Role of the author; `None` for this program.
+    /// As what; `None` for this program.
     pub role: Option<&'a str>,
-    /// Names of the changes; empty for a read.
+    /// What changed; empty where something was asked for.
     pub events: &'a [String],
-    /// The request: method, route and status.
+    /// What was asked for: method, route and status.
     pub request: Option<(&'a str, &'a str, u16)>,
     /// The patients it is about.
     pub patients: Vec<PatientId>,
-    /// Other object of the entry.
+    /// What else it is about.
     pub subject: Option<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! Topics for an EHR: the types that the registry stores, and those that it writes and reads back.
+//! What an EHR is asked about: the types that the registry keeps, and those that it writes itself and reads back.
 
 use super::arrival::ResourceType;
 use crate::domain::task::ChartResource;

@@ -13,10 +13,10 @@ use crate::domain::task::{Code, Posture};
 use crate::identity::Role;
 use crate::store::outbox::DeliveryState;
 
-/// Color of an element; words and shape always say the same.
+/// How something is coloured; always beside its words and its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// A patient may be in danger.
+    /// Somebody may be in danger.
     Danger,
     /// Not as it should be.
     Bad,
@@ -37,7 +37,7 @@ impl Tone {
         }
     }
 
-    /// Its shape, for those who do not see its color.
+    /// Its shape, for those who do not see its colour.
     pub fn shape(self) -> &'static str {
         match self {
             Self::Danger => "‼",
@@ -144,7 +144,7 @@ pub fn code(code: Code) -> &'static str {
 pub fn basis(basis: Basis) -> Option<&'static str> {
     match basis {
         Basis::Window => None,
-        Basis::Provisional => Some("provisional, from before enrollment"),
+        Basis::Provisional => Some("provisional, from before enrolment"),
         Basis::Late => Some("late"),
         Basis::Override => Some("set by a clinician"),
     }
@@ -171,10 +171,10 @@ pub fn modality(modality: Modality) -> &'static str {
 
 pub fn intervention(one: Intervention) -> &'static str {
     match one {
-        Intervention::BehavioralActivation => "behavioral activation",
+        Intervention::BehaviouralActivation => "behavioural activation",
         Intervention::ProblemSolvingTreatment => "problem-solving treatment",
-        Intervention::CognitiveBehavioralTherapy => "CBT",
-        Intervention::InterpersonalCounseling => "interpersonal counselling",
+        Intervention::CognitiveBehaviouralTherapy => "CBT",
+        Intervention::InterpersonalCounselling => "interpersonal counselling",
         Intervention::MedicationSupport => "medication support",
         Intervention::Psychoeducation => "psychoeducation",
         Intervention::MotivationalInterviewing => "motivational interviewing",
@@ -228,7 +228,7 @@ pub fn change(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Medication => "Medication",
         ChangeKind::Psychotherapy => "Psychotherapy",
-        ChangeKind::Behavioral => "Behavioural",
+        ChangeKind::Behavioural => "Behavioural",
         ChangeKind::Referral => "Referral",
         ChangeKind::SpecialtyReferral => "Specialty referral",
         ChangeKind::DirectEvaluation => "Direct evaluation",

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 pub struct EpisodeRecord {
     pub episode: episode::Episode,
     pub patient_id: PatientId,
-    /// Phase, as last planned.
+    /// Where it stands, as the planner said last.
     pub phase: episode::Phase,
     /// Its end, once discharged.
     pub discharged_on: Option<NaiveDate>,
@@ -90,7 +90,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
-/// Every episode of the patients from one id to another, by patient and in order of enrollment.
+/// Every episode of the patients from one id to another, by patient and in order of enrolment.
 pub async fn of_patients(
     tx: &mut Tx,
     clinic: &str,

@@ -1,4 +1,4 @@
-//! Probe of a CapabilityStatement: what we can do on this server.
+//! What a CapabilityStatement says about what we can do there.
 
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ fn rung(ladder: &Ladder, write: WriteConfig, kind: ChartResource) -> ProbeResult
     if rung == Rung::TaskAndFlag { works(said) } else { limited(said) }
 }
 
-/// Capabilities that a better rung would need.
+/// What would have to be offered for a better rung.
 fn lacking(ladder: &Ladder, write: WriteConfig, taken: Rung, kind: ChartResource) -> Vec<String> {
     let better = Rung::ALL.iter().copied().take_while(|rung| *rung != taken);
     let forms =

@@ -1,4 +1,4 @@
-//! Finds resources in the chart by our identifier.
+//! What in the chart carries an identifier of ours.
 
 use serde_json::Value;
 

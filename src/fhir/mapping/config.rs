@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::instrument::Instrument;
 
-/// Additions and overrides of one connection.
+/// What one connection adds to the defaults, or overrides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MappingConfig {
@@ -39,7 +39,7 @@ pub struct AnswerConfig {
     pub value: u8,
 }
 
-/// Meaning of a questionnaire.
+/// What a questionnaire is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum QuestionnaireMapping {
@@ -49,7 +49,7 @@ pub enum QuestionnaireMapping {
     Ignore,
 }
 
-/// Meaning of a code or a linkId.
+/// What a code or a linkId means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Meaning {

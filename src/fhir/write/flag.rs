@@ -14,7 +14,7 @@ use crate::domain::task::{Code, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/flag-category";
 
-/// Flag.status for a posture.
+/// What a posture is called in Flag.status.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "active",

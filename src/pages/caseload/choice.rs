@@ -1,4 +1,4 @@
-//! Filter and order of the caseload: all of it in the URL, so that it can be bookmarked and shared.
+//! What the caseload is narrowed to and how it is ordered: all of it in the address, so that it can be kept and shared.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::store::standing::caseload::{self, CaseloadCount, CaseloadGroup, Casel
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CaseloadChoice {
-    /// Text that the name contains.
+    /// Whose name contains this.
     pub q: String,
-    /// Only episodes of this care manager.
+    /// Of this care manager.
     pub care_manager: String,
     pub status: String,
     /// With this finding, or one of the groups of [`CaseloadChoice::chips`].
@@ -116,7 +116,7 @@ impl CaseloadChoice {
         self.status.parse().ok()
     }
 
-    /// The filter for the store.
+    /// Whom the store is to find.
     pub fn asked(&self) -> caseload::CaseloadFilter<'_> {
         caseload::CaseloadFilter {
             discharged: self.wants_discharged(),
@@ -127,7 +127,7 @@ impl CaseloadChoice {
         }
     }
 
-    /// Sort order; R15's by default.
+    /// In which order: R15's where no other was asked for.
     pub fn order(&self) -> CaseloadOrder {
         match self.sort.as_str() {
             "name" => CaseloadOrder::Name,
@@ -280,7 +280,7 @@ impl CaseloadChoice {
     }
 }
 
-/// Name of a place in the queue.
+/// What a place in the queue is called.
 pub fn place(attention: i16) -> Option<&'static str> {
     QueuePlace::of_rank(attention).map(|place| match place {
         QueuePlace::OpenSafety => "safety",

@@ -1,4 +1,4 @@
-//! Timeline in sentences, newest first.
+//! What happened, newest first, in sentences.
 
 use chrono::NaiveDate;
 use serde_json::Value;
@@ -10,13 +10,13 @@ use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
 use crate::store::event_log::EventRow;
 
-/// An event of the timeline.
+/// Something that happened.
 pub struct TimelineItem {
     pub id: Uuid,
     pub on: String,
     pub what: &'static str,
     pub words: String,
-    /// Changes: (opened, rule or status).
+    /// What it changed: (opened, rule or status).
     pub changes: Vec<(bool, String)>,
     pub by: String,
     pub recorded: Option<String>,

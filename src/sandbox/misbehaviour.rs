@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Faults and their probabilities, between 0 and 1.
+/// What goes wrong, and how often. Probabilities are between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Misbehavior {
+pub struct Misbehaviour {
     /// Where the dice start.
     pub seed: u64,
     /// Only POST, PUT and DELETE are affected.
@@ -41,7 +41,7 @@ pub struct Misbehavior {
     pub wants_token: Vec<String>,
 }
 
-impl Default for Misbehavior {
+impl Default for Misbehaviour {
     fn default() -> Self {
         Self {
             seed: 0,
@@ -65,21 +65,21 @@ impl Default for Misbehavior {
     }
 }
 
-/// Fate of one call.
+/// What happens to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallFate {
-    /// Executed and answered.
+    /// It is executed and answered.
     Answered,
     RequestDropped,
-    /// Executed, but not answered.
+    /// It is executed, not answered.
     ResponseDropped,
-    /// Never answered.
+    /// It waits for ever.
     Hung,
     Throttled,
     Unavailable,
 }
 
-impl Misbehavior {
+impl Misbehaviour {
     /// Rolls once for each kind, whatever comes out, so that one kind's probability does not shift the others' dice.
     pub(super) fn fate(&self, dice: &mut Dice, writes: bool) -> CallFate {
         let rolls = [
