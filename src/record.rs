@@ -19,6 +19,7 @@ mod evidence;
 mod command;
 mod recommendation_rows;
 mod identify;
+mod merge;
 mod import;
 mod single_items;
 mod journal_lines;
@@ -178,7 +179,7 @@ fn lock_key(fact: &Command) -> String {
     match fact {
         Command::Arrived { arrival, .. } => match &arrival.content {
             Content::Patient(_) => format!("Patient/{}", arrival.id.as_deref().unwrap_or_default()),
-            Content::Evidence(evidence) => evidence.subject.as_ref().map(identify::key).unwrap_or_default(),
+            Content::Evidence(evidence) => evidence.subject.iter().flat_map(Subject::keys).next().unwrap_or_default(),
         },
         Command::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
         Command::Enrolled { whom: PatientKey::Key(key), .. } => key.clone(),
@@ -489,9 +490,4 @@ pub fn derived_id(clinic: &str, arrival: &Arrival, full_url: Option<&str>) -> Op
     let mut parts = vec![arrival.kind.name(), digest.as_str()];
     parts.extend(full_url.filter(|_| anonymous));
     Some(identify::id_of(clinic, &parts).to_string())
-}
-
-/// A subject as the registry stores it; used by readers outside.
-pub fn subject_key(subject: &Subject) -> String {
-    identify::key(subject)
 }

@@ -16,11 +16,12 @@ use crate::api::{self, App};
 use crate::clock::Clock;
 use crate::config::{Config, JournalHeads};
 use crate::dispatch::{Charts, Dispatcher};
+use crate::fhir::base::Bases;
 use crate::fhir::mapping::CodeMapping;
 use crate::identity::{CdsClients, Verifier};
-use crate::intake::Intake;
 use crate::intake::connection::{self, Connection, Connections};
 use crate::intake::watch::{Watch, WatchVisit};
+use crate::intake::{ClinicBases, Intake};
 use crate::journal::Journal;
 use crate::journal::heads::{HeadSigner, HeadWriter};
 use crate::listener::{protect, serve};
@@ -72,7 +73,8 @@ impl Service {
         let recorder = Recorder::start(&db, zones.clone(), clock.clone(), outbox.clone());
         let journal = Journal::start(&db, recorder.journaled());
         let zones = Arc::new(zones);
-        let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
+        let (mappings, bases) = (mappings(&config)?, bases(&config));
+        let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings, bases);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let cds_clients = Arc::new(CdsClients::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let connections = Connections::new(&config, &clock)?;
@@ -210,6 +212,21 @@ fn mappings(config: &Config) -> Result<HashMap<String, CodeMapping>, Problem> {
         mappings.insert(clinic.id.as_str().to_owned(), connection::mapping(ehr)?);
     }
     Ok(mappings)
+}
+
+/// The service's own base, and by clinic those of its connection.
+fn bases(config: &Config) -> ClinicBases {
+    let own: Bases = config.public_url.iter().map(|url| format!("{}/fhir", url.trim_end_matches('/'))).collect();
+    let mut by_clinic = HashMap::new();
+    for clinic in &config.clinics {
+        let Some(ehr) = clinic.ehr.as_ref().and_then(|name| config.ehr(name)) else { continue };
+        let bases = ehr.known_bases.iter().fold(own.clone().and(&ehr.base_url), |all, base| all.and(base));
+        by_clinic.insert(clinic.id.as_str().to_owned(), bases);
+    }
+    // In development any other clinic writes to the first one's chart.
+    let first = config.clinics.first().filter(|_| config.any_clinic);
+    let own = first.and_then(|clinic| by_clinic.get(clinic.id.as_str()).cloned()).unwrap_or(own);
+    ClinicBases { own, by_clinic }
 }
 
 fn charts(config: &Config, connections: &Connections) -> Charts {

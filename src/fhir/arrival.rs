@@ -7,8 +7,12 @@ use super::content::{Content, Evidence, Identifier, ReadingContext};
 use super::date::FhirDate;
 use super::json::JsonNode;
 use super::logical_id::{is_logical_id, is_type_name};
+use super::reference::MOST_IDENTIFIERS;
 use super::{observation, patient, questionnaire_response, reference};
 use crate::problem::Problem;
+
+/// The most links of a Patient: each may merge two stories.
+const MOST_LINKS: usize = 100;
 
 /// The resource types that the registry takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +115,8 @@ pub fn read(raw: &str, context: &ReadingContext<'_>) -> Result<Arrival, Problem>
         version => version.as_text().map(str::to_owned),
     });
     let last_updated = last_updated(about, kind)?;
+    within(&resource, kind, "identifier", MOST_IDENTIFIERS)?;
+    within(&resource, kind, "link", MOST_LINKS)?;
     let identifiers = reference::identifiers(&resource);
     let language = resource.text("language").map(str::trim).filter(|tag| is_language(tag)).map(str::to_owned);
     let in_language = |evidence: Evidence| Content::Evidence(Evidence { language, ..evidence });
@@ -120,6 +126,26 @@ pub fn read(raw: &str, context: &ReadingContext<'_>) -> Result<Arrival, Problem>
         ResourceType::Observation => in_language(observation::read(&resource, context)?),
     };
     Ok(Arrival { kind, id, version_id, last_updated, identifiers, content: says, raw: raw.to_owned() })
+}
+
+/// Every entry of these lists is stored and looked for under the writer's lock.
+fn within(resource: &JsonNode<'_>, kind: ResourceType, list: &str, most: usize) -> Result<(), Problem> {
+    if resource.list(list).len() <= most {
+        return Ok(());
+    }
+    Err(Problem::unprocessable(format!("more than {most} entries")).at(format!("{}.{list}", kind.name())))
+}
+
+/// The keys by which the subject of a stored resource may be known, the most telling first.
+pub fn subject_keys(raw: &str) -> Vec<String> {
+    JsonNode::read(raw).map(|resource| reference::keys_inside(&resource)).unwrap_or_default()
+}
+
+/// The identifiers of a stored Patient, old ones too.
+pub fn all_identifiers_of(raw: &str) -> Vec<Identifier> {
+    let both =
+        |resource: JsonNode<'_>| [reference::identifiers(&resource), reference::former_identifiers(&resource)].concat();
+    JsonNode::read(raw).map(both).unwrap_or_default()
 }
 
 /// Whether a text can be a language tag (BCP 47): `es`, `pt-BR`, `zh-Hans-CN`.

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let (mut readings, unmapped) = readings(resource, context);
-    let subject = reference::patient(resource, resource.get("subject"), "Observation.subject");
+    let subject = reference::patient(resource, resource.get("subject"), "Observation.subject", context.bases);
     let (effective, expression) = effective(resource);
     let when = date::clinical(effective, expression, context);
     if counting == EvidenceStatus::Retracted {

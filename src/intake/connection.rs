@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::task::ChartResource;
 use crate::ehr::auth::KeyRing;
-use crate::ehr::http::Tls;
+use crate::http_client::Tls;
 use crate::ehr::{EhrAuth, EhrClient, EhrConfig};
 use crate::fhir::mapping::{CodeMapping, MappingConfig};
 use crate::problem::Problem;

@@ -58,6 +58,7 @@ mod pages_world;
 mod postgres;
 mod record_batch;
 mod record_known;
+mod record_merges;
 mod record_order;
 mod rules_candidates;
 mod rules_corpus;

@@ -42,7 +42,8 @@ impl FromRequestParts<App> for FhirCall {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let base = base(app, &parts.headers);
-        Ok(Self { app: app.clone(), caller, headers: parts.headers.clone(), base })
+        let app = App { intake: app.intake.under(&base), ..app.clone() };
+        Ok(Self { app, caller, headers: parts.headers.clone(), base })
     }
 }
 
