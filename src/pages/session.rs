@@ -184,7 +184,7 @@ impl Pages {
 
     async fn note_activity(&self, clinic: &str, session: &str, now: DateTime<Utc>) -> Result<(), Problem> {
         let mut tx = self.app.db.begin().await?;
-        session::seen(&mut tx, clinic, session, now).await?;
+        session::touch(&mut tx, clinic, session, now).await?;
         tx.commit().await
     }
 

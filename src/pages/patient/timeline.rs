@@ -69,7 +69,7 @@ fn of_care(care: &Care) -> (&'static str, String) {
             said.extend(
                 interventions
                     .iter()
-                    .map(|words| Intervention::named(words).map_or(words.as_str(), Intervention::words).to_owned()),
+                    .map(|words| Intervention::named(words).map_or(words.as_str(), |known| known.words()).to_owned()),
             );
             said.extend(next_contact_on.map(|on| format!("next appointment {on}")));
             let said = said.join(", ");

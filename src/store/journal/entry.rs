@@ -76,7 +76,7 @@ impl ResourceDigest {
 
     /// Of the JSON that is kept under a name; `None` where it was deleted.
     pub fn of(name: String, version: i64, body: Option<&str>) -> Self {
-        let sha256 = body.map_or_else(|| Self::DELETED.to_owned(), |body| hex(&Sha256::digest(body)));
+        let sha256 = body.map_or_else(|| Self::DELETED.to_owned(), |body| hex::encode(&Sha256::digest(body)));
         Self { name, version, sha256 }
     }
 }
