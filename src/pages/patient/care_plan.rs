@@ -224,7 +224,7 @@ fn sections(version: &CarePlanReply, today: NaiveDate) -> Vec<PlanSection> {
 
 /// A known intervention in our words; otherwise as it was written.
 fn intervention(said: &str) -> String {
-    Intervention::named(said).map_or(said, |known| known.words()).to_owned()
+    Intervention::named(said).map_or_else(|| said.to_owned(), |known| known.words().to_owned())
 }
 
 /// The next version was typed.

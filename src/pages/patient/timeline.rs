@@ -66,11 +66,9 @@ fn of_care(care: &Care) -> (&'static str, String) {
             said.extend(modality.map(|m| words::modality(m).to_owned()));
             said.extend(minutes.map(|m| format!("{m} min")));
             said.extend(performer.clone());
-            said.extend(
-                interventions
-                    .iter()
-                    .map(|words| Intervention::named(words).map_or(words.as_str(), |known| known.words()).to_owned()),
-            );
+            said.extend(interventions.iter().map(|words| {
+                Intervention::named(words).map_or_else(|| words.clone(), |known| known.words().to_owned())
+            }));
             said.extend(next_contact_on.map(|on| format!("next appointment {on}")));
             let said = said.join(", ");
             ("Contact", with_note(said, note.as_deref()))
