@@ -9,7 +9,6 @@ use crate::ehr::page::PageText;
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::history::HistoryPage;
 use crate::fhir::logical_id::is_logical_id;
-use crate::fhir::topic::Topic;
 use crate::store::connection::{self, Watermark, hint};
 use crate::store::resource;
 

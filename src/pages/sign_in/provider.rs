@@ -64,7 +64,7 @@ impl IdentityProvider {
         self.config.issuer == issuer
     }
 
-    /// What is asked for.
+    /// Configured settings.
     pub(super) fn scope(&self, is_launch: bool) -> String {
         let default = if self.config.fhir_base.is_some() { "openid fhirUser" } else { "openid profile" };
         let scope = self.config.scope.as_deref().unwrap_or(default);
@@ -88,6 +88,16 @@ impl IdentityProvider {
     /// The code for the tokens.
     pub(super) async fn redeem(&self, back: &str, code: &str, verifier: &str) -> Result<Value, Problem> {
         let endpoints = self.discover().await?;
+        fetch(self.redemption(&endpoints, back, code, verifier)?).await
+    }
+
+    fn redemption(
+        &self,
+        endpoints: &Endpoints,
+        back: &str,
+        code: &str,
+        verifier: &str,
+    ) -> Result<RequestBuilder, Problem> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "authorization_code")
             .append_pair("code", code)
@@ -110,11 +120,16 @@ impl IdentityProvider {
                 }
             }
         }
-        fetch(request.body(form.finish())).await
+        Ok(request.body(form.finish()))
     }
 
     /// Claims, and beside them what only the provider's userinfo says, where the ID token does not say who somebody is.
-    pub(super) async fn completed(&self, claims: Map<String, Value>, access_token: Option<&str>) -> Map<String, Value> {
+    pub(super) async fn completed(
+        &self,
+        mut claims: Map<String, Value>,
+        access_token: Option<&str>,
+    ) -> Map<String, Value> {
+        claims.retain(|_, value| !value.is_null());
         let is_complete = self.verifier.clinic_of(&claims).is_ok()
             && (self.verifier.role_of(&claims).is_ok() || !self.config.roles.is_empty())
             && claims.contains_key("name");
