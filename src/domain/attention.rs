@@ -169,7 +169,9 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<Reason> {
         },
         Rule::InadequateResponse => (Place::InadequateResponse, finding.since),
         Rule::Unmeasured => (Place::UnmeasuredOrRed, finding.since),
-        Rule::ContactOverdue => (Place::UnmeasuredOrRed, red_since(standing, finding)?),
+        Rule::ContactOverdue => {
+            (Place::UnmeasuredOrRed, finding.long_overdue_on.filter(|on| standing.as_of >= *on)?)
+        }
         Rule::Plateau => (Place::Plateau, finding.since),
         // What a review recommended and nobody has done belongs where the review itself is overdue; so does a review of
         // which only the chart says that it was held.
@@ -191,14 +193,6 @@ fn unreviewed_since(standing: &Standing, finding: &Finding) -> Option<NaiveDate>
     let Some(reviewed) = standing.reviewed_on else { return Some(finding.since) };
     let again = beyond(reviewed, REVIEWED_WITHIN_DAYS);
     (standing.as_of >= again).then(|| finding.since.max(again))
-}
-
-/// Since when a contact is not only overdue but red; `None` while it is amber.
-fn red_since(standing: &Standing, finding: &Finding) -> Option<NaiveDate> {
-    let threshold = |name: &str| finding.thresholds.get(name).copied();
-    let more = threshold("contact_red_days")? - threshold("contact_amber_days")?;
-    let red = finding.since + Days::new(u64::try_from(more).unwrap_or(0));
-    (standing.as_of >= red).then_some(red)
 }
 
 #[cfg(test)]

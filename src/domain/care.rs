@@ -54,6 +54,20 @@ named! {
     }
 }
 
+named! {
+    /// What an assessment of suicide risk came to.
+    pub enum Risk {
+        /// None.
+        None = "none",
+        /// Low.
+        Low = "low",
+        /// Moderate.
+        Moderate = "moderate",
+        /// High.
+        High = "high",
+    }
+}
+
 /// A score that somebody looked at and put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Dismissed {
@@ -183,6 +197,9 @@ pub enum Care {
         instrument: String,
         /// What came out.
         result: String,
+        /// The risk it came to; not known where nobody recorded it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        risk: Option<Risk>,
         /// What was done.
         disposition: String,
         /// Who.

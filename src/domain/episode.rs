@@ -7,6 +7,10 @@ use uuid::Uuid;
 use super::care::{Care, Decision, DischargeReason, Entry, Progress};
 use super::instrument::Instrument;
 
+mod holds;
+
+pub use holds::Holds;
+
 named! {
     /// Where an episode stands.
     pub enum Phase {
@@ -120,6 +124,8 @@ pub struct Course<'a> {
     pub end: Option<End>,
     /// Its entries up to that date.
     pub entries: Vec<&'a Entry>,
+    /// The days on which treatment paused.
+    pub holds: Holds,
 }
 
 impl<'a> Course<'a> {
@@ -130,7 +136,7 @@ impl<'a> Course<'a> {
         let start = episode.enrolled_on.filter(|enrolled| *enrolled <= as_of);
         let mut phase = if start.is_some() { Phase::Active } else { Phase::Referred };
         let mut before_hold = phase;
-        let mut end = None;
+        let (mut end, mut holds) = (None, Holds::default());
         for entry in &entries {
             if let Care::Discharge { reason, .. } = entry.care {
                 end = Some(End { on: entry.on, reason });
@@ -144,8 +150,13 @@ impl<'a> Course<'a> {
                 Care::Hold { .. } if phase != Phase::OnHold => {
                     before_hold = phase;
                     phase = Phase::OnHold;
+                    holds.begin(entry.on);
                 }
-                Care::Resume => phase = if phase == Phase::OnHold { before_hold } else { Phase::Active },
+                Care::Resume if phase == Phase::OnHold => {
+                    phase = before_hold;
+                    holds.end(entry.on);
+                }
+                Care::Resume => phase = Phase::Active,
                 Care::RelapsePrevention { .. } => phase = Phase::RelapsePrevention,
                 _ => {}
             }
@@ -158,7 +169,7 @@ impl<'a> Course<'a> {
         if end.is_some() {
             phase = Phase::Discharged;
         }
-        Self { episode, as_of, phase, end, entries }
+        Self { episode, as_of, phase, end, entries, holds }
     }
 
     /// The first day of treatment, once enrolled.
@@ -216,6 +227,16 @@ impl<'a> Course<'a> {
     /// When the present plan began: the last treatment change, at first the enrolment.
     pub fn plan_start(&self) -> Option<NaiveDate> {
         self.plan_opening().map(|e| e.on).or(self.start())
+    }
+
+    /// When treatment was resumed last, if nothing like it has happened since: what was due before it is due anew.
+    pub fn resumed_since(&self, last: NaiveDate) -> Option<NaiveDate> {
+        self.holds.resumed_on().filter(|resumed| *resumed > last)
+    }
+
+    /// Days of treatment of the present plan up to a date.
+    pub fn plan_day(&self, until: NaiveDate) -> Option<i64> {
+        self.plan_start().map(|start| self.holds.treatment_days(start, until))
     }
 
     /// Dates of case reviews; with `recommending`, only those that recommended something.

@@ -4,8 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::attention::reasons;
-use super::cadence::contact_days;
-use super::day;
+use super::cadence;
 use super::episode::Course;
 use super::finding::Rule;
 use super::history::History;
@@ -159,12 +158,8 @@ fn next_contact(course: &Course<'_>, rules: &RuleSet, standing: &Standing) -> Op
     if let Some(next) = &standing.next_contact {
         return Some((next.on, if next.missed { Next::Missed } else { Next::Appointment }));
     }
-    let start = course.start().filter(|_| course.in_treatment())?;
-    let due = match course.last_followup_contact() {
-        Some(last) => day::after(last, contact_days(course.phase, rules)),
-        None => day::after(start, rules.cadence.first_contact_days),
-    };
-    Some((due, Next::Due))
+    let dates = cadence::contact_dates(course, rules).filter(|_| course.in_treatment())?;
+    Some((dates.due, Next::Due))
 }
 
 fn due(standing: &Standing) -> Vec<(Code, Option<NaiveDate>)> {
@@ -199,7 +194,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::episode::Episode;
-    use super::super::measurement::{Counting, Measurement, Quality};
+    use super::super::measurement::{Counting, Measurement, Quality, SelfHarm};
     use super::super::plan::plan;
     use super::super::story::{Patient, Story};
     use super::{History, Instrument, Item9, Line, MeasureStatus, Next, Rule, RuleSet};
@@ -219,6 +214,7 @@ mod tests {
             quality: Quality::Complete,
             item9: Some(item9),
             item9_unknown: false,
+            self_harm: SelfHarm::default(),
             counting: Counting::Submitted,
             source: format!("QuestionnaireResponse/{n}"),
             issues: Vec::new(),

@@ -17,9 +17,11 @@ use super::story::Story;
 mod calls;
 mod ending;
 mod rung;
+mod slot;
 
 pub use ending::resolve;
 pub use rung::Rung;
+pub use slot::Slot;
 
 named! {
     /// What kind of resource the chart should hold.
@@ -99,6 +101,23 @@ named! {
     }
 }
 
+/// One reason of a Task: several measures and rules may ask for the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TaskReason {
+    /// Names the cause.
+    pub key: String,
+    /// The rule that asks for it.
+    pub rule: Rule,
+    /// The measure it speaks about.
+    pub instrument: Option<Instrument>,
+    /// The episode; `null` for what is independent of enrollment.
+    pub episode: Option<Uuid>,
+    /// Since when the cause holds.
+    pub since: NaiveDate,
+    /// A sentence.
+    pub reason: String,
+}
+
 /// One Task or Flag that should stand in the chart, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
@@ -131,6 +150,9 @@ pub struct Desired {
     pub reason: String,
     /// The measurements behind it, latest first, as the chart names them: `QuestionnaireResponse/123`.
     pub evidence: Vec<String>,
+    /// Every reason of it, the most pressing first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<TaskReason>,
 }
 
 /// A planned Task or Flag with all that is needed to write it into the chart: what the outbox carries.
@@ -191,31 +213,32 @@ pub fn plan_without_outlook(story: &Story, rules: &RuleSet, as_of: NaiveDate) ->
 pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> Plan {
     let patient = &history.story.patient;
     let concerns = safety::concerns_in(history, rules, as_of);
-    let unanswered = safety::unanswered(history, as_of);
+    let unanswered = safety::unanswered(history, rules, as_of);
     let safety_findings = safety::findings(&concerns, &unanswered);
-    let mut desired = match patient.deceased_on {
+    let for_the_patient = match patient.deceased_on {
         Some(died) if died <= as_of => Vec::new(),
         _ => calls::of_safety(rules, &concerns, &unanswered, as_of),
     };
-    let for_the_patient: Vec<standing::DesiredSummary> = desired.iter().map(Desired::summary).collect();
-
     let mut previous_end = None;
     let mut standings = Vec::new();
+    let mut causes = for_the_patient;
     for course in &history.courses(as_of) {
         let open = course.phase != Phase::Discharged;
         let safety = if open { safety_findings.as_slice() } else { &[] };
-        let mut standing = standing::standing(history, rules, course, previous_end, safety);
+        let standing = standing::standing(history, rules, course, previous_end, safety);
         // A record that the chart calls inactive gets no new work, except for safety.
-        let wanted =
-            if patient.inactive { Vec::new() } else { calls::of_episode(history.story, rules, course, &standing) };
-        if open {
-            standing.desired = for_the_patient.iter().cloned().chain(wanted.iter().map(Desired::summary)).collect();
+        if !patient.inactive {
+            causes.extend(calls::of_episode(history.story, rules, course, &standing));
         }
         standings.push(standing);
-        desired.extend(wanted);
         // Somebody who was referred and never enrolled had no episode that could end.
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
+    }
+    let desired = slot::joined(causes);
+    for standing in standings.iter_mut().filter(|standing| standing.status != Phase::Discharged) {
+        let mine = desired.iter().filter(|one| one.episode.is_none() || one.is_about(standing.episode));
+        standing.desired = mine.map(Desired::summary).collect();
     }
     Plan { standings, concerns, desired, reevaluate_on: None }
 }
@@ -232,6 +255,7 @@ impl Desired {
             since: self.since,
             due_on: self.due_on,
             reason: self.reason.clone(),
+            reasons: self.reasons.clone(),
         }
     }
 }

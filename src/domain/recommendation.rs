@@ -17,7 +17,8 @@ use uuid::Uuid;
 use super::care::{Addressee, Care, ChangeKind, Decision, Entry, Progress, Recommendation};
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
-use super::finding::{Finding, Rule};
+use super::conclusion::Conclusion;
+use super::finding::Finding;
 use super::plan::Owner;
 use super::rules::RuleSet;
 use super::story::Story;
@@ -293,18 +294,18 @@ pub fn overdue(course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
     }
     let mut late: Vec<(NaiveDate, Uuid)> = waiting(course, rules)
         .into_iter()
-        .filter(|(_, due)| course.as_of > *due)
-        .map(|(f, due)| (beyond(due, 0), f.review))
+        .filter(|(_, due)| course.as_of >= course.holds.next_treatment_day(beyond(*due, 0)))
+        .map(|(f, due)| (course.holds.next_treatment_day(beyond(due, 0)), f.review))
         .collect();
     late.sort_unstable();
     let (since, _) = *late.first()?;
-    let reason = match late.len() {
-        1 => format!("A recommendation of a case review is not done, past due since {since}."),
-        n => format!("{n} recommendations of case reviews are not done, the first past due since {since}."),
+    let conclusion = Conclusion::RecommendationOverdue {
+        count: late.len(),
+        since,
+        due_days: rules.recommendations.due_days,
+        referral_due_days: rules.recommendations.referral_due_days,
     };
-    let mut finding = Finding::new(Rule::RecommendationOverdue, None, since, reason)
-        .against("recommendation_due_days", rules.recommendations.due_days)
-        .against("referral_due_days", rules.recommendations.referral_due_days);
+    let mut finding = Finding::new(conclusion, since);
     for (_, review) in late.iter().rev() {
         if !finding.evidence.contains(review) {
             finding.evidence.push(*review);

@@ -99,6 +99,9 @@ pub struct Measure {
     pub elevated_at: u16,
     /// A score below this is remission.
     pub remission_below: u16,
+    /// Remission also takes so many points below baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remission_drop: Option<u16>,
     /// A score below this is clinically significant improvement by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved_below: Option<u16>,
@@ -138,6 +141,8 @@ pub struct Trajectory {
     pub plateau_scores: u16,
     pub plateau_span_days: u16,
     pub sustained_remission_span_days: u16,
+    #[serde(default = "default_response_span_days")]
+    pub response_span_days: u16,
     pub remeasure_after_relapse_days: u16,
 }
 
@@ -170,6 +175,16 @@ fn default_escalation() -> Vec<EscalationStep> {
     DEFAULT.safety.escalation.clone()
 }
 
+/// For rule sets that are older than this number.
+fn default_resumed_contact_days() -> u16 {
+    DEFAULT.cadence.resumed_contact_days
+}
+
+/// For rule sets that are older than this number.
+fn default_response_span_days() -> u16 {
+    DEFAULT.trajectory.response_span_days
+}
+
 /// What a case review recommends, and what came after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -193,6 +208,8 @@ impl Default for Recommendations {
 #[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Cadence {
     pub first_contact_days: u16,
+    #[serde(default = "default_resumed_contact_days")]
+    pub resumed_contact_days: u16,
     pub contact_active_days: u16,
     pub contact_relapse_prevention_days: u16,
     pub contact_amber_days: u16,
@@ -254,6 +271,7 @@ impl RuleSet {
         static NONE: LazyLock<Measure> = LazyLock::new(|| Measure {
             elevated_at: u16::MAX,
             remission_below: 0,
+            remission_drop: None,
             improved_below: None,
             response: Response::Half(Half::Half),
             important_difference: u16::MAX,

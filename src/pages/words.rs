@@ -158,6 +158,10 @@ pub fn contact_kind(kind: ContactKind) -> &'static str {
         ContactKind::Outreach => "Outreach",
         ContactKind::Scheduling => "Scheduling",
         ContactKind::Message => "Message",
+        ContactKind::Consultation => "Caseload consultation",
+        ContactKind::CarePlanning => "Registry and care-plan work",
+        ContactKind::Coordination => "Coordination",
+        ContactKind::Clerical => "Clerical",
     }
 }
 

@@ -10,7 +10,7 @@ use super::items::{rejoined, retract_items, single_item};
 use super::settle::{Line, settle};
 use super::{Context, Effect, Recorded};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement};
+use crate::domain::measurement::{Counting, Issue, Measurement, SelfHarm};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, Evidence, Kind, Taken};
 use crate::problem::Problem;
@@ -37,6 +37,11 @@ pub fn measure(
         quality: scored.quality,
         item9: scored.item9,
         item9_unknown: scored.item9_unknown,
+        self_harm: SelfHarm {
+            unreadable: scored.item9_unreadable,
+            supplements: answers.supplements.clone(),
+            ..SelfHarm::default()
+        },
         counting,
         source: source.to_owned(),
         issues: scored.issues,
@@ -171,7 +176,10 @@ pub(super) async fn evaluate(
             said.push(Measurement { counting: Counting::Retracted, ..old.clone() });
         }
     }
-    for m in said {
+    for mut m in said {
+        if let Some(old) = dossier.story.measurements.iter().find(|old| old.id == m.id) {
+            m = m.replacing(old, context.now);
+        }
         match dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
             Some(old) if *old == m => continue,
             Some(old) => *old = m.clone(),
@@ -231,7 +239,7 @@ async fn leave(
     let mut dossier = dossiers.take(tx, context, row).await?;
     let mut left = Vec::new();
     for m in dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != Counting::Retracted) {
-        m.counting = Counting::Retracted;
+        *m = Measurement { counting: Counting::Retracted, ..m.clone() }.replacing(m, context.now);
         left.push(m.clone());
     }
     for joined in retract_items(tx, context, &dossier, source).await? {

@@ -8,7 +8,7 @@ use super::dossier::Dossier;
 use super::evidence::measure;
 use super::identify::id_of;
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
+use crate::domain::measurement::{Counting, Issue, Measurement, Quality, SelfHarm};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::Taken;
 use crate::problem::Problem;
@@ -90,6 +90,7 @@ async fn joined(
             quality: Quality::Unscorable,
             item9: None,
             item9_unknown: false,
+            self_harm: SelfHarm::default(),
             counting,
             source: any.source.clone(),
             issues: Vec::new(),

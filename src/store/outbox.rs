@@ -33,7 +33,7 @@ use uuid::Uuid;
 use super::shown::note;
 use super::{Tx, failed};
 use crate::domain::chart::Drift;
-use crate::domain::plan::{Intent, Posture, Rung};
+use crate::domain::plan::{Code, Intent, Posture, Rung, Slot};
 use crate::problem::Problem;
 
 pub use attempt::{Attempt, attempted, attempts};
@@ -129,10 +129,21 @@ impl Delivery {
 pub struct Entry {
     pub key: String,
     #[sqlx(try_from = "String")]
+    pub code: Code,
+    #[sqlx(try_from = "String")]
+    pub state: State,
+    #[sqlx(try_from = "String")]
     pub posture: Posture,
     pub identifier: String,
     pub digest: String,
     pub created_at: DateTime<Utc>,
+}
+
+impl Entry {
+    /// What it occupies.
+    pub fn slot(&self) -> Slot {
+        Slot::of(self.code, &self.key)
+    }
 }
 
 /// What is in the ledger for a patient.
@@ -140,7 +151,7 @@ pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Ent
     fetch_all!(
         tx,
         Entry,
-        "SELECT key, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
+        "SELECT key, code, state, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
         clinic,
         patient
     )

@@ -7,7 +7,7 @@ use cocm_registry::domain::care::{
 };
 use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Measurement, Quality};
+use cocm_registry::domain::measurement::{Counting, Measurement, Quality, SelfHarm};
 use cocm_registry::domain::story::{Patient, Story};
 use uuid::Uuid;
 
@@ -95,6 +95,7 @@ impl Tale {
             quality: if total.is_some() { Quality::Complete } else { Quality::Unscorable },
             item9: None,
             item9_unknown: false,
+            self_harm: SelfHarm::default(),
             counting: Counting::Submitted,
             source: format!("QuestionnaireResponse/{}", id.as_u128()),
             issues: Vec::new(),

@@ -13,6 +13,7 @@ use super::care::{Entered, fact};
 use crate::api::App;
 use crate::api::request::{Ask, Id, Text, words};
 use crate::domain::care::{Care, DischargeReason};
+use crate::domain::graduation;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -31,7 +32,7 @@ struct NewDischarge {
     discharged_on: NaiveDate,
     /// Why.
     reason: NewReason,
-    /// Free text; asked for when a patient graduates without a relapse-prevention plan.
+    /// Free text; asked for when a patient graduates without response or without a relapse-prevention plan.
     note: Option<Text>,
 }
 
@@ -72,24 +73,22 @@ impl From<NewReason> for DischargeReason {
 async fn discharge(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewDischarge>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let reason = DischargeReason::from(new.reason);
-    let asks = reason == DischargeReason::Graduated && new.note.is_none() && !has_plan(&ask, episode).await?;
+    let asks = reason == DischargeReason::Graduated && new.note.is_none();
+    let missing = if asks { missing_for_graduation(&ask, episode, new.discharged_on).await? } else { Vec::new() };
     let care = Care::Discharge { reason, note: words(new.note) };
     let recorded = ask.record_one(fact(&ask, episode, (new.discharged_on, None), care)).await?;
     let mut entered = Entered::of(recorded, episode, new.discharged_on);
-    if asks {
-        let warning =
-            "A relapse-prevention plan is expected before graduation; the note does not say why there is none.";
-        entered.warnings.push(warning.to_owned());
-    }
+    entered.warnings.extend(missing.into_iter().map(str::to_owned));
     Ok(entered.answer())
 }
 
-async fn has_plan(ask: &Ask, episode: Uuid) -> Result<bool, Problem> {
+/// What a graduation asks a reason for, where the note gives none.
+async fn missing_for_graduation(ask: &Ask, episode: Uuid, on: NaiveDate) -> Result<Vec<&'static str>, Problem> {
     let mut tx = ask.app.db.read().await?;
-    let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(false) };
-    let Some(patient) = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await? else { return Ok(false) };
+    let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(Vec::new()) };
+    let found = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await?;
+    let Some(patient) = found else { return Ok(Vec::new()) };
     let story = store::story::of(&mut tx, ask.clinic(), &patient).await?;
-    // One that was taken back is none.
-    let entries = story.standing_entries();
-    Ok(entries.iter().any(|e| e.episode == Some(episode) && matches!(e.care, Care::RelapsePrevention { .. })))
+    let rules = store::rule_set::active(&mut tx, ask.clinic()).await?;
+    Ok(graduation::missing(&story, &rules, episode, on))
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::answer::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{Ask, CLINICIANS, Id, Moment, Text, words};
-use crate::domain::care::Care;
+use crate::domain::care::{Care, Risk};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Fact;
@@ -32,6 +32,8 @@ struct NewAssessment {
     instrument: Text,
     /// What came out.
     result: Text,
+    /// The risk it came to. Left out it is not known, and the next suicidal answer stands at its full level.
+    risk: Option<Risk>,
     /// What was done.
     disposition: Text,
     /// Who; the caller where it is left out.
@@ -63,6 +65,7 @@ async fn assess(ask: Ask, Id(patient): Id, JsonBody(new): JsonBody<NewAssessment
     let care = Care::SafetyAssessment {
         instrument: new.instrument.0,
         result: new.result.0,
+        risk: new.risk,
         disposition: new.disposition.0,
         assessor: words(new.assessor).unwrap_or_else(|| ask.caller.subject.clone()),
         note: words(new.note),

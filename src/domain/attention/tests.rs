@@ -1,4 +1,6 @@
-use chrono::NaiveDate;
+use std::collections::BTreeMap;
+
+use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
 use super::{Attention, LAST_IN_QUEUE, NOTHING_DUE, Place, reasons};
@@ -12,10 +14,15 @@ fn day(text: &str) -> NaiveDate {
 
 /// Enrolled on 2026-01-05, looked at on 2026-06-01, reviewed on 2026-05-20.
 fn standing(rules: &[(Rule, &str)]) -> Standing {
-    let finding = |(rule, since): &(Rule, &str)| {
-        Finding::new(*rule, None, day(since), format!("{rule}."))
-            .against("contact_amber_days", 30)
-            .against("contact_red_days", 60)
+    let finding = |(rule, since): &(Rule, &str)| Finding {
+        rule: *rule,
+        instrument: None,
+        since: day(since),
+        reason: format!("{rule}."),
+        evidence: Vec::new(),
+        thresholds: BTreeMap::new(),
+        long_overdue_on: Some(day(since) + Days::new(30)),
+        conclusion: None,
     };
     Standing {
         episode: Uuid::nil(),
@@ -28,6 +35,7 @@ fn standing(rules: &[(Rule, &str)]) -> Standing {
         plan_clock: None,
         measures: Vec::new(),
         at_target: false,
+        measures_not_taken: Vec::new(),
         discussion_flag: false,
         discussion_flag_since: None,
         last_contact_on: None,

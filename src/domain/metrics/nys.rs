@@ -1,6 +1,6 @@
 //! The eleven CoCM metrics of New York State OMH, 2025.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Months;
 use uuid::Uuid;
@@ -38,7 +38,9 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Narrow
     let due: Vec<&Seen<'_>> = narrowed.iter().copied().filter(|s| s.should_be_improved()).collect();
     let not_improved: Vec<&Seen<'_>> = narrowed.iter().copied().filter(|s| s.is_not_improved()).collect();
 
-    let mut caseload = Tally::count(1, "enrolled", enrolled.iter().map(Seen::id).collect());
+    // A person who left and came back within the month is one person, named by the last episode.
+    let people: BTreeMap<Uuid, Uuid> = enrolled.iter().map(|s| (s.story.patient.id, s.id())).collect();
+    let mut caseload = Tally::count(1, "enrolled", people.into_values().collect());
     caseload = match (fte, &of.care_manager) {
         (_, Some(_)) => {
             caseload.remark("full-time equivalents are attested for the clinic: one care manager has no target")

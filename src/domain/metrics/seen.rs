@@ -130,12 +130,10 @@ impl Seen<'_> {
         self.contacts_in(month) > 0
     }
 
-    /// A scale of the episode was completed in the month, while in treatment.
+    /// A scale was completed in the month, while in treatment: any of them, whatever the episode's targets.
     pub(super) fn measured_in(&self, month: Month) -> bool {
-        let targets = &self.course.episode.target_instruments;
         self.story.measurements.iter().any(|m| {
-            targets.contains(&m.instrument)
-                && m.score().is_some()
+            m.score().is_some()
                 && month.contains(m.taken_on)
                 && m.taken_on >= self.start
                 && m.taken_on <= self.until

@@ -63,6 +63,10 @@ impl RuleSet {
                 (1..=instrument.max_total()).contains(&measure.important_difference),
                 &format!("{instrument}: important_difference must be above 0, up to the highest possible score"),
             );
+            need(
+                measure.remission_drop.is_none_or(|points| points <= instrument.max_total()),
+                &format!("{instrument}: remission_drop must be at most the highest possible score"),
+            );
             let points = if let Response::Points(points) = measure.response { points } else { 1 };
             need(
                 (1..=instrument.max_total()).contains(&points),

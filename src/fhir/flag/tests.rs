@@ -26,6 +26,7 @@ pub(in crate::fhir) fn intent(code: Code, posture: Posture) -> Intent {
             due_on: None,
             reason: "PHQ-9 item 9 was answered with 2.".to_owned(),
             evidence: vec!["QuestionnaireResponse/9".to_owned()],
+            reasons: Vec::new(),
         },
         owner_display: None,
         also_for_display: Vec::new(),

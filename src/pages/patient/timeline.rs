@@ -110,8 +110,9 @@ fn of_care(care: &Care) -> (&'static str, String) {
             let said = if *raised { "for the weekly review" } else { "taken down" };
             ("Flag", with_note(said.to_owned(), note.as_deref()))
         }
-        Care::SafetyAssessment { instrument, result, disposition, assessor, note } => {
-            let said = format!("{instrument} by {assessor}: {result}. {disposition}");
+        Care::SafetyAssessment { instrument, result, risk, disposition, assessor, note } => {
+            let risk = risk.map(|risk| format!(" ({risk} risk)")).unwrap_or_default();
+            let said = format!("{instrument} by {assessor}: {result}{risk}. {disposition}");
             ("Safety assessment", with_note(said, note.as_deref()))
         }
         Care::Coverage { payer, .. } => ("Coverage", payer.to_string()),

@@ -1,0 +1,26 @@
+//! R13: what is expected before a patient graduates.
+
+use chrono::NaiveDate;
+use uuid::Uuid;
+
+use super::care::Care;
+use super::plan::plan_without_outlook;
+use super::rules::RuleSet;
+use super::story::Story;
+
+/// What is missing for a graduation on a date: each a sentence that asks for a reason.
+pub fn missing(story: &Story, rules: &RuleSet, episode: Uuid, on: NaiveDate) -> Vec<&'static str> {
+    let plan = plan_without_outlook(story, rules, on);
+    let standing = plan.standings.iter().find(|standing| standing.episode == episode);
+    let is_plan = |care: &Care| matches!(care, Care::RelapsePrevention { .. });
+    // One that was taken back is none.
+    let has_plan = story.standing_entries().iter().any(|e| e.episode == Some(episode) && is_plan(&e.care));
+    let mut missing = Vec::new();
+    if !has_plan {
+        missing.push("A relapse-prevention plan is expected before graduation; the note does not say why there is none.");
+    }
+    if !standing.is_some_and(|standing| standing.at_target) {
+        missing.push("Response is expected before graduation; the note does not say why the patient graduates without it.");
+    }
+    missing
+}
