@@ -169,9 +169,7 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<Reason> {
         },
         Rule::InadequateResponse => (Place::InadequateResponse, finding.since),
         Rule::Unmeasured => (Place::UnmeasuredOrRed, finding.since),
-        Rule::ContactOverdue => {
-            (Place::UnmeasuredOrRed, finding.long_overdue_on.filter(|on| standing.as_of >= *on)?)
-        }
+        Rule::ContactOverdue => (Place::UnmeasuredOrRed, finding.long_overdue_on.filter(|on| standing.as_of >= *on)?),
         Rule::Plateau => (Place::Plateau, finding.since),
         // What a review recommended and nobody has done belongs where the review itself is overdue; so does a review of
         // which only the chart says that it was held.

@@ -128,8 +128,7 @@ fn measure_overdue(course: &Course<'_>, track: &Track<'_>, rules: &RuleSet) -> O
     let overdue = measure_overdue_on(course, last.map(|s| s.on), rules)?;
     (course.as_of >= overdue).then(|| {
         let days = measure_days(course.phase, rules);
-        let conclusion =
-            Conclusion::MeasureOverdue { instrument: track.instrument, last: last.map(Into::into), days };
+        let conclusion = Conclusion::MeasureOverdue { instrument: track.instrument, last: last.map(Into::into), days };
         Finding::new(conclusion, overdue).on_scores(last)
     })
 }

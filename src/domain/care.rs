@@ -33,6 +33,8 @@ named! {
         TransferredHigherLevelOfCare = "transferred_higher_level_of_care",
         /// To another place.
         TransferredOther = "transferred_other",
+        /// The same treatment as another episode of the person, whose charts were joined.
+        Duplicate = "duplicate",
         /// The patient died.
         Died = "died",
         /// Anything else.
@@ -184,6 +186,11 @@ pub enum Care {
         /// Free text.
         note: Option<String>,
     },
+    /// The episode was the same treatment as another one of the person: what was entered in it counts for that one.
+    Duplicate {
+        /// The one that stays.
+        of: Uuid,
+    },
     /// Flagged by hand for the weekly review, or unflagged.
     DiscussionFlag {
         /// Up or down.
@@ -277,6 +284,7 @@ impl Care {
             Self::Resume => "resume",
             Self::RelapsePrevention { .. } => "relapse_prevention",
             Self::Discharge { .. } => "discharge",
+            Self::Duplicate { .. } => "duplicate",
             Self::DiscussionFlag { .. } => "discussion_flag",
             Self::SafetyAssessment { .. } => "safety_assessment",
             Self::Coverage { .. } => "coverage",
@@ -294,6 +302,20 @@ impl Care {
             Self::Contact { minutes, .. } | Self::CaseReview { minutes, .. } => *minutes,
             _ => None,
         }
+    }
+
+    /// Whether it counts for the episode that stays, where its own was a duplicate.
+    pub fn is_shared_with_survivor(&self) -> bool {
+        matches!(
+            self,
+            Self::Contact { .. }
+                | Self::TreatmentChange { .. }
+                | Self::CaseReview { .. }
+                | Self::RecommendationDecision { .. }
+                | Self::RecommendationProgress { .. }
+                | Self::CarePlan(_)
+                | Self::SetInChart { .. }
+        )
     }
 
     /// A treatment contact that took place: the only kind that counts as clinical.

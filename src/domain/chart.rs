@@ -8,8 +8,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::care::{Care, DELETED, Decision, Entry};
-use super::episode::Course;
 use super::conclusion::Conclusion;
+use super::episode::Course;
 use super::finding::Finding;
 use super::plan::Code;
 use super::story::Story;

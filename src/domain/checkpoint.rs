@@ -86,7 +86,9 @@ fn at_checkpoints(
         let early = (c.early_watch_day, c.inadequate_response_day);
         let inadequate = (c.inadequate_response_day, c.nonresponse_day);
         for (is_early, (day, until)) in [(true, early), (false, inadequate)] {
-            let Some(since) = holds_since(day, &hardly_moved).filter(|_| course.as_of < date_of(until)) else { continue };
+            let Some(since) = holds_since(day, &hardly_moved).filter(|_| course.as_of < date_of(until)) else {
+                continue;
+            };
             let at = at(day);
             let conclusion = if is_early {
                 Conclusion::EarlyWatch { change, at, difference }
@@ -152,7 +154,8 @@ fn asked(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet, start: NaiveDa
     let c = &rules.checkpoints;
     let last = track.last_taken.as_ref().filter(|s| s.on >= start || track.is_baseline(s));
     let is_new = |asked: &Asked| last.is_none_or(|s| s.on < asked.since);
-    let resumed = course.holds.resumed_on().filter(|on| last.is_none_or(|s| day::after(s.on, c.stale_after_days) < *on));
+    let resumed =
+        course.holds.resumed_on().filter(|on| last.is_none_or(|s| day::after(s.on, c.stale_after_days) < *on));
     let resumed = resumed.map(|on| Asked { since: on, lack: Lack::SinceResumed(on) });
     let mut asked: Vec<Asked> = resumed.into_iter().filter(is_new).collect();
     if course.phase == Phase::Active {

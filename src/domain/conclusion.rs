@@ -232,7 +232,8 @@ impl Conclusion {
             Self::BecameSevere { severe_at, difference, .. } => {
                 vec![("important_difference", *difference), ("severe_at", *severe_at)]
             }
-            Self::Relapse { elevated_at, difference, .. } | Self::SubthresholdWorsened { elevated_at, difference, .. } => {
+            Self::Relapse { elevated_at, difference, .. }
+            | Self::SubthresholdWorsened { elevated_at, difference, .. } => {
                 vec![("elevated_at", *elevated_at), ("important_difference", *difference)]
             }
             Self::Plateau { limits, .. } => vec![

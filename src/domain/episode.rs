@@ -31,7 +31,7 @@ impl Phase {
     /// What may be entered about an episode in this phase, by kind.
     pub fn allowed(self) -> &'static [&'static str] {
         match self {
-            Self::Referred => &["contact", "fit_check", "discharge", "discussion_flag", "taken_back"],
+            Self::Referred => &["contact", "fit_check", "discharge", "duplicate", "discussion_flag", "taken_back"],
             Self::Active => &[
                 "contact",
                 "fit_check",
@@ -44,6 +44,7 @@ impl Phase {
                 "hold",
                 "relapse_prevention",
                 "discharge",
+                "duplicate",
                 "discussion_flag",
                 "taken_back",
             ],
@@ -58,6 +59,7 @@ impl Phase {
                 "baseline_override",
                 "resume",
                 "discharge",
+                "duplicate",
                 "discussion_flag",
                 "taken_back",
             ],
@@ -73,6 +75,7 @@ impl Phase {
                 "hold",
                 "resume",
                 "discharge",
+                "duplicate",
                 "discussion_flag",
                 "taken_back",
             ],
@@ -111,6 +114,14 @@ pub struct End {
     pub reason: DischargeReason,
 }
 
+/// The episode that an entry ends as a duplicate of this one.
+fn duplicate_of(entry: &Entry, survivor: Uuid) -> Option<Uuid> {
+    match entry.care {
+        Care::Duplicate { of } if of == survivor => entry.episode,
+        _ => None,
+    }
+}
+
 /// An episode on a date: its phase and what was done in it so far. Entries are in order of (date, id).
 #[derive(Clone, Debug)]
 pub struct Course<'a> {
@@ -131,8 +142,13 @@ pub struct Course<'a> {
 impl<'a> Course<'a> {
     /// Looks at an episode on a date. `entries` are the story's, in order, none taken back.
     pub fn on(episode: &'a Episode, entries: &[&'a Entry], deceased_on: Option<NaiveDate>, as_of: NaiveDate) -> Self {
-        let entries: Vec<&Entry> =
-            entries.iter().copied().filter(|e| e.episode == Some(episode.id) && e.on <= as_of).collect();
+        let entries = entries.iter().copied().filter(|e| e.on <= as_of);
+        let duplicates: Vec<Uuid> = entries.clone().filter_map(|e| duplicate_of(e, episode.id)).collect();
+        let belongs = |e: &&Entry| {
+            e.episode == Some(episode.id)
+                || e.care.is_shared_with_survivor() && e.episode.is_some_and(|id| duplicates.contains(&id))
+        };
+        let entries: Vec<&Entry> = entries.filter(belongs).collect();
         let start = episode.enrolled_on.filter(|enrolled| *enrolled <= as_of);
         let mut phase = if start.is_some() { Phase::Active } else { Phase::Referred };
         let mut before_hold = phase;
@@ -140,6 +156,10 @@ impl<'a> Course<'a> {
         for entry in &entries {
             if let Care::Discharge { reason, .. } = entry.care {
                 end = Some(End { on: entry.on, reason });
+                break;
+            }
+            if let Care::Duplicate { .. } = entry.care {
+                end = Some(End { on: entry.on, reason: DischargeReason::Duplicate });
                 break;
             }
             // Treatment that has not begun can be neither paused nor resumed.

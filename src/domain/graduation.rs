@@ -17,10 +17,13 @@ pub fn missing(story: &Story, rules: &RuleSet, episode: Uuid, on: NaiveDate) -> 
     let has_plan = story.standing_entries().iter().any(|e| e.episode == Some(episode) && is_plan(&e.care));
     let mut missing = Vec::new();
     if !has_plan {
-        missing.push("A relapse-prevention plan is expected before graduation; the note does not say why there is none.");
+        missing
+            .push("A relapse-prevention plan is expected before graduation; the note does not say why there is none.");
     }
     if !standing.is_some_and(|standing| standing.at_target) {
-        missing.push("Response is expected before graduation; the note does not say why the patient graduates without it.");
+        missing.push(
+            "Response is expected before graduation; the note does not say why the patient graduates without it.",
+        );
     }
     missing
 }

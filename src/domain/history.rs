@@ -66,8 +66,11 @@ impl<'a> History<'a> {
         instruments.sort_unstable();
         instruments.dedup();
         let scores = instruments.into_iter().map(|i| (i, story.scores(i, NaiveDate::MAX))).collect();
-        let (mut forms, mut withdrawn): (Vec<&Measurement>, Vec<&Measurement>) =
-            story.measurements.iter().filter(|m| asks_about_suicide(m)).partition(|m| m.counting != Counting::Retracted);
+        let (mut forms, mut withdrawn): (Vec<&Measurement>, Vec<&Measurement>) = story
+            .measurements
+            .iter()
+            .filter(|m| asks_about_suicide(m))
+            .partition(|m| m.counting != Counting::Retracted);
         forms.sort_by_key(|m| (m.taken_on, m.taken_at, m.item9, m.id));
         withdrawn.sort_by_key(|m| (m.taken_on, m.taken_at, m.item9, m.id));
         let mut assessments: Vec<Assessment<'_>> = entries.iter().filter_map(|e| Assessment::of(e)).collect();

@@ -113,12 +113,7 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
 }
 
 /// Why the minutes of a contact do not count, if they do not.
-fn because(
-    course: &Course<'_>,
-    on: NaiveDate,
-    purpose: ContactKind,
-    outcome: ContactOutcome,
-) -> Option<&'static str> {
+fn because(course: &Course<'_>, on: NaiveDate, purpose: ContactKind, outcome: ContactOutcome) -> Option<&'static str> {
     match course.episode.consent_on {
         _ if !purpose.is_care_management() => Some("scheduling and clerical work"),
         None => Some("no consent is documented"),

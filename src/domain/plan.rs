@@ -235,10 +235,13 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
     }
+    let open: Vec<Uuid> =
+        standings.iter().filter(|s| s.status != Phase::Discharged).map(|standing| standing.episode).collect();
     let desired = slot::joined(causes);
     for standing in standings.iter_mut().filter(|standing| standing.status != Phase::Discharged) {
         let mine = desired.iter().filter(|one| one.episode.is_none() || one.is_about(standing.episode));
         standing.desired = mine.map(Desired::summary).collect();
+        standing.other_open_episodes = open.iter().copied().filter(|id| *id != standing.episode).collect();
     }
     Plan { standings, concerns, desired, reevaluate_on: None }
 }

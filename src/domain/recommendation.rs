@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::care::{Addressee, Care, ChangeKind, Decision, Entry, Progress, Recommendation};
+use super::conclusion::Conclusion;
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
-use super::conclusion::Conclusion;
 use super::finding::Finding;
 use super::plan::Owner;
 use super::rules::RuleSet;
@@ -269,7 +269,9 @@ fn followed_in(entries: &[&Entry]) -> Vec<Followed> {
 /// Every recommendation of the reviews that stand, in order of time.
 pub fn followed(story: &Story) -> Vec<Followed> {
     let mut all: Vec<Followed> = story.courses(NaiveDate::MAX).iter().flat_map(of_course).collect();
-    all.sort_by_key(|f| (f.recommended_on, f.review));
+    // What was recommended in a duplicate stands in the episode that stays, too: there it goes on.
+    all.sort_by_key(|f| (f.recommended_on, f.review, f.recommendation.id, !f.state.waits()));
+    all.dedup_by_key(|f| f.recommendation.id);
     all
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::chart as read_back;
 use super::care::Entry;
+use super::chart as read_back;
 use super::conclusion::{AskReason, Conclusion, Disclosure};
 use super::day;
 use super::finding::Finding;
@@ -220,7 +220,8 @@ fn concern(
     let only_changed = said.iter().all(|one| matches!(one, Disclosure::Changed { .. }));
     let repeated = looked_at.is_some();
     let higher_than = previous.filter(|(answer, _)| !only_changed && level.answer > *answer);
-    let high = !repeated && !only_changed && (level.answer >= 2 || higher_than.is_some() || level.severe || level.thoughts);
+    let high =
+        !repeated && !only_changed && (level.answer >= 2 || higher_than.is_some() || level.severe || level.thoughts);
     let told = Told {
         instrument: form.instrument,
         on: form.taken_on,
@@ -373,8 +374,7 @@ pub fn findings(concerns: &[Concern], unanswered: &[Unanswered<'_>]) -> Vec<Find
         })
         .collect();
     found.extend(unanswered.first().map(|first| {
-        let mut finding =
-            Finding::new(Conclusion::AskSelfHarm { sentence: first.sentence() }, first.form.taken_on);
+        let mut finding = Finding::new(Conclusion::AskSelfHarm { sentence: first.sentence() }, first.form.taken_on);
         finding.instrument = Some(first.form.instrument);
         finding.evidence.extend(unanswered.iter().rev().map(|open| open.form.id));
         finding

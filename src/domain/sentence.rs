@@ -17,7 +17,8 @@ pub const NOT_A_CRISIS_SERVICE: &str = "This service is not a crisis service: as
 /// What a conclusion says.
 pub fn of(conclusion: &Conclusion) -> String {
     match conclusion {
-        Conclusion::EarlyWatch { change, at, difference } | Conclusion::InadequateResponse { change, at, difference } => {
+        Conclusion::EarlyWatch { change, at, difference }
+        | Conclusion::InadequateResponse { change, at, difference } => {
             format!(
                 "{}: less than {difference} points better after {} days of the treatment that began on {}.",
                 changed(change),
@@ -79,13 +80,15 @@ pub fn of(conclusion: &Conclusion) -> String {
             format!("At target since {since}: {}. Ready for relapse prevention.", scores.join("; "))
         }
         Conclusion::SafetyAnswer { sentence, closed_in_chart_on, .. } => match closed_in_chart_on {
-            Some(on) => format!("Its Task was closed in the chart on {on}, and no assessment is documented. {sentence}"),
+            Some(on) => {
+                format!("Its Task was closed in the chart on {on}, and no assessment is documented. {sentence}")
+            }
             None => sentence.clone(),
         },
         Conclusion::AskSelfHarm { sentence } => sentence.clone(),
-        Conclusion::ReviewUndocumented { completed_on } => format!(
-            "The case review was marked as completed in the chart on {completed_on}, and none is documented."
-        ),
+        Conclusion::ReviewUndocumented { completed_on } => {
+            format!("The case review was marked as completed in the chart on {completed_on}, and none is documented.")
+        }
         Conclusion::RecommendationOverdue { count: 1, since, .. } => {
             format!("A recommendation of a case review is not done, past due since {since}.")
         }
@@ -261,7 +264,9 @@ fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
 pub fn ask(instrument: Instrument, on: NaiveDate, reason: AskReason) -> String {
     let item = instrument.definition().suicide_item.map_or(0, |item| item + 1);
     match reason {
-        AskReason::Open => format!("{instrument} of {on}: item {item}, on thoughts of death or self-harm, was left open."),
+        AskReason::Open => {
+            format!("{instrument} of {on}: item {item}, on thoughts of death or self-harm, was left open.")
+        }
         AskReason::Unreadable => format!(
             "{instrument} of {on}: item {item}, on thoughts of death or self-harm, was answered in a way that cannot be read."
         ),
@@ -341,7 +346,9 @@ mod tests {
 
     #[test]
     fn a_date_in_a_sentence_is_said_as_a_person_says_it() {
-        let said = with_spoken_dates("Repeat the PHQ-9 by 2026-06-02. PHQ-9 20 on 2026-05-18, up 3 from 17; 2026-1 x2026-05-18");
+        let said = with_spoken_dates(
+            "Repeat the PHQ-9 by 2026-06-02. PHQ-9 20 on 2026-05-18, up 3 from 17; 2026-1 x2026-05-18",
+        );
         assert_eq!(
             said,
             "Repeat the PHQ-9 by June 2, 2026. PHQ-9 20 on May 18, 2026, up 3 from 17; 2026-1 x2026-05-18"
@@ -351,7 +358,12 @@ mod tests {
     #[test]
     fn a_task_says_what_to_do_and_by_when_and_each_reason_once() {
         let measures = [Instrument::Phq9, Instrument::Gad7, Instrument::Phq9];
-        let said = task(Code::Measure, measures.into_iter(), Some(date("2026-06-02")), ["It is old.", "It is old."].into_iter());
+        let said = task(
+            Code::Measure,
+            measures.into_iter(),
+            Some(date("2026-06-02")),
+            ["It is old.", "It is old."].into_iter(),
+        );
         assert_eq!(said, "Repeat the PHQ-9 and the GAD-7 by 2026-06-02. It is old.");
     }
 

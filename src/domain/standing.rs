@@ -81,6 +81,9 @@ pub struct Standing {
     /// R12: targeted measures that were never taken in this episode.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measures_not_taken: Vec<Instrument>,
+    /// R13: other open episodes of the person, after two charts were joined; one of them is a duplicate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_open_episodes: Vec<Uuid>,
     /// Flagged by hand for the weekly review.
     pub discussion_flag: bool,
     /// Since when it is flagged.
@@ -127,6 +130,7 @@ impl Standing {
             measures,
             at_target,
             measures_not_taken,
+            other_open_episodes,
             discussion_flag,
             discussion_flag_since,
             reviewed_on,
@@ -141,7 +145,7 @@ impl Standing {
         let course = (episode, status, plan_started_on, plan_clock, next_contact, reviewed_on, last_contact_on);
         let end = (discharged_on, discharge_reason);
         let conclusions = (at_target, discussion_flag, discussion_flag_since, findings, measures, desired, rule_set);
-        let conclusions = (conclusions, measures_not_taken);
+        let conclusions = (conclusions, measures_not_taken, other_open_episodes);
         (course, end, conclusions)
     }
 }
@@ -198,6 +202,7 @@ pub fn standing(
         measures: tracks.iter().map(Track::summary).collect(),
         at_target,
         measures_not_taken,
+        other_open_episodes: Vec::new(),
         discussion_flag: course.discussion_flag().is_some(),
         discussion_flag_since: course.discussion_flag(),
         reviewed_on: course.reviews(false).last(),

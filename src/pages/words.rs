@@ -268,6 +268,7 @@ pub fn discharge(reason: DischargeReason) -> &'static str {
         DischargeReason::Withdrew => "Withdrew",
         DischargeReason::TransferredHigherLevelOfCare => "Transferred to a higher level of care",
         DischargeReason::TransferredOther => "Transferred elsewhere",
+        DischargeReason::Duplicate => "Duplicate of another episode",
         DischargeReason::Died => "Died",
         DischargeReason::Other => "Other",
     }

@@ -221,12 +221,7 @@ enum Place {
 
 /// R14: what stands open of the same kind is that, whatever it was named by; a person who closed it in the chart has
 /// closed its reasons then, and not those that came later.
-async fn place(
-    tx: &mut Tx,
-    context: &Context<'_>,
-    dossier: &Dossier,
-    desired: &Desired,
-) -> Result<Place, Problem> {
+async fn place(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, desired: &Desired) -> Result<Place, Problem> {
     let ledger = || dossier.ledger.iter().enumerate();
     let row_or_new = |key: &str| {
         let row = ledger().find(|(_, entry)| entry.key == key);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use cocm_registry::domain::care::{
     Addressee, Care, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Entry, Modality,
-    Recommendation,
+    Recommendation, Risk,
 };
 use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
@@ -243,12 +243,18 @@ impl Tale {
         self.entry(day, Care::BaselineOverride { instrument, measurement, reason: "Reassessed".into() })
     }
 
+    /// With a low risk.
     pub fn assessed(&mut self, day: i64) -> &mut Self {
+        self.assessed_as(day, Some(Risk::Low))
+    }
+
+    pub fn assessed_as(&mut self, day: i64, risk: Option<Risk>) -> &mut Self {
         self.entry(
             day,
             Care::SafetyAssessment {
                 instrument: "C-SSRS".into(),
                 result: "low".into(),
+                risk,
                 disposition: "Safety plan".into(),
                 assessor: "R. Ortiz".into(),
                 note: None,

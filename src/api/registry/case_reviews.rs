@@ -85,7 +85,8 @@ async fn review_case(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewCaseR
     }
     let summary = words(new.summary);
     if recommendations.is_empty() && summary.is_none() {
-        let detail = "a review says what was seen, or recommends something; to go on as before is a recommendation: continue";
+        let detail =
+            "a review says what was seen, or recommends something; to go on as before is a recommendation: continue";
         return Err(Problem::unprocessable(detail).at("recommendations"));
     }
     let session = new.session.as_deref().map(parse_id).transpose();

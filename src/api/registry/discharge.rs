@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::answer::WriteErrors;
 use super::care::{Entered, fact};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, words};
+use crate::api::request::{Ask, Id, Text, parse_id, words};
 use crate::domain::care::{Care, DischargeReason};
 use crate::domain::graduation;
 use crate::identity::Role;
@@ -32,6 +32,8 @@ struct NewDischarge {
     discharged_on: NaiveDate,
     /// Why.
     reason: NewReason,
+    /// Of a duplicate: the episode that stays. Contacts, reviews and forms count for that one.
+    duplicate_of: Option<String>,
     /// Free text; asked for when a patient graduates without response or without a relapse-prevention plan.
     note: Option<Text>,
 }
@@ -48,6 +50,8 @@ enum NewReason {
     Transferred,
     TransferredHigherLevelOfCare,
     TransferredOther,
+    /// The same treatment as another open episode of the person: `duplicate_of` names the one that stays.
+    Duplicate,
     Died,
     Other,
 }
@@ -61,6 +65,7 @@ impl From<NewReason> for DischargeReason {
             NewReason::Withdrew => Self::Withdrew,
             NewReason::TransferredHigherLevelOfCare => Self::TransferredHigherLevelOfCare,
             NewReason::Transferred | NewReason::TransferredOther => Self::TransferredOther,
+            NewReason::Duplicate => Self::Duplicate,
             NewReason::Died => Self::Died,
             NewReason::Other => Self::Other,
         }
@@ -75,7 +80,14 @@ async fn discharge(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewDischar
     let reason = DischargeReason::from(new.reason);
     let asks = reason == DischargeReason::Graduated && new.note.is_none();
     let missing = if asks { missing_for_graduation(&ask, episode, new.discharged_on).await? } else { Vec::new() };
-    let care = Care::Discharge { reason, note: words(new.note) };
+    let care = match (reason, new.duplicate_of.as_deref().map(parse_id)) {
+        (DischargeReason::Duplicate, Some(Ok(of))) => Care::Duplicate { of },
+        (DischargeReason::Duplicate, _) => {
+            return Err(Problem::unprocessable("the episode that stays").at("duplicate_of"));
+        }
+        (_, Some(_)) => return Err(Problem::unprocessable("only with the reason duplicate").at("duplicate_of")),
+        (reason, None) => Care::Discharge { reason, note: words(new.note) },
+    };
     let recorded = ask.record_one(fact(&ask, episode, (new.discharged_on, None), care)).await?;
     let mut entered = Entered::of(recorded, episode, new.discharged_on);
     entered.warnings.extend(missing.into_iter().map(str::to_owned));

@@ -219,8 +219,7 @@ fn body(ask: &Ask, state: ConcernState, task: &SafetyTask, concern: Option<Conce
         let rule = if c.high { Rule::SafetyItem9High } else { Rule::SafetyItem9 };
         (c.key.clone(), rule, c.priority, c.answered_on, Some(c.due_on), c.reason.clone())
     };
-    let (key, rule, priority, answered_on, due_on, reason) =
-        concern.as_ref().map_or_else(|| of_task(task), of_concern);
+    let (key, rule, priority, answered_on, due_on, reason) = concern.as_ref().map_or_else(|| of_task(task), of_concern);
     ConcernBody {
         patient: PatientName { id: task.patient_id, display_name, reference: task.reference.clone() },
         key,

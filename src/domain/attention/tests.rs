@@ -36,6 +36,7 @@ fn standing(rules: &[(Rule, &str)]) -> Standing {
         measures: Vec::new(),
         at_target: false,
         measures_not_taken: Vec::new(),
+        other_open_episodes: Vec::new(),
         discussion_flag: false,
         discussion_flag_since: None,
         last_contact_on: None,

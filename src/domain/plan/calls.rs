@@ -140,7 +140,9 @@ fn call(finding: &Finding, rules: &RuleSet, standing: &standing::Standing) -> Op
             // Named by the score it follows: a change of treatment makes no other request of it.
             let last = finding.evidence.first().map_or_else(|| "none".to_owned(), ToString::to_string);
             let due = match finding.conclusion.as_deref() {
-                Some(Conclusion::MeasureStale { lack: Lack::SinceResumed(_), .. }) => rules.cadence.resumed_contact_days,
+                Some(Conclusion::MeasureStale { lack: Lack::SinceResumed(_), .. }) => {
+                    rules.cadence.resumed_contact_days
+                }
                 _ => rules.checkpoints.unmeasured_after_days,
             };
             (Code::Measure, Owner::CareManager, Priority::Routine, due, format!("after-{last}"))

@@ -38,7 +38,9 @@ pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, Str
                     Posture::Withdrawn,
                     "No longer past due: its level was corrected, or the rules changed.".to_owned(),
                 ),
-                None => (Posture::Withdrawn, "The answer was corrected or withdrawn: confirm with the patient.".to_owned()),
+                None => {
+                    (Posture::Withdrawn, "The answer was corrected or withdrawn: confirm with the patient.".to_owned())
+                }
             };
         }
         Code::AskItem9 if !evidence_gone => {

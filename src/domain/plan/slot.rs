@@ -62,7 +62,8 @@ fn join(mut causes: Vec<Desired>) -> Option<Desired> {
     for other in causes {
         one.since = one.since.min(other.since);
         one.due_on = [one.due_on, other.due_on].into_iter().flatten().min();
-        one.also_for.extend(other.also_for.into_iter().filter(|owner| !one.also_for.contains(owner)).collect::<Vec<_>>());
+        one.also_for
+            .extend(other.also_for.into_iter().filter(|owner| !one.also_for.contains(owner)).collect::<Vec<_>>());
         one.evidence.extend(other.evidence.into_iter().filter(|id| !one.evidence.contains(id)).collect::<Vec<_>>());
     }
     if one.resource == Resource::Task {
