@@ -1,7 +1,7 @@
 //! Twenty weeks of care in a minute: synthetic patients, the real doors, a chart to look at.
 
 mod cast;
-mod door;
+mod client;
 mod forms;
 mod life;
 mod show;
@@ -21,7 +21,7 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::misbehaviour::Misbehaviour;
 use crate::service::{Service, sweep};
 use crate::{listener, telemetry};
-use door::Door;
+use client::DemoClient;
 
 /// The first day: a Monday.
 const FIRST_DAY: &str = "2026-01-05";
@@ -30,7 +30,7 @@ const DAYS: u64 = 140;
 
 /// What the demo may be told.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct DemoOptions {
     /// Stop after printing.
     #[arg(long)]
     pub exit: bool,
@@ -53,7 +53,7 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> Problem + '_ {
 ///
 /// # Errors
 /// What went wrong, for the person at the terminal.
-pub async fn run(options: Options) -> Result<(), Problem> {
+pub async fn run(options: DemoOptions) -> Result<(), Problem> {
     let first: NaiveDate = FIRST_DAY.parse().unwrap_or_default();
     let clock = Clock::starting_at(nine_o_clock(first));
     let folder = std::env::temp_dir().join(format!("cocm-demo-{}", clock.id()));
@@ -67,7 +67,7 @@ fn nine_o_clock(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc() + TimeDelta::hours(9)
 }
 
-async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path) -> Result<(), Problem> {
+async fn live(options: &DemoOptions, first: NaiveDate, clock: &Clock, folder: &Path) -> Result<(), Problem> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = match options.ehr {
         Some(_) => None,
@@ -91,7 +91,7 @@ async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path)
         .map_err(failed("the address to listen on"))?;
     let address = socket.local_addr().map_err(failed("the address to listen on"))?;
     let service = Service::prepare(config, clock.clone(), keys).await?;
-    let door = Door::open(&format!("http://{address}"), folder)?;
+    let door = DemoClient::open(&format!("http://{address}"), folder)?;
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = service.serve(socket, async {
@@ -130,9 +130,9 @@ fn token(folder: &Path) -> Result<String, Problem> {
 async fn this_morning(
     first: NaiveDate,
     service: &Service,
-    door: &Door,
+    door: &DemoClient,
     sandbox: Option<&Sandbox>,
-    people: &mut [cast::Person],
+    people: &mut [cast::DemoPatient],
 ) -> Result<(), Problem> {
     let today = first + Days::new(DAYS);
     for person in cast::screened(people.len(), today) {
@@ -154,12 +154,12 @@ async fn this_morning(
 }
 
 async fn twenty_weeks(
-    options: &Options,
+    options: &DemoOptions,
     first: NaiveDate,
     clock: &Clock,
     service: &Service,
-    door: &Door,
-) -> Result<Vec<cast::Person>, Problem> {
+    door: &DemoClient,
+) -> Result<Vec<cast::DemoPatient>, Problem> {
     let mut people = cast::people(options.patients, first);
     let bar = ProgressBar::new(DAYS);
     if let Ok(style) = ProgressStyle::with_template("  {msg}  {bar:40.cyan/dim}  {percent}%  {elapsed} of your time") {

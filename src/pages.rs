@@ -6,23 +6,23 @@
 mod assets;
 mod candidates;
 mod caseload;
-mod chart;
-mod door;
+mod score_graph;
+mod api_client;
 mod form;
-mod items;
+mod item_texts;
 mod live;
-mod moment;
+mod date_texts;
 mod operations;
 mod patient;
-mod programme;
+mod program;
 mod review;
 mod safety;
 mod session;
 mod shell;
 mod sign_in;
-mod teams;
-mod trend;
-mod watch;
+mod staff;
+mod sparkline;
+mod access_log;
 mod words;
 
 use std::sync::Arc;
@@ -36,16 +36,16 @@ use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 
 use crate::api::App;
-use door::Door;
-use sign_in::oidc::Way;
+use api_client::ApiClient;
+use sign_in::oidc::IdentityProvider;
 
 /// What the pages share. Cheap to clone.
 #[derive(Clone)]
 struct Pages {
     app: App,
-    door: Door,
+    door: ApiClient,
     /// Configured ways to sign in.
-    ways: Arc<Vec<Way>>,
+    ways: Arc<Vec<IdentityProvider>>,
 }
 
 impl FromRef<Pages> for App {
@@ -61,7 +61,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// Every page. `api` are the routes of the JSON API, which take what is entered here.
 pub fn router(app: App, api: Router) -> Router {
     let ways = sign_in::oidc::ways(&app.config);
-    let pages = Pages { app, door: Door::to(api), ways };
+    let pages = Pages { app, door: ApiClient::to(api), ways };
     Router::new()
         .route("/", get(async || Redirect::to("/caseload")))
         .route("/sign-in", get(sign_in::choose))
@@ -81,8 +81,8 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/patients/{id}/handover", get(patient::documents::handover))
         .route("/patients/{id}/{form}", post(patient::enter))
         .route("/safety", get(safety::show))
-        .route("/programme", get(programme::show))
-        .route("/programme/behind", get(programme::behind))
+        .route("/programme", get(program::show))
+        .route("/programme/behind", get(program::behind))
         .route("/operations", get(operations::show))
         .route("/operations/connections/{name}/sync", post(operations::connections::sync))
         .route("/operations/deliveries/{id}/retry", post(operations::retry))
@@ -95,7 +95,7 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/review/{session}/summary", get(review::summary))
         .route("/review/{session}/close", post(review::close))
         .route("/review/{session}/{episode}", get(review::case).post(review::save))
-        .route_layer(from_fn_with_state(pages.clone(), watch::watch))
+        .route_layer(from_fn_with_state(pages.clone(), access_log::watch))
         .layer(from_fn_with_state(pages.clone(), guarded))
         .route("/assets/{name}", get(assets::serve))
         .with_state(pages)

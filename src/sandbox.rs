@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use chart::{Chart, Version};
+use chart::{ResourceVersion, SandboxChart};
 use misbehaviour::{Dice, Misbehaviour};
 use profile::Profile;
 
@@ -31,7 +31,7 @@ const LOG_MAX: usize = 10_000;
 
 /// One call that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Logged {
+pub struct LoggedCall {
     /// The HTTP method.
     pub method: String,
     /// Path and query.
@@ -41,19 +41,19 @@ pub struct Logged {
 }
 
 /// Everything the server remembers.
-struct State {
-    chart: Chart,
+struct SandboxState {
+    chart: SandboxChart,
     profile: Profile,
     misbehaviour: Misbehaviour,
     dice: Dice,
-    log: VecDeque<Logged>,
-    told: Vec<events::Told>,
-    topical: topics::Told,
+    log: VecDeque<LoggedCall>,
+    told: Vec<events::EventReceipt>,
+    topical: topics::TopicEvents,
 }
 
-type Shared = Arc<Mutex<State>>;
+type SharedState = Arc<Mutex<SandboxState>>;
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<SandboxState>) -> MutexGuard<'_, SandboxState> {
     // A panic in one call of a test must not hide what the others did.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -61,7 +61,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 /// A running sandbox. Dropping it stops it at once; [`Sandbox::stop`] lets calls in flight end.
 pub struct Sandbox {
     url: String,
-    state: Shared,
+    state: SharedState,
     stop: watch::Sender<bool>,
     server: Option<JoinHandle<()>>,
 }
@@ -71,14 +71,14 @@ impl Sandbox {
     pub async fn start(listen: SocketAddr, clock: Clock) -> std::io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let state = Arc::new(Mutex::new(State {
-            chart: Chart::new(clock),
+        let state = Arc::new(Mutex::new(SandboxState {
+            chart: SandboxChart::new(clock),
             profile: Profile::default(),
             misbehaviour: Misbehaviour::default(),
             dice: Dice::new(0),
             log: VecDeque::new(),
             told: Vec::new(),
-            topical: topics::Told::new(),
+            topical: topics::TopicEvents::new(),
         }));
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(server::serve(listener, state.clone(), url.clone(), stopped));
@@ -155,7 +155,7 @@ impl Sandbox {
     }
 
     /// Every version of a resource, oldest first; a deletion has no resource.
-    pub fn history(&self, kind: &str, id: &str) -> Vec<Version> {
+    pub fn history(&self, kind: &str, id: &str) -> Vec<ResourceVersion> {
         lock(&self.state).chart.history(kind, id).to_vec()
     }
 
@@ -165,7 +165,7 @@ impl Sandbox {
     }
 
     /// The calls that arrived, oldest first.
-    pub fn log(&self) -> Vec<Logged> {
+    pub fn log(&self) -> Vec<LoggedCall> {
         lock(&self.state).log.iter().cloned().collect()
     }
 
@@ -192,7 +192,7 @@ impl Drop for Sandbox {
     }
 }
 
-impl State {
+impl SandboxState {
     fn set_misbehaviour(&mut self, how: Misbehaviour) {
         self.dice = Dice::new(how.seed);
         self.misbehaviour = how;
@@ -202,6 +202,6 @@ impl State {
         if self.log.len() == LOG_MAX {
             self.log.pop_front();
         }
-        self.log.push_back(Logged { method: method.to_owned(), path: path.to_owned(), outcome: outcome.into() });
+        self.log.push_back(LoggedCall { method: method.to_owned(), path: path.to_owned(), outcome: outcome.into() });
     }
 }

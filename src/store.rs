@@ -50,13 +50,13 @@ macro_rules! fetch_optional {
 
 mod key;
 mod rows;
-pub mod shown;
+pub mod access_trace;
 pub mod lease;
 pub mod patient;
 pub mod resource;
 pub mod measurement;
 pub mod episode;
-pub mod fact;
+pub mod event_log;
 pub mod standing;
 pub mod recommendation;
 pub mod review_session;
@@ -73,7 +73,7 @@ pub mod journal;
 pub mod webhook;
 pub mod backup;
 pub mod story;
-pub mod known;
+pub mod story_as_known;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -98,14 +98,14 @@ pub enum Db {
 }
 
 /// A connection in or outside of a transaction.
-pub enum Handle<D: sqlx::Database> {
+pub enum DbHandle<D: sqlx::Database> {
     /// In a transaction.
     Transaction(Transaction<'static, D>),
     /// Each statement by itself.
     Connection(PoolConnection<D>),
 }
 
-impl<D: sqlx::Database> Handle<D> {
+impl<D: sqlx::Database> DbHandle<D> {
     fn connection(&mut self) -> &mut D::Connection {
         match self {
             Self::Transaction(tx) => tx,
@@ -117,9 +117,9 @@ impl<D: sqlx::Database> Handle<D> {
 /// What the store's functions run on.
 pub enum Tx {
     /// On PostgreSQL.
-    Postgres(Handle<Postgres>),
+    Postgres(DbHandle<Postgres>),
     /// On SQLite.
-    Sqlite(Handle<Sqlite>),
+    Sqlite(DbHandle<Sqlite>),
 }
 
 impl Db {
@@ -232,11 +232,11 @@ impl Db {
     #[expect(clippy::disallowed_methods, reason = "this is the function that the others are told to use")]
     pub async fn begin(&self) -> Result<Tx, Problem> {
         Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Transaction(pool.begin().await.map_err(failed)?)),
+            Self::Postgres(pool) => Tx::Postgres(DbHandle::Transaction(pool.begin().await.map_err(failed)?)),
             Self::Sqlite { writer, .. } => {
                 // A deferred transaction that turns into a writer can fail at once, whatever the busy timeout.
                 let tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-                Tx::Sqlite(Handle::Transaction(tx))
+                Tx::Sqlite(DbHandle::Transaction(tx))
             }
         })
     }
@@ -244,16 +244,16 @@ impl Db {
     /// A connection for reading.
     pub async fn read(&self) -> Result<Tx, Problem> {
         Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Handle::Connection(readers.acquire().await.map_err(failed)?)),
+            Self::Postgres(pool) => Tx::Postgres(DbHandle::Connection(pool.acquire().await.map_err(failed)?)),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(DbHandle::Connection(readers.acquire().await.map_err(failed)?)),
         })
     }
 
     /// A connection for one statement that writes, which commits by itself: a third of the round trips of a transaction.
     pub async fn single_write(&self) -> Result<Tx, Problem> {
         Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { writer, .. } => Tx::Sqlite(Handle::Connection(writer.acquire().await.map_err(failed)?)),
+            Self::Postgres(pool) => Tx::Postgres(DbHandle::Connection(pool.acquire().await.map_err(failed)?)),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(DbHandle::Connection(writer.acquire().await.map_err(failed)?)),
         })
     }
 
@@ -313,8 +313,8 @@ impl Tx {
     /// Commits. On a reading connection there is nothing to commit.
     pub async fn commit(self) -> Result<(), Problem> {
         match self {
-            Self::Postgres(Handle::Transaction(tx)) => tx.commit().await.map_err(failed),
-            Self::Sqlite(Handle::Transaction(tx)) => tx.commit().await.map_err(failed),
+            Self::Postgres(DbHandle::Transaction(tx)) => tx.commit().await.map_err(failed),
+            Self::Sqlite(DbHandle::Transaction(tx)) => tx.commit().await.map_err(failed),
             _ => Ok(()),
         }
     }
@@ -322,8 +322,8 @@ impl Tx {
     /// Rolls back.
     pub async fn rollback(self) -> Result<(), Problem> {
         match self {
-            Self::Postgres(Handle::Transaction(tx)) => tx.rollback().await.map_err(failed),
-            Self::Sqlite(Handle::Transaction(tx)) => tx.rollback().await.map_err(failed),
+            Self::Postgres(DbHandle::Transaction(tx)) => tx.rollback().await.map_err(failed),
+            Self::Sqlite(DbHandle::Transaction(tx)) => tx.rollback().await.map_err(failed),
             _ => Ok(()),
         }
     }

@@ -20,24 +20,24 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ehr::http::client;
-use crate::journal::Heads;
-use crate::journal::told::{Mark, Told, Wanted, after};
+use crate::journal::SealedHeads;
+use crate::journal::events::{EventFilter, EventPosition, JournalEvent, after};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
-use crate::store::webhook::{self, Delivery};
+use crate::store::webhook::{self, WebhookDelivery};
 use crate::store::{Db, Tx, journal};
-use sign::Key;
+use sign::SigningSecret;
 
 /// How often it is looked for what another replica or a person has left to do.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// One configured webhook.
-struct Hook {
+struct ConfiguredWebhook {
     clinic: String,
     name: String,
     url: Url,
-    keys: Vec<Key>,
-    wanted: Wanted,
+    keys: Vec<SigningSecret>,
+    wanted: EventFilter,
     client: Client,
 }
 
@@ -46,12 +46,12 @@ struct Hook {
 pub struct Webhooks {
     db: Db,
     clock: Clock,
-    hooks: Arc<Vec<Hook>>,
+    hooks: Arc<Vec<ConfiguredWebhook>>,
     me: Uuid,
 }
 
 /// What is to be done after a step.
-enum Next {
+enum NextStep {
     /// The next step, at once.
     Step,
     /// Nothing, for so long or until something happens.
@@ -68,11 +68,11 @@ impl Webhooks {
             let wrong = |why: String| Problem::internal(format!("webhook {}: {why}", hook.name));
             let url: Url = hook.url.parse().map_err(|_| wrong("url: not an address".to_owned()))?;
             let uses_proxy = !matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            Ok(Hook {
+            Ok(ConfiguredWebhook {
                 clinic: hook.clinic.as_str().to_owned(),
                 name: hook.name.clone(),
-                keys: hook.secrets.iter().map(Key::read).collect::<Result<_, _>>().map_err(wrong)?,
-                wanted: Wanted::new(hook.types.iter().map(String::as_str)).map_err(wrong)?,
+                keys: hook.secrets.iter().map(SigningSecret::read).collect::<Result<_, _>>().map_err(wrong)?,
+                wanted: EventFilter::new(hook.types.iter().map(String::as_str)).map_err(wrong)?,
                 client: client(hook.timeout, uses_proxy)?,
                 url,
             })
@@ -82,18 +82,18 @@ impl Webhooks {
     }
 
     /// Sends until told to stop. An attempt in flight is finished.
-    pub async fn run(self, heads: watch::Receiver<Heads>, stop: watch::Receiver<bool>) {
+    pub async fn run(self, heads: watch::Receiver<SealedHeads>, stop: watch::Receiver<bool>) {
         let all = (0..self.hooks.len()).map(|i| self.clone().run_one(i, heads.clone(), stop.clone()));
         futures_util::future::join_all(all).await;
     }
 
-    async fn run_one(self, i: usize, mut heads: watch::Receiver<Heads>, mut stop: watch::Receiver<bool>) {
+    async fn run_one(self, i: usize, mut heads: watch::Receiver<SealedHeads>, mut stop: watch::Receiver<bool>) {
         let hook = &self.hooks[i];
         while !*stop.borrow() {
             heads.mark_unchanged();
             let rest = match self.step(hook).await {
-                Ok(Next::Step) => continue,
-                Ok(Next::Rest(rest)) => rest,
+                Ok(NextStep::Step) => continue,
+                Ok(NextStep::Rest(rest)) => rest,
                 Err(problem) => {
                     tracing::warn!(webhook = hook.name, %problem, "a webhook cannot be told now");
                     IDLE
@@ -120,13 +120,13 @@ impl Webhooks {
     /// When the database does not answer.
     pub async fn send_due(&self) -> Result<(), Problem> {
         for hook in self.hooks.iter() {
-            while matches!(self.step(hook).await?, Next::Step) {}
+            while matches!(self.step(hook).await?, NextStep::Step) {}
         }
         Ok(())
     }
 
     /// One thing: an attempt, or a look at what is next.
-    async fn step(&self, hook: &Hook) -> Result<Next, Problem> {
+    async fn step(&self, hook: &ConfiguredWebhook) -> Result<NextStep, Problem> {
         let mut tx = self.db.read().await?;
         let head = journal::head(&mut tx, &hook.clinic).await?.map_or(0, |head| head.seq);
         let known = webhook::cursor(&mut tx, &hook.clinic, &hook.name).await?;
@@ -136,41 +136,41 @@ impl Webhooks {
             let mut tx = self.db.begin().await?;
             webhook::begin(&mut tx, &hook.clinic, &hook.name, head, self.clock.now()).await?;
             tx.commit().await?;
-            return Ok(Next::Rest(IDLE));
+            return Ok(NextStep::Rest(IDLE));
         };
         let pending = webhook::pending(&mut tx, &hook.clinic, &hook.name).await?;
         drop(tx);
         let now = self.clock.now();
-        let mark = Mark { seq: cursor.seq, part: cursor.part };
+        let mark = EventPosition { seq: cursor.seq, part: cursor.part };
         match &pending {
-            _ if cursor.disabled.is_some() => return Ok(Next::Rest(IDLE)),
+            _ if cursor.disabled.is_some() => return Ok(NextStep::Rest(IDLE)),
             Some(waiting) if waiting.next_attempt_at > now => {
                 let wait = (waiting.next_attempt_at - now).to_std().unwrap_or(IDLE);
-                return Ok(Next::Rest(wait.min(IDLE)));
+                return Ok(NextStep::Rest(wait.min(IDLE)));
             }
-            None if !mark.is_before(head) => return Ok(Next::Rest(IDLE)),
+            None if !mark.is_before(head) => return Ok(NextStep::Rest(IDLE)),
             _ => {}
         }
         let mut tx = self.db.begin().await?;
         let claimed = webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
         let Some(cursor) = claimed.filter(|cursor| cursor.disabled.is_none()) else {
             tx.commit().await?;
-            return Ok(Next::Rest(IDLE));
+            return Ok(NextStep::Rest(IDLE));
         };
         // Another replica may have sent it a moment ago.
         let delivery = match webhook::pending(&mut tx, &hook.clinic, &hook.name).await? {
             Some(waiting) if waiting.next_attempt_at > now => None,
             Some(waiting) => Some(waiting),
-            None => self.advance(&mut tx, hook, Mark { seq: cursor.seq, part: cursor.part }, head).await?,
+            None => self.advance(&mut tx, hook, EventPosition { seq: cursor.seq, part: cursor.part }, head).await?,
         };
         tx.commit().await?;
         if let Some(delivery) = delivery {
             holding(Box::pin(self.attempt(hook, delivery)), || self.prolong(hook)).await?;
         }
-        Ok(Next::Step)
+        Ok(NextStep::Step)
     }
 
-    async fn prolong(&self, hook: &Hook) {
+    async fn prolong(&self, hook: &ConfiguredWebhook) {
         let prolong = async {
             let (mut tx, now) = (self.db.begin().await?, self.clock.now());
             webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
@@ -182,7 +182,13 @@ impl Webhooks {
     }
 
     /// The next event becomes a delivery; `None` where nothing in the stretch looked at is wanted.
-    async fn advance(&self, tx: &mut Tx, hook: &Hook, mark: Mark, head: i64) -> Result<Option<Delivery>, Problem> {
+    async fn advance(
+        &self,
+        tx: &mut Tx,
+        hook: &ConfiguredWebhook,
+        mark: EventPosition,
+        head: i64,
+    ) -> Result<Option<WebhookDelivery>, Problem> {
         if !mark.is_before(head) {
             return Ok(None);
         }
@@ -192,7 +198,7 @@ impl Webhooks {
         webhook::reached(tx, &hook.clinic, &hook.name, (mark.seq, mark.part), now).await?;
         let Some(event) = told.first() else { return Ok(None) };
         let name = format!("cocm-registry webhook/{}/{}/{}", hook.clinic, hook.name, event.id);
-        let delivery = Delivery {
+        let delivery = WebhookDelivery {
             id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
             webhook: hook.name.clone(),
             seq: event.id.seq,
@@ -212,6 +218,6 @@ impl Webhooks {
 }
 
 /// `{"type", "timestamp", "data"}`, as the specification recommends.
-fn body(event: &Told) -> String {
+fn body(event: &JournalEvent) -> String {
     json!({"type": event.kind, "timestamp": event.at, "data": event}).to_string()
 }

@@ -5,7 +5,7 @@ mod bundle;
 mod call;
 mod create;
 mod delete;
-mod door;
+mod exchange;
 mod metadata;
 mod read;
 mod scope;
@@ -19,7 +19,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::App;
-use crate::fhir::arrival::Kind;
+use crate::fhir::arrival::ResourceType;
 use crate::problem::{Category, Problem};
 
 /// The routes.
@@ -32,12 +32,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(closed(routes!(read::read, update::update, delete::delete)))
         .routes(closed(routes!(read::read_version)))
         .fallback(unknown)
-        .layer(from_fn(door::door))
+        .layer(from_fn(exchange::door))
 }
 
 /// The base with a slash behind it, as some clients write it.
 pub fn base() -> MethodRouter<App> {
-    post(bundle::bundle).fallback(no_such_method).layer(from_fn(door::door))
+    post(bundle::bundle).fallback(no_such_method).layer(from_fn(exchange::door))
 }
 
 /// A wrong method is answered inside of the door, in its own words.
@@ -50,7 +50,7 @@ async fn no_such_method() -> Problem {
 }
 
 async fn unknown(address: Uri) -> Problem {
-    match address.path().trim_start_matches('/').split('/').next().and_then(Kind::of) {
+    match address.path().trim_start_matches('/').split('/').next().and_then(ResourceType::of) {
         Some(_) => call::unknown_interaction(),
         None => call::unknown_type(),
     }

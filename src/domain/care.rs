@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::chart_plan::{ChartResource, Code};
 use super::instrument::Instrument;
-use super::plan::{Code, Resource};
 
 pub mod contact;
 pub mod plan;
@@ -14,8 +14,8 @@ pub mod recommendation;
 pub mod treatment;
 
 pub use contact::{ContactKind, ContactOutcome, Modality};
-pub use plan::{CarePlan, FitCheck, FitConcern, FitDecision};
-pub use recommendation::{Addressee, ChangeKind, Decision, Progress, Recommendation};
+pub use plan::{FitCheck, FitConcern, FitDecision, SharedCarePlan};
+pub use recommendation::{Addressee, ChangeKind, Recommendation, RecommendationDecision, ReferralProgress};
 pub use treatment::{Intervention, MedicationAct, MedicationChange};
 
 named! {
@@ -72,7 +72,7 @@ named! {
 
 /// A score that somebody looked at and put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Dismissed {
+pub struct DismissedScore {
     /// The measurement.
     pub measurement: Uuid,
     /// Its points then: a correction makes another score of it.
@@ -139,7 +139,7 @@ pub enum Care {
         /// Which.
         recommendation: Uuid,
         /// What became of it.
-        decision: Decision,
+        decision: RecommendationDecision,
         /// Who decided.
         by: Option<String>,
         /// Why.
@@ -150,7 +150,7 @@ pub enum Care {
         /// Which.
         recommendation: Uuid,
         /// How far.
-        progress: Progress,
+        progress: ReferralProgress,
         /// The appointment.
         scheduled_for: Option<NaiveDate>,
         /// Who says so.
@@ -226,13 +226,13 @@ pub enum Care {
     /// Somebody checked whether the model fits this patient.
     FitCheck(FitCheck),
     /// The plan that patient and team share, as a whole: its next version.
-    CarePlan(CarePlan),
+    CarePlan(SharedCarePlan),
     /// A patient who screened positive is not offered an episode.
     CandidateDismissal {
         /// Why.
         reason: String,
         /// The scores that were looked at: a newer one makes a candidate again.
-        scores: Vec<Dismissed>,
+        scores: Vec<DismissedScore>,
     },
     /// Somebody set the status of a Task or Flag of ours in the chart, or deleted it there.
     SetInChart {
@@ -241,7 +241,7 @@ pub enum Care {
         /// Names its cause.
         key: String,
         /// Task or Flag.
-        resource: Resource,
+        resource: ChartResource,
         /// What it is about.
         code: Code,
         /// Since when its cause holds.
@@ -330,7 +330,7 @@ impl Care {
 
 /// An entry of the story: what happened, when, in which episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct CareEntry {
     /// Our id.
     pub id: Uuid,
     /// The episode; `None` for what concerns the patient (safety assessments).

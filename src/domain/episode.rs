@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::care::{Care, Decision, DischargeReason, Entry, Progress};
+use super::care::{Care, CareEntry, DischargeReason, RecommendationDecision, ReferralProgress};
 use super::instrument::Instrument;
 
 mod holds;
@@ -107,7 +107,7 @@ pub struct Episode {
 
 /// The end of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct EpisodeEnd {
     /// The first day on which it is no longer open.
     pub on: NaiveDate,
     /// Why.
@@ -115,7 +115,7 @@ pub struct End {
 }
 
 /// The episode that an entry ends as a duplicate of this one.
-fn duplicate_of(entry: &Entry, survivor: Uuid) -> Option<Uuid> {
+fn duplicate_of(entry: &CareEntry, survivor: Uuid) -> Option<Uuid> {
     match entry.care {
         Care::Duplicate { of } if of == survivor => entry.episode,
         _ => None,
@@ -132,34 +132,39 @@ pub struct Course<'a> {
     /// Where it stands on that date.
     pub phase: Phase,
     /// Its end, where it has ended by that date.
-    pub end: Option<End>,
+    pub end: Option<EpisodeEnd>,
     /// Its entries up to that date.
-    pub entries: Vec<&'a Entry>,
+    pub entries: Vec<&'a CareEntry>,
     /// The days on which treatment paused.
     pub holds: Holds,
 }
 
 impl<'a> Course<'a> {
     /// Looks at an episode on a date. `entries` are the story's, in order, none taken back.
-    pub fn on(episode: &'a Episode, entries: &[&'a Entry], deceased_on: Option<NaiveDate>, as_of: NaiveDate) -> Self {
+    pub fn on(
+        episode: &'a Episode,
+        entries: &[&'a CareEntry],
+        deceased_on: Option<NaiveDate>,
+        as_of: NaiveDate,
+    ) -> Self {
         let entries = entries.iter().copied().filter(|e| e.on <= as_of);
         let duplicates: Vec<Uuid> = entries.clone().filter_map(|e| duplicate_of(e, episode.id)).collect();
-        let belongs = |e: &&Entry| {
+        let belongs = |e: &&CareEntry| {
             e.episode == Some(episode.id)
                 || e.care.is_shared_with_survivor() && e.episode.is_some_and(|id| duplicates.contains(&id))
         };
-        let entries: Vec<&Entry> = entries.filter(belongs).collect();
+        let entries: Vec<&CareEntry> = entries.filter(belongs).collect();
         let start = episode.enrolled_on.filter(|enrolled| *enrolled <= as_of);
         let mut phase = if start.is_some() { Phase::Active } else { Phase::Referred };
         let mut before_hold = phase;
         let (mut end, mut holds) = (None, Holds::default());
         for entry in &entries {
             if let Care::Discharge { reason, .. } = entry.care {
-                end = Some(End { on: entry.on, reason });
+                end = Some(EpisodeEnd { on: entry.on, reason });
                 break;
             }
             if let Care::Duplicate { .. } = entry.care {
-                end = Some(End { on: entry.on, reason: DischargeReason::Duplicate });
+                end = Some(EpisodeEnd { on: entry.on, reason: DischargeReason::Duplicate });
                 break;
             }
             // Treatment that has not begun can be neither paused nor resumed.
@@ -184,7 +189,7 @@ impl<'a> Course<'a> {
         if let Some(died) = deceased_on.filter(|died| *died <= as_of)
             && end.is_none_or(|end| died < end.on)
         {
-            end = Some(End { on: died, reason: DischargeReason::Died });
+            end = Some(EpisodeEnd { on: died, reason: DischargeReason::Died });
         }
         if end.is_some() {
             phase = Phase::Discharged;
@@ -204,13 +209,13 @@ impl<'a> Course<'a> {
 
     /// The treatment changes since enrolment, in order. A recommendation that was done is one too, unless an entry of
     /// its own says when it was carried out; to go on as before changes nothing.
-    fn plan_changes(&self) -> impl DoubleEndedIterator<Item = &'a Entry> + '_ {
+    fn plan_changes(&self) -> impl DoubleEndedIterator<Item = &'a CareEntry> + '_ {
         let start = self.start();
         self.entries.iter().copied().filter(move |e| {
             let changes = match &e.care {
                 Care::TreatmentChange { .. } => true,
-                Care::RecommendationDecision { recommendation, decision: Decision::Done, .. }
-                | Care::RecommendationProgress { recommendation, progress: Progress::Completed, .. } => {
+                Care::RecommendationDecision { recommendation, decision: RecommendationDecision::Done, .. }
+                | Care::RecommendationProgress { recommendation, progress: ReferralProgress::Completed, .. } => {
                     self.recommends_change(*recommendation) && !self.changed_by(*recommendation)
                 }
                 _ => false,
@@ -225,7 +230,7 @@ impl<'a> Course<'a> {
     }
 
     /// The entry that opened the present plan; `None` while that is the enrolment.
-    pub fn plan_opening(&self) -> Option<&'a Entry> {
+    pub fn plan_opening(&self) -> Option<&'a CareEntry> {
         self.plan_changes().next_back()
     }
 

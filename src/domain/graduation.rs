@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::care::Care;
-use super::plan::plan_without_outlook;
+use super::chart_plan::plan_without_outlook;
 use super::rules::RuleSet;
 use super::story::Story;
 

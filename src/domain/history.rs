@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::care::{Care, Entry, Risk};
+use super::care::{Care, CareEntry, Risk};
 use super::episode::{Course, Episode};
 use super::instrument::Instrument;
-use super::measurement::{Counting, Measurement};
+use super::measurement::{EvidenceStatus, Measurement};
 use super::story::{Score, Story};
 
 /// A documented assessment of suicide risk.
@@ -27,7 +27,7 @@ pub struct Assessment<'a> {
 }
 
 impl<'a> Assessment<'a> {
-    fn of(entry: &'a Entry) -> Option<Self> {
+    fn of(entry: &'a CareEntry) -> Option<Self> {
         let Care::SafetyAssessment { risk, instrument, assessor, .. } = &entry.care else { return None };
         Some(Self { at: entry.at, on: entry.on, entry: entry.id, risk: *risk, instrument, assessor })
     }
@@ -43,7 +43,7 @@ impl<'a> Assessment<'a> {
 pub struct History<'a> {
     /// What it was made from.
     pub story: &'a Story,
-    entries: Vec<&'a Entry>,
+    entries: Vec<&'a CareEntry>,
     episodes: Vec<&'a Episode>,
     scores: Vec<(Instrument, Vec<Score<'a>>)>,
     forms: Vec<&'a Measurement>,
@@ -70,7 +70,7 @@ impl<'a> History<'a> {
             .measurements
             .iter()
             .filter(|m| asks_about_suicide(m))
-            .partition(|m| m.counting != Counting::Retracted);
+            .partition(|m| m.counting != EvidenceStatus::Retracted);
         forms.sort_by_key(|m| (m.taken_on, m.taken_at, m.item9, m.id));
         withdrawn.sort_by_key(|m| (m.taken_on, m.taken_at, m.item9, m.id));
         let mut assessments: Vec<Assessment<'_>> = entries.iter().filter_map(|e| Assessment::of(e)).collect();
@@ -100,7 +100,7 @@ impl<'a> History<'a> {
     }
 
     /// What was entered up to a date, in order of time, without what was taken back.
-    pub fn entries(&self, as_of: NaiveDate) -> &[&'a Entry] {
+    pub fn entries(&self, as_of: NaiveDate) -> &[&'a CareEntry] {
         &self.entries[..self.entries.partition_point(|e| e.on <= as_of)]
     }
 

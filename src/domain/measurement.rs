@@ -22,7 +22,7 @@ named! {
 
 named! {
     /// Whether the evidence counts.
-    pub enum Counting {
+    pub enum EvidenceStatus {
         /// Submitted (`completed`, `amended`, `final`, …).
         Submitted = "submitted",
         /// `in-progress` or `stopped`: never a score, but safety looks at it.
@@ -34,14 +34,14 @@ named! {
 
 /// A data-quality remark, shown beside the score.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Issue {
+pub struct DataQualityIssue {
     /// Stable code, e.g. `total_mismatch`.
     pub code: String,
     /// A sentence. Numbers and codes only, never free text of the form.
     pub detail: String,
 }
 
-impl Issue {
+impl DataQualityIssue {
     /// A remark.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
@@ -100,11 +100,11 @@ pub struct Measurement {
     #[serde(default)]
     pub self_harm: SelfHarm,
     /// Whether it counts.
-    pub counting: Counting,
+    pub counting: EvidenceStatus,
     /// Where it came from, as the chart names it: `QuestionnaireResponse/123`.
     pub source: String,
     /// Data-quality remarks.
-    pub issues: Vec<Issue>,
+    pub issues: Vec<DataQualityIssue>,
     /// The language of the form (BCP 47), where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
@@ -113,14 +113,14 @@ pub struct Measurement {
 impl Measurement {
     /// The total, if this evidence counts as a score.
     pub fn score(&self) -> Option<u16> {
-        if self.counting == Counting::Submitted { self.total } else { None }
+        if self.counting == EvidenceStatus::Submitted { self.total } else { None }
     }
 
     /// Takes the place of an earlier version of itself, and remembers a suicidal answer that it does not repeat: no
     /// correction closes a concern.
     #[must_use]
     pub fn replacing(mut self, earlier: &Self, now: DateTime<Utc>) -> Self {
-        let stands = |m: &Self| m.item9.filter(|_| m.counting != Counting::Retracted).unwrap_or(0);
+        let stands = |m: &Self| m.item9.filter(|_| m.counting != EvidenceStatus::Retracted).unwrap_or(0);
         let (before, after) = (earlier.item9.max(earlier.self_harm.highest_before), stands(&self));
         self.self_harm.highest_before = before.filter(|answer| *answer > after);
         let changed_at = if after < stands(earlier) { Some(now) } else { earlier.self_harm.changed_at };

@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::care::Entry;
-use super::chart as read_back;
+use super::care::CareEntry;
+use super::chart_plan::{Code, Owner, Priority};
 use super::conclusion::{AskReason, Conclusion, Disclosure};
 use super::day;
 use super::finding::Finding;
 use super::history::{Assessment, History};
 use super::instrument::Instrument;
-use super::measurement::{Counting, Measurement, Quality, Supplement};
-use super::plan::{Code, Owner, Priority};
+use super::measurement::{EvidenceStatus, Measurement, Quality, Supplement};
+use super::read_back;
 use super::rules::RuleSet;
 use super::sentence::{self, NOT_A_CRISIS_SERVICE, Told};
 use super::story::Story;
@@ -88,14 +88,14 @@ pub struct Concern {
 
 /// What the forms of one concern showed at most: the level that an assessment looks at.
 #[derive(Clone, Copy, Default)]
-struct Level {
+struct ConcernLevel {
     answer: u8,
     severe: bool,
     thoughts: bool,
     attempt: bool,
 }
 
-impl Level {
+impl ConcernLevel {
     fn of(form: &Measurement, disclosures: &[Disclosure], rules: &RuleSet) -> Self {
         let mut level = Self { severe: severe_total(form, rules).is_some(), ..Self::default() };
         for disclosure in disclosures {
@@ -127,7 +127,7 @@ fn severe_total(form: &Measurement, rules: &RuleSet) -> Option<u16> {
 
 /// What a form says about suicidal thoughts: nothing where it says that there are none, and never said otherwise.
 fn disclosures(form: &Measurement) -> Vec<Disclosure> {
-    let withdrawn = form.counting == Counting::Retracted;
+    let withdrawn = form.counting == EvidenceStatus::Retracted;
     let now = form.item9.filter(|_| !withdrawn);
     let before = form.self_harm.highest_before.max(form.item9.filter(|_| withdrawn));
     let mut said = Vec::new();
@@ -157,14 +157,14 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
     let entries = history.entries(as_of);
     let mut concerns: Vec<Concern> = Vec::new();
     // (instant, level) of every disclosure so far.
-    let mut disclosed: Vec<(DateTime<Utc>, Level)> = Vec::new();
+    let mut disclosed: Vec<(DateTime<Utc>, ConcernLevel)> = Vec::new();
     for (i, form) in forms.iter().enumerate() {
         let said = disclosures(form);
         if said.is_empty() {
             continue;
         }
-        let level = Level::of(form, &said, rules);
-        let mut earlier = forms[..i].iter().rev().filter(|m| m.counting != Counting::Retracted);
+        let level = ConcernLevel::of(form, &said, rules);
+        let mut earlier = forms[..i].iter().rev().filter(|m| m.counting != EvidenceStatus::Retracted);
         let previous = earlier.find(|m| m.taken_at < form.taken_at && m.item9.is_some());
         let previous = previous.and_then(|m| Some((m.item9?, m.taken_on)));
         // The last assessment before this answer, and the level that it looked at.
@@ -190,7 +190,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
 
 /// Whoever completes the Task in the chart after a correction has confirmed it. That is no assessment: where an answer
 /// still stands, the concern stays open.
-fn confirm(concern: &mut Concern, forms: &[&Measurement], entries: &[&Entry]) {
+fn confirm(concern: &mut Concern, forms: &[&Measurement], entries: &[&CareEntry]) {
     if !concern.only_changed || concern.state != ConcernState::Open {
         return;
     }
@@ -206,7 +206,7 @@ fn confirm(concern: &mut Concern, forms: &[&Measurement], entries: &[&Entry]) {
 fn concern(
     form: &Measurement,
     said: &[Disclosure],
-    level: Level,
+    level: ConcernLevel,
     previous: Option<(u8, NaiveDate)>,
     looked_at: Option<&Assessment<'_>>,
     assessments: &[Assessment<'_>],
@@ -229,7 +229,7 @@ fn concern(
         higher_than,
         severe_total: severe_total(form, rules).filter(|_| !only_changed),
         assessed_before: looked_at,
-        unfinished: form.counting == Counting::Partial,
+        unfinished: form.counting == EvidenceStatus::Partial,
     };
     let (priority, due_days) = match (repeated, high) {
         (true, _) => (Priority::Routine, rules.safety.routine_due_days),
@@ -332,7 +332,7 @@ pub fn unanswered<'a>(history: &History<'a>, rules: &RuleSet, as_of: NaiveDate) 
         if form.item9_unknown && form.self_harm.unreadable {
             return Some(AskReason::Unreadable);
         }
-        if form.counting != Counting::Submitted {
+        if form.counting != EvidenceStatus::Submitted {
             return None;
         }
         if form.item9_unknown {

@@ -5,11 +5,11 @@
 
 use chrono::NaiveDate;
 
+use super::chart_plan::Code;
 use super::conclusion::{AskReason, Change, Conclusion, Disclosure, Lack, LastContact, Point};
 use super::history::Assessment;
 use super::instrument::Instrument;
 use super::measurement::Supplement;
-use super::plan::Code;
 
 /// What every Task about suicide risk says: nobody watches this service around the clock.
 pub const NOT_A_CRISIS_SERVICE: &str = "This service is not a crisis service: assess suicide risk.";

@@ -1,7 +1,7 @@
 //! What is known before a delivery, and what it did.
 
 use super::failure::Failure;
-use crate::domain::plan::Posture;
+use crate::domain::chart_plan::Posture;
 
 /// What our ledger knows of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub struct Ledger {
 impl Ledger {
     /// What is known after a delivery of `posture`.
     #[must_use]
-    pub fn after(mut self, posture: Posture, result: &Result<Delivered, Failure>) -> Self {
+    pub fn after(mut self, posture: Posture, result: &Result<DeliveryResult, Failure>) -> Self {
         match result {
             // Where nothing is written, nothing stands in any way.
-            Ok(done) if done.effect == Effect::NotWritten => Self::default(),
+            Ok(done) if done.effect == DeliveryEffect::NotWritten => Self::default(),
             Ok(done) => Self {
                 chart_id: done.chart_id.clone(),
                 last_written: Some(posture),
@@ -49,7 +49,7 @@ impl Ledger {
 
 /// Why the chart was left as it is, against the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftAlone {
+pub enum ManualChange {
     /// A person closed it there.
     ClosedInChart,
     /// It was deleted there.
@@ -60,7 +60,7 @@ pub enum LeftAlone {
 
 /// What a delivery did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum DeliveryEffect {
     /// Written for the first time.
     Created,
     /// Changed.
@@ -74,7 +74,7 @@ pub enum Effect {
     /// An earlier delivery, whose answer was lost, had written it.
     AlreadyThere,
     /// The chart knows better.
-    LeftAlone(LeftAlone),
+    LeftAlone(ManualChange),
     /// Several had our identifier: one was kept. An operator should know.
     Reconciled {
         /// Ids of the others.
@@ -86,7 +86,7 @@ pub enum Effect {
 
 /// A delivery that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveryResult {
     /// Its id in the chart; `None` only where nothing was written.
     pub chart_id: Option<String>,
     /// Its version there, where the server says.
@@ -94,21 +94,21 @@ pub struct Delivered {
     /// Its status there, as far as known.
     pub chart_status: Option<String>,
     /// What was done.
-    pub effect: Effect,
+    pub effect: DeliveryEffect,
     /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
     pub recheck: bool,
     /// How many follow-ups the chart has.
     pub follow_ups: u32,
 }
 
-impl Delivered {
+impl DeliveryResult {
     /// On a rung where nothing is written.
     pub fn not_written() -> Self {
         Self {
             chart_id: None,
             version: None,
             chart_status: None,
-            effect: Effect::NotWritten,
+            effect: DeliveryEffect::NotWritten,
             recheck: false,
             follow_ups: 0,
         }

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::note;
 use super::planned::{
-    COMPLETE, ChartState, FLAG_CODES, Merge, Planned, TASK_CODES, Written, coding, concept, fhir_instant, identifier,
-    is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
+    COMPLETE, ChartState, FLAG_CODES, Merge, Planned, TASK_CODES, WrittenPostures, coding, concept, fhir_instant,
+    identifier, is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
 };
 use super::task::{closing, display, ended_because, is_our_closing};
-use crate::domain::plan::{Code, Intent, Posture, Resource};
+use crate::domain::chart_plan::{ChartResource, Code, Posture, WriteIntent};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/communication-category";
 
@@ -36,7 +36,8 @@ pub fn communication(planned: Planned<'_>) -> Value {
         Posture::Withdrawn => EventStatus::Stopped,
         Posture::EnteredInError => EventStatus::EnteredInError,
     };
-    let message = Message { identifier: &intent.identifier, status, texts: note::paragraphs(intent), first: None };
+    let message =
+        MessageContent { identifier: &intent.identifier, status, texts: note::paragraphs(intent), first: None };
     written(planned, message, intent.authored_on)
 }
 
@@ -45,18 +46,18 @@ pub fn follow_up(planned: Planned<'_>, first: &str, number: u32, now: DateTime<U
     let identifier = planned.follow_up_identifier(number);
     let texts = vec![note::follow_up(planned.intent, number)];
     let first = Some(format!("Communication/{first}"));
-    written(planned, Message { identifier: &identifier, status: EventStatus::Completed, texts, first }, now)
+    written(planned, MessageContent { identifier: &identifier, status: EventStatus::Completed, texts, first }, now)
 }
 
 /// What differs between the first message and those that follow.
-struct Message<'a> {
+struct MessageContent<'a> {
     identifier: &'a str,
     status: EventStatus,
     texts: Vec<String>,
     first: Option<String>,
 }
 
-fn written(planned: Planned<'_>, message: Message<'_>, sent: DateTime<Utc>) -> Value {
+fn written(planned: Planned<'_>, message: MessageContent<'_>, sent: DateTime<Utc>) -> Value {
     let (intent, plan) = (planned.intent, &planned.intent.desired);
     let safety = note::is_about_safety(plan.code);
     let category = if safety { ("alert", "Alert") } else { ("notification", "Notification") };
@@ -92,12 +93,12 @@ fn written(planned: Planned<'_>, message: Message<'_>, sent: DateTime<Utc>) -> V
 }
 
 /// What it is about; of safety only as much as a Flag says.
-fn topic(intent: &Intent) -> CodeableConcept {
+fn topic(intent: &WriteIntent) -> CodeableConcept {
     let plan = &intent.desired;
     let (system, code) = match plan.resource {
         _ if note::is_about_safety(plan.code) => (FLAG_CODES, Code::CocmSafety),
-        Resource::Task => (TASK_CODES, plan.code),
-        Resource::Flag => (FLAG_CODES, plan.code),
+        ChartResource::Task => (TASK_CODES, plan.code),
+        ChartResource::Flag => (FLAG_CODES, plan.code),
     };
     concept(Some(coding(system, code.as_str(), None)), &note::heading(intent))
 }
@@ -107,7 +108,7 @@ fn payload(text: String) -> CommunicationPayload {
 }
 
 /// How the Communication stands in the chart: whoever completed it there has read it.
-pub fn state(current: &Value, written: &Written) -> ChartState {
+pub fn state(current: &Value, written: &WrittenPostures) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "preparation" | "in-progress" | "on-hold" | "unknown" => ChartState::Ours,
         _ if is_our_closing(current, written, status) => ChartState::Ours,
@@ -116,7 +117,7 @@ pub fn state(current: &Value, written: &Written) -> ChartState {
 }
 
 /// Brings our change into the chart's present version; never reopens what a person closed.
-pub fn merge(current: &Value, planned: Planned<'_>, written: &Written) -> Merge {
+pub fn merge(current: &Value, planned: Planned<'_>, written: &WrittenPostures) -> Merge {
     let state = state(current, written);
     if state == ChartState::ClosedThere {
         return Merge { state, body: None, only_noted: false };

@@ -7,14 +7,14 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::date::When;
+use super::date::FhirDate;
 use crate::problem::Problem;
 
 /// A page of what was found.
 #[derive(Clone, Debug, Default)]
 pub struct Searchset<'a> {
     /// What was found, in the server's order; without its outcomes.
-    pub found: Vec<Found<'a>>,
+    pub found: Vec<SearchsetResource<'a>>,
     /// The link to the next page.
     pub next: Option<String>,
     /// How many entries are none.
@@ -23,7 +23,7 @@ pub struct Searchset<'a> {
 
 /// A resource that was found.
 #[derive(Clone, Debug)]
-pub struct Found<'a> {
+pub struct SearchsetResource<'a> {
     /// Its type.
     pub kind: Cow<'a, str>,
     /// Its id.
@@ -38,7 +38,7 @@ pub struct Found<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct SearchsetEnvelope<'a> {
     #[serde(borrow)]
     resource_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -48,20 +48,20 @@ struct Envelope<'a> {
 }
 
 #[derive(Deserialize)]
-struct Link {
+struct BundleLink {
     relation: Option<String>,
     url: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Entry<'a> {
+struct SearchsetEntry<'a> {
     #[serde(borrow)]
     resource: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Outside<'a> {
+struct ResourceHeader<'a> {
     #[serde(borrow)]
     resource_type: Cow<'a, str>,
     #[serde(borrow)]
@@ -72,7 +72,7 @@ struct Outside<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Meta {
+struct ResourceMeta {
     version_id: Option<serde_json::Value>,
     last_updated: Option<String>,
 }
@@ -84,11 +84,12 @@ impl<'a> Searchset<'a> {
     /// Where it is no Bundle.
     pub fn read(raw: &'a str) -> Result<Self, Problem> {
         let none = || Problem::malformed("what the server answers is no Bundle").at("Bundle");
-        let envelope: Envelope<'a> = serde_json::from_str(raw.trim_start_matches('\u{feff}')).map_err(|_| none())?;
+        let envelope: SearchsetEnvelope<'a> =
+            serde_json::from_str(raw.trim_start_matches('\u{feff}')).map_err(|_| none())?;
         if envelope.resource_type.as_deref() != Some("Bundle") {
             return Err(none());
         }
-        let links: Vec<Link> =
+        let links: Vec<BundleLink> =
             envelope.link.and_then(|links| serde_json::from_str(links.get()).ok()).unwrap_or_default();
         let next = links.into_iter().find(|link| link.relation.as_deref() == Some("next")).and_then(|link| link.url);
         let mut page = Self { next, ..Self::default() };
@@ -103,21 +104,21 @@ impl<'a> Searchset<'a> {
     }
 }
 
-fn found(entry: &RawValue) -> Option<Found<'_>> {
-    let raw = serde_json::from_str::<Entry<'_>>(entry.get()).ok()?.resource?.get();
+fn found(entry: &RawValue) -> Option<SearchsetResource<'_>> {
+    let raw = serde_json::from_str::<SearchsetEntry<'_>>(entry.get()).ok()?.resource?.get();
     outside(raw)
 }
 
 /// A resource, from outside.
-pub fn outside(raw: &str) -> Option<Found<'_>> {
-    let outside: Outside<'_> = serde_json::from_str(raw).ok()?;
-    let meta: Option<Meta> = outside.meta.and_then(|meta| serde_json::from_str(meta.get()).ok());
+pub fn outside(raw: &str) -> Option<SearchsetResource<'_>> {
+    let outside: ResourceHeader<'_> = serde_json::from_str(raw).ok()?;
+    let meta: Option<ResourceMeta> = outside.meta.and_then(|meta| serde_json::from_str(meta.get()).ok());
     let (version, updated) = meta.map_or((None, None), |meta| (meta.version_id, meta.last_updated));
     let version = version.map(|version| version.as_str().map_or_else(|| version.to_string(), str::to_owned));
     // The server's own clock, so a missing offset cannot be the clinic's.
     let updated =
-        updated.and_then(|text| When::parse(&text)).and_then(|when| when.taken(Tz::UTC)).map(|taken| taken.at);
-    Some(Found { kind: outside.resource_type, id: outside.id, version, updated, raw })
+        updated.and_then(|text| FhirDate::parse(&text)).and_then(|when| when.taken(Tz::UTC)).map(|taken| taken.at);
+    Some(SearchsetResource { kind: outside.resource_type, id: outside.id, version, updated, raw })
 }
 
 #[cfg(test)]

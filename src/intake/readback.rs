@@ -6,16 +6,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Intake;
 use super::connection::Connection;
-use super::sweep::{Search, Stopped, Sweep, Tally, UNREAD};
-use crate::domain::plan::Resource;
+use super::sweep::{Sweep, SweepCount, SweepSearch, SweepStop, UNREAD};
+use crate::domain::chart_plan::ChartResource;
 use crate::ehr::Failure;
-use crate::ehr::retry::{Decision, decide};
-use crate::fhir::searchset::{Found, Searchset};
-use crate::fhir::seen::Seen;
+use crate::ehr::retry::{RetryDecision, decide};
+use crate::fhir::chart_item::ChartItem;
+use crate::fhir::searchset::{Searchset, SearchsetResource};
 use crate::fhir::topic::Topic;
 use crate::listener::{DEEPEST, check_depth};
 use crate::problem::{Category, Problem};
-use crate::record::{Effect, Fact, Sighting};
+use crate::record::{Command, CommandEffect, Sighting};
 use crate::store::connection::hint;
 use crate::store::outbox::{self, Delivery};
 
@@ -26,7 +26,7 @@ const SOME: usize = 20;
 const CLOSED: TimeDelta = TimeDelta::days(7);
 
 /// What came of a look at one resource.
-pub(super) enum Looked {
+pub(super) enum LookResult {
     /// It is recorded, or not ours.
     Done,
     /// What came cannot be read.
@@ -43,34 +43,34 @@ impl Intake {
     pub(super) async fn look_at(
         &self,
         connection: &Connection,
-        resource: Resource,
+        resource: ChartResource,
         id: &str,
-    ) -> Result<Looked, Problem> {
+    ) -> Result<LookResult, Problem> {
         if !connection.settings.poll.read_back {
-            return Ok(Looked::Done);
+            return Ok(LookResult::Done);
         }
         let mut tx = self.db.read().await?;
         let ours = outbox::by_chart_id(&mut tx, &connection.clinic, resource, id).await?;
         drop(tx);
-        let Some(ours) = ours else { return Ok(Looked::Done) };
+        let Some(ours) = ours else { return Ok(LookResult::Done) };
         let seen = match connection.ehr.read_text(resource.as_str(), id).await {
             Ok(page) => match read(&page.text, resource).and_then(|seen| is_it(seen, id)) {
                 Ok(seen) => Some(seen),
-                Err(problem) => return Ok(Looked::Unread(problem.detail)),
+                Err(problem) => return Ok(LookResult::Unread(problem.detail)),
             },
             Err(Failure::Refused { status: 404 | 410, .. }) => None,
-            Err(failure) => return Ok(Looked::Failed(failure)),
+            Err(failure) => return Ok(LookResult::Failed(failure)),
         };
-        self.saw(connection, vec![sighting(connection, &ours, seen)]).await.map(|_| Looked::Done)
+        self.saw(connection, vec![sighting(connection, &ours, seen)]).await.map(|_| LookResult::Done)
     }
 
     /// Records what a search found; what is not ours is passed over. What cannot be read is remembered.
     pub(super) async fn see_found(
         &self,
         connection: &Connection,
-        resource: Resource,
-        found: &[&Found<'_>],
-    ) -> Result<Tally, Problem> {
+        resource: ChartResource,
+        found: &[&SearchsetResource<'_>],
+    ) -> Result<SweepCount, Problem> {
         let (mut facts, mut unread, mut known) = (Vec::new(), Vec::new(), Vec::new());
         let mut tx = self.db.read().await?;
         for one in found {
@@ -87,20 +87,20 @@ impl Intake {
         }
         drop(tx);
         let taken = self.saw(connection, facts).await?;
-        let tally = Tally { taken, unread: unread.len() };
+        let tally = SweepCount { taken, unread: unread.len() };
         self.remember_unread(connection, &known, &unread).await?;
         Ok(tally)
     }
 
     /// Hands looks to the hallway; answers how many said something new.
-    async fn saw(&self, connection: &Connection, facts: Vec<Fact>) -> Result<usize, Problem> {
+    async fn saw(&self, connection: &Connection, facts: Vec<Command>) -> Result<usize, Problem> {
         if facts.is_empty() {
             return Ok(0);
         }
         let mut news = 0;
         for answer in self.take_all(&connection.clinic, &connection.author(), facts, false).await? {
             match answer {
-                Ok(recorded) => news += usize::from(recorded.effect != Effect::Unchanged),
+                Ok(recorded) => news += usize::from(recorded.effect != CommandEffect::Unchanged),
                 // It was merged away, or planned anew, between the look and now: the next look finds it.
                 Err(problem) if problem.category == Category::NotFound => {}
                 Err(problem) => return Err(problem),
@@ -112,7 +112,7 @@ impl Intake {
 
 impl Sweep<'_> {
     /// How our own Tasks and Flags are looked for; nothing of a type of which nothing of ours is in the chart.
-    pub(super) async fn ours(&self) -> Result<Vec<Search>, Problem> {
+    pub(super) async fn ours(&self) -> Result<Vec<SweepSearch>, Problem> {
         let mut searches = Vec::new();
         for resource in self.connection.reads_back() {
             let mut tx = self.intake.db.read().await?;
@@ -124,14 +124,14 @@ impl Sweep<'_> {
                 None => self.by_identifier(*resource, &example.chart_id).await,
             };
             let since = Some(example.since - TimeDelta::hours(1));
-            searches.push(Search { topic: Topic::Ours(*resource), added, since });
+            searches.push(SweepSearch { topic: Topic::Ours(*resource), added, since });
         }
         Ok(searches)
     }
 
     /// The search for our identifiers, where the server shows that it can do it: by finding one that is surely there. A
     /// server that takes `system|` for something else would find nothing, for ever.
-    async fn by_identifier(&self, resource: Resource, known: &str) -> Option<String> {
+    async fn by_identifier(&self, resource: ChartResource, known: &str) -> Option<String> {
         let system = &self.connection.ehr.config().identifier_system;
         let ours = self.connection.ehr.query(&[("identifier", &format!("{system}|"))]);
         let page = self.connection.ehr.search_text(resource.as_str(), &format!("{ours}&_id={known}")).await.ok()?;
@@ -142,7 +142,7 @@ impl Sweep<'_> {
     /// Looks at what stands open and was not looked at for long, some after each sweep. What cannot be had is asked for again
     /// like every other hint, so that it takes nobody's turn. A server that is in trouble is left alone until the next
     /// sweep.
-    pub(super) async fn look_again(&self) -> Result<(), Stopped> {
+    pub(super) async fn look_again(&self) -> Result<(), SweepStop> {
         let poll = &self.connection.settings.poll;
         if !poll.read_back || poll.reread.is_zero() {
             return Ok(());
@@ -154,12 +154,12 @@ impl Sweep<'_> {
             for one in some {
                 let (Some(id), resource) = (&one.chart_id, one.intent.desired.resource) else { continue };
                 match self.intake.look_at(self.connection, resource, id).await? {
-                    Looked::Done => {}
-                    Looked::Unread(why) => self.later(resource, id, &why, now + UNREAD).await?,
-                    Looked::Failed(failure) => {
+                    LookResult::Done => {}
+                    LookResult::Unread(why) => self.later(resource, id, &why, now + UNREAD).await?,
+                    LookResult::Failed(failure) => {
                         let (next, is_passing) = match decide(&failure, 1, 0.5, now) {
-                            Decision::RetryAt { at, .. } => (at, true),
-                            Decision::Park(_) => (now + UNREAD, false),
+                            RetryDecision::RetryAt { at, .. } => (at, true),
+                            RetryDecision::Park(_) => (now + UNREAD, false),
                         };
                         self.later(resource, id, &failure.to_string(), next).await?;
                         if is_passing {
@@ -173,7 +173,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn later(&self, resource: Resource, id: &str, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
+    async fn later(&self, resource: ChartResource, id: &str, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
         tracing::info!(connection = self.connection.name(), why, "one of ours cannot be read back now");
         let (of, now) = (self.connection.of(), self.intake.clock.now());
         let mut tx = self.intake.db.begin().await?;
@@ -187,17 +187,17 @@ impl Sweep<'_> {
     }
 }
 
-fn read(raw: &str, resource: Resource) -> Result<Seen, Problem> {
+fn read(raw: &str, resource: ChartResource) -> Result<ChartItem, Problem> {
     check_depth(raw.as_bytes(), DEEPEST)?;
-    Seen::read(raw, resource)
+    ChartItem::read(raw, resource)
 }
 
-fn is_it(seen: Seen, id: &str) -> Result<Seen, Problem> {
+fn is_it(seen: ChartItem, id: &str) -> Result<ChartItem, Problem> {
     if seen.id == id { Ok(seen) } else { Err(Problem::malformed("what came is not that resource")) }
 }
 
-fn sighting(connection: &Connection, ours: &Delivery, seen: Option<Seen>) -> Fact {
-    Fact::Seen(Box::new(Sighting {
+fn sighting(connection: &Connection, ours: &Delivery, seen: Option<ChartItem>) -> Command {
+    Command::Seen(Box::new(Sighting {
         patient: ours.patient_id,
         delivery: ours.id,
         system: connection.ehr.config().identifier_system.clone(),

@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::Intake;
 use super::connection::Connection;
-use crate::config::Way;
+use crate::config::SearchStrategy;
 use crate::ehr::Failure;
-use crate::fhir::searchset::Found;
+use crate::fhir::searchset::SearchsetResource;
 use crate::fhir::topic::Topic;
 use crate::problem::{Category, Problem};
-use crate::record::{Condition, Effect, Fact};
+use crate::record::{Command, CommandEffect, Condition};
 use crate::store::connection::{self, Watermark, hint};
 use crate::store::lease::LEASE;
 
@@ -34,7 +34,7 @@ const SOME: usize = 200;
 
 /// What a sweep of one type came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepResult {
     /// The type.
     pub kind: String,
     /// How many resources came, without repetitions of the page before.
@@ -49,7 +49,7 @@ pub struct Swept {
 
 /// Why a pass ended early.
 #[derive(Debug)]
-pub enum Stopped {
+pub enum SweepStop {
     /// The server.
     Failed(Failure),
     /// Our database.
@@ -58,7 +58,7 @@ pub enum Stopped {
     Lost,
 }
 
-impl fmt::Display for Stopped {
+impl fmt::Display for SweepStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => write!(f, "the EHR: {failure}"),
@@ -68,15 +68,15 @@ impl fmt::Display for Stopped {
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for SweepStop {}
 
-impl From<Problem> for Stopped {
+impl From<Problem> for SweepStop {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
 }
 
-impl From<Failure> for Stopped {
+impl From<Failure> for SweepStop {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -97,7 +97,7 @@ impl Sweep<'_> {
     ///
     /// # Errors
     /// When the database does not answer, or the lease was lost.
-    pub async fn all(&self) -> Result<Vec<Swept>, Stopped> {
+    pub async fn all(&self) -> Result<Vec<SweepResult>, SweepStop> {
         let mut tx = self.intake.db.read().await?;
         let marks = connection::watermarks(&mut tx, self.connection.of()).await?;
         drop(tx);
@@ -106,7 +106,7 @@ impl Sweep<'_> {
             let Some(topic) = Topic::of(kind) else { continue };
             let since = self.connection.settings.poll.since;
             let since = since.map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc());
-            let search = Search { topic, added: self.connection.search(kind), since };
+            let search = SweepSearch { topic, added: self.connection.search(kind), since };
             swept.push(self.one(&search, &marks).await?);
         }
         for search in self.ours().await? {
@@ -116,21 +116,21 @@ impl Sweep<'_> {
     }
 
     /// Looks at one type, in the best way that the server knows.
-    async fn one(&self, search: &Search, marks: &[Watermark]) -> Result<Swept, Stopped> {
+    async fn one(&self, search: &SweepSearch, marks: &[Watermark]) -> Result<SweepResult, SweepStop> {
         let (now, kind) = (self.intake.clock.now(), search.topic);
         let fixed = self.connection.settings.poll.way.get(kind.name()).copied();
         let before = marks.iter().find(|mark| mark.kind == kind.name()).cloned();
         let mut mark = before.unwrap_or_else(|| beginning(search, now));
-        let learned = Way::of(&mark.way).filter(|_| now - mark.way_since < KEPT_TO);
+        let learned = SearchStrategy::of(&mark.way).filter(|_| now - mark.way_since < KEPT_TO);
         let mut way = fixed.or(learned).unwrap_or_default();
         if way.as_str() != mark.way {
             mark.way_since = now;
         }
-        let mut swept = Swept { kind: kind.name().to_owned(), ..Swept::default() };
+        let mut swept = SweepResult { kind: kind.name().to_owned(), ..SweepResult::default() };
         let outcome = loop {
             way.as_str().clone_into(&mut mark.way);
             match self.pass(search, way, &mut mark, &mut swept).await {
-                Err(Stopped::Failed(failure)) if swept.seen == 0 && fixed.is_none() && is_unknown(&failure) => {
+                Err(SweepStop::Failed(failure)) if swept.seen == 0 && fixed.is_none() && is_unknown(&failure) => {
                     let Some(next) = way.next() else { break Err(failure) };
                     tracing::info!(
                         connection = self.connection.name(),
@@ -140,7 +140,7 @@ impl Sweep<'_> {
                     );
                     (way, mark.way_since) = (next, now);
                 }
-                Err(Stopped::Failed(failure)) => break Err(failure),
+                Err(SweepStop::Failed(failure)) => break Err(failure),
                 Err(other) => return Err(other),
                 Ok(()) => break Ok(()),
             }
@@ -175,16 +175,21 @@ impl Sweep<'_> {
     }
 
     /// The lease for a while longer.
-    pub(super) async fn prolong(&self) -> Result<(), Stopped> {
+    pub(super) async fn prolong(&self) -> Result<(), SweepStop> {
         let mut tx = self.intake.db.begin().await?;
         let until = self.intake.clock.now() + LEASE;
         let held = connection::prolong(&mut tx, self.connection.of(), self.token, until).await?;
         tx.commit().await?;
-        if held { Ok(()) } else { Err(Stopped::Lost) }
+        if held { Ok(()) } else { Err(SweepStop::Lost) }
     }
 
     /// Records a page. What cannot be read is remembered and stops nothing.
-    async fn record(&self, topic: Topic, found: &[&Found<'_>], swept: &mut Swept) -> Result<(), Problem> {
+    async fn record(
+        &self,
+        topic: Topic,
+        found: &[&SearchsetResource<'_>],
+        swept: &mut SweepResult,
+    ) -> Result<(), Problem> {
         let tally = match topic {
             Topic::Kept(_) => self.intake.take_found(self.connection, found).await?,
             Topic::Ours(resource) => self.intake.see_found(self.connection, resource, found).await?,
@@ -197,7 +202,7 @@ impl Sweep<'_> {
 }
 
 /// What is looked for.
-pub(super) struct Search {
+pub(super) struct SweepSearch {
     pub(super) topic: Topic,
     /// What is added to the search.
     pub(super) added: Option<String>,
@@ -205,11 +210,11 @@ pub(super) struct Search {
     pub(super) since: Option<DateTime<Utc>>,
 }
 
-fn beginning(search: &Search, now: DateTime<Utc>) -> Watermark {
+fn beginning(search: &SweepSearch, now: DateTime<Utc>) -> Watermark {
     Watermark {
         kind: search.topic.name().to_owned(),
         watermark: search.since,
-        way: Way::default().as_str().to_owned(),
+        way: SearchStrategy::default().as_str().to_owned(),
         way_since: now,
         swept_at: None,
         taken: 0,
@@ -221,22 +226,26 @@ fn beginning(search: &Search, now: DateTime<Utc>) -> Watermark {
 
 /// What became of resources that were fetched.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct SweepCount {
     pub(super) taken: usize,
     pub(super) unread: usize,
 }
 
 impl Intake {
     /// Records resources that were fetched. What cannot be read is remembered, fails alone, and is no error.
-    pub(super) async fn take_found(&self, connection: &Connection, found: &[&Found<'_>]) -> Result<Tally, Problem> {
-        let mut tally = Tally::default();
-        let mut unread: Vec<(&Found<'_>, Problem)> = Vec::new();
+    pub(super) async fn take_found(
+        &self,
+        connection: &Connection,
+        found: &[&SearchsetResource<'_>],
+    ) -> Result<SweepCount, Problem> {
+        let mut tally = SweepCount::default();
+        let mut unread: Vec<(&SearchsetResource<'_>, Problem)> = Vec::new();
         for some in found.chunks(SOME) {
             let (mut facts, mut places) = (Vec::with_capacity(some.len()), Vec::with_capacity(some.len()));
             for one in some {
                 match self.read(&connection.clinic, one.raw) {
                     Ok(arrival) => {
-                        facts.push(Fact::Arrived { arrival: Box::new(arrival), condition: Condition::None });
+                        facts.push(Command::Arrived { arrival: Box::new(arrival), condition: Condition::None });
                         places.push(*one);
                     }
                     Err(problem) => unread.push((one, problem)),
@@ -248,7 +257,7 @@ impl Intake {
             let answers = self.take_all(&connection.clinic, &connection.author(), facts, false).await?;
             for (one, answer) in places.into_iter().zip(answers) {
                 match answer {
-                    Ok(recorded) => tally.taken += usize::from(recorded.effect != Effect::Unchanged),
+                    Ok(recorded) => tally.taken += usize::from(recorded.effect != CommandEffect::Unchanged),
                     Err(problem) if problem.category == Category::Unavailable => return Err(problem),
                     Err(problem) => unread.push((one, problem)),
                 }
@@ -262,8 +271,8 @@ impl Intake {
     pub(super) async fn remember_unread(
         &self,
         connection: &Connection,
-        found: &[&Found<'_>],
-        unread: &[(&Found<'_>, Problem)],
+        found: &[&SearchsetResource<'_>],
+        unread: &[(&SearchsetResource<'_>, Problem)],
     ) -> Result<(), Problem> {
         let of = connection.of();
         let mut tx = self.db.read().await?;

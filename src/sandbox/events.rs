@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{Sandbox, Shared, lock};
+use super::{Sandbox, SharedState, lock};
 use crate::ehr::http::client;
 use crate::problem::Problem;
 
@@ -33,7 +33,7 @@ pub struct Events {
 
 /// One event that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct EventReceipt {
     /// Its number.
     pub number: usize,
     /// The status of the acknowledgement; `None` where none came in time.
@@ -47,29 +47,29 @@ impl Sandbox {
     ///
     /// # Errors
     /// Where there can be no HTTP client.
-    pub fn tell(&self, events: Events) -> Result<Telling, Problem> {
+    pub fn tell(&self, events: Events) -> Result<EventStream, Problem> {
         lock(&self.state).chart.changed = Some(Vec::new());
         let http = client(BUDGET, false)?;
-        Ok(Telling(tokio::spawn(telling(self.state.clone(), events, http))))
+        Ok(EventStream(tokio::spawn(telling(self.state.clone(), events, http))))
     }
 
     /// What was told, in the order of the answers.
-    pub fn told(&self) -> Vec<Told> {
+    pub fn told(&self) -> Vec<EventReceipt> {
         lock(&self.state).told.clone()
     }
 }
 
 /// Ends when it is dropped.
 #[derive(Debug)]
-pub struct Telling(pub(super) JoinHandle<()>);
+pub struct EventStream(pub(super) JoinHandle<()>);
 
-impl Drop for Telling {
+impl Drop for EventStream {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn telling(state: Shared, events: Events, http: reqwest::Client) {
+async fn telling(state: SharedState, events: Events, http: reqwest::Client) {
     let mut number = 0;
     loop {
         tokio::time::sleep(PAUSE).await;
@@ -102,7 +102,7 @@ async fn telling(state: Shared, events: Events, http: reqwest::Client) {
     }
 }
 
-async fn tell(http: &reqwest::Client, events: &Events, number: usize, name: &str) -> Told {
+async fn tell(http: &reqwest::Client, events: &Events, number: usize, name: &str) -> EventReceipt {
     let body = notification(number, name).to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, events.secret.as_bytes());
     let signed = hmac::sign(&key, body.as_bytes());
@@ -110,7 +110,7 @@ async fn tell(http: &reqwest::Client, events: &Events, number: usize, name: &str
     let begun = Instant::now();
     let request = http.post(&events.url).header("content-type", "application/fhir+json");
     let answer = request.header("x-signature", signature).body(body).send().await;
-    Told { number, status: answer.ok().map(|answer| answer.status().as_u16()), took: begun.elapsed() }
+    EventReceipt { number, status: answer.ok().map(|answer| answer.status().as_u16()), took: begun.elapsed() }
 }
 
 fn notification(number: usize, name: &str) -> Value {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::interaction::{Call, Reply};
+use super::interaction::{SandboxCall, SandboxReply};
 
 /// An EHR's abilities and manners.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl Profile {
     }
 
     /// Whether a call is one of those that are offered.
-    pub(super) fn takes(&self, call: &Call) -> bool {
+    pub(super) fn takes(&self, call: &SandboxCall) -> bool {
         let parts: Vec<&str> = call.path.split('/').filter(|part| !part.is_empty()).collect();
         let (kind, interaction) = match (call.method.as_str(), parts.as_slice()) {
             ("POST", []) => {
@@ -191,16 +191,16 @@ impl Profile {
     }
 
     /// What it says to what it does not take.
-    pub(super) fn refuses(&self) -> Reply {
+    pub(super) fn refuses(&self) -> SandboxReply {
         if self.explains {
-            Reply::refusal(403, "forbidden", "not offered here")
+            SandboxReply::refusal(403, "forbidden", "not offered here")
         } else {
-            Reply { status: 403, headers: Vec::new(), body: None }
+            SandboxReply { status: 403, headers: Vec::new(), body: None }
         }
     }
 
     /// A reply as this EHR would give it.
-    pub(super) fn in_its_manner(&self, mut reply: Reply, base: &str) -> Reply {
+    pub(super) fn in_its_manner(&self, mut reply: SandboxReply, base: &str) -> SandboxReply {
         if !self.versions {
             reply.headers.retain(|(name, _)| *name != "etag");
             if let Some(body) = &mut reply.body {

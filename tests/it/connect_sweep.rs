@@ -8,10 +8,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use chrono::TimeDelta;
 use cocm_registry::clock::Clock;
-use cocm_registry::config::Way;
-use cocm_registry::record::{Condition, Fact, Whom};
+use cocm_registry::config::SearchStrategy;
+use cocm_registry::record::{Command, Condition, PatientKey};
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::store::connection::{self, Of};
+use cocm_registry::store::connection::{self, ConnectionKey};
 use rstest::rstest;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -133,11 +133,11 @@ async fn a_next_link_to_elsewhere_is_not_followed_and_is_told() {
 }
 
 #[rstest]
-#[case(&[], Way::LastUpdated)]
-#[case(&["_sort"], Way::LastUpdatedUnsorted)]
-#[case(&["_sort", "_lastUpdated"], Way::Everything)]
+#[case(&[], SearchStrategy::LastUpdated)]
+#[case(&["_sort"], SearchStrategy::LastUpdatedUnsorted)]
+#[case(&["_sort", "_lastUpdated"], SearchStrategy::Everything)]
 #[tokio::test]
-async fn a_server_that_refuses_a_parameter_is_asked_without_it(#[case] refused: &[&str], #[case] way: Way) {
+async fn a_server_that_refuses_a_parameter_is_asked_without_it(#[case] refused: &[&str], #[case] way: SearchStrategy) {
     let world = Connected::new(|ehr| ehr.poll.page_size = 6).await;
     world.fill(20);
     world.misbehave(|how| how.refuse_parameters = refused.iter().map(|one| (*one).to_owned()).collect());
@@ -179,9 +179,9 @@ async fn a_server_that_searches_by_patient_only_is_asked_about_those_in_care() {
     for id in ["p1", "p4"] {
         let arrival = world.app.intake.read(CLINIC, &patient(id).to_string()).unwrap();
         world.app.intake.take(CLINIC, "test", arrival, Condition::None).await.unwrap();
-        let whom = Whom::Key(format!("Patient/{id}"));
+        let whom = PatientKey::Key(format!("Patient/{id}"));
         let episode = Box::new(episode("2026-02-20"));
-        world.app.recorder.one(CLINIC, "test", Fact::Enrolled { whom, episode, fit: None }).await.unwrap();
+        world.app.recorder.one(CLINIC, "test", Command::Enrolled { whom, episode, fit: None }).await.unwrap();
     }
     let visit = world.sweep().await;
     assert!(visit.swept.iter().all(|swept| swept.failed.is_none()), "{visit:?}");
@@ -230,7 +230,7 @@ async fn of_two_replicas_one_sweeps() {
     let world = Connected::new(|_| {}).await;
     let other = replica(&world.database, &world.clock, world.chart.url(), |_| {}).await;
     world.fill(3);
-    let of = Of { clinic: CLINIC, connection: "ehr" };
+    let of = ConnectionKey { clinic: CLINIC, connection: "ehr" };
     let mut tx = world.app.db.begin().await.unwrap();
     connection::know(&mut tx, of, monday()).await.unwrap();
     let (token, until) = (Uuid::from_u128(1), monday() + TimeDelta::minutes(2));

@@ -4,14 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{self, ClinicId};
 use cocm_registry::domain::care::Care;
-use cocm_registry::domain::plan::{Code, Posture};
+use cocm_registry::domain::chart_plan::{Code, Posture};
 use cocm_registry::identity::{Role, development};
-use cocm_registry::record::Fact;
+use cocm_registry::record::Command;
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::service::{Service, connections, router, sweep};
-use cocm_registry::store::outbox::{self, Delivery, State, Which};
+use cocm_registry::store::outbox::{self, Delivery, DeliveryFilter, DeliveryState};
 use cocm_registry::store::resource;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -22,7 +22,7 @@ use crate::world::{CLINIC, Database, Engine, monday};
 /// Our identifiers' namespace in the chart.
 pub const PLAN: &str = "https://cocm-registry.dev/fhir/identifier/plan";
 
-type Change = fn(&mut config::Ehr);
+type Change = fn(&mut config::EhrConnection);
 
 pub struct Loop {
     pub service: Option<Service>,
@@ -106,7 +106,7 @@ impl Loop {
 
     pub async fn ledger(&self) -> Vec<Delivery> {
         let mut tx = self.service().app.db.read().await.unwrap();
-        outbox::page(&mut tx, CLINIC, Which::default(), None, 1000).await.unwrap()
+        outbox::page(&mut tx, CLINIC, DeliveryFilter::default(), None, 1000).await.unwrap()
     }
 
     /// The causes that stand open.
@@ -116,14 +116,14 @@ impl Loop {
 
     pub async fn all_settled(&self) {
         for delivery in self.ledger().await {
-            assert_eq!(delivery.state, State::Settled, "{}: {:?}", delivery.key, delivery.last_error);
+            assert_eq!(delivery.state, DeliveryState::Settled, "{}: {:?}", delivery.key, delivery.last_error);
         }
     }
 
     /// How many forms have arrived.
     pub async fn arrived(&self, kind: &str) -> i64 {
         let mut tx = self.service().app.db.read().await.unwrap();
-        resource::count(&mut tx, CLINIC, kind, resource::Stretch::always()).await.unwrap()
+        resource::count(&mut tx, CLINIC, kind, resource::ChangeWindow::always()).await.unwrap()
     }
 
     /// Somebody assesses whoever waits for it.
@@ -139,7 +139,7 @@ impl Loop {
                 note: None,
             };
             let at = self.clock.now();
-            let fact = Fact::OfPatient { patient: delivery.patient_id, at, care };
+            let fact = Command::OfPatient { patient: delivery.patient_id, at, care };
             self.service().app.recorder.one(CLINIC, "test", fact).await.unwrap();
         }
     }

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use cocm_registry::domain::care::{Care, ChangeKind, Entry};
+use cocm_registry::domain::care::{Care, CareEntry, ChangeKind};
+use cocm_registry::domain::chart_plan::{ChartResource, Code, Priority, Slot, WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Measurement, Quality};
-use cocm_registry::domain::plan::{Code, Desired, Priority, Resource, Slot, plan, resolve};
+use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 
@@ -49,7 +49,7 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
         ["review", "without", "recommendation"] => drop(tale.meeting(day)),
         ["review", "recommends", kind] => drop(tale.recommendation(day, kind.parse::<ChangeKind>().unwrap())),
         ["review", "taken", "back"] => {
-            let is_review = |e: &&Entry| matches!(e.care, Care::CaseReview { .. });
+            let is_review = |e: &&CareEntry| matches!(e.care, Care::CaseReview { .. });
             let last = tale.story.entries.iter().rev().find(is_review).unwrap().id;
             tale.taken_back(day, last);
         }
@@ -87,7 +87,7 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
             let (title, total) = (instrument(title).unwrap(), total.parse().ok());
             let all = &mut tale.story.measurements;
             let form = all.iter_mut().rev().find(|m| m.instrument == title && m.total == total).unwrap();
-            *form = Measurement { counting: Counting::Retracted, ..form.clone() }.replacing(form, at(day, 0));
+            *form = Measurement { counting: EvidenceStatus::Retracted, ..form.clone() }.replacing(form, at(day, 0));
         }
         [title, total, rest @ ..] if instrument(title).is_some() => {
             let (on, rest) = match rest {
@@ -105,7 +105,7 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
                     }
                     Some(("beside", answer)) => m.self_harm.supplements.push(answer.parse().unwrap()),
                     None if *word == "alone" => m.quality = Quality::TotalOnly,
-                    None if *word == "unfinished" => m.counting = Counting::Partial,
+                    None if *word == "unfinished" => m.counting = EvidenceStatus::Partial,
                     _ => panic!("cannot read {word:?} in {what:?}"),
                 }
             }
@@ -140,15 +140,15 @@ fn named(standing: &Standing, rule: Rule, instrument: Option<Instrument>) -> Str
 }
 
 /// A Task with each of its reasons.
-fn task(standing: &Standing, desired: &Desired) -> String {
+fn task(standing: &Standing, desired: &WorkItem) -> String {
     let mut reasons: Vec<String> =
         desired.reasons.iter().map(|reason| named(standing, reason.rule, reason.instrument)).collect();
     reasons.dedup();
     format!("{} for {}", desired.code, reasons.join(" + "))
 }
 
-fn chart(standing: &Standing, desired: &Desired) -> String {
-    if desired.resource == Resource::Flag {
+fn chart(standing: &Standing, desired: &WorkItem) -> String {
+    if desired.resource == ChartResource::Flag {
         return format!("flag {}", desired.code);
     }
     let mut line = String::new();
@@ -188,7 +188,7 @@ fn read(text: &str) -> Vec<Row> {
 fn compute(rows: &[Row], everything: bool) -> Vec<Row> {
     let rules = RuleSet::default();
     let mut tale = Tale::of_a_patient();
-    let mut open: BTreeMap<Slot, Desired> = BTreeMap::new();
+    let mut open: BTreeMap<Slot, WorkItem> = BTreeMap::new();
     let mut computed = Vec::new();
     for row in rows {
         let day: i64 = row.day.parse().unwrap();
@@ -205,7 +205,7 @@ fn compute(rows: &[Row], everything: bool) -> Vec<Row> {
                     .collect();
                 let desired = plan.desired.iter().filter(|d| shown(d.rule));
                 let chart: Vec<String> = desired.map(|d| chart(standing, d)).collect();
-                let now: BTreeMap<Slot, Desired> = plan.desired.iter().map(|d| (d.slot(), d.clone())).collect();
+                let now: BTreeMap<Slot, WorkItem> = plan.desired.iter().map(|d| (d.slot(), d.clone())).collect();
                 assert_eq!(now.len(), plan.desired.len(), "one Task or Flag per patient and code");
                 let closed: Vec<String> = open
                     .values()
@@ -213,8 +213,8 @@ fn compute(rows: &[Row], everything: bool) -> Vec<Row> {
                     .map(|d| {
                         let (posture, reason) = resolve(d, &tale.story, date(day));
                         let what = match d.resource {
-                            Resource::Flag => format!("flag {}", d.code),
-                            Resource::Task => task(standing, d),
+                            ChartResource::Flag => format!("flag {}", d.code),
+                            ChartResource::Task => task(standing, d),
                         };
                         format!("{what}: {posture}, {reason}")
                     })

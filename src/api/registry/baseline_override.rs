@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, parse_id};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id};
 use crate::domain::care::Care;
 use crate::domain::instrument::Instrument;
 use crate::identity::Role;
@@ -30,16 +30,16 @@ struct NewBaseline {
     /// The id of the measurement that is the baseline from now on.
     measurement: String,
     /// Why: it is part of the record.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// Sets the baseline of a measure by hand, as of today.
 #[utoipa::path(post, path = "/episodes/{id}/baseline-override", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewBaseline,
-    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn override_baseline(
-    ask: Ask,
-    Id(episode): Id,
+    ask: RequestContext,
+    IdInPath(episode): IdInPath,
     JsonBody(new): JsonBody<NewBaseline>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PsychiatricConsultant])?;

@@ -6,15 +6,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::created;
-use crate::api::request::Ask;
+use super::responses::created;
+use crate::api::request::RequestContext;
 use crate::domain::care::Care;
 use crate::problem::Problem;
-use crate::record::{Fact, Recorded};
+use crate::record::{Command, Recorded};
 
 /// An entry that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Entered {
+pub struct EntryReceipt {
     /// The entry.
     pub id: String,
     /// Its episode.
@@ -30,7 +30,7 @@ pub struct Entered {
     pub warnings: Vec<String>,
 }
 
-impl Entered {
+impl EntryReceipt {
     /// What was recorded, for the client.
     pub fn of(recorded: Recorded, episode: Uuid, on: NaiveDate) -> Self {
         Self {
@@ -50,19 +50,19 @@ impl Entered {
 }
 
 /// The fact of an entry.
-pub fn fact(ask: &Ask, episode: Uuid, (on, at): (NaiveDate, Option<DateTime<Utc>>), care: Care) -> Fact {
-    Fact::Cared { episode, on, at, care, if_match: ask.if_match }
+pub fn fact(ask: &RequestContext, episode: Uuid, (on, at): (NaiveDate, Option<DateTime<Utc>>), care: Care) -> Command {
+    Command::Cared { episode, on, at, care, if_match: ask.if_match }
 }
 
 /// Records one entry and answers.
 pub async fn enter(
-    ask: &Ask,
+    ask: &RequestContext,
     episode: Uuid,
     when: (NaiveDate, Option<DateTime<Utc>>),
     care: Care,
 ) -> Result<Response, Problem> {
     let recorded = ask.record_one(fact(ask, episode, when, care)).await?;
-    Ok(Entered::of(recorded, episode, when.0).answer())
+    Ok(EntryReceipt::of(recorded, episode, when.0).answer())
 }
 
 /// At most a day's minutes.

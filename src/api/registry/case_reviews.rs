@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
-use super::care::{self, Entered, fact};
+use super::care::{self, EntryReceipt, fact};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, parse_id, plausible, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, plausible, words};
 use crate::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -28,9 +28,9 @@ struct NewCaseReview {
     /// The local date.
     reviewed_on: NaiveDate,
     /// Who; the caller where it is left out.
-    reviewer: Option<Text>,
+    reviewer: Option<RequiredText>,
     /// What was seen.
-    summary: Option<Text>,
+    summary: Option<RequiredText>,
     /// Minutes of the consultant, at most 1440.
     minutes: Option<u16>,
     /// What is recommended; `continue` counts, nothing at all proves nothing.
@@ -47,7 +47,7 @@ struct NewRecommendation {
     /// What it is about.
     kind: ChangeKind,
     /// In words.
-    text: Text,
+    text: RequiredText,
     /// To whom.
     to: Addressee,
     /// By when.
@@ -56,9 +56,9 @@ struct NewRecommendation {
 
 /// A case review that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Reviewed {
+struct CaseReviewReceipt {
     #[serde(flatten)]
-    entered: Entered,
+    entered: EntryReceipt,
     /// With their ids, for the decisions.
     recommendations: Vec<Recommendation>,
 }
@@ -66,8 +66,12 @@ struct Reviewed {
 /// Documents a case review with its recommendations.
 #[utoipa::path(post, path = "/episodes/{id}/case-reviews", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewCaseReview,
-    responses((status = 201, description = "Recorded", body = Reviewed), WriteErrors))]
-async fn review_case(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewCaseReview>) -> Result<Response, Problem> {
+    responses((status = 201, description = "Recorded", body = CaseReviewReceipt), WriteErrors))]
+async fn review_case(
+    ask: RequestContext,
+    IdInPath(episode): IdInPath,
+    JsonBody(new): JsonBody<NewCaseReview>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;
     let mut recommendations = Vec::with_capacity(new.recommendations.len());
     for (n, new) in new.recommendations.into_iter().enumerate() {
@@ -99,6 +103,6 @@ async fn review_case(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewCaseR
         session,
     };
     let recorded = ask.record_one(fact(&ask, episode, (new.reviewed_on, None), care)).await?;
-    let entered = Entered::of(recorded, episode, new.reviewed_on);
-    Ok(created(None, Some(entered.revision), Reviewed { entered, recommendations }))
+    let entered = EntryReceipt::of(recorded, episode, new.reviewed_on);
+    Ok(created(None, Some(entered.revision), CaseReviewReceipt { entered, recommendations }))
 }

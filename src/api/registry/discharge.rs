@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::WriteErrors;
-use super::care::{Entered, fact};
+use super::care::{EntryReceipt, fact};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, parse_id, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, DischargeReason};
 use crate::domain::graduation;
 use crate::identity::Role;
@@ -35,7 +35,7 @@ struct NewDischarge {
     /// Of a duplicate: the episode that stays. Contacts, reviews and forms count for that one.
     duplicate_of: Option<String>,
     /// Free text; asked for when a patient graduates without response or without a relapse-prevention plan.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 /// Why an episode ended.
@@ -74,8 +74,12 @@ impl From<NewReason> for DischargeReason {
 
 /// Ends an episode. Whoever comes back is enrolled anew.
 #[utoipa::path(post, path = "/episodes/{id}/discharge", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewDischarge, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn discharge(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewDischarge>) -> Result<Response, Problem> {
+    request_body = NewDischarge, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
+async fn discharge(
+    ask: RequestContext,
+    IdInPath(episode): IdInPath,
+    JsonBody(new): JsonBody<NewDischarge>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let reason = DischargeReason::from(new.reason);
     let asks = reason == DischargeReason::Graduated && new.note.is_none();
@@ -89,13 +93,17 @@ async fn discharge(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewDischar
         (reason, None) => Care::Discharge { reason, note: words(new.note) },
     };
     let recorded = ask.record_one(fact(&ask, episode, (new.discharged_on, None), care)).await?;
-    let mut entered = Entered::of(recorded, episode, new.discharged_on);
+    let mut entered = EntryReceipt::of(recorded, episode, new.discharged_on);
     entered.warnings.extend(missing.into_iter().map(str::to_owned));
     Ok(entered.answer())
 }
 
 /// What a graduation asks a reason for, where the note gives none.
-async fn missing_for_graduation(ask: &Ask, episode: Uuid, on: NaiveDate) -> Result<Vec<&'static str>, Problem> {
+async fn missing_for_graduation(
+    ask: &RequestContext,
+    episode: Uuid,
+    on: NaiveDate,
+) -> Result<Vec<&'static str>, Problem> {
     let mut tx = ask.app.db.read().await?;
     let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(Vec::new()) };
     let found = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await?;

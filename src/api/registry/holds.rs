@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text};
+use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::Care;
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -28,7 +28,7 @@ struct NewHold {
     /// The first local date of it.
     from: NaiveDate,
     /// Why.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// The end of a pause, or of relapse prevention.
@@ -41,16 +41,24 @@ struct NewResumption {
 
 /// Pauses treatment: no alerts but safety.
 #[utoipa::path(post, path = "/episodes/{id}/hold", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewHold, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn hold(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewHold>) -> Result<Response, Problem> {
+    request_body = NewHold, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
+async fn hold(
+    ask: RequestContext,
+    IdInPath(episode): IdInPath,
+    JsonBody(new): JsonBody<NewHold>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     care::enter(&ask, episode, (new.from, None), Care::Hold { reason: new.reason.0 }).await
 }
 
 /// Resumes active treatment: after a pause, or out of relapse prevention.
 #[utoipa::path(post, path = "/episodes/{id}/resume", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewResumption, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn resume(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewResumption>) -> Result<Response, Problem> {
+    request_body = NewResumption, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
+async fn resume(
+    ask: RequestContext,
+    IdInPath(episode): IdInPath,
+    JsonBody(new): JsonBody<NewResumption>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     care::enter(&ask, episode, (new.on, None), Care::Resume).await
 }

@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Text};
+use crate::api::request::{RequestContext, RequiredText};
 use crate::identity::Role;
-use crate::intake::spreadsheet::{Import, Imported, LARGEST, Mapping, decoded};
+use crate::intake::spreadsheet::{ColumnMapping, ImportResult, LARGEST, SpreadsheetImport, decoded};
 use crate::listener::{BodyLimit, json_within};
 use crate::problem::Problem;
 
@@ -34,9 +34,9 @@ struct NewImport {
     /// The namespace of the record numbers, exactly as the EHR sends it in `Patient.identifier.system`: by it a row and
     /// the chart's patient are one.
     #[schema(value_type = String)]
-    identifier_system: Text,
+    identifier_system: RequiredText,
     /// How the columns are read; guessed from their titles where it is left out. The answer says how.
-    mapping: Option<Mapping>,
+    mapping: Option<ColumnMapping>,
     /// Only say what would be done: so it is unless this is `false`.
     dry_run: Option<bool>,
 }
@@ -48,8 +48,8 @@ struct NewImport {
 /// The same file again changes nothing; one that has grown adds what is new. A patient whom the chart has not told of is
 /// known by the record number, and joined with the chart's when it arrives.
 #[utoipa::path(post, path = "/imports/caseload", tag = "caseload", request_body = NewImport,
-    responses((status = 200, description = "What became of each row, or would", body = Imported), WriteErrors))]
-async fn import_caseload(ask: Ask, request: Request) -> Result<Response, Problem> {
+    responses((status = 200, description = "What became of each row, or would", body = ImportResult), WriteErrors))]
+async fn import_caseload(ask: RequestContext, request: Request) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
     let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle).await?;
     let csv = match (new.csv, new.csv_base64) {
@@ -67,7 +67,7 @@ async fn import_caseload(ask: Ask, request: Request) -> Result<Response, Problem
     if system.contains('|') {
         return Err(Problem::unprocessable("a namespace contains no |").at("identifier_system"));
     }
-    let import = Import {
+    let import = SpreadsheetImport {
         clinic: ask.clinic().to_owned(),
         by: ask.caller.subject.clone(),
         csv,
@@ -75,6 +75,6 @@ async fn import_caseload(ask: Ask, request: Request) -> Result<Response, Problem
         mapping: new.mapping,
         dry_run: new.dry_run.unwrap_or(true),
     };
-    let imported: Imported = ask.app.intake.import(import).await?;
+    let imported: ImportResult = ask.app.intake.import(import).await?;
     Ok(Json(imported).into_response())
 }

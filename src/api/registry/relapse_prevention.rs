@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text};
+use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::Care;
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -28,16 +28,16 @@ struct NewRelapsePrevention {
     /// The local date.
     on: NaiveDate,
     /// The relapse-prevention plan in words.
-    plan: Text,
+    plan: RequiredText,
 }
 
 /// Begins relapse prevention, with its plan.
 #[utoipa::path(post, path = "/episodes/{id}/relapse-prevention", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewRelapsePrevention,
-    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn prevent_relapse(
-    ask: Ask,
-    Id(episode): Id,
+    ask: RequestContext,
+    IdInPath(episode): IdInPath,
     JsonBody(new): JsonBody<NewRelapsePrevention>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

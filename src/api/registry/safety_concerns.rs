@@ -9,19 +9,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
 use super::episodes::PatientName;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
+use crate::domain::chart_plan::Priority;
 use crate::domain::finding::Rule;
-use crate::domain::plan::Priority;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
-use crate::domain::timeliness::{Elapsed, to_assessment};
+use crate::domain::timeliness::{WaitingTime, to_assessment};
 use crate::problem::Problem;
 use crate::record::local_midnight;
-use crate::store::outbox::State;
+use crate::store::outbox::DeliveryState;
 use crate::store::safety::{self, SafetyTask};
 use crate::store::{Tx, patient, quarantine, rule_set, story};
 
@@ -89,14 +89,14 @@ struct ConcernBody {
     /// When it was assessed.
     assessed_at: Option<DateTime<Utc>>,
     /// From the answer to the assessment.
-    to_assessment: Option<Elapsed>,
+    to_assessment: Option<WaitingTime>,
     /// When somebody closed its Task in the chart, which assesses nothing: it stays open until an assessment is
     /// documented, and is escalated all the same.
     closed_in_chart_on: Option<NaiveDate>,
     /// The delivery that tells the chart.
     delivery: Uuid,
     /// Whether the chart has been told.
-    delivery_state: State,
+    delivery_state: DeliveryState,
 }
 
 /// Safety concerns, and what could not be read beside them.
@@ -130,7 +130,10 @@ pub fn only_a_day(zone: Tz) -> impl Fn(DateTime<Utc>) -> bool {
 /// This service is not a crisis service.
 #[utoipa::path(get, path = "/safety-concerns", tag = "caseload", params(ConcernsQuery),
     responses((status = 200, description = "In order", body = ConcernsPage), ReadErrors))]
-async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<Json<ConcernsPage>, Problem> {
+async fn list_concerns(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<ConcernsQuery>,
+) -> Result<Json<ConcernsPage>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let mut tx = ask.app.db.read().await?;
@@ -146,7 +149,7 @@ async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<J
 /// One Task may stand for several concerns of a patient: the page counts concerns.
 async fn open_concerns(
     tx: &mut Tx,
-    ask: &Ask,
+    ask: &RequestContext,
     rules: &RuleSet,
     paging: &PageQuery,
 ) -> Result<Page<ConcernBody>, Problem> {
@@ -176,7 +179,7 @@ async fn open_concerns(
 
 async fn assessed_concerns(
     tx: &mut Tx,
-    ask: &Ask,
+    ask: &RequestContext,
     rules: &RuleSet,
     paging: &PageQuery,
 ) -> Result<Page<ConcernBody>, Problem> {
@@ -195,7 +198,7 @@ async fn assessed_concerns(
 /// What the story says about the causes of a Task; one `None` where no answer stands any more.
 async fn concerns_of(
     tx: &mut Tx,
-    ask: &Ask,
+    ask: &RequestContext,
     rules: &RuleSet,
     task: &SafetyTask,
     state: ConcernState,
@@ -209,7 +212,7 @@ async fn concerns_of(
     Ok(if found.is_empty() { vec![None] } else { found })
 }
 
-fn body(ask: &Ask, state: ConcernState, task: &SafetyTask, concern: Option<Concern>) -> ConcernBody {
+fn body(ask: &RequestContext, state: ConcernState, task: &SafetyTask, concern: Option<Concern>) -> ConcernBody {
     let display_name = task.display_name.clone().unwrap_or_else(|| task.reference.clone());
     let desired = &task.intent.desired;
     let of_task = |task: &SafetyTask| {

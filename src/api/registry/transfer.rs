@@ -8,15 +8,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{WriteErrors, created};
-use super::care::{Entered, fact};
+use super::care::{EntryReceipt, fact};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text};
+use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::{Care, DischargeReason};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Amendment, Change, Fact};
+use crate::record::{Amendment, Change, Command};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -30,18 +30,18 @@ struct NewTransfer {
     /// The local date: the new care manager's first, or the first on which the episode is no longer open here.
     on: NaiveDate,
     /// To another care manager of this clinic: the episode goes on.
-    to_care_manager: Option<Text>,
+    to_care_manager: Option<RequiredText>,
     /// To another clinic: the episode ends here.
-    to_clinic: Option<Text>,
+    to_clinic: Option<RequiredText>,
     /// Why.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// A transfer that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Transferred {
+struct TransferReceipt {
     #[serde(flatten)]
-    entered: Entered,
+    entered: EntryReceipt,
     /// After a transfer to another clinic: the document that a person may hand over (care plan and summary). Nothing
     /// goes there by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,8 +53,12 @@ struct Transferred {
 /// Clinics are walls: a transfer to another one ends the episode here as `transferred_other`, with a note that names
 /// the clinic. Whoever receives the patient refers or enrols them there.
 #[utoipa::path(post, path = "/episodes/{id}/transfer", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewTransfer, responses((status = 201, description = "Recorded", body = Transferred), WriteErrors))]
-async fn transfer(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewTransfer>) -> Result<Response, Problem> {
+    request_body = NewTransfer, responses((status = 201, description = "Recorded", body = TransferReceipt), WriteErrors))]
+async fn transfer(
+    ask: RequestContext,
+    IdInPath(episode): IdInPath,
+    JsonBody(new): JsonBody<NewTransfer>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let reason = new.reason.0;
     let (fact, leaves) = match (new.to_care_manager, new.to_clinic) {
@@ -70,17 +74,17 @@ async fn transfer(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewTransfer
         _ => return Err(Problem::unprocessable("exactly one of to_care_manager and to_clinic").at("to_care_manager")),
     };
     let recorded = ask.record_one(fact).await?;
-    let entered = Entered::of(recorded, episode, new.on);
+    let entered = EntryReceipt::of(recorded, episode, new.on);
     let handover = leaves.then(|| format!("/api/v1/episodes/{episode}/handover"));
-    Ok(created(None, Some(entered.revision), Transferred { entered, handover }))
+    Ok(created(None, Some(entered.revision), TransferReceipt { entered, handover }))
 }
 
-fn to_care_manager(ask: &Ask, episode: Uuid, on: NaiveDate, to: String, reason: String) -> Fact {
+fn to_care_manager(ask: &RequestContext, episode: Uuid, on: NaiveDate, to: String, reason: String) -> Command {
     let amendment = Amendment {
         care_manager: Change::To(to),
         reason: Some(reason),
         transferred_on: Some(on),
         ..Amendment::default()
     };
-    Fact::Amended { episode, amendment, if_match: ask.if_match }
+    Command::Amended { episode, amendment, if_match: ask.if_match }
 }

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, parse_id, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, ChangeKind, MedicationAct, MedicationChange};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -31,7 +31,7 @@ struct NewTreatmentChange {
     /// specialty care is a `referral`.
     kinds: Vec<ChangeKind>,
     /// In words.
-    summary: Text,
+    summary: RequiredText,
     /// The recommendation it follows.
     recommendation: Option<String>,
     /// Which medication changed, and how; then `kinds` names `medication`.
@@ -44,15 +44,15 @@ struct NewTreatmentChange {
 #[serde(deny_unknown_fields)]
 struct NewMedicationChange {
     /// Which; of a switch the new one.
-    name: Text,
+    name: RequiredText,
     /// What became of it.
     change: MedicationAct,
     /// The dose from now on, in words.
-    dose: Option<Text>,
+    dose: Option<RequiredText>,
     /// Of a switch: what was taken before.
-    instead_of: Option<Text>,
+    instead_of: Option<RequiredText>,
     /// Free text.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 impl From<NewMedicationChange> for MedicationChange {
@@ -70,10 +70,10 @@ impl From<NewMedicationChange> for MedicationChange {
 /// Documents a change of treatment.
 #[utoipa::path(post, path = "/episodes/{id}/treatment-changes", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewTreatmentChange,
-    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn change_treatment(
-    ask: Ask,
-    Id(episode): Id,
+    ask: RequestContext,
+    IdInPath(episode): IdInPath,
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;

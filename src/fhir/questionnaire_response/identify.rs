@@ -1,14 +1,14 @@
 //! Which of our instruments a form holds: by its canonical, by codes in its items, by what it asks.
 
-use super::form::Entry;
+use super::form::FormItem;
 use crate::domain::instrument::Instrument::{self, Gad7, Pcl5, Phq2, Phq9, Phq9Modified};
 use crate::fhir::answer::{self, hear};
-use crate::fhir::json::Node;
-use crate::fhir::mapping::{Form, Mapping, Meaning, names, words};
+use crate::fhir::json::JsonNode;
+use crate::fhir::mapping::{CodeMapping, Meaning, QuestionnaireMapping, names, words};
 
 /// An instrument, and how it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct InstrumentMatch {
     pub(super) instrument: Instrument,
     /// The form says so itself; otherwise only its items do.
     pub(super) is_named: bool,
@@ -16,17 +16,17 @@ pub(super) struct Found {
 
 /// What a form is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum FormIdentity {
     NotOurs,
     /// Asks what ours ask, and cannot be read without a mapping.
     Resembles,
-    Ours(Vec<Found>),
+    Ours(Vec<InstrumentMatch>),
 }
 
 /// What the form calls itself: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
-pub(super) fn names<'n>(resource: &'n Node<'n>) -> Vec<&'n str> {
+pub(super) fn names<'n>(resource: &'n JsonNode<'n>) -> Vec<&'n str> {
     let questionnaire = resource.get("questionnaire");
-    let canonical = questionnaire.and_then(Node::as_text).or_else(|| questionnaire?.text("reference"));
+    let canonical = questionnaire.and_then(JsonNode::as_text).or_else(|| questionnaire?.text("reference"));
     let title = questionnaire.and_then(|q| q.text("display")).or_else(|| {
         resource.get("_questionnaire")?.list("extension").iter().find_map(|extension| extension.text("valueString"))
     });
@@ -39,15 +39,15 @@ pub(super) fn names<'n>(resource: &'n Node<'n>) -> Vec<&'n str> {
 
 /// The items that a form carries by code, as bits.
 #[derive(Default)]
-struct Coded {
+struct CodedItems {
     phq: u32,
     gad: u32,
     panels: Vec<Instrument>,
     is_foreign: bool,
 }
 
-impl Coded {
-    fn read(entries: &[Entry<'_>], named: &[Instrument]) -> Self {
+impl CodedItems {
+    fn read(entries: &[FormItem<'_>], named: &[Instrument]) -> Self {
         let mut coded = Self::default();
         for entry in entries {
             match entry.meaning {
@@ -73,13 +73,13 @@ const FIRST_TWO: u32 = 0b11;
 const ITEM_9: u32 = 1 << 8;
 
 /// Says what a form is.
-pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapping) -> Identity {
+pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
     let configured = own_names.iter().find_map(|name| mapping.form(name));
-    let mut called = names::Names::default();
+    let mut called = names::NamedInstruments::default();
     let mut is_foreign = false;
     match configured {
-        Some(Form::Ignore) => return Identity::NotOurs,
-        Some(Form::Ours(instruments)) => called.ours.clone_from(instruments),
+        Some(QuestionnaireMapping::Ignore) => return FormIdentity::NotOurs,
+        Some(QuestionnaireMapping::Ours(instruments)) => called.ours.clone_from(instruments),
         None => {
             for name in own_names {
                 match names::loinc_in(name).and_then(|code| mapping.code(code)) {
@@ -94,7 +94,7 @@ pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapp
             }
         }
     }
-    let coded = Coded::read(entries, &called.ours);
+    let coded = CodedItems::read(entries, &called.ours);
     // Whatever a form calls itself: the question about suicide with its own code is the PHQ-9's, and must be seen.
     let has_item_9 = coded.phq & ITEM_9 != 0;
     if configured.is_none() && !has_item_9 {
@@ -102,16 +102,17 @@ pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapp
             || entries.iter().any(|entry| entry.answers.iter().any(|answer| answer::is_of_mds(answer)))
             || entries.iter().any(|entry| entry.meaning.is_none() && names::named(entry.link_id).mds);
         if is_mds {
-            return Identity::NotOurs;
+            return FormIdentity::NotOurs;
         }
     }
     is_foreign |= coded.is_foreign;
-    let is_other_phq = (called.other && !called.ours.iter().any(|i| family(*i) == Family::Phq)) && !has_item_9;
+    let is_other_phq =
+        (called.other && !called.ours.iter().any(|i| family(*i) == InstrumentFamily::Phq)) && !has_item_9;
 
     let mut found = Vec::new();
     let mut add = |instrument: Option<Instrument>| {
         if let Some(instrument) = instrument {
-            found.push(Found { instrument, is_named: called.ours.contains(&instrument) });
+            found.push(InstrumentMatch { instrument, is_named: called.ours.contains(&instrument) });
         }
     };
     if !is_other_phq {
@@ -125,14 +126,14 @@ pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapp
     let is_unnamed = called.ours.is_empty() && !called.other && !is_foreign;
     let is_code_less = coded.phq == 0 && coded.gad == 0 && coded.panels.is_empty();
     match found.is_empty() {
-        false => Identity::Ours(found),
+        false => FormIdentity::Ours(found),
         true if is_unnamed && is_code_less => by_words(entries, mapping),
-        true => Identity::NotOurs,
+        true => FormIdentity::NotOurs,
     }
 }
 
 /// The one PHQ in a form: a PHQ-9 is never also a PHQ-2.
-fn phq(called: &[Instrument], coded: &Coded, is_foreign: bool) -> Option<Instrument> {
+fn phq(called: &[Instrument], coded: &CodedItems, is_foreign: bool) -> Option<Instrument> {
     let is_there = |instrument| called.contains(&instrument) || coded.panels.contains(&instrument);
     // PHQ-4 is the first two items of the PHQ-9 and of the GAD-7.
     let is_phq4 = is_foreign || (coded.phq == FIRST_TWO && coded.gad == FIRST_TWO);
@@ -148,7 +149,7 @@ fn phq(called: &[Instrument], coded: &Coded, is_foreign: bool) -> Option<Instrum
 }
 
 /// A form without a name and without codes: what it asks, in English.
-fn by_words(entries: &[Entry<'_>], mapping: &Mapping) -> Identity {
+fn by_words(entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
     let (mut phq, mut gad, mut answered, mut named_links) = (0_u32, 0_u32, 0, 0);
     let (mut is_for_teens, mut asks_about_death) = (false, false);
     for entry in entries.iter().filter(|entry| entry.is_answered && entry.is_open()) {
@@ -169,45 +170,48 @@ fn by_words(entries: &[Entry<'_>], mapping: &Mapping) -> Identity {
     }
     let mut found = Vec::new();
     if phq.count_ones() >= 5 {
-        found.push(Found { instrument: if is_for_teens { Phq9Modified } else { Phq9 }, is_named: false });
+        found.push(InstrumentMatch { instrument: if is_for_teens { Phq9Modified } else { Phq9 }, is_named: false });
     } else if phq == FIRST_TWO && answered == 2 {
-        found.push(Found { instrument: Phq2, is_named: false });
+        found.push(InstrumentMatch { instrument: Phq2, is_named: false });
     }
     if gad.count_ones() >= 4 {
-        found.push(Found { instrument: Gad7, is_named: false });
+        found.push(InstrumentMatch { instrument: Gad7, is_named: false });
     }
     let resembles = (asks_about_death && phq.count_ones() < 5) || (found.is_empty() && named_links >= 3);
     match (resembles, found.is_empty()) {
-        (true, _) => Identity::Resembles,
-        (false, true) => Identity::NotOurs,
-        (false, false) => Identity::Ours(found),
+        (true, _) => FormIdentity::Resembles,
+        (false, true) => FormIdentity::NotOurs,
+        (false, false) => FormIdentity::Ours(found),
     }
 }
 
 /// Instruments that share items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(super) enum InstrumentFamily {
     Phq,
     Gad,
     Pcl,
 }
 
-pub(super) fn family(instrument: Instrument) -> Family {
+pub(super) fn family(instrument: Instrument) -> InstrumentFamily {
     match instrument {
-        Phq9 | Phq2 | Phq9Modified => Family::Phq,
-        Gad7 => Family::Gad,
-        Pcl5 => Family::Pcl,
+        Phq9 | Phq2 | Phq9Modified => InstrumentFamily::Phq,
+        Gad7 => InstrumentFamily::Gad,
+        Pcl5 => InstrumentFamily::Pcl,
     }
 }
 
 /// The families that a linkId or a question names.
-pub(super) fn families_in(text: &str) -> Vec<Family> {
+pub(super) fn families_in(text: &str) -> Vec<InstrumentFamily> {
     let text = text.to_ascii_lowercase();
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     [
-        (Family::Phq, says(&["phq", "patient health", "depress"])),
-        (Family::Gad, says(&["gad7", "gad-7", "gad_7", "gad 7", "gad.", "anxiety"]) || text.starts_with("gad")),
-        (Family::Pcl, says(&["pcl", "ptsd"])),
+        (InstrumentFamily::Phq, says(&["phq", "patient health", "depress"])),
+        (
+            InstrumentFamily::Gad,
+            says(&["gad7", "gad-7", "gad_7", "gad 7", "gad.", "anxiety"]) || text.starts_with("gad"),
+        ),
+        (InstrumentFamily::Pcl, says(&["pcl", "ptsd"])),
     ]
     .into_iter()
     .filter_map(|(family, is_named)| is_named.then_some(family))

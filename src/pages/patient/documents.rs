@@ -6,27 +6,35 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::Whole;
+use super::PatientFile;
 use crate::pages::session::Visitor;
-use crate::pages::shell::Trouble;
+use crate::pages::shell::ProblemPage;
 use crate::problem::Problem;
 
 /// Which one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct DocumentQuery {
     episode: Option<Uuid>,
     version: Option<i64>,
 }
 
 /// A version of the care plan.
-pub async fn care_plan(visitor: Visitor, path: Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn care_plan(
+    visitor: Visitor,
+    path: Path<String>,
+    Query(asked): Query<DocumentQuery>,
+) -> Result<Response, ProblemPage> {
     let version = asked.version.map(|version| format!("?version={version}")).unwrap_or_default();
     document(&visitor, path, asked.episode, &format!("care-plan{version}")).await
 }
 
 /// The care plan and what happened.
-pub async fn handover(visitor: Visitor, path: Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn handover(
+    visitor: Visitor,
+    path: Path<String>,
+    Query(asked): Query<DocumentQuery>,
+) -> Result<Response, ProblemPage> {
     document(&visitor, path, asked.episode, "handover").await
 }
 
@@ -35,9 +43,9 @@ async fn document(
     Path(id): Path<String>,
     episode: Option<Uuid>,
     which: &str,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
-    let whole = Whole::read(visitor, id).await?;
+    let whole = PatientFile::read(visitor, id).await?;
     let stored = whole.episode(episode).ok_or_else(|| Problem::not_found("episode"))?;
     let path = format!("episodes/{}/{which}", stored.episode.id);
     let accept = [("accept", HeaderValue::from_static("text/html"))];

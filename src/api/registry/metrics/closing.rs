@@ -16,15 +16,15 @@ use super::gather::Subjects;
 use super::month_of;
 use crate::api::App;
 use crate::api::page::Page;
-use crate::api::registry::answer::{ReadErrors, WriteErrors, created};
-use crate::api::request::{Ask, READERS, Text};
+use crate::api::registry::responses::{ReadErrors, WriteErrors, created};
+use crate::api::request::{READERS, RequestContext, RequiredText};
 use crate::domain::metrics::{Difference, Metric, Month, MonthFigures, differences};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Restated, close, restate};
-use crate::store::closed_month::{self, Closed};
-use crate::store::fact;
+use crate::record::{RestatementResult, close, restate};
+use crate::store::closed_month::{self, ClosedMonth};
+use crate::store::event_log;
 
 /// Of how many patients the late facts are looked up.
 const PATIENTS: usize = 200;
@@ -58,7 +58,7 @@ pub(super) struct ClosedBody {
 }
 
 impl ClosedBody {
-    pub(super) fn of(closed: &Closed, month: Month) -> Self {
+    pub(super) fn of(closed: &ClosedMonth, month: Month) -> Self {
         Self {
             month: month.to_string(),
             version: closed.version,
@@ -87,14 +87,14 @@ pub(super) struct Restatement {
     /// Each metric that would.
     metrics: Vec<Difference>,
     /// What was recorded later about the patients who entered or left.
-    because: Vec<Late>,
+    because: Vec<LateEvent>,
     /// There is more than is listed.
     truncated: bool,
 }
 
 /// A fact recorded after the month was closed.
 #[derive(Debug, Serialize, ToSchema)]
-struct Late {
+struct LateEvent {
     /// Its id in the timeline.
     id: Uuid,
     /// The patient.
@@ -112,14 +112,14 @@ struct Late {
 }
 
 /// The figures of a report.
-pub(super) fn figures_of(closed: &Closed) -> Result<MonthFigures, Problem> {
+pub(super) fn figures_of(closed: &ClosedMonth) -> Result<MonthFigures, Problem> {
     serde_json::from_str(&closed.body).map_err(|_| Problem::internal("the figures of a closed month cannot be read"))
 }
 
 /// What would come out differently now; `None` where nothing would.
 pub(super) async fn restatement(
-    ask: &Ask,
-    closed: &Closed,
+    ask: &RequestContext,
+    closed: &ClosedMonth,
     month: Month,
     reported: &[Metric],
     now: &[Metric],
@@ -135,13 +135,13 @@ pub(super) async fn restatement(
     let mut because = Vec::new();
     let mut tx = ask.app.db.read().await?;
     for patient in patients.into_iter().take(PATIENTS) {
-        let late = fact::recorded_after(&mut tx, ask.clinic(), patient, closed.closed_at).await?;
+        let late = event_log::recorded_after(&mut tx, ask.clinic(), patient, closed.closed_at).await?;
         // What happened after the month says nothing about it, unless it takes something back.
-        let matters = |f: &fact::Fact| {
+        let matters = |f: &event_log::EventRow| {
             f.happened_on <= month.last
                 || matches!(f.kind.as_str(), "patient" | "taken_back" | "amendment" | "transfer" | "coverage")
         };
-        because.extend(late.into_iter().filter(matters).map(|f| Late {
+        because.extend(late.into_iter().filter(matters).map(|f| LateEvent {
             id: f.id,
             patient,
             episode: f.episode_id,
@@ -155,7 +155,7 @@ pub(super) async fn restatement(
 }
 
 /// A month that is over.
-fn past(ask: &Ask, month: &str) -> Result<Month, Problem> {
+fn past(ask: &RequestContext, month: &str) -> Result<Month, Problem> {
     let month = month_of(ask, Some(month), "month")?;
     if month.last >= ask.today() {
         return Err(Problem::conflict(format!("{month} is not over")).at("month"));
@@ -167,7 +167,7 @@ fn past(ask: &Ask, month: &str) -> Result<Month, Problem> {
 #[utoipa::path(post, path = "/metrics/{month}/close", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`, a month that is over")),
     responses((status = 201, description = "Closed", body = ClosedBody), WriteErrors))]
-async fn close_month(ask: Ask, Path(month): Path<String>) -> Result<Response, Problem> {
+async fn close_month(ask: RequestContext, Path(month): Path<String>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
     let month = past(&ask, &month)?;
     let (db, now) = (&ask.app.db, ask.app.clock.now());
@@ -187,7 +187,7 @@ fn conflict(detail: &str, allowed: &str) -> Problem {
 #[serde(deny_unknown_fields)]
 struct NewRestatement {
     /// Why.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// Reports a closed month anew, from everything known now, under the thresholds it was closed under. Earlier reports
@@ -196,7 +196,7 @@ struct NewRestatement {
     params(("month" = String, Path, description = "`YYYY-MM`, a closed month")),
     responses((status = 201, description = "Restated", body = ClosedBody), WriteErrors))]
 async fn restate_month(
-    ask: Ask,
+    ask: RequestContext,
     Path(month): Path<String>,
     JsonBody(new): JsonBody<NewRestatement>,
 ) -> Result<Response, Problem> {
@@ -204,13 +204,13 @@ async fn restate_month(
     let month = past(&ask, &month)?;
     let (db, now) = (&ask.app.db, ask.app.clock.now());
     match restate(db, ask.clinic(), &ask.caller.subject, month, &new.reason.0, now).await? {
-        Restated::As(closed) => {
+        RestatementResult::As(closed) => {
             let at = format!("/api/v1/metrics/{month}/versions/{}", closed.version);
             Ok(created(Some(at), None, ClosedBody::of(&closed, month)))
         }
-        Restated::NotClosed => Err(conflict(&format!("{month} is not closed"), "close")),
-        Restated::Same => Err(Problem::conflict(format!("{month} would be reported as it was"))),
-        Restated::Meanwhile => Err(Problem::conflict(format!("{month} was restated meanwhile; look again"))),
+        RestatementResult::NotClosed => Err(conflict(&format!("{month} is not closed"), "close")),
+        RestatementResult::Same => Err(Problem::conflict(format!("{month} would be reported as it was"))),
+        RestatementResult::Meanwhile => Err(Problem::conflict(format!("{month} was restated meanwhile; look again"))),
     }
 }
 
@@ -218,7 +218,7 @@ async fn restate_month(
 #[utoipa::path(get, path = "/metrics/{month}/versions", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`")),
     responses((status = 200, description = "All on one page", body = Page<ClosedBody>), ReadErrors))]
-async fn list_versions(ask: Ask, Path(month): Path<String>) -> Result<Json<Page<ClosedBody>>, Problem> {
+async fn list_versions(ask: RequestContext, Path(month): Path<String>) -> Result<Json<Page<ClosedBody>>, Problem> {
     ask.caller.require(READERS)?;
     let month = month_of(&ask, Some(&month), "month")?;
     let mut tx = ask.app.db.read().await?;
@@ -231,7 +231,10 @@ async fn list_versions(ask: Ask, Path(month): Path<String>) -> Result<Json<Page<
 #[utoipa::path(get, path = "/metrics/{month}/versions/{version}", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`"), ("version" = i32, Path, description = "The report")),
     responses((status = 200, description = "As it was reported", body = VersionBody), ReadErrors))]
-async fn read_version(ask: Ask, Path((month, version)): Path<(String, String)>) -> Result<Json<VersionBody>, Problem> {
+async fn read_version(
+    ask: RequestContext,
+    Path((month, version)): Path<(String, String)>,
+) -> Result<Json<VersionBody>, Problem> {
     ask.caller.require(READERS)?;
     let month = month_of(&ask, Some(&month), "month")?;
     let mut tx = ask.app.db.read().await?;

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::intervention;
-use crate::domain::care::{CarePlan, Intervention};
+use crate::domain::care::{Intervention, SharedCarePlan};
 use crate::domain::instrument::Instrument;
-use crate::pages::door::Refused;
-use crate::pages::form::{Choices, Field, Form};
+use crate::pages::api_client::ApiRefusal;
+use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
 use crate::pages::words;
 
@@ -17,7 +17,7 @@ const MOST: usize = 60;
 
 /// What a column takes.
 #[derive(Clone, Copy, Debug)]
-pub enum Column {
+pub enum ColumnKind {
     Text,
     Date,
     Number,
@@ -27,64 +27,69 @@ pub enum Column {
 
 /// A list of the plan: its name in the API, its title, its columns (name, label, what it takes), and how many of them a
 /// row needs.
-pub struct List {
+pub struct PlanList {
     pub name: &'static str,
     pub title: &'static str,
-    columns: &'static [(&'static str, &'static str, Column)],
+    columns: &'static [(&'static str, &'static str, ColumnKind)],
     needs: usize,
 }
 
-pub const LISTS: [List; 6] = [
-    List { name: "problems", title: "Problems", columns: &[("text", "What is treated", Column::Text)], needs: 1 },
-    List {
+pub const LISTS: [PlanList; 6] = [
+    PlanList {
+        name: "problems",
+        title: "Problems",
+        columns: &[("text", "What is treated", ColumnKind::Text)],
+        needs: 1,
+    },
+    PlanList {
         name: "goals",
         title: "The patient’s goals",
         columns: &[
-            ("text", "In the patient’s words", Column::Text),
-            ("by", "By", Column::Date),
-            ("reached_on", "Reached on", Column::Date),
+            ("text", "In the patient’s words", ColumnKind::Text),
+            ("by", "By", ColumnKind::Date),
+            ("reached_on", "Reached on", ColumnKind::Date),
         ],
         needs: 1,
     },
-    List {
+    PlanList {
         name: "targets",
         title: "Targets",
         columns: &[
-            ("instrument", "Measure", Column::Instrument),
-            ("at_most", "At most", Column::Number),
-            ("by", "By", Column::Date),
+            ("instrument", "Measure", ColumnKind::Instrument),
+            ("at_most", "At most", ColumnKind::Number),
+            ("by", "By", ColumnKind::Date),
         ],
         needs: 2,
     },
-    List {
+    PlanList {
         name: "interventions",
         title: "Interventions",
         columns: &[
-            ("intervention", "What is done", Column::Intervention),
-            ("detail", "How, how often", Column::Text),
-            ("who", "By whom", Column::Text),
+            ("intervention", "What is done", ColumnKind::Intervention),
+            ("detail", "How, how often", ColumnKind::Text),
+            ("who", "By whom", ColumnKind::Text),
         ],
         needs: 1,
     },
-    List {
+    PlanList {
         name: "medication",
         title: "Medication",
         columns: &[
-            ("name", "What is taken", Column::Text),
-            ("dose", "Dose", Column::Text),
-            ("note", "Note", Column::Text),
+            ("name", "What is taken", ColumnKind::Text),
+            ("dose", "Dose", ColumnKind::Text),
+            ("note", "Note", ColumnKind::Text),
         ],
         needs: 1,
     },
-    List {
+    PlanList {
         name: "responsibilities",
         title: "Who does what",
-        columns: &[("who", "Who", Column::Text), ("what", "What", Column::Text)],
+        columns: &[("who", "Who", ColumnKind::Text), ("what", "What", ColumnKind::Text)],
         needs: 2,
     },
 ];
 
-impl List {
+impl PlanList {
     /// What the names of a row's fields begin with.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
     pub fn row(&self, number: &usize) -> String {
@@ -96,7 +101,7 @@ impl List {
         (0..MOST).take_while(|n| self.fields(form, *n).next().is_some()).collect()
     }
 
-    fn fields<'f>(&self, form: &'f Form, row: usize) -> impl Iterator<Item = &'f Field> + use<'f> {
+    fn fields<'f>(&self, form: &'f Form, row: usize) -> impl Iterator<Item = &'f FormField> + use<'f> {
         let begins = self.row(&row);
         form.fields.iter().filter(move |field| field.name.starts_with(&begins))
     }
@@ -120,7 +125,7 @@ pub fn sent(fields: &[(String, String)]) -> [usize; LISTS.len()] {
 }
 
 /// The fields: what the plan says, and some empty rows.
-pub fn fields(plan: &CarePlan, at_least: [usize; LISTS.len()]) -> Vec<Field> {
+pub fn fields(plan: &SharedCarePlan, at_least: [usize; LISTS.len()]) -> Vec<FormField> {
     // What is stored is what the API speaks.
     let plan = serde_json::to_value(plan).unwrap_or_default();
     let mut fields = Vec::new();
@@ -134,7 +139,7 @@ pub fn fields(plan: &CarePlan, at_least: [usize; LISTS.len()]) -> Vec<Field> {
             }
         }
     }
-    fields.push(Field::area("note", "Note").with(plan["note"].as_str().unwrap_or_default()));
+    fields.push(FormField::area("note", "Note").with(plan["note"].as_str().unwrap_or_default()));
     fields
 }
 
@@ -142,17 +147,17 @@ fn number(said: &Value) -> String {
     said.as_u64().map(|number| number.to_string()).unwrap_or_default()
 }
 
-fn field(name: String, label: &'static str, column: Column, said: String) -> Field {
+fn field(name: String, label: &'static str, column: ColumnKind, said: String) -> FormField {
     let instruments = || -> Choices {
         Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
     };
     let known = || Intervention::ALL.iter().map(|known| words::intervention(*known).to_owned()).collect();
     match column {
-        Column::Text => Field::text(name, label).with(said),
-        Column::Date => Field::date(name, label, None).with(said),
-        Column::Number => Field::number(name, label).with(said),
-        Column::Instrument => Field::one(name, label, instruments()).with(said),
-        Column::Intervention => Field::text(name, label).with(intervention(&said)).suggest(known()),
+        ColumnKind::Text => FormField::text(name, label).with(said),
+        ColumnKind::Date => FormField::date(name, label, None).with(said),
+        ColumnKind::Number => FormField::number(name, label).with(said),
+        ColumnKind::Instrument => FormField::one(name, label, instruments()).with(said),
+        ColumnKind::Intervention => FormField::text(name, label).with(intervention(&said)).suggest(known()),
     }
 }
 
@@ -189,7 +194,7 @@ pub fn body(form: &mut Form) -> Option<Map<String, Value>> {
 }
 
 /// `goals[1].by` is the second row in which something was typed.
-pub fn blame(form: &mut Form, mut refused: Refused, visitor: &Visitor) {
+pub fn blame(form: &mut Form, mut refused: ApiRefusal, visitor: &Visitor) {
     let at = refused.expression.as_deref().and_then(|at| {
         let (name, rest) = at.split_once('[')?;
         let (n, column) = rest.split_once(']')?;

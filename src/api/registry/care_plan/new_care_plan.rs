@@ -1,0 +1,181 @@
+//! A care plan as somebody sends it, and what is kept of it.
+
+use chrono::NaiveDate;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::api::request::{RequestContext, RequiredText, plausible, words};
+use crate::domain::care::plan::{Goal, PlannedIntervention, PlannedMedication, Responsibility, TreatmentTarget};
+use crate::domain::care::{Intervention, SharedCarePlan};
+use crate::domain::instrument::Instrument;
+use crate::problem::Problem;
+
+/// More than anybody reads.
+const MOST: usize = 50;
+
+/// A care plan, as a whole. At most 50 items in each list; something must be in it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCarePlan {
+    /// The local date it is of; today where it is left out.
+    pub on: Option<NaiveDate>,
+    /// What is treated.
+    #[serde(default)]
+    problems: Vec<RequiredText>,
+    /// The patient's own goals.
+    #[serde(default)]
+    goals: Vec<NewGoal>,
+    /// What the measures should come to; each measure once.
+    #[serde(default)]
+    targets: Vec<NewTarget>,
+    /// What is done.
+    #[serde(default)]
+    interventions: Vec<NewIntervention>,
+    /// What is taken.
+    #[serde(default)]
+    medication: Vec<NewMedication>,
+    /// Who does what.
+    #[serde(default)]
+    responsibilities: Vec<NewResponsibility>,
+    /// Free text.
+    note: Option<RequiredText>,
+    /// Who wrote it; the caller where it is left out.
+    by: Option<RequiredText>,
+}
+
+/// What the patient wants to reach.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewGoal {
+    /// In the patient's words.
+    text: RequiredText,
+    /// By when.
+    by: Option<NaiveDate>,
+    /// When it was reached.
+    reached_on: Option<NaiveDate>,
+}
+
+/// What a measure should come to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewTarget {
+    /// Which measure.
+    instrument: Instrument,
+    /// At most so many points.
+    at_most: u16,
+    /// By when.
+    by: Option<NaiveDate>,
+}
+
+/// What is planned to be done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewIntervention {
+    /// What: a known intervention (schema `Intervention`), or free words.
+    intervention: RequiredText,
+    /// How, how often.
+    detail: Option<RequiredText>,
+    /// Who delivers it.
+    who: Option<RequiredText>,
+}
+
+/// What is to be taken.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewMedication {
+    /// Which.
+    name: RequiredText,
+    /// How much and when, in words.
+    dose: Option<RequiredText>,
+    /// Free text.
+    note: Option<RequiredText>,
+}
+
+/// Who does what.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewResponsibility {
+    /// Who: a role or a name.
+    who: RequiredText,
+    /// What.
+    what: RequiredText,
+}
+
+fn date(on: Option<NaiveDate>, field: impl FnOnce() -> String) -> Result<(), Problem> {
+    match on {
+        Some(on) if !plausible(on) => Err(Problem::unprocessable("a date between 1900 and 2200").at(field())),
+        _ => Ok(()),
+    }
+}
+
+impl NewCarePlan {
+    /// What is kept of it.
+    pub fn plan(self, ask: &RequestContext) -> Result<SharedCarePlan, Problem> {
+        for (name, many) in [
+            ("problems", self.problems.len()),
+            ("goals", self.goals.len()),
+            ("targets", self.targets.len()),
+            ("interventions", self.interventions.len()),
+            ("medication", self.medication.len()),
+            ("responsibilities", self.responsibilities.len()),
+        ] {
+            if many > MOST {
+                return Err(Problem::unprocessable(format!("at most {MOST}")).at(name));
+            }
+        }
+        for (n, goal) in self.goals.iter().enumerate() {
+            date(goal.by, || format!("goals[{n}].by"))?;
+            date(goal.reached_on, || format!("goals[{n}].reached_on"))?;
+        }
+        for (n, target) in self.targets.iter().enumerate() {
+            date(target.by, || format!("targets[{n}].by"))?;
+            let most = target.instrument.max_total();
+            if target.at_most > most {
+                let detail = format!("a total of {} is 0 to {most}", target.instrument);
+                return Err(Problem::unprocessable(detail).at(format!("targets[{n}].at_most")));
+            }
+            if self.targets[..n].iter().any(|before| before.instrument == target.instrument) {
+                return Err(Problem::unprocessable("each measure once").at(format!("targets[{n}].instrument")));
+            }
+        }
+        let known = |text: RequiredText| Intervention::named(&text.0).map_or(text.0, |known| known.to_string());
+        let targets = self.targets.into_iter();
+        let plan = SharedCarePlan {
+            problems: self.problems.into_iter().map(|text| text.0).collect(),
+            goals: self
+                .goals
+                .into_iter()
+                .map(|goal| Goal { text: goal.text.0, by: goal.by, reached_on: goal.reached_on })
+                .collect(),
+            targets: targets
+                .map(|t| TreatmentTarget { instrument: t.instrument, at_most: t.at_most, by: t.by })
+                .collect(),
+            interventions: self
+                .interventions
+                .into_iter()
+                .map(|i| PlannedIntervention {
+                    intervention: known(i.intervention),
+                    detail: words(i.detail),
+                    who: words(i.who),
+                })
+                .collect(),
+            medication: self
+                .medication
+                .into_iter()
+                .map(|m| PlannedMedication { name: m.name.0, dose: words(m.dose), note: words(m.note) })
+                .collect(),
+            responsibilities: self
+                .responsibilities
+                .into_iter()
+                .map(|r| Responsibility { who: r.who.0, what: r.what.0 })
+                .collect(),
+            note: words(self.note),
+            by: words(self.by).unwrap_or_else(|| ask.caller.subject.clone()),
+            replaces: None,
+        };
+        if plan.is_empty() {
+            return Err(Problem::unprocessable("a care plan says something").at("problems"));
+        }
+        Ok(plan)
+    }
+}

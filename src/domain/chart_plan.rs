@@ -1,0 +1,264 @@
+//! What should stand in the chart, with reasons: the planner's answer.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::episode::Phase;
+use super::finding::Rule;
+use super::history::History;
+use super::instrument::Instrument;
+use super::rules::RuleSet;
+use super::safety::{self, Concern};
+use super::schedule;
+use super::standing;
+use super::story::Story;
+
+mod work_items;
+mod withdrawal;
+mod rung;
+mod slot;
+
+pub use rung::Rung;
+pub use slot::Slot;
+pub use withdrawal::resolve;
+
+named! {
+    /// What kind of resource the chart should hold.
+    pub enum ChartResource {
+        /// Something to do.
+        Task = "Task",
+        /// Something to see.
+        Flag = "Flag",
+    }
+}
+
+named! {
+    /// What a Task or a Flag is about (our code system).
+    pub enum Code {
+        /// The weekly psychiatric caseload review should look at this patient.
+        PsychiatricCaseReview = "psychiatric-case-review",
+        /// The scale should be taken again.
+        Measure = "measure",
+        /// The care manager should reassess and set a new baseline.
+        Reassess = "reassess",
+        /// Somebody has to assess suicide risk.
+        SafetyAssessment = "safety-assessment",
+        /// Nobody has assessed it, and the assessment is past due.
+        SafetyEscalation = "safety-escalation",
+        /// PHQ-9 item 9 was left open: ask it.
+        AskItem9 = "ask-item9",
+        /// A contact is due.
+        Contact = "contact",
+        /// Write the relapse-prevention plan.
+        RelapsePreventionPlan = "relapse-prevention-plan",
+        /// What a case review recommended waits for a decision, or to be done.
+        Recommendation = "recommendation",
+        /// Decide whether to discharge.
+        DischargeReview = "discharge-review",
+        /// Flag: not at target.
+        CocmNotAtTarget = "cocm-not-at-target",
+        /// Flag: an unassessed safety answer.
+        CocmSafety = "cocm-safety",
+    }
+}
+
+named! {
+    /// FHIR request-priority.
+    pub enum Priority {
+        /// In its turn.
+        Routine = "routine",
+        /// Ahead of routine.
+        Urgent = "urgent",
+        /// At once.
+        Stat = "stat",
+    }
+}
+
+named! {
+    /// Who should act.
+    pub enum Owner {
+        /// The behavioural care manager.
+        CareManager = "care_manager",
+        /// The psychiatric consultant.
+        PsychiatricConsultant = "psychiatric_consultant",
+        /// The patient's own doctor.
+        PrimaryCareProvider = "primary_care_provider",
+    }
+}
+
+named! {
+    /// How a planned resource should stand in the chart.
+    pub enum Posture {
+        /// Task `requested`, Flag `active`.
+        Open = "open",
+        /// Done, as the registry knows: Task `completed`, Flag `inactive`.
+        Fulfilled = "fulfilled",
+        /// No longer called for: Task `cancelled`, Flag `inactive`.
+        Withdrawn = "withdrawn",
+        /// Its evidence was retracted: `entered-in-error`.
+        EnteredInError = "entered-in-error",
+    }
+}
+
+/// One reason of a Task: several measures and rules may ask for the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TaskReason {
+    /// Names the cause.
+    pub key: String,
+    /// The rule that asks for it.
+    pub rule: Rule,
+    /// The measure it speaks about.
+    pub instrument: Option<Instrument>,
+    /// The episode; `null` for what is independent of enrollment.
+    pub episode: Option<Uuid>,
+    /// Since when the cause holds.
+    pub since: NaiveDate,
+    /// A sentence.
+    pub reason: String,
+}
+
+/// One Task or Flag that should stand in the chart, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkItem {
+    /// Names the cause: the same cause always has the same key, within one patient.
+    pub key: String,
+    /// Task or Flag.
+    pub resource: ChartResource,
+    /// What it is about.
+    pub code: Code,
+    /// How it should stand.
+    pub posture: Posture,
+    /// How urgent.
+    pub priority: Priority,
+    /// Who should act.
+    pub owner: Owner,
+    /// Who is asked beside the owner: whoever of them acts first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_for: Vec<Owner>,
+    /// The rule that asks for it.
+    pub rule: Rule,
+    /// The measure that triggered it.
+    pub instrument: Option<Instrument>,
+    /// The episode; `None` for what is independent of enrolment.
+    pub episode: Option<Uuid>,
+    /// Since when the cause holds.
+    pub since: NaiveDate,
+    /// When it should be done.
+    pub due_on: Option<NaiveDate>,
+    /// A sentence a clinician would accept: why it should be there.
+    pub reason: String,
+    /// The measurements behind it, latest first, as the chart names them: `QuestionnaireResponse/123`.
+    pub evidence: Vec<String>,
+    /// Every reason of it, the most pressing first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<TaskReason>,
+}
+
+/// A planned Task or Flag with all that is needed to write it into the chart: what the outbox carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteIntent {
+    /// Unique in the chart: `{clinic}/{patient}/{key}`; goes out as `identifier.value`.
+    pub identifier: String,
+    /// The patient as the chart names it: `Patient/123`.
+    pub patient: String,
+    /// The planned resource.
+    #[serde(flatten)]
+    pub desired: WorkItem,
+    /// Display name of the person who should act, where known.
+    pub owner_display: Option<String>,
+    /// Display names of those who are asked beside the owner, in the order of `also_for`, where known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_for_display: Vec<Option<String>>,
+    /// When the cause was first recorded (Task.authoredOn, Flag.period.start is `since`).
+    pub authored_on: chrono::DateTime<chrono::Utc>,
+    /// When it ended, for everything but `Open`.
+    pub ended_on: Option<NaiveDate>,
+    /// Why it ended, for everything but `Open`.
+    pub ended_because: Option<String>,
+    /// Rule set that decided, e.g. `default/1`.
+    pub rule_set: String,
+}
+
+/// The planner's answer about one patient on a date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChartPlan {
+    /// Each episode, in order of enrolment.
+    pub standings: Vec<standing::Standing>,
+    /// Every safety concern up to the date, in order of time.
+    pub concerns: Vec<Concern>,
+    /// The complete set of Tasks and Flags that should stand open in the chart.
+    pub desired: Vec<WorkItem>,
+    /// The first date on which anything above changes by itself.
+    pub reevaluate_on: Option<NaiveDate>,
+}
+
+/// The planner: a pure function of the story, the rule set and the date.
+pub fn plan(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> ChartPlan {
+    let history = History::of(story);
+    let mut plan = without_outlook(&history, rules, as_of);
+    plan.reevaluate_on = schedule::next_change(&history, rules, &plan, as_of);
+    for standing in &mut plan.standings {
+        standing.reevaluate_on = plan.reevaluate_on;
+    }
+    plan
+}
+
+/// The plan, without looking ahead: `reevaluate_on` stays empty. For asking about a day that is past.
+pub fn plan_without_outlook(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> ChartPlan {
+    without_outlook(&History::of(story), rules, as_of)
+}
+
+/// The same, of a story already in order.
+pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> ChartPlan {
+    let patient = &history.story.patient;
+    let concerns = safety::concerns_in(history, rules, as_of);
+    let unanswered = safety::unanswered(history, rules, as_of);
+    let safety_findings = safety::findings(&concerns, &unanswered);
+    let for_the_patient = match patient.deceased_on {
+        Some(died) if died <= as_of => Vec::new(),
+        _ => work_items::of_safety(rules, &concerns, &unanswered, as_of),
+    };
+    let mut previous_end = None;
+    let mut standings = Vec::new();
+    let mut causes = for_the_patient;
+    for course in &history.courses(as_of) {
+        let open = course.phase != Phase::Discharged;
+        let safety = if open { safety_findings.as_slice() } else { &[] };
+        let standing = standing::standing(history, rules, course, previous_end, safety);
+        // A record that the chart calls inactive gets no new work, except for safety.
+        if !patient.inactive {
+            causes.extend(work_items::of_episode(history.story, rules, course, &standing));
+        }
+        standings.push(standing);
+        // Somebody who was referred and never enrolled had no episode that could end.
+        let end = course.end.filter(|_| course.start().is_some());
+        previous_end = end.map(|end| end.on).max(previous_end);
+    }
+    let open: Vec<Uuid> =
+        standings.iter().filter(|s| s.status != Phase::Discharged).map(|standing| standing.episode).collect();
+    let desired = slot::joined(causes);
+    for standing in standings.iter_mut().filter(|standing| standing.status != Phase::Discharged) {
+        let mine = desired.iter().filter(|one| one.episode.is_none() || one.is_about(standing.episode));
+        standing.desired = mine.map(WorkItem::summary).collect();
+        standing.other_open_episodes = open.iter().copied().filter(|id| *id != standing.episode).collect();
+    }
+    ChartPlan { standings, concerns, desired, reevaluate_on: None }
+}
+
+impl WorkItem {
+    fn summary(&self) -> standing::WorkItemSummary {
+        standing::WorkItemSummary {
+            key: self.key.clone(),
+            resource: self.resource,
+            code: self.code,
+            priority: self.priority,
+            rule: self.rule,
+            owner: self.owner,
+            since: self.since,
+            due_on: self.due_on,
+            reason: self.reason.clone(),
+            reasons: self.reasons.clone(),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What people do in the chart to the Tasks that we wrote there: read back, believed, and made to count.
+//!
+//! A closed Task is a statement about the Task. What it asked for counts when it is documented: a suicide risk is not
+//! assessed, and a case review not held, because somebody closed a Task. Only a recommendation is decided by its Task,
+//! because deciding is all that it asks for.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use super::care::{Care, CareEntry, DELETED, RecommendationDecision};
+use super::chart_plan::Code;
+use super::conclusion::Conclusion;
+use super::episode::Course;
+use super::finding::Finding;
+use super::story::Story;
+
+named! {
+    /// How the chart differs from what we wrote there.
+    pub enum Drift {
+        /// A person closed it: it stays closed.
+        ClosedByPerson = "closed_by_person",
+        /// A person changed it, which is theirs to do: an owner, a priority, a note, a status.
+        ChangedByPerson = "changed_by_person",
+        /// It is not there any more. It is not written again.
+        Deleted = "deleted",
+        /// What we wrote is not what stands, and nobody's change explains it, as after a restore from a backup.
+        OursLost = "ours_lost",
+        /// It is about another patient now: what becomes of it there says nothing about this one.
+        NamesAnotherPatient = "names_another_patient",
+    }
+}
+
+/// Whether nobody works on it any more.
+pub fn is_closed(status: &str) -> bool {
+    matches!(status, "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" | "inactive" | DELETED)
+}
+
+/// What the status of its Task says about a recommendation. That doing it failed, or that the Task itself was a
+/// mistake, decides nothing.
+pub fn decision(status: &str) -> Option<RecommendationDecision> {
+    match status {
+        "accepted" | "in-progress" => Some(RecommendationDecision::Accepted),
+        "completed" => Some(RecommendationDecision::Done),
+        "rejected" | "cancelled" => Some(RecommendationDecision::Declined),
+        _ => None,
+    }
+}
+
+/// The status that was told of a delivery last, also where that was taken back. In order of entry: ids are ordered by
+/// time.
+pub fn told(story: &Story, of: Uuid) -> Option<&str> {
+    let told = story.entries.iter().filter_map(|entry| match &entry.care {
+        Care::SetInChart { delivery, status, .. } if *delivery == of => Some((entry.id, status.as_str())),
+        _ => None,
+    });
+    told.max_by_key(|(id, _)| *id).map(|(_, status)| status)
+}
+
+/// When the last Task of this kind that stood when something happened was closed in the chart; `None` while it is not, or
+/// stands open again. `entries` are in order of time.
+pub fn closed_since(entries: &[&CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<NaiveDate> {
+    last_set(entries, of, happened_at).filter(|(_, status)| is_closed(status)).map(|(on, _)| on)
+}
+
+/// The same, of one that was completed.
+pub fn completed_since(entries: &[&CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<NaiveDate> {
+    last_set(entries, of, happened_at).filter(|(_, status)| *status == "completed").map(|(on, _)| on)
+}
+
+fn last_set<'a>(entries: &[&'a CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<(NaiveDate, &'a str)> {
+    entries.iter().rev().find_map(|entry| match &entry.care {
+        Care::SetInChart { code, status, .. } if *code == of && entry.at >= happened_at => {
+            Some((entry.on, status.as_str()))
+        }
+        _ => None,
+    })
+}
+
+/// A Task that asked for a case review was completed, and no review since its cause is on record: somebody has to
+/// document it, or to hold it.
+pub fn review_undocumented(course: &Course<'_>) -> Option<Finding> {
+    if !course.in_treatment() {
+        return None;
+    }
+    let asked = |entry: &CareEntry| match &entry.care {
+        Care::SetInChart { code: Code::PsychiatricCaseReview, key, since, .. } => Some((key.clone(), *since)),
+        _ => None,
+    };
+    let completed =
+        |entry: &&&CareEntry| matches!(&entry.care, Care::SetInChart { status, .. } if status == "completed");
+    let last_word = |entry: &&&CareEntry| {
+        let key = asked(entry).map(|(key, _)| key);
+        let later = course.entries.iter().rfind(|other| asked(other).map(|(key, _)| key) == key);
+        later.is_some_and(|later| later.id == entry.id)
+    };
+    let undocumented = |entry: &&&CareEntry| {
+        let Some((_, since)) = asked(entry) else { return false };
+        let changed = course.plan_start().is_some_and(|start| start > entry.on);
+        !changed && !course.reviews(false).any(|on| on >= since)
+    };
+    let first = course.entries.iter().filter(completed).filter(last_word).find(undocumented)?;
+    let mut finding = Finding::new(Conclusion::ReviewUndocumented { completed_on: first.on }, first.on);
+    finding.evidence.push(first.id);
+    Some(finding)
+}

@@ -1,0 +1,264 @@
+//! What the hallway takes in, and what it answers.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
+
+use super::import::ImportedCase;
+use crate::domain::care::{Care, FitCheck};
+use crate::domain::episode::Episode;
+use crate::domain::instrument::Instrument;
+use crate::domain::score::Answers;
+use crate::fhir::arrival::{Arrival, EvidenceTime, ResourceType};
+use crate::fhir::chart_item::ChartItem;
+use crate::problem::Problem;
+
+/// On what condition a resource is taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// None: create it, or replace what is there.
+    #[default]
+    None,
+    /// `If-None-Exist`: only where nothing carries this `system|value`.
+    NoneWith(String),
+    /// `PUT Type?identifier=`: replaces what carries this `system|value`.
+    TheOneWith(String),
+    /// `If-Match`: only on this version of ours.
+    Version(i64),
+    /// As the condition, and only if the resource ends up under this id: others that were sent with it say so.
+    Under {
+        /// The id.
+        id: String,
+        /// The condition.
+        condition: Box<Condition>,
+    },
+    /// What is stored already is evaluated anew: a mapping has changed, or a patient has arrived.
+    Again,
+}
+
+/// Whom a fact is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PatientKey {
+    /// By our id.
+    Id(Uuid),
+    /// By a key the patient is known by: `Patient/123` or `system|value`.
+    Key(String),
+}
+
+/// One change to a story.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// A resource arrived.
+    Arrived {
+        /// As read.
+        arrival: Box<Arrival>,
+        /// On what condition.
+        condition: Condition,
+    },
+    /// A resource was deleted.
+    Deleted {
+        /// Its type.
+        kind: ResourceType,
+        /// Its id.
+        id: String,
+        /// Only on this version of ours.
+        if_match: Option<i64>,
+    },
+    /// An episode began.
+    Enrolled {
+        /// Whose.
+        whom: PatientKey,
+        /// As entered.
+        episode: Box<Episode>,
+        /// The fit check that was made with it.
+        fit: Option<Box<FitCheck>>,
+    },
+    /// The particulars of an episode changed.
+    Amended {
+        /// Which.
+        episode: Uuid,
+        /// What changes.
+        amendment: Amendment,
+        /// Only on this revision.
+        if_match: Option<i64>,
+    },
+    /// The care team did something in an episode.
+    Cared {
+        /// Which.
+        episode: Uuid,
+        /// The local date.
+        on: NaiveDate,
+        /// The instant, where known.
+        at: Option<DateTime<Utc>>,
+        /// What.
+        care: Care,
+        /// Only on this revision of the episode.
+        if_match: Option<i64>,
+    },
+    /// Something about the patient, in whichever episode: suicide risk was assessed, or somebody pays.
+    OfPatient {
+        /// Whose.
+        patient: Uuid,
+        /// When.
+        at: DateTime<Utc>,
+        /// What.
+        care: Care,
+    },
+    /// A score was taken outside the EHR.
+    Measured {
+        /// Whose.
+        patient: Uuid,
+        /// Which instrument.
+        instrument: Instrument,
+        /// When.
+        taken: EvidenceTime,
+        /// What was answered.
+        answers: Answers,
+        /// Who took it, where that is not who enters it.
+        taken_by: Option<String>,
+        /// In which language (BCP 47), where known.
+        language: Option<String>,
+    },
+    /// Something that we wrote into the chart was looked at there.
+    Seen(Box<Sighting>),
+    /// A row of a spreadsheet registry is taken over.
+    Imported(Box<ImportedCase>),
+    /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
+    LookedAt {
+        /// Whom.
+        patient: Uuid,
+    },
+}
+
+/// A look at something that we wrote into the chart.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Whose it is, by the ledger.
+    pub patient: Uuid,
+    /// The delivery that wrote it.
+    pub delivery: Uuid,
+    /// The namespace of our identifiers there.
+    pub system: String,
+    /// What stands there; `None` where it is gone.
+    pub seen: Option<ChartItem>,
+}
+
+/// What becomes of a field that may be empty. In JSON: left out, `null`, or a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It is emptied.
+    Empty,
+    /// It becomes this.
+    To(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|value| value.map_or(Self::Empty, Self::To))
+    }
+}
+
+impl<T> Change<T> {
+    /// The same change in other words.
+    pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Empty => Change::Empty,
+            Self::To(value) => Change::To(to(value)),
+        }
+    }
+
+    /// Changes a field.
+    pub fn apply(&self, field: &mut Option<T>)
+    where
+        T: Clone,
+    {
+        match self {
+            Self::Keep => {}
+            Self::Empty => *field = None,
+            Self::To(value) => *field = Some(value.clone()),
+        }
+    }
+}
+
+/// What may be changed about an episode.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// Enrolment, while only referred.
+    pub enrolled_on: Option<NaiveDate>,
+    /// Consent.
+    pub consent_on: Change<NaiveDate>,
+    /// Which measures are treated to target; the primary one stays.
+    pub target_instruments: Option<Vec<Instrument>>,
+    /// The care manager from now on.
+    pub care_manager: Change<String>,
+    /// The patient's own doctor from now on.
+    pub primary_care_provider: Change<String>,
+    /// The consultant from now on.
+    pub psychiatric_consultant: Change<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The care manager hands the patient over on this local date: only in an open episode, and to somebody else.
+    pub transferred_on: Option<NaiveDate>,
+}
+
+/// Facts that were sent together.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Of which clinic.
+    pub clinic: String,
+    /// By whom.
+    pub by: String,
+    /// What.
+    pub facts: Vec<Command>,
+    /// All or nothing.
+    pub atomic: bool,
+}
+
+/// What a fact came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandEffect {
+    /// New.
+    Created,
+    /// Replaced what was there.
+    Updated,
+    /// Known already, or older than what is known: nothing was done.
+    Unchanged,
+    /// Removed.
+    Deleted,
+}
+
+/// What a fact came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The effect.
+    pub effect: CommandEffect,
+    /// The id of the resource, episode or entry.
+    pub id: String,
+    /// Our version of the resource, or the revision of the episode.
+    pub version: i64,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// The patient it belongs to.
+    pub patient: Option<Uuid>,
+    /// Why it waits in quarantine, if it does.
+    pub quarantined: Option<String>,
+    /// What of an imported row was new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<ImportCount>,
+}
+
+/// What of an imported row was new, beside the episode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportCount {
+    /// Scores.
+    pub measurements: usize,
+    /// Contacts, reviews and the like.
+    pub entries: usize,
+}
+
+/// What each fact of a submission came to.
+pub type SubmissionResult = Vec<Result<Recorded, Problem>>;

@@ -1,0 +1,149 @@
+//! What the chart holds of what we wrote there, as it was seen last.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Delivery, DeliveryState, wake};
+use crate::domain::chart_plan::ChartResource;
+use crate::domain::read_back::Drift;
+use crate::problem::Problem;
+use crate::store::connection::ConnectionKey;
+use crate::store::{Tx, failed};
+
+/// The delivery behind a resource of the chart; `None` where that is not ours.
+pub async fn by_chart_id(
+    tx: &mut Tx,
+    clinic: &str,
+    resource: ChartResource,
+    chart_id: &str,
+) -> Result<Option<Delivery>, Problem> {
+    fetch_optional!(
+        tx,
+        Delivery,
+        concat!("SELECT ", columns!(),
+            " FROM delivery
+         WHERE clinic_id = $1 AND chart_id = $2 AND resource = $3 AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'"),
+        clinic,
+        chart_id,
+        resource.as_str()
+    )
+    .map_err(failed)
+}
+
+/// Holds a delivery, so that nobody settles it meanwhile, and remembers that it was looked at.
+pub async fn look(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<Option<Delivery>, Problem> {
+    fetch_optional!(
+        tx,
+        Delivery,
+        concat!(
+            "UPDATE delivery SET chart_seen_at = $3 WHERE clinic_id = $1 AND id = $2
+         RETURNING ",
+            columns!()
+        ),
+        clinic,
+        id,
+        now
+    )
+    .map_err(failed)
+}
+
+/// What a look at the chart came to.
+#[derive(Clone, Debug)]
+pub struct ChartNote {
+    /// Its status there.
+    pub status: Option<String>,
+    /// The version that stands there.
+    pub version: Option<String>,
+    /// When that version was made, by the server's clock.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// How it differs.
+    pub drift: Option<Drift>,
+    /// How the delivery stands now.
+    pub state: DeliveryState,
+    /// It is written again, whatever was settled.
+    pub heal: bool,
+}
+
+/// Writes down what a look came to; what has to be written wakes the lane.
+pub async fn noted(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: DateTime<Utc>) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE delivery SET chart_status = COALESCE($3, chart_status), chart_version = $4,
+           chart_updated_at = COALESCE($5, chart_updated_at), drift = $6, state = $7,
+           settled_revision = CASE WHEN $8 THEN 0 ELSE settled_revision END,
+           attempts = CASE WHEN $8 THEN 0 ELSE attempts END, heals = CASE WHEN $8 THEN heals + 1 ELSE heals END,
+           next_attempt_at = CASE WHEN $8 THEN $9 ELSE next_attempt_at END,
+           updated_at = CASE WHEN state <> $7 THEN $9 ELSE updated_at END
+         WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        d.id,
+        &n.status,
+        &n.version,
+        n.updated_at,
+        n.drift.map(Drift::as_str),
+        n.state.as_str(),
+        n.heal,
+        now
+    )
+    .map_err(failed)?;
+    if n.state == DeliveryState::Pending && (n.heal || d.state != DeliveryState::Pending) {
+        wake(tx, clinic, d.patient_id, now).await?;
+    }
+    Ok(())
+}
+
+/// Something of ours that is in the chart: by it a server shows whether it can search for ours.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Example {
+    /// Its id in the chart.
+    pub chart_id: String,
+    /// When the first of all was planned.
+    pub since: DateTime<Utc>,
+}
+
+/// The oldest that stands open, else the oldest; `None` while nothing of ours is in the chart.
+pub async fn example(tx: &mut Tx, clinic: &str, resource: ChartResource) -> Result<Option<Example>, Problem> {
+    fetch_optional!(
+        tx,
+        Example,
+        "SELECT chart_id, MIN(created_at) OVER () AS since FROM delivery
+         WHERE clinic_id = $1 AND chart_id IS NOT NULL AND resource = $2 AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'
+         ORDER BY CASE WHEN posture = 'open' AND state = 'settled' THEN 0 ELSE 1 END, created_at, id LIMIT 1",
+        clinic,
+        resource.as_str()
+    )
+    .map_err(failed)
+}
+
+/// What stands open in the chart, or was closed by us lately, and was not looked at since: longest ago first. What was
+/// deleted is looked for again, too: a chart that was restored may have it. What could not be had is none of it: it waits
+/// as a hint, in its own time.
+pub async fn unseen(
+    tx: &mut Tx,
+    of: ConnectionKey<'_>,
+    since: DateTime<Utc>,
+    closed_since: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Delivery>, Problem> {
+    fetch_all!(
+        tx,
+        Delivery,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM delivery
+         WHERE clinic_id = $1 AND chart_id IS NOT NULL AND COALESCE(rung, 'task-and-flag') = 'task-and-flag'
+           AND (state IN ('settled', 'parked') OR drift = 'deleted') AND (posture = 'open' OR updated_at > $3)
+           AND COALESCE(chart_seen_at, updated_at) <= $2
+           AND NOT EXISTS (SELECT 1 FROM connection_hint h WHERE h.clinic_id = delivery.clinic_id AND h.connection = $5
+             AND h.type = delivery.resource AND h.resource_id = delivery.chart_id)
+         ORDER BY COALESCE(chart_seen_at, updated_at), id LIMIT $4"
+        ),
+        of.clinic,
+        since,
+        closed_since,
+        limit,
+        of.connection
+    )
+    .map_err(failed)
+}
