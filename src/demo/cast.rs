@@ -47,8 +47,6 @@ pub enum ScheduledEvent {
     Send(Value),
     /// The scales are taken again.
     Measure,
-    /// A safety answer is assessed.
-    Assess,
     /// The doctor decides on a recommendation.
     Decide(String),
     /// What was accepted is done.

@@ -119,6 +119,9 @@ pub struct QueueEntry {
     pub latest_score: Option<u16>,
     /// Every reason, most pressing first.
     pub reasons: Vec<QueueReason>,
+    /// On an agenda: beyond its size, or there only because a review is overdue; may be taken onto it by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub folded: bool,
 }
 
 impl QueueEntry {
@@ -131,8 +134,19 @@ impl QueueEntry {
             waiting_since: attention.since,
             latest_score: standing.measures.first().and_then(|m| m.latest.as_ref()).map(|l| l.score),
             reasons: reasons(standing),
+            folded: false,
         })
     }
+}
+
+/// R15: the agenda of a session, from the queue in its order. Who is there only because a review is overdue comes after
+/// the others, and whatever does not fit is folded.
+pub fn agenda<T>(queue: Vec<(T, QueueEntry)>, size: usize) -> Vec<(T, QueueEntry)> {
+    let only_overdue = |entry: &QueueEntry| entry.reasons.iter().all(|reason| reason.rule == Some(Rule::ReviewOverdue));
+    let (later, mut first): (Vec<_>, Vec<_>) = queue.into_iter().partition(|(_, entry)| only_overdue(entry));
+    let planned = first.len().min(size);
+    first.extend(later);
+    first.into_iter().enumerate().map(|(i, (of, entry))| (of, QueueEntry { folded: i >= planned, ..entry })).collect()
 }
 
 /// Why an episode is in the queue: every reason, most pressing first. Empty when it is not.

@@ -264,10 +264,14 @@ impl<'a> Course<'a> {
         self.plan_start().map(|start| self.holds.treatment_days(start, until))
     }
 
-    /// Dates of case reviews; with `recommending`, only those that recommended something.
+    /// Dates of case reviews; with `recommending`, only those that recommended something. One that neither recommended
+    /// anything nor says what was seen does not count.
     pub fn reviews(&self, recommending: bool) -> impl Iterator<Item = NaiveDate> + '_ {
         self.entries.iter().filter_map(move |e| match &e.care {
-            Care::CaseReview { recommendations, .. } if !recommending || !recommendations.is_empty() => Some(e.on),
+            Care::CaseReview { recommendations, summary, .. } => {
+                let counts = !recommendations.is_empty() || (!recommending && summary.is_some());
+                counts.then_some(e.on)
+            }
             _ => None,
         })
     }

@@ -41,6 +41,9 @@ pub struct RuleSet {
     /// What a case review recommends.
     #[serde(default)]
     pub recommendations: Recommendations,
+    /// R15.
+    #[serde(default)]
+    pub review_sessions: ReviewSessions,
 }
 
 named! {
@@ -156,6 +159,8 @@ pub struct Safety {
     pub repeat_days: u16,
     #[serde(default = "default_escalation")]
     pub escalation: Vec<EscalationStep>,
+    #[serde(default = "default_flag_text")]
+    pub flag_text: String,
 }
 
 /// One step of the escalation of a safety concern that is past due.
@@ -168,6 +173,11 @@ pub struct EscalationStep {
     pub to: Owner,
     /// How urgent at the least; never below the concern's own priority.
     pub priority: Priority,
+}
+
+/// For rule sets that are older than this text.
+fn default_flag_text() -> String {
+    DEFAULT.safety.flag_text.clone()
 }
 
 /// Of a rule set that was stored before there was a chain. The built-in one has it in its file.
@@ -222,6 +232,29 @@ pub struct Cadence {
     pub review_relapse_prevention_days: u16,
     pub engagement_percent: u16,
     pub engagement_min_scheduled: u16,
+}
+
+/// R15: what fits a review session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
+pub struct ReviewSessions {
+    pub planned_minutes: u16,
+    pub minutes_per_patient: u16,
+}
+
+impl ReviewSessions {
+    /// How many patients fit so many minutes; at least one.
+    pub fn size(&self, minutes: u16) -> u16 {
+        (minutes / self.minutes_per_patient.max(1)).max(1)
+    }
+}
+
+impl Default for ReviewSessions {
+    /// For rule sets that are older than this section.
+    fn default() -> Self {
+        DEFAULT.review_sessions.clone()
+    }
 }
 
 /// When a course of brief treatment is complete: so many sessions in so many days from the first one.

@@ -273,21 +273,31 @@ fn chain(concern: &Concern, rules: &RuleSet) -> Vec<Escalation> {
     steps.collect()
 }
 
-/// Two answers of one day: the graver one speaks.
+/// Two answers of one day: the graver one speaks. One that was corrected is named beside it: it has to be confirmed.
 fn join(earlier: &mut Concern, later: Concern) {
     earlier.measurements.splice(0..0, later.measurements);
     earlier.sources.splice(0..0, later.sources);
+    if later.only_changed != earlier.only_changed {
+        let first = earlier.reason.trim_end_matches(NOT_A_CRISIS_SERVICE).trim_end();
+        let both = format!("{first} {}", later.reason);
+        earlier.reason.clone_from(&both);
+        return graver(earlier, Concern { reason: both, measurements: Vec::new(), sources: Vec::new(), ..later });
+    }
+    graver(earlier, Concern { measurements: Vec::new(), sources: Vec::new(), ..later });
+}
+
+fn graver(earlier: &mut Concern, later: Concern) {
     if (later.priority, later.item9) >= (earlier.priority, earlier.item9) {
         earlier.instrument = later.instrument;
         earlier.item9 = later.item9.max(earlier.item9);
         earlier.implied = later.implied;
-        earlier.only_changed &= later.only_changed;
         earlier.high = later.high;
         earlier.repeated = later.repeated;
         earlier.priority = later.priority;
         earlier.due_on = later.due_on;
         earlier.reason = later.reason;
     }
+    earlier.only_changed &= later.only_changed;
     if later.state == ConcernState::Open {
         earlier.state = ConcernState::Open;
         earlier.assessed_on = None;

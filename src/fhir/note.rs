@@ -1,6 +1,6 @@
 //! What a message or a note says where the chart takes neither Task nor Flag: for a doctor, short and calm.
 
-use crate::domain::chart_plan::{Code, Posture, WriteIntent};
+use crate::domain::chart_plan::{Code, Owner, Posture, WriteIntent};
 
 use super::planned::{AUTHOR, title};
 use super::task::{display, ended_because};
@@ -32,7 +32,13 @@ pub(super) fn opening(intent: &WriteIntent) -> String {
     let asked: Vec<&str> = asked.map(|(owner, name)| display(owner, name.as_deref())).collect();
     let mut lines = vec![format!("{}.", heading(intent))];
     if is_about_safety(plan.code) {
-        lines.push("Please speak with the care manager about this patient.".to_owned());
+        let alone = plan.owner == Owner::CareManager && plan.also_for.is_empty();
+        let whom = if alone {
+            "Please open this patient in the Collaborative Care registry."
+        } else {
+            "Please speak with the care manager about this patient."
+        };
+        lines.push(whom.to_owned());
     } else if !plan.reason.trim().is_empty() {
         lines.push(plan.reason.trim().to_owned());
     }
@@ -100,7 +106,9 @@ mod tests {
             for word in ["item 9", "suicid", "phq", "answered", "risk"] {
                 assert!(!said.contains(word), "{said}");
             }
-            assert!(said.contains("speak with the care manager"), "{said}");
+            assert!(said.contains("open this patient in the collaborative care registry"), "{said}");
+            intent.desired.owner = Owner::PrimaryCareProvider;
+            assert!(opening(&intent).contains("speak with the care manager"), "the care manager is somebody else");
         }
     }
 }

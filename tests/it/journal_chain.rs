@@ -1,7 +1,5 @@
 //! The journal: every line gets its place once, and whatever is changed afterwards is found.
 
-use std::process::Command;
-
 use chrono::TimeDelta;
 use cocm_registry::domain::care::Care;
 use cocm_registry::journal::verify::{ChainAnchor, ChainReport, verify};

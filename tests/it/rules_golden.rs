@@ -98,11 +98,11 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
             for word in rest {
                 match word.split_once('=') {
                     Some(("item9", "open")) => m.item9_unknown = true,
-                    Some(("item9", answer)) => m.item9 = Some(answer.parse().unwrap()),
                     Some(("item9", "unreadable")) => {
                         m.item9_unknown = true;
                         m.self_harm.unreadable = true;
                     }
+                    Some(("item9", answer)) => m.item9 = Some(answer.parse().unwrap()),
                     Some(("beside", answer)) => m.self_harm.supplements.push(answer.parse().unwrap()),
                     None if *word == "alone" => m.quality = Quality::TotalOnly,
                     None if *word == "unfinished" => m.counting = EvidenceStatus::Partial,

@@ -128,6 +128,20 @@ impl Tale {
         self.story.measurements.last_mut().unwrap()
     }
 
+    /// The last form says something else about self-harm now.
+    pub fn corrected(&mut self, day: i64, answer: Option<u8>) -> &mut Self {
+        let last = self.last_measurement();
+        *last = Measurement { item9: answer, ..last.clone() }.replacing(last, at(day, 0));
+        self
+    }
+
+    /// The form told as the `nth` is retracted.
+    pub fn retracted(&mut self, day: i64, nth: usize) -> &mut Self {
+        let form = &mut self.story.measurements[nth];
+        *form = Measurement { counting: EvidenceStatus::Retracted, ..form.clone() }.replacing(form, at(day, 0));
+        self
+    }
+
     /// Anything the care team does.
     pub fn entry(&mut self, day: i64, care: Care) -> &mut Self {
         let id = self.id();
@@ -199,7 +213,7 @@ impl Tale {
             day,
             Care::CaseReview {
                 reviewer: "Dr. Berg".into(),
-                summary: None,
+                summary: Some("Talked about".into()),
                 minutes: None,
                 recommendations,
                 session: None,

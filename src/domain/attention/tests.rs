@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
-use super::{Attention, LAST_IN_QUEUE, NOTHING_DUE, QueuePlace, reasons};
+use super::{Attention, LAST_IN_QUEUE, NOTHING_DUE, QueueEntry, QueuePlace, agenda, reasons};
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
+use crate::domain::rules::RuleSet;
 use crate::domain::standing::{RuleSetName, Standing};
 
 fn day(text: &str) -> NaiveDate {
@@ -112,4 +113,19 @@ fn who_is_discharged_is_in_no_queue() {
     let mut gone = standing(&[(Rule::Worsening, "2026-05-01")]);
     gone.status = Phase::Discharged;
     assert_eq!(place(&gone).0, NOTHING_DUE);
+}
+
+#[test]
+fn an_agenda_holds_what_fits_and_who_is_only_overdue_for_a_review_comes_after_it() {
+    let entry = |rules: &[(Rule, &str)]| QueueEntry::of(&standing(rules)).unwrap();
+    let overdue = entry(&[(Rule::ReviewOverdue, "2026-02-01")]);
+    let ill = entry(&[(Rule::Worsening, "2026-05-01"), (Rule::ReviewOverdue, "2026-02-01")]);
+    let ready = entry(&[(Rule::SustainedRemission, "2026-02-01")]);
+    let queue = vec![("ill", ill.clone()), ("again", ill), ("overdue", overdue), ("ready", ready)];
+    let drawn = |size: usize| -> Vec<(&str, bool)> {
+        agenda(queue.clone(), size).into_iter().map(|(who, entry)| (who, entry.folded)).collect()
+    };
+    assert_eq!(drawn(2), [("ill", false), ("again", false), ("ready", true), ("overdue", true)]);
+    assert_eq!(drawn(9), [("ill", false), ("again", false), ("ready", false), ("overdue", true)]);
+    assert_eq!(RuleSet::default().review_sessions.size(60), 7, "8 minutes each");
 }

@@ -9,6 +9,7 @@ use crate::domain::finding::Rule;
 use crate::domain::history::History;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::EvidenceStatus;
+use crate::domain::read_back;
 use crate::domain::recommendation;
 use crate::domain::story::Story;
 
@@ -30,7 +31,7 @@ pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, St
         Code::SafetyAssessment | Code::SafetyEscalation | Code::CocmSafety => {
             return match assessed {
                 Some(on) => (Posture::Fulfilled, format!("Assessed on {on}.")),
-                None if open.code == Code::SafetyAssessment => {
+                None if confirmed(open, &history, as_of) => {
                     (Posture::Fulfilled, "The corrected answer was confirmed in the chart.".to_owned())
                 }
                 // Never "entered in error": the Task stays and asks a person to confirm.
@@ -90,6 +91,14 @@ fn recommended(open: &WorkItem, story: &Story, course: Option<&Course<'_>>) -> (
         _ if story.patient.inactive => (Posture::Withdrawn, "The record is inactive in the chart.".to_owned()),
         _ => (Posture::Withdrawn, "The episode has ended.".to_owned()),
     }
+}
+
+/// A person completed the Task in the chart after its answer was corrected.
+fn confirmed(open: &WorkItem, history: &History<'_>, as_of: NaiveDate) -> bool {
+    let forms = history.story.measurements.iter().filter(|m| open.evidence.contains(&m.source));
+    let changed_at = forms.filter_map(|m| m.self_harm.changed_at).max();
+    changed_at
+        .is_some_and(|at| read_back::completed_since(history.entries(as_of), Code::SafetyAssessment, at).is_some())
 }
 
 /// An answer above 0 behind an open Task still stands.

@@ -42,7 +42,7 @@ pub(super) fn of_safety(
             episode: None,
             since: first.answered_on,
             due_on: None,
-            reason: format!("Suicide risk assessment outstanding since {}.", first.answered_on),
+            reason: rules.safety.flag_text.replace("{date}", &first.answered_on.to_string()),
             evidence: last.sources.clone(),
             reasons: Vec::new(),
         });

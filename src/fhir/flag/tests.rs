@@ -67,7 +67,7 @@ fn a_safety_flag_is_restricted_and_says_nothing_of_the_cause() {
             "system": "https://cocm-registry.dev/fhir/CodeSystem/flag"
           }
         ],
-        "text": "CoCM: see care manager"
+        "text": "PHQ-9 item 9 was answered with 2."
       },
       "identifier": [
         {
