@@ -149,7 +149,6 @@ pub struct Clinic {
 pub struct Webhook {
     /// What it is called in the log of deliveries.
     pub name: String,
-    /// The clinic.
     pub clinic: ClinicId,
     /// Where it is told: exactly there.
     pub url: String,
@@ -179,7 +178,6 @@ pub struct Log {
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
-    /// Text.
     Text,
 }
 

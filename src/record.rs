@@ -68,7 +68,6 @@ const TRIES: u64 = 6;
 pub struct Zones {
     /// For a clinic that is not named.
     pub default: Tz,
-    /// By clinic.
     pub by_clinic: HashMap<String, Tz>,
 }
 
@@ -394,7 +393,6 @@ impl From<Problem> for BatchFailure {
 
 /// How far a submission came.
 enum SubmissionRun {
-    /// To its end.
     Through(Result<SubmissionResult, Problem>),
     /// Into a fact that failed, and there is no savepoint to return to.
     Into(Problem),

@@ -116,9 +116,7 @@ impl<D: sqlx::Database> DbHandle<D> {
 
 /// What the store's functions run on.
 pub enum Tx {
-    /// On PostgreSQL.
     Postgres(DbHandle<Postgres>),
-    /// On SQLite.
     Sqlite(DbHandle<Sqlite>),
 }
 
@@ -319,7 +317,6 @@ impl Tx {
         }
     }
 
-    /// Rolls back.
     pub async fn rollback(self) -> Result<(), Problem> {
         match self {
             Self::Postgres(DbHandle::Transaction(tx)) => tx.rollback().await.map_err(failed),

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use chrono::{Datelike, NaiveDate};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::metrics::Month;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::record::{Command, Recorder, Submission, Zones, close, local_midnight};
 use crate::store::{Db, closed_month, idempotency, patient, webhook};
@@ -28,13 +27,10 @@ const FORGOTTEN: i64 = 1000;
 /// What is needed to look at patients again. Cheap to clone.
 #[derive(Clone)]
 pub struct Upkeep {
-    /// Says whom.
     pub db: Db,
-    /// The hallway.
     pub recorder: Recorder,
     /// Says which day it is.
     pub clock: Clock,
-    /// And where.
     pub zones: Arc<Zones>,
     /// When months are closed.
     pub config: Arc<Config>,
@@ -98,7 +94,7 @@ impl Upkeep {
             let Some(last) = page.last() else { return Ok(planned) };
             after = Some(last.id);
             planned += page.len();
-            let ids: Vec<Uuid> = page.iter().map(|p| p.id).collect();
+            let ids: Vec<PatientId> = page.iter().map(|p| p.id).collect();
             self.look_at(clinic, &ids).await?;
         }
     }
@@ -141,7 +137,7 @@ impl Upkeep {
         Ok(())
     }
 
-    async fn look_at(&self, clinic: &str, patients: &[Uuid]) -> Result<(), Problem> {
+    async fn look_at(&self, clinic: &str, patients: &[PatientId]) -> Result<(), Problem> {
         for some in patients.chunks(SOME) {
             let facts = some.iter().map(|patient| Command::LookedAt { patient: *patient }).collect();
             let by = OURSELVES.to_owned();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::HeaderMap;
@@ -28,11 +29,9 @@ pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant
 pub struct RequestContext {
     /// What the handlers share.
     pub app: App,
-    /// Who.
     pub caller: Caller,
     /// `Idempotency-Key`.
     once: Option<IdempotencyKey>,
-    /// `If-Match`.
     pub if_match: Option<i64>,
 }
 
@@ -101,9 +100,9 @@ async fn named(parts: &mut Parts, app: &App, name: &str) -> Result<String, Probl
 }
 
 /// The `{id}` of the path. What is no id of ours names nothing: 404.
-pub struct IdInPath(pub Uuid);
+pub struct IdInPath<T>(pub T);
 
-impl FromRequestParts<App> for IdInPath {
+impl<T: FromStr> FromRequestParts<App> for IdInPath<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -135,7 +134,7 @@ impl FromRequestParts<App> for VersionInPath {
 }
 
 /// Reads an id that a client names; what is none of ours is absent.
-pub fn parse_id(text: &str) -> Result<Uuid, Problem> {
+pub fn parse_id<T: FromStr>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found("id"))
 }
 

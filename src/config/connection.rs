@@ -19,7 +19,6 @@ use crate::domain::chart_plan::{ChartResource, Rung};
 pub struct EhrConnection {
     /// What clinics call it; part of the address of its notifications.
     pub name: String,
-    /// The FHIR base.
     pub base_url: String,
     /// Sent as `Authorization: Bearer`, where there is no `auth`.
     pub bearer_token: Option<SecretString>,
@@ -184,7 +183,6 @@ impl SearchStrategy {
         }
     }
 
-    /// By its name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|way| way.as_str() == name)
     }

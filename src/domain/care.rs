@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::chart_plan::{ChartResource, Code};
 use super::instrument::Instrument;
+use crate::id::{EpisodeId, MeasurementId};
 
 pub mod contact;
 pub mod plan;
@@ -37,7 +38,6 @@ named! {
         Duplicate = "duplicate",
         /// The patient died.
         Died = "died",
-        /// Anything else.
         Other = "other",
     }
 }
@@ -45,13 +45,10 @@ named! {
 named! {
     /// Who pays.
     pub enum Payer {
-        /// Medicaid.
         Medicaid = "medicaid",
-        /// Medicare.
         Medicare = "medicare",
         /// Commercial insurance.
         Commercial = "commercial",
-        /// Anybody else.
         Other = "other",
     }
 }
@@ -74,7 +71,7 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DismissedScore {
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
     /// Its points then: a correction makes another score of it.
     pub score: u16,
 }
@@ -85,9 +82,7 @@ pub struct DismissedScore {
 pub enum Care {
     /// A contact, attempted or made.
     Contact {
-        /// What for.
         purpose: ContactKind,
-        /// How.
         modality: Option<Modality>,
         /// Whether it was on the schedule.
         scheduled: bool,
@@ -98,21 +93,17 @@ pub enum Care {
         starts_at: Option<DateTime<Utc>>,
         /// Minutes of the care manager.
         minutes: Option<u16>,
-        /// Who.
         performer: Option<String>,
         /// What was delivered: known interventions, or free words.
         interventions: Vec<String>,
         /// The next appointment that was made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next_contact_on: Option<NaiveDate>,
-        /// Free text.
         note: Option<String>,
     },
     /// Treatment was changed: restarts the plan clock.
     TreatmentChange {
-        /// What changed.
         changes: Vec<ChangeKind>,
-        /// In words.
         summary: String,
         /// The recommendation it follows.
         recommendation: Option<Uuid>,
@@ -122,9 +113,7 @@ pub enum Care {
     },
     /// The psychiatric consultant reviewed this patient.
     CaseReview {
-        /// Who.
         reviewer: String,
-        /// What was seen.
         summary: Option<String>,
         /// Minutes of the consultant.
         minutes: Option<u16>,
@@ -136,26 +125,18 @@ pub enum Care {
     },
     /// A recommendation was accepted, modified, declined or done.
     RecommendationDecision {
-        /// Which.
         recommendation: Uuid,
         /// What became of it.
         decision: RecommendationDecision,
-        /// Who decided.
         by: Option<String>,
-        /// Why.
         reason: Option<String>,
     },
     /// A referral or a direct evaluation that was recommended went on its way.
     RecommendationProgress {
-        /// Which.
         recommendation: Uuid,
-        /// How far.
         progress: ReferralProgress,
-        /// The appointment.
         scheduled_for: Option<NaiveDate>,
-        /// Who says so.
         by: Option<String>,
-        /// Why it ended.
         reason: Option<String>,
     },
     /// A clinician set the baseline.
@@ -163,15 +144,11 @@ pub enum Care {
         /// Of which instrument.
         instrument: Instrument,
         /// The measurement that is the baseline from now on.
-        measurement: Uuid,
-        /// Why.
+        measurement: MeasurementId,
         reason: String,
     },
     /// Treatment paused.
-    Hold {
-        /// Why.
-        reason: String,
-    },
+    Hold { reason: String },
     /// Back to active treatment, from hold or from relapse prevention.
     Resume,
     /// Relapse prevention began.
@@ -189,15 +166,10 @@ pub enum Care {
     /// The episode was the same treatment as another one of the person: what was entered in it counts for that one.
     Duplicate {
         /// The one that stays.
-        of: Uuid,
+        of: EpisodeId,
     },
     /// Flagged by hand for the weekly review, or unflagged.
-    DiscussionFlag {
-        /// Up or down.
-        raised: bool,
-        /// Why.
-        note: Option<String>,
-    },
+    DiscussionFlag { raised: bool, note: Option<String> },
     /// Suicide risk was assessed: the only thing that closes a safety concern.
     SafetyAssessment {
         /// E.g. C-SSRS.
@@ -216,9 +188,7 @@ pub enum Care {
     },
     /// Who paid for the patient's care, and when.
     Coverage {
-        /// Who.
         payer: Payer,
-        /// The first day.
         from: NaiveDate,
         /// The last day; open without one.
         to: Option<NaiveDate>,
@@ -229,7 +199,6 @@ pub enum Care {
     CarePlan(SharedCarePlan),
     /// A patient who screened positive is not offered an episode.
     CandidateDismissal {
-        /// Why.
         reason: String,
         /// The scores that were looked at: a newer one makes a candidate again.
         scores: Vec<DismissedScore>,
@@ -238,9 +207,7 @@ pub enum Care {
     SetInChart {
         /// The delivery that wrote it.
         delivery: Uuid,
-        /// Names its cause.
         key: String,
-        /// Task or Flag.
         resource: ChartResource,
         /// What it is about.
         code: Code,
@@ -259,12 +226,7 @@ pub enum Care {
         note: Option<String>,
     },
     /// An earlier entry was a mistake and is taken back.
-    TakenBack {
-        /// The entry.
-        entry: Uuid,
-        /// Why.
-        reason: Option<String>,
-    },
+    TakenBack { entry: Uuid, reason: Option<String> },
 }
 
 /// What stands for the status of a Task or Flag that is not in the chart any more.
@@ -331,14 +293,12 @@ impl Care {
 /// An entry of the story: what happened, when, in which episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CareEntry {
-    /// Our id.
     pub id: Uuid,
     /// The episode; `None` for what concerns the patient (safety assessments).
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// The date in the clinic's time zone.
     pub on: NaiveDate,
     /// The instant; local midnight where only a date is known.
     pub at: DateTime<Utc>,
-    /// What happened.
     pub care: Care,
 }

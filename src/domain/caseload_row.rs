@@ -63,9 +63,7 @@ named! {
 /// One measure of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeasureCell {
-    /// Which.
     pub instrument: Instrument,
-    /// R6.
     pub status: MeasureStatus,
     /// The baseline, its date and where it comes from.
     pub baseline: Option<(u16, NaiveDate, Basis)>,
@@ -86,9 +84,7 @@ pub struct MeasureCell {
 /// An answer to PHQ-9 item 9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item9 {
-    /// 0–3.
     pub answer: u8,
-    /// The local date.
     pub on: NaiveDate,
     /// An earlier answer was above 0.
     pub before: bool,
@@ -198,6 +194,7 @@ mod tests {
     use super::super::measurement::{EvidenceStatus, Measurement, Quality, SelfHarm};
     use super::super::story::{PatientStatus, Story};
     use super::{CaseloadRow, History, Instrument, Item9, MeasureStatus, NextContactKind, Rule, RuleSet};
+    use crate::id::{EpisodeId, MeasurementId, PatientId};
 
     fn date(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -205,7 +202,7 @@ mod tests {
 
     fn phq9(n: u128, on: &str, total: u16, item9: u8) -> Measurement {
         Measurement {
-            id: Uuid::from_u128(n),
+            id: MeasurementId(Uuid::from_u128(n)),
             instrument: Instrument::Phq9,
             taken_at: date(on).and_hms_opt(10, 0, 0).unwrap().and_utc(),
             taken_on: date(on),
@@ -223,10 +220,10 @@ mod tests {
     }
 
     fn line(scores: Vec<Measurement>, today: &str) -> CaseloadRow {
-        let mut story = Story::of(PatientStatus { id: Uuid::nil(), inactive: false, deceased_on: None });
+        let mut story = Story::of(PatientStatus { id: PatientId(Uuid::nil()), inactive: false, deceased_on: None });
         story.measurements = scores;
         story.episodes.push(Episode {
-            id: Uuid::from_u128(1),
+            id: EpisodeId(Uuid::from_u128(1)),
             enrolled_on: Some(date("2026-01-05")),
             consent_on: None,
             primary_instrument: Instrument::Phq9,

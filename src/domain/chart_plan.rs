@@ -2,7 +2,6 @@
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::episode::Phase;
 use super::finding::Rule;
@@ -13,6 +12,7 @@ use super::safety::{self, Concern};
 use super::schedule;
 use super::standing;
 use super::story::Story;
+use crate::id::EpisodeId;
 
 mod work_items;
 mod withdrawal;
@@ -26,7 +26,6 @@ pub use withdrawal::resolve;
 named! {
     /// What kind of resource the chart should hold.
     pub enum ChartResource {
-        /// Something to do.
         Task = "Task",
         /// Something to see.
         Flag = "Flag",
@@ -66,11 +65,9 @@ named! {
 named! {
     /// FHIR request-priority.
     pub enum Priority {
-        /// In its turn.
         Routine = "routine",
         /// Ahead of routine.
         Urgent = "urgent",
-        /// At once.
         Stat = "stat",
     }
 }
@@ -123,15 +120,12 @@ pub struct TaskReason {
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
-    /// Task or Flag.
     pub resource: ChartResource,
     /// What it is about.
     pub code: Code,
     /// How it should stand.
     pub posture: Posture,
-    /// How urgent.
     pub priority: Priority,
-    /// Who should act.
     pub owner: Owner,
     /// Who is asked beside the owner: whoever of them acts first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -141,7 +135,7 @@ pub struct WorkItem {
     /// The measure that triggered it.
     pub instrument: Option<Instrument>,
     /// The episode; `None` for what is independent of enrolment.
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// When it should be done.

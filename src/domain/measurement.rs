@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::instrument::Instrument;
+use crate::id::MeasurementId;
 
 named! {
     /// How a total came about.
@@ -42,7 +42,6 @@ pub struct DataQualityIssue {
 }
 
 impl DataQualityIssue {
-    /// A remark.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
     }
@@ -79,7 +78,7 @@ pub struct SelfHarm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Our id; stays when the source is corrected.
-    pub id: Uuid,
+    pub id: MeasurementId,
     /// Which questionnaire.
     pub instrument: Instrument,
     /// When it was taken.

@@ -120,7 +120,6 @@ pub struct InstrumentRules {
 /// R8: the checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Checkpoints {
     pub early_watch_day: u16,
     pub inadequate_response_day: u16,
@@ -138,7 +137,6 @@ pub struct Checkpoints {
 /// R9: trajectories.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Trajectory {
     pub plateau_day: u16,
     pub plateau_scores: u16,
@@ -152,7 +150,6 @@ pub struct Trajectory {
 /// R10: safety. There is no switch to turn it off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Safety {
     pub due_days: u16,
     pub routine_due_days: u16,
@@ -198,7 +195,6 @@ fn default_response_span_days() -> u16 {
 /// What a case review recommends, and what came after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Recommendations {
     pub due_days: u16,
     pub referral_due_days: u16,
@@ -215,7 +211,6 @@ impl Default for Recommendations {
 /// R11: cadence and engagement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Cadence {
     pub first_contact_days: u16,
     #[serde(default = "default_resumed_contact_days")]
@@ -260,7 +255,6 @@ impl Default for ReviewSessions {
 /// When a course of brief treatment is complete: so many sessions in so many days from the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct BriefTreatment {
     pub sessions: u16,
     pub within_days: u16,
@@ -276,7 +270,6 @@ impl Default for BriefTreatment {
 /// Who is listed as a candidate for enrolment; what is elevated says R5.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Candidates {
     pub look_back_days: u16,
 }
@@ -313,7 +306,6 @@ impl RuleSet {
         self.measures.get(&instrument).or_else(|| DEFAULT.measures.get(&instrument)).unwrap_or(&NONE)
     }
 
-    /// `default/1`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.id, self.version)
     }

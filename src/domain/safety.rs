@@ -3,7 +3,6 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::care::CareEntry;
 use super::chart_plan::{Code, Owner, Priority};
@@ -17,6 +16,7 @@ use super::read_back;
 use super::rules::RuleSet;
 use super::sentence::{self, NOT_A_CRISIS_SERVICE, Told};
 use super::story::Story;
+use crate::id::MeasurementId;
 
 named! {
     /// How a concern stands.
@@ -80,7 +80,7 @@ pub struct Concern {
     /// Why it is at this level.
     pub reason: String,
     /// The measurements, latest first.
-    pub measurements: Vec<Uuid>,
+    pub measurements: Vec<MeasurementId>,
     /// The same as the chart names them.
     #[serde(skip)]
     pub sources: Vec<String>,
@@ -379,14 +379,14 @@ pub fn findings(concerns: &[Concern], unanswered: &[Unanswered<'_>]) -> Vec<Find
             };
             let mut finding = Finding::new(conclusion, c.answered_on);
             finding.instrument = Some(c.instrument);
-            finding.evidence.clone_from(&c.measurements);
+            finding.evidence = c.measurements.iter().map(|m| m.0).collect();
             finding
         })
         .collect();
     found.extend(unanswered.first().map(|first| {
         let mut finding = Finding::new(Conclusion::AskSelfHarm { sentence: first.sentence() }, first.form.taken_on);
         finding.instrument = Some(first.form.instrument);
-        finding.evidence.extend(unanswered.iter().rev().map(|open| open.form.id));
+        finding.evidence.extend(unanswered.iter().rev().map(|open| open.form.id.0));
         finding
     }));
     found

@@ -3,7 +3,6 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::care::Care;
 use super::day;
@@ -12,6 +11,7 @@ use super::instrument::Instrument;
 use super::measurement::Quality;
 use super::rules::{AtTarget, InstrumentRules, RuleSet};
 use super::story::{Score, Story};
+use crate::id::MeasurementId;
 
 named! {
     /// Where a baseline comes from.
@@ -46,15 +46,12 @@ named! {
         PartialResponse = "partial_response",
         /// Worse by at least the important difference.
         Worse = "worse",
-        /// Neither.
         NoImprovement = "no_improvement",
     }
 }
 
-/// A baseline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Baseline<'a> {
-    /// The score.
     pub score: Score<'a>,
     /// Where it comes from.
     pub basis: Basis,
@@ -63,9 +60,7 @@ pub struct Baseline<'a> {
 /// One measure in one episode on a date: the scores that matter.
 #[derive(Clone, Debug)]
 pub struct Track<'a> {
-    /// Which measure.
     pub instrument: Instrument,
-    /// Its numbers.
     pub numbers: &'a InstrumentRules,
     /// What "at target" means.
     pub at_target: AtTarget,
@@ -193,7 +188,6 @@ impl<'a> Track<'a> {
         self.latest().is_some_and(|s| self.is_improved(s.total))
     }
 
-    /// R6.
     pub fn status(&self) -> MeasureStatus {
         let Some(baseline) = &self.baseline else { return MeasureStatus::NoBaseline };
         if !self.elevated() {
@@ -311,7 +305,7 @@ pub struct BaselineSummary {
     /// Where it comes from.
     pub basis: Basis,
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
 }
 
 /// The score that the present plan started from.
@@ -322,7 +316,7 @@ pub struct ReferenceSummary {
     /// Local date.
     pub taken_on: NaiveDate,
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
 }
 
 /// The latest score.
@@ -337,7 +331,7 @@ pub struct LatestSummary {
     /// The severity band.
     pub severity: String,
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
 }
 
 /// R6 for one measure, as shown.

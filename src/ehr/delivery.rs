@@ -63,7 +63,6 @@ pub enum ManualChange {
 pub enum DeliveryEffect {
     /// Written for the first time.
     Created,
-    /// Changed.
     Updated,
     /// What was written before can never be changed: a follow-up says what has changed.
     FollowedUp,
@@ -93,7 +92,6 @@ pub struct DeliveryResult {
     pub version: Option<String>,
     /// Its status there, as far as known.
     pub chart_status: Option<String>,
-    /// What was done.
     pub effect: DeliveryEffect,
     /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
     pub recheck: bool,

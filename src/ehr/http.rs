@@ -33,9 +33,7 @@ pub struct Http {
 /// An answer with a 2xx status, or 304.
 #[derive(Debug)]
 pub struct OkResponse {
-    /// The status.
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body, where there is one.
     pub body: Option<Value>,
@@ -44,9 +42,7 @@ pub struct OkResponse {
 /// An answer whose body has not been looked at.
 #[derive(Debug)]
 pub struct RawResponse {
-    /// The status.
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body, after decompression.
     pub body: Vec<u8>,

@@ -28,7 +28,6 @@ pub struct Offer {
 /// How a Provenance goes with what is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
-    /// Not at all.
     Not,
     /// In the same transaction.
     Together,
@@ -39,7 +38,6 @@ pub enum Provenance {
 /// How one planned resource goes into the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// As what.
     pub form: WriteForm,
     /// Whether it can be changed there.
     pub updates: bool,

@@ -26,7 +26,6 @@ pub struct ReadingContext<'a> {
 /// The resource types that the registry takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResourceType {
-    /// Who.
     Patient,
     /// A filled-in form.
     QuestionnaireResponse,
@@ -35,7 +34,6 @@ pub enum ResourceType {
 }
 
 impl ResourceType {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Patient, Self::QuestionnaireResponse, Self::Observation];
 
     /// By its FHIR type name.
@@ -58,7 +56,6 @@ impl ResourceType {
 pub struct Identifier {
     /// Namespace; many real identifiers have none.
     pub system: Option<String>,
-    /// The value in it.
     pub value: String,
 }
 
@@ -90,7 +87,6 @@ pub enum Subject {
 pub struct Doubt {
     /// Stable code, e.g. `no_authored`.
     pub code: &'static str,
-    /// A sentence.
     pub detail: String,
 }
 
@@ -157,10 +153,8 @@ pub struct PatientDetails {
     pub replaces: Vec<Subject>,
 }
 
-/// What arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A Patient.
     Patient(PatientDetails),
     /// A QuestionnaireResponse or an Observation.
     Evidence(Evidence),
@@ -169,7 +163,6 @@ pub enum Content {
 /// One resource as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Its type.
     pub kind: ResourceType,
     /// Its logical id, where it has one.
     pub id: Option<String>,
@@ -179,7 +172,6 @@ pub struct Arrival {
     pub last_updated: Option<DateTime<Utc>>,
     /// Business identifiers; old ones (`use = old`) are left out.
     pub identifiers: Vec<Identifier>,
-    /// What it says.
     pub content: Content,
     /// The JSON as it came.
     pub raw: String,

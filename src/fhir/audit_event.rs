@@ -11,6 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::planned::{AUTHOR, COMPLETE, coding, concept, instant_text, named};
+use crate::id::PatientId;
 
 const TYPES: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
 const DICOM: &str = "http://dicom.nema.org/resources/ontology/DCM";
@@ -25,18 +26,13 @@ const ROLES: &str = "https://cocm-registry.dev/fhir/CodeSystem/role";
 /// The namespace of subjects as tokens name them, and of this program.
 const SUBJECTS: &str = "https://cocm-registry.dev/fhir/NamingSystem/subject";
 
-/// What is told.
 #[derive(Clone, Debug)]
 pub struct AuditedEntry<'a> {
-    /// The line's id.
     pub id: Uuid,
     /// Its place in the chain.
     pub seq: i64,
-    /// The clinic.
     pub clinic: &'a str,
-    /// When.
     pub at: DateTime<Utc>,
-    /// Who.
     pub by: &'a str,
     /// As what; `None` for this program.
     pub role: Option<&'a str>,
@@ -45,7 +41,7 @@ pub struct AuditedEntry<'a> {
     /// What was asked for: method, route and status.
     pub request: Option<(&'a str, &'a str, u16)>,
     /// The patients it is about.
-    pub patients: Vec<Uuid>,
+    pub patients: Vec<PatientId>,
     /// What else it is about.
     pub subject: Option<&'a str>,
 }
@@ -179,7 +175,7 @@ mod tests {
             role: Some("care_manager"),
             events: &[],
             request: Some(("GET", "/api/v1/patients/{id}", 200)),
-            patients: vec![Uuid::nil()],
+            patients: vec![PatientId(Uuid::nil())],
             subject: None,
         }
     }

@@ -32,9 +32,7 @@ pub enum BundlePurpose {
 /// A Bundle whose entries have not been looked at.
 #[derive(Clone, Debug)]
 pub struct Bundle<'a> {
-    /// What it wants.
     pub purpose: BundlePurpose,
-    /// Its entries.
     pub entries: Vec<&'a RawValue>,
 }
 
@@ -61,7 +59,6 @@ pub struct BundleEntry<'a> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BundleRequest<'a> {
-    /// The HTTP method.
     #[serde(borrow)]
     pub method: Cow<'a, str>,
     /// Relative to the base.
@@ -70,7 +67,6 @@ pub struct BundleRequest<'a> {
     /// As `If-None-Exist`.
     #[serde(borrow, default)]
     pub if_none_exist: Option<Cow<'a, str>>,
-    /// As `If-Match`.
     #[serde(borrow, default)]
     pub if_match: Option<Cow<'a, str>>,
     /// As `If-None-Match`.

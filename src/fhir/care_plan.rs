@@ -33,15 +33,12 @@ pub const NO_CRISIS_SERVICE: &str = "This program is not a crisis service and no
 pub struct CarePlanDocument<'a> {
     /// The patient as the chart names them: `Patient/123`.
     pub reference: &'a str,
-    /// For display.
     pub name: &'a str,
-    /// As sent.
     pub birth_date: Option<&'a str>,
     /// Preferred language (BCP 47).
     pub language: Option<&'a str>,
     /// Everything known about the patient.
     pub story: &'a Story,
-    /// The episode.
     pub episode: &'a Episode,
     /// Where it stands on the day of the sheet.
     pub standing: &'a Standing,

@@ -11,11 +11,8 @@ use crate::problem::Problem;
 /// A point in time, as precise as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FhirDate {
-    /// `2026`
     Year,
-    /// `2026-03`
     Month,
-    /// `2026-03-04`
     Day(NaiveDate),
     /// With a time and an offset.
     Instant(DateTime<Utc>),

@@ -21,11 +21,8 @@ const LARGEST: usize = 32 << 20;
 /// One EHR, for one clinic.
 #[derive(Debug)]
 pub struct Connection {
-    /// Whose.
     pub clinic: String,
-    /// As configured.
     pub settings: config::EhrConnection,
-    /// The client.
     pub ehr: EhrClient,
     /// Where the EHR sends what it has to say.
     pub endpoint: String,
@@ -36,12 +33,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// For the store.
     pub fn of(&self) -> ConnectionKey<'_> {
         ConnectionKey { clinic: &self.clinic, connection: &self.settings.name }
     }
@@ -90,7 +85,6 @@ impl Connections {
         Ok(Self(Arc::new(connections)))
     }
 
-    /// Each.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Connection>> {
         self.0.iter()
     }

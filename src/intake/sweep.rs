@@ -35,7 +35,6 @@ const SOME: usize = 200;
 /// What a sweep of one type came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepResult {
-    /// The type.
     pub kind: String,
     /// How many resources came, without repetitions of the page before.
     pub seen: usize,
@@ -50,9 +49,7 @@ pub struct SweepResult {
 /// Why a pass ended early.
 #[derive(Debug)]
 pub enum SweepStop {
-    /// The server.
     Failed(Failure),
-    /// Our database.
     Problem(Problem),
     /// Somebody else sweeps now.
     Lost,
@@ -86,9 +83,7 @@ impl From<Failure> for SweepStop {
 pub struct Sweep<'a> {
     /// Reads and records.
     pub intake: &'a Intake,
-    /// Which.
     pub connection: &'a Connection,
-    /// The lease.
     pub token: Uuid,
 }
 

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::Tx;
 use crate::store::journal::{self, JournalEntry};
@@ -20,14 +20,12 @@ const WINDOW: i64 = 500;
 /// How far somebody was told: all of a line (`7`), or a line up to one of its events (`7.1`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventPosition {
-    /// The line.
     pub seq: i64,
     /// The last event of it that was told, from 1; 0: all of them.
     pub part: i32,
 }
 
 impl EventPosition {
-    /// All of a line.
     pub fn whole(seq: i64) -> Self {
         Self { seq, part: 0 }
     }
@@ -58,7 +56,6 @@ impl FromStr for EventPosition {
     }
 }
 
-/// One event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JournalEvent {
     /// Its id: a listener who names it is told what came after it.
@@ -71,10 +68,10 @@ pub struct JournalEvent {
     pub at: DateTime<Utc>,
     /// Whom it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// In which episode.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// What: `QuestionnaireResponse/1`, `delivery/…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -173,6 +170,7 @@ fn changes_of(kind: &str, changes: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     #[test]
     fn a_mark_reads_as_it_is_written() {

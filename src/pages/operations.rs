@@ -16,6 +16,7 @@ use super::session::{FormPost, Visitor};
 use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
 use super::words::{self, Tone};
 use crate::domain::read_back::Drift;
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Delivery, DeliveryState, StateCount};
@@ -24,7 +25,6 @@ use connections::ConnectionStatus;
 
 /// Rows shown of each list; the counts are of all.
 const SHOWN: i64 = 100;
-/// Who operates.
 pub const OPERATORS: &[Role] = &[Role::Admin, Role::CareManager];
 
 /// What was just done.
@@ -37,7 +37,7 @@ pub struct OperationsPageQuery {
 /// A Task or Flag that is not in the chart yet.
 struct UndeliveredItem {
     id: Uuid,
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     what: String,
     priority: &'static str,
@@ -91,7 +91,7 @@ struct OperationsPage {
 
 /// A Task or Flag that stands otherwise in the chart.
 struct DriftedItem {
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     what: String,
     stands: String,
@@ -103,7 +103,6 @@ fn count(tally: &[StateCount], state: DeliveryState) -> i64 {
     tally.iter().filter(|t| t.state == state.as_str()).map(|t| t.count).sum()
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(OPERATORS)?;
     let (clinic, zone, now, today) = (visitor.clinic(), visitor.zone(), visitor.now(), visitor.today());
@@ -229,7 +228,6 @@ async fn undelivered(tx: &mut crate::store::Tx, visitor: &Visitor, d: Delivery) 
     })
 }
 
-/// Sends one again.
 pub async fn retry(Path(id): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found("delivery"))?;
@@ -238,7 +236,6 @@ pub async fn retry(Path(id): Path<String>, submitted: FormPost) -> Result<Respon
     Ok(Redirect::to("/operations?done=retry").into_response())
 }
 
-/// Reads one again.
 pub async fn replay(Path(id): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found("item in quarantine"))?;

@@ -2,13 +2,13 @@
 
 use askama::Template;
 use axum::response::Response;
-use uuid::Uuid;
 
 use super::session::Visitor;
 use super::shell::{NavSection, ProblemPage, Shell, html};
 use super::{date_texts, words};
 use crate::api::request::READERS;
 use crate::domain::chart_plan::Priority;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{quarantine, safety};
 
@@ -46,7 +46,7 @@ impl SafetyStrip {
 
 /// Somebody who waits for an assessment.
 pub struct SafetyItem {
-    pub patient: Uuid,
+    pub patient: PatientId,
     pub name: String,
     pub priority: Priority,
     /// Why, in a sentence.
@@ -57,7 +57,6 @@ pub struct SafetyItem {
     pub elapsed: String,
     pub due: String,
     pub overdue: bool,
-    /// Who should act.
     pub owner: Option<String>,
     /// Whether the chart has been told.
     pub told: &'static str,
@@ -125,7 +124,6 @@ struct SafetyPage {
     assesses: bool,
 }
 
-/// The list.
 pub async fn show(visitor: Visitor) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let shell = Shell::around(&visitor, "Safety", NavSection::Safety).await?;

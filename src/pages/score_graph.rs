@@ -3,7 +3,6 @@
 
 use askama::Template;
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use super::date_texts::day;
 use super::item_texts::item;
@@ -14,6 +13,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::domain::target::MeasureSummary;
+use crate::id::MeasurementId;
 
 /// Sizes in the drawing's own units; it is as wide as there is room.
 const WIDTH: f32 = 920.0;
@@ -24,7 +24,6 @@ const GAP: f32 = 26.0;
 const LANE: f32 = 46.0;
 const TOP: f32 = 16.0;
 
-/// The drawing.
 #[derive(Template)]
 #[template(path = "score_graph.html")]
 pub struct ScoreGraph {
@@ -43,7 +42,6 @@ pub struct ScoreGraph {
 
 impl askama::filters::HtmlSafe for ScoreGraph {}
 
-/// One measure.
 pub struct GraphPanel {
     title: &'static str,
     y: f32,
@@ -59,7 +57,7 @@ pub struct GraphPanel {
 
 /// One score: a link to its row in the table of scores.
 pub struct GraphPoint {
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
     x: f32,
     y: f32,
     total: u16,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::journal_lines::of_clinic;
 use crate::domain::attention::{LAST_IN_QUEUE, QueueEntry, agenda};
 use crate::domain::standing::Standing;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::review_session::ReviewSession;
 use crate::store::standing::{self, AttentionKey, StandingFilter};
@@ -17,9 +18,7 @@ const SOME: i64 = 500;
 /// An item of the agenda that is put off, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeferredItem {
-    /// Which.
-    pub episode: Uuid,
-    /// Why.
+    pub episode: EpisodeId,
     pub reason: String,
 }
 
@@ -62,7 +61,7 @@ pub async fn open_session(db: &Db, clinic: &str, session: &ReviewSession, size: 
     tx.commit().await
 }
 
-async fn queue(tx: &mut Tx, clinic: &str, session: &ReviewSession) -> Result<Vec<(Uuid, QueueEntry)>, Problem> {
+async fn queue(tx: &mut Tx, clinic: &str, session: &ReviewSession) -> Result<Vec<(EpisodeId, QueueEntry)>, Problem> {
     let filter = StandingFilter { care_manager: session.care_manager.clone(), ..StandingFilter::default() };
     let (mut agenda, mut after): (_, Option<AttentionKey>) = (Vec::new(), None);
     loop {

@@ -15,6 +15,7 @@ use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent
 use crate::domain::history::History;
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
 use crate::store::{Tx, episode, event_log, outbox, patient, standing};
@@ -24,20 +25,15 @@ pub struct NewEvent {
     /// Its id: the entry's, where it is one.
     pub id: Uuid,
     /// The episode it belongs to.
-    pub episode: Option<Uuid>,
-    /// Its kind.
+    pub episode: Option<EpisodeId>,
     pub kind: String,
     /// Entered by the care team: part of the story.
     pub is_care: bool,
-    /// The local date.
     pub on: NaiveDate,
-    /// The instant.
     pub at: DateTime<Utc>,
     /// For contacts and decisions.
     pub outcome: Option<String>,
-    /// Minutes spent.
     pub minutes: Option<u16>,
-    /// What was said.
     pub body: Value,
 }
 

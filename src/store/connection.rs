@@ -15,16 +15,13 @@ use crate::problem::Problem;
 pub struct ConnectionClaim {
     /// Counts the calls to look again.
     pub wanted: i64,
-    /// Who holds it.
     pub lease_token: Option<Uuid>,
 }
 
 /// One connection of a clinic, by its name: what every function here is about.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionKey<'a> {
-    /// Whose.
     pub clinic: &'a str,
-    /// Its name.
     pub connection: &'a str,
 }
 
@@ -134,7 +131,6 @@ pub async fn due(
 
 /// How far a type has been fetched.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Watermark {
     #[sqlx(rename = "type")]
     pub kind: String,

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Tx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use audit::{ChainCheck, checked, clinics, count_outside, facts_without_entry};
@@ -178,12 +179,9 @@ pub async fn seal(tx: &mut Tx, clinic: &str, head: &ChainHead, lines: &[(Uuid, S
     Ok(head)
 }
 
-/// A sealed line.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct SealedEntry {
-    /// Its place.
     pub seq: i64,
-    /// The line.
     pub entry: String,
 }
 
@@ -204,10 +202,8 @@ pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Resul
 #[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
     /// That name this patient.
-    pub patient: Option<Uuid>,
-    /// Not before.
+    pub patient: Option<PatientId>,
     pub from: Option<DateTime<Utc>>,
-    /// Before.
     pub until: Option<DateTime<Utc>>,
     /// Only with a smaller number.
     pub below: Option<i64>,

@@ -5,17 +5,17 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// Something kept back, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct QuarantineRecord {
     pub id: Uuid,
     #[sqlx(rename = "type")]
     pub kind: String,
     pub resource_id: String,
-    pub patient_id: Option<Uuid>,
+    pub patient_id: Option<PatientId>,
     pub code: String,
     pub detail: String,
     pub received_at: DateTime<Utc>,
@@ -47,13 +47,12 @@ pub async fn release(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem>
 }
 
 /// Lets go what only waited for its patient.
-pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: Uuid, code: &str) -> Result<(), Problem> {
+pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: PatientId, code: &str) -> Result<(), Problem> {
     execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND patient_id = $2 AND code = $3", clinic, patient, code)
         .map(|_| ())
         .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<QuarantineRecord>, Problem> {
     fetch_optional!(
         tx,

@@ -7,22 +7,21 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// A recommendation of a review that stands.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RecommendationRow {
     pub id: Uuid,
-    pub patient_id: Uuid,
-    pub episode_id: Uuid,
+    pub patient_id: PatientId,
+    pub episode_id: EpisodeId,
     pub state: String,
     pub addressee: String,
     pub waits_until: NaiveDate,
     pub body: Json<Value>,
 }
 
-/// Writes one.
 pub async fn put(tx: &mut Tx, clinic: &str, row: &RecommendationRow, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
@@ -50,7 +49,7 @@ pub async fn remove(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> 
 }
 
 /// Those of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<RecommendationRow>, Problem> {
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<RecommendationRow>, Problem> {
     fetch_all!(
         tx,
         RecommendationRow,
@@ -65,7 +64,6 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 /// What a list may be narrowed to; everything given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct RecommendationFilter {
-    /// In this state.
     pub state: Option<String>,
     /// Waiting for somebody, and due before this date.
     pub due_before: Option<NaiveDate>,
@@ -75,10 +73,9 @@ pub struct RecommendationFilter {
 
 /// A recommendation with whose it is.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct PatientRecommendation {
     pub id: Uuid,
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub reference: String,
     pub display_name: Option<String>,
     pub waits_until: NaiveDate,

@@ -1,16 +1,15 @@
 //! FHIR resources as they came.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::access_trace::note;
 use super::key::indexed;
 use super::{Tx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// A stored resource.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Resource {
     #[sqlx(rename = "type")]
     pub kind: String,
@@ -18,13 +17,12 @@ pub struct Resource {
     pub version: i64,
     pub source_version: Option<String>,
     pub source_updated: Option<DateTime<Utc>>,
-    pub patient_id: Option<Uuid>,
+    pub patient_id: Option<PatientId>,
     pub deleted: bool,
     pub updated_at: DateTime<Utc>,
     pub body: String,
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {
     fetch_optional!(
         tx,
@@ -60,7 +58,6 @@ pub async fn insert(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<bool, Pro
     .map_err(failed)
 }
 
-/// Replaces one.
 pub async fn update(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<(), Problem> {
     execute!(
         tx,
@@ -171,7 +168,7 @@ pub async fn of_patient(
     tx: &mut Tx,
     clinic: &str,
     kind: &str,
-    patient: Uuid,
+    patient: PatientId,
     limit: i64,
 ) -> Result<Vec<Resource>, Problem> {
     fetch_all!(

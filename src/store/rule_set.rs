@@ -9,7 +9,6 @@ use crate::problem::Problem;
 
 /// A stored version.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RuleSetRecord {
     pub version: i32,
     pub body: Json<RuleSet>,
@@ -94,7 +93,6 @@ pub async fn activate(tx: &mut Tx, clinic: &str, version: i32, by: &str, now: Da
 
 /// A version was put in force.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RuleSetActivation {
     pub activated_at: DateTime<Utc>,
     pub version: i32,

@@ -12,11 +12,11 @@ use crate::api::App;
 use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id};
 use crate::domain::care::Care;
 use crate::domain::instrument::Instrument;
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(override_baseline))
 }
@@ -39,7 +39,7 @@ struct NewBaseline {
     responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn override_baseline(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewBaseline>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PsychiatricConsultant])?;

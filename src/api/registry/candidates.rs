@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::episodes::PatientName;
 use super::responses::{ReadErrors, WriteErrors, created};
@@ -16,13 +15,13 @@ use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{IdInPath, READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::candidate::Candidate;
 use crate::domain::care::Care;
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::patient::{self, Patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_candidates)).routes(routes!(dismiss))
 }
@@ -107,7 +106,7 @@ struct DismissalBody {
     /// The entry: it can be taken back by it.
     id: String,
     /// Whose.
-    patient: Uuid,
+    patient: PatientId,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
 }
@@ -118,7 +117,7 @@ struct DismissalBody {
     responses((status = 201, description = "Recorded", body = DismissalBody), WriteErrors))]
 async fn dismiss(
     ask: RequestContext,
-    IdInPath(patient): IdInPath,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewDismissal>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;

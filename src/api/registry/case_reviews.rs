@@ -12,11 +12,11 @@ use super::responses::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, plausible, words};
 use crate::domain::care::{Addressee, Care, ChangeKind, Recommendation};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(review_case))
 }
@@ -69,7 +69,7 @@ struct CaseReviewReceipt {
     responses((status = 201, description = "Recorded", body = CaseReviewReceipt), WriteErrors))]
 async fn review_case(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewCaseReview>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;

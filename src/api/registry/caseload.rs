@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::episodes::PatientName;
 use super::responses::ReadErrors;
@@ -23,10 +22,10 @@ use crate::domain::finding::{Finding, Rule};
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::WorkItemSummary;
 use crate::domain::target::MeasureSummary;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::standing::{self, StandingFilter, StandingRow};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_caseload))
 }
@@ -75,7 +74,7 @@ pub enum Sort {
 #[derive(Debug, Serialize, ToSchema)]
 struct CaseloadItem {
     /// The episode.
-    episode: Uuid,
+    episode: EpisodeId,
     /// Whose.
     patient: PatientName,
     /// The patient's preferred language (BCP 47).

@@ -18,11 +18,11 @@ use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
 use crate::store::{Db, Tx, patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
 }
@@ -143,7 +143,7 @@ async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format
 /// Where the next page begins.
 enum ExportPosition {
     Attention(Option<AttentionKey>),
-    Name(Option<(String, uuid::Uuid)>),
+    Name(Option<(String, EpisodeId)>),
 }
 
 struct Caseload {

@@ -13,11 +13,11 @@ use crate::api::App;
 use crate::api::request::{IdInPath, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::treatment::may_be_next;
 use crate::domain::care::{Care, ContactKind, ContactOutcome, Intervention, Modality};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add_contact))
 }
@@ -58,7 +58,7 @@ struct NewContact {
     request_body = NewContact, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn add_contact(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewContact>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

@@ -6,18 +6,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::responses::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{IdInPath, RequestContext};
 use crate::domain::care::{Care, Payer};
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(cover))
 }
@@ -40,7 +39,7 @@ struct CoverageReceipt {
     /// The entry.
     id: String,
     /// Whose.
-    patient: Uuid,
+    patient: PatientId,
 }
 
 /// Documents who pays for a patient's care: metrics are narrowed by it, month by month.
@@ -49,7 +48,7 @@ struct CoverageReceipt {
     responses((status = 201, description = "Recorded", body = CoverageReceipt), WriteErrors))]
 async fn cover(
     ask: RequestContext,
-    IdInPath(patient): IdInPath,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewCoverage>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::care::{EntryReceipt, fact};
 use super::responses::WriteErrors;
@@ -14,12 +13,12 @@ use crate::api::App;
 use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, DischargeReason};
 use crate::domain::graduation;
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::store;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(discharge))
 }
@@ -77,7 +76,7 @@ impl From<NewReason> for DischargeReason {
     request_body = NewDischarge, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn discharge(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewDischarge>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -101,7 +100,7 @@ async fn discharge(
 /// What a graduation asks a reason for, where the note gives none.
 async fn missing_for_graduation(
     ask: &RequestContext,
-    episode: Uuid,
+    episode: EpisodeId,
     on: NaiveDate,
 ) -> Result<Vec<&'static str>, Problem> {
     let mut tx = ask.app.db.read().await?;

@@ -11,10 +11,10 @@ use super::responses::WriteErrors;
 use crate::api::App;
 use crate::api::request::{CLINICIANS, IdInPath, RequestContext, RequiredText, words};
 use crate::domain::care::Care;
+use crate::id::EpisodeId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(flag))
 }
@@ -35,7 +35,7 @@ struct NewFlag {
     responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn flag(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewFlag>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

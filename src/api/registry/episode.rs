@@ -16,13 +16,13 @@ use crate::domain::care::FitCheck;
 use crate::domain::contacts::{NextContact, TreatmentCourse, brief_treatments, next_contact};
 use crate::domain::instrument::Instrument;
 use crate::domain::recommendation::{TrackedRecommendation, followed};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::{Amendment, Change, Command};
 use crate::store::{episode, patient, rule_set, story};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_episode, amend_episode))
 }
@@ -99,13 +99,13 @@ fn lasting<T>(change: Change<T>, field: &str) -> Result<Option<T>, Problem> {
 /// Reads an episode, with its ETag.
 #[utoipa::path(get, path = "/episodes/{id}", tag = "episodes", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "With `ETag`", body = WholeEpisode), ReadErrors))]
-async fn read_episode(ask: RequestContext, IdInPath(id): IdInPath) -> Result<Response, Problem> {
+async fn read_episode(ask: RequestContext, IdInPath(id): IdInPath<EpisodeId>) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let whole = whole(&ask, id).await?;
     Ok((etag(whole.episode.revision), Json(whole)).into_response())
 }
 
-async fn whole(ask: &RequestContext, id: uuid::Uuid) -> Result<WholeEpisode, Problem> {
+async fn whole(ask: &RequestContext, id: EpisodeId) -> Result<WholeEpisode, Problem> {
     let absent = || Problem::not_found("episode");
     let mut tx = ask.app.db.read().await?;
     let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
@@ -137,7 +137,7 @@ async fn whole(ask: &RequestContext, id: uuid::Uuid) -> Result<WholeEpisode, Pro
     request_body = EpisodePatch, responses((status = 200, description = "With the new `ETag`", body = WholeEpisode), WriteErrors))]
 async fn amend_episode(
     ask: RequestContext,
-    IdInPath(id): IdInPath,
+    IdInPath(id): IdInPath<EpisodeId>,
     JsonBody(patch): JsonBody<EpisodePatch>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

@@ -13,11 +13,11 @@ use crate::api::App;
 use crate::api::request::{CLINICIANS, IdInPath, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, FitCheck, FitConcern, FitDecision};
 use crate::domain::episode::Phase;
+use crate::id::EpisodeId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::store;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(check_fit))
 }
@@ -81,7 +81,7 @@ struct DatedFitCheck {
     request_body = DatedFitCheck, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn check_fit(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<DatedFitCheck>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

@@ -12,11 +12,11 @@ use super::responses::WriteErrors;
 use crate::api::App;
 use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::Care;
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(hold)).routes(routes!(resume))
 }
@@ -44,7 +44,7 @@ struct NewResumption {
     request_body = NewHold, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn hold(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewHold>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -56,7 +56,7 @@ async fn hold(
     request_body = NewResumption, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn resume(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewResumption>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

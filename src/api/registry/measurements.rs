@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::responses::{WriteErrors, created};
 use crate::api::App;
@@ -15,12 +14,12 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::{EvidenceTime, is_language};
+use crate::id::{MeasurementId, PatientId};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::measurement;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add_measurement))
 }
@@ -29,7 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MeasurementBody {
     /// Our id; stays when the source is corrected.
-    pub id: Uuid,
+    pub id: MeasurementId,
     /// Which questionnaire.
     pub instrument: Instrument,
     /// Points; `null` exactly when it cannot be scored. Never 0 for "missing".
@@ -106,7 +105,7 @@ struct NewMeasurement {
     responses((status = 201, description = "Scored", body = MeasurementBody), WriteErrors))]
 async fn add_measurement(
     ask: RequestContext,
-    IdInPath(patient): IdInPath,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewMeasurement>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

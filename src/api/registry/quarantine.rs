@@ -12,13 +12,13 @@ use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
+use crate::id::{MeasurementId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::record::Condition;
 use crate::store::quarantine::{self, QuarantineRecord};
 use crate::store::{measurement, resource};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_quarantine)).routes(routes!(replay))
 }
@@ -42,7 +42,7 @@ struct QuarantineItem {
     /// The resource: `QuestionnaireResponse/123`.
     resource: String,
     /// The patient, where known.
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
     /// Why: a stable code.
     code: String,
     /// Why, in words.
@@ -78,9 +78,9 @@ struct ReplayResult {
     /// Why it stays, in words.
     detail: Option<String>,
     /// The patient, where known.
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
     /// The measurements that come from it now.
-    measurements: Vec<Uuid>,
+    measurements: Vec<MeasurementId>,
 }
 
 /// What could not be understood, with the reason.
@@ -101,7 +101,7 @@ async fn list_quarantine(
 /// Reads a resource in quarantine again: after its mapping was corrected, or its patient has arrived.
 #[utoipa::path(post, path = "/quarantine/{id}/replay", tag = "operations", params(("id" = String, Path, description = "The item")),
     responses((status = 200, description = "What it came to", body = ReplayResult), WriteErrors))]
-async fn replay(ask: RequestContext, IdInPath(id): IdInPath) -> Result<Json<ReplayResult>, Problem> {
+async fn replay(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<ReplayResult>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let clinic = ask.clinic();
     let absent = || Problem::not_found("item in quarantine");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::care::{EntryReceipt, fact};
 use super::responses::{WriteErrors, created};
@@ -14,13 +15,13 @@ use crate::api::request::{CLINICIANS, IdInPath, RequestContext, RequiredText, pl
 use crate::domain::care::{Care, RecommendationDecision, ReferralProgress};
 use crate::domain::episode::Phase;
 use crate::domain::recommendation::{TrackedRecommendation, follow};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::{self, episode, patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(decide)).routes(routes!(go_on))
 }
@@ -61,7 +62,7 @@ struct DecisionReceipt {
     responses((status = 201, description = "Recorded", body = DecisionReceipt), WriteErrors))]
 async fn decide(
     ask: RequestContext,
-    IdInPath(id): IdInPath,
+    IdInPath(id): IdInPath<Uuid>,
     JsonBody(new): JsonBody<NewDecision>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PrimaryCare, Role::CareManager])?;
@@ -101,7 +102,7 @@ struct NewProgress {
     request_body = NewProgress, responses((status = 201, description = "Recorded", body = DecisionReceipt), WriteErrors))]
 async fn go_on(
     ask: RequestContext,
-    IdInPath(id): IdInPath,
+    IdInPath(id): IdInPath<Uuid>,
     JsonBody(new): JsonBody<NewProgress>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
@@ -131,7 +132,7 @@ async fn go_on(
 async fn enter(
     ask: &RequestContext,
     (followed, phase): (TrackedRecommendation, Phase),
-    (episode, on): (uuid::Uuid, NaiveDate),
+    (episode, on): (EpisodeId, NaiveDate),
     care: Care,
     done: bool,
 ) -> Result<Response, Problem> {
@@ -154,7 +155,7 @@ async fn enter(
     Ok(created(None, Some(entered.revision), DecisionReceipt { entered, recommendation: id, treatment_change }))
 }
 
-async fn find(ask: &RequestContext, id: uuid::Uuid) -> Result<(TrackedRecommendation, uuid::Uuid, Phase), Problem> {
+async fn find(ask: &RequestContext, id: uuid::Uuid) -> Result<(TrackedRecommendation, EpisodeId, Phase), Problem> {
     let absent = || Problem::not_found("recommendation");
     let mut tx = ask.app.db.read().await?;
     let (patient, episode) = store::event_log::reviews_with(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;

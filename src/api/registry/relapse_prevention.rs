@@ -12,11 +12,11 @@ use super::responses::WriteErrors;
 use crate::api::App;
 use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::Care;
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(prevent_relapse))
 }
@@ -37,7 +37,7 @@ struct NewRelapsePrevention {
     responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn prevent_relapse(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewRelapsePrevention>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

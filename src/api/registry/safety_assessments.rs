@@ -6,17 +6,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::responses::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, Risk};
+use crate::id::PatientId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(assess))
 }
@@ -48,7 +47,7 @@ struct AssessmentReceipt {
     /// The entry.
     id: String,
     /// Whose.
-    patient: Uuid,
+    patient: PatientId,
     /// The local date.
     on: NaiveDate,
     /// When it was recorded.
@@ -61,7 +60,7 @@ struct AssessmentReceipt {
     responses((status = 201, description = "Recorded", body = AssessmentReceipt), WriteErrors))]
 async fn assess(
     ask: RequestContext,
-    IdInPath(patient): IdInPath,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewAssessment>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

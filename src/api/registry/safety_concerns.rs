@@ -28,7 +28,6 @@ use crate::store::{Tx, patient, quarantine, rule_set, story};
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
 const MOST: i64 = 100_000;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_concerns))
 }

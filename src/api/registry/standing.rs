@@ -12,10 +12,10 @@ use crate::api::App;
 use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery, query_date};
 use crate::domain::chart_plan::plan;
 use crate::domain::standing::Standing;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::{episode, patient, rule_set, story, story_as_known};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_standing))
 }
@@ -55,7 +55,7 @@ struct StandingBody {
     responses((status = 200, description = "Explained", body = StandingBody), ReadErrors))]
 async fn read_standing(
     ask: RequestContext,
-    IdInPath(id): IdInPath,
+    IdInPath(id): IdInPath<EpisodeId>,
     StrictQuery(query): StrictQuery<StandingQuery>,
 ) -> Result<Json<StandingBody>, Problem> {
     ask.caller.require(READERS)?;

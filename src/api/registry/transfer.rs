@@ -6,19 +6,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::care::{EntryReceipt, fact};
 use super::responses::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::{Care, DischargeReason};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::{Amendment, Change, Command};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(transfer))
 }
@@ -56,7 +55,7 @@ struct TransferReceipt {
     request_body = NewTransfer, responses((status = 201, description = "Recorded", body = TransferReceipt), WriteErrors))]
 async fn transfer(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewTransfer>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -79,7 +78,7 @@ async fn transfer(
     Ok(created(None, Some(entered.revision), TransferReceipt { entered, handover }))
 }
 
-fn to_care_manager(ask: &RequestContext, episode: Uuid, on: NaiveDate, to: String, reason: String) -> Command {
+fn to_care_manager(ask: &RequestContext, episode: EpisodeId, on: NaiveDate, to: String, reason: String) -> Command {
     let amendment = Amendment {
         care_manager: Change::To(to),
         reason: Some(reason),

@@ -12,11 +12,11 @@ use super::responses::WriteErrors;
 use crate::api::App;
 use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, ChangeKind, MedicationAct, MedicationChange};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(change_treatment))
 }
@@ -73,7 +73,7 @@ impl From<NewMedicationChange> for MedicationChange {
     responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn change_treatment(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;

@@ -18,7 +18,6 @@ use crate::journal::events::EventPosition;
 use crate::problem::Problem;
 use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_webhook_deliveries))
@@ -169,7 +168,7 @@ async fn list_webhook_deliveries(
     responses((status = 200, description = "With its attempts", body = WholeWebhookDelivery), ReadErrors))]
 async fn read_webhook_delivery(
     ask: RequestContext,
-    IdInPath(id): IdInPath,
+    IdInPath(id): IdInPath<Uuid>,
 ) -> Result<Json<WholeWebhookDelivery>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.read().await?;
@@ -190,7 +189,7 @@ async fn read_webhook_delivery(
     responses((status = 200, description = "It is pending, and due now", body = WebhookDeliveryBody), WriteErrors))]
 async fn retry_webhook_delivery(
     ask: RequestContext,
-    IdInPath(id): IdInPath,
+    IdInPath(id): IdInPath<Uuid>,
 ) -> Result<Json<WebhookDeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.begin().await?;

@@ -6,19 +6,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::care::{self, EntryReceipt};
 use super::responses::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{CLINICIANS, EntryInPath, IdInPath, RequestContext, RequiredText};
 use crate::domain::care::{Care, CareEntry};
+use crate::id::{EpisodeId, PatientId};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 use crate::store;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(take_back)).routes(routes!(take_back_of_patient))
 }
@@ -39,7 +38,7 @@ struct NewTakeBack {
     request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn take_back(
     ask: RequestContext,
-    IdInPath(episode): IdInPath,
+    IdInPath(episode): IdInPath<EpisodeId>,
     EntryInPath(entry): EntryInPath,
     JsonBody(new): JsonBody<NewTakeBack>,
 ) -> Result<Response, Problem> {
@@ -63,7 +62,7 @@ struct WithdrawalReceipt {
     /// The entry that takes it back.
     id: String,
     /// Whose.
-    patient: Uuid,
+    patient: PatientId,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
 }
@@ -76,7 +75,7 @@ struct WithdrawalReceipt {
     request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = WithdrawalReceipt), WriteErrors))]
 async fn take_back_of_patient(
     ask: RequestContext,
-    IdInPath(patient): IdInPath,
+    IdInPath(patient): IdInPath<PatientId>,
     EntryInPath(entry): EntryInPath,
     JsonBody(new): JsonBody<NewTakeBack>,
 ) -> Result<Response, Problem> {

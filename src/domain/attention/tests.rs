@@ -8,6 +8,7 @@ use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::{RuleSetName, Standing};
+use crate::id::EpisodeId;
 
 fn day(text: &str) -> NaiveDate {
     text.parse().unwrap()
@@ -26,7 +27,7 @@ fn standing(rules: &[(Rule, &str)]) -> Standing {
         conclusion: None,
     };
     Standing {
-        episode: Uuid::nil(),
+        episode: EpisodeId(Uuid::nil()),
         as_of: day("2026-06-01"),
         rule_set: RuleSetName { id: "default".into(), version: 1 },
         status: Phase::Active,

@@ -121,7 +121,7 @@ fn is_beside(earlier: &EpisodeMonth<'_>, story: &Story, start: NaiveDate) -> boo
 
 impl EpisodeMonth<'_> {
     pub(super) fn id(&self) -> Uuid {
-        self.course.episode.id
+        self.course.episode.id.0
     }
 
     pub(super) fn days(&self) -> i64 {

@@ -58,9 +58,7 @@ struct TokenLifetime {
 /// A token, and what the server says about it.
 #[derive(Debug)]
 pub struct TokenGrant {
-    /// The token.
     pub token: SecretString,
-    /// Seconds.
     pub expires_in: u64,
     /// What was granted, where the server says.
     pub scope: Option<String>,
@@ -69,9 +67,7 @@ pub struct TokenGrant {
 /// A token endpoint, and who named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The address.
     pub url: Url,
-    /// In words.
     pub named_by: &'static str,
 }
 
@@ -86,14 +82,12 @@ pub enum NoToken {
     NoKey(&'static str),
     /// The endpoint cannot be reached, or does not answer as it should.
     Unanswered {
-        /// Why.
         cause: &'static str,
         /// The HTTP status, where one came.
         status: Option<u16>,
     },
     /// The endpoint says no.
     Refused {
-        /// The HTTP status.
         status: u16,
         /// OAuth's code: `invalid_client`, `invalid_scope`, …
         error: &'static str,

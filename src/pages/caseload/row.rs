@@ -2,19 +2,18 @@
 
 use askama::filters::HtmlSafe;
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use crate::domain::caseload_row::{CaseloadRow, MeasureCell, NextContactKind};
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
+use crate::id::PatientId;
 use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::sparkline::Sparkline;
 use crate::pages::words::{self, Tone};
 use crate::store::standing::caseload;
 
-/// A row.
 pub struct CaseloadPageRow {
-    pub patient: Uuid,
+    pub patient: PatientId,
     pub name: String,
     pub flags: Vec<(&'static str, &'static str, Tone)>,
     /// The phase, where it is not plainly active.
@@ -34,7 +33,6 @@ pub struct CaseloadPageRow {
     pub care_manager: String,
 }
 
-/// One measure.
 pub struct MeasureCellView {
     /// Named where the column does not say it.
     pub title: Option<&'static str>,

@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::PatientFile;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::care::{Intervention, SharedCarePlan};
 use crate::domain::instrument::Instrument;
+use crate::id::{EpisodeId, PatientId};
 use crate::pages::api_client::ApiCall;
 use crate::pages::date_texts::day;
 use crate::pages::form::Form;
@@ -28,7 +28,7 @@ use rows::{LISTS, PlanList};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CarePlanPageQuery {
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     version: Option<i64>,
     done: bool,
 }
@@ -74,8 +74,8 @@ struct PlanSection {
 #[template(path = "care_plan.html")]
 struct CarePlanPage {
     shell: Shell,
-    patient: Uuid,
-    episode: Uuid,
+    patient: PatientId,
+    episode: EpisodeId,
     name: String,
     /// The version that is shown: its number, date and writer, and whether it holds.
     shown: Option<(i64, String, String, &'static str)>,
@@ -87,7 +87,6 @@ struct CarePlanPage {
     open: bool,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
@@ -102,7 +101,11 @@ async fn read(visitor: &Visitor, id: &str) -> Result<PatientFile, Problem> {
 }
 
 /// A version; the one that holds where none is named. `None` where there is none.
-async fn version(visitor: &Visitor, episode: Uuid, number: Option<i64>) -> Result<Option<CarePlanReply>, ProblemPage> {
+async fn version(
+    visitor: &Visitor,
+    episode: EpisodeId,
+    number: Option<i64>,
+) -> Result<Option<CarePlanReply>, ProblemPage> {
     let query = number.map(|number| format!("?version={number}")).unwrap_or_default();
     match visitor.pages.door.get(&visitor.caller, &format!("episodes/{episode}/care-plan{query}")).await {
         Ok(said) => Ok(Some(serde_json::from_value(said).map_err(|_| unreadable())?)),
@@ -173,7 +176,7 @@ async fn render(
 fn form(
     visitor: &Visitor,
     whole: &PatientFile,
-    episode: Uuid,
+    episode: EpisodeId,
     last: Option<(i64, &SharedCarePlan)>,
     at_least: [usize; LISTS.len()],
 ) -> Form {

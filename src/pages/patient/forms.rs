@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::PatientFile;
 use crate::domain::care::RecommendationDecision;
 use crate::domain::episode::Phase;
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
@@ -145,7 +146,7 @@ impl EntryForm {
     }
 
     /// The API's address, and how it is called.
-    pub fn call(self, patient: Uuid, episode: Option<Uuid>) -> Option<(Method, String)> {
+    pub fn call(self, patient: PatientId, episode: Option<EpisodeId>) -> Option<(Method, String)> {
         let path = match self {
             Self::SafetyAssessment => format!("patients/{patient}/safety-assessments"),
             Self::Dismissal => format!("patients/{patient}/candidate-dismissal"),
@@ -161,7 +162,6 @@ impl EntryForm {
         !matches!(self, Self::Enrolment | Self::Particulars | Self::Transfer)
     }
 
-    /// An empty form.
     pub fn form(self, visitor: &Visitor, whole: &PatientFile, stored: Option<&EpisodeRecord>, teams: &Teams) -> Form {
         let action = format!("/patients/{}/{}", whole.row.id, self.name());
         let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));
@@ -224,7 +224,12 @@ pub fn options<T: Copy>(all: &[T], name: fn(T) -> &'static str, words: fn(T) -> 
 }
 
 /// What may become of a recommendation.
-pub fn decision(visitor: &Visitor, patient: Uuid, recommendation: Uuid, allowed: &[RecommendationDecision]) -> Form {
+pub fn decision(
+    visitor: &Visitor,
+    patient: PatientId,
+    recommendation: Uuid,
+    allowed: &[RecommendationDecision],
+) -> Form {
     let action = format!("/patients/{patient}/decision");
     let fields = vec![
         FormField::one("decision", "Decision", options(allowed, RecommendationDecision::as_str, words::decision))

@@ -13,6 +13,7 @@ use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::domain::target::MeasureSummary;
+use crate::id::{EpisodeId, MeasurementId};
 use crate::identity::Role;
 use crate::pages::caseload::row::percent;
 use crate::pages::date_texts::{day, in_sentence, instant, whole_day};
@@ -31,11 +32,10 @@ pub struct PatientHeader {
     pub remarks: Vec<&'static str>,
     pub phase: Option<&'static str>,
     pub at_target: bool,
-    /// (what, value)
     pub facts: Vec<(&'static str, String)>,
     pub measures: Vec<MeasureView>,
     /// Other episodes: (id, words, shown now).
-    pub episodes: Vec<(Uuid, String, bool)>,
+    pub episodes: Vec<(EpisodeId, String, bool)>,
 }
 
 /// One measure, large.
@@ -214,7 +214,7 @@ pub fn said(standing: &Standing, whole: &PatientFile, today: NaiveDate) -> Vec<F
 }
 
 fn evidence(id: Uuid, whole: &PatientFile, today: NaiveDate) -> Option<(String, String)> {
-    if let Some(m) = whole.story.measurements.iter().find(|m| m.id == id) {
+    if let Some(m) = whole.story.measurements.iter().find(|m| m.id.0 == id) {
         let total = m.total.map_or_else(|| "not scorable".to_owned(), |t| t.to_string());
         return Some((format!("#m-{id}"), format!("{} {total}, {}", m.instrument, day(m.taken_on, today))));
     }
@@ -273,7 +273,7 @@ pub struct RecommendationView {
 pub fn followed(
     visitor: &Visitor,
     whole: &PatientFile,
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     tried: Option<&Form>,
     today: NaiveDate,
 ) -> Vec<RecommendationView> {
@@ -365,7 +365,7 @@ pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec
 
 /// One taking of one questionnaire.
 pub struct ScoreView {
-    pub id: Uuid,
+    pub id: MeasurementId,
     pub on: String,
     pub title: &'static str,
     pub total: String,
@@ -378,7 +378,6 @@ pub struct ScoreView {
     pub source: String,
 }
 
-/// Newest first.
 pub fn scores(story: &Story, today: NaiveDate) -> Vec<ScoreView> {
     let mut all: Vec<_> = story.measurements.iter().collect();
     all.sort_by_key(|m| std::cmp::Reverse((m.taken_at, m.instrument, m.id)));

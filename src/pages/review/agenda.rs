@@ -4,12 +4,12 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::REVIEWERS;
 use super::replies::{AgendaItemReply, AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::attention::QueuePlace;
+use crate::id::EpisodeId;
 use crate::pages::caseload::choice::place;
 use crate::pages::date_texts::{day, in_sentence, whole_day};
 use crate::pages::session::{FormPost, Visitor};
@@ -20,13 +20,12 @@ use crate::pages::words::{self, Tone};
 pub struct AgendaRow {
     pub position: usize,
     pub link: String,
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     pub name: String,
     /// Why in this place.
     pub place: &'static str,
     pub danger: bool,
     pub why: String,
-    /// Further reasons.
     pub more: usize,
     pub since: String,
     pub latest: Option<u16>,
@@ -78,13 +77,11 @@ struct AgendaPage {
     /// Who is next: (address, name).
     next: Option<(String, String)>,
     begun: bool,
-    /// May close it.
     closes: bool,
     waiting: usize,
     reviewed: usize,
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let held = SessionReply::read(&visitor, &id).await?;

@@ -6,23 +6,23 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::entry::digest_of;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::{Tx, failed};
 
 /// A sealed line as it stands in the database, and the fact of its id as that stands there.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migrations")]
 pub struct ChainCheck {
     pub id: Uuid,
     pub seq: i64,
     pub at: DateTime<Utc>,
     pub is_change: i32,
-    pub patient_id: Option<Uuid>,
+    pub patient_id: Option<PatientId>,
     pub is_list: i32,
     pub entry: String,
     pub hash: Option<String>,
     fact_id: Option<Uuid>,
-    episode_id: Option<Uuid>,
+    episode_id: Option<EpisodeId>,
     kind: Option<String>,
     is_care: Option<i32>,
     happened_on: Option<NaiveDate>,

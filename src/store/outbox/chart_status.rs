@@ -56,7 +56,6 @@ pub struct ChartNote {
     pub version: Option<String>,
     /// When that version was made, by the server's clock.
     pub updated_at: Option<DateTime<Utc>>,
-    /// How it differs.
     pub drift: Option<Drift>,
     /// How the delivery stands now.
     pub state: DeliveryState,

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::criteria::{Criteria, SearchOrder};
 use super::dates;
 use super::page::SearchCursor;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::resource::{self, Resource};
 use crate::store::{Tx, patient};
@@ -25,9 +25,7 @@ const MOST_LOOKED_AT: usize = 20_000;
 /// How many are fetched at once.
 const HANDFUL: usize = 250;
 
-/// What was found.
 pub struct SearchPage {
-    /// One page.
     pub rows: Vec<Resource>,
     /// Where the next one begins.
     pub next: Option<SearchCursor>,
@@ -46,7 +44,6 @@ struct FormHeader<'a> {
     authored: Option<Cow<'a, str>>,
 }
 
-/// Finds a page.
 pub async fn find(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     if criteria.is_narrow() {
         return few(tx, clinic, criteria, zone).await;
@@ -213,7 +210,7 @@ async fn by_patients(
     criteria: &Criteria,
     names: &[String],
 ) -> Result<ResourcesById, Problem> {
-    let mut persons: HashSet<Uuid> = HashSet::new();
+    let mut persons: HashSet<PatientId> = HashSet::new();
     for name in names {
         persons.extend(patient::by_key(tx, clinic, name).await?.into_iter().map(|patient| patient.id));
     }
