@@ -108,7 +108,7 @@ pub struct TaskReason {
     /// The measure it speaks about.
     pub instrument: Option<Instrument>,
     /// The episode; `null` for what is independent of enrollment.
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// A sentence.
@@ -229,7 +229,7 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
     }
-    let open: Vec<Uuid> =
+    let open: Vec<EpisodeId> =
         standings.iter().filter(|s| s.status != Phase::Discharged).map(|standing| standing.episode).collect();
     let desired = slot::joined(causes);
     for standing in standings.iter_mut().filter(|standing| standing.status != Phase::Discharged) {

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::conclusion::{Change, Checkpoint, Conclusion, Lack};
+use super::conclusion::{Conclusion, MissingScore, ReachedCheckpoint, ScoreChange};
 use super::day;
 use super::episode::{Course, Phase};
 use super::finding::Finding;
@@ -43,8 +43,8 @@ pub(super) fn since<'s, 'a>(scores: &'s [Score<'a>], holds: impl Fn(&Score<'a>) 
     scores.iter().rev().take_while(|s| holds(s)).last()
 }
 
-fn change(track: &Track<'_>, latest: &Score<'_>, from: &Score<'_>) -> Change {
-    Change { instrument: track.instrument, latest: latest.into(), from: from.into() }
+fn change(track: &Track<'_>, latest: &Score<'_>, from: &Score<'_>) -> ScoreChange {
+    ScoreChange { instrument: track.instrument, latest: latest.into(), from: from.into() }
 }
 
 /// R8. A checkpoint is judged on a score that was fresh when the checkpoint was reached; otherwise the scale is asked
@@ -74,7 +74,7 @@ fn at_checkpoints(
             .flatten()
             .map(|first| date.max(first.on))
     };
-    let at = |day: u16| Checkpoint { day, plan_start, stale_after_days: c.stale_after_days };
+    let at = |day: u16| ReachedCheckpoint { day, plan_start, stale_after_days: c.stale_after_days };
     let finding = |conclusion: Conclusion, since: NaiveDate| {
         let scores = track.latest_on_plan().into_iter().chain([reference, &baseline.score]);
         Finding::new(conclusion, since).on_scores(scores)
@@ -143,21 +143,26 @@ fn failed_plans(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet) -> Vec<
 
 /// Since when a scale is asked for, and why.
 #[derive(Clone, Copy)]
-struct Asked {
+struct MeasureRequest {
     since: NaiveDate,
-    lack: Lack,
+    lack: MissingScore,
 }
 
 /// No score to judge the treatment by when its first checkpoint is reached, or one that is too old; and none after a hold.
 /// It is asked for until there is a score: a change of treatment in between takes nothing back.
-fn asked(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet, start: NaiveDate) -> Option<Asked> {
+fn measure_request(
+    track: &Track<'_>,
+    course: &Course<'_>,
+    rules: &RuleSet,
+    start: NaiveDate,
+) -> Option<MeasureRequest> {
     let c = &rules.checkpoints;
     let last = track.last_taken.as_ref().filter(|s| s.on >= start || track.is_baseline(s));
-    let is_new = |asked: &Asked| last.is_none_or(|s| s.on < asked.since);
+    let is_new = |asked: &MeasureRequest| last.is_none_or(|s| s.on < asked.since);
     let resumed =
         course.holds.resumed_on().filter(|on| last.is_none_or(|s| day::after(s.on, c.stale_after_days) < *on));
-    let resumed = resumed.map(|on| Asked { since: on, lack: Lack::SinceResumed(on) });
-    let mut asked: Vec<Asked> = resumed.into_iter().filter(is_new).collect();
+    let resumed = resumed.map(|on| MeasureRequest { since: on, lack: MissingScore::SinceResumed(on) });
+    let mut asked: Vec<MeasureRequest> = resumed.into_iter().filter(is_new).collect();
     if course.phase == Phase::Active {
         let mut starts: Vec<NaiveDate> = std::iter::once(start).chain(course.treatment_changes()).collect();
         starts.push(day::after(course.as_of, 1));
@@ -168,11 +173,11 @@ fn asked(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet, start: NaiveDa
             let window_end = day::after(*began, rules.baseline.window_days);
             let news = last.filter(|s| s.on > *began && !(track.is_baseline(s) && s.on <= window_end));
             let one = match news {
-                Some(s) => Asked {
+                Some(s) => MeasureRequest {
                     since: course.holds.beyond(s.on, c.stale_after_days).max(first_checkpoint),
-                    lack: Lack::Old { days: c.stale_after_days },
+                    lack: MissingScore::Old { days: c.stale_after_days },
                 },
-                None => Asked { since: first_checkpoint, lack: Lack::SincePlan(*began) },
+                None => MeasureRequest { since: first_checkpoint, lack: MissingScore::SincePlan(*began) },
             };
             if one.since < *ended && is_new(&one) {
                 asked.push(one);
@@ -183,7 +188,7 @@ fn asked(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet, start: NaiveDa
 }
 
 fn unmeasured(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet, start: NaiveDate) -> Vec<Finding> {
-    let Some(asked) = asked(track, course, rules, start) else { return Vec::new() };
+    let Some(asked) = measure_request(track, course, rules, start) else { return Vec::new() };
     let instrument = track.instrument;
     let score = track.last_taken.as_ref().filter(|s| s.on >= start || track.is_baseline(s));
     let last = score.map(Into::into);

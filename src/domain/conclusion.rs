@@ -12,14 +12,14 @@ use super::story::Score;
 
 /// A score on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Point {
+pub struct ScorePoint {
     /// Points.
     pub total: u16,
     /// The local day.
     pub on: NaiveDate,
 }
 
-impl From<&Score<'_>> for Point {
+impl From<&Score<'_>> for ScorePoint {
     fn from(score: &Score<'_>) -> Self {
         Self { total: score.total, on: score.on }
     }
@@ -27,18 +27,18 @@ impl From<&Score<'_>> for Point {
 
 /// How a score compares with an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ScoreChange {
     /// The measure.
     pub instrument: Instrument,
     /// The later score.
-    pub latest: Point,
+    pub latest: ScorePoint,
     /// The score it is compared with.
-    pub from: Point,
+    pub from: ScorePoint,
 }
 
 /// A checkpoint of the plan clock that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
+pub struct ReachedCheckpoint {
     /// The day of the plan clock.
     pub day: u16,
     /// When the plan began.
@@ -49,7 +49,7 @@ pub struct Checkpoint {
 
 /// Why a scale is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub enum MissingScore {
     /// The last score is too old.
     Old {
         /// Older than so many days.
@@ -108,31 +108,139 @@ pub enum AskReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants are the rules of `Rule`, the fields their numbers")]
 pub enum Conclusion {
-    EarlyWatch { change: Change, at: Checkpoint, difference: u16 },
-    InadequateResponse { change: Change, at: Checkpoint, difference: u16 },
-    Nonresponse { change: Change, at: Checkpoint },
-    PersistentNonresponse { change: Change, at: Checkpoint },
-    ConsiderSpecialtyReferral { change: Change, at: Checkpoint, failed_plans: Option<usize>, plans_limit: u16 },
-    MeasureStale { instrument: Instrument, last: Option<Point>, lack: Lack, limits: Checkpoints },
-    Unmeasured { instrument: Instrument, last: Option<Point>, asked_on: NaiveDate, limits: Checkpoints },
-    Worsened { change: Change, since: NaiveDate, difference: u16 },
-    BecameSevere { change: Change, since: NaiveDate, severe_at: u16, difference: u16 },
-    Relapse { change: Change, in_relapse_prevention: bool, elevated_at: u16, difference: u16 },
-    Plateau { instrument: Instrument, first: Point, latest: Point, low: u16, high: u16, limits: PlateauLimits },
-    SustainedRemission { instrument: Instrument, first: Point, latest: Point, below: u16, span_days: u16 },
-    SubthresholdWorsened { change: Change, elevated_at: u16, difference: u16 },
-    RelapsePreventionSuggested { changes: Vec<Change>, since: NaiveDate, span_days: u16 },
-    SafetyAnswer { high: bool, sentence: String, closed_in_chart_on: Option<NaiveDate> },
-    AskSelfHarm { sentence: String },
-    ContactDue { due: NaiveDate, last: LastContact, resumed_on: Option<NaiveDate>, days: u16 },
-    ContactOverdue { last: LastContact, red: bool, red_on: NaiveDate, limits: Cadence },
-    InactivityDischargeProposed { as_of: NaiveDate, last: LastContact, days: u16 },
-    MeasureOverdue { instrument: Instrument, last: Option<Point>, days: u16 },
-    ReviewOverdue { last: Option<NaiveDate>, start: NaiveDate, days: u16 },
-    ReviewRequired { instruments: Vec<Instrument>, last: Option<NaiveDate>, limits: Checkpoints },
-    ReviewUndocumented { completed_on: NaiveDate },
-    RecommendationOverdue { count: usize, since: NaiveDate, due_days: u16, referral_due_days: u16 },
-    LowEngagement { attended: u32, scheduled: u32, percent: u16, min_scheduled: u16 },
+    EarlyWatch {
+        change: ScoreChange,
+        at: ReachedCheckpoint,
+        difference: u16,
+    },
+    InadequateResponse {
+        change: ScoreChange,
+        at: ReachedCheckpoint,
+        difference: u16,
+    },
+    Nonresponse {
+        change: ScoreChange,
+        at: ReachedCheckpoint,
+    },
+    PersistentNonresponse {
+        change: ScoreChange,
+        at: ReachedCheckpoint,
+    },
+    ConsiderSpecialtyReferral {
+        change: ScoreChange,
+        at: ReachedCheckpoint,
+        failed_plans: Option<usize>,
+        plans_limit: u16,
+    },
+    MeasureStale {
+        instrument: Instrument,
+        last: Option<ScorePoint>,
+        lack: MissingScore,
+        limits: Checkpoints,
+    },
+    Unmeasured {
+        instrument: Instrument,
+        last: Option<ScorePoint>,
+        asked_on: NaiveDate,
+        limits: Checkpoints,
+    },
+    Worsened {
+        change: ScoreChange,
+        since: NaiveDate,
+        difference: u16,
+    },
+    BecameSevere {
+        change: ScoreChange,
+        since: NaiveDate,
+        severe_at: u16,
+        difference: u16,
+    },
+    Relapse {
+        change: ScoreChange,
+        in_relapse_prevention: bool,
+        elevated_at: u16,
+        difference: u16,
+    },
+    Plateau {
+        instrument: Instrument,
+        first: ScorePoint,
+        latest: ScorePoint,
+        low: u16,
+        high: u16,
+        limits: PlateauLimits,
+    },
+    SustainedRemission {
+        instrument: Instrument,
+        first: ScorePoint,
+        latest: ScorePoint,
+        below: u16,
+        span_days: u16,
+    },
+    SubthresholdWorsened {
+        change: ScoreChange,
+        elevated_at: u16,
+        difference: u16,
+    },
+    RelapsePreventionSuggested {
+        changes: Vec<ScoreChange>,
+        since: NaiveDate,
+        span_days: u16,
+    },
+    SafetyAnswer {
+        high: bool,
+        sentence: String,
+        closed_in_chart_on: Option<NaiveDate>,
+    },
+    AskSelfHarm {
+        sentence: String,
+    },
+    ContactDue {
+        due: NaiveDate,
+        last: LastContact,
+        resumed_on: Option<NaiveDate>,
+        days: u16,
+    },
+    ContactOverdue {
+        last: LastContact,
+        red: bool,
+        red_on: NaiveDate,
+        limits: Cadence,
+    },
+    InactivityDischargeProposed {
+        as_of: NaiveDate,
+        last: LastContact,
+        days: u16,
+    },
+    MeasureOverdue {
+        instrument: Instrument,
+        last: Option<ScorePoint>,
+        days: u16,
+    },
+    ReviewOverdue {
+        last: Option<NaiveDate>,
+        start: NaiveDate,
+        days: u16,
+    },
+    ReviewRequired {
+        instruments: Vec<Instrument>,
+        last: Option<NaiveDate>,
+        limits: Checkpoints,
+    },
+    ReviewUndocumented {
+        completed_on: NaiveDate,
+    },
+    RecommendationOverdue {
+        count: usize,
+        since: NaiveDate,
+        due_days: u16,
+        referral_due_days: u16,
+    },
+    LowEngagement {
+        attended: u32,
+        scheduled: u32,
+        percent: u16,
+        min_scheduled: u16,
+    },
 }
 
 /// The thresholds of a plateau.
@@ -211,7 +319,7 @@ impl Conclusion {
 
     /// The numbers it was compared with, as the API shows them.
     pub fn thresholds(&self) -> BTreeMap<String, i64> {
-        let checkpoint = |at: &Checkpoint| vec![("plan_day", at.day), ("stale_after_days", at.stale_after_days)];
+        let checkpoint = |at: &ReachedCheckpoint| vec![("plan_day", at.day), ("stale_after_days", at.stale_after_days)];
         let with = |mut all: Vec<(&'static str, u16)>, more: &[(&'static str, u16)]| {
             all.extend_from_slice(more);
             all

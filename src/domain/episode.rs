@@ -112,7 +112,7 @@ pub struct EpisodeEnd {
 }
 
 /// The episode that an entry ends as a duplicate of this one.
-fn duplicate_of(entry: &CareEntry, survivor: Uuid) -> Option<Uuid> {
+fn duplicate_of(entry: &CareEntry, survivor: EpisodeId) -> Option<EpisodeId> {
     match entry.care {
         Care::Duplicate { of } if of == survivor => entry.episode,
         _ => None,
@@ -144,7 +144,7 @@ impl<'a> Course<'a> {
         as_of: NaiveDate,
     ) -> Self {
         let entries = entries.iter().copied().filter(|e| e.on <= as_of);
-        let duplicates: Vec<Uuid> = entries.clone().filter_map(|e| duplicate_of(e, episode.id)).collect();
+        let duplicates: Vec<EpisodeId> = entries.clone().filter_map(|e| duplicate_of(e, episode.id)).collect();
         let belongs = |e: &&CareEntry| {
             e.episode == Some(episode.id)
                 || e.care.is_shared_with_survivor() && e.episode.is_some_and(|id| duplicates.contains(&id))

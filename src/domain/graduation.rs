@@ -1,15 +1,14 @@
 //! R13: what is expected before a patient graduates.
 
-use chrono::NaiveDate;
-use uuid::Uuid;
-
 use super::care::Care;
 use super::chart_plan::plan_without_outlook;
 use super::rules::RuleSet;
 use super::story::Story;
+use crate::id::EpisodeId;
+use chrono::NaiveDate;
 
 /// What is missing for a graduation on a date: each a sentence that asks for a reason.
-pub fn missing(story: &Story, rules: &RuleSet, episode: Uuid, on: NaiveDate) -> Vec<&'static str> {
+pub fn missing(story: &Story, rules: &RuleSet, episode: EpisodeId, on: NaiveDate) -> Vec<&'static str> {
     let plan = plan_without_outlook(story, rules, on);
     let standing = plan.standings.iter().find(|standing| standing.episode == episode);
     let is_plan = |care: &Care| matches!(care, Care::RelapsePrevention { .. });

@@ -14,7 +14,7 @@ use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement, Quality, Supplement};
 use super::read_back;
 use super::rules::RuleSet;
-use super::sentence::{self, NOT_A_CRISIS_SERVICE, Told};
+use super::sentence::{self, ConcernFacts, NOT_A_CRISIS_SERVICE};
 use super::story::Story;
 use crate::id::MeasurementId;
 
@@ -222,7 +222,7 @@ fn concern(
     let higher_than = previous.filter(|(answer, _)| !only_changed && level.answer > *answer);
     let high =
         !repeated && !only_changed && (level.answer >= 2 || higher_than.is_some() || level.severe || level.thoughts);
-    let told = Told {
+    let facts = ConcernFacts {
         instrument: form.instrument,
         on: form.taken_on,
         disclosures: said,
@@ -254,7 +254,7 @@ fn concern(
         assessed_on: assessed.map(|a| a.on),
         assessed_at: assessed.map(|a| a.at),
         closed_in_chart_on: None,
-        reason: format!("{} {NOT_A_CRISIS_SERVICE}", sentence::concern(&told)),
+        reason: format!("{} {NOT_A_CRISIS_SERVICE}", sentence::concern(&facts)),
         measurements: vec![form.id],
         sources: vec![form.source.clone()],
     }

@@ -6,7 +6,7 @@
 use chrono::NaiveDate;
 
 use super::chart_plan::Code;
-use super::conclusion::{AskReason, Change, Conclusion, Disclosure, Lack, LastContact, Point};
+use super::conclusion::{AskReason, Conclusion, Disclosure, LastContact, MissingScore, ScoreChange, ScorePoint};
 use super::history::Assessment;
 use super::instrument::Instrument;
 use super::measurement::Supplement;
@@ -41,9 +41,9 @@ pub fn of(conclusion: &Conclusion) -> String {
         }
         Conclusion::MeasureStale { instrument, last, lack, .. } => {
             let lack = match lack {
-                Lack::Old { days } => format!("more than {days} days ago"),
-                Lack::SincePlan(on) => format!("not since the treatment began on {on}"),
-                Lack::SinceResumed(on) => format!("not since treatment was resumed on {on}"),
+                MissingScore::Old { days } => format!("more than {days} days ago"),
+                MissingScore::SincePlan(on) => format!("not since the treatment began on {on}"),
+                MissingScore::SinceResumed(on) => format!("not since treatment was resumed on {on}"),
             };
             match last {
                 Some(_) => format!("{}, {lack}: too old to judge the treatment by.", taken(*instrument, *last)),
@@ -195,7 +195,7 @@ pub fn with_spoken_dates(sentence: &str) -> String {
 
 /// What a patient disclosed, and why it stands at its level.
 #[derive(Debug)]
-pub struct Told<'a> {
+pub struct ConcernFacts<'a> {
     /// The questionnaire.
     pub instrument: Instrument,
     /// The local day.
@@ -213,19 +213,19 @@ pub struct Told<'a> {
 }
 
 /// R10: what a concern says, without the notice.
-pub fn concern(told: &Told<'_>) -> String {
-    let said: Vec<String> = told.disclosures.iter().map(|one| disclosed(told.instrument, *one)).collect();
-    let mut said = format!("{} on {}", capital(&said.join("; ")), told.on);
-    if told.unfinished {
+pub fn concern(facts: &ConcernFacts<'_>) -> String {
+    let said: Vec<String> = facts.disclosures.iter().map(|one| disclosed(facts.instrument, *one)).collect();
+    let mut said = format!("{} on {}", capital(&said.join("; ")), facts.on);
+    if facts.unfinished {
         said.push_str(", on a form that was not finished");
     }
-    if let Some((before, on)) = told.higher_than {
+    if let Some((before, on)) = facts.higher_than {
         said = format!("{said}; the answer on {on} was {before}, {}", frequency(before));
     }
-    if let Some(total) = told.severe_total {
+    if let Some(total) = facts.severe_total {
         said = format!("{said}; total {total}, severe");
     }
-    if let Some(assessed) = told.assessed_before {
+    if let Some(assessed) = facts.assessed_before {
         let risk = assessed.risk.map(|risk| format!("{risk} risk")).unwrap_or_default();
         said = format!(
             "{said}. No more than on {}, when {} assessed {risk} ({})",
@@ -287,7 +287,7 @@ fn frequency(answer: u8) -> &'static str {
 }
 
 /// `PHQ-9 16 on D, down 2 from 18 on D`.
-fn changed(change: &Change) -> String {
+fn changed(change: &ScoreChange) -> String {
     let moved = match i32::from(change.latest.total) - i32::from(change.from.total) {
         0 => "unchanged".to_owned(),
         points if points < 0 => format!("down {}", -points),
@@ -299,7 +299,7 @@ fn changed(change: &Change) -> String {
     )
 }
 
-fn taken(instrument: Instrument, last: Option<Point>) -> String {
+fn taken(instrument: Instrument, last: Option<ScorePoint>) -> String {
     match last {
         Some(score) => format!("{instrument} was last taken on {} ({})", score.on, score.total),
         None => format!("{instrument} has never been taken in this episode"),
@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_named_and_not_only_its_number() {
-        let told = Told {
+        let facts = ConcernFacts {
             instrument: Instrument::Phq9,
             on: date("2026-01-05"),
             disclosures: &[Disclosure::Answered(2)],
@@ -379,7 +379,7 @@ mod tests {
             unfinished: false,
         };
         assert_eq!(
-            concern(&told),
+            concern(&facts),
             "Reported thoughts of death or self-harm on more than half the days (PHQ-9 item 9 = 2) on 2026-01-05; \
              the answer on 2025-12-05 was 0, not at all; total 21, severe."
         );

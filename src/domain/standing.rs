@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::cadence;
 use super::checkpoint;
-use super::conclusion::{Change, Conclusion};
+use super::conclusion::{Conclusion, ScoreChange};
 use super::contacts::{NextContact, next_contact};
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
@@ -83,7 +83,7 @@ pub struct Standing {
     pub measures_not_taken: Vec<Instrument>,
     /// R13: other open episodes of the person, after two charts were joined; one of them is a duplicate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub other_open_episodes: Vec<Uuid>,
+    pub other_open_episodes: Vec<EpisodeId>,
     /// Flagged by hand for the weekly review.
     pub discussion_flag: bool,
     /// Since when it is flagged.
@@ -223,7 +223,7 @@ fn relapse_prevention_suggested(elevated: &[&Track<'_>], course: &Course<'_>, ru
     let lasting = runs.iter().filter_map(|(_, lasting)| *lasting).min()?;
     let at_target_since = runs.iter().map(|(first, _)| first.on).max()?;
     let changes = elevated.iter().filter_map(|t| Some((t.instrument, t.latest()?, t.baseline.as_ref()?)));
-    let changes = changes.map(|(instrument, latest, baseline)| Change {
+    let changes = changes.map(|(instrument, latest, baseline)| ScoreChange {
         instrument,
         latest: latest.into(),
         from: (&baseline.score).into(),

@@ -147,7 +147,7 @@ pub async fn cared(
     if let Some(start) = course.start().filter(|start| on < *start && moves_the_course(care)) {
         return Err(Problem::unprocessable(format!("before the episode began, {start}")).at("on"));
     }
-    consistent(&dossier.story, id, care, on)?;
+    consistent(&dossier.story, Some(id), care, on)?;
     reopens_alone(&dossier, id, care)?;
     replaces_the_last(&dossier.story, id, care)?;
 
@@ -168,7 +168,7 @@ pub async fn cared(
 }
 
 /// Whether what an entry refers to exists in the patient's story.
-fn consistent(story: &Story, episode: Uuid, care: &Care, on: NaiveDate) -> Result<(), Problem> {
+fn consistent(story: &Story, episode: Option<EpisodeId>, care: &Care, on: NaiveDate) -> Result<(), Problem> {
     match care {
         Care::BaselineOverride { instrument, measurement, .. } => {
             let known = story
@@ -183,7 +183,7 @@ fn consistent(story: &Story, episode: Uuid, care: &Care, on: NaiveDate) -> Resul
         }
         Care::Duplicate { of } => {
             let open = |one: &&Course<'_>| one.episode.id == *of && one.phase != Phase::Discharged;
-            if *of == episode || !story.courses(on).iter().any(|one| open(&one)) {
+            if Some(*of) == episode || !story.courses(on).iter().any(|one| open(&one)) {
                 return Err(Problem::unprocessable("another open episode of the same patient").at("duplicate_of"));
             }
         }
@@ -281,7 +281,7 @@ pub async fn of_patient(
         Care::CandidateDismissal { reason, .. } => candidate::dismissal(&dossier, reason)?,
         care => care.clone(),
     };
-    consistent(&dossier.story, Uuid::nil(), &care, on)?;
+    consistent(&dossier.story, None, &care, on)?;
     let entry = CareEntry { id: context.clock.id(), episode: None, on, at, care };
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, 1, dossier.patient.id);

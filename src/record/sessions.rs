@@ -26,7 +26,7 @@ pub struct DeferredItem {
 ///
 /// # Errors
 /// `NotFound`; `Conflict` when the session is closed; `Unprocessable` for an episode that the queue did not have.
-pub async fn fold_item(db: &Db, clinic: &str, id: Uuid, episode: Uuid, folded: bool) -> Result<(), Problem> {
+pub async fn fold_item(db: &Db, clinic: &str, id: Uuid, episode: EpisodeId, folded: bool) -> Result<(), Problem> {
     let mut tx = db.begin().await?;
     let found = review_session::find(&mut tx, clinic, id).await?;
     let session = found.ok_or_else(|| Problem::not_found("review session"))?;

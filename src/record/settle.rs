@@ -151,13 +151,13 @@ async fn write_ledger(
     let mut kept: Vec<String> = Vec::new();
     let id = dossier.patient.id;
     for desired in &after.desired {
-        let (key, known) = match place(tx, context, dossier, desired).await? {
-            Place::ClosedThere(key) => {
+        let (key, known) = match ledger_row(tx, context, dossier, desired).await? {
+            LedgerRow::ClosedThere(key) => {
                 kept.push(key);
                 continue;
             }
-            Place::Row(i) => (dossier.ledger[i].key.clone(), Some(i)),
-            Place::New(key) => (key, None),
+            LedgerRow::Known(i) => (dossier.ledger[i].key.clone(), Some(i)),
+            LedgerRow::New(key) => (key, None),
         };
         kept.push(key.clone());
         let mut intent = intent(context, dossier, desired, &key, known.map(|i| &dossier.ledger[i]));
@@ -211,9 +211,9 @@ async fn write_ledger(
 }
 
 /// The row of the ledger that stands for something planned.
-enum Place {
+enum LedgerRow {
     /// One that is there.
-    Row(usize),
+    Known(usize),
     /// A new one under this key.
     New(String),
     /// A person closed it in the chart under this key, and nothing has been added to it since: it stays closed.
@@ -222,29 +222,29 @@ enum Place {
 
 /// R14: what stands open of the same kind is that, whatever it was named by; a person who closed it in the chart has
 /// closed its reasons then, and not those that came later.
-async fn place(
+async fn ledger_row(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossier: &Dossier,
     desired: &WorkItem,
-) -> Result<Place, Problem> {
+) -> Result<LedgerRow, Problem> {
     let ledger = || dossier.ledger.iter().enumerate();
     let row_or_new = |key: &str| {
         let row = ledger().find(|(_, entry)| entry.key == key);
-        row.map_or_else(|| Place::New(key.to_owned()), |(i, _)| Place::Row(i))
+        row.map_or_else(|| LedgerRow::New(key.to_owned()), |(i, _)| LedgerRow::Known(i))
     };
     let slot = desired.slot();
     let mut open: Vec<_> = ledger().filter(|(_, e)| e.posture == Posture::Open && e.slot() == slot).collect();
     open.sort_by_key(|(_, e)| (e.state == outbox::DeliveryState::ClosedInChart, e.key != desired.key));
     let Some((i, entry)) = open.first() else { return Ok(row_or_new(&desired.key)) };
     if entry.state != outbox::DeliveryState::ClosedInChart {
-        return Ok(Place::Row(*i));
+        return Ok(LedgerRow::Known(*i));
     }
     let row = outbox::find(tx, context.clinic, dossier.patient.id, &entry.key).await?;
     let known: Vec<String> = row.map(|row| row.intent.0.desired.reason_keys()).unwrap_or_default();
     Ok(match desired.reasons.iter().find(|reason| !known.contains(&reason.key)) {
         Some(new) => row_or_new(&new.key),
-        None => Place::ClosedThere(entry.key.clone()),
+        None => LedgerRow::ClosedThere(entry.key.clone()),
     })
 }
 

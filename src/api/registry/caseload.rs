@@ -101,7 +101,7 @@ struct CaseloadItem {
     /// Targeted measures that were never taken in this episode.
     measures_not_taken: Vec<Instrument>,
     /// After two charts were joined: the person's other open episodes, until one is ended as a duplicate.
-    other_open_episodes: Vec<Uuid>,
+    other_open_episodes: Vec<EpisodeId>,
     /// A safety answer is not assessed yet.
     open_safety: bool,
     /// Flagged by hand for the weekly review.
@@ -142,7 +142,7 @@ struct StandingParts {
     #[serde(default)]
     measures_not_taken: Vec<Instrument>,
     #[serde(default)]
-    other_open_episodes: Vec<Uuid>,
+    other_open_episodes: Vec<EpisodeId>,
     discharged_on: Option<NaiveDate>,
     #[serde(default)]
     next_contact: Option<NextContact>,

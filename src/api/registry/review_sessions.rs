@@ -300,7 +300,7 @@ struct AgendaChange {
     responses((status = 200, description = "The session as it is now", body = WholeSession), WriteErrors))]
 async fn change_agenda(
     ask: RequestContext,
-    Id(id): Id,
+    IdInPath(id): IdInPath<Uuid>,
     JsonBody(change): JsonBody<AgendaChange>,
 ) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(HOLDERS)?;

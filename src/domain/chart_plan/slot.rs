@@ -1,9 +1,8 @@
 //! R14: at most one open Task or Flag per patient and code. Several causes are several reasons of one.
 
-use uuid::Uuid;
-
 use super::{ChartResource, Code, TaskReason, WorkItem};
 use crate::domain::sentence::{self, NOT_A_CRISIS_SERVICE};
+use crate::id::EpisodeId;
 
 /// What may stand open only once for a patient: a code; of an escalation each recipient's, of a recommendation its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,13 +28,21 @@ impl WorkItem {
         Slot::of(self.code, &self.key)
     }
 
+    /// Why it is asked for, without what to do: the reasons of a Task that was stored before it had several are its own.
+    pub fn why(&self) -> String {
+        match self.reasons.as_slice() {
+            [] => self.reason.clone(),
+            reasons => reasons.iter().map(|reason| reason.reason.as_str()).collect::<Vec<_>>().join(" "),
+        }
+    }
+
     /// The keys of its causes.
     pub fn reason_keys(&self) -> Vec<String> {
         self.reasons.iter().map(|reason| reason.key.clone()).chain([self.key.clone()]).collect()
     }
 
     /// Whether it is about one of the measures or causes of an episode.
-    pub fn is_about(&self, episode: Uuid) -> bool {
+    pub fn is_about(&self, episode: EpisodeId) -> bool {
         self.episode == Some(episode) || self.reasons.iter().any(|reason| reason.episode == Some(episode))
     }
 }

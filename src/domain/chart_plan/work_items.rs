@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use super::{ChartResource, Code, Owner, Posture, Priority, WorkItem};
-use crate::domain::conclusion::{Conclusion, Lack};
+use crate::domain::conclusion::{Conclusion, MissingScore};
 use crate::domain::day;
 use crate::domain::episode::Course;
 use crate::domain::finding::{Finding, Rule};
@@ -140,7 +140,7 @@ fn call(finding: &Finding, rules: &RuleSet, standing: &standing::Standing) -> Op
             // Named by the score it follows: a change of treatment makes no other request of it.
             let last = finding.evidence.first().map_or_else(|| "none".to_owned(), ToString::to_string);
             let due = match finding.conclusion.as_deref() {
-                Some(Conclusion::MeasureStale { lack: Lack::SinceResumed(_), .. }) => {
+                Some(Conclusion::MeasureStale { lack: MissingScore::SinceResumed(_), .. }) => {
                     rules.cadence.resumed_contact_days
                 }
                 _ => rules.checkpoints.unmeasured_after_days,

@@ -39,7 +39,7 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Metric
     let not_improved: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.is_not_improved()).collect();
 
     // A person who left and came back within the month is one person, named by the last episode.
-    let people: BTreeMap<Uuid, Uuid> = enrolled.iter().map(|s| (s.story.patient.id, s.id())).collect();
+    let people: BTreeMap<PatientId, _> = enrolled.iter().map(|s| (s.story.patient.id, s.id())).collect();
     let mut caseload = MetricTally::count(1, "enrolled", people.into_values().collect());
     caseload = match (fte, &of.care_manager) {
         (_, Some(_)) => {
