@@ -54,7 +54,7 @@ async fn live(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> 
     specials(door, person, today, days).await
 }
 
-/// Enrolment: the care manager's initial assessment.
+/// Enrollment: the care manager's initial assessment.
 async fn begin(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     // One form overtakes its Patient on the way.
     let overtaken = person.number == 76;
@@ -126,7 +126,7 @@ async fn contact(door: &DemoClient, person: &DemoPatient, today: NaiveDate, outc
         "outcome": outcome,
         "minutes": if outcome == "attended" { 30 } else { 5 },
         "performer": person.care_manager,
-        "interventions": if outcome == "attended" { json!(["behavioural activation"]) } else { json!([]) },
+        "interventions": if outcome == "attended" { json!(["behavioral activation"]) } else { json!([]) },
     });
     door.enter(&format!("episodes/{episode}/contacts"), &body).await.map(|_| ())
 }
@@ -183,7 +183,7 @@ pub async fn leaves_item9_open(door: &DemoClient, person: &mut DemoPatient, toda
     door.put(&filled).await
 }
 
-/// A PHQ-9 with this answer to its last question, which nobody has assessed yet.
+/// A PHQ-9 with this answer to its last question, not yet assessed.
 pub async fn answers_item9(
     door: &DemoClient,
     person: &mut DemoPatient,
@@ -249,7 +249,7 @@ async fn happen(
     }
 }
 
-/// What happens to a few.
+/// Special events of a few patients.
 async fn specials(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, days: i64) -> Result<(), Problem> {
     if person.number == 59 && days == 40 {
         let mut died = patient(person);

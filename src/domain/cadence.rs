@@ -55,9 +55,7 @@ pub struct ContactDates {
     pub days: u16,
     /// When treatment was resumed, where no contact has followed yet.
     pub resumed_on: Option<NaiveDate>,
-    /// It is due.
     pub due: NaiveDate,
-    /// It is overdue.
     pub overdue: NaiveDate,
     /// It is long overdue.
     pub red: NaiveDate,

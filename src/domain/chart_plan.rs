@@ -1,19 +1,20 @@
-//! What should stand in the chart, with reasons: the planner's answer.
+//! The chart plan: what should be in the chart, with reasons.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::episode::Phase;
-use super::finding::Rule;
+use super::finding::{Rule, TaskReason};
 use super::history::History;
 use super::instrument::Instrument;
 use super::rules::RuleSet;
 use super::safety::{self, Concern};
-use super::schedule;
 use super::standing;
 use super::story::Story;
+use super::task::{ChartResource, Code, Owner, Posture, Priority};
 use crate::id::EpisodeId;
 
+mod schedule;
 mod work_items;
 mod withdrawal;
 mod rung;
@@ -23,118 +24,26 @@ pub use rung::Rung;
 pub use slot::Slot;
 pub use withdrawal::resolve;
 
-named! {
-    /// What kind of resource the chart should hold.
-    pub enum ChartResource {
-        Task = "Task",
-        /// Something to see.
-        Flag = "Flag",
-    }
-}
-
-named! {
-    /// What a Task or a Flag is about (our code system).
-    pub enum Code {
-        /// The weekly psychiatric caseload review should look at this patient.
-        PsychiatricCaseReview = "psychiatric-case-review",
-        /// The scale should be taken again.
-        Measure = "measure",
-        /// The care manager should reassess and set a new baseline.
-        Reassess = "reassess",
-        /// Somebody has to assess suicide risk.
-        SafetyAssessment = "safety-assessment",
-        /// Nobody has assessed it, and the assessment is past due.
-        SafetyEscalation = "safety-escalation",
-        /// PHQ-9 item 9 was left open: ask it.
-        AskItem9 = "ask-item9",
-        /// A contact is due.
-        Contact = "contact",
-        /// Write the relapse-prevention plan.
-        RelapsePreventionPlan = "relapse-prevention-plan",
-        /// What a case review recommended waits for a decision, or to be done.
-        Recommendation = "recommendation",
-        /// Decide whether to discharge.
-        DischargeReview = "discharge-review",
-        /// Flag: not at target.
-        CocmNotAtTarget = "cocm-not-at-target",
-        /// Flag: an unassessed safety answer.
-        CocmSafety = "cocm-safety",
-    }
-}
-
-named! {
-    /// FHIR request-priority.
-    pub enum Priority {
-        Routine = "routine",
-        /// Ahead of routine.
-        Urgent = "urgent",
-        Stat = "stat",
-    }
-}
-
-named! {
-    /// Who should act.
-    pub enum Owner {
-        /// The behavioural care manager.
-        CareManager = "care_manager",
-        /// The psychiatric consultant.
-        PsychiatricConsultant = "psychiatric_consultant",
-        /// The patient's own doctor.
-        PrimaryCareProvider = "primary_care_provider",
-    }
-}
-
-named! {
-    /// How a planned resource should stand in the chart.
-    pub enum Posture {
-        /// Task `requested`, Flag `active`.
-        Open = "open",
-        /// Done, as the registry knows: Task `completed`, Flag `inactive`.
-        Fulfilled = "fulfilled",
-        /// No longer called for: Task `cancelled`, Flag `inactive`.
-        Withdrawn = "withdrawn",
-        /// Its evidence was retracted: `entered-in-error`.
-        EnteredInError = "entered-in-error",
-    }
-}
-
-/// One reason of a Task: several measures and rules may ask for the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct TaskReason {
-    /// Names the cause.
-    pub key: String,
-    /// The rule that asks for it.
-    pub rule: Rule,
-    /// The measure it speaks about.
-    pub instrument: Option<Instrument>,
-    /// The episode; `null` for what is independent of enrollment.
-    pub episode: Option<EpisodeId>,
-    /// Since when the cause holds.
-    pub since: NaiveDate,
-    /// A sentence.
-    pub reason: String,
-}
-
-/// One Task or Flag that should stand in the chart, and why.
+/// One Task or Flag that should be in the chart, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
     pub resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     pub code: Code,
-    /// How it should stand.
+    /// Desired posture.
     pub posture: Posture,
     pub priority: Priority,
     pub owner: Owner,
-    /// Who is asked beside the owner: whoever of them acts first.
+    /// Others who are asked beside the owner; whoever acts first does it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_for: Vec<Owner>,
     /// The rule that asks for it.
     pub rule: Rule,
     /// The measure that triggered it.
     pub instrument: Option<Instrument>,
-    /// The episode; `None` for what is independent of enrolment.
+    /// The episode; `None` for what is independent of enrollment.
     pub episode: Option<EpisodeId>,
     /// Since when the cause holds.
     pub since: NaiveDate,
@@ -149,7 +58,7 @@ pub struct WorkItem {
     pub reasons: Vec<TaskReason>,
 }
 
-/// A planned Task or Flag with all that is needed to write it into the chart: what the outbox carries.
+/// A work item with everything needed to write it into the chart: the payload of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteIntent {
     /// Unique in the chart: `{clinic}/{patient}/{key}`; goes out as `identifier.value`.
@@ -177,7 +86,7 @@ pub struct WriteIntent {
 /// The planner's answer about one patient on a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChartPlan {
-    /// Each episode, in order of enrolment.
+    /// Each episode, in order of enrollment.
     pub standings: Vec<standing::Standing>,
     /// Every safety concern up to the date, in order of time.
     pub concerns: Vec<Concern>,
@@ -225,7 +134,7 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
             causes.extend(work_items::of_episode(history.story, rules, course, &standing));
         }
         standings.push(standing);
-        // Somebody who was referred and never enrolled had no episode that could end.
+        // A referral without enrollment is no earlier episode.
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
     }

@@ -13,9 +13,7 @@ use super::story::Score;
 /// A score on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScorePoint {
-    /// Points.
     pub total: u16,
-    /// The local day.
     pub on: NaiveDate,
 }
 
@@ -28,9 +26,7 @@ impl From<&Score<'_>> for ScorePoint {
 /// How a score compares with an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScoreChange {
-    /// The measure.
     pub instrument: Instrument,
-    /// The later score.
     pub latest: ScorePoint,
     /// The score it is compared with.
     pub from: ScorePoint,
@@ -61,12 +57,12 @@ pub enum MissingScore {
     SinceResumed(NaiveDate),
 }
 
-/// The last contact, or where there was none, the enrolment.
+/// The last contact, or where there was none, the enrollment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastContact {
     /// A treatment contact.
     On(NaiveDate),
-    /// None since enrolment.
+    /// None since enrollment.
     NoneSince(NaiveDate),
 }
 
@@ -79,7 +75,6 @@ pub enum Disclosure {
     Implied {
         /// The lowest answer that reaches it.
         at_least: u8,
-        /// The total.
         total: u16,
     },
     /// A question beside the scored ones was answered with yes.
@@ -106,7 +101,6 @@ pub enum AskReason {
 
 /// A conclusion of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the variants are the rules of `Rule`, the fields their numbers")]
 pub enum Conclusion {
     EarlyWatch {
         change: ScoreChange,
@@ -246,7 +240,6 @@ pub enum Conclusion {
 /// The thresholds of a plateau.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlateauLimits {
-    /// So many scores.
     pub scores: u16,
     /// Over so many days.
     pub span_days: u16,

@@ -12,6 +12,7 @@ use super::instrument::Instrument;
 pub use super::rule::{Rule, Rules};
 use super::sentence;
 use super::story::Score;
+use crate::id::EpisodeId;
 
 /// A conclusion, with everything needed to check it. Stable over time: nothing in it counts days up to today.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -64,4 +65,21 @@ impl Finding {
         }
         self
     }
+}
+
+/// One reason of a Task: several measures and rules may ask for the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TaskReason {
+    /// Names the cause.
+    pub key: String,
+    /// The rule that asks for it.
+    pub rule: Rule,
+    /// The measure it speaks about.
+    pub instrument: Option<Instrument>,
+    /// The episode; `null` for what is independent of enrollment.
+    pub episode: Option<EpisodeId>,
+    /// Since when the cause holds.
+    pub since: NaiveDate,
+    /// A sentence.
+    pub reason: String,
 }

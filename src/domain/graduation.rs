@@ -12,7 +12,7 @@ pub fn missing(story: &Story, rules: &RuleSet, episode: EpisodeId, on: NaiveDate
     let plan = plan_without_outlook(story, rules, on);
     let standing = plan.standings.iter().find(|standing| standing.episode == episode);
     let is_plan = |care: &Care| matches!(care, Care::RelapsePrevention { .. });
-    // One that was taken back is none.
+    // A discharge that was taken back does not count.
     let has_plan = story.standing_entries().iter().any(|e| e.episode == Some(episode) && is_plan(&e.care));
     let mut missing = Vec::new();
     if !has_plan {

@@ -79,7 +79,7 @@ pub struct SelfHarm {
 pub struct Measurement {
     /// Our id; stays when the source is corrected.
     pub id: MeasurementId,
-    /// Which questionnaire.
+    /// Instrument.
     pub instrument: Instrument,
     /// When it was taken.
     pub taken_at: DateTime<Utc>,
@@ -100,7 +100,7 @@ pub struct Measurement {
     pub self_harm: SelfHarm,
     /// Whether it counts.
     pub counting: EvidenceStatus,
-    /// Where it came from, as the chart names it: `QuestionnaireResponse/123`.
+    /// Source resource, as the chart names it: `QuestionnaireResponse/123`.
     pub source: String,
     /// Data-quality remarks.
     pub issues: Vec<DataQualityIssue>,

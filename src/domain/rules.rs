@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::chart_plan::{Owner, Priority};
 use super::instrument::Instrument;
+use super::task::{Owner, Priority};
 
 /// One version of the thresholds. Days are whole calendar days in the clinic's time zone; scores are points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -16,9 +16,9 @@ use super::instrument::Instrument;
 pub struct RuleSet {
     /// Name of the series.
     pub id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     pub version: u32,
-    /// What "at target" means for one measure.
+    /// Definition of "at target" for one measure.
     pub at_target: AtTarget,
     /// R4.
     pub baseline: BaselineRules,
@@ -35,10 +35,10 @@ pub struct RuleSet {
     /// When a course of brief treatment is complete.
     #[serde(default)]
     pub brief_treatment: BriefTreatment,
-    /// Who is listed as a candidate.
+    /// Rules for candidates.
     #[serde(default)]
     pub candidates: Candidates,
-    /// What a case review recommends.
+    /// Rules for recommendations.
     #[serde(default)]
     pub recommendations: Recommendations,
     /// R15.
@@ -47,7 +47,7 @@ pub struct RuleSet {
 }
 
 named! {
-    /// What "at target" means for one measure.
+    /// Definition of "at target" for one measure.
     pub enum AtTarget {
         /// Response or remission.
         ResponseOrRemission = "response_or_remission",
@@ -60,13 +60,13 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BaselineRules {
-    /// Days from enrolment in which the first score is the baseline.
+    /// Days from enrollment in which the first score is the baseline.
     pub window_days: u16,
-    /// Days before enrolment in which a provisional baseline may lie.
+    /// Days before enrollment in which a provisional baseline may lie.
     pub look_back_days: u16,
 }
 
-/// What counts as a response.
+/// Definition of response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ResponseRule {
@@ -108,7 +108,7 @@ pub struct InstrumentRules {
     /// A score below this is clinically significant improvement by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved_below: Option<u16>,
-    /// What counts as a response.
+    /// Definition of response.
     pub response: ResponseRule,
     /// The minimal important difference.
     pub important_difference: u16,
@@ -166,7 +166,7 @@ pub struct Safety {
 pub struct EscalationStep {
     /// On which day after the due date: 1 is the first day past due. Whole days, because plans are made for dates.
     pub days_past_due: u16,
-    /// Who is told.
+    /// Role to notify.
     pub to: Owner,
     /// How urgent at the least; never below the concern's own priority.
     pub priority: Priority,
@@ -177,7 +177,7 @@ fn default_flag_text() -> String {
     DEFAULT.safety.flag_text.clone()
 }
 
-/// Of a rule set that was stored before there was a chain. The built-in one has it in its file.
+/// Default for rule sets stored before escalation existed. The built-in rule set has it in its file.
 fn default_escalation() -> Vec<EscalationStep> {
     DEFAULT.safety.escalation.clone()
 }
@@ -192,7 +192,7 @@ fn default_response_span_days() -> u16 {
     DEFAULT.trajectory.response_span_days
 }
 
-/// What a case review recommends, and what came after it.
+/// Rules for recommendations and their outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recommendations {
@@ -201,7 +201,7 @@ pub struct Recommendations {
     pub outcome_after_days: u16,
 }
 
-/// Of a rule set that was stored before there were any. The built-in one has them in its file.
+/// Default for rule sets stored before these rules existed. The built-in rule set has them in its file.
 impl Default for Recommendations {
     fn default() -> Self {
         DEFAULT.recommendations.clone()
@@ -232,7 +232,6 @@ pub struct Cadence {
 /// R15: what fits a review session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct ReviewSessions {
     pub planned_minutes: u16,
     pub minutes_per_patient: u16,
@@ -267,7 +266,7 @@ impl Default for BriefTreatment {
     }
 }
 
-/// Who is listed as a candidate for enrolment; what is elevated says R5.
+/// Rules for candidates for enrollment; R5 defines "elevated".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Candidates {

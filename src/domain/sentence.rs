@@ -5,11 +5,11 @@
 
 use chrono::NaiveDate;
 
-use super::chart_plan::Code;
 use super::conclusion::{AskReason, Conclusion, Disclosure, LastContact, MissingScore, ScoreChange, ScorePoint};
 use super::history::Assessment;
 use super::instrument::Instrument;
 use super::measurement::Supplement;
+use super::task::Code;
 
 /// What every Task about suicide risk says: nobody watches this service around the clock.
 pub const NOT_A_CRISIS_SERVICE: &str = "This service is not a crisis service: assess suicide risk.";
@@ -198,7 +198,6 @@ pub fn with_spoken_dates(sentence: &str) -> String {
 pub struct ConcernFacts<'a> {
     /// The questionnaire.
     pub instrument: Instrument,
-    /// The local day.
     pub on: NaiveDate,
     /// What was disclosed.
     pub disclosures: &'a [Disclosure],

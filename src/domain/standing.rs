@@ -19,12 +19,12 @@ use super::rules::RuleSet;
 use super::target::{MeasureSummary, Track};
 use crate::id::EpisodeId;
 
-/// Which thresholds were used.
+/// Name of the rule set that was used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleSetName {
     /// Name of the series.
     pub id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     pub version: u32,
 }
 
@@ -34,15 +34,15 @@ pub struct WorkItemSummary {
     /// Names the cause.
     pub key: String,
     /// `Task` or `Flag`.
-    pub resource: super::chart_plan::ChartResource,
-    /// What it is about.
-    pub code: super::chart_plan::Code,
-    /// How urgent.
-    pub priority: super::chart_plan::Priority,
+    pub resource: crate::domain::task::ChartResource,
+    /// Kind of change.
+    pub code: crate::domain::task::Code,
+    /// Priority.
+    pub priority: crate::domain::task::Priority,
     /// The rule that asks for it.
     pub rule: Rule,
-    /// Who should act.
-    pub owner: super::chart_plan::Owner,
+    /// Role that should act.
+    pub owner: crate::domain::task::Owner,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// When it should be done.
@@ -51,7 +51,7 @@ pub struct WorkItemSummary {
     pub reason: String,
     /// Each reason, the most pressing first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<super::chart_plan::TaskReason>,
+    pub reasons: Vec<super::finding::TaskReason>,
 }
 
 /// Where an episode stands on a date.
@@ -65,9 +65,9 @@ pub struct Standing {
     pub rule_set: RuleSetName,
     /// Where the episode stands.
     pub status: Phase,
-    /// Days since enrolment (to discharge, once discharged); `null` while only referred.
+    /// Days since enrollment (to discharge, once discharged); `null` while only referred.
     pub day: Option<i64>,
-    /// Days since the last treatment change, at first since enrolment.
+    /// Days since the last treatment change, at first since enrollment.
     pub plan_day: Option<i64>,
     /// When the present plan began.
     pub plan_started_on: Option<NaiveDate>,
@@ -92,7 +92,7 @@ pub struct Standing {
     /// The last case review of the episode.
     #[serde(default)]
     pub reviewed_on: Option<NaiveDate>,
-    /// The next appointment; one that nobody documented stays here as missed.
+    /// The next appointment. A past one without documentation is listed as missed.
     #[serde(default)]
     pub next_contact: Option<NextContact>,
     /// The last clinical contact of the episode.
@@ -102,7 +102,7 @@ pub struct Standing {
     pub discharged_on: Option<NaiveDate>,
     /// Why it ended.
     pub discharge_reason: Option<super::care::DischargeReason>,
-    /// What the rules conclude, the patient's safety included.
+    /// Findings of the rules, including the patient's safety.
     pub findings: Vec<Finding>,
     /// The Tasks and Flags that should stand open.
     pub desired: Vec<WorkItemSummary>,
@@ -116,7 +116,7 @@ impl Standing {
         self.said() == other.said()
     }
 
-    /// What is said. Every field by name, so that a new one cannot be forgotten here.
+    /// The statement, without dates. Every field by name, so that a new one cannot be forgotten here.
     fn said(&self) -> impl PartialEq + '_ {
         let Self {
             episode,

@@ -1,7 +1,7 @@
 //! An Observation: a total, a single item, or a whole form in components.
 
 use super::answer::{gather, has_value, is_of_mds, number_in};
-use super::arrival::{Evidence, InstrumentReading, ReadingContext};
+use super::content::{Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
 use super::mapping::Meaning;
 use super::questionnaire_response::{StatedTotal, add_issue, whole};
@@ -52,13 +52,13 @@ fn effective<'n, 'a>(resource: &'n JsonNode<'a>) -> (Option<&'n JsonNode<'a>>, &
     places.into_iter().find(|(date, _)| date.is_some()).unwrap_or((None, "Observation.effectiveDateTime"))
 }
 
-/// What a code means: the first of its codings that we know.
+/// Meaning of a code: its first known coding.
 fn meaning(node: &JsonNode<'_>, context: &ReadingContext<'_>) -> Option<Meaning> {
     let codings = node.get("code")?.list("coding").iter();
     codings.filter_map(|coding| coding.text("code")).find_map(|code| context.mapping.code(code))
 }
 
-/// What a resource or its components say about one instrument.
+/// Content of a resource or its components for one instrument.
 struct ObservationPart<'n, 'a> {
     instrument: Instrument,
     items: Vec<(usize, &'n JsonNode<'a>)>,
@@ -68,7 +68,7 @@ struct ObservationPart<'n, 'a> {
 fn readings(
     resource: &JsonNode<'_>,
     context: &ReadingContext<'_>,
-) -> (Vec<InstrumentReading>, Option<super::arrival::Doubt>) {
+) -> (Vec<InstrumentReading>, Option<crate::fhir::content::Doubt>) {
     let own = meaning(resource, context);
     let mut parts: Vec<ObservationPart<'_, '_>> = Vec::new();
     let mut is_single_item = false;

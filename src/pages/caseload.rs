@@ -7,8 +7,9 @@ use askama::Template;
 use axum::extract::{Query, RawQuery};
 use axum::response::Response;
 
+use super::response::{ProblemPage, html};
 use super::session::Visitor;
-use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::shell::{NavSection, Shell};
 use crate::api::request::READERS;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::store::standing::caseload::{self, ROWS};
@@ -38,7 +39,7 @@ struct CaseloadPage {
     today: String,
     /// The filters that the exports know.
     export: String,
-    /// What the rows were narrowed to, in words, for print.
+    /// Filter in words, for print.
     narrowed: String,
     /// Rows shown whose patient was not planned yet by this version of the program.
     unplanned: usize,

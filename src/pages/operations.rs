@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::date_texts::{self, instant};
+use super::response::{ProblemPage, html};
+use super::roles::{OPERATORS, READERS_OF_RULES};
 use super::session::{FormPost, Visitor};
-use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use super::shell::{Confirmation, NavSection, Shell};
 use super::words::{self, Tone};
 use crate::domain::read_back::Drift;
 use crate::id::PatientId;
@@ -25,9 +27,7 @@ use connections::ConnectionStatus;
 
 /// Rows shown of each list; the counts are of all.
 const SHOWN: i64 = 100;
-pub const OPERATORS: &[Role] = &[Role::Admin, Role::CareManager];
-
-/// What was just done.
+/// Confirmation to show.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct OperationsPageQuery {
@@ -49,7 +49,7 @@ struct UndeliveredItem {
     unknown: bool,
 }
 
-/// One thing that was kept back.
+/// A resource in quarantine.
 struct QuarantineLine {
     id: Uuid,
     resource: String,
@@ -77,13 +77,13 @@ struct OperationsPage {
     connection: Option<ConnectionLine>,
     /// Where we fetch from.
     fetched: Vec<ConnectionStatus>,
-    /// What arrived last: (type, when).
+    /// Last arrivals: (type, time).
     arrivals: Vec<(&'static str, String)>,
     failed: Vec<UndeliveredItem>,
     failed_count: i64,
     waiting: Vec<UndeliveredItem>,
     waiting_count: i64,
-    /// What is not in the chart as it was written there.
+    /// Items whose chart state differs from what was written.
     drifted: Vec<DriftedItem>,
     quarantine: Vec<QuarantineLine>,
     rules: bool,
@@ -199,7 +199,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) ->
                 received: instant(k.received_at, zone, today),
             })
             .collect(),
-        rules: visitor.is(rules::READERS_OF_RULES),
+        rules: visitor.is(READERS_OF_RULES),
     };
     Ok(html(&page))
 }

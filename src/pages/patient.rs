@@ -16,9 +16,11 @@ use uuid::Uuid;
 
 use super::api_client::ApiCall;
 use super::form::Form;
+use super::response::{ProblemPage, html};
+use super::roles::REVIEWERS;
 use super::score_graph::ScoreGraph;
 use super::session::{FormPost, Visitor};
-use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use super::shell::{Confirmation, NavSection, Shell};
 use super::staff::Teams;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};
@@ -39,15 +41,15 @@ pub use view::{FindingView, PatientHeader, RecommendationView};
 /// Tasks and Flags of one patient that are shown.
 const DELIVERIES: i64 = 500;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PatientPageQuery {
     /// An earlier episode.
     episode: Option<EpisodeId>,
-    /// Which form stands open.
+    /// The open form.
     form: String,
-    /// What was just entered …
+    /// The entry just made …
     done: String,
     entry: Option<Uuid>,
 }
@@ -200,8 +202,7 @@ async fn render(
         happenings: timeline_of(&whole.facts, today),
         patient: whole.row.id,
         episode: stored.map(|s| s.episode.id),
-        discusses: visitor.is(super::review::REVIEWERS)
-            && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
+        discusses: visitor.is(REVIEWERS) && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
         takes_back: visitor.is(CLINICIANS),
         rule_set: whole.rules.label(),
         shell,
@@ -209,7 +210,7 @@ async fn render(
     Ok((status, html(&page)).into_response())
 }
 
-/// What was typed into one of the page's forms.
+/// Handles a form of the page.
 pub async fn enter(
     Path((id, name)): Path<(String, String)>,
     Query(asked): Query<PatientPageQuery>,

@@ -16,8 +16,10 @@ use serde_json::Value;
 
 use super::date_texts::whole_day;
 use super::form::{Form, FormField};
+use super::response::{ProblemPage, html};
+use super::roles::REVIEWERS;
 use super::session::{FormPost, Visitor};
-use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::shell::{NavSection, Shell};
 use super::staff::Teams;
 use crate::api::request::READERS;
 use crate::id::EpisodeId;
@@ -27,12 +29,10 @@ pub use case::{save, show as case};
 use replies::{AgendaState, SessionReply};
 pub use summary::show as summary;
 
-/// Who holds sessions and documents reviews, as the API says.
-pub const REVIEWERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
 /// Sessions that are listed.
 const LISTED: usize = 20;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SessionsPageQuery {
@@ -46,7 +46,7 @@ struct SessionSummary {
     when: String,
     consultant: String,
     care_manager: String,
-    /// Of an open one: how many wait, and how many were reviewed.
+    /// For an open session: numbers of waiting and reviewed items.
     progress: String,
 }
 

@@ -10,8 +10,8 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::response::{ProblemPage, html};
 use super::session::{FormPost, Visitor, same_origin};
-use super::shell::{ProblemPage, html};
 use super::{Pages, assets, words};
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::read_body;
@@ -57,7 +57,7 @@ pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(
             ("care_manager", "Care manager", "keeps the caseload: contacts, scores, safety, follow-up"),
             ("psychiatric_consultant", "Psychiatric consultant", "reviews who is not improving, and recommends"),
             ("primary_care", "Primary care provider", "treats, and decides on recommendations"),
-            ("admin", "Administrator", "runs the programme: rules, connections, deliveries"),
+            ("admin", "Administrator", "runs the program: rules, connections, deliveries"),
         ]
     } else {
         Vec::new()

@@ -11,11 +11,12 @@ use super::identify::locked;
 use super::settle::{note, settle};
 use super::{CommandEffect, RecordContext, Recorded, Sighting, decide};
 use crate::domain::care::{Care, CareEntry, DELETED};
-use crate::domain::chart_plan::{ChartResource, Code, Posture};
-use crate::domain::read_back::{Drift, decision, is_closed, told};
+use crate::domain::read_back::{Drift, decision, is_closed, reported_status};
 use crate::domain::recommendation::{TrackedRecommendation, followed};
+use crate::domain::task::{ChartResource, Code, Posture};
 use crate::fhir::chart_item::ChartItem;
-use crate::fhir::planned::{ChartState, FLAG_CODES, Planned, TASK_CODES, WriteForm, WrittenPostures, carries};
+use crate::fhir::write::parts::{ChartState, FLAG_CODES, TASK_CODES, WrittenPostures, carries};
+use crate::fhir::write::{Planned, WriteForm};
 use crate::problem::Problem;
 use crate::store::outbox::{self, ChartNote, Delivery, DeliveryState};
 use crate::store::{Tx, event_log, journal, patient};
@@ -52,7 +53,7 @@ pub async fn seen(
         Some(key) => !patient::by_key(tx, context.clinic, key).await?.iter().any(|one| one.id == dossier.patient.id),
         None => false,
     };
-    let told = told(&dossier.story, delivery.id);
+    let told = reported_status(&dossier.story, delivery.id);
     let judged = match here {
         Some(seen) if about_another => Some(judged_about_another(seen, &delivery)),
         Some(seen) => judge(seen, &delivery, &sighting.system, told),
@@ -71,7 +72,7 @@ pub async fn seen(
         dossiers.put(context, dossier);
         return Ok(Recorded { effect: CommandEffect::Unchanged, ..answer });
     };
-    outbox::noted(tx, context.clinic, &delivery, &judged.noted, context.now).await?;
+    outbox::record(tx, context.clinic, &delivery, &judged.noted, context.now).await?;
     dossiers.delivers |= judged.noted.state == DeliveryState::Pending;
     if judged.noted.drift == Some(Drift::OursLost) && delivery.drift.as_deref() != Some(Drift::OursLost.as_str()) {
         dossiers.lines.push(line(context, &delivery, "delivery.lost_in_chart"));

@@ -84,7 +84,6 @@ pub async fn rewrite_item(
     .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<ReviewSession>, Problem> {
     fetch_optional!(
         tx,

@@ -1,12 +1,13 @@
 //! R10 in depth.
 
 use cocm_registry::domain::care::Risk;
-use cocm_registry::domain::chart_plan::{ChartPlan, Code, Owner, Posture, Priority, WorkItem, plan, resolve};
+use cocm_registry::domain::chart_plan::{ChartPlan, WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Quality, Supplement};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::safety::{ConcernState, concerns};
+use cocm_registry::domain::task::{Code, Owner, Posture, Priority};
 use rstest::rstest;
 
 use crate::rules_story::{Tale, date};
@@ -51,11 +52,12 @@ fn each_answer_has_its_tier_enrolled_or_not(
     }
     tale.item9(10, total, answer);
     let plan = on(&tale, 10);
-    let task = tasks(&plan).into_iter().find(|d| d.since == date(10));
-    assert_eq!(task.map(|t| t.priority), priority);
+    let concern = plan.concerns.iter().find(|c| c.answered_on == date(10));
+    assert_eq!(concern.map(|c| c.priority), priority);
     assert_eq!(flagged(&plan), priority == Some(Priority::Stat) || before == Some(3));
-    if let Some(task) = task {
-        assert_eq!(task.due_on, Some(date(10)));
+    if let Some(concern) = concern {
+        assert_eq!(concern.due_on, date(10));
+        let task = tasks(&plan)[0];
         assert!(task.episode.is_none());
         assert!(task.reason.contains("not a crisis service"));
     }

@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
 struct NewDischarge {
     /// The first local date on which it is no longer open.
     discharged_on: NaiveDate,
-    /// Why.
+    /// Reason.
     reason: NewReason,
     /// Of a duplicate: the episode that stays. Contacts, reviews and forms count for that one.
     duplicate_of: Option<String>,
@@ -71,7 +71,7 @@ impl From<NewReason> for DischargeReason {
     }
 }
 
-/// Ends an episode. Whoever comes back is enrolled anew.
+/// Ends an episode. A patient who returns gets a new episode.
 #[utoipa::path(post, path = "/episodes/{id}/discharge", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewDischarge, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn discharge(

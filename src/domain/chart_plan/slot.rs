@@ -1,7 +1,9 @@
 //! R14: at most one open Task or Flag per patient and code. Several causes are several reasons of one.
 
-use super::{ChartResource, Code, TaskReason, WorkItem};
+use super::WorkItem;
+use crate::domain::finding::TaskReason;
 use crate::domain::sentence::{self, NOT_A_CRISIS_SERVICE};
+use crate::domain::task::{ChartResource, Code};
 use crate::id::EpisodeId;
 
 /// What may stand open only once for a patient: a code; of an escalation each recipient's, of a recommendation its own.
@@ -23,7 +25,6 @@ impl Slot {
 }
 
 impl WorkItem {
-    /// Its slot.
     pub fn slot(&self) -> Slot {
         Slot::of(self.code, &self.key)
     }

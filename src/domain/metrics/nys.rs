@@ -1,6 +1,6 @@
 //! The eleven CoCM metrics of New York State OMH, 2025.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::Months;
 
@@ -38,9 +38,8 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Metric
     let due: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.should_be_improved()).collect();
     let not_improved: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.is_not_improved()).collect();
 
-    // A person who left and came back within the month is one person, named by the last episode.
-    let people: BTreeMap<PatientId, _> = enrolled.iter().map(|s| (s.story.patient.id, s.id())).collect();
-    let mut caseload = MetricTally::count(1, "enrolled", people.into_values().collect());
+    let mut caseload =
+        MetricTally::people(1, "enrolled", enrolled.iter().map(|s| (s.story.patient.id, s.id())).collect());
     caseload = match (fte, &of.care_manager) {
         (_, Some(_)) => {
             caseload.remark("full-time equivalents are attested for the clinic: one care manager has no target")

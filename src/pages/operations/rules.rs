@@ -11,16 +11,15 @@ use serde_json::{Map, Value, json};
 use crate::id::PatientId;
 use crate::identity::Role;
 use crate::pages::date_texts::{in_sentence, instant};
+use crate::pages::response::{ProblemPage, html};
+use crate::pages::roles::READERS_OF_RULES;
 use crate::pages::session::{FormPost, Visitor};
-use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{patient, rule_set};
 
-/// Who may try other thresholds.
-pub const READERS_OF_RULES: &[Role] = &[Role::Admin, Role::PsychiatricConsultant];
-
-/// What was just done.
+/// Confirmation to show.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct RulesPageQuery {
@@ -48,7 +47,7 @@ struct ThresholdGroup {
     thresholds: Vec<Threshold>,
 }
 
-/// What would change for one patient.
+/// Changes for one patient.
 struct SimulatedChangeRow {
     patient: PatientId,
     name: String,
@@ -56,7 +55,7 @@ struct SimulatedChangeRow {
     closed: Vec<String>,
 }
 
-/// What a simulation came to.
+/// Result of a simulation.
 struct SimulationView {
     patients: u64,
     changed: u64,

@@ -18,13 +18,14 @@ use crate::id::{EpisodeId, PatientId};
 use crate::pages::api_client::ApiCall;
 use crate::pages::date_texts::day;
 use crate::pages::form::Form;
+use crate::pages::response::{ProblemPage, html};
 use crate::pages::session::{FormPost, Visitor};
-use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell};
 use crate::pages::words;
 use crate::problem::Problem;
 use rows::{LISTS, PlanList};
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CarePlanPageQuery {

@@ -11,8 +11,9 @@ use super::{Series, first_of, read, sentence};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
 use crate::id::{EpisodeId, PatientId};
+use crate::pages::response::{ProblemPage, html};
 use crate::pages::session::Visitor;
-use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{NavSection, Shell};
 use crate::problem::Problem;
 use crate::store::patient;
 use crate::store::standing::caseload;
@@ -81,7 +82,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<MetricPatientsQuery>) ->
     drop(tx);
     let missing = lists.pop().unwrap_or_default();
     let page = MetricPatientsPage {
-        shell: Shell::around(&visitor, sentence(&metric.name), NavSection::Programme).await?,
+        shell: Shell::around(&visitor, sentence(&metric.name), NavSection::Program).await?,
         name: sentence(&metric.name),
         month: month.format("%B %Y").to_string(),
         back: super::address(month, payer),

@@ -1,4 +1,4 @@
-//! What a session came to, to print.
+//! Summary of a session, for print.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -11,13 +11,14 @@ use crate::api::request::READERS;
 use crate::domain::care::Care;
 use crate::id::PatientId;
 use crate::pages::date_texts::{day, whole_day};
+use crate::pages::response::{ProblemPage, html};
 use crate::pages::session::Visitor;
-use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::event_log;
 
-/// What was just done.
+/// Confirmation to show.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SummaryPageQuery {
@@ -34,7 +35,7 @@ struct ReviewSummary {
     recommendations: Vec<String>,
 }
 
-/// Somebody who was not reviewed.
+/// A patient who was not reviewed.
 struct UnreviewedPatient {
     patient: PatientId,
     name: String,

@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -25,8 +25,9 @@ use crate::config::SignInConfig;
 use crate::id::PatientId;
 use crate::identity::{Caller, ClinicId, Role, Verifier};
 use crate::pages::Pages;
-use crate::pages::session::{FramingProvider, random_word};
-use crate::pages::shell::ProblemPage;
+use crate::pages::pending_sign_in::{FramingProvider, PendingSignIn, kept};
+use crate::pages::response::ProblemPage;
+use crate::pages::session::random_word;
 use crate::problem::{Category, Problem};
 use crate::store::patient;
 
@@ -34,7 +35,7 @@ use crate::store::patient;
 const TAKES: i64 = 600;
 /// Deadline of a request to an identity provider.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Where one comes whose patient is not known here.
+/// Landing page for a launch with an unknown patient.
 const UNKNOWN: &str = "/caseload?launched=unknown";
 /// Largest answer of one, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -69,33 +70,6 @@ impl IdentityProvider {
             None => format!("{}/.well-known/openid-configuration", self.config.issuer.trim_end_matches('/')),
         }
     }
-}
-
-/// What the browser keeps between leaving and coming back: in a cookie that no script reads.
-#[derive(Serialize, Deserialize)]
-struct PendingSignIn {
-    way: usize,
-    state: String,
-    nonce: String,
-    verifier: String,
-    to: String,
-    /// It was left in a frame of somebody who may frame us.
-    framed: bool,
-}
-
-impl PendingSignIn {
-    fn frame(&self) -> FramingProvider {
-        self.framed.then_some(self.way)
-    }
-}
-
-/// By which way somebody left, as the cookie says.
-pub fn way_of(cookie: &str) -> Option<usize> {
-    kept(cookie).map(|leaving| leaving.way)
-}
-
-fn kept(cookie: &str) -> Option<PendingSignIn> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cookie).ok()?).ok()
 }
 
 #[derive(Deserialize)]
@@ -199,7 +173,7 @@ fn back(pages: &Pages) -> Result<String, Problem> {
     Ok(format!("{}/sign-in/back", base.trim_end_matches('/')))
 }
 
-/// What a provider sends somebody back with.
+/// Query of a provider's redirect back to us.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ProviderReturn {
@@ -248,7 +222,7 @@ pub async fn returned(
     Ok((cookies, Redirect::to(own_path(&to))).into_response())
 }
 
-/// Who signed in, in which clinic, as what.
+/// Subject, clinic and role of a sign-in.
 fn who(pages: &Pages, way: &IdentityProvider, claims: &Map<String, Value>) -> Result<(Caller, String), Problem> {
     let refused = |why: &str| Problem::new(Category::Forbidden, why);
     let text =
