@@ -41,7 +41,10 @@ pub async fn everything(
     }
     summary(&rows);
     match sandbox {
-        Some(sandbox) => in_the_chart(sandbox),
+        Some(sandbox) => {
+            let discharged = door.list("caseload?status=discharged").await?;
+            in_the_chart(sandbox, patient_months(rows.iter().chain(&discharged)));
+        }
         None => println!("\n  CHART  the Tasks and Flags are at {chart}"),
     }
     Ok(())
@@ -220,7 +223,25 @@ fn summary(rows: &[Value]) {
     paragraph(&rules.join(" · "));
 }
 
-fn in_the_chart(sandbox: &Sandbox) {
+/// Months of treatment, of 30.4 days.
+fn patient_months<'a>(episodes: impl Iterator<Item = &'a Value>) -> f64 {
+    let days: i64 = episodes.filter_map(|row| row["day"].as_i64()).sum();
+    f64::from(i32::try_from(days).unwrap_or(i32::MAX)) / 30.4
+}
+
+/// How many Tasks each recipient was given for a patient and month.
+fn by_recipient(tasks: &[Value], months: f64) -> String {
+    let mut by_owner: BTreeMap<&str, usize> = BTreeMap::new();
+    for task in tasks {
+        *by_owner.entry(task["owner"]["display"].as_str().unwrap_or("nobody")).or_default() += 1;
+    }
+    let rate = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / months.max(1.0);
+    let each: Vec<String> =
+        by_owner.iter().map(|(owner, count)| format!("{owner} {count} ({:.2})", rate(*count))).collect();
+    format!("{:.2} Tasks per patient and month of {months:.0}: {}", rate(tasks.len()), each.join(" · "))
+}
+
+fn in_the_chart(sandbox: &Sandbox, months: f64) {
     let (tasks, flags) = (sandbox.all("Task"), sandbox.all("Flag"));
     let mut by_status: BTreeMap<String, usize> = BTreeMap::new();
     for task in &tasks {
@@ -228,7 +249,8 @@ fn in_the_chart(sandbox: &Sandbox) {
     }
     let counts: Vec<String> = by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     let active = flags.iter().filter(|f| f["status"] == "active").count();
-    println!("\n  CHART  {} Tasks ({}), {} Flags ({active} active)\n", tasks.len(), counts.join(", "), flags.len());
+    println!("\n  CHART  {} Tasks ({}), {} Flags ({active} active)", tasks.len(), counts.join(", "), flags.len());
+    println!("  {}\n", by_recipient(&tasks, months));
 
     let mut open: Vec<&Value> = tasks.iter().filter(|t| t["status"] == "requested").collect();
     let urgency = |t: &Value| match t["priority"].as_str() {

@@ -1,7 +1,7 @@
 //! R2: from answers to a total. Missing is never 0, and 0 is never missing.
 
 use super::instrument::Instrument;
-use super::measurement::{DataQualityIssue, Quality};
+use super::measurement::{DataQualityIssue, Quality, Supplement};
 
 /// Answers read from a form, before scoring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Answers {
     pub unreadable: Vec<usize>,
     /// The suicide item has a value, and its words say something else: somebody has to ask.
     pub item9_doubtful: bool,
+    /// Questions about suicide beside the scored ones that were answered with yes.
+    pub supplements: Vec<Supplement>,
     /// A total that the source states.
     pub stated_total: Option<u16>,
     /// Remarks of the reader: duplicates, a code and a display that disagree, values out of range, …
@@ -29,6 +31,8 @@ pub struct Scored {
     pub item9: Option<u8>,
     /// The suicide item is part of the form and open, or cannot be read.
     pub item9_unknown: bool,
+    /// The suicide item was answered, and the answer cannot be read.
+    pub item9_unreadable: bool,
     pub issues: Vec<DataQualityIssue>,
 }
 
@@ -67,6 +71,7 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
     let item9 = definition.suicide_item.and_then(readable);
     let is_doubtful = |item: usize| answers.item9_doubtful || unreadable.contains(&item);
     let item9_unknown = definition.suicide_item.is_some_and(|item| item9.is_none() || is_doubtful(item));
+    let item9_unreadable = definition.suicide_item.is_some_and(is_doubtful);
 
     let answered: Vec<u8> = (0..n).filter(|position| !unreadable.contains(position)).filter_map(readable).collect();
     let sum: u32 = answered.iter().copied().map(u32::from).sum();
@@ -93,7 +98,7 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
             .push(DataQualityIssue::new("total_mismatch", format!("the form states {stated}, its items sum to {sum}")));
     }
     let total = total.and_then(|total| u16::try_from(total).ok());
-    Some(Scored { total, quality, item9, item9_unknown, issues })
+    Some(Scored { total, quality, item9, item9_unknown, item9_unreadable, issues })
 }
 
 /// sum ÷ answered × items, half rounded up.
@@ -115,7 +120,7 @@ fn total_only(instrument: Instrument, answers: &Answers) -> Option<Scored> {
     }
     let quality = if total.is_some() { Quality::TotalOnly } else { Quality::Unscorable };
     let item9_unknown = instrument.definition().suicide_item.is_some() && answers.item9_doubtful;
-    Some(Scored { total, quality, item9: None, item9_unknown, issues })
+    Some(Scored { total, quality, item9: None, item9_unknown, item9_unreadable: item9_unknown, issues })
 }
 
 #[cfg(test)]

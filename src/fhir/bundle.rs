@@ -14,7 +14,7 @@ use crate::problem::{Category, Problem};
 pub use links::BundleLinks;
 pub use target::{RequestTarget, foreign_type};
 
-/// What a Bundle wants done.
+/// Purpose of a Bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundlePurpose {
     /// Each entry is a request of its own.

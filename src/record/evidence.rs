@@ -4,15 +4,15 @@ use serde_json::json;
 
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, id_of, locked, subject};
-use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
+use super::resource_arrival::{PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::settle::{NewEvent, settle};
 use super::single_items::{rejoined, retract_items, single_item};
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::content::{Evidence, EvidenceTime, Subject};
+use crate::fhir::content::{Evidence, EvidenceTime};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::quarantine::{self, QuarantineRecord};
@@ -38,6 +38,11 @@ pub fn measure(
         quality: scored.quality,
         item9: scored.item9,
         item9_unknown: scored.item9_unknown,
+        self_harm: SelfHarm {
+            unreadable: scored.item9_unreadable,
+            supplements: answers.supplements.clone(),
+            ..SelfHarm::default()
+        },
         counting,
         source: source.to_owned(),
         issues: scored.issues,
@@ -95,15 +100,7 @@ pub(super) async fn evidence_arrived(
         && !evidence.readings.is_empty()
         && dossier.as_ref().is_some_and(|d| !d.patient.seen)
     {
-        let is_elsewhere = evidence.subject.as_ref().is_some_and(Subject::is_elsewhere);
-        doubt = Some(if is_elsewhere {
-            (
-                PATIENT_ELSEWHERE.into(),
-                "its Patient is on another server: correct the reference, or join the two".into(),
-            )
-        } else {
-            (PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into())
-        });
+        doubt = Some((PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into()));
     }
     let kept_as = id_of(context.clinic, &["quarantine", &source]);
     match doubt.as_ref().filter(|_| !retracted) {
@@ -182,7 +179,10 @@ pub(super) async fn evaluate(
             said.push(Measurement { counting: EvidenceStatus::Retracted, ..old.clone() });
         }
     }
-    for m in said {
+    for mut m in said {
+        if let Some(old) = dossier.story.measurements.iter().find(|old| old.id == m.id) {
+            m = m.replacing(old, context.now);
+        }
         match dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
             Some(old) if *old == m => continue,
             Some(old) => *old = m.clone(),
@@ -253,11 +253,7 @@ async fn leave(
     for m in
         dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
     {
-        m.counting = EvidenceStatus::Retracted;
-        m.issues.push(DataQualityIssue::new(
-            "about_another_patient",
-            "the form was corrected: it is about another patient",
-        ));
+        *m = Measurement { counting: EvidenceStatus::Retracted, ..m.clone() }.replacing(m, context.now);
         left.push(m.clone());
     }
     for joined in retract_items(tx, context, &dossier, source).await? {

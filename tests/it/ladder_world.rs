@@ -133,6 +133,7 @@ impl Loop {
             let care = Care::SafetyAssessment {
                 instrument: "C-SSRS".into(),
                 result: "low".into(),
+                risk: None,
                 disposition: "Safety plan".into(),
                 assessor: "Casey Manager".into(),
                 note: None,

@@ -63,6 +63,7 @@ mod record_order;
 mod rules_candidates;
 mod rules_corpus;
 mod rules_course;
+mod rules_duplicates;
 mod rules_endings;
 mod rules_golden;
 mod rules_measures;
