@@ -42,6 +42,8 @@ pub(super) struct Heard {
     pub(super) disagrees: bool,
     /// By how much a local figure is above its words: a chart that counts from 1 shows 1 everywhere.
     pub(super) figure_above_words: Option<i16>,
+    /// What the words say by themselves.
+    pub(super) words: Option<u8>,
     /// A number came as a string.
     pub(super) is_quoted: bool,
     /// Known by its code or its words, not only a figure.
@@ -172,7 +174,7 @@ fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), instrument: Instrum
         _ => None,
     };
     let is_known = clues.coded.is_some() || clues.words.is_some();
-    Heard { said, disagrees, figure_above_words, is_quoted: clues.is_quoted, is_known }
+    Heard { said, disagrees, figure_above_words, words: clues.words, is_quoted: clues.is_quoted, is_known }
 }
 
 /// A figure as a value: whole, and within 0 to `max`.

@@ -1,10 +1,10 @@
 //! An Observation: a total, a single item, or a whole form in components.
 
 use super::answer::{gather, has_value, is_of_mds, number_in};
-use super::arrival::{Context, Evidence, Reading};
+use super::arrival::{Context, Doubt, Evidence, Reading};
 use super::json::Node;
 use super::mapping::Meaning;
-use super::questionnaire_response::{Stated, add_issue, whole};
+use super::questionnaire_response::{Stated, add_issue, mapping_needed, whole};
 use super::{date, reference};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue};
@@ -65,7 +65,7 @@ struct Part<'n, 'a> {
     stated: Option<Stated>,
 }
 
-fn readings(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option<super::arrival::Doubt>) {
+fn readings(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option<Doubt>) {
     let own = meaning(resource, context);
     let mut parts: Vec<Part<'_, '_>> = Vec::new();
     let mut is_single_item = false;
@@ -97,13 +97,11 @@ fn readings(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option
         }
     }
     let mut readings = Vec::with_capacity(parts.len());
+    let mut doubt = None;
     for part in parts {
         let gathered = gather(part.instrument, &part.items, context.mapping);
         if gathered.counts_from_one {
-            return (
-                Vec::new(),
-                Some(super::questionnaire_response::mapping_needed("its local codes count from 1; each needs a value")),
-            );
+            doubt = Some(mapping_needed("its local codes count from 1; each needs a value"));
         }
         let mut answers = if part.items.is_empty() { Answers::default() } else { gathered.answers };
         if let Some(stated) = part.stated {
@@ -112,7 +110,7 @@ fn readings(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option
         }
         readings.push(Reading { instrument: part.instrument, answers, is_single_item });
     }
-    (readings, None)
+    (readings, doubt)
 }
 
 fn part<'p, 'n, 'a>(parts: &'p mut Vec<Part<'n, 'a>>, instrument: Instrument) -> &'p mut Part<'n, 'a> {

@@ -12,6 +12,8 @@ use super::answer::gather;
 use super::arrival::{Context, Doubt, Evidence, Reading};
 use super::json::Node;
 use super::{date, reference};
+use super::mapping::words;
+use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue};
 use crate::problem::Problem;
 
@@ -62,24 +64,47 @@ fn readings(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -
     let found = match identify::identify(&names, entries, context.mapping) {
         Identity::NotOurs => return (Vec::new(), None),
         Identity::Resembles => {
-            return (Vec::new(), Some(mapping_needed("it resembles one of our instruments, and does not name it")));
+            let readings = self_harm_alone(entries, context).into_iter().collect();
+            return (readings, Some(mapping_needed("it resembles one of our instruments, and does not name it")));
         }
         Identity::Ours(found) => found,
     };
-    let placements = match place::place(&found, entries, context.mapping) {
-        Ok(placements) => placements,
-        Err(why) => return (Vec::new(), Some(mapping_needed(why))),
-    };
+    let (placements, mut doubt) = place::place(&found, entries, context.mapping);
     let has_any = placements.iter().any(|placed| !placed.is_empty());
     let mut readings = Vec::with_capacity(found.len());
     for (which, placed) in found.iter().zip(&placements) {
-        match reading(resource, entries, *which, &found, placed, has_any, context) {
-            Ok(Some(reading)) => readings.push(reading),
-            Ok(None) => {}
-            Err(why) => return (Vec::new(), Some(mapping_needed(why))),
-        }
+        let (reading, why) = reading(resource, entries, *which, &found, placed, has_any, context);
+        readings.extend(reading);
+        doubt = doubt.or(why);
     }
-    (readings, None)
+    if !readings.iter().any(has_self_harm_item) {
+        readings.extend(self_harm_alone(entries, context));
+    }
+    (readings, doubt.map(mapping_needed))
+}
+
+fn has_self_harm_item(reading: &Reading) -> bool {
+    let item = reading.instrument.definition().suicide_item;
+    item.is_some_and(|item| {
+        reading.answers.items.get(item).is_some_and(Option::is_some) || reading.answers.unreadable.contains(&item)
+    })
+}
+
+/// The question about death and self-harm in a form that is otherwise not understood, or another instrument: whoever
+/// has these thoughts must be seen, whatever the form around the question is.
+fn self_harm_alone(entries: &[Entry<'_>], context: &Context<'_>) -> Option<Reading> {
+    let instrument = Instrument::Phq9;
+    let item = instrument.definition().suicide_item?;
+    let nodes: Vec<(usize, &Node<'_>)> = entries
+        .iter()
+        .filter(|entry| entry.is_open() && words::question(entry.words(), instrument) == Some(item))
+        .flat_map(|entry| entry.answers.iter().map(|answer| (item, *answer)))
+        .collect();
+    if nodes.is_empty() {
+        return None;
+    }
+    let answers = gather(instrument, &nodes, context.mapping).answers;
+    Some(Reading { instrument, answers, is_single_item: false })
 }
 
 /// One instrument of the form.
@@ -91,34 +116,35 @@ fn reading(
     placed: &[place::Placed],
     has_any: bool,
     context: &Context<'_>,
-) -> Result<Option<Reading>, &'static str> {
+) -> (Option<Reading>, Option<&'static str>) {
     let instrument = which.instrument;
     let nodes: Vec<(usize, &Node<'_>)> = placed
         .iter()
         .flat_map(|placed| entries[placed.entry].answers.iter().map(|answer| (placed.position, *answer)))
         .collect();
     let gathered = gather(instrument, &nodes, context.mapping);
-    if gathered.counts_from_one {
-        return Err("its local codes count from 1; each needs a value");
-    }
     let mut answers = gathered.answers;
+    if gathered.counts_from_one {
+        let why = "its local codes count from 1; each needs a value";
+        return (Some(Reading { instrument, answers, is_single_item: false }), Some(why));
+    }
     let stated = total::stated(resource, entries, instrument, found);
     answers.stated_total = stated.total;
     answers.issues.extend(stated.issue);
     if placed.is_empty() {
         if has_any && answers.stated_total.is_none() {
             // Named beside an instrument that is there.
-            return Ok(None);
+            return (None, None);
         }
         let is_answered = entries.iter().any(|entry| entry.is_answered && !entry.is_total_like());
         if is_answered && !has_any {
-            return Err("it names one of our instruments, and none of its items is known");
+            return (None, Some("it names one of our instruments, and none of its items is known"));
         }
         if answers.stated_total.is_some() {
             answers.items.clear();
         }
     }
-    Ok(Some(Reading { instrument, answers, is_single_item: false }))
+    (Some(Reading { instrument, answers, is_single_item: false }), None)
 }
 
 pub(super) fn mapping_needed(why: &str) -> Doubt {

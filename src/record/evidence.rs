@@ -12,7 +12,7 @@ use super::{Context, Effect, Recorded};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement};
 use crate::domain::score::{Answers, score};
-use crate::fhir::arrival::{Arrival, Evidence, Kind, Taken};
+use crate::fhir::arrival::{Arrival, Evidence, Kind, Reading, Taken};
 use crate::problem::Problem;
 use crate::store::quarantine::{self, Kept};
 use crate::store::{Tx, measurement, resource};
@@ -142,7 +142,7 @@ pub(super) async fn evaluate(
     let mut said: Vec<Measurement> = Vec::new();
     let mut is_item = false;
     for reading in &evidence.readings {
-        let (taken, counting, remark) = weigh(context, evidence, reading.answers.items.get(8).copied().flatten());
+        let (taken, counting, remark) = weigh(context, evidence, reading);
         let Some(counting) = counting else { continue };
         if reading.is_single_item {
             let item = single_item(reading.instrument, &reading.answers, taken, counting, source);
@@ -203,7 +203,7 @@ pub(super) async fn evaluate(
 
 /// How evidence counts, and when it was taken. A form in doubt is never a score; but if it carries a suicidal answer,
 /// safety sees it, as of its receipt where it has no usable date.
-fn weigh(context: &Context<'_>, evidence: &Evidence, item9: Option<u8>) -> (Taken, Option<Counting>, Option<Issue>) {
+fn weigh(context: &Context<'_>, evidence: &Evidence, reading: &Reading) -> (Taken, Option<Counting>, Option<Issue>) {
     let received = Taken { at: context.now, on: context.today };
     let taken = evidence.taken.filter(|t| t.on <= context.today + chrono::Days::new(1));
     if evidence.counting == Counting::Retracted {
@@ -212,11 +212,19 @@ fn weigh(context: &Context<'_>, evidence: &Evidence, item9: Option<u8>) -> (Take
     match (&evidence.doubt, taken) {
         (None, Some(taken)) => (taken, Some(evidence.counting), None),
         (_, taken) => {
-            let fires = item9.is_some_and(|answer| answer > 0);
+            let fires = concerns_safety(reading);
             let remark = Issue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
             (taken.unwrap_or(received), fires.then_some(Counting::Partial), Some(remark))
         }
     }
+}
+
+/// Whether the self-harm item is answered above "not at all", or in a way that nobody can read.
+fn concerns_safety(reading: &Reading) -> bool {
+    reading.instrument.definition().suicide_item.is_some_and(|item| {
+        reading.answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
+            || reading.answers.unreadable.contains(&item)
+    })
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.

@@ -30,7 +30,14 @@ pub(in crate::fhir) fn gather(instrument: Instrument, placed: &[(usize, &Node<'_
             settle(position, &heard, definition.suicide_item == Some(position), &mut answers);
         }
     }
-    Gathered { answers, counts_from_one: shifts.is_systematic() }
+    let counts_from_one = shifts.is_systematic();
+    if let (true, Some(item)) = (counts_from_one, definition.suicide_item) {
+        // The figures mislead and the words do not: safety listens to them while somebody maps the codes.
+        let of_item = placed.iter().filter(|(at, _)| *at == item);
+        let said = of_item.filter_map(|(_, node)| hear(node, instrument, mapping).words).max();
+        answers.items[item] = said;
+    }
+    Gathered { answers, counts_from_one }
 }
 
 /// Settles what one item says.

@@ -19,15 +19,17 @@ pub(super) struct Placed {
 const CONTRADICTED: &str = "the numbers of its items are contradicted by what they ask or how they are answered";
 const LEFT_OVER: &str = "some of its answers belong to no known item";
 
-/// Places the entries for each instrument, or says why somebody has to do it.
+/// Places the entries for each instrument. Where somebody has to finish it, the reason comes beside what is certain:
+/// an item that identifies itself is never lost because of its neighbors.
 pub(super) fn place(
     found: &[Found],
     entries: &[Entry<'_>],
     mapping: &Mapping,
-) -> Result<Vec<Vec<Placed>>, &'static str> {
+) -> (Vec<Vec<Placed>>, Option<&'static str>) {
     let mut placements: Vec<Vec<Placed>> = Vec::with_capacity(found.len());
     let mut is_taken = vec![false; entries.len()];
     let mut used_numbers = false;
+    let mut doubt = None;
     for which in found {
         let instrument = which.instrument;
         let mut placed = by_code(*which, entries);
@@ -42,10 +44,15 @@ pub(super) fn place(
                 placed.push(Placed { position, entry: index });
             }
         }
-        if which.is_named {
-            let numbered = by_number(instrument, found.len() > 1, entries, &placed, &is_taken, mapping)?;
-            used_numbers |= !numbered.is_empty();
-            placed.extend(numbered);
+        let is_whole = filled(&placed).count_ones() as usize == instrument.definition().item_count;
+        if which.is_named && !is_whole {
+            match by_number(instrument, found.len() > 1, entries, &placed, &is_taken, mapping) {
+                Ok(numbered) => {
+                    used_numbers |= !numbered.is_empty();
+                    placed.extend(numbered);
+                }
+                Err(why) => doubt = Some(why),
+            }
         }
         for placed in &placed {
             is_taken[placed.entry] = true;
@@ -56,10 +63,10 @@ pub(super) fn place(
         !placed.is_empty() && (filled(placed).count_ones() as usize) < which.instrument.definition().item_count
     };
     let has_gaps = placements.iter().zip(found).any(|(placed, which)| is_partly_there(placed, *which));
-    if (used_numbers || has_gaps) && has_left_over(found, entries, &is_taken, mapping) {
-        return Err(LEFT_OVER);
+    if doubt.is_none() && (used_numbers || has_gaps) && has_left_over(found, entries, &is_taken, mapping) {
+        doubt = Some(LEFT_OVER);
     }
-    Ok(placements)
+    (placements, doubt)
 }
 
 /// The positions that have an entry, as bits.
@@ -132,7 +139,12 @@ fn by_number(
     let items = instrument.definition().item_count;
     let group = || numbered.iter().filter(|(_, _, found, _)| *found == prefix);
     let is_there = |wanted: usize| group().any(|(_, _, _, number)| *number == wanted);
-    if is_there(items + 1) && !is_there(1) {
+    // Numbers are for forms that nothing else identifies: beside items that carry a code, they belong to other questions.
+    if !placed.is_empty() && !group().any(|(index, ..)| position_of(*index).is_some()) {
+        return Ok(Vec::new());
+    }
+    let counts_from_zero = is_there(0) && !is_there(items);
+    if counts_from_zero || (is_there(items + 1) && !is_there(1)) {
         return Err(CONTRADICTED);
     }
     let taken = filled(placed);

@@ -226,7 +226,8 @@ fn a_form_that_looks_like_ours_and_cannot_be_mapped_waits() {
     assert_needs_mapping(&form(Some("phq-9"), opaque.clone()));
     assert_ignored(&form(None, opaque));
     assert_needs_mapping(&form(None, nine(|at| format!("phq9-{}", at + 1), loinc)));
-    assert_needs_mapping(&form(None, vec![asked("a", PHQ9[8].1, &loinc(2))]));
+    let alone = assert_needs_mapping(&form(None, vec![asked("a", PHQ9[8].1, &loinc(2))]));
+    assert_eq!(alone.readings[0].answers.items[8], Some(2), "safety sees it");
     let mut one_unknown = coded_nine();
     one_unknown[3]["linkId"] = json!("energy");
     assert_needs_mapping(&form(Some("phq-9"), one_unknown));
@@ -299,4 +300,66 @@ fn the_date_is_never_guessed() {
         let has_no_offset = evidence.readings[0].answers.issues.iter().any(|issue| issue.code == "no_offset");
         assert_eq!(has_no_offset, authored == "2026-03-04T10:00:00");
     }
+}
+
+/// Questions that stand on the same form in real clinics, with the linkIds that they have there.
+fn strangers() -> Vec<Value> {
+    let coded = |code: &str, display: &str| json!({"valueCoding": {"system": "http://loinc.org", "code": code, "display": display}});
+    vec![
+        asked("q10", "Do you feel safe at home?", &json!({"valueBoolean": true})),
+        asked("q10", "Would you like to talk to somebody?", &coded("LA33-6", "Yes")),
+        asked("heart_rate3", "Heart rate", &json!({"valueQuantity": {"value": 72, "unit": "/min"}})),
+        asked("smoking1", "Do you smoke?", &coded("LA18978-9", "Never smoker")),
+        asked("consent0", "I agree to answer", &json!({"valueBoolean": true})),
+        asked("auditc-1", "How often do you have a drink containing alcohol?", &coded("LA6270-8", "Never")),
+        asked("cssrs_1", "Have you wished you were dead?", &coded("LA32-8", "No")),
+        asked("234668637437", "Number of admissions", &json!({"valueInteger": 2})),
+        item("2", &json!({"valueInteger": 2})),
+        asked("remark9", "Anything else?", &json!({"valueString": "0"})),
+        asked("/442649-1", "Patient health questionnaire 9 item total score", &json!({"valueDecimal": 12})),
+    ]
+}
+
+#[test]
+fn one_more_question_takes_nothing_away() {
+    for name in [None, Some("phq-9"), Some("http://loinc.org/q/44249-1")] {
+        for stranger in strangers() {
+            for at in [0, 4, 9] {
+                let mut items = coded_nine();
+                items.insert(at, stranger.clone());
+                let (reading, scored) = only(&form(name, items));
+                assert_eq!((reading.instrument, scored.total, scored.item9), (Phq9, Some(12), Some(1)), "{stranger}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_item_without_identity_makes_the_form_wait_and_hides_no_other_item() {
+    let mut typo = coded_nine();
+    typo[3]["linkId"] = json!("/44254-l");
+    let evidence = assert_needs_mapping(&form(Some("http://loinc.org/q/44249-1"), typo));
+    assert_eq!(evidence.readings[0].answers.items[8], Some(1));
+    let mut gap = coded_nine();
+    gap.remove(4);
+    gap.push(item("q5", &json!({"valueInteger": 3})));
+    let (_, scored) = only(&form(Some("phq-9"), gap));
+    assert_eq!(scored.quality, Quality::Prorated, "a stranger with the number of the gap does not fill it");
+}
+
+#[test]
+fn linkids_that_count_from_0_shift_nothing() {
+    let mut from_zero: Vec<Value> = (1..9).map(|n| item(&format!("phq9_{n}"), &json!({"valueInteger": 1}))).collect();
+    from_zero.insert(0, json!({"linkId": "phq9_0", "answer": []}));
+    assert_needs_mapping(&form(Some("phq9"), from_zero));
+}
+
+#[test]
+fn the_words_of_the_self_harm_item_are_seen_on_any_form() {
+    let mut gad: Vec<Value> = GAD7.iter().map(|(code, _)| item(&format!("/{code}"), &loinc(1))).collect();
+    gad.push(asked("x", PHQ9[8].1, &loinc(2)));
+    let evidence = evidence(&form(Some("gad-7"), gad));
+    assert_eq!(evidence.doubt, None);
+    let found: Vec<_> = evidence.readings.iter().map(|r| (r.instrument, r.answers.items.last().copied())).collect();
+    assert_eq!(found, [(Gad7, Some(Some(1))), (Phq9, Some(Some(2)))]);
 }
