@@ -5,6 +5,7 @@ pub mod date;
 pub mod query;
 pub mod reference;
 pub mod mapping;
+mod modifier;
 mod answer;
 pub mod patient;
 pub mod questionnaire_response;

@@ -80,7 +80,7 @@ async fn begin(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(),
 /// A PHQ-9 at the doctor's, and no episode.
 pub async fn is_screened(door: &Door, person: &Person) -> Result<(), Problem> {
     door.put(&patient(person)).await?;
-    door.put(&form(person, Instrument::Phq9, 1, person.starts, person.first.0.max(12), 0)).await
+    door.put(&form(person, Instrument::PHQ9, 1, person.starts, person.first.0.max(12), 0)).await
 }
 
 /// Every second week: a contact and the scales, if the person comes.
@@ -130,7 +130,7 @@ async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveD
     let item9 = person.item9_at(phq9).min(u8::try_from(phq9.min(3)).unwrap_or(0));
     person.taken += 1;
     let nth = person.taken;
-    let filled = form(person, Instrument::Phq9, nth, day, phq9, item9);
+    let filled = form(person, Instrument::PHQ9, nth, day, phq9, item9);
     let number = person.number;
     match (number % 17, number % 19, number % 23, nth) {
         // Sent twice, as webhooks do.
@@ -142,7 +142,7 @@ async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveD
         (_, 5, _, 3 | 5) => person.later.push((today + Days::new(6), Later::Send(filled))),
         // Entered wrongly, corrected on the next day.
         (_, _, 7, 4) => {
-            let mut wrong = form(person, Instrument::Phq9, nth, day, (phq9 + 6).min(27), item9);
+            let mut wrong = form(person, Instrument::PHQ9, nth, day, (phq9 + 6).min(27), item9);
             wrong["id"].clone_from(&filled["id"]);
             door.put(&wrong).await?;
             person.later.push((today + Days::new(1), Later::Send(corrected(&filled, "amended"))));
@@ -156,7 +156,7 @@ async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveD
         _ => door.put(&filled).await?,
     }
     if person.first.1 >= 4 {
-        door.put(&form(person, Instrument::Gad7, nth, day, gad7, 0)).await?;
+        door.put(&form(person, Instrument::GAD7, nth, day, gad7, 0)).await?;
     }
     if item9 > 0 {
         // Mostly at once; now and then only when the Task in the chart is seen.
@@ -174,7 +174,7 @@ async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveD
 pub async fn leaves_item9_open(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
     let (phq9, _) = person.scores(today);
     person.taken += 1;
-    let mut filled = form(person, Instrument::Phq9, person.taken, today, phq9, 0);
+    let mut filled = form(person, Instrument::PHQ9, person.taken, today, phq9, 0);
     if let Some(items) = filled["item"].as_array_mut() {
         items.retain(|item| item["linkId"] != "/44260-8" && item["linkId"] != "/44261-6");
     }
@@ -185,7 +185,7 @@ pub async fn leaves_item9_open(door: &Door, person: &mut Person, today: NaiveDat
 pub async fn answers_item9(door: &Door, person: &mut Person, today: NaiveDate, item9: u8) -> Result<(), Problem> {
     let (phq9, _) = person.scores(today);
     person.taken += 1;
-    door.put(&form(person, Instrument::Phq9, person.taken, today, phq9.max(u16::from(item9)), item9)).await
+    door.put(&form(person, Instrument::PHQ9, person.taken, today, phq9.max(u16::from(item9)), item9)).await
 }
 
 async fn assess(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {

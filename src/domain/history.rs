@@ -88,5 +88,5 @@ impl<'a> History<'a> {
 }
 
 fn asks_about_suicide(m: &Measurement) -> bool {
-    m.instrument.definition().suicide_item.is_some() && m.counting != Counting::Retracted
+    m.instrument.self_harm_item().is_some() && m.counting != Counting::Retracted
 }

@@ -48,6 +48,16 @@ impl Issue {
     }
 }
 
+named! {
+    /// A question about suicide that is asked beside the scored ones, as on the PHQ-9 for teens.
+    pub enum Supplement {
+        /// Serious thoughts of ending one's life in the past month.
+        SeriousThoughts = "serious_thoughts",
+        /// A suicide attempt, ever.
+        Attempt = "attempt",
+    }
+}
+
 /// One taking of one instrument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measurement {

@@ -1,27 +1,32 @@
 //! A QuestionnaireResponse: which of our instruments it holds, and what was answered.
 
+mod definition;
 mod form;
 mod identify;
 mod place;
+mod safety;
 mod total;
 
+use self::definition::Questions;
 use self::form::Entry;
+pub(super) use self::identify::shown;
 use self::identify::{Found, Identity};
-pub(super) use self::total::{Stated, whole};
+use self::place::Placed;
+pub(super) use self::safety::no_item_but_safety;
+pub(super) use self::total::Stated;
 use super::answer::gather;
 use super::arrival::{Context, Doubt, Evidence, Reading};
 use super::json::Node;
-use super::{date, reference};
-use super::mapping::words;
-use crate::domain::instrument::Instrument;
+use super::{date, modifier, reference};
 use crate::domain::measurement::{Counting, Issue};
 use crate::problem::Problem;
 
 /// Reads a form.
 pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
-    let entries = form::entries(resource, context.mapping);
-    let (mut readings, unmapped) = readings(resource, &entries, context);
+    let questions = Questions::contained(resource);
+    let entries = form::entries(resource, &questions, context.mapping);
+    let Form { mut readings, doubt } = form(resource, &entries, context);
 
     let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject");
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
@@ -34,8 +39,8 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
     let (subject, when) = (subject?, when?);
     add_issue(&mut readings, when.issue.as_ref());
     // A form that is none of ours needs neither a patient nor a date.
-    let is_ours = !readings.is_empty() || unmapped.is_some();
-    let doubt = unmapped.or(subject.doubt).or(when.doubt).filter(|_| is_ours);
+    let is_ours = !readings.is_empty() || doubt.is_some();
+    let doubt = modifier::unknown(resource).or(doubt).or(subject.doubt).or(when.doubt).filter(|_| is_ours);
     Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
@@ -58,53 +63,34 @@ fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {
     }
 }
 
-/// Every instrument in the form, or why somebody has to say first how to read it.
-fn readings(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -> (Vec<Reading>, Option<Doubt>) {
+/// Every instrument in the form, and why somebody has to say first how to read it.
+struct Form {
+    readings: Vec<Reading>,
+    doubt: Option<Doubt>,
+}
+
+fn form(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -> Form {
     let names = identify::names(resource);
-    let found = match identify::identify(&names, entries, context.mapping) {
-        Identity::NotOurs => return (Vec::new(), None),
-        Identity::Resembles => {
-            let readings = self_harm_alone(entries, context).into_iter().collect();
-            return (readings, Some(mapping_needed("it resembles one of our instruments, and does not name it")));
-        }
-        Identity::Ours(found) => found,
+    let (found, mut doubt) = match identify::identify(&names, entries, context.mapping) {
+        Identity::NotOurs => (Vec::new(), None),
+        Identity::Resembles(why) => (Vec::new(), Some(why)),
+        Identity::Ours(found) => (found, None),
     };
-    let (placements, mut doubt) = place::place(&found, entries, context.mapping);
-    let has_any = placements.iter().any(|placed| !placed.is_empty());
+    let placements = place::place(&found, entries, context.mapping);
+    doubt = doubt.or(placements.doubt);
+    let has_any = placements.of.iter().any(|placed| !placed.is_empty());
     let mut readings = Vec::with_capacity(found.len());
-    for (which, placed) in found.iter().zip(&placements) {
+    for (which, placed) in found.iter().zip(&placements.of) {
         let (reading, why) = reading(resource, entries, *which, &found, placed, has_any, context);
         readings.extend(reading);
         doubt = doubt.or(why);
     }
-    if !readings.iter().any(has_self_harm_item) {
-        readings.extend(self_harm_alone(entries, context));
+    let placed: Vec<usize> = placements.of.iter().flatten().map(|placed| placed.entry).collect();
+    safety::add(&mut readings, entries, &placed, context.mapping);
+    if found.is_empty() && doubt.is_some() {
+        readings.extend(total::implied(entries));
     }
-    (readings, doubt.map(mapping_needed))
-}
-
-fn has_self_harm_item(reading: &Reading) -> bool {
-    let item = reading.instrument.definition().suicide_item;
-    item.is_some_and(|item| {
-        reading.answers.items.get(item).is_some_and(Option::is_some) || reading.answers.unreadable.contains(&item)
-    })
-}
-
-/// The question about death and self-harm in a form that is otherwise not understood, or another instrument: whoever
-/// has these thoughts must be seen, whatever the form around the question is.
-fn self_harm_alone(entries: &[Entry<'_>], context: &Context<'_>) -> Option<Reading> {
-    let instrument = Instrument::Phq9;
-    let item = instrument.definition().suicide_item?;
-    let nodes: Vec<(usize, &Node<'_>)> = entries
-        .iter()
-        .filter(|entry| entry.is_open() && words::question(entry.words(), instrument) == Some(item))
-        .flat_map(|entry| entry.answers.iter().map(|answer| (item, *answer)))
-        .collect();
-    if nodes.is_empty() {
-        return None;
-    }
-    let answers = gather(instrument, &nodes, context.mapping).answers;
-    Some(Reading { instrument, answers, is_single_item: false })
+    Form { readings, doubt: doubt.map(|why| mapping_needed(&why)) }
 }
 
 /// One instrument of the form.
@@ -113,10 +99,10 @@ fn reading(
     entries: &[Entry<'_>],
     which: Found,
     found: &[Found],
-    placed: &[place::Placed],
+    placed: &[Placed],
     has_any: bool,
     context: &Context<'_>,
-) -> (Option<Reading>, Option<&'static str>) {
+) -> (Option<Reading>, Option<String>) {
     let instrument = which.instrument;
     let nodes: Vec<(usize, &Node<'_>)> = placed
         .iter()
@@ -125,12 +111,14 @@ fn reading(
     let gathered = gather(instrument, &nodes, context.mapping);
     let mut answers = gathered.answers;
     if gathered.counts_from_one {
-        let why = "its local codes count from 1; each needs a value";
+        let why = "its local codes count from 1; say what each answer counts".to_owned();
         return (Some(Reading { instrument, answers, is_single_item: false }), Some(why));
     }
     let stated = total::stated(resource, entries, instrument, found);
+    let is_refused = stated.issue.is_some();
     answers.stated_total = stated.total;
     answers.issues.extend(stated.issue);
+    let mut doubt = None;
     if placed.is_empty() {
         if has_any && answers.stated_total.is_none() {
             // Named beside an instrument that is there.
@@ -138,13 +126,14 @@ fn reading(
         }
         let is_answered = entries.iter().any(|entry| entry.is_answered && !entry.is_total_like());
         if is_answered && !has_any {
-            return (None, Some("it names one of our instruments, and none of its items is known"));
+            return (None, Some(format!("it names the {instrument}, and none of its items is known")));
         }
-        if answers.stated_total.is_some() {
+        if answers.stated_total.is_some() || is_refused {
             answers.items.clear();
         }
+        doubt = is_refused.then(|| format!("the total of the {instrument} is no score"));
     }
-    (Some(Reading { instrument, answers, is_single_item: false }), None)
+    (Some(Reading { instrument, answers, is_single_item: false }), doubt)
 }
 
 pub(super) fn mapping_needed(why: &str) -> Doubt {

@@ -221,10 +221,11 @@ fn weigh(context: &Context<'_>, evidence: &Evidence, reading: &Reading) -> (Take
 
 /// Whether the self-harm item is answered above "not at all", or in a way that nobody can read.
 fn concerns_safety(reading: &Reading) -> bool {
-    reading.instrument.definition().suicide_item.is_some_and(|item| {
-        reading.answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
-            || reading.answers.unreadable.contains(&item)
-    })
+    !reading.answers.supplements.is_empty()
+        || reading.instrument.self_harm_item().is_some_and(|item| {
+            reading.answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
+                || reading.answers.unreadable.contains(&item)
+        })
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.

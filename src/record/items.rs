@@ -50,7 +50,7 @@ async fn joined(
     let id =
         id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
     let Some(any) = items.first() else { return Ok(None) };
-    let mut answers = Answers { items: vec![None; instrument.definition().item_count], ..Answers::default() };
+    let mut answers = Answers { items: vec![None; instrument.item_count()], ..Answers::default() };
     let counted: Vec<&measurement::Item> = items.iter().filter(|i| i.counting != Counting::Retracted).collect();
     for item in &counted {
         match item.answer {
@@ -77,7 +77,7 @@ async fn joined(
     if let Some(m) = &mut joined {
         // The other items may be on their way, or may never have been asked: nobody is sent to ask item 9 yet.
         m.item9_unknown =
-            m.item9_unknown && instrument.definition().suicide_item.is_some_and(|i| answers.unreadable.contains(&i));
+            m.item9_unknown && instrument.self_harm_item().is_some_and(|i| answers.unreadable.contains(&i));
     }
     Ok(joined.or_else(|| {
         (counting == Counting::Retracted).then(|| Measurement {

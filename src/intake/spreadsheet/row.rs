@@ -139,7 +139,7 @@ impl Reader<'_> {
             }
         }
         let (name, family) = self.name();
-        let mut targets = vec![Instrument::Phq9];
+        let mut targets = vec![Instrument::PHQ9];
         for (instrument, _, _) in &scores {
             if !targets.contains(instrument) {
                 targets.push(*instrument);
@@ -154,7 +154,7 @@ impl Reader<'_> {
                 id: Uuid::nil(),
                 enrolled_on,
                 consent_on,
-                primary_instrument: Instrument::Phq9,
+                primary_instrument: Instrument::PHQ9,
                 target_instruments: targets,
                 care_manager: self.text(Field::CareManager),
                 primary_care_provider: self.text(Field::PrimaryCareProvider),

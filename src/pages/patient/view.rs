@@ -129,7 +129,7 @@ fn measure(m: &MeasureSummary, today: NaiveDate) -> Measure {
         Quality::Complete | Quality::Unscorable => "",
     };
     Measure {
-        title: m.instrument.definition().title,
+        title: m.instrument.title(),
         baseline: m.baseline.as_ref().map_or_else(|| "–".to_owned(), |b| b.score.to_string()),
         baseline_note: m.baseline.as_ref().map_or_else(String::new, note),
         latest: m.latest.as_ref().map(|l| l.score.to_string()),
@@ -192,7 +192,7 @@ pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<Said> {
             Said {
                 rule,
                 tone,
-                measure: f.instrument.map(|i| i.definition().title),
+                measure: f.instrument.map(|i| i.title()),
                 reason: in_sentence(words::without_notice(&f.reason), today),
                 since: day(f.since, today),
                 clock: clock(f.rule),
@@ -389,11 +389,11 @@ pub fn scores(story: &Story, today: NaiveDate) -> Vec<Score> {
                 remarks.push("item 9 is not known".to_owned());
             }
             remarks.extend(m.issues.iter().map(|issue| issue.detail.clone()));
-            let suicide = m.instrument.definition().suicide_item;
+            let suicide = m.instrument.self_harm_item();
             Score {
                 id: m.id,
                 on: day(m.taken_on, today),
-                title: m.instrument.definition().title,
+                title: m.instrument.title(),
                 total: m.total.map_or_else(|| "–".to_owned(), |t| t.to_string()),
                 band: m.total.map_or("", |t| m.instrument.band(t)),
                 item9: m.item9,

@@ -143,9 +143,8 @@ fn number(said: &Value) -> String {
 }
 
 fn field(name: String, label: &'static str, column: Column, said: String) -> Field {
-    let instruments = || -> Choices {
-        Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
-    };
+    let instruments =
+        || -> Choices { Instrument::all().iter().map(|one| (one.id().into(), one.title().to_owned())).collect() };
     let known = || Intervention::ALL.iter().map(|known| words::intervention(*known).to_owned()).collect();
     match column {
         Column::Text => Field::text(name, label).with(said),

@@ -156,7 +156,7 @@ fn scores(today: NaiveDate, whole: &Whole, stored: Option<&Stored>) -> Choices {
 }
 
 fn instruments() -> Choices {
-    Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
+    Instrument::all().iter().map(|one| (one.id().into(), one.title().to_owned())).collect()
 }
 
 /// Who is in the team.
