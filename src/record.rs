@@ -1,4 +1,4 @@
-//! The hallway. Every change to a patient's story is a [`Fact`] handed to [`Recorder::record`]; nothing else writes the
+//! The hallway. Every change to a patient's story is a [`Command`] handed to [`Recorder::record`]; nothing else writes the
 //! registry.
 //!
 //! It locks the patient, loads the story, lets the fact change it, asks the planner, and writes the resource, the
@@ -11,21 +11,21 @@
 mod arrive;
 mod decide;
 mod dossier;
-mod enter;
+mod care_entry;
 mod amend;
 mod candidate;
 mod documents;
 mod evidence;
-mod fact;
-mod follow;
+mod command;
+mod recommendation_rows;
 mod identify;
 mod import;
 mod items;
 mod lines;
 mod person;
-mod seen;
+mod read_back;
 mod settle;
-mod once;
+mod idempotency;
 mod rules;
 mod sessions;
 mod closing;
@@ -42,15 +42,18 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 pub use crate::domain::day::local_midnight;
 use crate::domain::rules::RuleSet;
-use crate::fhir::arrival::{Arrival, Content, Kind, Subject};
+use crate::fhir::arrival::{Arrival, Content, ResourceType, Subject};
 use crate::identity::{Role, acting};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx, journal};
 pub use closing::{Restated, close, figures, restate};
+pub use command::{
+    Amendment, Change, Command, CommandEffect, Condition, ImportCount, Recorded, Sighting, Submission,
+    SubmissionResult, Whom,
+};
 use dossier::Dossiers;
-pub use fact::{Added, Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Sighting, Submission, Whom};
+pub use idempotency::IdempotencyKey;
 pub use import::{Additions, Foreseen, ImportedCase, foresee};
-pub use once::Once;
 pub use rules::{activate, attest, propose};
 pub use sessions::{Deferred, close_session, open_session};
 
@@ -78,9 +81,9 @@ impl Zones {
 
 struct Job {
     submission: Submission,
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
     role: Option<Role>,
-    reply: oneshot::Sender<Result<Answer, Problem>>,
+    reply: oneshot::Sender<Result<SubmissionResult, Problem>>,
 }
 
 /// The entrance of the hallway. Cheap to clone.
@@ -91,7 +94,7 @@ pub struct Recorder {
 }
 
 /// A submission, under which key it may happen only once, and in which role it was made.
-type Asked<'a> = (&'a Submission, Option<&'a Once>, Option<Role>);
+type KeyedSubmission<'a> = (&'a Submission, Option<&'a IdempotencyKey>, Option<Role>);
 
 /// What a worker needs.
 #[derive(Clone)]
@@ -105,7 +108,7 @@ struct Worker {
 }
 
 /// What a fact is recorded with.
-struct Context<'a> {
+struct RecordContext<'a> {
     clinic: &'a str,
     by: &'a str,
     role: Option<Role>,
@@ -144,7 +147,7 @@ impl Recorder {
     /// # Errors
     /// `Unavailable` when the database cannot commit now: nothing of the submission was stored. For an atomic
     /// submission, the problem of the fact that failed.
-    pub async fn record(&self, submission: Submission) -> Result<Answer, Problem> {
+    pub async fn record(&self, submission: Submission) -> Result<SubmissionResult, Problem> {
         self.record_once(submission, None).await
     }
 
@@ -152,7 +155,11 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Recorder::record`]; `Unprocessable` when the key was used for another request.
-    pub async fn record_once(&self, submission: Submission, once: Option<Once>) -> Result<Answer, Problem> {
+    pub async fn record_once(
+        &self,
+        submission: Submission,
+        once: Option<IdempotencyKey>,
+    ) -> Result<SubmissionResult, Problem> {
         let lane = &self.lanes[lane_of(&submission, self.lanes.len())];
         let (reply, answer) = oneshot::channel();
         let stopped = || Problem::new(Category::Unavailable, "the service is stopping");
@@ -164,7 +171,7 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Recorder::record`], and the problem of the fact itself.
-    pub async fn one(&self, clinic: &str, by: &str, fact: Fact) -> Result<Recorded, Problem> {
+    pub async fn one(&self, clinic: &str, by: &str, fact: Command) -> Result<Recorded, Problem> {
         let submission = Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts: vec![fact], atomic: true };
         let mut answer = self.record(submission).await?;
         answer.pop().unwrap_or_else(|| Err(Problem::internal("a fact was not answered")))
@@ -180,21 +187,21 @@ fn lane_of(submission: &Submission, lanes: usize) -> usize {
 }
 
 /// A name of the patient that a fact will lock: transactions lock in this order, so that they do not lock each other out.
-fn lock_key(fact: &Fact) -> String {
+fn lock_key(fact: &Command) -> String {
     match fact {
-        Fact::Arrived { arrival, .. } => match &arrival.content {
+        Command::Arrived { arrival, .. } => match &arrival.content {
             Content::Patient(_) => format!("Patient/{}", arrival.id.as_deref().unwrap_or_default()),
             Content::Evidence(evidence) => evidence.subject.as_ref().map(identify::key).unwrap_or_default(),
         },
-        Fact::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
-        Fact::Enrolled { whom: Whom::Key(key), .. } => key.clone(),
-        Fact::Enrolled { whom: Whom::Id(id), .. }
-        | Fact::OfPatient { patient: id, .. }
-        | Fact::Measured { patient: id, .. }
-        | Fact::LookedAt { patient: id } => id.to_string(),
-        Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => episode.to_string(),
-        Fact::Seen(sighting) => sighting.patient.to_string(),
-        Fact::Imported(case) => case.key.clone(),
+        Command::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
+        Command::Enrolled { whom: Whom::Key(key), .. } => key.clone(),
+        Command::Enrolled { whom: Whom::Id(id), .. }
+        | Command::OfPatient { patient: id, .. }
+        | Command::Measured { patient: id, .. }
+        | Command::LookedAt { patient: id } => id.to_string(),
+        Command::Cared { episode, .. } | Command::Amended { episode, .. } => episode.to_string(),
+        Command::Seen(sighting) => sighting.patient.to_string(),
+        Command::Imported(case) => case.key.clone(),
     }
 }
 
@@ -232,7 +239,7 @@ impl Worker {
     /// Runs a batch in one transaction and answers everybody.
     async fn commit(&self, mut batch: Vec<Job>) {
         batch.sort_by_cached_key(|job| job.submission.facts.first().map(lock_key));
-        let submissions: Vec<Asked<'_>> =
+        let submissions: Vec<KeyedSubmission<'_>> =
             batch.iter().map(|job| (&job.submission, job.once.as_ref(), job.role)).collect();
         let mut answers = Err(Undone(Problem::internal("not tried")));
         for tries in 1..=TRIES {
@@ -265,7 +272,7 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, submissions: &[Asked<'_>]) -> Result<Done, Lost> {
+    async fn attempt(&self, submissions: &[KeyedSubmission<'_>]) -> Result<BatchResult, Lost> {
         match self.transact(submissions, false).await? {
             Some(done) => Ok(done),
             None => self
@@ -276,7 +283,11 @@ impl Worker {
     }
 
     /// One transaction over all submissions. Without savepoints, `None` when a fact failed: then all of it was undone.
-    async fn transact(&self, submissions: &[Asked<'_>], savepoints: bool) -> Result<Option<Done>, Lost> {
+    async fn transact(
+        &self,
+        submissions: &[KeyedSubmission<'_>],
+        savepoints: bool,
+    ) -> Result<Option<BatchResult>, Lost> {
         let mut tx = self.db.begin().await?;
         lock(&mut tx, submissions).await?;
         let mut rules: HashMap<&str, RuleSet> = HashMap::new();
@@ -289,7 +300,7 @@ impl Worker {
             }
             let zone = self.zones.of(clinic);
             let now = self.clock.now();
-            let context = Context {
+            let context = RecordContext {
                 clinic,
                 by: &submission.by,
                 role: *role,
@@ -300,7 +311,7 @@ impl Worker {
                 clock: &self.clock,
             };
             if let Some(once) = once
-                && let Some(before) = once::answered(&mut tx, clinic, once).await?
+                && let Some(before) = idempotency::answered(&mut tx, clinic, once).await?
             {
                 answers.push(before);
                 continue;
@@ -312,20 +323,23 @@ impl Worker {
                     // One alone, all or nothing: that was it.
                     let alone = submissions.len() == 1 && (submission.atomic || submission.facts.len() == 1);
                     return Ok(alone.then(|| {
-                        (vec![if submission.atomic { Err(problem) } else { Ok(vec![Err(problem)]) }], Left::default())
+                        (
+                            vec![if submission.atomic { Err(problem) } else { Ok(vec![Err(problem)]) }],
+                            FollowUpWork::default(),
+                        )
                     }));
                 }
             }
         }
         journal::add(&mut tx, &dossiers.lines).await?;
-        let left = Left { deliveries: dossiers.delivers, lines: !dossiers.lines.is_empty() };
+        let left = FollowUpWork { deliveries: dossiers.delivers, lines: !dossiers.lines.is_empty() };
         tx.commit().await.map_err(InDoubt)?;
         Ok(Some((answers, left)))
     }
 }
 
 /// Locks the patients of several facts in one order, so that two transactions do not wait for each other.
-async fn lock(tx: &mut Tx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
+async fn lock(tx: &mut Tx, submissions: &[KeyedSubmission<'_>]) -> Result<(), Problem> {
     let conditional = submissions.iter().flat_map(|(s, ..)| s.facts.iter().filter_map(|fact| sought(&s.clinic, fact)));
     for (clinic, kind, token) in conditional.collect::<BTreeSet<_>>() {
         crate::store::resource::hold_identifier(tx, clinic, kind, token).await?;
@@ -344,8 +358,8 @@ async fn lock(tx: &mut Tx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
 }
 
 /// The identifier that a fact's condition looks for: clinic, type, `system|value`.
-fn sought<'a>(clinic: &'a str, fact: &'a Fact) -> Option<(&'a str, &'a str, &'a str)> {
-    let Fact::Arrived { arrival, condition } = fact else { return None };
+fn sought<'a>(clinic: &'a str, fact: &'a Command) -> Option<(&'a str, &'a str, &'a str)> {
+    let Command::Arrived { arrival, condition } = fact else { return None };
     let condition = if let Condition::Under { condition, .. } = condition { condition } else { condition };
     match condition {
         Condition::NoneWith(token) | Condition::TheOneWith(token) => Some((clinic, arrival.kind.name(), token)),
@@ -354,11 +368,11 @@ fn sought<'a>(clinic: &'a str, fact: &'a Fact) -> Option<(&'a str, &'a str, &'a 
 }
 
 /// What a batch came to, and what it left for others to do.
-type Done = (Vec<Result<Answer, Problem>>, Left);
+type BatchResult = (Vec<Result<SubmissionResult, Problem>>, FollowUpWork);
 
 /// What a commit left for others to do.
 #[derive(Default)]
-struct Left {
+struct FollowUpWork {
     deliveries: bool,
     lines: bool,
 }
@@ -381,7 +395,7 @@ impl From<Problem> for Lost {
 /// How far a submission came.
 enum Ran {
     /// To its end.
-    Through(Result<Answer, Problem>),
+    Through(Result<SubmissionResult, Problem>),
     /// Into a fact that failed, and there is no savepoint to return to.
     Into(Problem),
 }
@@ -389,9 +403,9 @@ enum Ran {
 /// Runs one submission.
 async fn run(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    (submission, once, _): Asked<'_>,
+    (submission, once, _): KeyedSubmission<'_>,
     savepoints: bool,
 ) -> Result<Ran, Problem> {
     let mut order: Vec<usize> = (0..submission.facts.len()).collect();
@@ -429,9 +443,9 @@ async fn run(
         }
         answer[i] = Some(result);
     }
-    let answer: Answer = answer.into_iter().flatten().collect();
+    let answer: SubmissionResult = answer.into_iter().flatten().collect();
     if let Some(once) = once {
-        once::remember(tx, context, once, &answer).await?;
+        idempotency::remember(tx, context, once, &answer).await?;
     }
     if savepoints && submission.atomic {
         tx.release().await?;
@@ -440,27 +454,34 @@ async fn run(
 }
 
 /// Lets one fact change the story of its patient.
-async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact: &Fact) -> Result<Recorded, Problem> {
+async fn apply(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossiers: &mut Dossiers,
+    fact: &Command,
+) -> Result<Recorded, Problem> {
     match fact {
-        Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
-        Fact::Deleted { kind, id, if_match } => arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await,
-        Fact::Enrolled { whom, episode, fit } => {
-            enter::enrolled(tx, context, dossiers, whom, episode, fit.as_deref()).await
+        Command::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
+        Command::Deleted { kind, id, if_match } => arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await,
+        Command::Enrolled { whom, episode, fit } => {
+            care_entry::enrolled(tx, context, dossiers, whom, episode, fit.as_deref()).await
         }
-        Fact::Amended { episode, amendment, if_match } => {
+        Command::Amended { episode, amendment, if_match } => {
             amend::amended(tx, context, dossiers, *episode, amendment, *if_match).await
         }
-        Fact::Cared { episode, on, at, care, if_match } => {
-            enter::cared(tx, context, dossiers, *episode, (*on, *at), care, *if_match).await
+        Command::Cared { episode, on, at, care, if_match } => {
+            care_entry::cared(tx, context, dossiers, *episode, (*on, *at), care, *if_match).await
         }
-        Fact::OfPatient { patient, at, care } => enter::of_patient(tx, context, dossiers, *patient, *at, care).await,
-        Fact::Measured { patient, instrument, taken, answers, taken_by, language } => {
+        Command::OfPatient { patient, at, care } => {
+            care_entry::of_patient(tx, context, dossiers, *patient, *at, care).await
+        }
+        Command::Measured { patient, instrument, taken, answers, taken_by, language } => {
             let said = (taken_by.as_deref(), language.as_deref());
-            enter::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), said).await
+            care_entry::measured(tx, context, dossiers, *patient, (*instrument, *taken, answers), said).await
         }
-        Fact::Seen(sighting) => seen::seen(tx, context, dossiers, sighting).await,
-        Fact::Imported(case) => import::imported(tx, context, dossiers, case).await,
-        Fact::LookedAt { patient } => enter::looked_at(tx, context, dossiers, *patient).await,
+        Command::Seen(sighting) => read_back::seen(tx, context, dossiers, sighting).await,
+        Command::Imported(case) => import::imported(tx, context, dossiers, case).await,
+        Command::LookedAt { patient } => care_entry::looked_at(tx, context, dossiers, *patient).await,
     }
 }
 
@@ -468,7 +489,7 @@ async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact
 /// same twice stores it once. `None` for a Patient without identifiers, which nothing tells from another one but what
 /// the Bundle around it calls it (`full_url`).
 pub fn derived_id(clinic: &str, arrival: &Arrival, full_url: Option<&str>) -> Option<String> {
-    let anonymous = arrival.kind == Kind::Patient && arrival.identifiers.is_empty();
+    let anonymous = arrival.kind == ResourceType::Patient && arrival.identifiers.is_empty();
     if anonymous && full_url.is_none() {
         return None;
     }

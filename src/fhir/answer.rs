@@ -8,7 +8,7 @@ mod gather;
 pub(super) use gather::{gather, safety_answer};
 
 use super::json::Node;
-use super::mapping::Mapping;
+use super::mapping::CodeMapping;
 use super::mapping::lexicon::lexicon;
 use crate::domain::instrument::{Instrument, Scale};
 
@@ -25,12 +25,12 @@ const DECLINED: &str = "LA30122-8";
 pub(super) struct Reader<'a> {
     pub(super) instrument: Instrument,
     pub(super) scale: &'a Scale,
-    pub(super) mapping: &'a Mapping,
+    pub(super) mapping: &'a CodeMapping,
 }
 
 impl<'a> Reader<'a> {
     /// Of one item (0-based).
-    pub(super) fn of_item(instrument: Instrument, item: usize, mapping: &'a Mapping) -> Self {
+    pub(super) fn of_item(instrument: Instrument, item: usize, mapping: &'a CodeMapping) -> Self {
         Self { instrument, scale: &instrument.definition().items[item].scale, mapping }
     }
 
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
 
 /// What one answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum AnswerValue {
     /// Nothing.
     Nothing,
     /// A value within the instrument's range.
@@ -59,7 +59,7 @@ pub(super) enum Said {
 /// An answer and what there is to remark about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Heard {
-    pub(super) said: Said,
+    pub(super) said: AnswerValue,
     /// The code and the words disagree; the code wins.
     pub(super) disagrees: bool,
     /// By how much a local figure is above its words: a chart that counts from 1 shows 1 everywhere.
@@ -102,7 +102,7 @@ pub(super) fn hear(node: &Node<'_>, reader: Reader<'_>) -> Heard {
         let next = judge(&clues, outside, reader.scale.max);
         // Two values in one answer are invalid; where they differ nobody knows which is meant.
         heard = Some(match heard {
-            Some(first) if first.said != next.said => Heard { said: Said::Unclear, ..first },
+            Some(first) if first.said != next.said => Heard { said: AnswerValue::Unclear, ..first },
             Some(first) => first,
             None => next,
         });
@@ -185,14 +185,14 @@ fn read_coding(coding: &Node<'_>, clues: &mut Clues, reader: Reader<'_>) {
 fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), max: u8) -> Heard {
     let figure = clues.ordinal.or(outside.0).or(clues.weight).or(outside.1).or(clues.figure);
     let said = match (clues.coded, figure, clues.words) {
-        _ if !clues.is_there => Said::Nothing,
+        _ if !clues.is_there => AnswerValue::Nothing,
         (None, Some(figure), _) => whole(figure, max),
-        (Some(value), _, _) | (None, None, Some(value)) if value <= max => Said::Value(value),
-        (None, None, None) => Said::Unclear,
-        _ => Said::OutOfRange,
+        (Some(value), _, _) | (None, None, Some(value)) if value <= max => AnswerValue::Value(value),
+        (None, None, None) => AnswerValue::Unclear,
+        _ => AnswerValue::OutOfRange,
     };
-    let disagrees = matches!((said, clues.words), (Said::Value(value), Some(words)) if value != words)
-        || (said == Said::OutOfRange && clues.words.is_some());
+    let disagrees = matches!((said, clues.words), (AnswerValue::Value(value), Some(words)) if value != words)
+        || (said == AnswerValue::OutOfRange && clues.words.is_some());
     let is_bare_figure = clues.coded.is_none() && figure == clues.figure && clues.is_local_code;
     let figure_above_words = match (clues.figure, clues.words) {
         (Some(figure), Some(words)) if is_bare_figure => {
@@ -205,11 +205,13 @@ fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), max: u8) -> Heard {
 }
 
 /// A figure as a value: whole, and within 0 to `max`.
-fn whole(figure: f64, max: u8) -> Said {
+fn whole(figure: f64, max: u8) -> AnswerValue {
     if figure.fract().abs() > 1e-9 {
-        return Said::Unclear;
+        return AnswerValue::Unclear;
     }
-    (0..=max).find(|value| (f64::from(*value) - figure).abs() < 1e-9).map_or(Said::OutOfRange, Said::Value)
+    (0..=max)
+        .find(|value| (f64::from(*value) - figure).abs() < 1e-9)
+        .map_or(AnswerValue::OutOfRange, AnswerValue::Value)
 }
 
 /// The number in an extension of this URL (or a form of it with a version or from another FHIR release).

@@ -27,7 +27,7 @@ pub(super) mod lexicon;
 pub(super) mod names;
 pub(super) mod words;
 
-pub use config::{AnswerConfig, Form, MappingConfig, Meaning};
+pub use config::{AnswerConfig, MappingConfig, Meaning, QuestionnaireMapping};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ pub fn suggestion(question: &str) -> Option<Meaning> {
 
 /// The value of an answer that somebody configured.
 #[derive(Clone, Debug)]
-struct Known {
+struct CodeValue {
     system: Option<String>,
     instrument: Option<Instrument>,
     value: u8,
@@ -51,14 +51,14 @@ struct Known {
 
 /// One connection's configuration over the lexicon, made ready for looking up.
 #[derive(Clone, Debug, Default)]
-pub struct Mapping {
-    forms: Vec<(String, Form)>,
+pub struct CodeMapping {
+    forms: Vec<(String, QuestionnaireMapping)>,
     configured: HashMap<String, Meaning>,
-    coded: HashMap<String, Vec<Known>>,
-    worded: HashMap<String, Vec<Known>>,
+    coded: HashMap<String, Vec<CodeValue>>,
+    worded: HashMap<String, Vec<CodeValue>>,
 }
 
-impl Mapping {
+impl CodeMapping {
     /// A connection's configuration.
     pub fn from_config(config: &MappingConfig) -> Self {
         let mut mapping = Self {
@@ -67,12 +67,12 @@ impl Mapping {
             ..Self::default()
         };
         for answer in &config.answers {
-            let known = Known { system: answer.system.clone(), instrument: answer.instrument, value: answer.value };
+            let known = CodeValue { system: answer.system.clone(), instrument: answer.instrument, value: answer.value };
             if let Some(code) = &answer.code {
                 mapping.coded.entry(code.clone()).or_default().push(known.clone());
             }
             if let Some(text) = &answer.text {
-                mapping.worded.entry(normal(text)).or_default().push(Known { system: None, ..known });
+                mapping.worded.entry(normal(text)).or_default().push(CodeValue { system: None, ..known });
             }
         }
         mapping
@@ -88,7 +88,7 @@ impl Mapping {
     }
 
     /// What is configured for a canonical, a name or a relative reference.
-    pub(super) fn form(&self, canonical: &str) -> Option<&Form> {
+    pub(super) fn form(&self, canonical: &str) -> Option<&QuestionnaireMapping> {
         let plain = canonical.split('|').next().unwrap_or(canonical);
         let name = plain.trim_end_matches('/').rsplit('/').next().unwrap_or(plain);
         let fits = |pattern: &str, text: &str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
@@ -123,7 +123,7 @@ impl Mapping {
 
     /// The value of a coded answer on a scale of an instrument.
     pub(super) fn coded(&self, system: Option<&str>, code: &str, instrument: Instrument, scale: &Scale) -> Option<u8> {
-        let fits = |known: &&Known| {
+        let fits = |known: &&CodeValue| {
             known.instrument.is_none_or(|only| only == instrument)
                 && (known.system.is_none() || system.is_none() || known.system.as_deref() == system)
         };
@@ -135,7 +135,7 @@ impl Mapping {
     pub(super) fn worded(&self, text: &str, instrument: Instrument, scale: &Scale) -> Option<u8> {
         let normal = normal(text);
         let value = |text: &str| {
-            let fits = |known: &&Known| known.instrument.is_none_or(|only| only == instrument);
+            let fits = |known: &&CodeValue| known.instrument.is_none_or(|only| only == instrument);
             let configured = self.worded.get(text).and_then(|all| all.iter().find(fits)).map(|known| known.value);
             configured.or_else(|| scale.worded(text))
         };

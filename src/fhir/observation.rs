@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::answer::{figure_in, gather, has_value, is_telling, of_stranger};
-use super::arrival::{Context, Doubt, Evidence, Reading};
+use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::Node;
 use super::mapping::lexicon::lexicon;
 use super::mapping::{Meaning, words};
@@ -11,12 +11,12 @@ use super::questionnaire_response::{Stated, add_issue, mapping_needed, no_item_b
 use super::{date, modifier, reference};
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::normal;
-use crate::domain::measurement::Counting;
+use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 use crate::problem::Problem;
 
 /// Reads an Observation.
-pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidence, Problem> {
+pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let (mut readings, unmapped) = match modifier::somebody_else(resource) {
         Some(doubt) if looks_like_ours(resource, context) => (Vec::new(), Some(doubt)),
@@ -26,7 +26,7 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
     let subject = reference::patient(resource, resource.get("subject"), "Observation.subject");
     let (effective, expression) = effective(resource);
     let when = date::clinical(effective, expression, context);
-    if counting == Counting::Retracted {
+    if counting == EvidenceStatus::Retracted {
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
         return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None });
@@ -38,11 +38,11 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
     Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
-fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {
+fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
     match resource.text("status") {
-        Some("final" | "amended" | "corrected") => Ok(Counting::Submitted),
-        Some("registered" | "preliminary" | "partial" | "unknown") => Ok(Counting::Partial),
-        Some("cancelled" | "entered-in-error") => Ok(Counting::Retracted),
+        Some("final" | "amended" | "corrected") => Ok(EvidenceStatus::Submitted),
+        Some("registered" | "preliminary" | "partial" | "unknown") => Ok(EvidenceStatus::Partial),
+        Some("cancelled" | "entered-in-error") => Ok(EvidenceStatus::Retracted),
         Some(_) => Err(Problem::malformed("not a status of an Observation").at("Observation.status")),
         None => Err(Problem::malformed("status is missing").at("Observation.status")),
     }
@@ -62,22 +62,22 @@ fn effective<'n, 'a>(resource: &'n Node<'a>) -> (Option<&'n Node<'a>>, &'static 
 
 /// What a code means: the first of its codings that we know. An item that several instruments share comes with its
 /// owner first.
-fn meanings(node: &Node<'_>, context: &Context<'_>) -> Cow<'static, [Meaning]> {
+fn meanings(node: &Node<'_>, context: &ReadingContext<'_>) -> Cow<'static, [Meaning]> {
     let codings = node.get("code").map_or(&[][..], |code| code.list("coding")).iter();
     let known = codings.filter_map(|coding| coding.text("code")).map(|code| context.mapping.code(code));
     known.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// What a resource or its components say about one instrument.
-struct Part<'n, 'a> {
+struct ObservationPart<'n, 'a> {
     instrument: Instrument,
     items: Vec<(usize, &'n Node<'a>)>,
     stated: Option<Stated>,
 }
 
-fn readings(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option<Doubt>) {
+fn readings(resource: &Node<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
     let own = meanings(resource, context);
-    let mut parts: Vec<Part<'_, '_>> = Vec::new();
+    let mut parts: Vec<ObservationPart<'_, '_>> = Vec::new();
     let mut readings = Vec::new();
     let mut is_single_item = false;
     let is_ours = has_value(resource) && of_stranger(resource).is_none();
@@ -122,7 +122,11 @@ fn readings(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option
     (readings, doubt)
 }
 
-fn read_part(part: Part<'_, '_>, is_single_item: bool, context: &Context<'_>) -> (Reading, Option<Doubt>) {
+fn read_part(
+    part: ObservationPart<'_, '_>,
+    is_single_item: bool,
+    context: &ReadingContext<'_>,
+) -> (InstrumentReading, Option<Doubt>) {
     let instrument = part.instrument;
     let gathered = gather(instrument, &part.items, context.mapping);
     let mut doubt =
@@ -135,13 +139,16 @@ fn read_part(part: Part<'_, '_>, is_single_item: bool, context: &Context<'_>) ->
         answers.stated_total = stated.total;
         answers.issues.extend(stated.issue);
     }
-    (Reading { instrument, answers, is_single_item }, doubt)
+    (InstrumentReading { instrument, answers, is_single_item }, doubt)
 }
 
-fn part<'p, 'n, 'a>(parts: &'p mut Vec<Part<'n, 'a>>, instrument: Instrument) -> &'p mut Part<'n, 'a> {
+fn part<'p, 'n, 'a>(
+    parts: &'p mut Vec<ObservationPart<'n, 'a>>,
+    instrument: Instrument,
+) -> &'p mut ObservationPart<'n, 'a> {
     let at = parts.iter().position(|part| part.instrument == instrument).unwrap_or(parts.len());
     if at == parts.len() {
-        parts.push(Part { instrument, items: Vec::new(), stated: None });
+        parts.push(ObservationPart { instrument, items: Vec::new(), stated: None });
     }
     &mut parts[at]
 }
@@ -160,7 +167,7 @@ fn local_code(node: &Node<'_>) -> String {
 }
 
 /// A local code with telling words: it waits for a mapping, and an answer about self-harm is seen at once.
-fn unmapped(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option<Doubt>) {
+fn unmapped(resource: &Node<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
     if !has_value(resource) {
         return (Vec::new(), None);
     }
@@ -185,14 +192,14 @@ fn unmapped(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option
         let answers =
             Answers { stated_total: stated.total, issues: stated.issue.into_iter().collect(), ..Answers::default() };
         let why = waits(format!("its words are those of {}/total", instrument.id()));
-        return (vec![Reading { instrument, answers, is_single_item: false }], why);
+        return (vec![InstrumentReading { instrument, answers, is_single_item: false }], why);
     }
     let why = is_telling(resource).then(|| "it is answered like an item of one of ours".to_owned());
     (Vec::new(), why.and_then(waits))
 }
 
 /// Would be read, or wait, if it were about the patient.
-fn looks_like_ours(resource: &Node<'_>, context: &Context<'_>) -> bool {
+fn looks_like_ours(resource: &Node<'_>, context: &ReadingContext<'_>) -> bool {
     let (readings, doubt) = readings(resource, context);
     !readings.is_empty() || doubt.is_some()
 }

@@ -10,19 +10,19 @@ mod total;
 use self::definition::Questions;
 use self::form::Entry;
 pub(super) use self::identify::shown;
-use self::identify::{Found, Identity};
+use self::identify::{FormIdentity, InstrumentMatch};
 use self::place::Placed;
 pub(super) use self::safety::no_item_but_safety;
 pub(super) use self::total::Stated;
 use super::answer::gather;
-use super::arrival::{Context, Doubt, Evidence, Reading};
+use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::Node;
 use super::{date, modifier, reference};
-use crate::domain::measurement::{Counting, Issue};
+use crate::domain::measurement::{EvidenceStatus, Issue};
 use crate::problem::Problem;
 
 /// Reads a form.
-pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidence, Problem> {
+pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let questions = Questions::contained(resource);
     let entries = form::entries(resource, &questions, context.mapping);
@@ -30,7 +30,7 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
 
     let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject");
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
-    if counting == Counting::Retracted {
+    if counting == EvidenceStatus::Retracted {
         // What is taken back is found by its id; nothing else of it has to be right.
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
@@ -45,17 +45,17 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
 }
 
 /// Adds a remark about the whole resource to every reading.
-pub(super) fn add_issue(readings: &mut [Reading], issue: Option<&Issue>) {
+pub(super) fn add_issue(readings: &mut [InstrumentReading], issue: Option<&Issue>) {
     for reading in readings {
         reading.answers.issues.extend(issue.cloned());
     }
 }
 
-fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {
+fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
     match resource.text("status") {
-        Some("completed" | "amended") => Ok(Counting::Submitted),
-        Some("in-progress" | "stopped") => Ok(Counting::Partial),
-        Some("entered-in-error") => Ok(Counting::Retracted),
+        Some("completed" | "amended") => Ok(EvidenceStatus::Submitted),
+        Some("in-progress" | "stopped") => Ok(EvidenceStatus::Partial),
+        Some("entered-in-error") => Ok(EvidenceStatus::Retracted),
         Some(_) => {
             Err(Problem::malformed("not a status of a QuestionnaireResponse").at("QuestionnaireResponse.status"))
         }
@@ -65,16 +65,16 @@ fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {
 
 /// Every instrument in the form, and why somebody has to say first how to read it.
 struct Form {
-    readings: Vec<Reading>,
+    readings: Vec<InstrumentReading>,
     doubt: Option<Doubt>,
 }
 
-fn form(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -> Form {
+fn form(resource: &Node<'_>, entries: &[Entry<'_>], context: &ReadingContext<'_>) -> Form {
     let names = identify::names(resource);
     let (found, mut doubt) = match identify::identify(&names, entries, context.mapping) {
-        Identity::NotOurs => (Vec::new(), None),
-        Identity::Resembles(why) => (Vec::new(), Some(why)),
-        Identity::Ours(found) => (found, None),
+        FormIdentity::NotOurs => (Vec::new(), None),
+        FormIdentity::Resembles(why) => (Vec::new(), Some(why)),
+        FormIdentity::Ours(found) => (found, None),
     };
     let placements = place::place(&found, entries, context.mapping);
     doubt = doubt.or(placements.doubt);
@@ -97,12 +97,12 @@ fn form(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -> Fo
 fn reading(
     resource: &Node<'_>,
     entries: &[Entry<'_>],
-    which: Found,
-    found: &[Found],
+    which: InstrumentMatch,
+    found: &[InstrumentMatch],
     placed: &[Placed],
     has_any: bool,
-    context: &Context<'_>,
-) -> (Option<Reading>, Option<String>) {
+    context: &ReadingContext<'_>,
+) -> (Option<InstrumentReading>, Option<String>) {
     let instrument = which.instrument;
     let nodes: Vec<(usize, &Node<'_>)> = placed
         .iter()
@@ -112,7 +112,7 @@ fn reading(
     let mut answers = gathered.answers;
     if gathered.counts_from_one {
         let why = "its local codes count from 1; say what each answer counts".to_owned();
-        return (Some(Reading { instrument, answers, is_single_item: false }), Some(why));
+        return (Some(InstrumentReading { instrument, answers, is_single_item: false }), Some(why));
     }
     let stated = total::stated(resource, entries, instrument, found);
     let is_refused = stated.issue.is_some();
@@ -133,7 +133,7 @@ fn reading(
         }
         doubt = is_refused.then(|| format!("the total of the {instrument} is no score"));
     }
-    (Some(Reading { instrument, answers, is_single_item: false }), doubt)
+    (Some(InstrumentReading { instrument, answers, is_single_item: false }), doubt)
 }
 
 pub(super) fn mapping_needed(why: &str) -> Doubt {

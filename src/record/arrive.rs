@@ -7,9 +7,9 @@ use super::evidence::{evaluate, evidence_arrived};
 use super::identify::{id_of, locked};
 use super::person::person_arrived;
 use super::settle::settle;
-use super::{Condition, Context, Effect, Recorded, derived_id};
-use crate::domain::measurement::Counting;
-use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, identifiers_of};
+use super::{CommandEffect, Condition, RecordContext, Recorded, derived_id};
+use crate::domain::measurement::EvidenceStatus;
+use crate::fhir::arrival::{Arrival, Content, Evidence, ResourceType, identifiers_of};
 use crate::problem::{Category, Problem};
 use crate::store::resource::{self, Resource};
 use crate::store::{Tx, patient, quarantine};
@@ -20,7 +20,7 @@ pub(super) const PATIENT_NOT_SEEN: &str = "patient_not_seen";
 /// A resource arrived.
 pub async fn arrived(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
     condition: &Condition,
@@ -37,7 +37,7 @@ pub async fn arrived(
         Chosen::Existing(found) => return Ok(unchanged(&found)),
         Chosen::Id(id) => id,
     };
-    let place = Place { id: &id, again: *condition == Condition::Again };
+    let place = ResourceSlot { id: &id, again: *condition == Condition::Again };
     match &arrival.content {
         Content::Patient(person) => person_arrived(tx, context, dossiers, arrival, place, person).await,
         Content::Evidence(evidence) => evidence_arrived(tx, context, dossiers, arrival, place, evidence).await,
@@ -46,7 +46,7 @@ pub async fn arrived(
 
 /// Where an arrival is stored.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct ResourceSlot<'a> {
     /// Under this id.
     pub(super) id: &'a str,
     /// What is there already is looked at again.
@@ -75,7 +75,7 @@ impl Chosen {
 /// A Patient without identifiers has nothing that tells it from another one: it gets a new id.
 async fn chosen(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     arrival: &Arrival,
     condition: &Condition,
 ) -> Result<Chosen, Problem> {
@@ -118,7 +118,7 @@ async fn chosen(
 
 pub(super) fn unchanged(found: &Resource) -> Recorded {
     Recorded {
-        effect: Effect::Unchanged,
+        effect: CommandEffect::Unchanged,
         id: found.id.clone(),
         version: found.version,
         at: found.updated_at,
@@ -131,9 +131,9 @@ pub(super) fn unchanged(found: &Resource) -> Recorded {
 /// Stores the resource. `Err(found)` when it is known already, or older than what is known.
 pub(super) async fn keep(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     arrival: &Arrival,
-    Place { id, again }: Place<'_>,
+    ResourceSlot { id, again }: ResourceSlot<'_>,
     patient: Option<Uuid>,
 ) -> Result<Result<(i64, Option<Resource>), Resource>, Problem> {
     let kind = arrival.kind.name();
@@ -212,9 +212,9 @@ fn is_same_version(known: &Resource, sent: &Resource) -> bool {
 /// A resource was deleted: what it said does not count any more.
 pub async fn deleted(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    kind: Kind,
+    kind: ResourceType,
     id: &str,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {
@@ -235,7 +235,7 @@ pub async fn deleted(
         let row = locked(tx, context, patient).await?;
         let mut dossier = dossiers.take(tx, context, row).await?;
         resource::update(tx, context.clinic, &found).await?;
-        if kind == Kind::Patient {
+        if kind == ResourceType::Patient {
             if dossier.patient.reference == source {
                 dossier.patient.inactive = true;
                 patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
@@ -244,7 +244,7 @@ pub async fn deleted(
         } else {
             let gone = Evidence {
                 subject: None,
-                counting: Counting::Retracted,
+                counting: EvidenceStatus::Retracted,
                 taken: None,
                 readings: Vec::new(),
                 doubt: None,
@@ -256,5 +256,5 @@ pub async fn deleted(
         resource::update(tx, context.clinic, &found).await?;
     }
     quarantine::release(tx, context.clinic, id_of(context.clinic, &["quarantine", &source])).await?;
-    Ok(Recorded { effect: Effect::Deleted, ..unchanged(&found) })
+    Ok(Recorded { effect: CommandEffect::Deleted, ..unchanged(&found) })
 }

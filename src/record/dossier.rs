@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::Context;
-use super::follow::{self, Rows};
-use crate::domain::plan::{Plan, plan};
+use super::RecordContext;
+use super::recommendation_rows::{self, RecommendationRows};
+use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::story::Story;
 use crate::problem::Problem;
 use crate::store::journal;
-use crate::store::outbox::Entry;
+use crate::store::outbox::LedgerEntry;
 use crate::store::patient::Patient;
 use crate::store::{Tx, outbox, story};
 
@@ -21,29 +21,29 @@ pub struct Dossier {
     /// The planner's input.
     pub story: Story,
     /// What the ledger of the chart holds.
-    pub ledger: Vec<Entry>,
+    pub ledger: Vec<LedgerEntry>,
     /// What is listed of its recommendations.
-    pub recommendations: Rows,
+    pub recommendations: RecommendationRows,
     /// The plan before the next fact.
-    pub plan: Plan,
+    pub plan: ChartPlan,
 }
 
 impl Dossier {
     /// Loads everything about a locked patient.
-    pub async fn load(tx: &mut Tx, context: &Context<'_>, patient: Patient) -> Result<Self, Problem> {
+    pub async fn load(tx: &mut Tx, context: &RecordContext<'_>, patient: Patient) -> Result<Self, Problem> {
         let clinic = context.clinic;
         let story = story::of(tx, clinic, &patient).await?;
         let ledger = outbox::entries(tx, clinic, patient.id).await?;
-        let recommendations = follow::load(tx, context, patient.id, &story).await?;
+        let recommendations = recommendation_rows::load(tx, context, patient.id, &story).await?;
         let plan = plan(&story, context.rules, context.today);
         Ok(Self { patient, story, ledger, recommendations, plan })
     }
 
     /// A person of whom nothing is stored yet.
-    pub fn fresh(context: &Context<'_>, patient: Patient) -> Self {
+    pub fn fresh(context: &RecordContext<'_>, patient: Patient) -> Self {
         let story = Story::of(patient.for_story());
         let plan = plan(&story, context.rules, context.today);
-        Self { patient, story, ledger: Vec::new(), recommendations: Rows::new(), plan }
+        Self { patient, story, ledger: Vec::new(), recommendations: RecommendationRows::new(), plan }
     }
 }
 
@@ -54,12 +54,17 @@ pub struct Dossiers {
     /// Whether anything was put into the outbox.
     pub delivers: bool,
     /// What the journal says about it: written at the end, together.
-    pub lines: Vec<journal::Entry>,
+    pub lines: Vec<journal::JournalEntry>,
 }
 
 impl Dossiers {
     /// Takes a patient's dossier out, loading it if need be. It has to be put back.
-    pub async fn take(&mut self, tx: &mut Tx, context: &Context<'_>, patient: Patient) -> Result<Dossier, Problem> {
+    pub async fn take(
+        &mut self,
+        tx: &mut Tx,
+        context: &RecordContext<'_>,
+        patient: Patient,
+    ) -> Result<Dossier, Problem> {
         match self.open.remove(&(context.clinic.to_owned(), patient.id)) {
             Some(mut dossier) => {
                 dossier.patient.revision = patient.revision;
@@ -70,12 +75,12 @@ impl Dossiers {
     }
 
     /// Puts a dossier back for the next fact.
-    pub fn put(&mut self, context: &Context<'_>, dossier: Dossier) {
+    pub fn put(&mut self, context: &RecordContext<'_>, dossier: Dossier) {
         self.open.insert((context.clinic.to_owned(), dossier.patient.id), dossier);
     }
 
     /// Forgets one: it was merged into another.
-    pub fn drop(&mut self, context: &Context<'_>, patient: Uuid) {
+    pub fn drop(&mut self, context: &RecordContext<'_>, patient: Uuid) {
         self.open.remove(&(context.clinic.to_owned(), patient));
     }
 

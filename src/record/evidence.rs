@@ -3,18 +3,18 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::arrive::{PATIENT_NOT_SEEN, Place, keep, unchanged};
+use super::arrive::{PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::dossier::{Dossier, Dossiers};
-use super::identify::{Found, id_of, locked, subject};
+use super::identify::{PersonMatch, id_of, locked, subject};
 use super::items::{rejoined, retract_items, single_item};
-use super::settle::{Line, settle};
-use super::{Context, Effect, Recorded};
+use super::settle::{NewEvent, settle};
+use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement};
+use crate::domain::measurement::{EvidenceStatus, Issue, Measurement};
 use crate::domain::score::{Answers, score};
-use crate::fhir::arrival::{Arrival, Evidence, Kind, Reading, Taken};
+use crate::fhir::arrival::{Arrival, Evidence, EvidenceTime, InstrumentReading, ResourceType};
 use crate::problem::Problem;
-use crate::store::quarantine::{self, Kept};
+use crate::store::quarantine::{self, QuarantineRecord};
 use crate::store::{Tx, measurement, resource};
 
 /// A scored form as a measurement; `None` where there is neither an item nor a total.
@@ -22,8 +22,8 @@ pub fn measure(
     id: Uuid,
     instrument: Instrument,
     answers: &Answers,
-    taken: Taken,
-    counting: Counting,
+    taken: EvidenceTime,
+    counting: EvidenceStatus,
     source: &str,
 ) -> Option<Measurement> {
     let scored = score(instrument, answers)?;
@@ -47,10 +47,10 @@ pub fn measure(
 /// A form or an Observation arrived.
 pub(super) async fn evidence_arrived(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
-    place: Place<'_>,
+    place: ResourceSlot<'_>,
     evidence: &Evidence,
 ) -> Result<Recorded, Problem> {
     let id = place.id;
@@ -58,8 +58,8 @@ pub(super) async fn evidence_arrived(
     let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
     let dossier = match &evidence.subject {
         Some(named) => match subject(tx, context, dossiers, named).await? {
-            Found::One(dossier) => Some(*dossier),
-            Found::Several => {
+            PersonMatch::One(dossier) => Some(*dossier),
+            PersonMatch::Several => {
                 doubt = Some(("ambiguous_subject".into(), "several patients carry the subject's identifier".into()));
                 None
             }
@@ -88,7 +88,7 @@ pub(super) async fn evidence_arrived(
     {
         leave(tx, context, dossiers, &source, was).await?;
     }
-    let retracted = evidence.counting == Counting::Retracted;
+    let retracted = evidence.counting == EvidenceStatus::Retracted;
     if doubt.is_none()
         && !retracted
         && !evidence.readings.is_empty()
@@ -99,7 +99,7 @@ pub(super) async fn evidence_arrived(
     let kept_as = id_of(context.clinic, &["quarantine", &source]);
     match doubt.as_ref().filter(|_| !retracted) {
         Some((code, detail)) => {
-            let kept = Kept {
+            let kept = QuarantineRecord {
                 id: kept_as,
                 kind: arrival.kind.name().to_owned(),
                 resource_id: id.to_owned(),
@@ -117,7 +117,7 @@ pub(super) async fn evidence_arrived(
         evaluate(tx, context, dossiers, dossier, evidence, &source, version).await?;
     }
     Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
+        effect: if before.is_none() { CommandEffect::Created } else { CommandEffect::Updated },
         id: id.to_owned(),
         version,
         at: context.now,
@@ -130,7 +130,7 @@ pub(super) async fn evidence_arrived(
 /// Lets what a source says change its patient's story.
 pub(super) async fn evaluate(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,
     evidence: &Evidence,
@@ -162,20 +162,22 @@ pub(super) async fn evaluate(
         }
     }
     // An Observation that was an item, and is none any more: taken back, or about something else, or in doubt.
-    if !is_item && source.starts_with(Kind::Observation.name()) {
+    if !is_item && source.starts_with(ResourceType::Observation.name()) {
         said.extend(retract_items(tx, context, &dossier, source).await?);
     }
     // What this source said before and does not say any more is retracted.
-    for old in dossier.story.measurements.iter().filter(|m| m.source == source && m.counting != Counting::Retracted) {
+    for old in
+        dossier.story.measurements.iter().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
+    {
         if !said.iter().any(|m| m.id == old.id) {
-            said.push(Measurement { counting: Counting::Retracted, ..old.clone() });
+            said.push(Measurement { counting: EvidenceStatus::Retracted, ..old.clone() });
         }
     }
     for m in said {
         match dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
             Some(old) if *old == m => continue,
             Some(old) => *old = m.clone(),
-            None if m.counting == Counting::Retracted => continue,
+            None if m.counting == EvidenceStatus::Retracted => continue,
             None => dossier.story.measurements.push(m.clone()),
         }
         measurement::put(tx, context.clinic, patient, std::slice::from_ref(&m), context.now).await?;
@@ -186,11 +188,15 @@ pub(super) async fn evaluate(
         return Ok(());
     }
     let first = &changed[0];
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: None,
-        kind: if changed.iter().all(|m| m.counting == Counting::Retracted) { "retraction" } else { "measurement" }
-            .to_owned(),
+        kind: if changed.iter().all(|m| m.counting == EvidenceStatus::Retracted) {
+            "retraction"
+        } else {
+            "measurement"
+        }
+        .to_owned(),
         is_care: false,
         on: first.taken_on,
         at: first.taken_at,
@@ -203,24 +209,28 @@ pub(super) async fn evaluate(
 
 /// How evidence counts, and when it was taken. A form in doubt is never a score; but if it carries a suicidal answer,
 /// safety sees it, as of its receipt where it has no usable date.
-fn weigh(context: &Context<'_>, evidence: &Evidence, reading: &Reading) -> (Taken, Option<Counting>, Option<Issue>) {
-    let received = Taken { at: context.now, on: context.today };
+fn weigh(
+    context: &RecordContext<'_>,
+    evidence: &Evidence,
+    reading: &InstrumentReading,
+) -> (EvidenceTime, Option<EvidenceStatus>, Option<Issue>) {
+    let received = EvidenceTime { at: context.now, on: context.today };
     let taken = evidence.taken.filter(|t| t.on <= context.today + chrono::Days::new(1));
-    if evidence.counting == Counting::Retracted {
-        return (taken.unwrap_or(received), Some(Counting::Retracted), None);
+    if evidence.counting == EvidenceStatus::Retracted {
+        return (taken.unwrap_or(received), Some(EvidenceStatus::Retracted), None);
     }
     match (&evidence.doubt, taken) {
         (None, Some(taken)) => (taken, Some(evidence.counting), None),
         (_, taken) => {
             let fires = concerns_safety(reading);
             let remark = Issue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
-            (taken.unwrap_or(received), fires.then_some(Counting::Partial), Some(remark))
+            (taken.unwrap_or(received), fires.then_some(EvidenceStatus::Partial), Some(remark))
         }
     }
 }
 
 /// Whether the self-harm item is answered above "not at all", or in a way that nobody can read.
-fn concerns_safety(reading: &Reading) -> bool {
+fn concerns_safety(reading: &InstrumentReading) -> bool {
     !reading.answers.supplements.is_empty()
         || reading.instrument.self_harm_item().is_some_and(|item| {
             reading.answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
@@ -231,7 +241,7 @@ fn concerns_safety(reading: &Reading) -> bool {
 /// A source names somebody else now: what it said leaves the story of the person it named before.
 async fn leave(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     source: &str,
     was: Uuid,
@@ -239,8 +249,10 @@ async fn leave(
     let row = locked(tx, context, was).await?;
     let mut dossier = dossiers.take(tx, context, row).await?;
     let mut left = Vec::new();
-    for m in dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != Counting::Retracted) {
-        m.counting = Counting::Retracted;
+    for m in
+        dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
+    {
+        m.counting = EvidenceStatus::Retracted;
         left.push(m.clone());
     }
     for joined in retract_items(tx, context, &dossier, source).await? {
@@ -258,7 +270,7 @@ async fn leave(
         dossiers.put(context, dossier);
         return Ok(());
     };
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: None,
         kind: "retraction".to_owned(),

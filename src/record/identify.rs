@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
-use super::{Context, Whom};
+use super::{RecordContext, Whom};
 use crate::fhir::arrival::Subject;
 use crate::problem::{Category, Problem};
 use crate::store::Tx;
@@ -32,7 +32,7 @@ pub fn key(subject: &Subject) -> String {
 }
 
 /// What was found for a subject.
-pub enum Found {
+pub enum PersonMatch {
     /// One person.
     One(Box<Dossier>),
     /// Several: nobody may be guessed.
@@ -42,10 +42,10 @@ pub enum Found {
 /// Finds and locks the person a subject names; makes one of whom only the reference is known if there is none.
 pub async fn subject(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     subject: &Subject,
-) -> Result<Found, Problem> {
+) -> Result<PersonMatch, Problem> {
     let mut name = key(subject);
     if let Subject::Urn(urn) = subject
         && let Some(id) = urn.strip_prefix("urn:uuid:")
@@ -54,15 +54,15 @@ pub async fn subject(
         name = format!("Patient/{id}");
     }
     if matches!(subject, Subject::Identifier(_)) && patient::by_key(tx, context.clinic, &name).await?.len() > 1 {
-        return Ok(Found::Several);
+        return Ok(PersonMatch::Several);
     }
-    Ok(Found::One(Box::new(by_key_or_new(tx, context, dossiers, &name).await?)))
+    Ok(PersonMatch::One(Box::new(by_key_or_new(tx, context, dossiers, &name).await?)))
 }
 
 /// Finds and locks the person of a key, or makes one of whom only that key is known.
 pub async fn by_key_or_new(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     name: &str,
 ) -> Result<Dossier, Problem> {
@@ -73,14 +73,14 @@ pub async fn by_key_or_new(
 }
 
 /// A person of whom only a key is known, not stored yet.
-pub fn unseen(context: &Context<'_>, name: &str) -> Patient {
+pub fn unseen(context: &RecordContext<'_>, name: &str) -> Patient {
     Patient::unseen(id_of(context.clinic, &["patient", name]), name.to_owned(), context.now)
 }
 
 /// Stores a person whose key nobody has.
 pub async fn new(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     person: Patient,
 ) -> Result<Dossier, Problem> {
@@ -98,7 +98,7 @@ pub async fn new(
 /// Finds and locks the person that a request names.
 pub async fn whom(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     whom: &Whom,
 ) -> Result<Dossier, Problem> {
@@ -117,7 +117,7 @@ pub async fn whom(
 }
 
 /// Locks a patient by id, following a merge.
-pub async fn locked(tx: &mut Tx, context: &Context<'_>, id: Uuid) -> Result<Patient, Problem> {
+pub async fn locked(tx: &mut Tx, context: &RecordContext<'_>, id: Uuid) -> Result<Patient, Problem> {
     let mut id = id;
     for _ in 0..8 {
         let row = patient::lock(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
@@ -132,7 +132,7 @@ pub async fn locked(tx: &mut Tx, context: &Context<'_>, id: Uuid) -> Result<Pati
 /// Makes two persons one: everything known about `from` belongs to `into` from now on.
 pub async fn merge(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     from: Dossier,
     into: Dossier,

@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Context;
+use super::RecordContext;
 use super::dossier::Dossier;
 use super::evidence::measure;
 use super::identify::id_of;
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
+use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::Taken;
+use crate::fhir::arrival::EvidenceTime;
 use crate::problem::Problem;
 use crate::store::{Tx, measurement};
 
@@ -18,17 +18,17 @@ use crate::store::{Tx, measurement};
 pub(super) fn single_item(
     instrument: Instrument,
     answers: &Answers,
-    taken: Taken,
-    counting: Counting,
+    taken: EvidenceTime,
+    counting: EvidenceStatus,
     source: &str,
-) -> measurement::Item {
+) -> measurement::ItemObservation {
     let item = answers
         .items
         .iter()
         .position(Option::is_some)
         .or_else(|| answers.unreadable.first().copied())
         .unwrap_or_default();
-    measurement::Item {
+    measurement::ItemObservation {
         source: source.to_owned(),
         instrument,
         taken_at: taken.at,
@@ -41,7 +41,7 @@ pub(super) fn single_item(
 /// The items that arrived one by one, joined by their instant to one measurement.
 async fn joined(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     patient: Uuid,
     instrument: Instrument,
     at: DateTime<Utc>,
@@ -51,7 +51,8 @@ async fn joined(
         id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
     let Some(any) = items.first() else { return Ok(None) };
     let mut answers = Answers { items: vec![None; instrument.item_count()], ..Answers::default() };
-    let counted: Vec<&measurement::Item> = items.iter().filter(|i| i.counting != Counting::Retracted).collect();
+    let counted: Vec<&measurement::ItemObservation> =
+        items.iter().filter(|i| i.counting != EvidenceStatus::Retracted).collect();
     for item in &counted {
         match item.answer {
             // The higher of two: safety must not miss it.
@@ -66,13 +67,13 @@ async fn joined(
         }
     }
     let counting = if counted.is_empty() {
-        Counting::Retracted
-    } else if counted.iter().any(|i| i.counting == Counting::Submitted) {
-        Counting::Submitted
+        EvidenceStatus::Retracted
+    } else if counted.iter().any(|i| i.counting == EvidenceStatus::Submitted) {
+        EvidenceStatus::Submitted
     } else {
-        Counting::Partial
+        EvidenceStatus::Partial
     };
-    let taken = Taken { at, on: at.with_timezone(&context.zone).date_naive() };
+    let taken = EvidenceTime { at, on: at.with_timezone(&context.zone).date_naive() };
     let mut joined = measure(id, instrument, &answers, taken, counting, &any.source);
     if let Some(m) = &mut joined {
         // The other items may be on their way, or may never have been asked: nobody is sent to ask item 9 yet.
@@ -80,7 +81,7 @@ async fn joined(
             m.item9_unknown && instrument.self_harm_item().is_some_and(|i| answers.unreadable.contains(&i));
     }
     Ok(joined.or_else(|| {
-        (counting == Counting::Retracted).then(|| Measurement {
+        (counting == EvidenceStatus::Retracted).then(|| Measurement {
             id,
             instrument,
             taken_at: taken.at,
@@ -102,7 +103,7 @@ async fn joined(
 /// another one, as retracted.
 pub(super) async fn rejoined(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &Dossier,
     instrument: Instrument,
     at: DateTime<Utc>,
@@ -114,12 +115,12 @@ pub(super) async fn rejoined(
         m.instrument == instrument
             && m.taken_at == at
             && m.id != joined.id
-            && m.counting != Counting::Retracted
+            && m.counting != EvidenceStatus::Retracted
             && items.iter().any(|item| item.source == m.source)
     };
     let before = dossier.story.measurements.iter().filter(is_before);
     let mut all: Vec<Measurement> =
-        before.map(|m| Measurement { counting: Counting::Retracted, ..m.clone() }).collect();
+        before.map(|m| Measurement { counting: EvidenceStatus::Retracted, ..m.clone() }).collect();
     all.push(joined);
     Ok(all)
 }
@@ -127,7 +128,7 @@ pub(super) async fn rejoined(
 /// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
 pub(super) async fn retract_items(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &Dossier,
     source: &str,
 ) -> Result<Vec<Measurement>, Problem> {
@@ -135,7 +136,7 @@ pub(super) async fn retract_items(
     let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else {
         return Ok(Vec::new());
     };
-    item.counting = Counting::Retracted;
+    item.counting = EvidenceStatus::Retracted;
     measurement::put_item(tx, context.clinic, patient, &item).await?;
     rejoined(tx, context, dossier, item.instrument, item.taken_at).await
 }

@@ -2,23 +2,23 @@
 
 use serde_json::json;
 
-use super::arrive::{PATIENT_NOT_SEEN, Place, dropped, keep, unchanged};
+use super::arrive::{PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{by_key_or_new, key, locked, merge};
-use super::settle::{Line, settle};
-use super::{Context, Effect, Recorded};
-use crate::fhir::arrival::{Arrival, Person};
+use super::settle::{NewEvent, settle};
+use super::{CommandEffect, RecordContext, Recorded};
+use crate::fhir::arrival::{Arrival, PatientDetails};
 use crate::problem::Problem;
 use crate::store::{Tx, patient, quarantine, resource};
 
 /// A Patient arrived.
 pub async fn person_arrived(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
-    place: Place<'_>,
-    person: &Person,
+    place: ResourceSlot<'_>,
+    person: &PatientDetails,
 ) -> Result<Recorded, Problem> {
     let id = place.id;
     let reference = format!("Patient/{id}");
@@ -62,7 +62,7 @@ pub async fn person_arrived(
         quarantine::release_patient(tx, context.clinic, dossier.patient.id, PATIENT_NOT_SEEN).await?;
     }
 
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: None,
         kind: "patient".to_owned(),
@@ -77,7 +77,7 @@ pub async fn person_arrived(
     let survivor = dossier.patient.id;
     settle(tx, context, dossiers, dossier, Some(line)).await?;
     Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
+        effect: if before.is_none() { CommandEffect::Created } else { CommandEffect::Updated },
         id: id.to_owned(),
         version,
         at: context.now,
@@ -90,7 +90,7 @@ pub async fn person_arrived(
 /// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
 async fn known_person(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
     reference: &str,
@@ -117,7 +117,7 @@ fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
 /// Persons of whom only another name of this Patient was known are this person.
 async fn join_references(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,
     arrival: &Arrival,
@@ -138,10 +138,10 @@ async fn join_references(
 /// `link.type` replaced-by and replaces: two records of one person become one story.
 async fn join_links(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,
-    person: &Person,
+    person: &PatientDetails,
 ) -> Result<Dossier, Problem> {
     for replaced in &person.replaces {
         let other = by_key_or_new(tx, context, dossiers, &key(replaced)).await?;

@@ -7,20 +7,20 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
-use super::follow;
 use super::identify::id_of;
-use super::{Context, candidate, documents, lines};
+use super::recommendation_rows;
+use super::{RecordContext, candidate, documents, lines};
+use crate::domain::caseload_row;
+use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent, plan, resolve};
 use crate::domain::history::History;
-use crate::domain::line;
-use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
-use crate::store::fact::Fact;
-use crate::store::{Tx, episode, fact, outbox, patient, standing};
+use crate::store::event_log::EventRow;
+use crate::store::{Tx, episode, event_log, outbox, patient, standing};
 
 /// What is written into the log about a fact.
-pub struct Line {
+pub struct NewEvent {
     /// Its id: the entry's, where it is one.
     pub id: Uuid,
     /// The episode it belongs to.
@@ -45,10 +45,10 @@ pub struct Line {
 /// `line` is what the log says about it; nothing is logged for a day that merely passed.
 pub async fn settle(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,
-    line: Option<Line>,
+    line: Option<NewEvent>,
 ) -> Result<(), Problem> {
     dossier.story.patient = dossier.patient.for_story();
     let after = plan(&dossier.story, context.rules, context.today);
@@ -61,7 +61,7 @@ pub async fn settle(
         dossiers.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
     }
     write_standings(tx, context, &dossier, &after).await?;
-    follow::write(tx, context, &mut dossier).await?;
+    recommendation_rows::write(tx, context, &mut dossier).await?;
     if write_ledger(tx, context, &mut dossier, &after).await? {
         dossiers.delivers = true;
     }
@@ -76,24 +76,24 @@ pub async fn settle(
 /// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
 pub async fn note(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     dossier: &Dossier,
-    lines: Vec<Line>,
+    lines: Vec<NewEvent>,
 ) -> Result<(), Problem> {
     append(tx, context, dossiers, dossier, lines.into_iter().map(|line| (line, json!({}))).collect()).await
 }
 
 async fn append(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
     dossier: &Dossier,
-    lines: Vec<(Line, Value)>,
+    lines: Vec<(NewEvent, Value)>,
 ) -> Result<(), Problem> {
     // What both databases keep: the digest is of what will be read again.
     let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
-    let fact = |(line, changes): (Line, Value)| Fact {
+    let fact = |(line, changes): (NewEvent, Value)| EventRow {
         patient_id: dossier.patient.id,
         id: line.id,
         episode_id: line.episode,
@@ -108,13 +108,18 @@ async fn append(
         recorded_at: micros(context.now),
         recorded_by: context.by.to_owned(),
     };
-    let facts: Vec<Fact> = lines.into_iter().map(fact).collect();
-    fact::append(tx, context.clinic, &facts).await?;
+    let facts: Vec<EventRow> = lines.into_iter().map(fact).collect();
+    event_log::append(tx, context.clinic, &facts).await?;
     dossiers.lines.extend(facts.iter().map(|fact| lines::of_settled(context, fact)));
     Ok(())
 }
 
-async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {
+async fn write_standings(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossier: &Dossier,
+    after: &ChartPlan,
+) -> Result<(), Problem> {
     let label = dossier.patient.label();
     let history = History::of(&dossier.story);
     for (now, course) in after.standings.iter().zip(&history.courses(context.today)) {
@@ -125,8 +130,8 @@ async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, 
             episode::settle(tx, context.clinic, now).await?;
         }
         let episode = dossier.story.episodes.iter().find(|e| e.id == now.episode);
-        let line = line::Line::of(&history, context.rules, course, now);
-        let written = standing::Written {
+        let line = caseload_row::CaseloadRow::of(&history, context.rules, course, now);
+        let written = standing::StandingWrite {
             label: &label,
             care_manager: episode.and_then(|e| e.care_manager.as_deref()),
             psychiatric_consultant: episode.and_then(|e| e.psychiatric_consultant.as_deref()),
@@ -141,9 +146,9 @@ async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, 
 /// Puts the difference between the plan and the ledger into the outbox. Answers whether there was one.
 async fn write_ledger(
     tx: &mut Tx,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &mut Dossier,
-    after: &Plan,
+    after: &ChartPlan,
 ) -> Result<bool, Problem> {
     let mut written = false;
     let id = dossier.patient.id;
@@ -155,9 +160,9 @@ async fn write_ledger(
             Some(i) if dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open => continue,
             Some(i) => {
                 dossier.ledger[i] =
-                    outbox::Entry { posture: Posture::Open, digest: digest.clone(), ..dossier.ledger[i].clone() }
+                    outbox::LedgerEntry { posture: Posture::Open, digest: digest.clone(), ..dossier.ledger[i].clone() }
             }
-            None => dossier.ledger.push(outbox::Entry {
+            None => dossier.ledger.push(outbox::LedgerEntry {
                 key: desired.key.clone(),
                 posture: Posture::Open,
                 identifier: intent.identifier.clone(),
@@ -183,7 +188,7 @@ async fn write_ledger(
         intent.ended_because = Some(reason);
         let digest = digest(&intent);
         outbox::plan(tx, context.clinic, id, row.id, &intent, &digest, context.now).await?;
-        dossier.ledger[i] = outbox::Entry { posture, digest, ..dossier.ledger[i].clone() };
+        dossier.ledger[i] = outbox::LedgerEntry { posture, digest, ..dossier.ledger[i].clone() };
         written = true;
     }
     if written {
@@ -192,7 +197,12 @@ async fn write_ledger(
     Ok(written)
 }
 
-fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Option<&outbox::Entry>) -> Intent {
+fn intent(
+    context: &RecordContext<'_>,
+    dossier: &Dossier,
+    desired: &WorkItem,
+    known: Option<&outbox::LedgerEntry>,
+) -> WriteIntent {
     let episode = desired.episode.and_then(|id| dossier.story.episodes.iter().find(|e| e.id == id));
     // For safety, the care manager of any open episode is the one to act.
     let episode = episode.or_else(|| {
@@ -206,7 +216,7 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
             Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
         })
     };
-    Intent {
+    WriteIntent {
         // What stands in the chart keeps its name, also where a merge has brought it here.
         identifier: known.map_or_else(
             || format!("{}/{}/{}", context.clinic, dossier.patient.id, desired.key),
@@ -224,7 +234,7 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
 }
 
 /// What makes an intent another one. Not the rule set's version: the same Task under new rules is not written again.
-fn digest(intent: &Intent) -> String {
+fn digest(intent: &WriteIntent) -> String {
     let mut said = vec![
         json!(intent.identifier),
         json!(intent.patient),
@@ -245,7 +255,7 @@ fn digest(intent: &Intent) -> String {
 }
 
 /// What a fact changed, for the timeline.
-fn changes(before: &Plan, after: &Plan) -> Value {
+fn changes(before: &ChartPlan, after: &ChartPlan) -> Value {
     let mut changes = serde_json::Map::new();
     let mut episodes = Vec::new();
     for now in &after.standings {
@@ -258,7 +268,7 @@ fn changes(before: &Plan, after: &Plan) -> Value {
     if !episodes.is_empty() {
         changes.insert("episodes".into(), json!(episodes));
     }
-    let open = |plan: &Plan| -> Vec<String> {
+    let open = |plan: &ChartPlan| -> Vec<String> {
         plan.concerns.iter().filter(|c| c.state == ConcernState::Open).map(|c| c.key.clone()).collect()
     };
     let (was, now) = (open(before), open(after));
@@ -270,7 +280,7 @@ fn changes(before: &Plan, after: &Plan) -> Value {
     if !closed.is_empty() {
         changes.insert("safety_closed".into(), json!(closed));
     }
-    let keys = |plan: &Plan| -> Vec<String> { plan.desired.iter().map(|d| d.key.clone()).collect() };
+    let keys = |plan: &ChartPlan| -> Vec<String> { plan.desired.iter().map(|d| d.key.clone()).collect() };
     let (was, now) = (keys(before), keys(after));
     let opened: Vec<&String> = now.iter().filter(|k| !was.contains(k)).collect();
     let ended: Vec<&String> = was.iter().filter(|k| !now.contains(k)).collect();

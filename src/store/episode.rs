@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::shown::note;
+use super::access_trace::note;
 use super::{Tx, failed};
 use crate::domain::episode;
 use crate::domain::instrument::Instrument;
@@ -13,7 +13,7 @@ use crate::problem::Problem;
 
 /// A stored episode.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct EpisodeRecord {
     /// As entered.
     pub episode: episode::Episode,
     /// Whose.
@@ -33,7 +33,7 @@ pub struct Stored {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct EpisodeRow {
     id: Uuid,
     patient_id: Uuid,
     enrolled_on: Option<NaiveDate>,
@@ -53,8 +53,8 @@ struct Row {
     updated_at: DateTime<Utc>,
 }
 
-impl From<Row> for Stored {
-    fn from(row: Row) -> Self {
+impl From<EpisodeRow> for EpisodeRecord {
+    fn from(row: EpisodeRow) -> Self {
         Self {
             episode: episode::Episode {
                 id: row.id,
@@ -78,10 +78,10 @@ impl From<Row> for Stored {
 }
 
 /// Every episode of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Stored>, Problem> {
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<EpisodeRecord>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        EpisodeRow,
         "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
            primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
          FROM episode WHERE clinic_id = $1 AND patient_id = $2 ORDER BY enrolled_on, id",
@@ -89,7 +89,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
         patient
     )
     .inspect(|rows| note(rows.iter().map(|e| e.patient_id)))
-    .map(|rows| rows.into_iter().map(Stored::from).collect())
+    .map(|rows| rows.into_iter().map(EpisodeRecord::from).collect())
     .map_err(failed)
 }
 
@@ -102,7 +102,7 @@ pub async fn of_patients(
 ) -> Result<Vec<(Uuid, episode::Episode)>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        EpisodeRow,
         "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
            primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
          FROM episode WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 ORDER BY patient_id, enrolled_on, id",
@@ -110,7 +110,7 @@ pub async fn of_patients(
         from,
         to
     )
-    .map(|rows| rows.into_iter().map(|row| (row.patient_id, Stored::from(row).episode)).collect())
+    .map(|rows| rows.into_iter().map(|row| (row.patient_id, EpisodeRecord::from(row).episode)).collect())
     .map_err(failed)
 }
 
@@ -128,10 +128,10 @@ pub async fn entered(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<
 }
 
 /// Reads one.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Stored>, Problem> {
+pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<EpisodeRecord>, Problem> {
     fetch_optional!(
         tx,
-        Row,
+        EpisodeRow,
         "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
            primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
          FROM episode WHERE clinic_id = $1 AND id = $2",
@@ -139,7 +139,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Stored>,
         id
     )
     .inspect(|row| note(row.as_ref().map(|e| e.patient_id)))
-    .map(|row| row.map(Stored::from))
+    .map(|row| row.map(EpisodeRecord::from))
     .map_err(failed)
 }
 

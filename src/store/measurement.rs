@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use super::{Tx, failed, rows};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
+use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use crate::problem::Problem;
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct MeasurementRow {
     patient_id: Uuid,
     id: Uuid,
     #[sqlx(try_from = "String")]
@@ -25,15 +25,15 @@ struct Row {
     item9: Option<i16>,
     item9_unknown: bool,
     #[sqlx(try_from = "String")]
-    counting: Counting,
+    counting: EvidenceStatus,
     source: String,
     answers: Json<Vec<Option<u8>>>,
     issues: Json<Vec<Issue>>,
     language: Option<String>,
 }
 
-impl From<Row> for Measurement {
-    fn from(row: Row) -> Self {
+impl From<MeasurementRow> for Measurement {
+    fn from(row: MeasurementRow) -> Self {
         Self {
             id: row.id,
             instrument: row.instrument,
@@ -56,7 +56,7 @@ impl From<Row> for Measurement {
 pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Measurement>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        MeasurementRow,
         "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
            issues, language
          FROM measurement WHERE clinic_id = $1 AND patient_id = $2 ORDER BY taken_at, id",
@@ -71,7 +71,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 pub async fn of_patients(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Measurement)>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        MeasurementRow,
         "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
            issues, language
          FROM measurement WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 ORDER BY patient_id, taken_at, id",
@@ -145,7 +145,7 @@ pub async fn move_source(tx: &mut Tx, clinic: &str, source: &str, from: Uuid, to
 
 /// One answer that arrived by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct ItemObservation {
     /// `Observation/123`.
     pub source: String,
     /// Of which instrument.
@@ -157,7 +157,7 @@ pub struct Item {
     /// The answer; `None` where it cannot be read.
     pub answer: Option<u8>,
     /// Whether it counts.
-    pub counting: Counting,
+    pub counting: EvidenceStatus,
 }
 
 #[derive(sqlx::FromRow)]
@@ -169,10 +169,10 @@ struct ItemRow {
     item: i16,
     answer: Option<i16>,
     #[sqlx(try_from = "String")]
-    counting: Counting,
+    counting: EvidenceStatus,
 }
 
-impl From<ItemRow> for Item {
+impl From<ItemRow> for ItemObservation {
     fn from(row: ItemRow) -> Self {
         Self {
             source: row.source,
@@ -186,7 +186,12 @@ impl From<ItemRow> for Item {
 }
 
 /// The single item of a source.
-pub async fn item_of(tx: &mut Tx, clinic: &str, patient: Uuid, source: &str) -> Result<Option<Item>, Problem> {
+pub async fn item_of(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    source: &str,
+) -> Result<Option<ItemObservation>, Problem> {
     fetch_optional!(
         tx,
         ItemRow,
@@ -196,12 +201,17 @@ pub async fn item_of(tx: &mut Tx, clinic: &str, patient: Uuid, source: &str) -> 
         patient,
         source
     )
-    .map(|row| row.map(Item::from))
+    .map(|row| row.map(ItemObservation::from))
     .map_err(failed)
 }
 
 /// Stores a single item, or replaces what its source said before; answers what that was.
-pub async fn put_item(tx: &mut Tx, clinic: &str, patient: Uuid, item: &Item) -> Result<Option<Item>, Problem> {
+pub async fn put_item(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: Uuid,
+    item: &ItemObservation,
+) -> Result<Option<ItemObservation>, Problem> {
     let before = item_of(tx, clinic, patient, &item.source).await?;
     execute!(
         tx,
@@ -228,7 +238,7 @@ pub async fn items_at(
     patient: Uuid,
     instrument: Instrument,
     at: DateTime<Utc>,
-) -> Result<Vec<Item>, Problem> {
+) -> Result<Vec<ItemObservation>, Problem> {
     fetch_all!(
         tx,
         ItemRow,
@@ -239,6 +249,6 @@ pub async fn items_at(
         instrument.id(),
         at
     )
-    .map(|rows| rows.into_iter().map(Item::from).collect())
+    .map(|rows| rows.into_iter().map(ItemObservation::from).collect())
     .map_err(failed)
 }

@@ -30,13 +30,13 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::shown::note;
+use super::access_trace::note;
 use super::{Tx, failed};
-use crate::domain::chart::Drift;
-use crate::domain::plan::{Intent, Posture, Rung};
+use crate::domain::chart_plan::{Posture, Rung, WriteIntent};
+use crate::domain::read_back::Drift;
 use crate::problem::Problem;
 
-pub use attempt::{Attempt, attempted, attempts};
+pub use attempt::{DeliveryAttempt, attempted, attempts};
 pub use climb::{below, climb, is_anything_below};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
 pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
@@ -44,7 +44,7 @@ pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum DeliveryState {
     /// Has to be written, or written anew.
     Pending,
     /// The chart agrees with the plan.
@@ -55,7 +55,7 @@ pub enum State {
     ClosedInChart,
 }
 
-impl State {
+impl DeliveryState {
     /// As stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl State {
     }
 }
 
-impl TryFrom<String> for State {
+impl TryFrom<String> for DeliveryState {
     type Error = String;
 
     fn try_from(s: String) -> Result<Self, String> {
@@ -90,13 +90,13 @@ pub struct Delivery {
     pub id: Uuid,
     #[sqlx(try_from = "String")]
     pub posture: Posture,
-    pub intent: Json<Intent>,
+    pub intent: Json<WriteIntent>,
     pub digest: String,
     pub revision: i64,
     pub settled_revision: i64,
     pub settled_posture: Option<String>,
     #[sqlx(try_from = "String")]
-    pub state: State,
+    pub state: DeliveryState,
     pub attempts: i32,
     pub outcome_unknown: bool,
     pub unanswered: String,
@@ -126,7 +126,7 @@ impl Delivery {
 /// The part of a ledger row that is compared with a new plan.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Entry {
+pub struct LedgerEntry {
     pub key: String,
     #[sqlx(try_from = "String")]
     pub posture: Posture,
@@ -136,10 +136,10 @@ pub struct Entry {
 }
 
 /// What is in the ledger for a patient.
-pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
+pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<LedgerEntry>, Problem> {
     fetch_all!(
         tx,
-        Entry,
+        LedgerEntry,
         "SELECT key, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
         clinic,
         patient
@@ -174,10 +174,10 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
 }
 
 /// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
-pub async fn standing(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<(Intent, State)>, Problem> {
+pub async fn standing(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<(WriteIntent, DeliveryState)>, Problem> {
     let rows = fetch_all!(
         tx,
-        (Json<Intent>, String),
+        (Json<WriteIntent>, String),
         "SELECT intent, state FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND posture = 'open' ORDER BY key",
         clinic,
         patient
@@ -185,7 +185,7 @@ pub async fn standing(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<(I
     .map_err(failed)?;
     note([patient]);
     let mut all: Vec<_> =
-        rows.into_iter().filter_map(|(intent, state)| Some((intent.0, State::try_from(state).ok()?))).collect();
+        rows.into_iter().filter_map(|(intent, state)| Some((intent.0, DeliveryState::try_from(state).ok()?))).collect();
     all.sort_by_key(|(intent, _)| {
         let desired = &intent.desired;
         (std::cmp::Reverse(desired.priority), desired.due_on.is_none(), desired.due_on)
@@ -197,7 +197,7 @@ pub async fn standing(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<(I
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Which {
     /// In this state.
-    pub state: Option<State>,
+    pub state: Option<DeliveryState>,
     /// About this patient.
     pub patient: Option<Uuid>,
     /// Where the chart differs in this way.
@@ -222,7 +222,7 @@ pub async fn page(
            AND ($6 IS NULL OR drift = $6) AND id > $4 ORDER BY id LIMIT $5"
         ),
         clinic,
-        which.state.map(State::as_str),
+        which.state.map(DeliveryState::as_str),
         which.patient,
         after.unwrap_or_default(),
         limit,
@@ -239,7 +239,7 @@ pub async fn plan(
     clinic: &str,
     patient: Uuid,
     id: Uuid,
-    intent: &Intent,
+    intent: &WriteIntent,
     digest: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -320,7 +320,7 @@ pub struct Settlement {
     /// Whether the chart has it.
     pub written: bool,
     /// How it stands now.
-    pub state: State,
+    pub state: DeliveryState,
     /// How the chart stands, where we know.
     pub posture: Option<Posture>,
     /// The id in the chart.
@@ -408,7 +408,7 @@ pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> R
 
 /// How many deliveries are in a state, and since when the one that has been in it longest.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Tally {
+pub struct StateCount {
     /// The state, or `below`.
     pub state: String,
     /// How many.
@@ -418,10 +418,10 @@ pub struct Tally {
 }
 
 /// How many deliveries of a clinic are in which state; what is settled without standing in the chart is `below` it.
-pub async fn tally(tx: &mut Tx, clinic: &str) -> Result<Vec<Tally>, Problem> {
+pub async fn tally(tx: &mut Tx, clinic: &str) -> Result<Vec<StateCount>, Problem> {
     fetch_all!(
         tx,
-        Tally,
+        StateCount,
         "SELECT CASE WHEN state = 'settled' AND rung IN ('cds-card', 'worklist') THEN 'below' ELSE state END AS state,
            COUNT(*) AS count, MIN(updated_at) AS oldest
          FROM delivery WHERE clinic_id = $1 GROUP BY 1",

@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::shown::note;
+use super::access_trace::note;
 use super::{Tx, failed};
 use crate::problem::Problem;
 
 /// Something kept back, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Kept {
+pub struct QuarantineRecord {
     pub id: Uuid,
     #[sqlx(rename = "type")]
     pub kind: String,
@@ -22,7 +22,7 @@ pub struct Kept {
 }
 
 /// Keeps something back; what was said about the same resource before is replaced.
-pub async fn put(tx: &mut Tx, clinic: &str, kept: &Kept) -> Result<(), Problem> {
+pub async fn put(tx: &mut Tx, clinic: &str, kept: &QuarantineRecord) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO quarantine (clinic_id, id, type, resource_id, patient_id, code, detail, received_at)
@@ -54,10 +54,10 @@ pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: Uuid, code: &st
 }
 
 /// Reads one.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Kept>, Problem> {
+pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<QuarantineRecord>, Problem> {
     fetch_optional!(
         tx,
-        Kept,
+        QuarantineRecord,
         "SELECT id, type, resource_id, patient_id, code, detail, received_at FROM quarantine WHERE clinic_id = $1 AND id = $2",
         clinic,
         id
@@ -67,10 +67,15 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Kept>, P
 }
 
 /// A page after an id, in order of id.
-pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Kept>, Problem> {
+pub async fn page(
+    tx: &mut Tx,
+    clinic: &str,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<QuarantineRecord>, Problem> {
     fetch_all!(
         tx,
-        Kept,
+        QuarantineRecord,
         "SELECT id, type, resource_id, patient_id, code, detail, received_at FROM quarantine
          WHERE clinic_id = $1 AND id > $2 ORDER BY id LIMIT $3",
         clinic,

@@ -5,14 +5,14 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::shown::note;
+use super::access_trace::note;
 use super::{Tx, failed};
 use crate::problem::Problem;
 
 /// A recommendation of a review that stands.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Row {
+pub struct RecommendationRow {
     pub id: Uuid,
     pub patient_id: Uuid,
     pub episode_id: Uuid,
@@ -23,7 +23,7 @@ pub struct Row {
 }
 
 /// Writes one.
-pub async fn put(tx: &mut Tx, clinic: &str, row: &Row, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn put(tx: &mut Tx, clinic: &str, row: &RecommendationRow, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO recommendation (clinic_id, id, patient_id, episode_id, state, addressee, waits_until, body, updated_at)
@@ -50,10 +50,10 @@ pub async fn remove(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> 
 }
 
 /// Those of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Row>, Problem> {
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<RecommendationRow>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        RecommendationRow,
         "SELECT id, patient_id, episode_id, state, addressee, waits_until, body FROM recommendation
          WHERE clinic_id = $1 AND patient_id = $2 ORDER BY id",
         clinic,
@@ -64,7 +64,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 
 /// What a list may be narrowed to; everything given must hold.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct RecommendationFilter {
     /// In this state.
     pub state: Option<String>,
     /// Waiting for somebody, and due before this date.
@@ -76,7 +76,7 @@ pub struct Filter {
 /// A recommendation with whose it is.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Listed {
+pub struct PatientRecommendation {
     pub id: Uuid,
     pub patient_id: Uuid,
     pub reference: String,
@@ -90,14 +90,14 @@ pub struct Listed {
 pub async fn page(
     tx: &mut Tx,
     clinic: &str,
-    filter: &Filter,
+    filter: &RecommendationFilter,
     after: Option<(NaiveDate, Uuid)>,
     limit: i64,
-) -> Result<Vec<Listed>, Problem> {
+) -> Result<Vec<PatientRecommendation>, Problem> {
     let (waits_until, id) = after.unzip();
     fetch_all!(
         tx,
-        Listed,
+        PatientRecommendation,
         "SELECT r.id, r.patient_id, p.reference, p.display_name, r.waits_until, r.state, r.body
          FROM recommendation r JOIN patient p ON p.clinic_id = r.clinic_id AND p.id = r.patient_id
          WHERE r.clinic_id = $1

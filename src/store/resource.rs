@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::key::indexed;
-use super::shown::note;
 use super::{Tx, failed};
 use crate::problem::Problem;
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::fact::Told;
+use super::event_log::StoryEvent;
 use super::patient::{self, Patient};
-use super::{Tx, episode, fact, measurement};
+use super::{Tx, episode, event_log, measurement};
 use crate::domain::story::Story;
 use crate::problem::Problem;
 
@@ -17,7 +17,7 @@ pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, P
     if patient.has_care {
         let episodes = episode::of_patient(tx, clinic, patient.id).await?;
         story.episodes = episodes.into_iter().map(|e| e.episode).collect();
-        let told = fact::told(tx, clinic, patient.id, patient.id).await?;
+        let told = event_log::told(tx, clinic, patient.id, patient.id).await?;
         for (_, told) in told {
             add(&mut story, told);
         }
@@ -31,7 +31,7 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
     let (from, to) = (first.id, last.id);
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
-    let mut told = grouped(fact::told(tx, clinic, from, to).await?);
+    let mut told = grouped(event_log::told(tx, clinic, from, to).await?);
     let stories = patients.iter().map(|patient| {
         let mut story = Story::of(patient.for_story());
         story.measurements = measurements.remove(&patient.id).unwrap_or_default();
@@ -48,17 +48,17 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
 const SOME: i64 = 500;
 
 /// Everybody of a clinic, some at a time.
-pub struct Pages<'a> {
+pub struct StoryPages<'a> {
     clinic: &'a str,
     after: Option<Uuid>,
 }
 
 /// Everybody of a clinic, some at a time: nobody is loaded yet.
-pub fn everybody(clinic: &str) -> Pages<'_> {
-    Pages { clinic, after: None }
+pub fn everybody(clinic: &str) -> StoryPages<'_> {
+    StoryPages { clinic, after: None }
 }
 
-impl Pages<'_> {
+impl StoryPages<'_> {
     /// The next patients in order of id, each with the story; `None` after the last.
     pub async fn next(&mut self, tx: &mut Tx) -> Result<Option<(Vec<Patient>, Vec<Story>)>, Problem> {
         let page = patient::page(tx, self.clinic, self.after, SOME).await?;
@@ -71,10 +71,10 @@ impl Pages<'_> {
     }
 }
 
-fn add(story: &mut Story, told: Told) {
+fn add(story: &mut Story, told: StoryEvent) {
     match told {
-        Told::Entry(entry) => story.entries.push(entry),
-        Told::Handover(handover) => story.handovers.push(handover),
+        StoryEvent::Entry(entry) => story.entries.push(entry),
+        StoryEvent::Handover(handover) => story.handovers.push(handover),
     }
 }
 

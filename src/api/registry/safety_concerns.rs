@@ -13,15 +13,15 @@ use super::answer::ReadErrors;
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
+use crate::domain::chart_plan::Priority;
 use crate::domain::finding::Rule;
-use crate::domain::plan::Priority;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
 use crate::domain::timeliness::{Elapsed, to_assessment};
 use crate::problem::Problem;
 use crate::record::local_midnight;
-use crate::store::outbox::State;
+use crate::store::outbox::DeliveryState;
 use crate::store::safety::{self, SafetyTask};
 use crate::store::{Tx, patient, rule_set, story};
 
@@ -90,7 +90,7 @@ struct ConcernBody {
     /// The delivery that tells the chart.
     delivery: Uuid,
     /// Whether the chart has been told.
-    delivery_state: State,
+    delivery_state: DeliveryState,
 }
 
 fn due_first(row: &SafetyTask) -> (Option<NaiveDate>, Uuid) {
@@ -116,7 +116,10 @@ pub fn only_a_day(zone: Tz) -> impl Fn(DateTime<Utc>) -> bool {
 /// This service is not a crisis service.
 #[utoipa::path(get, path = "/safety-concerns", tag = "caseload", params(ConcernsQuery),
     responses((status = 200, description = "In order", body = Page<ConcernBody>), ReadErrors))]
-async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<Json<Page<ConcernBody>>, Problem> {
+async fn list_concerns(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<ConcernsQuery>,
+) -> Result<Json<Page<ConcernBody>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
@@ -144,13 +147,18 @@ async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<J
 }
 
 /// What the story says about the cause of a Task; `None` where its answer does not stand any more.
-async fn concern_of(tx: &mut Tx, ask: &Ask, rules: &RuleSet, task: &SafetyTask) -> Result<Option<Concern>, Problem> {
+async fn concern_of(
+    tx: &mut Tx,
+    ask: &RequestContext,
+    rules: &RuleSet,
+    task: &SafetyTask,
+) -> Result<Option<Concern>, Problem> {
     let Some(row) = patient::find(tx, ask.clinic(), task.patient_id).await? else { return Ok(None) };
     let story = story::of(tx, ask.clinic(), &row).await?;
     Ok(concerns(&story, rules, ask.today()).into_iter().find(|concern| concern.key == task.key))
 }
 
-fn body(ask: &Ask, state: ConcernState, task: SafetyTask, concern: Option<Concern>) -> ConcernBody {
+fn body(ask: &RequestContext, state: ConcernState, task: SafetyTask, concern: Option<Concern>) -> ConcernBody {
     let display_name = task.display_name.unwrap_or_else(|| task.reference.clone());
     let intent = task.intent.0;
     let desired = intent.desired;

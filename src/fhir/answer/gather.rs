@@ -1,22 +1,26 @@
 //! From what was said to each item to the answers that are scored.
 
-use super::{Heard, Reader, Said, hear, of_stranger};
+use super::{AnswerValue, Heard, Reader, hear, of_stranger};
 use crate::domain::instrument::{Instrument, yes_no};
 use crate::domain::measurement::Issue;
 use crate::domain::score::Answers;
 use crate::fhir::json::Node;
-use crate::fhir::mapping::Mapping;
+use crate::fhir::mapping::CodeMapping;
 
 /// The answers of one instrument.
 #[derive(Debug)]
-pub(in crate::fhir) struct Gathered {
+pub(in crate::fhir) struct GatheredAnswers {
     pub(in crate::fhir) answers: Answers,
     /// Every local figure is one above its words: this chart counts from 1, and the figures cannot be used as they are.
     pub(in crate::fhir) counts_from_one: bool,
 }
 
 /// Puts answers (by 0-based item) together. An item may be there several times.
-pub(in crate::fhir) fn gather(instrument: Instrument, placed: &[(usize, &Node<'_>)], mapping: &Mapping) -> Gathered {
+pub(in crate::fhir) fn gather(
+    instrument: Instrument,
+    placed: &[(usize, &Node<'_>)],
+    mapping: &CodeMapping,
+) -> GatheredAnswers {
     let definition = instrument.definition();
     let mut answers = Answers { items: vec![None; definition.items.len()], ..Answers::default() };
     let mut shifts = Shifts::default();
@@ -25,7 +29,7 @@ pub(in crate::fhir) fn gather(instrument: Instrument, placed: &[(usize, &Node<'_
         let reader = Reader::of_item(instrument, position, mapping);
         let of_item = placed.iter().filter(|(at, _)| *at == position);
         heard.clear();
-        heard.extend(of_item.map(|(_, node)| hear(node, reader)).filter(|h| h.said != Said::Nothing));
+        heard.extend(of_item.map(|(_, node)| hear(node, reader)).filter(|h| h.said != AnswerValue::Nothing));
         if !heard.is_empty() {
             shifts.note(&heard);
             settle(position, &heard, definition.self_harm == Some(position), &mut answers);
@@ -40,7 +44,7 @@ pub(in crate::fhir) fn gather(instrument: Instrument, placed: &[(usize, &Node<'_
         let of_item = placed.iter().filter(|(at, _)| *at == item);
         answers.items[item] = of_item.filter_map(|(_, node)| hear(node, reader).words).max();
     }
-    Gathered { answers, counts_from_one }
+    GatheredAnswers { answers, counts_from_one }
 }
 
 /// An answer to a question about self-harm on a form that is not ours: its own scale, or yes and no.
@@ -57,9 +61,9 @@ pub(in crate::fhir) fn safety_answer(node: &Node<'_>, reader: Reader<'_>) -> Opt
     let of_value = |value: u8| if value == 0 { SafetyAnswer::No } else { SafetyAnswer::Yes(value) };
     let heard = hear(node, reader);
     match heard.said {
-        Said::Nothing => None,
-        Said::Value(value) => Some(of_value(value.max(heard.words.unwrap_or(0)))),
-        Said::OutOfRange | Said::Unclear => Some(match (of_stranger(node), is_yes(node, reader)) {
+        AnswerValue::Nothing => None,
+        AnswerValue::Value(value) => Some(of_value(value.max(heard.words.unwrap_or(0)))),
+        AnswerValue::OutOfRange | AnswerValue::Unclear => Some(match (of_stranger(node), is_yes(node, reader)) {
             (Some(value), _) => of_value(value),
             (None, Some(false)) => SafetyAnswer::No,
             (None, _) => SafetyAnswer::Unreadable,
@@ -71,7 +75,7 @@ pub(in crate::fhir) fn safety_answer(node: &Node<'_>, reader: Reader<'_>) -> Opt
 fn is_yes(node: &Node<'_>, reader: Reader<'_>) -> Option<bool> {
     let heard = hear(node, Reader { scale: yes_no(), ..reader });
     if heard.is_known
-        && let Said::Value(value) = heard.said
+        && let AnswerValue::Value(value) = heard.said
     {
         Some(value > 0)
     } else {
@@ -86,7 +90,7 @@ fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut
     if heard.len() > 1 {
         remark("duplicate_item", format!("item {item} is answered {} times", heard.len()));
     }
-    if heard.iter().any(|h| h.said == Said::OutOfRange) {
+    if heard.iter().any(|h| h.said == AnswerValue::OutOfRange) {
         remark("out_of_range", format!("item {item} has a value outside the instrument's range"));
     }
     if heard.iter().any(|h| h.disagrees) {
@@ -96,7 +100,8 @@ fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut
     if heard.iter().any(|h| h.is_quoted) {
         answers.issues.push(Issue::new("number_as_string", format!("item {item}: a number came as a string")));
     }
-    let values = || heard.iter().filter_map(|h| if let Said::Value(value) = h.said { Some(value) } else { None });
+    let values =
+        || heard.iter().filter_map(|h| if let AnswerValue::Value(value) = h.said { Some(value) } else { None });
     let (lowest, highest) = (values().min(), values().max());
     let is_clear = lowest == highest && values().count() == heard.len();
     if !is_clear {

@@ -1,14 +1,14 @@
 use super::*;
 
-fn mapping(toml: &str) -> Mapping {
-    Mapping::from_config(&toml::from_str(toml).unwrap())
+fn mapping(toml: &str) -> CodeMapping {
+    CodeMapping::from_config(&toml::from_str(toml).unwrap())
 }
 
 fn scale(instrument: Instrument) -> &'static Scale {
     &instrument.definition().items[0].scale
 }
 
-fn worded(mapping: &Mapping, text: &str, instrument: Instrument) -> Option<u8> {
+fn worded(mapping: &CodeMapping, text: &str, instrument: Instrument) -> Option<u8> {
     mapping.worded(text, instrument, scale(instrument))
 }
 
@@ -22,16 +22,16 @@ fn a_questionnaire_is_found_by_canonical_name_or_pattern() {
         "mood" = "phq9+gad7""#,
     );
     let found = |canonical: &str| mapping.form(canonical).cloned();
-    assert_eq!(found("https://ehr.example/dep-7|3"), Some(Form::Ours(vec![Instrument::PHQ9])));
-    assert_eq!(found("https://ehr.example/deposit|1"), Some(Form::Ignore));
-    assert_eq!(found("Questionnaire/anx"), Some(Form::Ours(vec![Instrument::GAD7])));
-    assert_eq!(found("Questionnaire/Mood"), Some(Form::Ours(vec![Instrument::PHQ9, Instrument::GAD7])));
+    assert_eq!(found("https://ehr.example/dep-7|3"), Some(QuestionnaireMapping::Ours(vec![Instrument::PHQ9])));
+    assert_eq!(found("https://ehr.example/deposit|1"), Some(QuestionnaireMapping::Ignore));
+    assert_eq!(found("Questionnaire/anx"), Some(QuestionnaireMapping::Ours(vec![Instrument::GAD7])));
+    assert_eq!(found("Questionnaire/Mood"), Some(QuestionnaireMapping::Ours(vec![Instrument::PHQ9, Instrument::GAD7])));
     assert_eq!(found("https://other.example/x"), None);
 }
 
 #[test]
 fn answers_are_known_by_code_and_in_four_languages() {
-    let (mapping, phq9) = (Mapping::default(), Instrument::PHQ9);
+    let (mapping, phq9) = (CodeMapping::default(), Instrument::PHQ9);
     assert_eq!(mapping.coded(None, "LA6571-9", phq9, scale(phq9)), Some(3));
     assert_eq!(mapping.coded(Some("http://loinc.org"), "LA6569-3", phq9, scale(phq9)), Some(1));
     for (text, value) in [

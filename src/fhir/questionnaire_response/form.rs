@@ -9,11 +9,11 @@ use crate::domain::instrument::words::normal;
 use crate::fhir::answer;
 use crate::fhir::json::Node;
 use crate::fhir::mapping::lexicon::lexicon;
-use crate::fhir::mapping::{Mapping, Meaning, names, words};
+use crate::fhir::mapping::{CodeMapping, Meaning, names, words};
 
 /// One item, wherever it stood.
 #[derive(Debug)]
-pub(super) struct Entry<'n> {
+pub(super) struct FormItem<'n> {
     pub(super) link_id: &'n str,
     pub(super) node: &'n Node<'n>,
     /// Answers that say something; `dataAbsentReason` and empty ones are left out.
@@ -29,7 +29,7 @@ pub(super) struct Entry<'n> {
     total_like: OnceCell<bool>,
 }
 
-impl Entry<'_> {
+impl FormItem<'_> {
     /// The question in normal form; empty where there is none. Made only where the code does not say enough.
     pub(super) fn words(&self) -> &str {
         self.normal.get_or_init(|| self.text.map(normal).unwrap_or_default())
@@ -92,20 +92,29 @@ impl Entry<'_> {
 }
 
 /// Every item in the order of the document, with those below groups and below answers.
-pub(super) fn entries<'n>(resource: &'n Node<'n>, questions: &Questions<'n>, mapping: &Mapping) -> Vec<Entry<'n>> {
+pub(super) fn entries<'n>(
+    resource: &'n Node<'n>,
+    questions: &Questions<'n>,
+    mapping: &CodeMapping,
+) -> Vec<FormItem<'n>> {
     let mut entries = Vec::with_capacity(16);
     collect(resource, questions, mapping, &mut entries);
     entries
 }
 
 /// The document's own depth limit bounds the recursion.
-fn collect<'n>(parent: &'n Node<'n>, questions: &Questions<'n>, mapping: &Mapping, entries: &mut Vec<Entry<'n>>) {
+fn collect<'n>(
+    parent: &'n Node<'n>,
+    questions: &Questions<'n>,
+    mapping: &CodeMapping,
+    entries: &mut Vec<FormItem<'n>>,
+) {
     for node in parent.list("item") {
         let link_id = node.text("linkId").unwrap_or_default();
         let all = node.list("answer");
         let answers: Vec<_> = all.iter().filter(|answer| answer::has_value(answer)).collect();
         let question = questions.get(link_id);
-        entries.push(Entry {
+        entries.push(FormItem {
             link_id,
             node,
             is_answered: !answers.is_empty(),
@@ -125,7 +134,12 @@ fn collect<'n>(parent: &'n Node<'n>, questions: &Questions<'n>, mapping: &Mappin
 }
 
 /// What an item is by configuration or by code: its linkId's, its definition's, its question's in the Questionnaire.
-fn coded(node: &Node<'_>, link_id: &str, question: Option<&Node<'_>>, mapping: &Mapping) -> Cow<'static, [Meaning]> {
+fn coded(
+    node: &Node<'_>,
+    link_id: &str,
+    question: Option<&Node<'_>>,
+    mapping: &CodeMapping,
+) -> Cow<'static, [Meaning]> {
     if let Some(meaning) = mapping.configured(link_id) {
         return Cow::Owned(vec![meaning]);
     }

@@ -9,11 +9,11 @@ use crate::domain::instrument::words::holds;
 use crate::fhir::answer;
 use crate::fhir::json::Node;
 use crate::fhir::mapping::lexicon::{Names, lexicon};
-use crate::fhir::mapping::{Form, Mapping, Meaning, names};
+use crate::fhir::mapping::{CodeMapping, Meaning, QuestionnaireMapping, names};
 
 /// An instrument, and how it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct InstrumentMatch {
     pub(super) instrument: Instrument,
     /// The form says so itself; otherwise only its items do.
     pub(super) is_named: bool,
@@ -21,11 +21,11 @@ pub(super) struct Found {
 
 /// What a form is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum FormIdentity {
     NotOurs,
     /// Looks like one of ours, and cannot be read without a mapping: the reason names what was seen.
     Resembles(String),
-    Ours(Vec<Found>),
+    Ours(Vec<InstrumentMatch>),
 }
 
 /// What the form calls itself: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
@@ -63,11 +63,11 @@ fn called(own_names: &[&str]) -> Names {
 }
 
 /// Says what a form is.
-pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapping) -> Identity {
+pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &CodeMapping) -> FormIdentity {
     let configured = own_names.iter().find_map(|name| mapping.form(name));
     let mut called = match configured {
-        Some(Form::Ignore) => return Identity::NotOurs,
-        Some(Form::Ours(instruments)) => Names { ours: instruments.clone(), is_stranger: false },
+        Some(QuestionnaireMapping::Ignore) => return FormIdentity::NotOurs,
+        Some(QuestionnaireMapping::Ours(instruments)) => Names { ours: instruments.clone(), is_stranger: false },
         None => called(own_names),
     };
     let strange = |entry: &Entry<'_>| {
@@ -90,9 +90,9 @@ pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapp
     }
     let found = found(&called, entries);
     match resemblance(&found, &called, entries) {
-        Some(why) => Identity::Resembles(why),
-        None if found.is_empty() => Identity::NotOurs,
-        None => Identity::Ours(found),
+        Some(why) => FormIdentity::Resembles(why),
+        None if found.is_empty() => FormIdentity::NotOurs,
+        None => FormIdentity::Ours(found),
     }
 }
 
@@ -141,7 +141,7 @@ pub(super) fn is_generic(link_id: &str) -> bool {
 }
 
 /// The fewest instruments that explain the items, those that the form names first.
-fn found(called: &Names, entries: &[Entry<'_>]) -> Vec<Found> {
+fn found(called: &Names, entries: &[Entry<'_>]) -> Vec<InstrumentMatch> {
     let mut candidates: Vec<Coverage> =
         Instrument::all().iter().map(|instrument| coverage(*instrument, called, entries)).collect();
     candidates.retain(|one| one.is_named || (one.items > 0 && one.instrument.definition().by_items));
@@ -153,14 +153,14 @@ fn found(called: &Names, entries: &[Entry<'_>]) -> Vec<Found> {
     };
     candidates.sort_by_key(|one| (Reverse(one.items), !one.is_named, size(one), one.instrument));
     let mut is_explained = vec![false; entries.len()];
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<InstrumentMatch> = Vec::new();
     for one in candidates {
         let explains = one.entries.iter().any(|entry| !is_explained[*entry]);
         let is_alone =
             one.entries.is_empty() && !found.iter().any(|other| is_relative(other.instrument, one.instrument));
         if explains || (one.is_named && is_alone) {
             one.entries.iter().for_each(|entry| is_explained[*entry] = true);
-            found.push(Found { instrument: one.instrument, is_named: one.is_named });
+            found.push(InstrumentMatch { instrument: one.instrument, is_named: one.is_named });
         }
     }
     found.sort_by_key(|one| one.instrument);
@@ -174,7 +174,7 @@ pub(super) fn is_relative(one: Instrument, other: Instrument) -> bool {
 }
 
 /// Why a form looks like one of ours, where nothing was found that can be read.
-fn resemblance(found: &[Found], called: &Names, entries: &[Entry<'_>]) -> Option<String> {
+fn resemblance(found: &[InstrumentMatch], called: &Names, entries: &[Entry<'_>]) -> Option<String> {
     if !found.is_empty() || called.is_stranger {
         return None;
     }

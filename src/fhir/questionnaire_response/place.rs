@@ -3,10 +3,10 @@
 //! else identifies the items, and only while nothing contradicts it, for an offset by one would be a wrong score.
 
 use super::form::Entry;
-use super::identify::{Found, is_relative, shown, speaks_of};
+use super::identify::{InstrumentMatch, is_relative, shown, speaks_of};
 use crate::domain::instrument::Instrument;
-use crate::fhir::answer::{Reader, Said, hear};
-use crate::fhir::mapping::Mapping;
+use crate::fhir::answer::{AnswerValue, Reader, hear};
+use crate::fhir::mapping::CodeMapping;
 
 /// An entry (by its index) that is an item (0-based) of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) struct Placements {
 }
 
 /// Places the entries for each instrument.
-pub(super) fn place(found: &[Found], entries: &[Entry<'_>], mapping: &Mapping) -> Placements {
+pub(super) fn place(found: &[InstrumentMatch], entries: &[Entry<'_>], mapping: &CodeMapping) -> Placements {
     let mut of: Vec<Vec<Placed>> = found.iter().map(|which| identified(*which, entries)).collect();
     let mut is_taken = vec![false; entries.len()];
     of.iter().flatten().for_each(|placed| is_taken[placed.entry] = true);
@@ -55,7 +55,7 @@ fn filled(placed: &[Placed]) -> u32 {
 }
 
 /// Items by code; and by words, those that no code claims.
-fn identified(which: Found, entries: &[Entry<'_>]) -> Vec<Placed> {
+fn identified(which: InstrumentMatch, entries: &[Entry<'_>]) -> Vec<Placed> {
     let mut placed = Vec::with_capacity(which.instrument.item_count());
     for is_coded in [true, false] {
         let claimed = filled(&placed);
@@ -85,7 +85,7 @@ struct Numbered<'f, 'n> {
     /// The form holds other instruments too.
     is_shared: bool,
     entries: &'f [Entry<'n>],
-    mapping: &'f Mapping,
+    mapping: &'f CodeMapping,
 }
 
 /// An entry with a number.
@@ -193,28 +193,28 @@ impl<'f> Numbered<'f, '_> {
     }
 }
 
-fn says_a_value(entry: &Entry<'_>, instrument: Instrument, mapping: &Mapping) -> bool {
+fn says_a_value(entry: &Entry<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
     let reader = Reader::of_item(instrument, 0, mapping);
-    entry.answers.iter().any(|node| matches!(hear(node, reader).said, Said::Value(_)))
+    entry.answers.iter().any(|node| matches!(hear(node, reader).said, AnswerValue::Value(_)))
 }
 
 /// Answered with an answer of the instrument's own scale, in code or in words.
-fn is_answered_like_an_item(entry: &Entry<'_>, instrument: Instrument, mapping: &Mapping) -> bool {
+fn is_answered_like_an_item(entry: &Entry<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
     let reader = Reader::of_item(instrument, 0, mapping);
     entry.answers.iter().any(|node| {
         let heard = hear(node, reader);
-        heard.is_known && matches!(heard.said, Said::Value(_))
+        heard.is_known && matches!(heard.said, AnswerValue::Value(_))
     })
 }
 
 /// An answer that may be the missing item's: on its scale, or a bare figure under a linkId that names the instrument. A
 /// question with words of its own is another one, unless it stands in the missing item's place.
 fn left_over(
-    which: Found,
+    which: InstrumentMatch,
     placed: &[Placed],
     entries: &[Entry<'_>],
     is_taken: &[bool],
-    mapping: &Mapping,
+    mapping: &CodeMapping,
 ) -> Option<String> {
     let instrument = which.instrument;
     let names_mine = |link_id: &str| {

@@ -6,13 +6,18 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Supplement;
 use crate::domain::score::Answers;
 use crate::fhir::answer::{Reader, SafetyAnswer, safety_answer};
-use crate::fhir::arrival::Reading;
+use crate::fhir::arrival::InstrumentReading;
 use crate::fhir::json::Node;
-use crate::fhir::mapping::{Mapping, Meaning};
+use crate::fhir::mapping::{CodeMapping, Meaning};
 
 /// Adds what the entries that no instrument holds say about self-harm: to the reading that it belongs to, or as one of
 /// its own.
-pub(super) fn add(readings: &mut Vec<Reading>, entries: &[Entry<'_>], placed: &[usize], mapping: &Mapping) {
+pub(super) fn add(
+    readings: &mut Vec<InstrumentReading>,
+    entries: &[Entry<'_>],
+    placed: &[usize],
+    mapping: &CodeMapping,
+) {
     let free = entries.iter().enumerate().filter(|(index, entry)| entry.is_answered && !placed.contains(index));
     for (_, entry) in free {
         // The owner of a shared question comes first.
@@ -22,13 +27,17 @@ pub(super) fn add(readings: &mut Vec<Reading>, entries: &[Entry<'_>], placed: &[
 }
 
 /// One question with its answers.
-pub(in crate::fhir) fn no_item_but_safety(meaning: Meaning, node: &Node<'_>, mapping: &Mapping) -> Option<Reading> {
+pub(in crate::fhir) fn no_item_but_safety(
+    meaning: Meaning,
+    node: &Node<'_>,
+    mapping: &CodeMapping,
+) -> Option<InstrumentReading> {
     let mut readings = Vec::new();
     add_question(&mut readings, meaning, &[node], mapping);
     readings.pop()
 }
 
-fn add_question(readings: &mut Vec<Reading>, meaning: Meaning, answers: &[&Node<'_>], mapping: &Mapping) {
+fn add_question(readings: &mut Vec<InstrumentReading>, meaning: Meaning, answers: &[&Node<'_>], mapping: &CodeMapping) {
     match meaning {
         Meaning::Item(instrument, position) => {
             let reader = Reader::of_item(instrument, position, mapping);
@@ -60,11 +69,11 @@ fn worst(said: &[SafetyAnswer]) -> Option<SafetyAnswer> {
 }
 
 /// The reading of this instrument, or a new one that holds nothing else.
-fn reading_of(readings: &mut Vec<Reading>, instrument: Instrument) -> &mut Answers {
+fn reading_of(readings: &mut Vec<InstrumentReading>, instrument: Instrument) -> &mut Answers {
     let at = readings.iter().position(|reading| reading.instrument == instrument).unwrap_or(readings.len());
     if at == readings.len() {
         let answers = Answers { items: vec![None; instrument.item_count()], ..Answers::default() };
-        readings.push(Reading { instrument, answers, is_single_item: false });
+        readings.push(InstrumentReading { instrument, answers, is_single_item: false });
     }
     &mut readings[at].answers
 }
@@ -84,7 +93,7 @@ fn add_item(answers: &mut Answers, instrument: Instrument, position: usize, said
 }
 
 /// A supplement belongs to the instrument of the form that asks about self-harm, else to its own.
-fn add_supplement(readings: &mut Vec<Reading>, instrument: Instrument, supplement: Supplement) {
+fn add_supplement(readings: &mut Vec<InstrumentReading>, instrument: Instrument, supplement: Supplement) {
     let host = readings.iter().map(|reading| reading.instrument).find(|one| one.self_harm_item().is_some());
     let answers = reading_of(readings, host.unwrap_or(instrument));
     if !answers.supplements.contains(&supplement) {

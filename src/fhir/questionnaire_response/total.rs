@@ -1,13 +1,13 @@
 //! The total that a form states: shown where it contradicts the items, used where there are none.
 
 use super::form::Entry;
-use super::identify::{Found, speaks_of};
+use super::identify::{InstrumentMatch, speaks_of};
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::normal;
 use crate::domain::measurement::Issue;
 use crate::domain::score::Answers;
 use crate::fhir::answer::{Figure, figure_in, number_in};
-use crate::fhir::arrival::Reading;
+use crate::fhir::arrival::InstrumentReading;
 use crate::fhir::json::Node;
 use crate::fhir::mapping::lexicon::lexicon;
 use crate::fhir::mapping::{Meaning, words};
@@ -47,7 +47,12 @@ fn whole(number: f64) -> Option<u16> {
 }
 
 /// The total that the form states for this instrument.
-pub(super) fn stated(resource: &Node<'_>, entries: &[Entry<'_>], instrument: Instrument, found: &[Found]) -> Stated {
+pub(super) fn stated(
+    resource: &Node<'_>,
+    entries: &[Entry<'_>],
+    instrument: Instrument,
+    found: &[InstrumentMatch],
+) -> Stated {
     let in_items = entries.iter().filter(|entry| is_total_of(entry, instrument, found)).map(figure_of);
     let mut figures: Vec<Figure> = in_items.filter(|figure| *figure != Figure::Nothing).collect();
     if figures.is_empty() && found.len() == 1 {
@@ -62,7 +67,7 @@ pub(super) fn stated(resource: &Node<'_>, entries: &[Entry<'_>], instrument: Ins
 }
 
 /// A total belongs to an instrument by its code and its words together: forms do reuse one total's code for another.
-fn is_total_of(entry: &Entry<'_>, instrument: Instrument, found: &[Found]) -> bool {
+fn is_total_of(entry: &Entry<'_>, instrument: Instrument, found: &[InstrumentMatch]) -> bool {
     let is_mine = |other: &Instrument| is_same(*other, instrument);
     let is_other = |text: &str| {
         let spoken = speaks_of(text);
@@ -90,13 +95,17 @@ fn is_same(of: Instrument, instrument: Instrument) -> bool {
 }
 
 /// A total of ours on a form that names none: it is no score, but a high one proves an answer about self-harm.
-pub(super) fn implied(entries: &[Entry<'_>]) -> Option<Reading> {
+pub(super) fn implied(entries: &[Entry<'_>]) -> Option<InstrumentReading> {
     entries.iter().filter(|entry| entry.is_answered && entry.is_total_like()).find_map(|entry| {
         let coded = entry.coded.iter().filter_map(|meaning| meaning.instrument());
         let mut all = coded.chain(lexicon().names(entry.link_id).ours).chain(lexicon().names(entry.words()).ours);
         let instrument = all.find(|instrument| instrument.self_harm_item().is_some())?;
         let stated_total = Some(Stated::read(figure_of(entry), instrument).total?);
-        Some(Reading { instrument, answers: Answers { stated_total, ..Answers::default() }, is_single_item: false })
+        Some(InstrumentReading {
+            instrument,
+            answers: Answers { stated_total, ..Answers::default() },
+            is_single_item: false,
+        })
     })
 }
 

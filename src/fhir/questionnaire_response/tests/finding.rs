@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Quality, Supplement};
+use crate::domain::measurement::{EvidenceStatus, Quality, Supplement};
 
 const PHQ: Instrument = Instrument::PHQ9;
 const GAD: Instrument = Instrument::GAD7;
@@ -285,10 +285,10 @@ fn a_pcl5_is_read_by_number() {
 fn the_status_says_whether_a_form_counts() {
     let mut form = form(None, coded_nine());
     for (status, counting) in [
-        ("completed", Counting::Submitted),
-        ("amended", Counting::Submitted),
-        ("in-progress", Counting::Partial),
-        ("stopped", Counting::Partial),
+        ("completed", EvidenceStatus::Submitted),
+        ("amended", EvidenceStatus::Submitted),
+        ("in-progress", EvidenceStatus::Partial),
+        ("stopped", EvidenceStatus::Partial),
     ] {
         form["status"] = json!(status);
         let evidence = evidence(&form);
@@ -296,7 +296,7 @@ fn the_status_says_whether_a_form_counts() {
     }
     let retracted = json!({"resourceType": "QuestionnaireResponse", "id": "f", "status": "entered-in-error"});
     let evidence = evidence(&retracted);
-    assert_eq!((evidence.counting, evidence.doubt), (Counting::Retracted, None));
+    assert_eq!((evidence.counting, evidence.doubt), (EvidenceStatus::Retracted, None));
 }
 
 #[test]

@@ -6,11 +6,11 @@ use chrono::NaiveDate;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Context;
+use super::RecordContext;
 use super::dossier::Dossier;
 use crate::domain::care::Care;
 use crate::domain::history::History;
-use crate::domain::recommendation::{self, Listed};
+use crate::domain::recommendation::{self, RecommendationDetail};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 use crate::problem::Problem;
@@ -18,21 +18,26 @@ use crate::store::Tx;
 use crate::store::recommendation as table;
 
 /// The rows of a patient by recommendation: episode, date, what the API shows.
-pub type Rows = HashMap<Uuid, (Uuid, NaiveDate, Value)>;
+pub type RecommendationRows = HashMap<Uuid, (Uuid, NaiveDate, Value)>;
 
 /// What is stored about a patient's recommendations.
-pub async fn load(tx: &mut Tx, context: &Context<'_>, patient: Uuid, story: &Story) -> Result<Rows, Problem> {
+pub async fn load(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    patient: Uuid,
+    story: &Story,
+) -> Result<RecommendationRows, Problem> {
     let recommends =
         |care: &Care| matches!(care, Care::CaseReview { recommendations, .. } if !recommendations.is_empty());
     if !story.entries.iter().any(|e| recommends(&e.care)) {
-        return Ok(Rows::new());
+        return Ok(RecommendationRows::new());
     }
     let rows = table::of_patient(tx, context.clinic, patient).await?;
     Ok(rows.into_iter().map(|row| (row.id, (row.episode_id, row.waits_until, row.body.0))).collect())
 }
 
 /// Writes what differs from what is stored.
-pub async fn write(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier) -> Result<(), Problem> {
+pub async fn write(tx: &mut Tx, context: &RecordContext<'_>, dossier: &mut Dossier) -> Result<(), Problem> {
     let now = listed(&dossier.story, context.rules, context.today);
     let patient = dossier.patient.id;
     for (id, one) in &now {
@@ -40,7 +45,7 @@ pub async fn write(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier) ->
         let waits_until = one.due_by.unwrap_or(one.followed.recommended_on);
         let row = (episode, waits_until, json!(one));
         if dossier.recommendations.get(id) != Some(&row) {
-            let row = table::Row {
+            let row = table::RecommendationRow {
                 id: *id,
                 patient_id: patient,
                 episode_id: episode,
@@ -61,7 +66,7 @@ pub async fn write(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier) ->
     Ok(())
 }
 
-fn listed(story: &Story, rules: &RuleSet, today: NaiveDate) -> HashMap<Uuid, Listed> {
+fn listed(story: &Story, rules: &RuleSet, today: NaiveDate) -> HashMap<Uuid, RecommendationDetail> {
     if !story.entries.iter().any(|e| matches!(e.care, Care::CaseReview { .. })) {
         return HashMap::new();
     }
