@@ -5,7 +5,7 @@
 
 mod gather;
 
-pub(super) use gather::{gather, safety_answer};
+pub(super) use gather::{SafetyAnswer, gather, safety_answer};
 
 use super::json::Node;
 use super::mapping::CodeMapping;

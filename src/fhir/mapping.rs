@@ -81,7 +81,8 @@ impl CodeMapping {
     /// The codes of Observations that mean something here, in order: what to search for.
     pub fn observation_codes(&self) -> Vec<&str> {
         let configured = self.configured.iter().filter(|(_, meaning)| meaning.instrument().is_some());
-        let mut codes: Vec<&str> = lexicon().observed().chain(configured.map(|(code, _)| code.as_str())).collect();
+        let mut codes: Vec<&str> = lexicon().observed().collect();
+        codes.extend(configured.map(|(code, _)| code.as_str()));
         codes.sort_unstable();
         codes.dedup();
         codes

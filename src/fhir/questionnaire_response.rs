@@ -8,7 +8,7 @@ mod safety;
 mod total;
 
 use self::definition::Questions;
-use self::form::Entry;
+use self::form::FormItem;
 pub(super) use self::identify::shown;
 use self::identify::{FormIdentity, InstrumentMatch};
 use self::place::Placed;
@@ -69,7 +69,7 @@ struct Form {
     doubt: Option<Doubt>,
 }
 
-fn form(resource: &Node<'_>, entries: &[Entry<'_>], context: &ReadingContext<'_>) -> Form {
+fn form(resource: &Node<'_>, entries: &[FormItem<'_>], context: &ReadingContext<'_>) -> Form {
     let names = identify::names(resource);
     let (found, mut doubt) = match identify::identify(&names, entries, context.mapping) {
         FormIdentity::NotOurs => (Vec::new(), None),
@@ -96,7 +96,7 @@ fn form(resource: &Node<'_>, entries: &[Entry<'_>], context: &ReadingContext<'_>
 /// One instrument of the form.
 fn reading(
     resource: &Node<'_>,
-    entries: &[Entry<'_>],
+    entries: &[FormItem<'_>],
     which: InstrumentMatch,
     found: &[InstrumentMatch],
     placed: &[Placed],

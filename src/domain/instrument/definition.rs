@@ -184,6 +184,8 @@ pub(super) struct DefinitionFile {
     may_miss: usize,
     #[serde(default)]
     by_items: bool,
+    #[serde(default = "yes")]
+    by_number: bool,
     self_harm: Option<usize>,
     bands: Vec<Band>,
     #[serde(default)]
@@ -193,6 +195,10 @@ pub(super) struct DefinitionFile {
     safety_questions: Vec<SafetyQuestionFile>,
     #[serde(default)]
     asides: Vec<Aside>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What an instrument consists of.
@@ -226,8 +232,9 @@ pub struct Definition {
     pub by_items: bool,
     /// The item (0-based) that asks about thoughts of death or self-harm.
     pub self_harm: Option<usize>,
-    /// Some items count from the other end, so that a bare figure may be either.
-    pub has_reversed: bool,
+    /// The numbers of its linkIds may say which item is which. Not where some items count from the other end, so that a
+    /// bare figure may be either.
+    pub by_number: bool,
     /// Severity bands, ascending.
     pub bands: Vec<Band>,
     pub strangers: Strangers,
@@ -297,7 +304,7 @@ impl DefinitionFile {
             may_miss: self.may_miss,
             by_items: self.by_items,
             self_harm: self.self_harm.map(|item| item.saturating_sub(1)),
-            has_reversed: self.items.iter().any(|item| item.reversed || item.answers.is_some()),
+            by_number: self.by_number,
             bands: self.bands.clone(),
             strangers: self.strangers.clone(),
             safety_questions: safety_questions.collect::<Result<_, String>>()?,

@@ -9,7 +9,7 @@ use crate::domain::instrument::words::{holds, normal, tokens};
 
 /// What a name says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::fhir) struct Names {
+pub(in crate::fhir) struct NamedInstruments {
     /// Our instruments, in the order named.
     pub(in crate::fhir) ours: Vec<Instrument>,
     /// It names what calls itself like one of ours and is scored otherwise.
@@ -63,36 +63,36 @@ impl Lexicon {
 
     fn add(&mut self, instrument: Instrument) {
         let definition = instrument.definition();
-        let mut code = |code: &'static str, meaning| {
-            let meanings = self.codes.entry(code).or_default();
-            if !meanings.contains(&meaning) {
-                meanings.push(meaning);
-            }
-        };
-        definition.panels.iter().for_each(|panel| code(panel, Meaning::Panel(instrument)));
-        definition.totals.iter().for_each(|total| code(total, Meaning::Total(instrument)));
-        definition.strangers.codes.iter().for_each(|stranger| code(stranger, Meaning::Foreign));
-        let asides = definition.asides.iter();
-        asides.clone().flat_map(|aside| &aside.codes).for_each(|aside| code(aside, Meaning::Difficulty));
+        definition.panels.iter().for_each(|panel| self.add_code(panel, Meaning::Panel(instrument)));
+        definition.totals.iter().for_each(|total| self.add_code(total, Meaning::Total(instrument)));
         for (position, item) in definition.items.iter().enumerate() {
             let meaning = Meaning::Item(instrument, position);
-            item.code.iter().for_each(|own| code(own, meaning));
+            item.code.iter().for_each(|code| self.add_code(code, meaning));
             item.phrases.iter().for_each(|phrase| self.add_phrase(phrase, meaning));
         }
         for question in &definition.safety_questions {
             let meaning = Meaning::Safety(instrument, question.supplement);
-            if let Some(own) = &question.code {
-                self.codes.entry(own).or_default().push(meaning);
-            }
+            question.code.iter().for_each(|code| self.add_code(code, meaning));
             question.phrases.iter().for_each(|phrase| self.add_phrase(phrase, meaning));
         }
+        for aside in &definition.asides {
+            aside.codes.iter().for_each(|code| self.add_code(code, Meaning::Difficulty));
+            self.aside_answers.extend(aside.answers.iter().map(String::as_str));
+            self.aside_words.extend(aside.words.iter().map(String::as_str));
+            self.asides.extend(aside.phrases.iter().map(|phrase| normal(phrase)));
+        }
         definition.names.iter().for_each(|name| self.add_name(name, Naming::Ours(instrument)));
-        definition.strangers.names.iter().for_each(|name| self.add_name(name, Naming::Stranger));
-        let strangers = definition.strangers.answers.iter();
-        self.stranger_answers.extend(strangers.map(|answer| (answer.code.as_str(), answer.value)));
-        self.aside_answers.extend(asides.clone().flat_map(|aside| &aside.answers).map(String::as_str));
-        self.aside_words.extend(asides.clone().flat_map(|aside| &aside.words).map(String::as_str));
-        self.asides.extend(asides.flat_map(|aside| &aside.phrases).map(|phrase| normal(phrase)));
+        let strangers = &definition.strangers;
+        strangers.codes.iter().for_each(|code| self.add_code(code, Meaning::Foreign));
+        strangers.names.iter().for_each(|name| self.add_name(name, Naming::Stranger));
+        self.stranger_answers.extend(strangers.answers.iter().map(|answer| (answer.code.as_str(), answer.value)));
+    }
+
+    fn add_code(&mut self, code: &'static str, meaning: Meaning) {
+        let meanings = self.codes.entry(code).or_default();
+        if !meanings.contains(&meaning) {
+            meanings.push(meaning);
+        }
     }
 
     fn add_phrase(&mut self, phrase: &'static str, meaning: Meaning) {
@@ -150,9 +150,9 @@ impl Lexicon {
     }
 
     /// The instruments in a name: `CIRG-GAD7`, `phq-9-example`, `PHQ-A`, `Patient Health Questionnaire 9`.
-    pub(in crate::fhir) fn names(&self, text: &str) -> Names {
+    pub(in crate::fhir) fn names(&self, text: &str) -> NamedInstruments {
         let tokens = tokens(text);
-        let mut names = Names::default();
+        let mut names = NamedInstruments::default();
         let mut at = 0;
         while at < tokens.len() {
             let known = self.names.get(&tokens[at]).into_iter().flatten();

@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 
 use super::definition::questionnaire;
-use super::form::Entry;
+use super::form::FormItem;
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::holds;
 use crate::fhir::answer;
 use crate::fhir::json::Node;
-use crate::fhir::mapping::lexicon::{Names, lexicon};
+use crate::fhir::mapping::lexicon::{NamedInstruments, lexicon};
 use crate::fhir::mapping::{CodeMapping, Meaning, QuestionnaireMapping, names};
 
 /// An instrument, and how it was found.
@@ -45,8 +45,8 @@ pub(super) fn names<'n>(resource: &'n Node<'n>) -> Vec<&'n str> {
 }
 
 /// What a form calls itself, read.
-fn called(own_names: &[&str]) -> Names {
-    let mut called = Names::default();
+fn called(own_names: &[&str]) -> NamedInstruments {
+    let mut called = NamedInstruments::default();
     for name in own_names {
         for meaning in lexicon().code(names::loinc_in(name).unwrap_or(name)) {
             match meaning {
@@ -63,14 +63,16 @@ fn called(own_names: &[&str]) -> Names {
 }
 
 /// Says what a form is.
-pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &CodeMapping) -> FormIdentity {
+pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
     let configured = own_names.iter().find_map(|name| mapping.form(name));
     let mut called = match configured {
         Some(QuestionnaireMapping::Ignore) => return FormIdentity::NotOurs,
-        Some(QuestionnaireMapping::Ours(instruments)) => Names { ours: instruments.clone(), is_stranger: false },
+        Some(QuestionnaireMapping::Ours(instruments)) => {
+            NamedInstruments { ours: instruments.clone(), is_stranger: false }
+        }
         None => called(own_names),
     };
-    let strange = |entry: &Entry<'_>| {
+    let strange = |entry: &FormItem<'_>| {
         entry.coded.contains(&Meaning::Foreign)
             || (entry.is_open() && lexicon().names(entry.link_id).is_stranger)
             || entry.answers.iter().any(|node| answer::of_stranger(node).is_some())
@@ -105,7 +107,7 @@ struct Coverage {
     items: usize,
 }
 
-fn coverage(instrument: Instrument, called: &Names, entries: &[Entry<'_>]) -> Coverage {
+fn coverage(instrument: Instrument, called: &NamedInstruments, entries: &[FormItem<'_>]) -> Coverage {
     let is_named = called.ours.contains(&instrument);
     let mut coverage = Coverage { instrument, is_named, entries: Vec::new(), items: 0 };
     let (mut items, mut coded, mut marks) = (0_u32, false, false);
@@ -141,7 +143,7 @@ pub(super) fn is_generic(link_id: &str) -> bool {
 }
 
 /// The fewest instruments that explain the items, those that the form names first.
-fn found(called: &Names, entries: &[Entry<'_>]) -> Vec<InstrumentMatch> {
+fn found(called: &NamedInstruments, entries: &[FormItem<'_>]) -> Vec<InstrumentMatch> {
     let mut candidates: Vec<Coverage> =
         Instrument::all().iter().map(|instrument| coverage(*instrument, called, entries)).collect();
     candidates.retain(|one| one.is_named || (one.items > 0 && one.instrument.definition().by_items));
@@ -174,7 +176,7 @@ pub(super) fn is_relative(one: Instrument, other: Instrument) -> bool {
 }
 
 /// Why a form looks like one of ours, where nothing was found that can be read.
-fn resemblance(found: &[InstrumentMatch], called: &Names, entries: &[Entry<'_>]) -> Option<String> {
+fn resemblance(found: &[InstrumentMatch], called: &NamedInstruments, entries: &[FormItem<'_>]) -> Option<String> {
     if !found.is_empty() || called.is_stranger {
         return None;
     }
@@ -192,21 +194,21 @@ fn resemblance(found: &[InstrumentMatch], called: &Names, entries: &[Entry<'_>])
             return Some(format!("the item {} asks what the {instrument} asks", shown(items[0])));
         }
     }
-    let is_numbered = |entry: &&Entry<'_>| {
+    let is_numbered = |entry: &&FormItem<'_>| {
         entry.link_id.ends_with(|c: char| c.is_ascii_digit()) && !lexicon().names(entry.link_id).ours.is_empty()
     };
     let numbered: Vec<&str> = answered().filter(is_numbered).map(|entry| entry.link_id).collect();
     if numbered.len() >= 3 {
         return Some(format!("the linkId {} names one of ours", shown(numbered[0])));
     }
-    let value = |entry: &Entry<'_>| entry.answers.iter().find_map(|node| answer::telling(node));
+    let value = |entry: &FormItem<'_>| entry.answers.iter().find_map(|node| answer::telling(node));
     let telling: Vec<(&str, u8)> = answered().filter_map(|entry| Some((entry.link_id, value(entry)?))).collect();
     // "Not at all" alone is on the scales of others too.
     let is_ours = telling.len() >= 2 && (telling.len() >= 7 || telling.iter().any(|(_, value)| *value > 0));
     is_ours.then(|| format!("the item {} is answered like one of ours", shown(telling[0].0)))
 }
 
-fn is_a_total_of_ours(entry: &Entry<'_>) -> bool {
+fn is_a_total_of_ours(entry: &FormItem<'_>) -> bool {
     let names_one = |text: &str| !lexicon().names(text).ours.is_empty();
     entry.coded.iter().any(|meaning| matches!(meaning, Meaning::Total(_)))
         || (entry.is_open() && entry.is_total_like() && (names_one(entry.link_id) || names_one(entry.words())))

@@ -2,7 +2,7 @@
 //! whatever stands beside it. A number is believed last: only in a form that names the instrument, only where nothing
 //! else identifies the items, and only while nothing contradicts it, for an offset by one would be a wrong score.
 
-use super::form::Entry;
+use super::form::FormItem;
 use super::identify::{InstrumentMatch, is_relative, shown, speaks_of};
 use crate::domain::instrument::Instrument;
 use crate::fhir::answer::{AnswerValue, Reader, hear};
@@ -22,7 +22,7 @@ pub(super) struct Placements {
 }
 
 /// Places the entries for each instrument.
-pub(super) fn place(found: &[InstrumentMatch], entries: &[Entry<'_>], mapping: &CodeMapping) -> Placements {
+pub(super) fn place(found: &[InstrumentMatch], entries: &[FormItem<'_>], mapping: &CodeMapping) -> Placements {
     let mut of: Vec<Vec<Placed>> = found.iter().map(|which| identified(*which, entries)).collect();
     let mut is_taken = vec![false; entries.len()];
     of.iter().flatten().for_each(|placed| is_taken[placed.entry] = true);
@@ -55,7 +55,7 @@ fn filled(placed: &[Placed]) -> u32 {
 }
 
 /// Items by code; and by words, those that no code claims.
-fn identified(which: InstrumentMatch, entries: &[Entry<'_>]) -> Vec<Placed> {
+fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<Placed> {
     let mut placed = Vec::with_capacity(which.instrument.item_count());
     for is_coded in [true, false] {
         let claimed = filled(&placed);
@@ -84,7 +84,7 @@ struct Numbered<'f, 'n> {
     instrument: Instrument,
     /// The form holds other instruments too.
     is_shared: bool,
-    entries: &'f [Entry<'n>],
+    entries: &'f [FormItem<'n>],
     mapping: &'f CodeMapping,
 }
 
@@ -114,7 +114,7 @@ impl<'f> Numbered<'f, '_> {
             let link_id = shown(self.entries[one.index].link_id);
             Err(format!("the numbers of its linkIds are contradicted at {link_id}; name the item of each"))
         };
-        if self.instrument.definition().has_reversed {
+        if !self.instrument.definition().by_number {
             return Err(format!(
                 "{} counts some items from the other end; name the item of each linkId",
                 self.instrument
@@ -193,13 +193,13 @@ impl<'f> Numbered<'f, '_> {
     }
 }
 
-fn says_a_value(entry: &Entry<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
+fn says_a_value(entry: &FormItem<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
     let reader = Reader::of_item(instrument, 0, mapping);
     entry.answers.iter().any(|node| matches!(hear(node, reader).said, AnswerValue::Value(_)))
 }
 
 /// Answered with an answer of the instrument's own scale, in code or in words.
-fn is_answered_like_an_item(entry: &Entry<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
+fn is_answered_like_an_item(entry: &FormItem<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
     let reader = Reader::of_item(instrument, 0, mapping);
     entry.answers.iter().any(|node| {
         let heard = hear(node, reader);
@@ -212,7 +212,7 @@ fn is_answered_like_an_item(entry: &Entry<'_>, instrument: Instrument, mapping: 
 fn left_over(
     which: InstrumentMatch,
     placed: &[Placed],
-    entries: &[Entry<'_>],
+    entries: &[FormItem<'_>],
     is_taken: &[bool],
     mapping: &CodeMapping,
 ) -> Option<String> {

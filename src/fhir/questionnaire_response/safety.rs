@@ -1,7 +1,7 @@
 //! Questions about self-harm, wherever they stand: on another instrument's form, on one that nobody knows, beside the
 //! items. Whoever has these thoughts must be seen, whatever the form around the question is.
 
-use super::form::Entry;
+use super::form::FormItem;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Supplement;
 use crate::domain::score::Answers;
@@ -14,7 +14,7 @@ use crate::fhir::mapping::{CodeMapping, Meaning};
 /// its own.
 pub(super) fn add(
     readings: &mut Vec<InstrumentReading>,
-    entries: &[Entry<'_>],
+    entries: &[FormItem<'_>],
     placed: &[usize],
     mapping: &CodeMapping,
 ) {

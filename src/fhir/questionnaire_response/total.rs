@@ -1,6 +1,6 @@
 //! The total that a form states: shown where it contradicts the items, used where there are none.
 
-use super::form::Entry;
+use super::form::FormItem;
 use super::identify::{InstrumentMatch, speaks_of};
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::normal;
@@ -49,7 +49,7 @@ fn whole(number: f64) -> Option<u16> {
 /// The total that the form states for this instrument.
 pub(super) fn stated(
     resource: &Node<'_>,
-    entries: &[Entry<'_>],
+    entries: &[FormItem<'_>],
     instrument: Instrument,
     found: &[InstrumentMatch],
 ) -> Stated {
@@ -67,7 +67,7 @@ pub(super) fn stated(
 }
 
 /// A total belongs to an instrument by its code and its words together: forms do reuse one total's code for another.
-fn is_total_of(entry: &Entry<'_>, instrument: Instrument, found: &[InstrumentMatch]) -> bool {
+fn is_total_of(entry: &FormItem<'_>, instrument: Instrument, found: &[InstrumentMatch]) -> bool {
     let is_mine = |other: &Instrument| is_same(*other, instrument);
     let is_other = |text: &str| {
         let spoken = speaks_of(text);
@@ -95,7 +95,7 @@ fn is_same(of: Instrument, instrument: Instrument) -> bool {
 }
 
 /// A total of ours on a form that names none: it is no score, but a high one proves an answer about self-harm.
-pub(super) fn implied(entries: &[Entry<'_>]) -> Option<InstrumentReading> {
+pub(super) fn implied(entries: &[FormItem<'_>]) -> Option<InstrumentReading> {
     entries.iter().filter(|entry| entry.is_answered && entry.is_total_like()).find_map(|entry| {
         let coded = entry.coded.iter().filter_map(|meaning| meaning.instrument());
         let mut all = coded.chain(lexicon().names(entry.link_id).ours).chain(lexicon().names(entry.words()).ours);
@@ -110,7 +110,7 @@ pub(super) fn implied(entries: &[Entry<'_>]) -> Option<InstrumentReading> {
 }
 
 /// The figure in an entry's answer, else in a vendor's extension of the item.
-fn figure_of(entry: &Entry<'_>) -> Figure {
+fn figure_of(entry: &FormItem<'_>) -> Figure {
     let said = entry.answers.iter().map(|answer| figure_in(answer)).find(|figure| *figure != Figure::Nothing);
     let bare = || entry.node.list("answer").iter().find_map(number_in);
     said.or_else(|| bare().or_else(|| in_extension(entry.node)).map(Figure::Number)).unwrap_or(Figure::Nothing)

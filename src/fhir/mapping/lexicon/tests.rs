@@ -1,4 +1,4 @@
-//! Names and questions as real forms write them.
+//! NamedInstruments and questions as real forms write them.
 
 use super::*;
 
