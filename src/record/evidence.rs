@@ -229,13 +229,15 @@ fn weigh(
     }
 }
 
-/// Whether the self-harm item is answered above "not at all", or in a way that nobody can read.
+/// Whether the self-harm item is answered above "not at all", in a way that nobody can read, or as a total proves it.
 fn concerns_safety(reading: &InstrumentReading) -> bool {
-    !reading.answers.supplements.is_empty()
-        || reading.instrument.self_harm_item().is_some_and(|item| {
-            reading.answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
-                || reading.answers.unreadable.contains(&item)
-        })
+    let (answers, definition) = (&reading.answers, reading.instrument.definition());
+    let Some(item) = definition.self_harm else { return !answers.supplements.is_empty() };
+    let others = definition.max_total() - u16::from(definition.items[item].scale.max);
+    !answers.supplements.is_empty()
+        || answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
+        || answers.unreadable.contains(&item)
+        || (answers.items.is_empty() && answers.stated_total.is_some_and(|total| total > others))
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.

@@ -56,9 +56,6 @@ impl FormItem<'_> {
 
     /// The item (0-based) of an instrument that it is.
     pub(super) fn item_of(&self, instrument: Instrument) -> Option<usize> {
-        if self.answers.iter().any(|node| answer::of_stranger(node).is_some()) {
-            return None;
-        }
         self.meanings().iter().find_map(|meaning| match meaning {
             Meaning::Item(of, position) if *of == instrument => Some(*position),
             _ => None,

@@ -101,8 +101,11 @@ impl<'f> Numbered<'f, '_> {
     fn items(&self, placed: &[Placed], is_taken: &[bool]) -> Result<Vec<Placed>, String> {
         let group = self.group(is_taken);
         let position_of = |index: usize| placed.iter().find(|p| p.entry == index).map(|p| p.position);
-        // Beside items that identify themselves, the numbers of a group without any of them are other questions'.
-        if !placed.is_empty() && !group.iter().any(|one| position_of(one.index).is_some()) {
+        // Beside items that identify themselves, the numbers of a group without any of them are other questions'. What
+        // somebody configured says nothing about the others.
+        let is_configured = |index: usize| self.mapping.configured(self.entries[index].link_id).is_some();
+        let identifies = placed.iter().any(|one| !is_configured(one.entry));
+        if identifies && !group.iter().any(|one| position_of(one.index).is_some()) {
             return Ok(Vec::new());
         }
         let count = self.instrument.item_count();
@@ -154,7 +157,7 @@ impl<'f> Numbered<'f, '_> {
             .entries
             .iter()
             .enumerate()
-            .filter(|(_, entry)| (entry.is_answered || !entry.is_group) && is_mine(entry.link_id))
+            .filter(|(_, entry)| entry.is_open() && (entry.is_answered || !entry.is_group) && is_mine(entry.link_id))
             .filter_map(|(index, entry)| {
                 number(entry.link_id).map(|(prefix, number)| Candidate { index, prefix, number })
             })

@@ -42,8 +42,11 @@ fn add_question(readings: &mut Vec<InstrumentReading>, meaning: Meaning, answers
         Meaning::Item(instrument, position) => {
             let reader = Reader::of_item(instrument, position, mapping);
             let said = answers.iter().filter_map(|node| safety_answer(node, reader)).collect::<Vec<_>>();
-            if let Some(worst) = worst(&said) {
-                add_item(reading_of(readings, instrument), instrument, position, worst);
+            let is_known = readings.iter().any(|reading| reading.instrument == instrument);
+            match worst(&said) {
+                Some(SafetyAnswer::No) if !is_known => {}
+                Some(worst) => add_item(reading_of(readings, instrument), instrument, position, worst),
+                None => {}
             }
         }
         Meaning::Safety(instrument, supplement) => {
@@ -82,13 +85,16 @@ fn add_item(answers: &mut Answers, instrument: Instrument, position: usize, said
     if answers.items.len() != instrument.item_count() {
         // A total without items: the answer beside it is not part of it.
         answers.items = vec![None; instrument.item_count()];
-        answers.stated_total = None;
     }
     match said {
         SafetyAnswer::No => answers.items[position] = answers.items[position].or(Some(0)),
         SafetyAnswer::Yes(value) => answers.items[position] = answers.items[position].max(Some(value)),
         SafetyAnswer::Unreadable if !answers.unreadable.contains(&position) => answers.unreadable.push(position),
         SafetyAnswer::Unreadable => {}
+    }
+    let supplement = instrument.definition().items[position].supplement.filter(|_| said != SafetyAnswer::No);
+    if let Some(supplement) = supplement.filter(|supplement| !answers.supplements.contains(supplement)) {
+        answers.supplements.push(supplement);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Forms of strangers: every linkId style, every way to answer, and the traps.
 
 mod answering;
+mod any_form;
 mod finding;
 
 use chrono::DateTime;
