@@ -1,4 +1,4 @@
-//! What the care team does: facts with a date, entered by people.
+//! Entries of the care team: dated facts that people record.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -36,84 +36,72 @@ named! {
         TransferredOther = "transferred_other",
         /// The patient died.
         Died = "died",
-        /// Anything else.
         Other = "other",
     }
 }
 
 named! {
-    /// Who pays.
+    /// The payer.
     pub enum Payer {
-        /// Medicaid.
         Medicaid = "medicaid",
-        /// Medicare.
         Medicare = "medicare",
         /// Commercial insurance.
         Commercial = "commercial",
-        /// Anybody else.
         Other = "other",
     }
 }
 
 /// A score that somebody looked at and put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Dismissed {
+pub struct DismissedScore {
     /// The measurement.
     pub measurement: MeasurementId,
     /// Its points then: a correction makes another score of it.
     pub score: u16,
 }
 
-/// Something that happened in the care of a patient.
+/// An event in the care of a patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Care {
     /// A contact, attempted or made.
     Contact {
-        /// What for.
         purpose: ContactKind,
-        /// How.
         modality: Option<Modality>,
         /// Whether it was on the schedule.
         scheduled: bool,
-        /// What became of it.
+        /// Outcome of the contact.
         outcome: ContactOutcome,
         /// When it began, where the time is known and not only the day.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         starts_at: Option<DateTime<Utc>>,
         /// Minutes of the care manager.
         minutes: Option<u16>,
-        /// Who.
         performer: Option<String>,
-        /// What was delivered: known interventions, or free words.
+        /// Delivered interventions: known ones, or free text.
         interventions: Vec<String>,
         /// The next appointment that was made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next_contact_on: Option<NaiveDate>,
-        /// Free text.
         note: Option<String>,
     },
     /// Treatment was changed: restarts the plan clock.
     TreatmentChange {
-        /// What changed.
         changes: Vec<ChangeKind>,
-        /// In words.
         summary: String,
         /// The recommendation it follows.
         recommendation: Option<Uuid>,
-        /// Which medication changed, and how.
+        /// Medication changes.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         medication: Vec<MedicationChange>,
     },
     /// The psychiatric consultant reviewed this patient.
     CaseReview {
-        /// Who.
         reviewer: String,
-        /// What was seen.
         summary: Option<String>,
         /// Minutes of the consultant.
         minutes: Option<u16>,
-        /// What is recommended; "continue" counts, nothing at all does not.
+        /// Recommendations; "continue" counts as one, an empty list does not.
         recommendations: Vec<Recommendation>,
         /// The review session it was part of.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,42 +109,30 @@ pub enum Care {
     },
     /// A recommendation was accepted, modified, declined or done.
     RecommendationDecision {
-        /// Which.
         recommendation: Uuid,
-        /// What became of it.
+        /// The decision.
         decision: RecommendationDecision,
-        /// Who decided.
         by: Option<String>,
-        /// Why.
         reason: Option<String>,
     },
     /// A referral or a direct evaluation that was recommended went on its way.
     RecommendationProgress {
-        /// Which.
         recommendation: Uuid,
-        /// How far.
         progress: ReferralProgress,
-        /// The appointment.
         scheduled_for: Option<NaiveDate>,
-        /// Who says so.
         by: Option<String>,
-        /// Why it ended.
         reason: Option<String>,
     },
     /// A clinician set the baseline.
     BaselineOverride {
-        /// Of which instrument.
+        /// The instrument.
         instrument: Instrument,
         /// The measurement that is the baseline from now on.
         measurement: MeasurementId,
-        /// Why.
         reason: String,
     },
     /// Treatment paused.
-    Hold {
-        /// Why.
-        reason: String,
-    },
+    Hold { reason: String },
     /// Back to active treatment, from hold or from relapse prevention.
     Resume,
     /// Relapse prevention began.
@@ -165,67 +141,41 @@ pub enum Care {
         plan: String,
     },
     /// The episode ended.
-    Discharge {
-        /// Why.
-        reason: DischargeReason,
-        /// Free text.
-        note: Option<String>,
-    },
+    Discharge { reason: DischargeReason, note: Option<String> },
     /// Flagged by hand for the weekly review, or unflagged.
-    DiscussionFlag {
-        /// Up or down.
-        raised: bool,
-        /// Why.
-        note: Option<String>,
-    },
+    DiscussionFlag { raised: bool, note: Option<String> },
     /// Suicide risk was assessed: the only thing that closes a safety concern.
-    SafetyAssessment {
-        /// E.g. C-SSRS.
-        instrument: String,
-        /// What came out.
-        result: String,
-        /// What was done.
-        disposition: String,
-        /// Who.
-        assessor: String,
-        /// Free text.
-        note: Option<String>,
-    },
-    /// Who paid for the patient's care, and when.
+    SafetyAssessment { instrument: String, result: String, disposition: String, assessor: String, note: Option<String> },
+    /// A payer of the patient's care, from a date on.
     Coverage {
-        /// Who.
         payer: Payer,
-        /// The first day.
         from: NaiveDate,
         /// The last day; open without one.
         to: Option<NaiveDate>,
     },
-    /// Somebody checked whether the model fits this patient.
+    /// A check whether Collaborative Care fits this patient.
     FitCheck(FitCheck),
     /// The plan that patient and team share, as a whole: its next version.
     CarePlan(SharedCarePlan),
     /// A patient who screened positive is not offered an episode.
     CandidateDismissal {
-        /// Why.
         reason: String,
         /// The scores that were looked at: a newer one makes a candidate again.
-        scores: Vec<Dismissed>,
+        scores: Vec<DismissedScore>,
     },
-    /// Somebody set the status of a Task or Flag of ours in the chart, or deleted it there.
+    /// A person set the status of one of our Tasks or Flags in the chart, or deleted it there.
     SetInChart {
         /// The delivery that wrote it.
         delivery: Uuid,
-        /// Names its cause.
         key: String,
-        /// Task or Flag.
         resource: ChartResource,
-        /// What it is about.
+        /// Kind of change.
         code: Code,
         /// Since when its cause holds.
         since: NaiveDate,
         /// Its status in the chart; [`DELETED`] where it is gone.
         status: String,
-        /// Whose it is there.
+        /// Owner in the chart.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
         /// Why, where somebody said so.
@@ -236,15 +186,10 @@ pub enum Care {
         note: Option<String>,
     },
     /// An earlier entry was a mistake and is taken back.
-    TakenBack {
-        /// The entry.
-        entry: Uuid,
-        /// Why.
-        reason: Option<String>,
-    },
+    TakenBack { entry: Uuid, reason: Option<String> },
 }
 
-/// What stands for the status of a Task or Flag that is not in the chart any more.
+/// Status recorded for a Task or Flag that was deleted from the chart.
 pub const DELETED: &str = "deleted";
 
 impl Care {
@@ -293,7 +238,6 @@ impl Care {
 /// An entry of the story: what happened, when, in which episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CareEntry {
-    /// Our id.
     pub id: Uuid,
     /// The episode; `None` for what concerns the patient (safety assessments).
     pub episode: Option<EpisodeId>,
@@ -301,6 +245,5 @@ pub struct CareEntry {
     pub on: NaiveDate,
     /// The instant; local midnight where only a date is known.
     pub at: DateTime<Utc>,
-    /// What happened.
     pub care: Care,
 }

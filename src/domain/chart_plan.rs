@@ -1,4 +1,4 @@
-//! What should stand in the chart, with reasons: the planner's answer.
+//! The chart plan: what should be in the chart, with reasons.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -15,24 +15,23 @@ use super::story::Story;
 use crate::id::EpisodeId;
 
 mod work_items;
-mod ending;
+mod withdrawal;
 mod rung;
 
-pub use ending::resolve;
 pub use rung::Rung;
+pub use withdrawal::resolve;
 
 named! {
-    /// What kind of resource the chart should hold.
+    /// Kind of resource in the chart.
     pub enum ChartResource {
-        /// Something to do.
         Task = "Task",
-        /// Something to see.
+        /// An alert.
         Flag = "Flag",
     }
 }
 
 named! {
-    /// What a Task or a Flag is about (our code system).
+    /// Subject of a Task or a Flag (our code system).
     pub enum Code {
         /// The weekly psychiatric caseload review should look at this patient.
         PsychiatricCaseReview = "psychiatric-case-review",
@@ -40,7 +39,7 @@ named! {
         Measure = "measure",
         /// The care manager should reassess and set a new baseline.
         Reassess = "reassess",
-        /// Somebody has to assess suicide risk.
+        /// Suicide risk must be assessed.
         SafetyAssessment = "safety-assessment",
         /// Nobody has assessed it, and the assessment is past due.
         SafetyEscalation = "safety-escalation",
@@ -50,7 +49,7 @@ named! {
         Contact = "contact",
         /// Write the relapse-prevention plan.
         RelapsePreventionPlan = "relapse-prevention-plan",
-        /// What a case review recommended waits for a decision, or to be done.
+        /// A recommendation of a case review waits for a decision or for action.
         Recommendation = "recommendation",
         /// Decide whether to discharge.
         DischargeReview = "discharge-review",
@@ -64,19 +63,17 @@ named! {
 named! {
     /// FHIR request-priority.
     pub enum Priority {
-        /// In its turn.
         Routine = "routine",
         /// Ahead of routine.
         Urgent = "urgent",
-        /// At once.
         Stat = "stat",
     }
 }
 
 named! {
-    /// Who should act.
+    /// Role that should act.
     pub enum Owner {
-        /// The behavioural care manager.
+        /// The behavioral care manager.
         CareManager = "care_manager",
         /// The psychiatric consultant.
         PsychiatricConsultant = "psychiatric_consultant",
@@ -99,22 +96,19 @@ named! {
     }
 }
 
-/// One Task or Flag that should stand in the chart, and why.
+/// One Task or Flag that should be in the chart, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
-    /// Task or Flag.
     pub resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     pub code: Code,
-    /// How it should stand.
+    /// Desired posture.
     pub posture: Posture,
-    /// How urgent.
     pub priority: Priority,
-    /// Who should act.
     pub owner: Owner,
-    /// Who is asked beside the owner: whoever of them acts first.
+    /// Others who are asked beside the owner; whoever acts first does it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_for: Vec<Owner>,
     /// The rule that asks for it.
@@ -133,7 +127,7 @@ pub struct WorkItem {
     pub evidence: Vec<String>,
 }
 
-/// A planned Task or Flag with all that is needed to write it into the chart: what the outbox carries.
+/// A work item with everything needed to write it into the chart: the payload of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteIntent {
     /// Unique in the chart: `{clinic}/{patient}/{key}`; goes out as `identifier.value`.
@@ -213,7 +207,7 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
         }
         standings.push(standing);
         desired.extend(wanted);
-        // Somebody who was referred and never enrolled had no episode that could end.
+        // A referral without enrollment is no earlier episode.
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
     }

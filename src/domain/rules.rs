@@ -16,9 +16,9 @@ use super::instrument::Instrument;
 pub struct RuleSet {
     /// Name of the series.
     pub id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     pub version: u32,
-    /// What "at target" means for one measure.
+    /// Definition of "at target" for one measure.
     pub at_target: AtTarget,
     /// R4.
     pub baseline: BaselineRules,
@@ -35,16 +35,16 @@ pub struct RuleSet {
     /// When a course of brief treatment is complete.
     #[serde(default)]
     pub brief_treatment: BriefTreatment,
-    /// Who is listed as a candidate.
+    /// Rules for candidates.
     #[serde(default)]
     pub candidates: Candidates,
-    /// What a case review recommends.
+    /// Rules for recommendations.
     #[serde(default)]
     pub recommendations: Recommendations,
 }
 
 named! {
-    /// What "at target" means for one measure.
+    /// Definition of "at target" for one measure.
     pub enum AtTarget {
         /// Response or remission.
         ResponseOrRemission = "response_or_remission",
@@ -63,7 +63,7 @@ pub struct BaselineRules {
     pub look_back_days: u16,
 }
 
-/// What counts as a response.
+/// Definition of response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ResponseRule {
@@ -102,7 +102,7 @@ pub struct InstrumentRules {
     /// A score below this is clinically significant improvement by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved_below: Option<u16>,
-    /// What counts as a response.
+    /// Definition of response.
     pub response: ResponseRule,
     /// The minimal important difference.
     pub important_difference: u16,
@@ -114,7 +114,6 @@ pub struct InstrumentRules {
 /// R8: the checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Checkpoints {
     pub early_watch_day: u16,
     pub inadequate_response_day: u16,
@@ -132,7 +131,6 @@ pub struct Checkpoints {
 /// R9: trajectories.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Trajectory {
     pub plateau_day: u16,
     pub plateau_scores: u16,
@@ -144,7 +142,6 @@ pub struct Trajectory {
 /// R10: safety. There is no switch to turn it off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Safety {
     pub due_days: u16,
     pub routine_due_days: u16,
@@ -159,28 +156,27 @@ pub struct Safety {
 pub struct EscalationStep {
     /// On which day after the due date: 1 is the first day past due. Whole days, because plans are made for dates.
     pub days_past_due: u16,
-    /// Who is told.
+    /// Role to notify.
     pub to: Owner,
     /// How urgent at the least; never below the concern's own priority.
     pub priority: Priority,
 }
 
-/// Of a rule set that was stored before there was a chain. The built-in one has it in its file.
+/// Default for rule sets stored before escalation existed. The built-in rule set has it in its file.
 fn default_escalation() -> Vec<EscalationStep> {
     DEFAULT.safety.escalation.clone()
 }
 
-/// What a case review recommends, and what came after it.
+/// Rules for recommendations and their outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Recommendations {
     pub due_days: u16,
     pub referral_due_days: u16,
     pub outcome_after_days: u16,
 }
 
-/// Of a rule set that was stored before there were any. The built-in one has them in its file.
+/// Default for rule sets stored before these rules existed. The built-in rule set has them in its file.
 impl Default for Recommendations {
     fn default() -> Self {
         DEFAULT.recommendations.clone()
@@ -190,7 +186,6 @@ impl Default for Recommendations {
 /// R11: cadence and engagement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Cadence {
     pub first_contact_days: u16,
     pub contact_active_days: u16,
@@ -210,7 +205,6 @@ pub struct Cadence {
 /// When a course of brief treatment is complete: so many sessions in so many days from the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct BriefTreatment {
     pub sessions: u16,
     pub within_days: u16,
@@ -223,10 +217,9 @@ impl Default for BriefTreatment {
     }
 }
 
-/// Who is listed as a candidate for enrolment; what is elevated says R5.
+/// Rules for candidates for enrollment; R5 defines "elevated".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Candidates {
     pub look_back_days: u16,
 }
@@ -262,7 +255,6 @@ impl RuleSet {
         self.measures.get(&instrument).or_else(|| DEFAULT.measures.get(&instrument)).unwrap_or(&NONE)
     }
 
-    /// `default/1`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.id, self.version)
     }

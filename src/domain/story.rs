@@ -1,4 +1,4 @@
-//! Everything known about one patient: the planner's only input.
+//! All facts about one patient: the planner's only input.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,9 @@ use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement, Quality};
 use crate::id::{EpisodeId, PatientId};
 
-/// What matters about the person.
+/// The patient's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientStatus {
-    /// Our id.
     pub id: PatientId,
     /// The record is marked inactive in the chart.
     pub inactive: bool,
@@ -25,11 +24,9 @@ pub struct PatientStatus {
 /// Everything known about one patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Story {
-    /// The person.
     pub patient: PatientStatus,
     /// Every measurement, retracted ones too.
     pub measurements: Vec<Measurement>,
-    /// Every episode.
     pub episodes: Vec<Episode>,
     /// Everything the care team did.
     pub entries: Vec<CareEntry>,
@@ -41,11 +38,10 @@ pub struct Story {
 /// An episode went from one care manager to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
-    /// Which.
     pub episode: EpisodeId,
     /// The first day of the new one.
     pub on: NaiveDate,
-    /// Who had it before; `None` where nobody had.
+    /// Previous care manager; `None` if there was none.
     pub from: Option<String>,
 }
 
@@ -54,22 +50,18 @@ pub struct Handover {
 pub struct Score<'a> {
     /// The measurement it comes from.
     pub measurement: &'a Measurement,
-    /// Points.
     pub total: u16,
-    /// Local day.
     pub on: NaiveDate,
 }
 
 /// One version of a care plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CarePlanVersion<'a> {
-    /// From 1.
     pub number: i64,
     /// The entry that it is.
     pub entry: &'a CareEntry,
-    /// The plan.
     pub plan: &'a SharedCarePlan,
-    /// It was a mistake, and was taken back.
+    /// Whether it was taken back as a mistake.
     pub taken_back: bool,
 }
 
@@ -101,8 +93,8 @@ impl Story {
         entries
     }
 
-    /// Who had an episode on a date: whoever handed it over next, else whom it carries now. A name that was amended
-    /// without a handover was a mistake, and the new one holds since the last handover.
+    /// The care manager of an episode on a date: the one who handed it over next, else the current one. A name that was
+    /// amended without a handover was a mistake, and the new name holds since the last handover.
     pub fn care_manager<'a>(&'a self, episode: &'a Episode, on: NaiveDate) -> Option<&'a str> {
         let next = self.handovers.iter().find(|h| h.episode == episode.id && h.on > on);
         next.map_or(episode.care_manager.as_deref(), |handover| handover.from.as_deref())

@@ -46,28 +46,23 @@ named! {
         PartialResponse = "partial_response",
         /// Worse by at least the important difference.
         Worse = "worse",
-        /// Neither.
         NoImprovement = "no_improvement",
     }
 }
 
-/// A baseline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Baseline<'a> {
-    /// The score.
     pub score: Score<'a>,
-    /// Where it comes from.
+    /// Basis of the baseline.
     pub basis: Basis,
 }
 
 /// One measure in one episode on a date: the scores that matter.
 #[derive(Clone, Debug)]
 pub struct Track<'a> {
-    /// Which measure.
     pub instrument: Instrument,
-    /// Its numbers.
     pub numbers: &'a InstrumentRules,
-    /// What "at target" means.
+    /// Definition of "at target".
     pub at_target: AtTarget,
     /// The baseline, if there is one.
     pub baseline: Option<Baseline<'a>>,
@@ -126,7 +121,6 @@ impl<'a> Track<'a> {
         track
     }
 
-    /// R5.
     pub fn elevated(&self) -> bool {
         self.baseline.as_ref().is_some_and(|b| b.score.total >= self.numbers.elevated_at)
     }
@@ -176,7 +170,6 @@ impl<'a> Track<'a> {
         self.latest().is_some_and(|s| self.is_improved(s.total))
     }
 
-    /// R6.
     pub fn status(&self) -> MeasureStatus {
         let Some(baseline) = &self.baseline else { return MeasureStatus::NoBaseline };
         if !self.elevated() {
@@ -200,7 +193,7 @@ impl<'a> Track<'a> {
         }
     }
 
-    /// What the API shows.
+    /// The summary for the API.
     pub fn summary(&self) -> MeasureSummary {
         let latest = self.latest();
         let change = self
@@ -241,7 +234,7 @@ impl<'a> Track<'a> {
     }
 }
 
-/// Whole per cent, half away from zero. `None` from a baseline of 0.
+/// Whole percent, rounded half away from zero. `None` for a baseline of 0.
 fn percent(change: i32, baseline: i32) -> Option<i32> {
     (baseline > 0).then(|| {
         let size = (200 * change.abs() + baseline) / (2 * baseline);
@@ -291,7 +284,7 @@ pub struct BaselineSummary {
     pub score: u16,
     /// Local date.
     pub taken_on: NaiveDate,
-    /// Where it comes from.
+    /// Basis of the baseline.
     pub basis: Basis,
     /// The measurement.
     pub measurement: MeasurementId,
@@ -327,7 +320,7 @@ pub struct LatestSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "independent conclusions, each shown beside the others")]
 pub struct MeasureSummary {
-    /// Which measure.
+    /// Instrument of the target.
     pub instrument: Instrument,
     /// Whether the baseline reaches the threshold.
     pub elevated: bool,

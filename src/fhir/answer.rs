@@ -7,7 +7,7 @@ mod gather;
 
 pub(super) use gather::{SafetyAnswer, gather, safety_answer};
 
-use super::json::Node;
+use super::json::JsonNode;
 use super::mapping::CodeMapping;
 use super::mapping::lexicon::lexicon;
 use crate::domain::instrument::{Instrument, Scale};
@@ -43,22 +43,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What one answer says.
+/// Meaning of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerValue {
-    /// Nothing.
     Nothing,
     /// A value within the instrument's range.
     Value(u8),
     /// A figure outside it.
     OutOfRange,
-    /// Something that we do not understand.
+    /// An answer that we do not understand.
     Unclear,
 }
 
 /// An answer and what there is to remark about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(super) struct CheckedAnswer {
     pub(super) said: AnswerValue,
     /// The code and the words disagree; the code wins.
     pub(super) disagrees: bool,
@@ -72,9 +71,9 @@ pub(super) struct Heard {
     pub(super) is_known: bool,
 }
 
-/// What one value[x] offers.
+/// Evidence in one value[x].
 #[derive(Default)]
-struct Clues {
+struct ValueClues {
     is_there: bool,
     coded: Option<u8>,
     ordinal: Option<f64>,
@@ -86,14 +85,15 @@ struct Clues {
 }
 
 /// Reads `value[x]` of an answer, a component or an Observation.
-pub(super) fn hear(node: &Node<'_>, reader: Reader<'_>) -> Heard {
+pub(super) fn hear(node: &JsonNode<'_>, reader: Reader<'_>) -> CheckedAnswer {
     let mut outside = (extension(node, ORDINAL), extension(node, WEIGHT));
-    let mut heard: Option<Heard> = None;
+    let mut heard: Option<CheckedAnswer> = None;
     // `_valueString` carries the extensions of `valueString`.
     for (_, value) in node.members().iter().filter(|(name, _)| name.starts_with("_value")) {
         outside = (outside.0.or_else(|| extension(value, ORDINAL)), outside.1.or_else(|| extension(value, WEIGHT)));
     }
-    for (name, value) in node.members().iter().filter(|(name, value)| name.starts_with("value") && *value != Node::Null)
+    for (name, value) in
+        node.members().iter().filter(|(name, value)| name.starts_with("value") && *value != JsonNode::Null)
     {
         let clues = clues(name, value, reader);
         if !clues.is_there {
@@ -102,7 +102,7 @@ pub(super) fn hear(node: &Node<'_>, reader: Reader<'_>) -> Heard {
         let next = judge(&clues, outside, reader.scale.max);
         // Two values in one answer are invalid; where they differ nobody knows which is meant.
         heard = Some(match heard {
-            Some(first) if first.said != next.said => Heard { said: AnswerValue::Unclear, ..first },
+            Some(first) if first.said != next.said => CheckedAnswer { said: AnswerValue::Unclear, ..first },
             Some(first) => first,
             None => next,
         });
@@ -110,12 +110,12 @@ pub(super) fn hear(node: &Node<'_>, reader: Reader<'_>) -> Heard {
     // An answer may consist of an ordinal alone.
     heard.unwrap_or_else(|| {
         let is_there = outside.0.is_some() || outside.1.is_some();
-        judge(&Clues { is_there, ..Clues::default() }, outside, reader.scale.max)
+        judge(&ValueClues { is_there, ..ValueClues::default() }, outside, reader.scale.max)
     })
 }
 
-fn clues(name: &str, value: &Node<'_>, reader: Reader<'_>) -> Clues {
-    let mut clues = Clues::default();
+fn clues(name: &str, value: &JsonNode<'_>, reader: Reader<'_>) -> ValueClues {
+    let mut clues = ValueClues::default();
     match (name, value) {
         ("valueCoding", coding) => read_coding(coding, &mut clues, reader),
         ("valueCodeableConcept", concept) => {
@@ -127,23 +127,23 @@ fn clues(name: &str, value: &Node<'_>, reader: Reader<'_>) -> Clues {
                 clues.words = clues.words.or_else(|| reader.worded(text));
             }
         }
-        ("valueBoolean", Node::Bool(answer)) => {
+        ("valueBoolean", JsonNode::Bool(answer)) => {
             clues.is_there = true;
             clues.words = reader.worded(if *answer { "yes" } else { "no" });
         }
         // Less than something is not that.
         ("valueQuantity", quantity) if quantity.get("comparator").is_some() => clues.is_there = true,
         ("valueQuantity", quantity) => {
-            clues.figure = quantity.get("value").and_then(Node::as_number);
-            clues.is_quoted = matches!(quantity.get("value"), Some(Node::Text(_)));
+            clues.figure = quantity.get("value").and_then(JsonNode::as_number);
+            clues.is_quoted = matches!(quantity.get("value"), Some(JsonNode::Text(_)));
             clues.is_there = quantity.get("value").is_some();
         }
         ("valueInteger" | "valueDecimal", number) => {
-            clues.is_there = number.as_text().is_some() || matches!(number, Node::Number(_) | Node::Bool(_));
+            clues.is_there = number.as_text().is_some() || matches!(number, JsonNode::Number(_) | JsonNode::Bool(_));
             clues.figure = number.as_number();
-            clues.is_quoted = matches!(number, Node::Text(_)) && clues.figure.is_some();
+            clues.is_quoted = matches!(number, JsonNode::Text(_)) && clues.figure.is_some();
         }
-        ("valueString", Node::Text(text)) => {
+        ("valueString", JsonNode::Text(text)) => {
             clues.is_there = !text.trim().is_empty();
             clues.figure = value.as_number();
             clues.words = reader.worded(text);
@@ -156,7 +156,7 @@ fn clues(name: &str, value: &Node<'_>, reader: Reader<'_>) -> Clues {
     clues
 }
 
-fn read_coding(coding: &Node<'_>, clues: &mut Clues, reader: Reader<'_>) {
+fn read_coding(coding: &JsonNode<'_>, clues: &mut ValueClues, reader: Reader<'_>) {
     let (system, code, display) = (coding.text("system"), coding.text("code"), coding.text("display"));
     if system.is_some_and(|system| ABSENT.contains(&system)) || code == Some(DECLINED) {
         return;
@@ -167,10 +167,10 @@ fn read_coding(coding: &Node<'_>, clues: &mut Clues, reader: Reader<'_>) {
     if let Some(code) = code {
         clues.coded = clues.coded.or_else(|| reader.coded(system, code));
         if clues.coded.is_none() && clues.figure.is_none() && code.len() <= 3 {
-            clues.figure = coding.get("code").and_then(Node::as_number);
+            clues.figure = coding.get("code").and_then(JsonNode::as_number);
             clues.is_local_code = clues.figure.is_some();
         }
-    } else if let Some(Node::Number(code)) = coding.get("code") {
+    } else if let Some(JsonNode::Number(code)) = coding.get("code") {
         clues.is_there = true;
         clues.figure = clues.figure.or(Some(*code));
         clues.is_local_code = true;
@@ -182,7 +182,7 @@ fn read_coding(coding: &Node<'_>, clues: &mut Clues, reader: Reader<'_>) {
 }
 
 /// Weighs the clues.
-fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), max: u8) -> Heard {
+fn judge(clues: &ValueClues, outside: (Option<f64>, Option<f64>), max: u8) -> CheckedAnswer {
     let figure = clues.ordinal.or(outside.0).or(clues.weight).or(outside.1).or(clues.figure);
     let said = match (clues.coded, figure, clues.words) {
         _ if !clues.is_there => AnswerValue::Nothing,
@@ -201,7 +201,7 @@ fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), max: u8) -> Heard {
         _ => None,
     };
     let is_known = clues.coded.is_some() || clues.words.is_some();
-    Heard { said, disagrees, figure_above_words, words: clues.words, is_quoted: clues.is_quoted, is_known }
+    CheckedAnswer { said, disagrees, figure_above_words, words: clues.words, is_quoted: clues.is_quoted, is_known }
 }
 
 /// A figure as a value: whole, and within 0 to `max`.
@@ -215,7 +215,7 @@ fn whole(figure: f64, max: u8) -> AnswerValue {
 }
 
 /// The number in an extension of this URL (or a form of it with a version or from another FHIR release).
-fn extension(node: &Node<'_>, url: &str) -> Option<f64> {
+fn extension(node: &JsonNode<'_>, url: &str) -> Option<f64> {
     node.get("extension")?;
     let name = url.rsplit('/').next()?;
     let fits = |found: &str| found == url || found.rsplit('/').next() == Some(name);
@@ -223,16 +223,16 @@ fn extension(node: &Node<'_>, url: &str) -> Option<f64> {
 }
 
 /// The number in `value[x]`: a decimal, an integer, a quantity, a numeric string or code, or an ordinal.
-pub(super) fn number_in(node: &Node<'_>) -> Option<f64> {
+pub(super) fn number_in(node: &JsonNode<'_>) -> Option<f64> {
     let values = node.members().iter().filter(|(name, _)| name.starts_with("value"));
     let stated = values.filter_map(|(_, value)| match value {
-        Node::Object(_) => {
+        JsonNode::Object(_) => {
             let codings = std::iter::once(value).chain(value.list("coding"));
             let ordinal = codings.clone().find_map(|coding| extension(coding, ORDINAL));
-            let code = || codings.clone().find_map(|c| c.get("code").and_then(Node::as_number));
+            let code = || codings.clone().find_map(|c| c.get("code").and_then(JsonNode::as_number));
             value
                 .get("value")
-                .and_then(Node::as_number)
+                .and_then(JsonNode::as_number)
                 .or(ordinal)
                 .or_else(|| if value.get("value").is_some() { None } else { code() })
         }
@@ -255,14 +255,14 @@ pub(super) enum Figure {
 }
 
 /// Reads `value[x]` as a total.
-pub(super) fn figure_in(node: &Node<'_>) -> Figure {
+pub(super) fn figure_in(node: &JsonNode<'_>) -> Figure {
     if node.get("valueQuantity").is_some_and(|quantity| quantity.get("comparator").is_some()) {
         return Figure::Compared;
     }
     let mut all = codings(node).peekable();
     if all.peek().is_some() || node.get("valueCodeableConcept").is_some() {
         let text = node.get("valueCodeableConcept").and_then(|concept| concept.get("text"));
-        let is_figure = |coding: &Node<'_>| {
+        let is_figure = |coding: &JsonNode<'_>| {
             coding.get("display").is_none_or(|display| display.as_number().is_some())
                 && coding.text("system").is_none()
                 && text.is_none_or(|text| text.as_number().is_some())
@@ -270,7 +270,7 @@ pub(super) fn figure_in(node: &Node<'_>) -> Figure {
         let ordinal = codings(node).find_map(|coding| extension(coding, ORDINAL).or_else(|| extension(coding, WEIGHT)));
         let outside = || extension(node, ORDINAL).or_else(|| extension(node, WEIGHT));
         let figure = || all.find(|coding| is_figure(coding)).and_then(|coding| coding.get("code")?.as_number());
-        let said = || text.and_then(Node::as_number);
+        let said = || text.and_then(JsonNode::as_number);
         return ordinal.or_else(outside).or_else(said).or_else(figure).map_or(Figure::Category, Figure::Number);
     }
     match number_in(node) {
@@ -281,10 +281,10 @@ pub(super) fn figure_in(node: &Node<'_>) -> Figure {
 }
 
 /// Whether `value[x]` is there at all.
-pub(super) fn has_value(node: &Node<'_>) -> bool {
-    let is_blank = |value: &Node<'_>| match value {
-        Node::Null => true,
-        Node::Text(text) => text.trim().is_empty(),
+pub(super) fn has_value(node: &JsonNode<'_>) -> bool {
+    let is_blank = |value: &JsonNode<'_>| match value {
+        JsonNode::Null => true,
+        JsonNode::Text(text) => text.trim().is_empty(),
         _ => false,
     };
     node.members().iter().any(|(name, value)| name.starts_with("value") && !is_blank(value))
@@ -293,29 +293,29 @@ pub(super) fn has_value(node: &Node<'_>) -> bool {
 }
 
 /// The codings of `valueCoding` and `valueCodeableConcept`.
-fn codings<'n, 'a>(node: &'n Node<'a>) -> impl Iterator<Item = &'n Node<'a>> {
+fn codings<'n, 'a>(node: &'n JsonNode<'a>) -> impl Iterator<Item = &'n JsonNode<'a>> {
     let concept = node.get("valueCodeableConcept").map_or(&[][..], |concept| concept.list("coding"));
     node.get("valueCoding").into_iter().chain(concept)
 }
 
 /// What an answer of a stranger's own counts there: it asks the same, and counts otherwise.
-pub(super) fn of_stranger(node: &Node<'_>) -> Option<u8> {
+pub(super) fn of_stranger(node: &JsonNode<'_>) -> Option<u8> {
     codings(node).find_map(|coding| lexicon().stranger_answer(coding.text("code")?))
 }
 
 /// An answer to a question that is asked beside the items, like how difficult the problems made life.
-pub(super) fn is_of_aside(node: &Node<'_>) -> bool {
+pub(super) fn is_of_aside(node: &JsonNode<'_>) -> bool {
     codings(node).any(|coding| lexicon().is_aside_answer(coding.text("code"), coding.text("display")))
         || lexicon().is_aside_answer(None, node.text("valueString"))
 }
 
 /// An answer with a code that only the scales of ours have. "Not at all" is on the scales of others too.
-pub(super) fn is_telling(node: &Node<'_>) -> bool {
+pub(super) fn is_telling(node: &JsonNode<'_>) -> bool {
     telling(node).is_some_and(|value| value > 0)
 }
 
 /// The value of an answer's code on a scale of ours that says by itself that a form resembles one of ours.
-pub(super) fn telling(node: &Node<'_>) -> Option<u8> {
+pub(super) fn telling(node: &JsonNode<'_>) -> Option<u8> {
     let value = |code: &str| {
         let items = Instrument::all().iter().flat_map(|instrument| &instrument.definition().items);
         items.filter(|item| item.scale.telling).find_map(|item| item.scale.coded(code))

@@ -10,31 +10,29 @@ use serde_json::value::RawValue;
 
 use crate::problem::{Category, Problem};
 
-pub use links::Links;
+pub use links::BundleLinks;
 pub use target::RequestTarget;
 
 /// How many entries a Bundle may have.
 pub const MOST_ENTRIES: usize = 1000;
 
-/// What a Bundle wants done.
+/// Purpose of a Bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum BundlePurpose {
     /// Each entry is a request of its own.
     Batch,
     /// The entries are requests: all or nothing.
     Transaction,
     /// The entries are resources: take what can be taken.
     Collection,
-    /// As a collection, newest first, with deletions; or a notification.
+    /// A collection, newest first, with deletions; or a notification.
     History,
 }
 
 /// A Bundle whose entries have not been looked at.
 #[derive(Clone, Debug)]
 pub struct Bundle<'a> {
-    /// What it wants.
-    pub purpose: Purpose,
-    /// Its entries.
+    pub purpose: BundlePurpose,
     pub entries: Vec<&'a RawValue>,
 }
 
@@ -49,31 +47,29 @@ struct BundleEnvelope<'a> {
 /// One entry of a Bundle.
 #[derive(Clone, Debug, Default)]
 pub struct BundleEntry<'a> {
-    /// What the others may call it.
+    /// URL by which other entries refer to it.
     pub full_url: Option<Cow<'a, str>>,
     /// The resource, not looked at.
     pub resource: Option<&'a RawValue>,
-    /// What is to be done.
+    /// Request of the entry.
     pub request: Option<BundleRequest<'a>>,
 }
 
-/// What an entry wants done.
+/// Request of a Bundle entry.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BundleRequest<'a> {
-    /// The HTTP method.
     #[serde(borrow)]
     pub method: Cow<'a, str>,
     /// Relative to the base.
     #[serde(borrow)]
     pub url: Cow<'a, str>,
-    /// As `If-None-Exist`.
+    /// `If-None-Exist`.
     #[serde(borrow, default)]
     pub if_none_exist: Option<Cow<'a, str>>,
-    /// As `If-Match`.
     #[serde(borrow, default)]
     pub if_match: Option<Cow<'a, str>>,
-    /// As `If-None-Match`.
+    /// `If-None-Match`.
     #[serde(borrow, default)]
     pub if_none_match: Option<Cow<'a, str>>,
 }
@@ -115,11 +111,11 @@ impl<'a> Bundle<'a> {
         })?;
         let kind: Option<Cow<'_, str>> = envelope.kind.and_then(|kind| serde_json::from_str(kind.get()).ok());
         let purpose = match kind.as_deref() {
-            Some("batch") => Purpose::Batch,
-            Some("transaction") => Purpose::Transaction,
-            Some("collection" | "searchset") => Purpose::Collection,
+            Some("batch") => BundlePurpose::Batch,
+            Some("transaction") => BundlePurpose::Transaction,
+            Some("collection" | "searchset") => BundlePurpose::Collection,
             // The last is R5's name, which backports use in the wild.
-            Some("history" | "subscription-notification") => Purpose::History,
+            Some("history" | "subscription-notification") => BundlePurpose::History,
             Some("document" | "message" | "batch-response" | "transaction-response") => {
                 return Err(Problem::unprocessable("Bundles of this type are not taken in here").at("Bundle.type"));
             }

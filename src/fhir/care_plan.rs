@@ -28,22 +28,19 @@ const LOINC: &str = "http://loinc.org";
 pub const NO_CRISIS_SERVICE: &str = "This program is not a crisis service and nobody watches it around the clock. In an \
     emergency call the emergency number, or the crisis line 988 in the United States.";
 
-/// Everything that a care plan says to somebody outside of the registry.
+/// Content of a care plan for readers outside the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct CarePlanDocument<'a> {
     /// The patient as the chart names them: `Patient/123`.
     pub reference: &'a str,
-    /// For display.
     pub name: &'a str,
-    /// As sent.
     pub birth_date: Option<&'a str>,
     /// Preferred language (BCP 47).
     pub language: Option<&'a str>,
     /// Everything known about the patient.
     pub story: &'a Story,
-    /// The episode.
     pub episode: &'a Episode,
-    /// Where it stands on the day of the sheet.
+    /// Standing on the day of the document.
     pub standing: &'a Standing,
     /// The version of the plan; `None` where there is no plan.
     pub plan: Option<CarePlanVersion<'a>>,
@@ -84,7 +81,7 @@ impl<'a> CarePlanDocument<'a> {
     }
 }
 
-/// What is planned, in people's words: a known intervention by its name.
+/// Display text of an intervention: a known one by its name.
 fn in_words(intervention: &str) -> String {
     let known = Intervention::named(intervention);
     known.map_or_else(|| intervention.to_owned(), |known| known.as_str().replace('_', " "))
@@ -214,8 +211,8 @@ fn due(by: NaiveDate) -> Option<GoalTargetDue> {
     by.to_string().parse().ok().map(GoalTargetDue::Date)
 }
 
-/// One thing to do: what, who, how.
-struct Act<'a> {
+/// A planned activity: what, who, how.
+struct PlannedActivity<'a> {
     kind: &'a str,
     code: CodeableConcept,
     who: Option<&'a str>,
@@ -225,7 +222,7 @@ struct Act<'a> {
 
 fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
     let Some(CarePlanVersion { plan, .. }) = sheet.plan else { return Vec::new() };
-    let interventions = plan.interventions.iter().map(|i| Act {
+    let interventions = plan.interventions.iter().map(|i| PlannedActivity {
         kind: "ServiceRequest",
         code: concept(
             Intervention::named(&i.intervention).map(|known| coding(INTERVENTIONS, known.as_str(), None)),
@@ -235,14 +232,14 @@ fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
         how: i.detail.as_deref().into_iter().collect(),
         product: None,
     });
-    let medication = plan.medication.iter().map(|m| Act {
+    let medication = plan.medication.iter().map(|m| PlannedActivity {
         kind: "MedicationRequest",
         code: concept(None, &m.name),
         who: None,
         how: m.dose.as_deref().into_iter().chain(m.note.as_deref()).collect(),
         product: Some(&m.name),
     });
-    let duties = plan.responsibilities.iter().map(|r| Act {
+    let duties = plan.responsibilities.iter().map(|r| PlannedActivity {
         kind: "Task",
         code: concept(None, &r.what),
         who: Some(&r.who),
@@ -254,7 +251,7 @@ fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
         Phase::OnHold => CarePlanActivityStatus::OnHold,
         _ => CarePlanActivityStatus::InProgress,
     };
-    let activity = |act: Act<'_>| {
+    let activity = |act: PlannedActivity<'_>| {
         let mut detail = CarePlanActivityDetail::builder()
             .kind(act.kind.to_owned())
             .code(act.code)

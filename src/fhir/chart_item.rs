@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::date::When;
+use super::date::FhirDate;
 use super::planned::AUTHOR;
 use crate::domain::chart_plan::ChartResource;
 use crate::problem::Problem;
@@ -12,14 +12,11 @@ use crate::problem::Problem;
 /// The longest text that is taken over.
 const LONGEST: usize = 1000;
 
-/// What stands in the chart.
+/// A resource of ours as it is in the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartItem {
-    /// Task or Flag.
     pub resource: ChartResource,
-    /// Its id there.
     pub id: String,
-    /// Its status.
     pub status: String,
     /// `meta.versionId`.
     pub version: Option<String>,
@@ -27,15 +24,14 @@ pub struct ChartItem {
     pub updated: Option<DateTime<Utc>>,
     /// When it was changed last, as it says itself or as the server does: whichever is later.
     pub changed_at: Option<DateTime<Utc>>,
-    /// Whose it is: who acts on it.
+    /// Owner: the person who acts on it.
     pub owner: Option<String>,
     /// Why it has its status.
     pub reason: Option<String>,
     /// The last note that is not ours.
     pub note: Option<String>,
-    /// Whom it is about, as patients are known by: `Patient/12` or `system|value`.
+    /// The patient it is about: `Patient/12` or `system|value`.
     pub about: Option<String>,
-    /// As it came.
     pub body: Value,
 }
 
@@ -86,7 +82,7 @@ impl ChartItem {
 
 /// The server's own clock, so a missing offset cannot be the clinic's.
 fn instant(value: &Value) -> Option<DateTime<Utc>> {
-    Some(When::parse(value.as_str()?)?.taken(Tz::UTC)?.at)
+    Some(FhirDate::parse(value.as_str()?)?.taken(Tz::UTC)?.at)
 }
 
 fn text(value: &Value) -> Option<String> {

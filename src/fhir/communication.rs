@@ -1,4 +1,4 @@
-//! What is planned, as a Communication: a message that the chart shows to those it is for.
+//! A work item as a Communication: a message that the chart shows to its recipients.
 
 use chrono::{DateTime, Utc};
 use fhir_sdk::r4b::codes::EventStatus;
@@ -16,7 +16,7 @@ use crate::domain::chart_plan::{ChartResource, Code, Posture, WriteIntent};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/communication-category";
 
-/// What a posture is called in Communication.status, where it can be changed later.
+/// Communication.status for a posture, if the message can be changed later.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "in-progress",
@@ -36,7 +36,8 @@ pub fn communication(planned: Planned<'_>) -> Value {
         Posture::Withdrawn => EventStatus::Stopped,
         Posture::EnteredInError => EventStatus::EnteredInError,
     };
-    let message = Message { identifier: &intent.identifier, status, texts: note::paragraphs(intent), first: None };
+    let message =
+        MessageContent { identifier: &intent.identifier, status, texts: note::paragraphs(intent), first: None };
     written(planned, message, intent.authored_on)
 }
 
@@ -45,18 +46,18 @@ pub fn follow_up(planned: Planned<'_>, first: &str, number: u32, now: DateTime<U
     let identifier = planned.follow_up_identifier(number);
     let texts = vec![note::follow_up(planned.intent, number)];
     let first = Some(format!("Communication/{first}"));
-    written(planned, Message { identifier: &identifier, status: EventStatus::Completed, texts, first }, now)
+    written(planned, MessageContent { identifier: &identifier, status: EventStatus::Completed, texts, first }, now)
 }
 
-/// What differs between the first message and those that follow.
-struct Message<'a> {
+/// Content that differs between the first message and follow-ups.
+struct MessageContent<'a> {
     identifier: &'a str,
     status: EventStatus,
     texts: Vec<String>,
     first: Option<String>,
 }
 
-fn written(planned: Planned<'_>, message: Message<'_>, sent: DateTime<Utc>) -> Value {
+fn written(planned: Planned<'_>, message: MessageContent<'_>, sent: DateTime<Utc>) -> Value {
     let (intent, plan) = (planned.intent, &planned.intent.desired);
     let safety = note::is_about_safety(plan.code);
     let category = if safety { ("alert", "Alert") } else { ("notification", "Notification") };
@@ -91,7 +92,7 @@ fn written(planned: Planned<'_>, message: Message<'_>, sent: DateTime<Utc>) -> V
     serde_json::to_value(resource.build().expect(COMPLETE)).expect("a Communication is JSON")
 }
 
-/// What it is about; of safety only as much as a Flag says.
+/// Topic; for safety only as much as a Flag says.
 fn topic(intent: &WriteIntent) -> CodeableConcept {
     let plan = &intent.desired;
     let (system, code) = match plan.resource {
@@ -126,7 +127,7 @@ pub fn merge(current: &Value, planned: Planned<'_>, written: &WrittenPostures) -
     for field in ["payload", "about", "reasonCode", "priority"] {
         take(&mut body, &wanted, field);
     }
-    // What is on hold there is no less open.
+    // An item on hold is still open.
     let is_open = matches!(current["status"].as_str(), Some("preparation" | "in-progress" | "on-hold" | "unknown"));
     if !(is_open && planned.intent.desired.posture == Posture::Open) {
         take(&mut body, &wanted, "status");

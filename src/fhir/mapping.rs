@@ -88,7 +88,7 @@ impl CodeMapping {
         codes
     }
 
-    /// What is configured for a canonical, a name or a relative reference.
+    /// Configured mapping of a canonical, a name or a relative reference.
     pub(super) fn form(&self, canonical: &str) -> Option<&QuestionnaireMapping> {
         let plain = canonical.split('|').next().unwrap_or(canonical);
         let name = plain.trim_end_matches('/').rsplit('/').next().unwrap_or(plain);
@@ -109,7 +109,7 @@ impl CodeMapping {
         find(true).or_else(|| find(false)).map(|(_, form)| form)
     }
 
-    /// What is configured for a linkId or a local code.
+    /// Configured meaning of a linkId or a local code.
     pub(super) fn configured(&self, code: &str) -> Option<Meaning> {
         if self.configured.is_empty() { None } else { self.configured.get(code).copied() }
     }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::answer::{figure_in, gather, has_value, is_telling, of_stranger};
 use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
-use super::json::Node;
+use super::json::JsonNode;
 use super::mapping::lexicon::lexicon;
 use super::mapping::{Meaning, words};
-use super::questionnaire_response::{Stated, add_issue, mapping_needed, no_item_but_safety, shown};
+use super::questionnaire_response::{StatedTotal, add_issue, mapping_needed, no_item_but_safety, shown};
 use super::{date, modifier, reference};
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::normal;
@@ -16,7 +16,7 @@ use crate::domain::score::Answers;
 use crate::problem::Problem;
 
 /// Reads an Observation.
-pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
+pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let (mut readings, unmapped) = match modifier::somebody_else(resource) {
         Some(doubt) if looks_like_ours(resource, context) => (Vec::new(), Some(doubt)),
@@ -38,7 +38,7 @@ pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<
     Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
-fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
+fn counting(resource: &JsonNode<'_>) -> Result<EvidenceStatus, Problem> {
     match resource.text("status") {
         Some("final" | "amended" | "corrected") => Ok(EvidenceStatus::Submitted),
         Some("registered" | "preliminary" | "partial" | "unknown") => Ok(EvidenceStatus::Partial),
@@ -49,7 +49,7 @@ fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
 }
 
 /// When it was taken. `issued` is when it was filed, so it does not help.
-fn effective<'n, 'a>(resource: &'n Node<'a>) -> (Option<&'n Node<'a>>, &'static str) {
+fn effective<'n, 'a>(resource: &'n JsonNode<'a>) -> (Option<&'n JsonNode<'a>>, &'static str) {
     let period = resource.get("effectivePeriod");
     let places = [
         (resource.get("effectiveDateTime"), "Observation.effectiveDateTime"),
@@ -60,22 +60,21 @@ fn effective<'n, 'a>(resource: &'n Node<'a>) -> (Option<&'n Node<'a>>, &'static 
     places.into_iter().find(|(date, _)| date.is_some()).unwrap_or((None, "Observation.effectiveDateTime"))
 }
 
-/// What a code means: the first of its codings that we know. An item that several instruments share comes with its
-/// owner first.
-fn meanings(node: &Node<'_>, context: &ReadingContext<'_>) -> Cow<'static, [Meaning]> {
+/// Meaning of a code: its first known coding. An item that several instruments share comes with its owner first.
+fn meanings(node: &JsonNode<'_>, context: &ReadingContext<'_>) -> Cow<'static, [Meaning]> {
     let codings = node.get("code").map_or(&[][..], |code| code.list("coding")).iter();
     let known = codings.filter_map(|coding| coding.text("code")).map(|code| context.mapping.code(code));
     known.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
-/// What a resource or its components say about one instrument.
+/// Content of a resource or its components for one instrument.
 struct ObservationPart<'n, 'a> {
     instrument: Instrument,
-    items: Vec<(usize, &'n Node<'a>)>,
-    stated: Option<Stated>,
+    items: Vec<(usize, &'n JsonNode<'a>)>,
+    stated: Option<StatedTotal>,
 }
 
-fn readings(resource: &Node<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
+fn readings(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
     let own = meanings(resource, context);
     let mut parts: Vec<ObservationPart<'_, '_>> = Vec::new();
     let mut readings = Vec::new();
@@ -89,7 +88,7 @@ fn readings(resource: &Node<'_>, context: &ReadingContext<'_>) -> (Vec<Instrumen
         }
         Some(meaning @ Meaning::Safety(..)) => readings.extend(no_item_but_safety(*meaning, resource, context.mapping)),
         Some(Meaning::Total(instrument) | Meaning::Panel(instrument)) if has_value(resource) => {
-            part(&mut parts, *instrument).stated = Some(Stated::read(figure_in(resource), *instrument));
+            part(&mut parts, *instrument).stated = Some(StatedTotal::read(figure_in(resource), *instrument));
         }
         _ => {}
     }
@@ -105,7 +104,7 @@ fn readings(resource: &Node<'_>, context: &ReadingContext<'_>) -> (Vec<Instrumen
             }
             Some(Meaning::Total(instrument)) => {
                 let stated = &mut part(&mut parts, *instrument).stated;
-                *stated = stated.take().or_else(|| Some(Stated::read(figure_in(component), *instrument)));
+                *stated = stated.take().or_else(|| Some(StatedTotal::read(figure_in(component), *instrument)));
             }
             _ => {}
         }
@@ -154,20 +153,20 @@ fn part<'p, 'n, 'a>(
 }
 
 /// The texts of a code: its own and its codings'.
-fn texts(node: &Node<'_>) -> impl Iterator<Item = String> {
+fn texts(node: &JsonNode<'_>) -> impl Iterator<Item = String> {
     let code = node.get("code");
     let displays = code.map_or(&[][..], |code| code.list("coding")).iter().filter_map(|coding| coding.text("display"));
     code.and_then(|code| code.text("text")).into_iter().chain(displays).map(normal).collect::<Vec<_>>().into_iter()
 }
 
 /// The local code, to name it.
-fn local_code(node: &Node<'_>) -> String {
+fn local_code(node: &JsonNode<'_>) -> String {
     let codings = node.get("code").map_or(&[][..], |code| code.list("coding")).iter();
     shown(codings.filter_map(|coding| coding.text("code")).next().unwrap_or("without a code"))
 }
 
 /// A local code with telling words: it waits for a mapping, and an answer about self-harm is seen at once.
-fn unmapped(resource: &Node<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
+fn unmapped(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
     if !has_value(resource) {
         return (Vec::new(), None);
     }
@@ -188,7 +187,7 @@ fn unmapped(resource: &Node<'_>, context: &ReadingContext<'_>) -> (Vec<Instrumen
         if !words::names_a_total(&text) {
             return (Vec::new(), waits(format!("its words name the {instrument}")));
         }
-        let stated = Stated::read(figure_in(resource), instrument);
+        let stated = StatedTotal::read(figure_in(resource), instrument);
         let answers =
             Answers { stated_total: stated.total, issues: stated.issue.into_iter().collect(), ..Answers::default() };
         let why = waits(format!("its words are those of {}/total", instrument.id()));
@@ -199,7 +198,7 @@ fn unmapped(resource: &Node<'_>, context: &ReadingContext<'_>) -> (Vec<Instrumen
 }
 
 /// Would be read, or wait, if it were about the patient.
-fn looks_like_ours(resource: &Node<'_>, context: &ReadingContext<'_>) -> bool {
+fn looks_like_ours(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> bool {
     let (readings, doubt) = readings(resource, context);
     !readings.is_empty() || doubt.is_some()
 }

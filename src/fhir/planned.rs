@@ -1,5 +1,5 @@
-//! What everything planned has in common when it goes into the chart, as whatever it goes: names, titles, small builders,
-//! and the rules for changing a resource that a person may have touched meanwhile.
+//! Common parts of everything that is written into the chart: names, titles, small builders, and the rules for changing
+//! a resource that a person may have changed meanwhile.
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use fhir_sdk::DateTime as FhirDateTime;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung, WriteIntent};
 
-/// Who wrote it, for people who read the chart.
+/// Author, for people who read the chart.
 pub const AUTHOR: &str = "cocm-registry";
 /// Our code system: what a Task is about.
 pub const TASK_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/task";
@@ -20,7 +20,7 @@ pub const FLAG_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/flag";
 pub const CLOSING_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/closing";
 const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
 
-/// What a code is called in the chart. Texts on Flags stay generic: a Flag is seen across the whole chart.
+/// Title of a code in the chart. Texts on Flags stay generic: a Flag is visible across the whole chart.
 pub fn title(code: Code) -> &'static str {
     match code {
         Code::PsychiatricCaseReview => "Psychiatric case review",
@@ -38,21 +38,18 @@ pub fn title(code: Code) -> &'static str {
     }
 }
 
-/// As what something planned is written.
+/// Resource type that a work item is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WriteForm {
-    /// Something to do.
     Task,
-    /// Something to see.
+    /// An alert.
     Flag,
-    /// A message.
     Communication,
-    /// A note.
     DocumentReference,
 }
 
 impl WriteForm {
-    /// What is written on a rung; `None` where nothing is.
+    /// Type that is written on a rung; `None` if nothing is written.
     pub fn of(rung: Rung, resource: ChartResource) -> Option<Self> {
         match (rung, resource) {
             (Rung::TaskAndFlag, ChartResource::Task) => Some(Self::Task),
@@ -74,14 +71,14 @@ impl WriteForm {
     }
 }
 
-/// How the resource stands in the chart, seen from our side.
+/// State of a resource in the chart, from our point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChartState {
-    /// Nobody but us has touched it.
+    /// Only we have changed it.
     Ours,
-    /// Somebody works on it.
+    /// A person is working on it.
     InProgress,
-    /// Somebody closed it in the chart, and not we.
+    /// A person closed it in the chart.
     ClosedThere,
 }
 
@@ -90,20 +87,20 @@ pub enum ChartState {
 pub struct WrittenPostures(pub Vec<Posture>);
 
 impl WrittenPostures {
-    /// Whether one of them is such.
+    /// Whether any of them matches.
     pub fn any(&self, is_it: impl Fn(Posture) -> bool) -> bool {
         self.0.iter().any(|posture| is_it(*posture))
     }
 }
 
-/// What to do with a resource that is in the chart.
+/// Change to a resource that is in the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
-    /// How it stands there.
+    /// State in the chart.
     pub state: ChartState,
     /// The body to send; `None` where the chart needs no change.
     pub body: Option<Value>,
-    /// Our ending was left out, because somebody works on it: a note tells them instead.
+    /// The closing was left out because a person works on it: a note tells them instead.
     pub only_noted: bool,
 }
 
@@ -126,9 +123,8 @@ fn without_moment(resource: &Value) -> Value {
 /// A planned Task or Flag in the form that the chart takes. `system` is the namespace of the intent's identifier.
 #[derive(Clone, Copy, Debug)]
 pub struct Planned<'a> {
-    /// What is planned.
     pub intent: &'a WriteIntent,
-    /// As what it is written.
+    /// Type that it is written as.
     pub form: WriteForm,
     /// The namespace of its identifier.
     pub system: &'a str,
@@ -157,7 +153,7 @@ impl Planned<'_> {
         }
     }
 
-    /// How a resource stands in the chart.
+    /// State of a resource in the chart.
     pub fn state(self, current: &Value, written: &WrittenPostures) -> ChartState {
         match self.form {
             WriteForm::Task => super::task::state(current, written),

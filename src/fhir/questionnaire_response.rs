@@ -11,18 +11,17 @@ use self::definition::Questions;
 use self::form::FormItem;
 pub(super) use self::identify::shown;
 use self::identify::{FormIdentity, InstrumentMatch};
-use self::place::Placed;
+use self::place::ItemPlace;
 pub(super) use self::safety::no_item_but_safety;
-pub(super) use self::total::Stated;
+pub(super) use self::total::StatedTotal;
 use super::answer::gather;
 use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
-use super::json::Node;
+use super::json::JsonNode;
 use super::{date, modifier, reference};
-use crate::domain::measurement::{EvidenceStatus, Issue};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus};
 use crate::problem::Problem;
 
-/// Reads a form.
-pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
+pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let questions = Questions::contained(resource);
     let entries = form::entries(resource, &questions, context.mapping);
@@ -31,7 +30,7 @@ pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<
     let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject");
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
     if counting == EvidenceStatus::Retracted {
-        // What is taken back is found by its id; nothing else of it has to be right.
+        // A retracted resource is found by its id; nothing else in it must be valid.
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
         return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None });
@@ -45,13 +44,13 @@ pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<
 }
 
 /// Adds a remark about the whole resource to every reading.
-pub(super) fn add_issue(readings: &mut [InstrumentReading], issue: Option<&Issue>) {
+pub(super) fn add_issue(readings: &mut [InstrumentReading], issue: Option<&DataQualityIssue>) {
     for reading in readings {
         reading.answers.issues.extend(issue.cloned());
     }
 }
 
-fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
+fn counting(resource: &JsonNode<'_>) -> Result<EvidenceStatus, Problem> {
     match resource.text("status") {
         Some("completed" | "amended") => Ok(EvidenceStatus::Submitted),
         Some("in-progress" | "stopped") => Ok(EvidenceStatus::Partial),
@@ -69,7 +68,7 @@ struct Form {
     doubt: Option<Doubt>,
 }
 
-fn form(resource: &Node<'_>, entries: &[FormItem<'_>], context: &ReadingContext<'_>) -> Form {
+fn form(resource: &JsonNode<'_>, entries: &[FormItem<'_>], context: &ReadingContext<'_>) -> Form {
     let names = identify::names(resource);
     let (found, mut doubt) = match identify::identify(&names, entries, context.mapping) {
         FormIdentity::NotOurs => (Vec::new(), None),
@@ -95,16 +94,16 @@ fn form(resource: &Node<'_>, entries: &[FormItem<'_>], context: &ReadingContext<
 
 /// One instrument of the form.
 fn reading(
-    resource: &Node<'_>,
+    resource: &JsonNode<'_>,
     entries: &[FormItem<'_>],
     which: InstrumentMatch,
     found: &[InstrumentMatch],
-    placed: &[Placed],
+    placed: &[ItemPlace],
     has_any: bool,
     context: &ReadingContext<'_>,
 ) -> (Option<InstrumentReading>, Option<String>) {
     let instrument = which.instrument;
-    let nodes: Vec<(usize, &Node<'_>)> = placed
+    let nodes: Vec<(usize, &JsonNode<'_>)> = placed
         .iter()
         .flat_map(|placed| entries[placed.entry].answers.iter().map(|answer| (placed.position, *answer)))
         .collect();

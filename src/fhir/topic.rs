@@ -1,4 +1,4 @@
-//! What an EHR is asked about: the types that the registry keeps, and those that it writes itself and reads back.
+//! Topics for an EHR: the types that the registry stores, and those that it writes and reads back.
 
 use super::arrival::ResourceType;
 use crate::domain::chart_plan::ChartResource;
@@ -8,7 +8,6 @@ use crate::domain::chart_plan::ChartResource;
 pub enum Topic {
     /// Kept here as it comes.
     Kept(ResourceType),
-    /// Written by us.
     Ours(ChartResource),
 }
 

@@ -1,7 +1,7 @@
-//! What a contact was for, how it took place, and what became of it.
+//! Purpose, modality and outcome of contacts.
 
 named! {
-    /// What a contact was for. Only treatment counts as a clinical contact.
+    /// Purpose of a contact. Only treatment counts as a clinical contact.
     pub enum ContactKind {
         /// Live, treatment delivered, documented.
         Treatment = "treatment",
@@ -9,7 +9,6 @@ named! {
         Outreach = "outreach",
         /// Making an appointment.
         Scheduling = "scheduling",
-        /// A message.
         Message = "message",
     }
 }
@@ -17,23 +16,17 @@ named! {
 named! {
     /// How a contact took place.
     pub enum Modality {
-        /// Face to face.
         InPerson = "in_person",
-        /// By video.
         Video = "video",
-        /// By telephone.
         Phone = "phone",
-        /// In a group.
         Group = "group",
-        /// In writing.
         Message = "message",
     }
 }
 
 named! {
-    /// What became of a contact.
+    /// Outcome of a contact.
     pub enum ContactOutcome {
-        /// It took place.
         Attended = "attended",
         /// The patient did not come.
         NoShow = "no_show",

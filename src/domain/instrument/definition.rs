@@ -123,7 +123,6 @@ struct ItemFile {
     supplement: Option<String>,
 }
 
-/// One item.
 #[derive(Clone, Debug)]
 pub struct Item {
     pub code: Option<String>,
@@ -201,7 +200,7 @@ fn yes() -> bool {
     true
 }
 
-/// What an instrument consists of.
+/// Definition of an instrument.
 #[derive(Debug)]
 pub struct Definition {
     /// Its name in the API.

@@ -1,10 +1,10 @@
 //! From what was said to each item to the answers that are scored.
 
-use super::{AnswerValue, Heard, Reader, hear, of_stranger};
+use super::{AnswerValue, CheckedAnswer, Reader, hear, of_stranger};
 use crate::domain::instrument::{Instrument, yes_no};
-use crate::domain::measurement::Issue;
+use crate::domain::measurement::DataQualityIssue;
 use crate::domain::score::Answers;
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::CodeMapping;
 
 /// The answers of one instrument.
@@ -18,13 +18,13 @@ pub(in crate::fhir) struct GatheredAnswers {
 /// Puts answers (by 0-based item) together. An item may be there several times.
 pub(in crate::fhir) fn gather(
     instrument: Instrument,
-    placed: &[(usize, &Node<'_>)],
+    placed: &[(usize, &JsonNode<'_>)],
     mapping: &CodeMapping,
 ) -> GatheredAnswers {
     let definition = instrument.definition();
     let mut answers = Answers { items: vec![None; definition.items.len()], ..Answers::default() };
-    let mut shifts = Shifts::default();
-    let mut heard: Vec<Heard> = Vec::with_capacity(2);
+    let mut shifts = ScaleShifts::default();
+    let mut heard: Vec<CheckedAnswer> = Vec::with_capacity(2);
     for (position, item) in definition.items.iter().enumerate() {
         let reader = Reader::of_item(instrument, position, mapping);
         let of_item = placed.iter().filter(|(at, _)| *at == position);
@@ -57,7 +57,7 @@ pub(in crate::fhir) enum SafetyAnswer {
 }
 
 /// Reads an answer to a question about self-harm, whatever form it stands on. `None` where there is none.
-pub(in crate::fhir) fn safety_answer(node: &Node<'_>, reader: Reader<'_>) -> Option<SafetyAnswer> {
+pub(in crate::fhir) fn safety_answer(node: &JsonNode<'_>, reader: Reader<'_>) -> Option<SafetyAnswer> {
     let of_value = |value: u8| if value == 0 { SafetyAnswer::No } else { SafetyAnswer::Yes(value) };
     let heard = hear(node, reader);
     match heard.said {
@@ -72,7 +72,7 @@ pub(in crate::fhir) fn safety_answer(node: &Node<'_>, reader: Reader<'_>) -> Opt
 }
 
 /// Whether an answer is yes or no, where the question has another scale.
-fn is_yes(node: &Node<'_>, reader: Reader<'_>) -> Option<bool> {
+fn is_yes(node: &JsonNode<'_>, reader: Reader<'_>) -> Option<bool> {
     let heard = hear(node, Reader { scale: yes_no(), ..reader });
     if heard.is_known
         && let AnswerValue::Value(value) = heard.said
@@ -84,9 +84,9 @@ fn is_yes(node: &Node<'_>, reader: Reader<'_>) -> Option<bool> {
 }
 
 /// Settles what one item says.
-fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut Answers) {
+fn settle(position: usize, heard: &[CheckedAnswer], is_suicide_item: bool, answers: &mut Answers) {
     let item = position + 1;
-    let mut remark = |code: &str, detail: String| answers.issues.push(Issue::new(code, detail));
+    let mut remark = |code: &str, detail: String| answers.issues.push(DataQualityIssue::new(code, detail));
     if heard.len() > 1 {
         remark("duplicate_item", format!("item {item} is answered {} times", heard.len()));
     }
@@ -98,7 +98,9 @@ fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut
         answers.item9_doubtful |= is_suicide_item;
     }
     if heard.iter().any(|h| h.is_quoted) {
-        answers.issues.push(Issue::new("number_as_string", format!("item {item}: a number came as a string")));
+        answers
+            .issues
+            .push(DataQualityIssue::new("number_as_string", format!("item {item}: a number came as a string")));
     }
     let values =
         || heard.iter().filter_map(|h| if let AnswerValue::Value(value) = h.said { Some(value) } else { None });
@@ -107,19 +109,19 @@ fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut
     if !is_clear {
         answers.unreadable.push(position);
     }
-    // Of answers that contradict each other none can be believed, but a suicidal one must not be lost.
+    // Contradictory answers cannot be trusted, but a suicidal one must not be lost.
     answers.items[position] = if is_clear || is_suicide_item { highest } else { None };
 }
 
-/// How far local figures are above their words.
+/// Offsets of local numbers from their words.
 #[derive(Default)]
-struct Shifts {
+struct ScaleShifts {
     by_one: usize,
     other: usize,
 }
 
-impl Shifts {
-    fn note(&mut self, heard: &[Heard]) {
+impl ScaleShifts {
+    fn note(&mut self, heard: &[CheckedAnswer]) {
         for shift in heard.iter().filter_map(|h| h.figure_above_words) {
             if shift == 1 {
                 self.by_one += 1;

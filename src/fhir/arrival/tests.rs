@@ -1,4 +1,4 @@
-//! What is refused, where, and what is not.
+//! Rejected and accepted resources, with the place of the error.
 
 use super::*;
 
@@ -177,7 +177,7 @@ mod any_input {
 
         #[test]
         fn no_text_is_too_strange_for_the_small_readers(text in "\\PC{0,40}") {
-            let _ = When::parse(&text);
+            let _ = FhirDate::parse(&text);
             let _ = crate::fhir::mapping::names::loinc_in(&text);
             let _ = crate::fhir::mapping::lexicon::lexicon().names(&text);
             let _ = crate::fhir::mapping::suggestion(&text);

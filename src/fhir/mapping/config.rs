@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Supplement;
 
-/// What one connection adds to the defaults, or overrides.
+/// Additions and overrides of one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MappingConfig {
@@ -29,7 +29,6 @@ pub struct AnswerConfig {
     /// The code's system; any where absent.
     #[serde(default)]
     pub system: Option<String>,
-    /// The code.
     #[serde(default)]
     pub code: Option<String>,
     /// The words; case, accents, spaces and punctuation do not matter.
@@ -38,11 +37,10 @@ pub struct AnswerConfig {
     /// Only for this instrument; any where absent.
     #[serde(default)]
     pub instrument: Option<Instrument>,
-    /// What it counts.
     pub value: u8,
 }
 
-/// What a questionnaire is.
+/// Meaning of a questionnaire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum QuestionnaireMapping {
@@ -52,7 +50,7 @@ pub enum QuestionnaireMapping {
     Ignore,
 }
 
-/// What a code or a linkId means.
+/// Meaning of a code or a linkId.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Meaning {
@@ -60,7 +58,6 @@ pub enum Meaning {
     Panel(Instrument),
     /// One item (0-based).
     Item(Instrument, usize),
-    /// The total score.
     Total(Instrument),
     /// A question about safety beside the items.
     Safety(Instrument, Supplement),
@@ -68,7 +65,6 @@ pub enum Meaning {
     Difficulty,
     /// Belongs to an instrument that shares items with ours and is none of them.
     Foreign,
-    /// Nothing.
     Ignore,
 }
 

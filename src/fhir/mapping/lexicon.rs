@@ -7,7 +7,7 @@ use super::Meaning;
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::{holds, normal, tokens};
 
-/// What a name says.
+/// Instruments that a name mentions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::fhir) struct NamedInstruments {
     /// Our instruments, in the order named.
@@ -38,7 +38,6 @@ pub(in crate::fhir) struct Lexicon {
     asides: Vec<String>,
 }
 
-/// The one lexicon.
 pub(in crate::fhir) fn lexicon() -> &'static Lexicon {
     static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);
     &LEXICON

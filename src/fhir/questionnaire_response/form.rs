@@ -7,7 +7,7 @@ use super::definition::Questions;
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::normal;
 use crate::fhir::answer;
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::lexicon::lexicon;
 use crate::fhir::mapping::{CodeMapping, Meaning, names, words};
 
@@ -15,9 +15,9 @@ use crate::fhir::mapping::{CodeMapping, Meaning, names, words};
 #[derive(Debug)]
 pub(super) struct FormItem<'n> {
     pub(super) link_id: &'n str,
-    pub(super) node: &'n Node<'n>,
+    pub(super) node: &'n JsonNode<'n>,
     /// Answers that say something; `dataAbsentReason` and empty ones are left out.
-    pub(super) answers: Vec<&'n Node<'n>>,
+    pub(super) answers: Vec<&'n JsonNode<'n>>,
     pub(super) is_answered: bool,
     /// Has items below it.
     pub(super) is_group: bool,
@@ -90,7 +90,7 @@ impl FormItem<'_> {
 
 /// Every item in the order of the document, with those below groups and below answers.
 pub(super) fn entries<'n>(
-    resource: &'n Node<'n>,
+    resource: &'n JsonNode<'n>,
     questions: &Questions<'n>,
     mapping: &CodeMapping,
 ) -> Vec<FormItem<'n>> {
@@ -101,7 +101,7 @@ pub(super) fn entries<'n>(
 
 /// The document's own depth limit bounds the recursion.
 fn collect<'n>(
-    parent: &'n Node<'n>,
+    parent: &'n JsonNode<'n>,
     questions: &Questions<'n>,
     mapping: &CodeMapping,
     entries: &mut Vec<FormItem<'n>>,
@@ -132,16 +132,16 @@ fn collect<'n>(
 
 /// What an item is by configuration or by code: its linkId's, its definition's, its question's in the Questionnaire.
 fn coded(
-    node: &Node<'_>,
+    node: &JsonNode<'_>,
     link_id: &str,
-    question: Option<&Node<'_>>,
+    question: Option<&JsonNode<'_>>,
     mapping: &CodeMapping,
 ) -> Cow<'static, [Meaning]> {
     if let Some(meaning) = mapping.configured(link_id) {
         return Cow::Owned(vec![meaning]);
     }
     let in_text = |text: &str| mapping.code(names::loinc_in(text).unwrap_or(text));
-    let in_question = |question: &Node<'_>| {
+    let in_question = |question: &JsonNode<'_>| {
         let codings = question.list("code").iter();
         let known = codings.filter(|coding| names::is_of_terminology(coding.text("system")));
         known.filter_map(|coding| coding.text("code")).map(|code| mapping.code(code)).find(|found| !found.is_empty())

@@ -7,7 +7,7 @@ use super::form::FormItem;
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::holds;
 use crate::fhir::answer;
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::lexicon::{NamedInstruments, lexicon};
 use crate::fhir::mapping::{CodeMapping, Meaning, QuestionnaireMapping, names};
 
@@ -19,7 +19,6 @@ pub(super) struct InstrumentMatch {
     pub(super) is_named: bool,
 }
 
-/// What a form is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FormIdentity {
     NotOurs,
@@ -28,10 +27,10 @@ pub(super) enum FormIdentity {
     Ours(Vec<InstrumentMatch>),
 }
 
-/// What the form calls itself: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
-pub(super) fn names<'n>(resource: &'n Node<'n>) -> Vec<&'n str> {
+/// Names of the form: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
+pub(super) fn names<'n>(resource: &'n JsonNode<'n>) -> Vec<&'n str> {
     let named = resource.get("questionnaire");
-    let canonical = named.and_then(Node::as_text).or_else(|| named?.text("reference"));
+    let canonical = named.and_then(JsonNode::as_text).or_else(|| named?.text("reference"));
     let title = named.and_then(|q| q.text("display")).or_else(|| {
         resource.get("_questionnaire")?.list("extension").iter().find_map(|extension| extension.text("valueString"))
     });
@@ -103,7 +102,6 @@ struct Coverage {
     instrument: Instrument,
     is_named: bool,
     entries: Vec<usize>,
-    /// Distinct items.
     items: usize,
 }
 

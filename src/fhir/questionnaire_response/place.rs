@@ -10,20 +10,20 @@ use crate::fhir::mapping::CodeMapping;
 
 /// An entry (by its index) that is an item (0-based) of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Placed {
+pub(super) struct ItemPlace {
     pub(super) position: usize,
     pub(super) entry: usize,
 }
 
 /// What each instrument found, and why somebody has to finish it.
 pub(super) struct Placements {
-    pub(super) of: Vec<Vec<Placed>>,
+    pub(super) of: Vec<Vec<ItemPlace>>,
     pub(super) doubt: Option<String>,
 }
 
 /// Places the entries for each instrument.
 pub(super) fn place(found: &[InstrumentMatch], entries: &[FormItem<'_>], mapping: &CodeMapping) -> Placements {
-    let mut of: Vec<Vec<Placed>> = found.iter().map(|which| identified(*which, entries)).collect();
+    let mut of: Vec<Vec<ItemPlace>> = found.iter().map(|which| identified(*which, entries)).collect();
     let mut is_taken = vec![false; entries.len()];
     of.iter().flatten().for_each(|placed| is_taken[placed.entry] = true);
     let mut doubt = None;
@@ -50,12 +50,12 @@ pub(super) fn place(found: &[InstrumentMatch], entries: &[FormItem<'_>], mapping
 }
 
 /// The positions that have an entry, as bits.
-fn filled(placed: &[Placed]) -> u32 {
+fn filled(placed: &[ItemPlace]) -> u32 {
     placed.iter().fold(0, |bits, placed| bits | 1 << placed.position)
 }
 
 /// Items by code; and by words, those that no code claims.
-fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<Placed> {
+fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<ItemPlace> {
     let mut placed = Vec::with_capacity(which.instrument.item_count());
     for is_coded in [true, false] {
         let claimed = filled(&placed);
@@ -65,7 +65,7 @@ fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<Placed> {
                 continue;
             }
             if let Some(position) = entry.item_of(which.instrument).filter(|at| claimed & (1 << at) == 0) {
-                placed.push(Placed { position, entry: index });
+                placed.push(ItemPlace { position, entry: index });
             }
         }
     }
@@ -98,7 +98,7 @@ struct Candidate<'f> {
 
 impl<'f> Numbered<'f, '_> {
     /// The items that their numbers place, or why the numbers are not believed.
-    fn items(&self, placed: &[Placed], is_taken: &[bool]) -> Result<Vec<Placed>, String> {
+    fn items(&self, placed: &[ItemPlace], is_taken: &[bool]) -> Result<Vec<ItemPlace>, String> {
         let group = self.group(is_taken);
         let position_of = |index: usize| placed.iter().find(|p| p.entry == index).map(|p| p.position);
         // Beside items that identify themselves, the numbers of a group without any of them are other questions'. What
@@ -126,7 +126,7 @@ impl<'f> Numbered<'f, '_> {
         if (is_there(0) && !is_there(count)) || (is_there(count + 1) && !is_there(1)) {
             return contradicted(first);
         }
-        let mut more: Vec<Placed> = Vec::new();
+        let mut more: Vec<ItemPlace> = Vec::new();
         for one in &group {
             if position_of(one.index).is_some_and(|position| position + 1 != one.number) || self.is_misplaced(one) {
                 return contradicted(one);
@@ -137,7 +137,7 @@ impl<'f> Numbered<'f, '_> {
             let is_free = |at: usize| filled(placed) & (1 << at) == 0 && more.iter().all(|p| p.position != at);
             match one.number {
                 1.. if one.number <= count && (is_free(one.number - 1) || placed.is_empty()) => {
-                    more.push(Placed { position: one.number - 1, entry: one.index });
+                    more.push(ItemPlace { position: one.number - 1, entry: one.index });
                 }
                 // Behind the items stands the difficulty, and what a form adds of its own.
                 _ if one.number > count && !self.may_be_an_item(one) => {}
@@ -214,7 +214,7 @@ fn is_answered_like_an_item(entry: &FormItem<'_>, instrument: Instrument, mappin
 /// question with words of its own is another one, unless it stands in the missing item's place.
 fn left_over(
     which: InstrumentMatch,
-    placed: &[Placed],
+    placed: &[ItemPlace],
     entries: &[FormItem<'_>],
     is_taken: &[bool],
     mapping: &CodeMapping,
@@ -240,7 +240,7 @@ fn left_over(
 }
 
 /// Stands where a missing item would: right behind the item before it, and before the one after it.
-fn is_in_a_gap(index: usize, placed: &[Placed], instrument: Instrument) -> bool {
+fn is_in_a_gap(index: usize, placed: &[ItemPlace], instrument: Instrument) -> bool {
     let at = |entry: Option<usize>| placed.iter().find(|p| Some(p.entry) == entry).map(|p| p.position);
     let (before, after) = (at(index.checked_sub(1)), at(Some(index + 1)));
     let is_missing =

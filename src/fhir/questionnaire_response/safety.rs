@@ -7,7 +7,7 @@ use crate::domain::measurement::Supplement;
 use crate::domain::score::Answers;
 use crate::fhir::answer::{Reader, SafetyAnswer, safety_answer};
 use crate::fhir::arrival::InstrumentReading;
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::{CodeMapping, Meaning};
 
 /// Adds what the entries that no instrument holds say about self-harm: to the reading that it belongs to, or as one of
@@ -29,7 +29,7 @@ pub(super) fn add(
 /// One question with its answers.
 pub(in crate::fhir) fn no_item_but_safety(
     meaning: Meaning,
-    node: &Node<'_>,
+    node: &JsonNode<'_>,
     mapping: &CodeMapping,
 ) -> Option<InstrumentReading> {
     let mut readings = Vec::new();
@@ -37,7 +37,12 @@ pub(in crate::fhir) fn no_item_but_safety(
     readings.pop()
 }
 
-fn add_question(readings: &mut Vec<InstrumentReading>, meaning: Meaning, answers: &[&Node<'_>], mapping: &CodeMapping) {
+fn add_question(
+    readings: &mut Vec<InstrumentReading>,
+    meaning: Meaning,
+    answers: &[&JsonNode<'_>],
+    mapping: &CodeMapping,
+) {
     match meaning {
         Meaning::Item(instrument, position) => {
             let reader = Reader::of_item(instrument, position, mapping);

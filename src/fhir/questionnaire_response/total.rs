@@ -4,25 +4,25 @@ use super::form::FormItem;
 use super::identify::{InstrumentMatch, speaks_of};
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::normal;
-use crate::domain::measurement::Issue;
+use crate::domain::measurement::DataQualityIssue;
 use crate::domain::score::Answers;
 use crate::fhir::answer::{Figure, figure_in, number_in};
 use crate::fhir::arrival::InstrumentReading;
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::lexicon::lexicon;
 use crate::fhir::mapping::{Meaning, words};
 
 /// A stated total, or a remark why it is not used.
 #[derive(Debug, Default)]
-pub(in crate::fhir) struct Stated {
+pub(in crate::fhir) struct StatedTotal {
     pub(in crate::fhir) total: Option<u16>,
-    pub(in crate::fhir) issue: Option<Issue>,
+    pub(in crate::fhir) issue: Option<DataQualityIssue>,
 }
 
-impl Stated {
+impl StatedTotal {
     /// What stands in the place of a total.
     pub(in crate::fhir) fn read(figure: Figure, instrument: Instrument) -> Self {
-        let refused = |code: &str, detail: &str| Self { total: None, issue: Some(Issue::new(code, detail)) };
+        let refused = |code: &str, detail: &str| Self { total: None, issue: Some(DataQualityIssue::new(code, detail)) };
         match figure {
             Figure::Nothing => Self::default(),
             Figure::Compared => refused("compared_total", "a total with a comparator, like \"<10\", is no score"),
@@ -48,22 +48,22 @@ fn whole(number: f64) -> Option<u16> {
 
 /// The total that the form states for this instrument.
 pub(super) fn stated(
-    resource: &Node<'_>,
+    resource: &JsonNode<'_>,
     entries: &[FormItem<'_>],
     instrument: Instrument,
     found: &[InstrumentMatch],
-) -> Stated {
+) -> StatedTotal {
     let in_items = entries.iter().filter(|entry| is_total_of(entry, instrument, found)).map(figure_of);
     let mut figures: Vec<Figure> = in_items.filter(|figure| *figure != Figure::Nothing).collect();
     if figures.is_empty() && found.len() == 1 {
         figures.extend(in_extension(resource).map(Figure::Number));
     }
-    let Some(first) = figures.first() else { return Stated::default() };
+    let Some(first) = figures.first() else { return StatedTotal::default() };
     if figures.iter().any(|figure| figure != first) {
         let detail = format!("the form states {} different totals", instrument.title());
-        return Stated { total: None, issue: Some(Issue::new("duplicate_total", detail)) };
+        return StatedTotal { total: None, issue: Some(DataQualityIssue::new("duplicate_total", detail)) };
     }
-    Stated::read(*first, instrument)
+    StatedTotal::read(*first, instrument)
 }
 
 /// A total belongs to an instrument by its code and its words together: forms do reuse one total's code for another.
@@ -100,7 +100,7 @@ pub(super) fn implied(entries: &[FormItem<'_>]) -> Option<InstrumentReading> {
         let coded = entry.coded.iter().filter_map(|meaning| meaning.instrument());
         let mut all = coded.chain(lexicon().names(entry.link_id).ours).chain(lexicon().names(entry.words()).ours);
         let instrument = all.find(|instrument| instrument.self_harm_item().is_some())?;
-        let stated_total = Some(Stated::read(figure_of(entry), instrument).total?);
+        let stated_total = Some(StatedTotal::read(figure_of(entry), instrument).total?);
         Some(InstrumentReading {
             instrument,
             answers: Answers { stated_total, ..Answers::default() },
@@ -117,7 +117,7 @@ fn figure_of(entry: &FormItem<'_>) -> Figure {
 }
 
 /// A vendor's extension that names a score or a total.
-fn in_extension(node: &Node<'_>) -> Option<f64> {
+fn in_extension(node: &JsonNode<'_>) -> Option<f64> {
     node.list("extension").iter().find_map(|extension| {
         let name = extension.text("url")?.rsplit('/').next()?;
         if words::names_a_total(&normal(name)) { number_in(extension) } else { None }

@@ -61,7 +61,8 @@ fn whole(style: Style, link_ids: &[String], items: Vec<Value>, name: Option<&str
 }
 
 fn stranger() -> impl Strategy<Value = Value> {
-    let texts = ["", "Do you smoke?", "Heart rate", "I agree to answer", "Have you wished you were dead?", "Anything else?"];
+    let texts =
+        ["", "Do you smoke?", "Heart rate", "I agree to answer", "Have you wished you were dead?", "Anything else?"];
     let answers = [
         json!({"valueBoolean": true}),
         json!({"valueInteger": 72}),

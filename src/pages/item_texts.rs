@@ -2,7 +2,6 @@
 
 use crate::domain::instrument::Instrument;
 
-/// An item's words.
 pub fn item(instrument: Instrument, index: usize) -> String {
     let item = instrument.definition().items.get(index);
     item.map_or_else(|| format!("Item {}", index + 1), |item| item.label.clone())
