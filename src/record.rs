@@ -29,6 +29,7 @@ mod idempotency;
 mod rules;
 mod sessions;
 mod closing;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -42,7 +43,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 pub use crate::domain::day::local_midnight;
 use crate::domain::rules::RuleSet;
-use crate::fhir::arrival::{Arrival, Content, ResourceType, Subject};
+use crate::fhir::arrival::{Arrival, ResourceType};
+use crate::fhir::content::{Content, Subject};
 use crate::identity::{Role, acting};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx, journal};
@@ -56,27 +58,13 @@ pub use idempotency::IdempotencyKey;
 pub use import::{Additions, ImportPreview, ImportedCase, foresee};
 pub use rules::{activate, attest, propose};
 pub use sessions::{DeferredItem, close_session, open_session};
+pub use zones::Zones;
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
 
 /// How often a batch is tried that the database undid.
 const TRIES: u64 = 6;
-
-/// The time zone of each clinic.
-#[derive(Clone, Debug)]
-pub struct Zones {
-    /// For a clinic that is not named.
-    pub default: Tz,
-    pub by_clinic: HashMap<String, Tz>,
-}
-
-impl Zones {
-    /// The zone of a clinic.
-    pub fn of(&self, clinic: &str) -> Tz {
-        self.by_clinic.get(clinic).copied().unwrap_or(self.default)
-    }
-}
 
 struct Job {
     submission: Submission,
@@ -95,7 +83,7 @@ pub struct Recorder {
 /// A submission, under which key it may happen only once, and in which role it was made.
 type KeyedSubmission<'a> = (&'a Submission, Option<&'a IdempotencyKey>, Option<Role>);
 
-/// State of a recorder's worker.
+/// What a worker needs.
 #[derive(Clone)]
 struct Worker {
     number: u64,
@@ -136,7 +124,7 @@ impl Recorder {
         Self { lanes: Arc::new(lanes), journaled }
     }
 
-    /// Notified after each commit that wrote journal entries.
+    /// Told after each commit that left lines in the journal.
     pub fn journaled(&self) -> Arc<tokio::sync::Notify> {
         self.journaled.clone()
     }
@@ -366,10 +354,10 @@ fn sought<'a>(clinic: &'a str, fact: &'a Command) -> Option<(&'a str, &'a str, &
     }
 }
 
-/// Results of a batch, and the follow-up work it left.
+/// What a batch came to, and what it left for others to do.
 type BatchResult = (Vec<Result<SubmissionResult, Problem>>, FollowUpWork);
 
-/// Follow-up work after a commit.
+/// What a commit left for others to do.
 #[derive(Default)]
 struct FollowUpWork {
     deliveries: bool,
@@ -391,7 +379,7 @@ impl From<Problem> for BatchFailure {
     }
 }
 
-/// Progress of a submission in its batch.
+/// How far a submission came.
 enum SubmissionRun {
     Through(Result<SubmissionResult, Problem>),
     /// Into a fact that failed, and there is no savepoint to return to.

@@ -59,13 +59,13 @@ const BESIDE_THE_QUEUE: i16 = 11;
 /// Why an episode is in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueReason {
-    /// Place in the queue.
+    /// Where it puts the episode.
     pub place: QueuePlace,
     /// The rule behind it, where it is one.
     pub rule: Option<Rule>,
     /// The measure it speaks about.
     pub instrument: Option<Instrument>,
-    /// First day.
+    /// Since when.
     pub since: NaiveDate,
     /// A sentence a clinician would accept.
     pub reason: String,
@@ -170,7 +170,8 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<QueueReason> {
         Rule::Unmeasured => (QueuePlace::UnmeasuredOrRed, finding.since),
         Rule::ContactOverdue => (QueuePlace::UnmeasuredOrRed, red_since(standing, finding)?),
         Rule::Plateau => (QueuePlace::Plateau, finding.since),
-        // Overdue recommendations rank like an overdue review; so does a review that is documented only in the chart.
+        // What a review recommended and nobody has done belongs where the review itself is overdue; so does a review of
+        // which only the chart says that it was held.
         Rule::ReviewOverdue | Rule::ReviewUndocumented | Rule::RecommendationOverdue => {
             (QueuePlace::ReviewOverdue, finding.since)
         }

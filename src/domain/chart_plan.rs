@@ -1,4 +1,4 @@
-//! The chart plan: what should be in the chart, with reasons.
+//! What should stand in the chart, with reasons: the planner's answer.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,12 @@ use super::history::History;
 use super::instrument::Instrument;
 use super::rules::RuleSet;
 use super::safety::{self, Concern};
-use super::schedule;
 use super::standing;
 use super::story::Story;
+use super::task::{ChartResource, Code, Owner, Posture, Priority};
 use crate::id::EpisodeId;
 
+mod schedule;
 mod work_items;
 mod withdrawal;
 mod rung;
@@ -21,94 +22,19 @@ mod rung;
 pub use rung::Rung;
 pub use withdrawal::resolve;
 
-named! {
-    /// Kind of resource in the chart.
-    pub enum ChartResource {
-        Task = "Task",
-        /// An alert.
-        Flag = "Flag",
-    }
-}
-
-named! {
-    /// Subject of a Task or a Flag (our code system).
-    pub enum Code {
-        /// The weekly psychiatric caseload review should look at this patient.
-        PsychiatricCaseReview = "psychiatric-case-review",
-        /// The scale should be taken again.
-        Measure = "measure",
-        /// The care manager should reassess and set a new baseline.
-        Reassess = "reassess",
-        /// Suicide risk must be assessed.
-        SafetyAssessment = "safety-assessment",
-        /// Nobody has assessed it, and the assessment is past due.
-        SafetyEscalation = "safety-escalation",
-        /// PHQ-9 item 9 was left open: ask it.
-        AskItem9 = "ask-item9",
-        /// A contact is due.
-        Contact = "contact",
-        /// Write the relapse-prevention plan.
-        RelapsePreventionPlan = "relapse-prevention-plan",
-        /// A recommendation of a case review waits for a decision or for action.
-        Recommendation = "recommendation",
-        /// Decide whether to discharge.
-        DischargeReview = "discharge-review",
-        /// Flag: not at target.
-        CocmNotAtTarget = "cocm-not-at-target",
-        /// Flag: an unassessed safety answer.
-        CocmSafety = "cocm-safety",
-    }
-}
-
-named! {
-    /// FHIR request-priority.
-    pub enum Priority {
-        Routine = "routine",
-        /// Ahead of routine.
-        Urgent = "urgent",
-        Stat = "stat",
-    }
-}
-
-named! {
-    /// Role that should act.
-    pub enum Owner {
-        /// The behavioral care manager.
-        CareManager = "care_manager",
-        /// The psychiatric consultant.
-        PsychiatricConsultant = "psychiatric_consultant",
-        /// The patient's own doctor.
-        PrimaryCareProvider = "primary_care_provider",
-    }
-}
-
-named! {
-    /// How a planned resource should stand in the chart.
-    pub enum Posture {
-        /// Task `requested`, Flag `active`.
-        Open = "open",
-        /// Done, as the registry knows: Task `completed`, Flag `inactive`.
-        Fulfilled = "fulfilled",
-        /// No longer called for: Task `cancelled`, Flag `inactive`.
-        Withdrawn = "withdrawn",
-        /// Its evidence was retracted: `entered-in-error`.
-        EnteredInError = "entered-in-error",
-    }
-}
-
-/// One Task or Flag that should be in the chart, and why.
+/// One Task or Flag that should stand in the chart, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
     pub resource: ChartResource,
-    /// Kind of change.
+    /// What it is about.
     pub code: Code,
-    /// Desired posture.
+    /// How it should stand.
     pub posture: Posture,
     pub priority: Priority,
     pub owner: Owner,
-    /// Others who are asked beside the owner; whoever acts first does it.
+    /// Who is asked beside the owner: whoever of them acts first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_for: Vec<Owner>,
     /// The rule that asks for it.
@@ -127,7 +53,7 @@ pub struct WorkItem {
     pub evidence: Vec<String>,
 }
 
-/// A work item with everything needed to write it into the chart: the payload of the outbox.
+/// A planned Task or Flag with all that is needed to write it into the chart: what the outbox carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteIntent {
     /// Unique in the chart: `{clinic}/{patient}/{key}`; goes out as `identifier.value`.
@@ -207,7 +133,7 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
         }
         standings.push(standing);
         desired.extend(wanted);
-        // A referral without enrollment is no earlier episode.
+        // Somebody who was referred and never enrolled had no episode that could end.
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
     }

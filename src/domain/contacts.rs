@@ -1,4 +1,4 @@
-//! The next appointment, and courses of brief treatment, from the contacts.
+//! What contacts add up to: the next appointment, and courses of brief treatment.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::rules::BriefTreatment;
 /// The next appointment that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NextContact {
-    /// Date in the clinic's time zone.
+    /// The local date.
     pub on: NaiveDate,
     /// The contact at which it was made.
     pub entry: Uuid,
@@ -54,7 +54,7 @@ named! {
 /// A course of one brief treatment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TreatmentCourse {
-    /// The treatment.
+    /// Which treatment.
     pub intervention: Intervention,
     /// The first session.
     pub started_on: NaiveDate,
@@ -66,7 +66,7 @@ pub struct TreatmentCourse {
     pub sessions_needed: u16,
     /// The day of the session that completed it.
     pub completed_on: Option<NaiveDate>,
-    /// State of the concern.
+    /// How it stands.
     pub status: CourseStatus,
 }
 

@@ -23,7 +23,7 @@ named! {
 }
 
 impl Phase {
-    /// Kinds of entries that are allowed in this phase.
+    /// What may be entered about an episode in this phase, by kind.
     pub fn allowed(self) -> &'static [&'static str] {
         match self {
             Self::Referred => &["contact", "fit_check", "discharge", "discussion_flag", "taken_back"],
@@ -110,7 +110,7 @@ pub struct Course<'a> {
     pub episode: &'a Episode,
     /// The date it is looked at.
     pub as_of: NaiveDate,
-    /// Phase on that date.
+    /// Where it stands on that date.
     pub phase: Phase,
     /// Its end, where it has ended by that date.
     pub end: Option<EpisodeEnd>,

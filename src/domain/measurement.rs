@@ -62,7 +62,6 @@ named! {
 pub struct Measurement {
     /// Our id; stays when the source is corrected.
     pub id: MeasurementId,
-    /// Instrument.
     pub instrument: Instrument,
     /// When it was taken.
     pub taken_at: DateTime<Utc>,

@@ -1,17 +1,17 @@
-//! Changes that people make to our Tasks in the chart, and their effect here.
+//! What people do in the chart to the Tasks that we wrote there: read back, believed, and made to count.
 //!
-//! A closed Task is a statement about the Task. The work itself counts when it is documented: closing a Task does not
-//! assess a suicide risk or hold a case review. Only a recommendation is decided by its Task, because a decision is all
-//! that it asks for.
+//! A closed Task is a statement about the Task. What it asked for counts when it is documented: a suicide risk is not
+//! assessed, and a case review not held, because somebody closed a Task. Only a recommendation is decided by its Task,
+//! because deciding is all that it asks for.
 
 use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::care::{Care, CareEntry, DELETED, RecommendationDecision};
-use super::chart_plan::Code;
 use super::episode::Course;
 use super::finding::{Finding, Rule};
 use super::story::Story;
+use super::task::Code;
 
 named! {
     /// How the chart differs from what we wrote there.
@@ -20,11 +20,11 @@ named! {
         ClosedByPerson = "closed_by_person",
         /// A person changed it, which is theirs to do: an owner, a priority, a note, a status.
         ChangedByPerson = "changed_by_person",
-        /// Deleted in the chart. It is not written again.
+        /// It is not there any more. It is not written again.
         Deleted = "deleted",
-        /// The chart differs from what we wrote, and no person's change explains it, as after a restore from a backup.
+        /// What we wrote is not what stands, and nobody's change explains it, as after a restore from a backup.
         OursLost = "ours_lost",
-        /// It names another patient now: its state there says nothing about this patient.
+        /// It is about another patient now: what becomes of it there says nothing about this one.
         NamesAnotherPatient = "names_another_patient",
     }
 }
@@ -34,7 +34,8 @@ pub fn is_closed(status: &str) -> bool {
     matches!(status, "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" | "inactive" | DELETED)
 }
 
-/// Decision that a Task's status means for its recommendation. `failed` and `entered-in-error` decide nothing.
+/// What the status of its Task says about a recommendation. That doing it failed, or that the Task itself was a
+/// mistake, decides nothing.
 pub fn decision(status: &str) -> Option<RecommendationDecision> {
     match status {
         "accepted" | "in-progress" => Some(RecommendationDecision::Accepted),

@@ -1,5 +1,5 @@
-//! The life of a recommendation: the patient's own doctor decides, then it is done. A referral, or a direct evaluation,
-//! is tracked to its end.
+//! What becomes of a recommendation: decided by the patient's own doctor, then done. A referral, or seeing the patient
+//! oneself, is followed on its way to the end.
 //!
 //! ```text
 //!  undecided ──► accepted, modified ──► done
@@ -15,12 +15,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::care::{Addressee, Care, CareEntry, ChangeKind, Recommendation, RecommendationDecision, ReferralProgress};
-use super::chart_plan::Owner;
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
 use super::rules::RuleSet;
 use super::story::Story;
+use super::task::Owner;
 use crate::id::EpisodeId;
 
 mod outcome;
@@ -45,7 +45,7 @@ named! {
 }
 
 impl RecommendationState {
-    /// Whether somebody still has to act.
+    /// Somebody still has to act.
     pub fn waits(self) -> bool {
         matches!(self, Self::Undecided | Self::Open)
     }
@@ -54,12 +54,12 @@ impl RecommendationState {
 /// A recommendation and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrackedRecommendation {
-    /// The recommendation.
+    /// As recommended.
     #[serde(flatten)]
     pub recommendation: Recommendation,
     /// The case review it comes from.
     pub review: Uuid,
-    /// Reviewer who made it.
+    /// Who made it.
     pub reviewer: String,
     /// The review session it was made in.
     pub session: Option<Uuid>,
@@ -67,19 +67,19 @@ pub struct TrackedRecommendation {
     pub episode: Option<EpisodeId>,
     /// When it was made.
     pub recommended_on: NaiveDate,
-    /// State of the concern.
+    /// How it stands.
     pub state: RecommendationState,
-    /// Last decision; `null` before the first.
+    /// What was decided last; `null` while nobody has.
     pub decision: Option<RecommendationDecision>,
-    /// Date in the clinic's time zone.
+    /// When.
     pub decided_on: Option<NaiveDate>,
-    /// Person who decided.
+    /// By whom.
     pub decided_by: Option<String>,
     /// Why it was decided, or ended, so.
     pub reason: Option<String>,
-    /// Progress of a referral or a direct evaluation.
+    /// How far a referral or a direct evaluation has come.
     pub progress: Option<ReferralProgress>,
-    /// Date of the progress.
+    /// Since when.
     pub progress_on: Option<NaiveDate>,
     /// The appointment, while it is scheduled.
     pub scheduled_for: Option<NaiveDate>,
@@ -155,8 +155,8 @@ impl TrackedRecommendation {
         }
     }
 
-    /// Decisions allowed now. Doing an undecided recommendation accepts it; a declined one must be accepted first; a
-    /// referral that has ended stays decided.
+    /// What may be decided now. Doing what nobody has decided yet is accepting it; what was declined has to be accepted
+    /// first; a referral that has ended is decided.
     pub fn allowed(&self) -> &'static [RecommendationDecision] {
         match (self.progress, self.decision) {
             (Some(ReferralProgress::Declined | ReferralProgress::Closed), _)
@@ -179,7 +179,7 @@ impl TrackedRecommendation {
         }
     }
 
-    /// Progress allowed now, for tracked recommendations. A declined one must be accepted first.
+    /// How it may go on now, where it is followed on its way. What was declined has to be accepted first.
     pub fn allowed_progress(&self) -> &'static [ReferralProgress] {
         if !self.recommendation.kind.is_followed()
             || matches!(self.decision, Some(RecommendationDecision::Declined | RecommendationDecision::Done))
@@ -211,7 +211,7 @@ impl TrackedRecommendation {
         self.decided_on.filter(|_| self.decision == Some(RecommendationDecision::Done))
     }
 
-    /// Role that should act on it.
+    /// Who should act on it.
     pub fn owner(&self) -> Owner {
         match self.recommendation.to {
             Addressee::PrimaryCare => Owner::PrimaryCareProvider,
@@ -220,7 +220,7 @@ impl TrackedRecommendation {
         }
     }
 
-    /// Sentence for the Task.
+    /// What a Task says of it.
     pub fn sentence(&self) -> String {
         let mut said = format!(
             "{}, case review of {}: {}",
@@ -241,7 +241,7 @@ impl TrackedRecommendation {
     }
 }
 
-/// The recommendation that an entry is about, if any.
+/// What an entry says something about, if that is a recommendation.
 fn subject(care: &Care) -> Option<Uuid> {
     match care {
         Care::RecommendationDecision { recommendation, .. } | Care::RecommendationProgress { recommendation, .. } => {
@@ -298,8 +298,7 @@ pub fn follow(story: &Story, recommendation: Uuid) -> Option<TrackedRecommendati
     followed(story).into_iter().find(|f| f.recommendation.id == recommendation)
 }
 
-/// Recommendations that wait for action on the course's date, with their due days; none before enrollment or after the
-/// end.
+/// What waits for somebody on the course's date, with the day it is due; nothing before enrolment or after the end.
 pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(TrackedRecommendation, NaiveDate)> {
     if matches!(course.phase, Phase::Referred | Phase::Discharged) {
         return Vec::new();
@@ -308,7 +307,7 @@ pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(TrackedRecommendati
     waiting.filter_map(|f| f.due_on(rules).map(|due| (f, due))).collect()
 }
 
-/// One finding for all overdue recommendations. None while treatment is on hold.
+/// What was recommended and is past due: one finding for all of it. A treatment on hold is not pressed.
 pub fn overdue(course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
     if !course.in_treatment() {
         return None;

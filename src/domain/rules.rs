@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::chart_plan::{Owner, Priority};
 use super::instrument::Instrument;
+use super::task::{Owner, Priority};
 
 /// One version of the thresholds. Days are whole calendar days in the clinic's time zone; scores are points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -16,9 +16,9 @@ use super::instrument::Instrument;
 pub struct RuleSet {
     /// Name of the series.
     pub id: String,
-    /// Version, for `If-Match`.
+    /// Its version.
     pub version: u32,
-    /// Definition of "at target" for one measure.
+    /// What "at target" means for one measure.
     pub at_target: AtTarget,
     /// R4.
     pub baseline: BaselineRules,
@@ -35,16 +35,16 @@ pub struct RuleSet {
     /// When a course of brief treatment is complete.
     #[serde(default)]
     pub brief_treatment: BriefTreatment,
-    /// Rules for candidates.
+    /// Who is listed as a candidate.
     #[serde(default)]
     pub candidates: Candidates,
-    /// Rules for recommendations.
+    /// What a case review recommends.
     #[serde(default)]
     pub recommendations: Recommendations,
 }
 
 named! {
-    /// Definition of "at target" for one measure.
+    /// What "at target" means for one measure.
     pub enum AtTarget {
         /// Response or remission.
         ResponseOrRemission = "response_or_remission",
@@ -63,7 +63,7 @@ pub struct BaselineRules {
     pub look_back_days: u16,
 }
 
-/// Definition of response.
+/// What counts as a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ResponseRule {
@@ -102,7 +102,7 @@ pub struct InstrumentRules {
     /// A score below this is clinically significant improvement by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved_below: Option<u16>,
-    /// Definition of response.
+    /// What counts as a response.
     pub response: ResponseRule,
     /// The minimal important difference.
     pub important_difference: u16,
@@ -156,18 +156,18 @@ pub struct Safety {
 pub struct EscalationStep {
     /// On which day after the due date: 1 is the first day past due. Whole days, because plans are made for dates.
     pub days_past_due: u16,
-    /// Role to notify.
+    /// Who is told.
     pub to: Owner,
     /// How urgent at the least; never below the concern's own priority.
     pub priority: Priority,
 }
 
-/// Default for rule sets stored before escalation existed. The built-in rule set has it in its file.
+/// Of a rule set that was stored before there was a chain. The built-in one has it in its file.
 fn default_escalation() -> Vec<EscalationStep> {
     DEFAULT.safety.escalation.clone()
 }
 
-/// Rules for recommendations and their outcomes.
+/// What a case review recommends, and what came after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recommendations {
@@ -176,7 +176,7 @@ pub struct Recommendations {
     pub outcome_after_days: u16,
 }
 
-/// Default for rule sets stored before these rules existed. The built-in rule set has them in its file.
+/// Of a rule set that was stored before there were any. The built-in one has them in its file.
 impl Default for Recommendations {
     fn default() -> Self {
         DEFAULT.recommendations.clone()
@@ -217,7 +217,7 @@ impl Default for BriefTreatment {
     }
 }
 
-/// Rules for candidates for enrollment; R5 defines "elevated".
+/// Who is listed as a candidate for enrolment; what is elevated says R5.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Candidates {

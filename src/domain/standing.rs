@@ -17,12 +17,12 @@ use super::rules::RuleSet;
 use super::target::{MeasureSummary, Track};
 use crate::id::EpisodeId;
 
-/// Name of the rule set that was used.
+/// Which thresholds were used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleSetName {
     /// Name of the series.
     pub id: String,
-    /// Version, for `If-Match`.
+    /// Its version.
     pub version: u32,
 }
 
@@ -32,20 +32,20 @@ pub struct WorkItemSummary {
     /// Names the cause.
     pub key: String,
     /// `Task` or `Flag`.
-    pub resource: super::chart_plan::ChartResource,
-    /// Kind of change.
-    pub code: super::chart_plan::Code,
-    /// Priority.
-    pub priority: super::chart_plan::Priority,
+    pub resource: crate::domain::task::ChartResource,
+    /// What it is about.
+    pub code: crate::domain::task::Code,
+    /// How urgent.
+    pub priority: crate::domain::task::Priority,
     /// The rule that asks for it.
     pub rule: Rule,
-    /// Role that should act.
-    pub owner: super::chart_plan::Owner,
+    /// Who should act.
+    pub owner: crate::domain::task::Owner,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// When it should be done.
     pub due_on: Option<NaiveDate>,
-    /// Reason.
+    /// Why.
     pub reason: String,
 }
 
@@ -91,7 +91,7 @@ pub struct Standing {
     pub discharged_on: Option<NaiveDate>,
     /// Why it ended.
     pub discharge_reason: Option<super::care::DischargeReason>,
-    /// Findings of the rules, including the patient's safety.
+    /// What the rules conclude, the patient's safety included.
     pub findings: Vec<Finding>,
     /// The Tasks and Flags that should stand open.
     pub desired: Vec<WorkItemSummary>,
@@ -105,7 +105,7 @@ impl Standing {
         self.said() == other.said()
     }
 
-    /// The statement, without dates. Every field by name, so that a new one cannot be forgotten here.
+    /// What is said. Every field by name, so that a new one cannot be forgotten here.
     fn said(&self) -> impl PartialEq + '_ {
         let Self {
             episode,

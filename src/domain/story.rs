@@ -1,17 +1,16 @@
-//! All facts about one patient: the planner's only input.
+//! Everything known about one patient: the planner's only input.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::care::{Care, CareEntry, FitCheck, SharedCarePlan};
-use super::episode::{Course, Episode};
-use super::history::History;
+use super::episode::Episode;
 use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement, Quality};
 use crate::id::{EpisodeId, PatientId};
 
-/// The patient's status.
+/// What matters about the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientStatus {
     pub id: PatientId,
@@ -41,7 +40,7 @@ pub struct Handover {
     pub episode: EpisodeId,
     /// The first day of the new one.
     pub on: NaiveDate,
-    /// Previous care manager; `None` if there was none.
+    /// Who had it before; `None` where nobody had.
     pub from: Option<String>,
 }
 
@@ -61,7 +60,7 @@ pub struct CarePlanVersion<'a> {
     /// The entry that it is.
     pub entry: &'a CareEntry,
     pub plan: &'a SharedCarePlan,
-    /// Whether it was taken back as a mistake.
+    /// It was a mistake, and was taken back.
     pub taken_back: bool,
 }
 
@@ -93,8 +92,8 @@ impl Story {
         entries
     }
 
-    /// The care manager of an episode on a date: the one who handed it over next, else the current one. A name that was
-    /// amended without a handover was a mistake, and the new name holds since the last handover.
+    /// Who had an episode on a date: whoever handed it over next, else whom it carries now. A name that was amended
+    /// without a handover was a mistake, and the new one holds since the last handover.
     pub fn care_manager<'a>(&'a self, episode: &'a Episode, on: NaiveDate) -> Option<&'a str> {
         let next = self.handovers.iter().find(|h| h.episode == episode.id && h.on > on);
         next.map_or(episode.care_manager.as_deref(), |handover| handover.from.as_deref())
@@ -156,16 +155,6 @@ impl Story {
             }
         }
         daily
-    }
-
-    /// Each episode as it stands on a date, in order of enrolment.
-    pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'_>> {
-        History::of(self).courses(as_of)
-    }
-
-    /// When suicide risk was assessed, up to a date, in order: (instant, date, entry).
-    pub fn assessments(&self, as_of: NaiveDate) -> Vec<(DateTime<Utc>, NaiveDate, Uuid)> {
-        History::of(self).assessments(as_of).to_vec()
     }
 
     /// Whether the measurement behind a chart reference still counts for anything.

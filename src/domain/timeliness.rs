@@ -50,7 +50,7 @@ pub struct Timeliness {
     pub median_minutes: Option<i64>,
     /// The longest of them.
     pub longest_minutes: Option<i64>,
-    /// Number of concerns with known minutes.
+    /// Of how many the minutes are known.
     pub timed: usize,
     /// The longest wait for an assessment in days, of all that were assessed.
     pub longest_days: Option<i64>,

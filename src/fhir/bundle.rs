@@ -16,7 +16,7 @@ pub use target::RequestTarget;
 /// How many entries a Bundle may have.
 pub const MOST_ENTRIES: usize = 1000;
 
-/// Purpose of a Bundle.
+/// What a Bundle wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundlePurpose {
     /// Each entry is a request of its own.
@@ -25,7 +25,7 @@ pub enum BundlePurpose {
     Transaction,
     /// The entries are resources: take what can be taken.
     Collection,
-    /// A collection, newest first, with deletions; or a notification.
+    /// As a collection, newest first, with deletions; or a notification.
     History,
 }
 
@@ -47,15 +47,15 @@ struct BundleEnvelope<'a> {
 /// One entry of a Bundle.
 #[derive(Clone, Debug, Default)]
 pub struct BundleEntry<'a> {
-    /// URL by which other entries refer to it.
+    /// What the others may call it.
     pub full_url: Option<Cow<'a, str>>,
     /// The resource, not looked at.
     pub resource: Option<&'a RawValue>,
-    /// Request of the entry.
+    /// What is to be done.
     pub request: Option<BundleRequest<'a>>,
 }
 
-/// Request of a Bundle entry.
+/// What an entry wants done.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BundleRequest<'a> {
@@ -64,12 +64,12 @@ pub struct BundleRequest<'a> {
     /// Relative to the base.
     #[serde(borrow)]
     pub url: Cow<'a, str>,
-    /// `If-None-Exist`.
+    /// As `If-None-Exist`.
     #[serde(borrow, default)]
     pub if_none_exist: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub if_match: Option<Cow<'a, str>>,
-    /// `If-None-Match`.
+    /// As `If-None-Match`.
     #[serde(borrow, default)]
     pub if_none_match: Option<Cow<'a, str>>,
 }

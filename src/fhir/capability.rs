@@ -1,4 +1,4 @@
-//! CapabilityStatement of the FHIR API.
+//! What the FHIR door can do, as it says itself.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};

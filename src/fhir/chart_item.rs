@@ -5,14 +5,14 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::date::FhirDate;
-use super::planned::AUTHOR;
-use crate::domain::chart_plan::ChartResource;
+use super::write::parts::AUTHOR;
+use crate::domain::task::ChartResource;
 use crate::problem::Problem;
 
 /// The longest text that is taken over.
 const LONGEST: usize = 1000;
 
-/// A resource of ours as it is in the chart.
+/// What stands in the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartItem {
     pub resource: ChartResource,
@@ -24,13 +24,13 @@ pub struct ChartItem {
     pub updated: Option<DateTime<Utc>>,
     /// When it was changed last, as it says itself or as the server does: whichever is later.
     pub changed_at: Option<DateTime<Utc>>,
-    /// Owner: the person who acts on it.
+    /// Whose it is: who acts on it.
     pub owner: Option<String>,
     /// Why it has its status.
     pub reason: Option<String>,
     /// The last note that is not ours.
     pub note: Option<String>,
-    /// The patient it is about: `Patient/12` or `system|value`.
+    /// Whom it is about, as patients are known by: `Patient/12` or `system|value`.
     pub about: Option<String>,
     pub body: Value,
 }

@@ -1,6 +1,6 @@
 //! What turns a resource into something else: a modifier that we do not know, or a focus on somebody else.
 
-use super::arrival::Doubt;
+use super::content::Doubt;
 use super::json::JsonNode;
 
 /// A `modifierExtension` anywhere that we read. FHIR forbids to use what it modifies: it may say "not done".

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::answer::{figure_in, gather, has_value, is_telling, of_stranger};
-use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
+use super::content::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
 use super::mapping::lexicon::lexicon;
 use super::mapping::{Meaning, words};

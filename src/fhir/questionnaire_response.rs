@@ -15,7 +15,7 @@ use self::place::ItemPlace;
 pub(super) use self::safety::no_item_but_safety;
 pub(super) use self::total::StatedTotal;
 use super::answer::gather;
-use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
+use super::content::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
 use super::{date, modifier, reference};
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus};

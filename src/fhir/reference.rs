@@ -1,6 +1,6 @@
-//! Subjects of resources: references in every form that FHIR allows, and in some that it does not.
+//! Whom a resource is about: references in every form that FHIR allows, and in some that it does not.
 
-use super::arrival::{Doubt, Identifier, Subject};
+use super::content::{Doubt, Identifier, Subject};
 use super::json::JsonNode;
 use super::query::pairs;
 use crate::problem::Problem;
@@ -141,7 +141,7 @@ fn contained(root: &JsonNode<'_>, id: &str) -> SubjectReference {
     }
 }
 
-/// Placeholders of a template that nobody filled in.
+/// What a template leaves behind when nobody fills it in.
 fn is_rubbish(reference: &str) -> bool {
     reference.contains(['{', '}', '$', '<', '>', '[', ']', '%'])
         || reference.contains("/:")

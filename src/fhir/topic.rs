@@ -1,7 +1,7 @@
-//! Topics for an EHR: the types that the registry stores, and those that it writes and reads back.
+//! What an EHR is asked about: the types that the registry keeps, and those that it writes itself and reads back.
 
 use super::arrival::ResourceType;
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 
 /// A FHIR type that concerns us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ pub struct FormField {
     /// What is likely to be typed.
     pub suggestions: Vec<String>,
     pub required: bool,
-    /// Last error.
+    /// What is wrong with it.
     pub problem: Option<String>,
 }
 
@@ -148,7 +148,7 @@ pub struct Form {
     /// Names it within its page.
     pub id: String,
     pub action: String,
-    /// Label of the button.
+    /// What the button says.
     pub submit: &'static str,
     pub csrf: String,
     /// Sent twice, it counts once.

@@ -65,7 +65,7 @@ pub async fn close(
     store(db, clinic, closed).await
 }
 
-/// Result of a restatement.
+/// What a restatement came to.
 pub enum RestatementResult {
     As(ClosedMonth),
     /// The month is open.

@@ -1,4 +1,4 @@
-//! Commands of the recorder, and their results.
+//! What the hallway takes in, and what it answers.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -9,8 +9,9 @@ use crate::domain::care::{Care, FitCheck};
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::score::Answers;
-use crate::fhir::arrival::{Arrival, EvidenceTime, ResourceType};
+use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::chart_item::ChartItem;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
@@ -85,10 +86,10 @@ pub enum Command {
     /// A score was taken outside the EHR.
     Measured {
         patient: PatientId,
-        /// The instrument.
+        /// Which instrument.
         instrument: Instrument,
         taken: EvidenceTime,
-        /// The stored answer to a request.
+        /// What was answered.
         answers: Answers,
         /// Who took it, where that is not who enters it.
         taken_by: Option<String>,
@@ -153,7 +154,7 @@ impl<T> Change<T> {
     }
 }
 
-/// Changes to an episode.
+/// What may be changed about an episode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amendment {
     /// Enrolment, while only referred.
@@ -181,7 +182,7 @@ pub struct Submission {
     pub atomic: bool,
 }
 
-/// Effect of a command.
+/// What a fact came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandEffect {
     Created,
@@ -192,7 +193,7 @@ pub enum CommandEffect {
     Deleted,
 }
 
-/// Effect of a command.
+/// What a fact came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     pub effect: CommandEffect,
@@ -219,5 +220,5 @@ pub struct ImportCount {
     pub entries: usize,
 }
 
-/// Result of each command of a submission.
+/// What each fact of a submission came to.
 pub type SubmissionResult = Vec<Result<Recorded, Problem>>;

@@ -8,8 +8,9 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::score::score;
-use cocm_registry::fhir::arrival::{Content, ReadingContext, read};
-use cocm_registry::fhir::mapping::Mapping;
+use cocm_registry::fhir::arrival::read;
+use cocm_registry::fhir::content::{Content, ReadingContext};
+use cocm_registry::fhir::mapping::CodeMapping;
 use serde_json::{Value, json};
 
 fn folder() -> std::path::PathBuf {
@@ -47,7 +48,7 @@ fn form(instrument: Instrument, answers: &[Option<Value>]) -> Value {
 /// Total, quality, band, answer to the self-harm item.
 fn outcome(instrument: Instrument, cell: &str) -> [String; 4] {
     let now: DateTime<Utc> = "2026-06-01T12:00:00Z".parse().unwrap();
-    let mapping = Mapping::default();
+    let mapping = CodeMapping::default();
     let context = ReadingContext { zone: chrono_tz::UTC, now, mapping: &mapping };
     let form = form(instrument, &answers(cell)).to_string();
     let Content::Evidence(evidence) = read(&form, &context).unwrap().content else { panic!("no evidence") };

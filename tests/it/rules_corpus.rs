@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use cocm_registry::domain::chart_plan::{Code, plan};
+use cocm_registry::domain::chart_plan::plan;
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::RuleSet;
+use cocm_registry::domain::task::Code;
 use serde_json::{Value, json};
 
 use crate::rules_story::{Tale, day_of};
@@ -41,9 +42,9 @@ fn tale(case: &Value) -> Tale {
     let measures: Vec<Instrument> =
         episode["measures"].as_array().unwrap().iter().map(|m| instrument(m.as_str().unwrap())).collect();
     if let Some(end) = episode["prev_end"].as_str() {
-        tale.enrol(Some(day(&json!(end)) - 100), &measures).discharge(day(&json!(end)));
+        tale.enroll(Some(day(&json!(end)) - 100), &measures).discharge(day(&json!(end)));
     }
-    tale.enrol(Some(day(&episode["start"])), &measures);
+    tale.enroll(Some(day(&episode["start"])), &measures);
     for response in case["responses"].as_array().unwrap() {
         let source = format!("QuestionnaireResponse/{}", response["id"].as_str().unwrap());
         if response["status"] == "entered-in-error" {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use cocm_registry::domain::care::{Care, ChangeKind, RecommendationDecision};
-use cocm_registry::domain::chart_plan::{ChartPlan, Code, Posture, WorkItem, plan, plan_without_outlook, resolve};
+use cocm_registry::domain::chart_plan::{ChartPlan, WorkItem, plan, plan_without_outlook, resolve};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::{Half, ResponseRule, RuleSet};
 use cocm_registry::domain::story::Story;
+use cocm_registry::domain::task::{Code, Posture};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
     let mut tale = Tale::enrolled(&both);
     let first = tale.episode;
     if let Some(second) = two_episodes {
-        tale.discharge(second - 7).enrol(Some(second), &both);
+        tale.discharge(second - 7).enroll(Some(second), &both);
     }
     let second = tale.episode;
     tale.story.patient.deceased_on = died.map(date);
@@ -261,7 +262,7 @@ proptest! {
     ) {
         let mut tale = Tale::enrolled(Instrument::all());
         tale.change(10).contact(11).review(12).hold(13).resume(14);
-        for instrument in Instrument::all() {
+        for instrument in Instrument::all().iter().copied() {
             for (i, total) in totals.iter().enumerate() {
                 let at = i64::try_from(i).unwrap() * 30;
                 tale.score(instrument, at, *total);

@@ -13,7 +13,8 @@ use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, Required
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::{EvidenceTime, is_language};
+use crate::fhir::arrival::is_language;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{MeasurementId, PatientId};
 use crate::listener::JsonBody;
 use crate::problem::Problem;

@@ -1,7 +1,7 @@
-//! Purpose, modality and outcome of contacts.
+//! What a contact was for, how it took place, and what became of it.
 
 named! {
-    /// Purpose of a contact. Only treatment counts as a clinical contact.
+    /// What a contact was for. Only treatment counts as a clinical contact.
     pub enum ContactKind {
         /// Live, treatment delivered, documented.
         Treatment = "treatment",
@@ -25,7 +25,7 @@ named! {
 }
 
 named! {
-    /// Outcome of a contact.
+    /// What became of a contact.
     pub enum ContactOutcome {
         Attended = "attended",
         /// The patient did not come.

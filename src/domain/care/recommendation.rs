@@ -1,4 +1,4 @@
-//! Recommendations of case reviews, and decisions about them.
+//! What a case review recommends, and what became of it.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -8,20 +8,20 @@ use uuid::Uuid;
 /// A recommendation of a case review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Recommendation {
-    /// Id in this registry.
+    /// Our id.
     pub id: Uuid,
-    /// Kind of change.
+    /// What it is about.
     pub kind: ChangeKind,
     /// The recommendation in words.
     pub text: String,
-    /// Role that should act.
+    /// To whom.
     pub to: Addressee,
-    /// Due date.
+    /// By when.
     pub due_on: Option<NaiveDate>,
 }
 
 named! {
-    /// Kind of a treatment change or a recommendation.
+    /// What a treatment change or a recommendation is about.
     pub enum ChangeKind {
         Medication = "medication",
         /// Psychotherapy or another behavioural treatment.
@@ -40,7 +40,7 @@ named! {
 }
 
 impl ChangeKind {
-    /// The treatment change that carrying it out means; `None` if nothing changes.
+    /// What of the treatment changes when it is carried out; `None` where nothing does.
     pub fn as_change(self) -> Option<Self> {
         match self {
             Self::Continue | Self::DirectEvaluation => None,
@@ -68,7 +68,7 @@ named! {
 }
 
 named! {
-    /// Progress of a referral or a direct evaluation.
+    /// How far a referral or a direct evaluation has come.
     pub enum ReferralProgress {
         /// Asked for; there is no appointment yet, or not any more.
         Ordered = "ordered",
@@ -84,7 +84,7 @@ named! {
 }
 
 named! {
-    /// Decision about a recommendation.
+    /// What became of a recommendation.
     pub enum RecommendationDecision {
         /// Will be done as recommended.
         Accepted = "accepted",

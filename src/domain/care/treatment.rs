@@ -1,11 +1,11 @@
-//! Treatment: interventions and medication changes.
+//! What is done in treatment: what a contact delivers, and what changes in medication.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 named! {
-    /// Interventions of care managers that have a name. Free text is accepted, too.
+    /// What care managers deliver, as far as it has a name. Free words are accepted beside it.
     pub enum Intervention {
         /// Behavioural activation: a brief treatment.
         BehaviouralActivation = "behavioural_activation",
@@ -71,7 +71,7 @@ impl Intervention {
 }
 
 named! {
-    /// Kind of a medication change.
+    /// What became of a medication.
     pub enum MedicationAct {
         Started = "started",
         Stopped = "stopped",
@@ -85,17 +85,17 @@ named! {
 /// One medication that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MedicationChange {
-    /// Name of the medication; of a switch, the new one.
+    /// Which; of a switch the new one.
     pub name: String,
-    /// Kind of change.
+    /// What became of it.
     pub change: MedicationAct,
     /// The dose from now on, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dose: Option<String>,
-    /// Previous medication of a switch.
+    /// Of a switch: what was taken before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// Note.
+    /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

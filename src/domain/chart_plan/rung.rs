@@ -3,7 +3,7 @@
 named! {
     /// A rung of the ladder: how what the plan asks for reaches the chart.
     pub enum Rung {
-        /// As a Task or a Flag.
+        /// As the Task or the Flag that it is.
         TaskAndFlag = "task-and-flag",
         /// As a Communication.
         Communication = "communication",

@@ -1,8 +1,8 @@
-//! How an open item ends that is no longer called for.
+//! How something ends that stands open in the chart and is not called for any more.
 
 use chrono::NaiveDate;
 
-use super::{Code, Posture, WorkItem};
+use super::WorkItem;
 use crate::domain::care::{RecommendationDecision, ReferralProgress};
 use crate::domain::episode::{Course, Phase};
 use crate::domain::finding::Rule;
@@ -10,6 +10,7 @@ use crate::domain::history::History;
 use crate::domain::measurement::EvidenceStatus;
 use crate::domain::recommendation;
 use crate::domain::story::Story;
+use crate::domain::task::{Code, Posture};
 
 /// Why something that stands open in the chart is not called for any more, and how it should end there.
 pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, String) {
@@ -64,7 +65,7 @@ pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, St
     (Posture::Withdrawn, reason.unwrap_or_else(|| "No longer called for by the present scores.".to_owned()))
 }
 
-/// Reason that follows from a recommendation's state, or from its review.
+/// What became of a recommendation, or of the review it comes from.
 fn recommended(open: &WorkItem, story: &Story, course: Option<&Course<'_>>) -> (Posture, String) {
     let all = course.map(recommendation::of_course).unwrap_or_default();
     let Some(one) = all.iter().find(|f| open.key.contains(&f.recommendation.id.to_string())) else {
@@ -98,7 +99,7 @@ fn still_answered(open: &WorkItem, story: &Story) -> bool {
     })
 }
 
-/// Reason why the item is fulfilled.
+/// What was asked for was done.
 fn done(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     match open.code {
         Code::PsychiatricCaseReview => course
@@ -124,7 +125,7 @@ fn done(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     }
 }
 
-/// Reason why the cause is gone, other than scores.
+/// What took away the cause, where it is not the scores.
 fn withdrawn(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     let changed = course.treatment_changes().last().filter(|on| *on >= open.since);
     match (course.phase, open.code, open.rule) {

@@ -1,8 +1,8 @@
-//! Work items from findings: Tasks and Flags, each named by its cause.
+//! What the findings call for: the Tasks and Flags, each named by its cause.
 
 use chrono::NaiveDate;
 
-use super::{ChartResource, Code, Owner, Posture, Priority, WorkItem};
+use super::WorkItem;
 use crate::domain::day;
 use crate::domain::episode::Course;
 use crate::domain::finding::{Finding, Rule};
@@ -12,6 +12,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::safety::{self, Concern, ConcernState, Escalation};
 use crate::domain::standing;
 use crate::domain::story::Story;
+use crate::domain::task::{ChartResource, Code, Owner, Posture, Priority};
 
 /// The safety Tasks and the one safety Flag: the patient's, whether enrolled or not.
 pub(super) fn of_safety(
@@ -102,7 +103,7 @@ fn escalated(concern: &Concern, step: &Escalation) -> WorkItem {
     }
 }
 
-/// Task for a finding: code, owner, priority, days until due, and the name of its cause.
+/// What one finding asks for: code, owner, priority, days until due, and what its cause is named by.
 struct TaskSpec {
     code: Code,
     owner: Owner,
@@ -241,7 +242,8 @@ pub(super) fn of_episode(
     desired
 }
 
-/// Open recommendations of case reviews: a Task for each addressee. A person asked for it, so it outlasts a hold.
+/// What a review recommended, until it is decided and done: a Task for whom it is addressed to. A person asked for it, so
+/// it outlasts a hold.
 fn of_recommendations(rules: &RuleSet, course: &Course<'_>) -> Vec<WorkItem> {
     let episode = course.episode.id;
     let waiting = recommendation::waiting(course, rules).into_iter();

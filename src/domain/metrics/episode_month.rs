@@ -1,4 +1,4 @@
-//! An episode as seen from a month.
+//! What a month sees of an episode.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,16 @@ use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 use crate::domain::target::Track;
 
-/// Care manager whose episodes are counted.
+/// Whose episodes are counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CareManager {
     /// One care manager's.
     Named(String),
-    /// Episodes without a care manager.
+    /// Those that have none.
     Nobody,
 }
 
-/// Filter for the metrics of a month.
+/// What the metrics of a month are narrowed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsFilter {
     /// Episodes whose patient this payer covered on any day of the month: NYS metrics 2–8.
@@ -60,7 +60,7 @@ pub fn caseloads(stories: &[Story], month: Month) -> BTreeMap<CareManager, Vec<S
     all
 }
 
-/// The care manager of an episode on its last day in the month.
+/// Who had an episode on the last day that a month knows of it.
 fn care_manager(story: &Story, course: &Course<'_>) -> CareManager {
     let name = story.care_manager(course.episode, course.last_day());
     name.map_or(CareManager::Nobody, |name| CareManager::Named(name.to_owned()))

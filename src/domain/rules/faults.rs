@@ -1,7 +1,7 @@
-//! Checks of a rule set: a clinic may set thresholds, but may not switch off what keeps patients safe.
+//! What makes a rule set unusable: a clinic may set its thresholds, and switch nothing off that keeps people safe.
 
 use super::{ResponseRule, RuleSet, Safety};
-use crate::domain::chart_plan::{Owner, Priority};
+use crate::domain::task::{Owner, Priority};
 
 /// Longer than any course of collaborative care, in days.
 const MOST_DAYS: u64 = 1000;
@@ -11,7 +11,7 @@ const ESCALATION_BEGINS_BY: u16 = 2;
 const ESCALATION_ENDS_BY: u16 = 14;
 
 impl RuleSet {
-    /// Faults of this rule set, each a sentence. Empty if it may be activated.
+    /// What makes this rule set unusable: each a sentence. Empty when it may be activated.
     pub fn faults(&self) -> Vec<String> {
         let c = &self.checkpoints;
         let mut faults = Vec::new();

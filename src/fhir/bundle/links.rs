@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// References between the entries of a Bundle, and the ids they are stored under.
+/// What the entries of a Bundle are called by the others, and what they are stored as.
 #[derive(Clone, Debug, Default)]
 pub struct BundleLinks(HashMap<String, String>);
 

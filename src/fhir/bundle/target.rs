@@ -1,15 +1,15 @@
-//! Target of a request URL.
+//! What the address of a request points at.
 
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::arrival::is_logical_id;
 use crate::problem::{Category, Problem};
 
-/// Target of a request URL inside a Bundle.
+/// What the address of a request inside of a Bundle points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTarget<'a> {
     pub kind: ResourceType,
     pub id: Option<&'a str>,
-    /// Query after the `?`, unchanged.
+    /// What follows the `?`, as it came.
     pub query: Option<&'a str>,
 }
 

@@ -1,12 +1,12 @@
 //! Questions about self-harm, wherever they stand: on another instrument's form, on one that nobody knows, beside the
 //! items. Whoever has these thoughts must be seen, whatever the form around the question is.
 
+use super::super::content::InstrumentReading;
 use super::form::FormItem;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Supplement;
 use crate::domain::score::Answers;
 use crate::fhir::answer::{Reader, SafetyAnswer, safety_answer};
-use crate::fhir::arrival::InstrumentReading;
 use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::{CodeMapping, Meaning};
 

@@ -1,5 +1,6 @@
 //! The total that a form states: shown where it contradicts the items, used where there are none.
 
+use super::super::content::InstrumentReading;
 use super::form::FormItem;
 use super::identify::{InstrumentMatch, speaks_of};
 use crate::domain::instrument::Instrument;
@@ -7,7 +8,6 @@ use crate::domain::instrument::words::normal;
 use crate::domain::measurement::DataQualityIssue;
 use crate::domain::score::Answers;
 use crate::fhir::answer::{Figure, figure_in, number_in};
-use crate::fhir::arrival::InstrumentReading;
 use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::lexicon::lexicon;
 use crate::fhir::mapping::{Meaning, words};

@@ -1,4 +1,4 @@
-//! Something that could not be understood, and a hand with saying what it means.
+//! A resource that could not be understood, with help for mapping it.
 
 use std::fmt::Write as _;
 
@@ -8,13 +8,14 @@ use axum::response::Response;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::OPERATORS;
 use crate::domain::instrument::Instrument;
 use crate::fhir::mapping;
 use crate::pages::date_texts::instant;
 use crate::pages::item_texts;
+use crate::pages::response::{ProblemPage, html};
+use crate::pages::roles::OPERATORS;
 use crate::pages::session::Visitor;
-use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{NavSection, Shell};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{quarantine, resource};
@@ -24,7 +25,7 @@ struct QuarantineQuestion {
     link_id: String,
     text: String,
     answer: String,
-    /// What it could mean: (value, words, chosen).
+    /// Possible meanings: (value, label, chosen).
     meanings: Vec<(String, String, bool)>,
 }
 
@@ -41,7 +42,7 @@ struct QuarantinePage {
     questionnaire: Option<String>,
     forms: Vec<(&'static str, &'static str, bool)>,
     questions: Vec<QuarantineQuestion>,
-    /// What to put into the configuration.
+    /// Configuration lines to copy.
     mapping: Option<String>,
 }
 

@@ -24,7 +24,7 @@ use crate::pages::words::{self, Tone};
 use crate::store::episode::EpisodeRecord;
 use crate::store::outbox::Delivery;
 
-/// Who, and where they stand.
+/// Identity and standing of the patient.
 pub struct PatientHeader {
     pub name: String,
     pub born: Option<String>,
@@ -115,7 +115,7 @@ impl PatientHeader {
     }
 }
 
-/// Whole years, where the birth date is a day.
+/// Age in whole years, if the birth date is a full date.
 fn age(born: &str, today: NaiveDate) -> Option<i32> {
     let born: NaiveDate = born.parse().ok()?;
     let before = (today.month(), today.day()) < (born.month(), born.day());
@@ -164,7 +164,7 @@ pub struct FindingView {
     pub id: &'static str,
 }
 
-/// Which clock a rule goes by (R7).
+/// Clock of a rule (R7).
 fn clock(rule: Rule) -> &'static str {
     match rule {
         Rule::EarlyWatch
@@ -175,7 +175,7 @@ fn clock(rule: Rule) -> &'static str {
         | Rule::MeasureStale
         | Rule::Unmeasured
         | Rule::Plateau => "plan clock: days since the last treatment change",
-        Rule::ReviewRequired => "episode clock: days since enrolment",
+        Rule::ReviewRequired => "episode clock: days since enrollment",
         _ => "dates of scores, contacts and reviews",
     }
 }
@@ -325,16 +325,16 @@ pub struct ChartEntry {
     pub state: &'static str,
     pub tone: Tone,
     pub chart_id: Option<String>,
-    /// What the chart says of it, where that is not what was written.
+    /// State in the chart, if it differs from what was written.
     pub drift: Option<String>,
     pub error: Option<String>,
     pub tried: String,
 }
 
-/// What stands open first, then what failed, then the rest; newest first.
+/// Open items first, then failed ones, then the rest; newest first.
 pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec<ChartEntry> {
     let mut all: Vec<&Delivery> = deliveries.iter().collect();
-    all.sort_by_key(|d| (d.posture != crate::domain::chart_plan::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
+    all.sort_by_key(|d| (d.posture != crate::domain::task::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
     all.into_iter()
         .map(|d| {
             let desired = &d.intent.desired;

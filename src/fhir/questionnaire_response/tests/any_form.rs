@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::instrument::Instrument;
-use crate::fhir::arrival::InstrumentReading;
+use crate::fhir::content::InstrumentReading;
 
 const CODES: [&str; 4] = ["LA6568-5", "LA6569-3", "LA6570-1", "LA6571-9"];
 

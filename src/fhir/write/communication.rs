@@ -1,4 +1,4 @@
-//! A work item as a Communication: a message that the chart shows to its recipients.
+//! What is planned, as a Communication: a message that the chart shows to those it is for.
 
 use chrono::{DateTime, Utc};
 use fhir_sdk::r4b::codes::EventStatus;
@@ -6,17 +6,19 @@ use fhir_sdk::r4b::resources::{Communication, CommunicationPayload, Communicatio
 use fhir_sdk::r4b::types::CodeableConcept;
 use serde_json::Value;
 
+use super::Planned;
 use super::note;
-use super::planned::{
-    COMPLETE, ChartState, FLAG_CODES, Merge, Planned, TASK_CODES, WrittenPostures, coding, concept, fhir_instant,
-    identifier, is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
+use super::parts::{
+    COMPLETE, ChartState, FLAG_CODES, Merge, TASK_CODES, WrittenPostures, coding, concept, fhir_instant, identifier,
+    is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
 };
 use super::task::{closing, display, ended_because, is_our_closing};
-use crate::domain::chart_plan::{ChartResource, Code, Posture, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::{ChartResource, Code, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/communication-category";
 
-/// Communication.status for a posture, if the message can be changed later.
+/// What a posture is called in Communication.status, where it can be changed later.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "in-progress",
@@ -49,7 +51,7 @@ pub fn follow_up(planned: Planned<'_>, first: &str, number: u32, now: DateTime<U
     written(planned, MessageContent { identifier: &identifier, status: EventStatus::Completed, texts, first }, now)
 }
 
-/// Content that differs between the first message and follow-ups.
+/// What differs between the first message and those that follow.
 struct MessageContent<'a> {
     identifier: &'a str,
     status: EventStatus,
@@ -92,7 +94,7 @@ fn written(planned: Planned<'_>, message: MessageContent<'_>, sent: DateTime<Utc
     serde_json::to_value(resource.build().expect(COMPLETE)).expect("a Communication is JSON")
 }
 
-/// Topic; for safety only as much as a Flag says.
+/// What it is about; of safety only as much as a Flag says.
 fn topic(intent: &WriteIntent) -> CodeableConcept {
     let plan = &intent.desired;
     let (system, code) = match plan.resource {
@@ -127,7 +129,7 @@ pub fn merge(current: &Value, planned: Planned<'_>, written: &WrittenPostures) -
     for field in ["payload", "about", "reasonCode", "priority"] {
         take(&mut body, &wanted, field);
     }
-    // An item on hold is still open.
+    // What is on hold there is no less open.
     let is_open = matches!(current["status"].as_str(), Some("preparation" | "in-progress" | "on-hold" | "unknown"));
     if !(is_open && planned.intent.desired.posture == Posture::Open) {
         take(&mut body, &wanted, "status");

@@ -1,8 +1,9 @@
-//! Text of messages and notes for charts that accept neither Task nor Flag: for a doctor, short and calm.
+//! What a message or a note says where the chart takes neither Task nor Flag: for a doctor, short and calm.
 
-use crate::domain::chart_plan::{Code, Posture, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::{Code, Posture};
 
-use super::planned::{AUTHOR, title};
+use super::parts::{AUTHOR, title};
 use super::task::{display, ended_because};
 
 /// Whether it is about safety. Notes are seen by everybody who opens the chart, the patient among them, so that such a
@@ -11,7 +12,7 @@ pub(super) fn is_about_safety(code: Code) -> bool {
     matches!(code, Code::SafetyAssessment | Code::SafetyEscalation | Code::AskItem9 | Code::CocmSafety)
 }
 
-/// Subject in one line.
+/// What it is about, in a line.
 pub(super) fn heading(intent: &WriteIntent) -> String {
     let about = if is_about_safety(intent.desired.code) { "see the care manager" } else { title(intent.desired.code) };
     format!("Collaborative Care: {}", about.trim_start_matches("CoCM: "))
@@ -23,7 +24,7 @@ pub(super) fn paragraphs(intent: &WriteIntent) -> Vec<String> {
     ending.into_iter().chain([opening(intent)]).collect()
 }
 
-/// The request: what, why, for whom, until when, and its source.
+/// What is asked, why, by whom and until when, and who says so.
 pub(super) fn opening(intent: &WriteIntent) -> String {
     let plan = &intent.desired;
     let names =
@@ -42,7 +43,7 @@ pub(super) fn opening(intent: &WriteIntent) -> String {
     lines.join("\n")
 }
 
-/// The closing text: no longer called for, and why.
+/// That it is no longer called for, and why.
 pub(super) fn ending(intent: &WriteIntent) -> String {
     let (what, since) = (heading(intent), intent.authored_on.date_naive());
     if is_about_safety(intent.desired.code) {
@@ -56,7 +57,7 @@ pub(super) fn ending(intent: &WriteIntent) -> String {
     format!("{opening}: {what} ({since}). {}", ended_because(intent))
 }
 
-/// Text of the `number`-th follow-up: odd ones say that it is no longer called for, even ones that it is again.
+/// What the `number`-th follow-up says: the odd ones that it is no longer called for, the even ones that it is again.
 pub(super) fn follow_up(intent: &WriteIntent, number: u32) -> String {
     if is_ending(number) { ending(intent) } else { format!("Called for again.\n{}", opening(intent)) }
 }
@@ -69,7 +70,7 @@ pub fn is_ending(number: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::flag::tests::intent;
+    use crate::fhir::write::flag::tests::intent;
 
     #[test]
     fn a_note_says_what_why_for_whom_until_when_and_from_whom() {

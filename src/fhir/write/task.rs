@@ -6,17 +6,18 @@ use fhir_sdk::r4b::resources::{Task, TaskInput, TaskInputValue, TaskRestriction}
 use fhir_sdk::r4b::types::{CodeableConcept, Period};
 use serde_json::{Value, json};
 
-use super::planned::{
+use super::parts::{
     AUTHOR, CLOSING_CODES, COMPLETE, ChartState, Merge, TASK_CODES, WrittenPostures, coding, concept, fhir_date,
     fhir_instant, forget_narrative, identifier, instant_text, is_reference, keep_identifier, mend, named, ourselves,
     person, priority, put, reference, take, title,
 };
-use crate::domain::chart_plan::{Owner, Posture, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::{Owner, Posture};
 
 /// Marks our own entries among a Task's inputs.
 const EVIDENCE: &str = "evidence";
 
-/// Task.status for a posture.
+/// What a posture is called in Task.status.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "requested",
@@ -131,7 +132,7 @@ pub(super) fn closing(posture: Posture, reason: &str) -> CodeableConcept {
     concept(Some(coding(CLOSING_CODES, posture.as_str(), None)), reason)
 }
 
-/// State of the Task in the chart.
+/// How the Task stands in the chart.
 pub fn state(current: &Value, written: &WrittenPostures) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "draft" | "requested" | "received" => ChartState::Ours,
