@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use definition::{Aside, Band, Definition, Item, SafetyQuestion, Scale, Strangers};
+pub use definition::{Aside, Band, Definition, Item, SafetyQuestion, Scale, Strangers, Supplement};
 pub use registry::{add, yes_no};
 
 /// A questionnaire that the registry scores: the id of its file.

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::instrument::Instrument;
+pub use super::instrument::Supplement;
 use crate::id::MeasurementId;
 
 named! {
@@ -44,16 +45,6 @@ pub struct DataQualityIssue {
 impl DataQualityIssue {
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
-    }
-}
-
-named! {
-    /// A question about suicide that is asked beside the scored ones, as on the PHQ-9 for teens.
-    pub enum Supplement {
-        /// Serious thoughts of ending one's life in the past month.
-        SeriousThoughts = "serious_thoughts",
-        /// A suicide attempt, ever.
-        Attempt = "attempt",
     }
 }
 

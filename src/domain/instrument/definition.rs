@@ -5,7 +5,16 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::words::normal;
-use crate::domain::measurement::Supplement;
+
+named! {
+    /// A question about suicide that is asked beside the scored ones, as on the PHQ-9 for teens.
+    pub enum Supplement {
+        /// Serious thoughts of ending one's life in the past month.
+        SeriousThoughts = "serious_thoughts",
+        /// A suicide attempt, ever.
+        Attempt = "attempt",
+    }
+}
 
 /// One band of severity: scores from `from` up to the next band.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use super::Meaning;
+use super::config::Meaning;
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::{holds, normal, tokens};
 
