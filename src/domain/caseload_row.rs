@@ -54,7 +54,7 @@ named! {
     pub enum NextContactKind {
         /// An appointment that was made.
         Appointment = "appointment",
-        /// An appointment whose day is past, and nobody has documented what became of it.
+        /// A past appointment without a documented outcome.
         Missed = "missed",
         /// None was made: the day it is due (R11).
         Due = "due",

@@ -222,7 +222,7 @@ fn evidence(id: Uuid, whole: &PatientFile, today: NaiveDate) -> Option<(String, 
     Some((format!("#t-{id}"), format!("{}, {}", words::spaced(entry.care.kind()), day(entry.on, today))))
 }
 
-/// A safety answer that nobody has assessed.
+/// An unassessed safety answer.
 pub struct OpenConcernView {
     pub reason: String,
     pub due: String,
@@ -257,7 +257,7 @@ pub fn last_assessment(story: &Story, today: NaiveDate) -> Option<AssessmentView
     })
 }
 
-/// A recommendation and what became of it.
+/// A recommendation and its state.
 pub struct RecommendationView {
     pub kind: &'static str,
     pub text: String,
@@ -283,7 +283,7 @@ pub fn followed(
     of_this
         .map(|f| {
             let allowed = f.allowed();
-            // To go on as planned nobody has to decide.
+            // Continuing as planned needs no decision.
             let goes_on = f.state == RecommendationState::NothingToDo;
             let form = (may && !allowed.is_empty() && !goes_on).then(|| {
                 let fresh = forms::decision(visitor, whole.row.id, f.recommendation.id, allowed);
