@@ -15,6 +15,7 @@ pub type Assessment = (DateTime<Utc>, NaiveDate, Uuid);
 /// A story in order of time. Everything here is sorted by local date first: "as of" is a prefix.
 #[derive(Debug)]
 pub struct History<'a> {
+    /// The story.
     pub story: &'a Story,
     entries: Vec<&'a CareEntry>,
     episodes: Vec<&'a Episode>,
