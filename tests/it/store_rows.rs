@@ -174,9 +174,9 @@ async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engi
     assert_eq!(measurement::item_of(&mut tx, OTHER, id(7), ODD).await.unwrap(), None);
     let at = |n: usize| (Instrument::PHQ9, instants()[n]);
     let (phq9, then) = at(3);
-    assert_eq!(measurement::items_at(&mut tx, CLINIC, id(7), phq9, then).await.unwrap(), [item(None)]);
-    assert!(measurement::items_at(&mut tx, CLINIC, id(7), phq9, at(2).1).await.unwrap().is_empty());
-    assert!(measurement::items_at(&mut tx, OTHER, id(7), phq9, then).await.unwrap().is_empty());
+    assert_eq!(measurement::items_between(&mut tx, CLINIC, id(7), phq9, (then, then)).await.unwrap(), [item(None)]);
+    assert!(measurement::items_between(&mut tx, CLINIC, id(7), phq9, (at(2).1, at(2).1)).await.unwrap().is_empty());
+    assert!(measurement::items_between(&mut tx, OTHER, id(7), phq9, (then, then)).await.unwrap().is_empty());
 
     // A total that does not fit is a fault of ours, and is not stored as "missing".
     let huge = Measurement { id: id(99), total: Some(40_000), quality: Quality::Complete, ..all[0].clone() };
