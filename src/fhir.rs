@@ -8,6 +8,7 @@ pub mod query;
 pub mod logical_id;
 pub mod reference;
 pub mod mapping;
+mod modifier;
 mod answer;
 pub mod patient;
 pub mod questionnaire_response;

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::instrument::Instrument;
+pub use super::instrument::Supplement;
 use crate::id::MeasurementId;
 
 named! {

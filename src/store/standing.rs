@@ -122,7 +122,7 @@ pub async fn put(
         psychiatric_consultant,
         Json(line),
         score(line.latest(Instrument::measures_depression)),
-        score(line.latest(|instrument| instrument == Instrument::Gad7)),
+        score(line.latest(|instrument| instrument == Instrument::GAD7)),
         line.next_contact.map(|(on, _)| on),
         line.last_review,
         listed(label).to_lowercase()

@@ -37,6 +37,7 @@ mod corpus;
 mod dispatch_chart;
 mod fhir_door;
 mod fhir_world;
+mod instruments_golden;
 mod journal_backup;
 mod journal_chain;
 mod journal_events;

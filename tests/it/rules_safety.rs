@@ -68,7 +68,7 @@ fn each_answer_has_its_tier_enrolled_or_not(
 #[case(EvidenceStatus::Submitted)]
 fn a_form_without_a_total_fires_finished_or_not(#[case] counting: EvidenceStatus) {
     let mut tale = Tale::of_a_patient();
-    let m = tale.measurement(Instrument::Phq9, 3, None);
+    let m = tale.measurement(Instrument::PHQ9, 3, None);
     (m.item9, m.counting, m.quality) = (Some(2), counting, Quality::Unscorable);
     assert_eq!(tasks(&on(&tale, 3))[0].priority, Priority::Stat);
 }
@@ -76,10 +76,10 @@ fn a_form_without_a_total_fires_finished_or_not(#[case] counting: EvidenceStatus
 #[test]
 fn the_questionnaire_for_teens_asks_the_same() {
     let mut tale = Tale::of_a_patient();
-    tale.score(Instrument::Phq9Modified, 3, 21).last_measurement().item9 = Some(1);
+    tale.score(Instrument::PHQ9_MODIFIED, 3, 21).last_measurement().item9 = Some(1);
     let plan = on(&tale, 3);
     assert_eq!(tasks(&plan)[0].priority, Priority::Stat);
-    assert_eq!(tasks(&plan)[0].instrument, Some(Instrument::Phq9Modified));
+    assert_eq!(tasks(&plan)[0].instrument, Some(Instrument::PHQ9_MODIFIED));
 }
 
 #[test]

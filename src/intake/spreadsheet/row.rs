@@ -147,7 +147,7 @@ impl Reader<'_> {
             }
         }
         let (name, family) = self.name();
-        let mut targets = vec![Instrument::Phq9];
+        let mut targets = vec![Instrument::PHQ9];
         for (instrument, _, _) in &scores {
             if !targets.contains(instrument) {
                 targets.push(*instrument);
@@ -162,7 +162,7 @@ impl Reader<'_> {
                 id: EpisodeId(Uuid::nil()),
                 enrolled_on,
                 consent_on,
-                primary_instrument: Instrument::Phq9,
+                primary_instrument: Instrument::PHQ9,
                 target_instruments: targets,
                 care_manager: self.text(ColumnField::CareManager),
                 primary_care_provider: self.text(ColumnField::PrimaryCareProvider),

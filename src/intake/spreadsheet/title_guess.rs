@@ -143,9 +143,9 @@ fn simplified(title: &str) -> String {
 fn instrument(title: &str) -> Option<Instrument> {
     let squeezed = title.replace(' ', "");
     if squeezed.contains("phq9") || squeezed == "phq" || squeezed.starts_with("phqscore") {
-        Some(Instrument::Phq9)
+        Some(Instrument::PHQ9)
     } else if squeezed.contains("gad7") || squeezed == "gad" || squeezed.starts_with("gadscore") {
-        Some(Instrument::Gad7)
+        Some(Instrument::GAD7)
     } else {
         None
     }

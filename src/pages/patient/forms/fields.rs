@@ -169,7 +169,7 @@ fn scores(today: NaiveDate, whole: &PatientFile, stored: Option<&EpisodeRecord>)
 }
 
 fn instruments() -> Choices {
-    Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
+    Instrument::all().iter().map(|one| (one.id().into(), one.title().to_owned())).collect()
 }
 
 /// Fields for the care team.
