@@ -236,7 +236,7 @@ pub fn concern(facts: &ConcernFacts<'_>) -> String {
 }
 
 fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
-    let item = instrument.definition().suicide_item.map_or(0, |item| item + 1);
+    let item = instrument.self_harm_item().map_or(0, |item| item + 1);
     match disclosure {
         Disclosure::Answered(answer) => format!(
             "reported thoughts of death or self-harm {} ({instrument} item {item} = {answer})",
@@ -244,7 +244,7 @@ fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
         ),
         Disclosure::Implied { at_least, total } => format!(
             "reported thoughts of death or self-harm: a {instrument} of {total} is not possible without them (item {item} = {at_least}{})",
-            if at_least < instrument.definition().item_max { " or more" } else { "" }
+            if at_least < instrument.definition().item_max() { " or more" } else { "" }
         ),
         Disclosure::Supplement(Supplement::SeriousThoughts) => {
             "reported serious thoughts of ending their life in the past month".to_owned()
@@ -261,7 +261,7 @@ fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
 
 /// Why the self-harm item has to be asked.
 pub fn ask(instrument: Instrument, on: NaiveDate, reason: AskReason) -> String {
-    let item = instrument.definition().suicide_item.map_or(0, |item| item + 1);
+    let item = instrument.self_harm_item().map_or(0, |item| item + 1);
     match reason {
         AskReason::Open => {
             format!("{instrument} of {on}: item {item}, on thoughts of death or self-harm, was left open.")
