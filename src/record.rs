@@ -56,7 +56,7 @@ pub use command::{
 };
 use dossier::Dossiers;
 pub use idempotency::IdempotencyKey;
-pub use import::{Additions, ImportPreview, ImportedCase, foresee};
+pub use import::{Additions, ImportPreview, ImportedCase, ImportedScore, foresee};
 pub use rules::{activate, attest, propose};
 pub use sessions::{DeferredItem, close_session, open_session};
 pub use zones::Zones;

@@ -1,7 +1,6 @@
 //! Rejected and accepted resources, with the place of the error.
 
 use super::*;
-use crate::domain::instrument::Instrument;
 use crate::fhir::base::Bases;
 use crate::fhir::mapping::CodeMapping;
 
@@ -94,7 +93,6 @@ mod any_input {
 
     use super::*;
     use crate::domain::instrument::Instrument;
-    use crate::fhir::base::Bases;
     use crate::fhir::mapping::CodeMapping;
 
     fn json() -> impl Strategy<Value = String> {
