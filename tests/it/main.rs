@@ -12,6 +12,7 @@ mod api_import_files;
 mod api_lists;
 mod api_metrics;
 mod api_paging;
+mod api_patient_matches;
 mod api_review;
 mod api_safety;
 mod api_shared_plan;
