@@ -384,7 +384,7 @@ impl From<Problem> for BatchFailure {
     }
 }
 
-/// How far a submission came.
+/// Progress of a submission in its batch.
 enum SubmissionRun {
     Through(Result<SubmissionResult, Problem>),
     /// Into a fact that failed, and there is no savepoint to return to.

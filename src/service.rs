@@ -171,7 +171,7 @@ impl Service {
         Ok(visits)
     }
 
-    /// Tells webhooks what is due now; for tests.
+    /// Sends due webhook events now; for tests.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -230,7 +230,7 @@ pub async fn sweep(app: &App) -> Result<usize, Problem> {
     app.upkeep().sweep().await
 }
 
-/// Plans everybody of a clinic anew: after a change of the rules.
+/// Plans every patient of a clinic again after a change of the rules.
 ///
 /// # Errors
 /// When the database does not answer; what was done is done, and doing it again is harmless.

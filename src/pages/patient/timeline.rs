@@ -1,4 +1,4 @@
-//! What happened, newest first, in sentences.
+//! Timeline in sentences, newest first.
 
 use chrono::NaiveDate;
 use serde_json::Value;
@@ -10,13 +10,13 @@ use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
 use crate::store::event_log::EventRow;
 
-/// Something that happened.
+/// An event of the timeline.
 pub struct TimelineItem {
     pub id: Uuid,
     pub on: String,
     pub what: &'static str,
     pub words: String,
-    /// What it changed: (opened, rule or status).
+    /// Changes: (opened, rule or status).
     pub changes: Vec<(bool, String)>,
     pub by: String,
     pub recorded: Option<String>,
@@ -67,7 +67,7 @@ fn of_care(care: &Care) -> (&'static str, String) {
             said.extend(minutes.map(|m| format!("{m} min")));
             said.extend(performer.clone());
             said.extend(interventions.iter().map(|words| {
-                Intervention::named(words).map_or_else(|| words.clone(), |known| words::intervention(known).to_owned())
+                Intervention::named(words).map_or_else(|| words.clone(), |known| known.words().to_owned())
             }));
             said.extend(next_contact_on.map(|on| format!("next appointment {on}")));
             let said = said.join(", ");
