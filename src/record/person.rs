@@ -54,7 +54,7 @@ pub async fn person_arrived(
         possible_match::note(tx, context, record, &namesakes, MatchReason::SameNameAndBirthDate).await?;
     }
     dossiers.put(context, dossier);
-    join_names(tx, context, dossiers, record, &other_names(arrival, person, &reference)).await?;
+    join_names(tx, context, dossiers, (record, me), &other_names(arrival, person, &reference)).await?;
     relink(tx, context, dossiers, (record, &reference), &person.links).await?;
     let row = locked(tx, context, record).await?;
     let dossier = dossiers.take(tx, context, row).await?;
@@ -183,11 +183,10 @@ async fn join_names(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    record: PatientId,
+    (record, person): (PatientId, PatientId),
     names: &[String],
 ) -> Result<(), Problem> {
     for name in names {
-        let person = locked(tx, context, record).await?.id;
         let carriers = patient::by_key(tx, context.clinic, name).await?.into_iter().filter(|other| other.id != person);
         let (names, others): (Vec<Patient>, Vec<Patient>) = carriers.partition(is_only_a_name);
         for name in names {

@@ -89,7 +89,7 @@ pub struct ScoreColumns {
     pub instrument: Instrument,
     /// The column of the total; may be left out where there are answers.
     pub score: Option<String>,
-    /// The column of its date; the date of enrolment where it is left out.
+    /// The column of its date; the date of enrollment where it is left out.
     pub taken_on: Option<String>,
     /// The columns of the answers, by the number of the item, from 1.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -74,7 +74,7 @@ impl<'a> Scores<'a> {
         let mut found = Vec::new();
         for (column, instrument, is_baseline) in &self.totals {
             let date = self.date_of(*column, *instrument, leftwards);
-            // A follow-up without a date is no score; a baseline is taken at enrolment.
+            // A follow-up without a date is no score; a baseline is taken at enrollment.
             if date.is_some() || *is_baseline {
                 let items = self.items_of(*column, *instrument).map(|(n, column)| (n, name(column))).collect();
                 let (score, taken_on) = (Some(name(*column)), date.map(name));
