@@ -130,7 +130,7 @@ impl TrackedRecommendation {
                 self.scheduled_for = *scheduled_for;
                 match progress {
                     ReferralProgress::Completed => {
-                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref())
+                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref());
                     }
                     // To do what nobody has decided yet is to accept it.
                     ReferralProgress::Ordered | ReferralProgress::Scheduled if self.decision.is_none() => {

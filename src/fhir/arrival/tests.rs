@@ -1,7 +1,6 @@
 //! What is refused, where, and what is not.
 
 use super::*;
-use crate::domain::instrument::Instrument;
 use crate::fhir::mapping::CodeMapping;
 
 fn attempt(raw: &str) -> Result<Arrival, Problem> {
