@@ -83,7 +83,7 @@ pub struct Recorder {
 /// A submission, under which key it may happen only once, and in which role it was made.
 type KeyedSubmission<'a> = (&'a Submission, Option<&'a IdempotencyKey>, Option<Role>);
 
-/// What a worker needs.
+/// State of a recorder's worker.
 #[derive(Clone)]
 struct Worker {
     number: u64,
@@ -124,7 +124,7 @@ impl Recorder {
         Self { lanes: Arc::new(lanes), journaled }
     }
 
-    /// Told after each commit that left lines in the journal.
+    /// Notified after each commit that wrote journal entries.
     pub fn journaled(&self) -> Arc<tokio::sync::Notify> {
         self.journaled.clone()
     }
@@ -354,10 +354,10 @@ fn sought<'a>(clinic: &'a str, fact: &'a Command) -> Option<(&'a str, &'a str, &
     }
 }
 
-/// What a batch came to, and what it left for others to do.
+/// Results of a batch, and the follow-up work it left.
 type BatchResult = (Vec<Result<SubmissionResult, Problem>>, FollowUpWork);
 
-/// What a commit left for others to do.
+/// Follow-up work after a commit.
 #[derive(Default)]
 struct FollowUpWork {
     deliveries: bool,
@@ -379,7 +379,7 @@ impl From<Problem> for BatchFailure {
     }
 }
 
-/// How far a submission came.
+/// Progress of a submission in its batch.
 enum SubmissionRun {
     Through(Result<SubmissionResult, Problem>),
     /// Into a fact that failed, and there is no savepoint to return to.

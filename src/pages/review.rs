@@ -31,7 +31,7 @@ pub use summary::show as summary;
 /// Sessions that are listed.
 const LISTED: usize = 20;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SessionsPageQuery {
@@ -45,7 +45,7 @@ struct SessionSummary {
     when: String,
     consultant: String,
     care_manager: String,
-    /// Of an open one: how many wait, and how many were reviewed.
+    /// For an open session: numbers of waiting and reviewed items.
     progress: String,
 }
 

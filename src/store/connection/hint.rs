@@ -1,4 +1,4 @@
-//! What is said to have changed in an EHR and has not been fetched yet, or could not be read.
+//! Resources that an EHR reported as changed and that are not fetched yet, or could not be read.
 
 use chrono::{DateTime, Utc};
 
@@ -20,7 +20,7 @@ pub struct FetchHint {
 }
 
 /// A resource is said to have changed.
-pub async fn hear(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn add(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_hint (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at)
@@ -65,7 +65,7 @@ pub async fn keep_unread(
     .map_err(failed)
 }
 
-/// What is to be fetched now, longest waiting first.
+/// Hints due now, longest waiting first.
 pub async fn due(
     tx: &mut Tx,
     of: ConnectionKey<'_>,
@@ -85,7 +85,7 @@ pub async fn due(
     .map_err(failed)
 }
 
-/// It was fetched and recorded. Nothing happens where it was named again meanwhile: then it is fetched once more.
+/// Removes a hint after its resource was recorded, unless it was reported again meanwhile.
 pub async fn settle(tx: &mut Tx, of: ConnectionKey<'_>, hint: &FetchHint) -> Result<(), Problem> {
     execute!(
         tx,
@@ -116,7 +116,7 @@ pub async fn was_read(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str) 
     .map_err(failed)
 }
 
-/// It could not be fetched.
+/// Postpones a hint whose resource could not be fetched.
 pub async fn postpone(
     tx: &mut Tx,
     of: ConnectionKey<'_>,
@@ -167,8 +167,8 @@ pub async fn next_due(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<DateT
     .map_err(failed)
 }
 
-/// Those that were tried in vain, oldest first.
-pub async fn in_vain(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
+/// Hints that failed, oldest first.
+pub async fn failures(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
         FetchHint,

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong, and how often. Probabilities are between 0 and 1.
+/// Faults and their probabilities, between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Misbehaviour {
+pub struct Misbehavior {
     /// Where the dice start.
     pub seed: u64,
     /// Only POST, PUT and DELETE are affected.
@@ -41,7 +41,7 @@ pub struct Misbehaviour {
     pub wants_token: Vec<String>,
 }
 
-impl Default for Misbehaviour {
+impl Default for Misbehavior {
     fn default() -> Self {
         Self {
             seed: 0,
@@ -65,21 +65,21 @@ impl Default for Misbehaviour {
     }
 }
 
-/// What happens to one call.
+/// Fate of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallFate {
-    /// It is executed and answered.
+    /// Executed and answered.
     Answered,
     RequestDropped,
-    /// It is executed, not answered.
+    /// Executed, but not answered.
     ResponseDropped,
-    /// It waits for ever.
+    /// Never answered.
     Hung,
     Throttled,
     Unavailable,
 }
 
-impl Misbehaviour {
+impl Misbehavior {
     /// Rolls once for each kind, whatever comes out, so that one kind's probability does not shift the others' dice.
     pub(super) fn fate(&self, dice: &mut Dice, writes: bool) -> CallFate {
         let rolls = [
