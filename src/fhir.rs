@@ -7,6 +7,7 @@ pub mod reference;
 pub mod mapping;
 mod answer;
 pub mod patient;
+pub mod contact_details;
 pub mod questionnaire_response;
 pub mod observation;
 pub mod arrival;

@@ -24,11 +24,12 @@ use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
+use crate::fhir::contact_details::ContactDetails;
 use crate::problem::Problem;
 use crate::store::event_log::{self, EventRow};
 use crate::store::outbox::{self, Delivery};
 use crate::store::patient::Patient;
-use crate::store::{episode, patient, rule_set, story};
+use crate::store::{episode, patient, resource, rule_set, story};
 use forms::What;
 pub use forms::options;
 pub use timeline::{TimelineItem, of as timeline_of};
@@ -61,6 +62,7 @@ pub struct Whole {
     pub plan: ChartPlan,
     pub facts: Vec<EventRow>,
     deliveries: Vec<Delivery>,
+    pub contact: ContactDetails,
 }
 
 impl Whole {
@@ -81,9 +83,12 @@ impl Whole {
             DELIVERIES,
         )
         .await?;
+        let chart_id = row.reference.strip_prefix("Patient/").unwrap_or_default();
+        let resource = resource::find(&mut tx, clinic, "Patient", chart_id).await?;
         drop(tx);
+        let contact = resource.map_or_else(ContactDetails::default, |patient| ContactDetails::of(&patient.body));
         let plan = plan(&story, &rules, visitor.today());
-        Ok(Self { row, stored, story, rules, plan, facts, deliveries })
+        Ok(Self { row, stored, story, rules, plan, facts, deliveries, contact })
     }
 
     /// Whether somebody wants it discussed.
@@ -209,6 +214,14 @@ async fn render(
         shell,
     };
     Ok((status, html(&page)).into_response())
+}
+
+/// The address of a form, read: after a reload, or from the history of the browser. Opens the form on its page.
+pub async fn reopen(visitor: Visitor, Path((id, name)): Path<(String, String)>) -> Result<Response, Trouble> {
+    visitor.caller.require(READERS)?;
+    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let form = What::named(&name).map_or_else(String::new, |form| format!("?form={0}#enter-{0}", form.name()));
+    Ok(Redirect::to(&format!("/patients/{id}{form}")).into_response())
 }
 
 /// What was typed into one of the page's forms.

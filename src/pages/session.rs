@@ -4,7 +4,7 @@ use aws_lc_rs::rand;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -67,6 +67,11 @@ impl Visitor {
 
     pub fn today(&self) -> NaiveDate {
         self.pages.app.clock.today(self.zone())
+    }
+
+    /// The same in every session of this person, and nobody else's.
+    pub fn owner_of_drafts(&self) -> String {
+        digest(&format!("drafts {} {} {}", self.clinic(), self.caller.subject, self.caller.role.as_str()))
     }
 
     pub fn is(&self, roles: &[Role]) -> bool {
@@ -192,6 +197,11 @@ impl Pages {
         let caller = Caller { clinic, subject: session.subject.clone(), role: session.role, scopes: None };
         Ok(Some(Visitor { pages: self.clone(), caller, session, frame: frame_of(word) }))
     }
+}
+
+/// `GET /session`: somebody is still at work on a page. Reading the visitor is what notes it.
+pub async fn keep(_: Visitor) -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 /// In which frame the session of a word began.

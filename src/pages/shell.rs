@@ -42,6 +42,8 @@ pub struct Shell {
     /// What was just done.
     pub done: Option<Confirmation>,
     pub idle_seconds: i64,
+    /// Names whose drafts a browser keeps, without saying who it is.
+    pub owner: String,
 }
 
 /// What was just done, and how to undo it.
@@ -68,6 +70,7 @@ impl Shell {
             tries_rules: visitor.is(super::operations::rules::READERS_OF_RULES),
             done: None,
             idle_seconds: IDLE.num_seconds(),
+            owner: visitor.owner_of_drafts(),
         })
     }
 
