@@ -25,6 +25,7 @@ use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 use crate::fhir::contact_details::ContactDetails;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::event_log::{self, EventRow};
 use crate::store::outbox::{self, Delivery};
@@ -44,7 +45,7 @@ const DELIVERIES: i64 = 500;
 #[serde(default)]
 pub struct PatientPageQuery {
     /// An earlier episode.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// Which form stands open.
     form: String,
     /// What was just entered …
@@ -67,7 +68,7 @@ pub struct Whole {
 
 impl Whole {
     /// Reads it.
-    pub async fn read(visitor: &Visitor, id: Uuid) -> Result<Self, Problem> {
+    pub async fn read(visitor: &Visitor, id: PatientId) -> Result<Self, Problem> {
         let clinic = visitor.clinic();
         let mut tx = visitor.pages.app.db.read().await?;
         let row = patient::find(&mut tx, clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
@@ -92,12 +93,12 @@ impl Whole {
     }
 
     /// Whether somebody wants it discussed.
-    fn is_flagged(&self, episode: Uuid) -> bool {
+    fn is_flagged(&self, episode: EpisodeId) -> bool {
         self.plan.standings.iter().any(|standing| standing.episode == episode && standing.discussion_flag)
     }
 
     /// The episode asked for; the open one, or the last.
-    fn episode(&self, asked: Option<Uuid>) -> Option<&episode::EpisodeRecord> {
+    fn episode(&self, asked: Option<EpisodeId>) -> Option<&episode::EpisodeRecord> {
         let asked = asked.and_then(|id| self.stored.iter().find(|s| s.episode.id == id));
         let open = || self.stored.iter().rev().find(|s| s.discharged_on.is_none());
         asked.or_else(open).or_else(|| self.stored.last())
@@ -129,9 +130,9 @@ struct PatientPage {
     chart_entries: Vec<ChartEntry>,
     scores: Vec<ScoreView>,
     happenings: Vec<TimelineItem>,
-    patient: Uuid,
+    patient: PatientId,
     /// The episode that is shown.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// May be talked about in a review session.
     discusses: bool,
     takes_back: bool,
@@ -145,7 +146,7 @@ pub async fn show(
     Query(asked): Query<PatientPageQuery>,
 ) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
     let whole = Whole::read(&visitor, id).await?;
     if whole.row.id != id {
         // Merged into another record.
@@ -219,7 +220,7 @@ async fn render(
 /// The address of a form, read: after a reload, or from the history of the browser. Opens the form on its page.
 pub async fn reopen(visitor: Visitor, Path((id, name)): Path<(String, String)>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
     let form = What::named(&name).map_or_else(String::new, |form| format!("?form={0}#enter-{0}", form.name()));
     Ok(Redirect::to(&format!("/patients/{id}{form}")).into_response())
 }
@@ -231,7 +232,7 @@ pub async fn enter(
     submitted: Submitted,
 ) -> Result<Response, Trouble> {
     let visitor = &submitted.visitor;
-    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
     let whole = Whole::read(visitor, id).await?;
     match name.as_str() {
         "take-back" => return take_back(&submitted, &whole, asked.entry).await,

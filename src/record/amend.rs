@@ -1,7 +1,6 @@
 //! The particulars of an episode change: who is in its team, what is measured, when it began.
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::care_entry::{episode_of, not_in_future, recorded};
 use super::dossier::{Dossier, Dossiers};
@@ -11,6 +10,7 @@ use super::{Amendment, Change, CommandEffect, RecordContext, Recorded};
 use crate::domain::care::FitDecision;
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::{Tx, episode, event_log};
 
@@ -19,7 +19,7 @@ pub async fn amended(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    id: Uuid,
+    id: EpisodeId,
     amendment: &Amendment,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {

@@ -1,7 +1,5 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
-use uuid::Uuid;
-
 use super::dossier::Dossiers;
 use super::evidence::{evaluate, evidence_arrived};
 use super::identify::{id_of, locked};
@@ -10,6 +8,7 @@ use super::settle::settle;
 use super::{CommandEffect, Condition, RecordContext, Recorded, derived_id};
 use crate::domain::measurement::EvidenceStatus;
 use crate::fhir::arrival::{Arrival, Content, Evidence, ResourceType, identifiers_of};
+use crate::id::PatientId;
 use crate::problem::{Category, Problem};
 use crate::store::resource::{self, Resource};
 use crate::store::{Tx, patient, quarantine};
@@ -134,7 +133,7 @@ pub(super) async fn keep(
     context: &RecordContext<'_>,
     arrival: &Arrival,
     ResourceSlot { id, again }: ResourceSlot<'_>,
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
 ) -> Result<Result<(i64, Option<Resource>), Resource>, Problem> {
     let kind = arrival.kind.name();
     let mut row = Resource {

@@ -19,6 +19,7 @@ use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 use crate::domain::story::Story;
 use crate::fhir::arrival::EvidenceTime;
+use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::{Tx, episode, patient};
 
@@ -35,7 +36,7 @@ pub(super) fn not_in_future(context: &RecordContext<'_>, on: NaiveDate, field: &
     Ok(())
 }
 
-pub(super) fn recorded(context: &RecordContext<'_>, id: Uuid, version: i64, patient: Uuid) -> Recorded {
+pub(super) fn recorded(context: &RecordContext<'_>, id: Uuid, version: i64, patient: PatientId) -> Recorded {
     Recorded {
         effect: CommandEffect::Created,
         id: id.to_string(),
@@ -71,7 +72,7 @@ pub async fn enrolled(
     {
         return Err(Problem::conflict(format!("the previous episode ended on {end}")).at("enrolled_on"));
     }
-    let episode = Episode { id: context.clock.id(), ..entered.clone() };
+    let episode = Episode { id: EpisodeId(context.clock.id()), ..entered.clone() };
     episode::insert(tx, context.clinic, dossier.patient.id, &episode, context.by, context.now).await?;
     if !dossier.patient.has_care {
         dossier.patient.has_care = true;
@@ -89,7 +90,7 @@ pub async fn enrolled(
         minutes: None,
         body: json!(episode),
     };
-    let answer = recorded(context, episode.id, 1, dossier.patient.id);
+    let answer = recorded(context, episode.id.0, 1, dossier.patient.id);
     let id = episode.id;
     dossier.story.episodes.push(episode);
     settle(tx, context, dossiers, dossier, Some(line)).await?;
@@ -102,7 +103,7 @@ pub async fn enrolled(
 pub(super) async fn episode_of(
     tx: &mut Tx,
     context: &RecordContext<'_>,
-    id: Uuid,
+    id: EpisodeId,
     if_match: Option<i64>,
 ) -> Result<episode::EpisodeRecord, Problem> {
     let stored = episode::find(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("episode"))?;
@@ -120,7 +121,7 @@ pub async fn cared(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    id: Uuid,
+    id: EpisodeId,
     (on, at): (NaiveDate, Option<DateTime<Utc>>),
     care: &Care,
     if_match: Option<i64>,
@@ -206,7 +207,7 @@ fn moves_the_course(care: &Care) -> bool {
 }
 
 /// Taking a discharge back opens the episode again: never beside another open one.
-fn reopens_alone(dossier: &Dossier, id: Uuid, care: &Care) -> Result<(), Problem> {
+fn reopens_alone(dossier: &Dossier, id: EpisodeId, care: &Care) -> Result<(), Problem> {
     let Care::TakenBack { entry, .. } = care else { return Ok(()) };
     let is_discharge = dossier.story.entries.iter().any(|e| e.id == *entry && matches!(e.care, Care::Discharge { .. }));
     let other = dossier.plan.standings.iter().find(|s| s.episode != id && s.status != Phase::Discharged);
@@ -217,7 +218,7 @@ fn reopens_alone(dossier: &Dossier, id: Uuid, care: &Care) -> Result<(), Problem
 }
 
 /// Whoever writes the next version of a care plan has read the last one, as far as they say so.
-fn replaces_the_last(story: &Story, id: Uuid, care: &Care) -> Result<(), Problem> {
+fn replaces_the_last(story: &Story, id: EpisodeId, care: &Care) -> Result<(), Problem> {
     let Care::CarePlan(plan) = care else { return Ok(()) };
     let last = story.care_plan(id).map_or(0, |version| version.number);
     if plan.replaces.is_some_and(|replaces| replaces != last) {
@@ -256,7 +257,7 @@ pub async fn of_patient(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    id: Uuid,
+    id: PatientId,
     at: DateTime<Utc>,
     care: &Care,
 ) -> Result<Recorded, Problem> {
@@ -285,13 +286,13 @@ pub async fn measured(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    id: Uuid,
+    id: PatientId,
     (instrument, taken, answers): (Instrument, EvidenceTime, &Answers),
     (taken_by, language): (Option<&str>, Option<&str>),
 ) -> Result<Recorded, Problem> {
     let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
     not_in_future(context, taken.on, "taken_at")?;
-    let measurement_id = context.clock.id();
+    let measurement_id = MeasurementId(context.clock.id());
     let source = format!("urn:uuid:{measurement_id}");
     let Some(mut measurement) = measure(measurement_id, instrument, answers, taken, EvidenceStatus::Submitted, &source)
     else {
@@ -311,7 +312,7 @@ pub async fn measured(
         minutes: None,
         body: json!({"source": source, "taken_by": taken_by, "measurements": [measurement]}),
     };
-    let answer = recorded(context, measurement_id, 1, dossier.patient.id);
+    let answer = recorded(context, measurement_id.0, 1, dossier.patient.id);
     dossier.story.measurements.push(measurement);
     settle(tx, context, dossiers, dossier, Some(line)).await?;
     Ok(answer)
@@ -322,10 +323,10 @@ pub async fn looked_at(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    id: Uuid,
+    id: PatientId,
 ) -> Result<Recorded, Problem> {
     let dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
     let patient = dossier.patient.id;
     settle(tx, context, dossiers, dossier, None).await?;
-    Ok(Recorded { effect: CommandEffect::Unchanged, ..recorded(context, patient, 1, patient) })
+    Ok(Recorded { effect: CommandEffect::Unchanged, ..recorded(context, patient.0, 1, patient) })
 }

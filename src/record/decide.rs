@@ -7,6 +7,7 @@ use super::RecordContext;
 use crate::domain::care::{Care, RecommendationDecision, ReferralProgress};
 use crate::domain::recommendation::{TrackedRecommendation, follow};
 use crate::domain::story::Story;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::{Tx, review_session};
 
@@ -71,7 +72,7 @@ fn permitted<T: PartialEq + ToString>(allowed: &[T], wanted: &T, detail: impl Fn
 pub async fn join_session(
     tx: &mut Tx,
     context: &RecordContext<'_>,
-    (entry, episode): (Uuid, Uuid),
+    (entry, episode): (Uuid, EpisodeId),
     on: NaiveDate,
     care: &Care,
 ) -> Result<(), Problem> {

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
 use super::RecordContext;
 use super::recommendation_rows::{self, RecommendationRows};
 use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::story::Story;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::journal;
 use crate::store::outbox::LedgerEntry;
@@ -50,7 +49,7 @@ impl Dossier {
 /// The dossiers of a transaction, by clinic and patient.
 #[derive(Default)]
 pub struct Dossiers {
-    open: HashMap<(String, Uuid), Dossier>,
+    open: HashMap<(String, PatientId), Dossier>,
     /// Whether anything was put into the outbox.
     pub delivers: bool,
     /// What the journal says about it: written at the end, together.
@@ -80,7 +79,7 @@ impl Dossiers {
     }
 
     /// Forgets one: it was merged into another.
-    pub fn drop(&mut self, context: &RecordContext<'_>, patient: Uuid) {
+    pub fn drop(&mut self, context: &RecordContext<'_>, patient: PatientId) {
         self.open.remove(&(context.clinic.to_owned(), patient));
     }
 

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::dossier::{Dossier, Dossiers};
 use super::{RecordContext, Whom};
 use crate::fhir::arrival::Subject;
+use crate::id::PatientId;
 use crate::problem::{Category, Problem};
 use crate::store::Tx;
 use crate::store::patient::{self, Patient};
@@ -74,7 +75,7 @@ pub async fn by_key_or_new(
 
 /// A person of whom only a key is known, not stored yet.
 pub fn unseen(context: &RecordContext<'_>, name: &str) -> Patient {
-    Patient::unseen(id_of(context.clinic, &["patient", name]), name.to_owned(), context.now)
+    Patient::unseen(PatientId(id_of(context.clinic, &["patient", name])), name.to_owned(), context.now)
 }
 
 /// Stores a person whose key nobody has.
@@ -117,7 +118,7 @@ pub async fn whom(
 }
 
 /// Locks a patient by id, following a merge.
-pub async fn locked(tx: &mut Tx, context: &RecordContext<'_>, id: Uuid) -> Result<Patient, Problem> {
+pub async fn locked(tx: &mut Tx, context: &RecordContext<'_>, id: PatientId) -> Result<Patient, Problem> {
     let mut id = id;
     for _ in 0..8 {
         let row = patient::lock(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;

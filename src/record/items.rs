@@ -1,7 +1,6 @@
 //! Items of an instrument that arrive one by one, as Observations.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::RecordContext;
 use super::dossier::Dossier;
@@ -11,6 +10,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::EvidenceTime;
+use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::{Tx, measurement};
 
@@ -42,13 +42,13 @@ pub(super) fn single_item(
 async fn joined(
     tx: &mut Tx,
     context: &RecordContext<'_>,
-    patient: Uuid,
+    patient: PatientId,
     instrument: Instrument,
     at: DateTime<Utc>,
 ) -> Result<Option<Measurement>, Problem> {
     let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
-    let id =
-        id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
+    let parts = ["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()];
+    let id = MeasurementId(id_of(context.clinic, &parts));
     let Some(any) = items.first() else { return Ok(None) };
     let mut answers = Answers { items: vec![None; instrument.definition().item_count], ..Answers::default() };
     let counted: Vec<&measurement::ItemObservation> =

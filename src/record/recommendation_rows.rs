@@ -13,18 +13,19 @@ use crate::domain::history::History;
 use crate::domain::recommendation::{self, RecommendationDetail};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::Tx;
 use crate::store::recommendation as table;
 
 /// The rows of a patient by recommendation: episode, date, what the API shows.
-pub type RecommendationRows = HashMap<Uuid, (Uuid, NaiveDate, Value)>;
+pub type RecommendationRows = HashMap<Uuid, (EpisodeId, NaiveDate, Value)>;
 
 /// What is stored about a patient's recommendations.
 pub async fn load(
     tx: &mut Tx,
     context: &RecordContext<'_>,
-    patient: Uuid,
+    patient: PatientId,
     story: &Story,
 ) -> Result<RecommendationRows, Problem> {
     let recommends =

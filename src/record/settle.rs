@@ -15,6 +15,7 @@ use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent
 use crate::domain::history::History;
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
 use crate::store::{Tx, episode, event_log, outbox, patient, standing};
@@ -24,7 +25,7 @@ pub struct NewEvent {
     /// Its id: the entry's, where it is one.
     pub id: Uuid,
     /// The episode it belongs to.
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// Its kind.
     pub kind: String,
     /// Entered by the care team: part of the story.

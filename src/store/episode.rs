@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
 use crate::domain::episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// A stored episode.
@@ -17,7 +17,7 @@ pub struct EpisodeRecord {
     /// As entered.
     pub episode: episode::Episode,
     /// Whose.
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     /// Where it stands, as the planner said last.
     pub phase: episode::Phase,
     /// Its end, once discharged.
@@ -34,8 +34,8 @@ pub struct EpisodeRecord {
 
 #[derive(sqlx::FromRow)]
 struct EpisodeRow {
-    id: Uuid,
-    patient_id: Uuid,
+    id: EpisodeId,
+    patient_id: PatientId,
     enrolled_on: Option<NaiveDate>,
     consent_on: Option<NaiveDate>,
     #[sqlx(try_from = "String")]
@@ -78,7 +78,7 @@ impl From<EpisodeRow> for EpisodeRecord {
 }
 
 /// Every episode of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<EpisodeRecord>, Problem> {
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<EpisodeRecord>, Problem> {
     fetch_all!(
         tx,
         EpisodeRow,
@@ -97,9 +97,9 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 pub async fn of_patients(
     tx: &mut Tx,
     clinic: &str,
-    from: Uuid,
-    to: Uuid,
-) -> Result<Vec<(Uuid, episode::Episode)>, Problem> {
+    from: PatientId,
+    to: PatientId,
+) -> Result<Vec<(PatientId, episode::Episode)>, Problem> {
     fetch_all!(
         tx,
         EpisodeRow,
@@ -115,10 +115,15 @@ pub async fn of_patients(
 }
 
 /// When each episode of the patients from one id to another was entered.
-pub async fn entered(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, DateTime<Utc>)>, Problem> {
+pub async fn entered(
+    tx: &mut Tx,
+    clinic: &str,
+    from: PatientId,
+    to: PatientId,
+) -> Result<Vec<(EpisodeId, DateTime<Utc>)>, Problem> {
     fetch_all!(
         tx,
-        (Uuid, DateTime<Utc>),
+        (EpisodeId, DateTime<Utc>),
         "SELECT id, created_at FROM episode WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3",
         clinic,
         from,
@@ -128,7 +133,7 @@ pub async fn entered(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<
 }
 
 /// Reads one.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<EpisodeRecord>, Problem> {
+pub async fn find(tx: &mut Tx, clinic: &str, id: EpisodeId) -> Result<Option<EpisodeRecord>, Problem> {
     fetch_optional!(
         tx,
         EpisodeRow,
@@ -147,7 +152,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<EpisodeR
 pub async fn insert(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     e: &episode::Episode,
     by: &str,
     now: DateTime<Utc>,
@@ -196,7 +201,7 @@ pub async fn update(tx: &mut Tx, clinic: &str, e: &episode::Episode, now: DateTi
 }
 
 /// Counts a change that is not in the episode's own row.
-pub async fn touch(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn touch(tx: &mut Tx, clinic: &str, id: EpisodeId, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE episode SET revision = revision + 1, updated_at = $3 WHERE clinic_id = $1 AND id = $2",

@@ -11,15 +11,16 @@ use super::access_trace::note;
 use super::{Tx, failed, rows};
 use crate::domain::care::{Care, CareEntry};
 use crate::domain::story::Handover;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct EventRow {
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub id: Uuid,
-    pub episode_id: Option<Uuid>,
+    pub episode_id: Option<EpisodeId>,
     pub kind: String,
     pub is_care: bool,
     pub happened_on: NaiveDate,
@@ -60,7 +61,7 @@ pub async fn append(tx: &mut Tx, clinic: &str, facts: &[EventRow]) -> Result<(),
 #[derive(sqlx::FromRow)]
 struct EntryRow {
     id: Uuid,
-    episode_id: Option<Uuid>,
+    episode_id: Option<EpisodeId>,
     happened_on: NaiveDate,
     happened_at: DateTime<Utc>,
     body: Json<Care>,
@@ -73,7 +74,7 @@ impl From<EntryRow> for CareEntry {
 }
 
 /// What the care team entered about a patient: part of the story.
-pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<CareEntry>, Problem> {
+pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<CareEntry>, Problem> {
     fetch_all!(
         tx,
         EntryRow,
@@ -96,16 +97,16 @@ pub enum StoryEvent {
 }
 
 /// The handover that a line of kind `transfer` tells of. `None` where the care manager stayed the same.
-pub fn handover(episode: Option<Uuid>, on: NaiveDate, body: &Value) -> Option<Handover> {
+pub fn handover(episode: Option<EpisodeId>, on: NaiveDate, body: &Value) -> Option<Handover> {
     let from = body.get("changed")?.get("care_manager")?.get("from")?;
     Some(Handover { episode: episode?, on, from: from.as_str().map(str::to_owned) })
 }
 
 #[derive(sqlx::FromRow)]
 struct StoryEventRow {
-    patient_id: Uuid,
+    patient_id: PatientId,
     id: Uuid,
-    episode_id: Option<Uuid>,
+    episode_id: Option<EpisodeId>,
     is_care: bool,
     happened_on: NaiveDate,
     happened_at: DateTime<Utc>,
@@ -113,7 +114,7 @@ struct StoryEventRow {
 }
 
 impl StoryEventRow {
-    fn read(self) -> serde_json::Result<Option<(Uuid, StoryEvent)>> {
+    fn read(self) -> serde_json::Result<Option<(PatientId, StoryEvent)>> {
         let (episode, on, at) = (self.episode_id, self.happened_on, self.happened_at);
         let told = if self.is_care {
             let care = serde_json::from_str(&self.body)?;
@@ -126,7 +127,12 @@ impl StoryEventRow {
 }
 
 /// What the log adds to the stories of the patients from one id to another, by patient.
-pub async fn told(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, StoryEvent)>, Problem> {
+pub async fn told(
+    tx: &mut Tx,
+    clinic: &str,
+    from: PatientId,
+    to: PatientId,
+) -> Result<Vec<(PatientId, StoryEvent)>, Problem> {
     let rows = fetch_all!(
         tx,
         StoryEventRow,
@@ -143,7 +149,7 @@ pub async fn told(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec
 }
 
 /// The entries about a patient that were taken back.
-pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Uuid>, Problem> {
+pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Uuid>, Problem> {
     let rows = fetch_all!(
         tx,
         (Json<Care>,),
@@ -160,9 +166,9 @@ pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 #[derive(Clone, Debug)]
 pub struct Chapter {
     /// The patient.
-    pub patient: Uuid,
+    pub patient: PatientId,
     /// The episode: everything entered in it belongs to it.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     /// What concerns the patient belongs to it from this date on …
     pub from: NaiveDate,
     /// … up to this one.
@@ -209,7 +215,7 @@ pub async fn chapter(
 }
 
 /// Everything of one kind in an episode, in order of entry.
-pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: Uuid, kind: &str) -> Result<Vec<EventRow>, Problem> {
+pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: EpisodeId, kind: &str) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
         EventRow,
@@ -225,7 +231,7 @@ pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: Uuid, kind: &str) ->
 }
 
 /// Everything that happened to a patient, in order of (when it happened, when it was recorded).
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<EventRow>, Problem> {
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
         EventRow,
@@ -243,7 +249,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 pub async fn recorded_after(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     after: DateTime<Utc>,
 ) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
@@ -264,12 +270,12 @@ pub async fn reviews_with(
     tx: &mut Tx,
     clinic: &str,
     recommendation: Uuid,
-) -> Result<Option<(Uuid, Option<Uuid>)>, Problem> {
+) -> Result<Option<(PatientId, Option<EpisodeId>)>, Problem> {
     // The id is a UUID of ours: its text occurs in the review that carries it and in no other.
     let pattern = format!("%{recommendation}%");
     fetch_all!(
         tx,
-        (Uuid, Option<Uuid>),
+        (PatientId, Option<EpisodeId>),
         "SELECT patient_id, episode_id FROM fact
          WHERE clinic_id = $1 AND kind = 'case_review' AND CAST(body AS TEXT) LIKE $2 LIMIT 1",
         clinic,

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Tx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use audit::{Checked, checked, clinics, count_outside, facts_without_entry};
@@ -204,7 +205,7 @@ pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Resul
 #[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
     /// That name this patient.
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// Not before.
     pub from: Option<DateTime<Utc>>,
     /// Before.

@@ -4,17 +4,17 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::{Tx, failed, rows};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 
 #[derive(sqlx::FromRow)]
 struct MeasurementRow {
-    patient_id: Uuid,
-    id: Uuid,
+    patient_id: PatientId,
+    id: MeasurementId,
     #[sqlx(try_from = "String")]
     instrument: Instrument,
     taken_at: DateTime<Utc>,
@@ -53,7 +53,7 @@ impl From<MeasurementRow> for Measurement {
 }
 
 /// Every measurement of a patient, in order of time.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Measurement>, Problem> {
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Measurement>, Problem> {
     fetch_all!(
         tx,
         MeasurementRow,
@@ -68,7 +68,12 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 }
 
 /// Every measurement of the patients from one id to another, by patient and in order of time.
-pub async fn of_patients(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Measurement)>, Problem> {
+pub async fn of_patients(
+    tx: &mut Tx,
+    clinic: &str,
+    from: PatientId,
+    to: PatientId,
+) -> Result<Vec<(PatientId, Measurement)>, Problem> {
     fetch_all!(
         tx,
         MeasurementRow,
@@ -99,7 +104,7 @@ static PUT: LazyLock<Vec<String>> = LazyLock::new(|| {
 pub async fn put(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     measurements: &[Measurement],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -121,10 +126,10 @@ pub async fn put(
 }
 
 /// The patient and the ids of what was measured from one source.
-pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(Uuid, Uuid)>, Problem> {
+pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(PatientId, MeasurementId)>, Problem> {
     fetch_all!(
         tx,
-        (Uuid, Uuid),
+        (PatientId, MeasurementId),
         "SELECT patient_id, id FROM measurement WHERE clinic_id = $1 AND source = $2 ORDER BY patient_id, id",
         clinic,
         source
@@ -133,7 +138,13 @@ pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(U
 }
 
 /// Moves what was measured from one source to another patient: the source names somebody else now.
-pub async fn move_source(tx: &mut Tx, clinic: &str, source: &str, from: Uuid, to: Uuid) -> Result<(), Problem> {
+pub async fn move_source(
+    tx: &mut Tx,
+    clinic: &str,
+    source: &str,
+    from: PatientId,
+    to: PatientId,
+) -> Result<(), Problem> {
     for statement in [
         "UPDATE measurement SET patient_id = $4 WHERE clinic_id = $1 AND source = $2 AND patient_id = $3",
         "UPDATE observation_item SET patient_id = $4 WHERE clinic_id = $1 AND source = $2 AND patient_id = $3",
@@ -189,7 +200,7 @@ impl From<ItemRow> for ItemObservation {
 pub async fn item_of(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     source: &str,
 ) -> Result<Option<ItemObservation>, Problem> {
     fetch_optional!(
@@ -209,7 +220,7 @@ pub async fn item_of(
 pub async fn put_item(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     item: &ItemObservation,
 ) -> Result<Option<ItemObservation>, Problem> {
     let before = item_of(tx, clinic, patient, &item.source).await?;
@@ -235,7 +246,7 @@ pub async fn put_item(
 pub async fn items_at(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     instrument: Instrument,
     at: DateTime<Utc>,
 ) -> Result<Vec<ItemObservation>, Problem> {

@@ -34,6 +34,7 @@ use super::access_trace::note;
 use super::{Tx, failed};
 use crate::domain::chart_plan::{Posture, Rung, WriteIntent};
 use crate::domain::read_back::Drift;
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use attempt::{DeliveryAttempt, attempted, attempts};
@@ -85,7 +86,7 @@ impl TryFrom<String> for DeliveryState {
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Delivery {
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub key: String,
     pub id: Uuid,
     #[sqlx(try_from = "String")]
@@ -136,7 +137,7 @@ pub struct LedgerEntry {
 }
 
 /// What is in the ledger for a patient.
-pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<LedgerEntry>, Problem> {
+pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<LedgerEntry>, Problem> {
     fetch_all!(
         tx,
         LedgerEntry,
@@ -148,7 +149,7 @@ pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Led
 }
 
 /// Reads one row by patient and key.
-pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result<Option<Delivery>, Problem> {
+pub async fn find(tx: &mut Tx, clinic: &str, patient: PatientId, key: &str) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
         Delivery,
@@ -174,7 +175,11 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
 }
 
 /// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
-pub async fn standing(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<(WriteIntent, DeliveryState)>, Problem> {
+pub async fn standing(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: PatientId,
+) -> Result<Vec<(WriteIntent, DeliveryState)>, Problem> {
     let rows = fetch_all!(
         tx,
         (Json<WriteIntent>, String),
@@ -199,7 +204,7 @@ pub struct Which {
     /// In this state.
     pub state: Option<DeliveryState>,
     /// About this patient.
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// Where the chart differs in this way.
     pub drift: Option<Drift>,
 }
@@ -237,7 +242,7 @@ pub async fn page(
 pub async fn plan(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     id: Uuid,
     intent: &WriteIntent,
     digest: &str,
@@ -269,7 +274,12 @@ pub async fn plan(
 }
 
 /// What has to be written for a patient now: most urgent first, then oldest.
-pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<Vec<Delivery>, Problem> {
+pub async fn pending(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: PatientId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Delivery>, Problem> {
     fetch_all!(
         tx,
         Delivery,
@@ -391,9 +401,9 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
 /// Sends a parked or waiting delivery again now, and wakes its lane. `false` if there is none of that id that could be
 /// sent.
 pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let row: Option<(Uuid,)> = fetch_optional!(
+    let row: Option<(PatientId,)> = fetch_optional!(
         tx,
-        (Uuid,),
+        (PatientId,),
         "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
          WHERE clinic_id = $1 AND id = $2 AND state IN ('pending', 'parked') RETURNING patient_id",
         clinic,

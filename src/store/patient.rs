@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::access_trace::note;
 use super::key::indexed;
 use super::{Tx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// The columns of a [`Patient`], each with what says of which table.
@@ -26,7 +26,7 @@ macro_rules! columns {
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Patient {
-    pub id: Uuid,
+    pub id: PatientId,
     pub reference: String,
     pub seen: bool,
     pub display_name: Option<String>,
@@ -36,7 +36,7 @@ pub struct Patient {
     pub language: Option<String>,
     pub inactive: bool,
     pub deceased_on: Option<NaiveDate>,
-    pub merged_into: Option<Uuid>,
+    pub merged_into: Option<PatientId>,
     pub has_care: bool,
     pub reevaluate_on: Option<NaiveDate>,
     pub candidate: Option<Json<Candidate>>,
@@ -46,7 +46,7 @@ pub struct Patient {
 
 impl Patient {
     /// A person of whom only a reference has arrived.
-    pub fn unseen(id: Uuid, reference: String, now: DateTime<Utc>) -> Self {
+    pub fn unseen(id: PatientId, reference: String, now: DateTime<Utc>) -> Self {
         Self {
             id,
             reference,
@@ -93,7 +93,7 @@ pub async fn lock_by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<
 }
 
 /// Locks a patient until the end of the transaction, and reads the row.
-pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
+pub async fn lock(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
     fetch_optional!(
         tx,
         Patient,
@@ -112,7 +112,7 @@ pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
 /// order. Where only one writes at a time there is nothing to lock.
 pub async fn lock_all(tx: &mut Tx, clinic: &str, names: &[String]) -> Result<(), Problem> {
     let Tx::Postgres(handle) = tx else { return Ok(()) };
-    let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let ids: Vec<PatientId> = names.iter().filter_map(|name| name.parse().ok()).collect();
     sqlx::query(
         "SELECT 1 FROM patient WHERE clinic_id = $1 AND id IN (
            SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = ANY($2)
@@ -130,7 +130,7 @@ pub async fn lock_all(tx: &mut Tx, clinic: &str, names: &[String]) -> Result<(),
 }
 
 /// Reads a patient; one who was merged into another is found as the other.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
+pub async fn find(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
     fetch_optional!(
         tx,
         Patient,
@@ -166,7 +166,7 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
 }
 
 /// A page of patients after an id, in order of id.
-pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Patient>, Problem> {
+pub async fn page(tx: &mut Tx, clinic: &str, after: Option<PatientId>, limit: i64) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
         Patient,
@@ -241,7 +241,7 @@ pub async fn update(tx: &mut Tx, clinic: &str, patient: &Patient, now: DateTime<
 }
 
 /// Lets a person be known by one more key.
-pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: PatientId) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO patient_key (clinic_id, key, patient_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -254,7 +254,7 @@ pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Res
 }
 
 /// The keys a person is known by.
-pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String>, Problem> {
+pub async fn keys(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<String>, Problem> {
     fetch_all!(
         tx,
         (String,),
@@ -267,7 +267,7 @@ pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String
 }
 
 /// Forgets a key of a person: no resource of theirs carries it any more.
-pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: PatientId) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3",
@@ -280,7 +280,13 @@ pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Re
 }
 
 /// Moves everything known about one person to another: one story from now on.
-pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn merge(
+    tx: &mut Tx,
+    clinic: &str,
+    from: PatientId,
+    into: PatientId,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     // Keys, measurements and ledger rows of the same name stay with the survivor.
     for statement in [
         "INSERT INTO patient_key (clinic_id, key, patient_id) SELECT clinic_id, key, $3 FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 ON CONFLICT DO NOTHING",
@@ -345,10 +351,10 @@ pub async fn all_due(tx: &mut Tx, clinic: &str, today: NaiveDate) -> Result<u64,
 }
 
 /// Patients whose plan changes by itself by `today`, oldest first: what the daily sweep touches.
-pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<Uuid>, Problem> {
+pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<PatientId>, Problem> {
     fetch_all!(
         tx,
-        (Uuid,),
+        (PatientId,),
         "SELECT id FROM patient WHERE clinic_id = $1 AND reevaluate_on IS NOT NULL AND reevaluate_on <= $2
          ORDER BY reevaluate_on, id LIMIT $3",
         clinic,
@@ -361,9 +367,15 @@ pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Res
 
 /// Whether a clinic had a patient by an instant.
 pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
-    fetch_optional!(tx, (Uuid,), "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1", clinic, at)
-        .map(|row| row.is_some())
-        .map_err(failed)
+    fetch_optional!(
+        tx,
+        (PatientId,),
+        "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1",
+        clinic,
+        at
+    )
+    .map(|row| row.is_some())
+    .map_err(failed)
 }
 
 /// A page of the patients who are candidates for enrolment, longest since first: (since, id). Those whose scores were
@@ -372,7 +384,7 @@ pub async fn candidates(
     tx: &mut Tx,
     clinic: &str,
     dismissed: bool,
-    after: Option<(NaiveDate, Uuid)>,
+    after: Option<(NaiveDate, PatientId)>,
     limit: i64,
 ) -> Result<Vec<Patient>, Problem> {
     let (since, id) = after.unzip();

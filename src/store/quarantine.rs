@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// Something kept back, with the reason.
@@ -15,7 +16,7 @@ pub struct QuarantineRecord {
     #[sqlx(rename = "type")]
     pub kind: String,
     pub resource_id: String,
-    pub patient_id: Option<Uuid>,
+    pub patient_id: Option<PatientId>,
     pub code: String,
     pub detail: String,
     pub received_at: DateTime<Utc>,
@@ -47,7 +48,7 @@ pub async fn release(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem>
 }
 
 /// Lets go what only waited for its patient.
-pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: Uuid, code: &str) -> Result<(), Problem> {
+pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: PatientId, code: &str) -> Result<(), Problem> {
     execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND patient_id = $2 AND code = $3", clinic, patient, code)
         .map(|_| ())
         .map_err(failed)

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// A recommendation of a review that stands.
@@ -14,8 +15,8 @@ use crate::problem::Problem;
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RecommendationRow {
     pub id: Uuid,
-    pub patient_id: Uuid,
-    pub episode_id: Uuid,
+    pub patient_id: PatientId,
+    pub episode_id: EpisodeId,
     pub state: String,
     pub addressee: String,
     pub waits_until: NaiveDate,
@@ -50,7 +51,7 @@ pub async fn remove(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> 
 }
 
 /// Those of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<RecommendationRow>, Problem> {
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<RecommendationRow>, Problem> {
     fetch_all!(
         tx,
         RecommendationRow,
@@ -78,7 +79,7 @@ pub struct RecommendationFilter {
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct PatientRecommendation {
     pub id: Uuid,
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub reference: String,
     pub display_name: Option<String>,
     pub waits_until: NaiveDate,

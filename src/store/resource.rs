@@ -1,11 +1,11 @@
 //! FHIR resources as they came.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::access_trace::note;
 use super::key::indexed;
 use super::{Tx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// A stored resource.
@@ -18,7 +18,7 @@ pub struct Resource {
     pub version: i64,
     pub source_version: Option<String>,
     pub source_updated: Option<DateTime<Utc>>,
-    pub patient_id: Option<Uuid>,
+    pub patient_id: Option<PatientId>,
     pub deleted: bool,
     pub updated_at: DateTime<Utc>,
     pub body: String,
@@ -171,7 +171,7 @@ pub async fn of_patient(
     tx: &mut Tx,
     clinic: &str,
     kind: &str,
-    patient: Uuid,
+    patient: PatientId,
     limit: i64,
 ) -> Result<Vec<Resource>, Problem> {
     fetch_all!(

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::access_trace::note;
 use super::{Tx, event_log, failed};
 use crate::domain::attention::QueueEntry;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// A session.
@@ -49,7 +50,7 @@ pub async fn put_item(
     clinic: &str,
     session: Uuid,
     position: i32,
-    episode: Uuid,
+    episode: EpisodeId,
     waiting: &QueueEntry,
 ) -> Result<(), Problem> {
     execute!(
@@ -108,8 +109,8 @@ pub async fn page(
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct AgendaItem {
     pub position: i32,
-    pub episode_id: Uuid,
-    pub patient_id: Uuid,
+    pub episode_id: EpisodeId,
+    pub patient_id: PatientId,
     pub reference: String,
     pub display_name: Option<String>,
     pub body: Json<QueueEntry>,
@@ -138,8 +139,8 @@ pub async fn agenda(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Agen
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Review {
     pub review_id: Uuid,
-    pub episode_id: Uuid,
-    pub patient_id: Uuid,
+    pub episode_id: EpisodeId,
+    pub patient_id: PatientId,
     pub reference: String,
     pub display_name: Option<String>,
 }
@@ -172,7 +173,7 @@ async fn entered(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>
 }
 
 /// Lets a case review be part of a session.
-pub async fn join(tx: &mut Tx, clinic: &str, session: Uuid, review: Uuid, episode: Uuid) -> Result<(), Problem> {
+pub async fn join(tx: &mut Tx, clinic: &str, session: Uuid, review: Uuid, episode: EpisodeId) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO review_session_review (clinic_id, session_id, review_id, episode_id) VALUES ($1, $2, $3, $4)",
@@ -186,7 +187,13 @@ pub async fn join(tx: &mut Tx, clinic: &str, session: Uuid, review: Uuid, episod
 }
 
 /// Says why an item of the agenda was put off. `false` if the episode is not on it.
-pub async fn defer(tx: &mut Tx, clinic: &str, session: Uuid, episode: Uuid, because: &str) -> Result<bool, Problem> {
+pub async fn defer(
+    tx: &mut Tx,
+    clinic: &str,
+    session: Uuid,
+    episode: EpisodeId,
+    because: &str,
+) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE review_session_item SET deferred_because = $4 WHERE clinic_id = $1 AND session_id = $2 AND episode_id = $3",

@@ -13,6 +13,7 @@ use crate::domain::attention::Attention;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// The columns of a [`StandingRow`].
@@ -28,8 +29,8 @@ macro_rules! columns {
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct StandingRow {
-    pub episode_id: Uuid,
-    pub patient_id: Uuid,
+    pub episode_id: EpisodeId,
+    pub patient_id: PatientId,
     pub reference: String,
     pub language: Option<String>,
     pub status: String,
@@ -68,7 +69,7 @@ pub struct StandingWrite<'a> {
 pub async fn put(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     written: StandingWrite<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -157,7 +158,7 @@ pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<TeamCoun
 
 /// The whole standing of a patient's open episodes, most pressing first; what cannot be read any more is left out until
 /// the next plan writes it.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Standing>, Problem> {
+pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
     let rows = fetch_all!(
         tx,
         (Json<Box<serde_json::value::RawValue>>,),
@@ -202,7 +203,7 @@ fn containing(name: &str) -> String {
 }
 
 /// Where a page of the caseload goes on: (place in the queue, waiting since, minus the latest score, episode).
-pub type AttentionKey = (i16, NaiveDate, i32, Uuid);
+pub type AttentionKey = (i16, NaiveDate, i32, EpisodeId);
 
 impl StandingRow {
     /// Its place in the order of attention.
@@ -222,7 +223,7 @@ pub async fn by_attention(
     limit: i64,
 ) -> Result<Vec<StandingRow>, Problem> {
     // No place is before this one.
-    let (rank, since, score, id) = after.unwrap_or((i16::MIN, NaiveDate::default(), i32::MIN, Uuid::nil()));
+    let (rank, since, score, id) = after.unwrap_or((i16::MIN, NaiveDate::default(), i32::MIN, EpisodeId(Uuid::nil())));
     fetch_all!(
         tx,
         StandingRow,
@@ -262,7 +263,7 @@ pub async fn by_name(
     tx: &mut Tx,
     clinic: &str,
     filter: &StandingFilter,
-    after: Option<(String, Uuid)>,
+    after: Option<(String, EpisodeId)>,
     limit: i64,
 ) -> Result<Vec<StandingRow>, Problem> {
     let (after_name, id) = match after {

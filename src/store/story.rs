@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
 use super::event_log::StoryEvent;
 use super::patient::{self, Patient};
 use super::{Tx, episode, event_log, measurement};
 use crate::domain::story::Story;
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// The story of one patient.
@@ -50,7 +49,7 @@ const SOME: i64 = 500;
 /// Everybody of a clinic, some at a time.
 pub struct StoryPages<'a> {
     clinic: &'a str,
-    after: Option<Uuid>,
+    after: Option<PatientId>,
 }
 
 /// Everybody of a clinic, some at a time: nobody is loaded yet.
@@ -78,8 +77,8 @@ fn add(story: &mut Story, told: StoryEvent) {
     }
 }
 
-fn grouped<T>(rows: Vec<(Uuid, T)>) -> HashMap<Uuid, Vec<T>> {
-    let mut by_patient: HashMap<Uuid, Vec<T>> = HashMap::new();
+fn grouped<T>(rows: Vec<(PatientId, T)>) -> HashMap<PatientId, Vec<T>> {
+    let mut by_patient: HashMap<PatientId, Vec<T>> = HashMap::new();
     for (patient, row) in rows {
         by_patient.entry(patient).or_default().push(row);
     }

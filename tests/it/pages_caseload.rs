@@ -9,6 +9,7 @@ use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{PatientStatus as Person, Story};
 use cocm_registry::domain::target::{Basis, MeasureStatus};
+use cocm_registry::id::{EpisodeId, PatientId};
 use cocm_registry::store::Tx;
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::standing;
@@ -55,8 +56,8 @@ struct Somebody {
 }
 
 fn somebody(n: u128, name: impl Into<String>, enrolled_on: &str) -> Somebody {
-    let mut story = Story::of(Person { id: Uuid::from_u128(n), inactive: false, deceased_on: None });
-    story.episodes.push(Episode { id: Uuid::from_u128(100_000 + n), ..episode(enrolled_on) });
+    let mut story = Story::of(Person { id: PatientId(Uuid::from_u128(n)), inactive: false, deceased_on: None });
+    story.episodes.push(Episode { id: EpisodeId(Uuid::from_u128(100_000 + n)), ..episode(enrolled_on) });
     let standing = plan(&story, &RuleSet::default(), date("2026-03-16")).standings.remove(0);
     Somebody { name: name.into(), standing, line: full() }
 }
@@ -65,7 +66,7 @@ async fn clinic(people: impl IntoIterator<Item = Somebody>) -> (World, Browser) 
     let world = World::on("2026-03-16").await;
     let mut tx = world.app.db.begin().await.unwrap();
     for (n, Somebody { name, standing, line }) in (0_u128..).zip(people) {
-        let id = Uuid::from_u128(n);
+        let id = PatientId(Uuid::from_u128(n));
         let row = Patient {
             display_name: Some(name.clone()),
             ..Patient::unseen(id, format!("Patient/{n}"), world.clock.now())

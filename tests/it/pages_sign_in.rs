@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use cocm_registry::config::{ClinicId, Config, SignInConfig};
+use cocm_registry::id::PatientId;
 use cocm_registry::store::patient::{self, Patient};
 use jsonwebtoken::get_current_timestamp;
 use serde_json::{Value, json};
@@ -219,7 +220,7 @@ async fn a_card_that_launches_us_leads_to_its_patient_and_to_nobody_elses() {
     };
     let elsewhere = {
         let mut tx = world.app.db.begin().await.unwrap();
-        let row = Patient::unseen(Uuid::from_u128(5), "Patient/p9".into(), world.app.clock.now());
+        let row = Patient::unseen(PatientId(Uuid::from_u128(5)), "Patient/p9".into(), world.app.clock.now());
         assert!(patient::insert(&mut tx, "elsewhere", &row).await.unwrap());
         tx.commit().await.unwrap();
         row.id.to_string()

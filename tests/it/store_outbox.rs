@@ -7,6 +7,7 @@ use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{PatientStatus as Person, Story};
+use cocm_registry::id::PatientId;
 use cocm_registry::store::outbox::{self, DeliveryAttempt, DeliveryState, Lane, Settlement, Which};
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{Db, Tx, standing};
@@ -69,7 +70,7 @@ fn minutes(n: i64) -> DateTime<Utc> {
     monday() + TimeDelta::minutes(n)
 }
 
-async fn planned(tx: &mut Tx, patient: Uuid, key: &str, priority: Priority) {
+async fn planned(tx: &mut Tx, patient: PatientId, key: &str, priority: Priority) {
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes());
     outbox::plan(tx, CLINIC, patient, id, &intent(key, priority), key, monday()).await.unwrap();
     outbox::wake(tx, CLINIC, patient, monday()).await.unwrap();

@@ -1,10 +1,10 @@
 //! What stands below the chart, on a rung where nothing is written, goes up when the chart lets it.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::wake;
 use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{Tx, failed};
 
@@ -22,11 +22,11 @@ pub async fn is_anything_below(tx: &mut Tx, clinic: &str) -> Result<bool, Proble
 }
 
 /// The patients with something of a kind that was left, or refused, on another rung than the one that is right now.
-pub async fn below(tx: &mut Tx, clinic: &str, resource: ChartResource, rung: Rung) -> Result<Vec<Uuid>, Problem> {
+pub async fn below(tx: &mut Tx, clinic: &str, resource: ChartResource, rung: Rung) -> Result<Vec<PatientId>, Problem> {
     // Before there was a ladder, there was one rung.
     fetch_all!(
         tx,
-        (Uuid,),
+        (PatientId,),
         "SELECT DISTINCT patient_id FROM delivery
          WHERE clinic_id = $1 AND resource = $2 AND posture = 'open' AND state IN ('settled', 'parked')
            AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3
@@ -43,7 +43,7 @@ pub async fn below(tx: &mut Tx, clinic: &str, resource: ChartResource, rung: Run
 pub async fn climb(
     tx: &mut Tx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     resource: ChartResource,
     rung: Rung,
     now: DateTime<Utc>,

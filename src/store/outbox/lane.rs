@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{Tx, failed};
 
 /// Puts a patient's lane on the list of those with something to do.
-pub async fn wake(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn wake(tx: &mut Tx, clinic: &str, patient: PatientId, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO lane (clinic_id, patient_id, due_at, wanted) VALUES ($1, $2, $3, 1)
@@ -27,7 +28,7 @@ pub struct Lane {
     /// The clinic.
     pub clinic_id: String,
     /// The patient.
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     /// Counts what was asked of the lane.
     pub wanted: i64,
     /// Who holds it.

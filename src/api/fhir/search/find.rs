@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::criteria::{Criteria, SearchOrder};
 use super::dates;
 use super::page::SearchCursor;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::resource::{self, Resource};
 use crate::store::{Tx, patient};
@@ -213,7 +213,7 @@ async fn by_patients(
     criteria: &Criteria,
     names: &[String],
 ) -> Result<ResourcesById, Problem> {
-    let mut persons: HashSet<Uuid> = HashSet::new();
+    let mut persons: HashSet<PatientId> = HashSet::new();
     for name in names {
         persons.extend(patient::by_key(tx, clinic, name).await?.into_iter().map(|patient| patient.id));
     }
