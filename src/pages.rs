@@ -80,6 +80,7 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/patients/{id}/care-plan", get(patient::care_plan::show).post(patient::care_plan::write))
         .route("/patients/{id}/care-plan/document", get(patient::documents::care_plan))
         .route("/patients/{id}/handover", get(patient::documents::handover))
+        .route("/patients/{id}/score", get(patient::score::show).post(patient::score::save))
         .route("/patients/{id}/{form}", get(patient::reopen).post(patient::enter))
         .route("/safety", get(safety::show))
         .route("/programme", get(program::show))

@@ -3,6 +3,7 @@
 pub mod care_plan;
 pub mod documents;
 mod forms;
+pub mod score;
 mod timeline;
 pub mod view;
 
@@ -22,6 +23,7 @@ use super::shell::{Confirmation, NavSection, Shell, Trouble, html};
 use super::teams::Teams;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};
+use crate::domain::instrument::Instrument;
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 use crate::fhir::contact_details::ContactDetails;
@@ -136,6 +138,8 @@ struct PatientPage {
     /// May be talked about in a review session.
     discusses: bool,
     takes_back: bool,
+    /// Instruments whose answers can be entered: (id, title).
+    instruments: Vec<(&'static str, &'static str)>,
     rule_set: String,
 }
 
@@ -170,6 +174,9 @@ async fn render(
         words: what.words().1.to_owned(),
         undo: asked.entry.map(|entry| format!("/patients/{}/take-back?entry={entry}", whole.row.id)),
     });
+    if asked.done == "score" {
+        shell.done = Some(Confirmation { words: "The score was saved.".to_owned(), undo: None });
+    }
     if asked.done == "take-back" {
         shell.done =
             Some(Confirmation { words: "The entry was taken back; it stays in the timeline.".to_owned(), undo: None });
@@ -211,10 +218,18 @@ async fn render(
         discusses: visitor.is(super::review::REVIEWERS)
             && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
         takes_back: visitor.is(CLINICIANS),
+        instruments: if visitor.is(CLINICIANS) { to_enter(stored) } else { Vec::new() },
         rule_set: whole.rules.label(),
         shell,
     };
     Ok((status, html(&page)).into_response())
+}
+
+/// What is usually measured here: the episode's target measures, and the two scales of every program.
+fn to_enter(stored: Option<&episode::EpisodeRecord>) -> Vec<(&'static str, &'static str)> {
+    let mut instruments = stored.map_or_else(Vec::new, |stored| stored.episode.target_instruments.clone());
+    instruments.extend([Instrument::PHQ9, Instrument::GAD7].into_iter().filter(|one| !instruments.contains(one)).collect::<Vec<_>>());
+    instruments.into_iter().map(|one| (one.id(), one.title())).collect()
 }
 
 /// The address of a form, read: after a reload, or from the history of the browser. Opens the form on its page.

@@ -95,6 +95,38 @@ document.addEventListener('keydown', (event) => {
   }
 });
 
+// A questionnaire is filled in with the digits: each answers an item and goes on to the next. The total, its band and the
+// alarm of the item about self-harm are there before anything is saved.
+const score = document.querySelector('form.score');
+if (score) {
+  const questions = [...score.querySelectorAll('.question')];
+  const bands = score.dataset.bands.split(';').map((band) => [Number.parseInt(band, 10), band.slice(band.indexOf(' ') + 1)]);
+  const answerOf = (question) => question.querySelector('input:checked')?.value;
+  const reckon = () => {
+    const answers = questions.map(answerOf).filter((answer) => answer !== undefined).map(Number);
+    const sum = answers.reduce((total, answer) => total + answer, 0);
+    score.querySelector('.sum').textContent = answers.length ? sum : '–';
+    const band = bands.filter(([from]) => from <= sum).pop();
+    score.querySelector('.band').textContent = answers.length === questions.length && band ? band[1] : '';
+    score.querySelector('.open').textContent = answers.length < questions.length ? `${questions.length - answers.length} left open` : '';
+    const harm = score.querySelector('[data-self-harm]');
+    score.querySelector('.alarm').hidden = !(harm && Number(answerOf(harm) || 0) > 0);
+  };
+  score.addEventListener('change', reckon);
+  score.addEventListener('keydown', (event) => {
+    const question = event.target.closest('.question');
+    if (!question || !/^[0-9]$/.test(event.key)) return;
+    const answer = question.querySelector(`input[value="${event.key}"]`);
+    if (!answer) return;
+    event.preventDefault();
+    answer.checked = true;
+    answer.dispatchEvent(new Event('change', { bubbles: true }));
+    const next = questions[questions.indexOf(question) + 1];
+    (next ? next.querySelector('input') : answer).focus();
+  });
+  reckon();
+}
+
 // A form that is being sent is not sent twice.
 document.addEventListener('submit', (event) => {
   const form = event.target;

@@ -107,7 +107,8 @@ impl PatientHeader {
     }
 }
 
-fn identity(whole: &Whole, today: NaiveDate) -> Vec<String> {
+/// What tells this person from another of the same name.
+pub fn identity(whole: &Whole, today: NaiveDate) -> Vec<String> {
     let row = &whole.row;
     let born = row.birth_date.as_deref().map(|born| match age(born, today) {
         Some(age) => format!("born {born}, {age}"),
