@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::domain::chart_plan::Rung;
-use crate::ehr::{Delivered, DeliveryEffect, EhrClient, Failure, Ledger, Route, deliver, reconcile};
+use crate::ehr::{DeliveryEffect, DeliveryResult, EhrClient, Failure, Ledger, Route, deliver, reconcile};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
 use crate::store::outbox::{self, Delivery, DeliveryState, Lane};
@@ -37,7 +37,6 @@ const IDLE: Duration = Duration::from_secs(5);
 pub struct Charts {
     /// For a clinic that is not named; `None`: nothing is written for it.
     pub default: Option<EhrClient>,
-    /// By clinic.
     pub by_clinic: HashMap<String, EhrClient>,
 }
 
@@ -251,7 +250,7 @@ impl Dispatcher {
                 let call = Box::pin(self.call(ehr, route, &before, &delivery));
                 holding(call, || self.prolong(lane)).await
             }
-            Ok((_, None)) => Ok(Delivered::not_written()),
+            Ok((_, None)) => Ok(DeliveryResult::not_written()),
             Err(failure) => Err(failure),
         };
         let after = before.clone().after(posture, &result);
@@ -292,11 +291,11 @@ impl Dispatcher {
         route: Route,
         before: &Ledger,
         delivery: &Delivery,
-    ) -> Result<Delivered, Failure> {
+    ) -> Result<DeliveryResult, Failure> {
         let intent = &delivery.intent.0;
         // The plan stands in the chart already: this is the later look for doubles.
         if delivery.settled_revision == delivery.revision && before.chart_id.is_some() {
-            let settled = Delivered {
+            let settled = DeliveryResult {
                 chart_id: before.chart_id.clone(),
                 version: None,
                 chart_status: None,
@@ -310,7 +309,7 @@ impl Dispatcher {
     }
 }
 
-/// What stands in the chart, or may, stays on the rung on which it stands, whatever is the best one now.
+/// Keeps an item on the rung where it was written, or may have been written, even if a better rung is available now.
 fn stands_on(delivery: &Delivery, best: Rung) -> Rung {
     match delivery.rung() {
         _ if delivery.chart_id.is_none() && !delivery.outcome_unknown => best,

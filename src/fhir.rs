@@ -11,7 +11,7 @@ pub mod contact_details;
 pub mod questionnaire_response;
 pub mod observation;
 pub mod arrival;
-pub mod outcome;
+pub mod operation_outcome;
 pub mod capability;
 pub mod smart;
 pub mod bundle;

@@ -35,8 +35,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower::ServiceExt;
 
-use self::connections::{ConnectionSlot, OpenConnections, Permit, Tracked};
-use self::stall::Stalling;
+use self::connections::{ConnectionSlot, OpenConnections, Permit, TrackedBody};
+use self::stall::StallGuard;
 use crate::config::Limits;
 
 pub use body::{BodyLimit, read_body};
@@ -65,15 +65,14 @@ enum ShutdownPhase {
     Closing,
     /// So are those whose request has not arrived.
     Impatient,
-    /// So are all.
     Cut,
 }
 
-/// Told to every request (as an extension), for those that would never end: an event stream ends when stopping begins.
+/// Request extension that announces the shutdown, so that event streams end when it begins.
 #[derive(Clone, Debug)]
-pub struct Stopping(watch::Receiver<ShutdownPhase>);
+pub struct ShutdownSignal(watch::Receiver<ShutdownPhase>);
 
-impl Stopping {
+impl ShutdownSignal {
     /// Whether stopping has begun.
     pub fn has_begun(&self) -> bool {
         *self.0.borrow() > ShutdownPhase::Serving
@@ -123,7 +122,7 @@ pub async fn serve(
     let spawn = |stream: TcpStream, place: ConnectionSlot| {
         // Only a delay if it fails.
         let _ = stream.set_nodelay(true);
-        let stream = Stalling::new(stream, limits.request_timeout);
+        let stream = StallGuard::new(stream, limits.request_timeout);
         tokio::spawn(converse(http.clone(), stream, router.clone(), place, watched.clone()));
     };
 
@@ -135,7 +134,7 @@ pub async fn serve(
             (stream, permit) = next(&listener, &connections) => spawn(stream, connections.seat(permit)),
         }
     }
-    // Whoever the system has let in already would see a reset.
+    // Connections that the kernel has already accepted would otherwise be reset.
     for stream in knocking(listener)? {
         if let Some(permit) = connections.leave_now() {
             spawn(stream, connections.seat(permit));
@@ -197,12 +196,12 @@ async fn stop(phase: &watch::Sender<ShutdownPhase>, connections: &OpenConnection
 /// One connection, from its first request to its end.
 async fn converse(
     http: http1::Builder,
-    stream: Stalling,
+    stream: StallGuard,
     router: Router,
     place: ConnectionSlot,
     mut phase: watch::Receiver<ShutdownPhase>,
 ) {
-    let (seat, stopping) = (place.seat(), Stopping(phase.clone()));
+    let (seat, stopping) = (place.seat(), ShutdownSignal(phase.clone()));
     let service = service_fn(|mut request: Request<Incoming>| {
         let (busy, stopping, router) = (seat.begin(), stopping.clone(), router.clone());
         request.extensions_mut().insert(stopping.clone());
@@ -211,7 +210,7 @@ async fn converse(
             if stopping.has_begun() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| Tracked::new(body, busy)))
+            Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, busy)))
         }
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));

@@ -8,7 +8,7 @@
 //! commits once, and then answers everybody. If a fact fails, the transaction is run again with a savepoint for each
 //! submission, so that it fails alone.
 
-mod arrive;
+mod resource_arrival;
 mod decide;
 mod dossier;
 mod care_entry;
@@ -20,8 +20,8 @@ mod command;
 mod recommendation_rows;
 mod identify;
 mod import;
-mod items;
-mod lines;
+mod single_items;
+mod journal_lines;
 mod person;
 mod read_back;
 mod settle;
@@ -46,16 +46,16 @@ use crate::fhir::arrival::{Arrival, Content, ResourceType, Subject};
 use crate::identity::{Role, acting};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx, journal};
-pub use closing::{Restated, close, figures, restate};
+pub use closing::{RestatementResult, close, figures, restate};
 pub use command::{
-    Amendment, Change, Command, CommandEffect, Condition, ImportCount, Recorded, Sighting, Submission,
-    SubmissionResult, Whom,
+    Amendment, Change, Command, CommandEffect, Condition, ImportCount, PatientKey, Recorded, Sighting, Submission,
+    SubmissionResult,
 };
 use dossier::Dossiers;
 pub use idempotency::IdempotencyKey;
-pub use import::{Additions, Foreseen, ImportedCase, foresee};
+pub use import::{Additions, ImportPreview, ImportedCase, foresee};
 pub use rules::{activate, attest, propose};
-pub use sessions::{Deferred, close_session, open_session};
+pub use sessions::{DeferredItem, close_session, open_session};
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
@@ -68,7 +68,6 @@ const TRIES: u64 = 6;
 pub struct Zones {
     /// For a clinic that is not named.
     pub default: Tz,
-    /// By clinic.
     pub by_clinic: HashMap<String, Tz>,
 }
 
@@ -194,8 +193,8 @@ fn lock_key(fact: &Command) -> String {
             Content::Evidence(evidence) => evidence.subject.as_ref().map(identify::key).unwrap_or_default(),
         },
         Command::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
-        Command::Enrolled { whom: Whom::Key(key), .. } => key.clone(),
-        Command::Enrolled { whom: Whom::Id(id), .. }
+        Command::Enrolled { whom: PatientKey::Key(key), .. } => key.clone(),
+        Command::Enrolled { whom: PatientKey::Id(id), .. }
         | Command::OfPatient { patient: id, .. }
         | Command::Measured { patient: id, .. }
         | Command::LookedAt { patient: id } => id.to_string(),
@@ -272,7 +271,7 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, submissions: &[KeyedSubmission<'_>]) -> Result<BatchResult, Lost> {
+    async fn attempt(&self, submissions: &[KeyedSubmission<'_>]) -> Result<BatchResult, BatchFailure> {
         match self.transact(submissions, false).await? {
             Some(done) => Ok(done),
             None => self
@@ -287,7 +286,7 @@ impl Worker {
         &self,
         submissions: &[KeyedSubmission<'_>],
         savepoints: bool,
-    ) -> Result<Option<BatchResult>, Lost> {
+    ) -> Result<Option<BatchResult>, BatchFailure> {
         let mut tx = self.db.begin().await?;
         lock(&mut tx, submissions).await?;
         let mut rules: HashMap<&str, RuleSet> = HashMap::new();
@@ -317,8 +316,8 @@ impl Worker {
                 continue;
             }
             match run(&mut tx, &context, &mut dossiers, (submission, *once, *role), savepoints).await? {
-                Ran::Through(answer) => answers.push(answer),
-                Ran::Into(problem) => {
+                SubmissionRun::Through(answer) => answers.push(answer),
+                SubmissionRun::Into(problem) => {
                     tx.rollback().await?;
                     // One alone, all or nothing: that was it.
                     let alone = submissions.len() == 1 && (submission.atomic || submission.facts.len() == 1);
@@ -378,23 +377,22 @@ struct FollowUpWork {
 }
 
 /// Why a batch has no answers.
-enum Lost {
+enum BatchFailure {
     /// Nothing of it was stored.
     Undone(Problem),
     /// The commit was not answered: it may be stored. To try again would be to enter the care team's facts twice.
     InDoubt(Problem),
 }
-use Lost::{InDoubt, Undone};
+use BatchFailure::{InDoubt, Undone};
 
-impl From<Problem> for Lost {
+impl From<Problem> for BatchFailure {
     fn from(problem: Problem) -> Self {
         Undone(problem)
     }
 }
 
 /// How far a submission came.
-enum Ran {
-    /// To its end.
+enum SubmissionRun {
     Through(Result<SubmissionResult, Problem>),
     /// Into a fact that failed, and there is no savepoint to return to.
     Into(Problem),
@@ -407,7 +405,7 @@ async fn run(
     dossiers: &mut Dossiers,
     (submission, once, _): KeyedSubmission<'_>,
     savepoints: bool,
-) -> Result<Ran, Problem> {
+) -> Result<SubmissionRun, Problem> {
     let mut order: Vec<usize> = (0..submission.facts.len()).collect();
     order.sort_by_cached_key(|i| lock_key(&submission.facts[*i]));
     let mut answer: Vec<Option<Result<Recorded, Problem>>> = vec![None; submission.facts.len()];
@@ -427,19 +425,19 @@ async fn run(
                 return Err(problem.clone());
             }
             if !savepoints {
-                return Ok(Ran::Into(Problem { fact: Some(i), ..problem.clone() }));
+                return Ok(SubmissionRun::Into(Problem { fact: Some(i), ..problem.clone() }));
             }
             tx.undo().await?;
             dossiers.forget();
             dossiers.lines.truncate(if submission.atomic { begun } else { written });
             if submission.atomic {
-                return Ok(Ran::Through(Err(Problem { fact: Some(i), ..problem.clone() })));
+                return Ok(SubmissionRun::Through(Err(Problem { fact: Some(i), ..problem.clone() })));
             }
         } else if per_fact {
             tx.release().await?;
         }
         if let Ok(recorded) = &result {
-            lines::of_fact(context, &mut dossiers.lines, written, &submission.facts[i], recorded);
+            journal_lines::of_fact(context, &mut dossiers.lines, written, &submission.facts[i], recorded);
         }
         answer[i] = Some(result);
     }
@@ -450,7 +448,7 @@ async fn run(
     if savepoints && submission.atomic {
         tx.release().await?;
     }
-    Ok(Ran::Through(Ok(answer)))
+    Ok(SubmissionRun::Through(Ok(answer)))
 }
 
 /// Lets one fact change the story of its patient.
@@ -461,8 +459,12 @@ async fn apply(
     fact: &Command,
 ) -> Result<Recorded, Problem> {
     match fact {
-        Command::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
-        Command::Deleted { kind, id, if_match } => arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await,
+        Command::Arrived { arrival, condition } => {
+            resource_arrival::arrived(tx, context, dossiers, arrival, condition).await
+        }
+        Command::Deleted { kind, id, if_match } => {
+            resource_arrival::deleted(tx, context, dossiers, *kind, id, *if_match).await
+        }
         Command::Enrolled { whom, episode, fit } => {
             care_entry::enrolled(tx, context, dossiers, whom, episode, fit.as_deref()).await
         }

@@ -18,7 +18,7 @@ use crate::fhir::mapping::CodeMapping;
 use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::{self, Connection, Connections};
-use crate::intake::watch::{Visit, Watch};
+use crate::intake::watch::{Watch, WatchVisit};
 use crate::journal::Journal;
 use crate::listener::{protect, serve};
 use crate::pages;
@@ -27,12 +27,12 @@ use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::webhook::Webhooks;
 
-/// How often the passing of a day is looked for.
+/// How often to check whether a day has passed.
 const SWEEP: Duration = Duration::from_mins(1);
 
 /// The running service, without its sockets.
 pub struct Service {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     dispatcher: Dispatcher,
     watch: Watch,
@@ -40,15 +40,15 @@ pub struct Service {
 }
 
 /// The running loops: delivery, the daily sweep, the journal, webhooks, and the watch over the EHRs.
-pub struct Loops {
+pub struct ServiceLoops {
     stop: watch::Sender<bool>,
     running: Vec<JoinHandle<()>>,
 }
 
-impl Loops {
+impl ServiceLoops {
     /// Stops them; writes in flight are finished.
     pub async fn stop(self) {
-        // Nobody listens any more: they have stopped already.
+        // No receivers left means that the loops have already stopped.
         let _ = self.stop.send(true);
         for running in self.running {
             let _ = tokio::time::timeout(Duration::from_secs(20), running).await;
@@ -95,10 +95,10 @@ impl Service {
     }
 
     /// Starts the loops: delivery, the daily sweep, the journal, webhooks, and the watch over the EHRs.
-    pub fn start(&self) -> Loops {
+    pub fn start(&self) -> ServiceLoops {
         let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
-            // The sender is gone: the service is, too.
+            // A dropped sender means that the service is gone, too.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let dispatcher = self.dispatcher.clone();
@@ -121,7 +121,7 @@ impl Service {
         let watching = tokio::spawn(self.watch.clone().run(sender.subscribe()));
         let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
         let telling = tokio::spawn(self.webhooks.clone().run(self.app.journal.heads(), sender.subscribe()));
-        Loops { stop: sender, running: vec![delivering, sweeping, telling, sealing, watching] }
+        ServiceLoops { stop: sender, running: vec![delivering, sweeping, telling, sealing, watching] }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -153,7 +153,7 @@ impl Service {
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
-    pub async fn fetch(&self, connection: &Connection) -> Result<Visit, Problem> {
+    pub async fn fetch(&self, connection: &Connection) -> Result<WatchVisit, Problem> {
         self.watch.visit(connection, true).await
     }
 
@@ -161,7 +161,7 @@ impl Service {
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
-    pub async fn fetch_due(&self, now: bool) -> Result<Vec<Visit>, Problem> {
+    pub async fn fetch_due(&self, now: bool) -> Result<Vec<WatchVisit>, Problem> {
         let mut visits = Vec::new();
         for connection in self.app.connections.iter() {
             visits.push(self.watch.visit(connection, now).await?);

@@ -98,14 +98,14 @@ pub enum Db {
 }
 
 /// A connection in or outside of a transaction.
-pub enum Handle<D: sqlx::Database> {
+pub enum DbHandle<D: sqlx::Database> {
     /// In a transaction.
     Transaction(Transaction<'static, D>),
     /// Each statement by itself.
     Connection(PoolConnection<D>),
 }
 
-impl<D: sqlx::Database> Handle<D> {
+impl<D: sqlx::Database> DbHandle<D> {
     fn connection(&mut self) -> &mut D::Connection {
         match self {
             Self::Transaction(tx) => tx,
@@ -114,12 +114,10 @@ impl<D: sqlx::Database> Handle<D> {
     }
 }
 
-/// What the store's functions run on.
+/// A transaction or a connection for the functions of the store.
 pub enum Tx {
-    /// On PostgreSQL.
-    Postgres(Handle<Postgres>),
-    /// On SQLite.
-    Sqlite(Handle<Sqlite>),
+    Postgres(DbHandle<Postgres>),
+    Sqlite(DbHandle<Sqlite>),
 }
 
 impl Db {
@@ -232,11 +230,11 @@ impl Db {
     #[expect(clippy::disallowed_methods, reason = "this is the function that the others are told to use")]
     pub async fn begin(&self) -> Result<Tx, Problem> {
         Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Transaction(pool.begin().await.map_err(failed)?)),
+            Self::Postgres(pool) => Tx::Postgres(DbHandle::Transaction(pool.begin().await.map_err(failed)?)),
             Self::Sqlite { writer, .. } => {
                 // A deferred transaction that turns into a writer can fail at once, whatever the busy timeout.
                 let tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-                Tx::Sqlite(Handle::Transaction(tx))
+                Tx::Sqlite(DbHandle::Transaction(tx))
             }
         })
     }
@@ -244,16 +242,16 @@ impl Db {
     /// A connection for reading.
     pub async fn read(&self) -> Result<Tx, Problem> {
         Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Handle::Connection(readers.acquire().await.map_err(failed)?)),
+            Self::Postgres(pool) => Tx::Postgres(DbHandle::Connection(pool.acquire().await.map_err(failed)?)),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(DbHandle::Connection(readers.acquire().await.map_err(failed)?)),
         })
     }
 
     /// A connection for one statement that writes, which commits by itself: a third of the round trips of a transaction.
     pub async fn single_write(&self) -> Result<Tx, Problem> {
         Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { writer, .. } => Tx::Sqlite(Handle::Connection(writer.acquire().await.map_err(failed)?)),
+            Self::Postgres(pool) => Tx::Postgres(DbHandle::Connection(pool.acquire().await.map_err(failed)?)),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(DbHandle::Connection(writer.acquire().await.map_err(failed)?)),
         })
     }
 
@@ -283,7 +281,7 @@ impl Db {
     }
 }
 
-/// What the promise "2xx means durable" rests on.
+/// The promise "2xx means durable" depends on these settings.
 async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
     let (version, encoding, commit, fsync): (i32, String, String, String) = sqlx::query_as(
         "SELECT CAST(current_setting('server_version_num') AS INTEGER), current_setting('server_encoding'),
@@ -313,17 +311,16 @@ impl Tx {
     /// Commits. On a reading connection there is nothing to commit.
     pub async fn commit(self) -> Result<(), Problem> {
         match self {
-            Self::Postgres(Handle::Transaction(tx)) => tx.commit().await.map_err(failed),
-            Self::Sqlite(Handle::Transaction(tx)) => tx.commit().await.map_err(failed),
+            Self::Postgres(DbHandle::Transaction(tx)) => tx.commit().await.map_err(failed),
+            Self::Sqlite(DbHandle::Transaction(tx)) => tx.commit().await.map_err(failed),
             _ => Ok(()),
         }
     }
 
-    /// Rolls back.
     pub async fn rollback(self) -> Result<(), Problem> {
         match self {
-            Self::Postgres(Handle::Transaction(tx)) => tx.rollback().await.map_err(failed),
-            Self::Sqlite(Handle::Transaction(tx)) => tx.rollback().await.map_err(failed),
+            Self::Postgres(DbHandle::Transaction(tx)) => tx.rollback().await.map_err(failed),
+            Self::Sqlite(DbHandle::Transaction(tx)) => tx.rollback().await.map_err(failed),
             _ => Ok(()),
         }
     }
@@ -379,7 +376,7 @@ pub fn failed(error: sqlx::Error) -> Problem {
     }
 }
 
-/// What kind of error it was, without the values it may quote.
+/// Kind of the error, without the values that it may quote.
 fn kind(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(e) => {

@@ -1,4 +1,4 @@
-//! Looking at patients of whom nothing has arrived: a day has passed, or the rules have changed.
+//! Reviews patients when nothing has arrived, because a day has passed or the rules have changed.
 
 use std::sync::Arc;
 
@@ -12,34 +12,30 @@ use crate::problem::Problem;
 use crate::record::{Command, Recorder, Submission, Zones, close, local_midnight};
 use crate::store::{Db, closed_month, idempotency, patient, webhook};
 
-/// How many patients are taken at once.
+/// Patients per page.
 const PAGE: i64 = 500;
-/// How many of them share a transaction.
+/// Patients per transaction.
 const SOME: usize = 100;
-/// How long answers under an `Idempotency-Key` are remembered.
+/// Retention of answers under an `Idempotency-Key`.
 const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(2);
 
-/// How long what a webhook was told is kept; what it did not take is kept until somebody looks.
+/// Retention of delivered webhook events; failed ones stay until an operator handles them.
 const TOLD: chrono::TimeDelta = chrono::TimeDelta::days(30);
-/// How many of those are forgotten in one transaction.
+/// Rows deleted per transaction.
 const FORGOTTEN: i64 = 1000;
 
-/// What is needed to look at patients again. Cheap to clone.
+/// Reviews patients when nothing new has arrived. Cheap to clone.
 #[derive(Clone)]
 pub struct Upkeep {
-    /// Says whom.
     pub db: Db,
-    /// The hallway.
     pub recorder: Recorder,
-    /// Says which day it is.
     pub clock: Clock,
-    /// And where.
     pub zones: Arc<Zones>,
-    /// When months are closed.
+    /// Decides when months are closed.
     pub config: Arc<Config>,
 }
 
-/// Who does what nobody did.
+/// Author of changes that no person made.
 const OURSELVES: &str = "cocm-registry";
 
 impl Upkeep {
@@ -123,13 +119,13 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Forgets what webhooks took long ago.
+    /// Deletes webhook deliveries that succeeded long ago.
     async fn forget_told(&self, clinic: &str) -> Result<(), Problem> {
         let before = self.clock.now() - TOLD;
         let mut tx = self.db.read().await?;
         let is_any = webhook::is_told_before(&mut tx, clinic, before).await?;
         drop(tx);
-        // Nothing is locked where there is nothing to forget.
+        // Takes no lock when there is nothing to delete.
         let mut is_more = is_any;
         while is_more {
             let mut tx = self.db.begin().await?;

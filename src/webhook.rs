@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ehr::http::client;
-use crate::journal::Heads;
+use crate::journal::SealedHeads;
 use crate::journal::events::{EventFilter, EventPosition, JournalEvent, after};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
@@ -28,11 +28,11 @@ use crate::store::webhook::{self, WebhookDelivery};
 use crate::store::{Db, Tx, journal};
 use sign::SigningSecret;
 
-/// How often it is looked for what another replica or a person has left to do.
+/// How often to look for work that another replica or a person left behind.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// One configured webhook.
-struct Hook {
+struct ConfiguredWebhook {
     clinic: String,
     name: String,
     url: Url,
@@ -41,20 +41,20 @@ struct Hook {
     client: Client,
 }
 
-/// What sends. Cheap to clone.
+/// Sends webhook deliveries. Cheap to clone.
 #[derive(Clone)]
 pub struct Webhooks {
     db: Db,
     clock: Clock,
-    hooks: Arc<Vec<Hook>>,
+    hooks: Arc<Vec<ConfiguredWebhook>>,
     me: Uuid,
 }
 
-/// What is to be done after a step.
+/// The next action after a step.
 enum NextStep {
     /// The next step, at once.
     Step,
-    /// Nothing, for so long or until something happens.
+    /// Wait for this long, or until something happens.
     Rest(Duration),
 }
 
@@ -68,7 +68,7 @@ impl Webhooks {
             let wrong = |why: String| Problem::internal(format!("webhook {}: {why}", hook.name));
             let url: Url = hook.url.parse().map_err(|_| wrong("url: not an address".to_owned()))?;
             let uses_proxy = !matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            Ok(Hook {
+            Ok(ConfiguredWebhook {
                 clinic: hook.clinic.as_str().to_owned(),
                 name: hook.name.clone(),
                 keys: hook.secrets.iter().map(SigningSecret::read).collect::<Result<_, _>>().map_err(wrong)?,
@@ -82,12 +82,12 @@ impl Webhooks {
     }
 
     /// Sends until told to stop. An attempt in flight is finished.
-    pub async fn run(self, heads: watch::Receiver<Heads>, stop: watch::Receiver<bool>) {
+    pub async fn run(self, heads: watch::Receiver<SealedHeads>, stop: watch::Receiver<bool>) {
         let all = (0..self.hooks.len()).map(|i| self.clone().run_one(i, heads.clone(), stop.clone()));
         futures_util::future::join_all(all).await;
     }
 
-    async fn run_one(self, i: usize, mut heads: watch::Receiver<Heads>, mut stop: watch::Receiver<bool>) {
+    async fn run_one(self, i: usize, mut heads: watch::Receiver<SealedHeads>, mut stop: watch::Receiver<bool>) {
         let hook = &self.hooks[i];
         while !*stop.borrow() {
             heads.mark_unchanged();
@@ -125,14 +125,14 @@ impl Webhooks {
         Ok(())
     }
 
-    /// One thing: an attempt, or a look at what is next.
-    async fn step(&self, hook: &Hook) -> Result<NextStep, Problem> {
+    /// Does one thing: an attempt, or a look at the next event.
+    async fn step(&self, hook: &ConfiguredWebhook) -> Result<NextStep, Problem> {
         let mut tx = self.db.read().await?;
         let head = journal::head(&mut tx, &hook.clinic).await?.map_or(0, |head| head.seq);
         let known = webhook::cursor(&mut tx, &hook.clinic, &hook.name).await?;
         let Some(cursor) = known else {
             drop(tx);
-            // Told is what happens from now on.
+            // Start with events from now on.
             let mut tx = self.db.begin().await?;
             webhook::begin(&mut tx, &hook.clinic, &hook.name, head, self.clock.now()).await?;
             tx.commit().await?;
@@ -157,7 +157,7 @@ impl Webhooks {
             tx.commit().await?;
             return Ok(NextStep::Rest(IDLE));
         };
-        // Another replica may have sent it a moment ago.
+        // Another replica may just have sent it.
         let delivery = match webhook::pending(&mut tx, &hook.clinic, &hook.name).await? {
             Some(waiting) if waiting.next_attempt_at > now => None,
             Some(waiting) => Some(waiting),
@@ -170,7 +170,7 @@ impl Webhooks {
         Ok(NextStep::Step)
     }
 
-    async fn prolong(&self, hook: &Hook) {
+    async fn prolong(&self, hook: &ConfiguredWebhook) {
         let prolong = async {
             let (mut tx, now) = (self.db.begin().await?, self.clock.now());
             webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
@@ -181,11 +181,11 @@ impl Webhooks {
         }
     }
 
-    /// The next event becomes a delivery; `None` where nothing in the stretch looked at is wanted.
+    /// Turns the next event into a delivery; `None` when no event in the window is wanted.
     async fn advance(
         &self,
         tx: &mut Tx,
-        hook: &Hook,
+        hook: &ConfiguredWebhook,
         mark: EventPosition,
         head: i64,
     ) -> Result<Option<WebhookDelivery>, Problem> {

@@ -1,4 +1,4 @@
-//! What the registry's handlers take apart: who asks, which ids, which words, which moments.
+//! Request parts that the registry's handlers share: caller, ids, texts and instants.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,20 +20,18 @@ use crate::identity::{Caller, Role};
 use crate::problem::Problem;
 use crate::record::{Command, IdempotencyKey, Recorded, Submission, local_midnight};
 
-/// Whoever may read what concerns care: everybody in the team, not the EHR's program.
+/// Roles that may read clinical data: everyone in the care team, but not the EHR's client.
 pub const READERS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare, Role::Admin];
 /// The clinicians of the team.
 pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare];
 
 /// One request: who asks, and what it was sent with.
 pub struct RequestContext {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
-    /// Who.
     pub caller: Caller,
     /// `Idempotency-Key`.
     once: Option<IdempotencyKey>,
-    /// `If-Match`.
     pub if_match: Option<i64>,
 }
 
@@ -102,9 +100,9 @@ async fn named(parts: &mut Parts, app: &App, name: &str) -> Result<String, Probl
 }
 
 /// The `{id}` of the path. What is no id of ours names nothing: 404.
-pub struct Id<T>(pub T);
+pub struct IdInPath<T>(pub T);
 
-impl<T: FromStr> FromRequestParts<App> for Id<T> {
+impl<T: FromStr> FromRequestParts<App> for IdInPath<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -113,9 +111,9 @@ impl<T: FromStr> FromRequestParts<App> for Id<T> {
 }
 
 /// The `{entry}` of the path.
-pub struct EntryId(pub Uuid);
+pub struct EntryInPath(pub Uuid);
 
-impl FromRequestParts<App> for EntryId {
+impl FromRequestParts<App> for EntryInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {

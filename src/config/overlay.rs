@@ -7,20 +7,18 @@ use toml::{Table, Value};
 
 use super::ConfigError;
 
-/// What the command line may set. Absent leaves the file's or the variable's value.
+/// Settings from the command line. A missing flag keeps the value of the file or the variable.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
-    /// `--listen`.
     pub listen: Option<SocketAddr>,
     /// `--admin-listen`.
     pub admin_listen: Option<SocketAddr>,
     /// `--database-url`.
     pub database_url: Option<String>,
-    /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
 }
 
-/// What follows `COCM_`, the key it sets, and whether that key is a number.
+/// Variable name after `COCM_`, the key it sets, and whether that key is a number.
 const VARIABLES: &[(&str, &[&str], bool)] = &[
     ("LISTEN", &["listen"], false),
     ("ADMIN_LISTEN", &["admin_listen"], false),

@@ -1,11 +1,11 @@
-//! Who lives through the twenty weeks. The same seed gives the same people with the same fates.
+//! The patients of the twenty weeks. The same seed gives the same patients with the same courses.
 
 use chrono::{Days, NaiveDate};
 use serde_json::Value;
 
 use crate::sandbox::misbehaviour::Dice;
 
-/// How a person's illness goes, before anything is changed about the treatment.
+/// Course of a patient's illness before any change of treatment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IllnessCourse {
     /// Halved by week 8, in remission in the end.
@@ -14,9 +14,7 @@ pub enum IllnessCourse {
     Graduates,
     /// Better, not by half.
     RespondsPartly,
-    /// Hardly moves.
     DoesNotRespond,
-    /// Well in between.
     Relapses,
     /// Does not come any more after some weeks.
     DropsOut,
@@ -40,9 +38,9 @@ fn curve(fate: IllnessCourse) -> [u16; 11] {
     }
 }
 
-/// Something that will happen to a person.
+/// A scheduled event of a patient.
 #[derive(Clone, Debug)]
-pub enum Later {
+pub enum ScheduledEvent {
     /// A resource is sent.
     Send(Value),
     /// The scales are taken again.
@@ -51,7 +49,7 @@ pub enum Later {
     Assess,
     /// The doctor decides on a recommendation.
     Decide(String),
-    /// What was accepted is done.
+    /// An accepted recommendation is carried out.
     Do(String),
     /// The episode ends well.
     Graduate,
@@ -60,21 +58,18 @@ pub enum Later {
 /// A person of the demo.
 #[derive(Debug)]
 pub struct DemoPatient {
-    /// From 0.
     pub number: usize,
-    /// Id in the chart.
     pub id: String,
     /// Given and family name.
     pub name: (&'static str, &'static str),
     /// First day of care.
     pub starts: NaiveDate,
-    /// How it goes.
     pub fate: IllnessCourse,
     /// First PHQ-9 and GAD-7.
     pub first: (u16, u16),
     /// First answer to item 9.
     pub item9: u8,
-    /// Who looks after them.
+    /// The care manager.
     pub care_manager: &'static str,
     /// Our id of the episode, once enrolled.
     pub episode: Option<String>,
@@ -84,8 +79,7 @@ pub struct DemoPatient {
     pub changed: Option<NaiveDate>,
     /// When the treatment was changed and helped.
     pub helped: Option<NaiveDate>,
-    /// What is to come.
-    pub later: Vec<(NaiveDate, Later)>,
+    pub later: Vec<(NaiveDate, ScheduledEvent)>,
     /// How many times the scales were taken.
     pub taken: usize,
     /// The person's own dice.
@@ -123,7 +117,6 @@ const FAMILY: [&str; 20] = [
 /// The care managers of the demo.
 pub const CARE_MANAGERS: [&str; 3] = ["R. Alvarez, LCSW", "J. Chen, RN", "M. Osei, LMHC"];
 
-/// The people.
 pub fn people(count: usize, first_day: NaiveDate) -> Vec<DemoPatient> {
     (0..count).map(|number| person(number, first_day)).collect()
 }

@@ -10,7 +10,6 @@ use super::finding::{Finding, Rule};
 use super::instrument::Instrument;
 use super::standing::Standing;
 
-/// Nothing is due.
 pub const NOTHING_DUE: i16 = 99;
 
 named! {
@@ -66,7 +65,7 @@ pub struct QueueReason {
     pub rule: Option<Rule>,
     /// The measure it speaks about.
     pub instrument: Option<Instrument>,
-    /// Since when.
+    /// First occurrence.
     pub since: NaiveDate,
     /// A sentence a clinician would accept.
     pub reason: String,

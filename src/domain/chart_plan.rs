@@ -15,16 +15,15 @@ use super::story::Story;
 use crate::id::EpisodeId;
 
 mod work_items;
-mod ending;
+mod withdrawal;
 mod rung;
 
-pub use ending::resolve;
 pub use rung::Rung;
+pub use withdrawal::resolve;
 
 named! {
     /// What kind of resource the chart should hold.
     pub enum ChartResource {
-        /// Something to do.
         Task = "Task",
         /// Something to see.
         Flag = "Flag",
@@ -64,11 +63,9 @@ named! {
 named! {
     /// FHIR request-priority.
     pub enum Priority {
-        /// In its turn.
         Routine = "routine",
         /// Ahead of routine.
         Urgent = "urgent",
-        /// At once.
         Stat = "stat",
     }
 }
@@ -104,15 +101,12 @@ named! {
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
-    /// Task or Flag.
     pub resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     pub code: Code,
     /// How it should stand.
     pub posture: Posture,
-    /// How urgent.
     pub priority: Priority,
-    /// Who should act.
     pub owner: Owner,
     /// Who is asked beside the owner: whoever of them acts first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

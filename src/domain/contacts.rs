@@ -13,7 +13,7 @@ use super::rules::BriefTreatment;
 /// The next appointment that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NextContact {
-    /// The local date.
+    /// Date in the clinic's time zone.
     pub on: NaiveDate,
     /// The contact at which it was made.
     pub entry: Uuid,
@@ -66,7 +66,7 @@ pub struct TreatmentCourse {
     pub sessions_needed: u16,
     /// The day of the session that completed it.
     pub completed_on: Option<NaiveDate>,
-    /// How it stands.
+    /// State of the concern.
     pub status: CourseStatus,
 }
 

@@ -15,11 +15,9 @@ named! {
         Referred = "referred",
         /// In active treatment.
         Active = "active",
-        /// Paused.
         OnHold = "on_hold",
         /// Improved; the plan is to stay so.
         RelapsePrevention = "relapse_prevention",
-        /// Ended.
         Discharged = "discharged",
     }
 }
@@ -81,7 +79,6 @@ impl Phase {
 /// One course of collaborative care, as entered at its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {
-    /// Our id.
     pub id: EpisodeId,
     /// The care manager's initial assessment; `None` while only referred.
     pub enrolled_on: Option<NaiveDate>,
@@ -101,24 +98,22 @@ pub struct Episode {
 
 /// The end of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct EpisodeEnd {
     /// The first day on which it is no longer open.
     pub on: NaiveDate,
-    /// Why.
     pub reason: DischargeReason,
 }
 
 /// An episode on a date: its phase and what was done in it so far. Entries are in order of (date, id).
 #[derive(Clone, Debug)]
 pub struct Course<'a> {
-    /// The episode.
     pub episode: &'a Episode,
     /// The date it is looked at.
     pub as_of: NaiveDate,
     /// Where it stands on that date.
     pub phase: Phase,
     /// Its end, where it has ended by that date.
-    pub end: Option<End>,
+    pub end: Option<EpisodeEnd>,
     /// Its entries up to that date.
     pub entries: Vec<&'a CareEntry>,
 }
@@ -139,7 +134,7 @@ impl<'a> Course<'a> {
         let mut end = None;
         for entry in &entries {
             if let Care::Discharge { reason, .. } = entry.care {
-                end = Some(End { on: entry.on, reason });
+                end = Some(EpisodeEnd { on: entry.on, reason });
                 break;
             }
             // Treatment that has not begun can be neither paused nor resumed.
@@ -159,7 +154,7 @@ impl<'a> Course<'a> {
         if let Some(died) = deceased_on.filter(|died| *died <= as_of)
             && end.is_none_or(|end| died < end.on)
         {
-            end = Some(End { on: died, reason: DischargeReason::Died });
+            end = Some(EpisodeEnd { on: died, reason: DischargeReason::Died });
         }
         if end.is_some() {
             phase = Phase::Discharged;

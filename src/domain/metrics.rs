@@ -17,9 +17,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use aims::aims_tallies;
-pub use episode_month::{CareManager, Narrowing, caseloads};
+pub use episode_month::{CareManager, MetricsFilter, caseloads};
 pub use fidelity::{fidelity, fidelity_tallies};
-pub use figures::{Difference, Figures, MetricValue, MonthFigures, MonthTallies, OfCareManager, differences};
+pub use figures::{CareManagerFigures, Difference, Figures, MetricValue, MonthFigures, MonthTallies, differences};
 pub use month::Month;
 pub use nys::{nys, nys_tallies};
 pub use remission::{cms159, cms159_tallies, hedis_drr, hedis_drr_tallies};
@@ -43,7 +43,7 @@ pub struct Metric {
     pub value: Option<f64>,
     /// The programme's target, in the same unit.
     pub target: Option<f64>,
-    /// What has to be known to read it.
+    /// Remark that is needed to read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
     /// The ids behind the numerator: of episodes, or of patients where the metric counts those.

@@ -34,7 +34,6 @@ named! {
         Undecided = "undecided",
         /// Accepted or modified, and not done yet.
         Open = "open",
-        /// Done.
         Done = "done",
         /// Will not be done.
         Declined = "declined",
@@ -68,19 +67,19 @@ pub struct TrackedRecommendation {
     pub episode: Option<EpisodeId>,
     /// When it was made.
     pub recommended_on: NaiveDate,
-    /// How it stands.
+    /// State of the concern.
     pub state: RecommendationState,
     /// What was decided last; `null` while nobody has.
     pub decision: Option<RecommendationDecision>,
-    /// When.
+    /// Instant.
     pub decided_on: Option<NaiveDate>,
-    /// By whom.
+    /// Author.
     pub decided_by: Option<String>,
     /// Why it was decided, or ended, so.
     pub reason: Option<String>,
-    /// How far a referral or a direct evaluation has come.
+    /// Progress of a referral or a direct evaluation.
     pub progress: Option<ReferralProgress>,
-    /// Since when.
+    /// First occurrence.
     pub progress_on: Option<NaiveDate>,
     /// The appointment, while it is scheduled.
     pub scheduled_for: Option<NaiveDate>,

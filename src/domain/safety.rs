@@ -30,7 +30,7 @@ named! {
 pub struct Escalation {
     /// Who is told.
     pub to: Owner,
-    /// How urgent.
+    /// Priority.
     pub priority: Priority,
     /// The local day on which they are told, unless it was assessed by then.
     pub on: NaiveDate,
@@ -53,17 +53,17 @@ pub struct Concern {
     pub high: bool,
     /// The same level was assessed shortly before.
     pub repeated: bool,
-    /// How urgent.
+    /// Priority.
     pub priority: Priority,
     /// When the assessment is due.
     pub due_on: NaiveDate,
     /// Who is told when it is past due; empty for a level assessed shortly before.
     pub escalation: Vec<Escalation>,
-    /// How it stands.
+    /// State of the concern.
     pub state: ConcernState,
     /// When it was assessed.
     pub assessed_on: Option<NaiveDate>,
-    /// The instant.
+    /// Instant (RFC 3339).
     pub assessed_at: Option<DateTime<Utc>>,
     /// When somebody closed its Task in the chart, which assesses nothing: it stays open until an assessment is
     /// documented, and is escalated all the same.
@@ -218,7 +218,6 @@ pub fn unanswered<'a>(history: &History<'a>, as_of: NaiveDate) -> Vec<&'a Measur
         .collect()
 }
 
-/// R10 as findings.
 pub fn findings(concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Finding> {
     let mut found: Vec<Finding> = concerns
         .iter()

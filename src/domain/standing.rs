@@ -22,7 +22,7 @@ use crate::id::EpisodeId;
 pub struct RuleSetName {
     /// Name of the series.
     pub id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     pub version: u32,
 }
 
@@ -33,9 +33,9 @@ pub struct WorkItemSummary {
     pub key: String,
     /// `Task` or `Flag`.
     pub resource: super::chart_plan::ChartResource,
-    /// What it is about.
+    /// Kind of change.
     pub code: super::chart_plan::Code,
-    /// How urgent.
+    /// Priority.
     pub priority: super::chart_plan::Priority,
     /// The rule that asks for it.
     pub rule: Rule,
@@ -45,7 +45,7 @@ pub struct WorkItemSummary {
     pub since: NaiveDate,
     /// When it should be done.
     pub due_on: Option<NaiveDate>,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 

@@ -14,7 +14,6 @@ use crate::id::{EpisodeId, PatientId};
 /// What matters about the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientStatus {
-    /// Our id.
     pub id: PatientId,
     /// The record is marked inactive in the chart.
     pub inactive: bool,
@@ -25,11 +24,9 @@ pub struct PatientStatus {
 /// Everything known about one patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Story {
-    /// The person.
     pub patient: PatientStatus,
     /// Every measurement, retracted ones too.
     pub measurements: Vec<Measurement>,
-    /// Every episode.
     pub episodes: Vec<Episode>,
     /// Everything the care team did.
     pub entries: Vec<CareEntry>,
@@ -41,7 +38,6 @@ pub struct Story {
 /// An episode went from one care manager to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
-    /// Which.
     pub episode: EpisodeId,
     /// The first day of the new one.
     pub on: NaiveDate,
@@ -54,20 +50,16 @@ pub struct Handover {
 pub struct Score<'a> {
     /// The measurement it comes from.
     pub measurement: &'a Measurement,
-    /// Points.
     pub total: u16,
-    /// Local day.
     pub on: NaiveDate,
 }
 
 /// One version of a care plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CarePlanVersion<'a> {
-    /// From 1.
     pub number: i64,
     /// The entry that it is.
     pub entry: &'a CareEntry,
-    /// The plan.
     pub plan: &'a SharedCarePlan,
     /// It was a mistake, and was taken back.
     pub taken_back: bool,

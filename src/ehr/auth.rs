@@ -10,17 +10,15 @@ use secrecy::SecretString;
 
 use super::failure::Failure;
 pub use keys::KeyRing;
-pub use token::{Endpoint, Grant, NoToken, TokenSource};
+pub use token::{Endpoint, NoToken, TokenGrant, TokenSource};
 
-/// What is sent as `Authorization: Bearer`, and where it comes from.
+/// Source of the `Authorization: Bearer` header.
 #[derive(Clone, Debug, Default)]
 pub enum Credentials {
-    /// Nothing is sent.
     #[default]
     None,
-    /// Always the same.
     Fixed(SecretString),
-    /// What the EHR's token endpoint grants.
+    /// Tokens from the EHR's token endpoint.
     BackendServices(Arc<TokenSource>),
 }
 

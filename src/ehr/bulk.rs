@@ -16,11 +16,11 @@ const LONGEST: usize = 16 << 20;
 /// For one file from the first byte to the last.
 const PATIENCE: Duration = Duration::from_hours(4);
 
-/// What an export came to, as the server lists it.
+/// Result of an export as the server lists it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// Everything that was changed before this is in it.
+    /// The export includes every change before this time.
     pub transaction_time: Option<String>,
     /// Whether the files want our token.
     #[serde(default)]
@@ -39,21 +39,18 @@ pub struct ExportFile {
     /// The type of its resources.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Where it is.
     pub url: String,
 }
 
-/// How far the server is with an export.
+/// Progress of an export.
 #[derive(Clone, Debug)]
 pub enum ExportProgress {
-    /// Still at it.
     Working {
-        /// What it says about that.
+        /// Progress note of the server.
         note: Option<String>,
         /// When to ask again.
         wait: Duration,
     },
-    /// Ready.
     Ready(Manifest),
 }
 
@@ -77,7 +74,6 @@ impl EhrClient {
         Ok(self.same_server(location)?.to_string())
     }
 
-    /// How far it is.
     pub async fn export_progress(&self, status_url: &str) -> Result<ExportProgress, Failure> {
         let sent = self.http().send(Method::GET, self.same_server(status_url)?, None, None).await?;
         let text = |name: &str| sent.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -32,10 +32,8 @@ const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 /// How we prove to a server who we are.
 #[derive(Clone, Debug, Default)]
 pub enum EhrAuth {
-    /// Not at all.
     #[default]
     Nobody,
-    /// A fixed token.
     Bearer(SecretString),
     /// SMART Backend Services, with the keys of a folder.
     BackendServices(Box<BackendServices>, KeyRing),
@@ -63,7 +61,7 @@ pub struct EhrConfig {
     /// How long the server's search may lag behind its writes: waited out before a create of unknown outcome is
     /// repeated.
     pub search_lag: Duration,
-    /// How what the plan asks for reaches the chart.
+    /// How work items reach the chart.
     pub write: WriteConfig,
 }
 
@@ -85,10 +83,9 @@ impl EhrConfig {
     }
 }
 
-/// What the server answered to a call that went well.
+/// Answer of a successful call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EhrResponse {
-    /// The status: 2xx.
     pub status: u16,
     /// The resource, where one came.
     pub body: Option<Value>,
@@ -131,10 +128,10 @@ fn last(path: &str) -> Option<String> {
 
 /// A client of one FHIR server. A clone shares its connections.
 #[derive(Clone, Debug)]
-pub struct EhrClient(Arc<Inner>);
+pub struct EhrClient(Arc<ClientState>);
 
 #[derive(Debug)]
-struct Inner {
+struct ClientState {
     http: Http,
     config: EhrConfig,
     clock: Clock,
@@ -142,12 +139,12 @@ struct Inner {
     refuses_conditions: AtomicBool,
     /// Learned: the server refused something together with its Provenance and took it without.
     refuses_provenance: AtomicBool,
-    offered: Mutex<Offered>,
+    offered: Mutex<CachedOffers>,
 }
 
-/// What the server offered when it was asked last.
+/// The server's capabilities as last read.
 #[derive(Debug, Default)]
-struct Offered {
+struct CachedOffers {
     offers: Option<(DateTime<Utc>, Arc<Offers>)>,
     failed: Option<(DateTime<Utc>, Failure)>,
 }
@@ -168,10 +165,10 @@ impl EhrClient {
         };
         let http = Http::new(client, base, credentials, config.max_body).at_most(config.per_second);
         let (refuses_conditions, refuses_provenance, offered) = Default::default();
-        Ok(Self(Arc::new(Inner { http, config, clock, refuses_conditions, refuses_provenance, offered })))
+        Ok(Self(Arc::new(ClientState { http, config, clock, refuses_conditions, refuses_provenance, offered })))
     }
 
-    /// How it is configured.
+    /// Configuration.
     pub fn config(&self) -> &EhrConfig {
         &self.0.config
     }
@@ -181,7 +178,6 @@ impl EhrClient {
         &self.0.http
     }
 
-    /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }
@@ -204,7 +200,7 @@ impl EhrClient {
         self.0.refuses_provenance.store(true, Ordering::Relaxed);
     }
 
-    /// What the server offers: asked once an hour.
+    /// The server's capabilities, read once an hour.
     ///
     /// # Errors
     /// When it was never heard, and cannot be heard now.
@@ -216,7 +212,7 @@ impl EhrClient {
         {
             return Ok(offers.clone());
         }
-        // Those who waited while another one asked in vain need not ask, too.
+        // Callers that waited while another request failed need not ask again.
         if let Some((_, failure)) = offered.failed.as_ref().filter(|(at, _)| now - *at < ASKED_AGAIN) {
             return Err(failure.clone());
         }
@@ -224,7 +220,7 @@ impl EhrClient {
             Ok(answer) => answer.body.filter(|body| body["resourceType"] == "CapabilityStatement"),
             Err(failure) if failure.is_refused_for_good() => None,
             Err(failure) => {
-                // What it offered before, it offers still, as far as anybody knows.
+                // Assume that the earlier capabilities still hold.
                 if let Some((at, offers)) = &mut offered.offers {
                     *at = now - KEPT + ASKED_AGAIN_IF_KNOWN;
                     return Ok(offers.clone());
@@ -235,21 +231,18 @@ impl EhrClient {
             }
         };
         let offers = Arc::new(heard.map_or_else(Offers::untold, |statement| Offers::of(&statement)));
-        *offered = Offered { offers: Some((now, offers.clone())), failed: None };
+        *offered = CachedOffers { offers: Some((now, offers.clone())), failed: None };
         Ok(offers)
     }
 
-    /// `GET metadata`.
     pub async fn capabilities(&self) -> Result<EhrResponse, Failure> {
         self.call(Method::GET, self.0.http.url("metadata")?, None, None).await
     }
 
-    /// `GET Type/id`.
     pub async fn read(&self, kind: &str, id: &str) -> Result<EhrResponse, Failure> {
         self.call(Method::GET, self.resource(kind, id)?, None, None).await
     }
 
-    /// `GET Type?…`.
     pub async fn search(&self, kind: &str, parameters: &[(&str, &str)]) -> Result<EhrResponse, Failure> {
         let mut url = self.kind(kind)?;
         url.query_pairs_mut().extend_pairs(parameters);
@@ -271,7 +264,7 @@ impl EhrClient {
     /// `POST` of a Bundle to the base.
     pub async fn transaction(&self, bundle: &Value) -> Result<EhrResponse, Failure> {
         let mut base = self.0.http.base().clone();
-        // As the specification writes it, and as some servers insist.
+        // The specification writes it like this, and some servers insist on it.
         base.path_segments_mut().map_err(|()| Failure::NotAllowed { cause: "no base" })?.pop_if_empty();
         self.call(Method::POST, base, Some(bundle), None).await
     }
@@ -288,7 +281,6 @@ impl EhrClient {
         self.call(Method::PUT, self.resource(kind, id)?, Some(body), condition).await
     }
 
-    /// `PUT Type?…`.
     pub async fn conditional_update(
         &self,
         kind: &str,

@@ -1,9 +1,9 @@
-//! What is known before a delivery, and what it did.
+//! The ledger's knowledge before a delivery, and the result of the delivery.
 
 use super::failure::Failure;
 use crate::domain::chart_plan::Posture;
 
-/// What our ledger knows of one planned resource before a delivery.
+/// The ledger's knowledge of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Its id in the chart.
@@ -21,9 +21,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// What is known after a delivery of `posture`.
+    /// The ledger's knowledge after a delivery of `posture`.
     #[must_use]
-    pub fn after(mut self, posture: Posture, result: &Result<Delivered, Failure>) -> Self {
+    pub fn after(mut self, posture: Posture, result: &Result<DeliveryResult, Failure>) -> Self {
         match result {
             // Where nothing is written, nothing stands in any way.
             Ok(done) if done.effect == DeliveryEffect::NotWritten => Self::default(),
@@ -49,32 +49,31 @@ impl Ledger {
 
 /// Why the chart was left as it is, against the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftAlone {
+pub enum ManualChange {
     /// A person closed it there.
     ClosedInChart,
-    /// It was deleted there.
+    /// Deleted in the chart.
     DeletedInChart,
     /// A person works on it; a note tells them that it is no longer called for.
     InProgressNoted,
 }
 
-/// What a delivery did.
+/// Effect of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryEffect {
     /// Written for the first time.
     Created,
-    /// Changed.
     Updated,
-    /// What was written before can never be changed: a follow-up says what has changed.
+    /// The earlier resource cannot be changed, so a follow-up reports the change.
     FollowedUp,
     /// Nothing is written on this rung.
     NotWritten,
-    /// It was as wanted, or is neither there nor wanted.
+    /// Already as wanted, or neither present nor wanted.
     Unchanged,
     /// An earlier delivery, whose answer was lost, had written it.
     AlreadyThere,
     /// The chart knows better.
-    LeftAlone(LeftAlone),
+    LeftAlone(ManualChange),
     /// Several had our identifier: one was kept. An operator should know.
     Reconciled {
         /// Ids of the others.
@@ -86,22 +85,21 @@ pub enum DeliveryEffect {
 
 /// A delivery that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveryResult {
     /// Its id in the chart; `None` only where nothing was written.
     pub chart_id: Option<String>,
     /// Its version there, where the server says.
     pub version: Option<String>,
     /// Its status there, as far as known.
     pub chart_status: Option<String>,
-    /// What was done.
     pub effect: DeliveryEffect,
-    /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
+    /// Created after an answer was lost: `reconcile` later, when the server's index has caught up.
     pub recheck: bool,
     /// How many follow-ups the chart has.
     pub follow_ups: u32,
 }
 
-impl Delivered {
+impl DeliveryResult {
     /// On a rung where nothing is written.
     pub fn not_written() -> Self {
         Self {

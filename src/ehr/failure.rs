@@ -1,4 +1,4 @@
-//! What is known after a call that did not go well. Never carries patient data.
+//! What is known after a failed call. Holds no patient data.
 
 use std::fmt;
 
@@ -19,7 +19,6 @@ pub enum Failure {
     },
     /// A read got no usable answer: nothing was changed.
     Unanswered {
-        /// Why.
         cause: &'static str,
         /// The HTTP status, where one came.
         status: Option<u16>,
@@ -28,7 +27,6 @@ pub enum Failure {
     },
     /// A write was sent, and whether it was executed is not known. Search before it is sent again.
     OutcomeUnknown {
-        /// Why.
         cause: &'static str,
         /// The HTTP status, where one came.
         status: Option<u16>,
@@ -37,7 +35,6 @@ pub enum Failure {
     },
     /// The server answered that it did not do it.
     Refused {
-        /// The HTTP status.
         status: u16,
         /// When the server wants to be asked again.
         retry_after: Option<RetryAfter>,
@@ -45,10 +42,7 @@ pub enum Failure {
         diagnostics: String,
     },
     /// We refused to call: an address outside the configured server, or an id that no FHIR server has.
-    NotAllowed {
-        /// Why.
-        cause: &'static str,
-    },
+    NotAllowed { cause: &'static str },
 }
 
 impl Failure {
@@ -61,7 +55,7 @@ impl Failure {
         }
     }
 
-    /// What the server said about when to come back.
+    /// The server's Retry-After.
     pub fn retry_after(&self) -> Option<RetryAfter> {
         match self {
             Self::Refused { retry_after, .. }

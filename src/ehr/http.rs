@@ -32,10 +32,8 @@ pub struct Http {
 
 /// An answer with a 2xx status, or 304.
 #[derive(Debug)]
-pub struct Raw {
-    /// The status.
+pub struct OkResponse {
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body, where there is one.
     pub body: Option<Value>,
@@ -44,9 +42,7 @@ pub struct Raw {
 /// An answer whose body has not been looked at.
 #[derive(Debug)]
 pub struct RawResponse {
-    /// The status.
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body, after decompression.
     pub body: Vec<u8>,
@@ -98,7 +94,7 @@ impl Http {
         self
     }
 
-    /// Where its tokens come from.
+    /// Source of its tokens.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
@@ -132,12 +128,12 @@ impl Http {
         url: Url,
         body: Option<&Value>,
         header: Option<(HeaderName, &str)>,
-    ) -> Result<Raw, Failure> {
+    ) -> Result<OkResponse, Failure> {
         let writes = method != Method::GET;
         let sent = self.send(method, url, body, header).await?;
         // A 2xx with something else than JSON may be a proxy's log-in page: it proves nothing.
         let body = json(&sent.body).map_err(|cause| unknown(cause, writes, Some(sent.status), None))?;
-        Ok(Raw { status: sent.status, headers: sent.headers, body })
+        Ok(OkResponse { status: sent.status, headers: sent.headers, body })
     }
 
     /// One call, once; twice where a token is refused that can be had anew: then the server did nothing the first time.
@@ -197,7 +193,7 @@ impl Http {
             return Err(unknown("the server failed", writes, Some(status.as_u16()), retry_after));
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
-            // Whatever came as a body, or broke while coming: the status is the answer.
+            // The status decides, whatever the body holds, even if it broke off.
             let outcome = body.ok().and_then(|bytes| json(&bytes).ok().flatten());
             let diagnostics = outcome.map(|outcome| diagnostics(&outcome)).unwrap_or_default();
             return Err(Failure::Refused { status: status.as_u16(), retry_after, diagnostics });

@@ -21,20 +21,17 @@ const LARGEST: usize = 16 << 20;
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Works.
     Works,
     /// Works less well than it could.
     Limited,
-    /// Does not work.
     Broken,
 }
 
-/// One thing that was tried.
+/// Result of one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     /// How serious it is.
     pub verdict: Verdict,
-    /// A sentence.
     pub sentence: String,
 }
 
@@ -65,9 +62,8 @@ fn broken(sentence: impl Into<String>) -> ProbeResult {
     finding(Verdict::Broken, sentence)
 }
 
-/// What is tried.
 #[derive(Clone, Debug, Default)]
-pub struct Trial {
+pub struct ProbePlan {
     /// Type and parameters of each search that the sweep will make.
     pub searches: Vec<(String, String)>,
     /// Where our public keys are, for the EHR's administrator.
@@ -75,7 +71,7 @@ pub struct Trial {
 }
 
 /// Tries everything that can be tried without writing: metadata, token, searches, and what could be written.
-pub async fn probe(ehr: &EhrClient, trial: &Trial) -> Vec<ProbeResult> {
+pub async fn probe(ehr: &EhrClient, trial: &ProbePlan) -> Vec<ProbeResult> {
     let base = ehr.http().base().as_str().trim_end_matches('/').to_owned();
     let statement = match metadata(ehr).await {
         Ok(statement) => statement,
@@ -157,7 +153,7 @@ fn advice(why: &str) -> &'static str {
     }
 }
 
-async fn token(source: &TokenSource, trial: &Trial) -> Vec<ProbeResult> {
+async fn token(source: &TokenSource, trial: &ProbePlan) -> Vec<ProbeResult> {
     let settings = source.settings();
     let endpoint = match source.endpoint().await {
         Ok(endpoint) => endpoint,
@@ -184,7 +180,7 @@ async fn token(source: &TokenSource, trial: &Trial) -> Vec<ProbeResult> {
 }
 
 /// Why there is no token, and what to do.
-fn no_token(why: &NoToken, source: &TokenSource, trial: &Trial, endpoint: Option<&str>) -> String {
+fn no_token(why: &NoToken, source: &TokenSource, trial: &ProbePlan, endpoint: Option<&str>) -> String {
     let settings = source.settings();
     let (client, keys, endpoint) = (&settings.client_id, &trial.jwks_url, endpoint.unwrap_or("the token endpoint"));
     let algorithm = settings.algorithm.as_str();

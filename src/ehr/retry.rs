@@ -26,7 +26,6 @@ const RETRY_AFTER_MAX: TimeDelta = TimeDelta::hours(24);
 pub enum RetryAfter {
     /// So many seconds from now.
     Seconds(u64),
-    /// At this instant.
     At(DateTime<Utc>),
 }
 
@@ -77,12 +76,10 @@ impl Parked {
     }
 }
 
-/// What happens next to a write that failed.
+/// Next step after a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryDecision {
-    /// Tried again.
     RetryAt {
-        /// Not before.
         at: DateTime<Utc>,
         /// Whether it uses up a place in the schedule: a wait that the server asked for does not.
         counts_attempt: bool,

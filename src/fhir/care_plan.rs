@@ -33,15 +33,12 @@ pub const NO_CRISIS_SERVICE: &str = "This program is not a crisis service and no
 pub struct CarePlanDocument<'a> {
     /// The patient as the chart names them: `Patient/123`.
     pub reference: &'a str,
-    /// For display.
     pub name: &'a str,
-    /// As sent.
     pub birth_date: Option<&'a str>,
     /// Preferred language (BCP 47).
     pub language: Option<&'a str>,
     /// Everything known about the patient.
     pub story: &'a Story,
-    /// The episode.
     pub episode: &'a Episode,
     /// Where it stands on the day of the sheet.
     pub standing: &'a Standing,
@@ -215,7 +212,7 @@ fn due(by: NaiveDate) -> Option<GoalTargetDue> {
 }
 
 /// One thing to do: what, who, how.
-struct Act<'a> {
+struct PlannedActivity<'a> {
     kind: &'a str,
     code: CodeableConcept,
     who: Option<&'a str>,
@@ -225,7 +222,7 @@ struct Act<'a> {
 
 fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
     let Some(CarePlanVersion { plan, .. }) = sheet.plan else { return Vec::new() };
-    let interventions = plan.interventions.iter().map(|i| Act {
+    let interventions = plan.interventions.iter().map(|i| PlannedActivity {
         kind: "ServiceRequest",
         code: concept(
             Intervention::named(&i.intervention).map(|known| coding(INTERVENTIONS, known.as_str(), None)),
@@ -235,14 +232,14 @@ fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
         how: i.detail.as_deref().into_iter().collect(),
         product: None,
     });
-    let medication = plan.medication.iter().map(|m| Act {
+    let medication = plan.medication.iter().map(|m| PlannedActivity {
         kind: "MedicationRequest",
         code: concept(None, &m.name),
         who: None,
         how: m.dose.as_deref().into_iter().chain(m.note.as_deref()).collect(),
         product: Some(&m.name),
     });
-    let duties = plan.responsibilities.iter().map(|r| Act {
+    let duties = plan.responsibilities.iter().map(|r| PlannedActivity {
         kind: "Task",
         code: concept(None, &r.what),
         who: Some(&r.who),
@@ -254,7 +251,7 @@ fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
         Phase::OnHold => CarePlanActivityStatus::OnHold,
         _ => CarePlanActivityStatus::InProgress,
     };
-    let activity = |act: Act<'_>| {
+    let activity = |act: PlannedActivity<'_>| {
         let mut detail = CarePlanActivityDetail::builder()
             .kind(act.kind.to_owned())
             .code(act.code)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::date::When;
+use super::date::FhirDate;
 use super::planned::AUTHOR;
 use crate::domain::chart_plan::ChartResource;
 use crate::problem::Problem;
@@ -15,11 +15,8 @@ const LONGEST: usize = 1000;
 /// What stands in the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartItem {
-    /// Task or Flag.
     pub resource: ChartResource,
-    /// Its id there.
     pub id: String,
-    /// Its status.
     pub status: String,
     /// `meta.versionId`.
     pub version: Option<String>,
@@ -35,7 +32,6 @@ pub struct ChartItem {
     pub note: Option<String>,
     /// Whom it is about, as patients are known by: `Patient/12` or `system|value`.
     pub about: Option<String>,
-    /// As it came.
     pub body: Value,
 }
 
@@ -86,7 +82,7 @@ impl ChartItem {
 
 /// The server's own clock, so a missing offset cannot be the clinic's.
 fn instant(value: &Value) -> Option<DateTime<Utc>> {
-    Some(When::parse(value.as_str()?)?.taken(Tz::UTC)?.at)
+    Some(FhirDate::parse(value.as_str()?)?.taken(Tz::UTC)?.at)
 }
 
 fn text(value: &Value) -> Option<String> {

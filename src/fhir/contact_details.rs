@@ -1,6 +1,6 @@
 //! How a care team names and reaches a patient: the record number and the phone of a stored Patient.
 
-use super::json::Node;
+use super::json::JsonNode;
 
 /// Of a stored Patient, as far as it says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,12 +14,12 @@ pub struct ContactDetails {
 impl ContactDetails {
     /// Reads them from a resource as it was stored. One that cannot be read says nothing.
     pub fn of(raw: &str) -> Self {
-        let Ok(patient) = Node::read(raw) else { return Self::default() };
+        let Ok(patient) = JsonNode::read(raw) else { return Self::default() };
         Self { record_number: record_number(&patient), phone: phone(&patient) }
     }
 }
 
-fn record_number(patient: &Node<'_>) -> Option<String> {
+fn record_number(patient: &JsonNode<'_>) -> Option<String> {
     let in_use = || patient.list("identifier").iter().filter(|one| one.text("use") != Some("old"));
     let marked = in_use().find(|one| has_type(one, "MR"));
     let other = || in_use().find(|one| !has_type(one, "SS") && !one.text("system").unwrap_or("").contains("ssn"));
@@ -27,12 +27,12 @@ fn record_number(patient: &Node<'_>) -> Option<String> {
 }
 
 /// Whether an identifier has this code of HL7's table of identifier types.
-fn has_type(identifier: &Node<'_>, code: &str) -> bool {
+fn has_type(identifier: &JsonNode<'_>, code: &str) -> bool {
     let coded = identifier.get("type").map_or(&[][..], |kind| kind.list("coding"));
     coded.iter().any(|coding| coding.text("code") == Some(code))
 }
 
-fn phone(patient: &Node<'_>) -> Option<String> {
+fn phone(patient: &JsonNode<'_>) -> Option<String> {
     let phones = || {
         let all = patient.list("telecom").iter();
         all.filter(|one| matches!(one.text("system"), Some("phone" | "sms")) && one.text("use") != Some("old"))

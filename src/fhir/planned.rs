@@ -41,13 +41,10 @@ pub fn title(code: Code) -> &'static str {
 /// As what something planned is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WriteForm {
-    /// Something to do.
     Task,
     /// Something to see.
     Flag,
-    /// A message.
     Communication,
-    /// A note.
     DocumentReference,
 }
 
@@ -126,7 +123,6 @@ fn without_moment(resource: &Value) -> Value {
 /// A planned Task or Flag in the form that the chart takes. `system` is the namespace of the intent's identifier.
 #[derive(Clone, Copy, Debug)]
 pub struct Planned<'a> {
-    /// What is planned.
     pub intent: &'a WriteIntent,
     /// As what it is written.
     pub form: WriteForm,

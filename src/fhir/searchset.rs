@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::date::When;
+use super::date::FhirDate;
 use crate::problem::Problem;
 
 /// A page of what was found.
@@ -24,15 +24,12 @@ pub struct Searchset<'a> {
 /// A resource that was found.
 #[derive(Clone, Debug)]
 pub struct SearchsetResource<'a> {
-    /// Its type.
     pub kind: Cow<'a, str>,
-    /// Its id.
     pub id: Option<Cow<'a, str>>,
     /// `meta.versionId`.
     pub version: Option<String>,
     /// `meta.lastUpdated`.
     pub updated: Option<DateTime<Utc>>,
-    /// As it came.
     pub raw: &'a str,
 }
 
@@ -61,7 +58,7 @@ struct SearchsetEntry<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Outside<'a> {
+struct ResourceHeader<'a> {
     #[serde(borrow)]
     resource_type: Cow<'a, str>,
     #[serde(borrow)]
@@ -72,7 +69,7 @@ struct Outside<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Meta {
+struct ResourceMeta {
     version_id: Option<serde_json::Value>,
     last_updated: Option<String>,
 }
@@ -111,13 +108,13 @@ fn found(entry: &RawValue) -> Option<SearchsetResource<'_>> {
 
 /// A resource, from outside.
 pub fn outside(raw: &str) -> Option<SearchsetResource<'_>> {
-    let outside: Outside<'_> = serde_json::from_str(raw).ok()?;
-    let meta: Option<Meta> = outside.meta.and_then(|meta| serde_json::from_str(meta.get()).ok());
+    let outside: ResourceHeader<'_> = serde_json::from_str(raw).ok()?;
+    let meta: Option<ResourceMeta> = outside.meta.and_then(|meta| serde_json::from_str(meta.get()).ok());
     let (version, updated) = meta.map_or((None, None), |meta| (meta.version_id, meta.last_updated));
     let version = version.map(|version| version.as_str().map_or_else(|| version.to_string(), str::to_owned));
     // The server's own clock, so a missing offset cannot be the clinic's.
     let updated =
-        updated.and_then(|text| When::parse(&text)).and_then(|when| when.taken(Tz::UTC)).map(|taken| taken.at);
+        updated.and_then(|text| FhirDate::parse(&text)).and_then(|when| when.taken(Tz::UTC)).map(|taken| taken.at);
     Some(SearchsetResource { kind: outside.resource_type, id: outside.id, version, updated, raw })
 }
 

@@ -8,7 +8,6 @@ use crate::domain::chart_plan::ChartResource;
 pub enum Topic {
     /// Kept here as it comes.
     Kept(ResourceType),
-    /// Written by us.
     Ours(ChartResource),
 }
 

@@ -26,9 +26,9 @@ struct Client {
     keys: Arc<KeySource>,
 }
 
-/// Whose call it is, as its signature says.
+/// The clinic and connection that signed a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed {
+pub struct CdsCaller {
     /// The clinic everything is within.
     pub clinic: ClinicId,
     /// The `[[ehr]]` that calls.
@@ -38,7 +38,7 @@ pub struct Signed {
 }
 
 impl CdsClients {
-    /// Those of the configuration. Fetches nothing yet.
+    /// Clients from the configuration. Fetches nothing yet.
     ///
     /// # Errors
     /// What is wrong with the keys of one.
@@ -58,12 +58,12 @@ impl CdsClients {
         }
     }
 
-    /// Whose a call is; `audiences` are the addresses that were called. Whether the token was used before, the
-    /// database knows.
+    /// Verifies a call; `audiences` are the addresses that were called. The database knows whether the token was used
+    /// before.
     ///
     /// # Errors
     /// Why the token is not believed.
-    pub async fn verify(&self, token: &str, audiences: &[&str]) -> Result<Signed, TokenError> {
+    pub async fn verify(&self, token: &str, audiences: &[&str]) -> Result<CdsCaller, TokenError> {
         let said = claims::look(token)?;
         if !matches!(said.algorithm, Algorithm::RS384 | Algorithm::ES384) {
             return Err(TokenError::CdsAlgorithm);
@@ -87,6 +87,6 @@ impl CdsClients {
         let jti = claims::name(&claims, "jti")?;
         let once = Sha256::new().chain_update(&said.issuer).chain_update([0]).chain_update(&jti).finalize();
         let once = format!("cds-hooks:{}", URL_SAFE_NO_PAD.encode(once));
-        Ok(Signed { clinic: client.clinic.clone(), connection: client.connection.clone(), once })
+        Ok(CdsCaller { clinic: client.clinic.clone(), connection: client.connection.clone(), once })
     }
 }

@@ -26,7 +26,6 @@ pub enum TokenError {
     /// No `Authorization: Bearer …`, or several.
     #[error("one `Authorization: Bearer` header is needed")]
     Missing,
-    /// Over 8 KiB.
     #[error("the token is too long")]
     TooLong,
     /// Not three parts of base64url JSON.
@@ -56,7 +55,6 @@ pub enum TokenError {
     /// The signature does not hold.
     #[error("the token's signature is not valid")]
     Signature,
-    /// Past its `exp`.
     #[error("the token has expired")]
     Expired,
     /// Before its `nbf`.
@@ -111,26 +109,26 @@ impl From<Error> for TokenError {
     }
 }
 
-/// What a token's own words say before anything is verified: only good for choosing an issuer and a key to try.
+/// Unverified claims of a token: good only for choosing an issuer and a key to try.
 #[derive(Debug)]
-pub(super) struct Unverified {
+pub(super) struct UnverifiedToken {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
     pub(super) issuer: String,
-    /// Where it says that its keys are.
+    /// URL of the key set that the token names.
     pub(super) key_set: Option<String>,
     /// The organisation that it speaks for (CDS Hooks).
     pub(super) tenant: Option<String>,
 }
 
 /// Looks at the shape of a bearer token: one that says where its keys are is none.
-pub(super) fn look_at_bearer(token: &str) -> Result<Unverified, TokenError> {
+pub(super) fn look_at_bearer(token: &str) -> Result<UnverifiedToken, TokenError> {
     let unverified = look(token)?;
     if unverified.key_set.is_some() { Err(TokenError::Header("jku")) } else { Ok(unverified) }
 }
 
 /// Looks at a token's shape.
-pub(super) fn look(token: &str) -> Result<Unverified, TokenError> {
+pub(super) fn look(token: &str) -> Result<UnverifiedToken, TokenError> {
     if token.len() > LONGEST {
         return Err(TokenError::TooLong);
     }
@@ -169,7 +167,7 @@ pub(super) fn look(token: &str) -> Result<Unverified, TokenError> {
     let mut payload = object(payload)?;
     let Some(Value::String(issuer)) = payload.remove("iss") else { return Err(TokenError::Claim("iss")) };
     let tenant = payload.get("tenant").and_then(Value::as_str).map(ToOwned::to_owned);
-    Ok(Unverified { algorithm, key_id, issuer, key_set, tenant })
+    Ok(UnverifiedToken { algorithm, key_id, issuer, key_set, tenant })
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, TokenError> {

@@ -10,7 +10,7 @@ use super::keys::KeySource;
 use super::{Caller, ClinicId, KeyPolicy, TokenError, claims};
 use crate::config::{Config, ConfigError, Issuer, SignInConfig};
 
-/// How far an issuer's clock and ours may differ, in seconds.
+/// Tolerated clock difference between an issuer and us, in seconds.
 pub(super) const LEEWAY: u64 = 30;
 /// Verified tokens remembered.
 const REMEMBERED: usize = 4096;
@@ -29,7 +29,7 @@ impl Verifier {
         Self::with_policy(config, KeyPolicy::default())
     }
 
-    /// As [`Verifier::new`], with other times for keys.
+    /// Like [`Verifier::new`], with a different key policy.
     pub fn with_policy(config: &Config, policy: KeyPolicy) -> Result<Self, ConfigError> {
         let source = |issuer: &Issuer| KeySource::new(issuer, policy).map(|keys| (issuer.clone(), Arc::new(keys)));
         let issuers = config.auth.issuers.iter().map(source).collect::<Result<_, _>>()?;
@@ -51,7 +51,7 @@ impl Verifier {
         }
     }
 
-    /// Who a token's bearer is.
+    /// Verifies a token and returns its bearer.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let unverified = claims::look_at_bearer(token)?;
         let (known_as, now) = (fingerprint(token), get_current_timestamp());
@@ -77,7 +77,7 @@ impl Verifier {
     async fn open(
         &self,
         token: &str,
-        unverified: &claims::Unverified,
+        unverified: &claims::UnverifiedToken,
     ) -> Result<(&Issuer, Map<String, Value>), TokenError> {
         let (issuer, keys) =
             self.issuers.iter().find(|(i, _)| i.issuer == unverified.issuer).ok_or(TokenError::Issuer)?;
@@ -88,7 +88,7 @@ impl Verifier {
 /// The claims of a token whose signature and times hold, from the issuer that it names, for one of the audiences.
 pub(super) async fn open(
     token: &str,
-    unverified: &claims::Unverified,
+    unverified: &claims::UnverifiedToken,
     keys: &Arc<KeySource>,
     audiences: &[&str],
 ) -> Result<Map<String, Value>, TokenError> {

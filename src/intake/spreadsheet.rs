@@ -6,7 +6,7 @@
 
 pub mod mapping;
 mod date;
-mod guess;
+mod title_guess;
 mod row;
 mod sheet;
 
@@ -22,24 +22,24 @@ use self::sheet::{Record, Sheet};
 use super::Intake;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
-use crate::record::{Command, CommandEffect, Foreseen, ImportCount, ImportedCase, Submission, foresee};
+use crate::record::{Command, CommandEffect, ImportCount, ImportPreview, ImportedCase, Submission, foresee};
 use crate::store::rule_set;
 
 /// Rows that share a transaction.
 const TOGETHER: usize = 100;
 
-/// What is wrong with a row.
+/// An error in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RowError {
     /// The row, as a spreadsheet counts: the head is row 1.
     pub row: usize,
     /// The column's title; `null` where it is about the whole row.
     pub column: Option<String>,
-    /// What is wrong, in a sentence. Never the value.
+    /// The error in a sentence. Never the value.
     pub detail: String,
 }
 
-/// What becomes of a row.
+/// Outcome of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RowOutcome {
@@ -53,12 +53,12 @@ pub enum RowOutcome {
     Rejected,
 }
 
-/// What becomes of one row; in a dry run, what would.
+/// Outcome of one row; in a dry run, the outcome it would have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RowResult {
     /// The row, as a spreadsheet counts.
     pub row: usize,
-    /// What becomes of it.
+    /// Outcome.
     pub outcome: RowOutcome,
     /// The patient; in a dry run, where the registry knows them already.
     pub patient: Option<PatientId>,
@@ -72,9 +72,9 @@ pub struct RowResult {
     pub errors: Vec<RowError>,
 }
 
-/// What became of a spreadsheet; in a dry run, what would.
+/// Result of an import; in a dry run, the result it would have.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Imported {
+pub struct ImportResult {
     /// Nothing was written.
     pub dry_run: bool,
     /// Rows of patients.
@@ -95,14 +95,12 @@ pub struct Imported {
     pub results: Vec<RowResult>,
 }
 
-/// What is to be imported, and how.
+/// An import: the file and how to read it.
 #[derive(Clone, Debug)]
-pub struct Import {
+pub struct SpreadsheetImport {
     /// Into which clinic.
     pub clinic: String,
-    /// By whom.
     pub by: String,
-    /// The file's text.
     pub csv: String,
     /// The namespace of the record numbers, as the chart sends it.
     pub identifier_system: String,
@@ -125,9 +123,9 @@ impl Intake {
     /// # Errors
     /// What is wrong with the file or the mapping as a whole; `Unavailable` where the database cannot answer: what was
     /// committed before stays, and the same file again goes on from there.
-    pub async fn import(&self, import: Import) -> Result<Imported, Problem> {
+    pub async fn import(&self, import: SpreadsheetImport) -> Result<ImportResult, Problem> {
         let sheet = Sheet::read(&import.csv)?;
-        let mapping = import.mapping.clone().unwrap_or_else(|| guess::mapping(&sheet));
+        let mapping = import.mapping.clone().unwrap_or_else(|| title_guess::mapping(&sheet));
         let columns = mapping::Columns::of(&mapping, &sheet)?;
         let zone = self.zones.of(&import.clinic);
         let today = self.clock.now().with_timezone(&zone).date_naive();
@@ -155,7 +153,7 @@ impl Intake {
         }
         results.sort_by_key(|result| result.row);
         let count = |outcome| results.iter().filter(|result| result.outcome == outcome).count();
-        Ok(Imported {
+        Ok(ImportResult {
             dry_run: import.dry_run,
             rows: results.len(),
             created: count(RowOutcome::Created),
@@ -171,7 +169,7 @@ impl Intake {
     /// Some rows: adds what they add, or in a dry run says what that would be.
     async fn some(
         &self,
-        import: &Import,
+        import: &SpreadsheetImport,
         cases: &[(usize, ImportedCase)],
         when: (chrono_tz::Tz, NaiveDate),
         columns: &mapping::Columns,
@@ -192,10 +190,10 @@ impl Intake {
         cases.iter().map(|(row, _)| *row).zip(taken).map(result).collect()
     }
 
-    /// What some rows would add. Whether an earlier course of the same file stands in a row's way is seen when it is there.
+    /// What these rows would add. Conflicts with an earlier row of the same file show only once that row is imported.
     async fn foreseen(
         &self,
-        import: &Import,
+        import: &SpreadsheetImport,
         cases: &[(usize, ImportedCase)],
         when: (chrono_tz::Tz, NaiveDate),
     ) -> Result<Vec<Result<ImportedRow, Problem>>, Problem> {
@@ -204,7 +202,7 @@ impl Intake {
         let mut all = Vec::with_capacity(cases.len());
         for (_, case) in cases {
             let foreseen = foresee(&mut tx, &import.clinic, when, &rules, case).await;
-            all.push(foreseen.map(|Foreseen { patient, additions }| ImportedRow {
+            all.push(foreseen.map(|ImportPreview { patient, additions }| ImportedRow {
                 effect: additions.effect(),
                 patient,
                 episode: Some(additions.id),
@@ -217,7 +215,7 @@ impl Intake {
     /// Hands some rows over, in one transaction.
     async fn taken_over(
         &self,
-        import: &Import,
+        import: &SpreadsheetImport,
         cases: &[(usize, ImportedCase)],
     ) -> Result<Vec<Result<ImportedRow, Problem>>, Problem> {
         let facts = cases.iter().map(|(_, case)| Command::Imported(Box::new(case.clone()))).collect();
@@ -236,7 +234,7 @@ impl Intake {
     }
 }
 
-/// What became of a row that was not refused, or would.
+/// Outcome of a row that was not rejected, or the outcome it would have.
 struct ImportedRow {
     effect: CommandEffect,
     patient: Option<PatientId>,
@@ -271,7 +269,7 @@ fn refusal(row: usize, problem: Problem, columns: &mapping::Columns, sheet: &She
     RowError { row, column, detail: problem.detail }
 }
 
-/// What rows of one file say of the same patient: no course twice, and none before the last one ended.
+/// Checks rows of one file about the same patient: no episode twice, and none before the previous one ended.
 fn within_the_file(reads: &mut [SpreadsheetRow], columns: &mapping::Columns, sheet: &Sheet) {
     let mut order: Vec<usize> = (0..reads.len()).filter(|i| reads[*i].case.is_ok()).collect();
     let start = |read: &SpreadsheetRow| read.case.as_ref().ok().and_then(|case| case.episode.enrolled_on);

@@ -15,12 +15,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::door::ApiCall;
+use super::api_client::ApiCall;
 use super::form::Form;
 use super::score_graph::ScoreGraph;
-use super::session::{Submitted, Visitor};
-use super::shell::{Confirmation, NavSection, Shell, Trouble, html};
-use super::teams::Teams;
+use super::session::{FormPost, Visitor};
+use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use super::staff::Teams;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::instrument::Instrument;
@@ -33,10 +33,10 @@ use crate::store::event_log::{self, EventRow};
 use crate::store::outbox::{self, Delivery};
 use crate::store::patient::Patient;
 use crate::store::{episode, patient, resource, rule_set, story};
-use forms::What;
+use forms::EntryForm;
 pub use forms::options;
 pub use timeline::{TimelineItem, of as timeline_of};
-use view::{AssessmentView, ChartEntry, Open, ScoreView};
+use view::{AssessmentView, ChartEntry, OpenConcernView, ScoreView};
 pub use view::{FindingView, PatientHeader, RecommendationView};
 
 /// Tasks and Flags of one patient that are shown.
@@ -52,12 +52,11 @@ pub struct PatientPageQuery {
     form: String,
     /// What was just entered …
     done: String,
-    /// … and its entry.
     entry: Option<Uuid>,
 }
 
 /// Everything known about one patient, in one read.
-pub struct Whole {
+pub struct PatientFile {
     pub row: Patient,
     stored: Vec<episode::EpisodeRecord>,
     pub story: Story,
@@ -68,8 +67,7 @@ pub struct Whole {
     pub contact: ContactDetails,
 }
 
-impl Whole {
-    /// Reads it.
+impl PatientFile {
     pub async fn read(visitor: &Visitor, id: PatientId) -> Result<Self, Problem> {
         let clinic = visitor.clinic();
         let mut tx = visitor.pages.app.db.read().await?;
@@ -81,7 +79,7 @@ impl Whole {
         let deliveries = outbox::page(
             &mut tx,
             clinic,
-            outbox::Which { patient: Some(row.id), ..outbox::Which::default() },
+            outbox::DeliveryFilter { patient: Some(row.id), ..outbox::DeliveryFilter::default() },
             None,
             DELIVERIES,
         )
@@ -124,7 +122,7 @@ struct PatientPage {
     said: Vec<FindingView>,
     /// Why somebody without an episode might be offered one.
     candidate: Option<String>,
-    open: Vec<Open>,
+    open: Vec<OpenConcernView>,
     last_assessment: Option<AssessmentView>,
     safety_form: Option<PatientForm>,
     entries: Vec<PatientForm>,
@@ -143,15 +141,14 @@ struct PatientPage {
     rule_set: String,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(asked): Query<PatientPageQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
-    let whole = Whole::read(&visitor, id).await?;
+    let whole = PatientFile::read(&visitor, id).await?;
     if whole.row.id != id {
         // Merged into another record.
         return Ok(Redirect::to(&format!("/patients/{}", whole.row.id)).into_response());
@@ -161,16 +158,16 @@ pub async fn show(
 
 async fn render(
     visitor: &Visitor,
-    whole: Whole,
+    whole: PatientFile,
     asked: &PatientPageQuery,
     tried: Option<Form>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let today = visitor.today();
     let stored = whole.episode(asked.episode);
     let standing = stored.and_then(|s| whole.plan.standings.iter().find(|standing| standing.episode == s.episode.id));
     let status = if tried.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let mut shell = Shell::around(visitor, whole.row.label(), NavSection::Caseload).await?;
-    shell.done = What::named(&asked.done).map(|what| Confirmation {
+    shell.done = EntryForm::named(&asked.done).map(|what| Confirmation {
         words: what.words().1.to_owned(),
         undo: asked.entry.map(|entry| format!("/patients/{}/take-back?entry={entry}", whole.row.id)),
     });
@@ -182,7 +179,7 @@ async fn render(
             Some(Confirmation { words: "The entry was taken back; it stays in the timeline.".to_owned(), undo: None });
     }
     let teams = Teams::read(visitor).await?;
-    let mut forms: Vec<PatientForm> = What::ALL
+    let mut forms: Vec<PatientForm> = EntryForm::ALL
         .into_iter()
         .filter(|what| visitor.is(what.roles()) && what.fits(stored.map(|s| s.phase), &whole))
         .map(|what| {
@@ -195,7 +192,7 @@ async fn render(
         })
         .collect();
     let safety_form =
-        forms.iter().position(|entry| entry.name == What::SafetyAssessment.name()).map(|at| forms.remove(at));
+        forms.iter().position(|entry| entry.name == EntryForm::SafetyAssessment.name()).map(|at| forms.remove(at));
     let followed = view::followed(visitor, &whole, stored.map(|s| s.episode.id), tried.as_ref(), today);
     let page = PatientPage {
         head: PatientHeader::of(&whole, stored, standing, today),
@@ -228,15 +225,17 @@ async fn render(
 /// What is usually measured here: the episode's target measures, and the two scales of every program.
 fn to_enter(stored: Option<&episode::EpisodeRecord>) -> Vec<(&'static str, &'static str)> {
     let mut instruments = stored.map_or_else(Vec::new, |stored| stored.episode.target_instruments.clone());
-    instruments.extend([Instrument::PHQ9, Instrument::GAD7].into_iter().filter(|one| !instruments.contains(one)).collect::<Vec<_>>());
+    instruments.extend(
+        [Instrument::PHQ9, Instrument::GAD7].into_iter().filter(|one| !instruments.contains(one)).collect::<Vec<_>>(),
+    );
     instruments.into_iter().map(|one| (one.id(), one.title())).collect()
 }
 
 /// The address of a form, read: after a reload, or from the history of the browser. Opens the form on its page.
-pub async fn reopen(visitor: Visitor, Path((id, name)): Path<(String, String)>) -> Result<Response, Trouble> {
+pub async fn reopen(visitor: Visitor, Path((id, name)): Path<(String, String)>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
-    let form = What::named(&name).map_or_else(String::new, |form| format!("?form={0}#enter-{0}", form.name()));
+    let form = EntryForm::named(&name).map_or_else(String::new, |form| format!("?form={0}#enter-{0}", form.name()));
     Ok(Redirect::to(&format!("/patients/{id}{form}")).into_response())
 }
 
@@ -244,17 +243,17 @@ pub async fn reopen(visitor: Visitor, Path((id, name)): Path<(String, String)>) 
 pub async fn enter(
     Path((id, name)): Path<(String, String)>,
     Query(asked): Query<PatientPageQuery>,
-    submitted: Submitted,
-) -> Result<Response, Trouble> {
+    submitted: FormPost,
+) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
-    let whole = Whole::read(visitor, id).await?;
+    let whole = PatientFile::read(visitor, id).await?;
     match name.as_str() {
         "take-back" => return take_back(&submitted, &whole, asked.entry).await,
         "decision" => return decide(&submitted, whole).await,
         _ => {}
     }
-    let what = What::named(&name).ok_or_else(|| Problem::not_found("form"))?;
+    let what = EntryForm::named(&name).ok_or_else(|| Problem::not_found("form"))?;
     visitor.caller.require(what.roles())?;
     let stored = whole.episode(None);
     let episode = stored.map(|stored| stored.episode.id);
@@ -278,7 +277,7 @@ pub async fn enter(
     render(visitor, whole, &PatientPageQuery::default(), Some(form)).await
 }
 
-async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) -> Result<Response, Trouble> {
+async fn take_back(submitted: &FormPost, whole: &PatientFile, entry: Option<Uuid>) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let entry = entry.ok_or_else(|| Problem::not_found("entry"))?;
     let reason = submitted.get("reason").map(str::trim).filter(|reason| !reason.is_empty());
@@ -295,7 +294,7 @@ async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) ->
     Ok(Redirect::to(&to).into_response())
 }
 
-async fn decide(submitted: &Submitted, whole: Whole) -> Result<Response, Trouble> {
+async fn decide(submitted: &FormPost, whole: PatientFile) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: Uuid = submitted
         .get("recommendation")

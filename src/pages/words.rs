@@ -21,14 +21,11 @@ pub enum Tone {
     Bad,
     /// Soon not as it should be.
     Watch,
-    /// As it should be.
     Good,
-    /// Neither.
     Plain,
 }
 
 impl Tone {
-    /// Its class.
     pub fn class(self) -> &'static str {
         match self {
             Self::Danger => "danger",

@@ -10,7 +10,7 @@ use super::dossier::{Dossier, Dossiers};
 use super::evidence::measure;
 use super::identify::{locked, whom};
 use super::settle::{NewEvent, settle};
-use super::{CommandEffect, RecordContext, Recorded, Whom};
+use super::{CommandEffect, PatientKey, RecordContext, Recorded};
 use crate::domain::care::{Care, CareEntry, FitCheck};
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
@@ -53,7 +53,7 @@ pub async fn enrolled(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    who: &Whom,
+    who: &PatientKey,
     entered: &Episode,
     fit: Option<&FitCheck>,
 ) -> Result<Recorded, Problem> {
@@ -261,7 +261,7 @@ pub async fn of_patient(
     at: DateTime<Utc>,
     care: &Care,
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+    let mut dossier = whom(tx, context, dossiers, &PatientKey::Id(id)).await?;
     let on = at.with_timezone(&context.zone).date_naive();
     not_in_future(context, on, "assessed_at")?;
     if !dossier.patient.has_care {
@@ -290,7 +290,7 @@ pub async fn measured(
     (instrument, taken, answers): (Instrument, EvidenceTime, &Answers),
     (taken_by, language): (Option<&str>, Option<&str>),
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+    let mut dossier = whom(tx, context, dossiers, &PatientKey::Id(id)).await?;
     not_in_future(context, taken.on, "taken_at")?;
     let measurement_id = MeasurementId(context.clock.id());
     let source = format!("urn:uuid:{measurement_id}");
@@ -325,7 +325,7 @@ pub async fn looked_at(
     dossiers: &mut Dossiers,
     id: PatientId,
 ) -> Result<Recorded, Problem> {
-    let dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+    let dossier = whom(tx, context, dossiers, &PatientKey::Id(id)).await?;
     let patient = dossier.patient.id;
     settle(tx, context, dossiers, dossier, None).await?;
     Ok(Recorded { effect: CommandEffect::Unchanged, ..recorded(context, patient.0, 1, patient) })

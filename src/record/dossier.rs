@@ -15,7 +15,6 @@ use crate::store::{Tx, outbox, story};
 
 /// Everything about one locked patient.
 pub struct Dossier {
-    /// The row.
     pub patient: Patient,
     /// The planner's input.
     pub story: Story,

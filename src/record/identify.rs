@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
-use super::{RecordContext, Whom};
+use super::{PatientKey, RecordContext};
 use crate::fhir::arrival::Subject;
 use crate::id::PatientId;
 use crate::problem::{Category, Problem};
@@ -34,7 +34,6 @@ pub fn key(subject: &Subject) -> String {
 
 /// What was found for a subject.
 pub enum PersonMatch {
-    /// One person.
     One(Box<Dossier>),
     /// Several: nobody may be guessed.
     Several,
@@ -101,11 +100,11 @@ pub async fn whom(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    whom: &Whom,
+    whom: &PatientKey,
 ) -> Result<Dossier, Problem> {
     let row = match whom {
-        Whom::Id(id) => locked(tx, context, *id).await?,
-        Whom::Key(key) => {
+        PatientKey::Id(id) => locked(tx, context, *id).await?,
+        PatientKey::Key(key) => {
             let found = patient::by_key(tx, context.clinic, key).await?;
             match found.as_slice() {
                 [] => return Err(Problem::not_found("patient")),

@@ -43,9 +43,7 @@ pub struct ImportedCase {
     pub key: String,
     /// What the spreadsheet calls them.
     pub name: Option<String>,
-    /// Family name.
     pub family: Option<String>,
-    /// Date of birth.
     pub birth_date: Option<NaiveDate>,
     /// As enrolled, or referred; its id is made here.
     pub episode: Episode,
@@ -63,7 +61,6 @@ pub struct ImportedCase {
     pub discharge: Option<(NaiveDate, DischargeReason)>,
     /// Who pays, since enrolment.
     pub payer: Option<Payer>,
-    /// Free text.
     pub note: Option<String>,
 }
 
@@ -74,7 +71,6 @@ pub struct Additions {
     pub id: EpisodeId,
     /// The episode, where it is new.
     pub episode: Option<Episode>,
-    /// Scores.
     pub measurements: Vec<Measurement>,
     /// Contacts, reviews, relapse prevention, discharge, coverage.
     pub entries: Vec<CareEntry>,
@@ -90,7 +86,6 @@ impl Additions {
         }
     }
 
-    /// How much is new.
     pub fn added(&self) -> ImportCount {
         ImportCount { measurements: self.measurements.len(), entries: self.entries.len() }
     }
@@ -98,7 +93,7 @@ impl Additions {
 
 /// What taking a row over would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreseen {
+pub struct ImportPreview {
     /// The patient, where known already.
     pub patient: Option<PatientId>,
     /// What it would add.
@@ -115,19 +110,19 @@ pub async fn foresee(
     (zone, today): (Tz, NaiveDate),
     rules: &RuleSet,
     case: &ImportedCase,
-) -> Result<Foreseen, Problem> {
+) -> Result<ImportPreview, Problem> {
     let known = one(patient::by_key(tx, clinic, &case.key).await?)?;
     let Some(person) = known else {
         let id = PatientId(id_of(clinic, &["patient", &case.key]));
         let nobody = Story::of(crate::domain::story::PatientStatus { id, inactive: false, deceased_on: None });
         let additions = additions(clinic, zone, today, case, &nobody, &[])?;
-        return Ok(Foreseen { patient: None, additions });
+        return Ok(ImportPreview { patient: None, additions });
     };
     is_the_same(&person, case)?;
     let story = story::of(tx, clinic, &person).await?;
     let plan = plan(&story, rules, today);
     let additions = additions(clinic, zone, today, case, &story, &plan.standings)?;
-    Ok(Foreseen { patient: Some(person.id), additions })
+    Ok(ImportPreview { patient: Some(person.id), additions })
 }
 
 /// Takes a row over.

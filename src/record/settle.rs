@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::id_of;
 use super::recommendation_rows;
-use super::{RecordContext, candidate, documents, lines};
+use super::{RecordContext, candidate, documents, journal_lines};
 use crate::domain::caseload_row;
 use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent, plan, resolve};
 use crate::domain::history::History;
@@ -26,19 +26,14 @@ pub struct NewEvent {
     pub id: Uuid,
     /// The episode it belongs to.
     pub episode: Option<EpisodeId>,
-    /// Its kind.
     pub kind: String,
     /// Entered by the care team: part of the story.
     pub is_care: bool,
-    /// The local date.
     pub on: NaiveDate,
-    /// The instant.
     pub at: DateTime<Utc>,
     /// For contacts and decisions.
     pub outcome: Option<String>,
-    /// Minutes spent.
     pub minutes: Option<u16>,
-    /// What was said.
     pub body: Value,
 }
 
@@ -59,7 +54,7 @@ pub async fn settle(
         documents::changes(&dossier.story, &line, &mut changes);
         append(tx, context, dossiers, &dossier, vec![(line, changes)]).await?;
     } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
-        dossiers.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
+        dossiers.lines.push(journal_lines::of_passed(context, dossier.patient.id, &changes));
     }
     write_standings(tx, context, &dossier, &after).await?;
     recommendation_rows::write(tx, context, &mut dossier).await?;
@@ -111,7 +106,7 @@ async fn append(
     };
     let facts: Vec<EventRow> = lines.into_iter().map(fact).collect();
     event_log::append(tx, context.clinic, &facts).await?;
-    dossiers.lines.extend(facts.iter().map(|fact| lines::of_settled(context, fact)));
+    dossiers.lines.extend(facts.iter().map(|fact| journal_lines::of_settled(context, fact)));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{Sandbox, Shared, lock};
+use super::{Sandbox, SharedState, lock};
 use crate::ehr::http::client;
 use crate::problem::Problem;
 
@@ -16,10 +16,9 @@ pub const BUDGET: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 const TRIES: usize = 2;
 
-/// Who is told, and how.
+/// Where and how to notify.
 #[derive(Clone, Debug)]
 pub struct Events {
-    /// Where.
     pub url: String,
     /// The key of the HMAC-SHA256, in hexadecimal in `X-Signature`.
     pub secret: String,
@@ -34,7 +33,6 @@ pub struct Events {
 /// One event that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventReceipt {
-    /// Its number.
     pub number: usize,
     /// The status of the acknowledgement; `None` where none came in time.
     pub status: Option<u16>,
@@ -47,13 +45,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// Where there can be no HTTP client.
-    pub fn tell(&self, events: Events) -> Result<Telling, Problem> {
+    pub fn tell(&self, events: Events) -> Result<EventStream, Problem> {
         lock(&self.state).chart.changed = Some(Vec::new());
         let http = client(BUDGET, false)?;
-        Ok(Telling(tokio::spawn(telling(self.state.clone(), events, http))))
+        Ok(EventStream(tokio::spawn(telling(self.state.clone(), events, http))))
     }
 
-    /// What was told, in the order of the answers.
+    /// Receipts in the order of the answers.
     pub fn told(&self) -> Vec<EventReceipt> {
         lock(&self.state).told.clone()
     }
@@ -61,15 +59,15 @@ impl Sandbox {
 
 /// Ends when it is dropped.
 #[derive(Debug)]
-pub struct Telling(pub(super) JoinHandle<()>);
+pub struct EventStream(pub(super) JoinHandle<()>);
 
-impl Drop for Telling {
+impl Drop for EventStream {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn telling(state: Shared, events: Events, http: reqwest::Client) {
+async fn telling(state: SharedState, events: Events, http: reqwest::Client) {
     let mut number = 0;
     loop {
         tokio::time::sleep(PAUSE).await;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong, and how often. Probabilities are between 0 and 1.
+/// Faults and their probabilities, between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Misbehaviour {
@@ -16,7 +16,6 @@ pub struct Misbehaviour {
     pub drop_response: f64,
     /// No answer, and nothing is executed.
     pub hang: f64,
-    /// 429.
     pub throttle: f64,
     /// The Retry-After of a 429, as is: seconds or an HTTP-date.
     pub retry_after: String,
@@ -66,20 +65,17 @@ impl Default for Misbehaviour {
     }
 }
 
-/// What happens to one call.
+/// Fate of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallFate {
-    /// It is executed and answered.
+    /// Executed and answered.
     Answered,
-    /// It is neither.
     RequestDropped,
-    /// It is executed, not answered.
+    /// Executed, but not answered.
     ResponseDropped,
-    /// It waits for ever.
+    /// Never answered.
     Hung,
-    /// 429.
     Throttled,
-    /// 503.
     Unavailable,
 }
 

@@ -12,24 +12,21 @@ use crate::problem::Problem;
 
 /// A connection that is ours for a while.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Claimed {
+pub struct ConnectionClaim {
     /// Counts the calls to look again.
     pub wanted: i64,
-    /// Who holds it.
     pub lease_token: Option<Uuid>,
 }
 
 /// One connection of a clinic, by its name: what every function here is about.
 #[derive(Clone, Copy, Debug)]
-pub struct Of<'a> {
-    /// Whose.
+pub struct ConnectionKey<'a> {
     pub clinic: &'a str,
-    /// Its name.
     pub connection: &'a str,
 }
 
 /// Makes a connection known; due at once if it is new.
-pub async fn know(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn know(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -41,8 +38,8 @@ pub async fn know(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Pro
     .map_err(failed)
 }
 
-/// Something has changed there: look again now.
-pub async fn look_again(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+/// Marks the connection due now, because something changed there.
+pub async fn look_again(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at, wanted) VALUES ($1, $2, $3, 1)
@@ -59,14 +56,14 @@ pub async fn look_again(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(
 /// Claims a connection that nobody holds.
 pub async fn claim(
     tx: &mut Tx,
-    of: Of<'_>,
+    of: ConnectionKey<'_>,
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> Result<Option<Claimed>, Problem> {
+) -> Result<Option<ConnectionClaim>, Problem> {
     fetch_optional!(
         tx,
-        Claimed,
+        ConnectionClaim,
         "UPDATE connection SET lease_token = $3, lease_until = $5
          WHERE clinic_id = $1 AND name = $2 AND (lease_until IS NULL OR lease_until <= $4)
          RETURNING wanted, lease_token",
@@ -80,7 +77,7 @@ pub async fn claim(
 }
 
 /// Prolongs a lease. `false` when it was lost.
-pub async fn prolong(tx: &mut Tx, of: Of<'_>, token: Uuid, until: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn prolong(tx: &mut Tx, of: ConnectionKey<'_>, token: Uuid, until: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE connection SET lease_until = $4 WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
@@ -96,8 +93,8 @@ pub async fn prolong(tx: &mut Tx, of: Of<'_>, token: Uuid, until: DateTime<Utc>)
 /// Gives a connection back, due again at `due`, or at `soon` where somebody asked meanwhile.
 pub async fn give_back(
     tx: &mut Tx,
-    of: Of<'_>,
-    claimed: &Claimed,
+    of: ConnectionKey<'_>,
+    claimed: &ConnectionClaim,
     soon: DateTime<Utc>,
     due: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -118,7 +115,10 @@ pub async fn give_back(
 }
 
 /// When a connection is due, and until when somebody holds it.
-pub async fn due(tx: &mut Tx, of: Of<'_>) -> Result<Option<(DateTime<Utc>, Option<DateTime<Utc>>)>, Problem> {
+pub async fn due(
+    tx: &mut Tx,
+    of: ConnectionKey<'_>,
+) -> Result<Option<(DateTime<Utc>, Option<DateTime<Utc>>)>, Problem> {
     fetch_optional!(
         tx,
         (DateTime<Utc>, Option<DateTime<Utc>>),
@@ -129,9 +129,8 @@ pub async fn due(tx: &mut Tx, of: Of<'_>) -> Result<Option<(DateTime<Utc>, Optio
     .map_err(failed)
 }
 
-/// How far a type has been fetched.
+/// Progress of fetching one resource type.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Watermark {
     #[sqlx(rename = "type")]
     pub kind: String,
@@ -145,8 +144,8 @@ pub struct Watermark {
     pub last_error: Option<String>,
 }
 
-/// How far every type has been fetched that was ever tried.
-pub async fn watermarks(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Watermark>, Problem> {
+/// Progress of every resource type that was ever fetched.
+pub async fn watermarks(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Vec<Watermark>, Problem> {
     fetch_all!(
         tx,
         Watermark,
@@ -159,7 +158,7 @@ pub async fn watermarks(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Watermark>, Probl
 }
 
 /// Writes how far a type has been fetched. A watermark never moves back.
-pub async fn put_watermark(tx: &mut Tx, of: Of<'_>, mark: &Watermark) -> Result<(), Problem> {
+pub async fn put_watermark(tx: &mut Tx, of: ConnectionKey<'_>, mark: &Watermark) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_watermark

@@ -16,7 +16,6 @@ use crate::problem::Problem;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct EventRow {
     pub patient_id: PatientId,
     pub id: Uuid,
@@ -40,7 +39,6 @@ static APPEND: LazyLock<Vec<String>> = LazyLock::new(|| {
     rows::texts(head, 13, "")
 });
 
-/// Adds lines.
 pub async fn append(tx: &mut Tx, clinic: &str, facts: &[EventRow]) -> Result<(), Problem> {
     for some in facts.chunks(rows::MOST) {
         let text: &'static str = &APPEND[some.len() - 1];
@@ -73,7 +71,7 @@ impl From<EntryRow> for CareEntry {
     }
 }
 
-/// What the care team entered about a patient: part of the story.
+/// Entries of the care team about a patient: part of the story.
 pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<CareEntry>, Problem> {
     fetch_all!(
         tx,
@@ -126,7 +124,7 @@ impl StoryEventRow {
     }
 }
 
-/// What the log adds to the stories of the patients from one id to another, by patient.
+/// Story events of the patients in a range of ids, by patient.
 pub async fn told(
     tx: &mut Tx,
     clinic: &str,
@@ -162,14 +160,13 @@ pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     Ok(rows.into_iter().filter_map(entry).collect())
 }
 
-/// Which part of a patient's log belongs to an episode.
+/// The part of a patient's log that belongs to an episode.
 #[derive(Clone, Debug)]
-pub struct Chapter {
-    /// The patient.
+pub struct EpisodeLog {
     pub patient: PatientId,
     /// The episode: everything entered in it belongs to it.
     pub episode: EpisodeId,
-    /// What concerns the patient belongs to it from this date on …
+    /// Events that concern the patient belong to it from this date on …
     pub from: NaiveDate,
     /// … up to this one.
     pub to: NaiveDate,
@@ -181,7 +178,7 @@ pub struct Chapter {
 pub async fn chapter(
     tx: &mut Tx,
     clinic: &str,
-    chapter: &Chapter,
+    chapter: &EpisodeLog,
     after: Option<(DateTime<Utc>, DateTime<Utc>, Uuid)>,
     limit: i64,
 ) -> Result<Vec<EventRow>, Problem> {
@@ -230,7 +227,7 @@ pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: EpisodeId, kind: &st
     .map_err(failed)
 }
 
-/// Everything that happened to a patient, in order of (when it happened, when it was recorded).
+/// Every event of a patient, ordered by (time of the event, time of recording).
 pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
@@ -245,7 +242,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
-/// What was recorded about a patient after an instant, in order of recording.
+/// Events of a patient recorded after an instant, in order of recording.
 pub async fn recorded_after(
     tx: &mut Tx,
     clinic: &str,

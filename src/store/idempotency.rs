@@ -8,22 +8,20 @@ use crate::problem::Problem;
 /// The status of a key whose request was committed, and whose answer was not stored yet.
 pub const COMMITTED: i16 = 0;
 
-/// What was answered.
+/// The stored answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Answered {
+pub struct StoredAnswer {
     /// Digest of the request, so that a key is not used for another one.
     pub request: String,
-    /// The HTTP status.
     pub status: i16,
-    /// The body.
     pub body: String,
 }
 
-/// What was answered under a key.
-pub async fn find(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Answered>, Problem> {
+/// The answer stored under a key.
+pub async fn find(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<StoredAnswer>, Problem> {
     fetch_optional!(
         tx,
-        Answered,
+        StoredAnswer,
         "SELECT request, status, body FROM idempotency WHERE clinic_id = $1 AND key = $2",
         clinic,
         key
@@ -36,7 +34,7 @@ pub async fn insert(
     tx: &mut Tx,
     clinic: &str,
     key: &str,
-    answer: &Answered,
+    answer: &StoredAnswer,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
     execute!(
@@ -56,7 +54,7 @@ pub async fn insert(
 
 /// Takes a key for something that may happen only once and has no answer to remember. `false` if it is taken.
 pub async fn take(tx: &mut Tx, clinic: &str, key: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let nothing = Answered { request: String::new(), status: COMMITTED, body: String::new() };
+    let nothing = StoredAnswer { request: String::new(), status: COMMITTED, body: String::new() };
     insert(tx, clinic, key, &nothing, now).await
 }
 
@@ -65,7 +63,7 @@ pub async fn finish(
     tx: &mut Tx,
     clinic: &str,
     key: &str,
-    answer: &Answered,
+    answer: &StoredAnswer,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
     execute!(

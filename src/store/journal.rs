@@ -15,7 +15,7 @@ use super::{Tx, failed};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
-pub use audit::{Checked, checked, clinics, count_outside, facts_without_entry};
+pub use audit::{ChainCheck, checked, clinics, count_outside, facts_without_entry};
 pub use entry::{AccessRequest, JournalEntry, digest};
 
 /// How many lines one statement adds.
@@ -45,7 +45,8 @@ const SEAL_SOME: &str = "UPDATE journal SET seq = v.column2, hash = v.column3
 /// Adds lines, which have no place yet. One that is there already stays as it is.
 pub async fn add(tx: &mut Tx, entries: &[JournalEntry]) -> Result<(), Problem> {
     for some in entries.chunks(ADDED) {
-        // What is left of a statement's places is filled with the last line again: it is there by then.
+        // Fill the statement's remaining placeholders with the last entry again: by then it exists, so nothing is
+        // inserted.
         let (sql, places) = if some.len() == 1 { (ADD_ONE, 1) } else { (ADD_SOME, ADDED) };
         let lines: Vec<String> = some.iter().map(JournalEntry::line).collect();
         on!(tx, |conn| {
@@ -80,7 +81,7 @@ impl ChainHead {
     }
 }
 
-/// What the first line of a chain follows.
+/// The hash before the first entry of a chain.
 pub fn genesis(clinic: &str, facts_before: i64) -> String {
     hex(&Sha256::digest(format!("cocm-registry journal 1\n{clinic}\n{facts_before}")))
 }
@@ -179,20 +180,17 @@ pub async fn seal(tx: &mut Tx, clinic: &str, head: &ChainHead, lines: &[(Uuid, S
     Ok(head)
 }
 
-/// A sealed line.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Sealed {
-    /// Its place.
+pub struct SealedEntry {
     pub seq: i64,
-    /// The line.
     pub entry: String,
 }
 
-/// What changed in a stretch of the chain, in order: the lines after `after`, up to `until`.
-pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Result<Vec<Sealed>, Problem> {
+/// Changes in a range of the chain, in order: the entries after `after`, up to `until`.
+pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Result<Vec<SealedEntry>, Problem> {
     fetch_all!(
         tx,
-        Sealed,
+        SealedEntry,
         "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND seq > $2 AND seq <= $3 AND is_change ORDER BY seq",
         clinic,
         after,
@@ -201,26 +199,24 @@ pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Resul
     .map_err(failed)
 }
 
-/// Which lines of the journal.
+/// Filter for entries of the journal.
 #[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
-    /// That name this patient.
+    /// Only entries about this patient.
     pub patient: Option<PatientId>,
-    /// Not before.
     pub from: Option<DateTime<Utc>>,
-    /// Before.
     pub until: Option<DateTime<Utc>>,
     /// Only with a smaller number.
     pub below: Option<i64>,
 }
 
 /// A page of the journal, newest first.
-pub async fn page(tx: &mut Tx, clinic: &str, asked: &JournalFilter, limit: i64) -> Result<Vec<Sealed>, Problem> {
+pub async fn page(tx: &mut Tx, clinic: &str, asked: &JournalFilter, limit: i64) -> Result<Vec<SealedEntry>, Problem> {
     let below = asked.below.unwrap_or(i64::MAX);
     let Some(patient) = asked.patient else {
         return fetch_all!(
             tx,
-            Sealed,
+            SealedEntry,
             "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND seq < $2 AND ($3 IS NULL OR at >= $3)
                AND ($4 IS NULL OR at < $4) ORDER BY seq DESC LIMIT $5",
             clinic,
@@ -232,9 +228,9 @@ pub async fn page(tx: &mut Tx, clinic: &str, asked: &JournalFilter, limit: i64) 
         .map_err(failed);
     };
     // Their own lines by index; lists of several patients, which name them in the text, one after the other.
-    let mut rows: Vec<Sealed> = fetch_all!(
+    let mut rows: Vec<SealedEntry> = fetch_all!(
         tx,
-        Sealed,
+        SealedEntry,
         "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND patient_id = $2 AND seq < $3
            AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) ORDER BY seq DESC LIMIT $6",
         clinic,
@@ -245,9 +241,9 @@ pub async fn page(tx: &mut Tx, clinic: &str, asked: &JournalFilter, limit: i64) 
         limit
     )
     .map_err(failed)?;
-    let lists: Vec<Sealed> = fetch_all!(
+    let lists: Vec<SealedEntry> = fetch_all!(
         tx,
-        Sealed,
+        SealedEntry,
         "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND is_list AND seq < $3
            AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5)
            AND (entry LIKE $2 OR entry LIKE '%\"everybody\":true%') ORDER BY seq DESC LIMIT $6",

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::{Tx, failed, rows};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 
@@ -28,7 +28,7 @@ struct MeasurementRow {
     counting: EvidenceStatus,
     source: String,
     answers: Json<Vec<Option<u8>>>,
-    issues: Json<Vec<Issue>>,
+    issues: Json<Vec<DataQualityIssue>>,
     language: Option<String>,
 }
 
@@ -159,11 +159,10 @@ pub async fn move_source(
 pub struct ItemObservation {
     /// `Observation/123`.
     pub source: String,
-    /// Of which instrument.
+    /// The instrument.
     pub instrument: Instrument,
-    /// When.
     pub taken_at: DateTime<Utc>,
-    /// Which item, from 0.
+    /// Item number, from 0.
     pub item: usize,
     /// The answer; `None` where it cannot be read.
     pub answer: Option<u8>,

@@ -24,7 +24,7 @@ macro_rules! columns {
 mod attempt;
 mod climb;
 mod lane;
-mod seen;
+mod chart_status;
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -38,9 +38,9 @@ use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use attempt::{DeliveryAttempt, attempted, attempts};
+pub use chart_status::{ChartNote, Example, by_chart_id, example, look, noted, unseen};
 pub use climb::{below, climb, is_anything_below};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
-pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
 
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -57,7 +57,7 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// As stored and shown.
+    /// Stored and displayed name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -84,7 +84,6 @@ impl TryFrom<String> for DeliveryState {
 
 /// A row of the ledger.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Delivery {
     pub patient_id: PatientId,
     pub key: String,
@@ -126,7 +125,6 @@ impl Delivery {
 
 /// The part of a ledger row that is compared with a new plan.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct LedgerEntry {
     pub key: String,
     #[sqlx(try_from = "String")]
@@ -136,7 +134,7 @@ pub struct LedgerEntry {
     pub created_at: DateTime<Utc>,
 }
 
-/// What is in the ledger for a patient.
+/// Ledger entries of a patient.
 pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<LedgerEntry>, Problem> {
     fetch_all!(
         tx,
@@ -174,7 +172,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
     .map_err(failed)
 }
 
-/// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
+/// Open items of a patient's chart plan with their delivery state, most urgent first, then soonest due.
 pub async fn standing(
     tx: &mut Tx,
     clinic: &str,
@@ -198,10 +196,9 @@ pub async fn standing(
     Ok(all)
 }
 
-/// What a page of the ledger may be narrowed to; everything given must hold.
+/// Filter for the ledger; all given conditions must hold.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Which {
-    /// In this state.
+pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     /// About this patient.
     pub patient: Option<PatientId>,
@@ -213,7 +210,7 @@ pub struct Which {
 pub async fn page(
     tx: &mut Tx,
     clinic: &str,
-    which: Which,
+    which: DeliveryFilter,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Delivery>, Problem> {
@@ -273,7 +270,7 @@ pub async fn plan(
     .map_err(failed)
 }
 
-/// What has to be written for a patient now: most urgent first, then oldest.
+/// Pending deliveries of a patient: most urgent first, then oldest.
 pub async fn pending(
     tx: &mut Tx,
     clinic: &str,
@@ -322,20 +319,20 @@ pub async fn sending(
     .map_err(failed)
 }
 
-/// What an attempt came to.
+/// Result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// The revision that was tried.
     pub revision: i64,
     /// Whether the chart has it.
     pub written: bool,
-    /// How it stands now.
+    /// State of the delivery now.
     pub state: DeliveryState,
     /// How the chart stands, where we know.
     pub posture: Option<Posture>,
     /// The id in the chart.
     pub chart_id: Option<String>,
-    /// Which rung of the ladder was taken, where one was.
+    /// Rung of the ladder that was used, if any.
     pub rung: Option<Rung>,
     /// How many follow-ups the chart has.
     pub follow_ups: i32,
@@ -347,7 +344,7 @@ pub struct Settlement {
     pub unanswered: Vec<Posture>,
     /// When to try again, for `Pending`.
     pub next_attempt_at: DateTime<Utc>,
-    /// What went wrong, without patient data.
+    /// Error text, without patient data.
     pub error: Option<String>,
     /// Its status in the chart, where we know.
     pub chart_status: Option<String>,
@@ -421,7 +418,6 @@ pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> R
 pub struct StateCount {
     /// The state, or `below`.
     pub state: String,
-    /// How many.
     pub count: i64,
     /// When the one that did not change for longest changed last.
     pub oldest: Option<DateTime<Utc>>,

@@ -1,4 +1,4 @@
-//! What arrived in good faith and cannot be used yet.
+//! Resources that were accepted and cannot be used yet.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,9 +8,8 @@ use super::{Tx, failed};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
-/// Something kept back, with the reason.
+/// A resource in quarantine, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct QuarantineRecord {
     pub id: Uuid,
     #[sqlx(rename = "type")]
@@ -54,7 +53,6 @@ pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: PatientId, code
         .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<QuarantineRecord>, Problem> {
     fetch_optional!(
         tx,

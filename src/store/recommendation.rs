@@ -1,4 +1,4 @@
-//! What case reviews recommended, ready to list.
+//! Recommendations of case reviews, ready to list.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
@@ -12,7 +12,6 @@ use crate::problem::Problem;
 
 /// A recommendation of a review that stands.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RecommendationRow {
     pub id: Uuid,
     pub patient_id: PatientId,
@@ -23,7 +22,6 @@ pub struct RecommendationRow {
     pub body: Json<Value>,
 }
 
-/// Writes one.
 pub async fn put(tx: &mut Tx, clinic: &str, row: &RecommendationRow, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
@@ -50,7 +48,7 @@ pub async fn remove(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> 
     execute!(tx, "DELETE FROM recommendation WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
 }
 
-/// Those of a patient.
+/// Recommendations of a patient.
 pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<RecommendationRow>, Problem> {
     fetch_all!(
         tx,
@@ -63,10 +61,9 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
-/// What a list may be narrowed to; everything given must hold.
+/// Filter for a list; all given conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct RecommendationFilter {
-    /// In this state.
     pub state: Option<String>,
     /// Waiting for somebody, and due before this date.
     pub due_before: Option<NaiveDate>,
@@ -76,7 +73,6 @@ pub struct RecommendationFilter {
 
 /// A recommendation with whose it is.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct PatientRecommendation {
     pub id: Uuid,
     pub patient_id: PatientId,

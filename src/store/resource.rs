@@ -10,7 +10,6 @@ use crate::problem::Problem;
 
 /// A stored resource.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Resource {
     #[sqlx(rename = "type")]
     pub kind: String,
@@ -24,7 +23,6 @@ pub struct Resource {
     pub body: String,
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {
     fetch_optional!(
         tx,
@@ -60,7 +58,6 @@ pub async fn insert(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<bool, Pro
     .map_err(failed)
 }
 
-/// Replaces one.
 pub async fn update(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<(), Problem> {
     execute!(
         tx,
@@ -190,14 +187,14 @@ pub async fn of_patient(
 
 /// A stretch of time: from `since` on, before `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct ChangeWindow {
     /// Its first instant.
     pub since: DateTime<Utc>,
     /// The first instant after it.
     pub until: DateTime<Utc>,
 }
 
-impl Stretch {
+impl ChangeWindow {
     /// All time that both databases can name.
     pub fn always() -> Self {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
@@ -212,7 +209,7 @@ impl Stretch {
 }
 
 /// How many resources of a type, not deleted, changed in a stretch of time.
-pub async fn count(tx: &mut Tx, clinic: &str, kind: &str, changed: Stretch) -> Result<i64, Problem> {
+pub async fn count(tx: &mut Tx, clinic: &str, kind: &str, changed: ChangeWindow) -> Result<i64, Problem> {
     fetch_optional!(
         tx,
         (i64,),
@@ -232,7 +229,7 @@ pub async fn changed(
     tx: &mut Tx,
     clinic: &str,
     kind: &str,
-    changed: Stretch,
+    changed: ChangeWindow,
     after: Option<(DateTime<Utc>, &str)>,
     limit: i64,
 ) -> Result<Vec<Resource>, Problem> {

@@ -10,9 +10,7 @@ use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
-/// A session.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct ReviewSession {
     pub id: Uuid,
     pub held_on: NaiveDate,
@@ -66,7 +64,6 @@ pub async fn put_item(
     .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<ReviewSession>, Problem> {
     fetch_optional!(
         tx,
@@ -106,7 +103,6 @@ pub async fn page(
 
 /// An item of an agenda, with whose episode it is.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct AgendaItem {
     pub position: i32,
     pub episode_id: EpisodeId,
@@ -136,7 +132,6 @@ pub async fn agenda(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Agen
 
 /// A case review that was entered as part of a session.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Review {
     pub review_id: Uuid,
     pub episode_id: EpisodeId,

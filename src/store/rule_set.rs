@@ -9,7 +9,6 @@ use crate::problem::Problem;
 
 /// A stored version.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RuleSetRecord {
     pub version: i32,
     pub body: Json<RuleSet>,
@@ -94,18 +93,17 @@ pub async fn activate(tx: &mut Tx, clinic: &str, version: i32, by: &str, now: Da
 
 /// A version was put in force.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Activation {
+pub struct RuleSetActivation {
     pub activated_at: DateTime<Utc>,
     pub version: i32,
     pub activated_by: Option<String>,
 }
 
-/// Which version was put in force when, oldest first. Before the first of them the built-in one was in force.
-pub async fn activations(tx: &mut Tx, clinic: &str) -> Result<Vec<Activation>, Problem> {
+/// Activations of rule sets, oldest first. Before the first one the built-in rule set was in force.
+pub async fn activations(tx: &mut Tx, clinic: &str) -> Result<Vec<RuleSetActivation>, Problem> {
     fetch_all!(
         tx,
-        Activation,
+        RuleSetActivation,
         "SELECT activated_at, version, activated_by FROM rule_activation WHERE clinic_id = $1 ORDER BY activated_at",
         clinic
     )

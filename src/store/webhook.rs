@@ -1,4 +1,4 @@
-//! How far webhooks were told, and every attempt to tell them.
+//! Positions of the webhooks in the event stream, and every delivery attempt.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,9 +6,8 @@ use uuid::Uuid;
 use super::{Tx, failed};
 use crate::problem::Problem;
 
-/// How far a webhook was told.
+/// Position of a webhook in the event stream.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct WebhookCursor {
     pub seq: i64,
     pub part: i32,
@@ -66,7 +65,6 @@ pub async fn claim(
     .map_err(failed)
 }
 
-/// Gives one back.
 pub async fn give_back(tx: &mut Tx, clinic: &str, name: &str, token: Uuid) -> Result<(), Problem> {
     execute!(
         tx,
@@ -122,7 +120,6 @@ pub async fn disable(
 
 /// One event for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct WebhookDelivery {
     pub id: Uuid,
     pub webhook: String,
@@ -172,7 +169,6 @@ pub async fn pending(tx: &mut Tx, clinic: &str, webhook: &str) -> Result<Option<
     .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<WebhookDelivery>, Problem> {
     fetch_optional!(
         tx,
@@ -245,7 +241,6 @@ pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> R
 
 /// One attempt to tell a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct WebhookAttempt {
     pub delivery_id: Uuid,
     pub id: Uuid,
@@ -256,7 +251,6 @@ pub struct WebhookAttempt {
     pub milliseconds: i32,
 }
 
-/// Adds an attempt.
 pub async fn attempted(tx: &mut Tx, clinic: &str, a: &WebhookAttempt) -> Result<(), Problem> {
     execute!(
         tx,

@@ -1,4 +1,4 @@
-//! One attempt: sent, judged, written down.
+//! One attempt: send, judge the answer, record it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
@@ -7,18 +7,18 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 
 use super::sign::signature;
-use super::{Hook, Webhooks};
+use super::{ConfiguredWebhook, Webhooks};
 use crate::ehr::Failure;
 use crate::ehr::retry::{RetryAfter, RetryDecision, decide};
 use crate::problem::Problem;
 use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 
-/// Whoever answers so never wants to hear of it again.
+/// This status means: never send to this URL again.
 const GONE: u16 = 410;
 
 impl Webhooks {
-    /// Tries once, and writes down what it came to.
-    pub(super) async fn attempt(&self, hook: &Hook, mut delivery: WebhookDelivery) -> Result<(), Problem> {
+    /// Makes one attempt and records the result.
+    pub(super) async fn attempt(&self, hook: &ConfiguredWebhook, mut delivery: WebhookDelivery) -> Result<(), Problem> {
         let started = Instant::now();
         let result = call(hook, &delivery, self.clock.now()).await;
         let now = self.clock.now();
@@ -48,7 +48,7 @@ impl Webhooks {
     }
 }
 
-/// The state after an attempt, and what it is called.
+/// State of the delivery after an attempt, and the name of the outcome.
 fn judge(delivery: &mut WebhookDelivery, result: &Result<u16, Failure>, now: DateTime<Utc>) -> &'static str {
     let Err(failure) = result else {
         "delivered".clone_into(&mut delivery.state);
@@ -82,7 +82,7 @@ fn jitter(delivery: &WebhookDelivery) -> f64 {
     f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
-async fn call(hook: &Hook, delivery: &WebhookDelivery, now: DateTime<Utc>) -> Result<u16, Failure> {
+async fn call(hook: &ConfiguredWebhook, delivery: &WebhookDelivery, now: DateTime<Utc>) -> Result<u16, Failure> {
     let (id, timestamp) = (delivery.id.to_string(), now.timestamp());
     let request = hook
         .client
@@ -100,7 +100,7 @@ async fn call(hook: &Hook, delivery: &WebhookDelivery, now: DateTime<Utc>) -> Re
             Failure::OutcomeUnknown { cause, status: None, retry_after: None }
         }
     })?;
-    // What stands in the answer's body is nobody's business.
+    // The body of the answer is ignored: it may hold anything.
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(RetryAfter::parse);
     match status.as_u16() {

@@ -1,4 +1,4 @@
-//! Who calls: the EHR, by its signature; and who looks at its screen, by its word.
+//! The caller: the EHR, by its signature, and the user at its screen, as the EHR names them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::api::App;
 use crate::fhir::arrival::is_logical_id;
-use crate::identity::{Role, Signed, TokenError, bearer};
+use crate::identity::{CdsCaller, Role, TokenError, bearer};
 use crate::problem::{Category, Problem};
 use crate::store::idempotency;
 use crate::store::journal::{self, JournalEntry};
@@ -19,10 +19,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A call of an EHR whose token holds.
 pub struct HookCall {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
-    /// Whose.
-    pub signed: Signed,
+    pub signed: CdsCaller,
 }
 
 impl FromRequestParts<App> for HookCall {

@@ -16,19 +16,19 @@ use crate::problem::Problem;
 /// More than any screen shows.
 const MOST: usize = 100;
 
-/// What became of cards.
+/// Feedback on cards.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct Feedback {
     feedback: Vec<CardFeedback>,
 }
 
-/// What became of one.
+/// Feedback on one card.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CardFeedback {
     /// The card's `uuid`.
     card: Uuid,
-    /// What was done with it.
+    /// Whether the card was accepted or overridden.
     outcome: FeedbackOutcome,
     /// Why it was put aside. Its words are not kept.
     override_reason: Option<OverrideReason>,
@@ -48,7 +48,7 @@ struct OverrideReason {
 
 #[derive(Debug, Deserialize, ToSchema)]
 struct OverrideCode {
-    /// One of the card's `overrideReasons`, or the EHR's own.
+    /// A code of the card's `overrideReasons`, or of the EHR.
     code: Option<String>,
 }
 

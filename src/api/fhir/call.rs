@@ -1,4 +1,4 @@
-//! What the handlers of the door have in common: who calls, what about, and in which words.
+//! Common parts of the FHIR handlers: caller, resource and representation.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
@@ -10,7 +10,7 @@ use crate::api::App;
 use crate::fhir::arrival::{ResourceType, is_logical_id};
 use crate::fhir::query;
 use crate::identity::{Caller, Role};
-use crate::intake::bundle::Action;
+use crate::intake::bundle::EntryAction;
 use crate::listener::{BodyLimit, DEEPEST, check_depth, read_body};
 use crate::problem::{Category, Problem};
 
@@ -26,11 +26,9 @@ pub fn unknown_interaction() -> Problem {
 
 /// A request that passed the door.
 pub struct FhirCall {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
-    /// Who.
     pub caller: Caller,
-    /// Its headers.
     pub headers: HeaderMap,
     /// Our own address, for links.
     pub base: String,
@@ -67,10 +65,12 @@ impl FhirCall {
     }
 
     /// Holds if the caller may do this.
-    pub fn may(&self, kind: ResourceType, action: Action) -> Result<(), Problem> {
+    pub fn may(&self, kind: ResourceType, action: EntryAction) -> Result<(), Problem> {
         match action {
-            Action::Read | Action::Search => {}
-            Action::Create | Action::Update | Action::Delete => self.caller.require(&[Role::Ehr, Role::Admin])?,
+            EntryAction::Read | EntryAction::Search => {}
+            EntryAction::Create | EntryAction::Update | EntryAction::Delete => {
+                self.caller.require(&[Role::Ehr, Role::Admin])?
+            }
         }
         match &self.caller.scopes {
             Some(scopes) if !scope::allows(scopes, kind, action) => {
@@ -85,7 +85,7 @@ impl FhirCall {
         self.preference(name).is_some_and(|said| said.eq_ignore_ascii_case(value))
     }
 
-    /// What the caller prefers under a name.
+    /// The caller's value of a `Prefer` parameter.
     pub fn preference(&self, name: &str) -> Option<&str> {
         let said = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         said.flat_map(|value| value.split([',', ';'])).find_map(|one| {
@@ -101,9 +101,9 @@ impl FhirCall {
 }
 
 /// The type that an address names.
-pub struct Typed(pub ResourceType);
+pub struct TypeInPath(pub ResourceType);
 
-impl FromRequestParts<App> for Typed {
+impl FromRequestParts<App> for TypeInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {

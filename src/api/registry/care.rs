@@ -1,11 +1,11 @@
-//! What every entry of the care team has in common: recorded in an episode, answered alike.
+//! Common parts of the care team's entries: recorded in an episode, answered in one form.
 
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::created;
+use super::responses::created;
 use crate::api::request::RequestContext;
 use crate::domain::care::Care;
 use crate::id::EpisodeId;
@@ -14,8 +14,8 @@ use crate::record::{Command, Recorded};
 
 /// An entry that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Entered {
-    /// The entry.
+pub struct EntryReceipt {
+    /// Id of the entry.
     pub id: String,
     /// Its episode.
     pub episode: EpisodeId,
@@ -25,13 +25,13 @@ pub struct Entered {
     pub on: NaiveDate,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
-    /// What a clinician may want to look at; nothing was held up by it.
+    /// Warnings for the clinician; the entry was recorded all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-impl Entered {
-    /// What was recorded, for the client.
+impl EntryReceipt {
+    /// The receipt for a recorded entry.
     pub fn of(recorded: Recorded, episode: EpisodeId, on: NaiveDate) -> Self {
         Self {
             id: recorded.id,
@@ -67,7 +67,7 @@ pub async fn enter(
     care: Care,
 ) -> Result<Response, Problem> {
     let recorded = ask.record_one(fact(ask, episode, when, care)).await?;
-    Ok(Entered::of(recorded, episode, when.0).answer())
+    Ok(EntryReceipt::of(recorded, episode, when.0).answer())
 }
 
 /// At most a day's minutes.

@@ -1,6 +1,6 @@
 //! `GET` and `POST episodes/{id}/care-plan`, `GET episodes/{id}/care-plans`
 
-mod written;
+mod new_care_plan;
 
 use axum::Json;
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -13,11 +13,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors, created, etag};
 use super::care::fact;
+use super::responses::{ReadErrors, WriteErrors, created, etag};
 use crate::api::App;
 use crate::api::page::Page;
-use crate::api::request::{CLINICIANS, Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{CLINICIANS, IdInPath, READERS, RequestContext, StrictQuery};
 use crate::domain::care::{Care, SharedCarePlan};
 use crate::domain::chart_plan::plan_without_outlook;
 use crate::domain::instrument::Instrument;
@@ -31,14 +31,13 @@ use crate::problem::{Category, Problem};
 use crate::store::event_log::EventRow;
 use crate::store::patient::Patient;
 use crate::store::{episode, event_log as log, patient, rule_set, story};
-use written::NewCarePlan;
+use new_care_plan::NewCarePlan;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_plan, write_plan)).routes(routes!(list_plans))
 }
 
-/// Which version.
+/// Version of the plan.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -49,16 +48,16 @@ struct PlanQuery {
 
 /// How a target stands.
 #[derive(Debug, Serialize, ToSchema)]
-struct TargetNow {
-    /// Which measure.
+struct TargetStatus {
+    /// Instrument of the target.
     instrument: Instrument,
     /// At most so many points is the target.
     at_most: u16,
-    /// By when.
+    /// Due date.
     by: Option<NaiveDate>,
     /// The present score; `null` where it is not measured in this episode.
     score: Option<u16>,
-    /// Its date.
+    /// Date in the clinic's time zone.
     taken_on: Option<NaiveDate>,
     /// Whether it is reached.
     reached: bool,
@@ -77,14 +76,14 @@ struct CarePlanBody {
     on: NaiveDate,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// By whom.
+    /// Author.
     recorded_by: String,
     /// Whether this is the version that holds.
     holds: bool,
-    /// It was a mistake.
+    /// Whether it was taken back as a mistake.
     taken_back: bool,
-    /// How its targets stand today.
-    targets_now: Vec<TargetNow>,
+    /// Status of its targets today.
+    targets_now: Vec<TargetStatus>,
     #[serde(flatten)]
     plan: SharedCarePlan,
 }
@@ -94,23 +93,23 @@ struct CarePlanBody {
 struct VersionName {
     /// From 1.
     version: i64,
-    /// The entry.
+    /// Id of the entry.
     id: Uuid,
     /// The local date it is of.
     on: NaiveDate,
-    /// Who wrote it.
+    /// Author of the plan.
     by: String,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// By whom.
+    /// Author.
     recorded_by: String,
     /// Whether this is the version that holds.
     holds: bool,
-    /// It was a mistake.
+    /// Whether it was taken back as a mistake.
     taken_back: bool,
 }
 
-/// All that the plans of an episode are read from.
+/// Data from which an episode's plans are read.
 pub(super) struct CarePlanSource {
     stored: episode::EpisodeRecord,
     patient: Patient,
@@ -120,7 +119,6 @@ pub(super) struct CarePlanSource {
 }
 
 impl CarePlanSource {
-    /// Reads it.
     pub(super) async fn of(ask: &RequestContext, id: EpisodeId) -> Result<Self, Problem> {
         let absent = || Problem::not_found("episode");
         let mut tx = ask.app.db.read().await?;
@@ -182,7 +180,7 @@ impl CarePlanSource {
         };
         let targets_now = version.plan.targets.iter().map(|target| {
             let now = now(target.instrument);
-            TargetNow {
+            TargetStatus {
                 instrument: target.instrument,
                 at_most: target.at_most,
                 by: target.by,
@@ -221,7 +219,7 @@ fn html(page: String) -> Response {
     responses((status = 200, description = "With its version as `ETag`", body = CarePlanBody), ReadErrors))]
 async fn read_plan(
     ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<PlanQuery>,
 ) -> Result<Response, Problem> {
@@ -249,13 +247,13 @@ async fn read_plan(
     request_body = NewCarePlan, responses((status = 201, description = "With its version as `ETag`", body = CarePlanBody), WriteErrors))]
 async fn write_plan(
     mut ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewCarePlan>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     let on = new.on.unwrap_or_else(|| ask.today());
     let mut plan = new.plan(&ask)?;
-    // It names a version of the plan, not of the episode.
+    // The header names a version of the plan, not of the episode.
     plan.replaces = ask.if_match.take();
     let recorded = ask.record_one(fact(&ask, id, (on, None), Care::CarePlan(plan))).await?;
     let read = CarePlanSource::of(&ask, id).await?;
@@ -269,7 +267,10 @@ async fn write_plan(
 /// Every version of an episode's care plan, newest first.
 #[utoipa::path(get, path = "/episodes/{id}/care-plans", tag = "care", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<VersionName>), ReadErrors))]
-async fn list_plans(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Json<Page<VersionName>>, Problem> {
+async fn list_plans(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<EpisodeId>,
+) -> Result<Json<Page<VersionName>>, Problem> {
     ask.caller.require(READERS)?;
     let read = CarePlanSource::of(&ask, id).await?;
     let name = |version: CarePlanVersion<'_>| {

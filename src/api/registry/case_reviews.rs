@@ -7,17 +7,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
-use super::care::{self, Entered, fact};
+use super::care::{self, EntryReceipt, fact};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText, parse_id, plausible, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, plausible, words};
 use crate::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(review_case))
 }
@@ -26,15 +25,15 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCaseReview {
-    /// The local date.
+    /// Date in the clinic's time zone.
     reviewed_on: NaiveDate,
-    /// Who; the caller where it is left out.
+    /// Reviewer; the caller if omitted.
     reviewer: Option<RequiredText>,
-    /// What was seen.
+    /// Summary of the review.
     summary: Option<RequiredText>,
     /// Minutes of the consultant, at most 1440.
     minutes: Option<u16>,
-    /// What is recommended; `continue` counts, nothing at all proves nothing.
+    /// Recommendations. `continue` is a recommendation; an empty list is not.
     #[serde(default)]
     recommendations: Vec<NewRecommendation>,
     /// The review session it is part of: one that is not closed.
@@ -45,21 +44,21 @@ struct NewCaseReview {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewRecommendation {
-    /// What it is about.
+    /// Kind of change.
     kind: ChangeKind,
-    /// In words.
+    /// Text of the recommendation.
     text: RequiredText,
-    /// To whom.
+    /// Role that should act.
     to: Addressee,
-    /// By when.
+    /// Due date.
     due_on: Option<NaiveDate>,
 }
 
 /// A case review that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Reviewed {
+struct CaseReviewReceipt {
     #[serde(flatten)]
-    entered: Entered,
+    entered: EntryReceipt,
     /// With their ids, for the decisions.
     recommendations: Vec<Recommendation>,
 }
@@ -67,10 +66,10 @@ struct Reviewed {
 /// Documents a case review with its recommendations.
 #[utoipa::path(post, path = "/episodes/{id}/case-reviews", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewCaseReview,
-    responses((status = 201, description = "Recorded", body = Reviewed), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = CaseReviewReceipt), WriteErrors))]
 async fn review_case(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewCaseReview>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;
@@ -98,6 +97,6 @@ async fn review_case(
         session,
     };
     let recorded = ask.record_one(fact(&ask, episode, (new.reviewed_on, None), care)).await?;
-    let entered = Entered::of(recorded, episode, new.reviewed_on);
-    Ok(created(None, Some(entered.revision), Reviewed { entered, recommendations }))
+    let entered = EntryReceipt::of(recorded, episode, new.reviewed_on);
+    Ok(created(None, Some(entered.revision), CaseReviewReceipt { entered, recommendations }))
 }

@@ -10,8 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::episodes::PatientName;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, query_date, words};
@@ -25,17 +25,16 @@ use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::standing::{self, StandingFilter, StandingRow};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_caseload))
 }
 
-/// Which episodes, in which order.
+/// Filter and order of the caseload.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CaseloadQuery {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
     /// Only of this consultant.
@@ -44,13 +43,13 @@ struct CaseloadQuery {
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
     /// The caseload of this day, computed from everything known now under the thresholds in force now; without it the
     /// ready-made one of today.
     as_of: Option<NaiveDate>,
-    /// In which order.
+    /// Sort order.
     #[serde(default)]
     sort: Sort,
     /// At most so many items, 1–500; 50 without it.
@@ -66,16 +65,16 @@ pub enum Sort {
     /// Most pressing first (R15): place in the queue, longest waiting, highest latest score.
     #[default]
     Attention,
-    /// By name.
+    /// Sort by name.
     Name,
 }
 
 /// One row of the caseload.
 #[derive(Debug, Serialize, ToSchema)]
-struct Case {
+struct CaseloadItem {
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
     /// The patient's preferred language (BCP 47).
     language: Option<String>,
@@ -83,13 +82,13 @@ struct Case {
     care_manager: Option<String>,
     /// The psychiatric consultant.
     psychiatric_consultant: Option<String>,
-    /// Where it stands.
+    /// Phase of the episode.
     status: String,
     /// When it was enrolled.
     enrolled_on: Option<NaiveDate>,
     /// Days since enrolment, counted to today.
     day: Option<i64>,
-    /// Whole weeks since enrolment.
+    /// Whole weeks since enrollment.
     week: Option<i64>,
     /// Days since the last treatment change, at first since enrolment, counted to today.
     plan_day: Option<i64>,
@@ -104,7 +103,7 @@ struct Case {
     discussion_flag: bool,
     /// The next appointment; one that nobody documented stays here as missed.
     next_contact: Option<NextContact>,
-    /// What the rules conclude, with reasons.
+    /// Findings of the rules, with reasons.
     #[schema(value_type = Vec<Finding>)]
     findings: Box<RawValue>,
     /// The Tasks and Flags that should stand open.
@@ -126,7 +125,7 @@ struct Case {
     updated_at: DateTime<Utc>,
 }
 
-/// What is taken out of a stored standing; the rest of the text goes out as it is.
+/// Parts of a stored standing that are needed here; the rest of the text is sent unchanged.
 #[derive(Deserialize)]
 struct StandingParts {
     measures: Box<RawValue>,
@@ -139,12 +138,12 @@ struct StandingParts {
     next_contact: Option<NextContact>,
 }
 
-fn case(row: StandingRow, today: NaiveDate) -> Result<Case, Problem> {
+fn case(row: StandingRow, today: NaiveDate) -> Result<CaseloadItem, Problem> {
     let kept: StandingParts = serde_json::from_str(row.body.0.get())
         .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
     let until = kept.discharged_on.unwrap_or(today);
     let day = row.enrolled_on.map(|start| (until - start).num_days());
-    Ok(Case {
+    Ok(CaseloadItem {
         episode: row.episode_id,
         patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
         language: row.language,
@@ -178,11 +177,11 @@ fn case(row: StandingRow, today: NaiveDate) -> Result<Case, Problem> {
 /// longer. A page's cursor holds for that day only. Records of one person that were joined since are read as one, and a
 /// record that the chart has deleted since as it is now; care managers are those of that day.
 #[utoipa::path(get, path = "/caseload", tag = "caseload", params(CaseloadQuery),
-    responses((status = 200, description = "In a stable, total order", body = Page<Case>), ReadErrors))]
+    responses((status = 200, description = "In a stable, total order", body = Page<CaseloadItem>), ReadErrors))]
 async fn read_caseload(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<CaseloadQuery>,
-) -> Result<Json<Page<Case>>, Problem> {
+) -> Result<Json<Page<CaseloadItem>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
@@ -226,7 +225,7 @@ async fn read_caseload(
 }
 
 /// A cursor holds for the day it was made for.
-fn on_the_same_day<K>(on: NaiveDate, after: Option<as_of::At<K>>) -> Result<Option<K>, Problem> {
+fn on_the_same_day<K>(on: NaiveDate, after: Option<as_of::AsOfPosition<K>>) -> Result<Option<K>, Problem> {
     match after {
         Some((day, _)) if day != on => Err(Problem::malformed(format!("a cursor of {day}")).at("cursor")),
         after => Ok(after.map(|(_, key)| key)),

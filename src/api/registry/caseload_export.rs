@@ -7,8 +7,8 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::caseload::Sort;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::export::{Cell, Column, Format, PAGE, RowSource, column, export, whole};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, words};
@@ -23,30 +23,29 @@ use crate::problem::Problem;
 use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
 use crate::store::{Db, Tx, patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
 }
 
-/// Which episodes, in which order: as of the list itself, without pages.
+/// Filter and order, as for the list itself, without pages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CaseloadExportQuery {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
-    /// Of this consultant.
+    /// Only episodes of this consultant.
     #[param(value_type = Option<String>)]
     psychiatric_consultant: Option<RequiredText>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
-    /// In which order.
+    /// Sort order.
     #[serde(default)]
     sort: Sort,
 }
@@ -133,8 +132,8 @@ async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format
         clinic: ask.clinic().to_owned(),
         filter,
         after: match query.sort {
-            Sort::Attention => After::Attention(None),
-            Sort::Name => After::Name(None),
+            Sort::Attention => ExportPosition::Attention(None),
+            Sort::Name => ExportPosition::Name(None),
         },
         today,
     };
@@ -142,7 +141,7 @@ async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format
 }
 
 /// Where the next page begins.
-enum After {
+enum ExportPosition {
     Attention(Option<AttentionKey>),
     Name(Option<(String, EpisodeId)>),
 }
@@ -151,7 +150,7 @@ struct Caseload {
     db: Db,
     clinic: String,
     filter: StandingFilter,
-    after: After,
+    after: ExportPosition,
     today: NaiveDate,
 }
 
@@ -159,12 +158,12 @@ impl RowSource for Caseload {
     async fn next(&mut self) -> Result<Vec<Vec<Cell>>, Problem> {
         let mut tx = self.db.read().await?;
         let rows = match &mut self.after {
-            After::Attention(after) => {
+            ExportPosition::Attention(after) => {
                 let rows = standing::by_attention(&mut tx, &self.clinic, &self.filter, None, *after, PAGE).await?;
                 *after = rows.last().map(StandingRow::attention_key).or(*after);
                 rows
             }
-            After::Name(after) => {
+            ExportPosition::Name(after) => {
                 let rows = standing::by_name(&mut tx, &self.clinic, &self.filter, after.clone(), PAGE).await?;
                 *after = rows.last().map(|row| (row.display_name.clone(), row.episode_id)).or(after.take());
                 rows

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, Moment, RequestContext, RequiredText, words};
+use crate::api::request::{IdInPath, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::treatment::may_be_next;
 use crate::domain::care::{Care, ContactKind, ContactOutcome, Intervention, Modality};
 use crate::id::EpisodeId;
@@ -18,7 +18,6 @@ use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add_contact))
 }
@@ -27,39 +26,39 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewContact {
-    /// The local date. One of `on` and `occurred_at` is needed.
+    /// Date in the clinic's time zone. One of `on` and `occurred_at` is needed.
     on: Option<NaiveDate>,
-    /// The instant.
+    /// Instant (RFC 3339).
     occurred_at: Option<Moment>,
-    /// What for; only attended treatment counts as a clinical contact.
+    /// Purpose. Only attended treatment counts as a clinical contact.
     kind: ContactKind,
-    /// How.
+    /// Modality.
     modality: Option<Modality>,
     /// Whether it was on the schedule.
     #[serde(default)]
     scheduled: bool,
-    /// What became of it; `attended` where it is left out.
+    /// Outcome; `attended` if omitted.
     outcome: Option<ContactOutcome>,
     /// Minutes of the care manager, at most 1440.
     minutes: Option<u16>,
-    /// Who.
+    /// The patient.
     performer: Option<RequiredText>,
-    /// What was delivered: known interventions (`behavioural_activation`, `problem_solving_treatment`,
-    /// `medication_support`, …; see the schema `Intervention`), or free words.
+    /// Delivered interventions: known ones (`behavioural_activation`, `problem_solving_treatment`,
+    /// `medication_support`, …; see the schema `Intervention`), or free text.
     #[serde(default)]
     interventions: Vec<RequiredText>,
     /// The next appointment that was made: after this contact, within a year.
     next_contact_on: Option<NaiveDate>,
-    /// Free text.
+    /// Note.
     note: Option<RequiredText>,
 }
 
 /// Documents a contact.
 #[utoipa::path(post, path = "/episodes/{id}/contacts", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewContact, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewContact, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn add_contact(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewContact>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -90,7 +89,7 @@ async fn add_contact(
     care::enter(&ask, episode, when, care).await
 }
 
-/// What is known is kept by its name, free words as they are.
+/// Stores a known intervention by its name, free text unchanged.
 fn known(words: String) -> String {
     Intervention::named(&words).map_or(words, |known| known.to_string())
 }

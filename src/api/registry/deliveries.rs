@@ -8,29 +8,28 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors};
+use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung};
 use crate::domain::read_back::Drift;
 use crate::fhir::planned::WriteForm;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
-use crate::store::outbox::{self, Delivery, DeliveryAttempt, DeliveryState, Which};
+use crate::store::outbox::{self, Delivery, DeliveryAttempt, DeliveryFilter, DeliveryState};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_deliveries)).routes(routes!(read_delivery)).routes(routes!(retry_delivery))
 }
 
-/// Which deliveries.
+/// Filter for deliveries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct DeliveriesQuery {
-    /// In this state.
+    /// Only this state.
     state: Option<DeliveryState>,
     /// About this patient.
     patient: Option<PatientId>,
@@ -45,7 +44,7 @@ struct DeliveriesQuery {
 /// A Task or Flag that the chart has or has not been told.
 #[derive(Debug, Serialize, ToSchema)]
 struct DeliveryBody {
-    /// Our id.
+    /// Id in this registry.
     id: Uuid,
     /// The patient.
     patient: PatientId,
@@ -55,19 +54,19 @@ struct DeliveryBody {
     key: String,
     /// `Task` or `Flag`.
     resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     code: Code,
-    /// How urgent.
+    /// Priority.
     priority: Priority,
-    /// How it should stand in the chart.
+    /// Posture that the chart should show.
     posture: Posture,
     /// Whether the chart has been told, as far as it will be on its rung.
     state: DeliveryState,
-    /// Which rung of the ladder it took, or is tried on; `null` before it was tried.
+    /// Rung of the ladder that it took, or is tried on; `null` before the first attempt.
     rung: Option<Rung>,
     /// Its id in the chart.
     chart_id: Option<String>,
-    /// What stands in the chart for it, such as `Communication/123`.
+    /// The resource in the chart, such as `Communication/123`.
     chart_resource: Option<String>,
     /// How many follow-ups to it the chart has, where what is written can never be changed.
     follow_ups: i32,
@@ -90,7 +89,7 @@ struct DeliveryBody {
     attempts: i32,
     /// An answer was lost: the chart may have executed it all the same.
     outcome_unknown: bool,
-    /// What went wrong last.
+    /// Last error.
     last_error: Option<String>,
     /// When it is tried next, while pending.
     next_attempt_at: Option<DateTime<Utc>>,
@@ -150,11 +149,11 @@ struct WholeDelivery {
 /// One attempt to write into the chart.
 #[derive(Debug, Serialize, ToSchema)]
 struct AttemptBody {
-    /// When.
+    /// Instant.
     at: DateTime<Utc>,
-    /// Which revision of what should be written.
+    /// Revision of the planned content.
     revision: i64,
-    /// What it came to.
+    /// Outcome of the attempt.
     outcome: String,
     /// The status that the chart answered with.
     http_status: Option<i16>,
@@ -177,7 +176,7 @@ impl From<DeliveryAttempt> for AttemptBody {
     }
 }
 
-/// What the chart has and has not been told.
+/// Deliveries to the chart and their state.
 #[utoipa::path(get, path = "/deliveries", tag = "operations", params(DeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<DeliveryBody>), ReadErrors))]
 async fn list_deliveries(
@@ -188,7 +187,7 @@ async fn list_deliveries(
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
     let mut tx = ask.app.db.read().await?;
-    let which = Which { state: query.state, patient: query.patient, drift: query.drift };
+    let which = DeliveryFilter { state: query.state, patient: query.patient, drift: query.drift };
     let rows = outbox::page(&mut tx, ask.clinic(), which, after, limit + 1).await?;
     Ok(Json(page(rows, limit, |d| d.id, DeliveryBody::from)))
 }
@@ -196,7 +195,7 @@ async fn list_deliveries(
 /// One delivery, with each attempt.
 #[utoipa::path(get, path = "/deliveries/{id}", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeDelivery), ReadErrors))]
-async fn read_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeDelivery>, Problem> {
+async fn read_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeDelivery>, Problem> {
     ask.caller.require(READERS)?;
     let mut tx = ask.app.db.read().await?;
     let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
@@ -208,7 +207,7 @@ async fn read_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<Who
 /// Sends a parked or waiting delivery again, now.
 #[utoipa::path(post, path = "/deliveries/{id}/retry", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = DeliveryBody), WriteErrors))]
-async fn retry_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<DeliveryBody>, Problem> {
+async fn retry_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<DeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let now = ask.app.clock.now();
     let mut tx = ask.app.db.begin().await?;

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{Entered, fact};
+use super::care::{EntryReceipt, fact};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, DischargeReason};
 use crate::id::EpisodeId;
 use crate::identity::Role;
@@ -18,7 +18,6 @@ use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::store;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(discharge))
 }
@@ -29,7 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
 struct NewDischarge {
     /// The first local date on which it is no longer open.
     discharged_on: NaiveDate,
-    /// Why.
+    /// Reason.
     reason: NewReason,
     /// Free text; asked for when a patient graduates without a relapse-prevention plan.
     note: Option<RequiredText>,
@@ -68,10 +67,10 @@ impl From<NewReason> for DischargeReason {
 
 /// Ends an episode. Whoever comes back is enrolled anew.
 #[utoipa::path(post, path = "/episodes/{id}/discharge", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewDischarge, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewDischarge, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn discharge(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewDischarge>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -79,7 +78,7 @@ async fn discharge(
     let asks = reason == DischargeReason::Graduated && new.note.is_none() && !has_plan(&ask, episode).await?;
     let care = Care::Discharge { reason, note: words(new.note) };
     let recorded = ask.record_one(fact(&ask, episode, (new.discharged_on, None), care)).await?;
-    let mut entered = Entered::of(recorded, episode, new.discharged_on);
+    let mut entered = EntryReceipt::of(recorded, episode, new.discharged_on);
     if asks {
         let warning =
             "A relapse-prevention plan is expected before graduation; the note does not say why there is none.";
@@ -93,7 +92,7 @@ async fn has_plan(ask: &RequestContext, episode: EpisodeId) -> Result<bool, Prob
     let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(false) };
     let Some(patient) = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await? else { return Ok(false) };
     let story = store::story::of(&mut tx, ask.clinic(), &patient).await?;
-    // One that was taken back is none.
+    // A discharge that was taken back does not count.
     let entries = story.standing_entries();
     Ok(entries.iter().any(|e| e.episode == Some(episode) && matches!(e.care, Care::RelapsePrevention { .. })))
 }

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{ReadErrors, WriteErrors, etag};
 use super::episodes::{EpisodeBody, targets};
+use super::responses::{ReadErrors, WriteErrors, etag};
 use crate::api::App;
-use crate::api::request::{Id, READERS, RequestContext, RequiredText, words};
+use crate::api::request::{IdInPath, READERS, RequestContext, RequiredText, words};
 use crate::domain::care::FitCheck;
 use crate::domain::contacts::{NextContact, TreatmentCourse, brief_treatments, next_contact};
 use crate::domain::instrument::Instrument;
@@ -23,7 +23,6 @@ use crate::problem::Problem;
 use crate::record::{Amendment, Change, Command};
 use crate::store::{episode, patient, rule_set, story};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_episode, amend_episode))
 }
@@ -33,7 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
 struct WholeEpisode {
     #[serde(flatten)]
     episode: EpisodeBody,
-    /// What was recommended in its case reviews, and what became of it; in order of time.
+    /// Recommendations of its case reviews and what became of them, in order of time.
     recommendations: Vec<TrackedRecommendation>,
     /// The last fit check; `null` where none is documented.
     fit_check: Option<FitCheck>,
@@ -48,15 +47,15 @@ struct WholeEpisode {
 /// The care plan that holds.
 #[derive(Debug, Serialize, ToSchema)]
 struct PlanName {
-    /// Its version.
+    /// Version, for `If-Match`.
     version: i64,
     /// The local date it is of.
     on: NaiveDate,
-    /// Where it is.
+    /// URL of the episode.
     address: String,
 }
 
-/// What changes; what is left out stays, and `null` empties what may be empty.
+/// Changes. Omitted fields stay; `null` clears an optional field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EpisodePatch {
@@ -68,7 +67,7 @@ struct EpisodePatch {
     #[serde(default)]
     #[schema(value_type = Option<NaiveDate>)]
     consent_on: Change<NaiveDate>,
-    /// Which measures are treated to target; the primary one stays. It cannot be emptied.
+    /// Instruments that are treated to target. The primary one always stays; the list cannot be empty.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Instrument>>)]
     target_instruments: Change<Vec<Instrument>>,
@@ -100,7 +99,7 @@ fn lasting<T>(change: Change<T>, field: &str) -> Result<Option<T>, Problem> {
 /// Reads an episode, with its ETag.
 #[utoipa::path(get, path = "/episodes/{id}", tag = "episodes", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "With `ETag`", body = WholeEpisode), ReadErrors))]
-async fn read_episode(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Response, Problem> {
+async fn read_episode(ask: RequestContext, IdInPath(id): IdInPath<EpisodeId>) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let whole = whole(&ask, id).await?;
     Ok((etag(whole.episode.revision), Json(whole)).into_response())
@@ -138,7 +137,7 @@ async fn whole(ask: &RequestContext, id: EpisodeId) -> Result<WholeEpisode, Prob
     request_body = EpisodePatch, responses((status = 200, description = "With the new `ETag`", body = WholeEpisode), WriteErrors))]
 async fn amend_episode(
     ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     JsonBody(patch): JsonBody<EpisodePatch>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

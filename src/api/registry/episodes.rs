@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors, created};
 use super::fit_check::NewFitCheck;
+use super::responses::{ReadErrors, WriteErrors, created};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, parse_id, words};
@@ -21,11 +21,10 @@ use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Command, Whom};
+use crate::record::{Command, PatientKey};
 use crate::store::episode::{self, EpisodeRecord};
 use crate::store::patient::{self, Patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(enrol, list_episodes))
 }
@@ -34,7 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewEpisode {
-    /// Whose.
+    /// The patient.
     patient: NamedPatient,
     /// The date of the care manager's initial assessment.
     enrolled_on: Option<NaiveDate>,
@@ -58,9 +57,9 @@ struct NewEpisode {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NamedPatient {
-    /// By our id.
+    /// Id in this registry.
     id: Option<String>,
-    /// As the chart does: `Patient/123`.
+    /// Reference of the chart: `Patient/123`.
     reference: Option<String>,
     /// By a business identifier: `system|value`, or both apart.
     identifier: Option<NamedIdentifier>,
@@ -74,29 +73,29 @@ enum NamedIdentifier {
 }
 
 impl NamedPatient {
-    fn whom(self) -> Result<Whom, Problem> {
+    fn whom(self) -> Result<PatientKey, Problem> {
         match (self.id, self.reference, self.identifier) {
-            (Some(id), None, None) => Ok(Whom::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
-            (None, Some(reference), None) => Ok(Whom::Key(reference)),
+            (Some(id), None, None) => Ok(PatientKey::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
+            (None, Some(reference), None) => Ok(PatientKey::Key(reference)),
             (None, None, Some(NamedIdentifier::Token(token))) => {
-                Ok(Whom::Key(if token.contains('|') { token } else { format!("|{token}") }))
+                Ok(PatientKey::Key(if token.contains('|') { token } else { format!("|{token}") }))
             }
             (None, None, Some(NamedIdentifier::Apart { system, value })) => {
-                Ok(Whom::Key(format!("{}|{value}", system.unwrap_or_default())))
+                Ok(PatientKey::Key(format!("{}|{value}", system.unwrap_or_default())))
             }
             _ => Err(Problem::unprocessable("exactly one of id, reference and identifier").at("patient")),
         }
     }
 }
 
-/// An episode.
+/// An episode of care.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EpisodeBody {
-    /// Our id.
+    /// Id in this registry.
     pub id: EpisodeId,
-    /// Whose.
+    /// The patient.
     pub patient: PatientName,
-    /// Where it stands.
+    /// Phase of the episode.
     pub status: Phase,
     /// The care manager's initial assessment; `null` while only referred.
     pub enrolled_on: Option<NaiveDate>,
@@ -127,7 +126,7 @@ pub struct EpisodeBody {
 /// A patient's name in lists.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientName {
-    /// Our id.
+    /// Id in this registry.
     pub id: PatientId,
     /// Never empty: the reference where no name has arrived.
     pub display_name: String,
@@ -218,7 +217,7 @@ pub async fn read(ask: &RequestContext, id: EpisodeId) -> Result<EpisodeBody, Pr
     Ok(EpisodeBody::of(stored, &patient))
 }
 
-/// Whose episodes.
+/// Filter for episodes.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

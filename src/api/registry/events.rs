@@ -17,12 +17,12 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::journal::events::{self, EventFilter, EventPosition, JournalEvent};
-use crate::journal::{Heads, Listener};
-use crate::listener::Stopping;
+use crate::journal::{Listener, SealedHeads};
+use crate::listener::ShutdownSignal;
 use crate::problem::{Category, Problem};
 use crate::store::journal;
 
@@ -31,23 +31,22 @@ const BEAT: Duration = Duration::from_secs(15);
 /// How long a client should wait before it comes back.
 const RETRY: Duration = Duration::from_secs(3);
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stream_events))
 }
 
-/// Which events.
+/// Filter for events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EventsQuery {
     /// Only these, with commas between; `safety.*` for all that begin so.
     types: Option<String>,
-    /// What came after the event of this id; 0 for everything. `Last-Event-ID` goes before it.
+    /// Start after the event with this id; 0 for all events. `Last-Event-ID` takes precedence.
     after: Option<String>,
 }
 
-/// What happens in the clinic, as it happens: server-sent events with ids and codes, no names and no scores.
+/// Live events of the clinic: server-sent events with ids and codes, no names and no scores.
 ///
 /// `event` is the type, `data` a JSON object `{"id", "type", "at", "patient", "episode", "subject", "changes"}`. Types:
 /// `patient.recorded`, `measurement.recorded`, `measurement.retracted`, `episode.enrolled`, `episode.referred`,
@@ -57,9 +56,9 @@ struct EventsQuery {
 /// `plan.changed`, `delivery.written`, `delivery.parked`, `delivery.closed_in_chart`, `delivery.lost_in_chart`, `quarantine.added`, `resource.created`, `resource.updated`,
 /// `resource.deleted`, `rule_set.proposed`, `rule_set.activated`, `staffing.attested`.
 ///
-/// A client that comes back with `Last-Event-ID` misses nothing and is told nothing twice. An id that is not of this
-/// stream is answered by a `reset` event: read what you need anew, then go on from there. Without an id the stream begins now. It
-/// ends when the token expires and when the service stops.
+/// A client that reconnects with `Last-Event-ID` misses nothing and receives nothing twice. An id that is not of this
+/// stream is answered with a `reset` event: read what you need again, then continue from there. Without an id the
+/// stream starts now. It ends when the token expires or the service stops.
 #[utoipa::path(get, path = "/events", tag = "operations",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
     responses((status = 200, description = "Goes on for ever", content_type = "text/event-stream", body = String),
@@ -67,7 +66,7 @@ struct EventsQuery {
 async fn stream_events(
     ask: RequestContext,
     headers: HeaderMap,
-    stopping: Option<Extension<Stopping>>,
+    stopping: Option<Extension<ShutdownSignal>>,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
@@ -124,8 +123,8 @@ struct Stream {
     token: String,
     at: EventPosition,
     wanted: EventFilter,
-    heads: watch::Receiver<Heads>,
-    stopping: Option<Stopping>,
+    heads: watch::Receiver<SealedHeads>,
+    stopping: Option<ShutdownSignal>,
     ready: VecDeque<Event>,
     beat: Interval,
     _place: Listener,
@@ -135,7 +134,7 @@ impl Stream {
     /// The next event; `None` at the end.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if self.stopping.as_ref().is_some_and(Stopping::has_begun) {
+            if self.stopping.as_ref().is_some_and(ShutdownSignal::has_begun) {
                 return None;
             }
             if let Some(event) = self.ready.pop_front() {
@@ -143,7 +142,7 @@ impl Stream {
             }
             let head = self.heads.borrow_and_update().get(&self.clinic).copied().unwrap_or(0);
             if self.at.is_before(head) {
-                // Whoever is cut off here comes back with the last id.
+                // A client that is cut off here reconnects with its last id.
                 self.read(head).await.ok()?;
                 continue;
             }

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{Entered, fact};
+use super::care::{EntryReceipt, fact};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, words};
+use crate::api::request::{CLINICIANS, IdInPath, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, FitCheck, FitConcern, FitDecision};
 use crate::domain::episode::Phase;
 use crate::id::EpisodeId;
@@ -18,7 +18,6 @@ use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::store;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(check_fit))
 }
@@ -27,19 +26,19 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewFitCheck {
-    /// What speaks for direct specialty care.
+    /// Concerns that speak for direct specialty care.
     #[serde(default)]
     concerns: Vec<FitConcern>,
-    /// What was decided: a person does.
+    /// The decision that a person made.
     decision: FitDecision,
     /// Why; needed for `specialty_care`, and for `suitable` where a concern is named.
     reason: Option<RequiredText>,
-    /// Who decided; the caller where it is left out.
+    /// Decision maker; the caller if omitted.
     by: Option<RequiredText>,
 }
 
 impl NewFitCheck {
-    /// What is kept of it. `field` is where it stands in the request.
+    /// The checked fit check to store. `field` is its place in the request.
     pub fn checked(self, ask: &RequestContext, field: &str) -> Result<FitCheck, Problem> {
         let mut concerns = self.concerns;
         concerns.sort_unstable();
@@ -63,14 +62,14 @@ impl NewFitCheck {
 struct DatedFitCheck {
     /// The local date; today where it is left out.
     on: Option<NaiveDate>,
-    /// What speaks for direct specialty care.
+    /// Concerns that speak for direct specialty care.
     #[serde(default)]
     concerns: Vec<FitConcern>,
-    /// What was decided: a person does.
+    /// The decision that a person made.
     decision: FitDecision,
     /// Why; needed for `specialty_care`, and for `suitable` where a concern is named.
     reason: Option<RequiredText>,
-    /// Who decided; the caller where it is left out.
+    /// Decision maker; the caller if omitted.
     by: Option<RequiredText>,
 }
 
@@ -79,10 +78,10 @@ struct DatedFitCheck {
 /// The last one counts. Someone who is only referred cannot be enrolled while it says `specialty_care`; of someone who
 /// is enrolled nothing changes by itself.
 #[utoipa::path(post, path = "/episodes/{id}/fit-check", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = DatedFitCheck, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = DatedFitCheck, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn check_fit(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<DatedFitCheck>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
@@ -91,7 +90,7 @@ async fn check_fit(
     let on = new.on.unwrap_or_else(|| ask.today());
     let elsewhere = fit.decision == FitDecision::SpecialtyCare;
     let recorded = ask.record_one(fact(&ask, episode, (on, None), Care::FitCheck(fit))).await?;
-    let mut entered = Entered::of(recorded, episode, on);
+    let mut entered = EntryReceipt::of(recorded, episode, on);
     let mut tx = ask.app.db.read().await?;
     let stored = store::episode::find(&mut tx, ask.clinic(), episode).await?;
     if elsewhere && stored.is_some_and(|stored| stored.phase != Phase::Referred) {

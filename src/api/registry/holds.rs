@@ -7,28 +7,27 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText};
+use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::Care;
 use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(hold)).routes(routes!(resume))
 }
 
-/// A pause.
+/// A pause of treatment.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewHold {
     /// The first local date of it.
     from: NaiveDate,
-    /// Why.
+    /// Reason.
     reason: RequiredText,
 }
 
@@ -36,16 +35,16 @@ struct NewHold {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewResumption {
-    /// The local date.
+    /// Date in the clinic's time zone.
     on: NaiveDate,
 }
 
 /// Pauses treatment: no alerts but safety.
 #[utoipa::path(post, path = "/episodes/{id}/hold", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewHold, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewHold, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn hold(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewHold>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -54,10 +53,10 @@ async fn hold(
 
 /// Resumes active treatment: after a pause, or out of relapse prevention.
 #[utoipa::path(post, path = "/episodes/{id}/resume", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewResumption, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewResumption, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn resume(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewResumption>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{CLINICIANS, Id, Moment, RequestContext, RequiredText, words};
+use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, RequiredText, words};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::{EvidenceTime, is_language};
 use crate::id::{MeasurementId, PatientId};
@@ -20,21 +20,20 @@ use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::measurement;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add_measurement))
 }
 
-/// A measurement.
+/// A score of one instrument.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MeasurementBody {
     /// Our id; stays when the source is corrected.
     pub id: MeasurementId,
-    /// Which questionnaire.
+    /// Instrument.
     pub instrument: Instrument,
     /// Points; `null` exactly when it cannot be scored. Never 0 for "missing".
     pub total: Option<u16>,
-    /// What clinicians call a total of this height.
+    /// Severity band of the total.
     pub severity: Option<&'static str>,
     /// How the total came about.
     pub quality: Quality,
@@ -52,10 +51,10 @@ pub struct MeasurementBody {
     pub counting: EvidenceStatus,
     /// Taken back by its source: out of every computation.
     pub retracted: bool,
-    /// Where it came from, as the chart names it.
+    /// Source resource, as the chart names it.
     pub source: String,
     /// Data-quality remarks.
-    pub issues: Vec<Issue>,
+    pub issues: Vec<DataQualityIssue>,
     /// The language it was asked in (BCP 47); `null` where the form does not say.
     pub language: Option<String>,
 }
@@ -86,7 +85,7 @@ impl From<Measurement> for MeasurementBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMeasurement {
-    /// Which questionnaire.
+    /// Instrument.
     instrument: Instrument,
     /// When; an instant, or a date.
     taken_at: Moment,
@@ -94,7 +93,7 @@ struct NewMeasurement {
     answers: Option<Vec<Option<u8>>>,
     /// The total, where the answers are not known.
     total: Option<u16>,
-    /// Who took it.
+    /// Person who administered it.
     recorded_by: Option<RequiredText>,
     /// The language it was asked in (BCP 47): `es`, `pt-BR`.
     language: Option<String>,
@@ -106,7 +105,7 @@ struct NewMeasurement {
     responses((status = 201, description = "Scored", body = MeasurementBody), WriteErrors))]
 async fn add_measurement(
     ask: RequestContext,
-    Id(patient): Id<PatientId>,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewMeasurement>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

@@ -19,14 +19,13 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::App;
 use crate::api::request::RequestContext;
 use crate::domain::care::Payer;
-use crate::domain::metrics::{Metric, Month, OfCareManager};
+use crate::domain::metrics::{CareManagerFigures, Metric, Month};
 use crate::fhir::measure_report::{self, MeasureReportData};
 use crate::problem::Problem;
 use closing::{ClosedBody, Restatement};
 pub(super) use gather::MeasureSet;
 use gather::Subjects;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(monthly::routes())
@@ -41,9 +40,9 @@ pub fn routes() -> OpenApiRouter<App> {
 pub(super) struct MetricsBody {
     /// `YYYY-MM` or `YYYY`.
     pub(super) month: String,
-    /// What it was narrowed to.
+    /// Filter that was applied.
     pub(super) payer: Option<Payer>,
-    /// What it was narrowed to.
+    /// Filter that was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     care_manager: Option<String>,
     /// The thresholds used.
@@ -58,7 +57,7 @@ pub(super) struct MetricsBody {
     /// The report that the metrics were taken from; absent where they were computed now.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<ClosedBody>,
-    /// What would come out differently now; absent where nothing would.
+    /// Figures that would differ if counted now; absent if none would.
     #[serde(skip_serializing_if = "Option::is_none")]
     restatement: Option<Restatement>,
 }
@@ -66,15 +65,14 @@ pub(super) struct MetricsBody {
 /// The metrics of one care manager.
 #[derive(Debug, Serialize, ToSchema)]
 struct CareManagerMetrics {
-    /// Who; `null` for the episodes that have none.
+    /// Care manager; `null` for episodes without one.
     care_manager: Option<String>,
     /// The metrics.
     metrics: Vec<Metric>,
 }
 
 impl CareManagerMetrics {
-    /// As it was kept.
-    fn reported(kept: &OfCareManager, measure: MeasureSet, payer: Option<Payer>) -> Self {
+    fn reported(kept: &CareManagerFigures, measure: MeasureSet, payer: Option<Payer>) -> Self {
         Self { care_manager: kept.care_manager.clone(), metrics: measure.of(kept.figures.clone(), payer) }
     }
 }
@@ -84,11 +82,11 @@ pub(super) struct MetricsReport {
     pub(super) body: MetricsBody,
     /// The first and the last day.
     period: (NaiveDate, NaiveDate),
-    /// Who is behind the ids.
+    /// Patients behind the ids.
     subjects: Subjects,
 }
 
-/// What kind of MeasureReport.
+/// Kind of MeasureReport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ReportKind {

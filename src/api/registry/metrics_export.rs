@@ -4,17 +4,16 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::metrics::monthly::{self, MonthQuery};
 use super::metrics::yearly::{self, YearQuery, Yearly};
 use super::metrics::{MeasureSet, MetricsReport};
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::export::{Cell, Column, CompleteRows, Format, column, export, whole};
 use crate::api::request::{RequestContext, StrictQuery};
 use crate::domain::metrics::Metric;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(nys_csv))

@@ -6,7 +6,7 @@ use axum::http::header::AUTHORIZATION;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
+use super::responses::WriteErrors;
 use crate::api::App;
 use crate::fhir::arrival::is_logical_id;
 use crate::fhir::notification::Notification;
@@ -17,7 +17,6 @@ use crate::intake::signature;
 use crate::listener::{BodyLimit, DEEPEST, check_depth, read_body};
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(heard, heard_by_put)).routes(routes!(heard_of_type)).routes(routes!(
         heard_of_one,
@@ -129,7 +128,7 @@ async fn hear(app: &App, name: &str, request: Request, address: Option<(String, 
             Notification { changed: vec![(kind, id)], ..Notification::default() }
         }
         Some((Some(_), _)) => return Err(Problem::malformed("not a logical id")),
-        // Of a type that does not concern us.
+        // A type that does not concern us.
         Some((None, _)) => return Ok(()),
         None => connection.understand(text)?,
     };

@@ -8,12 +8,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
 use super::episodes::EpisodeBody;
 use super::measurements::MeasurementBody;
 use super::patients::PatientIdentity;
+use super::responses::ReadErrors;
 use crate::api::App;
-use crate::api::request::{Id, READERS, RequestContext};
+use crate::api::request::{IdInPath, READERS, RequestContext};
 use crate::domain::candidate::Candidate;
 use crate::domain::care::Care;
 use crate::domain::chart_plan::plan;
@@ -23,7 +23,6 @@ use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{episode, patient, rule_set, story};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_patient))
 }
@@ -61,28 +60,28 @@ struct SafetyStatus {
 /// A documented safety assessment.
 #[derive(Debug, Serialize, ToSchema)]
 struct AssessmentBody {
-    /// The entry.
+    /// Id of the entry.
     id: Uuid,
-    /// When.
+    /// Instant.
     assessed_at: DateTime<Utc>,
-    /// The local date.
+    /// Date in the clinic's time zone.
     assessed_on: NaiveDate,
-    /// With what.
+    /// Name of the instrument, such as `C-SSRS`.
     instrument: String,
-    /// What came out.
+    /// Result of the assessment.
     result: String,
-    /// What was done.
+    /// Action that was taken.
     disposition: String,
-    /// Who.
+    /// The patient.
     assessor: String,
-    /// Free text.
+    /// Note.
     note: Option<String>,
 }
 
-/// Who; measurements; episodes; safety.
+/// A patient: identity, measurements, episodes, safety.
 #[utoipa::path(get, path = "/patients/{id}", tag = "patients", params(("id" = String, Path, description = "The patient")),
     responses((status = 200, description = "One who was merged into another is answered as the other", body = PatientBody), ReadErrors))]
-async fn read_patient(ask: RequestContext, Id(id): Id<PatientId>) -> Result<Json<PatientBody>, Problem> {
+async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) -> Result<Json<PatientBody>, Problem> {
     ask.caller.require(READERS)?;
     let clinic = ask.clinic();
     let mut tx = ask.app.db.read().await?;

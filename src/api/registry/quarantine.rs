@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors};
+use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::id::{MeasurementId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
@@ -19,12 +19,11 @@ use crate::record::Condition;
 use crate::store::quarantine::{self, QuarantineRecord};
 use crate::store::{measurement, resource};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_quarantine)).routes(routes!(replay))
 }
 
-/// Which page.
+/// Page of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -35,10 +34,10 @@ struct QuarantineQuery {
     cursor: Option<String>,
 }
 
-/// Something that arrived in good faith and cannot be used yet.
+/// A resource that was accepted and cannot be used yet.
 #[derive(Debug, Serialize, ToSchema)]
 struct QuarantineItem {
-    /// Our id.
+    /// Id in this registry.
     id: Uuid,
     /// The resource: `QuestionnaireResponse/123`.
     resource: String,
@@ -46,7 +45,7 @@ struct QuarantineItem {
     patient: Option<PatientId>,
     /// Why: a stable code.
     code: String,
-    /// Why, in words.
+    /// Reason in a sentence.
     detail: String,
     /// When it arrived.
     received_at: DateTime<Utc>,
@@ -65,10 +64,10 @@ impl From<QuarantineRecord> for QuarantineItem {
     }
 }
 
-/// What a replay came to.
+/// Result of a replay.
 #[derive(Debug, Serialize, ToSchema)]
-struct Replayed {
-    /// Our id.
+struct ReplayResult {
+    /// Id in this registry.
     id: Uuid,
     /// The resource.
     resource: String,
@@ -84,7 +83,7 @@ struct Replayed {
     measurements: Vec<MeasurementId>,
 }
 
-/// What could not be understood, with the reason.
+/// Resources that could not be understood, with the reason.
 #[utoipa::path(get, path = "/quarantine", tag = "operations", params(QuarantineQuery),
     responses((status = 200, description = "In order of id", body = Page<QuarantineItem>), ReadErrors))]
 async fn list_quarantine(
@@ -101,8 +100,8 @@ async fn list_quarantine(
 
 /// Reads a resource in quarantine again: after its mapping was corrected, or its patient has arrived.
 #[utoipa::path(post, path = "/quarantine/{id}/replay", tag = "operations", params(("id" = String, Path, description = "The item")),
-    responses((status = 200, description = "What it came to", body = Replayed), WriteErrors))]
-async fn replay(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<Replayed>, Problem> {
+    responses((status = 200, description = "What it came to", body = ReplayResult), WriteErrors))]
+async fn replay(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<ReplayResult>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let clinic = ask.clinic();
     let absent = || Problem::not_found("item in quarantine");
@@ -117,7 +116,7 @@ async fn replay(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<Replayed>,
     let mut tx = ask.app.db.read().await?;
     let still = quarantine::find(&mut tx, clinic, id).await?;
     let measurements = measurement::of_source(&mut tx, clinic, &source).await?;
-    Ok(Json(Replayed {
+    Ok(Json(ReplayResult {
         id,
         resource: source,
         released: still.is_none(),

@@ -8,11 +8,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
 use super::episodes::PatientName;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::domain::care::Addressee;
 use crate::domain::history::History;
 use crate::domain::recommendation::{RecommendationDetail, RecommendationState, listed};
@@ -21,7 +21,6 @@ use crate::problem::Problem;
 use crate::store::recommendation::{self, RecommendationFilter};
 use crate::store::{episode, patient, rule_set, story};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(of_episode))
 }
@@ -34,7 +33,7 @@ enum RecommendationStateFilter {
     Undecided,
     /// Accepted or modified, and not done yet.
     Open,
-    /// One of these two, and due before today.
+    /// Undecided or open, and due before today.
     Overdue,
     /// Done.
     Done,
@@ -60,7 +59,7 @@ impl RecommendationStateFilter {
     }
 }
 
-/// Which recommendations, and which page.
+/// Filter and page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -78,18 +77,18 @@ struct ListQuery {
 /// A recommendation of the clinic.
 #[derive(Debug, Serialize, ToSchema)]
 struct ClinicsRecommendation {
-    /// Whose.
+    /// The patient.
     patient: PatientName,
-    /// It waits for somebody, and was due before today.
+    /// Whether it waits for somebody and was due before today.
     overdue: bool,
     #[serde(flatten)]
     listed: RecommendationDetail,
 }
 
-/// What case reviews recommended, what became of it, and the scores before and after; the longest due first.
+/// Recommendations of case reviews, what became of them, and the scores before and after; longest due first.
 ///
-/// What is never due (`nothing_to_do`) is listed by the day it was recommended. Of a review that was taken back nothing
-/// is listed.
+/// Recommendations that are never due (`nothing_to_do`) are listed by the day they were made. Reviews that were taken
+/// back are left out.
 #[utoipa::path(get, path = "/recommendations", tag = "care", params(ListQuery),
     responses((status = 200, description = "Longest due first", body = Page<ClinicsRecommendation>), ReadErrors))]
 async fn list(
@@ -129,11 +128,14 @@ async fn list(
     Ok(Json(Page { items, next }))
 }
 
-/// What was recommended in an episode, what became of it, and the scores before and after; in order of time.
+/// Recommendations in an episode, what became of them, and the scores before and after; in order of time.
 #[utoipa::path(get, path = "/episodes/{id}/recommendations", tag = "care",
     params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<RecommendationDetail>), ReadErrors))]
-async fn of_episode(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Json<Page<RecommendationDetail>>, Problem> {
+async fn of_episode(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<EpisodeId>,
+) -> Result<Json<Page<RecommendationDetail>>, Problem> {
     ask.caller.require(READERS)?;
     let absent = || Problem::not_found("episode");
     let mut tx = ask.app.db.read().await?;

@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::episodes::PatientName;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, query_date, words};
@@ -23,7 +23,6 @@ use crate::store::{patient, rule_set, story};
 /// How many patients are loaded at once.
 const SOME: i64 = 500;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_queue))
 }
@@ -50,13 +49,13 @@ struct QueueQuery {
 pub(super) struct QueueRow {
     /// The episode.
     pub(super) episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     pub(super) patient: PatientName,
     /// The care manager.
     pub(super) care_manager: Option<String>,
     /// The psychiatric consultant.
     pub(super) psychiatric_consultant: Option<String>,
-    /// Where it is, and why.
+    /// Place in the queue, and why.
     #[serde(flatten)]
     pub(super) waiting: QueueEntry,
     /// The date it holds for.

@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use super::review_queue::{QueueRow, computed, stored};
 use crate::api::App;
 use crate::api::export::{Cell, Column, CompleteRows, Format, PAGE, RowSource, column, export};
@@ -15,7 +15,6 @@ use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, qu
 use crate::problem::Problem;
 use crate::store::standing::{AttentionKey, StandingFilter};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(queue_csv)).routes(routes!(queue_xlsx))
 }

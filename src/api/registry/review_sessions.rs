@@ -9,25 +9,24 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors, created};
 use super::episodes::PatientName;
+use super::responses::{ReadErrors, WriteErrors, created};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, RequiredText, StrictQuery, parse_id, plausible, words};
+use crate::api::request::{IdInPath, READERS, RequestContext, RequiredText, StrictQuery, parse_id, plausible, words};
 use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Deferred, close_session, open_session};
+use crate::record::{DeferredItem, close_session, open_session};
 use crate::store::review_session::{self, AgendaItem, Review, ReviewSession};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, open)).routes(routes!(read)).routes(routes!(close))
 }
 
-/// Who holds it, or prepares it.
+/// Roles that may hold or prepare a session.
 const HOLDERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
 
 /// A session of a consultant.
@@ -44,11 +43,11 @@ struct NewSession {
     note: Option<RequiredText>,
 }
 
-/// What is said when a session is closed.
+/// Body for closing a session.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Closing {
-    /// What was put off. Whatever was neither reviewed nor put off was not reached.
+struct SessionClosing {
+    /// Deferred items. Items that were neither reviewed nor deferred count as not reached.
     #[serde(default)]
     deferred: Vec<NewDeferral>,
 }
@@ -59,30 +58,30 @@ struct Closing {
 struct NewDeferral {
     /// The episode, as the agenda has it.
     episode: String,
-    /// Why.
+    /// Reason.
     reason: RequiredText,
 }
 
 /// A weekly review session.
 #[derive(Debug, Serialize, ToSchema)]
 struct SessionBody {
-    /// Ours.
+    /// Id in this registry.
     id: Uuid,
-    /// The local date.
+    /// Date in the clinic's time zone.
     held_on: NaiveDate,
     /// The psychiatric consultant.
     consultant: String,
-    /// Whose patients it is about; `null` for everybody's.
+    /// Care manager whose patients it covers; `null` for all patients.
     care_manager: Option<String>,
-    /// Free text.
+    /// Note.
     note: Option<String>,
     /// When it was opened, and its agenda drawn.
     opened_at: DateTime<Utc>,
-    /// By whom.
+    /// Author.
     opened_by: String,
     /// When it was closed; `null` while it is open.
     closed_at: Option<DateTime<Utc>>,
-    /// By whom.
+    /// Author.
     closed_by: Option<String>,
 }
 
@@ -102,7 +101,7 @@ impl From<ReviewSession> for SessionBody {
     }
 }
 
-/// What became of an item of the agenda.
+/// State of an agenda item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ItemState {
@@ -123,15 +122,15 @@ struct ItemBody {
     position: i32,
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
-    /// What became of it.
+    /// State of the item.
     state: ItemState,
     /// The case review that answers it; the latest of several.
     review: Option<Uuid>,
     /// Why it was put off.
     deferred_because: Option<String>,
-    /// Where it was in the queue, and why.
+    /// Its place in the queue, and why.
     #[serde(flatten)]
     waiting: QueueEntry,
 }
@@ -141,7 +140,7 @@ struct ItemBody {
 struct UnplannedReview {
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
     /// The case review.
     review: Uuid,
@@ -229,7 +228,7 @@ async fn open(ask: RequestContext, JsonBody(new): JsonBody<NewSession>) -> Resul
     Ok(created(Some(location), None, whole(&ask, session.id).await?))
 }
 
-/// Which sessions, and which page.
+/// Filter and page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -262,26 +261,26 @@ async fn list(
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
-async fn read(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeSession>, Problem> {
+async fn read(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(READERS)?;
     Ok(Json(whole(&ask, id).await?))
 }
 
 /// Closes a session: it takes no more reviews.
 #[utoipa::path(post, path = "/review-sessions/{id}/close", tag = "review",
-    params(("id" = String, Path, description = "The session")), request_body = Closing,
+    params(("id" = String, Path, description = "The session")), request_body = SessionClosing,
     responses((status = 200, description = "Closed", body = WholeSession), WriteErrors))]
 async fn close(
     ask: RequestContext,
-    Id(id): Id<Uuid>,
-    JsonBody(closing): JsonBody<Closing>,
+    IdInPath(id): IdInPath<Uuid>,
+    JsonBody(closing): JsonBody<SessionClosing>,
 ) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(HOLDERS)?;
     let mut deferred = Vec::with_capacity(closing.deferred.len());
     for (n, one) in closing.deferred.into_iter().enumerate() {
         let absent =
             |_| Problem::unprocessable("not on the agenda of this session").at(format!("deferred[{n}].episode"));
-        deferred.push(Deferred { episode: parse_id(&one.episode).map_err(absent)?, reason: one.reason.0 });
+        deferred.push(DeferredItem { episode: parse_id(&one.episode).map_err(absent)?, reason: one.reason.0 });
     }
     let (db, now) = (&ask.app.db, ask.app.clock.now());
     close_session(db, ask.clinic(), &ask.caller.subject, id, &deferred, now).await?;

@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
 use super::episodes::PatientName;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, StrictQuery};
@@ -18,7 +18,7 @@ use crate::domain::chart_plan::Priority;
 use crate::domain::finding::Rule;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
-use crate::domain::timeliness::{Elapsed, to_assessment};
+use crate::domain::timeliness::{WaitingTime, to_assessment};
 use crate::problem::Problem;
 use crate::record::local_midnight;
 use crate::store::outbox::DeliveryState;
@@ -28,12 +28,11 @@ use crate::store::{Tx, patient, rule_set, story};
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
 const MOST: i64 = 100_000;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_concerns))
 }
 
-/// Which concerns, and which page.
+/// Filter and page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -55,15 +54,15 @@ fn open() -> ConcernState {
 /// An answer to item 9 that somebody has to assess, or has assessed.
 #[derive(Debug, Serialize, ToSchema)]
 struct ConcernBody {
-    /// Whose.
+    /// The patient.
     patient: PatientName,
     /// Names it within the patient.
     key: String,
-    /// How it stands.
+    /// State of the concern.
     state: ConcernState,
     /// The rule: `safety_item9`, or `safety_item9_high` for a level that cannot wait.
     rule: Rule,
-    /// How urgent.
+    /// Priority.
     priority: Priority,
     /// The local date of the answer.
     answered_on: NaiveDate,
@@ -71,19 +70,19 @@ struct ConcernBody {
     answered_at: Option<DateTime<Utc>>,
     /// When the assessment is due.
     due_on: Option<NaiveDate>,
-    /// It is open, and was due before today.
+    /// Whether it is open and was due before today.
     overdue: bool,
     /// Why it is at this level.
     reason: String,
-    /// Who should act, where known: the care manager of an open episode.
+    /// Person who should act, if known: the care manager of an open episode.
     owner: Option<String>,
-    /// Who is told when it is past due, and on which day; those up to today were told. Empty for a level that was
-    /// assessed shortly before.
+    /// Escalation steps when it is past due, with their days; steps up to today have happened. Empty for a level that
+    /// was assessed shortly before.
     escalation: Vec<Escalation>,
     /// When it was assessed.
     assessed_at: Option<DateTime<Utc>>,
     /// From the answer to the assessment.
-    to_assessment: Option<Elapsed>,
+    to_assessment: Option<WaitingTime>,
     /// When somebody closed its Task in the chart, which assesses nothing: it stays open until an assessment is
     /// documented, and is escalated all the same.
     closed_in_chart_on: Option<NaiveDate>,
@@ -146,7 +145,7 @@ async fn list_concerns(
     Ok(Json(Page { items, next: tasks.next }))
 }
 
-/// What the story says about the cause of a Task; `None` where its answer does not stand any more.
+/// The concern behind a Task; `None` if its answer no longer stands.
 async fn concern_of(
     tx: &mut Tx,
     ask: &RequestContext,

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use super::safety_concerns::only_a_day;
 use crate::api::App;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
@@ -19,12 +19,11 @@ use crate::store::{patient, rule_set, story};
 /// How many patients are loaded at once.
 const SOME: i64 = 500;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_safety))
 }
 
-/// Which month.
+/// Month.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

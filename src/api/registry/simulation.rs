@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
+use super::responses::WriteErrors;
 use super::rule_sets::complete;
 use crate::api::App;
 use crate::api::request::RequestContext;
@@ -30,15 +30,14 @@ const SOME: i64 = 500;
 /// How many changed episodes are listed; the counts are of all.
 const LISTED: usize = 2000;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(simulate))
 }
 
-/// What to simulate: thresholds, or a stored version.
+/// Rule set to simulate: thresholds, or a stored version.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Proposal {
+struct SimulationRequest {
     /// Thresholds; what is left out stays as it is in the rule set in force.
     #[schema(value_type = Option<Object>)]
     rules: Option<Value>,
@@ -46,12 +45,12 @@ struct Proposal {
     version: Option<u32>,
 }
 
-/// What would change.
+/// Result of a simulation.
 #[derive(Debug, Serialize, ToSchema)]
 struct Simulation {
     /// The thresholds in force.
     active: RuleSetName,
-    /// Those that were tried.
+    /// Rule set that was tried.
     proposed: RuleSetName,
     /// The date.
     as_of: NaiveDate,
@@ -73,7 +72,7 @@ struct Simulation {
     truncated: bool,
 }
 
-/// What would change about an episode.
+/// Changes of one episode.
 #[derive(Debug, Serialize, ToSchema)]
 struct SimulatedChange {
     /// The patient.
@@ -106,9 +105,9 @@ struct FindingName {
     rule: Rule,
     /// The measure.
     instrument: Option<Instrument>,
-    /// Since when.
+    /// First occurrence.
     since: NaiveDate,
-    /// Why.
+    /// Reason.
     reason: String,
 }
 
@@ -119,20 +118,23 @@ struct WorkItemName {
     key: String,
     /// `Task` or `Flag`.
     resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     code: Code,
-    /// How urgent.
+    /// Priority.
     priority: Priority,
     /// When it should be done.
     due_on: Option<NaiveDate>,
-    /// Why.
+    /// Reason.
     reason: String,
 }
 
 /// Says which findings, Tasks and Flags other thresholds would open and close today. Changes nothing.
-#[utoipa::path(post, path = "/rule-sets/simulate", tag = "rules", request_body = Proposal,
+#[utoipa::path(post, path = "/rule-sets/simulate", tag = "rules", request_body = SimulationRequest,
     responses((status = 200, description = "What would change", body = Simulation), WriteErrors))]
-async fn simulate(ask: RequestContext, JsonBody(proposal): JsonBody<Proposal>) -> Result<Json<Simulation>, Problem> {
+async fn simulate(
+    ask: RequestContext,
+    JsonBody(proposal): JsonBody<SimulationRequest>,
+) -> Result<Json<Simulation>, Problem> {
     ask.caller.require(&[Role::Admin, Role::PsychiatricConsultant])?;
     let proposed = proposed(&ask, proposal).await?;
     let as_of = ask.today();
@@ -168,7 +170,7 @@ async fn simulate(ask: RequestContext, JsonBody(proposal): JsonBody<Proposal>) -
     Ok(Json(simulation))
 }
 
-async fn proposed(ask: &RequestContext, proposal: Proposal) -> Result<RuleSet, Problem> {
+async fn proposed(ask: &RequestContext, proposal: SimulationRequest) -> Result<RuleSet, Problem> {
     match (proposal.rules, proposal.version) {
         (Some(rules), None) => complete(ask, rules).await,
         (None, Some(version)) => {
@@ -215,7 +217,7 @@ impl Simulation {
     }
 }
 
-/// What differs between two plans of one patient, by episode.
+/// Differences between two plans of one patient, by episode.
 fn changes(patient: PatientId, before: &ChartPlan, then: &ChartPlan) -> Vec<SimulatedChange> {
     let mut episodes: Vec<Option<EpisodeId>> = vec![None];
     episodes.extend(then.standings.iter().map(|s| Some(s.episode)));

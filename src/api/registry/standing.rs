@@ -7,16 +7,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery, query_date};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery, query_date};
 use crate::domain::chart_plan::plan;
 use crate::domain::standing::Standing;
 use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::{episode, patient, rule_set, story, story_as_known};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_standing))
 }
@@ -38,10 +37,10 @@ struct StandingBody {
     /// The planner's answer.
     #[serde(flatten)]
     standing: Standing,
-    /// What had been recorded by this instant is all that was known.
+    /// Use only what had been recorded by this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     known_at: Option<DateTime<Utc>>,
-    /// What the log cannot tell about that instant; absent without `known_at`.
+    /// Known gaps of the log about that instant; absent without `known_at`.
     #[serde(skip_serializing_if = "<[&str]>::is_empty")]
     #[schema(value_type = Vec<String>)]
     cannot_be_known: &'static [&'static str],
@@ -56,7 +55,7 @@ struct StandingBody {
     responses((status = 200, description = "Explained", body = StandingBody), ReadErrors))]
 async fn read_standing(
     ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     StrictQuery(query): StrictQuery<StandingQuery>,
 ) -> Result<Json<StandingBody>, Problem> {
     ask.caller.require(READERS)?;

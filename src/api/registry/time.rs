@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::domain::metrics::Month;
@@ -16,12 +16,11 @@ use crate::problem::Problem;
 use crate::record::local_midnight;
 use crate::store::story;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_time))
 }
 
-/// Which month.
+/// Month.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -65,7 +64,7 @@ async fn read_time(ask: RequestContext, StrictQuery(query): StrictQuery<TimeQuer
             for course in timed {
                 let minutes = minutes::of(course, month, span, &earlier);
                 let in_month = course.entries.iter().any(|e| e.care.minutes().is_some() && month.contains(e.on));
-                // What began on the evening before may last into the month.
+                // A contact that began the evening before may last into the month.
                 if in_month || minutes.minutes > 0 || !minutes.left_out.is_empty() {
                     items.push(minutes);
                 }

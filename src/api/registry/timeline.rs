@@ -9,21 +9,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::id::EpisodeId;
 use crate::problem::Problem;
-use crate::store::event_log::{self, Chapter};
+use crate::store::event_log::{self, EpisodeLog};
 use crate::store::{episode, rule_set};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_timeline))
 }
 
-/// Which page.
+/// Page of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -36,7 +35,7 @@ struct TimelineQuery {
     cursor: Option<String>,
 }
 
-/// Something that happened.
+/// An event of the timeline.
 #[derive(Debug, Serialize, ToSchema)]
 struct TimelineEvent {
     /// Its id: an entry of the care team can be taken back by it.
@@ -49,26 +48,26 @@ struct TimelineEvent {
     happened_at: DateTime<Utc>,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// By whom.
+    /// Author.
     recorded_by: String,
     /// The version of the thresholds in force when it was recorded: `changes` was concluded under it.
     rule_set: u32,
     /// The episode; `null` for what concerns the patient.
     episode: Option<EpisodeId>,
-    /// What was said.
+    /// Content of the entry.
     body: Value,
-    /// What it changed: findings that opened and closed, statuses, Tasks and Flags.
+    /// Changes: findings that opened and closed, statuses, Tasks and Flags.
     changes: Value,
 }
 
-/// Everything that happened in an episode, in order: what was entered in it, and the patient's measurements,
-/// assessments and changes from the look-back before enrolment up to its end.
+/// Timeline of an episode: its entries, and the patient's measurements, assessments and changes from the look-back
+/// before enrollment up to its end.
 #[utoipa::path(get, path = "/episodes/{id}/timeline", tag = "episodes",
     params(("id" = String, Path, description = "The episode"), TimelineQuery),
     responses((status = 200, description = "In order of (when it happened, when it was recorded)", body = Page<TimelineEvent>), ReadErrors))]
 async fn read_timeline(
     ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     StrictQuery(query): StrictQuery<TimelineQuery>,
 ) -> Result<Json<Page<TimelineEvent>>, Problem> {
     ask.caller.require(READERS)?;
@@ -80,7 +79,7 @@ async fn read_timeline(
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
     let begun = stored.created_at.with_timezone(&ask.zone()).date_naive();
     let begun = stored.episode.enrolled_on.map_or(begun, |enrolled| enrolled.min(begun));
-    let chapter = Chapter {
+    let chapter = EpisodeLog {
         patient: stored.patient_id,
         episode: id,
         from: begun.checked_sub_days(Days::new(rules.baseline.look_back_days.into())).unwrap_or(begun),

@@ -7,17 +7,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText, parse_id, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, ChangeKind, MedicationAct, MedicationChange};
 use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(change_treatment))
 }
@@ -26,16 +25,16 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewTreatmentChange {
-    /// The local date.
+    /// Date in the clinic's time zone.
     changed_on: NaiveDate,
-    /// What changed; at least one, and neither `continue` nor `direct_evaluation`, which change nothing. A referral to
+    /// Kinds of change; at least one. Neither `continue` nor `direct_evaluation`, which change nothing. A referral to
     /// specialty care is a `referral`.
     kinds: Vec<ChangeKind>,
-    /// In words.
+    /// Text of the recommendation.
     summary: RequiredText,
     /// The recommendation it follows.
     recommendation: Option<String>,
-    /// Which medication changed, and how; then `kinds` names `medication`.
+    /// Medication changes; then `kinds` must contain `medication`.
     #[serde(default)]
     medication: Vec<NewMedicationChange>,
 }
@@ -44,15 +43,15 @@ struct NewTreatmentChange {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMedicationChange {
-    /// Which; of a switch the new one.
+    /// Name of the medication; of a switch, the new one.
     name: RequiredText,
-    /// What became of it.
+    /// State of the item.
     change: MedicationAct,
     /// The dose from now on, in words.
     dose: Option<RequiredText>,
-    /// Of a switch: what was taken before.
+    /// Previous medication of a switch.
     instead_of: Option<RequiredText>,
-    /// Free text.
+    /// Note.
     note: Option<RequiredText>,
 }
 
@@ -71,10 +70,10 @@ impl From<NewMedicationChange> for MedicationChange {
 /// Documents a change of treatment.
 #[utoipa::path(post, path = "/episodes/{id}/treatment-changes", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewTreatmentChange,
-    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn change_treatment(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;

@@ -9,16 +9,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors};
+use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, RequestContext, StrictQuery};
 use crate::identity::Role;
 use crate::journal::events::EventPosition;
 use crate::problem::Problem;
 use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_webhook_deliveries))
@@ -48,14 +47,14 @@ impl WebhookState {
     }
 }
 
-/// Which deliveries.
+/// Filter for deliveries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct WebhookDeliveriesQuery {
-    /// Of this webhook, by its configured name.
+    /// Only this webhook, by its configured name.
     webhook: Option<String>,
-    /// In this state.
+    /// Only this state.
     state: Option<WebhookState>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
@@ -81,7 +80,7 @@ struct WebhookDeliveryBody {
     attempts: i32,
     /// When it is tried next, while pending.
     next_attempt_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
+    /// Last error.
     last_error: Option<String>,
     /// When it was first to be sent.
     created_at: DateTime<Utc>,
@@ -111,7 +110,7 @@ impl From<&WebhookDelivery> for WebhookDeliveryBody {
 struct WholeWebhookDelivery {
     #[serde(flatten)]
     delivery: WebhookDeliveryBody,
-    /// What is sent.
+    /// Body that is sent.
     #[schema(value_type = Object)]
     body: Box<RawValue>,
     /// Why nothing is sent to this webhook any more, if so.
@@ -123,9 +122,9 @@ struct WholeWebhookDelivery {
 /// One attempt to tell a webhook.
 #[derive(Debug, Serialize, ToSchema)]
 struct WebhookAttemptBody {
-    /// When.
+    /// Instant.
     at: DateTime<Utc>,
-    /// What it came to: `delivered`, `refused`, `outcome_unknown` or `not_sent`.
+    /// Outcome: `delivered`, `refused`, `outcome_unknown` or `not_sent`.
     outcome: String,
     /// The status of the answer.
     http_status: Option<i16>,
@@ -147,7 +146,7 @@ impl From<WebhookAttempt> for WebhookAttemptBody {
     }
 }
 
-/// What the configured webhooks were and were not told.
+/// Deliveries to the configured webhooks.
 #[utoipa::path(get, path = "/webhook-deliveries", tag = "operations", params(WebhookDeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<WebhookDeliveryBody>), ReadErrors))]
 async fn list_webhook_deliveries(
@@ -167,7 +166,10 @@ async fn list_webhook_deliveries(
 #[utoipa::path(get, path = "/webhook-deliveries/{id}", tag = "operations",
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeWebhookDelivery), ReadErrors))]
-async fn read_webhook_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeWebhookDelivery>, Problem> {
+async fn read_webhook_delivery(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<Uuid>,
+) -> Result<Json<WholeWebhookDelivery>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.read().await?;
     let found = webhook::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
@@ -185,7 +187,10 @@ async fn read_webhook_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<
 #[utoipa::path(post, path = "/webhook-deliveries/{id}/retry", tag = "operations",
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = WebhookDeliveryBody), WriteErrors))]
-async fn retry_webhook_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WebhookDeliveryBody>, Problem> {
+async fn retry_webhook_delivery(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<Uuid>,
+) -> Result<Json<WebhookDeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.begin().await?;
     let again = webhook::retry(&mut tx, ask.clinic(), id, ask.app.clock.now()).await?;

@@ -1,4 +1,4 @@
-//! What a connection must make sense of.
+//! Checks the meaning of one connection's settings.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::{http_url, keys, nearby};
 use crate::config::connection::{OURS, TYPES};
-use crate::config::{CardLink, CdsHooks, Config, EhrConnection, Push};
+use crate::config::{CardLink, CdsHooks, Config, EhrConnection, SubscriptionPayload};
 
 impl Config {
     pub(super) fn check_ehrs(&self, faults: &mut Vec<String>) {
@@ -30,7 +30,7 @@ impl Config {
             for (j, origin) in ehr.bulk.file_origins.iter().enumerate() {
                 http_url(&format!("{key}.bulk.file_origins[{j}]"), origin, faults);
             }
-            // What arrives from one server would else be everybody's.
+            // Otherwise data from one server would belong to every clinic.
             let clinics = self.clinics.iter().filter(|clinic| clinic.ehr.as_ref() == Some(&ehr.name)).count();
             if clinics > 1 && (!ehr.poll.period.is_zero() || ehr.notify.subscribe.is_some()) {
                 faults.push(format!(
@@ -58,7 +58,7 @@ impl Config {
         if self.public_url.is_none() {
             faults.push(format!("{key}: needs public_url, which the EHR's tokens name as their audience"));
         }
-        // Whose a call is has to follow from its token.
+        // The token must identify exactly one clinic.
         let alike = |(_, other): &(&EhrConnection, &CdsHooks)| {
             other.issuer == hooks.issuer
                 && (other.tenant == hooks.tenant || other.tenant.is_none() || hooks.tenant.is_none())
@@ -159,7 +159,7 @@ fn check_notify(key: &str, ehr: &EhrConnection, has_public_url: bool, faults: &m
             faults.push(format!("{key}.notify.subscribe: needs public_url, the address to which the EHR sends"));
         }
     }
-    if !notify.topics.is_empty() && notify.subscribe != Some(Push::Topics) {
+    if !notify.topics.is_empty() && notify.subscribe != Some(SubscriptionPayload::Topics) {
         faults.push(format!("{key}.notify.topics: are subscribed to where notify.subscribe = \"topics\""));
     }
     for (topic, filters) in &notify.topics {

@@ -8,28 +8,26 @@ use uuid::Uuid;
 /// A recommendation of a case review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Recommendation {
-    /// Our id.
+    /// Id in this registry.
     pub id: Uuid,
-    /// What it is about.
+    /// Kind of change.
     pub kind: ChangeKind,
     /// The recommendation in words.
     pub text: String,
-    /// To whom.
+    /// Role that should act.
     pub to: Addressee,
-    /// By when.
+    /// Due date.
     pub due_on: Option<NaiveDate>,
 }
 
 named! {
     /// What a treatment change or a recommendation is about.
     pub enum ChangeKind {
-        /// Medication.
         Medication = "medication",
         /// Psychotherapy or another behavioural treatment.
         Psychotherapy = "psychotherapy",
         /// Behavioural intervention by the care manager.
         Behavioural = "behavioural",
-        /// Referral.
         Referral = "referral",
         /// To specialty mental health care; carried out, it is a change by referral.
         SpecialtyReferral = "specialty_referral",
@@ -37,7 +35,6 @@ named! {
         DirectEvaluation = "direct_evaluation",
         /// Go on as planned: a recommendation too.
         Continue = "continue",
-        /// Anything else.
         Other = "other",
     }
 }
@@ -71,7 +68,7 @@ named! {
 }
 
 named! {
-    /// How far a referral or a direct evaluation has come.
+    /// Progress of a referral or a direct evaluation.
     pub enum ReferralProgress {
         /// Asked for; there is no appointment yet, or not any more.
         Ordered = "ordered",
@@ -95,7 +92,6 @@ named! {
         Modified = "modified",
         /// Will not be done.
         Declined = "declined",
-        /// Was done.
         Done = "done",
     }
 }

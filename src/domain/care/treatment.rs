@@ -23,9 +23,7 @@ named! {
         MotivationalInterviewing = "motivational_interviewing",
         /// Relaxation, breathing, mindfulness.
         Relaxation = "relaxation",
-        /// Sleep.
         SleepHygiene = "sleep_hygiene",
-        /// A safety plan.
         SafetyPlanning = "safety_planning",
         /// Arranging care with others.
         CareCoordination = "care_coordination",
@@ -75,13 +73,9 @@ impl Intervention {
 named! {
     /// What became of a medication.
     pub enum MedicationAct {
-        /// New.
         Started = "started",
-        /// No longer taken.
         Stopped = "stopped",
-        /// More of it.
         DoseIncreased = "dose_increased",
-        /// Less of it.
         DoseDecreased = "dose_decreased",
         /// Taken instead of another one.
         Switched = "switched",
@@ -91,17 +85,17 @@ named! {
 /// One medication that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MedicationChange {
-    /// Which; of a switch the new one.
+    /// Name of the medication; of a switch, the new one.
     pub name: String,
-    /// What became of it.
+    /// State of the item.
     pub change: MedicationAct,
     /// The dose from now on, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dose: Option<String>,
-    /// Of a switch: what was taken before.
+    /// Previous medication of a switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// Free text.
+    /// Note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

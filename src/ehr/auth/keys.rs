@@ -39,7 +39,6 @@ struct StoredKey {
     algorithm: String,
     created_at: DateTime<Utc>,
     signs_from: DateTime<Utc>,
-    /// PKCS #8.
     private: String,
 }
 
@@ -47,15 +46,12 @@ struct StoredKey {
 pub struct SigningKey {
     /// Its name in our key set.
     pub id: String,
-    /// How it signs.
     pub algorithm: Algorithm,
-    /// Itself.
     pub encoding: EncodingKey,
 }
 
-/// A new key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rotated {
+pub struct KeyRotation {
     /// Its name in our key set.
     pub id: String,
     /// When it begins to sign.
@@ -70,13 +66,12 @@ impl KeyRing {
         Self(folder.into())
     }
 
-    /// The folder.
     pub fn folder(&self) -> &Path {
         &self.0
     }
 
     /// Makes a new key. The first of its algorithm signs at once, every other after [`ANNOUNCED`].
-    pub fn rotate(&self, algorithm: KeyAlgorithm, now: DateTime<Utc>) -> io::Result<Rotated> {
+    pub fn rotate(&self, algorithm: KeyAlgorithm, now: DateTime<Utc>) -> io::Result<KeyRotation> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let keys = self.read()?;
         let is_first = !keys.iter().any(|key| key.algorithm == algorithm.as_str());
@@ -91,7 +86,7 @@ impl KeyRing {
             fs::remove_file(self.file(&old.id))?;
             removed.push(old.id.clone());
         }
-        Ok(Rotated { id: key.id, signs_from, removed })
+        Ok(KeyRotation { id: key.id, signs_from, removed })
     }
 
     /// The public halves that are published now.

@@ -1,4 +1,4 @@
-//! Which column is what, and which word means what.
+//! Meaning of columns and words.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
 use crate::problem::Problem;
 
-/// What a column may hold.
+/// Kinds of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnField {
@@ -49,7 +49,7 @@ pub enum ColumnField {
     DischargedOn,
     /// Why it ended.
     DischargeReason,
-    /// Who pays.
+    /// The payer.
     Payer,
     /// Free text: kept in the timeline.
     Note,
@@ -70,7 +70,7 @@ pub enum DateOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreColumns {
-    /// Of which instrument.
+    /// The instrument.
     pub instrument: Instrument,
     /// The column of the total.
     pub score: String,
@@ -81,7 +81,7 @@ pub struct ScoreColumns {
 /// Words of this clinic, beside those that are known. In any case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Words {
+pub struct ClinicWords {
     /// For where a course stands.
     pub status: BTreeMap<String, Phase>,
     /// For why it ended.
@@ -96,12 +96,12 @@ pub struct Words {
 pub struct ColumnMapping {
     /// The order of day and month.
     pub dates: DateOrder,
-    /// What is in which column.
+    /// Column title for each field.
     pub columns: BTreeMap<ColumnField, String>,
     /// The scores, with their dates.
     pub scores: Vec<ScoreColumns>,
-    /// What the clinic's own words mean.
-    pub words: Words,
+    /// Meaning of the clinic's own words.
+    pub words: ClinicWords,
 }
 
 /// A mapping, found in a file.

@@ -1,10 +1,10 @@
-//! What a Subscription of ours says: R4's criteria for a type, or a topic (Subscriptions R5 Backport 1.1 on R4).
+//! Our Subscriptions: R4 criteria for a type, or a topic (Subscriptions R5 Backport 1.1 on R4).
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::config::Push;
+use crate::config::SubscriptionPayload;
 use crate::fhir::topic::Topic;
 use crate::intake::connection::Connection;
 
@@ -14,7 +14,7 @@ const HEARTBEAT: u32 = 900;
 /// One Subscription that we want.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredSubscription {
-    /// What it is for: a type, or a topic's canonical. By this our table knows it again.
+    /// Purpose: a type, or a topic's canonical. Our table finds it by this.
     pub purpose: String,
     /// The resource, without its end.
     body: Value,
@@ -22,14 +22,14 @@ pub struct DesiredSubscription {
 
 impl DesiredSubscription {
     /// One for a type, by criteria.
-    pub fn criteria(connection: &Connection, push: Push, kind: &str) -> Self {
+    pub fn criteria(connection: &Connection, push: SubscriptionPayload, kind: &str) -> Self {
         let written_by_us = || {
             let is_ours = matches!(Topic::of(kind), Some(Topic::Ours(_)));
             is_ours.then(|| format!("identifier={}|", connection.ehr.config().identifier_system))
         };
         let criteria = format!("{kind}?{}", connection.search(kind).or_else(written_by_us).unwrap_or_default());
         let mut body = body(connection, &criteria);
-        if push != Push::RestHookEmpty {
+        if push != SubscriptionPayload::RestHookEmpty {
             body["channel"]["payload"] = json!("application/fhir+json");
         }
         Self { purpose: kind.to_owned(), body }

@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Whole;
+use super::PatientFile;
 use super::view::identity;
 use crate::api::request::CLINICIANS;
 use crate::domain::instrument::Instrument;
 use crate::id::PatientId;
 use crate::pages::form::{Form, FormField};
-use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{NavSection, Shell, Trouble, html};
+use crate::pages::session::{FormPost, Visitor};
+use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -59,7 +59,7 @@ pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(query): Query<ScorePageQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     visitor.caller.require(CLINICIANS)?;
     let whole = read(&visitor, &id).await?;
     let instrument = instrument(query)?;
@@ -67,12 +67,12 @@ pub async fn show(
     render(&visitor, &whole, instrument, form, &[]).await
 }
 
-/// What was answered.
+/// The stored answer to a request.
 pub async fn save(
     Path(id): Path<String>,
     Query(query): Query<ScorePageQuery>,
-    submitted: Submitted,
-) -> Result<Response, Trouble> {
+    submitted: FormPost,
+) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     visitor.caller.require(CLINICIANS)?;
     let whole = read(visitor, &id).await?;
@@ -102,8 +102,8 @@ pub async fn save(
     render(visitor, &whole, instrument, form, &answers).await
 }
 
-async fn read(visitor: &Visitor, id: &str) -> Result<Whole, Problem> {
-    Whole::read(visitor, id.parse().map_err(|_| Problem::not_found("patient"))?).await
+async fn read(visitor: &Visitor, id: &str) -> Result<PatientFile, Problem> {
+    PatientFile::read(visitor, id.parse().map_err(|_| Problem::not_found("patient"))?).await
 }
 
 fn instrument(query: ScorePageQuery) -> Result<Instrument, Problem> {
@@ -139,11 +139,11 @@ fn questions(instrument: Instrument, answers: &[Option<u8>]) -> Vec<Question> {
 
 async fn render(
     visitor: &Visitor,
-    whole: &Whole,
+    whole: &PatientFile,
     instrument: Instrument,
     form: Form,
     answers: &[Option<u8>],
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let has_problem = form.problem.is_some();
     let definition = instrument.definition();
     let bands: Vec<String> = definition.bands.iter().map(|band| format!("{} {}", band.from, band.name)).collect();

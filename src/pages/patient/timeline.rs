@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use crate::domain::care::{Care, Intervention};
 use crate::domain::measurement::Measurement;
-use crate::pages::moment::{day, in_sentence};
+use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
 use crate::store::event_log::EventRow;
 
-/// Something that happened.
+/// An event of the timeline.
 pub struct TimelineItem {
     pub id: Uuid,
     pub on: String,
@@ -25,7 +25,6 @@ pub struct TimelineItem {
     pub taken_back: bool,
 }
 
-/// Newest first.
 pub fn of(facts: &[EventRow], today: NaiveDate) -> Vec<TimelineItem> {
     let taken_back: Vec<Uuid> = facts
         .iter()

@@ -4,7 +4,7 @@ use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
 use uuid::Uuid;
 
-use super::{Whole, forms};
+use super::{PatientFile, forms};
 use crate::domain::care::{Care, RecommendationDecision};
 use crate::domain::finding::Rule;
 use crate::domain::measurement::{EvidenceStatus, Quality};
@@ -16,9 +16,9 @@ use crate::domain::target::MeasureSummary;
 use crate::id::{EpisodeId, MeasurementId};
 use crate::identity::Role;
 use crate::pages::caseload::row::percent;
+use crate::pages::date_texts::{day, in_sentence, instant, whole_day};
 use crate::pages::form::Form;
-use crate::pages::items::item;
-use crate::pages::moment::{day, in_sentence, instant, whole_day};
+use crate::pages::item_texts::item;
 use crate::pages::session::Visitor;
 use crate::pages::words::{self, Tone};
 use crate::store::episode::EpisodeRecord;
@@ -32,7 +32,6 @@ pub struct PatientHeader {
     pub remarks: Vec<&'static str>,
     pub phase: Option<&'static str>,
     pub at_target: bool,
-    /// (what, value)
     pub facts: Vec<(&'static str, String)>,
     pub measures: Vec<MeasureView>,
     /// Other episodes: (id, words, shown now).
@@ -52,7 +51,12 @@ pub struct MeasureView {
 }
 
 impl PatientHeader {
-    pub fn of(whole: &Whole, stored: Option<&EpisodeRecord>, standing: Option<&Standing>, today: NaiveDate) -> Self {
+    pub fn of(
+        whole: &PatientFile,
+        stored: Option<&EpisodeRecord>,
+        standing: Option<&Standing>,
+        today: NaiveDate,
+    ) -> Self {
         let row = &whole.row;
         let mut remarks = Vec::new();
         if !row.seen {
@@ -108,7 +112,7 @@ impl PatientHeader {
 }
 
 /// What tells this person from another of the same name.
-pub fn identity(whole: &Whole, today: NaiveDate) -> Vec<String> {
+pub fn identity(whole: &PatientFile, today: NaiveDate) -> Vec<String> {
     let row = &whole.row;
     let born = row.birth_date.as_deref().map(|born| match age(born, today) {
         Some(age) => format!("born {born}, {age}"),
@@ -187,12 +191,12 @@ fn clock(rule: Rule) -> &'static str {
 }
 
 /// Why somebody who is in no episode might be offered one.
-pub fn candidacy(whole: &Whole, today: NaiveDate) -> Option<String> {
+pub fn candidacy(whole: &PatientFile, today: NaiveDate) -> Option<String> {
     let candidate = whole.row.candidate.as_ref().filter(|candidate| candidate.dismissed.is_none())?;
     Some(in_sentence(&candidate.reason, today))
 }
 
-pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<FindingView> {
+pub fn said(standing: &Standing, whole: &PatientFile, today: NaiveDate) -> Vec<FindingView> {
     let mut findings: Vec<_> = standing.findings.iter().collect();
     let order = crate::domain::attention::reasons(standing);
     findings.sort_by_key(|f| order.iter().position(|r| r.rule == Some(f.rule)).unwrap_or(usize::MAX));
@@ -219,7 +223,7 @@ pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<Finding
         .collect()
 }
 
-fn evidence(id: Uuid, whole: &Whole, today: NaiveDate) -> Option<(String, String)> {
+fn evidence(id: Uuid, whole: &PatientFile, today: NaiveDate) -> Option<(String, String)> {
     if let Some(m) = whole.story.measurements.iter().find(|m| m.id.0 == id) {
         let total = m.total.map_or_else(|| "not scorable".to_owned(), |t| t.to_string());
         return Some((format!("#m-{id}"), format!("{} {total}, {}", m.instrument, day(m.taken_on, today))));
@@ -229,16 +233,16 @@ fn evidence(id: Uuid, whole: &Whole, today: NaiveDate) -> Option<(String, String
 }
 
 /// A safety answer that nobody has assessed.
-pub struct Open {
+pub struct OpenConcernView {
     pub reason: String,
     pub due: String,
     pub overdue: bool,
 }
 
-pub fn open(whole: &Whole, today: NaiveDate) -> Vec<Open> {
+pub fn open(whole: &PatientFile, today: NaiveDate) -> Vec<OpenConcernView> {
     let concerns = whole.plan.concerns.iter().filter(|c| c.state == ConcernState::Open);
     concerns
-        .map(|c| Open {
+        .map(|c| OpenConcernView {
             reason: in_sentence(words::without_notice(&c.reason), today),
             due: if c.due_on == today { "today".to_owned() } else { day(c.due_on, today) },
             overdue: c.due_on < today,
@@ -278,7 +282,7 @@ pub struct RecommendationView {
 
 pub fn followed(
     visitor: &Visitor,
-    whole: &Whole,
+    whole: &PatientFile,
     episode: Option<EpisodeId>,
     tried: Option<&Form>,
     today: NaiveDate,
@@ -384,7 +388,6 @@ pub struct ScoreView {
     pub source: String,
 }
 
-/// Newest first.
 pub fn scores(story: &Story, today: NaiveDate) -> Vec<ScoreView> {
     let mut all: Vec<_> = story.measurements.iter().collect();
     all.sort_by_key(|m| std::cmp::Reverse((m.taken_at, m.instrument, m.id)));

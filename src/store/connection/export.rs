@@ -3,13 +3,12 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Of;
+use super::ConnectionKey;
 use crate::problem::Problem;
 use crate::store::{Tx, failed};
 
 /// An export that the server makes, or has made.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Export {
     pub id: Uuid,
     pub state: String,
@@ -20,10 +19,9 @@ pub struct Export {
     pub last_error: Option<String>,
 }
 
-/// One of its files.
+/// A file of an export.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct File {
+pub struct ExportFileRecord {
     pub number: i32,
     #[sqlx(rename = "type")]
     pub kind: String,
@@ -36,7 +34,7 @@ pub struct File {
 }
 
 /// The one that is not finished, if there is one.
-pub async fn unfinished(tx: &mut Tx, of: Of<'_>) -> Result<Option<Export>, Problem> {
+pub async fn unfinished(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<Export>, Problem> {
     fetch_optional!(
         tx,
         Export,
@@ -50,7 +48,7 @@ pub async fn unfinished(tx: &mut Tx, of: Of<'_>) -> Result<Option<Export>, Probl
 }
 
 /// Writes an export down.
-pub async fn put(tx: &mut Tx, of: Of<'_>, export: &Export) -> Result<(), Problem> {
+pub async fn put(tx: &mut Tx, of: ConnectionKey<'_>, export: &Export) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_export
@@ -73,10 +71,10 @@ pub async fn put(tx: &mut Tx, of: Of<'_>, export: &Export) -> Result<(), Problem
 }
 
 /// Its files, in their order.
-pub async fn files(tx: &mut Tx, clinic: &str, export: Uuid) -> Result<Vec<File>, Problem> {
+pub async fn files(tx: &mut Tx, clinic: &str, export: Uuid) -> Result<Vec<ExportFileRecord>, Problem> {
     fetch_all!(
         tx,
-        File,
+        ExportFileRecord,
         "SELECT number, type, deletes, url, is_open, lines, done, unusable FROM connection_export_file
          WHERE clinic_id = $1 AND export_id = $2 ORDER BY number",
         clinic,
@@ -86,7 +84,7 @@ pub async fn files(tx: &mut Tx, clinic: &str, export: Uuid) -> Result<Vec<File>,
 }
 
 /// Writes down how far a file has been read.
-pub async fn put_file(tx: &mut Tx, clinic: &str, export: Uuid, file: &File) -> Result<(), Problem> {
+pub async fn put_file(tx: &mut Tx, clinic: &str, export: Uuid, file: &ExportFileRecord) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_export_file

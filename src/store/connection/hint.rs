@@ -1,15 +1,14 @@
-//! What is said to have changed in an EHR and has not been fetched yet, or could not be read.
+//! Resources that an EHR reported as changed and that are not fetched yet, or could not be read.
 
 use chrono::{DateTime, Utc};
 
-use super::Of;
+use super::ConnectionKey;
 use crate::problem::Problem;
 use crate::store::{Tx, failed};
 
 /// A resource to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Hint {
+pub struct FetchHint {
     #[sqlx(rename = "type")]
     pub kind: String,
     pub resource_id: String,
@@ -21,7 +20,7 @@ pub struct Hint {
 }
 
 /// A resource is said to have changed.
-pub async fn hear(tx: &mut Tx, of: Of<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn hear(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_hint (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at)
@@ -41,7 +40,7 @@ pub async fn hear(tx: &mut Tx, of: Of<'_>, kind: &str, id: &str, now: DateTime<U
 /// A resource was fetched and cannot be read, for this reason: it is tried again at `next`.
 pub async fn keep_unread(
     tx: &mut Tx,
-    of: Of<'_>,
+    of: ConnectionKey<'_>,
     kind: &str,
     id: &str,
     why: &str,
@@ -66,11 +65,16 @@ pub async fn keep_unread(
     .map_err(failed)
 }
 
-/// What is to be fetched now, longest waiting first.
-pub async fn due(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<Hint>, Problem> {
+/// Hints due now, longest waiting first.
+pub async fn due(
+    tx: &mut Tx,
+    of: ConnectionKey<'_>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
-        Hint,
+        FetchHint,
         "SELECT type, resource_id, heard_at, wanted, attempts, next_attempt_at, last_error FROM connection_hint
          WHERE clinic_id = $1 AND connection = $2 AND next_attempt_at <= $3 ORDER BY next_attempt_at LIMIT $4",
         of.clinic,
@@ -81,8 +85,8 @@ pub async fn due(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>, limit: i64) -> Res
     .map_err(failed)
 }
 
-/// It was fetched and recorded. Nothing happens where it was named again meanwhile: then it is fetched once more.
-pub async fn settle(tx: &mut Tx, of: Of<'_>, hint: &Hint) -> Result<(), Problem> {
+/// Removes a hint after its resource was recorded, unless it was reported again meanwhile.
+pub async fn settle(tx: &mut Tx, of: ConnectionKey<'_>, hint: &FetchHint) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_hint
@@ -98,7 +102,7 @@ pub async fn settle(tx: &mut Tx, of: Of<'_>, hint: &Hint) -> Result<(), Problem>
 }
 
 /// A resource that could not be read was read: nothing waits for it.
-pub async fn was_read(tx: &mut Tx, of: Of<'_>, kind: &str, id: &str) -> Result<(), Problem> {
+pub async fn was_read(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_hint
@@ -112,8 +116,14 @@ pub async fn was_read(tx: &mut Tx, of: Of<'_>, kind: &str, id: &str) -> Result<(
     .map_err(failed)
 }
 
-/// It could not be fetched.
-pub async fn postpone(tx: &mut Tx, of: Of<'_>, hint: &Hint, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
+/// Postpones a hint whose resource could not be fetched.
+pub async fn postpone(
+    tx: &mut Tx,
+    of: ConnectionKey<'_>,
+    hint: &FetchHint,
+    why: &str,
+    next: DateTime<Utc>,
+) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE connection_hint SET attempts = attempts + 1, next_attempt_at = $6, last_error = $7
@@ -131,7 +141,7 @@ pub async fn postpone(tx: &mut Tx, of: Of<'_>, hint: &Hint, why: &str, next: Dat
 }
 
 /// How many wait to be fetched for the first time, how many were tried in vain, and since when the oldest waits.
-pub async fn waiting(tx: &mut Tx, of: Of<'_>) -> Result<(i64, i64, Option<DateTime<Utc>>), Problem> {
+pub async fn waiting(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<(i64, i64, Option<DateTime<Utc>>), Problem> {
     fetch_optional!(
         tx,
         (i64, i64, Option<DateTime<Utc>>),
@@ -145,7 +155,7 @@ pub async fn waiting(tx: &mut Tx, of: Of<'_>) -> Result<(i64, i64, Option<DateTi
 }
 
 /// When the next is due.
-pub async fn next_due(tx: &mut Tx, of: Of<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
+pub async fn next_due(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
     fetch_optional!(
         tx,
         (Option<DateTime<Utc>>,),
@@ -157,11 +167,11 @@ pub async fn next_due(tx: &mut Tx, of: Of<'_>) -> Result<Option<DateTime<Utc>>, 
     .map_err(failed)
 }
 
-/// Those that were tried in vain, oldest first.
-pub async fn in_vain(tx: &mut Tx, of: Of<'_>, limit: i64) -> Result<Vec<Hint>, Problem> {
+/// Hints that failed, oldest first.
+pub async fn in_vain(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
-        Hint,
+        FetchHint,
         "SELECT type, resource_id, heard_at, wanted, attempts, next_attempt_at, last_error FROM connection_hint
          WHERE clinic_id = $1 AND connection = $2 AND last_error IS NOT NULL ORDER BY heard_at LIMIT $3",
         of.clinic,

@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Of;
+use super::ConnectionKey;
 use crate::problem::Problem;
 use crate::store::{Tx, failed};
 
 /// One Subscription.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct SubscriptionRecord {
     pub subscription: String,
     pub purpose: Option<String>,
@@ -21,7 +20,7 @@ pub struct SubscriptionRecord {
 }
 
 impl SubscriptionRecord {
-    /// One of which only the name is known.
+    /// A Subscription of which only the name is known.
     pub fn new(subscription: String) -> Self {
         let status = String::new();
         let (purpose, last_event, missed_from, heard_at, expires_at, last_error) = Default::default();
@@ -29,8 +28,8 @@ impl SubscriptionRecord {
     }
 }
 
-/// All of a connection.
-pub async fn all(tx: &mut Tx, of: Of<'_>) -> Result<Vec<SubscriptionRecord>, Problem> {
+/// Every Subscription of a connection.
+pub async fn all(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Vec<SubscriptionRecord>, Problem> {
     fetch_all!(
         tx,
         SubscriptionRecord,
@@ -43,7 +42,11 @@ pub async fn all(tx: &mut Tx, of: Of<'_>) -> Result<Vec<SubscriptionRecord>, Pro
 }
 
 /// One, by the server's name for it.
-pub async fn find(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<Option<SubscriptionRecord>, Problem> {
+pub async fn find(
+    tx: &mut Tx,
+    of: ConnectionKey<'_>,
+    subscription: &str,
+) -> Result<Option<SubscriptionRecord>, Problem> {
     fetch_optional!(
         tx,
         SubscriptionRecord,
@@ -57,7 +60,7 @@ pub async fn find(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<Option<
 }
 
 /// Writes one down. What it is for, and when it ends, is not forgotten by who only heard it.
-pub async fn put(tx: &mut Tx, of: Of<'_>, one: &SubscriptionRecord) -> Result<(), Problem> {
+pub async fn put(tx: &mut Tx, of: ConnectionKey<'_>, one: &SubscriptionRecord) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_subscription
@@ -82,7 +85,7 @@ pub async fn put(tx: &mut Tx, of: Of<'_>, one: &SubscriptionRecord) -> Result<()
 }
 
 /// Forgets one: the server does not know it any more.
-pub async fn forget(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<(), Problem> {
+pub async fn forget(tx: &mut Tx, of: ConnectionKey<'_>, subscription: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_subscription WHERE clinic_id = $1 AND connection = $2 AND subscription = $3",
@@ -94,8 +97,8 @@ pub async fn forget(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<(), P
     .map_err(failed)
 }
 
-/// What was missed has been asked for; nothing happens where more was missed meanwhile.
-pub async fn recovered(tx: &mut Tx, of: Of<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
+/// Clears the missed events after recovery, unless more were missed meanwhile.
+pub async fn recovered(tx: &mut Tx, of: ConnectionKey<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE connection_subscription SET missed_from = NULL

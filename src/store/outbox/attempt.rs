@@ -8,7 +8,6 @@ use crate::store::{Tx, failed};
 
 /// One attempt to write into the chart.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct DeliveryAttempt {
     pub delivery_id: Uuid,
     pub id: Uuid,
@@ -20,7 +19,6 @@ pub struct DeliveryAttempt {
     pub milliseconds: i32,
 }
 
-/// Adds an attempt.
 pub async fn attempted(tx: &mut Tx, clinic: &str, a: &DeliveryAttempt) -> Result<(), Problem> {
     execute!(
         tx,

@@ -22,16 +22,12 @@ pub async fn wake(tx: &mut Tx, clinic: &str, patient: PatientId, now: DateTime<U
     .map_err(failed)
 }
 
-/// A claimed lane.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Lane {
-    /// The clinic.
     pub clinic_id: String,
-    /// The patient.
     pub patient_id: PatientId,
     /// Counts what was asked of the lane.
     pub wanted: i64,
-    /// Who holds it.
     pub lease_token: Option<Uuid>,
 }
 

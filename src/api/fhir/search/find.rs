@@ -25,9 +25,7 @@ const MOST_LOOKED_AT: usize = 20_000;
 /// How many are fetched at once.
 const HANDFUL: usize = 250;
 
-/// What was found.
 pub struct SearchPage {
-    /// One page.
     pub rows: Vec<Resource>,
     /// Where the next one begins.
     pub next: Option<SearchCursor>,
@@ -35,9 +33,9 @@ pub struct SearchPage {
     pub total: Option<usize>,
 }
 
-/// What is looked at in a form. Anything odd in it is as if it were not there.
+/// Fields of a form that a search looks at. Malformed fields count as missing.
 #[derive(Deserialize)]
-struct Inside<'a> {
+struct FormHeader<'a> {
     #[serde(borrow, default)]
     questionnaire: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -46,7 +44,6 @@ struct Inside<'a> {
     authored: Option<Cow<'a, str>>,
 }
 
-/// Finds a page.
 pub async fn find(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     if criteria.is_narrow() {
         return few(tx, clinic, criteria, zone).await;
@@ -144,7 +141,7 @@ async fn few(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result
     Ok(SearchPage { rows: rows.into_iter().map(|(_, row)| row).collect(), next, total })
 }
 
-/// What also holds by another parameter.
+/// Keeps only resources that another parameter matches, too.
 fn keep(found: &mut Option<BTreeMap<String, Resource>>, also: BTreeMap<String, Resource>) {
     match found {
         None => *found = Some(also),
@@ -227,11 +224,11 @@ async fn by_patients(
     Ok(found)
 }
 
-fn inside(row: &Resource) -> Inside<'_> {
-    serde_json::from_str(&row.body).unwrap_or(Inside { questionnaire: None, status: None, authored: None })
+fn inside(row: &Resource) -> FormHeader<'_> {
+    serde_json::from_str(&row.body).unwrap_or(FormHeader { questionnaire: None, status: None, authored: None })
 }
 
-/// What can only be seen inside of the resource.
+/// Checks the criteria that need the resource itself.
 fn looks_right(row: &Resource, criteria: &Criteria, zone: Tz) -> bool {
     if !criteria.looks_inside() {
         return true;

@@ -19,7 +19,7 @@ use crate::store::standing::{StandingFilter, StandingRow};
 use crate::store::{episode, rule_set, story};
 
 /// Where a page begins: the day, and the last row of the page before.
-pub(super) type At<K> = (NaiveDate, K);
+pub(super) type AsOfPosition<K> = (NaiveDate, K);
 
 /// At most `limit` rows of a day after `after`, in the order of `key`.
 pub(super) async fn rows<K: Ord>(
@@ -60,7 +60,7 @@ pub(super) async fn rows<K: Ord>(
     Ok(kept.into_values().collect())
 }
 
-/// What a day's caseload is made of.
+/// Data for the caseload of a day.
 struct Day<'a> {
     as_of: NaiveDate,
     rules: &'a RuleSet,
@@ -70,7 +70,7 @@ struct Day<'a> {
     now: DateTime<Utc>,
 }
 
-/// Who looks after an episode on that day: the care manager as handed over until then, the consultant as named now.
+/// The care team of an episode on that day: the care manager of that day, and the current consultant.
 struct CareTeam {
     care_manager: Option<String>,
     psychiatric_consultant: Option<String>,

@@ -8,7 +8,7 @@ use super::CareManagerMetrics;
 use crate::api::request::RequestContext;
 use crate::domain::care::Payer;
 use crate::domain::metrics::{
-    CareManager, Figures, Metric, Month, Narrowing, Tallies, aims_tallies, caseloads, fidelity_tallies, for_export,
+    CareManager, Figures, Metric, MetricsFilter, Month, Tallies, aims_tallies, caseloads, fidelity_tallies, for_export,
     nys_tallies,
 };
 use crate::domain::rules::RuleSet;
@@ -38,7 +38,7 @@ impl MeasureSet {
         }
     }
 
-    /// What was reported of it, of a clinic or of one care manager.
+    /// The reported figures of a clinic or of one care manager.
     pub(super) fn of(self, mut figures: Figures, payer: Option<Payer>) -> Vec<Metric> {
         match (self, payer) {
             (Self::Nys, Some(payer)) => figures.nys_by_payer.remove(&payer).unwrap_or_default(),
@@ -61,7 +61,7 @@ impl<'a> StorySelection<'a> {
         Self { all, exported: if measure == MeasureSet::Nys { for_export(all) } else { Vec::new() } }
     }
 
-    pub(super) fn tallies(&self, measure: MeasureSet, rules: &RuleSet, of: &Slice<'_>) -> Tallies {
+    pub(super) fn tallies(&self, measure: MeasureSet, rules: &RuleSet, of: &MonthSelection<'_>) -> Tallies {
         match measure {
             MeasureSet::Nys => nys_tallies(&self.exported, rules, of.month, of.narrowing, of.fte),
             MeasureSet::Fidelity => fidelity_tallies(self.all, rules, of.month, of.narrowing),
@@ -70,16 +70,15 @@ impl<'a> StorySelection<'a> {
     }
 }
 
-/// What is counted.
 #[derive(Clone, Copy)]
-pub(super) struct Slice<'a> {
+pub(super) struct MonthSelection<'a> {
     pub(super) month: Month,
-    pub(super) narrowing: &'a Narrowing,
+    pub(super) narrowing: &'a MetricsFilter,
     /// Attested for the month.
     pub(super) fte: Option<f64>,
 }
 
-/// Who stands behind the ids of metrics: by episode and by patient.
+/// Patients behind the ids of metrics, by episode and by patient.
 #[derive(Debug, Default)]
 pub(super) struct Subjects(BTreeMap<Uuid, (PatientId, String)>);
 
@@ -102,7 +101,7 @@ impl Subjects {
     }
 }
 
-/// What was counted.
+/// Counted metrics.
 pub(super) struct MeasureResult {
     pub(super) metrics: Vec<Metric>,
     pub(super) groups: Vec<CareManagerMetrics>,
@@ -114,7 +113,7 @@ pub(super) async fn gather(
     ask: &RequestContext,
     measure: MeasureSet,
     rules: &RuleSet,
-    of: Slice<'_>,
+    of: MonthSelection<'_>,
     grouped: bool,
 ) -> Result<MeasureResult, Problem> {
     let mut tx = ask.app.db.read().await?;
@@ -130,9 +129,9 @@ pub(super) async fn gather(
             continue;
         }
         for (care_manager, stories) in caseloads(&stories, of.month) {
-            let narrowing = Narrowing { care_manager: Some(care_manager.clone()), ..of.narrowing.clone() };
+            let narrowing = MetricsFilter { care_manager: Some(care_manager.clone()), ..of.narrowing.clone() };
             let some = StorySelection::of(measure, &stories);
-            let tallies = some.tallies(measure, rules, &Slice { narrowing: &narrowing, ..of });
+            let tallies = some.tallies(measure, rules, &MonthSelection { narrowing: &narrowing, ..of });
             match groups.get_mut(&care_manager) {
                 Some(there) => there.absorb(tallies),
                 None => drop(groups.insert(care_manager, tallies)),

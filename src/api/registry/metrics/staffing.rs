@@ -9,14 +9,13 @@ use utoipa_axum::routes;
 
 use super::month_of;
 use crate::api::App;
-use crate::api::registry::answer::WriteErrors;
+use crate::api::registry::responses::WriteErrors;
 use crate::api::request::RequestContext;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::attest;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(attest_staffing))
 }

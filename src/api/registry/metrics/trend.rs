@@ -8,26 +8,25 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::closing::figures_of;
-use super::gather::{MeasureSet, Slice, StorySelection};
+use super::gather::{MeasureSet, MonthSelection, StorySelection};
 use super::month_of;
 use super::monthly::reported;
 use crate::api::App;
-use crate::api::registry::answer::ReadErrors;
+use crate::api::registry::responses::ReadErrors;
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::care::Payer;
-use crate::domain::metrics::{CareManager, Metric, MetricValue, Month, Narrowing, Tallies};
+use crate::domain::metrics::{CareManager, Metric, MetricValue, MetricsFilter, Month, Tallies};
 use crate::problem::Problem;
 use crate::store::{closed_month, rule_set, staffing, story};
 
 /// How many months at the most.
 const LONGEST: usize = 36;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(nys_trend)).routes(routes!(fidelity_trend)).routes(routes!(aims_trend))
 }
 
-/// Which months, and whose.
+/// Months and filter.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -50,9 +49,9 @@ struct MetricsTrend {
     from: String,
     /// The last month.
     to: String,
-    /// What it was narrowed to.
+    /// Filter that was applied.
     payer: Option<Payer>,
-    /// What it was narrowed to.
+    /// Filter that was applied.
     care_manager: Option<String>,
     /// Each metric.
     metrics: Vec<MetricTrend>,
@@ -65,11 +64,11 @@ struct MetricTrend {
     number: u8,
     /// Stable name.
     name: String,
-    /// What it came to, month by month.
+    /// Values, month by month.
     months: Vec<MonthValue>,
 }
 
-/// What a metric came to in a month.
+/// Value of a metric in a month.
 #[derive(Debug, Serialize, ToSchema)]
 struct MonthValue {
     /// `YYYY-MM`.
@@ -79,7 +78,7 @@ struct MonthValue {
     counted: MetricValue,
     /// The programme's target, in the unit of the value.
     target: Option<f64>,
-    /// What has to be known to read it.
+    /// Remark that is needed to read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<String>,
     /// How many episodes (or patients, where the metric counts those) stand behind it; 0 where it counts something else.
@@ -109,7 +108,7 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
         return Err(Problem::malformed(format!("from must not be after to, and at most {LONGEST} months")).at("from"));
     }
     let care_manager = query.care_manager.map(|name| name.0);
-    let narrowing = Narrowing { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
+    let narrowing = MetricsFilter { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
     let mut tx = ask.app.db.read().await?;
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
     let mut columns = Vec::new();
@@ -123,7 +122,7 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
             MonthColumn::Reported(kept, closed_at)
         } else {
             let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
-            let slice = Slice { month: *month, narrowing: &narrowing, fte };
+            let slice = MonthSelection { month: *month, narrowing: &narrowing, fte };
             MonthColumn::Counting(StorySelection::of(measure, &[]).tallies(measure, &rules, &slice), fte)
         });
     }
@@ -132,7 +131,7 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
         let some = StorySelection::of(measure, &stories);
         for (month, column) in months.iter().zip(&mut columns) {
             if let MonthColumn::Counting(tallies, fte) = column {
-                let slice = Slice { month: *month, narrowing: &narrowing, fte: *fte };
+                let slice = MonthSelection { month: *month, narrowing: &narrowing, fte: *fte };
                 tallies.absorb(some.tallies(measure, &rules, &slice));
             }
         }

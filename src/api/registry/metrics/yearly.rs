@@ -11,19 +11,18 @@ use utoipa_axum::routes;
 use super::gather::Subjects;
 use super::{MetricsBody, MetricsReport, ReportKind, answer, wanted};
 use crate::api::App;
-use crate::api::registry::answer::ReadErrors;
+use crate::api::registry::responses::ReadErrors;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::domain::metrics::{Tallies, cms159_tallies, for_export, hedis_drr_tallies};
 use crate::domain::story::Story;
 use crate::problem::Problem;
 use crate::store::story;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(hedis)).routes(routes!(cms159))
 }
 
-/// Which year.
+/// Year and filter.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

@@ -17,21 +17,16 @@ pub struct ApiClient(Router);
 
 /// What the API refused.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Refused {
-    /// The HTTP status.
+pub struct ApiRefusal {
     pub status: u16,
-    /// Why, for people.
     #[serde(default)]
     pub detail: String,
-    /// Which field.
     #[serde(default)]
     pub expression: Option<String>,
 }
 
-/// A call.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiCall<'a> {
-    /// The method.
     pub method: &'a Method,
     /// The path within `/api/v1/`.
     pub path: &'a str,
@@ -39,7 +34,6 @@ pub struct ApiCall<'a> {
     pub once: Option<&'a str>,
     /// Only if this is still the version.
     pub if_match: Option<&'a str>,
-    /// What is entered.
     pub body: Option<&'a Value>,
 }
 
@@ -50,7 +44,7 @@ impl<'a> ApiCall<'a> {
     }
 }
 
-impl From<Problem> for Refused {
+impl From<Problem> for ApiRefusal {
     fn from(problem: Problem) -> Self {
         Self { status: problem.category.status(), detail: problem.detail, expression: problem.expression }
     }
@@ -63,12 +57,18 @@ impl ApiClient {
     }
 
     /// Reads something; the path within `/api/v1/`.
-    pub async fn get(&self, caller: &Caller, path: &str) -> Result<Value, Refused> {
+    pub async fn get(&self, caller: &Caller, path: &str) -> Result<Value, ApiRefusal> {
         self.call(caller, ApiCall::of(&Method::GET, path)).await
     }
 
     /// Enters something, once under its key.
-    pub async fn post(&self, caller: &Caller, path: &str, once: Option<&str>, body: &Value) -> Result<Value, Refused> {
+    pub async fn post(
+        &self,
+        caller: &Caller,
+        path: &str,
+        once: Option<&str>,
+        body: &Value,
+    ) -> Result<Value, ApiRefusal> {
         self.call(caller, ApiCall { once, body: Some(body), ..ApiCall::of(&Method::POST, path) }).await
     }
 
@@ -88,7 +88,7 @@ impl ApiClient {
     }
 
     /// Calls one of them.
-    pub async fn call(&self, caller: &Caller, call: ApiCall<'_>) -> Result<Value, Refused> {
+    pub async fn call(&self, caller: &Caller, call: ApiCall<'_>) -> Result<Value, ApiRefusal> {
         let ApiCall { method, path, once, if_match, body } = call;
         let mut request = Request::builder().method(method).uri(format!("/api/v1/{path}")).extension(caller.clone());
         for (name, value) in [("idempotency-key", once), ("if-match", if_match)] {
@@ -103,7 +103,7 @@ impl ApiClient {
             }
             None => Body::empty(),
         };
-        let broken = || Refused::from(Problem::internal("the API could not be asked"));
+        let broken = || ApiRefusal::from(Problem::internal("the API could not be asked"));
         let request = request.body(body).map_err(|_| broken())?;
         let Ok(response) = self.0.clone().oneshot(request).await;
         let status = response.status();
@@ -114,7 +114,7 @@ impl ApiClient {
             }
             return serde_json::from_slice(&bytes).map_err(|_| broken());
         }
-        let refused: Refused = serde_json::from_slice(&bytes).unwrap_or_default();
-        Err(Refused { status: status.as_u16(), ..refused })
+        let refused: ApiRefusal = serde_json::from_slice(&bytes).unwrap_or_default();
+        Err(ApiRefusal { status: status.as_u16(), ..refused })
     }
 }

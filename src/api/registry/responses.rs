@@ -1,4 +1,4 @@
-//! What the endpoints answer alike: errors, and a thing just made.
+//! Common answers: errors, and a resource just created.
 
 use axum::Json;
 use axum::http::header::{ETAG, LOCATION};
@@ -9,14 +9,13 @@ use utoipa::IntoResponses;
 
 use crate::api::problem::ProblemBody;
 
-/// What may go wrong with a read.
+/// Errors of a read.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub enum ReadErrors {
     /// A parameter cannot be read; `expression` names it.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemBody),
-    /// No valid token.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
     /// The role may not do this.
@@ -30,14 +29,13 @@ pub enum ReadErrors {
     Unavailable(ProblemBody),
 }
 
-/// What may go wrong with a write.
+/// Errors of a write.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub enum WriteErrors {
     /// Not JSON, or a header cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemBody),
-    /// No valid token.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
     /// The role may not do this.
@@ -60,7 +58,6 @@ pub enum WriteErrors {
     Unavailable(ProblemBody),
 }
 
-/// `W/"3"`.
 pub fn etag(revision: i64) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Ok(value) = HeaderValue::try_from(format!("W/\"{revision}\"")) {
