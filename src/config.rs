@@ -1,7 +1,7 @@
-//! Operator settings: a TOML file, overridden by `COCM_*` variables, overridden by flags.
+//! What an operator can set: a TOML file, overlaid by `COCM_*` variables, overlaid by flags.
 //!
-//! Reading and checking are separate: [`Config::load`] checks shape and types, [`Config::check`] checks meaning and
-//! reports every fault at once. Nothing here prints a secret.
+//! Reading and checking are apart: [`Config::load`] answers for shape and types, [`Config::check`] for sense, with
+//! every fault at once. Nothing here prints a secret.
 
 mod cds_hooks;
 mod check;
@@ -48,7 +48,7 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Bounds on what a caller may cost.
     pub limits: Limits,
-    /// Token issuers that this service trusts.
+    /// Who may say who is calling.
     pub auth: AuthConfig,
     /// Ways to sign in to the pages.
     #[serde(rename = "sign_in")]
@@ -59,10 +59,10 @@ pub struct Config {
     /// The charts written to.
     #[serde(rename = "ehr")]
     pub ehrs: Vec<EhrConnection>,
-    /// Webhooks to notify.
+    /// Who is told what happens.
     #[serde(rename = "webhook")]
     pub webhooks: Vec<Webhook>,
-    /// Log format and filter.
+    /// What is logged, and how.
     pub log: Log,
     /// Development only: any clinic named in a token is served, with the first clinic's settings.
     #[serde(skip)]
@@ -96,11 +96,11 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-/// Token issuers that this service trusts.
+/// Who may say who is calling.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
-    /// Trusted token issuers.
+    /// Token issuers we believe.
     pub issuers: Vec<Issuer>,
 }
 
@@ -110,9 +110,9 @@ pub struct AuthConfig {
 pub struct Issuer {
     /// The `iss` of its tokens, compared exactly.
     pub issuer: String,
-    /// URL of its public keys…
+    /// Where its public keys are fetched…
     pub jwks_url: Option<String>,
-    /// …or the file that holds them.
+    /// …or the file they are read from.
     pub jwks_file: Option<PathBuf>,
     /// Where programs get its tokens; only told to them, in `.well-known/smart-configuration`.
     pub token_url: Option<String>,
@@ -134,7 +134,7 @@ pub struct Clinic {
     pub id: ClinicId,
     /// Its name in print.
     pub name: Option<String>,
-    /// Time zone that decides what counts as a day (IANA name).
+    /// Where its days begin and end (IANA name).
     pub time_zone: Tz,
     /// The `[[ehr]]` it writes to.
     pub ehr: Option<String>,
@@ -143,14 +143,14 @@ pub struct Clinic {
     pub close_month_on: u8,
 }
 
-/// A receiver of a clinic's events.
+/// Somebody who is told what happens in a clinic.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// Name in the log of deliveries.
+    /// What it is called in the log of deliveries.
     pub name: String,
     pub clinic: ClinicId,
-    /// URL to post to. Redirects are not followed.
+    /// Where it is told: exactly there.
     pub url: String,
     /// `whsec_…`; several while changing from one to another.
     pub secrets: Vec<SecretString>,
@@ -162,7 +162,7 @@ pub struct Webhook {
     pub timeout: Duration,
 }
 
-/// Log format and filter.
+/// What is logged, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
@@ -298,6 +298,16 @@ impl Config {
     /// A chart's settings by its name.
     pub fn ehr(&self, name: &str) -> Option<&EhrConnection> {
         self.ehrs.iter().find(|ehr| ehr.name == name)
+    }
+
+    /// The EHRs that may call our CDS service.
+    pub fn cds_clients(&self) -> impl Iterator<Item = (&EhrConnection, &CdsHooks)> {
+        self.ehrs.iter().filter_map(|ehr| Some((ehr, ehr.cds_hooks.as_ref()?)))
+    }
+
+    /// The address that clients know us by, without a slash at its end; empty where none is configured.
+    pub fn public_base(&self) -> &str {
+        self.public_url.as_deref().unwrap_or_default().trim_end_matches('/')
     }
 }
 

@@ -309,7 +309,7 @@ impl Dispatcher {
     }
 }
 
-/// Keeps an item on the rung where it was written, or may have been written, even if a better rung is available now.
+/// What stands in the chart, or may, stays on the rung on which it stands, whatever is the best one now.
 fn stands_on(delivery: &Delivery, best: Rung) -> Rung {
     match delivery.rung() {
         _ if delivery.chart_id.is_none() && !delivery.outcome_unknown => best,

@@ -1,4 +1,4 @@
-//! Turns everything that arrives over FHIR, by any path, and a clinic's spreadsheet into commands.
+//! Everything that arrives over FHIR becomes facts here, whichever way it came; and a clinic's spreadsheet.
 
 pub mod bundle;
 pub mod connection;
@@ -16,7 +16,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::fhir::arrival::{Arrival, ReadingContext, ResourceType, read};
+use crate::fhir::arrival::{Arrival, ResourceType, read};
+use crate::fhir::content::ReadingContext;
 use crate::fhir::mapping::CodeMapping;
 use crate::listener::{DEEPEST, check_depth};
 use crate::problem::Problem;

@@ -57,7 +57,7 @@ impl Journal {
         }
     }
 
-    /// Changes whenever a clinic's chain grows.
+    /// Told whenever the chain of a clinic has grown.
     pub fn heads(&self) -> watch::Receiver<SealedHeads> {
         self.heads.subscribe()
     }

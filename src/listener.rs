@@ -68,7 +68,7 @@ enum ShutdownPhase {
     Cut,
 }
 
-/// Request extension that announces the shutdown, so that event streams end when it begins.
+/// Told to every request (as an extension), for those that would never end: an event stream ends when stopping begins.
 #[derive(Clone, Debug)]
 pub struct ShutdownSignal(watch::Receiver<ShutdownPhase>);
 
@@ -134,7 +134,7 @@ pub async fn serve(
             (stream, permit) = next(&listener, &connections) => spawn(stream, connections.seat(permit)),
         }
     }
-    // Connections that the kernel has already accepted would otherwise be reset.
+    // Whoever the system has let in already would see a reset.
     for stream in knocking(listener)? {
         if let Some(permit) = connections.leave_now() {
             spawn(stream, connections.seat(permit));

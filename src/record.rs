@@ -29,6 +29,7 @@ mod idempotency;
 mod rules;
 mod sessions;
 mod closing;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -42,7 +43,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 pub use crate::domain::day::local_midnight;
 use crate::domain::rules::RuleSet;
-use crate::fhir::arrival::{Arrival, Content, ResourceType, Subject};
+use crate::fhir::arrival::{Arrival, ResourceType};
+use crate::fhir::content::{Content, Subject};
 use crate::identity::{Role, acting};
 use crate::problem::{Category, Problem};
 use crate::store::{Db, Tx, journal};
@@ -56,27 +58,13 @@ pub use idempotency::IdempotencyKey;
 pub use import::{Additions, ImportPreview, ImportedCase, foresee};
 pub use rules::{activate, attest, propose};
 pub use sessions::{DeferredItem, close_session, open_session};
+pub use zones::Zones;
 
 /// How many facts share a transaction at the most.
 const BATCH: usize = 256;
 
 /// How often a batch is tried that the database undid.
 const TRIES: u64 = 6;
-
-/// The time zone of each clinic.
-#[derive(Clone, Debug)]
-pub struct Zones {
-    /// For a clinic that is not named.
-    pub default: Tz,
-    pub by_clinic: HashMap<String, Tz>,
-}
-
-impl Zones {
-    /// The zone of a clinic.
-    pub fn of(&self, clinic: &str) -> Tz {
-        self.by_clinic.get(clinic).copied().unwrap_or(self.default)
-    }
-}
 
 struct Job {
     submission: Submission,

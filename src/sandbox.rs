@@ -2,6 +2,7 @@
 //! misbehaves. It keeps everything in memory and checks little; it is not a FHIR server to build upon.
 
 pub mod chart;
+mod exchange;
 mod interaction;
 pub mod events;
 pub mod misbehaviour;
@@ -127,7 +128,7 @@ impl Sandbox {
         lock(&self.state).chart.put(resource)
     }
 
-    /// Like [`Sandbox::put`], with this time of change: several resources may share one.
+    /// As [`Sandbox::put`], changed at this moment: several resources may share one.
     pub fn put_at(&self, resource: Value, at: DateTime<Utc>) -> Value {
         lock(&self.state).chart.put_at(resource, at)
     }

@@ -27,12 +27,12 @@ use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::webhook::Webhooks;
 
-/// How often to check whether a day has passed.
+/// How often the passing of a day is looked for.
 const SWEEP: Duration = Duration::from_mins(1);
 
 /// The running service, without its sockets.
 pub struct Service {
-    /// Shared state of the handlers.
+    /// What the handlers share.
     pub app: App,
     dispatcher: Dispatcher,
     watch: Watch,
@@ -48,7 +48,7 @@ pub struct ServiceLoops {
 impl ServiceLoops {
     /// Stops them; writes in flight are finished.
     pub async fn stop(self) {
-        // No receivers left means that the loops have already stopped.
+        // Nobody listens any more: they have stopped already.
         let _ = self.stop.send(true);
         for running in self.running {
             let _ = tokio::time::timeout(Duration::from_secs(20), running).await;
@@ -98,7 +98,7 @@ impl Service {
     pub fn start(&self) -> ServiceLoops {
         let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
-            // A dropped sender means that the service is gone, too.
+            // The sender is gone: the service is, too.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let dispatcher = self.dispatcher.clone();

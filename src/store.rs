@@ -114,7 +114,7 @@ impl<D: sqlx::Database> DbHandle<D> {
     }
 }
 
-/// A transaction or a connection for the functions of the store.
+/// What the store's functions run on.
 pub enum Tx {
     Postgres(DbHandle<Postgres>),
     Sqlite(DbHandle<Sqlite>),
@@ -281,7 +281,7 @@ impl Db {
     }
 }
 
-/// The promise "2xx means durable" depends on these settings.
+/// What the promise "2xx means durable" rests on.
 async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
     let (version, encoding, commit, fsync): (i32, String, String, String) = sqlx::query_as(
         "SELECT CAST(current_setting('server_version_num') AS INTEGER), current_setting('server_encoding'),
@@ -376,7 +376,7 @@ pub fn failed(error: sqlx::Error) -> Problem {
     }
 }
 
-/// Kind of the error, without the values that it may quote.
+/// What kind of error it was, without the values it may quote.
 fn kind(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(e) => {

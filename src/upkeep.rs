@@ -1,4 +1,4 @@
-//! Reviews patients when nothing has arrived, because a day has passed or the rules have changed.
+//! Looking at patients of whom nothing has arrived: a day has passed, or the rules have changed.
 
 use std::sync::Arc;
 
@@ -12,30 +12,31 @@ use crate::problem::Problem;
 use crate::record::{Command, Recorder, Submission, Zones, close, local_midnight};
 use crate::store::{Db, closed_month, idempotency, patient, webhook};
 
-/// Patients per page.
+/// How many patients are taken at once.
 const PAGE: i64 = 500;
-/// Patients per transaction.
+/// How many of them share a transaction.
 const SOME: usize = 100;
-/// Retention of answers under an `Idempotency-Key`.
+/// How long answers under an `Idempotency-Key` are remembered.
 const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(2);
 
-/// Retention of delivered webhook events; failed ones stay until an operator handles them.
+/// How long what a webhook was told is kept; what it did not take is kept until somebody looks.
 const TOLD: chrono::TimeDelta = chrono::TimeDelta::days(30);
-/// Rows deleted per transaction.
+/// How many of those are forgotten in one transaction.
 const FORGOTTEN: i64 = 1000;
 
-/// Reviews patients when nothing new has arrived. Cheap to clone.
+/// What is needed to look at patients again. Cheap to clone.
 #[derive(Clone)]
 pub struct Upkeep {
     pub db: Db,
     pub recorder: Recorder,
+    /// Says which day it is.
     pub clock: Clock,
     pub zones: Arc<Zones>,
-    /// Decides when months are closed.
+    /// When months are closed.
     pub config: Arc<Config>,
 }
 
-/// Author of changes that no person made.
+/// Who does what nobody did.
 const OURSELVES: &str = "cocm-registry";
 
 impl Upkeep {
@@ -119,13 +120,13 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Deletes webhook deliveries that succeeded long ago.
+    /// Forgets what webhooks took long ago.
     async fn forget_told(&self, clinic: &str) -> Result<(), Problem> {
         let before = self.clock.now() - TOLD;
         let mut tx = self.db.read().await?;
         let is_any = webhook::is_told_before(&mut tx, clinic, before).await?;
         drop(tx);
-        // Takes no lock when there is nothing to delete.
+        // Nothing is locked where there is nothing to forget.
         let mut is_more = is_any;
         while is_more {
             let mut tx = self.db.begin().await?;

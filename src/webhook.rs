@@ -28,7 +28,7 @@ use crate::store::webhook::{self, WebhookDelivery};
 use crate::store::{Db, Tx, journal};
 use sign::SigningSecret;
 
-/// How often to look for work that another replica or a person left behind.
+/// How often it is looked for what another replica or a person has left to do.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// One configured webhook.
@@ -41,7 +41,7 @@ struct ConfiguredWebhook {
     client: Client,
 }
 
-/// Sends webhook deliveries. Cheap to clone.
+/// What sends. Cheap to clone.
 #[derive(Clone)]
 pub struct Webhooks {
     db: Db,
@@ -50,11 +50,11 @@ pub struct Webhooks {
     me: Uuid,
 }
 
-/// The next action after a step.
+/// What is to be done after a step.
 enum NextStep {
     /// The next step, at once.
     Step,
-    /// Wait for this long, or until something happens.
+    /// Nothing, for so long or until something happens.
     Rest(Duration),
 }
 
@@ -125,14 +125,14 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Does one thing: an attempt, or a look at the next event.
+    /// One thing: an attempt, or a look at what is next.
     async fn step(&self, hook: &ConfiguredWebhook) -> Result<NextStep, Problem> {
         let mut tx = self.db.read().await?;
         let head = journal::head(&mut tx, &hook.clinic).await?.map_or(0, |head| head.seq);
         let known = webhook::cursor(&mut tx, &hook.clinic, &hook.name).await?;
         let Some(cursor) = known else {
             drop(tx);
-            // Start with events from now on.
+            // Told is what happens from now on.
             let mut tx = self.db.begin().await?;
             webhook::begin(&mut tx, &hook.clinic, &hook.name, head, self.clock.now()).await?;
             tx.commit().await?;
@@ -157,7 +157,7 @@ impl Webhooks {
             tx.commit().await?;
             return Ok(NextStep::Rest(IDLE));
         };
-        // Another replica may just have sent it.
+        // Another replica may have sent it a moment ago.
         let delivery = match webhook::pending(&mut tx, &hook.clinic, &hook.name).await? {
             Some(waiting) if waiting.next_attempt_at > now => None,
             Some(waiting) => Some(waiting),
@@ -181,7 +181,7 @@ impl Webhooks {
         }
     }
 
-    /// Turns the next event into a delivery; `None` when no event in the window is wanted.
+    /// The next event becomes a delivery; `None` where nothing in the stretch looked at is wanted.
     async fn advance(
         &self,
         tx: &mut Tx,

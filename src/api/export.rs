@@ -27,7 +27,7 @@ pub const LARGEST_WORKBOOK: usize = 50_000;
 /// Rows that are read at once.
 pub const PAGE: i64 = 500;
 
-/// File format of a list.
+/// As what a list is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values.
@@ -209,7 +209,7 @@ fn plain(cell: &Cell) -> Cow<'_, str> {
     }
 }
 
-/// Characters that a spreadsheet may take for the start of a formula, including full-width forms.
+/// What a spreadsheet might take for the beginning of a formula, also in full width.
 const BEGINS_A_FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Text that no spreadsheet takes for a formula (OWASP).

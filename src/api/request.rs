@@ -1,4 +1,4 @@
-//! Request parts that the registry's handlers share: caller, ids, texts and instants.
+//! What the registry's handlers take apart: who asks, which ids, which words, which moments.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::identity::{Caller, Role};
 use crate::problem::Problem;
 use crate::record::{Command, IdempotencyKey, Recorded, Submission, local_midnight};
 
-/// Roles that may read clinical data: everyone in the care team, but not the EHR's client.
+/// Whoever may read what concerns care: everybody in the team, not the EHR's program.
 pub const READERS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare, Role::Admin];
 /// The clinicians of the team.
 pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare];
 
 /// One request: who asks, and what it was sent with.
 pub struct RequestContext {
-    /// Shared state of the handlers.
+    /// What the handlers share.
     pub app: App,
     pub caller: Caller,
     /// `Idempotency-Key`.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Config, EhrConnection, Issuer};
+use super::Issuer;
 
 /// An EHR as a CDS client of ours.
 #[derive(Clone, Debug, Deserialize)]
@@ -14,19 +14,19 @@ pub struct CdsHooks {
     pub issuer: String,
     /// The `tenant` of those JWTs, where one issuer speaks for several organisations.
     pub tenant: Option<String>,
-    /// URL of its public keys; a `jku` must be the same…
+    /// Where its public keys are fetched; a `jku` must say the same…
     pub jwks_url: Option<String>,
-    /// …or the file that holds them.
+    /// …or the file they are read from.
     pub jwks_file: Option<PathBuf>,
     /// Browsers' origins that may ask (CORS): of EHRs that call from the chart itself.
     #[serde(default)]
     pub origins: Vec<String>,
-    /// Where a card's link leads.
+    /// What a card's link is.
     #[serde(default)]
     pub link: CardLink,
 }
 
-/// Where a card's link leads.
+/// What a card's link is.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum CardLink {
@@ -38,7 +38,7 @@ pub enum CardLink {
 }
 
 impl CdsHooks {
-    /// This client as a token issuer. The audience stays empty: each request brings its own.
+    /// As the verifier of tokens knows issuers. What is called, is the audience: each request knows its own.
     pub fn as_issuer(&self) -> Issuer {
         Issuer {
             issuer: self.issuer.clone(),
@@ -49,17 +49,5 @@ impl CdsHooks {
             clinic_claim: String::new(),
             role_claim: String::new(),
         }
-    }
-}
-
-impl Config {
-    /// The EHRs that may call our CDS service.
-    pub fn cds_clients(&self) -> impl Iterator<Item = (&EhrConnection, &CdsHooks)> {
-        self.ehrs.iter().filter_map(|ehr| Some((ehr, ehr.cds_hooks.as_ref()?)))
-    }
-
-    /// The address that clients know us by, without a slash at its end; empty where none is configured.
-    pub fn public_base(&self) -> &str {
-        self.public_url.as_deref().unwrap_or_default().trim_end_matches('/')
     }
 }

@@ -11,13 +11,14 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::{CdsHooks, seconds};
-use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
 
 /// One EHR: the chart that is written to, and the server that is read from.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EhrConnection {
-    /// Name that clinics use; part of its notification URL.
+    /// What clinics call it; part of the address of its notifications.
     pub name: String,
     pub base_url: String,
     /// Sent as `Authorization: Bearer`, where there is no `auth`.
@@ -40,10 +41,10 @@ pub struct EhrConnection {
     /// Other bases by which it names its own resources in references.
     #[serde(default)]
     pub known_bases: Vec<String>,
-    /// Polling.
+    /// What is fetched by itself.
     #[serde(default)]
     pub poll: PollConfig,
-    /// Change notifications from the EHR.
+    /// How it may tell us that something has changed.
     #[serde(default)]
     pub notify: NotifyConfig,
     /// Bulk Data export.
@@ -51,15 +52,15 @@ pub struct EhrConnection {
     pub bulk: Bulk,
     /// Its calls to our CDS Hooks service; none if absent.
     pub cds_hooks: Option<CdsHooks>,
-    /// How work items reach the chart.
+    /// How what the plan asks for reaches the chart.
     #[serde(default)]
     pub write: WriteConfig,
-    /// Mapping of its questionnaires to instruments; read by `fhir`.
+    /// How its questionnaires map to instruments; read by `fhir`.
     #[serde(default)]
     pub mapping: toml::Table,
 }
 
-/// Kind of authorization.
+/// Which kind of authorisation.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthKind {
@@ -95,13 +96,13 @@ impl KeyAlgorithm {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendServices {
-    /// Kind of authorization; there is only one.
+    /// Which kind; there is one.
     pub kind: AuthKind,
-    /// Our client id at the EHR: `iss` and `sub` of our assertions.
+    /// What the EHR calls us: `iss` and `sub` of our assertions.
     pub client_id: String,
     /// The token endpoint; without it, what the EHR's `.well-known/smart-configuration` says.
     pub token_url: Option<String>,
-    /// Scopes to request, separated by spaces: `system/Patient.rs …`.
+    /// What we ask for, by spaces: `system/Patient.rs …`.
     #[serde(default = "scopes")]
     pub scopes: String,
     /// With which kind of key we sign.
@@ -123,16 +124,16 @@ pub fn key_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("connection-keys")
 }
 
-/// Polling.
+/// What is fetched by itself.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PollConfig {
-    /// Resource types: Patient, `QuestionnaireResponse`, Observation.
+    /// Which types: of Patient, `QuestionnaireResponse`, Observation.
     pub types: Vec<String>,
     /// How often; 0 is never.
     #[serde(rename = "period_s", deserialize_with = "seconds")]
     pub period: Duration,
-    /// How far before the last known change the next poll starts, to catch late commits on the server.
+    /// How far behind the last known change the next look begins: what is committed late on the server.
     #[serde(rename = "overlap_s", deserialize_with = "seconds")]
     pub overlap: Duration,
     /// How many resources are asked for at once.
@@ -187,7 +188,7 @@ impl SearchStrategy {
         Self::ALL.into_iter().find(|way| way.as_str() == name)
     }
 
-    /// Fallback when the server does not support this strategy.
+    /// What is tried when the server does not know this one.
     pub fn next(self) -> Option<Self> {
         let at = Self::ALL.iter().position(|way| *way == self)?;
         Self::ALL.get(at + 1).copied()
@@ -215,7 +216,7 @@ pub struct NotifyConfig {
     pub topics: BTreeMap<String, Vec<String>>,
 }
 
-/// Kind of Subscription to create.
+/// What kind of Subscription we make.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum SubscriptionPayload {
@@ -237,14 +238,14 @@ pub struct Bulk {
     pub file_origins: Vec<String>,
 }
 
-/// How work items reach the chart.
+/// How what the plan asks for reaches the chart.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct WriteConfig {
-    /// How Tasks are written; `auto` (`None`) picks the best way that the EHR's CapabilityStatement offers.
+    /// How what a Task says is told; `auto` (`None`) is the best way that the EHR's CapabilityStatement offers.
     #[serde(deserialize_with = "rung")]
     pub task: Option<Rung>,
-    /// How Flags are written.
+    /// How what a Flag says is told.
     #[serde(deserialize_with = "rung")]
     pub flag: Option<Rung>,
     /// Whether the EHR calls our CDS Hooks service (`cds_hooks` says so): then `auto` counts on the card where nothing can
@@ -256,7 +257,7 @@ pub struct WriteConfig {
 }
 
 impl WriteConfig {
-    /// Configured rung for a kind of resource; `None` is `auto`.
+    /// What is set for a kind of resource; `None` is `auto`.
     pub fn set_for(self, resource: ChartResource) -> Option<Rung> {
         match resource {
             ChartResource::Task => self.task,
@@ -275,7 +276,7 @@ fn rung<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rung>, D::E
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
         "auto" => Ok(None),
-        // Operators who want nothing written try this word first.
+        // What an operator who wants nothing written will try first.
         "none" => Ok(Some(Rung::Worklist)),
         name => name.parse().map(Some).map_err(|why| D::Error::custom(format!("{why}, auto, none"))),
     }
@@ -322,10 +323,10 @@ impl Default for PollConfig {
     }
 }
 
-/// Resource types that can be polled.
+/// What can be fetched.
 pub(super) const TYPES: [&str; 3] = ["Patient", "QuestionnaireResponse", "Observation"];
 
-/// Resource types that we write and read back.
+/// What we write, and read back.
 pub(super) const OURS: [&str; 2] = ["Task", "Flag"];
 
 fn timeout() -> Duration {

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::ConfigError;
 
-/// Settings from the command line. A missing flag keeps the value of the file or the variable.
+/// What the command line may set. Absent leaves the file's or the variable's value.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     pub listen: Option<SocketAddr>,
@@ -18,7 +18,7 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Variable name after `COCM_`, the key it sets, and whether that key is a number.
+/// What follows `COCM_`, the key it sets, and whether that key is a number.
 const VARIABLES: &[(&str, &[&str], bool)] = &[
     ("LISTEN", &["listen"], false),
     ("ADMIN_LISTEN", &["admin_listen"], false),

@@ -12,15 +12,15 @@ use super::{ClinicId, Issuer};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignInConfig {
-    /// Label of the button.
+    /// What the button says.
     pub name: String,
     /// The `iss` of its ID tokens, compared exactly.
     pub issuer: String,
-    /// URL of its public keys…
+    /// Where its public keys are fetched…
     pub jwks_url: Option<String>,
-    /// …or the file that holds them.
+    /// …or the file they are read from.
     pub jwks_file: Option<PathBuf>,
-    /// Our client id there: the `aud` of its ID tokens.
+    /// What we are called there: the `aud` of its ID tokens.
     pub client_id: String,
     /// For a confidential client.
     pub client_secret: Option<SecretString>,
@@ -44,7 +44,7 @@ pub struct SignInConfig {
 }
 
 impl SignInConfig {
-    /// This provider as a token issuer.
+    /// As the verifier of tokens knows issuers.
     pub fn as_issuer(&self) -> Issuer {
         Issuer {
             issuer: self.issuer.clone(),

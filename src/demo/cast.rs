@@ -1,11 +1,11 @@
-//! The patients of the twenty weeks. The same seed gives the same patients with the same courses.
+//! Who lives through the twenty weeks. The same seed gives the same people with the same fates.
 
 use chrono::{Days, NaiveDate};
 use serde_json::Value;
 
 use crate::sandbox::misbehaviour::Dice;
 
-/// Course of a patient's illness before any change of treatment.
+/// How a person's illness goes, before anything is changed about the treatment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IllnessCourse {
     /// Halved by week 8, in remission in the end.
@@ -38,7 +38,7 @@ fn curve(fate: IllnessCourse) -> [u16; 11] {
     }
 }
 
-/// A scheduled event of a patient.
+/// Something that will happen to a person.
 #[derive(Clone, Debug)]
 pub enum ScheduledEvent {
     /// A resource is sent.
@@ -49,7 +49,7 @@ pub enum ScheduledEvent {
     Assess,
     /// The doctor decides on a recommendation.
     Decide(String),
-    /// An accepted recommendation is carried out.
+    /// What was accepted is done.
     Do(String),
     /// The episode ends well.
     Graduate,
@@ -69,7 +69,7 @@ pub struct DemoPatient {
     pub first: (u16, u16),
     /// First answer to item 9.
     pub item9: u8,
-    /// The care manager.
+    /// Who looks after them.
     pub care_manager: &'static str,
     /// Our id of the episode, once enrolled.
     pub episode: Option<String>,

@@ -248,7 +248,7 @@ async fn happen(
     }
 }
 
-/// Special events of a few patients.
+/// What happens to a few.
 async fn specials(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, days: i64) -> Result<(), Problem> {
     if person.number == 59 && days == 40 {
         let mut died = patient(person);

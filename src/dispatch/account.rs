@@ -1,4 +1,4 @@
-//! Records the result of an attempt in the ledger, the list of attempts and the journal. Pure.
+//! What an attempt came to, for the ledger, for the list of attempts and for the journal. Pure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -6,14 +6,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::RECHECK;
-use crate::domain::chart_plan::{Posture, Rung};
+use crate::domain::chart_plan::Rung;
 use crate::domain::read_back::Drift;
+use crate::domain::task::Posture;
 use crate::ehr::retry::{RetryDecision, decide};
 use crate::ehr::{DeliveryEffect, DeliveryResult, Failure, Ledger, ManualChange};
 use crate::store::journal;
 use crate::store::outbox::{Delivery, DeliveryAttempt, DeliveryState, Settlement};
 
-/// Known state of a delivery before an attempt.
+/// What is known of a delivery before an attempt.
 pub(super) fn ledger(delivery: &Delivery) -> Ledger {
     Ledger {
         chart_id: delivery.chart_id.clone(),
@@ -42,7 +43,7 @@ pub(super) fn settlement(
 ) -> Settlement {
     let mut settlement = Settlement {
         revision: delivery.revision,
-        // As complete as this rung allows.
+        // As far as it will be, on this rung.
         written: result.is_ok(),
         state: DeliveryState::Settled,
         posture: after.last_written,
@@ -106,7 +107,7 @@ pub(super) fn settlement(
     settlement
 }
 
-/// Journal entry for a finished attempt.
+/// What the journal says of an attempt that came to an end.
 pub(super) fn line(
     clinic: &str,
     delivery: &Delivery,

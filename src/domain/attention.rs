@@ -65,7 +65,7 @@ pub struct QueueReason {
     pub rule: Option<Rule>,
     /// The measure it speaks about.
     pub instrument: Option<Instrument>,
-    /// First occurrence.
+    /// Since when.
     pub since: NaiveDate,
     /// A sentence a clinician would accept.
     pub reason: String,

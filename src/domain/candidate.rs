@@ -17,13 +17,13 @@ use crate::id::{EpisodeId, MeasurementId};
 /// A score that speaks for an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PositiveScore {
-    /// Instrument.
+    /// Which questionnaire.
     pub instrument: Instrument,
     /// Points.
     pub score: u16,
     /// Positive from here up.
     pub elevated_at: u16,
-    /// Date in the clinic's time zone.
+    /// The local date.
     pub taken_on: NaiveDate,
     /// The measurement.
     pub measurement: MeasurementId,
@@ -32,7 +32,7 @@ pub struct PositiveScore {
 /// The last episode that ended: a reason to ask, not a reason to hide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EarlierEpisode {
-    /// Name of the medication.
+    /// Which.
     pub episode: EpisodeId,
     /// Its end.
     pub ended_on: NaiveDate,
@@ -47,13 +47,13 @@ pub struct EarlierEpisode {
 pub struct Dismissal {
     /// The entry: taking it back brings the candidate back.
     pub entry: Uuid,
-    /// Instant.
+    /// When.
     pub on: NaiveDate,
-    /// Reason.
+    /// Why.
     pub reason: String,
 }
 
-/// A patient who screened positive and has no open episode.
+/// Somebody who screened positive and is in no open episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
     /// Since when: the earliest of the scores below.

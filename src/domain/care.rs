@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::chart_plan::{ChartResource, Code};
 use super::instrument::Instrument;
+use super::task::{ChartResource, Code};
 use crate::id::{EpisodeId, MeasurementId};
 
 pub mod contact;
@@ -41,7 +41,7 @@ named! {
 }
 
 named! {
-    /// The payer.
+    /// Who pays.
     pub enum Payer {
         Medicaid = "medicaid",
         Medicare = "medicare",
@@ -70,7 +70,7 @@ pub enum Care {
         modality: Option<Modality>,
         /// Whether it was on the schedule.
         scheduled: bool,
-        /// State of the item.
+        /// What became of it.
         outcome: ContactOutcome,
         /// When it began, where the time is known and not only the day.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ pub enum Care {
     /// A recommendation was accepted, modified, declined or done.
     RecommendationDecision {
         recommendation: Uuid,
-        /// State of the item.
+        /// What became of it.
         decision: RecommendationDecision,
         by: Option<String>,
         reason: Option<String>,
@@ -125,7 +125,7 @@ pub enum Care {
     },
     /// A clinician set the baseline.
     BaselineOverride {
-        /// The instrument.
+        /// Of which instrument.
         instrument: Instrument,
         /// The measurement that is the baseline from now on.
         measurement: MeasurementId,
@@ -169,7 +169,7 @@ pub enum Care {
         delivery: Uuid,
         key: String,
         resource: ChartResource,
-        /// Kind of change.
+        /// What it is about.
         code: Code,
         /// Since when its cause holds.
         since: NaiveDate,

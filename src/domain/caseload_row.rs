@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::attention::reasons;
 use super::cadence::contact_days;
-use super::chart_plan::{ChartResource, Code};
 use super::day;
 use super::episode::Course;
 use super::finding::Rule;
@@ -14,6 +13,7 @@ use super::instrument::Instrument;
 use super::rules::RuleSet;
 use super::standing::Standing;
 use super::target::{Basis, MeasureStatus};
+use super::task::{ChartResource, Code};
 
 /// Scores that a line shows of each measure: the last ones, after its baseline.
 const POINTS: usize = 20;

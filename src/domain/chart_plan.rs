@@ -9,11 +9,12 @@ use super::history::History;
 use super::instrument::Instrument;
 use super::rules::RuleSet;
 use super::safety::{self, Concern};
-use super::schedule;
 use super::standing;
 use super::story::Story;
+use super::task::{ChartResource, Code, Owner, Posture, Priority};
 use crate::id::EpisodeId;
 
+mod schedule;
 mod work_items;
 mod withdrawal;
 mod rung;
@@ -21,88 +22,13 @@ mod rung;
 pub use rung::Rung;
 pub use withdrawal::resolve;
 
-named! {
-    /// What kind of resource the chart should hold.
-    pub enum ChartResource {
-        Task = "Task",
-        /// Something to see.
-        Flag = "Flag",
-    }
-}
-
-named! {
-    /// What a Task or a Flag is about (our code system).
-    pub enum Code {
-        /// The weekly psychiatric caseload review should look at this patient.
-        PsychiatricCaseReview = "psychiatric-case-review",
-        /// The scale should be taken again.
-        Measure = "measure",
-        /// The care manager should reassess and set a new baseline.
-        Reassess = "reassess",
-        /// Somebody has to assess suicide risk.
-        SafetyAssessment = "safety-assessment",
-        /// Nobody has assessed it, and the assessment is past due.
-        SafetyEscalation = "safety-escalation",
-        /// PHQ-9 item 9 was left open: ask it.
-        AskItem9 = "ask-item9",
-        /// A contact is due.
-        Contact = "contact",
-        /// Write the relapse-prevention plan.
-        RelapsePreventionPlan = "relapse-prevention-plan",
-        /// What a case review recommended waits for a decision, or to be done.
-        Recommendation = "recommendation",
-        /// Decide whether to discharge.
-        DischargeReview = "discharge-review",
-        /// Flag: not at target.
-        CocmNotAtTarget = "cocm-not-at-target",
-        /// Flag: an unassessed safety answer.
-        CocmSafety = "cocm-safety",
-    }
-}
-
-named! {
-    /// FHIR request-priority.
-    pub enum Priority {
-        Routine = "routine",
-        /// Ahead of routine.
-        Urgent = "urgent",
-        Stat = "stat",
-    }
-}
-
-named! {
-    /// Who should act.
-    pub enum Owner {
-        /// The behavioural care manager.
-        CareManager = "care_manager",
-        /// The psychiatric consultant.
-        PsychiatricConsultant = "psychiatric_consultant",
-        /// The patient's own doctor.
-        PrimaryCareProvider = "primary_care_provider",
-    }
-}
-
-named! {
-    /// How a planned resource should stand in the chart.
-    pub enum Posture {
-        /// Task `requested`, Flag `active`.
-        Open = "open",
-        /// Done, as the registry knows: Task `completed`, Flag `inactive`.
-        Fulfilled = "fulfilled",
-        /// No longer called for: Task `cancelled`, Flag `inactive`.
-        Withdrawn = "withdrawn",
-        /// Its evidence was retracted: `entered-in-error`.
-        EnteredInError = "entered-in-error",
-    }
-}
-
 /// One Task or Flag that should stand in the chart, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
     pub resource: ChartResource,
-    /// Kind of change.
+    /// What it is about.
     pub code: Code,
     /// How it should stand.
     pub posture: Posture,

@@ -13,7 +13,7 @@ use super::rules::BriefTreatment;
 /// The next appointment that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NextContact {
-    /// Date in the clinic's time zone.
+    /// The local date.
     pub on: NaiveDate,
     /// The contact at which it was made.
     pub entry: Uuid,
@@ -66,7 +66,7 @@ pub struct TreatmentCourse {
     pub sessions_needed: u16,
     /// The day of the session that completed it.
     pub completed_on: Option<NaiveDate>,
-    /// State of the concern.
+    /// How it stands.
     pub status: CourseStatus,
 }
 

@@ -52,7 +52,7 @@ impl DataQualityIssue {
 pub struct Measurement {
     /// Our id; stays when the source is corrected.
     pub id: MeasurementId,
-    /// Instrument.
+    /// Which questionnaire.
     pub instrument: Instrument,
     /// When it was taken.
     pub taken_at: DateTime<Utc>,

@@ -35,7 +35,7 @@ pub struct EpisodeMinutes {
 /// Minutes that do not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UncountedMinutes {
-    /// Id of the entry.
+    /// The entry.
     pub entry: Uuid,
     /// Its minutes.
     pub minutes: i64,

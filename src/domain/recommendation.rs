@@ -15,12 +15,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::care::{Addressee, Care, CareEntry, ChangeKind, Recommendation, RecommendationDecision, ReferralProgress};
-use super::chart_plan::Owner;
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
 use super::rules::RuleSet;
 use super::story::Story;
+use super::task::Owner;
 use crate::id::EpisodeId;
 
 mod outcome;
@@ -67,19 +67,19 @@ pub struct TrackedRecommendation {
     pub episode: Option<EpisodeId>,
     /// When it was made.
     pub recommended_on: NaiveDate,
-    /// State of the concern.
+    /// How it stands.
     pub state: RecommendationState,
     /// What was decided last; `null` while nobody has.
     pub decision: Option<RecommendationDecision>,
-    /// Instant.
+    /// When.
     pub decided_on: Option<NaiveDate>,
-    /// Author.
+    /// By whom.
     pub decided_by: Option<String>,
     /// Why it was decided, or ended, so.
     pub reason: Option<String>,
-    /// Progress of a referral or a direct evaluation.
+    /// How far a referral or a direct evaluation has come.
     pub progress: Option<ReferralProgress>,
-    /// First occurrence.
+    /// Since when.
     pub progress_on: Option<NaiveDate>,
     /// The appointment, while it is scheduled.
     pub scheduled_for: Option<NaiveDate>,

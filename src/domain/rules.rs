@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::chart_plan::{Owner, Priority};
 use super::instrument::Instrument;
+use super::task::{Owner, Priority};
 
 /// One version of the thresholds. Days are whole calendar days in the clinic's time zone; scores are points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -16,7 +16,7 @@ use super::instrument::Instrument;
 pub struct RuleSet {
     /// Name of the series.
     pub id: String,
-    /// Version, for `If-Match`.
+    /// Its version.
     pub version: u32,
     /// What "at target" means for one measure.
     pub at_target: AtTarget,

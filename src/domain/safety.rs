@@ -4,7 +4,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::chart_plan::{Owner, Priority};
 use super::day;
 use super::finding::{Finding, Rule};
 use super::history::History;
@@ -13,6 +12,7 @@ use super::measurement::{EvidenceStatus, Measurement};
 use super::read_back;
 use super::rules::RuleSet;
 use super::story::Story;
+use super::task::{Owner, Priority};
 use crate::id::MeasurementId;
 
 named! {
@@ -30,7 +30,7 @@ named! {
 pub struct Escalation {
     /// Who is told.
     pub to: Owner,
-    /// Priority.
+    /// How urgent.
     pub priority: Priority,
     /// The local day on which they are told, unless it was assessed by then.
     pub on: NaiveDate,
@@ -53,17 +53,17 @@ pub struct Concern {
     pub high: bool,
     /// The same level was assessed shortly before.
     pub repeated: bool,
-    /// Priority.
+    /// How urgent.
     pub priority: Priority,
     /// When the assessment is due.
     pub due_on: NaiveDate,
     /// Who is told when it is past due; empty for a level assessed shortly before.
     pub escalation: Vec<Escalation>,
-    /// State of the concern.
+    /// How it stands.
     pub state: ConcernState,
     /// When it was assessed.
     pub assessed_on: Option<NaiveDate>,
-    /// Instant (RFC 3339).
+    /// The instant.
     pub assessed_at: Option<DateTime<Utc>>,
     /// When somebody closed its Task in the chart, which assesses nothing: it stays open until an assessment is
     /// documented, and is escalated all the same.

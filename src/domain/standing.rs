@@ -22,7 +22,7 @@ use crate::id::EpisodeId;
 pub struct RuleSetName {
     /// Name of the series.
     pub id: String,
-    /// Version, for `If-Match`.
+    /// Its version.
     pub version: u32,
 }
 
@@ -32,20 +32,20 @@ pub struct WorkItemSummary {
     /// Names the cause.
     pub key: String,
     /// `Task` or `Flag`.
-    pub resource: super::chart_plan::ChartResource,
-    /// Kind of change.
-    pub code: super::chart_plan::Code,
-    /// Priority.
-    pub priority: super::chart_plan::Priority,
+    pub resource: crate::domain::task::ChartResource,
+    /// What it is about.
+    pub code: crate::domain::task::Code,
+    /// How urgent.
+    pub priority: crate::domain::task::Priority,
     /// The rule that asks for it.
     pub rule: Rule,
     /// Who should act.
-    pub owner: super::chart_plan::Owner,
+    pub owner: crate::domain::task::Owner,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// When it should be done.
     pub due_on: Option<NaiveDate>,
-    /// Reason.
+    /// Why.
     pub reason: String,
 }
 

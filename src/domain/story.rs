@@ -1,12 +1,11 @@
 //! Everything known about one patient: the planner's only input.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::care::{Care, CareEntry, FitCheck, SharedCarePlan};
-use super::episode::{Course, Episode};
-use super::history::History;
+use super::episode::Episode;
 use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement, Quality};
 use crate::id::{EpisodeId, PatientId};
@@ -156,16 +155,6 @@ impl Story {
             }
         }
         daily
-    }
-
-    /// Each episode as it stands on a date, in order of enrolment.
-    pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'_>> {
-        History::of(self).courses(as_of)
-    }
-
-    /// When suicide risk was assessed, up to a date, in order: (instant, date, entry).
-    pub fn assessments(&self, as_of: NaiveDate) -> Vec<(DateTime<Utc>, NaiveDate, Uuid)> {
-        History::of(self).assessments(as_of).to_vec()
     }
 
     /// Whether the measurement behind a chart reference still counts for anything.

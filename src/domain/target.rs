@@ -320,7 +320,7 @@ pub struct LatestSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "independent conclusions, each shown beside the others")]
 pub struct MeasureSummary {
-    /// Instrument of the target.
+    /// Which measure.
     pub instrument: Instrument,
     /// Whether the baseline reaches the threshold.
     pub elevated: bool,

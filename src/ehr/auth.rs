@@ -12,13 +12,13 @@ use super::failure::Failure;
 pub use keys::KeyRing;
 pub use token::{Endpoint, NoToken, TokenGrant, TokenSource};
 
-/// Source of the `Authorization: Bearer` header.
+/// What is sent as `Authorization: Bearer`, and where it comes from.
 #[derive(Clone, Debug, Default)]
 pub enum Credentials {
     #[default]
     None,
     Fixed(SecretString),
-    /// Tokens from the EHR's token endpoint.
+    /// What the EHR's token endpoint grants.
     BackendServices(Arc<TokenSource>),
 }
 

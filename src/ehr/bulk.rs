@@ -9,18 +9,18 @@ use serde::Deserialize;
 
 use super::client::EhrClient;
 use super::failure::Failure;
-use super::http::cause;
+use super::response_body::cause;
 
 /// The longest line of a file that is read, in bytes.
 const LONGEST: usize = 16 << 20;
 /// For one file from the first byte to the last.
 const PATIENCE: Duration = Duration::from_hours(4);
 
-/// Result of an export as the server lists it.
+/// What an export came to, as the server lists it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// The export includes every change before this time.
+    /// Everything that was changed before this is in it.
     pub transaction_time: Option<String>,
     /// Whether the files want our token.
     #[serde(default)]
@@ -42,11 +42,11 @@ pub struct ExportFile {
     pub url: String,
 }
 
-/// Progress of an export.
+/// How far the server is with an export.
 #[derive(Clone, Debug)]
 pub enum ExportProgress {
     Working {
-        /// Progress note of the server.
+        /// What it says about that.
         note: Option<String>,
         /// When to ask again.
         wait: Duration,

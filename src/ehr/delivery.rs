@@ -1,9 +1,9 @@
-//! The ledger's knowledge before a delivery, and the result of the delivery.
+//! What is known before a delivery, and what it did.
 
 use super::failure::Failure;
-use crate::domain::chart_plan::Posture;
+use crate::domain::task::Posture;
 
-/// The ledger's knowledge of one planned resource before a delivery.
+/// What our ledger knows of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Its id in the chart.
@@ -21,7 +21,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger's knowledge after a delivery of `posture`.
+    /// What is known after a delivery of `posture`.
     #[must_use]
     pub fn after(mut self, posture: Posture, result: &Result<DeliveryResult, Failure>) -> Self {
         match result {
@@ -52,23 +52,23 @@ impl Ledger {
 pub enum ManualChange {
     /// A person closed it there.
     ClosedInChart,
-    /// Deleted in the chart.
+    /// It was deleted there.
     DeletedInChart,
     /// A person works on it; a note tells them that it is no longer called for.
     InProgressNoted,
 }
 
-/// Effect of a delivery.
+/// What a delivery did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryEffect {
     /// Written for the first time.
     Created,
     Updated,
-    /// The earlier resource cannot be changed, so a follow-up reports the change.
+    /// What was written before can never be changed: a follow-up says what has changed.
     FollowedUp,
     /// Nothing is written on this rung.
     NotWritten,
-    /// Already as wanted, or neither present nor wanted.
+    /// It was as wanted, or is neither there nor wanted.
     Unchanged,
     /// An earlier delivery, whose answer was lost, had written it.
     AlreadyThere,
@@ -93,7 +93,7 @@ pub struct DeliveryResult {
     /// Its status there, as far as known.
     pub chart_status: Option<String>,
     pub effect: DeliveryEffect,
-    /// Created after an answer was lost: `reconcile` later, when the server's index has caught up.
+    /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
     pub recheck: bool,
     /// How many follow-ups the chart has.
     pub follow_ups: u32,

@@ -12,8 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::auth::Credentials;
-use super::failure::{Failure, diagnostics};
-use super::retry::RetryAfter;
+use super::failure::{Failure, RetryAfter, diagnostics};
+use super::response_body::{cause, connection, json, read_body};
 use crate::problem::Problem;
 
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
@@ -94,7 +94,7 @@ impl Http {
         self
     }
 
-    /// Source of its tokens.
+    /// Where its tokens come from.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
@@ -193,7 +193,7 @@ impl Http {
             return Err(unknown("the server failed", writes, Some(status.as_u16()), retry_after));
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
-            // The status decides, whatever the body holds, even if it broke off.
+            // Whatever came as a body, or broke while coming: the status is the answer.
             let outcome = body.ok().and_then(|bytes| json(&bytes).ok().flatten());
             let diagnostics = outcome.map(|outcome| diagnostics(&outcome)).unwrap_or_default();
             return Err(Failure::Refused { status: status.as_u16(), retry_after, diagnostics });
@@ -201,34 +201,6 @@ impl Http {
         let body = body.map_err(|cause| unknown(cause, writes, Some(status.as_u16()), retry_after))?;
         Ok(RawResponse { status: status.as_u16(), headers, body })
     }
-}
-
-/// A body, counted while it arrives and after decompression.
-pub(super) async fn read_body(response: &mut reqwest::Response, most: usize) -> Result<Vec<u8>, &'static str> {
-    let too_large = "the answer is too large";
-    if response.content_length().is_some_and(|length| length > most as u64) {
-        return Err(too_large);
-    }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
-        if bytes.len() + chunk.len() > most {
-            return Err(too_large);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
-/// A body as JSON; `None` where there is none.
-pub(super) async fn read_json(response: &mut reqwest::Response, most: usize) -> Result<Option<Value>, &'static str> {
-    json(&read_body(response, most).await?)
-}
-
-fn json(bytes: &[u8]) -> Result<Option<Value>, &'static str> {
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(None);
-    }
-    serde_json::from_slice(bytes).map(Some).map_err(|_| "the answer is not JSON")
 }
 
 fn lost(error: &reqwest::Error, writes: bool) -> Failure {
@@ -247,33 +219,6 @@ fn unknown(cause: &'static str, writes: bool, status: Option<u16>, retry_after: 
     } else {
         Failure::Unanswered { cause, status, retry_after }
     }
-}
-
-/// In our words: the library's text carries the URL.
-pub(super) fn cause(error: &reqwest::Error) -> &'static str {
-    if error.is_connect() {
-        return connection(error);
-    }
-    if error.is_timeout() { "no answer in time" } else { "the connection broke" }
-}
-
-/// Why no connection came about. The reasons are in the errors behind the error, whose types are not all in reach: what
-/// they are called is.
-fn connection(error: &reqwest::Error) -> &'static str {
-    const KNOWN: [(&str, &str); 7] = [
-        ("Expired", "its certificate has expired"),
-        ("NotValidYet", "its certificate is not valid yet"),
-        ("NotValidForName", "its certificate is for another name"),
-        ("UnknownIssuer", "its certificate is from an authority that is not known here"),
-        ("InvalidCertificate", "its certificate is not valid"),
-        ("dns error", "its name is not known (DNS)"),
-        ("ConnectionRefused", "it refuses the connection"),
-    ];
-    if error.is_timeout() {
-        return "no connection in time";
-    }
-    let told = format!("{error:?}");
-    KNOWN.into_iter().find(|(word, _)| told.contains(word)).map_or("no connection", |(_, why)| why)
 }
 
 /// A base URL, ending in `/`.

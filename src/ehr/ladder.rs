@@ -1,27 +1,28 @@
-//! Writes that a server's CapabilityStatement allows, and the rung of the ladder that follows from them.
+//! What a server lets us write, as its CapabilityStatement says, and which rung of the ladder that makes.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::offers::{can, has, resource};
+use super::capability_statement::{can, has, resource};
 use crate::config::WriteConfig;
-use crate::domain::chart_plan::{ChartResource, Rung};
-use crate::fhir::planned::WriteForm;
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
+use crate::fhir::write::WriteForm;
 
-/// Capabilities of a server for one resource type.
+/// What a server offers for a type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a line of the CapabilityStatement")]
 pub struct Offer {
-    /// Resources can be created.
+    /// It can be created.
     pub creates: bool,
-    /// Resources can be updated.
+    /// It can be changed.
     pub updates: bool,
-    /// Resources can be searched. Without search we cannot tell whether a create with a lost answer succeeded.
+    /// It can be searched for: without that, nobody can tell what became of a create whose answer was lost.
     pub searches: bool,
-    /// Search by identifier works; otherwise we look through all of the patient's resources.
+    /// The search knows identifiers; else we look through what the patient has.
     pub by_identifier: bool,
-    /// The statement says that creates take no condition.
+    /// It says that it takes no condition with a create.
     pub refuses_conditions: bool,
 }
 
@@ -56,7 +57,7 @@ impl Route {
     }
 }
 
-/// Writes that a server allows.
+/// What a server lets us write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ladder {
     offers: HashMap<WriteForm, Offer>,
@@ -68,7 +69,7 @@ const FORMS: [WriteForm; 4] =
     [WriteForm::Task, WriteForm::Flag, WriteForm::Communication, WriteForm::DocumentReference];
 
 impl Ladder {
-    /// Reads a CapabilityStatement.
+    /// As a CapabilityStatement says.
     pub fn of(statement: &Value) -> Self {
         let offers = FORMS.into_iter().filter_map(|form| Some((form, offer(resource(statement, form.as_str())?))));
         let servers = statement["rest"].as_array().into_iter().flatten();
@@ -80,14 +81,14 @@ impl Ladder {
         }
     }
 
-    /// Fallback when the server has no CapabilityStatement: assume full support for Tasks and Flags.
+    /// Of a server that shows no CapabilityStatement: it is taken for one that can do what it should.
     pub fn untold() -> Self {
         let all =
             Offer { creates: true, updates: true, searches: true, by_identifier: true, refuses_conditions: false };
         Self { offers: [(WriteForm::Task, all), (WriteForm::Flag, all)].into(), ..Self::default() }
     }
 
-    /// Capabilities for one resource type.
+    /// What it offers for a type.
     pub fn offer(&self, form: WriteForm) -> Offer {
         self.offers.get(&form).copied().unwrap_or_default()
     }
@@ -109,14 +110,14 @@ impl Ladder {
         write.set_for(resource).unwrap_or_else(best)
     }
 
-    /// How an item is written on a rung; `None` if nothing is written.
+    /// How something goes into the chart on a rung; `None` where nothing is written.
     pub fn route(&self, write: WriteConfig, rung: Rung, resource: ChartResource) -> Option<Route> {
         let form = WriteForm::of(rung, resource)?;
         let offer = self.offer(form);
         Some(Route {
             form,
             updates: rung == Rung::TaskAndFlag || offer.updates,
-            // A type that the statement omits is not ruled out.
+            // Of a type that the statement does not have, nobody said that it could not.
             by_identifier: offer.by_identifier || !offer.searches,
             conditional: !offer.refuses_conditions,
             provenance: match (write.provenance && self.provenance, self.transactions) {
@@ -144,7 +145,7 @@ fn offer(resource: &Value) -> Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ehr::offers::statement;
+    use crate::ehr::capability_statement::statement;
     use rstest::rstest;
     use serde_json::json;
 

@@ -1,17 +1,18 @@
-//! Capabilities of a server, from its CapabilityStatement.
+//! What a server offers, as its CapabilityStatement says.
 
 use serde_json::Value;
 
+use super::capability_statement::{has, list, resources};
 use super::ladder::Ladder;
 
 const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription";
 const TOPIC: &str =
     "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical";
 
-/// The capabilities that matter to us.
+/// What concerns us of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offers {
-    /// Supported writes.
+    /// What it lets us write.
     pub ladder: Ladder,
     /// The canonicals of the topics that it names; `None` where it says nothing of topics.
     pub topics: Option<Vec<String>>,
@@ -20,7 +21,7 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// Reads a CapabilityStatement.
+    /// As a CapabilityStatement says.
     pub fn of(statement: &Value) -> Self {
         let with_history = resources(statement).filter(|resource| has(resource, "history-type"));
         Self {
@@ -30,7 +31,8 @@ impl Offers {
         }
     }
 
-    /// Fallback when the server has no CapabilityStatement: assume that writes work, and nothing else.
+    /// Of a server that shows no CapabilityStatement: it is taken for one that can be written to as it should, and does
+    /// no more.
     pub fn untold() -> Self {
         Self { ladder: Ladder::untold(), topics: None, histories: Vec::new() }
     }
@@ -62,45 +64,13 @@ fn topics(statement: &Value) -> Option<Vec<String>> {
     topics
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn resources(statement: &Value) -> impl Iterator<Item = &Value> {
-    list(&statement["rest"]).flat_map(|rest| list(&rest["resource"]))
-}
-
-/// Entry of a CapabilityStatement for a resource type.
-pub(super) fn resource<'a>(statement: &'a Value, kind: &str) -> Option<&'a Value> {
-    resources(statement).find(|resource| resource["type"] == kind)
-}
-
-/// Whether an interaction is among those of a type.
-pub(super) fn has(resource: &Value, interaction: &str) -> bool {
-    list(&resource["interaction"]).any(|one| one["code"] == interaction)
-}
-
-/// Whether a CapabilityStatement offers an interaction with a type.
-pub(super) fn can(statement: &Value, kind: &str, interaction: &str) -> bool {
-    resource(statement, kind).is_some_and(|resource| has(resource, interaction))
-}
-
-/// A CapabilityStatement with these interactions of these types.
-#[cfg(test)]
-pub(super) fn statement(kinds: &[(&str, &[&str])]) -> Value {
-    let interactions = |codes: &[&str]| codes.iter().map(|code| serde_json::json!({"code": code})).collect::<Value>();
-    let resources =
-        kinds.iter().map(|(kind, codes)| serde_json::json!({"type": kind, "interaction": interactions(codes)}));
-    let rest = serde_json::json!([{"resource": resources.collect::<Value>()}]);
-    serde_json::json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": rest})
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
     use serde_json::json;
 
     use super::*;
+    use crate::ehr::capability_statement::statement;
 
     #[rstest]
     #[case::nothing(json!({"type": "Subscription"}), None)]

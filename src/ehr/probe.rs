@@ -11,9 +11,9 @@ use serde_json::Value;
 use super::auth::{Credentials, NoToken, TokenSource};
 use super::client::EhrClient;
 use super::failure::Failure;
-use super::http::{cause, read_body};
 use super::ladder::Ladder;
-use crate::domain::chart_plan::ChartResource;
+use super::response_body::{cause, read_body};
+use crate::domain::task::ChartResource;
 
 /// The largest CapabilityStatement that is read, in bytes: HAPI's has 3 MB.
 const LARGEST: usize = 16 << 20;
@@ -27,7 +27,7 @@ pub enum Verdict {
     Broken,
 }
 
-/// Result of one probe.
+/// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     /// How serious it is.

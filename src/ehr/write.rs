@@ -15,8 +15,10 @@ use super::client::{EhrClient, EhrResponse};
 use super::delivery::{DeliveryEffect, DeliveryResult, Ledger, ManualChange};
 use super::failure::Failure;
 use super::ladder::Route;
-use crate::domain::chart_plan::{Posture, WriteIntent};
-use crate::fhir::planned::{self, ChartState, Planned, WrittenPostures};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::Posture;
+use crate::fhir::write::Planned;
+use crate::fhir::write::parts::{self, ChartState, WrittenPostures};
 use make::CreateResult;
 
 /// Makes the chart hold `intent`, once.
@@ -148,7 +150,7 @@ impl<'a> ChartWrite<'a> {
         for other in others {
             // Where nothing can be changed, whoever reads the alert has to.
             if self.route.updates && state(other) == ChartState::Ours {
-                let body = planned::as_duplicate(other, &name);
+                let body = parts::as_duplicate(other, &name);
                 self.ehr.update(self.kind(), id(other), &body, etag_of(other).as_deref()).await?;
             }
             duplicates.push(id(other).to_owned());
@@ -198,7 +200,7 @@ impl<'a> ChartWrite<'a> {
             let if_match = answer.etag.clone().or_else(|| etag_of(&current));
             match self.ehr.update(self.kind(), id, &body, if_match.as_deref()).await {
                 Ok(updated) => return Ok(done(updated.version(), &body, noted.unwrap_or(DeliveryEffect::Updated))),
-                // Another writer was faster: read their change and keep it.
+                // Somebody was faster: their change is read and kept.
                 Err(failure) if failure.is_refused_with(&[409, 412]) && rereads == 0 => rereads += 1,
                 Err(failure) if failure.is_refused_with(&[404, 410]) => return Ok(self.deleted(id)),
                 Err(failure) => return Err(failure),
@@ -220,7 +222,7 @@ impl<'a> ChartWrite<'a> {
                 CurrentResource::NotFound | CurrentResource::Gone => Ok(self.deleted(&id)),
             },
             CreateResult::There(Some(id)) => self.follow_up(&id, DeliveryEffect::AlreadyThere, false).await,
-            // The resource exists, and only a search can find it.
+            // It is there, and only a search says where.
             CreateResult::There(None) => self.look().await?.ok_or_else(|| no_id(StatusCode::OK.as_u16())),
             CreateResult::Found(found) => self.keep_one(&found).await,
         }
@@ -228,7 +230,7 @@ impl<'a> ChartWrite<'a> {
 
     async fn created(&self, body: &Value, answer: &EhrResponse) -> Result<DeliveryResult, Failure> {
         let Some(id) = answer.id() else {
-            // The resource exists, whatever the search says.
+            // It is there, whatever the search says.
             return self.look().await.ok().flatten().ok_or_else(|| no_id(answer.status));
         };
         Ok(DeliveryResult {
@@ -287,7 +289,7 @@ fn unusable(cause: &'static str, status: u16) -> Failure {
     Failure::Unanswered { cause, status: Some(status), retry_after: None }
 }
 
-/// The resource was written, but its id is unknown.
+/// It was written, and we do not know where.
 fn no_id(status: u16) -> Failure {
     Failure::OutcomeUnknown { cause: "the answer names no id", status: Some(status), retry_after: None }
 }

@@ -10,7 +10,7 @@ use fhir_sdk::r4b::types::{Coding, Identifier, Reference};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::planned::{AUTHOR, COMPLETE, coding, concept, instant_text, named};
+use super::write::parts::{AUTHOR, COMPLETE, coding, concept, instant_text, named};
 use crate::id::PatientId;
 
 const TYPES: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
@@ -36,7 +36,7 @@ pub struct AuditedEntry<'a> {
     pub by: &'a str,
     /// As what; `None` for this program.
     pub role: Option<&'a str>,
-    /// Names of the changes; empty for a read.
+    /// What changed; empty where something was asked for.
     pub events: &'a [String],
     /// What was asked for: method, route and status.
     pub request: Option<(&'a str, &'a str, u16)>,

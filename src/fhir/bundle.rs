@@ -69,7 +69,7 @@ pub struct BundleRequest<'a> {
     pub if_none_exist: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub if_match: Option<Cow<'a, str>>,
-    /// `If-None-Match`.
+    /// As `If-None-Match`.
     #[serde(borrow, default)]
     pub if_none_match: Option<Cow<'a, str>>,
 }

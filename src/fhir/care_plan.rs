@@ -11,7 +11,7 @@ use fhir_sdk::r4b::resources::{
 use fhir_sdk::r4b::types::{Annotation, CodeableConcept, Meta, Narrative, Period, Quantity, Range, Reference};
 use serde_json::Value;
 
-use super::planned::{COMPLETE, coding, concept, fhir_date, fhir_instant, identifier, named, person, reference};
+use super::write::parts::{COMPLETE, coding, concept, fhir_date, fhir_instant, identifier, named, person, reference};
 use crate::domain::care::{Care, Intervention};
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;

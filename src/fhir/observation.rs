@@ -1,7 +1,7 @@
 //! An Observation: a total, a single item, or a whole form in components.
 
 use super::answer::{gather, has_value, is_of_mds, number_in};
-use super::arrival::{Evidence, InstrumentReading, ReadingContext};
+use super::content::{Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
 use super::mapping::Meaning;
 use super::questionnaire_response::{StatedTotal, add_issue, whole};
@@ -68,7 +68,7 @@ struct ObservationPart<'n, 'a> {
 fn readings(
     resource: &JsonNode<'_>,
     context: &ReadingContext<'_>,
-) -> (Vec<InstrumentReading>, Option<super::arrival::Doubt>) {
+) -> (Vec<InstrumentReading>, Option<crate::fhir::content::Doubt>) {
     let own = meaning(resource, context);
     let mut parts: Vec<ObservationPart<'_, '_>> = Vec::new();
     let mut is_single_item = false;

@@ -1,7 +1,6 @@
-//! The role in which the current request acts, for the audit log.
+//! As what the present request is made, for the audit of what it writes.
 //!
-//! The role travels with the task, like a tracing span: commands that a request's task sends to the recorder carry its
-//! role.
+//! It goes with the task, like a log's span: what the hallway is handed in the task of a request was done in that role.
 
 use super::Role;
 

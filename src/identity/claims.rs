@@ -109,13 +109,13 @@ impl From<Error> for TokenError {
     }
 }
 
-/// Unverified claims of a token: good only for choosing an issuer and a key to try.
+/// What a token's own words say before anything is verified: only good for choosing an issuer and a key to try.
 #[derive(Debug)]
 pub(super) struct UnverifiedToken {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
     pub(super) issuer: String,
-    /// URL of the key set that the token names.
+    /// Where it says that its keys are.
     pub(super) key_set: Option<String>,
     /// The organisation that it speaks for (CDS Hooks).
     pub(super) tenant: Option<String>,

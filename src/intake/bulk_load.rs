@@ -10,8 +10,9 @@ use super::connection::Connection;
 use super::sweep::SweepStop;
 use crate::ehr::Failure;
 use crate::ehr::bulk::{ExportFile, ExportProgress, Manifest};
-use crate::fhir::arrival::{Content, ResourceType};
+use crate::fhir::arrival::ResourceType;
 use crate::fhir::bundle::{Bundle, BundleEntry, BundlePurpose, name_of};
+use crate::fhir::content::Content;
 use crate::fhir::date::FhirDate;
 use crate::problem::{Category, Problem};
 use crate::record::{Command, CommandEffect, Condition};
@@ -21,7 +22,7 @@ use crate::store::connection::{self, Watermark};
 /// How many lines share a transaction.
 const SOME: usize = 200;
 
-/// Progress of a load.
+/// What has been loaded so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadProgress {
     /// Resources, those of other types left aside.
@@ -36,7 +37,7 @@ pub struct LoadProgress {
     pub first_fault: Option<String>,
 }
 
-/// Receives a sentence about every step.
+/// Told about every step, in words.
 pub type LoadReporter<'a> = &'a (dyn Fn(&str, &LoadProgress) + Send + Sync);
 
 impl Intake {
@@ -313,7 +314,7 @@ impl Intake {
             loaded.fault(&Problem::malformed("not a Bundle").at("Bundle"));
             return Ok(());
         };
-        // The purpose of the Bundle does not matter. Most of a patient's record is of other types and is skipped.
+        // Whatever it was made for: what it carries is taken, and of a patient's record most is of other types.
         let is_ours = |entry: &&RawValue| {
             let resource = BundleEntry::read(entry).ok().and_then(|entry| entry.resource);
             resource
@@ -350,7 +351,7 @@ fn is_foreign(content: &Content) -> bool {
 
 fn files(manifest: &Manifest) -> Vec<ExportFileRecord> {
     let of = |listed: &ExportFile, deletes| (listed.kind.clone(), listed.url.clone(), deletes);
-    // Deletions come last: otherwise the resources would come back.
+    // What was deleted comes last: it would else come back.
     let all = manifest.output.iter().map(|one| of(one, false)).chain(manifest.deleted.iter().map(|one| of(one, true)));
     let kept = all.filter(|(kind, _, deletes)| *deletes || ResourceType::of(kind).is_some());
     (0..)

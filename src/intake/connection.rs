@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 use crate::ehr::auth::KeyRing;
 use crate::ehr::{EhrAuth, EhrClient, EhrConfig};
 use crate::fhir::mapping::{CodeMapping, MappingConfig};
@@ -26,7 +26,7 @@ pub struct Connection {
     pub ehr: EhrClient,
     /// Where the EHR sends what it has to say.
     pub endpoint: String,
-    /// Notified when the EHR reports a change.
+    /// Told when the EHR has said that something has changed.
     pub heard: Notify,
     /// The codes of Observations to search for.
     codes: String,
@@ -41,23 +41,23 @@ impl Connection {
         ConnectionKey { clinic: &self.clinic, connection: &self.settings.name }
     }
 
-    /// Author of what this connection brings.
+    /// Who enters what it brings.
     pub fn author(&self) -> String {
         format!("connection:{}", self.settings.name)
     }
 
-    /// Types that we write and read back.
+    /// Which of the types that we write are read back.
     pub fn reads_back(&self) -> &'static [ChartResource] {
         if self.settings.poll.read_back { ChartResource::ALL } else { &[] }
     }
 
-    /// Extra search parameters for a type.
+    /// What is added to the search for a type.
     pub fn search(&self, kind: &str) -> Option<String> {
         added(&self.settings, kind, &self.codes)
     }
 }
 
-/// All connections. Cheap to clone.
+/// All of them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Connections(Arc<Vec<Arc<Connection>>>);
 
@@ -96,7 +96,7 @@ impl Connections {
         named.next().is_none().then_some(first)
     }
 
-    /// The connection of a clinic.
+    /// That of a clinic.
     pub fn of_clinic(&self, clinic: &str) -> Option<&Arc<Connection>> {
         self.iter().find(|connection| connection.clinic == clinic)
     }
@@ -154,7 +154,7 @@ pub fn trial(settings: &config::EhrConnection, now: DateTime<Utc>) -> Result<Vec
     Ok(settings.poll.types.iter().map(query).collect())
 }
 
-/// Extra search parameters for a type.
+/// What is added to the search for a type.
 fn added(settings: &config::EhrConnection, kind: &str, codes: &str) -> Option<String> {
     match settings.poll.search.get(kind) {
         Some(configured) => Some(configured.clone()),

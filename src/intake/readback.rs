@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Intake;
 use super::connection::Connection;
 use super::sweep::{Sweep, SweepCount, SweepSearch, SweepStop, UNREAD};
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 use crate::ehr::Failure;
 use crate::ehr::retry::{RetryDecision, decide};
 use crate::fhir::chart_item::ChartItem;
@@ -25,11 +25,11 @@ const SOME: usize = 20;
 /// For so long what we closed is looked at, too: a restored chart may have it open again.
 const CLOSED: TimeDelta = TimeDelta::days(7);
 
-/// Result of reading back one resource.
+/// What came of a look at one resource.
 pub(super) enum LookResult {
-    /// Recorded, or not ours.
+    /// It is recorded, or not ours.
     Done,
-    /// The answer cannot be read.
+    /// What came cannot be read.
     Unread(String),
     /// The server did not give it.
     Failed(Failure),
@@ -101,7 +101,7 @@ impl Intake {
         for answer in self.take_all(&connection.clinic, &connection.author(), facts, false).await? {
             match answer {
                 Ok(recorded) => news += usize::from(recorded.effect != CommandEffect::Unchanged),
-                // The item was merged or planned anew meanwhile: the next read finds it.
+                // It was merged away, or planned anew, between the look and now: the next look finds it.
                 Err(problem) if problem.category == Category::NotFound => {}
                 Err(problem) => return Err(problem),
             }

@@ -30,12 +30,12 @@ pub struct Watch {
     connections: Connections,
 }
 
-/// Result of a visit.
+/// What a visit did.
 #[derive(Clone, Debug, Default)]
 pub struct WatchVisit {
     /// How many hints were followed.
     pub fetched: usize,
-    /// Result of each type's sweep; empty if none was due.
+    /// What each type's sweep came to; empty where none was due.
     pub swept: Vec<SweepResult>,
 }
 
@@ -57,7 +57,7 @@ impl Watch {
     async fn over(self, connection: Arc<Connection>, mut stop: watch::Receiver<bool>) {
         loop {
             let told = async {
-                // A dropped sender means that the service is gone, too.
+                // The sender is gone: the service is, too.
                 let _ = stop.wait_for(|stop| *stop).await;
             };
             tokio::select! {

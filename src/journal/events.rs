@@ -1,6 +1,6 @@
-//! Public events: the journal's changes, one event for each name that an entry carries.
+//! What listeners are told: the changes of the journal, one event for each name that a line carries.
 //!
-//! An event holds ids and codes only. Details must be requested, with authentication.
+//! An event is ids and codes. Whoever needs more asks for it, and is asked who they are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ use crate::store::journal::{self, JournalEntry};
 /// How many lines are looked at in one go.
 const WINDOW: i64 = 500;
 
-/// A listener's position: after an entry (`7`), or after one of its events (`7.1`).
+/// How far somebody was told: all of a line (`7`), or a line up to one of its events (`7.1`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventPosition {
     pub seq: i64,
@@ -66,16 +66,16 @@ pub struct JournalEvent {
     pub kind: String,
     /// When it happened.
     pub at: DateTime<Utc>,
-    /// The patient it is about.
+    /// Whom it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patient: Option<PatientId>,
-    /// The episode it belongs to.
+    /// In which episode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub episode: Option<EpisodeId>,
-    /// The object it is about: `QuestionnaireResponse/1`, `delivery/…`.
+    /// What: `QuestionnaireResponse/1`, `delivery/…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// Changes, as codes.
+    /// What changed, in codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Value>,
 }
@@ -84,7 +84,7 @@ fn as_text<S: serde::Serializer>(mark: &EventPosition, serializer: S) -> Result<
     serializer.collect_str(mark)
 }
 
-/// Event names to receive; `safety.*` matches a prefix, and an empty list matches all.
+/// Which events somebody wants: names, or the beginning of one before a `*`. Empty: all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter(Vec<String>);
 
@@ -117,7 +117,7 @@ impl EventFilter {
     }
 }
 
-/// Events after a position, up to the end of the chain or of a window, and the position reached.
+/// What came after a mark, up to the end of the chain or of a window; and how far that is.
 pub async fn after(
     tx: &mut Tx,
     clinic: &str,

@@ -1,4 +1,4 @@
-//! Records read access in groups: one commit for all waiting requests.
+//! Who was shown what, written in groups: one commit for everybody who waits.
 //!
 //! An answer waits until its line is committed, but not for ever: a list of unassessed safety answers must be readable
 //! when the database cannot write. After [`PATIENCE`] the answer goes out; the line stays in the queue, which

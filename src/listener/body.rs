@@ -15,9 +15,9 @@ use crate::problem::{Category, Problem};
 /// The largest bodies read here, after decompression, in bytes: an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyLimit {
-    /// Limit for an ordinary request.
+    /// Of an ordinary request.
     pub body: usize,
-    /// Limit for a FHIR Bundle.
+    /// Of a FHIR Bundle.
     pub bundle: usize,
 }
 
@@ -112,7 +112,7 @@ fn is_over(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::QuotaExceeded
 }
 
-/// Most bytes that can arrive for a body of `limit` bytes: compression may add a few.
+/// What can arrive for a body of `limit` bytes: compression may add a little.
 fn most_arriving(limit: usize) -> usize {
     limit + limit / 64 + 1024
 }
@@ -151,6 +151,6 @@ async fn discard(mut stream: BodyDataStream) {
             }
         }
     };
-    // Clients that send more, or more slowly, may miss the answer.
+    // Whoever sends more, or more slowly, may miss the answer.
     let _ = timeout(LONGEST, reading).await;
 }

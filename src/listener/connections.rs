@@ -111,7 +111,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// State of a connection.
+/// What a connection is doing.
 pub(super) struct Seat {
     in_flight: AtomicUsize,
     served: AtomicBool,

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::date_texts::{self, instant};
+use super::response::{ProblemPage, html};
+use super::roles::{OPERATORS, READERS_OF_RULES};
 use super::session::{FormPost, Visitor};
-use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use super::shell::{Confirmation, NavSection, Shell};
 use super::words::{self, Tone};
 use crate::domain::read_back::Drift;
 use crate::id::PatientId;
@@ -25,8 +27,6 @@ use connections::ConnectionStatus;
 
 /// Rows shown of each list; the counts are of all.
 const SHOWN: i64 = 100;
-pub const OPERATORS: &[Role] = &[Role::Admin, Role::CareManager];
-
 /// What was just done.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -199,7 +199,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) ->
                 received: instant(k.received_at, zone, today),
             })
             .collect(),
-        rules: visitor.is(rules::READERS_OF_RULES),
+        rules: visitor.is(READERS_OF_RULES),
     };
     Ok(html(&page))
 }

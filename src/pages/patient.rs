@@ -17,9 +17,11 @@ use uuid::Uuid;
 
 use super::api_client::ApiCall;
 use super::form::Form;
+use super::response::{ProblemPage, html};
+use super::roles::REVIEWERS;
 use super::score_graph::ScoreGraph;
 use super::session::{FormPost, Visitor};
-use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use super::shell::{Confirmation, NavSection, Shell};
 use super::staff::Teams;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};
@@ -212,8 +214,7 @@ async fn render(
         happenings: timeline_of(&whole.facts, today),
         patient: whole.row.id,
         episode: stored.map(|s| s.episode.id),
-        discusses: visitor.is(super::review::REVIEWERS)
-            && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
+        discusses: visitor.is(REVIEWERS) && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
         takes_back: visitor.is(CLINICIANS),
         instruments: if visitor.is(CLINICIANS) { to_enter(stored) } else { Vec::new() },
         rule_set: whole.rules.label(),

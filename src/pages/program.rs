@@ -8,8 +8,9 @@ use axum::response::Response;
 use chrono::{Datelike, Months, NaiveDate};
 use serde::Deserialize;
 
+use super::response::{ProblemPage, html};
 use super::session::Visitor;
-use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::shell::{NavSection, Shell};
 use super::words::{self, Tone};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
@@ -174,7 +175,7 @@ struct MetricSeries {
     months: Vec<MonthReply>,
 }
 
-/// Value of a metric in a month.
+/// What a metric came to in a month.
 #[derive(Deserialize)]
 struct MonthReply {
     month: String,

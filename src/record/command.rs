@@ -9,8 +9,9 @@ use crate::domain::care::{Care, FitCheck};
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::score::Answers;
-use crate::fhir::arrival::{Arrival, EvidenceTime, ResourceType};
+use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::chart_item::ChartItem;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
@@ -88,7 +89,7 @@ pub enum Command {
         /// Which instrument.
         instrument: Instrument,
         taken: EvidenceTime,
-        /// The stored answer to a request.
+        /// What was answered.
         answers: Answers,
         /// Who took it, where that is not who enters it.
         taken_by: Option<String>,

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
 use super::{PatientKey, RecordContext};
-use crate::fhir::arrival::Subject;
+use crate::fhir::content::Subject;
 use crate::id::PatientId;
 use crate::problem::{Category, Problem};
 use crate::store::Tx;

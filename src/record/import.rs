@@ -27,7 +27,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::score::Answers;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
-use crate::fhir::arrival::EvidenceTime;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;

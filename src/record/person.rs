@@ -7,7 +7,8 @@ use super::identify::{by_key_or_new, key, locked, merge};
 use super::resource_arrival::{PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::settle::{NewEvent, settle};
 use super::{CommandEffect, RecordContext, Recorded};
-use crate::fhir::arrival::{Arrival, PatientDetails};
+use crate::fhir::arrival::Arrival;
+use crate::fhir::content::PatientDetails;
 use crate::problem::Problem;
 use crate::store::{Tx, patient, quarantine, resource};
 
@@ -111,7 +112,7 @@ async fn known_person(
 /// The names under which forms may have referred to a Patient before it arrived.
 fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
     let urn = format!("urn:uuid:{}", reference.trim_start_matches("Patient/"));
-    std::iter::once(urn).chain(arrival.identifiers.iter().map(crate::fhir::arrival::Identifier::token)).collect()
+    std::iter::once(urn).chain(arrival.identifiers.iter().map(crate::fhir::content::Identifier::token)).collect()
 }
 
 /// Persons of whom only another name of this Patient was known are this person.

@@ -9,7 +9,7 @@ use super::identify::id_of;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::EvidenceTime;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::{Tx, measurement};

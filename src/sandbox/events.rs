@@ -16,7 +16,7 @@ pub const BUDGET: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 const TRIES: usize = 2;
 
-/// Where and how to notify.
+/// Who is told, and how.
 #[derive(Clone, Debug)]
 pub struct Events {
     pub url: String,
@@ -51,7 +51,7 @@ impl Sandbox {
         Ok(EventStream(tokio::spawn(telling(self.state.clone(), events, http))))
     }
 
-    /// Receipts in the order of the answers.
+    /// What was told, in the order of the answers.
     pub fn told(&self) -> Vec<EventReceipt> {
         lock(&self.state).told.clone()
     }

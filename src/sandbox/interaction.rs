@@ -6,55 +6,10 @@ use serde_json::{Value, json};
 
 use super::SandboxState;
 use super::chart::ResourceVersion;
+use super::exchange::{SandboxCall, SandboxReply};
 use super::profile::Profile;
 use super::search::{SandboxQuery, pairs};
 use super::topics;
-
-#[derive(Clone, Debug)]
-pub(super) struct SandboxCall {
-    pub method: Method,
-    /// Without a leading slash.
-    pub path: String,
-    pub query: String,
-    pub if_match: Option<String>,
-    pub if_none_exist: Option<String>,
-    pub body: Option<Value>,
-}
-
-/// A reply.
-#[derive(Clone, Debug)]
-pub(super) struct SandboxReply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Option<Value>,
-}
-
-impl SandboxReply {
-    pub(super) fn with(status: u16, body: Value) -> Self {
-        Self { status, headers: Vec::new(), body: Some(body) }
-    }
-
-    /// An OperationOutcome.
-    pub fn refusal(status: u16, code: &str, text: &str) -> Self {
-        let issue = json!({"severity": "error", "code": code, "diagnostics": text});
-        Self::with(status, json!({"resourceType": "OperationOutcome", "issue": [issue]}))
-    }
-
-    fn resource(status: u16, resource: Value, base: &str) -> Self {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (kind, id) = (text(&resource["resourceType"]), text(&resource["id"]));
-        let version = text(&resource["meta"]["versionId"]);
-        let mut headers = vec![("etag", format!("W/\"{version}\""))];
-        let updated = chrono::DateTime::parse_from_rfc3339(&text(&resource["meta"]["lastUpdated"]));
-        if let Ok(at) = updated {
-            headers.push(("last-modified", httpdate::fmt_http_date(at.to_utc().into())));
-        }
-        if status == 201 {
-            headers.push(("location", format!("{base}/{kind}/{id}/_history/{version}")));
-        }
-        Self { status, headers, body: Some(resource) }
-    }
-}
 
 /// Executes one call, as far as the EHR that is played takes it, and answers in its manner.
 pub(super) fn perform(state: &mut SandboxState, call: &SandboxCall, base: &str) -> SandboxReply {
@@ -189,7 +144,7 @@ fn create(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) 
     if let Some(condition) = call.if_none_exist.as_ref().filter(|_| state.profile.conditions) {
         let (refuse, ignore) =
             (state.misbehaviour.refuse_conditional_create, state.misbehaviour.ignore_conditional_create);
-        // Roll both each time, so that one does not shift the other.
+        // Both are rolled each time, so that one does not shift the other.
         let (refused, ignored) = (state.dice.happens(refuse), state.dice.happens(ignore));
         if refused {
             return SandboxReply::refusal(

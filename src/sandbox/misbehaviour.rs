@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Faults and their probabilities, between 0 and 1.
+/// What goes wrong, and how often. Probabilities are between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Misbehaviour {
@@ -65,15 +65,15 @@ impl Default for Misbehaviour {
     }
 }
 
-/// Fate of one call.
+/// What happens to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallFate {
-    /// Executed and answered.
+    /// It is executed and answered.
     Answered,
     RequestDropped,
-    /// Executed, but not answered.
+    /// It is executed, not answered.
     ResponseDropped,
-    /// Never answered.
+    /// It waits for ever.
     Hung,
     Throttled,
     Unavailable,

@@ -1,16 +1,16 @@
-//! The EHR that the sandbox imitates: its capabilities and its manner of answering.
+//! Which EHR the sandbox plays: what it offers, and in which manner it answers.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::interaction::{SandboxCall, SandboxReply};
+use super::exchange::{SandboxCall, SandboxReply};
 
 /// An EHR's abilities and manners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one of an EHR's manners")]
 pub struct Profile {
-    /// Name of the server.
+    /// What it calls itself.
     pub name: &'static str,
     /// The interactions with each type.
     pub offers: BTreeMap<&'static str, &'static [&'static str]>,
@@ -36,7 +36,7 @@ pub struct Profile {
 
 const ALL: &[&str] =
     &["read", "vread", "create", "update", "delete", "search-type", "history-instance", "history-type"];
-/// Topic of [`Profile::topical`].
+/// What [`Profile::topical`] tells of.
 pub const TOPIC: &str = "https://cocm-registry.dev/fhir/SubscriptionTopic/sandbox-changes";
 const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition";
 const READ: &[&str] = &["read", "search-type"];
@@ -72,8 +72,8 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// Epic, as documented: Task and Flag are read-only, notes can be created and never changed, no Bundles, no
-    /// conditions, no versions, a relative Location and an empty body, refusals without explanation, no deletes.
+    /// As Epic is documented: Task and Flag are for reading, notes can be created and never changed, no Bundles, no
+    /// conditions, no versions, a relative Location and an empty body, refusals without a word, nothing is deleted.
     pub fn like_epic() -> Self {
         Self {
             name: "Epic-like",
@@ -97,7 +97,7 @@ impl Profile {
         }
     }
 
-    /// athenahealth, as documented: neither Task nor Flag nor anything else that we could write.
+    /// As athenahealth is documented: neither Task nor Flag nor anything else that we could write.
     pub fn like_athenahealth() -> Self {
         Self {
             name: "athenahealth-like",
@@ -110,7 +110,7 @@ impl Profile {
         }
     }
 
-    /// Oracle Health, as documented: neither Task nor Flag; messages and notes can be created and never changed, no
+    /// As Oracle Health is documented: neither Task nor Flag; messages and notes can be created and never changed, no
     /// transactions.
     pub fn like_oracle() -> Self {
         Self {
@@ -190,7 +190,7 @@ impl Profile {
         }
     }
 
-    /// Reply to a resource that it does not accept.
+    /// What it says to what it does not take.
     pub(super) fn refuses(&self) -> SandboxReply {
         if self.explains {
             SandboxReply::refusal(403, "forbidden", "not offered here")

@@ -14,7 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::interaction::{SandboxCall, SandboxReply, perform};
+use super::exchange::{SandboxCall, SandboxReply};
+use super::interaction::perform;
 use super::misbehaviour::CallFate;
 use super::{SharedState, lock, page};
 
@@ -59,7 +60,7 @@ pub(super) async fn serve(listener: TcpListener, state: SharedState, base: Strin
         let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
-            // The client or a misbehavior ended the connection.
+            // What ends a connection here is either the client or a misbehaviour.
             let _ = connection.await;
         });
     }

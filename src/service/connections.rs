@@ -1,4 +1,4 @@
-//! Connection commands of the command line.
+//! What an operator does with connections from the command line.
 
 use chrono::{DateTime, Utc};
 

@@ -1,7 +1,7 @@
-//! Collects the patients whose rows were read for an answer. Functions that return patient rows record them here, and
-//! the layer that answers a request reads the list: no endpoint can forget to journal a read.
+//! Whose rows were read for an answer. The functions that give out patients' rows say so here, and whoever answers a
+//! request can ask afterwards: so no endpoint can forget to tell the journal whom it showed.
 //!
-//! The list holds rows that were *read*: one more than a page shows, when the store looked for a next page.
+//! Told is whose rows were *read*: one more than is on a page, where the store looked whether there is another page.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

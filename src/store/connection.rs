@@ -38,7 +38,7 @@ pub async fn know(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Res
     .map_err(failed)
 }
 
-/// Marks the connection due now, because something changed there.
+/// Something has changed there: look again now.
 pub async fn look_again(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
@@ -129,7 +129,7 @@ pub async fn due(
     .map_err(failed)
 }
 
-/// Progress of fetching one resource type.
+/// How far a type has been fetched.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Watermark {
     #[sqlx(rename = "type")]
@@ -144,7 +144,7 @@ pub struct Watermark {
     pub last_error: Option<String>,
 }
 
-/// Progress of every resource type that was ever fetched.
+/// How far every type has been fetched that was ever tried.
 pub async fn watermarks(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Vec<Watermark>, Problem> {
     fetch_all!(
         tx,

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 pub struct EpisodeRecord {
     pub episode: episode::Episode,
     pub patient_id: PatientId,
-    /// Phase, as last planned.
+    /// Where it stands, as the planner said last.
     pub phase: episode::Phase,
     /// Its end, once discharged.
     pub discharged_on: Option<NaiveDate>,

@@ -71,7 +71,7 @@ impl From<EntryRow> for CareEntry {
     }
 }
 
-/// Entries of the care team about a patient: part of the story.
+/// What the care team entered about a patient: part of the story.
 pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<CareEntry>, Problem> {
     fetch_all!(
         tx,
@@ -124,7 +124,7 @@ impl StoryEventRow {
     }
 }
 
-/// Story events of the patients in a range of ids, by patient.
+/// What the log adds to the stories of the patients from one id to another, by patient.
 pub async fn told(
     tx: &mut Tx,
     clinic: &str,
@@ -160,13 +160,13 @@ pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     Ok(rows.into_iter().filter_map(entry).collect())
 }
 
-/// The part of a patient's log that belongs to an episode.
+/// Which part of a patient's log belongs to an episode.
 #[derive(Clone, Debug)]
 pub struct EpisodeLog {
     pub patient: PatientId,
     /// The episode: everything entered in it belongs to it.
     pub episode: EpisodeId,
-    /// Events that concern the patient belong to it from this date on …
+    /// What concerns the patient belongs to it from this date on …
     pub from: NaiveDate,
     /// … up to this one.
     pub to: NaiveDate,
@@ -227,7 +227,7 @@ pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: EpisodeId, kind: &st
     .map_err(failed)
 }
 
-/// Every event of a patient, ordered by (time of the event, time of recording).
+/// Everything that happened to a patient, in order of (when it happened, when it was recorded).
 pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
@@ -242,7 +242,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
-/// Events of a patient recorded after an instant, in order of recording.
+/// What was recorded about a patient after an instant, in order of recording.
 pub async fn recorded_after(
     tx: &mut Tx,
     clinic: &str,

@@ -45,8 +45,7 @@ const SEAL_SOME: &str = "UPDATE journal SET seq = v.column2, hash = v.column3
 /// Adds lines, which have no place yet. One that is there already stays as it is.
 pub async fn add(tx: &mut Tx, entries: &[JournalEntry]) -> Result<(), Problem> {
     for some in entries.chunks(ADDED) {
-        // Fill the statement's remaining placeholders with the last entry again: by then it exists, so nothing is
-        // inserted.
+        // What is left of a statement's places is filled with the last line again: it is there by then.
         let (sql, places) = if some.len() == 1 { (ADD_ONE, 1) } else { (ADD_SOME, ADDED) };
         let lines: Vec<String> = some.iter().map(JournalEntry::line).collect();
         on!(tx, |conn| {
@@ -81,7 +80,7 @@ impl ChainHead {
     }
 }
 
-/// The hash before the first entry of a chain.
+/// What the first line of a chain follows.
 pub fn genesis(clinic: &str, facts_before: i64) -> String {
     hex(&Sha256::digest(format!("cocm-registry journal 1\n{clinic}\n{facts_before}")))
 }
@@ -186,7 +185,7 @@ pub struct SealedEntry {
     pub entry: String,
 }
 
-/// Changes in a range of the chain, in order: the entries after `after`, up to `until`.
+/// What changed in a stretch of the chain, in order: the lines after `after`, up to `until`.
 pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Result<Vec<SealedEntry>, Problem> {
     fetch_all!(
         tx,
@@ -199,10 +198,10 @@ pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Resul
     .map_err(failed)
 }
 
-/// Filter for entries of the journal.
+/// Which lines of the journal.
 #[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
-    /// Only entries about this patient.
+    /// That name this patient.
     pub patient: Option<PatientId>,
     pub from: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,

@@ -159,10 +159,10 @@ pub async fn move_source(
 pub struct ItemObservation {
     /// `Observation/123`.
     pub source: String,
-    /// The instrument.
+    /// Of which instrument.
     pub instrument: Instrument,
     pub taken_at: DateTime<Utc>,
-    /// Item number, from 0.
+    /// Which item, from 0.
     pub item: usize,
     /// The answer; `None` where it cannot be read.
     pub answer: Option<u8>,

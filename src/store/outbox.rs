@@ -32,8 +32,9 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
-use crate::domain::chart_plan::{Posture, Rung, WriteIntent};
+use crate::domain::chart_plan::{Rung, WriteIntent};
 use crate::domain::read_back::Drift;
+use crate::domain::task::Posture;
 use crate::id::PatientId;
 use crate::problem::Problem;
 
@@ -57,7 +58,7 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// Stored and displayed name.
+    /// As stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -134,7 +135,7 @@ pub struct LedgerEntry {
     pub created_at: DateTime<Utc>,
 }
 
-/// Ledger entries of a patient.
+/// What is in the ledger for a patient.
 pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<LedgerEntry>, Problem> {
     fetch_all!(
         tx,
@@ -172,7 +173,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
     .map_err(failed)
 }
 
-/// Open items of a patient's chart plan with their delivery state, most urgent first, then soonest due.
+/// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
 pub async fn standing(
     tx: &mut Tx,
     clinic: &str,
@@ -196,7 +197,7 @@ pub async fn standing(
     Ok(all)
 }
 
-/// Filter for the ledger; all given conditions must hold.
+/// What a page of the ledger may be narrowed to; everything given must hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
@@ -270,7 +271,7 @@ pub async fn plan(
     .map_err(failed)
 }
 
-/// Pending deliveries of a patient: most urgent first, then oldest.
+/// What has to be written for a patient now: most urgent first, then oldest.
 pub async fn pending(
     tx: &mut Tx,
     clinic: &str,
@@ -319,20 +320,20 @@ pub async fn sending(
     .map_err(failed)
 }
 
-/// Result of an attempt.
+/// What an attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// The revision that was tried.
     pub revision: i64,
     /// Whether the chart has it.
     pub written: bool,
-    /// State of the delivery now.
+    /// How it stands now.
     pub state: DeliveryState,
     /// How the chart stands, where we know.
     pub posture: Option<Posture>,
     /// The id in the chart.
     pub chart_id: Option<String>,
-    /// Rung of the ladder that was used, if any.
+    /// Which rung of the ladder was taken, where one was.
     pub rung: Option<Rung>,
     /// How many follow-ups the chart has.
     pub follow_ups: i32,
@@ -344,7 +345,7 @@ pub struct Settlement {
     pub unanswered: Vec<Posture>,
     /// When to try again, for `Pending`.
     pub next_attempt_at: DateTime<Utc>,
-    /// Error text, without patient data.
+    /// What went wrong, without patient data.
     pub error: Option<String>,
     /// Its status in the chart, where we know.
     pub chart_status: Option<String>,

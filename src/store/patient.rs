@@ -66,7 +66,7 @@ impl Patient {
         }
     }
 
-    /// The patient's status for the planner.
+    /// What the planner needs to know of the person.
     pub fn for_story(&self) -> story::PatientStatus {
         story::PatientStatus { id: self.id, inactive: self.inactive, deceased_on: self.deceased_on }
     }
@@ -146,7 +146,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Pat
     .map_err(failed)
 }
 
-/// Patients with a key: usually one, none if unknown, several if ambiguous.
+/// Whom a key belongs to: usually one person, none if unknown, several if ambiguous.
 pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
@@ -302,7 +302,7 @@ pub async fn merge(
     ] {
         execute!(tx, statement, clinic, from, into).map_err(failed)?;
     }
-    // An item that both patients have stays once, with the survivor; the other one is withdrawn under a key of its own.
+    // What both had stays once, with the survivor; the other one is taken out of the chart under a key of its own.
     execute!(
         tx,
         "UPDATE delivery SET patient_id = $3, key = key || $4 WHERE clinic_id = $1 AND patient_id = $2",
@@ -312,7 +312,7 @@ pub async fn merge(
         format!("/merged/{from}")
     )
     .map_err(failed)?;
-    // Pending deliveries move to the survivor's lane.
+    // What still waited for delivery waits in the survivor's lane.
     execute!(
         tx,
         "INSERT INTO lane (clinic_id, patient_id, due_at, wanted)

@@ -1,4 +1,4 @@
-//! Resources that were accepted and cannot be used yet.
+//! What arrived in good faith and cannot be used yet.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use super::{Tx, failed};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
-/// A resource in quarantine, with the reason.
+/// Something kept back, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct QuarantineRecord {
     pub id: Uuid,

@@ -1,4 +1,4 @@
-//! Sign-in sessions of the pages.
+//! Who is signed in to the pages.
 
 use chrono::{DateTime, Utc};
 
@@ -6,17 +6,17 @@ use super::{Tx, failed};
 use crate::identity::Role;
 use crate::problem::Problem;
 
-/// A person's sign-in session.
+/// Somebody signed in.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct SignInSession {
     /// A hash of what the browser's cookie holds.
     pub id: String,
-    /// Subject, for the audit log.
+    /// Who, for the audit.
     pub subject: String,
     #[sqlx(try_from = "String")]
     pub role: Role,
     pub name: String,
-    /// Token that forms send back (CSRF).
+    /// What forms carry back.
     pub csrf: String,
     pub created_at: DateTime<Utc>,
     /// When something was last asked for.

@@ -49,7 +49,7 @@ pub struct StandingRow {
     pub updated_at: DateTime<Utc>,
 }
 
-/// The columns written for an episode.
+/// What is written of an episode.
 #[derive(Clone, Copy, Debug)]
 pub struct StandingWrite<'a> {
     /// How the patient is shown.
@@ -142,7 +142,7 @@ pub struct TeamCount {
     pub waiting: i64,
 }
 
-/// Pairs of consultant and care manager in a clinic, with the number of their episodes in the queue up to a place.
+/// Who works together in a clinic, and how many of theirs stand in the queue up to a place.
 pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<TeamCount>, Problem> {
     fetch_all!(
         tx,
@@ -171,18 +171,18 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     Ok(rows.iter().filter_map(|(body,)| serde_json::from_str(body.0.get()).ok()).collect())
 }
 
-/// Filter for the caseload; all given conditions must hold.
+/// What the caseload may be narrowed to; everything given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct StandingFilter {
-    /// Only episodes of this care manager.
+    /// Of this care manager.
     pub care_manager: Option<String>,
-    /// Only episodes of this consultant.
+    /// Of this consultant.
     pub psychiatric_consultant: Option<String>,
     /// In this phase; without one, everything that is not discharged.
     pub status: Option<String>,
     /// With this finding.
     pub finding: Option<String>,
-    /// Only patients whose name contains this text, ignoring case.
+    /// Whose name contains this, in any case.
     pub name: Option<String>,
 }
 

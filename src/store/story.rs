@@ -46,13 +46,13 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
 /// How many patients are held at once.
 const SOME: i64 = 500;
 
-/// All stories of a clinic, page by page.
+/// Everybody of a clinic, some at a time.
 pub struct StoryPages<'a> {
     clinic: &'a str,
     after: Option<PatientId>,
 }
 
-/// All stories of a clinic, page by page. Loads nothing yet.
+/// Everybody of a clinic, some at a time: nobody is loaded yet.
 pub fn everybody(clinic: &str) -> StoryPages<'_> {
     StoryPages { clinic, after: None }
 }
@@ -64,7 +64,7 @@ impl StoryPages<'_> {
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id);
         let stories = of_page(tx, self.clinic, &page).await?;
-        // Computation between two pages should not block other tasks.
+        // What is computed between two pages should not keep others waiting.
         tokio::task::yield_now().await;
         Ok(Some((page, stories)))
     }

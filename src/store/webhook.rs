@@ -1,4 +1,4 @@
-//! Positions of the webhooks in the event stream, and every delivery attempt.
+//! How far webhooks were told, and every attempt to tell them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Tx, failed};
 use crate::problem::Problem;
 
-/// Position of a webhook in the event stream.
+/// How far a webhook was told.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct WebhookCursor {
     pub seq: i64,

@@ -1,4 +1,4 @@
-//! One attempt: send, judge the answer, record it.
+//! One attempt: sent, judged, written down.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
@@ -9,15 +9,16 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use super::sign::signature;
 use super::{ConfiguredWebhook, Webhooks};
 use crate::ehr::Failure;
-use crate::ehr::retry::{RetryAfter, RetryDecision, decide};
+use crate::ehr::failure::RetryAfter;
+use crate::ehr::retry::{RetryDecision, decide};
 use crate::problem::Problem;
 use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 
-/// This status means: never send to this URL again.
+/// Whoever answers so never wants to hear of it again.
 const GONE: u16 = 410;
 
 impl Webhooks {
-    /// Makes one attempt and records the result.
+    /// Tries once, and writes down what it came to.
     pub(super) async fn attempt(&self, hook: &ConfiguredWebhook, mut delivery: WebhookDelivery) -> Result<(), Problem> {
         let started = Instant::now();
         let result = call(hook, &delivery, self.clock.now()).await;
@@ -48,7 +49,7 @@ impl Webhooks {
     }
 }
 
-/// State of the delivery after an attempt, and the name of the outcome.
+/// The state after an attempt, and what it is called.
 fn judge(delivery: &mut WebhookDelivery, result: &Result<u16, Failure>, now: DateTime<Utc>) -> &'static str {
     let Err(failure) = result else {
         "delivered".clone_into(&mut delivery.state);
@@ -100,7 +101,7 @@ async fn call(hook: &ConfiguredWebhook, delivery: &WebhookDelivery, now: DateTim
             Failure::OutcomeUnknown { cause, status: None, retry_after: None }
         }
     })?;
-    // The body of the answer is ignored: it may hold anything.
+    // What stands in the answer's body is nobody's business.
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(RetryAfter::parse);
     match status.as_u16() {

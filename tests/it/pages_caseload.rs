@@ -1,7 +1,7 @@
 //! The caseload page of a large clinic, its pages and its orders.
 
 use cocm_registry::domain::caseload_row::{CaseloadRow, MeasureCell, NextContactKind};
-use cocm_registry::domain::chart_plan::{Code, plan};
+use cocm_registry::domain::chart_plan::plan;
 use cocm_registry::domain::episode::{Episode, Phase};
 use cocm_registry::domain::finding::{Finding, Rule};
 use cocm_registry::domain::instrument::Instrument;
@@ -9,6 +9,7 @@ use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{PatientStatus as Person, Story};
 use cocm_registry::domain::target::{Basis, MeasureStatus};
+use cocm_registry::domain::task::Code;
 use cocm_registry::id::{EpisodeId, PatientId};
 use cocm_registry::store::Tx;
 use cocm_registry::store::patient::{self, Patient};

@@ -25,7 +25,7 @@ pub struct Browser {
     pub cookie: Option<String>,
 }
 
-/// The stored answer to a request.
+/// What was answered.
 #[derive(Debug)]
 pub struct Seen {
     pub status: u16,

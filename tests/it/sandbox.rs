@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cocm_registry::clock::Clock;
-use cocm_registry::domain::chart_plan::{ChartResource, Code, Owner, Posture, Priority, WorkItem, WriteIntent};
+use cocm_registry::domain::chart_plan::{WorkItem, WriteIntent};
 use cocm_registry::domain::finding::Rule;
-use cocm_registry::ehr::retry::{RetryAfter, RetryDecision, decide};
+use cocm_registry::domain::task::{ChartResource, Code, Owner, Posture, Priority};
+use cocm_registry::ehr::failure::RetryAfter;
+use cocm_registry::ehr::retry::{RetryDecision, decide};
 use cocm_registry::ehr::{DeliveryEffect, DeliveryResult, EhrClient, EhrConfig, Failure, Ledger, ManualChange, Route};
-use cocm_registry::fhir::planned::WriteForm;
+use cocm_registry::fhir::write::WriteForm;
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::{Dice, Misbehaviour};
 use rstest::rstest;

@@ -8,12 +8,13 @@ use uuid::Uuid;
 use super::text::{escaped, summary};
 use crate::config::{CardLink, Config};
 use crate::domain::attention;
-use crate::domain::chart_plan::{ChartResource, Code, Owner, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
-use crate::fhir::planned::title;
+use crate::domain::task::{ChartResource, Code, Owner};
+use crate::fhir::write::parts::title;
 use crate::id::PatientId;
 use crate::store::outbox::DeliveryState;
 
@@ -36,7 +37,7 @@ pub struct Card {
     detail: String,
     /// How much it matters.
     indicator: Indicator,
-    /// Source of the card and the rule behind it.
+    /// Who says so, and by which rule.
     source: Source,
     /// Where to go on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -97,18 +98,18 @@ pub fn name_of(card: Uuid) -> String {
     format!("card/{card}")
 }
 
-/// Stored facts about a patient.
+/// What is known of a patient, ready-made.
 pub struct PatientFacts<'a> {
     pub clinic: &'a str,
     pub patient: PatientId,
     /// The open episodes, most pressing first.
     pub standings: &'a [Standing],
-    /// Open work items, most urgent first, however the chart learns of them.
+    /// What should stand in the chart, most urgent first, whichever way the chart is told of it.
     pub intents: &'a [(WriteIntent, DeliveryState)],
     pub today: NaiveDate,
 }
 
-/// The first cause, which gives the card its id.
+/// What the card is about, for its name: the cause that speaks first.
 struct Cause {
     rule: Option<Rule>,
     evidence: Vec<String>,
@@ -126,7 +127,7 @@ impl PatientFacts<'_> {
         self.intents.iter().map(|(intent, _)| intent).filter(|i| i.desired.code == Code::SafetyAssessment)
     }
 
-    /// Other open Tasks, without those that a person closed in the chart.
+    /// What else waits for somebody; what a person closed in the chart does not.
     fn due(&self) -> impl Iterator<Item = &WriteIntent> {
         let open =
             self.intents.iter().filter(|(_, state)| *state != DeliveryState::ClosedInChart).map(|(intent, _)| intent);
@@ -196,7 +197,7 @@ impl Conclusion<'_> {
     }
 }
 
-/// Findings of an episode without safety: in the order of the review queue, then the rest.
+/// What the rules say of an episode, beside safety: in the order of the review queue, then the rest.
 fn said(standing: &Standing) -> Vec<Conclusion<'_>> {
     let order: Vec<_> = attention::reasons(standing).into_iter().map(|r| (r.rule, r.instrument, r.since)).collect();
     let mut findings: Vec<_> = standing.findings.iter().filter(|f| !is_safety(f.rule)).collect();
@@ -213,7 +214,7 @@ fn is_safety(rule: Rule) -> bool {
     matches!(rule, Rule::SafetyItem9 | Rule::SafetyItem9High)
 }
 
-/// Whether a doctor should not overlook this rule.
+/// What a doctor should not overlook.
 fn warns(rule: Rule) -> bool {
     matches!(
         rule,

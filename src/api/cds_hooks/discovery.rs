@@ -21,14 +21,14 @@ struct HookService {
     hook: &'static str,
     /// Its name for people.
     title: &'static str,
-    /// Description of the service for people.
+    /// What it does.
     description: &'static str,
     /// Its name in its address.
     #[schema(example = "cocm-standing")]
     id: &'static str,
-    /// Prefetch queries by name.
+    /// What is worth sending along: queries by name.
     prefetch: Prefetch,
-    /// Requirements for using the service.
+    /// What it needs.
     usage_requirements: &'static str,
 }
 
@@ -38,7 +38,7 @@ struct Prefetch {
     patient: &'static str,
 }
 
-/// CDS services of this server (CDS Hooks 2.0). Public; holds no patient data.
+/// Which CDS services there are (CDS Hooks 2.0). Open to everybody; holds nobody's data.
 #[utoipa::path(get, path = "/cds-services", tag = "cds-hooks", security(()),
     responses((status = 200, description = "The services", body = Services)))]
 pub async fn services() -> Json<Services> {

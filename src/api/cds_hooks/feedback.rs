@@ -16,19 +16,19 @@ use crate::problem::Problem;
 /// More than any screen shows.
 const MOST: usize = 100;
 
-/// Feedback on cards.
+/// What became of cards.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct Feedback {
     feedback: Vec<CardFeedback>,
 }
 
-/// Feedback on one card.
+/// What became of one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CardFeedback {
     /// The card's `uuid`.
     card: Uuid,
-    /// Whether the card was accepted or overridden.
+    /// What was done with it.
     outcome: FeedbackOutcome,
     /// Why it was put aside. Its words are not kept.
     override_reason: Option<OverrideReason>,
@@ -48,7 +48,7 @@ struct OverrideReason {
 
 #[derive(Debug, Deserialize, ToSchema)]
 struct OverrideCode {
-    /// A code of the card's `overrideReasons`, or of the EHR.
+    /// One of the card's `overrideReasons`, or the EHR's own.
     code: Option<String>,
 }
 

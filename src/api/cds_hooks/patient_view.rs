@@ -13,7 +13,8 @@ use super::SERVICE;
 use super::call::HookCall;
 use super::card::{Card, PatientFacts, card, unreadable};
 use crate::api::problem::ProblemBody;
-use crate::fhir::arrival::{Identifier, ResourceType, is_logical_id};
+use crate::fhir::arrival::{ResourceType, is_logical_id};
+use crate::fhir::content::Identifier;
 use crate::identity::{Role, acting_as};
 use crate::intake::connection::Connection;
 use crate::listener::JsonBody;
@@ -34,18 +35,18 @@ pub struct PatientViewRequest {
     hook: String,
     /// The FHIR base whose patient it is.
     fhir_server: Option<String>,
-    /// Context of the open chart.
+    /// What is open in the chart.
     context: HookContext,
-    /// Prefetched resources.
+    /// What was sent along.
     #[serde(default)]
     prefetch: Option<Value>,
 }
 
-/// Context of the open chart.
+/// What is open in the chart.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct HookContext {
-    /// The user who opened the chart: `Practitioner/123`.
+    /// Who looks: `Practitioner/123`.
     user_id: Option<String>,
     /// The Patient's id there.
     patient_id: String,
@@ -138,8 +139,8 @@ fn is_its_base(connection: &Connection, said: &str) -> bool {
     connection.bases().iter().any(|base| base.trim_end_matches('/') == said.trim_end_matches('/'))
 }
 
-/// The patient of the chart; by the identifiers of the prefetched Patient if its id is unknown here. `None` if several
-/// match.
+/// Whom the chart shows; by the numbers of the Patient that was sent along, where its id is not known here. Nobody, where
+/// it could be several.
 async fn who(tx: &mut Tx, call: &HookCall, id: &str, prefetch: Option<&Value>) -> Result<Option<Patient>, Problem> {
     let mut names = vec![format!("Patient/{id}")];
     let sent = prefetch.and_then(|sent| sent.get("patient")).filter(|sent| sent.is_object());

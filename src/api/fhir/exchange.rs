@@ -83,7 +83,7 @@ fn in_our_words(response: Response) -> Response {
     Response::from_parts(parts, Body::from(operation_outcome::of(&problem).to_string()))
 }
 
-/// A problem for a request that the framework refused before our code ran.
+/// What the framework refused before we could.
 fn plain(status: StatusCode) -> Problem {
     let category = match status {
         StatusCode::NOT_FOUND => Category::NotFound,

@@ -1,4 +1,4 @@
-//! The CapabilityStatement of the FHIR API.
+//! What the door can do.
 
 use axum::extract::State;
 use axum::http::HeaderMap;

@@ -26,7 +26,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_audit))
 }
 
-/// Filter for journal entries.
+/// Which lines.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -43,38 +43,38 @@ struct AuditQuery {
     cursor: Option<String>,
 }
 
-/// A change or a read.
+/// Something that was done, or shown.
 #[derive(Debug, Serialize, ToSchema)]
 struct AuditEntry {
     /// Its place in the clinic's chain.
     seq: i64,
-    /// Id of the entry.
+    /// Its id.
     id: Uuid,
-    /// Instant.
+    /// When.
     at: DateTime<Utc>,
-    /// Author: the subject of a token, or this program.
+    /// Who: the subject of a token, or this program.
     by: String,
-    /// Role of the author; `null` for this program.
+    /// As what; `null` for this program.
     role: Option<Role>,
-    /// Names of the changes; empty for a read.
+    /// What changed; empty where something was asked for.
     events: Vec<String>,
     /// The patient.
     patient: Option<PatientId>,
     /// The episode.
     episode: Option<EpisodeId>,
-    /// The object, such as `QuestionnaireResponse/123`.
+    /// What.
     subject: Option<String>,
-    /// Changes, as codes.
+    /// What changed, in codes.
     changes: Option<Value>,
-    /// The request.
+    /// What was asked for.
     request: Option<RequestBody>,
-    /// Patients whose data were read, if several.
+    /// Whose data were read for the answer, where they are several.
     patients: Vec<PatientId>,
     /// The whole clinic's, or most of it.
     everybody: bool,
 }
 
-/// The request.
+/// What was asked for.
 #[derive(Debug, Serialize, ToSchema)]
 struct RequestBody {
     /// The method.
@@ -107,10 +107,10 @@ fn read(sealed: &SealedEntry) -> Option<AuditEntry> {
     })
 }
 
-/// Audit log of changes and reads, newest first. `Accept: application/fhir+json` returns a Bundle of AuditEvents.
+/// Who did and saw what, newest first. `Accept: application/fhir+json` gives a Bundle of AuditEvents.
 ///
-/// An entry appears once it is sealed, within a second. With `patient`, the result includes lists that showed this
-/// patient among others, and those that showed the whole clinic.
+/// A line appears here when it is sealed: within a second. With `patient`, lists are included that showed them among others, and
+/// those that showed the whole clinic.
 #[utoipa::path(get, path = "/audit", tag = "operations", params(AuditQuery),
     responses((status = 200, description = "In order of the chain, backwards", body = Page<AuditEntry>), ReadErrors))]
 async fn read_audit(

@@ -1,4 +1,4 @@
-//! Common parts of the care team's entries: recorded in an episode, answered in one form.
+//! What every entry of the care team has in common: recorded in an episode, answered alike.
 
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -15,7 +15,7 @@ use crate::record::{Command, Recorded};
 /// An entry that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EntryReceipt {
-    /// Id of the entry.
+    /// The entry.
     pub id: String,
     /// Its episode.
     pub episode: EpisodeId,
@@ -25,13 +25,13 @@ pub struct EntryReceipt {
     pub on: NaiveDate,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
-    /// Warnings for the clinician; the entry was recorded all the same.
+    /// What a clinician may want to look at; nothing was held up by it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
 impl EntryReceipt {
-    /// The receipt for a recorded entry.
+    /// What was recorded, for the client.
     pub fn of(recorded: Recorded, episode: EpisodeId, on: NaiveDate) -> Self {
         Self {
             id: recorded.id,

@@ -37,7 +37,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_plan, write_plan)).routes(routes!(list_plans))
 }
 
-/// Version of the plan.
+/// Which version.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -49,15 +49,15 @@ struct PlanQuery {
 /// How a target stands.
 #[derive(Debug, Serialize, ToSchema)]
 struct TargetStatus {
-    /// Instrument of the target.
+    /// Which measure.
     instrument: Instrument,
     /// At most so many points is the target.
     at_most: u16,
-    /// Due date.
+    /// By when.
     by: Option<NaiveDate>,
     /// The present score; `null` where it is not measured in this episode.
     score: Option<u16>,
-    /// Date in the clinic's time zone.
+    /// Its date.
     taken_on: Option<NaiveDate>,
     /// Whether it is reached.
     reached: bool,
@@ -76,13 +76,13 @@ struct CarePlanBody {
     on: NaiveDate,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// Author.
+    /// By whom.
     recorded_by: String,
     /// Whether this is the version that holds.
     holds: bool,
-    /// Whether it was taken back as a mistake.
+    /// It was a mistake.
     taken_back: bool,
-    /// Status of its targets today.
+    /// How its targets stand today.
     targets_now: Vec<TargetStatus>,
     #[serde(flatten)]
     plan: SharedCarePlan,
@@ -93,23 +93,23 @@ struct CarePlanBody {
 struct VersionName {
     /// From 1.
     version: i64,
-    /// Id of the entry.
+    /// The entry.
     id: Uuid,
     /// The local date it is of.
     on: NaiveDate,
-    /// Author of the plan.
+    /// Who wrote it.
     by: String,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// Author.
+    /// By whom.
     recorded_by: String,
     /// Whether this is the version that holds.
     holds: bool,
-    /// Whether it was taken back as a mistake.
+    /// It was a mistake.
     taken_back: bool,
 }
 
-/// Data from which an episode's plans are read.
+/// All that the plans of an episode are read from.
 pub(super) struct CarePlanSource {
     stored: episode::EpisodeRecord,
     patient: Patient,
@@ -253,7 +253,7 @@ async fn write_plan(
     ask.caller.require(CLINICIANS)?;
     let on = new.on.unwrap_or_else(|| ask.today());
     let mut plan = new.plan(&ask)?;
-    // The header names a version of the plan, not of the episode.
+    // It names a version of the plan, not of the episode.
     plan.replaces = ask.if_match.take();
     let recorded = ask.record_one(fact(&ask, id, (on, None), Care::CarePlan(plan))).await?;
     let read = CarePlanSource::of(&ask, id).await?;

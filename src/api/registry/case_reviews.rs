@@ -25,15 +25,15 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCaseReview {
-    /// Date in the clinic's time zone.
+    /// The local date.
     reviewed_on: NaiveDate,
-    /// Reviewer; the caller if omitted.
+    /// Who; the caller where it is left out.
     reviewer: Option<RequiredText>,
-    /// Summary of the review.
+    /// What was seen.
     summary: Option<RequiredText>,
     /// Minutes of the consultant, at most 1440.
     minutes: Option<u16>,
-    /// Recommendations. `continue` is a recommendation; an empty list is not.
+    /// What is recommended; `continue` counts, nothing at all proves nothing.
     #[serde(default)]
     recommendations: Vec<NewRecommendation>,
     /// The review session it is part of: one that is not closed.
@@ -44,13 +44,13 @@ struct NewCaseReview {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewRecommendation {
-    /// Kind of change.
+    /// What it is about.
     kind: ChangeKind,
-    /// Text of the recommendation.
+    /// In words.
     text: RequiredText,
-    /// Role that should act.
+    /// To whom.
     to: Addressee,
-    /// Due date.
+    /// By when.
     due_on: Option<NaiveDate>,
 }
 

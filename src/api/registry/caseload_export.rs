@@ -27,25 +27,25 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
 }
 
-/// Filter and order, as for the list itself, without pages.
+/// Which episodes, in which order: as of the list itself, without pages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CaseloadExportQuery {
-    /// Only episodes of this care manager.
+    /// Of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
-    /// Only episodes of this consultant.
+    /// Of this consultant.
     #[param(value_type = Option<String>)]
     psychiatric_consultant: Option<RequiredText>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Only patients whose name contains this text, ignoring case.
+    /// Whose name contains this, in any case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
-    /// Sort order.
+    /// In which order.
     #[serde(default)]
     sort: Sort,
 }

@@ -21,11 +21,11 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(cover))
 }
 
-/// A coverage: the payer and the first day.
+/// Who pays, and when.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCoverage {
-    /// The patient.
+    /// Who.
     payer: Payer,
     /// The first day.
     from: NaiveDate,
@@ -36,9 +36,9 @@ struct NewCoverage {
 /// A coverage that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
 struct CoverageReceipt {
-    /// Id of the entry.
+    /// The entry.
     id: String,
-    /// The patient.
+    /// Whose.
     patient: PatientId,
 }
 

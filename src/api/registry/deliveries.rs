@@ -12,9 +12,10 @@ use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
-use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung};
+use crate::domain::chart_plan::Rung;
 use crate::domain::read_back::Drift;
-use crate::fhir::planned::WriteForm;
+use crate::domain::task::{ChartResource, Code, Posture, Priority};
+use crate::fhir::write::WriteForm;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
@@ -24,12 +25,12 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_deliveries)).routes(routes!(read_delivery)).routes(routes!(retry_delivery))
 }
 
-/// Filter for deliveries.
+/// Which deliveries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct DeliveriesQuery {
-    /// Only this state.
+    /// In this state.
     state: Option<DeliveryState>,
     /// About this patient.
     patient: Option<PatientId>,
@@ -44,7 +45,7 @@ struct DeliveriesQuery {
 /// A Task or Flag that the chart has or has not been told.
 #[derive(Debug, Serialize, ToSchema)]
 struct DeliveryBody {
-    /// Id in this registry.
+    /// Our id.
     id: Uuid,
     /// The patient.
     patient: PatientId,
@@ -54,19 +55,19 @@ struct DeliveryBody {
     key: String,
     /// `Task` or `Flag`.
     resource: ChartResource,
-    /// Kind of change.
+    /// What it is about.
     code: Code,
-    /// Priority.
+    /// How urgent.
     priority: Priority,
-    /// Posture that the chart should show.
+    /// How it should stand in the chart.
     posture: Posture,
     /// Whether the chart has been told, as far as it will be on its rung.
     state: DeliveryState,
-    /// Rung of the ladder that it took, or is tried on; `null` before the first attempt.
+    /// Which rung of the ladder it took, or is tried on; `null` before it was tried.
     rung: Option<Rung>,
     /// Its id in the chart.
     chart_id: Option<String>,
-    /// The resource in the chart, such as `Communication/123`.
+    /// What stands in the chart for it, such as `Communication/123`.
     chart_resource: Option<String>,
     /// How many follow-ups to it the chart has, where what is written can never be changed.
     follow_ups: i32,
@@ -89,7 +90,7 @@ struct DeliveryBody {
     attempts: i32,
     /// An answer was lost: the chart may have executed it all the same.
     outcome_unknown: bool,
-    /// Last error.
+    /// What went wrong last.
     last_error: Option<String>,
     /// When it is tried next, while pending.
     next_attempt_at: Option<DateTime<Utc>>,
@@ -149,11 +150,11 @@ struct WholeDelivery {
 /// One attempt to write into the chart.
 #[derive(Debug, Serialize, ToSchema)]
 struct AttemptBody {
-    /// Instant.
+    /// When.
     at: DateTime<Utc>,
-    /// Revision of the planned content.
+    /// Which revision of what should be written.
     revision: i64,
-    /// Outcome of the attempt.
+    /// What it came to.
     outcome: String,
     /// The status that the chart answered with.
     http_status: Option<i16>,
@@ -176,7 +177,7 @@ impl From<DeliveryAttempt> for AttemptBody {
     }
 }
 
-/// Deliveries to the chart and their state.
+/// What the chart has and has not been told.
 #[utoipa::path(get, path = "/deliveries", tag = "operations", params(DeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<DeliveryBody>), ReadErrors))]
 async fn list_deliveries(

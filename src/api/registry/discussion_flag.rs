@@ -23,9 +23,9 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewFlag {
-    /// Whether the flag is set.
+    /// Up or down.
     raised: bool,
-    /// Reason.
+    /// Why.
     note: Option<RequiredText>,
 }
 

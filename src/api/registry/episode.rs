@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
 struct WholeEpisode {
     #[serde(flatten)]
     episode: EpisodeBody,
-    /// Recommendations of its case reviews and what became of them, in order of time.
+    /// What was recommended in its case reviews, and what became of it; in order of time.
     recommendations: Vec<TrackedRecommendation>,
     /// The last fit check; `null` where none is documented.
     fit_check: Option<FitCheck>,
@@ -47,15 +47,15 @@ struct WholeEpisode {
 /// The care plan that holds.
 #[derive(Debug, Serialize, ToSchema)]
 struct PlanName {
-    /// Version, for `If-Match`.
+    /// Its version.
     version: i64,
     /// The local date it is of.
     on: NaiveDate,
-    /// URL of the episode.
+    /// Where it is.
     address: String,
 }
 
-/// Changes. Omitted fields stay; `null` clears an optional field.
+/// What changes; what is left out stays, and `null` empties what may be empty.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EpisodePatch {
@@ -67,7 +67,7 @@ struct EpisodePatch {
     #[serde(default)]
     #[schema(value_type = Option<NaiveDate>)]
     consent_on: Change<NaiveDate>,
-    /// Instruments that are treated to target. The primary one always stays; the list cannot be empty.
+    /// Which measures are treated to target; the primary one stays. It cannot be emptied.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Instrument>>)]
     target_instruments: Change<Vec<Instrument>>,

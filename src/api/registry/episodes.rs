@@ -33,7 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewEpisode {
-    /// The patient.
+    /// Whose.
     patient: NamedPatient,
     /// The date of the care manager's initial assessment.
     enrolled_on: Option<NaiveDate>,
@@ -57,9 +57,9 @@ struct NewEpisode {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NamedPatient {
-    /// Id in this registry.
+    /// By our id.
     id: Option<String>,
-    /// Reference of the chart: `Patient/123`.
+    /// As the chart does: `Patient/123`.
     reference: Option<String>,
     /// By a business identifier: `system|value`, or both apart.
     identifier: Option<NamedIdentifier>,
@@ -88,14 +88,14 @@ impl NamedPatient {
     }
 }
 
-/// An episode of care.
+/// An episode.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EpisodeBody {
-    /// Id in this registry.
+    /// Our id.
     pub id: EpisodeId,
-    /// The patient.
+    /// Whose.
     pub patient: PatientName,
-    /// Phase of the episode.
+    /// Where it stands.
     pub status: Phase,
     /// The care manager's initial assessment; `null` while only referred.
     pub enrolled_on: Option<NaiveDate>,
@@ -126,7 +126,7 @@ pub struct EpisodeBody {
 /// A patient's name in lists.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientName {
-    /// Id in this registry.
+    /// Our id.
     pub id: PatientId,
     /// Never empty: the reference where no name has arrived.
     pub display_name: String,
@@ -217,7 +217,7 @@ pub async fn read(ask: &RequestContext, id: EpisodeId) -> Result<EpisodeBody, Pr
     Ok(EpisodeBody::of(stored, &patient))
 }
 
-/// Filter for episodes.
+/// Whose episodes.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

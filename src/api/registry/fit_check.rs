@@ -26,19 +26,19 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewFitCheck {
-    /// Concerns that speak for direct specialty care.
+    /// What speaks for direct specialty care.
     #[serde(default)]
     concerns: Vec<FitConcern>,
-    /// The decision that a person made.
+    /// What was decided: a person does.
     decision: FitDecision,
     /// Why; needed for `specialty_care`, and for `suitable` where a concern is named.
     reason: Option<RequiredText>,
-    /// Decision maker; the caller if omitted.
+    /// Who decided; the caller where it is left out.
     by: Option<RequiredText>,
 }
 
 impl NewFitCheck {
-    /// The checked fit check to store. `field` is its place in the request.
+    /// What is kept of it. `field` is where it stands in the request.
     pub fn checked(self, ask: &RequestContext, field: &str) -> Result<FitCheck, Problem> {
         let mut concerns = self.concerns;
         concerns.sort_unstable();
@@ -62,14 +62,14 @@ impl NewFitCheck {
 struct DatedFitCheck {
     /// The local date; today where it is left out.
     on: Option<NaiveDate>,
-    /// Concerns that speak for direct specialty care.
+    /// What speaks for direct specialty care.
     #[serde(default)]
     concerns: Vec<FitConcern>,
-    /// The decision that a person made.
+    /// What was decided: a person does.
     decision: FitDecision,
     /// Why; needed for `specialty_care`, and for `suitable` where a concern is named.
     reason: Option<RequiredText>,
-    /// Decision maker; the caller if omitted.
+    /// Who decided; the caller where it is left out.
     by: Option<RequiredText>,
 }
 

@@ -21,13 +21,13 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(hold)).routes(routes!(resume))
 }
 
-/// A pause of treatment.
+/// A pause.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewHold {
     /// The first local date of it.
     from: NaiveDate,
-    /// Reason.
+    /// Why.
     reason: RequiredText,
 }
 
@@ -35,7 +35,7 @@ struct NewHold {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewResumption {
-    /// Date in the clinic's time zone.
+    /// The local date.
     on: NaiveDate,
 }
 

@@ -13,7 +13,8 @@ use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, Required
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::{EvidenceTime, is_language};
+use crate::fhir::arrival::is_language;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{MeasurementId, PatientId};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -24,16 +25,16 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add_measurement))
 }
 
-/// A score of one instrument.
+/// A measurement.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MeasurementBody {
     /// Our id; stays when the source is corrected.
     pub id: MeasurementId,
-    /// Instrument.
+    /// Which questionnaire.
     pub instrument: Instrument,
     /// Points; `null` exactly when it cannot be scored. Never 0 for "missing".
     pub total: Option<u16>,
-    /// Severity band of the total.
+    /// What clinicians call a total of this height.
     pub severity: Option<&'static str>,
     /// How the total came about.
     pub quality: Quality,
@@ -51,7 +52,7 @@ pub struct MeasurementBody {
     pub counting: EvidenceStatus,
     /// Taken back by its source: out of every computation.
     pub retracted: bool,
-    /// Source resource, as the chart names it.
+    /// Where it came from, as the chart names it.
     pub source: String,
     /// Data-quality remarks.
     pub issues: Vec<DataQualityIssue>,
@@ -85,7 +86,7 @@ impl From<Measurement> for MeasurementBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMeasurement {
-    /// Instrument.
+    /// Which questionnaire.
     instrument: Instrument,
     /// When; an instant, or a date.
     taken_at: Moment,
@@ -93,7 +94,7 @@ struct NewMeasurement {
     answers: Option<Vec<Option<u8>>>,
     /// The total, where the answers are not known.
     total: Option<u16>,
-    /// Person who administered it.
+    /// Who took it.
     recorded_by: Option<RequiredText>,
     /// The language it was asked in (BCP 47): `es`, `pt-BR`.
     language: Option<String>,

@@ -40,9 +40,9 @@ pub fn routes() -> OpenApiRouter<App> {
 pub(super) struct MetricsBody {
     /// `YYYY-MM` or `YYYY`.
     pub(super) month: String,
-    /// Filter that was applied.
+    /// What it was narrowed to.
     pub(super) payer: Option<Payer>,
-    /// Filter that was applied.
+    /// What it was narrowed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     care_manager: Option<String>,
     /// The thresholds used.
@@ -57,7 +57,7 @@ pub(super) struct MetricsBody {
     /// The report that the metrics were taken from; absent where they were computed now.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<ClosedBody>,
-    /// Figures that would differ if counted now; absent if none would.
+    /// What would come out differently now; absent where nothing would.
     #[serde(skip_serializing_if = "Option::is_none")]
     restatement: Option<Restatement>,
 }
@@ -65,7 +65,7 @@ pub(super) struct MetricsBody {
 /// The metrics of one care manager.
 #[derive(Debug, Serialize, ToSchema)]
 struct CareManagerMetrics {
-    /// Care manager; `null` for episodes without one.
+    /// Who; `null` for the episodes that have none.
     care_manager: Option<String>,
     /// The metrics.
     metrics: Vec<Metric>,
@@ -82,11 +82,11 @@ pub(super) struct MetricsReport {
     pub(super) body: MetricsBody,
     /// The first and the last day.
     period: (NaiveDate, NaiveDate),
-    /// Patients behind the ids.
+    /// Who is behind the ids.
     subjects: Subjects,
 }
 
-/// Kind of MeasureReport.
+/// What kind of MeasureReport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ReportKind {

@@ -128,7 +128,7 @@ async fn hear(app: &App, name: &str, request: Request, address: Option<(String, 
             Notification { changed: vec![(kind, id)], ..Notification::default() }
         }
         Some((Some(_), _)) => return Err(Problem::malformed("not a logical id")),
-        // A type that does not concern us.
+        // Of a type that does not concern us.
         Some((None, _)) => return Ok(()),
         None => connection.understand(text)?,
     };

@@ -60,25 +60,25 @@ struct SafetyStatus {
 /// A documented safety assessment.
 #[derive(Debug, Serialize, ToSchema)]
 struct AssessmentBody {
-    /// Id of the entry.
+    /// The entry.
     id: Uuid,
-    /// Instant.
+    /// When.
     assessed_at: DateTime<Utc>,
-    /// Date in the clinic's time zone.
+    /// The local date.
     assessed_on: NaiveDate,
-    /// Name of the instrument, such as `C-SSRS`.
+    /// With what.
     instrument: String,
-    /// Result of the assessment.
+    /// What came out.
     result: String,
-    /// Action that was taken.
+    /// What was done.
     disposition: String,
-    /// The patient.
+    /// Who.
     assessor: String,
-    /// Note.
+    /// Free text.
     note: Option<String>,
 }
 
-/// A patient: identity, measurements, episodes, safety.
+/// Who; measurements; episodes; safety.
 #[utoipa::path(get, path = "/patients/{id}", tag = "patients", params(("id" = String, Path, description = "The patient")),
     responses((status = 200, description = "One who was merged into another is answered as the other", body = PatientBody), ReadErrors))]
 async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) -> Result<Json<PatientBody>, Problem> {

@@ -20,14 +20,14 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_patients))
 }
 
-/// Filter for patients.
+/// Which patients.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PatientsQuery {
     /// With this business identifier: `system|value`.
     identifier: Option<String>,
-    /// Reference of the chart: `Patient/123`.
+    /// That the chart names so: `Patient/123`.
     reference: Option<String>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
@@ -35,20 +35,20 @@ struct PatientsQuery {
     cursor: Option<String>,
 }
 
-/// The patient.
+/// Who.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientIdentity {
-    /// Id in this registry.
+    /// Our id.
     pub id: PatientId,
     /// How the chart names the person.
     pub reference: String,
     /// `false` while only references to the person have arrived.
     pub seen: bool,
-    /// Display name.
+    /// For display.
     pub display_name: Option<String>,
     /// Family name.
     pub family: Option<String>,
-    /// Date of birth as sent: a year, a month or a day.
+    /// As sent: a year, a month or a day.
     pub birth_date: Option<String>,
     /// `male`, `female`, `other`, `unknown`.
     pub gender: Option<String>,

@@ -23,7 +23,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_quarantine)).routes(routes!(replay))
 }
 
-/// Page of the list.
+/// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -34,10 +34,10 @@ struct QuarantineQuery {
     cursor: Option<String>,
 }
 
-/// A resource that was accepted and cannot be used yet.
+/// Something that arrived in good faith and cannot be used yet.
 #[derive(Debug, Serialize, ToSchema)]
 struct QuarantineItem {
-    /// Id in this registry.
+    /// Our id.
     id: Uuid,
     /// The resource: `QuestionnaireResponse/123`.
     resource: String,
@@ -45,7 +45,7 @@ struct QuarantineItem {
     patient: Option<PatientId>,
     /// Why: a stable code.
     code: String,
-    /// Reason in a sentence.
+    /// Why, in words.
     detail: String,
     /// When it arrived.
     received_at: DateTime<Utc>,
@@ -64,10 +64,10 @@ impl From<QuarantineRecord> for QuarantineItem {
     }
 }
 
-/// Result of a replay.
+/// What a replay came to.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReplayResult {
-    /// Id in this registry.
+    /// Our id.
     id: Uuid,
     /// The resource.
     resource: String,
@@ -83,7 +83,7 @@ struct ReplayResult {
     measurements: Vec<MeasurementId>,
 }
 
-/// Resources that could not be understood, with the reason.
+/// What could not be understood, with the reason.
 #[utoipa::path(get, path = "/quarantine", tag = "operations", params(QuarantineQuery),
     responses((status = 200, description = "In order of id", body = Page<QuarantineItem>), ReadErrors))]
 async fn list_quarantine(

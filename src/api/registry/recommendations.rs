@@ -26,17 +26,17 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(decide)).routes(routes!(go_on))
 }
 
-/// A decision about a recommendation.
+/// What becomes of a recommendation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewDecision {
-    /// The decision, or that it was done.
+    /// What was decided, or that it was done.
     decision: RecommendationDecision,
-    /// Date in the clinic's time zone.
+    /// The local date.
     decided_on: NaiveDate,
-    /// Reviewer; the caller if omitted.
+    /// Who; the caller where it is left out.
     by: Option<RequiredText>,
-    /// Reason.
+    /// Why.
     reason: Option<RequiredText>,
 }
 
@@ -77,17 +77,17 @@ async fn decide(
     enter(&ask, (followed, phase), (episode, new.decided_on), care, done).await
 }
 
-/// Progress of a referral or a direct evaluation.
+/// How far a referral or a direct evaluation has come.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewProgress {
-    /// Progress.
+    /// How far.
     progress: ReferralProgress,
-    /// Date in the clinic's time zone.
+    /// The local date.
     on: NaiveDate,
     /// The date of the appointment; only of what is `scheduled`.
     scheduled_for: Option<NaiveDate>,
-    /// Person who reports it; the caller if omitted.
+    /// Who says so; the caller where it is left out.
     by: Option<RequiredText>,
     /// Why; has to be said of what is `declined` or `closed`.
     reason: Option<RequiredText>,

@@ -1,4 +1,4 @@
-//! Common answers: errors, and a resource just created.
+//! What the endpoints answer alike: errors, and a thing just made.
 
 use axum::Json;
 use axum::http::header::{ETAG, LOCATION};
@@ -9,7 +9,7 @@ use utoipa::IntoResponses;
 
 use crate::api::problem::ProblemBody;
 
-/// Errors of a read.
+/// What may go wrong with a read.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub enum ReadErrors {
@@ -29,7 +29,7 @@ pub enum ReadErrors {
     Unavailable(ProblemBody),
 }
 
-/// Errors of a write.
+/// What may go wrong with a write.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub enum WriteErrors {

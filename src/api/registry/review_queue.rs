@@ -49,13 +49,13 @@ struct QueueQuery {
 pub(super) struct QueueRow {
     /// The episode.
     pub(super) episode: EpisodeId,
-    /// The patient.
+    /// Whose.
     pub(super) patient: PatientName,
     /// The care manager.
     pub(super) care_manager: Option<String>,
     /// The psychiatric consultant.
     pub(super) psychiatric_consultant: Option<String>,
-    /// Place in the queue, and why.
+    /// Where it is, and why.
     #[serde(flatten)]
     pub(super) waiting: QueueEntry,
     /// The date it holds for.

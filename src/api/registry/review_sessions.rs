@@ -26,7 +26,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, open)).routes(routes!(read)).routes(routes!(close))
 }
 
-/// Roles that may hold or prepare a session.
+/// Who holds it, or prepares it.
 const HOLDERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
 
 /// A session of a consultant.
@@ -43,11 +43,11 @@ struct NewSession {
     note: Option<RequiredText>,
 }
 
-/// Body for closing a session.
+/// What is said when a session is closed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SessionClosing {
-    /// Deferred items. Items that were neither reviewed nor deferred count as not reached.
+    /// What was put off. Whatever was neither reviewed nor put off was not reached.
     #[serde(default)]
     deferred: Vec<NewDeferral>,
 }
@@ -58,30 +58,30 @@ struct SessionClosing {
 struct NewDeferral {
     /// The episode, as the agenda has it.
     episode: String,
-    /// Reason.
+    /// Why.
     reason: RequiredText,
 }
 
 /// A weekly review session.
 #[derive(Debug, Serialize, ToSchema)]
 struct SessionBody {
-    /// Id in this registry.
+    /// Ours.
     id: Uuid,
-    /// Date in the clinic's time zone.
+    /// The local date.
     held_on: NaiveDate,
     /// The psychiatric consultant.
     consultant: String,
-    /// Care manager whose patients it covers; `null` for all patients.
+    /// Whose patients it is about; `null` for everybody's.
     care_manager: Option<String>,
-    /// Note.
+    /// Free text.
     note: Option<String>,
     /// When it was opened, and its agenda drawn.
     opened_at: DateTime<Utc>,
-    /// Author.
+    /// By whom.
     opened_by: String,
     /// When it was closed; `null` while it is open.
     closed_at: Option<DateTime<Utc>>,
-    /// Author.
+    /// By whom.
     closed_by: Option<String>,
 }
 
@@ -101,7 +101,7 @@ impl From<ReviewSession> for SessionBody {
     }
 }
 
-/// State of an agenda item.
+/// What became of an item of the agenda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ItemState {
@@ -122,15 +122,15 @@ struct ItemBody {
     position: i32,
     /// The episode.
     episode: EpisodeId,
-    /// The patient.
+    /// Whose.
     patient: PatientName,
-    /// State of the item.
+    /// What became of it.
     state: ItemState,
     /// The case review that answers it; the latest of several.
     review: Option<Uuid>,
     /// Why it was put off.
     deferred_because: Option<String>,
-    /// Its place in the queue, and why.
+    /// Where it was in the queue, and why.
     #[serde(flatten)]
     waiting: QueueEntry,
 }
@@ -140,7 +140,7 @@ struct ItemBody {
 struct UnplannedReview {
     /// The episode.
     episode: EpisodeId,
-    /// The patient.
+    /// Whose.
     patient: PatientName,
     /// The case review.
     review: Uuid,
@@ -228,7 +228,7 @@ async fn open(ask: RequestContext, JsonBody(new): JsonBody<NewSession>) -> Resul
     Ok(created(Some(location), None, whole(&ask, session.id).await?))
 }
 
-/// Filter and page.
+/// Which sessions, and which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

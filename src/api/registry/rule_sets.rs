@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
 struct RuleSetBody {
     /// Name of the series.
     id: String,
-    /// Version, for `If-Match`.
+    /// Its version.
     version: u32,
     /// In force.
     active: bool,
@@ -37,7 +37,7 @@ struct RuleSetBody {
     activated_at: Option<DateTime<Utc>>,
     /// When it was entered; `null` for the built-in one.
     created_at: Option<DateTime<Utc>>,
-    /// Author.
+    /// By whom.
     created_by: Option<String>,
     /// When it was in force, oldest first: which version said what on which day.
     in_force: Vec<PeriodInForce>,
@@ -52,7 +52,7 @@ struct PeriodInForce {
     from: Option<DateTime<Utc>>,
     /// Until when; `null` while it is.
     until: Option<DateTime<Utc>>,
-    /// Person who activated it.
+    /// Who put it in force.
     by: Option<String>,
 }
 
@@ -193,12 +193,12 @@ async fn add_rule_set(ask: RequestContext, JsonBody(new): JsonBody<NewRuleSet>) 
     Ok(created(None, None, body))
 }
 
-/// Result of an activation.
+/// What an activation came to.
 #[derive(Debug, Serialize, ToSchema)]
 struct ActivationResult {
     /// The version in force.
     version: u32,
-    /// First occurrence.
+    /// Since when.
     activated_at: DateTime<Utc>,
     /// How many patients were planned anew; `null` while that still goes on.
     replanned: Option<usize>,

@@ -27,26 +27,26 @@ struct NewAssessment {
     /// When; an instant, so that it closes what was answered before it and nothing after. A bare date is the end of that
     /// day, or now if that is earlier.
     assessed_at: Moment,
-    /// Name of the instrument, such as `C-SSRS`.
+    /// With what, e.g. `C-SSRS`.
     instrument: RequiredText,
-    /// Result of the assessment.
+    /// What came out.
     result: RequiredText,
-    /// Action that was taken.
+    /// What was done.
     disposition: RequiredText,
-    /// Reviewer; the caller if omitted.
+    /// Who; the caller where it is left out.
     assessor: Option<RequiredText>,
-    /// Note.
+    /// Free text.
     note: Option<RequiredText>,
 }
 
 /// A safety assessment that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
 struct AssessmentReceipt {
-    /// Id of the entry.
+    /// The entry.
     id: String,
-    /// The patient.
+    /// Whose.
     patient: PatientId,
-    /// Date in the clinic's time zone.
+    /// The local date.
     on: NaiveDate,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,

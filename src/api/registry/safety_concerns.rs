@@ -14,10 +14,10 @@ use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, StrictQuery};
-use crate::domain::chart_plan::Priority;
 use crate::domain::finding::Rule;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
+use crate::domain::task::Priority;
 use crate::domain::timeliness::{WaitingTime, to_assessment};
 use crate::problem::Problem;
 use crate::record::local_midnight;
@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_concerns))
 }
 
-/// Filter and page.
+/// Which concerns, and which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -54,15 +54,15 @@ fn open() -> ConcernState {
 /// An answer to item 9 that somebody has to assess, or has assessed.
 #[derive(Debug, Serialize, ToSchema)]
 struct ConcernBody {
-    /// The patient.
+    /// Whose.
     patient: PatientName,
     /// Names it within the patient.
     key: String,
-    /// State of the concern.
+    /// How it stands.
     state: ConcernState,
     /// The rule: `safety_item9`, or `safety_item9_high` for a level that cannot wait.
     rule: Rule,
-    /// Priority.
+    /// How urgent.
     priority: Priority,
     /// The local date of the answer.
     answered_on: NaiveDate,
@@ -70,14 +70,14 @@ struct ConcernBody {
     answered_at: Option<DateTime<Utc>>,
     /// When the assessment is due.
     due_on: Option<NaiveDate>,
-    /// Whether it is open and was due before today.
+    /// It is open, and was due before today.
     overdue: bool,
     /// Why it is at this level.
     reason: String,
-    /// Person who should act, if known: the care manager of an open episode.
+    /// Who should act, where known: the care manager of an open episode.
     owner: Option<String>,
-    /// Escalation steps when it is past due, with their days; steps up to today have happened. Empty for a level that
-    /// was assessed shortly before.
+    /// Who is told when it is past due, and on which day; those up to today were told. Empty for a level that was
+    /// assessed shortly before.
     escalation: Vec<Escalation>,
     /// When it was assessed.
     assessed_at: Option<DateTime<Utc>>,
@@ -145,7 +145,7 @@ async fn list_concerns(
     Ok(Json(Page { items, next: tasks.next }))
 }
 
-/// The concern behind a Task; `None` if its answer no longer stands.
+/// What the story says about the cause of a Task; `None` where its answer does not stand any more.
 async fn concern_of(
     tx: &mut Tx,
     ask: &RequestContext,

@@ -14,11 +14,12 @@ use super::responses::WriteErrors;
 use super::rule_sets::complete;
 use crate::api::App;
 use crate::api::request::RequestContext;
-use crate::domain::chart_plan::{ChartPlan, ChartResource, Code, Priority, WorkItem, plan_without_outlook};
+use crate::domain::chart_plan::{ChartPlan, WorkItem, plan_without_outlook};
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::instrument::Instrument;
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::RuleSetName;
+use crate::domain::task::{ChartResource, Code, Priority};
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -34,7 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(simulate))
 }
 
-/// Rule set to simulate: thresholds, or a stored version.
+/// What to simulate: thresholds, or a stored version.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SimulationRequest {
@@ -45,12 +46,12 @@ struct SimulationRequest {
     version: Option<u32>,
 }
 
-/// Result of a simulation.
+/// What would change.
 #[derive(Debug, Serialize, ToSchema)]
 struct Simulation {
     /// The thresholds in force.
     active: RuleSetName,
-    /// Rule set that was tried.
+    /// Those that were tried.
     proposed: RuleSetName,
     /// The date.
     as_of: NaiveDate,
@@ -72,7 +73,7 @@ struct Simulation {
     truncated: bool,
 }
 
-/// Changes of one episode.
+/// What would change about an episode.
 #[derive(Debug, Serialize, ToSchema)]
 struct SimulatedChange {
     /// The patient.
@@ -105,9 +106,9 @@ struct FindingName {
     rule: Rule,
     /// The measure.
     instrument: Option<Instrument>,
-    /// First occurrence.
+    /// Since when.
     since: NaiveDate,
-    /// Reason.
+    /// Why.
     reason: String,
 }
 
@@ -118,13 +119,13 @@ struct WorkItemName {
     key: String,
     /// `Task` or `Flag`.
     resource: ChartResource,
-    /// Kind of change.
+    /// What it is about.
     code: Code,
-    /// Priority.
+    /// How urgent.
     priority: Priority,
     /// When it should be done.
     due_on: Option<NaiveDate>,
-    /// Reason.
+    /// Why.
     reason: String,
 }
 
@@ -217,7 +218,7 @@ impl Simulation {
     }
 }
 
-/// Differences between two plans of one patient, by episode.
+/// What differs between two plans of one patient, by episode.
 fn changes(patient: PatientId, before: &ChartPlan, then: &ChartPlan) -> Vec<SimulatedChange> {
     let mut episodes: Vec<Option<EpisodeId>> = vec![None];
     episodes.extend(then.standings.iter().map(|s| Some(s.episode)));

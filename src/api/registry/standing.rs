@@ -37,10 +37,10 @@ struct StandingBody {
     /// The planner's answer.
     #[serde(flatten)]
     standing: Standing,
-    /// Use only what had been recorded by this instant.
+    /// What had been recorded by this instant is all that was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     known_at: Option<DateTime<Utc>>,
-    /// Known gaps of the log about that instant; absent without `known_at`.
+    /// What the log cannot tell about that instant; absent without `known_at`.
     #[serde(skip_serializing_if = "<[&str]>::is_empty")]
     #[schema(value_type = Vec<String>)]
     cannot_be_known: &'static [&'static str],

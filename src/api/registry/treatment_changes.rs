@@ -25,16 +25,16 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewTreatmentChange {
-    /// Date in the clinic's time zone.
+    /// The local date.
     changed_on: NaiveDate,
-    /// Kinds of change; at least one. Neither `continue` nor `direct_evaluation`, which change nothing. A referral to
+    /// What changed; at least one, and neither `continue` nor `direct_evaluation`, which change nothing. A referral to
     /// specialty care is a `referral`.
     kinds: Vec<ChangeKind>,
-    /// Text of the recommendation.
+    /// In words.
     summary: RequiredText,
     /// The recommendation it follows.
     recommendation: Option<String>,
-    /// Medication changes; then `kinds` must contain `medication`.
+    /// Which medication changed, and how; then `kinds` names `medication`.
     #[serde(default)]
     medication: Vec<NewMedicationChange>,
 }
@@ -43,15 +43,15 @@ struct NewTreatmentChange {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMedicationChange {
-    /// Name of the medication; of a switch, the new one.
+    /// Which; of a switch the new one.
     name: RequiredText,
-    /// State of the item.
+    /// What became of it.
     change: MedicationAct,
     /// The dose from now on, in words.
     dose: Option<RequiredText>,
-    /// Previous medication of a switch.
+    /// Of a switch: what was taken before.
     instead_of: Option<RequiredText>,
-    /// Note.
+    /// Free text.
     note: Option<RequiredText>,
 }
 

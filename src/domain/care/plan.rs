@@ -63,72 +63,72 @@ impl FitCheck {
 pub struct Goal {
     /// In the patient's words.
     pub text: String,
-    /// Due date.
+    /// By when.
     pub by: Option<NaiveDate>,
     /// When it was reached.
     pub reached_on: Option<NaiveDate>,
 }
 
-/// A treatment target.
+/// What a measure should come to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TreatmentTarget {
-    /// Instrument of the target.
+    /// Which measure.
     pub instrument: Instrument,
     /// At most so many points.
     pub at_most: u16,
-    /// Due date.
+    /// By when.
     pub by: Option<NaiveDate>,
 }
 
-/// A planned intervention.
+/// What is planned to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlannedIntervention {
     /// What: a known intervention, or free words.
     pub intervention: String,
-    /// How and how often.
+    /// How, how often.
     pub detail: Option<String>,
-    /// Person or role who delivers it.
+    /// Who delivers it.
     pub who: Option<String>,
 }
 
-/// A planned medication.
+/// What is to be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlannedMedication {
-    /// Name of the medication.
+    /// Which.
     pub name: String,
     /// How much and when, in words.
     pub dose: Option<String>,
-    /// Note.
+    /// Free text.
     pub note: Option<String>,
 }
 
-/// Responsibilities in the care team.
+/// Who does what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Responsibility {
-    /// Role or name of the responsible person.
+    /// Who: a role or a name.
     pub who: String,
-    /// The object, such as `QuestionnaireResponse/123`.
+    /// What.
     pub what: String,
 }
 
 /// The plan that patient and team share. Each is a whole plan and the next version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SharedCarePlan {
-    /// Problems under treatment.
+    /// What is treated.
     pub problems: Vec<String>,
     /// The patient's own goals.
     pub goals: Vec<Goal>,
-    /// Treatment targets; each instrument at most once.
+    /// What the measures should come to; each measure once.
     pub targets: Vec<TreatmentTarget>,
-    /// Planned interventions.
+    /// What is done.
     pub interventions: Vec<PlannedIntervention>,
-    /// Planned medication.
+    /// What is taken.
     pub medication: Vec<PlannedMedication>,
-    /// Responsibilities in the care team.
+    /// Who does what.
     pub responsibilities: Vec<Responsibility>,
-    /// Note.
+    /// Free text.
     pub note: Option<String>,
-    /// Author of the plan.
+    /// Who wrote it.
     pub by: String,
     /// The version its writer had before them, where they said so: refused if that is not the last one any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]

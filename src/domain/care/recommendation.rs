@@ -8,15 +8,15 @@ use uuid::Uuid;
 /// A recommendation of a case review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Recommendation {
-    /// Id in this registry.
+    /// Our id.
     pub id: Uuid,
-    /// Kind of change.
+    /// What it is about.
     pub kind: ChangeKind,
     /// The recommendation in words.
     pub text: String,
-    /// Role that should act.
+    /// To whom.
     pub to: Addressee,
-    /// Due date.
+    /// By when.
     pub due_on: Option<NaiveDate>,
 }
 
@@ -68,7 +68,7 @@ named! {
 }
 
 named! {
-    /// Progress of a referral or a direct evaluation.
+    /// How far a referral or a direct evaluation has come.
     pub enum ReferralProgress {
         /// Asked for; there is no appointment yet, or not any more.
         Ordered = "ordered",

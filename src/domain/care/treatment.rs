@@ -85,17 +85,17 @@ named! {
 /// One medication that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MedicationChange {
-    /// Name of the medication; of a switch, the new one.
+    /// Which; of a switch the new one.
     pub name: String,
-    /// State of the item.
+    /// What became of it.
     pub change: MedicationAct,
     /// The dose from now on, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dose: Option<String>,
-    /// Previous medication of a switch.
+    /// Of a switch: what was taken before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// Note.
+    /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

@@ -162,7 +162,7 @@ impl From<&Metric> for MetricValue {
 pub struct Difference {
     /// The metric's number.
     pub number: u8,
-    /// Name.
+    /// Its name.
     pub name: String,
     /// What was reported.
     pub reported: MetricValue,

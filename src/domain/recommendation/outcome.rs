@@ -83,7 +83,7 @@ fn outcome(
 /// A recommendation as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecommendationDetail {
-    /// State of the item.
+    /// What became of it.
     #[serde(flatten)]
     pub followed: TrackedRecommendation,
     /// By when it should be done, by the recommendation's own date, its appointment or the rule set; `null` where there

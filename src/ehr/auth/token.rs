@@ -15,9 +15,9 @@ use super::keys::KeyRing;
 use crate::clock::Clock;
 use crate::config::{BackendServices, is_private};
 use crate::ehr::failure::Failure;
-use crate::ehr::http::{cause, read_json};
+use crate::ehr::response_body::{cause, read_json};
 
-/// SMART's name for our kind of assertion.
+/// What SMART calls the kind of our assertion.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// How long an assertion is good, in seconds; SMART allows five minutes, and clocks differ.
 const ASSERTED: u64 = 240;
@@ -60,7 +60,7 @@ struct TokenLifetime {
 pub struct TokenGrant {
     pub token: SecretString,
     pub expires_in: u64,
-    /// Granted scopes, if the server names them.
+    /// What was granted, where the server says.
     pub scope: Option<String>,
 }
 
@@ -179,7 +179,7 @@ impl TokenSource {
         self.ask(&mut None).await
     }
 
-    /// Configured settings.
+    /// What is asked for.
     pub fn settings(&self) -> &BackendServices {
         &self.settings
     }

@@ -1,4 +1,4 @@
-//! Meaning of columns and words.
+//! Which column is what, and which word means what.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
 use crate::problem::Problem;
 
-/// Kinds of columns.
+/// What a column may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnField {
@@ -49,7 +49,7 @@ pub enum ColumnField {
     DischargedOn,
     /// Why it ended.
     DischargeReason,
-    /// The payer.
+    /// Who pays.
     Payer,
     /// Free text: kept in the timeline.
     Note,
@@ -70,7 +70,7 @@ pub enum DateOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreColumns {
-    /// The instrument.
+    /// Of which instrument.
     pub instrument: Instrument,
     /// The column of the total.
     pub score: String,
@@ -96,11 +96,11 @@ pub struct ClinicWords {
 pub struct ColumnMapping {
     /// The order of day and month.
     pub dates: DateOrder,
-    /// Column title for each field.
+    /// What is in which column.
     pub columns: BTreeMap<ColumnField, String>,
     /// The scores, with their dates.
     pub scores: Vec<ScoreColumns>,
-    /// Meaning of the clinic's own words.
+    /// What the clinic's own words mean.
     pub words: ClinicWords,
 }
 

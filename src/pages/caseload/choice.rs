@@ -16,7 +16,7 @@ use crate::store::standing::caseload::{self, CaseloadCount, CaseloadGroup, Casel
 pub struct CaseloadChoice {
     /// Whose name contains this.
     pub q: String,
-    /// Only episodes of this care manager.
+    /// Of this care manager.
     pub care_manager: String,
     pub status: String,
     /// With this finding, or one of the groups of [`CaseloadChoice::chips`].

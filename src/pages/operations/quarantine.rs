@@ -8,12 +8,13 @@ use axum::response::Response;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::OPERATORS;
 use crate::domain::instrument::Instrument;
 use crate::pages::date_texts::instant;
 use crate::pages::item_texts;
+use crate::pages::response::{ProblemPage, html};
+use crate::pages::roles::OPERATORS;
 use crate::pages::session::Visitor;
-use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{NavSection, Shell};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{quarantine, resource};

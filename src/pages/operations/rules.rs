@@ -11,14 +11,13 @@ use serde_json::{Map, Value, json};
 use crate::id::PatientId;
 use crate::identity::Role;
 use crate::pages::date_texts::{in_sentence, instant};
+use crate::pages::response::{ProblemPage, html};
+use crate::pages::roles::READERS_OF_RULES;
 use crate::pages::session::{FormPost, Visitor};
-use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{patient, rule_set};
-
-/// Who may try other thresholds.
-pub const READERS_OF_RULES: &[Role] = &[Role::Admin, Role::PsychiatricConsultant];
 
 /// What was just done.
 #[derive(Debug, Default, Deserialize)]

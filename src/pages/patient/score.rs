@@ -13,8 +13,9 @@ use crate::api::request::CLINICIANS;
 use crate::domain::instrument::Instrument;
 use crate::id::PatientId;
 use crate::pages::form::{Form, FormField};
+use crate::pages::response::{ProblemPage, html};
 use crate::pages::session::{FormPost, Visitor};
-use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{NavSection, Shell};
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize)]

@@ -10,7 +10,7 @@ use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
 use crate::store::event_log::EventRow;
 
-/// An event of the timeline.
+/// Something that happened.
 pub struct TimelineItem {
     pub id: Uuid,
     pub on: String,

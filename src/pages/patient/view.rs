@@ -344,7 +344,7 @@ pub struct ChartEntry {
 /// What stands open first, then what failed, then the rest; newest first.
 pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec<ChartEntry> {
     let mut all: Vec<&Delivery> = deliveries.iter().collect();
-    all.sort_by_key(|d| (d.posture != crate::domain::chart_plan::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
+    all.sort_by_key(|d| (d.posture != crate::domain::task::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
     all.into_iter()
         .map(|d| {
             let desired = &d.intent.desired;

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::REVIEWERS;
 use super::agenda::AgendaRow;
 use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
@@ -20,9 +19,11 @@ use crate::pages::form::{Form, FormField};
 use crate::pages::patient::{
     FindingView, PatientFile, PatientHeader, RecommendationView, TimelineItem, options, timeline_of, view,
 };
+use crate::pages::response::{ProblemPage, html};
+use crate::pages::roles::REVIEWERS;
 use crate::pages::score_graph::ScoreGraph;
 use crate::pages::session::{FormPost, Visitor};
-use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell};
 use crate::pages::words;
 use crate::problem::Problem;
 

@@ -19,7 +19,7 @@ pub struct Export {
     pub last_error: Option<String>,
 }
 
-/// A file of an export.
+/// One of its files.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ExportFileRecord {
     pub number: i32,

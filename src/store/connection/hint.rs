@@ -1,4 +1,4 @@
-//! Resources that an EHR reported as changed and that are not fetched yet, or could not be read.
+//! What is said to have changed in an EHR and has not been fetched yet, or could not be read.
 
 use chrono::{DateTime, Utc};
 
@@ -65,7 +65,7 @@ pub async fn keep_unread(
     .map_err(failed)
 }
 
-/// Hints due now, longest waiting first.
+/// What is to be fetched now, longest waiting first.
 pub async fn due(
     tx: &mut Tx,
     of: ConnectionKey<'_>,
@@ -85,7 +85,7 @@ pub async fn due(
     .map_err(failed)
 }
 
-/// Removes a hint after its resource was recorded, unless it was reported again meanwhile.
+/// It was fetched and recorded. Nothing happens where it was named again meanwhile: then it is fetched once more.
 pub async fn settle(tx: &mut Tx, of: ConnectionKey<'_>, hint: &FetchHint) -> Result<(), Problem> {
     execute!(
         tx,
@@ -116,7 +116,7 @@ pub async fn was_read(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str) 
     .map_err(failed)
 }
 
-/// Postpones a hint whose resource could not be fetched.
+/// It could not be fetched.
 pub async fn postpone(
     tx: &mut Tx,
     of: ConnectionKey<'_>,
@@ -167,7 +167,7 @@ pub async fn next_due(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<DateT
     .map_err(failed)
 }
 
-/// Hints that failed, oldest first.
+/// Those that were tried in vain, oldest first.
 pub async fn in_vain(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,

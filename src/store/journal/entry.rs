@@ -22,33 +22,34 @@ pub struct JournalEntry {
     pub clinic: String,
     /// When it happened.
     pub at: DateTime<Utc>,
-    /// Stable names of the changes (`measurement.recorded`, `safety.opened`), the cause first; empty for a mere read.
+    /// What changed, by stable names (`measurement.recorded`, `safety.opened`), the cause first; empty where something
+    /// was only asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
-    /// Author: the subject of a token, or this program.
+    /// Who: the subject of a token, or this program.
     pub by: String,
-    /// Role of the author; absent for this program.
+    /// As what; absent for this program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// The patient it is about.
+    /// Whom it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<PatientId>,
-    /// The episode it belongs to.
+    /// In which episode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub episode: Option<EpisodeId>,
-    /// The object: `QuestionnaireResponse/1`, `delivery/…`, `rule-set/2`.
+    /// What: `QuestionnaireResponse/1`, `delivery/…`, `rule-set/2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// The digest of the fact, see [`digest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fact: Option<String>,
-    /// Changes, as codes.
+    /// What it changed, in codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Value>,
-    /// The request.
+    /// What was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<AccessRequest>,
-    /// Patients whose data were read, if several.
+    /// Whose data were read for the answer, where they are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patients: Vec<PatientId>,
     /// More patients than a line names: the whole clinic, or most of it.
@@ -56,7 +57,7 @@ pub struct JournalEntry {
     pub everybody: bool,
 }
 
-/// The request that read data. The query is left out: it may identify a patient.
+/// What was asked for. Never a query: it may name somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRequest {
     pub method: String,
@@ -109,7 +110,7 @@ impl JournalEntry {
         self
     }
 
-    /// Whether the entry records a change.
+    /// Something changed.
     pub fn is_change(&self) -> bool {
         !self.events.is_empty()
     }
@@ -119,7 +120,7 @@ impl JournalEntry {
         self.everybody || !self.patients.is_empty()
     }
 
-    /// The stored and hashed form.
+    /// As it is kept and hashed.
     pub fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

@@ -1,11 +1,11 @@
-//! Last known state of our resources in the chart.
+//! What the chart holds of what we wrote there, as it was seen last.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Delivery, DeliveryState, wake};
-use crate::domain::chart_plan::ChartResource;
 use crate::domain::read_back::Drift;
+use crate::domain::task::ChartResource;
 use crate::problem::Problem;
 use crate::store::connection::ConnectionKey;
 use crate::store::{Tx, failed};
@@ -47,7 +47,7 @@ pub async fn look(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Re
     .map_err(failed)
 }
 
-/// Result of reading a resource back from the chart.
+/// What a look at the chart came to.
 #[derive(Clone, Debug)]
 pub struct ChartNote {
     /// Its status there.
@@ -59,7 +59,7 @@ pub struct ChartNote {
     pub drift: Option<Drift>,
     /// How the delivery stands now.
     pub state: DeliveryState,
-    /// Write it again, even if it was settled.
+    /// It is written again, whatever was settled.
     pub heal: bool,
 }
 
@@ -91,7 +91,7 @@ pub async fn noted(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: 
     Ok(())
 }
 
-/// One of our resources in the chart, to test whether the server can search for them.
+/// Something of ours that is in the chart: by it a server shows whether it can search for ours.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Example {
     /// Its id in the chart.
@@ -114,9 +114,9 @@ pub async fn example(tx: &mut Tx, clinic: &str, resource: ChartResource) -> Resu
     .map_err(failed)
 }
 
-/// Items that are open in the chart, or that we closed lately, and that were not read back since: longest ago first.
-/// Deleted items are included, because a restored chart may have them again. Items that could not be read wait as
-/// hints.
+/// What stands open in the chart, or was closed by us lately, and was not looked at since: longest ago first. What was
+/// deleted is looked for again, too: a chart that was restored may have it. What could not be had is none of it: it waits
+/// as a hint, in its own time.
 pub async fn unseen(
     tx: &mut Tx,
     of: ConnectionKey<'_>,

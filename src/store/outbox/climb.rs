@@ -1,9 +1,10 @@
-//! Moves items that were on a rung without writes up the ladder when the chart allows it.
+//! What stands below the chart, on a rung where nothing is written, goes up when the chart lets it.
 
 use chrono::{DateTime, Utc};
 
 use super::wake;
-use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{Tx, failed};

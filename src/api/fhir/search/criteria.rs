@@ -1,9 +1,9 @@
-//! Criteria of a search.
+//! What a search asks for.
 
 use chrono_tz::Tz;
 
+use super::cursor::SearchCursor;
 use super::dates;
-use super::page::SearchCursor;
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::query::listed;
 use crate::problem::Problem;
@@ -16,7 +16,7 @@ const LONGEST_PAGE: usize = 1000;
 /// Values in one list, at most.
 const LONGEST_LIST: usize = 500;
 
-/// Order of the results.
+/// By what the answer is ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchOrder {
     /// Our own moment of change.
@@ -25,7 +25,7 @@ pub enum SearchOrder {
     Authored,
 }
 
-/// Criteria of a search. All lists must match; within a list, one value must match.
+/// What a search asks for. Of several lists each must hold; in a list, one.
 #[derive(Clone, Debug)]
 pub struct Criteria {
     pub kind: ResourceType,
@@ -44,7 +44,7 @@ pub struct Criteria {
     pub after: Option<SearchCursor>,
     /// Parameters that are not known here.
     pub ignored: Vec<String>,
-    /// Parameters that were understood, for the `self` link.
+    /// What was understood, for the `self` link.
     pub understood: Vec<(String, String)>,
 }
 

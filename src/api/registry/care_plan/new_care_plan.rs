@@ -19,85 +19,85 @@ const MOST: usize = 50;
 pub struct NewCarePlan {
     /// The local date it is of; today where it is left out.
     pub on: Option<NaiveDate>,
-    /// Problems under treatment.
+    /// What is treated.
     #[serde(default)]
     problems: Vec<RequiredText>,
     /// The patient's own goals.
     #[serde(default)]
     goals: Vec<NewGoal>,
-    /// Treatment targets; each instrument at most once.
+    /// What the measures should come to; each measure once.
     #[serde(default)]
     targets: Vec<NewTarget>,
-    /// Planned interventions.
+    /// What is done.
     #[serde(default)]
     interventions: Vec<NewIntervention>,
-    /// Planned medication.
+    /// What is taken.
     #[serde(default)]
     medication: Vec<NewMedication>,
-    /// Responsibilities in the care team.
+    /// Who does what.
     #[serde(default)]
     responsibilities: Vec<NewResponsibility>,
-    /// Note.
+    /// Free text.
     note: Option<RequiredText>,
-    /// Author; the caller if omitted.
+    /// Who wrote it; the caller where it is left out.
     by: Option<RequiredText>,
 }
 
-/// A goal of the patient.
+/// What the patient wants to reach.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewGoal {
     /// In the patient's words.
     text: RequiredText,
-    /// Due date.
+    /// By when.
     by: Option<NaiveDate>,
     /// When it was reached.
     reached_on: Option<NaiveDate>,
 }
 
-/// A treatment target.
+/// What a measure should come to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewTarget {
-    /// Instrument of the target.
+    /// Which measure.
     instrument: Instrument,
     /// At most so many points.
     at_most: u16,
-    /// Due date.
+    /// By when.
     by: Option<NaiveDate>,
 }
 
-/// A planned intervention.
+/// What is planned to be done.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewIntervention {
-    /// A known intervention (schema `Intervention`), or free text.
+    /// What: a known intervention (schema `Intervention`), or free words.
     intervention: RequiredText,
-    /// How and how often.
+    /// How, how often.
     detail: Option<RequiredText>,
-    /// Person or role who delivers it.
+    /// Who delivers it.
     who: Option<RequiredText>,
 }
 
-/// A planned medication.
+/// What is to be taken.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMedication {
-    /// Name of the medication.
+    /// Which.
     name: RequiredText,
     /// How much and when, in words.
     dose: Option<RequiredText>,
-    /// Note.
+    /// Free text.
     note: Option<RequiredText>,
 }
 
-/// Responsibilities in the care team.
+/// Who does what.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewResponsibility {
-    /// Role or name of the responsible person.
+    /// Who: a role or a name.
     who: RequiredText,
-    /// The object, such as `QuestionnaireResponse/123`.
+    /// What.
     what: RequiredText,
 }
 
@@ -109,7 +109,7 @@ fn date(on: Option<NaiveDate>, field: impl FnOnce() -> String) -> Result<(), Pro
 }
 
 impl NewCarePlan {
-    /// The plan to store.
+    /// What is kept of it.
     pub fn plan(self, ask: &RequestContext) -> Result<SharedCarePlan, Problem> {
         for (name, many) in [
             ("problems", self.problems.len()),

@@ -60,7 +60,7 @@ pub(super) async fn rows<K: Ord>(
     Ok(kept.into_values().collect())
 }
 
-/// Data for the caseload of a day.
+/// What a day's caseload is made of.
 struct Day<'a> {
     as_of: NaiveDate,
     rules: &'a RuleSet,
@@ -70,7 +70,7 @@ struct Day<'a> {
     now: DateTime<Utc>,
 }
 
-/// The care team of an episode on that day: the care manager of that day, and the current consultant.
+/// Who looks after an episode on that day: the care manager as handed over until then, the consultant as named now.
 struct CareTeam {
     care_manager: Option<String>,
     psychiatric_consultant: Option<String>,

@@ -27,7 +27,7 @@ use crate::record::{RestatementResult, close, restate};
 use crate::store::closed_month::{self, ClosedMonth};
 use crate::store::event_log;
 
-/// Most patients whose late events are looked up.
+/// Of how many patients the late facts are looked up.
 const PATIENTS: usize = 200;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -74,19 +74,19 @@ impl ClosedBody {
 /// A report of a month, with its figures.
 #[derive(Debug, Serialize, ToSchema)]
 struct VersionBody {
-    /// The stored report.
+    /// The report.
     #[serde(flatten)]
     closed: ClosedBody,
-    /// Figures of the report.
+    /// Its figures.
     figures: MonthFigures,
 }
 
-/// Figures that would differ if counted now, under the thresholds of the report.
+/// What would come out differently now, under the thresholds of the report.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Restatement {
     /// Each metric that would.
     metrics: Vec<Difference>,
-    /// Later events of the patients who entered or left a figure.
+    /// What was recorded later about the patients who entered or left.
     because: Vec<LateEvent>,
     /// There is more than is listed.
     truncated: bool,
@@ -107,7 +107,7 @@ struct LateEvent {
     happened_on: NaiveDate,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// Author.
+    /// By whom.
     recorded_by: String,
 }
 
@@ -116,7 +116,7 @@ pub(super) fn figures_of(closed: &ClosedMonth) -> Result<MonthFigures, Problem> 
     serde_json::from_str(&closed.body).map_err(|_| Problem::internal("the figures of a closed month cannot be read"))
 }
 
-/// Figures that would differ if counted now; `None` if none would.
+/// What would come out differently now; `None` where nothing would.
 pub(super) async fn restatement(
     ask: &RequestContext,
     closed: &ClosedMonth,
@@ -136,7 +136,7 @@ pub(super) async fn restatement(
     let mut tx = ask.app.db.read().await?;
     for patient in patients.into_iter().take(PATIENTS) {
         let late = event_log::recorded_after(&mut tx, ask.clinic(), patient, closed.closed_at).await?;
-        // Events after the month do not affect it, unless they take something back.
+        // What happened after the month says nothing about it, unless it takes something back.
         let matters = |f: &event_log::EventRow| {
             f.happened_on <= month.last
                 || matches!(f.kind.as_str(), "patient" | "taken_back" | "amendment" | "transfer" | "coverage")
@@ -186,7 +186,7 @@ fn conflict(detail: &str, allowed: &str) -> Problem {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewRestatement {
-    /// Reason.
+    /// Why.
     reason: RequiredText,
 }
 
