@@ -1,10 +1,12 @@
-//! What the outside speaks to: the registry's JSON API and the FHIR door. One endpoint, one file: its shapes, its
-//! errors, its documentation, its handler.
+//! The public interfaces: the registry's JSON API and the FHIR API. One endpoint, one file: its types, errors,
+//! documentation and handler.
 
 pub mod problem;
 pub mod page;
 mod export;
 pub mod cds_hooks;
+pub mod readiness;
+pub mod admit;
 pub mod health;
 pub mod fhir;
 pub mod registry;
@@ -20,47 +22,52 @@ use axum::http::HeaderValue;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Notify;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use self::readiness::Readiness;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::Connections;
 use crate::journal::Journal;
+use crate::limits;
+use crate::problem::{Category, Problem};
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
 
-/// What the handlers share. Cheap to clone.
+/// Shared state of the handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The registry's database, for reading: only [`Recorder`] writes.
     pub db: Db,
     pub recorder: Recorder,
-    /// Who did and saw what.
+    /// Audit journal of changes and reads.
     pub journal: Journal,
     /// Reads what arrives over FHIR, and hands it to the hallway.
     pub intake: Intake,
     /// The service's clock.
     pub clock: Clock,
-    /// What the operator set.
+    /// Configuration.
     pub config: Arc<Config>,
     pub verifier: Arc<Verifier>,
     /// The EHRs that ask for cards.
     pub cds_clients: Arc<CdsClients>,
     /// The time zone of each clinic.
     pub zones: Arc<Zones>,
-    /// Told when there is something to deliver.
+    /// Notified when there is something to deliver.
     pub outbox: Arc<Notify>,
     /// The EHRs that we fetch from.
     pub connections: Connections,
+    /// Whether the database can be written to.
+    pub readiness: Readiness,
     /// Our public keys (`/.well-known/jwks.json`).
     pub jwks: Arc<serde_json::Value>,
 }
 
 impl App {
-    /// Looks at patients again.
+    /// The upkeep of this application.
     pub fn upkeep(&self) -> Upkeep {
         Upkeep {
             db: self.db.clone(),
@@ -88,6 +95,13 @@ impl FromRef<App> for Arc<Verifier> {
             problem+json with a stable `type`. Lists answer `{\"items\": […], \"next\": cursor or null}`. \
             This service is not a crisis service."
     ),
+    components(schemas(
+        registry::MetricsGrouping,
+        registry::RecommendationStateFilter,
+        registry::ReportKind,
+        registry::Sort,
+        registry::WebhookState
+    )),
     modifiers(&BearerToken),
     security(("bearer" = []))
 )]
@@ -114,10 +128,22 @@ fn routes(origins: &[HeaderValue]) -> (Router<App>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// What holds for many endpoints is written down once.
+/// Documents once what holds for many endpoints.
 fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let description = document.info.description.get_or_insert_default();
+    description.push(' ');
+    description.push_str(&limits::in_words());
     idempotency::document(&mut document);
     document
+}
+
+/// A wrong method is answered by the routes themselves, so that their layers see it: a preflight of CORS is one.
+fn closed((schemas, paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    (schemas, paths, methods.fallback(no_such_method))
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(Category::MethodNotAllowed, "this address does not answer to that method; see `Allow`")
 }
 
 /// The OpenAPI document.

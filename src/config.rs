@@ -1,7 +1,7 @@
-//! What an operator can set: a TOML file, overlaid by `COCM_*` variables, overlaid by flags.
+//! Operator settings: a TOML file, overridden by `COCM_*` variables, overridden by flags.
 //!
-//! Reading and checking are apart: [`Config::load`] answers for shape and types, [`Config::check`] for sense, with
-//! every fault at once. Nothing here prints a secret.
+//! Reading and checking are separate: [`Config::load`] checks shape and types, [`Config::check`] checks meaning and
+//! reports every fault at once. Nothing here prints a secret.
 
 mod cds_hooks;
 mod check;
@@ -11,6 +11,7 @@ mod development;
 mod overlay;
 mod sign_in;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,16 +22,20 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use crate::limits::{
+    BODY_BYTES, BUNDLE_BYTES, CLIENT_REQUESTS, CLIENT_REQUESTS_PER_SECOND, PEER_CONNECTIONS, REQUESTS,
+};
+
 pub use cds_hooks::{CardLink, CdsHooks};
 pub use check::is_private;
 pub use clinic::ClinicId;
 pub use connection::{
-    AuthKind, BackendServices, Bulk, EhrConnection, KeyAlgorithm, NotifyConfig, PollConfig, SearchStrategy,
-    SubscriptionPayload, WriteConfig, key_folder,
+    AuthKind, BackendServices, BasicAuth, Bulk, ClientCertificate, EhrConnection, KeyAlgorithm, NotifyConfig,
+    PollConfig, SearchStrategy, SubscriptionPayload, WriteConfig, key_folder,
 };
 pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
 pub use overlay::Flags;
-pub use sign_in::SignInConfig;
+pub use sign_in::{ClientAuth, SignInConfig};
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,7 +53,7 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Bounds on what a caller may cost.
     pub limits: Limits,
-    /// Who may say who is calling.
+    /// Token issuers that this service trusts.
     pub auth: AuthConfig,
     /// Ways to sign in to the pages.
     #[serde(rename = "sign_in")]
@@ -59,11 +64,13 @@ pub struct Config {
     /// The charts written to.
     #[serde(rename = "ehr")]
     pub ehrs: Vec<EhrConnection>,
-    /// Who is told what happens.
+    /// Webhooks to notify.
     #[serde(rename = "webhook")]
     pub webhooks: Vec<Webhook>,
-    /// What is logged, and how.
+    /// Log format and filter.
     pub log: Log,
+    /// Where the ends of the journal are written.
+    pub journal: JournalHeads,
     /// Development only: any clinic named in a token is served, with the first clinic's settings.
     #[serde(skip)]
     pub any_clinic: bool,
@@ -85,6 +92,14 @@ pub struct Limits {
     pub bundle_bytes: usize,
     /// Connections open at once.
     pub connections: usize,
+    /// Of these, from one address. Behind a proxy all have the same.
+    pub connections_per_peer: usize,
+    /// Requests in work at once, of all clients together.
+    pub requests: usize,
+    /// Of these, of one client: whoever a token or a cookie stands for.
+    pub requests_per_client: usize,
+    /// Requests that one client begins in a second.
+    pub requests_per_second: u32,
     /// From the first byte, or the end of the last answer, to the end of the request's headers.
     #[serde(rename = "header_timeout_s", deserialize_with = "seconds")]
     pub header_timeout: Duration,
@@ -96,11 +111,11 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-/// Who may say who is calling.
+/// Token issuers that this service trusts.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
-    /// Token issuers we believe.
+    /// Trusted token issuers.
     pub issuers: Vec<Issuer>,
 }
 
@@ -110,20 +125,48 @@ pub struct AuthConfig {
 pub struct Issuer {
     /// The `iss` of its tokens, compared exactly.
     pub issuer: String,
-    /// Where its public keys are fetched…
+    /// URL of its public keys…
     pub jwks_url: Option<String>,
-    /// …or the file they are read from.
+    /// …or the file that holds them.
     pub jwks_file: Option<PathBuf>,
-    /// Where programs get its tokens; only told to them, in `.well-known/smart-configuration`.
+    /// Token endpoint for programs; published in `.well-known/smart-configuration`.
     pub token_url: Option<String>,
     /// The `aud` its tokens must carry for us.
     pub audience: String,
-    /// The claim that names the clinic.
+    /// The clinic of all its tokens, whatever they say.
+    pub clinic: Option<ClinicId>,
+    /// The role of all its tokens.
+    pub role: Option<String>,
+    /// What all its tokens are limited to; without it, their `scope` and `scp` say.
+    pub scopes: Option<String>,
+    /// The claim that names the clinic: a name, or a path with dots into what is nested.
     #[serde(default = "clinic_claim")]
     pub clinic_claim: String,
-    /// The claim that names the role.
+    /// The claim that names the role, or lists several of which one is ours.
     #[serde(default = "role_claim")]
     pub role_claim: String,
+    /// The issuer's names of clinics, where they are not ours.
+    #[serde(default)]
+    pub clinic_map: BTreeMap<String, ClinicId>,
+    /// The issuer's names of roles, where they are not ours.
+    #[serde(default)]
+    pub role_map: BTreeMap<String, String>,
+    /// Clients of which more is known. Where any is named, tokens that were issued to another one are refused.
+    #[serde(default)]
+    pub clients: Vec<IssuerClient>,
+}
+
+/// A program that has its tokens from an issuer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerClient {
+    /// As `azp`, `client_id`, `appid` or `cid` of its tokens says, or else their `sub`.
+    pub client_id: String,
+    /// Its clinic, whatever its tokens say.
+    pub clinic: Option<ClinicId>,
+    pub role: Option<String>,
+    /// What it is limited to.
+    pub scopes: Option<String>,
 }
 
 /// One clinic served here.
@@ -134,7 +177,7 @@ pub struct Clinic {
     pub id: ClinicId,
     /// Its name in print.
     pub name: Option<String>,
-    /// Where its days begin and end (IANA name).
+    /// Time zone that decides what counts as a day (IANA name).
     pub time_zone: Tz,
     /// The `[[ehr]]` it writes to.
     pub ehr: Option<String>,
@@ -143,14 +186,14 @@ pub struct Clinic {
     pub close_month_on: u8,
 }
 
-/// Somebody who is told what happens in a clinic.
+/// A receiver of a clinic's events.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// What it is called in the log of deliveries.
+    /// Name in the log of deliveries.
     pub name: String,
     pub clinic: ClinicId,
-    /// Where it is told: exactly there.
+    /// URL to post to. Redirects are not followed.
     pub url: String,
     /// `whsec_…`; several while changing from one to another.
     pub secrets: Vec<SecretString>,
@@ -162,7 +205,23 @@ pub struct Webhook {
     pub timeout: Duration,
 }
 
-/// What is logged, and how.
+/// Where the ends of the journal are written, signed, so that a cut-off end is found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalHeads {
+    /// Appended to: best on another machine's disk. Into the log without it.
+    pub heads_file: Option<PathBuf>,
+    #[serde(rename = "heads_every_s", deserialize_with = "seconds")]
+    pub heads_every: Duration,
+}
+
+impl Default for JournalHeads {
+    fn default() -> Self {
+        Self { heads_file: None, heads_every: Duration::from_mins(15) }
+    }
+}
+
+/// Log format and filter.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
@@ -218,6 +277,27 @@ impl ConfigError {
     }
 }
 
+impl Issuer {
+    /// One that names clinic and role in the claims of these names.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            clinic_claim: clinic_claim(),
+            role_claim: role_claim(),
+            jwks_url: None,
+            jwks_file: None,
+            token_url: None,
+            clinic: None,
+            role: None,
+            scopes: None,
+            clinic_map: BTreeMap::new(),
+            role_map: BTreeMap::new(),
+            clients: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.faults.join("\n"))
@@ -258,7 +338,8 @@ impl Config {
         overlay::flags(&mut table, flags);
         let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
             let key = e.path().to_string();
-            let secret = ["token", "secret", "database_url"].iter().any(|name| key.contains(name));
+            let secret =
+                ["token", "secret", "password", "headers", "database_url"].iter().any(|name| key.contains(name));
             let why = if secret { "must be a string".to_owned() } else { e.inner().message().to_owned() };
             ConfigError::one(format!("{key}: {why}"))
         })?;
@@ -283,7 +364,8 @@ impl Config {
     /// Where signing keys of ours may be, each folder once.
     pub fn key_folders(&self) -> Vec<PathBuf> {
         let mut folders = vec![key_folder(&self.data_dir)];
-        folders.extend(self.ehrs.iter().filter_map(|ehr| Some(ehr.auth.as_ref()?.key_folder(&self.data_dir))));
+        let signing = self.ehrs.iter().filter_map(|ehr| ehr.auth.as_ref()).filter(|auth| auth.signs());
+        folders.extend(signing.map(|auth| auth.key_folder(&self.data_dir)));
         folders.sort();
         folders.dedup();
         folders
@@ -326,6 +408,7 @@ impl Default for Config {
             ehrs: Vec::new(),
             webhooks: Vec::new(),
             log: Log::default(),
+            journal: JournalHeads::default(),
             any_clinic: false,
             clock: None,
             ignored_variables: Vec::new(),
@@ -336,9 +419,13 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body_bytes: 1 << 20,
-            bundle_bytes: 8 << 20,
+            body_bytes: BODY_BYTES,
+            bundle_bytes: BUNDLE_BYTES,
             connections: 1024,
+            connections_per_peer: PEER_CONNECTIONS,
+            requests: REQUESTS,
+            requests_per_client: CLIENT_REQUESTS,
+            requests_per_second: CLIENT_REQUESTS_PER_SECOND,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(20),

@@ -18,7 +18,7 @@ use crate::config::{ClinicId, Config, Development};
 use crate::identity::development;
 use crate::problem::Problem;
 use crate::sandbox::Sandbox;
-use crate::sandbox::misbehaviour::Misbehaviour;
+use crate::sandbox::misbehavior::Misbehavior;
 use crate::service::{Service, sweep};
 use crate::{listener, telemetry};
 use client::DemoClient;
@@ -28,7 +28,7 @@ const FIRST_DAY: &str = "2026-01-05";
 /// How long it is lived.
 const DAYS: u64 = 140;
 
-/// What the demo may be told.
+/// Options of the demo.
 #[derive(Args, Clone, Debug)]
 pub struct DemoOptions {
     /// Stop after printing.
@@ -83,7 +83,8 @@ async fn live(options: &DemoOptions, first: NaiveDate, clock: &Clock, folder: &P
     })
     .map_err(|e| Problem::internal(e.to_string()))?;
     let mut log = config.log.clone();
-    "error".clone_into(&mut log.filter);
+    // The chart refuses two Tasks on purpose (`this_morning`), which the dispatcher reports as errors.
+    "error,cocm_registry::dispatch=off".clone_into(&mut log.filter);
     telemetry::init(&log).map_err(Problem::internal)?;
     let keys = development::prepare(&config.data_dir).map_err(failed("development keys"))?;
     let socket = listener::bind(options.listen)
@@ -125,8 +126,8 @@ fn token(folder: &Path) -> Result<String, Problem> {
         .map_err(failed("a token"))
 }
 
-/// What nobody has looked at yet when one opens the pages: three who were screened, two safety answers, and two Tasks that
-/// the chart refused.
+/// Open work for the first look at the pages: three screened patients, two safety answers, and two Tasks that the chart
+/// refused.
 async fn this_morning(
     first: NaiveDate,
     service: &Service,
@@ -140,7 +141,7 @@ async fn this_morning(
     }
     let mut in_care = people.iter_mut().filter(|person| person.episode.is_some() && !person.gone);
     if let Some(sandbox) = sandbox {
-        sandbox.misbehave(Misbehaviour { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehaviour::default() });
+        sandbox.misbehave(Misbehavior { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehavior::default() });
         for person in in_care.by_ref().take(2) {
             life::leaves_item9_open(door, person, today).await?;
         }

@@ -1,7 +1,8 @@
-//! Who is calling: bearer tokens, the keys that verify them, and what the caller may do.
+//! Authentication and roles: bearer tokens, the keys that verify them, and what a caller may do.
 
 mod acting;
 mod cache;
+mod caller_mapping;
 mod cds_client;
 mod claims;
 pub mod development;
@@ -25,7 +26,7 @@ pub use extractor::bearer;
 pub use keys::KeyPolicy;
 pub use verifier::Verifier;
 
-/// What a caller is in the care team.
+/// Role of a caller in the care team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -35,7 +36,7 @@ pub enum Role {
     PsychiatricConsultant,
     /// Decides on recommendations and treats.
     PrimaryCare,
-    /// Runs the programme: rule sets, staffing, replays.
+    /// Runs the program: rule sets, staffing, replays.
     Admin,
     /// A program: the EHR that sends us resources.
     Ehr,
@@ -81,8 +82,8 @@ impl TryFrom<String> for Role {
     }
 }
 
-/// Whoever sent a request, as their token says. Also an extractor: a handler that takes a `Caller` answers 401
-/// without a valid token.
+/// The authenticated sender of a request. Also an extractor: a handler that takes a `Caller` answers 401 without a
+/// valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The clinic they act for. Every read and write is within it.

@@ -1,11 +1,11 @@
-//! Everything that can go wrong, as a closed set of categories.
+//! Errors as a closed set of categories.
 //!
-//! A [`Problem`] is turned into problem+json by `api` and into an OperationOutcome by the FHIR door.
-//! `detail` is shown to the caller, so it never carries a patient's data.
+//! The registry API answers a [`Problem`] as problem+json, the FHIR API as an OperationOutcome. `detail` is shown to
+//! the caller, so it never holds patient data.
 
 use std::fmt;
 
-/// What kind of failure this is. The HTTP status and the OperationOutcome code follow from it.
+/// Category of a failure. It decides the HTTP status and the OperationOutcome code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Category {
     /// The request cannot be read: 400.
@@ -20,6 +20,8 @@ pub enum Category {
     Unsupported,
     /// The path exists, the method does not: 405.
     MethodNotAllowed,
+    /// The body came too slowly: 408.
+    TooSlow,
     /// The present state does not allow it: 409.
     Conflict,
     /// Was here and was deleted: 410.
@@ -51,6 +53,7 @@ impl Category {
             Self::NotFound | Self::Unsupported => 404,
             Self::MethodNotAllowed => 405,
             Self::NotAcceptable => 406,
+            Self::TooSlow => 408,
             Self::Conflict => 409,
             Self::Gone => 410,
             Self::PreconditionFailed => 412,
@@ -73,6 +76,7 @@ impl Category {
             Self::Unsupported | Self::MethodNotAllowed | Self::NotAcceptable | Self::UnsupportedMediaType => {
                 "not-supported"
             }
+            Self::TooSlow => "timeout",
             Self::Conflict | Self::PreconditionFailed => "conflict",
             Self::Gone => "deleted",
             Self::TooLarge => "too-long",
@@ -93,6 +97,7 @@ impl Category {
             Self::Unsupported => "unsupported",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::NotAcceptable => "not-acceptable",
+            Self::TooSlow => "too-slow",
             Self::Conflict => "conflict",
             Self::Gone => "gone",
             Self::PreconditionFailed => "precondition-failed",
@@ -106,7 +111,7 @@ impl Category {
     }
 }
 
-/// A failure, told to the caller.
+/// A failure as reported to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub category: Category,
@@ -116,7 +121,7 @@ pub struct Problem {
     pub expression: Option<String>,
     /// For a conflict of state: what would be allowed now.
     pub allowed: Vec<String>,
-    /// Of several facts that were sent together: which one, from 0.
+    /// Index of the failing command, from 0, when several were sent together.
     pub fact: Option<usize>,
 }
 

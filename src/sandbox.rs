@@ -5,7 +5,7 @@ pub mod chart;
 mod exchange;
 mod interaction;
 pub mod events;
-pub mod misbehaviour;
+pub mod misbehavior;
 mod page;
 pub mod profile;
 pub mod search;
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use chart::{ResourceVersion, SandboxChart};
-use misbehaviour::{Dice, Misbehaviour};
+use misbehavior::{Dice, Misbehavior};
 use profile::Profile;
 
 /// How many calls the log keeps.
@@ -43,7 +43,7 @@ pub struct LoggedCall {
 struct SandboxState {
     chart: SandboxChart,
     profile: Profile,
-    misbehaviour: Misbehaviour,
+    misbehavior: Misbehavior,
     dice: Dice,
     log: VecDeque<LoggedCall>,
     told: Vec<events::EventReceipt>,
@@ -73,7 +73,7 @@ impl Sandbox {
         let state = Arc::new(Mutex::new(SandboxState {
             chart: SandboxChart::new(clock),
             profile: Profile::default(),
-            misbehaviour: Misbehaviour::default(),
+            misbehavior: Misbehavior::default(),
             dice: Dice::new(0),
             log: VecDeque::new(),
             told: Vec::new(),
@@ -112,14 +112,14 @@ impl Sandbox {
         Ok(())
     }
 
-    /// From now on it misbehaves like this; the dice start anew from the seed.
-    pub fn misbehave(&self, how: Misbehaviour) {
-        lock(&self.state).set_misbehaviour(how);
+    /// Misbehaves like this from now on; the dice restart from the seed.
+    pub fn misbehave(&self, how: Misbehavior) {
+        lock(&self.state).set_misbehavior(how);
     }
 
     /// From now on it behaves.
     pub fn behave(&self) {
-        self.misbehave(Misbehaviour::default());
+        self.misbehave(Misbehavior::default());
     }
 
     /// Puts a resource into the chart as if a person had done it there, and answers with what is stored. A resource
@@ -128,7 +128,7 @@ impl Sandbox {
         lock(&self.state).chart.put(resource)
     }
 
-    /// As [`Sandbox::put`], changed at this moment: several resources may share one.
+    /// Like [`Sandbox::put`], with this time of change: several resources may share one.
     pub fn put_at(&self, resource: Value, at: DateTime<Utc>) -> Value {
         lock(&self.state).chart.put_at(resource, at)
     }
@@ -192,9 +192,9 @@ impl Drop for Sandbox {
 }
 
 impl SandboxState {
-    fn set_misbehaviour(&mut self, how: Misbehaviour) {
+    fn set_misbehavior(&mut self, how: Misbehavior) {
         self.dice = Dice::new(how.seed);
-        self.misbehaviour = how;
+        self.misbehavior = how;
     }
 
     fn record(&mut self, method: &str, path: &str, outcome: impl Into<String>) {

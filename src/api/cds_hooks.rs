@@ -13,22 +13,22 @@ use tower_http::cors::CorsLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::{App, closed};
 use crate::config::Config;
 
 /// The one service: where a patient in Collaborative Care stands.
 const SERVICE: &str = "cocm-standing";
 
-/// The routes. Browsers of other origins than these are told nothing.
+/// The routes. Browsers of other origins get no answer (CORS).
 pub fn routes(origins: &[HeaderValue]) -> OpenApiRouter<App> {
     let cors = CorsLayer::new()
         .allow_origin(origins.to_vec())
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE]);
     OpenApiRouter::new()
-        .routes(routes!(discovery::services))
-        .routes(routes!(patient_view::cards))
-        .routes(routes!(feedback::hear))
+        .routes(closed(routes!(discovery::services)))
+        .routes(closed(routes!(patient_view::cards)))
+        .routes(closed(routes!(feedback::hear)))
         .layer(cors)
 }
 

@@ -17,7 +17,7 @@ const TYPE_BASE: &str = "https://cocm-registry.dev/problems/";
 /// A failure (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// What kind of failure: stable, for programs.
+    /// Stable type of the failure, for programs.
     #[serde(rename = "type")]
     #[schema(example = "https://cocm-registry.dev/problems/unprocessable")]
     pub kind: String,
@@ -62,7 +62,7 @@ impl IntoResponse for Problem {
             Category::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Category::Unavailable => {
+            Category::Unavailable | Category::RateLimited => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
             }
             _ => {}
@@ -82,6 +82,7 @@ fn title(category: Category) -> &'static str {
         Category::Unsupported => "Not kept here",
         Category::MethodNotAllowed => "This method is not allowed here",
         Category::NotAcceptable => "Not written in this form here",
+        Category::TooSlow => "The body came too slowly",
         Category::Conflict => "The present state does not allow it",
         Category::Gone => "Deleted",
         Category::PreconditionFailed => "A precondition does not hold",

@@ -1,4 +1,4 @@
-//! What the registry's handlers take apart: who asks, which ids, which words, which moments.
+//! Request parts that the registry's handlers share: caller, ids, texts and instants.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,18 +16,19 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
+use crate::fhir::query::tagged;
 use crate::identity::{Caller, Role};
 use crate::problem::Problem;
 use crate::record::{Command, IdempotencyKey, Recorded, Submission, local_midnight};
 
-/// Whoever may read what concerns care: everybody in the team, not the EHR's program.
+/// Roles that may read clinical data: everyone in the care team, but not the EHR's client.
 pub const READERS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare, Role::Admin];
 /// The clinicians of the team.
 pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare];
 
 /// One request: who asks, and what it was sent with.
 pub struct RequestContext {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     pub caller: Caller,
     /// `Idempotency-Key`.
@@ -89,9 +90,8 @@ fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     if text == "*" {
         return Ok(None);
     }
-    let quoted = text.strip_prefix("W/").unwrap_or(text);
-    let revision = quoted.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
-    revision.map(Some).ok_or_else(|| Problem::malformed("must be an ETag of ours, like W/\"3\"").at("If-Match"))
+    let revision = tagged(text).parse().map(Some);
+    revision.map_err(|_| Problem::malformed("must be an ETag of ours, like W/\"3\"").at("If-Match"))
 }
 
 async fn named(parts: &mut Parts, app: &App, name: &str) -> Result<String, Problem> {
@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let at = DateTime::parse_from_rfc3339(&text).map(|at| KnownAt::At(at.with_timezone(&Utc)));
-        // Years of more than four digits are nobody's.
+        // Years of more than four digits are not accepted.
         let on = || text.parse().map(KnownAt::On).ok().filter(|_| text.len() == 10);
         let known = at.ok().or_else(on).ok_or_else(|| serde::de::Error::custom("neither an instant nor a date"));
         known.map(Self)

@@ -18,13 +18,20 @@ use crate::domain::task::ChartResource;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EhrConnection {
-    /// What clinics call it; part of the address of its notifications.
+    /// Name that clinics use; part of its notification URL.
     pub name: String,
     pub base_url: String,
     /// Sent as `Authorization: Bearer`, where there is no `auth`.
     pub bearer_token: Option<SecretString>,
-    /// How a token is had from the EHR's own token endpoint.
+    /// How to get a token from the EHR's token endpoint.
     pub auth: Option<BackendServices>,
+    /// A name and a password, sent as `Authorization: Basic`, where there is neither a token nor `auth`.
+    pub basic: Option<BasicAuth>,
+    /// Sent with every request to this EHR, such as the key of a gateway before it.
+    #[serde(default)]
+    pub headers: BTreeMap<String, SecretString>,
+    /// Who we are in TLS, where the EHR asks for a certificate.
+    pub client_certificate: Option<ClientCertificate>,
     /// Certificate authorities (PEM) believed for this connection beside the machine's own.
     pub ca_file: Option<PathBuf>,
     /// Deadline of one request.
@@ -32,7 +39,7 @@ pub struct EhrConnection {
     pub timeout: Duration,
     /// At most so many requests in a second, from this process.
     pub rate_limit_per_s: Option<NonZeroU32>,
-    /// Whether it honours `If-None-Exist`.
+    /// Whether it honors `If-None-Exist`.
     #[serde(default = "yes")]
     pub conditional_create: bool,
     /// How long its search may lag behind its writes.
@@ -41,10 +48,10 @@ pub struct EhrConnection {
     /// Other bases by which it names its own resources in references.
     #[serde(default)]
     pub known_bases: Vec<String>,
-    /// What is fetched by itself.
+    /// Polling.
     #[serde(default)]
     pub poll: PollConfig,
-    /// How it may tell us that something has changed.
+    /// Change notifications from the EHR.
     #[serde(default)]
     pub notify: NotifyConfig,
     /// Bulk Data export.
@@ -52,20 +59,43 @@ pub struct EhrConnection {
     pub bulk: Bulk,
     /// Its calls to our CDS Hooks service; none if absent.
     pub cds_hooks: Option<CdsHooks>,
-    /// How what the plan asks for reaches the chart.
+    /// How work items reach the chart.
     #[serde(default)]
     pub write: WriteConfig,
-    /// How its questionnaires map to instruments; read by `fhir`.
+    /// Mapping of its questionnaires to instruments; read by `fhir`.
     #[serde(default)]
     pub mapping: toml::Table,
 }
 
-/// Which kind of authorisation.
+/// Kind of authorization.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthKind {
     /// SMART Backend Services: `client_credentials` with a signed assertion.
     BackendServices,
+    /// `client_credentials` with a secret in `Authorization: Basic`.
+    ClientSecretBasic,
+    /// `client_credentials` with a secret in the form.
+    ClientSecretPost,
+}
+
+/// A name and a password.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BasicAuth {
+    /// The name; no colon in it.
+    pub username: String,
+    pub password: SecretString,
+}
+
+/// A certificate of ours and its key, both PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// The certificate, with those between it and its authority.
+    pub certificate_file: PathBuf,
+    /// Its private key; left out where it is in the same file.
+    pub key_file: Option<PathBuf>,
 }
 
 /// The algorithms that SMART requires of servers.
@@ -92,17 +122,19 @@ impl KeyAlgorithm {
     }
 }
 
-/// SMART Backend Services.
+/// How we have tokens from the EHR's token endpoint: as SMART Backend Services has it, or with a shared secret.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendServices {
-    /// Which kind; there is one.
+    /// How we prove to the token endpoint who we are.
     pub kind: AuthKind,
-    /// What the EHR calls us: `iss` and `sub` of our assertions.
+    /// Our client id at the EHR: `iss` and `sub` of our assertions.
     pub client_id: String,
+    /// The secret, where one is shared.
+    pub client_secret: Option<SecretString>,
     /// The token endpoint; without it, what the EHR's `.well-known/smart-configuration` says.
     pub token_url: Option<String>,
-    /// What we ask for, by spaces: `system/Patient.rs …`.
+    /// Scopes to request, separated by spaces: `system/Patient.rs …`.
     #[serde(default = "scopes")]
     pub scopes: String,
     /// With which kind of key we sign.
@@ -113,6 +145,11 @@ pub struct BackendServices {
 }
 
 impl BackendServices {
+    /// Whether we prove who we are with a key of ours.
+    pub fn signs(&self) -> bool {
+        self.kind == AuthKind::BackendServices
+    }
+
     /// Where our keys are.
     pub fn key_folder(&self, data_dir: &Path) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| key_folder(data_dir))
@@ -124,19 +161,19 @@ pub fn key_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("connection-keys")
 }
 
-/// What is fetched by itself.
+/// Polling.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PollConfig {
-    /// Which types: of Patient, `QuestionnaireResponse`, Observation.
+    /// Resource types: Patient, `QuestionnaireResponse`, Observation.
     pub types: Vec<String>,
     /// How often; 0 is never.
     #[serde(rename = "period_s", deserialize_with = "seconds")]
     pub period: Duration,
-    /// How far behind the last known change the next look begins: what is committed late on the server.
+    /// How far before the last known change the next poll starts, to catch late commits on the server.
     #[serde(rename = "overlap_s", deserialize_with = "seconds")]
     pub overlap: Duration,
-    /// How many resources are asked for at once.
+    /// Page size of searches.
     pub page_size: u16,
     /// Nothing that was last changed before this day (UTC) is fetched.
     pub since: Option<NaiveDate>,
@@ -188,7 +225,7 @@ impl SearchStrategy {
         Self::ALL.into_iter().find(|way| way.as_str() == name)
     }
 
-    /// What is tried when the server does not know this one.
+    /// Fallback when the server does not support this strategy.
     pub fn next(self) -> Option<Self> {
         let at = Self::ALL.iter().position(|way| *way == self)?;
         Self::ALL.get(at + 1).copied()
@@ -216,7 +253,7 @@ pub struct NotifyConfig {
     pub topics: BTreeMap<String, Vec<String>>,
 }
 
-/// What kind of Subscription we make.
+/// Kind of Subscription to create.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum SubscriptionPayload {
@@ -238,14 +275,14 @@ pub struct Bulk {
     pub file_origins: Vec<String>,
 }
 
-/// How what the plan asks for reaches the chart.
+/// How work items reach the chart.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct WriteConfig {
-    /// How what a Task says is told; `auto` (`None`) is the best way that the EHR's CapabilityStatement offers.
+    /// How Tasks are written; `auto` (`None`) picks the best way that the EHR's CapabilityStatement offers.
     #[serde(deserialize_with = "rung")]
     pub task: Option<Rung>,
-    /// How what a Flag says is told.
+    /// How Flags are written.
     #[serde(deserialize_with = "rung")]
     pub flag: Option<Rung>,
     /// Whether the EHR calls our CDS Hooks service (`cds_hooks` says so): then `auto` counts on the card where nothing can
@@ -257,7 +294,7 @@ pub struct WriteConfig {
 }
 
 impl WriteConfig {
-    /// What is set for a kind of resource; `None` is `auto`.
+    /// Configured rung for a kind of resource; `None` is `auto`.
     pub fn set_for(self, resource: ChartResource) -> Option<Rung> {
         match resource {
             ChartResource::Task => self.task,
@@ -276,7 +313,7 @@ fn rung<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rung>, D::E
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
         "auto" => Ok(None),
-        // What an operator who wants nothing written will try first.
+        // Operators who want nothing written try this word first.
         "none" => Ok(Some(Rung::Worklist)),
         name => name.parse().map(Some).map_err(|why| D::Error::custom(format!("{why}, auto, none"))),
     }
@@ -290,6 +327,9 @@ impl EhrConnection {
             base_url: base_url.into(),
             bearer_token: None,
             auth: None,
+            basic: None,
+            headers: BTreeMap::new(),
+            client_certificate: None,
             ca_file: None,
             timeout: timeout(),
             rate_limit_per_s: None,
@@ -323,10 +363,10 @@ impl Default for PollConfig {
     }
 }
 
-/// What can be fetched.
+/// Resource types that can be polled.
 pub(super) const TYPES: [&str; 3] = ["Patient", "QuestionnaireResponse", "Observation"];
 
-/// What we write, and read back.
+/// Resource types that we write and read back.
 pub(super) const OURS: [&str; 2] = ["Task", "Flag"];
 
 fn timeout() -> Duration {

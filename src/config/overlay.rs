@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::ConfigError;
 
-/// What the command line may set. Absent leaves the file's or the variable's value.
+/// Settings from the command line. A missing flag keeps the value of the file or the variable.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     pub listen: Option<SocketAddr>,
@@ -18,18 +18,24 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
 }
 
-/// What follows `COCM_`, the key it sets, and whether that key is a number.
+/// Variable name after `COCM_`, the key it sets, and whether that key is a number.
 const VARIABLES: &[(&str, &[&str], bool)] = &[
     ("LISTEN", &["listen"], false),
     ("ADMIN_LISTEN", &["admin_listen"], false),
     ("DATABASE_URL", &["database_url"], false),
     ("DATA_DIR", &["data_dir"], false),
     ("PUBLIC_URL", &["public_url"], false),
+    ("JOURNAL_HEADS_FILE", &["journal", "heads_file"], false),
+    ("JOURNAL_HEADS_EVERY_S", &["journal", "heads_every_s"], true),
     ("LOG_FORMAT", &["log", "format"], false),
     ("LOG_FILTER", &["log", "filter"], false),
     ("LIMITS_BODY_BYTES", &["limits", "body_bytes"], true),
     ("LIMITS_BUNDLE_BYTES", &["limits", "bundle_bytes"], true),
     ("LIMITS_CONNECTIONS", &["limits", "connections"], true),
+    ("LIMITS_CONNECTIONS_PER_PEER", &["limits", "connections_per_peer"], true),
+    ("LIMITS_REQUESTS", &["limits", "requests"], true),
+    ("LIMITS_REQUESTS_PER_CLIENT", &["limits", "requests_per_client"], true),
+    ("LIMITS_REQUESTS_PER_SECOND", &["limits", "requests_per_second"], true),
     ("LIMITS_HEADER_TIMEOUT_S", &["limits", "header_timeout_s"], true),
     ("LIMITS_REQUEST_TIMEOUT_S", &["limits", "request_timeout_s"], true),
     ("LIMITS_DRAIN_S", &["limits", "drain_s"], true),
@@ -57,13 +63,15 @@ pub(super) fn variables(
 }
 
 /// The secrets of a connection: what follows `COCM_EHR_<NAME>_`, and the key it sets.
-const EHR_SECRETS: [(&str, &[&str]); 3] = [
+const EHR_SECRETS: [(&str, &[&str]); 5] = [
     ("_BEARER_TOKEN", &["bearer_token"]),
+    ("_CLIENT_SECRET", &["auth", "client_secret"]),
+    ("_PASSWORD", &["basic", "password"]),
     ("_NOTIFY_TOKEN", &["notify", "token"]),
     ("_NOTIFY_HMAC_SECRET", &["notify", "hmac_secret"]),
 ];
 
-/// `COCM_EHR_<NAME>_BEARER_TOKEN` and the like, so that a secret need not stand in the file.
+/// `COCM_EHR_<NAME>_BEARER_TOKEN` and similar variables, so that secrets need not be in the file.
 fn ehr_secret(table: &mut Table, rest: &str, text: &str) -> bool {
     let Some(rest) = rest.strip_prefix("EHR_") else { return false };
     let found = EHR_SECRETS.iter().find_map(|(end, path)| Some((rest.strip_suffix(end)?, *path)));

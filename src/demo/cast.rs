@@ -1,11 +1,11 @@
-//! Who lives through the twenty weeks. The same seed gives the same people with the same fates.
+//! The patients of the twenty weeks. The same seed gives the same patients with the same courses.
 
 use chrono::{Days, NaiveDate};
 use serde_json::Value;
 
-use crate::sandbox::misbehaviour::Dice;
+use crate::sandbox::misbehavior::Dice;
 
-/// How a person's illness goes, before anything is changed about the treatment.
+/// Course of a patient's illness before any change of treatment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IllnessCourse {
     /// Halved by week 8, in remission in the end.
@@ -38,18 +38,16 @@ fn curve(fate: IllnessCourse) -> [u16; 11] {
     }
 }
 
-/// Something that will happen to a person.
+/// A scheduled event of a patient.
 #[derive(Clone, Debug)]
 pub enum ScheduledEvent {
     /// A resource is sent.
     Send(Value),
     /// The scales are taken again.
     Measure,
-    /// A safety answer is assessed.
-    Assess,
     /// The doctor decides on a recommendation.
     Decide(String),
-    /// What was accepted is done.
+    /// An accepted recommendation is carried out.
     Do(String),
     /// The episode ends well.
     Graduate,
@@ -69,7 +67,7 @@ pub struct DemoPatient {
     pub first: (u16, u16),
     /// First answer to item 9.
     pub item9: u8,
-    /// Who looks after them.
+    /// The care manager.
     pub care_manager: &'static str,
     /// Our id of the episode, once enrolled.
     pub episode: Option<String>,
@@ -121,7 +119,7 @@ pub fn people(count: usize, first_day: NaiveDate) -> Vec<DemoPatient> {
     (0..count).map(|number| person(number, first_day)).collect()
 }
 
-/// Three more whom their doctors have screened in these days; nobody has spoken with them about the programme yet.
+/// Three more whom their doctors have screened in these days; nobody has spoken with them about the program yet.
 pub fn screened(others: usize, today: NaiveDate) -> Vec<DemoPatient> {
     let ago = |number: usize| Days::new(u64::try_from(number - others).unwrap_or(0) * 2 + 1);
     (others..others + 3).map(|number| DemoPatient { starts: today - ago(number), ..person(number, today) }).collect()

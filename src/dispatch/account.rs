@@ -1,4 +1,4 @@
-//! What an attempt came to, for the ledger, for the list of attempts and for the journal. Pure.
+//! Records the result of an attempt in the ledger, the list of attempts and the journal. Pure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::ehr::{DeliveryEffect, DeliveryResult, Failure, Ledger, ManualChange};
 use crate::store::journal;
 use crate::store::outbox::{Delivery, DeliveryAttempt, DeliveryState, Settlement};
 
-/// What is known of a delivery before an attempt.
+/// Known state of a delivery before an attempt.
 pub(super) fn ledger(delivery: &Delivery) -> Ledger {
     Ledger {
         chart_id: delivery.chart_id.clone(),
@@ -43,7 +43,7 @@ pub(super) fn settlement(
 ) -> Settlement {
     let mut settlement = Settlement {
         revision: delivery.revision,
-        // As far as it will be, on this rung.
+        // As complete as this rung allows.
         written: result.is_ok(),
         state: DeliveryState::Settled,
         posture: after.last_written,
@@ -65,7 +65,7 @@ pub(super) fn settlement(
             settlement.chart_status.clone_from(&done.chart_status);
             match &done.effect {
                 DeliveryEffect::LeftAlone(ManualChange::ClosedInChart) => {
-                    settlement.drift = Some(Drift::ClosedByPerson)
+                    settlement.drift = Some(Drift::ClosedByPerson);
                 }
                 DeliveryEffect::LeftAlone(ManualChange::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
                 _ => settlement.version.clone_from(&done.version),
@@ -88,7 +88,7 @@ pub(super) fn settlement(
             }
         }
         Err(failure) => {
-            settlement.error = Some(failure.to_string());
+            settlement.error = Some(failure.in_full());
             match decide(failure, after.attempts, jitter(delivery), now) {
                 RetryDecision::RetryAt { at, counts_attempt } => {
                     settlement.state = DeliveryState::Pending;
@@ -99,7 +99,7 @@ pub(super) fn settlement(
                 }
                 RetryDecision::Park(parked) => {
                     settlement.state = DeliveryState::Parked;
-                    settlement.error = Some(format!("{failure} ({parked:?})"));
+                    settlement.error = Some(format!("{} ({parked:?})", failure.in_full()));
                 }
             }
         }
@@ -107,7 +107,7 @@ pub(super) fn settlement(
     settlement
 }
 
-/// What the journal says of an attempt that came to an end.
+/// Journal entry for a finished attempt.
 pub(super) fn line(
     clinic: &str,
     delivery: &Delivery,
@@ -160,7 +160,7 @@ pub(super) fn attempt(
                 Failure::Refused { .. } => "refused",
                 Failure::NotAllowed { .. } => "not_allowed",
             };
-            (outcome, failure.status(), Some(failure.to_string()))
+            (outcome, failure.status(), Some(failure.in_full()))
         }
     };
     DeliveryAttempt {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::care::{Care, ContactOutcome};
+use super::care::{Care, ContactKind, ContactOutcome};
 use super::episode::Course;
 use super::metrics::Month;
 use crate::id::EpisodeId;
@@ -26,7 +26,7 @@ pub struct EpisodeMinutes {
     pub left_out: Vec<UncountedMinutes>,
     /// Whether this is a first month of care.
     pub first_month: bool,
-    /// What the minutes suggest.
+    /// Billing codes that the minutes suggest.
     pub suggested_codes: Vec<BillingSuggestion>,
     /// How the suggestion came about.
     pub reasoning: String,
@@ -35,7 +35,7 @@ pub struct EpisodeMinutes {
 /// Minutes that do not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UncountedMinutes {
-    /// The entry.
+    /// Id of the entry.
     pub entry: Uuid,
     /// Its minutes.
     pub minutes: i64,
@@ -69,10 +69,10 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
     let mut timed: Vec<Interval> = Vec::new();
     let mut untimed = 0_i64;
     for entry in &course.entries {
-        let Care::Contact { minutes: Some(minutes), outcome, starts_at, .. } = &entry.care else { continue };
+        let Care::Contact { minutes: Some(minutes), purpose, outcome, starts_at, .. } = &entry.care else { continue };
         let whole = i64::from(*minutes);
         let interval = starts_at.map(|from| (from, from + TimeDelta::minutes(whole)));
-        // What lasts over midnight of the last day is shared by two months.
+        // A contact over midnight of the last day is divided between two months.
         let within = match interval {
             Some((from, to)) => Some((from.max(span.0), to.min(span.1))).filter(|(from, to)| from < to),
             None => None,
@@ -84,7 +84,7 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
         let mut leave = |minutes: i64, reason: &str| {
             left_out.push(UncountedMinutes { entry: entry.id, minutes, reason: reason.to_owned() });
         };
-        match because(course, entry.on, *outcome) {
+        match because(course, entry.on, *purpose, *outcome) {
             Some(reason) => leave(inside, reason),
             None => match within {
                 Some(within) => {
@@ -114,8 +114,9 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
 }
 
 /// Why the minutes of a contact do not count, if they do not.
-fn because(course: &Course<'_>, on: NaiveDate, outcome: ContactOutcome) -> Option<&'static str> {
+fn because(course: &Course<'_>, on: NaiveDate, purpose: ContactKind, outcome: ContactOutcome) -> Option<&'static str> {
     match course.episode.consent_on {
+        _ if !purpose.is_care_management() => Some("scheduling and clerical work"),
         None => Some("no consent is documented"),
         Some(consent) if on < consent => Some("before consent"),
         _ if course.end.is_some_and(|end| on > end.on) => Some("after discharge"),
@@ -124,7 +125,7 @@ fn because(course: &Course<'_>, on: NaiveDate, outcome: ContactOutcome) -> Optio
     }
 }
 
-/// Whole minutes covered by the intervals, overlaps once.
+/// Whole minutes covered by the intervals; overlaps count once.
 fn union(mut intervals: Vec<Interval>) -> i64 {
     intervals.sort_unstable();
     let mut total = TimeDelta::zero();

@@ -9,10 +9,10 @@ use super::care::{Care, CareEntry};
 use super::episode::Course;
 
 named! {
-    /// What the plan clock counts from.
+    /// Start of the plan clock.
     pub enum ClockBasis {
-        /// Nothing was changed since enrolment.
-        Enrolment = "enrolment",
+        /// Nothing was changed since enrollment.
+        Enrollment = "enrolment",
         /// The last documented treatment change.
         TreatmentChange = "treatment_change",
         /// A recommendation that was done, without an entry of its own.
@@ -25,7 +25,7 @@ named! {
 pub struct PlanClock {
     /// Day 0.
     pub started_on: NaiveDate,
-    /// What happened then.
+    /// Event on that date.
     pub basis: ClockBasis,
     /// The entry, where it is one.
     pub entry: Option<Uuid>,
@@ -37,8 +37,8 @@ pub struct PlanClock {
 pub fn plan_clock(course: &Course<'_>) -> Option<PlanClock> {
     let start = course.start()?;
     let Some(entry) = course.plan_opening() else {
-        let reason = format!("Counts from enrolment on {start}: no treatment change has been documented since.");
-        return Some(PlanClock { started_on: start, basis: ClockBasis::Enrolment, entry: None, reason });
+        let reason = format!("Counts from enrollment on {start}: no treatment change has been documented since.");
+        return Some(PlanClock { started_on: start, basis: ClockBasis::Enrollment, entry: None, reason });
     };
     let on = entry.on;
     let (basis, reason) = if let Care::TreatmentChange { changes, summary, medication, .. } = &entry.care {

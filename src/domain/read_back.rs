@@ -1,15 +1,16 @@
-//! What people do in the chart to the Tasks that we wrote there: read back, believed, and made to count.
+//! Changes that people make to our Tasks in the chart, and their effect here.
 //!
-//! A closed Task is a statement about the Task. What it asked for counts when it is documented: a suicide risk is not
-//! assessed, and a case review not held, because somebody closed a Task. Only a recommendation is decided by its Task,
-//! because deciding is all that it asks for.
+//! A closed Task is a statement about the Task. The work itself counts when it is documented: closing a Task does not
+//! assess a suicide risk or hold a case review. Only a recommendation is decided by its Task, because a decision is all
+//! that it asks for.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::care::{Care, CareEntry, DELETED, RecommendationDecision};
+use super::conclusion::Conclusion;
 use super::episode::Course;
-use super::finding::{Finding, Rule};
+use super::finding::Finding;
 use super::story::Story;
 use super::task::Code;
 
@@ -20,22 +21,21 @@ named! {
         ClosedByPerson = "closed_by_person",
         /// A person changed it, which is theirs to do: an owner, a priority, a note, a status.
         ChangedByPerson = "changed_by_person",
-        /// It is not there any more. It is not written again.
+        /// Deleted in the chart. It is not written again.
         Deleted = "deleted",
-        /// What we wrote is not what stands, and nobody's change explains it, as after a restore from a backup.
+        /// The chart differs from what we wrote, and no person's change explains it, as after a restore from a backup.
         OursLost = "ours_lost",
-        /// It is about another patient now: what becomes of it there says nothing about this one.
+        /// It names another patient now: its state there says nothing about this patient.
         NamesAnotherPatient = "names_another_patient",
     }
 }
 
-/// Whether nobody works on it any more.
+/// Whether the status is final.
 pub fn is_closed(status: &str) -> bool {
     matches!(status, "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" | "inactive" | DELETED)
 }
 
-/// What the status of its Task says about a recommendation. That doing it failed, or that the Task itself was a
-/// mistake, decides nothing.
+/// Decision that a Task's status means for its recommendation. `failed` and `entered-in-error` decide nothing.
 pub fn decision(status: &str) -> Option<RecommendationDecision> {
     match status {
         "accepted" | "in-progress" => Some(RecommendationDecision::Accepted),
@@ -45,9 +45,9 @@ pub fn decision(status: &str) -> Option<RecommendationDecision> {
     }
 }
 
-/// The status that was told of a delivery last, also where that was taken back. In order of entry: ids are ordered by
+/// The last reported status of a delivery, even if the entry was taken back. In order of entry: ids are ordered by
 /// time.
-pub fn told(story: &Story, of: Uuid) -> Option<&str> {
+pub fn reported_status(story: &Story, of: Uuid) -> Option<&str> {
     let told = story.entries.iter().filter_map(|entry| match &entry.care {
         Care::SetInChart { delivery, status, .. } if *delivery == of => Some((entry.id, status.as_str())),
         _ => None,
@@ -55,14 +55,24 @@ pub fn told(story: &Story, of: Uuid) -> Option<&str> {
     told.max_by_key(|(id, _)| *id).map(|(_, status)| status)
 }
 
-/// When the Task of a cause was closed in the chart; `None` while it is not, or stands open again. `entries` are in
-/// order of time.
-pub fn closed_on(entries: &[&CareEntry], cause: &str) -> Option<NaiveDate> {
-    let said = entries.iter().rev().find_map(|entry| match &entry.care {
-        Care::SetInChart { key, status, .. } if key == cause => Some((entry.on, status)),
+/// When the last Task of this kind that stood when something happened was closed in the chart; `None` while it is not, or
+/// stands open again. `entries` are in order of time.
+pub fn closed_since(entries: &[&CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<NaiveDate> {
+    last_set(entries, of, happened_at).filter(|(_, status)| is_closed(status)).map(|(on, _)| on)
+}
+
+/// The same, of one that was completed.
+pub fn completed_since(entries: &[&CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<NaiveDate> {
+    last_set(entries, of, happened_at).filter(|(_, status)| *status == "completed").map(|(on, _)| on)
+}
+
+fn last_set<'a>(entries: &[&'a CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<(NaiveDate, &'a str)> {
+    entries.iter().rev().find_map(|entry| match &entry.care {
+        Care::SetInChart { code, status, .. } if *code == of && entry.at >= happened_at => {
+            Some((entry.on, status.as_str()))
+        }
         _ => None,
-    });
-    said.filter(|(_, status)| is_closed(status)).map(|(on, _)| on)
+    })
 }
 
 /// A Task that asked for a case review was completed, and no review since its cause is on record: somebody has to
@@ -88,9 +98,7 @@ pub fn review_undocumented(course: &Course<'_>) -> Option<Finding> {
         !changed && !course.reviews(false).any(|on| on >= since)
     };
     let first = course.entries.iter().filter(completed).filter(last_word).find(undocumented)?;
-    let reason =
-        format!("The case review was marked as completed in the chart on {}, and none is documented.", first.on);
-    let mut finding = Finding::new(Rule::ReviewUndocumented, None, first.on, reason);
+    let mut finding = Finding::new(Conclusion::ReviewUndocumented { completed_on: first.on }, first.on);
     finding.evidence.push(first.id);
     Some(finding)
 }

@@ -1,5 +1,5 @@
-//! What becomes of a recommendation: decided by the patient's own doctor, then done. A referral, or seeing the patient
-//! oneself, is followed on its way to the end.
+//! The life of a recommendation: the patient's own doctor decides, then it is done. A referral, or a direct evaluation,
+//! is tracked to its end.
 //!
 //! ```text
 //!  undecided ──► accepted, modified ──► done
@@ -15,9 +15,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::care::{Addressee, Care, CareEntry, ChangeKind, Recommendation, RecommendationDecision, ReferralProgress};
+use super::conclusion::Conclusion;
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
-use super::finding::{Finding, Rule};
+use super::finding::Finding;
 use super::rules::RuleSet;
 use super::story::Story;
 use super::task::Owner;
@@ -30,7 +31,7 @@ pub use outcome::{MeasureChange, RecommendationDetail, listed, outcomes};
 named! {
     /// How a recommendation stands.
     pub enum RecommendationState {
-        /// Nobody has decided yet.
+        /// Undecided.
         Undecided = "undecided",
         /// Accepted or modified, and not done yet.
         Open = "open",
@@ -45,21 +46,21 @@ named! {
 }
 
 impl RecommendationState {
-    /// Somebody still has to act.
+    /// Whether somebody still has to act.
     pub fn waits(self) -> bool {
         matches!(self, Self::Undecided | Self::Open)
     }
 }
 
-/// A recommendation and what became of it.
+/// A recommendation and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrackedRecommendation {
-    /// As recommended.
+    /// The recommendation.
     #[serde(flatten)]
     pub recommendation: Recommendation,
     /// The case review it comes from.
     pub review: Uuid,
-    /// Who made it.
+    /// Reviewer who made it.
     pub reviewer: String,
     /// The review session it was made in.
     pub session: Option<Uuid>,
@@ -67,19 +68,19 @@ pub struct TrackedRecommendation {
     pub episode: Option<EpisodeId>,
     /// When it was made.
     pub recommended_on: NaiveDate,
-    /// How it stands.
+    /// State of the concern.
     pub state: RecommendationState,
-    /// What was decided last; `null` while nobody has.
+    /// Last decision; `null` before the first.
     pub decision: Option<RecommendationDecision>,
-    /// When.
+    /// Date in the clinic's time zone.
     pub decided_on: Option<NaiveDate>,
-    /// By whom.
+    /// Person who decided.
     pub decided_by: Option<String>,
     /// Why it was decided, or ended, so.
     pub reason: Option<String>,
-    /// How far a referral or a direct evaluation has come.
+    /// Progress of a referral or a direct evaluation.
     pub progress: Option<ReferralProgress>,
-    /// Since when.
+    /// Date of the progress.
     pub progress_on: Option<NaiveDate>,
     /// The appointment, while it is scheduled.
     pub scheduled_for: Option<NaiveDate>,
@@ -130,9 +131,9 @@ impl TrackedRecommendation {
                 self.scheduled_for = *scheduled_for;
                 match progress {
                     ReferralProgress::Completed => {
-                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref())
+                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref());
                     }
-                    // To do what nobody has decided yet is to accept it.
+                    // Acting on an undecided recommendation accepts it.
                     ReferralProgress::Ordered | ReferralProgress::Scheduled if self.decision.is_none() => {
                         self.decide(RecommendationDecision::Accepted, entry.on, by.as_ref(), reason.as_ref());
                     }
@@ -155,8 +156,8 @@ impl TrackedRecommendation {
         }
     }
 
-    /// What may be decided now. Doing what nobody has decided yet is accepting it; what was declined has to be accepted
-    /// first; a referral that has ended is decided.
+    /// Decisions allowed now. Doing an undecided recommendation accepts it; a declined one must be accepted first; a
+    /// referral that has ended stays decided.
     pub fn allowed(&self) -> &'static [RecommendationDecision] {
         match (self.progress, self.decision) {
             (Some(ReferralProgress::Declined | ReferralProgress::Closed), _)
@@ -179,7 +180,7 @@ impl TrackedRecommendation {
         }
     }
 
-    /// How it may go on now, where it is followed on its way. What was declined has to be accepted first.
+    /// Progress allowed now, for tracked recommendations. A declined one must be accepted first.
     pub fn allowed_progress(&self) -> &'static [ReferralProgress] {
         if !self.recommendation.kind.is_followed()
             || matches!(self.decision, Some(RecommendationDecision::Declined | RecommendationDecision::Done))
@@ -211,7 +212,7 @@ impl TrackedRecommendation {
         self.decided_on.filter(|_| self.decision == Some(RecommendationDecision::Done))
     }
 
-    /// Who should act on it.
+    /// Role that should act on it.
     pub fn owner(&self) -> Owner {
         match self.recommendation.to {
             Addressee::PrimaryCare => Owner::PrimaryCareProvider,
@@ -220,7 +221,7 @@ impl TrackedRecommendation {
         }
     }
 
-    /// What a Task says of it.
+    /// Sentence for the Task.
     pub fn sentence(&self) -> String {
         let mut said = format!(
             "{}, case review of {}: {}",
@@ -241,7 +242,7 @@ impl TrackedRecommendation {
     }
 }
 
-/// What an entry says something about, if that is a recommendation.
+/// The recommendation that an entry is about, if any.
 fn subject(care: &Care) -> Option<Uuid> {
     match care {
         Care::RecommendationDecision { recommendation, .. } | Care::RecommendationProgress { recommendation, .. } => {
@@ -289,7 +290,9 @@ fn followed_in(entries: &[&CareEntry]) -> Vec<TrackedRecommendation> {
 /// Every recommendation of the reviews that stand, in order of time.
 pub fn followed(story: &Story) -> Vec<TrackedRecommendation> {
     let mut all: Vec<TrackedRecommendation> = story.courses(NaiveDate::MAX).iter().flat_map(of_course).collect();
-    all.sort_by_key(|f| (f.recommended_on, f.review));
+    // What was recommended in a duplicate stands in the episode that stays, too: there it goes on.
+    all.sort_by_key(|f| (f.recommended_on, f.review, f.recommendation.id, !f.state.waits()));
+    all.dedup_by_key(|f| f.recommendation.id);
     all
 }
 
@@ -298,7 +301,8 @@ pub fn follow(story: &Story, recommendation: Uuid) -> Option<TrackedRecommendati
     followed(story).into_iter().find(|f| f.recommendation.id == recommendation)
 }
 
-/// What waits for somebody on the course's date, with the day it is due; nothing before enrolment or after the end.
+/// Recommendations that wait for action on the course's date, with their due days; none before enrollment or after the
+/// end.
 pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(TrackedRecommendation, NaiveDate)> {
     if matches!(course.phase, Phase::Referred | Phase::Discharged) {
         return Vec::new();
@@ -307,25 +311,25 @@ pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(TrackedRecommendati
     waiting.filter_map(|f| f.due_on(rules).map(|due| (f, due))).collect()
 }
 
-/// What was recommended and is past due: one finding for all of it. A treatment on hold is not pressed.
+/// One finding for all overdue recommendations. None while treatment is on hold.
 pub fn overdue(course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
     if !course.in_treatment() {
         return None;
     }
     let mut late: Vec<(NaiveDate, Uuid)> = waiting(course, rules)
         .into_iter()
-        .filter(|(_, due)| course.as_of > *due)
-        .map(|(f, due)| (beyond(due, 0), f.review))
+        .filter(|(_, due)| course.as_of >= course.holds.next_treatment_day(beyond(*due, 0)))
+        .map(|(f, due)| (course.holds.next_treatment_day(beyond(due, 0)), f.review))
         .collect();
     late.sort_unstable();
     let (since, _) = *late.first()?;
-    let reason = match late.len() {
-        1 => format!("A recommendation of a case review is not done, past due since {since}."),
-        n => format!("{n} recommendations of case reviews are not done, the first past due since {since}."),
+    let conclusion = Conclusion::RecommendationOverdue {
+        count: late.len(),
+        since,
+        due_days: rules.recommendations.due_days,
+        referral_due_days: rules.recommendations.referral_due_days,
     };
-    let mut finding = Finding::new(Rule::RecommendationOverdue, None, since, reason)
-        .against("recommendation_due_days", rules.recommendations.due_days)
-        .against("referral_due_days", rules.recommendations.referral_due_days);
+    let mut finding = Finding::new(conclusion, since);
     for (_, review) in late.iter().rev() {
         if !finding.evidence.contains(review) {
             finding.evidence.push(*review);

@@ -16,9 +16,9 @@ use super::task::{Owner, Priority};
 pub struct RuleSet {
     /// Name of the series.
     pub id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     pub version: u32,
-    /// What "at target" means for one measure.
+    /// Definition of "at target" for one measure.
     pub at_target: AtTarget,
     /// R4.
     pub baseline: BaselineRules,
@@ -35,16 +35,19 @@ pub struct RuleSet {
     /// When a course of brief treatment is complete.
     #[serde(default)]
     pub brief_treatment: BriefTreatment,
-    /// Who is listed as a candidate.
+    /// Rules for candidates.
     #[serde(default)]
     pub candidates: Candidates,
-    /// What a case review recommends.
+    /// Rules for recommendations.
     #[serde(default)]
     pub recommendations: Recommendations,
+    /// R15.
+    #[serde(default)]
+    pub review_sessions: ReviewSessions,
 }
 
 named! {
-    /// What "at target" means for one measure.
+    /// Definition of "at target" for one measure.
     pub enum AtTarget {
         /// Response or remission.
         ResponseOrRemission = "response_or_remission",
@@ -57,13 +60,13 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BaselineRules {
-    /// Days from enrolment in which the first score is the baseline.
+    /// Days from enrollment in which the first score is the baseline.
     pub window_days: u16,
-    /// Days before enrolment in which a provisional baseline may lie.
+    /// Days before enrollment in which a provisional baseline may lie.
     pub look_back_days: u16,
 }
 
-/// What counts as a response.
+/// Definition of response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ResponseRule {
@@ -99,10 +102,13 @@ pub struct InstrumentRules {
     pub elevated_at: u16,
     /// A score below this is remission.
     pub remission_below: u16,
+    /// Remission also takes so many points below baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remission_drop: Option<u16>,
     /// A score below this is clinically significant improvement by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved_below: Option<u16>,
-    /// What counts as a response.
+    /// Definition of response.
     pub response: ResponseRule,
     /// The minimal important difference.
     pub important_difference: u16,
@@ -136,6 +142,8 @@ pub struct Trajectory {
     pub plateau_scores: u16,
     pub plateau_span_days: u16,
     pub sustained_remission_span_days: u16,
+    #[serde(default = "default_response_span_days")]
+    pub response_span_days: u16,
     pub remeasure_after_relapse_days: u16,
 }
 
@@ -148,6 +156,8 @@ pub struct Safety {
     pub repeat_days: u16,
     #[serde(default = "default_escalation")]
     pub escalation: Vec<EscalationStep>,
+    #[serde(default = "default_flag_text")]
+    pub flag_text: String,
 }
 
 /// One step of the escalation of a safety concern that is past due.
@@ -156,18 +166,33 @@ pub struct Safety {
 pub struct EscalationStep {
     /// On which day after the due date: 1 is the first day past due. Whole days, because plans are made for dates.
     pub days_past_due: u16,
-    /// Who is told.
+    /// Role to notify.
     pub to: Owner,
     /// How urgent at the least; never below the concern's own priority.
     pub priority: Priority,
 }
 
-/// Of a rule set that was stored before there was a chain. The built-in one has it in its file.
+/// For rule sets that are older than this text.
+fn default_flag_text() -> String {
+    DEFAULT.safety.flag_text.clone()
+}
+
+/// Default for rule sets stored before escalation existed. The built-in rule set has it in its file.
 fn default_escalation() -> Vec<EscalationStep> {
     DEFAULT.safety.escalation.clone()
 }
 
-/// What a case review recommends, and what came after it.
+/// For rule sets that are older than this number.
+fn default_resumed_contact_days() -> u16 {
+    DEFAULT.cadence.resumed_contact_days
+}
+
+/// For rule sets that are older than this number.
+fn default_response_span_days() -> u16 {
+    DEFAULT.trajectory.response_span_days
+}
+
+/// Rules for recommendations and their outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recommendations {
@@ -176,7 +201,7 @@ pub struct Recommendations {
     pub outcome_after_days: u16,
 }
 
-/// Of a rule set that was stored before there were any. The built-in one has them in its file.
+/// Default for rule sets stored before these rules existed. The built-in rule set has them in its file.
 impl Default for Recommendations {
     fn default() -> Self {
         DEFAULT.recommendations.clone()
@@ -188,6 +213,8 @@ impl Default for Recommendations {
 #[serde(deny_unknown_fields)]
 pub struct Cadence {
     pub first_contact_days: u16,
+    #[serde(default = "default_resumed_contact_days")]
+    pub resumed_contact_days: u16,
     pub contact_active_days: u16,
     pub contact_relapse_prevention_days: u16,
     pub contact_amber_days: u16,
@@ -200,6 +227,28 @@ pub struct Cadence {
     pub review_relapse_prevention_days: u16,
     pub engagement_percent: u16,
     pub engagement_min_scheduled: u16,
+}
+
+/// R15: what fits a review session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewSessions {
+    pub planned_minutes: u16,
+    pub minutes_per_patient: u16,
+}
+
+impl ReviewSessions {
+    /// How many patients fit so many minutes; at least one.
+    pub fn size(&self, minutes: u16) -> u16 {
+        (minutes / self.minutes_per_patient.max(1)).max(1)
+    }
+}
+
+impl Default for ReviewSessions {
+    /// For rule sets that are older than this section.
+    fn default() -> Self {
+        DEFAULT.review_sessions.clone()
+    }
 }
 
 /// When a course of brief treatment is complete: so many sessions in so many days from the first one.
@@ -217,7 +266,7 @@ impl Default for BriefTreatment {
     }
 }
 
-/// Who is listed as a candidate for enrolment; what is elevated says R5.
+/// Rules for candidates for enrollment; R5 defines "elevated".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Candidates {
@@ -247,6 +296,7 @@ impl RuleSet {
         static NONE: LazyLock<InstrumentRules> = LazyLock::new(|| InstrumentRules {
             elevated_at: u16::MAX,
             remission_below: 0,
+            remission_drop: None,
             improved_below: None,
             response: ResponseRule::Half(Half::Half),
             important_difference: u16::MAX,

@@ -16,9 +16,9 @@ use crate::id::MeasurementId;
 named! {
     /// Where a baseline comes from.
     pub enum Basis {
-        /// The first score in the window after enrolment.
+        /// The first score in the window after enrollment.
         Window = "window",
-        /// The last score shortly before enrolment.
+        /// The last score shortly before enrollment.
         Provisional = "provisional",
         /// The first score after the window.
         Late = "late",
@@ -53,7 +53,7 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Baseline<'a> {
     pub score: Score<'a>,
-    /// Where it comes from.
+    /// Basis of the baseline.
     pub basis: Basis,
 }
 
@@ -62,7 +62,7 @@ pub struct Baseline<'a> {
 pub struct Track<'a> {
     pub instrument: Instrument,
     pub numbers: &'a InstrumentRules,
-    /// What "at target" means.
+    /// Definition of "at target".
     pub at_target: AtTarget,
     /// The baseline, if there is one.
     pub baseline: Option<Baseline<'a>>,
@@ -121,6 +121,11 @@ impl<'a> Track<'a> {
         track
     }
 
+    /// Whether a score is the baseline.
+    pub fn is_baseline(&self, score: &Score<'_>) -> bool {
+        self.baseline.as_ref().is_some_and(|b| b.score.measurement.id == score.measurement.id)
+    }
+
     pub fn elevated(&self) -> bool {
         self.baseline.as_ref().is_some_and(|b| b.score.total >= self.numbers.elevated_at)
     }
@@ -145,16 +150,28 @@ impl<'a> Track<'a> {
         self.compared(latest).is_some_and(|(b, l)| self.numbers.response.reached(b, l))
     }
 
-    /// Below the remission threshold, from an elevated baseline.
+    /// Below the remission threshold, and where the measure asks for it so many points down, from an elevated baseline.
     pub fn is_remission(&self, latest: u16) -> bool {
-        self.compared(latest).is_some_and(|(_, l)| l < self.numbers.remission_below)
+        let drop = self.numbers.remission_drop.unwrap_or(0);
+        self.compared(latest).is_some_and(|(b, l)| l < self.numbers.remission_below && b >= l.saturating_add(drop))
     }
 
-    /// Clinically significant improvement (R6): response, or where the measure has such a threshold, below it. PCL-5 has none:
-    /// below 33 is remission, improved is 12 points.
+    /// Clinically significant improvement (R6): at target, or where the measure has such a threshold, below it. PCL-5 has
+    /// none and goes by points. Whatever the numbers, nobody is at target and not improved.
     pub fn is_improved(&self, latest: u16) -> bool {
         self.is_response(latest)
+            || self.is_remission(latest)
             || self.compared(latest).is_some_and(|(_, l)| self.numbers.improved_below.is_some_and(|t| l < t))
+    }
+
+    /// R9: so much better that getting worse again is a relapse: response, remission, or below the threshold of elevation
+    /// by more than noise.
+    pub fn has_recovered(&self, score: u16) -> bool {
+        let below = self.compared(score).is_some_and(|(b, l)| {
+            self.numbers.improved_below.is_some_and(|t| l < t)
+                && b >= l.saturating_add(self.numbers.important_difference)
+        });
+        self.is_response(score) || self.is_remission(score) || below
     }
 
     /// R12: whether this measure is at its target.
@@ -193,7 +210,7 @@ impl<'a> Track<'a> {
         }
     }
 
-    /// What the API shows.
+    /// The summary for the API.
     pub fn summary(&self) -> MeasureSummary {
         let latest = self.latest();
         let change = self
@@ -234,7 +251,7 @@ impl<'a> Track<'a> {
     }
 }
 
-/// Whole per cent, half away from zero. `None` from a baseline of 0.
+/// Whole percent, rounded half away from zero. `None` for a baseline of 0.
 fn percent(change: i32, baseline: i32) -> Option<i32> {
     (baseline > 0).then(|| {
         let size = (200 * change.abs() + baseline) / (2 * baseline);
@@ -284,7 +301,7 @@ pub struct BaselineSummary {
     pub score: u16,
     /// Local date.
     pub taken_on: NaiveDate,
-    /// Where it comes from.
+    /// Basis of the baseline.
     pub basis: Basis,
     /// The measurement.
     pub measurement: MeasurementId,
@@ -320,7 +337,7 @@ pub struct LatestSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "independent conclusions, each shown beside the others")]
 pub struct MeasureSummary {
-    /// Which measure.
+    /// Instrument of the target.
     pub instrument: Instrument,
     /// Whether the baseline reaches the threshold.
     pub elevated: bool,
@@ -334,7 +351,7 @@ pub struct MeasureSummary {
     pub latest: Option<LatestSummary>,
     /// Latest minus baseline, in points.
     pub change: Option<i32>,
-    /// The same in whole per cent of the baseline.
+    /// The same in whole percent of the baseline.
     pub percent_change: Option<i32>,
     /// At least half (or the instrument's points) below baseline.
     pub response: bool,

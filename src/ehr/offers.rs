@@ -1,4 +1,4 @@
-//! What a server offers, as its CapabilityStatement says.
+//! Capabilities of a server, from its CapabilityStatement.
 
 use serde_json::Value;
 
@@ -9,10 +9,10 @@ const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureD
 const TOPIC: &str =
     "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical";
 
-/// What concerns us of it.
+/// The capabilities that matter to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offers {
-    /// What it lets us write.
+    /// Supported writes.
     pub ladder: Ladder,
     /// The canonicals of the topics that it names; `None` where it says nothing of topics.
     pub topics: Option<Vec<String>>,
@@ -21,7 +21,7 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// As a CapabilityStatement says.
+    /// Reads a CapabilityStatement.
     pub fn of(statement: &Value) -> Self {
         let with_history = resources(statement).filter(|resource| has(resource, "history-type"));
         Self {
@@ -31,10 +31,9 @@ impl Offers {
         }
     }
 
-    /// Of a server that shows no CapabilityStatement: it is taken for one that can be written to as it should, and does
-    /// no more.
-    pub fn untold() -> Self {
-        Self { ladder: Ladder::untold(), topics: None, histories: Vec::new() }
+    /// Fallback when the server has no CapabilityStatement: assume that writes work, and nothing else.
+    pub fn without_statement() -> Self {
+        Self { ladder: Ladder::without_statement(), topics: None, histories: Vec::new() }
     }
 
     /// Whether it shows the history of a whole type.
@@ -90,6 +89,6 @@ mod tests {
     fn the_history_of_a_type_is_not_that_of_an_instance() {
         let offers = Offers::of(&statement(&[("Patient", &["history-type"]), ("Observation", &["history-instance"])]));
         assert_eq!((offers.has_history("Patient"), offers.has_history("Observation")), (true, false));
-        assert!(!Offers::untold().has_history("Patient"));
+        assert!(!Offers::without_statement().has_history("Patient"));
     }
 }

@@ -28,7 +28,7 @@ const LOINC: &str = "http://loinc.org";
 pub const NO_CRISIS_SERVICE: &str = "This program is not a crisis service and nobody watches it around the clock. In an \
     emergency call the emergency number, or the crisis line 988 in the United States.";
 
-/// Everything that a care plan says to somebody outside of the registry.
+/// Content of a care plan for readers outside the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct CarePlanDocument<'a> {
     /// The patient as the chart names them: `Patient/123`.
@@ -40,7 +40,7 @@ pub struct CarePlanDocument<'a> {
     /// Everything known about the patient.
     pub story: &'a Story,
     pub episode: &'a Episode,
-    /// Where it stands on the day of the sheet.
+    /// Standing on the day of the document.
     pub standing: &'a Standing,
     /// The version of the plan; `None` where there is no plan.
     pub plan: Option<CarePlanVersion<'a>>,
@@ -81,10 +81,10 @@ impl<'a> CarePlanDocument<'a> {
     }
 }
 
-/// What is planned, in people's words: a known intervention by its name.
+/// Display text of an intervention: a known one by its name.
 fn in_words(intervention: &str) -> String {
     let known = Intervention::named(intervention);
-    known.map_or_else(|| intervention.to_owned(), |known| known.as_str().replace('_', " "))
+    known.map_or_else(|| intervention.to_owned(), |known| known.words().to_owned())
 }
 
 /// The plan as a FHIR R4 `CarePlan`: problems and goals are contained. `None` where there is no plan.
@@ -188,7 +188,7 @@ fn target_goal(
     let most = Quantity::builder().value(f64::from(target.at_most)).unit("{score}".to_owned()).build();
     let range = Range::builder().high(most.expect(COMPLETE)).build().expect(COMPLETE);
     let mut goal =
-        GoalTarget::builder().measure(concept(code, definition.title)).detail(GoalTargetDetail::Range(range));
+        GoalTarget::builder().measure(concept(code, &definition.title)).detail(GoalTargetDetail::Range(range));
     if let Some(by) = target.by.and_then(due) {
         goal = goal.due(by);
     }
@@ -211,7 +211,7 @@ fn due(by: NaiveDate) -> Option<GoalTargetDue> {
     by.to_string().parse().ok().map(GoalTargetDue::Date)
 }
 
-/// One thing to do: what, who, how.
+/// A planned activity: what, who, how.
 struct PlannedActivity<'a> {
     kind: &'a str,
     code: CodeableConcept,

@@ -1,22 +1,25 @@
-//! What a resource says, as far as the registry reads it.
+//! Content of resources, as far as the registry reads it.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
+use super::base::Bases;
 use super::mapping::CodeMapping;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 
-/// What reading depends on, beside the resource.
+/// Context for reading a resource.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadingContext<'a> {
     /// The clinic's time zone: what counts as a day.
     pub zone: Tz,
     /// The present instant: what counts as the future.
     pub now: DateTime<Utc>,
-    /// What the connection's codes mean.
+    /// Meaning of the connection's codes.
     pub mapping: &'a CodeMapping,
+    /// The bases under which a Patient is one of ours.
+    pub bases: &'a Bases,
 }
 
 /// A business identifier.
@@ -34,20 +37,55 @@ impl Identifier {
     }
 }
 
-/// Whom a resource is about.
+/// Subject of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A reference to a Patient: its logical id. `base` is set for an absolute URL.
+    /// A reference to a Patient by its logical id.
     Reference {
         /// The Patient's id.
         id: String,
-        /// The server's base, for an absolute reference.
+        /// The other server whose Patient it is; `None` for one of ours.
         base: Option<String>,
     },
     /// `urn:uuid:…`: only has a meaning inside its Bundle, unless a Patient was stored under that id.
     Urn(String),
-    /// A logical reference by identifier.
-    Identifier(Identifier),
+    /// Whoever carries these business identifiers.
+    Identifiers(Vec<Identifier>),
+}
+
+impl Subject {
+    /// The keys that the person is known by.
+    pub fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Reference { id, base: None } => vec![format!("Patient/{id}")],
+            Self::Reference { id, base: Some(base) } => vec![format!("{base}/Patient/{id}")],
+            Self::Urn(urn) => vec![urn.clone()],
+            Self::Identifiers(identifiers) => identifiers.iter().map(Identifier::token).collect(),
+        }
+    }
+
+    /// Whether it names a Patient of another server.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Reference { base: Some(_), .. })
+    }
+}
+
+/// What one record of a person says about another (`Patient.link`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// The other one is used instead of this one.
+    ReplacedBy,
+    /// This one is used instead of the other.
+    Replaces,
+    /// Both are in use and are about the same person (`refer`, `seealso`).
+    SamePerson,
+}
+
+/// A link from one Patient to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatientLink {
+    pub kind: LinkKind,
+    pub other: Subject,
 }
 
 /// Why something that was sent in good faith cannot be used (yet): a stable code and a sentence without patient data.
@@ -70,19 +108,19 @@ pub struct EvidenceTime {
 /// One instrument found in a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstrumentReading {
-    /// Which instrument.
+    /// The instrument.
     pub instrument: Instrument,
-    /// What was answered.
+    /// The stored answer to a request.
     pub answers: Answers,
     /// The resource carries one item of the instrument (an item Observation), not the whole form:
     /// readings of the same instrument and instant belong together.
     pub is_single_item: bool,
 }
 
-/// What a form or an Observation says.
+/// Content of a form or an Observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// Whom it is about; `None` where the resource does not say.
+    /// Subject; `None` if the resource does not name one.
     pub subject: Option<Subject>,
     /// Whether it counts.
     pub counting: EvidenceStatus,
@@ -96,14 +134,14 @@ pub struct Evidence {
     pub language: Option<String>,
 }
 
-/// What a Patient says.
+/// Content of a Patient.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatientDetails {
     /// For display: the official name, else the first usable one.
     pub display_name: Option<String>,
     /// Family name for sorting.
     pub family: Option<String>,
-    /// As sent; may be a year or a month.
+    /// Date of birth as sent; may be a year or a month.
     pub birth_date: Option<String>,
     /// `male`, `female`, `other`, `unknown`.
     pub gender: Option<String>,
@@ -115,10 +153,10 @@ pub struct PatientDetails {
     pub deceased: bool,
     /// The date in the clinic's time zone, where the resource gives one.
     pub deceased_on: Option<NaiveDate>,
-    /// Ids of Patients that replace this one (`link.type = replaced-by`).
-    pub replaced_by: Vec<Subject>,
-    /// Ids of Patients that this one replaces (`link.type = replaces`).
-    pub replaces: Vec<Subject>,
+    /// What it says about other records of the same person.
+    pub links: Vec<PatientLink>,
+    /// Identifiers that the person had once (`use = old`).
+    pub former_identifiers: Vec<Identifier>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

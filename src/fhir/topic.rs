@@ -1,10 +1,10 @@
-//! What an EHR is asked about: the types that the registry keeps, and those that it writes itself and reads back.
+//! Topics for an EHR: the types that the registry stores, and those that it writes and reads back.
 
 use super::arrival::ResourceType;
 use crate::domain::task::ChartResource;
 
 /// A FHIR type that concerns us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// Kept here as it comes.
     Kept(ResourceType),

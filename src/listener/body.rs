@@ -1,5 +1,6 @@
 //! A request's body, decompressed and bounded.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -10,20 +11,22 @@ use flate2::write::GzDecoder;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
+use super::upload::TooSlow;
+use crate::limits::{BODY_BYTES, BODY_BYTES_PER_SECOND, BUNDLE_BYTES};
 use crate::problem::{Category, Problem};
 
 /// The largest bodies read here, after decompression, in bytes: an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyLimit {
-    /// Of an ordinary request.
+    /// Limit for an ordinary request.
     pub body: usize,
-    /// Of a FHIR Bundle.
+    /// Limit for a FHIR Bundle.
     pub bundle: usize,
 }
 
 impl Default for BodyLimit {
     fn default() -> Self {
-        Self { body: 1 << 20, bundle: 8 << 20 }
+        Self { body: BODY_BYTES, bundle: BUNDLE_BYTES }
     }
 }
 
@@ -59,7 +62,7 @@ enum BodyReader {
 impl BodyReader {
     async fn all(&mut self, stream: &mut BodyDataStream, limit: usize) -> Result<(), Problem> {
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|_| Problem::malformed("the body ended before it was complete"))?;
+            let chunk = chunk.map_err(|error| broken_off(&error))?;
             let written = match self {
                 Self::Plain(bytes) => bytes.write_all(&chunk),
                 Self::Gzip { decoder, arrived } => {
@@ -108,11 +111,23 @@ impl Write for Bounded {
     }
 }
 
+fn broken_off(error: &axum::Error) -> Problem {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<TooSlow>() {
+            let detail = format!("a body must bring at least {BODY_BYTES_PER_SECOND} bytes a second");
+            return Problem::new(Category::TooSlow, detail);
+        }
+        cause = error.source();
+    }
+    Problem::malformed("the body ended before it was complete")
+}
+
 fn is_over(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::QuotaExceeded
 }
 
-/// What can arrive for a body of `limit` bytes: compression may add a little.
+/// Most bytes that can arrive for a body of `limit` bytes: compression may add a few.
 fn most_arriving(limit: usize) -> usize {
     limit + limit / 64 + 1024
 }
@@ -151,6 +166,6 @@ async fn discard(mut stream: BodyDataStream) {
             }
         }
     };
-    // Whoever sends more, or more slowly, may miss the answer.
+    // Clients that send more, or more slowly, may miss the answer.
     let _ = timeout(LONGEST, reading).await;
 }

@@ -44,15 +44,15 @@ pub use view::{FindingView, PatientHeader, RecommendationView};
 /// Tasks and Flags of one patient that are shown.
 const DELIVERIES: i64 = 500;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PatientPageQuery {
     /// An earlier episode.
     episode: Option<EpisodeId>,
-    /// Which form stands open.
+    /// The open form.
     form: String,
-    /// What was just entered …
+    /// The entry just made …
     done: String,
     entry: Option<Uuid>,
 }

@@ -36,7 +36,7 @@ pub struct ScoreGraph {
     lane_y: f32,
     bottom: f32,
     today: Option<f32>,
-    /// What it shows, in a sentence.
+    /// Description of the graph in a sentence.
     summary: String,
 }
 
@@ -51,7 +51,7 @@ pub struct GraphPanel {
     bands: Vec<GraphBand>,
     /// Where the bands begin: (y, points).
     scale: Vec<(f32, u16)>,
-    /// Left of the enrolment.
+    /// Left of the enrollment.
     enrolled: Option<f32>,
 }
 
@@ -61,7 +61,7 @@ pub struct GraphPoint {
     x: f32,
     y: f32,
     total: u16,
-    /// What is read out, and shown beside it.
+    /// Text for screen readers and for the tooltip.
     pub words: String,
     /// Its answers, for the panel beside the drawing.
     pub answers: String,
@@ -87,7 +87,7 @@ struct GraphTick {
     words: String,
 }
 
-/// Something that was done.
+/// An event on the graph.
 struct GraphMark {
     x: f32,
     y: f32,
@@ -110,7 +110,7 @@ impl TimeAxis {
 }
 
 impl ScoreGraph {
-    /// Of one episode; `None` where nothing was measured and nothing done.
+    /// The graph of one episode; `None` without scores and events.
     pub fn of(
         story: &Story,
         standing: &Standing,
@@ -225,7 +225,7 @@ fn panel(
             GraphBand { y: upper, height: y(f32::from(band.from)) - upper, class: shades[n.min(4)] }
         })
         .collect();
-    let title = instrument.definition().title;
+    let title = instrument.title();
     GraphPanel {
         title,
         y: top,
@@ -244,7 +244,7 @@ fn point(m: &Measurement, total: u16, scale: &TimeAxis, y: &impl Fn(f32) -> f32,
         Quality::TotalOnly => ", total only: the items are not known",
         Quality::Complete | Quality::Unscorable => "",
     };
-    let title = m.instrument.definition().title;
+    let title = m.instrument.title();
     let band = m.instrument.band(total);
     let mut words = format!("{title} {total}, {band}, {}{quality}", day(m.taken_on, today));
     if let Some(answer) = m.item9 {

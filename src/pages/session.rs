@@ -1,4 +1,6 @@
-//! Who is looking at the page: an opaque cookie, a row, and what a form must carry to be believed.
+//! Sessions of the pages: an opaque cookie, a database row, and CSRF protection of forms.
+
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
@@ -11,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use super::Pages;
 use super::pending_sign_in::{FramingProvider, way_of};
@@ -18,21 +21,24 @@ use super::response::ProblemPage;
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::{Category, Problem};
+pub use crate::store::session::IdToken;
 use crate::store::session::{self, SignInSession};
 use crate::telemetry::RequestLog;
 
-/// After so long without a request one has to sign in again.
+/// A session ends after this long without activity.
 pub const IDLE: TimeDelta = TimeDelta::minutes(30);
-/// However busy: a working day.
+/// A session ends after a working day, however active.
 const LONGEST: TimeDelta = TimeDelta::hours(12);
-/// Being seen is noted at most so often: a read is not to cost a write.
+/// Activity is recorded at most this often, so that a read rarely costs a write.
 const NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
+/// How long a request waits for that.
+const NOTING: Duration = Duration::from_millis(500);
 
-/// Somebody who is signed in.
+/// A person who is signed in.
 #[derive(Clone)]
 pub struct Visitor {
     pub pages: Pages,
-    /// As the API knows callers.
+    /// The caller, as in the API.
     pub caller: Caller,
     pub session: SignInSession,
     /// Within whose pages, where it began in a frame.
@@ -106,8 +112,8 @@ impl Pages {
         format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}; Max-Age={seconds}{kept}")
     }
 
-    /// Who may show what is answered to this request within their pages: the origins of the way by which it began in a
-    /// frame. Only we set these cookies; a session that has ended may still say so.
+    /// Origins that may frame the answer to this request: those of the provider whose frame the session began in. Only
+    /// we set these cookies; an ended session may still name its provider.
     pub fn frame_ancestors(&self, headers: &HeaderMap) -> Option<String> {
         let session = self.cookie(headers, "cocm", true).and_then(|cookie| frame_of(cookie.split_once('.')?.1));
         let way = session.or_else(|| way_of(&self.cookie(headers, "cocm-leaving", true)?))?;
@@ -130,7 +136,13 @@ impl Pages {
     }
 
     /// Signs somebody in; answers with the cookie. Always a new word: what a browser held before is worth nothing.
-    pub async fn begin_session(&self, caller: &Caller, name: &str, frame: FramingProvider) -> Result<String, Problem> {
+    pub async fn begin_session(
+        &self,
+        caller: &Caller,
+        name: &str,
+        id_token: Option<IdToken>,
+        frame: FramingProvider,
+    ) -> Result<String, Problem> {
         let (mut word, now) = (random_word()?, self.app.clock.now());
         if let Some(way) = frame {
             // Part of the word: who changes it has another word.
@@ -149,8 +161,17 @@ impl Pages {
         let mut tx = self.app.db.begin().await?;
         session::forget(&mut tx, clinic, now - LONGEST).await?;
         session::insert(&mut tx, clinic, &session).await?;
+        if let Some(id_token) = &id_token {
+            session::keep_id_token(&mut tx, clinic, &session.id, id_token).await?;
+        }
         tx.commit().await?;
         Ok(self.set_cookie("cocm", &format!("{clinic}.{word}"), LONGEST.num_seconds(), frame))
+    }
+
+    /// By whose word somebody is signed in; `None` in development.
+    pub async fn id_token(&self, visitor: &Visitor) -> Result<Option<IdToken>, Problem> {
+        let mut tx = self.app.db.read().await?;
+        session::id_token(&mut tx, visitor.clinic(), &visitor.session.id).await
     }
 
     /// Signs out whoever holds this cookie. In a frame, what stays of it says whose frame it is, and nothing else: the page to
@@ -164,6 +185,12 @@ impl Pages {
             None => (String::new(), 0),
         };
         Ok(self.set_cookie("cocm", &left, seconds, visitor.frame))
+    }
+
+    async fn note_activity(&self, clinic: &str, session: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+        let mut tx = self.app.db.begin().await?;
+        session::touch(&mut tx, clinic, session, now).await?;
+        tx.commit().await
     }
 
     /// Whose cookie this is. `notes` says that somebody did something: only that keeps a session from ending.
@@ -183,9 +210,13 @@ impl Pages {
             return Ok(None);
         };
         if notes && now - session.seen_at >= NOTED_EVERY {
-            let mut tx = self.app.db.begin().await?;
-            session::seen(&mut tx, clinic.as_str(), &session.id, now).await?;
-            tx.commit().await?;
+            let noting = self.note_activity(clinic.as_str(), &session.id, now);
+            // Who cannot be noted may read all the same: the safety list is needed most when nothing can be written.
+            match timeout(NOTING, noting).await {
+                Ok(Ok(())) => {}
+                Ok(Err(problem)) => tracing::warn!(%problem, "a session's last use cannot be noted now"),
+                Err(_) => tracing::warn!("a session's last use could not be noted in time"),
+            }
         }
         let caller = Caller { clinic, subject: session.subject.clone(), role: session.role, scopes: None };
         Ok(Some(Visitor { pages: self.clone(), caller, session, frame: frame_of(word) }))
@@ -202,7 +233,7 @@ fn frame_of(word: &str) -> FramingProvider {
     word.split_once('~').and_then(|(way, _)| way.parse().ok())
 }
 
-/// The page's script asks by itself when something has happened; nobody need be there for that.
+/// The page's script sends this request by itself, so it is no sign of a user.
 fn is_by_itself(headers: &HeaderMap) -> bool {
     headers.contains_key("x-live")
 }

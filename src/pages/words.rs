@@ -13,10 +13,10 @@ use crate::domain::task::{Code, Posture};
 use crate::identity::Role;
 use crate::store::outbox::DeliveryState;
 
-/// How something is coloured; always beside its words and its shape.
+/// Color of an element; words and shape always say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// Somebody may be in danger.
+    /// A patient may be in danger.
     Danger,
     /// Not as it should be.
     Bad,
@@ -37,7 +37,7 @@ impl Tone {
         }
     }
 
-    /// Its shape, for those who do not see its colour.
+    /// Its shape, for those who do not see its color.
     pub fn shape(self) -> &'static str {
         match self {
             Self::Danger => "‼",
@@ -144,7 +144,7 @@ pub fn code(code: Code) -> &'static str {
 pub fn basis(basis: Basis) -> Option<&'static str> {
     match basis {
         Basis::Window => None,
-        Basis::Provisional => Some("provisional, from before enrolment"),
+        Basis::Provisional => Some("provisional, from before enrollment"),
         Basis::Late => Some("late"),
         Basis::Override => Some("set by a clinician"),
     }
@@ -156,6 +156,10 @@ pub fn contact_kind(kind: ContactKind) -> &'static str {
         ContactKind::Outreach => "Outreach",
         ContactKind::Scheduling => "Scheduling",
         ContactKind::Message => "Message",
+        ContactKind::Consultation => "Caseload consultation",
+        ContactKind::CarePlanning => "Registry and care-plan work",
+        ContactKind::Coordination => "Coordination",
+        ContactKind::Clerical => "Clerical",
     }
 }
 
@@ -171,10 +175,10 @@ pub fn modality(modality: Modality) -> &'static str {
 
 pub fn intervention(one: Intervention) -> &'static str {
     match one {
-        Intervention::BehaviouralActivation => "behavioural activation",
+        Intervention::BehavioralActivation => "behavioral activation",
         Intervention::ProblemSolvingTreatment => "problem-solving treatment",
-        Intervention::CognitiveBehaviouralTherapy => "CBT",
-        Intervention::InterpersonalCounselling => "interpersonal counselling",
+        Intervention::CognitiveBehavioralTherapy => "CBT",
+        Intervention::InterpersonalCounseling => "interpersonal counselling",
         Intervention::MedicationSupport => "medication support",
         Intervention::Psychoeducation => "psychoeducation",
         Intervention::MotivationalInterviewing => "motivational interviewing",
@@ -228,7 +232,7 @@ pub fn change(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Medication => "Medication",
         ChangeKind::Psychotherapy => "Psychotherapy",
-        ChangeKind::Behavioural => "Behavioural",
+        ChangeKind::Behavioral => "Behavioural",
         ChangeKind::Referral => "Referral",
         ChangeKind::SpecialtyReferral => "Specialty referral",
         ChangeKind::DirectEvaluation => "Direct evaluation",
@@ -262,6 +266,7 @@ pub fn discharge(reason: DischargeReason) -> &'static str {
         DischargeReason::Withdrew => "Withdrew",
         DischargeReason::TransferredHigherLevelOfCare => "Transferred to a higher level of care",
         DischargeReason::TransferredOther => "Transferred elsewhere",
+        DischargeReason::Duplicate => "Duplicate of another episode",
         DischargeReason::Died => "Died",
         DischargeReason::Other => "Other",
     }

@@ -1,4 +1,4 @@
-//! What the hallway takes in, and what it answers.
+//! Commands of the recorder, and their results.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -8,6 +8,7 @@ use super::import::ImportedCase;
 use crate::domain::care::{Care, FitCheck};
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
+use crate::domain::patient_match::MatchDecision;
 use crate::domain::score::Answers;
 use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::chart_item::ChartItem;
@@ -86,10 +87,10 @@ pub enum Command {
     /// A score was taken outside the EHR.
     Measured {
         patient: PatientId,
-        /// Which instrument.
+        /// The instrument.
         instrument: Instrument,
         taken: EvidenceTime,
-        /// What was answered.
+        /// The stored answer to a request.
         answers: Answers,
         /// Who took it, where that is not who enters it.
         taken_by: Option<String>,
@@ -100,6 +101,10 @@ pub enum Command {
     Seen(Box<Sighting>),
     /// A row of a spreadsheet registry is taken over.
     Imported(Box<ImportedCase>),
+    /// Somebody names two records that may be one person.
+    MatchNamed { records: [PatientId; 2] },
+    /// Somebody decides whether two records are one person.
+    MatchDecided { id: Uuid, decision: MatchDecision, reason: String },
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
     LookedAt { patient: PatientId },
 }
@@ -154,10 +159,10 @@ impl<T> Change<T> {
     }
 }
 
-/// What may be changed about an episode.
+/// Changes to an episode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amendment {
-    /// Enrolment, while only referred.
+    /// Enrollment, while only referred.
     pub enrolled_on: Option<NaiveDate>,
     pub consent_on: Change<NaiveDate>,
     /// Which measures are treated to target; the primary one stays.
@@ -182,7 +187,7 @@ pub struct Submission {
     pub atomic: bool,
 }
 
-/// What a fact came to.
+/// Effect of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandEffect {
     Created,
@@ -193,7 +198,7 @@ pub enum CommandEffect {
     Deleted,
 }
 
-/// What a fact came to.
+/// Effect of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     pub effect: CommandEffect,
@@ -220,5 +225,5 @@ pub struct ImportCount {
     pub entries: usize,
 }
 
-/// What each fact of a submission came to.
+/// Result of each command of a submission.
 pub type SubmissionResult = Vec<Result<Recorded, Problem>>;

@@ -11,7 +11,7 @@ use super::identify::locked;
 use super::settle::{note, settle};
 use super::{CommandEffect, RecordContext, Recorded, Sighting, decide};
 use crate::domain::care::{Care, CareEntry, DELETED};
-use crate::domain::read_back::{Drift, decision, is_closed, told};
+use crate::domain::read_back::{Drift, decision, is_closed, reported_status};
 use crate::domain::recommendation::{TrackedRecommendation, followed};
 use crate::domain::task::{ChartResource, Code, Posture};
 use crate::fhir::chart_item::ChartItem;
@@ -53,7 +53,7 @@ pub async fn seen(
         Some(key) => !patient::by_key(tx, context.clinic, key).await?.iter().any(|one| one.id == dossier.patient.id),
         None => false,
     };
-    let told = told(&dossier.story, delivery.id);
+    let told = reported_status(&dossier.story, delivery.id);
     let judged = match here {
         Some(seen) if about_another => Some(judged_about_another(seen, &delivery)),
         Some(seen) => judge(seen, &delivery, &sighting.system, told),
@@ -72,7 +72,7 @@ pub async fn seen(
         dossiers.put(context, dossier);
         return Ok(Recorded { effect: CommandEffect::Unchanged, ..answer });
     };
-    outbox::noted(tx, context.clinic, &delivery, &judged.noted, context.now).await?;
+    outbox::record(tx, context.clinic, &delivery, &judged.noted, context.now).await?;
     dossiers.delivers |= judged.noted.state == DeliveryState::Pending;
     if judged.noted.drift == Some(Drift::OursLost) && delivery.drift.as_deref() != Some(Drift::OursLost.as_str()) {
         dossiers.lines.push(line(context, &delivery, "delivery.lost_in_chart"));

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::{Sandbox, SharedState, lock};
-use crate::ehr::http::client;
+use crate::hex;
+use crate::http_client::client;
 use crate::problem::Problem;
 
 /// How long an acknowledgement may take.
@@ -16,13 +17,13 @@ pub const BUDGET: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 const TRIES: usize = 2;
 
-/// Who is told, and how.
+/// Where and how to notify.
 #[derive(Clone, Debug)]
 pub struct Events {
     pub url: String,
     /// The key of the HMAC-SHA256, in hexadecimal in `X-Signature`.
     pub secret: String,
-    /// The types that they are told of.
+    /// Resource types to notify about.
     pub kinds: &'static [&'static str],
     /// How likely an event is sent twice.
     pub twice: f64,
@@ -51,7 +52,7 @@ impl Sandbox {
         Ok(EventStream(tokio::spawn(telling(self.state.clone(), events, http))))
     }
 
-    /// What was told, in the order of the answers.
+    /// Receipts in the order of the answers.
     pub fn told(&self) -> Vec<EventReceipt> {
         lock(&self.state).told.clone()
     }
@@ -104,7 +105,7 @@ async fn tell(http: &reqwest::Client, events: &Events, number: usize, name: &str
     let body = notification(number, name).to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, events.secret.as_bytes());
     let signed = hmac::sign(&key, body.as_bytes());
-    let signature = signed.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let signature = hex::encode(signed.as_ref());
     let begun = Instant::now();
     let request = http.post(&events.url).header("content-type", "application/fhir+json");
     let answer = request.header("x-signature", signature).body(body).send().await;

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 pub struct EpisodeRecord {
     pub episode: episode::Episode,
     pub patient_id: PatientId,
-    /// Where it stands, as the planner said last.
+    /// Phase, as last planned.
     pub phase: episode::Phase,
     /// Its end, once discharged.
     pub discharged_on: Option<NaiveDate>,
@@ -90,7 +90,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
-/// Every episode of the patients from one id to another, by patient and in order of enrolment.
+/// Every episode of the patients from one id to another, by patient and in order of enrollment.
 pub async fn of_patients(
     tx: &mut Tx,
     clinic: &str,
@@ -175,7 +175,7 @@ pub async fn insert(
     .map_err(failed)
 }
 
-/// Writes what was entered about an episode anew, as its next revision.
+/// Updates an episode as its next revision.
 pub async fn update(tx: &mut Tx, clinic: &str, e: &episode::Episode, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,

@@ -1,8 +1,8 @@
-//! The journal: one line for each thing that was changed, and for each time that somebody was shown patient data.
+//! The journal: one entry for each change, and one for each answer with patient data.
 //!
-//! A line is written in the transaction of what it tells, without a place. A sealer gives it its place afterwards: the
-//! next number of the clinic's chain, and a hash over the hash before, the number and the line. So nobody waits for the end of a
-//! chain, and the numbers follow the commits without a gap.
+//! An entry is written in the transaction of its change, without a number. A sealer numbers it afterwards: the next
+//! number of the clinic's chain, and a hash over the previous hash, the number and the entry. So no writer waits for
+//! the end of the chain, and the numbers follow the commits without gaps.
 
 mod entry;
 mod audit;
@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Tx, failed};
+use crate::hex;
 use crate::id::PatientId;
 use crate::problem::Problem;
 
-pub use audit::{ChainCheck, checked, clinics, count_outside, facts_without_entry};
-pub use entry::{AccessRequest, JournalEntry, digest};
+pub use audit::{ChainCheck, after, checked, clinics, count_outside, facts_without_entry};
+pub use entry::{AccessRequest, JournalEntry, ResourceDigest, digest};
 
 /// How many lines one statement adds.
 const ADDED: usize = 8;
@@ -45,7 +46,8 @@ const SEAL_SOME: &str = "UPDATE journal SET seq = v.column2, hash = v.column3
 /// Adds lines, which have no place yet. One that is there already stays as it is.
 pub async fn add(tx: &mut Tx, entries: &[JournalEntry]) -> Result<(), Problem> {
     for some in entries.chunks(ADDED) {
-        // What is left of a statement's places is filled with the last line again: it is there by then.
+        // Fill the statement's remaining placeholders with the last entry again: by then it exists, so nothing is
+        // inserted.
         let (sql, places) = if some.len() == 1 { (ADD_ONE, 1) } else { (ADD_SOME, ADDED) };
         let lines: Vec<String> = some.iter().map(JournalEntry::line).collect();
         on!(tx, |conn| {
@@ -80,9 +82,9 @@ impl ChainHead {
     }
 }
 
-/// What the first line of a chain follows.
+/// The hash before the first entry of a chain.
 pub fn genesis(clinic: &str, facts_before: i64) -> String {
-    hex(&Sha256::digest(format!("cocm-registry journal 1\n{clinic}\n{facts_before}")))
+    hex::encode(&Sha256::digest(format!("cocm-registry journal 1\n{clinic}\n{facts_before}")))
 }
 
 /// The hash of a line: SHA-256, in hexadecimal, of `{hash before}\n{number}\n{line}`.
@@ -91,12 +93,7 @@ pub fn chained(before: &str, seq: i64, line: &str) -> String {
     hash.update(before.as_bytes());
     hash.update(format!("\n{seq}\n"));
     hash.update(line.as_bytes());
-    hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
+    hex::encode(&hash.finalize())
 }
 
 /// Reads the end of a clinic's chain, and holds it until the end of the transaction.
@@ -185,7 +182,7 @@ pub struct SealedEntry {
     pub entry: String,
 }
 
-/// What changed in a stretch of the chain, in order: the lines after `after`, up to `until`.
+/// Changes in a range of the chain, in order: the entries after `after`, up to `until`.
 pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Result<Vec<SealedEntry>, Problem> {
     fetch_all!(
         tx,
@@ -198,10 +195,10 @@ pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Resul
     .map_err(failed)
 }
 
-/// Which lines of the journal.
+/// Filter for entries of the journal.
 #[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
-    /// That name this patient.
+    /// Only entries about this patient.
     pub patient: Option<PatientId>,
     pub from: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,

@@ -1,4 +1,4 @@
-//! The ledger of the chart, and who may write into it when.
+//! The ledger of the chart, and leases for writing.
 //!
 //! ```text
 //!            planned                    written
@@ -32,14 +32,14 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
-use crate::domain::chart_plan::{Rung, WriteIntent};
+use crate::domain::chart_plan::{Rung, Slot, WriteIntent};
 use crate::domain::read_back::Drift;
-use crate::domain::task::Posture;
+use crate::domain::task::{Code, Posture};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use attempt::{DeliveryAttempt, attempted, attempts};
-pub use chart_status::{ChartNote, Example, by_chart_id, example, look, noted, unseen};
+pub use chart_status::{ChartNote, Example, by_chart_id, example, look, record, unseen};
 pub use climb::{below, climb, is_anything_below};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
 
@@ -47,7 +47,7 @@ pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wak
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// Has to be written, or written anew.
+    /// Must be written, or written again.
     Pending,
     /// The chart agrees with the plan.
     Settled,
@@ -58,7 +58,7 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// As stored and shown.
+    /// Stored and displayed name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -129,18 +129,29 @@ impl Delivery {
 pub struct LedgerEntry {
     pub key: String,
     #[sqlx(try_from = "String")]
+    pub code: Code,
+    #[sqlx(try_from = "String")]
+    pub state: DeliveryState,
+    #[sqlx(try_from = "String")]
     pub posture: Posture,
     pub identifier: String,
     pub digest: String,
     pub created_at: DateTime<Utc>,
 }
 
-/// What is in the ledger for a patient.
+impl LedgerEntry {
+    /// What it occupies.
+    pub fn slot(&self) -> Slot {
+        Slot::of(self.code, &self.key)
+    }
+}
+
+/// Ledger entries of a patient.
 pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<LedgerEntry>, Problem> {
     fetch_all!(
         tx,
         LedgerEntry,
-        "SELECT key, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
+        "SELECT key, code, state, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
         clinic,
         patient
     )
@@ -173,7 +184,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
     .map_err(failed)
 }
 
-/// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
+/// Open items of a patient's chart plan with their delivery state, most urgent first, then soonest due.
 pub async fn standing(
     tx: &mut Tx,
     clinic: &str,
@@ -197,7 +208,7 @@ pub async fn standing(
     Ok(all)
 }
 
-/// What a page of the ledger may be narrowed to; everything given must hold.
+/// Filter for the ledger; all given conditions must hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
@@ -271,7 +282,7 @@ pub async fn plan(
     .map_err(failed)
 }
 
-/// What has to be written for a patient now: most urgent first, then oldest.
+/// Pending deliveries of a patient: most urgent first, then oldest.
 pub async fn pending(
     tx: &mut Tx,
     clinic: &str,
@@ -320,20 +331,20 @@ pub async fn sending(
     .map_err(failed)
 }
 
-/// What an attempt came to.
+/// Result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// The revision that was tried.
     pub revision: i64,
     /// Whether the chart has it.
     pub written: bool,
-    /// How it stands now.
+    /// State of the delivery now.
     pub state: DeliveryState,
     /// How the chart stands, where we know.
     pub posture: Option<Posture>,
     /// The id in the chart.
     pub chart_id: Option<String>,
-    /// Which rung of the ladder was taken, where one was.
+    /// Rung of the ladder that was used, if any.
     pub rung: Option<Rung>,
     /// How many follow-ups the chart has.
     pub follow_ups: i32,
@@ -345,7 +356,7 @@ pub struct Settlement {
     pub unanswered: Vec<Posture>,
     /// When to try again, for `Pending`.
     pub next_attempt_at: DateTime<Utc>,
-    /// What went wrong, without patient data.
+    /// Error text, without patient data.
     pub error: Option<String>,
     /// Its status in the chart, where we know.
     pub chart_status: Option<String>,
@@ -355,8 +366,8 @@ pub struct Settlement {
     pub drift: Option<Drift>,
 }
 
-/// Writes down what an attempt came to. `false` when the lease was lost meanwhile: then nothing is written.
-/// If the plan moved on while we wrote, the row stays pending.
+/// Records the result of an attempt. `false` if the lease was lost meanwhile: then nothing is written. If the plan
+/// changed meanwhile, the row stays pending.
 pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(
         tx,

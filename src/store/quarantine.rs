@@ -1,4 +1,4 @@
-//! What arrived in good faith and cannot be used yet.
+//! Resources that were accepted and cannot be used yet.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use super::{Tx, failed};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
-/// Something kept back, with the reason.
+/// A resource in quarantine, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct QuarantineRecord {
     pub id: Uuid,
@@ -63,6 +63,17 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Quaranti
     )
     .inspect(|row| note(row.as_ref().and_then(|k| k.patient_id)))
     .map_err(failed)
+}
+
+/// How many forms of a clinic could not be read. What only waits for its patient was read.
+pub async fn count_unreadable(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+    let counted = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT COUNT(*) FROM quarantine WHERE clinic_id = $1 AND code <> 'patient_not_seen'",
+        clinic
+    );
+    counted.map(|found| found.map_or(0, |(count,)| count)).map_err(failed)
 }
 
 /// A page after an id, in order of id.

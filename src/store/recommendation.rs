@@ -1,4 +1,4 @@
-//! What case reviews recommended, ready to list.
+//! Recommendations of case reviews, ready to list.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
@@ -48,7 +48,7 @@ pub async fn remove(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> 
     execute!(tx, "DELETE FROM recommendation WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
 }
 
-/// Those of a patient.
+/// Recommendations of a patient.
 pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<RecommendationRow>, Problem> {
     fetch_all!(
         tx,
@@ -61,7 +61,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
-/// What a list may be narrowed to; everything given must hold.
+/// Filter for a list; all given conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct RecommendationFilter {
     pub state: Option<String>,

@@ -1,4 +1,4 @@
-//! Who is signed in to the pages.
+//! Sign-in sessions of the pages.
 
 use chrono::{DateTime, Utc};
 
@@ -6,21 +6,55 @@ use super::{Tx, failed};
 use crate::identity::Role;
 use crate::problem::Problem;
 
-/// Somebody signed in.
+/// A person's sign-in session.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct SignInSession {
     /// A hash of what the browser's cookie holds.
     pub id: String,
-    /// Who, for the audit.
+    /// Subject, for the audit log.
     pub subject: String,
     #[sqlx(try_from = "String")]
     pub role: Role,
     pub name: String,
-    /// What forms carry back.
+    /// Token that forms send back (CSRF).
     pub csrf: String,
     pub created_at: DateTime<Utc>,
     /// When something was last asked for.
     pub seen_at: DateTime<Utc>,
+}
+
+/// By whose word somebody is signed in: what the provider wants to see when they sign out.
+#[derive(Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct IdToken {
+    pub issuer: String,
+    pub id_token: String,
+}
+
+/// Keeps by whose word somebody is signed in.
+pub async fn keep_id_token(tx: &mut Tx, clinic: &str, id: &str, id_token: &IdToken) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE session SET issuer = $3, id_token = $4 WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        id,
+        &id_token.issuer,
+        &id_token.id_token
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// By whose word somebody is signed in.
+pub async fn id_token(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<IdToken>, Problem> {
+    fetch_optional!(
+        tx,
+        IdToken,
+        "SELECT issuer, id_token FROM session
+         WHERE clinic_id = $1 AND id = $2 AND issuer IS NOT NULL AND id_token IS NOT NULL",
+        clinic,
+        id
+    )
+    .map_err(failed)
 }
 
 /// The session of a cookie.
@@ -55,7 +89,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, s: &SignInSession) -> Result<(), 
 }
 
 /// Notes that somebody is still there.
-pub async fn seen(tx: &mut Tx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn touch(tx: &mut Tx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(tx, "UPDATE session SET seen_at = $3 WHERE clinic_id = $1 AND id = $2", clinic, id, now)
         .map(|_| ())
         .map_err(failed)

@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::{Tx, failed};
 use crate::problem::Problem;
 
-/// What was attested for a month, by its first day.
+/// Staffing attested for a month, by its first day.
 pub async fn find(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Option<f64>, Problem> {
     fetch_optional!(
         tx,

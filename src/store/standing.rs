@@ -49,7 +49,7 @@ pub struct StandingRow {
     pub updated_at: DateTime<Utc>,
 }
 
-/// What is written of an episode.
+/// The columns written for an episode.
 #[derive(Clone, Copy, Debug)]
 pub struct StandingWrite<'a> {
     /// How the patient is shown.
@@ -122,7 +122,7 @@ pub async fn put(
         psychiatric_consultant,
         Json(line),
         score(line.latest(Instrument::measures_depression)),
-        score(line.latest(|instrument| instrument == Instrument::Gad7)),
+        score(line.latest(|instrument| instrument == Instrument::GAD7)),
         line.next_contact.map(|(on, _)| on),
         line.last_review,
         listed(label).to_lowercase()
@@ -142,7 +142,7 @@ pub struct TeamCount {
     pub waiting: i64,
 }
 
-/// Who works together in a clinic, and how many of theirs stand in the queue up to a place.
+/// Pairs of consultant and care manager in a clinic, with the number of their episodes in the queue up to a place.
 pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<TeamCount>, Problem> {
     fetch_all!(
         tx,
@@ -171,18 +171,31 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     Ok(rows.iter().filter_map(|(body,)| serde_json::from_str(body.0.get()).ok()).collect())
 }
 
-/// What the caseload may be narrowed to; everything given must hold.
+/// Every standing of a patient, also of what has ended.
+pub async fn every_of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
+    let rows = fetch_all!(
+        tx,
+        (Json<Standing>,),
+        "SELECT body FROM standing WHERE clinic_id = $1 AND patient_id = $2 ORDER BY episode_id",
+        clinic,
+        patient
+    )
+    .map_err(failed)?;
+    Ok(rows.into_iter().map(|(standing,)| standing.0).collect())
+}
+
+/// Filter for the caseload; all given conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct StandingFilter {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     pub care_manager: Option<String>,
-    /// Of this consultant.
+    /// Only episodes of this consultant.
     pub psychiatric_consultant: Option<String>,
     /// In this phase; without one, everything that is not discharged.
     pub status: Option<String>,
     /// With this finding.
     pub finding: Option<String>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     pub name: Option<String>,
 }
 

@@ -16,7 +16,7 @@ pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, P
     if patient.has_care {
         let episodes = episode::of_patient(tx, clinic, patient.id).await?;
         story.episodes = episodes.into_iter().map(|e| e.episode).collect();
-        let told = event_log::told(tx, clinic, patient.id, patient.id).await?;
+        let told = event_log::story_events(tx, clinic, patient.id, patient.id).await?;
         for (_, told) in told {
             add(&mut story, told);
         }
@@ -30,7 +30,7 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
     let (from, to) = (first.id, last.id);
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
-    let mut told = grouped(event_log::told(tx, clinic, from, to).await?);
+    let mut told = grouped(event_log::story_events(tx, clinic, from, to).await?);
     let stories = patients.iter().map(|patient| {
         let mut story = Story::of(patient.for_story());
         story.measurements = measurements.remove(&patient.id).unwrap_or_default();
@@ -46,13 +46,13 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
 /// How many patients are held at once.
 const SOME: i64 = 500;
 
-/// Everybody of a clinic, some at a time.
+/// All stories of a clinic, page by page.
 pub struct StoryPages<'a> {
     clinic: &'a str,
     after: Option<PatientId>,
 }
 
-/// Everybody of a clinic, some at a time: nobody is loaded yet.
+/// All stories of a clinic, page by page. Loads nothing yet.
 pub fn everybody(clinic: &str) -> StoryPages<'_> {
     StoryPages { clinic, after: None }
 }
@@ -64,7 +64,7 @@ impl StoryPages<'_> {
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id);
         let stories = of_page(tx, self.clinic, &page).await?;
-        // What is computed between two pages should not keep others waiting.
+        // Computation between two pages should not block other tasks.
         tokio::task::yield_now().await;
         Ok(Some((page, stories)))
     }

@@ -1,7 +1,7 @@
-//! What was known about a patient at an instant: the story told by the lines of the log recorded up to it.
+//! The story of a patient as it was known at an instant, rebuilt from the events recorded up to then.
 //!
-//! Measurements and episodes are replaced in place when they are corrected, and so are the particulars of a patient; the
-//! log keeps what each of them said at the time. The story of now, told from the log, is the story that is stored.
+//! Corrections replace measurements, episodes and patient details in place; the log keeps what each of them said at the
+//! time. Rebuilt up to now, the log gives the stored story.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::domain::measurement::{EvidenceStatus, Measurement};
 use crate::domain::story::{self, Story};
 use crate::problem::Problem;
 
-/// What the log cannot tell about an earlier day, for whoever reads an answer made from it.
+/// Known gaps of the log about earlier days, shown beside an answer made from it.
 pub const GAPS: &[&str] = &[
     "Two records of one person that were joined later are read as one.",
     "A Patient that the chart deleted leaves no line: the record may have been marked inactive later than is read here.",
@@ -29,6 +29,18 @@ pub const GAPS: &[&str] = &[
 pub async fn story_at(tx: &mut Tx, clinic: &str, patient: &Patient, at: DateTime<Utc>) -> Result<Story, Problem> {
     let mut lines = event_log::of_patient(tx, clinic, patient.id).await?;
     lines.retain(|line| line.recorded_at <= at);
+    tell_all(lines, patient)
+}
+
+/// The story of a patient as all lines of the log tell it.
+///
+/// # Errors
+/// When the database does not answer, or a line of the log cannot be read.
+pub async fn told_by_now(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
+    tell_all(event_log::of_patient(tx, clinic, patient.id).await?, patient)
+}
+
+fn tell_all(mut lines: Vec<EventRow>, patient: &Patient) -> Result<Story, Problem> {
     lines.sort_by_key(|line| (line.recorded_at, line.id));
     let person = story::PatientStatus { id: patient.id, inactive: false, deceased_on: None };
     let mut known = Story::of(person);

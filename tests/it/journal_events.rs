@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use cocm_registry::identity::Role;
+use cocm_registry::limits::PERSON_STREAMS;
 use cocm_registry::listener;
 use cocm_registry::record::Submission;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::journal_world::{Door, Ear, Heard};
+use super::journal_world::{Door, Ear, Heard, reads};
 use super::world::{CLINIC, Engine, OTHER, World, patient, phq9};
 
 const MANAGER: (&str, Role) = (CLINIC, Role::CareManager);
@@ -35,7 +36,7 @@ async fn a_thousand_events_with_disconnects_are_each_heard_once(
     let Some(world) = World::on(engine).await else { return };
     let door = Door::of(&world);
     world.send(&patient("1")).await.unwrap();
-    world.enrol("1", "2026-02-23").await;
+    world.enroll("1", "2026-02-23").await;
     let app = world.app.clone();
     let facts: Vec<_> = (0..1000).map(|n| world.fact(&patient(&format!("p{n}")))).collect();
     let forms: Vec<_> = (0..40)
@@ -91,7 +92,7 @@ async fn another_clinic_hears_nothing_and_types_are_chosen(#[values(Engine::Sqli
     let Some(world) = World::on(engine).await else { return };
     let door = Door::of(&world);
     world.send(&patient("1")).await.unwrap();
-    world.enrol("1", "2026-02-23").await;
+    world.enroll("1", "2026-02-23").await;
     world.send(&phq9("f", "1", "2026-03-01T10:00:00Z", [2, 2, 2, 2, 2, 2, 2, 2, 3])).await.unwrap();
     world.app.journal.seal().await.unwrap();
     let others = (OTHER, Role::Admin);
@@ -123,13 +124,18 @@ async fn a_clinic_has_so_many_listeners_and_no_more() {
     let Some(world) = World::on(Engine::Sqlite).await else { return };
     let door = Door::of(&world);
     let mut ears = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..PERSON_STREAMS {
         ears.push(listen(&door, MANAGER, "", None).await);
     }
-    assert_eq!(door.get(MANAGER, "/api/v1/events").await.0, 429);
+    let refused = door.send(MANAGER, "GET", "/api/v1/events", &[], "").await;
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    drop(listen(&door, (CLINIC, Role::Admin), "", None).await);
     drop(listen(&door, (OTHER, Role::Admin), "", None).await);
     ears.pop();
     drop(listen(&door, MANAGER, "", None).await);
+    let lines = reads(&world, CLINIC).await.into_iter().filter(|line| line.everybody).count();
+    assert_eq!(lines, 2, "who comes back within the hour is no news to the journal");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use cocm_registry::domain::task::{Code, Posture};
 use cocm_registry::identity::{Role, development};
 use cocm_registry::record::Command;
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::sandbox::misbehaviour::Misbehaviour;
+use cocm_registry::sandbox::misbehavior::Misbehavior;
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::service::{Service, connections, router, sweep};
 use cocm_registry::store::outbox::{self, Delivery, DeliveryFilter, DeliveryState};
@@ -78,12 +78,12 @@ impl Loop {
     }
 
     pub fn misbehave(&self, seed: u64) {
-        self.chart.misbehave(Misbehaviour {
+        self.chart.misbehave(Misbehavior {
             seed,
             only_writes: true,
             drop_request: 0.15,
             drop_response: 0.35,
-            ..Misbehaviour::default()
+            ..Misbehavior::default()
         });
     }
 
@@ -133,6 +133,7 @@ impl Loop {
             let care = Care::SafetyAssessment {
                 instrument: "C-SSRS".into(),
                 result: "low".into(),
+                risk: None,
                 disposition: "Safety plan".into(),
                 assessor: "Casey Manager".into(),
                 note: None,
@@ -147,7 +148,7 @@ impl Loop {
     pub async fn enter(&self, body: &Value) -> u16 {
         let kind = body["resourceType"].as_str().unwrap();
         let url = format!("{}/{kind}", self.chart.url());
-        let request = cocm_registry::ehr::http::client(std::time::Duration::from_secs(5), false)
+        let request = cocm_registry::http_client::client(std::time::Duration::from_secs(5), false)
             .unwrap()
             .post(url)
             .header("content-type", "application/fhir+json");

@@ -51,7 +51,7 @@ fn caseload() -> Vec<Story> {
             t.phq9(0, 20);
             t.entry(40, Care::Discharge { reason: DischargeReason::Withdrew, note: None });
         }),
-        // G: new in March; a contact, no scale; the score before enrolment is no baseline of the export.
+        // G: new in March; a contact, no scale; the score before enrollment is no baseline of the export.
         patient(0x10, 60, |t| {
             t.phq9(50, 15);
             treated(t, 70);
@@ -69,7 +69,7 @@ fn caseload() -> Vec<Story> {
         // J: the only score since is prorated, and is left out; the review recommended nothing.
         patient(0x13, 0, |t| {
             t.phq9(0, 14);
-            t.measurement(Instrument::Phq9, 75, Some(4)).quality = Quality::Prorated;
+            t.measurement(Instrument::PHQ9, 75, Some(4)).quality = Quality::Prorated;
             t.entry(
                 60,
                 Care::CaseReview {

@@ -118,8 +118,8 @@ impl World {
         self.app.recorder.one(CLINIC, "test", fact).await
     }
 
-    /// Enrols a patient whose reference is known.
-    pub async fn enrol(&self, patient: &str, on: &str) -> EpisodeId {
+    /// Enrolls a patient whose reference is known.
+    pub async fn enroll(&self, patient: &str, on: &str) -> EpisodeId {
         let whom = PatientKey::Key(format!("Patient/{patient}"));
         let fact = Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None };
         self.record(fact).await.unwrap().id.parse().unwrap()
@@ -175,8 +175,8 @@ pub fn episode(on: &str) -> Episode {
         id: EpisodeId(Uuid::nil()),
         enrolled_on: Some(date(on)),
         consent_on: Some(date(on)),
-        primary_instrument: Instrument::Phq9,
-        target_instruments: vec![Instrument::Phq9],
+        primary_instrument: Instrument::PHQ9,
+        target_instruments: vec![Instrument::PHQ9],
         care_manager: Some("Casey Manager".to_owned()),
         primary_care_provider: None,
         psychiatric_consultant: None,

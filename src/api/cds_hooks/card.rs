@@ -37,7 +37,7 @@ pub struct Card {
     detail: String,
     /// How much it matters.
     indicator: Indicator,
-    /// Who says so, and by which rule.
+    /// Source of the card and the rule behind it.
     source: Source,
     /// Where to go on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -54,7 +54,7 @@ enum Indicator {
     Info,
     /// Not improving, ill again, or a review is overdue.
     Warning,
-    /// A safety answer that nobody has assessed.
+    /// An unassessed safety answer.
     Critical,
 }
 
@@ -98,18 +98,18 @@ pub fn name_of(card: Uuid) -> String {
     format!("card/{card}")
 }
 
-/// What is known of a patient, ready-made.
+/// Stored facts about a patient.
 pub struct PatientFacts<'a> {
     pub clinic: &'a str,
     pub patient: PatientId,
     /// The open episodes, most pressing first.
     pub standings: &'a [Standing],
-    /// What should stand in the chart, most urgent first, whichever way the chart is told of it.
+    /// Open work items, most urgent first, however the chart learns of them.
     pub intents: &'a [(WriteIntent, DeliveryState)],
     pub today: NaiveDate,
 }
 
-/// What the card is about, for its name: the cause that speaks first.
+/// The first cause, which gives the card its id.
 struct Cause {
     rule: Option<Rule>,
     evidence: Vec<String>,
@@ -122,12 +122,12 @@ impl PatientFacts<'_> {
         self.standings.iter().find(treated)
     }
 
-    /// Safety answers that nobody has assessed, whatever became of their Tasks in the chart.
+    /// Unassessed safety answers, whatever the state of their Tasks in the chart.
     fn unassessed(&self) -> impl Iterator<Item = &WriteIntent> {
         self.intents.iter().map(|(intent, _)| intent).filter(|i| i.desired.code == Code::SafetyAssessment)
     }
 
-    /// What else waits for somebody; what a person closed in the chart does not.
+    /// Other open Tasks, without those that a person closed in the chart.
     fn due(&self) -> impl Iterator<Item = &WriteIntent> {
         let open =
             self.intents.iter().filter(|(_, state)| *state != DeliveryState::ClosedInChart).map(|(intent, _)| intent);
@@ -147,7 +147,7 @@ pub fn card(known: &PatientFacts<'_>, config: &Config, link: CardLink) -> Option
         (Some(first), _, _) => {
             let evidence = std::iter::once(first.desired.key.clone()).chain(first.desired.evidence.iter().cloned());
             let cause = Cause { rule: Some(first.desired.rule), evidence: evidence.collect() };
-            (cause, format!("Not assessed: {}", first.desired.reason))
+            (cause, format!("Not assessed: {}", first.desired.why()))
         }
         (None, Some(first), _) => (first.cause(), first.reason.to_owned()),
         (None, None, Some(standing)) => (of_the_latest_score(standing), where_it_stands(standing, known.today)),
@@ -197,7 +197,7 @@ impl Conclusion<'_> {
     }
 }
 
-/// What the rules say of an episode, beside safety: in the order of the review queue, then the rest.
+/// Findings of an episode without safety: in the order of the review queue, then the rest.
 fn said(standing: &Standing) -> Vec<Conclusion<'_>> {
     let order: Vec<_> = attention::reasons(standing).into_iter().map(|r| (r.rule, r.instrument, r.since)).collect();
     let mut findings: Vec<_> = standing.findings.iter().filter(|f| !is_safety(f.rule)).collect();
@@ -214,7 +214,7 @@ fn is_safety(rule: Rule) -> bool {
     matches!(rule, Rule::SafetyItem9 | Rule::SafetyItem9High)
 }
 
-/// What a doctor should not overlook.
+/// Whether a doctor should not overlook this rule.
 fn warns(rule: Rule) -> bool {
     matches!(
         rule,
@@ -246,7 +246,7 @@ fn detail(known: &PatientFacts<'_>, reasons: &[Conclusion<'_>]) -> String {
     let unassessed: Vec<_> = known.unassessed().collect();
     few(&mut lines, &unassessed, |intent| {
         let due = due(intent, known.today).map(|due| format!(" Assessment {due}.")).unwrap_or_default();
-        format!("**{}:** {}{due}", title(intent.desired.code), escaped(&intent.desired.reason))
+        format!("**{}:** {}{due}", title(intent.desired.code), escaped(&intent.desired.why()))
     });
     if let Some(standing) = known.enrolled() {
         lines.push(escaped(&where_it_stands(standing, known.today)));
@@ -259,9 +259,9 @@ fn detail(known: &PatientFacts<'_>, reasons: &[Conclusion<'_>]) -> String {
         let who = intent.owner_display.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
         let due = due(intent, known.today).map(|due| format!(", {due}")).unwrap_or_default();
         // A reason that stands above already is not said twice.
-        let is_said = desired.code == Code::SafetyEscalation
-            || reasons.iter().take(FEW).any(|said| said.reason == desired.reason);
-        let why = if is_said || desired.reason.is_empty() { String::new() } else { format!(": {}", desired.reason) };
+        let (why, above) = (desired.why(), reasons.iter().take(FEW).map(|said| said.reason));
+        let is_said = desired.code == Code::SafetyEscalation || above.into_iter().any(|above| why.contains(above));
+        let why = if is_said || why.is_empty() { String::new() } else { format!(": {why}") };
         format!("**Asked:** {}", escaped(&format!("{}, {}{who}{due}{why}", title(desired.code), owner(desired.owner))))
     });
     lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n")

@@ -19,6 +19,7 @@ use crate::domain::attention::QueuePlace;
 use crate::domain::contacts::NextContact;
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
+use crate::domain::instrument::Instrument;
 use crate::domain::standing::WorkItemSummary;
 use crate::domain::target::MeasureSummary;
 use crate::id::EpisodeId;
@@ -29,12 +30,12 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_caseload))
 }
 
-/// Which episodes, in which order.
+/// Filter and order of the caseload.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CaseloadQuery {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
     /// Only of this consultant.
@@ -43,13 +44,13 @@ struct CaseloadQuery {
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
     /// The caseload of this day, computed from everything known now under the thresholds in force now; without it the
     /// ready-made one of today.
     as_of: Option<NaiveDate>,
-    /// In which order.
+    /// Sort order.
     #[serde(default)]
     sort: Sort,
     /// At most so many items, 1–500; 50 without it.
@@ -65,7 +66,7 @@ pub enum Sort {
     /// Most pressing first (R15): place in the queue, longest waiting, highest latest score.
     #[default]
     Attention,
-    /// By name.
+    /// Sort by name.
     Name,
 }
 
@@ -74,7 +75,7 @@ pub enum Sort {
 struct CaseloadItem {
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
     /// The patient's preferred language (BCP 47).
     language: Option<String>,
@@ -82,28 +83,32 @@ struct CaseloadItem {
     care_manager: Option<String>,
     /// The psychiatric consultant.
     psychiatric_consultant: Option<String>,
-    /// Where it stands.
+    /// Phase of the episode.
     status: String,
     /// When it was enrolled.
     enrolled_on: Option<NaiveDate>,
-    /// Days since enrolment, counted to today.
+    /// Days since enrollment, counted to today.
     day: Option<i64>,
-    /// Whole weeks since enrolment.
+    /// Whole weeks since enrollment.
     week: Option<i64>,
-    /// Days since the last treatment change, at first since enrolment, counted to today.
+    /// Days of treatment since the last treatment change, at first since enrollment, counted to today; without holds.
     plan_day: Option<i64>,
     /// Each targeted measure; the primary one first.
     #[schema(value_type = Vec<MeasureSummary>)]
     measures: Box<RawValue>,
     /// Every targeted, elevated measure is at its target.
     at_target: bool,
+    /// Targeted measures that were never taken in this episode.
+    measures_not_taken: Vec<Instrument>,
+    /// After two charts were joined: the person's other open episodes, until one is ended as a duplicate.
+    other_open_episodes: Vec<EpisodeId>,
     /// A safety answer is not assessed yet.
     open_safety: bool,
     /// Flagged by hand for the weekly review.
     discussion_flag: bool,
-    /// The next appointment; one that nobody documented stays here as missed.
+    /// The next appointment. A past one without documentation is listed as missed.
     next_contact: Option<NextContact>,
-    /// What the rules conclude, with reasons.
+    /// Findings of the rules, with reasons.
     #[schema(value_type = Vec<Finding>)]
     findings: Box<RawValue>,
     /// The Tasks and Flags that should stand open.
@@ -125,14 +130,19 @@ struct CaseloadItem {
     updated_at: DateTime<Utc>,
 }
 
-/// What is taken out of a stored standing; the rest of the text goes out as it is.
+/// Parts of a stored standing that are needed here; the rest of the text is sent unchanged.
 #[derive(Deserialize)]
 struct StandingParts {
     measures: Box<RawValue>,
     findings: Box<RawValue>,
     desired: Box<RawValue>,
     discussion_flag: bool,
-    plan_started_on: Option<NaiveDate>,
+    #[serde(default)]
+    plan_day: Option<i64>,
+    #[serde(default)]
+    measures_not_taken: Vec<Instrument>,
+    #[serde(default)]
+    other_open_episodes: Vec<EpisodeId>,
     discharged_on: Option<NaiveDate>,
     #[serde(default)]
     next_contact: Option<NextContact>,
@@ -143,6 +153,7 @@ fn case(row: StandingRow, today: NaiveDate) -> Result<CaseloadItem, Problem> {
         .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
     let until = kept.discharged_on.unwrap_or(today);
     let day = row.enrolled_on.map(|start| (until - start).num_days());
+    let on_hold = row.status == Phase::OnHold.as_str();
     Ok(CaseloadItem {
         episode: row.episode_id,
         patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
@@ -153,9 +164,14 @@ fn case(row: StandingRow, today: NaiveDate) -> Result<CaseloadItem, Problem> {
         enrolled_on: row.enrolled_on,
         day,
         week: day.map(|day| day.div_euclid(7)),
-        plan_day: kept.plan_started_on.map(|start| (until - start).num_days()),
+        // Counted on from the day it was stored; a hold stops the clock.
+        plan_day: kept
+            .plan_day
+            .map(|plan_day| if on_hold { plan_day } else { plan_day + (until - row.as_of).num_days() }),
         measures: kept.measures,
         at_target: row.at_target,
+        measures_not_taken: kept.measures_not_taken,
+        other_open_episodes: kept.other_open_episodes,
         open_safety: row.open_safety,
         discussion_flag: kept.discussion_flag,
         next_contact: kept.next_contact,

@@ -17,6 +17,8 @@ use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, pa
 use crate::domain::care::FitDecision;
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
+use crate::fhir::base::Bases;
+use crate::fhir::reference::key_of;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -29,11 +31,11 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(enrol, list_episodes))
 }
 
-/// An enrolment, or a referral where `enrolled_on` is left out.
+/// An enrollment, or a referral where `enrolled_on` is left out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewEpisode {
-    /// Whose.
+    /// The patient.
     patient: NamedPatient,
     /// The date of the care manager's initial assessment.
     enrolled_on: Option<NaiveDate>,
@@ -57,9 +59,9 @@ struct NewEpisode {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NamedPatient {
-    /// By our id.
+    /// Id in this registry.
     id: Option<String>,
-    /// As the chart does: `Patient/123`.
+    /// Reference of the chart: `Patient/123`.
     reference: Option<String>,
     /// By a business identifier: `system|value`, or both apart.
     identifier: Option<NamedIdentifier>,
@@ -73,10 +75,10 @@ enum NamedIdentifier {
 }
 
 impl NamedPatient {
-    fn whom(self) -> Result<PatientKey, Problem> {
+    fn whom(self, bases: &Bases) -> Result<PatientKey, Problem> {
         match (self.id, self.reference, self.identifier) {
             (Some(id), None, None) => Ok(PatientKey::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
-            (None, Some(reference), None) => Ok(PatientKey::Key(reference)),
+            (None, Some(reference), None) => Ok(PatientKey::Key(key_of(&reference, bases))),
             (None, None, Some(NamedIdentifier::Token(token))) => {
                 Ok(PatientKey::Key(if token.contains('|') { token } else { format!("|{token}") }))
             }
@@ -88,14 +90,14 @@ impl NamedPatient {
     }
 }
 
-/// An episode.
+/// An episode of care.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EpisodeBody {
-    /// Our id.
+    /// Id in this registry.
     pub id: EpisodeId,
-    /// Whose.
+    /// The patient.
     pub patient: PatientName,
-    /// Where it stands.
+    /// Phase of the episode.
     pub status: Phase,
     /// The care manager's initial assessment; `null` while only referred.
     pub enrolled_on: Option<NaiveDate>,
@@ -126,7 +128,7 @@ pub struct EpisodeBody {
 /// A patient's name in lists.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientName {
-    /// Our id.
+    /// Id in this registry.
     pub id: PatientId,
     /// Never empty: the reference where no name has arrived.
     pub display_name: String,
@@ -180,12 +182,12 @@ pub fn targets(primary: Instrument, targets: Option<Vec<Instrument>>) -> Result<
     }
 }
 
-/// Enrols a patient, or notes a referral.
+/// Enrolls a patient, or notes a referral.
 #[utoipa::path(post, path = "/episodes", tag = "episodes", request_body = NewEpisode,
     responses((status = 201, description = "Enrolled; `Location` and `ETag` are set", body = EpisodeBody), WriteErrors))]
 async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
-    let primary = new.primary_instrument.unwrap_or(Instrument::Phq9);
+    let primary = new.primary_instrument.unwrap_or(Instrument::PHQ9);
     let new_episode = Episode {
         id: EpisodeId(Uuid::nil()),
         enrolled_on: new.enrolled_on,
@@ -201,7 +203,7 @@ async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Resu
         let detail = "who needs direct specialty care is not enrolled here; leave enrolled_on out to keep the referral";
         return Err(Problem::unprocessable(detail).at("fit.decision"));
     }
-    let whom = new.patient.whom()?;
+    let whom = new.patient.whom(ask.app.intake.bases(ask.clinic()))?;
     let fact = Command::Enrolled { whom, episode: Box::new(new_episode), fit: fit.map(Box::new) };
     let recorded = ask.record_one(fact).await?;
     let body = read(&ask, parse_id(&recorded.id)?).await?;
@@ -217,7 +219,7 @@ pub async fn read(ask: &RequestContext, id: EpisodeId) -> Result<EpisodeBody, Pr
     Ok(EpisodeBody::of(stored, &patient))
 }
 
-/// Whose episodes.
+/// Filter for episodes.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -230,7 +232,7 @@ struct EpisodesQuery {
     cursor: Option<String>,
 }
 
-/// The episodes of a patient, in order of enrolment.
+/// The episodes of a patient, in order of enrollment.
 #[utoipa::path(get, path = "/episodes", tag = "episodes", params(EpisodesQuery),
     responses((status = 200, description = "Empty where the patient has none", body = Page<EpisodeBody>), ReadErrors))]
 async fn list_episodes(

@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use axum::http::header::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -20,13 +22,15 @@ use utoipa_axum::routes;
 use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
+use crate::identity::bearer;
 use crate::journal::events::{self, EventFilter, EventPosition, JournalEvent};
-use crate::journal::{Listener, SealedHeads};
+use crate::journal::{Listener, SealedHeads, TooMany};
+use crate::limits::{CLINIC_STREAMS, PERSON_STREAMS};
 use crate::listener::ShutdownSignal;
 use crate::problem::{Category, Problem};
 use crate::store::journal;
 
-/// How often something is sent, so that nobody between takes the stream for dead; and how often the token is looked at.
+/// Interval of keep-alive messages, so that no proxy closes the stream, and of token checks.
 const BEAT: Duration = Duration::from_secs(15);
 /// How long a client should wait before it comes back.
 const RETRY: Duration = Duration::from_secs(3);
@@ -35,18 +39,18 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stream_events))
 }
 
-/// Which events.
+/// Filter for events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EventsQuery {
     /// Only these, with commas between; `safety.*` for all that begin so.
     types: Option<String>,
-    /// What came after the event of this id; 0 for everything. `Last-Event-ID` goes before it.
+    /// Start after the event with this id; 0 for all events. `Last-Event-ID` takes precedence.
     after: Option<String>,
 }
 
-/// What happens in the clinic, as it happens: server-sent events with ids and codes, no names and no scores.
+/// Live events of the clinic: server-sent events with ids and codes, no names and no scores.
 ///
 /// `event` is the type, `data` a JSON object `{"id", "type", "at", "patient", "episode", "subject", "changes"}`. Types:
 /// `patient.recorded`, `measurement.recorded`, `measurement.retracted`, `episode.enrolled`, `episode.referred`,
@@ -56,17 +60,18 @@ struct EventsQuery {
 /// `plan.changed`, `delivery.written`, `delivery.parked`, `delivery.closed_in_chart`, `delivery.lost_in_chart`, `quarantine.added`, `resource.created`, `resource.updated`,
 /// `resource.deleted`, `rule_set.proposed`, `rule_set.activated`, `staffing.attested`.
 ///
-/// A client that comes back with `Last-Event-ID` misses nothing and is told nothing twice. An id that is not of this
-/// stream is answered by a `reset` event: read what you need anew, then go on from there. Without an id the stream begins now. It
-/// ends when the token expires and when the service stops.
+/// A client that reconnects with `Last-Event-ID` misses nothing and receives nothing twice. An id that is not of this
+/// stream is answered with a `reset` event: read what you need again, then continue from there. Without an id the
+/// stream starts now. It ends when the token expires or the service stops.
 #[utoipa::path(get, path = "/events", tag = "operations",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
     responses((status = 200, description = "Goes on for ever", content_type = "text/event-stream", body = String),
-        (status = 429, description = "Too many listen to this clinic's events"), ReadErrors))]
+        (status = 429, description = "Too many streams of this person or clinic are open"), ReadErrors))]
 async fn stream_events(
     ask: RequestContext,
     headers: HeaderMap,
     stopping: Option<Extension<ShutdownSignal>>,
+    session: Option<Extension<StreamAdmission>>,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
@@ -76,8 +81,13 @@ async fn stream_events(
     let asked = query.after.as_deref().map(str::parse::<EventPosition>).transpose();
     let asked = asked.map_err(|e| Problem::malformed(e).at("after"))?;
     let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse::<EventPosition>().ok());
-    let too_many = || Problem::new(Category::RateLimited, "too many listen to this clinic's events");
-    let place = ask.app.journal.listen(ask.clinic()).ok_or_else(too_many)?;
+    let place = ask.app.journal.listen(ask.clinic(), &ask.caller.subject).map_err(|full| {
+        let detail = match full {
+            TooMany::OfThePerson => format!("you have {PERSON_STREAMS} event streams open already"),
+            TooMany::OfTheClinic => format!("{CLINIC_STREAMS} event streams of this clinic are open already"),
+        };
+        Problem::new(Category::RateLimited, detail)
+    })?;
 
     let heads = ask.app.journal.heads();
     let mut tx = ask.app.db.read().await?;
@@ -95,16 +105,42 @@ async fn stream_events(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stopping = stopping.map(|Extension(stopping)| stopping);
     let clinic = ask.clinic().to_owned();
-    let token = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.split_once(' '));
-    let token = token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default();
-    let stream = Stream { app: ask.app, clinic, token, at, wanted, heads, stopping, ready, beat, _place: place };
+    let admission = match session {
+        Some(Extension(session)) => session,
+        None => token_admission(&ask.app, bearer(&headers)?),
+    };
+    let stream = Stream { app: ask.app, clinic, admission, at, wanted, heads, stopping, ready, beat, _place: place };
     let events = unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, Infallible>(event), stream))
     });
-    // nginx gathers answers before it passes them on, unless it is told.
+    // nginx buffers answers unless this header forbids it.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
     Ok((unbuffered, Sse::new(events)).into_response())
+}
+
+/// Whether whoever opened a stream may still listen; asked at every beat. Who is signed in to the pages has no token:
+/// they bring one of their own along.
+#[derive(Clone)]
+pub struct StreamAdmission(Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl StreamAdmission {
+    /// Asks this each time.
+    pub fn new(ask: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    async fn holds(&self) -> bool {
+        (self.0)().await
+    }
+}
+
+fn token_admission(app: &App, token: &str) -> StreamAdmission {
+    let (verifier, token) = (Arc::clone(&app.verifier), token.to_owned());
+    StreamAdmission::new(move || {
+        let (verifier, token) = (Arc::clone(&verifier), token.clone());
+        Box::pin(async move { verifier.verify(&token).await.is_ok() })
+    })
 }
 
 fn reset(head: i64) -> Event {
@@ -120,7 +156,7 @@ fn event(told: &JournalEvent) -> Event {
 struct Stream {
     app: App,
     clinic: String,
-    token: String,
+    admission: StreamAdmission,
     at: EventPosition,
     wanted: EventFilter,
     heads: watch::Receiver<SealedHeads>,
@@ -142,7 +178,7 @@ impl Stream {
             }
             let head = self.heads.borrow_and_update().get(&self.clinic).copied().unwrap_or(0);
             if self.at.is_before(head) {
-                // Whoever is cut off here comes back with the last id.
+                // A client that is cut off here reconnects with its last id.
                 self.read(head).await.ok()?;
                 continue;
             }
@@ -157,7 +193,9 @@ impl Stream {
                 () = stopped => return None,
                 changed = self.heads.changed() => changed.ok()?,
                 _ = self.beat.tick() => {
-                    self.app.verifier.verify(&self.token).await.ok()?;
+                    if !self.admission.holds().await {
+                        return None;
+                    }
                     return Some(Event::default().comment(""));
                 }
             }

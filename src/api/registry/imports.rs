@@ -14,7 +14,8 @@ use super::responses::WriteErrors;
 use crate::api::App;
 use crate::api::request::{RequestContext, RequiredText};
 use crate::identity::Role;
-use crate::intake::spreadsheet::{ColumnMapping, ImportResult, LARGEST, SpreadsheetImport, decoded};
+use crate::intake::spreadsheet::{ColumnMapping, ImportResult, LARGEST, SpreadsheetFile, SpreadsheetImport};
+use crate::limits::JsonBudget;
 use crate::listener::{BodyLimit, json_within};
 use crate::problem::Problem;
 
@@ -26,9 +27,9 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewImport {
-    /// The file's text: at most 5 MiB, 5,000 rows of patients; the first row has the titles.
+    /// The file's text: at most 5 MiB, 5,000 rows of patients; the titles stand in one of the first rows.
     csv: Option<String>,
-    /// Or its bytes, as they were saved, in base64: UTF-8, UTF-16 with a byte order mark, or Windows-1252.
+    /// Or its bytes, as they were saved, in base64: a workbook (.xlsx), or text in UTF-8, UTF-16 or Windows-1252.
     csv_base64: Option<String>,
     /// The namespace of the record numbers, exactly as the EHR sends it in `Patient.identifier.system`: by it a row and
     /// the chart's patient are one.
@@ -42,23 +43,23 @@ struct NewImport {
 
 /// Takes over a clinic's spreadsheet registry.
 ///
-/// Send it first as a dry run, which is what happens unless `dry_run` is `false`: it says of each row what would be made,
-/// and what is wrong with it, and writes nothing. Rows with errors are left out, the others go in, each all or nothing.
-/// The same file again changes nothing; one that has grown adds what is new. A patient whom the chart has not told of is
-/// known by the record number, and joined with the chart's when it arrives.
+/// Send it first as a dry run, which is the default (`dry_run`): it reports for each row what would be created and what
+/// is wrong, and writes nothing. Rows with errors are left out, the others are imported, each all or nothing. The same
+/// file again changes nothing; a longer file adds the new rows. A patient who is unknown to the chart is identified by
+/// the record number, and joined with the chart's Patient when it arrives.
 #[utoipa::path(post, path = "/imports/caseload", tag = "caseload", request_body = NewImport,
     responses((status = 200, description = "What became of each row, or would", body = ImportResult), WriteErrors))]
 async fn import_caseload(ask: RequestContext, request: Request) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
-    let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle).await?;
-    let csv = match (new.csv, new.csv_base64) {
-        (Some(csv), None) => csv,
+    let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle, JsonBudget::FILE).await?;
+    let file = match (new.csv, new.csv_base64) {
+        (Some(csv), None) => SpreadsheetFile::Text(csv),
         (None, Some(bytes)) => {
             if bytes.len() / 4 * 3 > LARGEST + 3 {
                 return Err(Problem::unprocessable(format!("the file may have {LARGEST} bytes")).at("csv_base64"));
             }
             let bytes = STANDARD.decode(bytes.trim());
-            decoded(&bytes.map_err(|_| Problem::unprocessable("not base64").at("csv_base64"))?)?
+            SpreadsheetFile::Bytes(bytes.map_err(|_| Problem::unprocessable("not base64").at("csv_base64"))?)
         }
         _ => return Err(Problem::unprocessable("exactly one of csv and csv_base64").at("csv")),
     };
@@ -69,7 +70,7 @@ async fn import_caseload(ask: RequestContext, request: Request) -> Result<Respon
     let import = SpreadsheetImport {
         clinic: ask.clinic().to_owned(),
         by: ask.caller.subject.clone(),
-        csv,
+        file,
         identifier_system: system,
         mapping: new.mapping,
         dry_run: new.dry_run.unwrap_or(true),

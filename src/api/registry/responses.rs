@@ -1,4 +1,4 @@
-//! What the endpoints answer alike: errors, and a thing just made.
+//! Common answers: errors, and a resource just created.
 
 use axum::Json;
 use axum::http::header::{ETAG, LOCATION};
@@ -8,8 +8,9 @@ use serde::Serialize;
 use utoipa::IntoResponses;
 
 use crate::api::problem::ProblemBody;
+use crate::fhir::query;
 
-/// What may go wrong with a read.
+/// Errors of a read.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub enum ReadErrors {
@@ -29,7 +30,7 @@ pub enum ReadErrors {
     Unavailable(ProblemBody),
 }
 
-/// What may go wrong with a write.
+/// Errors of a write.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub enum WriteErrors {
@@ -60,7 +61,7 @@ pub enum WriteErrors {
 
 pub fn etag(revision: i64) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::try_from(format!("W/\"{revision}\"")) {
+    if let Ok(value) = HeaderValue::try_from(query::etag(revision)) {
         headers.insert(ETAG, value);
     }
     headers

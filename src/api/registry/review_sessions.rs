@@ -19,14 +19,19 @@ use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{DeferredItem, close_session, open_session};
+use crate::record::{DeferredItem, close_session, fold_item, open_session};
 use crate::store::review_session::{self, AgendaItem, Review, ReviewSession};
+use crate::store::rule_set;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, open)).routes(routes!(read)).routes(routes!(close))
+    OpenApiRouter::new()
+        .routes(routes!(list_sessions, open))
+        .routes(routes!(read_session))
+        .routes(routes!(close))
+        .routes(routes!(change_agenda))
 }
 
-/// Who holds it, or prepares it.
+/// Roles that may hold or prepare a session.
 const HOLDERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
 
 /// A session of a consultant.
@@ -39,15 +44,19 @@ struct NewSession {
     consultant: RequiredText,
     /// Only patients of this care manager; everybody's without it.
     care_manager: Option<RequiredText>,
+    /// How long it is planned for; the rules' minutes without it. At 8 minutes a patient it says how many fit.
+    planned_minutes: Option<u16>,
+    /// How many patients are on the agenda, whatever fits the planned minutes.
+    size: Option<u16>,
     /// Free text about the session; about patients write in their reviews.
     note: Option<RequiredText>,
 }
 
-/// What is said when a session is closed.
+/// Body for closing a session.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SessionClosing {
-    /// What was put off. Whatever was neither reviewed nor put off was not reached.
+    /// Deferred items. Items that were neither reviewed nor deferred count as not reached.
     #[serde(default)]
     deferred: Vec<NewDeferral>,
 }
@@ -58,30 +67,30 @@ struct SessionClosing {
 struct NewDeferral {
     /// The episode, as the agenda has it.
     episode: String,
-    /// Why.
+    /// Reason.
     reason: RequiredText,
 }
 
 /// A weekly review session.
 #[derive(Debug, Serialize, ToSchema)]
 struct SessionBody {
-    /// Ours.
+    /// Id in this registry.
     id: Uuid,
-    /// The local date.
+    /// Date in the clinic's time zone.
     held_on: NaiveDate,
     /// The psychiatric consultant.
     consultant: String,
-    /// Whose patients it is about; `null` for everybody's.
+    /// Care manager whose patients it covers; `null` for all patients.
     care_manager: Option<String>,
-    /// Free text.
+    /// Note.
     note: Option<String>,
     /// When it was opened, and its agenda drawn.
     opened_at: DateTime<Utc>,
-    /// By whom.
+    /// Person who opened it.
     opened_by: String,
     /// When it was closed; `null` while it is open.
     closed_at: Option<DateTime<Utc>>,
-    /// By whom.
+    /// Person who closed it.
     closed_by: Option<String>,
 }
 
@@ -101,7 +110,7 @@ impl From<ReviewSession> for SessionBody {
     }
 }
 
-/// What became of an item of the agenda.
+/// State of an agenda item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ItemState {
@@ -111,6 +120,8 @@ enum ItemState {
     Reviewed,
     /// Put off, with a reason.
     Deferred,
+    /// Folded below the agenda: beyond its size, or there only because a review is overdue.
+    Folded,
     /// The session was closed before.
     NotReached,
 }
@@ -122,15 +133,15 @@ struct ItemBody {
     position: i32,
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
-    /// What became of it.
+    /// State of the item.
     state: ItemState,
     /// The case review that answers it; the latest of several.
     review: Option<Uuid>,
     /// Why it was put off.
     deferred_because: Option<String>,
-    /// Where it was in the queue, and why.
+    /// Its place in the queue, and why.
     #[serde(flatten)]
     waiting: QueueEntry,
 }
@@ -140,7 +151,7 @@ struct ItemBody {
 struct UnplannedReview {
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
     /// The case review.
     review: Uuid,
@@ -151,7 +162,7 @@ struct UnplannedReview {
 struct WholeSession {
     #[serde(flatten)]
     session: SessionBody,
-    /// The queue as it was when the session was opened, with what became of each.
+    /// The queue as it was when the session was opened, with the state of each item.
     agenda: Vec<ItemBody>,
     /// Reviewed in this session without being on its agenda.
     added: Vec<UnplannedReview>,
@@ -167,6 +178,7 @@ impl ItemBody {
         let state = match (review, &item.deferred_because) {
             (Some(_), _) => ItemState::Reviewed,
             (None, Some(_)) => ItemState::Deferred,
+            (None, None) if item.body.0.folded => ItemState::Folded,
             (None, None) if closed => ItemState::NotReached,
             (None, None) => ItemState::Waiting,
         };
@@ -223,12 +235,18 @@ async fn open(ask: RequestContext, JsonBody(new): JsonBody<NewSession>) -> Resul
         closed_at: None,
         closed_by: None,
     };
-    open_session(&ask.app.db, ask.clinic(), &session).await?;
+    let rules = rule_set::active(&mut ask.app.db.read().await?, ask.clinic()).await?.review_sessions;
+    let minutes = new.planned_minutes.unwrap_or(rules.planned_minutes);
+    if !(1..=480).contains(&minutes) {
+        return Err(Problem::unprocessable("1 to 480 minutes").at("planned_minutes"));
+    }
+    let size = usize::from(new.size.unwrap_or_else(|| rules.size(minutes)));
+    open_session(&ask.app.db, ask.clinic(), &session, size).await?;
     let location = format!("/api/v1/review-sessions/{}", session.id);
     Ok(created(Some(location), None, whole(&ask, session.id).await?))
 }
 
-/// Which sessions, and which page.
+/// Filter and page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -244,7 +262,7 @@ struct SessionsQuery {
 /// The clinic's review sessions, the latest first.
 #[utoipa::path(get, path = "/review-sessions", tag = "review", params(SessionsQuery),
     responses((status = 200, description = "Latest first", body = Page<SessionBody>), ReadErrors))]
-async fn list(
+async fn list_sessions(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<SessionsQuery>,
 ) -> Result<Json<Page<SessionBody>>, Problem> {
@@ -257,12 +275,38 @@ async fn list(
     Ok(Json(page(rows, limit, |s| (s.held_on, s.id), SessionBody::from)))
 }
 
-/// Reads a session with its agenda and what became of each item.
+/// Reads a session with its agenda and the state of each item.
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
-async fn read(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
+async fn read_session(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(READERS)?;
+    Ok(Json(whole(&ask, id).await?))
+}
+
+/// Who is taken onto the agenda, or off it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AgendaChange {
+    /// The episode, as the agenda has it.
+    episode: String,
+    /// Folded below the agenda, or not.
+    folded: bool,
+}
+
+/// Takes somebody onto the agenda of an open session by hand, or off it.
+#[utoipa::path(post, path = "/review-sessions/{id}/agenda", tag = "review",
+    params(("id" = String, Path, description = "The session")), request_body = AgendaChange,
+    responses((status = 200, description = "The session as it is now", body = WholeSession), WriteErrors))]
+async fn change_agenda(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<Uuid>,
+    JsonBody(change): JsonBody<AgendaChange>,
+) -> Result<Json<WholeSession>, Problem> {
+    ask.caller.require(HOLDERS)?;
+    let absent = |_| Problem::unprocessable("not on the agenda of this session").at("episode");
+    let episode = parse_id(&change.episode).map_err(absent)?;
+    fold_item(&ask.app.db, ask.clinic(), id, episode, change.folded).await?;
     Ok(Json(whole(&ask, id).await?))
 }
 

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::responses::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, RequiredText, words};
-use crate::domain::care::Care;
+use crate::domain::care::{Care, Risk};
 use crate::id::PatientId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -27,26 +27,28 @@ struct NewAssessment {
     /// When; an instant, so that it closes what was answered before it and nothing after. A bare date is the end of that
     /// day, or now if that is earlier.
     assessed_at: Moment,
-    /// With what, e.g. `C-SSRS`.
+    /// Name of the instrument, such as `C-SSRS`.
     instrument: RequiredText,
-    /// What came out.
+    /// Result of the assessment.
     result: RequiredText,
-    /// What was done.
+    /// The risk it came to. Left out it is not known, and the next suicidal answer stands at its full level.
+    risk: Option<Risk>,
+    /// Action that was taken.
     disposition: RequiredText,
-    /// Who; the caller where it is left out.
+    /// Reviewer; the caller if omitted.
     assessor: Option<RequiredText>,
-    /// Free text.
+    /// Note.
     note: Option<RequiredText>,
 }
 
 /// A safety assessment that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
 struct AssessmentReceipt {
-    /// The entry.
+    /// Id of the entry.
     id: String,
-    /// Whose.
+    /// The patient.
     patient: PatientId,
-    /// The local date.
+    /// Date in the clinic's time zone.
     on: NaiveDate,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
@@ -66,6 +68,7 @@ async fn assess(
     let care = Care::SafetyAssessment {
         instrument: new.instrument.0,
         result: new.result.0,
+        risk: new.risk,
         disposition: new.disposition.0,
         assessor: words(new.assessor).unwrap_or_else(|| ask.caller.subject.clone()),
         note: words(new.note),

@@ -1,20 +1,20 @@
-//! What is done in treatment: what a contact delivers, and what changes in medication.
+//! Treatment: interventions and medication changes.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 named! {
-    /// What care managers deliver, as far as it has a name. Free words are accepted beside it.
+    /// Interventions of care managers that have a name. Free text is accepted, too.
     pub enum Intervention {
-        /// Behavioural activation: a brief treatment.
-        BehaviouralActivation = "behavioural_activation",
+        /// Behavioral activation: a brief treatment.
+        BehavioralActivation = "behavioural_activation",
         /// Problem-solving treatment (PST-PC): a brief treatment.
         ProblemSolvingTreatment = "problem_solving_treatment",
-        /// Cognitive behavioural therapy: a brief treatment.
-        CognitiveBehaviouralTherapy = "cognitive_behavioural_therapy",
-        /// Interpersonal counselling or therapy: a brief treatment.
-        InterpersonalCounselling = "interpersonal_counselling",
+        /// Cognitive behavioral therapy: a brief treatment.
+        CognitiveBehavioralTherapy = "cognitive_behavioural_therapy",
+        /// Interpersonal counseling or therapy: a brief treatment.
+        InterpersonalCounseling = "interpersonal_counselling",
         /// Taking medication as intended: effects, side effects, adherence.
         MedicationSupport = "medication_support",
         /// Explaining the illness and its treatment.
@@ -35,6 +35,25 @@ named! {
 }
 
 impl Intervention {
+    /// The intervention in words, for documents and pages.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::BehavioralActivation => "behavioral activation",
+            Self::ProblemSolvingTreatment => "problem-solving treatment",
+            Self::CognitiveBehavioralTherapy => "cognitive behavioral therapy",
+            Self::InterpersonalCounseling => "interpersonal counseling",
+            Self::MedicationSupport => "medication support",
+            Self::Psychoeducation => "psychoeducation",
+            Self::MotivationalInterviewing => "motivational interviewing",
+            Self::Relaxation => "relaxation",
+            Self::SleepHygiene => "sleep hygiene",
+            Self::SafetyPlanning => "safety planning",
+            Self::CareCoordination => "care coordination",
+            Self::SocialNeeds => "social needs",
+            Self::RelapsePrevention => "relapse prevention",
+        }
+    }
+
     /// The known intervention that somebody's words name: its code in any spelling, or its usual abbreviation.
     pub fn named(words: &str) -> Option<Self> {
         let code: String = words
@@ -46,11 +65,11 @@ impl Intervention {
             .replace("behavior", "behaviour")
             .replace("counseling", "counselling");
         match code.as_str() {
-            "ba" => Some(Self::BehaviouralActivation),
+            "ba" => Some(Self::BehavioralActivation),
             "pst" | "pst_pc" | "problem_solving" | "problem_solving_therapy" => Some(Self::ProblemSolvingTreatment),
-            "cbt" => Some(Self::CognitiveBehaviouralTherapy),
+            "cbt" => Some(Self::CognitiveBehavioralTherapy),
             "ipc" | "ipt" | "interpersonal_therapy" | "interpersonal_psychotherapy" => {
-                Some(Self::InterpersonalCounselling)
+                Some(Self::InterpersonalCounseling)
             }
             "mi" => Some(Self::MotivationalInterviewing),
             "medication_management" | "medication_monitoring" => Some(Self::MedicationSupport),
@@ -62,16 +81,16 @@ impl Intervention {
     pub fn is_brief_treatment(self) -> bool {
         matches!(
             self,
-            Self::BehaviouralActivation
+            Self::BehavioralActivation
                 | Self::ProblemSolvingTreatment
-                | Self::CognitiveBehaviouralTherapy
-                | Self::InterpersonalCounselling
+                | Self::CognitiveBehavioralTherapy
+                | Self::InterpersonalCounseling
         )
     }
 }
 
 named! {
-    /// What became of a medication.
+    /// Kind of a medication change.
     pub enum MedicationAct {
         Started = "started",
         Stopped = "stopped",
@@ -85,17 +104,17 @@ named! {
 /// One medication that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MedicationChange {
-    /// Which; of a switch the new one.
+    /// Name of the medication; of a switch, the new one.
     pub name: String,
-    /// What became of it.
+    /// Kind of change.
     pub change: MedicationAct,
     /// The dose from now on, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dose: Option<String>,
-    /// Of a switch: what was taken before.
+    /// Previous medication of a switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// Free text.
+    /// Note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -128,7 +147,7 @@ mod tests {
     #[test]
     fn a_brief_treatment_is_known_in_any_spelling_and_free_words_are_nothing_known() {
         for words in ["behavioural_activation", "Behavioral Activation", " BA ", "behavioural-activation"] {
-            assert_eq!(Intervention::named(words), Some(Intervention::BehaviouralActivation), "{words}");
+            assert_eq!(Intervention::named(words), Some(Intervention::BehavioralActivation), "{words}");
         }
         assert_eq!(Intervention::named("PST-PC"), Some(Intervention::ProblemSolvingTreatment));
         assert_eq!(Intervention::named("went for a walk together"), None);

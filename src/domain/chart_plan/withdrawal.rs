@@ -1,4 +1,4 @@
-//! How something ends that stands open in the chart and is not called for any more.
+//! How an open item ends that is no longer called for.
 
 use chrono::NaiveDate;
 
@@ -7,7 +7,9 @@ use crate::domain::care::{RecommendationDecision, ReferralProgress};
 use crate::domain::episode::{Course, Phase};
 use crate::domain::finding::Rule;
 use crate::domain::history::History;
+use crate::domain::instrument::Instrument;
 use crate::domain::measurement::EvidenceStatus;
+use crate::domain::read_back;
 use crate::domain::recommendation;
 use crate::domain::story::Story;
 use crate::domain::task::{Code, Posture};
@@ -24,21 +26,23 @@ pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, St
     let assessed = history
         .assessments(as_of)
         .iter()
-        .find(|(at, on, _)| answered_at.map_or(*on >= open.since, |answered_at| *at >= answered_at))
-        .map(|(_, on, _)| *on);
+        .find(|a| answered_at.map_or(a.on >= open.since, |answered_at| a.at >= answered_at))
+        .map(|a| a.on);
     match open.code {
-        // Never silently, and never "entered in error": a person has to confirm.
-        Code::SafetyAssessment | Code::SafetyEscalation | Code::CocmSafety if evidence_gone => {
-            return (Posture::Withdrawn, "Source retracted, confirm.".to_owned());
-        }
         Code::SafetyAssessment | Code::SafetyEscalation | Code::CocmSafety => {
             return match assessed {
                 Some(on) => (Posture::Fulfilled, format!("Assessed on {on}.")),
-                None if open.code == Code::SafetyEscalation && still_answered(open, story) => (
+                None if confirmed(open, &history, as_of) => {
+                    (Posture::Fulfilled, "The corrected answer was confirmed in the chart.".to_owned())
+                }
+                // Never "entered in error": the Task stays and asks a person to confirm.
+                None if still_answered(open, story) => (
                     Posture::Withdrawn,
                     "No longer past due: its level was corrected, or the rules changed.".to_owned(),
                 ),
-                None => (Posture::Withdrawn, "Source corrected, confirm.".to_owned()),
+                None => {
+                    (Posture::Withdrawn, "The answer was corrected or withdrawn: confirm with the patient.".to_owned())
+                }
             };
         }
         Code::AskItem9 if !evidence_gone => {
@@ -65,7 +69,7 @@ pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, St
     (Posture::Withdrawn, reason.unwrap_or_else(|| "No longer called for by the present scores.".to_owned()))
 }
 
-/// What became of a recommendation, or of the review it comes from.
+/// Reason that follows from a recommendation's state, or from its review.
 fn recommended(open: &WorkItem, story: &Story, course: Option<&Course<'_>>) -> (Posture, String) {
     let all = course.map(recommendation::of_course).unwrap_or_default();
     let Some(one) = all.iter().find(|f| open.key.contains(&f.recommendation.id.to_string())) else {
@@ -90,6 +94,14 @@ fn recommended(open: &WorkItem, story: &Story, course: Option<&Course<'_>>) -> (
     }
 }
 
+/// A person completed the Task in the chart after its answer was corrected.
+fn confirmed(open: &WorkItem, history: &History<'_>, as_of: NaiveDate) -> bool {
+    let forms = history.story.measurements.iter().filter(|m| open.evidence.contains(&m.source));
+    let changed_at = forms.filter_map(|m| m.self_harm.changed_at).max();
+    changed_at
+        .is_some_and(|at| read_back::completed_since(history.entries(as_of), Code::SafetyAssessment, at).is_some())
+}
+
 /// An answer above 0 behind an open Task still stands.
 fn still_answered(open: &WorkItem, story: &Story) -> bool {
     story.measurements.iter().any(|m| {
@@ -99,7 +111,7 @@ fn still_answered(open: &WorkItem, story: &Story) -> bool {
     })
 }
 
-/// What was asked for was done.
+/// Reason why the item is fulfilled.
 fn done(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     match open.code {
         Code::PsychiatricCaseReview => course
@@ -125,7 +137,7 @@ fn done(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     }
 }
 
-/// What took away the cause, where it is not the scores.
+/// Reason why the cause is gone, other than scores.
 fn withdrawn(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     let changed = course.treatment_changes().last().filter(|on| *on >= open.since);
     match (course.phase, open.code, open.rule) {
@@ -146,14 +158,19 @@ fn withdrawn(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<Stri
     }
 }
 
-/// Whether there is a score that is newer than those the open Task rests on.
+/// Whether each measure that the open Task is about has a score newer than those it rests on.
 fn scored_since(open: &WorkItem, story: &Story, course: &Course<'_>) -> bool {
-    let known = story.measurements.iter().filter(|m| open.evidence.contains(&m.source)).map(|m| m.taken_on).max();
-    let after = known.or(course.start());
-    story.measurements.iter().any(|m| {
-        Some(m.instrument) == open.instrument
-            && m.score().is_some()
-            && m.taken_on <= course.last_day()
-            && after.is_none_or(|after| m.taken_on > after || (known.is_none() && m.taken_on == after))
+    let reasons = open.reasons.iter().map(|reason| reason.instrument);
+    let mut instruments: Vec<Option<Instrument>> = reasons.chain([open.instrument]).collect();
+    instruments.dedup();
+    instruments.into_iter().all(|instrument| {
+        let of_it = || story.measurements.iter().filter(|m| Some(m.instrument) == instrument);
+        let known = of_it().filter(|m| open.evidence.contains(&m.source)).map(|m| m.taken_on).max();
+        let after = known.or(course.start());
+        of_it().any(|m| {
+            m.score().is_some()
+                && m.taken_on <= course.last_day()
+                && after.is_none_or(|after| m.taken_on > after || (known.is_none() && m.taken_on == after))
+        })
     })
 }

@@ -12,12 +12,12 @@ use super::tally::{MetricTally, Tallies};
 use crate::domain::instrument::Instrument;
 use crate::domain::story::Story;
 
-/// What the registry does not know of HEDIS DRR-E's denominator.
+/// Limits of the registry's HEDIS DRR-E denominator.
 const DRR_REMARK: &str = "by patient; who died by the end of the year is left out. Age (12 or older), the diagnosis of \
-    depression at an encounter, enrolment in the health plan, and the exclusions for bipolar, personality, psychotic and \
+    depression at an encounter, enrollment in the health plan, and the exclusions for bipolar, personality, psychotic and \
     pervasive developmental disorder and for hospice are not known here and not applied";
 
-/// What the registry does not know of CMS159's denominator.
+/// Limits of the registry's CMS159 denominator.
 const CMS159_REMARK: &str = "by patient; who died by the end of the assessment period is left out. Age (12 or older), \
     the diagnosis of major depression or dysthymia at an encounter, and the exclusions for bipolar, personality, psychotic \
     and pervasive developmental disorder and for hospice or palliative care are not known here and not applied";
@@ -88,7 +88,7 @@ fn last_between(story: &Story, from: NaiveDate, to: NaiveDate) -> Option<u16> {
 
 /// The PHQ-9s of a span in order, one per form and day.
 fn scores_between(story: &Story, from: NaiveDate, to: NaiveDate) -> Vec<(NaiveDate, u16)> {
-    let mut scores: Vec<_> = [Instrument::Phq9, Instrument::Phq9Modified]
+    let mut scores: Vec<_> = [Instrument::PHQ9, Instrument::PHQ9_MODIFIED]
         .into_iter()
         .flat_map(|instrument| story.scores(instrument, to))
         .filter(|s| s.on >= from)

@@ -6,19 +6,22 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::Metric;
+use crate::id::PatientId;
 
-/// What is counted for one metric.
+/// Data counted for one metric.
 #[derive(Clone, Debug, PartialEq)]
 enum TallyKind {
     Count(Vec<Uuid>),
-    /// Which part of them: (id, whether it is in the numerator).
+    /// People, by their episodes: who left and came back is one.
+    People(Vec<(PatientId, Uuid)>),
+    /// A rate: (id, whether it is in the numerator).
     Rate(Vec<(Uuid, bool)>),
     /// The mean of an amount, divided by `per`, to one decimal.
     Mean {
         of: Vec<(Uuid, i64)>,
         per: f64,
     },
-    /// In which part of the weeks something was held; weeks by their Monday.
+    /// Share of the weeks in which something was held; weeks by their Monday.
     Weeks {
         all: BTreeSet<NaiveDate>,
         held: BTreeSet<NaiveDate>,
@@ -51,6 +54,10 @@ impl MetricTally {
         Self { target, ..Self::new(number, name, TallyKind::Rate(among)) }
     }
 
+    pub(super) fn people(number: u8, name: &'static str, of: Vec<(PatientId, Uuid)>) -> Self {
+        Self::new(number, name, TallyKind::People(of))
+    }
+
     pub(super) fn mean(number: u8, name: &'static str, per: f64, of: Vec<(Uuid, i64)>) -> Self {
         Self::new(number, name, TallyKind::Mean { of, per })
     }
@@ -74,10 +81,11 @@ impl MetricTally {
     fn absorb(&mut self, other: Self) {
         match (&mut self.kind, other.kind) {
             (TallyKind::Count(mine), TallyKind::Count(theirs)) => mine.extend(theirs),
+            (TallyKind::People(mine), TallyKind::People(theirs)) => mine.extend(theirs),
             (TallyKind::Rate(mine), TallyKind::Rate(theirs)) => mine.extend(theirs),
             (TallyKind::Mean { of: mine, .. }, TallyKind::Mean { of: theirs, .. }) => mine.extend(theirs),
             (TallyKind::Weeks { held: mine, .. }, TallyKind::Weeks { held: theirs, .. }) => mine.extend(theirs),
-            // What is attested is the same for every page; others do not meet, they come from one measure.
+            // Attested values are the same on every page; other kinds never meet, because they come from one measure.
             _ => {}
         }
     }
@@ -99,6 +107,12 @@ impl MetricTally {
                 metric.numerator = Some(of.len());
                 metric.value = Some(figure(of.len()));
                 metric.numerator_episodes = of;
+            }
+            TallyKind::People(of) => {
+                let people: BTreeSet<PatientId> = of.iter().map(|(person, _)| *person).collect();
+                metric.numerator = Some(people.len());
+                metric.value = Some(figure(people.len()));
+                metric.numerator_episodes = of.into_iter().map(|(_, episode)| episode).collect();
             }
             TallyKind::Rate(among) => {
                 metric.numerator_episodes = among.iter().filter(|(_, counts)| *counts).map(|(id, _)| *id).collect();
@@ -145,7 +159,7 @@ impl Tallies {
         }
     }
 
-    /// What it comes to.
+    /// The figures so far.
     pub fn metrics(self) -> Vec<Metric> {
         self.0.into_iter().map(MetricTally::metric).collect()
     }

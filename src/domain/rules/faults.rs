@@ -1,4 +1,4 @@
-//! What makes a rule set unusable: a clinic may set its thresholds, and switch nothing off that keeps people safe.
+//! Checks of a rule set: a clinic may set thresholds, but may not switch off what keeps patients safe.
 
 use super::{ResponseRule, RuleSet, Safety};
 use crate::domain::task::{Owner, Priority};
@@ -11,7 +11,7 @@ const ESCALATION_BEGINS_BY: u16 = 2;
 const ESCALATION_ENDS_BY: u16 = 14;
 
 impl RuleSet {
-    /// What makes this rule set unusable: each a sentence. Empty when it may be activated.
+    /// Faults of this rule set, each a sentence. Empty if it may be activated.
     pub fn faults(&self) -> Vec<String> {
         let c = &self.checkpoints;
         let mut faults = Vec::new();
@@ -23,6 +23,8 @@ impl RuleSet {
         need(self.safety.due_days <= 1, "safety.due_days must be 0 or 1: safety cannot be put off");
         need(self.safety.repeat_days <= 30, "safety.repeat_days must be at most 30");
         need(self.safety.routine_due_days <= 30, "safety.routine_due_days must be at most 30");
+        let text = self.safety.flag_text.trim();
+        need((1..=120).contains(&text.chars().count()), "safety.flag_text must be 1 to 120 characters");
         self.safety.escalation_faults(&mut need);
         need(
             c.early_watch_day < c.inadequate_response_day
@@ -53,6 +55,11 @@ impl RuleSet {
         need(c.stale_after_days > 0, "checkpoints.stale_after_days must be above 0");
         need(self.trajectory.plateau_scores >= 2, "trajectory.plateau_scores must be at least 2");
         need(self.cadence.engagement_percent <= 100, "cadence.engagement_percent is a percentage");
+        need(
+            (1..=120).contains(&self.review_sessions.minutes_per_patient),
+            "review_sessions.minutes_per_patient: 1 to 120",
+        );
+        need((1..=480).contains(&self.review_sessions.planned_minutes), "review_sessions.planned_minutes: 1 to 480");
         need((1..=50).contains(&self.brief_treatment.sessions), "brief_treatment.sessions must be 1 to 50");
         for (instrument, measure) in &self.measures {
             need(
@@ -62,6 +69,10 @@ impl RuleSet {
             need(
                 (1..=instrument.max_total()).contains(&measure.important_difference),
                 &format!("{instrument}: important_difference must be above 0, up to the highest possible score"),
+            );
+            need(
+                measure.remission_drop.is_none_or(|points| points <= instrument.max_total()),
+                &format!("{instrument}: remission_drop must be at most the highest possible score"),
             );
             let points = if let ResponseRule::Points(points) = measure.response { points } else { 1 };
             need(
@@ -74,7 +85,7 @@ impl RuleSet {
 }
 
 impl Safety {
-    /// A chain that tells nobody, or tells them late, would switch safety off.
+    /// An escalation without steps, or with late ones, would switch safety off.
     fn escalation_faults(&self, need: &mut impl FnMut(bool, &str)) {
         let chain = &self.escalation;
         need(

@@ -7,7 +7,7 @@ use crate::domain::care::{Care, FitDecision};
 use crate::domain::finding::Rule;
 use crate::domain::story::CarePlanVersion;
 
-/// What the page is for.
+/// Purpose of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NarrativeKind {
     Plan,
@@ -36,7 +36,7 @@ pub fn page(sheet: &CarePlanDocument<'_>, kind: NarrativeKind) -> String {
     )
 }
 
-/// What stands on it, as the `div` of a FHIR narrative.
+/// Content as the `div` of a FHIR narrative.
 pub fn fragment(sheet: &CarePlanDocument<'_>, kind: NarrativeKind) -> String {
     let mut page = HtmlPage(String::from("<div xmlns=\"http://www.w3.org/1999/xhtml\">"));
     page.element("h1", kind.title());
@@ -117,7 +117,7 @@ fn plan(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>, version: CarePlanVers
             let by = target.by.map_or_else(String::new, |by| by.to_string());
             page.0.push_str("<tr>");
             let most = format!("at most {}", target.at_most);
-            for cell in [target.instrument.definition().title, &most, &by, &now] {
+            for cell in [target.instrument.title(), &most, &by, &now] {
                 page.element("td", cell);
             }
             page.0.push_str("</tr>");
@@ -149,7 +149,7 @@ fn plan(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>, version: CarePlanVers
     }
 }
 
-/// What happened, for whoever goes on.
+/// Summary of the episode for the next clinician.
 fn summary(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>) {
     let standing = sheet.standing;
     let mut lines = Vec::new();
@@ -161,7 +161,7 @@ fn summary(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>) {
         _ => lines.push(format!("Now: {}.", standing.status.as_str().replace('_', " "))),
     }
     for measure in &standing.measures {
-        let title = measure.instrument.definition().title;
+        let title = measure.instrument.title();
         let baseline = measure.baseline.as_ref().map(|b| format!("{} on {} at the start", b.score, b.taken_on));
         let latest = measure.latest.as_ref().map(|l| format!("{} on {} ({})", l.score, l.taken_on, l.severity));
         let said: Vec<String> = baseline.into_iter().chain(latest).collect();

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::instrument::Instrument;
+use crate::domain::measurement::Supplement;
 
-/// What one connection adds to the defaults, or overrides.
+/// Additions and overrides of one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MappingConfig {
@@ -39,7 +40,7 @@ pub struct AnswerConfig {
     pub value: u8,
 }
 
-/// What a questionnaire is.
+/// Meaning of a questionnaire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum QuestionnaireMapping {
@@ -49,7 +50,7 @@ pub enum QuestionnaireMapping {
     Ignore,
 }
 
-/// What a code or a linkId means.
+/// Meaning of a code or a linkId.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Meaning {
@@ -58,11 +59,38 @@ pub enum Meaning {
     /// One item (0-based).
     Item(Instrument, usize),
     Total(Instrument),
+    /// A question about safety beside the items.
+    Safety(Instrument, Supplement),
     /// The question how difficult it all made life: never counts.
     Difficulty,
     /// Belongs to an instrument that shares items with ours and is none of them.
     Foreign,
     Ignore,
+}
+
+impl Meaning {
+    /// The instrument that it belongs to.
+    pub fn instrument(self) -> Option<Instrument> {
+        match self {
+            Self::Panel(instrument)
+            | Self::Item(instrument, _)
+            | Self::Total(instrument)
+            | Self::Safety(instrument, _) => Some(instrument),
+            Self::Difficulty | Self::Foreign | Self::Ignore => None,
+        }
+    }
+
+    /// Asks about thoughts of death or self-harm.
+    pub fn is_about_safety(&self) -> bool {
+        match *self {
+            Self::Safety(..) => true,
+            Self::Item(instrument, position) => {
+                let definition = instrument.definition();
+                definition.self_harm == Some(position) || definition.items[position].supplement.is_some()
+            }
+            _ => false,
+        }
+    }
 }
 
 impl FromStr for QuestionnaireMapping {
@@ -88,11 +116,12 @@ impl FromStr for Meaning {
             _ => return Err("must be like phq9/1, phq9/total, difficulty or ignore".to_owned()),
         };
         let instrument: Instrument = name.parse()?;
-        let count = instrument.definition().item_count;
-        match (part, part.parse::<usize>()) {
-            ("total", _) => Ok(Self::Total(instrument)),
-            ("panel", _) => Ok(Self::Panel(instrument)),
-            (_, Ok(item)) if (1..=count).contains(&item) => Ok(Self::Item(instrument, item - 1)),
+        let count = instrument.item_count();
+        match (part, part.parse::<usize>(), part.parse::<Supplement>()) {
+            ("total", ..) => Ok(Self::Total(instrument)),
+            ("panel", ..) => Ok(Self::Panel(instrument)),
+            (_, Ok(item), _) if (1..=count).contains(&item) => Ok(Self::Item(instrument, item - 1)),
+            (_, _, Ok(supplement)) => Ok(Self::Safety(instrument, supplement)),
             _ => Err(format!("{instrument} has items 1 to {count}, and a total")),
         }
     }
@@ -115,6 +144,7 @@ impl fmt::Display for Meaning {
             Self::Panel(instrument) => write!(f, "{}/panel", instrument.id()),
             Self::Item(instrument, position) => write!(f, "{}/{}", instrument.id(), position + 1),
             Self::Total(instrument) => write!(f, "{}/total", instrument.id()),
+            Self::Safety(instrument, supplement) => write!(f, "{}/{supplement}", instrument.id()),
             Self::Difficulty => f.write_str("difficulty"),
             Self::Foreign => f.write_str("foreign"),
             Self::Ignore => f.write_str("ignore"),

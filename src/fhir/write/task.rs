@@ -12,12 +12,13 @@ use super::parts::{
     person, priority, put, reference, take, title,
 };
 use crate::domain::chart_plan::WriteIntent;
+use crate::domain::sentence::with_spoken_dates;
 use crate::domain::task::{Owner, Posture};
 
 /// Marks our own entries among a Task's inputs.
 const EVIDENCE: &str = "evidence";
 
-/// What a posture is called in Task.status.
+/// Task.status for a posture.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "requested",
@@ -62,7 +63,7 @@ pub fn task(intent: &WriteIntent, system: &str, now: DateTime<Utc>) -> Value {
         task = task.focus(reference(latest)).reason_reference(reference(latest));
     }
     if !plan.reason.trim().is_empty() {
-        task = task.description(plan.reason.trim().to_owned());
+        task = task.description(with_spoken_dates(plan.reason.trim()));
     }
     if plan.posture != Posture::Open {
         task = task.status_reason(closing(plan.posture, ended_because(intent)));
@@ -132,7 +133,7 @@ pub(super) fn closing(posture: Posture, reason: &str) -> CodeableConcept {
     concept(Some(coding(CLOSING_CODES, posture.as_str(), None)), reason)
 }
 
-/// How the Task stands in the chart.
+/// State of the Task in the chart.
 pub fn state(current: &Value, written: &WrittenPostures) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "draft" | "requested" | "received" => ChartState::Ours,

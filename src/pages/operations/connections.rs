@@ -42,6 +42,7 @@ struct TypeReply {
     taken: i64,
     failed_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
+    refusal: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +66,7 @@ struct SubscriptionReply {
 pub struct ConnectionStatus {
     pub name: String,
     pub origin: String,
-    /// What is said of it as a whole.
+    /// Facts about the connection.
     pub facts: Vec<(&'static str, String)>,
     pub state: (&'static str, Tone),
     pub kinds: Vec<SweepRow>,
@@ -75,7 +76,7 @@ pub struct ConnectionStatus {
     pub subscriptions: Vec<(String, String, Option<String>)>,
 }
 
-/// How far a type has come.
+/// Progress of one resource type.
 pub struct SweepRow {
     pub kind: String,
     pub swept: String,
@@ -83,6 +84,7 @@ pub struct SweepRow {
     pub way: String,
     pub last: String,
     pub error: Option<String>,
+    pub refusal: Option<String>,
 }
 
 /// Every connection of the clinic.
@@ -134,6 +136,7 @@ fn fetched(told: ConnectionReply, visitor: &Visitor) -> ConnectionStatus {
             Some(failed) => format!("{}: {why}", at(failed)),
             None => why,
         }),
+        refusal: kind.refusal,
         kind: kind.r#type,
     };
     let subscription = |one: SubscriptionReply| {
@@ -152,13 +155,15 @@ fn fetched(told: ConnectionReply, visitor: &Visitor) -> ConnectionStatus {
     }
 }
 
-/// As a whole: the worst of its types.
+/// Overall state: the worst of its types.
 fn state(told: &ConnectionReply) -> (&'static str, Tone) {
     let late = |kind: &TypeReply| told.period_s > 0 && kind.lag_s.is_none_or(|lag| lag > LATE * told.period_s);
     if told.types.iter().any(|kind| kind.last_error.is_some()) {
         ("the last sweep failed", Tone::Bad)
     } else if told.period_s > 0 && (told.types.is_empty() || told.types.iter().any(late)) {
         ("not swept lately", Tone::Watch)
+    } else if told.types.iter().any(|kind| kind.refusal.is_some()) {
+        ("the EHR refuses the best search", Tone::Watch)
     } else if told.in_vain > 0 {
         ("something cannot be read", Tone::Watch)
     } else {

@@ -1,4 +1,4 @@
-//! What can be entered about a patient, and where in the API it goes.
+//! Forms of a patient, and the API endpoints behind them.
 
 mod fields;
 
@@ -17,7 +17,7 @@ use crate::pages::staff::Teams;
 use crate::pages::words;
 use crate::store::episode::EpisodeRecord;
 
-/// What can be entered.
+/// A form of the patient page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryForm {
     Contact,
@@ -31,7 +31,7 @@ pub enum EntryForm {
     FitCheck,
     Baseline,
     Transfer,
-    Enrolment,
+    Enrollment,
     Particulars,
     Dismissal,
 }
@@ -40,7 +40,7 @@ impl EntryForm {
     /// In the order in which the page has them.
     pub const ALL: [Self; 14] = [
         Self::SafetyAssessment,
-        Self::Enrolment,
+        Self::Enrollment,
         Self::Dismissal,
         Self::Contact,
         Self::TreatmentChange,
@@ -69,7 +69,7 @@ impl EntryForm {
             Self::FitCheck => "fit-check",
             Self::Baseline => "baseline-override",
             Self::Transfer => "transfer",
-            Self::Enrolment => "enrolment",
+            Self::Enrollment => "enrolment",
             Self::Particulars => "particulars",
             Self::Dismissal => "candidate-dismissal",
         }
@@ -79,7 +79,7 @@ impl EntryForm {
         Self::ALL.into_iter().find(|what| what.name() == name)
     }
 
-    /// What its button, its heading, and the message afterwards say.
+    /// Label of its button and heading, and the confirmation.
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Contact => ("Log a contact", "The contact was logged."),
@@ -95,13 +95,13 @@ impl EntryForm {
             Self::FitCheck => ("Fit check", "The fit check was recorded."),
             Self::Baseline => ("Choose another baseline", "The baseline was changed."),
             Self::Transfer => ("Hand over", "The patient was handed over."),
-            Self::Enrolment => ("Enrol, or note a referral", "The episode was opened."),
-            Self::Particulars => ("Enrolment, team and measures", "The particulars were changed."),
+            Self::Enrollment => ("Enroll, or note a referral", "The episode was opened."),
+            Self::Particulars => ("Enrollment, team and measures", "The particulars were changed."),
             Self::Dismissal => ("Offer no episode", "Noted: no episode is offered until the next positive score."),
         }
     }
 
-    /// What its button says.
+    /// Label of its submit button.
     fn submit(self, flagged: bool) -> &'static str {
         match self {
             Self::DiscussionFlag if flagged => "Take the flag down",
@@ -114,7 +114,7 @@ impl EntryForm {
         }
     }
 
-    /// Who may, as the API says.
+    /// Roles that may use it, as in the API.
     pub fn roles(self) -> &'static [Role] {
         match self {
             Self::SafetyAssessment | Self::DiscussionFlag | Self::FitCheck => crate::api::request::CLINICIANS,
@@ -129,7 +129,7 @@ impl EntryForm {
         let open = phase.filter(|phase| *phase != Phase::Discharged);
         let kind = match self {
             Self::SafetyAssessment => return true,
-            Self::Enrolment => return open.is_none(),
+            Self::Enrollment => return open.is_none(),
             Self::Dismissal => return whole.row.candidate.as_ref().is_some_and(|of| of.dismissed.is_none()),
             Self::Particulars | Self::Transfer => return open.is_some(),
             Self::Contact => "contact",
@@ -150,7 +150,7 @@ impl EntryForm {
         let path = match self {
             Self::SafetyAssessment => format!("patients/{patient}/safety-assessments"),
             Self::Dismissal => format!("patients/{patient}/candidate-dismissal"),
-            Self::Enrolment => "episodes".to_owned(),
+            Self::Enrollment => "episodes".to_owned(),
             Self::Particulars => return Some((Method::PATCH, format!("episodes/{}", episode?))),
             _ => format!("episodes/{}/{}", episode?, self.name()),
         };
@@ -159,7 +159,7 @@ impl EntryForm {
 
     /// Whether what comes of it is an entry, which can be taken back.
     pub fn is_entry(self) -> bool {
-        !matches!(self, Self::Enrolment | Self::Particulars | Self::Transfer)
+        !matches!(self, Self::Enrollment | Self::Particulars | Self::Transfer)
     }
 
     pub fn form(self, visitor: &Visitor, whole: &PatientFile, stored: Option<&EpisodeRecord>, teams: &Teams) -> Form {
@@ -169,14 +169,14 @@ impl EntryForm {
         Form::new(visitor, self.name(), action, self.submit(flagged), fields)
     }
 
-    /// What was typed, as the API wants it.
+    /// Body for the API.
     pub fn body(self, mut typed: Map<String, Value>, whole: &PatientFile, stored: Option<&EpisodeRecord>) -> Value {
         match self {
             Self::DiscussionFlag => {
                 let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));
                 typed.insert("raised".to_owned(), json!(!flagged));
             }
-            Self::Enrolment => {
+            Self::Enrollment => {
                 typed.insert("patient".to_owned(), json!({"id": whole.row.id}));
                 let fit = part(&mut typed, "fit.");
                 if fit.contains_key("decision") || fit.get("concerns").is_some_and(|of| *of != json!([])) {
@@ -184,7 +184,7 @@ impl EntryForm {
                 }
             }
             Self::Particulars => {
-                // What was emptied is emptied.
+                // An emptied field clears the value.
                 for name in ["consent_on", "care_manager", "primary_care_provider", "psychiatric_consultant"] {
                     typed.entry(name).or_insert(Value::Null);
                 }
@@ -223,7 +223,7 @@ pub fn options<T: Copy>(all: &[T], name: fn(T) -> &'static str, words: fn(T) -> 
     all.iter().map(|one| (name(*one).into(), words(*one).to_owned())).collect()
 }
 
-/// What may become of a recommendation.
+/// Form for a decision about a recommendation.
 pub fn decision(
     visitor: &Visitor,
     patient: PatientId,

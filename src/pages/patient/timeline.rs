@@ -1,22 +1,22 @@
-//! What happened, newest first, in sentences.
+//! Timeline in sentences, newest first.
 
 use chrono::NaiveDate;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::domain::care::{Care, Intervention};
+use crate::domain::care::{Care, DischargeReason, Intervention};
 use crate::domain::measurement::Measurement;
 use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
 use crate::store::event_log::EventRow;
 
-/// Something that happened.
+/// An event of the timeline.
 pub struct TimelineItem {
     pub id: Uuid,
     pub on: String,
     pub what: &'static str,
     pub words: String,
-    /// What it changed: (opened, rule or status).
+    /// Changes: (opened, rule or status).
     pub changes: Vec<(bool, String)>,
     pub by: String,
     pub recorded: Option<String>,
@@ -67,7 +67,7 @@ fn of_care(care: &Care) -> (&'static str, String) {
             said.extend(minutes.map(|m| format!("{m} min")));
             said.extend(performer.clone());
             said.extend(interventions.iter().map(|words| {
-                Intervention::named(words).map_or_else(|| words.clone(), |known| words::intervention(known).to_owned())
+                Intervention::named(words).map_or_else(|| words.clone(), |known| known.words().to_owned())
             }));
             said.extend(next_contact_on.map(|on| format!("next appointment {on}")));
             let said = said.join(", ");
@@ -105,12 +105,14 @@ fn of_care(care: &Care) -> (&'static str, String) {
         Care::Discharge { reason, note } => {
             ("Discharge", with_note(words::discharge(*reason).to_owned(), note.as_deref()))
         }
+        Care::Duplicate { .. } => ("Discharge", words::discharge(DischargeReason::Duplicate).to_owned()),
         Care::DiscussionFlag { raised, note } => {
             let said = if *raised { "for the weekly review" } else { "taken down" };
             ("Flag", with_note(said.to_owned(), note.as_deref()))
         }
-        Care::SafetyAssessment { instrument, result, disposition, assessor, note } => {
-            let said = format!("{instrument} by {assessor}: {result}. {disposition}");
+        Care::SafetyAssessment { instrument, result, risk, disposition, assessor, note } => {
+            let risk = risk.map(|risk| format!(" ({risk} risk)")).unwrap_or_default();
+            let said = format!("{instrument} by {assessor}: {result}{risk}. {disposition}");
             ("Safety assessment", with_note(said, note.as_deref()))
         }
         Care::Coverage { payer, .. } => ("Coverage", payer.to_string()),

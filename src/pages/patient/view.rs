@@ -24,7 +24,7 @@ use crate::pages::words::{self, Tone};
 use crate::store::episode::EpisodeRecord;
 use crate::store::outbox::Delivery;
 
-/// Who, and where they stand.
+/// Identity and standing of the patient.
 pub struct PatientHeader {
     pub name: String,
     /// What tells this person from another of the same name: birth date and age, sex, record number, language, phone.
@@ -144,7 +144,7 @@ fn measure(m: &MeasureSummary, today: NaiveDate) -> MeasureView {
         Quality::Complete | Quality::Unscorable => "",
     };
     MeasureView {
-        title: m.instrument.definition().title,
+        title: m.instrument.title(),
         baseline: m.baseline.as_ref().map_or_else(|| "–".to_owned(), |b| b.score.to_string()),
         baseline_note: m.baseline.as_ref().map_or_else(String::new, note),
         latest: m.latest.as_ref().map(|l| l.score.to_string()),
@@ -174,7 +174,7 @@ pub struct FindingView {
     pub id: &'static str,
 }
 
-/// Which clock a rule goes by (R7).
+/// Clock of a rule (R7).
 fn clock(rule: Rule) -> &'static str {
     match rule {
         Rule::EarlyWatch
@@ -185,7 +185,7 @@ fn clock(rule: Rule) -> &'static str {
         | Rule::MeasureStale
         | Rule::Unmeasured
         | Rule::Plateau => "plan clock: days since the last treatment change",
-        Rule::ReviewRequired => "episode clock: days since enrolment",
+        Rule::ReviewRequired => "episode clock: days since enrollment",
         _ => "dates of scores, contacts and reviews",
     }
 }
@@ -207,7 +207,7 @@ pub fn said(standing: &Standing, whole: &PatientFile, today: NaiveDate) -> Vec<F
             FindingView {
                 rule,
                 tone,
-                measure: f.instrument.map(|i| i.definition().title),
+                measure: f.instrument.map(|i| i.title()),
                 reason: in_sentence(words::without_notice(&f.reason), today),
                 since: day(f.since, today),
                 clock: clock(f.rule),
@@ -232,7 +232,7 @@ fn evidence(id: Uuid, whole: &PatientFile, today: NaiveDate) -> Option<(String, 
     Some((format!("#t-{id}"), format!("{}, {}", words::spaced(entry.care.kind()), day(entry.on, today))))
 }
 
-/// A safety answer that nobody has assessed.
+/// An unassessed safety answer.
 pub struct OpenConcernView {
     pub reason: String,
     pub due: String,
@@ -267,7 +267,7 @@ pub fn last_assessment(story: &Story, today: NaiveDate) -> Option<AssessmentView
     })
 }
 
-/// A recommendation and what became of it.
+/// A recommendation and its state.
 pub struct RecommendationView {
     pub kind: &'static str,
     pub text: String,
@@ -293,7 +293,7 @@ pub fn followed(
     of_this
         .map(|f| {
             let allowed = f.allowed();
-            // To go on as planned nobody has to decide.
+            // Continuing as planned needs no decision.
             let goes_on = f.state == RecommendationState::NothingToDo;
             let form = (may && !allowed.is_empty() && !goes_on).then(|| {
                 let fresh = forms::decision(visitor, whole.row.id, f.recommendation.id, allowed);
@@ -335,13 +335,13 @@ pub struct ChartEntry {
     pub state: &'static str,
     pub tone: Tone,
     pub chart_id: Option<String>,
-    /// What the chart says of it, where that is not what was written.
+    /// State in the chart, if it differs from what was written.
     pub drift: Option<String>,
     pub error: Option<String>,
     pub tried: String,
 }
 
-/// What stands open first, then what failed, then the rest; newest first.
+/// Open items first, then failed ones, then the rest; newest first.
 pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec<ChartEntry> {
     let mut all: Vec<&Delivery> = deliveries.iter().collect();
     all.sort_by_key(|d| (d.posture != crate::domain::task::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
@@ -406,11 +406,11 @@ pub fn scores(story: &Story, today: NaiveDate) -> Vec<ScoreView> {
                 remarks.push("item 9 is not known".to_owned());
             }
             remarks.extend(m.issues.iter().map(|issue| issue.detail.clone()));
-            let suicide = m.instrument.definition().suicide_item;
+            let suicide = m.instrument.self_harm_item();
             ScoreView {
                 id: m.id,
                 on: day(m.taken_on, today),
-                title: m.instrument.definition().title,
+                title: m.instrument.title(),
                 total: m.total.map_or_else(|| "–".to_owned(), |t| t.to_string()),
                 band: m.total.map_or("", |t| m.instrument.band(t)),
                 item9: m.item9,

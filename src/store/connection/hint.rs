@@ -1,6 +1,7 @@
-//! What is said to have changed in an EHR and has not been fetched yet, or could not be read.
+//! Resources that an EHR reported as changed and that are not fetched yet, or could not be read.
 
 use chrono::{DateTime, Utc};
+use sqlx::QueryBuilder;
 
 use super::ConnectionKey;
 use crate::problem::Problem;
@@ -19,22 +20,36 @@ pub struct FetchHint {
     pub last_error: Option<String>,
 }
 
-/// A resource is said to have changed.
-pub async fn hear(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO connection_hint (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at)
-         VALUES ($1, $2, $3, $4, $5, 1, 0, $5)
-         ON CONFLICT (clinic_id, connection, type, resource_id) DO UPDATE SET
-           wanted = connection_hint.wanted + 1, attempts = 0, next_attempt_at = $5",
-        of.clinic,
-        of.connection,
-        kind,
-        id,
-        now
-    )
-    .map(|_| ())
-    .map_err(failed)
+/// Rows of one statement; `SQLite` binds up to 32,766 values.
+const ROWS: usize = 500;
+
+/// These resources (type and id, each once) are said to have changed.
+pub async fn hear(
+    tx: &mut Tx,
+    of: ConnectionKey<'_>,
+    changed: &[(&str, &str)],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    for rows in changed.chunks(ROWS) {
+        on!(tx, |conn| {
+            let mut insert = QueryBuilder::new(
+                "INSERT INTO connection_hint
+                   (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at) ",
+            );
+            insert.push_values(rows, |mut row, (kind, id)| {
+                row.push_bind(of.clinic).push_bind(of.connection).push_bind(*kind).push_bind(*id);
+                row.push_bind(now).push("1").push("0").push_bind(now);
+            });
+            insert.push(
+                " ON CONFLICT (clinic_id, connection, type, resource_id) DO UPDATE SET
+                   wanted = connection_hint.wanted + 1, attempts = 0, next_attempt_at = excluded.next_attempt_at",
+            );
+            // Of any number of rows: not worth a place among the prepared statements.
+            insert.build().persistent(false).execute(conn).await.map(|_| ())
+        })
+        .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// A resource was fetched and cannot be read, for this reason: it is tried again at `next`.
@@ -65,7 +80,7 @@ pub async fn keep_unread(
     .map_err(failed)
 }
 
-/// What is to be fetched now, longest waiting first.
+/// Hints due now, longest waiting first.
 pub async fn due(
     tx: &mut Tx,
     of: ConnectionKey<'_>,
@@ -85,7 +100,7 @@ pub async fn due(
     .map_err(failed)
 }
 
-/// It was fetched and recorded. Nothing happens where it was named again meanwhile: then it is fetched once more.
+/// Removes a hint after its resource was recorded, unless it was reported again meanwhile.
 pub async fn settle(tx: &mut Tx, of: ConnectionKey<'_>, hint: &FetchHint) -> Result<(), Problem> {
     execute!(
         tx,
@@ -116,7 +131,7 @@ pub async fn was_read(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str) 
     .map_err(failed)
 }
 
-/// It could not be fetched.
+/// Postpones a hint whose resource could not be fetched.
 pub async fn postpone(
     tx: &mut Tx,
     of: ConnectionKey<'_>,
@@ -167,8 +182,8 @@ pub async fn next_due(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<DateT
     .map_err(failed)
 }
 
-/// Those that were tried in vain, oldest first.
-pub async fn in_vain(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
+/// Hints that failed, oldest first.
+pub async fn failures(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
         FetchHint,

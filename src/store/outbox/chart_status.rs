@@ -1,4 +1,4 @@
-//! What the chart holds of what we wrote there, as it was seen last.
+//! Last known state of our resources in the chart.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub async fn by_chart_id(
     .map_err(failed)
 }
 
-/// Holds a delivery, so that nobody settles it meanwhile, and remembers that it was looked at.
+/// Locks a delivery against concurrent settling, and records that it was read back.
 pub async fn look(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
@@ -47,7 +47,7 @@ pub async fn look(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Re
     .map_err(failed)
 }
 
-/// What a look at the chart came to.
+/// Result of reading a resource back from the chart.
 #[derive(Clone, Debug)]
 pub struct ChartNote {
     /// Its status there.
@@ -59,12 +59,12 @@ pub struct ChartNote {
     pub drift: Option<Drift>,
     /// How the delivery stands now.
     pub state: DeliveryState,
-    /// It is written again, whatever was settled.
+    /// Write it again, even if it was settled.
     pub heal: bool,
 }
 
-/// Writes down what a look came to; what has to be written wakes the lane.
-pub async fn noted(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: DateTime<Utc>) -> Result<(), Problem> {
+/// Records the result of reading back; a pending write wakes the lane.
+pub async fn record(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE delivery SET chart_status = COALESCE($3, chart_status), chart_version = $4,
@@ -91,7 +91,7 @@ pub async fn noted(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: 
     Ok(())
 }
 
-/// Something of ours that is in the chart: by it a server shows whether it can search for ours.
+/// One of our resources in the chart, to test whether the server can search for them.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Example {
     /// Its id in the chart.
@@ -114,9 +114,9 @@ pub async fn example(tx: &mut Tx, clinic: &str, resource: ChartResource) -> Resu
     .map_err(failed)
 }
 
-/// What stands open in the chart, or was closed by us lately, and was not looked at since: longest ago first. What was
-/// deleted is looked for again, too: a chart that was restored may have it. What could not be had is none of it: it waits
-/// as a hint, in its own time.
+/// Items that are open in the chart, or that we closed lately, and that were not read back since: longest ago first.
+/// Deleted items are included, because a restored chart may have them again. Items that could not be read wait as
+/// hints.
 pub async fn unseen(
     tx: &mut Tx,
     of: ConnectionKey<'_>,

@@ -8,14 +8,13 @@ use crate::domain::instrument::Instrument;
 use crate::pages::api_client::ApiRefusal;
 use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
-use crate::pages::words;
 
 /// Empty rows beneath what is there.
 const SPARE: usize = 2;
 /// More rows than the API takes of any list.
 const MOST: usize = 60;
 
-/// What a column takes.
+/// Input of a column.
 #[derive(Clone, Copy, Debug)]
 pub enum ColumnKind {
     Text,
@@ -90,7 +89,7 @@ pub const LISTS: [PlanList; 6] = [
 ];
 
 impl PlanList {
-    /// What the names of a row's fields begin with.
+    /// Prefix of a row's field names.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
     pub fn row(&self, number: &usize) -> String {
         format!("{}.{number}.", self.name)
@@ -113,7 +112,7 @@ impl PlanList {
     }
 }
 
-/// Of each list, how many rows a form brought.
+/// Number of rows per list in a form.
 pub fn sent(fields: &[(String, String)]) -> [usize; LISTS.len()] {
     LISTS.map(|list| {
         let rows = fields.iter().filter_map(|(name, _)| {
@@ -126,7 +125,7 @@ pub fn sent(fields: &[(String, String)]) -> [usize; LISTS.len()] {
 
 /// The fields: what the plan says, and some empty rows.
 pub fn fields(plan: &SharedCarePlan, at_least: [usize; LISTS.len()]) -> Vec<FormField> {
-    // What is stored is what the API speaks.
+    // The stored form is the API's form.
     let plan = serde_json::to_value(plan).unwrap_or_default();
     let mut fields = Vec::new();
     for (list, at_least) in LISTS.iter().zip(at_least) {
@@ -148,10 +147,9 @@ fn number(said: &Value) -> String {
 }
 
 fn field(name: String, label: &'static str, column: ColumnKind, said: String) -> FormField {
-    let instruments = || -> Choices {
-        Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
-    };
-    let known = || Intervention::ALL.iter().map(|known| words::intervention(*known).to_owned()).collect();
+    let instruments =
+        || -> Choices { Instrument::all().iter().map(|one| (one.id().into(), one.title().to_owned())).collect() };
+    let known = || Intervention::ALL.iter().map(|known| known.words().to_owned()).collect();
     match column {
         ColumnKind::Text => FormField::text(name, label).with(said),
         ColumnKind::Date => FormField::date(name, label, None).with(said),

@@ -75,7 +75,7 @@ impl EntryForm {
                 FormField::text("to_clinic", "or to the clinic").hint("Ends the episode here; nothing is sent"),
                 FormField::area("reason", "Why").required(),
             ],
-            Self::Enrolment => enrolment(teams),
+            Self::Enrollment => enrollment(teams),
             Self::Particulars => stored.map_or_else(Vec::new, |stored| particulars(stored, teams)),
             Self::Dismissal => {
                 vec![
@@ -103,7 +103,7 @@ fn contact(today: Option<NaiveDate>) -> Vec<FormField> {
         FormField::some(
             "interventions",
             "What was delivered",
-            options(Intervention::ALL, Intervention::as_str, words::intervention),
+            options(Intervention::ALL, Intervention::as_str, Intervention::words),
         ),
         FormField::date("next_contact_on", "Next appointment", None),
         FormField::area("note", "Note"),
@@ -173,10 +173,10 @@ fn scores(today: NaiveDate, whole: &PatientFile, stored: Option<&EpisodeRecord>)
 }
 
 fn instruments() -> Choices {
-    Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
+    Instrument::all().iter().map(|one| (one.id().into(), one.title().to_owned())).collect()
 }
 
-/// Who is in the team.
+/// Fields for the care team.
 fn team(teams: &Teams) -> [FormField; 3] {
     [
         FormField::text("care_manager", "Care manager").suggest(teams.care_managers.clone()),
@@ -185,7 +185,7 @@ fn team(teams: &Teams) -> [FormField; 3] {
     ]
 }
 
-fn enrolment(teams: &Teams) -> Vec<FormField> {
+fn enrollment(teams: &Teams) -> Vec<FormField> {
     let mut fields = vec![
         FormField::date("enrolled_on", "Enrolled on", None).hint("The initial assessment. Left empty: only referred"),
         FormField::date("consent_on", "Consented on", None),

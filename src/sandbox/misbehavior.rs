@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong, and how often. Probabilities are between 0 and 1.
+/// Faults and their probabilities, between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Misbehaviour {
+pub struct Misbehavior {
     /// Where the dice start.
     pub seed: u64,
     /// Only POST, PUT and DELETE are affected.
@@ -33,6 +33,10 @@ pub struct Misbehaviour {
     pub next_elsewhere: String,
     /// A search with one of these parameters is refused with 400.
     pub refuse_parameters: Vec<String>,
+    /// A search with a larger `_count` is refused with 400; any is taken where it is 0.
+    pub largest_page: usize,
+    /// Every GET is answered 404 with a web page, as a proxy does whose server is away.
+    pub proxy_not_found: bool,
     /// These parameters of a search are not looked at.
     pub ignore_parameters: Vec<String>,
     /// A search without this parameter is refused with 400.
@@ -41,7 +45,7 @@ pub struct Misbehaviour {
     pub wants_token: Vec<String>,
 }
 
-impl Default for Misbehaviour {
+impl Default for Misbehavior {
     fn default() -> Self {
         Self {
             seed: 0,
@@ -58,6 +62,8 @@ impl Default for Misbehaviour {
             search_lag_ms: 0,
             next_elsewhere: String::new(),
             refuse_parameters: Vec::new(),
+            largest_page: 0,
+            proxy_not_found: false,
             ignore_parameters: Vec::new(),
             wants_parameter: String::new(),
             wants_token: Vec::new(),
@@ -65,21 +71,21 @@ impl Default for Misbehaviour {
     }
 }
 
-/// What happens to one call.
+/// Fate of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallFate {
-    /// It is executed and answered.
+    /// Executed and answered.
     Answered,
     RequestDropped,
-    /// It is executed, not answered.
+    /// Executed, but not answered.
     ResponseDropped,
-    /// It waits for ever.
+    /// Never answered.
     Hung,
     Throttled,
     Unavailable,
 }
 
-impl Misbehaviour {
+impl Misbehavior {
     /// Rolls once for each kind, whatever comes out, so that one kind's probability does not shift the others' dice.
     pub(super) fn fate(&self, dice: &mut Dice, writes: bool) -> CallFate {
         let rolls = [
