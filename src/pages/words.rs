@@ -1,7 +1,7 @@
 //! Names of things, for people.
 
 use crate::domain::care::{
-    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, Intervention,
+    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision,
     MedicationAct, Modality, RecommendationDecision,
 };
 use crate::domain::chart_plan::Rung;
