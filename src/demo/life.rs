@@ -86,7 +86,7 @@ async fn begin(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) ->
 /// A PHQ-9 at the doctor's, and no episode.
 pub async fn is_screened(door: &DemoClient, person: &DemoPatient) -> Result<(), Problem> {
     door.put(&patient(person)).await?;
-    door.put(&form(person, Instrument::Phq9, 1, person.starts, person.first.0.max(12), 0)).await
+    door.put(&form(person, Instrument::PHQ9, 1, person.starts, person.first.0.max(12), 0)).await
 }
 
 /// Every second week: a contact and the scales, if the person comes.
@@ -137,7 +137,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
     let item9 = person.item9_at(phq9).min(u8::try_from(phq9.min(3)).unwrap_or(0));
     person.taken += 1;
     let nth = person.taken;
-    let filled = form(person, Instrument::Phq9, nth, day, phq9, item9);
+    let filled = form(person, Instrument::PHQ9, nth, day, phq9, item9);
     let number = person.number;
     match (number % 17, number % 19, number % 23, nth) {
         // Sent twice, as webhooks do.
@@ -149,7 +149,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
         (_, 5, _, 3 | 5) => person.later.push((today + Days::new(6), ScheduledEvent::Send(filled))),
         // Entered wrongly, corrected on the next day.
         (_, _, 7, 4) => {
-            let mut wrong = form(person, Instrument::Phq9, nth, day, (phq9 + 6).min(27), item9);
+            let mut wrong = form(person, Instrument::PHQ9, nth, day, (phq9 + 6).min(27), item9);
             wrong["id"].clone_from(&filled["id"]);
             door.put(&wrong).await?;
             person.later.push((today + Days::new(1), ScheduledEvent::Send(corrected(&filled, "amended"))));
@@ -163,7 +163,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
         _ => door.put(&filled).await?,
     }
     if person.first.1 >= 4 {
-        door.put(&form(person, Instrument::Gad7, nth, day, gad7, 0)).await?;
+        door.put(&form(person, Instrument::GAD7, nth, day, gad7, 0)).await?;
     }
     if item9 > 0 {
         // At the visit itself, or on the telephone within the day.
@@ -176,7 +176,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
 pub async fn leaves_item9_open(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     let (phq9, _) = person.scores(today);
     person.taken += 1;
-    let mut filled = form(person, Instrument::Phq9, person.taken, today, phq9, 0);
+    let mut filled = form(person, Instrument::PHQ9, person.taken, today, phq9, 0);
     if let Some(items) = filled["item"].as_array_mut() {
         items.retain(|item| item["linkId"] != "/44260-8" && item["linkId"] != "/44261-6");
     }
@@ -192,7 +192,7 @@ pub async fn answers_item9(
 ) -> Result<(), Problem> {
     let (phq9, _) = person.scores(today);
     person.taken += 1;
-    door.put(&form(person, Instrument::Phq9, person.taken, today, phq9.max(u16::from(item9)), item9)).await
+    door.put(&form(person, Instrument::PHQ9, person.taken, today, phq9.max(u16::from(item9)), item9)).await
 }
 
 async fn assess(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {

@@ -203,7 +203,7 @@ mod tests {
     fn phq9(n: u128, on: &str, total: u16, item9: u8) -> Measurement {
         Measurement {
             id: MeasurementId(Uuid::from_u128(n)),
-            instrument: Instrument::Phq9,
+            instrument: Instrument::PHQ9,
             taken_at: date(on).and_hms_opt(10, 0, 0).unwrap().and_utc(),
             taken_on: date(on),
             answers: Vec::new(),
@@ -226,8 +226,8 @@ mod tests {
             id: EpisodeId(Uuid::from_u128(1)),
             enrolled_on: Some(date("2026-01-05")),
             consent_on: None,
-            primary_instrument: Instrument::Phq9,
-            target_instruments: vec![Instrument::Phq9],
+            primary_instrument: Instrument::PHQ9,
+            target_instruments: vec![Instrument::PHQ9],
             care_manager: None,
             primary_care_provider: None,
             psychiatric_consultant: None,

@@ -123,5 +123,5 @@ impl Story {
 }
 
 fn asks_about_suicide(m: &Measurement) -> bool {
-    m.instrument.definition().suicide_item.is_some()
+    m.instrument.self_harm_item().is_some()
 }

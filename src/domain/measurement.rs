@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::instrument::Instrument;
+pub use super::instrument::Supplement;
 use crate::id::MeasurementId;
 
 named! {
@@ -44,16 +45,6 @@ pub struct DataQualityIssue {
 impl DataQualityIssue {
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
-    }
-}
-
-named! {
-    /// A question about suicide that is asked beside the scored ones, as on the PHQ-9 for teens.
-    pub enum Supplement {
-        /// Serious thoughts of ending one's life in the past month.
-        SeriousThoughts = "serious_thoughts",
-        /// A suicide attempt, ever.
-        Attempt = "attempt",
     }
 }
 
@@ -129,9 +120,9 @@ impl Measurement {
 
     /// The lowest answer to the self-harm item with which a total without items can be reached.
     pub fn implied_answer(&self) -> Option<u8> {
-        let definition = self.instrument.definition();
-        definition.suicide_item.filter(|_| self.quality == Quality::TotalOnly && self.item9.is_none())?;
-        let others = u16::try_from(definition.item_count).ok()?.checked_sub(1)? * u16::from(definition.item_max);
+        let item = self.instrument.self_harm_item().filter(|_| self.quality == Quality::TotalOnly && self.item9.is_none())?;
+        let highest = self.instrument.definition().items.get(item)?.scale.max;
+        let others = self.instrument.max_total().checked_sub(u16::from(highest))?;
         u8::try_from(self.total?.checked_sub(others)?).ok().filter(|answer| *answer > 0)
     }
 }

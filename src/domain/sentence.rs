@@ -236,7 +236,7 @@ pub fn concern(facts: &ConcernFacts<'_>) -> String {
 }
 
 fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
-    let item = instrument.definition().suicide_item.map_or(0, |item| item + 1);
+    let item = instrument.self_harm_item().map_or(0, |item| item + 1);
     match disclosure {
         Disclosure::Answered(answer) => format!(
             "reported thoughts of death or self-harm {} ({instrument} item {item} = {answer})",
@@ -244,7 +244,7 @@ fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
         ),
         Disclosure::Implied { at_least, total } => format!(
             "reported thoughts of death or self-harm: a {instrument} of {total} is not possible without them (item {item} = {at_least}{})",
-            if at_least < instrument.definition().item_max { " or more" } else { "" }
+            if at_least < instrument.definition().item_max() { " or more" } else { "" }
         ),
         Disclosure::Supplement(Supplement::SeriousThoughts) => {
             "reported serious thoughts of ending their life in the past month".to_owned()
@@ -261,7 +261,7 @@ fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
 
 /// Why the self-harm item has to be asked.
 pub fn ask(instrument: Instrument, on: NaiveDate, reason: AskReason) -> String {
-    let item = instrument.definition().suicide_item.map_or(0, |item| item + 1);
+    let item = instrument.self_harm_item().map_or(0, |item| item + 1);
     match reason {
         AskReason::Open => {
             format!("{instrument} of {on}: item {item}, on thoughts of death or self-harm, was left open.")
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_task_says_what_to_do_and_by_when_and_each_reason_once() {
-        let measures = [Instrument::Phq9, Instrument::Gad7, Instrument::Phq9];
+        let measures = [Instrument::PHQ9, Instrument::GAD7, Instrument::PHQ9];
         let said = task(
             Code::Measure,
             measures.into_iter(),
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn an_answer_is_named_and_not_only_its_number() {
         let facts = ConcernFacts {
-            instrument: Instrument::Phq9,
+            instrument: Instrument::PHQ9,
             on: date("2026-01-05"),
             disclosures: &[Disclosure::Answered(2)],
             higher_than: Some((0, date("2025-12-05"))),

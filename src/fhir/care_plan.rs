@@ -84,7 +84,7 @@ impl<'a> CarePlanDocument<'a> {
 /// Display text of an intervention: a known one by its name.
 fn in_words(intervention: &str) -> String {
     let known = Intervention::named(intervention);
-    known.map_or_else(|| intervention.to_owned(), |known| known.as_str().replace('_', " "))
+    known.map_or_else(|| intervention.to_owned(), |known| known.words().to_owned())
 }
 
 /// The plan as a FHIR R4 `CarePlan`: problems and goals are contained. `None` where there is no plan.
@@ -188,7 +188,7 @@ fn target_goal(
     let most = Quantity::builder().value(f64::from(target.at_most)).unit("{score}".to_owned()).build();
     let range = Range::builder().high(most.expect(COMPLETE)).build().expect(COMPLETE);
     let mut goal =
-        GoalTarget::builder().measure(concept(code, definition.title)).detail(GoalTargetDetail::Range(range));
+        GoalTarget::builder().measure(concept(code, &definition.title)).detail(GoalTargetDetail::Range(range));
     if let Some(by) = target.by.and_then(due) {
         goal = goal.due(by);
     }

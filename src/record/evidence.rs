@@ -12,7 +12,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::content::{Evidence, EvidenceTime};
+use crate::fhir::content::{Evidence, EvidenceTime, InstrumentReading};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::quarantine::{self, QuarantineRecord};
@@ -148,7 +148,7 @@ pub(super) async fn evaluate(
     let mut said: Vec<Measurement> = Vec::new();
     let mut is_item = false;
     for reading in &evidence.readings {
-        let (taken, counting, remark) = weigh(context, evidence, reading.answers.items.get(8).copied().flatten());
+        let (taken, counting, remark) = weigh(context, evidence, reading);
         let Some(counting) = counting else { continue };
         if reading.is_single_item {
             let item = single_item(reading.instrument, &reading.answers, taken, counting, source);
@@ -221,7 +221,7 @@ pub(super) async fn evaluate(
 fn weigh(
     context: &RecordContext<'_>,
     evidence: &Evidence,
-    item9: Option<u8>,
+    reading: &InstrumentReading,
 ) -> (EvidenceTime, Option<EvidenceStatus>, Option<DataQualityIssue>) {
     let received = EvidenceTime { at: context.now, on: context.today };
     let taken = evidence.taken.filter(|t| t.on <= context.today + chrono::Days::new(1));
@@ -231,12 +231,23 @@ fn weigh(
     match (&evidence.doubt, taken) {
         (None, Some(taken)) => (taken, Some(evidence.counting), None),
         (_, taken) => {
-            let fires = item9.is_some_and(|answer| answer > 0);
+            let fires = concerns_safety(reading);
             let remark =
                 DataQualityIssue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
             (taken.unwrap_or(received), fires.then_some(EvidenceStatus::Partial), Some(remark))
         }
     }
+}
+
+/// Whether the self-harm item is answered above "not at all", in a way that nobody can read, or as a total proves it.
+fn concerns_safety(reading: &InstrumentReading) -> bool {
+    let (answers, definition) = (&reading.answers, reading.instrument.definition());
+    let Some(item) = definition.self_harm else { return !answers.supplements.is_empty() };
+    let others = definition.max_total() - u16::from(definition.items[item].scale.max);
+    !answers.supplements.is_empty()
+        || answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
+        || answers.unreadable.contains(&item)
+        || (answers.items.is_empty() && answers.stated_total.is_some_and(|total| total > others))
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.

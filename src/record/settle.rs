@@ -16,6 +16,7 @@ use crate::domain::history::History;
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::domain::task::{Owner, Posture};
+use crate::hex;
 use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
@@ -294,11 +295,7 @@ fn digest(intent: &WriteIntent) -> String {
     }
     let said = Value::Array(said);
     let hash = Sha256::digest(said.to_string());
-    hash.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&hash[..16])
 }
 
 /// What a fact changed, for the timeline.

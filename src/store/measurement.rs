@@ -244,23 +244,25 @@ pub async fn put_item(
     Ok(before)
 }
 
-/// The single items of one taking, in order of item and source.
-pub async fn items_at(
+/// The single items of an instrument from one instant to another, in order of time, item and source.
+pub async fn items_between(
     tx: &mut Tx,
     clinic: &str,
     patient: PatientId,
     instrument: Instrument,
-    at: DateTime<Utc>,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<Vec<ItemObservation>, Problem> {
     fetch_all!(
         tx,
         ItemRow,
         "SELECT source, instrument, taken_at, item, answer, counting FROM observation_item
-         WHERE clinic_id = $1 AND patient_id = $2 AND instrument = $3 AND taken_at = $4 ORDER BY item, source",
+         WHERE clinic_id = $1 AND patient_id = $2 AND instrument = $3 AND taken_at >= $4 AND taken_at <= $5
+         ORDER BY taken_at, item, source",
         clinic,
         patient,
         instrument.id(),
-        at
+        from,
+        to
     )
     .map(|rows| rows.into_iter().map(ItemObservation::from).collect())
     .map_err(failed)

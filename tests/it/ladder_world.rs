@@ -148,7 +148,7 @@ impl Loop {
     pub async fn enter(&self, body: &Value) -> u16 {
         let kind = body["resourceType"].as_str().unwrap();
         let url = format!("{}/{kind}", self.chart.url());
-        let request = cocm_registry::ehr::http::client(std::time::Duration::from_secs(5), false)
+        let request = cocm_registry::http_client::client(std::time::Duration::from_secs(5), false)
             .unwrap()
             .post(url)
             .header("content-type", "application/fhir+json");

@@ -32,7 +32,7 @@ const CADENCE: [Rule; 6] = [
 ];
 
 fn instrument(title: &str) -> Option<Instrument> {
-    Instrument::ALL.into_iter().find(|i| i.to_string() == title)
+    Instrument::all().iter().copied().find(|i| i.to_string() == title)
 }
 
 /// `PHQ-9 18`, `PHQ-9 18 item9=2`, `PHQ-9 18 on 40`, `contact`, `treatment change`, …

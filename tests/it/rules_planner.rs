@@ -40,7 +40,7 @@ fn the_latest_of_a_day_counts_and_a_tie_goes_to_the_higher() {
 #[test]
 fn an_unscorable_form_does_not_replace_the_last_score() {
     let mut tale = Tale::new();
-    tale.phq9(0, 18).phq9(20, 8).measurement(Instrument::Phq9, 27, None);
+    tale.phq9(0, 18).phq9(20, 8).measurement(Instrument::PHQ9, 27, None);
     assert_eq!(standing(&tale, 27).measures[0].latest.as_ref().unwrap().score, 8);
     tale.phq9(28, 9).last_measurement().quality = Quality::Prorated;
     assert_eq!(standing(&tale, 28).measures[0].latest.as_ref().unwrap().quality, Quality::Prorated);
@@ -69,17 +69,17 @@ fn an_override_of_a_retracted_score_gives_way_to_the_rule() {
 #[test]
 fn a_referral_that_was_closed_without_enrolment_ends_no_episode() {
     let mut tale = Tale::of_a_patient();
-    tale.enroll(None, &[Instrument::Phq9]).discharge(-2);
-    tale.enroll(Some(0), &[Instrument::Phq9]).phq9(-5, 16);
+    tale.enroll(None, &[Instrument::PHQ9]).discharge(-2);
+    tale.enroll(Some(0), &[Instrument::PHQ9]).phq9(-5, 16);
     assert_eq!(standing(&tale, 0).measures[0].baseline.as_ref().unwrap().basis.as_str(), "provisional");
 }
 
 #[test]
 fn nobody_is_in_treatment_before_enrolment() {
     let mut tale = Tale::of_a_patient();
-    tale.enroll(None, &[Instrument::Phq9]).resume(3);
+    tale.enroll(None, &[Instrument::PHQ9]).resume(3);
     assert_eq!(standing(&tale, 4).status, Phase::Referred);
-    tale.enroll(Some(20), &[Instrument::Phq9]).hold(10);
+    tale.enroll(Some(20), &[Instrument::PHQ9]).hold(10);
     assert_eq!(standing(&tale, 15).status, Phase::Referred);
     assert_eq!(standing(&tale, 20).status, Phase::Active);
 }
@@ -144,7 +144,7 @@ fn two_failed_plans_prompt_for_specialty_care_without_waiting_for_the_third() {
 
 #[test]
 fn a_required_review_keeps_its_key_when_another_measure_is_named_first() {
-    let mut tale = Tale::enrolled(&[Instrument::Phq9, Instrument::Gad7]);
+    let mut tale = Tale::enrolled(&[Instrument::PHQ9, Instrument::GAD7]);
     tale.phq9(0, 12).gad7(0, 14).review(60).phq9(118, 12).gad7(118, 14);
     let key = |tale: &Tale| {
         on(tale, 124).desired.into_iter().find(|d| d.rule == Rule::ReviewRequired).map(|d| (d.key, d.instrument))
@@ -154,7 +154,7 @@ fn a_required_review_keeps_its_key_when_another_measure_is_named_first() {
     tale.phq9(123, 8);
     let after = key(&tale).unwrap();
     assert_eq!(before.0, after.0);
-    assert_eq!((before.1, after.1), (Some(Instrument::Phq9), Some(Instrument::Gad7)));
+    assert_eq!((before.1, after.1), (Some(Instrument::PHQ9), Some(Instrument::GAD7)));
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_key_stays_while_its_cause_stays() {
 
 #[test]
 fn every_sentence_names_its_evidence_and_its_thresholds() {
-    let mut tale = Tale::enrolled(&[Instrument::Phq9, Instrument::Gad7]);
+    let mut tale = Tale::enrolled(&[Instrument::PHQ9, Instrument::GAD7]);
     tale.phq9(0, 18).gad7(0, 14).phq9(30, 24).gad7(30, 5).phq9(55, 24).gad7(55, 12);
     for day in 0..150 {
         for f in standing(&tale, day).findings {
@@ -297,8 +297,8 @@ fn a_contact_is_amber_after_30_days_and_red_after_60() {
 #[test]
 fn a_pcl5_responds_by_twelve_points_and_remits_at_28_with_fifteen() {
     let judged = |latest: u16| {
-        let mut tale = Tale::enrolled(&[Instrument::Pcl5]);
-        tale.score(Instrument::Pcl5, 0, 40).score(Instrument::Pcl5, 28, latest);
+        let mut tale = Tale::enrolled(&[Instrument::PCL5]);
+        tale.score(Instrument::PCL5, 0, 40).score(Instrument::PCL5, 28, latest);
         let measure = standing(&tale, 28).measures.remove(0);
         (measure.clinically_significant_improvement, measure.remission, measure.at_target)
     };
@@ -332,6 +332,6 @@ fn the_plan_clock_says_what_it_counts_from() {
     let (basis, day, entry, reason) = said(&tale);
     assert_eq!((basis, day, entry), ("recommendation", 44, true));
     assert_eq!(reason, "Counts from 2026-02-18, when a recommendation was done: Raise the dose");
-    let referred = Tale::of_a_patient().enroll(None, &[Instrument::Phq9]).clone();
+    let referred = Tale::of_a_patient().enroll(None, &[Instrument::PHQ9]).clone();
     assert_eq!(standing(&referred, 5).plan_clock, None);
 }

@@ -29,7 +29,7 @@ fn event() -> impl Strategy<Value = (i64, Event)> {
 }
 
 fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>) -> Tale {
-    let both = [Instrument::Phq9, Instrument::Gad7];
+    let both = [Instrument::PHQ9, Instrument::GAD7];
     let mut tale = Tale::enrolled(&both);
     let first = tale.episode;
     if let Some(second) = two_episodes {
@@ -41,7 +41,7 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
         tale.episode = if two_episodes.is_some_and(|s| day >= s) { second } else { first };
         match event {
             Event::Score { gad7, total, minutes, how, item9 } => {
-                let instrument = if gad7 { Instrument::Gad7 } else { Instrument::Phq9 };
+                let instrument = if gad7 { Instrument::GAD7 } else { Instrument::PHQ9 };
                 tale.minutes(minutes);
                 let m = tale.measurement(instrument, day, Some(total.min(instrument.max_total())));
                 m.item9 = item9.filter(|_| !gad7);
@@ -255,9 +255,9 @@ proptest! {
         totals in prop::collection::vec(any::<u16>(), 4),
         threshold in prop::sample::select(vec![0, 1, u16::MAX]),
     ) {
-        let mut tale = Tale::enrolled(&Instrument::ALL);
+        let mut tale = Tale::enrolled(Instrument::all());
         tale.change(10).contact(11).review(12).hold(13).resume(14);
-        for instrument in Instrument::ALL {
+        for instrument in Instrument::all().iter().copied() {
             for (i, total) in totals.iter().enumerate() {
                 let at = i64::try_from(i).unwrap() * 30;
                 tale.score(instrument, at, *total);

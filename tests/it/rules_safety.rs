@@ -68,7 +68,7 @@ fn each_answer_has_its_tier_enrolled_or_not(
 #[case(EvidenceStatus::Submitted)]
 fn a_form_without_a_total_fires_finished_or_not(#[case] counting: EvidenceStatus) {
     let mut tale = Tale::of_a_patient();
-    let m = tale.measurement(Instrument::Phq9, 3, None);
+    let m = tale.measurement(Instrument::PHQ9, 3, None);
     (m.item9, m.counting, m.quality) = (Some(2), counting, Quality::Unscorable);
     assert_eq!(tasks(&on(&tale, 3))[0].priority, Priority::Stat);
 }
@@ -76,10 +76,10 @@ fn a_form_without_a_total_fires_finished_or_not(#[case] counting: EvidenceStatus
 #[test]
 fn the_questionnaire_for_teens_asks_the_same() {
     let mut tale = Tale::of_a_patient();
-    tale.score(Instrument::Phq9Modified, 3, 21).last_measurement().item9 = Some(1);
+    tale.score(Instrument::PHQ9_MODIFIED, 3, 21).last_measurement().item9 = Some(1);
     let plan = on(&tale, 3);
     assert_eq!(tasks(&plan)[0].priority, Priority::Stat);
-    assert_eq!(tasks(&plan)[0].instrument, Some(Instrument::Phq9Modified));
+    assert_eq!(tasks(&plan)[0].instrument, Some(Instrument::PHQ9_MODIFIED));
 }
 
 #[test]
@@ -337,14 +337,14 @@ fn an_answer_that_cannot_be_read_is_asked_for_on_the_same_day() {
 #[case(Supplement::Attempt, Priority::Urgent)]
 fn a_question_beside_the_scored_ones_fires_like_the_item(#[case] yes: Supplement, #[case] priority: Priority) {
     let mut tale = Tale::of_a_patient();
-    let m = tale.score(Instrument::Phq9Modified, 3, 9).last_measurement();
+    let m = tale.score(Instrument::PHQ9_MODIFIED, 3, 9).last_measurement();
     m.item9 = Some(0);
     m.self_harm.supplements.push(yes);
     let plan = on(&tale, 3);
     assert_eq!((tasks(&plan)[0].priority, flagged(&plan)), (priority, priority == Priority::Stat));
     // Said again with nothing new after a low risk was assessed: routine.
     tale.assessed(4);
-    let m = tale.score(Instrument::Phq9Modified, 6, 9).last_measurement();
+    let m = tale.score(Instrument::PHQ9_MODIFIED, 6, 9).last_measurement();
     m.item9 = Some(0);
     m.self_harm.supplements.push(yes);
     assert_eq!(tasks(&on(&tale, 6))[0].priority, Priority::Routine);

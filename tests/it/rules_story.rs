@@ -54,7 +54,7 @@ impl Tale {
 
     /// Enrolled on day 0, treated to a PHQ-9 target.
     pub fn new() -> Self {
-        Self::enrolled(&[Instrument::Phq9])
+        Self::enrolled(&[Instrument::PHQ9])
     }
 
     fn id(&mut self) -> Uuid {
@@ -111,16 +111,16 @@ impl Tale {
     }
 
     pub fn phq9(&mut self, day: i64, total: u16) -> &mut Self {
-        self.score(Instrument::Phq9, day, total)
+        self.score(Instrument::PHQ9, day, total)
     }
 
     pub fn gad7(&mut self, day: i64, total: u16) -> &mut Self {
-        self.score(Instrument::Gad7, day, total)
+        self.score(Instrument::GAD7, day, total)
     }
 
     /// A PHQ-9 with an answer to item 9.
     pub fn item9(&mut self, day: i64, total: u16, answer: u8) -> &mut Self {
-        self.measurement(Instrument::Phq9, day, Some(total)).item9 = Some(answer);
+        self.measurement(Instrument::PHQ9, day, Some(total)).item9 = Some(answer);
         self
     }
 
@@ -285,7 +285,7 @@ impl Tale {
 /// A patient enrolled on a day for a PHQ-9 target; patient and episode have the same id.
 pub fn enrolled(n: u128, on: i64, told: impl FnOnce(&mut Tale)) -> Story {
     let mut tale = Tale::of_a_patient();
-    tale.enroll(Some(on), &[Instrument::Phq9]);
+    tale.enroll(Some(on), &[Instrument::PHQ9]);
     told(&mut tale);
     let mut story = tale.story;
     story.patient.id = PatientId(Uuid::from_u128(n));

@@ -169,7 +169,7 @@ fn taken(n: u128, on: &str) -> Measurement {
     let on: NaiveDate = date(on);
     Measurement {
         id: id(100 + n),
-        instrument: Instrument::Phq9,
+        instrument: Instrument::PHQ9,
         taken_at: on.and_hms_opt(12, 0, 0).unwrap().and_utc(),
         taken_on: on,
         answers: vec![Some(1); 9],

@@ -25,8 +25,8 @@ use crate::store::rule_set;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(list, open))
-        .routes(routes!(read))
+        .routes(routes!(list_sessions, open))
+        .routes(routes!(read_session))
         .routes(routes!(close))
         .routes(routes!(change_agenda))
 }
@@ -262,7 +262,7 @@ struct SessionsQuery {
 /// The clinic's review sessions, the latest first.
 #[utoipa::path(get, path = "/review-sessions", tag = "review", params(SessionsQuery),
     responses((status = 200, description = "Latest first", body = Page<SessionBody>), ReadErrors))]
-async fn list(
+async fn list_sessions(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<SessionsQuery>,
 ) -> Result<Json<Page<SessionBody>>, Problem> {
@@ -279,7 +279,7 @@ async fn list(
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
-async fn read(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
+async fn read_session(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(READERS)?;
     Ok(Json(whole(&ask, id).await?))
 }

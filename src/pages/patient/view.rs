@@ -134,7 +134,7 @@ fn measure(m: &MeasureSummary, today: NaiveDate) -> MeasureView {
         Quality::Complete | Quality::Unscorable => "",
     };
     MeasureView {
-        title: m.instrument.definition().title,
+        title: m.instrument.title(),
         baseline: m.baseline.as_ref().map_or_else(|| "–".to_owned(), |b| b.score.to_string()),
         baseline_note: m.baseline.as_ref().map_or_else(String::new, note),
         latest: m.latest.as_ref().map(|l| l.score.to_string()),
@@ -197,7 +197,7 @@ pub fn said(standing: &Standing, whole: &PatientFile, today: NaiveDate) -> Vec<F
             FindingView {
                 rule,
                 tone,
-                measure: f.instrument.map(|i| i.definition().title),
+                measure: f.instrument.map(|i| i.title()),
                 reason: in_sentence(words::without_notice(&f.reason), today),
                 since: day(f.since, today),
                 clock: clock(f.rule),
@@ -396,11 +396,11 @@ pub fn scores(story: &Story, today: NaiveDate) -> Vec<ScoreView> {
                 remarks.push("item 9 is not known".to_owned());
             }
             remarks.extend(m.issues.iter().map(|issue| issue.detail.clone()));
-            let suicide = m.instrument.definition().suicide_item;
+            let suicide = m.instrument.self_harm_item();
             ScoreView {
                 id: m.id,
                 on: day(m.taken_on, today),
-                title: m.instrument.definition().title,
+                title: m.instrument.title(),
                 total: m.total.map_or_else(|| "–".to_owned(), |t| t.to_string()),
                 band: m.total.map_or("", |t| m.instrument.band(t)),
                 item9: m.item9,

@@ -24,7 +24,7 @@ fn intent(posture: Posture) -> WriteIntent {
             owner: Owner::PsychiatricConsultant,
             also_for: Vec::new(),
             rule: Rule::Nonresponse,
-            instrument: Some(Instrument::Phq9),
+            instrument: Some(Instrument::PHQ9),
             episode: None,
             since: "2026-03-02".parse().unwrap(),
             due_on: Some("2026-03-16".parse().unwrap()),

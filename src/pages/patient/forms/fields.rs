@@ -99,7 +99,7 @@ fn contact(today: Option<NaiveDate>) -> Vec<FormField> {
         FormField::some(
             "interventions",
             "What was delivered",
-            options(Intervention::ALL, Intervention::as_str, words::intervention),
+            options(Intervention::ALL, Intervention::as_str, Intervention::words),
         ),
         FormField::date("next_contact_on", "Next appointment", None),
         FormField::area("note", "Note"),
@@ -169,7 +169,7 @@ fn scores(today: NaiveDate, whole: &PatientFile, stored: Option<&EpisodeRecord>)
 }
 
 fn instruments() -> Choices {
-    Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
+    Instrument::all().iter().map(|one| (one.id().into(), one.title().to_owned())).collect()
 }
 
 /// Fields for the care team.
