@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, id_of, locked, subject};
-use super::resource_arrival::{PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
+use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::settle::{NewEvent, settle};
 use super::single_items::{rejoined, retract_items, single_item};
 use super::{CommandEffect, RecordContext, Recorded};
@@ -12,7 +12,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::content::{Evidence, EvidenceTime, InstrumentReading};
+use crate::fhir::content::{Evidence, EvidenceTime, InstrumentReading, Subject};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::quarantine::{self, QuarantineRecord};
@@ -104,7 +104,15 @@ pub(super) async fn evidence_arrived(
         && !evidence.readings.is_empty()
         && dossier.as_ref().is_some_and(|d| !d.patient.seen)
     {
-        doubt = Some((PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into()));
+        let is_elsewhere = evidence.subject.as_ref().is_some_and(Subject::is_elsewhere);
+        doubt = Some(if is_elsewhere {
+            (
+                PATIENT_ELSEWHERE.into(),
+                "its Patient is on another server: correct the reference, or join the two".into(),
+            )
+        } else {
+            (PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into())
+        });
     }
     let kept_as = id_of(context.clinic, &["quarantine", &source]);
     match doubt.as_ref().filter(|_| !retracted) {
@@ -312,6 +320,10 @@ async fn leave(
         dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
     {
         *m = Measurement { counting: EvidenceStatus::Retracted, ..m.clone() }.replacing(m, context.now);
+        m.issues.push(DataQualityIssue::new(
+            "about_another_patient",
+            "the form was corrected: it is about another patient",
+        ));
         left.push(m.clone());
     }
     for joined in retract_items(tx, context, &dossier, source).await? {
