@@ -83,8 +83,12 @@ pub(super) async fn evidence_arrived(
     let (version, before) = match keep(tx, context, arrival, place, patient).await? {
         Ok(kept) => kept,
         Err(found) => {
-            if let Some(dossier) = dossier {
-                dossiers.put(context, dossier);
+            match dossier {
+                Some(dossier) if found.patient_id == patient && !found.deleted => {
+                    remember_older(tx, context, dossiers, dossier, evidence, &source).await?;
+                }
+                Some(dossier) => dossiers.put(context, dossier),
+                None => {}
             }
             return Ok(unchanged(&found));
         }
@@ -139,6 +143,49 @@ pub(super) async fn evidence_arrived(
         quarantined: doubt.map(|(code, _)| code),
         added: None,
     })
+}
+
+/// An older version arrives after a newer one. It changes no score, but its suicidal answer was given: a correction
+/// closes no concern, whichever of the two arrives first.
+async fn remember_older(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossiers: &mut Dossiers,
+    mut dossier: Dossier,
+    evidence: &Evidence,
+    source: &str,
+) -> Result<(), Problem> {
+    let mut remembered = Vec::new();
+    for reading in evidence.readings.iter().filter(|reading| !reading.is_single_item) {
+        let (taken, counting, _) = weigh(context, evidence, reading);
+        if counting.is_none_or(|counting| counting == EvidenceStatus::Retracted) {
+            continue;
+        }
+        let id = MeasurementId(id_of(context.clinic, &[source, reading.instrument.id()]));
+        let gone = EvidenceStatus::Retracted;
+        let older = measure(id, reading.instrument, &reading.answers, taken, gone, source);
+        let Some(older) = older.filter(|m| m.item9.is_some_and(|answer| answer > 0)) else { continue };
+        match dossier.story.measurements.iter_mut().find(|m| m.id == id) {
+            Some(newer) => {
+                let now = newer.clone().remembering(&older, context.now);
+                if *newer != now {
+                    newer.clone_from(&now);
+                    remembered.push(now);
+                }
+            }
+            // The newer version was a retraction, and there was nothing to retract.
+            None => {
+                dossier.story.measurements.push(older.clone());
+                remembered.push(older);
+            }
+        }
+    }
+    if remembered.is_empty() {
+        dossiers.put(context, dossier);
+        return Ok(());
+    }
+    measurement::put(tx, context.clinic, dossier.patient.id, &remembered, context.now).await?;
+    settle(tx, context, dossiers, dossier, None).await
 }
 
 /// Lets what a source says change its patient's story.
