@@ -59,6 +59,7 @@ macro_rules! named {
 }
 
 pub mod day;
+pub mod patient_match;
 pub mod instrument;
 pub mod task;
 pub mod care;
@@ -68,8 +69,11 @@ pub mod rules;
 pub mod episode;
 pub mod story;
 pub mod history;
-pub mod recommendation;
+pub mod rule;
+pub mod conclusion;
+pub mod sentence;
 pub mod finding;
+pub mod recommendation;
 pub mod target;
 pub mod checkpoint;
 pub mod cadence;
@@ -81,6 +85,7 @@ pub mod standing;
 pub mod candidate;
 pub mod attention;
 pub mod chart_plan;
+pub mod graduation;
 pub mod caseload_row;
 pub mod metrics;
 pub mod timeliness;

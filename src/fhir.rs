@@ -1,9 +1,11 @@
 //! FHIR R4 in and out: translation only, no IO. Read leniently, entry by entry, and keep what came; write strictly.
 
 pub(crate) mod json;
+pub mod base;
 pub mod content;
 pub mod date;
 pub mod query;
+pub mod logical_id;
 pub mod reference;
 pub mod mapping;
 mod modifier;

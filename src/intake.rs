@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::fhir::arrival::{Arrival, ResourceType, read};
+use crate::fhir::base::Bases;
 use crate::fhir::content::ReadingContext;
 use crate::fhir::mapping::CodeMapping;
-use crate::listener::{DEEPEST, check_depth};
 use crate::problem::Problem;
 use crate::record::{Command, Condition, Recorded, Recorder, Submission, Zones};
 use crate::store::Db;
@@ -33,6 +33,29 @@ pub struct Intake {
     zones: Arc<Zones>,
     mappings: Arc<HashMap<String, CodeMapping>>,
     default_mapping: Arc<CodeMapping>,
+    bases: Arc<ClinicBases>,
+}
+
+/// The bases under which a clinic's Patients are named.
+#[derive(Clone, Debug, Default)]
+pub struct ClinicBases {
+    /// The service's own: all that a clinic without a connection has.
+    pub own: Bases,
+    /// With those of its connection, by clinic.
+    pub by_clinic: HashMap<String, Bases>,
+}
+
+impl ClinicBases {
+    /// Those of a clinic.
+    pub fn of(&self, clinic: &str) -> &Bases {
+        self.by_clinic.get(clinic).unwrap_or(&self.own)
+    }
+
+    /// The same and one more base of the service's own.
+    fn and(&self, base: &str) -> Self {
+        let by_clinic = self.by_clinic.iter().map(|(clinic, bases)| (clinic.clone(), bases.clone().and(base)));
+        Self { own: self.own.clone().and(base), by_clinic: by_clinic.collect() }
+    }
 }
 
 impl Intake {
@@ -43,15 +66,24 @@ impl Intake {
         clock: Clock,
         zones: Arc<Zones>,
         mappings: HashMap<String, CodeMapping>,
+        bases: ClinicBases,
     ) -> Self {
-        Self {
-            db,
-            recorder,
-            clock,
-            zones,
-            mappings: Arc::new(mappings),
-            default_mapping: Arc::new(CodeMapping::default()),
+        let (mappings, default_mapping) = (Arc::new(mappings), Arc::new(CodeMapping::default()));
+        Self { db, recorder, clock, zones, mappings, default_mapping, bases: Arc::new(bases) }
+    }
+
+    /// The same for a request that reached the service under a base of its own.
+    #[must_use]
+    pub fn under(&self, base: &str) -> Self {
+        if self.bases.own.include(base) {
+            return self.clone();
         }
+        Self { bases: Arc::new(self.bases.and(base)), ..self.clone() }
+    }
+
+    /// The bases under which a clinic's Patients are named.
+    pub fn bases(&self, clinic: &str) -> &Bases {
+        self.bases.of(clinic)
     }
 
     /// Reads one resource.
@@ -59,9 +91,11 @@ impl Intake {
     /// # Errors
     /// What violates the specification where we look, with `expression`.
     pub fn read(&self, clinic: &str, raw: &str) -> Result<Arrival, Problem> {
-        check_depth(raw.as_bytes(), DEEPEST)?;
         let mapping = self.mappings.get(clinic).unwrap_or(&self.default_mapping);
-        read(raw, &ReadingContext { zone: self.zones.of(clinic), now: self.clock.now(), mapping })
+        read(
+            raw,
+            &ReadingContext { zone: self.zones.of(clinic), now: self.clock.now(), mapping, bases: self.bases(clinic) },
+        )
     }
 
     /// Takes one resource in; answers after the commit.

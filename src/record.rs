@@ -19,6 +19,9 @@ mod evidence;
 mod command;
 mod recommendation_rows;
 mod identify;
+mod merge;
+mod patient_match;
+mod possible_match;
 mod import;
 mod single_items;
 mod journal_lines;
@@ -55,9 +58,9 @@ pub use command::{
 };
 use dossier::Dossiers;
 pub use idempotency::IdempotencyKey;
-pub use import::{Additions, ImportPreview, ImportedCase, foresee};
+pub use import::{Additions, ImportPreview, ImportedCase, ImportedScore, foresee};
 pub use rules::{activate, attest, propose};
-pub use sessions::{DeferredItem, close_session, open_session};
+pub use sessions::{DeferredItem, close_session, fold_item, open_session};
 pub use zones::Zones;
 
 /// How many facts share a transaction at the most.
@@ -178,7 +181,7 @@ fn lock_key(fact: &Command) -> String {
     match fact {
         Command::Arrived { arrival, .. } => match &arrival.content {
             Content::Patient(_) => format!("Patient/{}", arrival.id.as_deref().unwrap_or_default()),
-            Content::Evidence(evidence) => evidence.subject.as_ref().map(identify::key).unwrap_or_default(),
+            Content::Evidence(evidence) => evidence.subject.iter().flat_map(Subject::keys).next().unwrap_or_default(),
         },
         Command::Deleted { kind, id, .. } => format!("{}/{id}", kind.name()),
         Command::Enrolled { whom: PatientKey::Key(key), .. } => key.clone(),
@@ -189,6 +192,8 @@ fn lock_key(fact: &Command) -> String {
         Command::Cared { episode, .. } | Command::Amended { episode, .. } => episode.to_string(),
         Command::Seen(sighting) => sighting.patient.to_string(),
         Command::Imported(case) => case.key.clone(),
+        Command::MatchNamed { records: [one, _] } => one.to_string(),
+        Command::MatchDecided { id, .. } => id.to_string(),
     }
 }
 
@@ -471,6 +476,10 @@ async fn apply(
         }
         Command::Seen(sighting) => read_back::seen(tx, context, dossiers, sighting).await,
         Command::Imported(case) => import::imported(tx, context, dossiers, case).await,
+        Command::MatchNamed { records } => patient_match::named(tx, context, *records).await,
+        Command::MatchDecided { id, decision, reason } => {
+            patient_match::decided(tx, context, dossiers, (*id, *decision), reason).await
+        }
         Command::LookedAt { patient } => care_entry::looked_at(tx, context, dossiers, *patient).await,
     }
 }
@@ -489,9 +498,4 @@ pub fn derived_id(clinic: &str, arrival: &Arrival, full_url: Option<&str>) -> Op
     let mut parts = vec![arrival.kind.name(), digest.as_str()];
     parts.extend(full_url.filter(|_| anonymous));
     Some(identify::id_of(clinic, &parts).to_string())
-}
-
-/// A subject as the registry stores it; used by readers outside.
-pub fn subject_key(subject: &Subject) -> String {
-    identify::key(subject)
 }

@@ -10,16 +10,20 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::api::admit::admit_all;
+use crate::api::readiness::Readiness;
 use crate::api::{self, App};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, JournalHeads};
 use crate::dispatch::{Charts, Dispatcher};
+use crate::fhir::base::Bases;
 use crate::fhir::mapping::CodeMapping;
 use crate::identity::{CdsClients, Verifier};
-use crate::intake::Intake;
 use crate::intake::connection::{self, Connection, Connections};
 use crate::intake::watch::{Watch, WatchVisit};
+use crate::intake::{ClinicBases, Intake};
 use crate::journal::Journal;
+use crate::journal::heads::{HeadSigner, HeadWriter};
 use crate::listener::{protect, serve};
 use crate::pages;
 use crate::problem::Problem;
@@ -69,7 +73,8 @@ impl Service {
         let recorder = Recorder::start(&db, zones.clone(), clock.clone(), outbox.clone());
         let journal = Journal::start(&db, recorder.journaled());
         let zones = Arc::new(zones);
-        let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings(&config)?);
+        let (mappings, bases) = (mappings(&config)?, bases(&config));
+        let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings, bases);
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let cds_clients = Arc::new(CdsClients::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let connections = Connections::new(&config, &clock)?;
@@ -89,6 +94,7 @@ impl Service {
             zones,
             outbox,
             connections,
+            readiness: Readiness::default(),
             jwks: Arc::new(jwks),
         };
         Ok(Self { app, dispatcher, watch, webhooks })
@@ -121,7 +127,16 @@ impl Service {
         let watching = tokio::spawn(self.watch.clone().run(sender.subscribe()));
         let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
         let telling = tokio::spawn(self.webhooks.clone().run(self.app.journal.heads(), sender.subscribe()));
-        ServiceLoops { stop: sender, running: vec![delivering, sweeping, telling, sealing, watching] }
+        let mut running = vec![delivering, sweeping, telling, sealing, watching];
+        match HeadSigner::open(&self.app.config.data_dir) {
+            Ok(signer) => {
+                let JournalHeads { heads_file, heads_every } = self.app.config.journal.clone();
+                let writer = HeadWriter::new(self.app.db.clone(), self.app.clock.clone(), signer, heads_file);
+                running.push(tokio::spawn(writer.run(heads_every, stopped(sender.subscribe()))));
+            }
+            Err(problem) => tracing::error!(%problem, "the heads of the journal are not signed"),
+        }
+        ServiceLoops { stop: sender, running }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -181,7 +196,7 @@ impl Service {
 /// Every route: the API's doors, and the pages.
 pub fn router(app: &App) -> axum::Router {
     let api = api::router(app.clone());
-    api.clone().merge(pages::router(app.clone(), api))
+    admit_all(api.clone().merge(pages::router(app.clone(), api)), &app.config.limits)
 }
 
 fn zones(config: &Config) -> Zones {
@@ -197,6 +212,21 @@ fn mappings(config: &Config) -> Result<HashMap<String, CodeMapping>, Problem> {
         mappings.insert(clinic.id.as_str().to_owned(), connection::mapping(ehr)?);
     }
     Ok(mappings)
+}
+
+/// The service's own base, and by clinic those of its connection.
+fn bases(config: &Config) -> ClinicBases {
+    let own: Bases = config.public_url.iter().map(|url| format!("{}/fhir", url.trim_end_matches('/'))).collect();
+    let mut by_clinic = HashMap::new();
+    for clinic in &config.clinics {
+        let Some(ehr) = clinic.ehr.as_ref().and_then(|name| config.ehr(name)) else { continue };
+        let bases = ehr.known_bases.iter().fold(own.clone().and(&ehr.base_url), |all, base| all.and(base));
+        by_clinic.insert(clinic.id.as_str().to_owned(), bases);
+    }
+    // In development any other clinic writes to the first one's chart.
+    let first = config.clinics.first().filter(|_| config.any_clinic);
+    let own = first.and_then(|clinic| by_clinic.get(clinic.id.as_str()).cloned()).unwrap_or(own);
+    ClinicBases { own, by_clinic }
 }
 
 fn charts(config: &Config, connections: &Connections) -> Charts {

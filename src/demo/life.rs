@@ -4,7 +4,7 @@ use chrono::{Datelike, Days, NaiveDate, Weekday};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use super::cast::{DemoPatient, IllnessCourse, ScheduledEvent};
+use super::cast::{CARE_MANAGERS, DemoPatient, IllnessCourse, ScheduledEvent};
 use super::client::DemoClient;
 use super::forms::{at, corrected, form, patient};
 use crate::domain::instrument::Instrument;
@@ -12,8 +12,8 @@ use crate::problem::Problem;
 
 /// Patients whose care goes on at the same time.
 const AT_ONCE: usize = 12;
-/// Patients in one weekly review.
-const REVIEWED: usize = 30;
+/// Patients in one hour of review, at 8 minutes each.
+const REVIEWED: usize = 7;
 const CONSULTANT: &str = "Dr. H. Weiss";
 
 pub async fn day(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate) -> Result<(), Problem> {
@@ -22,10 +22,17 @@ pub async fn day(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
-    if today.weekday() == Weekday::Tue {
-        weekly_review(door, people, today).await?;
+    // An hour with each care manager.
+    let hour = match today.weekday() {
+        Weekday::Tue => 0,
+        Weekday::Wed => 1,
+        Weekday::Thu => 2,
+        _ => return Ok(()),
+    };
+    match CARE_MANAGERS.get(hour) {
+        Some(care_manager) => weekly_review(door, people, care_manager, today).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn live(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
@@ -159,13 +166,8 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
         door.put(&form(person, Instrument::GAD7, nth, day, gad7, 0)).await?;
     }
     if item9 > 0 {
-        // Usually at once; sometimes only when the Task in the chart is seen.
-        if person.happens(0.75) {
-            assess(door, person, today).await?;
-        } else {
-            let wait = 1 + person.dice.roll() % 4;
-            person.later.push((today + Days::new(wait), ScheduledEvent::Assess));
-        }
+        // At the visit itself, or on the telephone within the day.
+        assess(door, person, today).await?;
     }
     Ok(())
 }
@@ -201,7 +203,7 @@ async fn assess(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -
     let Some(patient) = &person.patient else { return Ok(()) };
     let body = json!({
         "assessed_at": at(today) + chrono::TimeDelta::hours(1),
-        "instrument": "C-SSRS screener", "result": "wish to be dead, no plan, no intent",
+        "instrument": "C-SSRS screener", "result": "wish to be dead, no plan, no intent", "risk": "low",
         "disposition": "safety plan reviewed, means discussed", "assessor": person.care_manager,
     });
     door.enter(&format!("patients/{patient}/safety-assessments"), &body).await.map(|_| ())
@@ -216,7 +218,6 @@ async fn happen(
     match what {
         ScheduledEvent::Send(resource) => door.put(&resource).await,
         ScheduledEvent::Measure => measure(door, person, today, today).await,
-        ScheduledEvent::Assess => assess(door, person, today).await,
         ScheduledEvent::Decide(recommendation) => {
             let accepted = person.happens(0.8);
             let body = if accepted {
@@ -268,9 +269,15 @@ async fn specials(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate,
     Ok(())
 }
 
-/// Tuesday: the consultant goes through the queue, and the care manager sees who is ready to stay well.
-async fn weekly_review(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate) -> Result<(), Problem> {
+/// The consultant goes through the queue, and the care manager sees who is ready to stay well.
+async fn weekly_review(
+    door: &DemoClient,
+    people: &mut [DemoPatient],
+    care_manager: &str,
+    today: NaiveDate,
+) -> Result<(), Problem> {
     let mut queue = door.list("review-queue").await?;
+    queue.retain(|row| row["care_manager"] == care_manager);
     // Ids differ from run to run; the same people must be reviewed in each.
     queue.sort_by_cached_key(super::show::place);
     let asks = ["worsening", "relapse", "nonresponse", "inadequate_response", "review_required"];

@@ -4,8 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::attention::reasons;
-use super::cadence::contact_days;
-use super::day;
+use super::cadence;
 use super::episode::Course;
 use super::finding::Rule;
 use super::history::History;
@@ -155,12 +154,8 @@ fn next_contact(course: &Course<'_>, rules: &RuleSet, standing: &Standing) -> Op
     if let Some(next) = &standing.next_contact {
         return Some((next.on, if next.missed { NextContactKind::Missed } else { NextContactKind::Appointment }));
     }
-    let start = course.start().filter(|_| course.in_treatment())?;
-    let due = match course.last_followup_contact() {
-        Some(last) => day::after(last, contact_days(course.phase, rules)),
-        None => day::after(start, rules.cadence.first_contact_days),
-    };
-    Some((due, NextContactKind::Due))
+    let dates = cadence::contact_dates(course, rules).filter(|_| course.in_treatment())?;
+    Some((dates.due, NextContactKind::Due))
 }
 
 fn due(standing: &Standing) -> Vec<(Code, Option<NaiveDate>)> {
@@ -196,7 +191,7 @@ mod tests {
 
     use super::super::chart_plan::plan;
     use super::super::episode::Episode;
-    use super::super::measurement::{EvidenceStatus, Measurement, Quality};
+    use super::super::measurement::{EvidenceStatus, Measurement, Quality, SelfHarm};
     use super::super::story::{PatientStatus, Story};
     use super::{CaseloadRow, History, Instrument, Item9, MeasureStatus, NextContactKind, Rule, RuleSet};
     use crate::id::{EpisodeId, MeasurementId, PatientId};
@@ -216,6 +211,7 @@ mod tests {
             quality: Quality::Complete,
             item9: Some(item9),
             item9_unknown: false,
+            self_harm: SelfHarm::default(),
             counting: EvidenceStatus::Submitted,
             source: format!("QuestionnaireResponse/{n}"),
             issues: Vec::new(),

@@ -48,6 +48,23 @@ impl DataQualityIssue {
     }
 }
 
+/// What is known about suicidal answers beyond the present one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelfHarm {
+    /// The self-harm item was answered, and the answer cannot be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreadable: bool,
+    /// Questions beside the scored ones that were answered with yes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supplements: Vec<Supplement>,
+    /// The highest answer that an earlier version of the same form gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_before: Option<u8>,
+    /// When it was corrected downward, or withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<DateTime<Utc>>,
+}
+
 /// One taking of one instrument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measurement {
@@ -69,6 +86,9 @@ pub struct Measurement {
     pub item9: Option<u8>,
     /// The suicide item belongs to this form and was left open or cannot be read: somebody has to ask.
     pub item9_unknown: bool,
+    /// What else is known about suicidal answers.
+    #[serde(default)]
+    pub self_harm: SelfHarm,
     /// Whether it counts.
     pub counting: EvidenceStatus,
     /// Source resource, as the chart names it: `QuestionnaireResponse/123`.
@@ -84,5 +104,25 @@ impl Measurement {
     /// The total, if this evidence counts as a score.
     pub fn score(&self) -> Option<u16> {
         if self.counting == EvidenceStatus::Submitted { self.total } else { None }
+    }
+
+    /// Takes the place of an earlier version of itself, and remembers a suicidal answer that it does not repeat: no
+    /// correction closes a concern.
+    #[must_use]
+    pub fn replacing(mut self, earlier: &Self, now: DateTime<Utc>) -> Self {
+        let stands = |m: &Self| m.item9.filter(|_| m.counting != EvidenceStatus::Retracted).unwrap_or(0);
+        let (before, after) = (earlier.item9.max(earlier.self_harm.highest_before), stands(&self));
+        self.self_harm.highest_before = before.filter(|answer| *answer > after);
+        let changed_at = if after < stands(earlier) { Some(now) } else { earlier.self_harm.changed_at };
+        self.self_harm.changed_at = changed_at.filter(|_| self.self_harm.highest_before.is_some());
+        self
+    }
+
+    /// The lowest answer to the self-harm item with which a total without items can be reached.
+    pub fn implied_answer(&self) -> Option<u8> {
+        let item = self.instrument.self_harm_item().filter(|_| self.quality == Quality::TotalOnly && self.item9.is_none())?;
+        let highest = self.instrument.definition().items.get(item)?.scale.max;
+        let others = self.instrument.max_total().checked_sub(u16::from(highest))?;
+        u8::try_from(self.total?.checked_sub(others)?).ok().filter(|answer| *answer > 0)
     }
 }

@@ -31,6 +31,8 @@ pub struct Scored {
     pub item9: Option<u8>,
     /// The suicide item is part of the form and open, or cannot be read.
     pub item9_unknown: bool,
+    /// The suicide item was answered, and the answer cannot be read.
+    pub item9_unreadable: bool,
     pub issues: Vec<DataQualityIssue>,
 }
 
@@ -72,6 +74,7 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
     let item9 = definition.self_harm.and_then(readable);
     let is_doubtful = |item: usize| answers.item9_doubtful || unreadable.contains(&item);
     let item9_unknown = definition.self_harm.is_some_and(|item| item9.is_none() || is_doubtful(item));
+    let item9_unreadable = definition.self_harm.is_some_and(is_doubtful);
 
     let answered: Vec<u8> = (0..n).filter(|position| !unreadable.contains(position)).filter_map(readable).collect();
     let sum: u32 = answered.iter().copied().map(u32::from).sum();
@@ -98,7 +101,7 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
             .push(DataQualityIssue::new("total_mismatch", format!("the form states {stated}, its items sum to {sum}")));
     }
     let total = total.and_then(|total| u16::try_from(total).ok());
-    Some(Scored { total, quality, item9, item9_unknown, issues })
+    Some(Scored { total, quality, item9, item9_unknown, item9_unreadable, issues })
 }
 
 /// sum ÷ answered × items, half rounded up.
@@ -120,7 +123,7 @@ fn total_only(instrument: Instrument, answers: &Answers) -> Option<Scored> {
     }
     let quality = if total.is_some() { Quality::TotalOnly } else { Quality::Unscorable };
     let item9_unknown = instrument.self_harm_item().is_some() && answers.item9_doubtful;
-    Some(Scored { total, quality, item9: None, item9_unknown, issues })
+    Some(Scored { total, quality, item9: None, item9_unknown, item9_unreadable: item9_unknown, issues })
 }
 
 #[cfg(test)]

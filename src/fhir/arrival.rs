@@ -6,8 +6,13 @@ use chrono_tz::Tz;
 use super::content::{Content, Evidence, Identifier, ReadingContext};
 use super::date::FhirDate;
 use super::json::JsonNode;
+use super::logical_id::{is_logical_id, is_type_name};
+use super::reference::MOST_IDENTIFIERS;
 use super::{observation, patient, questionnaire_response, reference};
 use crate::problem::Problem;
+
+/// The most links of a Patient: each may merge two stories.
+const MOST_LINKS: usize = 100;
 
 /// The resource types that the registry takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,12 +84,6 @@ pub fn with_id(raw: &str, id: &str) -> String {
     }
 }
 
-/// Whether a text can be a logical id: FHIR's, and what real servers use. It becomes part of URLs, so it must not be
-/// able to break one.
-pub fn is_logical_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-}
-
 /// The identifiers of a resource that was stored; none if it cannot be read any more.
 pub fn identifiers_of(raw: &str) -> Vec<Identifier> {
     JsonNode::read(raw).map(|resource| reference::identifiers(&resource)).unwrap_or_default()
@@ -116,6 +115,8 @@ pub fn read(raw: &str, context: &ReadingContext<'_>) -> Result<Arrival, Problem>
         version => version.as_text().map(str::to_owned),
     });
     let last_updated = last_updated(about, kind)?;
+    within(&resource, kind, "identifier", MOST_IDENTIFIERS)?;
+    within(&resource, kind, "link", MOST_LINKS)?;
     let identifiers = reference::identifiers(&resource);
     let language = resource.text("language").map(str::trim).filter(|tag| is_language(tag)).map(str::to_owned);
     let in_language = |evidence: Evidence| Content::Evidence(Evidence { language, ..evidence });
@@ -127,17 +128,31 @@ pub fn read(raw: &str, context: &ReadingContext<'_>) -> Result<Arrival, Problem>
     Ok(Arrival { kind, id, version_id, last_updated, identifiers, content: says, raw: raw.to_owned() })
 }
 
+/// Every entry of these lists is stored and looked for under the writer's lock.
+fn within(resource: &JsonNode<'_>, kind: ResourceType, list: &str, most: usize) -> Result<(), Problem> {
+    if resource.list(list).len() <= most {
+        return Ok(());
+    }
+    Err(Problem::unprocessable(format!("more than {most} entries")).at(format!("{}.{list}", kind.name())))
+}
+
+/// The keys by which the subject of a stored resource may be known, the most telling first.
+pub fn subject_keys(raw: &str) -> Vec<String> {
+    JsonNode::read(raw).map(|resource| reference::keys_inside(&resource)).unwrap_or_default()
+}
+
+/// The identifiers of a stored Patient, old ones too.
+pub fn all_identifiers_of(raw: &str) -> Vec<Identifier> {
+    let both =
+        |resource: JsonNode<'_>| [reference::identifiers(&resource), reference::former_identifiers(&resource)].concat();
+    JsonNode::read(raw).map(both).unwrap_or_default()
+}
+
 /// Whether a text can be a language tag (BCP 47): `es`, `pt-BR`, `zh-Hans-CN`.
 pub fn is_language(tag: &str) -> bool {
     tag.len() <= 35
         && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
         && tag.starts_with(|c: char| c.is_ascii_alphabetic())
-}
-
-fn is_type_name(name: &str) -> bool {
-    name.len() <= 64
-        && name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
 fn logical_id(resource: &JsonNode<'_>, kind: ResourceType) -> Result<Option<String>, Problem> {

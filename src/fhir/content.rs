@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
+use super::base::Bases;
 use super::mapping::CodeMapping;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::EvidenceStatus;
@@ -17,6 +18,8 @@ pub struct ReadingContext<'a> {
     pub now: DateTime<Utc>,
     /// Meaning of the connection's codes.
     pub mapping: &'a CodeMapping,
+    /// The bases under which a Patient is one of ours.
+    pub bases: &'a Bases,
 }
 
 /// A business identifier.
@@ -37,17 +40,52 @@ impl Identifier {
 /// Subject of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A reference to a Patient: its logical id. `base` is set for an absolute URL.
+    /// A reference to a Patient by its logical id.
     Reference {
         /// The Patient's id.
         id: String,
-        /// The server's base, for an absolute reference.
+        /// The other server whose Patient it is; `None` for one of ours.
         base: Option<String>,
     },
     /// `urn:uuid:…`: only has a meaning inside its Bundle, unless a Patient was stored under that id.
     Urn(String),
-    /// A logical reference by identifier.
-    Identifier(Identifier),
+    /// Whoever carries these business identifiers.
+    Identifiers(Vec<Identifier>),
+}
+
+impl Subject {
+    /// The keys that the person is known by.
+    pub fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Reference { id, base: None } => vec![format!("Patient/{id}")],
+            Self::Reference { id, base: Some(base) } => vec![format!("{base}/Patient/{id}")],
+            Self::Urn(urn) => vec![urn.clone()],
+            Self::Identifiers(identifiers) => identifiers.iter().map(Identifier::token).collect(),
+        }
+    }
+
+    /// Whether it names a Patient of another server.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Reference { base: Some(_), .. })
+    }
+}
+
+/// What one record of a person says about another (`Patient.link`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// The other one is used instead of this one.
+    ReplacedBy,
+    /// This one is used instead of the other.
+    Replaces,
+    /// Both are in use and are about the same person (`refer`, `seealso`).
+    SamePerson,
+}
+
+/// A link from one Patient to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatientLink {
+    pub kind: LinkKind,
+    pub other: Subject,
 }
 
 /// Why something that was sent in good faith cannot be used (yet): a stable code and a sentence without patient data.
@@ -115,10 +153,10 @@ pub struct PatientDetails {
     pub deceased: bool,
     /// The date in the clinic's time zone, where the resource gives one.
     pub deceased_on: Option<NaiveDate>,
-    /// Ids of Patients that replace this one (`link.type = replaced-by`).
-    pub replaced_by: Vec<Subject>,
-    /// Ids of Patients that this one replaces (`link.type = replaces`).
-    pub replaces: Vec<Subject>,
+    /// What it says about other records of the same person.
+    pub links: Vec<PatientLink>,
+    /// Identifiers that the person had once (`use = old`).
+    pub former_identifiers: Vec<Identifier>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Res
         Some(_) => (Vec::new(), None),
         None => readings(resource, context),
     };
-    let subject = reference::patient(resource, resource.get("subject"), "Observation.subject");
+    let subject = reference::patient(resource, resource.get("subject"), "Observation.subject", context.bases);
     let (effective, expression) = effective(resource);
     let when = date::clinical(effective, expression, context);
     if counting == EvidenceStatus::Retracted {

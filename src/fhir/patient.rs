@@ -1,6 +1,6 @@
 //! A Patient, read leniently: whatever is odd is left out, never refused.
 
-use super::content::{PatientDetails, ReadingContext, Subject};
+use super::content::{LinkKind, PatientDetails, PatientLink, ReadingContext};
 use super::date::FhirDate;
 use super::json::JsonNode;
 use super::reference;
@@ -20,8 +20,8 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Pat
         inactive: matches!(resource.get("active"), Some(JsonNode::Bool(false))),
         deceased: deceased_at.is_some() || resource.is_true("deceasedBoolean"),
         deceased_on,
-        replaced_by: linked(resource, "replaced-by"),
-        replaces: linked(resource, "replaces"),
+        links: resource.list("link").iter().filter_map(|link| linked(resource, link, context)).collect(),
+        former_identifiers: reference::former_identifiers(resource),
     }
 }
 
@@ -55,11 +55,15 @@ fn language(resource: &JsonNode<'_>) -> Option<String> {
     Some(code.to_owned())
 }
 
-fn linked(resource: &JsonNode<'_>, kind: &str) -> Vec<Subject> {
-    let links = resource.list("link").iter().filter(|link| link.text("type") == Some(kind));
-    links
-        .filter_map(|link| reference::patient(resource, link.get("other"), "Patient.link.other").ok()?.subject)
-        .collect()
+fn linked(resource: &JsonNode<'_>, link: &JsonNode<'_>, context: &ReadingContext<'_>) -> Option<PatientLink> {
+    let kind = match link.text("type")? {
+        "replaced-by" => LinkKind::ReplacedBy,
+        "replaces" => LinkKind::Replaces,
+        "refer" | "seealso" => LinkKind::SamePerson,
+        _ => return None,
+    };
+    let other = reference::patient(resource, link.get("other"), "Patient.link.other", context.bases).ok()?.subject?;
+    Some(PatientLink { kind, other })
 }
 
 #[cfg(test)]
@@ -67,12 +71,19 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::fhir::base::Bases;
+    use crate::fhir::content::{Identifier, Subject};
     use crate::fhir::mapping::CodeMapping;
 
     fn person(raw: &str) -> PatientDetails {
         let mapping = CodeMapping::default();
-        let context =
-            ReadingContext { zone: chrono_tz::America::New_York, now: DateTime::default(), mapping: &mapping };
+        let bases = Bases::default();
+        let context = ReadingContext {
+            zone: chrono_tz::America::New_York,
+            now: DateTime::default(),
+            mapping: &mapping,
+            bases: &bases,
+        };
         read(&JsonNode::read(raw).unwrap(), &context)
     }
 
@@ -111,8 +122,18 @@ mod tests {
             {"type":"seealso","other":{"reference":"Patient/x"}}]}"#,
         );
         assert!(merged.inactive);
-        assert_eq!(merged.replaced_by, [Subject::Reference { id: "new".into(), base: None }]);
-        assert_eq!(merged.replaces, [Subject::Reference { id: "older".into(), base: None }]);
+        let link = |kind, id: &str| PatientLink { kind, other: Subject::Reference { id: id.into(), base: None } };
+        assert_eq!(
+            merged.links,
+            [link(LinkKind::ReplacedBy, "new"), link(LinkKind::Replaces, "older"), link(LinkKind::SamePerson, "x"),]
+        );
+    }
+
+    #[test]
+    fn a_number_that_was_given_up_is_kept_apart() {
+        let person =
+            person(r#"{"identifier":[{"system":"mrn","value":"2"},{"use":"old","system":"mrn","value":"1"}]}"#);
+        assert_eq!(person.former_identifiers, [Identifier { system: Some("mrn".into()), value: "1".into() }]);
     }
 
     #[test]

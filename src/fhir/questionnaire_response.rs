@@ -27,7 +27,7 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Res
     let entries = form::entries(resource, &questions, context.mapping);
     let Form { mut readings, doubt } = form(resource, &entries, context);
 
-    let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject");
+    let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject", context.bases);
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
     if counting == EvidenceStatus::Retracted {
         // A retracted resource is found by its id; nothing else in it must be valid.

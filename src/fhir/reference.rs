@@ -1,7 +1,9 @@
 //! Subjects of resources: references in every form that FHIR allows, and in some that it does not.
 
+use super::base::{Bases, normal};
 use super::content::{Doubt, Identifier, Subject};
 use super::json::JsonNode;
+use super::logical_id::{is_logical_id, is_type_name};
 use super::query::pairs;
 use crate::problem::Problem;
 
@@ -34,10 +36,13 @@ impl SubjectReference {
 ///
 /// Only what cannot be a reference at all is refused. Rubbish that a template left behind is a doubt: the answers may
 /// still be of someone who needs help.
+///
+/// A Patient on another server is that server's, unless an identifier beside the reference says who it is.
 pub(super) fn patient(
     root: &JsonNode<'_>,
     element: Option<&JsonNode<'_>>,
     expression: &str,
+    bases: &Bases,
 ) -> Result<SubjectReference, Problem> {
     let none = || SubjectReference::doubtful("no_subject", "the resource does not say whom it is about");
     let element = match element {
@@ -46,14 +51,14 @@ pub(super) fn patient(
         Some(_) => return Err(Problem::malformed("a Reference must be an object").at(expression)),
     };
     let is_other_type = element.text("type").is_some_and(|t| t.rsplit('/').next() != Some("Patient"));
-    let by_identifier = element.get("identifier").and_then(identifier).map(Subject::Identifier);
+    let by_identifier = element.get("identifier").and_then(current).map(|one| Subject::Identifiers(vec![one]));
     let pointed = match element.get("reference") {
         Some(JsonNode::Text(reference)) if !reference.trim().is_empty() => {
             let malformed = || {
                 let place = format!("{expression}.reference");
                 Problem::malformed("not a reference: `Type/id`, a URL, a URN or `#id` is needed").at(place)
             };
-            follow(root, reference.trim()).ok_or_else(malformed)?
+            follow(root, reference.trim(), bases).ok_or_else(malformed)?
         }
         Some(JsonNode::Text(_)) | None if by_identifier.is_some() && is_other_type => SubjectReference::not_a_patient(),
         Some(JsonNode::Text(_)) => SubjectReference::unusable(),
@@ -71,12 +76,22 @@ pub(super) fn patient(
         {
             SubjectReference::to(subject)
         }
+        (SubjectReference { subject: Some(Subject::Reference { base: Some(_), .. }), .. }, Some(subject)) => {
+            SubjectReference::to(subject)
+        }
         (pointed, _) => pointed,
     })
 }
 
+/// The key under which a person is known whom a reference names: `Patient/1` for one of ours, with the base for one of
+/// another server's. What is no such reference stays as it is.
+pub fn key_of(reference: &str, bases: &Bases) -> String {
+    let pointed = follow(&JsonNode::Null, reference.trim(), bases);
+    pointed.and_then(|pointed| pointed.subject?.keys().into_iter().next()).unwrap_or_else(|| reference.to_owned())
+}
+
 /// Follows the text of a reference. `None` where it cannot be one.
-fn follow(root: &JsonNode<'_>, reference: &str) -> Option<SubjectReference> {
+fn follow(root: &JsonNode<'_>, reference: &str, bases: &Bases) -> Option<SubjectReference> {
     if let Some(id) = reference.strip_prefix('#') {
         return Some(contained(root, id));
     }
@@ -105,13 +120,14 @@ fn follow(root: &JsonNode<'_>, reference: &str) -> Option<SubjectReference> {
     if base.is_some_and(|base| !is_absolute && !base.is_empty()) {
         return None;
     }
-    if !is_type_name(kind) || is_placeholder(id) || !is_id(id) {
+    if !is_type_name(kind) || is_placeholder(id) || !is_logical_id(id) {
         return Some(SubjectReference::unusable());
     }
     if kind != "Patient" {
         return Some(SubjectReference::not_a_patient());
     }
-    let base = base.filter(|base| is_absolute && !base.is_empty()).map(str::to_owned);
+    let base = base.filter(|base| is_absolute && !base.is_empty() && !bases.include(base));
+    let base = base.map(|base| normal(base).into_owned());
     Some(SubjectReference::to(Subject::Reference { id: id.to_owned(), base }))
 }
 
@@ -121,7 +137,7 @@ fn conditional(query: &str) -> SubjectReference {
     match token.as_deref().map(|token| token.rsplit_once('|').unwrap_or(("", token))) {
         Some((system, value)) if !value.is_empty() && !is_rubbish(value) => {
             let system = Some(system).filter(|s| !s.is_empty()).map(str::to_owned);
-            SubjectReference::to(Subject::Identifier(Identifier { system, value: value.to_owned() }))
+            SubjectReference::to(Subject::Identifiers(vec![Identifier { system, value: value.to_owned() }]))
         }
         _ => SubjectReference::unusable(),
     }
@@ -134,10 +150,10 @@ fn contained(root: &JsonNode<'_>, id: &str) -> SubjectReference {
     match root.list("contained").iter().find(|resource| !id.is_empty() && resource.text("id") == Some(id)) {
         None => doubt(),
         Some(resource) if resource.text("resourceType") != Some("Patient") => SubjectReference::not_a_patient(),
-        Some(resource) => identifiers(resource)
-            .into_iter()
-            .next()
-            .map_or_else(doubt, |identifier| SubjectReference::to(Subject::Identifier(identifier))),
+        Some(resource) => match identifiers(resource) {
+            none if none.is_empty() => doubt(),
+            some => SubjectReference::to(Subject::Identifiers(some)),
+        },
     }
 }
 
@@ -152,33 +168,62 @@ fn is_placeholder(id: &str) -> bool {
     ["undefined", "null", "none", "nan", "nil", "false", "true"].iter().any(|word| id.eq_ignore_ascii_case(word))
 }
 
-fn is_type_name(kind: &str) -> bool {
-    kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|b| b.is_ascii_alphabetic())
-}
+/// The most business identifiers of a resource that are looked at: each is a key that is stored and looked for.
+pub(super) const MOST_IDENTIFIERS: usize = 100;
 
-/// FHIR's id; real servers also use `_` and more than 64 characters.
-fn is_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-}
-
-/// One Identifier that has a value and is in use.
-pub(super) fn identifier(node: &JsonNode<'_>) -> Option<Identifier> {
-    if node.text("use") == Some("old") {
-        return None;
-    }
+/// One Identifier that has a value.
+fn identifier(node: &JsonNode<'_>) -> Option<Identifier> {
     let value = node.text("value")?.to_owned();
     Some(Identifier { system: node.text("system").map(str::to_owned), value })
 }
 
+fn is_old(node: &JsonNode<'_>) -> bool {
+    node.text("use") == Some("old")
+}
+
+/// One Identifier that has a value and is in use.
+fn current(node: &JsonNode<'_>) -> Option<Identifier> {
+    identifier(node).filter(|_| !is_old(node))
+}
+
 /// The identifiers of a resource, without old ones and repetitions.
 pub(super) fn identifiers(resource: &JsonNode<'_>) -> Vec<Identifier> {
-    let mut identifiers = Vec::new();
-    for identifier in resource.list("identifier").iter().filter_map(identifier) {
-        if !identifiers.contains(&identifier) {
-            identifiers.push(identifier);
+    distinct(resource.list("identifier").iter().filter_map(current))
+}
+
+/// The identifiers that a resource carried once: whoever still names them means it.
+pub(super) fn former_identifiers(resource: &JsonNode<'_>) -> Vec<Identifier> {
+    distinct(resource.list("identifier").iter().filter(|node| is_old(node)).filter_map(identifier))
+}
+
+fn distinct(all: impl Iterator<Item = Identifier>) -> Vec<Identifier> {
+    let mut distinct = Vec::new();
+    for identifier in all {
+        if distinct.len() < MOST_IDENTIFIERS && !distinct.contains(&identifier) {
+            distinct.push(identifier);
         }
     }
-    identifiers
+    distinct
+}
+
+/// The keys that the subject of a stored resource may be known by, the most telling first. Whether the base in front of
+/// a reference is ours is not known here: it is named with it and without.
+pub(super) fn keys_inside(resource: &JsonNode<'_>) -> Vec<String> {
+    let Some(subject) = resource.get("subject") else { return Vec::new() };
+    let nobody = Bases::default();
+    let mut keys = Vec::new();
+    if let Some(reference) = subject.text("reference") {
+        let pointed = follow(resource, reference.trim(), &nobody).and_then(|pointed| pointed.subject);
+        keys.extend(pointed.iter().flat_map(Subject::keys));
+        if let Some(Subject::Reference { id, base: Some(_) }) = pointed {
+            keys.push(format!("Patient/{id}"));
+        }
+        if let Some(id) = reference.trim().strip_prefix("urn:uuid:") {
+            keys.push(format!("Patient/{id}"));
+        }
+    }
+    keys.extend(subject.get("identifier").and_then(identifier).map(|one| one.token()));
+    keys
 }
 
 #[cfg(test)]
@@ -191,7 +236,8 @@ mod tests {
                 {{"resourceType":"Patient","id":"bare"}},{{"resourceType":"Group","id":"g"}}],"subject":{subject}}}"#
         );
         let root = JsonNode::read(&raw).unwrap();
-        patient(&root, root.get("subject"), "QuestionnaireResponse.subject")
+        let bases: Bases = ["https://ehr.example/r4"].into_iter().collect();
+        patient(&root, root.get("subject"), "QuestionnaireResponse.subject", &bases)
     }
 
     fn reference(text: &str) -> Result<SubjectReference, Problem> {
@@ -206,30 +252,61 @@ mod tests {
     #[test]
     fn every_usable_form_leads_to_the_patient() {
         let local = |id: &str| Subject::Reference { id: id.to_owned(), base: None };
-        let remote = Subject::Reference { id: "1".to_owned(), base: Some("https://ehr.example/r4".to_owned()) };
-        let number = |system: &str| Identifier { system: Some(system.to_owned()), value: "7".to_owned() };
+        let remote = Subject::Reference { id: "1".to_owned(), base: Some("https://other.example/r4".to_owned()) };
+        let number = |system: &str| {
+            Subject::Identifiers(vec![Identifier { system: Some(system.to_owned()), value: "7".to_owned() }])
+        };
         for (text, subject) in [
             ("Patient/123", local("123")),
             ("/Patient/123", local("123")),
             ("Patient/123/_history/2", local("123")),
             ("Patient/a_b", local("a_b")),
-            ("https://ehr.example/r4/Patient/1", remote.clone()),
-            ("https://ehr.example/r4/Patient/1/_history/9", remote),
+            ("https://ehr.example/r4/Patient/1", local("1")),
+            ("http://EHR.example:80/r4/Patient/1/_history/9", local("1")),
+            ("https://other.example/r4/Patient/1", remote.clone()),
+            ("http://other.example:80/r4/Patient/1/_history/9", remote),
             (
                 "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0",
                 Subject::Urn("urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0".into()),
             ),
             ("urn:oid:1.2.3", Subject::Urn("urn:oid:1.2.3".into())),
-            ("Patient?identifier=http://mrn|7", Subject::Identifier(number("http://mrn"))),
-            ("Patient?identifier=http%3A%2F%2Fmrn%7C7", Subject::Identifier(number("http://mrn"))),
-            ("#p", Subject::Identifier(number("s"))),
+            ("Patient?identifier=http://mrn|7", number("http://mrn")),
+            ("Patient?identifier=http%3A%2F%2Fmrn%7C7", number("http://mrn")),
+            ("#p", number("s")),
         ] {
             assert_eq!(reference(text).unwrap(), SubjectReference::to(subject), "{text}");
         }
         let logical = read(r#"{"type":"Patient","identifier":{"system":"s","value":"7"}}"#).unwrap();
-        assert_eq!(logical, SubjectReference::to(Subject::Identifier(number("s"))));
+        assert_eq!(logical, SubjectReference::to(number("s")));
         let rescued = read(r#"{"reference":"{{patient}}","identifier":{"system":"s","value":"7"}}"#).unwrap();
-        assert_eq!(rescued, SubjectReference::to(Subject::Identifier(number("s"))));
+        assert_eq!(rescued, SubjectReference::to(number("s")));
+        let beside = r#"{"reference":"https://other.example/r4/Patient/1","identifier":{"system":"s","value":"7"}}"#;
+        assert_eq!(read(beside).unwrap(), SubjectReference::to(number("s")));
+        let beside = r#"{"reference":"Patient/1","identifier":{"system":"s","value":"7"}}"#;
+        assert_eq!(read(beside).unwrap(), SubjectReference::to(local("1")));
+    }
+
+    #[test]
+    fn every_identifier_of_a_contained_patient_is_read() {
+        let raw = r##"{"contained":[{"resourceType":"Patient","id":"p","identifier":[{"system":"a","value":"1"},
+            {"system":"a","value":"1"},{"system":"b","value":"2"},{"system":"c"}]}],"subject":{"reference":"#p"}}"##;
+        let root = JsonNode::read(raw).unwrap();
+        let pointed = patient(&root, root.get("subject"), "x", &Bases::default()).unwrap();
+        assert_eq!(pointed.subject.unwrap().keys(), ["a|1", "b|2"]);
+    }
+
+    #[test]
+    fn a_key_keeps_the_base_of_another_server() {
+        let bases: Bases = ["https://ehr.example/r4"].into_iter().collect();
+        for (reference, key) in [
+            ("Patient/1", "Patient/1"),
+            ("http://ehr.example/r4/Patient/1", "Patient/1"),
+            ("http://other.example/Patient/1", "https://other.example/Patient/1"),
+            ("urn:uuid:1", "urn:uuid:1"),
+            ("s|7", "s|7"),
+        ] {
+            assert_eq!(key_of(reference, &bases), key);
+        }
     }
 
     #[test]
@@ -260,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_subject_that_is_nobody_is_a_doubt_of_its_own() {
-        assert_eq!(doubt(patient(&JsonNode::Null, None, "x").unwrap()), "no_subject");
+        assert_eq!(doubt(patient(&JsonNode::Null, None, "x", &Bases::default()).unwrap()), "no_subject");
         assert_eq!(doubt(read(r#"{"display":"Jane"}"#).unwrap()), "no_subject");
         assert_eq!(doubt(reference("#bare").unwrap()), "contained_subject");
         assert_eq!(doubt(reference("#absent").unwrap()), "contained_subject");

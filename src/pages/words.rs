@@ -1,8 +1,8 @@
 //! Names of things, for people.
 
 use crate::domain::care::{
-    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, MedicationAct,
-    Modality, RecommendationDecision,
+    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, Intervention,
+    MedicationAct, Modality, RecommendationDecision,
 };
 use crate::domain::chart_plan::Rung;
 use crate::domain::episode::Phase;
@@ -156,6 +156,10 @@ pub fn contact_kind(kind: ContactKind) -> &'static str {
         ContactKind::Outreach => "Outreach",
         ContactKind::Scheduling => "Scheduling",
         ContactKind::Message => "Message",
+        ContactKind::Consultation => "Caseload consultation",
+        ContactKind::CarePlanning => "Registry and care-plan work",
+        ContactKind::Coordination => "Coordination",
+        ContactKind::Clerical => "Clerical",
     }
 }
 
@@ -166,6 +170,24 @@ pub fn modality(modality: Modality) -> &'static str {
         Modality::Phone => "phone",
         Modality::Group => "group",
         Modality::Message => "message",
+    }
+}
+
+pub fn intervention(one: Intervention) -> &'static str {
+    match one {
+        Intervention::BehavioralActivation => "behavioral activation",
+        Intervention::ProblemSolvingTreatment => "problem-solving treatment",
+        Intervention::CognitiveBehavioralTherapy => "CBT",
+        Intervention::InterpersonalCounseling => "interpersonal counselling",
+        Intervention::MedicationSupport => "medication support",
+        Intervention::Psychoeducation => "psychoeducation",
+        Intervention::MotivationalInterviewing => "motivational interviewing",
+        Intervention::Relaxation => "relaxation",
+        Intervention::SleepHygiene => "sleep hygiene",
+        Intervention::SafetyPlanning => "safety planning",
+        Intervention::CareCoordination => "care coordination",
+        Intervention::SocialNeeds => "social needs",
+        Intervention::RelapsePrevention => "relapse prevention",
     }
 }
 
@@ -210,7 +232,7 @@ pub fn change(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Medication => "Medication",
         ChangeKind::Psychotherapy => "Psychotherapy",
-        ChangeKind::Behavioral => "Behavioral",
+        ChangeKind::Behavioral => "Behavioural",
         ChangeKind::Referral => "Referral",
         ChangeKind::SpecialtyReferral => "Specialty referral",
         ChangeKind::DirectEvaluation => "Direct evaluation",
@@ -244,6 +266,7 @@ pub fn discharge(reason: DischargeReason) -> &'static str {
         DischargeReason::Withdrew => "Withdrew",
         DischargeReason::TransferredHigherLevelOfCare => "Transferred to a higher level of care",
         DischargeReason::TransferredOther => "Transferred elsewhere",
+        DischargeReason::Duplicate => "Duplicate of another episode",
         DischargeReason::Died => "Died",
         DischargeReason::Other => "Other",
     }

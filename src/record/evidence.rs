@@ -9,7 +9,7 @@ use super::settle::{NewEvent, settle};
 use super::single_items::{rejoined, retract_items, single_item};
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::content::{Evidence, EvidenceTime, InstrumentReading};
@@ -38,6 +38,11 @@ pub fn measure(
         quality: scored.quality,
         item9: scored.item9,
         item9_unknown: scored.item9_unknown,
+        self_harm: SelfHarm {
+            unreadable: scored.item9_unreadable,
+            supplements: answers.supplements.clone(),
+            ..SelfHarm::default()
+        },
         counting,
         source: source.to_owned(),
         issues: scored.issues,
@@ -174,7 +179,10 @@ pub(super) async fn evaluate(
             said.push(Measurement { counting: EvidenceStatus::Retracted, ..old.clone() });
         }
     }
-    for m in said {
+    for mut m in said {
+        if let Some(old) = dossier.story.measurements.iter().find(|old| old.id == m.id) {
+            m = m.replacing(old, context.now);
+        }
         match dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
             Some(old) if *old == m => continue,
             Some(old) => *old = m.clone(),
@@ -256,7 +264,7 @@ async fn leave(
     for m in
         dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
     {
-        m.counting = EvidenceStatus::Retracted;
+        *m = Measurement { counting: EvidenceStatus::Retracted, ..m.clone() }.replacing(m, context.now);
         left.push(m.clone());
     }
     for joined in retract_items(tx, context, &dossier, source).await? {

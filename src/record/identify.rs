@@ -1,5 +1,7 @@
 //! Who a resource is about: keys, patients of whom only a reference has arrived, merges.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::dossier::{Dossier, Dossiers};
@@ -23,15 +25,6 @@ pub fn id_of(clinic: &str, parts: &[&str]) -> Uuid {
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 
-/// The key a subject is stored under.
-pub fn key(subject: &Subject) -> String {
-    match subject {
-        Subject::Reference { id, .. } => format!("Patient/{id}"),
-        Subject::Urn(urn) => urn.clone(),
-        Subject::Identifier(identifier) => identifier.token(),
-    }
-}
-
 /// What was found for a subject.
 pub enum PersonMatch {
     One(Box<Dossier>),
@@ -46,17 +39,47 @@ pub async fn subject(
     dossiers: &mut Dossiers,
     subject: &Subject,
 ) -> Result<PersonMatch, Problem> {
-    let mut name = key(subject);
-    if let Subject::Urn(urn) = subject
-        && let Some(id) = urn.strip_prefix("urn:uuid:")
-        && !patient::by_key(tx, context.clinic, &format!("Patient/{id}")).await?.is_empty()
-    {
-        name = format!("Patient/{id}");
+    if let Subject::Identifiers(_) = subject {
+        return carrier(tx, context, dossiers, &subject.keys()).await;
     }
-    if matches!(subject, Subject::Identifier(_)) && patient::by_key(tx, context.clinic, &name).await?.len() > 1 {
-        return Ok(PersonMatch::Several);
+    let mut name = subject.keys().swap_remove(0);
+    if let Some(id) = name.strip_prefix("urn:uuid:") {
+        let here = format!("Patient/{id}");
+        if !patient::by_key(tx, context.clinic, &here).await?.is_empty() {
+            name = here;
+        }
     }
     Ok(PersonMatch::One(Box::new(by_key_or_new(tx, context, dossiers, &name).await?)))
+}
+
+/// Finds and locks the one person who carries some of several identifiers; makes one who carries them all if nobody does.
+async fn carrier(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossiers: &mut Dossiers,
+    keys: &[String],
+) -> Result<PersonMatch, Problem> {
+    let mut known = BTreeSet::new();
+    for key in keys {
+        known.extend(patient::by_key(tx, context.clinic, key).await?.into_iter().map(|person| person.id));
+    }
+    let dossier = match known.first() {
+        _ if known.len() > 1 => return Ok(PersonMatch::Several),
+        Some(only) => {
+            let row = locked(tx, context, *only).await?;
+            dossiers.take(tx, context, row).await?
+        }
+        None => {
+            let Some(first) = keys.first() else { return Ok(PersonMatch::Several) };
+            new(tx, context, dossiers, unseen(context, first)).await?
+        }
+    };
+    if !dossier.patient.seen {
+        for key in keys {
+            patient::add_key(tx, context.clinic, key, dossier.patient.id).await?;
+        }
+    }
+    Ok(PersonMatch::One(Box::new(dossier)))
 }
 
 /// Finds and locks the person of a key, or makes one of whom only that key is known.
@@ -127,20 +150,4 @@ pub async fn locked(tx: &mut Tx, context: &RecordContext<'_>, id: PatientId) -> 
         }
     }
     Err(Problem::new(Category::Internal, "patients are merged in a circle"))
-}
-
-/// Makes two persons one: everything known about `from` belongs to `into` from now on.
-pub async fn merge(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
-    from: Dossier,
-    into: Dossier,
-) -> Result<Dossier, Problem> {
-    patient::merge(tx, context.clinic, from.patient.id, into.patient.id, context.now).await?;
-    dossiers.drop(context, from.patient.id);
-    let mut row = into.patient;
-    row.has_care |= from.patient.has_care;
-    patient::update(tx, context.clinic, &row, context.now).await?;
-    Dossier::load(tx, context, row).await
 }

@@ -17,6 +17,9 @@ use crate::store::{Tx, patient, quarantine};
 /// The reason of a form whose patient has not arrived yet.
 pub(super) const PATIENT_NOT_SEEN: &str = "patient_not_seen";
 
+/// The reason of a form whose patient is on another server.
+pub(super) const PATIENT_ELSEWHERE: &str = "patient_elsewhere";
+
 /// A resource arrived.
 pub async fn arrived(
     tx: &mut Tx,

@@ -7,7 +7,7 @@ use super::dossier::Dossier;
 use super::evidence::measure;
 use super::identify::id_of;
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
 use crate::domain::score::Answers;
 use crate::fhir::content::EvidenceTime;
 use crate::id::{MeasurementId, PatientId};
@@ -133,6 +133,7 @@ fn joined(
             quality: Quality::Unscorable,
             item9: None,
             item9_unknown: false,
+            self_harm: SelfHarm::default(),
             counting,
             source: any.source.clone(),
             issues: Vec::new(),

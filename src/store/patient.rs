@@ -22,6 +22,19 @@ macro_rules! columns {
     };
 }
 
+/// The first row of a statement that begins with its FROM.
+macro_rules! fetch_patient {
+    ($tx:expr, $from:literal $(, $bind:expr)* $(,)?) => {
+        fetch_optional!($tx, Patient, concat!("SELECT ", columns!(""), " ", $from) $(, $bind)*)
+    };
+}
+
+pub mod link;
+pub mod matches;
+pub mod merge;
+
+pub use self::merge::merge;
+
 /// A person in care.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Patient {
@@ -83,7 +96,7 @@ pub async fn lock_by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<
         tx,
         Patient,
         concat!("UPDATE patient SET revision = revision + 1
-         WHERE clinic_id = $1 AND id = (SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = $2 ORDER BY patient_id LIMIT 1)
+         WHERE clinic_id = $1 AND id = (SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = $2 ORDER BY former, patient_id LIMIT 1)
          RETURNING ", columns!("")),
         clinic,
         indexed(key)
@@ -146,7 +159,8 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Pat
     .map_err(failed)
 }
 
-/// Patients with a key: usually one, none if unknown, several if ambiguous.
+/// Patients with a key: usually one, none if unknown, several if ambiguous. A name that somebody had once leads to them
+/// only while nobody carries it now.
 pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
@@ -155,7 +169,9 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
             "SELECT ",
             columns!("p."),
             " FROM patient_key k JOIN patient p ON p.clinic_id = k.clinic_id AND p.id = k.patient_id
-         WHERE k.clinic_id = $1 AND k.key = $2 ORDER BY p.id"
+         WHERE k.clinic_id = $1 AND k.key = $2 AND (NOT k.former OR NOT EXISTS (
+           SELECT 1 FROM patient_key o WHERE o.clinic_id = $1 AND o.key = $2 AND NOT o.former))
+         ORDER BY p.id LIMIT 100"
         ),
         clinic,
         indexed(key)
@@ -239,14 +255,35 @@ pub async fn update(tx: &mut Tx, clinic: &str, patient: &Patient, now: DateTime<
     .map_err(failed)
 }
 
+/// A name that a person is known by.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyRow<'a> {
+    /// `Patient/123`, `urn:uuid:…`, `system|value`.
+    pub key: &'a str,
+    /// Who is found by it.
+    pub patient: PatientId,
+    /// The record that carries it, where that was merged into the person.
+    pub origin: Option<PatientId>,
+    /// The person had it once.
+    pub former: bool,
+}
+
 /// Lets a person be known by one more key.
 pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: PatientId) -> Result<(), Problem> {
+    put_key(tx, clinic, KeyRow { key, patient, origin: None, former: false }).await
+}
+
+/// Lets a person be known by one more key; one that is carried now is no former one any more.
+pub async fn put_key(tx: &mut Tx, clinic: &str, row: KeyRow<'_>) -> Result<(), Problem> {
     execute!(
         tx,
-        "INSERT INTO patient_key (clinic_id, key, patient_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        "INSERT INTO patient_key (clinic_id, key, patient_id, origin_id, former) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (clinic_id, key, patient_id) DO UPDATE SET former = patient_key.former AND excluded.former",
         clinic,
-        indexed(key),
-        patient
+        indexed(row.key),
+        row.patient,
+        row.origin.filter(|origin| *origin != row.patient),
+        row.former
     )
     .map(|_| ())
     .map_err(failed)
@@ -273,71 +310,6 @@ pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: PatientId) 
         clinic,
         indexed(key),
         patient
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// Moves everything known about one person to another: one story from now on.
-pub async fn merge(
-    tx: &mut Tx,
-    clinic: &str,
-    from: PatientId,
-    into: PatientId,
-    now: DateTime<Utc>,
-) -> Result<(), Problem> {
-    // Keys, measurements and ledger rows of the same name stay with the survivor.
-    for statement in [
-        "INSERT INTO patient_key (clinic_id, key, patient_id) SELECT clinic_id, key, $3 FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 ON CONFLICT DO NOTHING",
-        "UPDATE measurement SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
-        "UPDATE observation_item SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
-        "UPDATE episode SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
-        "UPDATE standing SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
-        "UPDATE recommendation SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
-        "UPDATE fact SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
-        "UPDATE resource SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
-        "UPDATE quarantine SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2",
-        "UPDATE delivery SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2
-           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.clinic_id = $1 AND d.patient_id = $3 AND d.key = delivery.key)",
-    ] {
-        execute!(tx, statement, clinic, from, into).map_err(failed)?;
-    }
-    // An item that both patients have stays once, with the survivor; the other one is withdrawn under a key of its own.
-    execute!(
-        tx,
-        "UPDATE delivery SET patient_id = $3, key = key || $4 WHERE clinic_id = $1 AND patient_id = $2",
-        clinic,
-        from,
-        into,
-        format!("/merged/{from}")
-    )
-    .map_err(failed)?;
-    // Pending deliveries move to the survivor's lane.
-    execute!(
-        tx,
-        "INSERT INTO lane (clinic_id, patient_id, due_at, wanted)
-         SELECT clinic_id, $3, due_at, 1 FROM lane WHERE clinic_id = $1 AND patient_id = $2
-         ON CONFLICT (clinic_id, patient_id) DO UPDATE SET wanted = lane.wanted + 1,
-           due_at = CASE WHEN lane.due_at < excluded.due_at THEN lane.due_at ELSE excluded.due_at END",
-        clinic,
-        from,
-        into
-    )
-    .map_err(failed)?;
-    for statement in [
-        "DELETE FROM patient_key WHERE clinic_id = $1 AND patient_id = $2",
-        "DELETE FROM lane WHERE clinic_id = $1 AND patient_id = $2",
-    ] {
-        execute!(tx, statement, clinic, from).map_err(failed)?;
-    }
-    execute!(
-        tx,
-        "UPDATE patient SET merged_into = $3, updated_at = $4, reevaluate_on = NULL, candidate_since = NULL, candidate = NULL
-         WHERE clinic_id = $1 AND (id = $2 OR merged_into = $2)",
-        clinic,
-        from,
-        into,
-        now
     )
     .map(|_| ())
     .map_err(failed)

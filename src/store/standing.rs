@@ -171,6 +171,19 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     Ok(rows.iter().filter_map(|(body,)| serde_json::from_str(body.0.get()).ok()).collect())
 }
 
+/// Every standing of a patient, also of what has ended.
+pub async fn every_of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
+    let rows = fetch_all!(
+        tx,
+        (Json<Standing>,),
+        "SELECT body FROM standing WHERE clinic_id = $1 AND patient_id = $2 ORDER BY episode_id",
+        clinic,
+        patient
+    )
+    .map_err(failed)?;
+    Ok(rows.into_iter().map(|(standing,)| standing.0).collect())
+}
+
 /// Filter for the caseload; all given conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct StandingFilter {

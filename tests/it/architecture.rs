@@ -152,6 +152,8 @@ fn the_registry_is_written_in_the_hallway_only() {
         "patient::insert",
         "patient::update",
         "patient::merge",
+        "patient::link::add",
+        "patient::put_key",
         "patient::add_key",
         "measurement::put",
         "episode::insert",

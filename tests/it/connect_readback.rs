@@ -32,6 +32,7 @@ async fn our_own_writing_is_no_news(#[values(Engine::Sqlite, Engine::Postgres)] 
     let assessment = Care::SafetyAssessment {
         instrument: "C-SSRS".into(),
         result: "low".into(),
+        risk: None,
         disposition: "plan".into(),
         assessor: "C. Manager".into(),
         note: None,

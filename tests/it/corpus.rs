@@ -11,6 +11,7 @@ use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::EvidenceStatus;
 use cocm_registry::domain::score::{Scored, score};
 use cocm_registry::fhir::arrival::{Arrival, read};
+use cocm_registry::fhir::base::Bases;
 use cocm_registry::fhir::content::{Content, Evidence, InstrumentReading, ReadingContext, Subject};
 use cocm_registry::fhir::mapping::CodeMapping;
 
@@ -47,7 +48,8 @@ fn index(name: &str) -> Option<Vec<Row>> {
 fn arrival(raw: &str) -> Arrival {
     let now: DateTime<Utc> = "2026-06-01T12:00:00Z".parse().unwrap();
     let mapping = CodeMapping::default();
-    read(raw, &ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping }).unwrap()
+    read(raw, &ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping, bases: &Bases::default() })
+        .unwrap()
 }
 
 fn evidence(raw: &str) -> Evidence {
@@ -162,5 +164,5 @@ fn a_contained_patient_with_an_identifier_is_that_patient() {
     let Some(folder) = folder("qr") else { return };
     let raw = fs::read_to_string(folder.join("hl7-r4-questionnaireresponse-example-negative.json")).unwrap();
     let subject = evidence(&raw).subject;
-    assert!(matches!(subject, Some(Subject::Identifier(identifier)) if identifier.value == "A34442332"));
+    assert!(matches!(subject, Some(Subject::Identifiers(all)) if all[0].value == "A34442332"));
 }

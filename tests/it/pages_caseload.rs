@@ -2,6 +2,7 @@
 
 use cocm_registry::domain::caseload_row::{CaseloadRow, MeasureCell, NextContactKind};
 use cocm_registry::domain::chart_plan::plan;
+use cocm_registry::domain::conclusion::Conclusion;
 use cocm_registry::domain::episode::{Episode, Phase};
 use cocm_registry::domain::finding::{Finding, Rule};
 use cocm_registry::domain::instrument::Instrument;
@@ -141,7 +142,10 @@ async fn what_is_counted_is_what_is_found() {
     let names = ["ÖZGÜR", "Özgür", "Ann_%", "Anna", "O'Brien !"];
     let people = (0..120).map(|n| {
         let mut one = somebody(n, names[usize::try_from(n).unwrap() % names.len()], "2026-01-05");
-        let finding = |rule: &Rule| Finding::new(*rule, None, date("2026-03-01"), "Because.".into());
+        let finding = |rule: &Rule| Finding {
+            rule: *rule,
+            ..Finding::new(Conclusion::ReviewUndocumented { completed_on: date("2026-03-01") }, date("2026-03-01"))
+        };
         one.standing.findings =
             Rule::ALL.iter().filter(|rule| n * 31 % (5 + **rule as u128) == 0).map(finding).collect();
         one.standing.at_target = n % 3 == 0;

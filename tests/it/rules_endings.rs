@@ -19,7 +19,7 @@ fn ended(tale: &Tale, day: i64, open: &WorkItem) -> (Posture, String) {
     resolve(open, &tale.story, date(day))
 }
 
-const CORRECTED: &str = "Source corrected, confirm.";
+const CORRECTED: &str = "The answer was corrected or withdrawn: confirm with the patient.";
 const NOT_PAST_DUE: &str = "No longer past due: its level was corrected, or the rules changed.";
 
 #[test]

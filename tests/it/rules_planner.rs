@@ -176,18 +176,19 @@ fn at_target_is_never_flagged_as_not_at_target() {
 }
 
 #[test]
-fn the_measure_task_survives_nothing_but_a_score_and_a_new_plan_asks_anew() {
+fn the_measure_task_survives_a_change_of_treatment_and_ends_with_a_score() {
     let mut tale = Tale::new();
     tale.phq9(0, 18).phq9(20, 17);
     let first = task(&tale, 51, Code::Measure).unwrap();
     assert_eq!(task(&tale, 75, Code::Measure).unwrap().key, first.key);
     tale.change(80);
-    assert_eq!(task(&tale, 80, Code::Measure), None);
-    assert_eq!(
-        resolve(&first, &tale.story, date(80)),
-        (Posture::Withdrawn, "Treatment was changed on 2026-03-26.".into())
-    );
-    assert_ne!(task(&tale, 108, Code::Measure).unwrap().key, first.key);
+    for day in [80, 100, 120] {
+        assert_eq!(task(&tale, day, Code::Measure).unwrap().key, first.key, "day {day}");
+    }
+    tale.phq9(121, 17);
+    assert_eq!(task(&tale, 121, Code::Measure), None);
+    assert_eq!(resolve(&first, &tale.story, date(121)), (Posture::Fulfilled, "Measured since.".into()));
+    assert_ne!(task(&tale, 152, Code::Measure).unwrap().key, first.key, "the next one is another");
 }
 
 #[test]
@@ -287,24 +288,25 @@ fn a_plan_that_was_never_measured_has_not_failed() {
 fn a_contact_is_amber_after_30_days_and_red_after_60() {
     let mut tale = Tale::new();
     tale.contact(10);
-    let grade = |day| finding(&tale, day, Rule::ContactOverdue).map(|f| f.reason.contains("(red)"));
+    let grade = |day| finding(&tale, day, Rule::ContactOverdue).map(|f| f.reason.contains("more than 60 days"));
     assert_eq!([grade(40), grade(41), grade(70), grade(71)], [None, Some(false), Some(false), Some(true)]);
     let proposed = |day| finding(&tale, day, Rule::InactivityDischargeProposed).is_some();
     assert_eq!((proposed(99), proposed(100)), (false, true), "90 days after the last contact");
 }
 
 #[test]
-fn a_pcl5_improves_by_twelve_points_and_below_33_alone_is_remission() {
+fn a_pcl5_responds_by_twelve_points_and_remits_at_28_with_fifteen() {
     let judged = |latest: u16| {
         let mut tale = Tale::enrolled(&[Instrument::PCL5]);
         tale.score(Instrument::PCL5, 0, 40).score(Instrument::PCL5, 28, latest);
         let measure = standing(&tale, 28).measures.remove(0);
         (measure.clinically_significant_improvement, measure.remission, measure.at_target)
     };
-    assert_eq!(judged(33), (false, false, false));
-    assert_eq!(judged(32), (false, true, true), "8 points are no improvement");
-    assert_eq!(judged(29), (false, true, true), "11 points");
-    assert_eq!(judged(28), (true, true, true), "12 points");
+    assert_eq!(judged(32), (false, false, false), "below the cut-off by 8 points is nothing yet");
+    assert_eq!(judged(29), (false, false, false), "11 points");
+    assert_eq!(judged(28), (true, false, true), "12 points are a response");
+    assert_eq!(judged(26), (true, false, true), "28 or less, and 14 points");
+    assert_eq!(judged(25), (true, true, true), "15 points");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use cocm_registry::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
+use cocm_registry::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::problem::Category;
 use cocm_registry::store::event_log::{EpisodeLog, EventRow};
@@ -130,6 +130,7 @@ fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
         quality: Quality::Unscorable,
         item9: None,
         item9_unknown: true,
+        self_harm: SelfHarm::default(),
         counting: EvidenceStatus::Partial,
         source: format!("Observation/{ODD}"),
         issues: vec![DataQualityIssue::new("odd", ODD)],

@@ -66,7 +66,7 @@ pub async fn search_by_form(
 pub async fn answer(call: &FhirCall, kind: ResourceType, asked: Vec<(String, String)>) -> Result<String, Problem> {
     call.may(kind, EntryAction::Search)?;
     let zone = call.app.zones.of(call.clinic());
-    let criteria = Criteria::read(kind, asked, zone)?;
+    let criteria = Criteria::read(kind, asked, (zone, call.app.intake.bases(call.clinic())))?;
     if !criteria.ignored.is_empty() && call.prefers("handling", "strict") {
         return Err(Problem::malformed(format!("not supported in a search here: {}", criteria.ignored.join(", "))));
     }

@@ -17,6 +17,8 @@ use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, pa
 use crate::domain::care::FitDecision;
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
+use crate::fhir::base::Bases;
+use crate::fhir::reference::key_of;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -73,10 +75,10 @@ enum NamedIdentifier {
 }
 
 impl NamedPatient {
-    fn whom(self) -> Result<PatientKey, Problem> {
+    fn whom(self, bases: &Bases) -> Result<PatientKey, Problem> {
         match (self.id, self.reference, self.identifier) {
             (Some(id), None, None) => Ok(PatientKey::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
-            (None, Some(reference), None) => Ok(PatientKey::Key(reference)),
+            (None, Some(reference), None) => Ok(PatientKey::Key(key_of(&reference, bases))),
             (None, None, Some(NamedIdentifier::Token(token))) => {
                 Ok(PatientKey::Key(if token.contains('|') { token } else { format!("|{token}") }))
             }
@@ -201,7 +203,7 @@ async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Resu
         let detail = "who needs direct specialty care is not enrolled here; leave enrolled_on out to keep the referral";
         return Err(Problem::unprocessable(detail).at("fit.decision"));
     }
-    let whom = new.patient.whom()?;
+    let whom = new.patient.whom(ask.app.intake.bases(ask.clinic()))?;
     let fact = Command::Enrolled { whom, episode: Box::new(new_episode), fit: fit.map(Box::new) };
     let recorded = ask.record_one(fact).await?;
     let body = read(&ask, parse_id(&recorded.id)?).await?;

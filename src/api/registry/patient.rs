@@ -10,17 +10,19 @@ use uuid::Uuid;
 
 use super::episodes::EpisodeBody;
 use super::measurements::MeasurementBody;
+use super::patient_matches::{PatientMatchBody, side_by_side};
 use super::patients::PatientIdentity;
 use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::request::{IdInPath, READERS, RequestContext};
 use crate::domain::candidate::Candidate;
-use crate::domain::care::Care;
+use crate::domain::care::{Care, Risk};
 use crate::domain::chart_plan::plan;
 use crate::domain::safety::{Concern, ConcernState};
 use crate::domain::story::Story;
 use crate::id::PatientId;
 use crate::problem::Problem;
+use crate::store::patient::matches;
 use crate::store::{episode, patient, rule_set, story};
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -40,6 +42,8 @@ struct PatientBody {
     episodes: Vec<EpisodeBody>,
     /// Set while the patient screened positive and is in no open episode.
     candidate: Option<Candidate>,
+    /// Records that are perhaps the same person, until somebody has decided.
+    possible_matches: Vec<PatientMatchBody>,
     /// PHQ-9 item 9, enrolled or not.
     safety: SafetyStatus,
 }
@@ -70,6 +74,8 @@ struct AssessmentBody {
     instrument: String,
     /// Result of the assessment.
     result: String,
+    /// The risk it came to; `null` where nobody recorded it.
+    risk: Option<Risk>,
     /// Action that was taken.
     disposition: String,
     /// Person who made the assessment.
@@ -89,6 +95,10 @@ async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) ->
     let story = story::of(&mut tx, clinic, &row).await?;
     let keys = patient::keys(&mut tx, clinic, row.id).await?;
     let episodes = episode::of_patient(&mut tx, clinic, row.id).await?;
+    let mut possible_matches = Vec::new();
+    for found in matches::of_person(&mut tx, clinic, row.id).await? {
+        possible_matches.push(side_by_side(&mut tx, clinic, found).await?);
+    }
     let rules = rule_set::active(&mut tx, clinic).await?;
     drop(tx);
     let plan = plan(&story, &rules, ask.today());
@@ -96,19 +106,28 @@ async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) ->
     let safety = safety(&story, plan.concerns);
     let measurements = story.measurements.into_iter().map(MeasurementBody::from).collect();
     let candidate = row.candidate.as_ref().map(|candidate| candidate.0.clone());
-    Ok(Json(PatientBody { identity: PatientIdentity::from(row), keys, measurements, episodes, candidate, safety }))
+    Ok(Json(PatientBody {
+        identity: PatientIdentity::from(row),
+        keys,
+        measurements,
+        episodes,
+        candidate,
+        possible_matches,
+        safety,
+    }))
 }
 
 fn safety(story: &Story, concerns: Vec<Concern>) -> SafetyStatus {
     let (open, assessed): (Vec<Concern>, Vec<Concern>) =
         concerns.into_iter().partition(|c| c.state == ConcernState::Open);
     let assessments = story.standing_entries().into_iter().filter_map(|e| match &e.care {
-        Care::SafetyAssessment { instrument, result, disposition, assessor, note } => Some(AssessmentBody {
+        Care::SafetyAssessment { instrument, result, risk, disposition, assessor, note } => Some(AssessmentBody {
             id: e.id,
             assessed_at: e.at,
             assessed_on: e.on,
             instrument: instrument.clone(),
             result: result.clone(),
+            risk: *risk,
             disposition: disposition.clone(),
             assessor: assessor.clone(),
             note: note.clone(),

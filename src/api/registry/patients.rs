@@ -11,6 +11,7 @@ use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, StrictQuery};
+use crate::fhir::reference::key_of;
 use crate::id::PatientId;
 use crate::identity::Role;
 use crate::problem::Problem;
@@ -99,8 +100,11 @@ async fn list_patients(
         return Ok(Json(page(rows, limit, |p| p.id, PatientIdentity::from)));
     }
     let mut found: Option<Vec<Patient>> = None;
-    let keys =
-        [query.identifier.map(|token| if token.contains('|') { token } else { format!("|{token}") }), query.reference];
+    let bases = ask.app.intake.bases(ask.clinic());
+    let keys = [
+        query.identifier.map(|token| if token.contains('|') { token } else { format!("|{token}") }),
+        query.reference.map(|reference| key_of(&reference, bases)),
+    ];
     for key in keys.into_iter().flatten() {
         let those = patient::by_key(&mut tx, ask.clinic(), &key).await?;
         found = Some(match found {

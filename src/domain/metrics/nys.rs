@@ -38,7 +38,8 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Metric
     let due: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.should_be_improved()).collect();
     let not_improved: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.is_not_improved()).collect();
 
-    let mut caseload = MetricTally::count(1, "enrolled", enrolled.iter().map(EpisodeMonth::id).collect());
+    let mut caseload =
+        MetricTally::people(1, "enrolled", enrolled.iter().map(|s| (s.story.patient.id, s.id())).collect());
     caseload = match (fte, &of.care_manager) {
         (_, Some(_)) => {
             caseload.remark("full-time equivalents are attested for the clinic: one care manager has no target")

@@ -1,12 +1,13 @@
 //! Rejected and accepted resources, with the place of the error.
 
 use super::*;
+use crate::fhir::base::Bases;
 use crate::fhir::mapping::CodeMapping;
 
 fn attempt(raw: &str) -> Result<Arrival, Problem> {
     let mapping = CodeMapping::default();
     let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
-    read(raw, &ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping })
+    read(raw, &ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping, bases: &Bases::default() })
 }
 
 fn form(members: &str) -> String {

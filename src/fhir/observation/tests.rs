@@ -14,7 +14,8 @@ fn evidence(observation: &Value) -> Evidence {
     let config: MappingConfig = toml::from_str(r#"items = { "EPIC-77" = "phq9/total" }"#).unwrap();
     let mapping = CodeMapping::from_config(&config);
     let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
-    let context = ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping };
+    let bases = crate::fhir::base::Bases::default();
+    let context = ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping, bases: &bases };
     let Content::Evidence(evidence) = read(&observation.to_string(), &context).unwrap().content else { panic!() };
     evidence
 }

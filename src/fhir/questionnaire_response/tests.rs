@@ -66,7 +66,8 @@ pub(super) fn form(questionnaire: Option<&str>, items: Vec<Value>) -> Value {
 pub(super) fn read_with(config: &MappingConfig, form: &Value) -> Evidence {
     let mapping = CodeMapping::from_config(config);
     let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
-    let context = ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping };
+    let bases = crate::fhir::base::Bases::default();
+    let context = ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping, bases: &bases };
     let Content::Evidence(evidence) = read(&form.to_string(), &context).unwrap().content else { panic!("evidence") };
     evidence
 }

@@ -1,11 +1,15 @@
 //! Criteria of a search.
 
+use std::borrow::Cow;
+
 use chrono_tz::Tz;
 
 use super::cursor::SearchCursor;
 use super::dates;
 use crate::fhir::arrival::ResourceType;
+use crate::fhir::base::Bases;
 use crate::fhir::query::listed;
+use crate::fhir::reference::key_of;
 use crate::problem::Problem;
 use crate::store::resource::ChangeWindow;
 
@@ -53,7 +57,11 @@ impl Criteria {
     ///
     /// # Errors
     /// Names the parameter whose value cannot be understood. A parameter that is not known at all is only noted.
-    pub fn read(kind: ResourceType, asked: Vec<(String, String)>, zone: Tz) -> Result<Self, Problem> {
+    pub fn read(
+        kind: ResourceType,
+        asked: Vec<(String, String)>,
+        (zone, bases): (Tz, &Bases),
+    ) -> Result<Self, Problem> {
         let mut criteria = Self {
             kind,
             ids: Vec::new(),
@@ -79,7 +87,7 @@ impl Criteria {
             if value.contains('\0') {
                 return Err(Problem::malformed("text cannot contain U+0000"));
             }
-            if criteria.take(&name, &value, zone)? {
+            if criteria.take(&name, &value, (zone, bases))? {
                 if name != "_cursor" {
                     criteria.understood.push((name, value));
                 }
@@ -91,14 +99,14 @@ impl Criteria {
     }
 
     /// Takes one parameter; `false` if it is not known.
-    fn take(&mut self, name: &str, value: &str, zone: Tz) -> Result<bool, Problem> {
+    fn take(&mut self, name: &str, value: &str, (zone, bases): (Tz, &Bases)) -> Result<bool, Problem> {
         let is_form = self.kind == ResourceType::QuestionnaireResponse;
         let bad = |why: &str| Problem::malformed(why).at(name.split(':').next().unwrap_or_default().to_owned());
         match name {
             "_id" => self.ids.push(list(value)?),
             "identifier" => self.identifiers.push(list(value)?),
             "patient" | "subject" | "subject:Patient" | "patient:Patient" if self.kind != ResourceType::Patient => {
-                self.patients.push(list(value)?.iter().map(|name| patient(name)).collect());
+                self.patients.push(list(value)?.iter().map(|name| patient(name, bases)).collect());
             }
             "patient.identifier"
             | "subject.identifier"
@@ -180,13 +188,10 @@ fn list(value: &str) -> Result<Vec<String>, Problem> {
     Ok(list)
 }
 
-/// A patient's name as it is stored. Whatever stands in front of an absolute one is not looked at, as in the forms.
-fn patient(name: &str) -> String {
-    if name.starts_with("urn:") {
-        return name.to_owned();
-    }
-    let path = name.split_once("/_history").map_or(name, |(path, _)| path);
-    format!("Patient/{}", path.rsplit('/').next().unwrap_or_default())
+/// A patient's name as it is stored; an id alone is one of ours.
+fn patient(name: &str, bases: &Bases) -> String {
+    let name = if name.contains(['/', ':']) { Cow::Borrowed(name) } else { Cow::Owned(format!("Patient/{name}")) };
+    key_of(&name, bases)
 }
 
 /// A parameter's name, if it looks like one: it could be anything.

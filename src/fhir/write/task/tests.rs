@@ -30,6 +30,7 @@ fn intent(posture: Posture) -> WriteIntent {
             due_on: Some("2026-03-16".parse().unwrap()),
             reason: "PHQ-9 is 17 after 8 weeks; target is below 10.".to_owned(),
             evidence: vec!["QuestionnaireResponse/9".to_owned(), "manual entry".to_owned(), "Observation/7".to_owned()],
+            reasons: Vec::new(),
         },
         owner_display: None,
         also_for_display: Vec::new(),
