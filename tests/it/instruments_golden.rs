@@ -8,6 +8,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::score::score;
+use cocm_registry::fhir::base::Bases;
 use cocm_registry::fhir::arrival::read;
 use cocm_registry::fhir::base::Bases;
 use cocm_registry::fhir::content::{Content, ReadingContext};
