@@ -10,7 +10,6 @@ use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::score::score;
 use cocm_registry::fhir::arrival::read;
 use cocm_registry::fhir::base::Bases;
-use cocm_registry::fhir::base::Bases;
 use cocm_registry::fhir::content::{Content, ReadingContext};
 use cocm_registry::fhir::mapping::CodeMapping;
 use serde_json::{Value, json};
