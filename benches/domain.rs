@@ -44,7 +44,7 @@ impl Numbers {
 
 fn patient(seed: u64) -> Story {
     let mut n = Numbers(seed);
-    let mut tale = Tale::enrolled(&[Instrument::Phq9, Instrument::Gad7]);
+    let mut tale = Tale::enrolled(&[Instrument::PHQ9, Instrument::GAD7]);
     let scores = 8 + n.day(5);
     let (mut phq9, mut gad7) = (12 + n.small(12), 8 + n.small(10));
     for i in 0..scores {
@@ -112,7 +112,7 @@ fn main() {
     timed("forms scored", 1_000_000, || {
         for _ in 0..1_000 {
             for form in &forms {
-                black_box(score(Instrument::Phq9, form));
+                black_box(score(Instrument::PHQ9, form));
             }
         }
     });

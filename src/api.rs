@@ -5,6 +5,8 @@ pub mod problem;
 pub mod page;
 mod export;
 pub mod cds_hooks;
+pub mod readiness;
+pub mod admit;
 pub mod health;
 pub mod fhir;
 pub mod registry;
@@ -20,14 +22,17 @@ use axum::http::HeaderValue;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Notify;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use self::readiness::Readiness;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::Connections;
 use crate::journal::Journal;
+use crate::limits;
+use crate::problem::{Category, Problem};
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
@@ -55,6 +60,8 @@ pub struct App {
     pub outbox: Arc<Notify>,
     /// The EHRs that we fetch from.
     pub connections: Connections,
+    /// Whether the database can be written to.
+    pub readiness: Readiness,
     /// Our public keys (`/.well-known/jwks.json`).
     pub jwks: Arc<serde_json::Value>,
 }
@@ -123,8 +130,20 @@ fn routes(origins: &[HeaderValue]) -> (Router<App>, utoipa::openapi::OpenApi) {
 
 /// Documents once what holds for many endpoints.
 fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let description = document.info.description.get_or_insert_default();
+    description.push(' ');
+    description.push_str(&limits::in_words());
     idempotency::document(&mut document);
     document
+}
+
+/// A wrong method is answered by the routes themselves, so that their layers see it: a preflight of CORS is one.
+fn closed((schemas, paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    (schemas, paths, methods.fallback(no_such_method))
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(Category::MethodNotAllowed, "this address does not answer to that method; see `Allow`")
 }
 
 /// The OpenAPI document.

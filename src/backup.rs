@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::journal::verify::{ChainReport, verify};
 use crate::problem::Problem;
-use crate::store::Db;
-use crate::store::backup::{copy_into, holds_anything, integrity, is_open_elsewhere};
+use crate::store::backup::{copy_into, holds_anything, integrity, is_open_elsewhere, is_ours};
+use crate::store::{Db, owner_only};
 
 /// Answer to an operator who tries to back up PostgreSQL with this command.
 pub const FOR_POSTGRES: &str = "PostgreSQL is backed up with its own tools, while the service runs: \
@@ -30,28 +30,30 @@ pub async fn back_up(url: &str, file: &Path) -> Result<(), Problem> {
     }
     let partial = beside(file, ".partial");
     remove(&partial)?;
+    owner_only(&partial).map_err(io_problem("cannot write the backup"))?;
     let db = Db::open(url).await?;
     let copied = copy_into(&db, &partial).await;
     db.close().await;
     copied?;
-    File::open(&partial).and_then(|copy| copy.sync_all()).map_err(told("cannot write the backup"))?;
-    fs::rename(&partial, file).map_err(told("cannot write the backup"))?;
+    File::open(&partial).and_then(|copy| copy.sync_all()).map_err(io_problem("cannot write the backup"))?;
+    fs::rename(&partial, file).map_err(io_problem("cannot write the backup"))?;
     sync_folder(file)
 }
 
 /// Puts a backup in the place of the database, after looking whether it is whole. A database that holds anything is
-/// replaced only by force, and then kept beside it (`….replaced`). Answers with what the journal says.
+/// replaced only by force, and then kept beside it (`….replaced`, `….replaced-2`, …).
 ///
 /// # Errors
 /// What is wrong with the backup, or in the way, for the operator: then nothing was replaced.
-pub async fn restore(url: &str, file: &Path, force: bool) -> Result<Vec<ChainReport>, Problem> {
+pub async fn restore(url: &str, file: &Path, force: bool) -> Result<Restored, Problem> {
     let path = sqlite_file(url)?;
     let partial = beside(&path, ".restoring");
     remove_all(&partial)?;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(told("cannot make the folder of the database"))?;
+        fs::create_dir_all(folder).map_err(io_problem("cannot make the folder of the database"))?;
     }
-    fs::copy(file, &partial).map_err(told("the backup cannot be read"))?;
+    let backup = File::open(file).map_err(io_problem("the backup cannot be read"))?;
+    write_private(backup, &partial).map_err(io_problem("the backup cannot be copied"))?;
     let looked = look(&partial).await;
     let allowed = async {
         if path.exists() && is_open_elsewhere(&path).await {
@@ -69,33 +71,61 @@ pub async fn restore(url: &str, file: &Path, force: bool) -> Result<Vec<ChainRep
             return Err(problem);
         }
     };
-    if path.exists() {
-        fs::rename(&path, beside(&path, ".replaced")).map_err(told("the old database cannot be put aside"))?;
-    }
+    let kept = put_aside(&path)?;
+    fs::rename(&partial, &path).map_err(io_problem("the database cannot be put in place"))?;
+    sync_folder(&path)?;
+    Ok(Restored { reports, kept })
+}
+
+/// What a restore did.
+#[derive(Debug)]
+pub struct Restored {
+    /// What the journal of each clinic says.
+    pub reports: Vec<ChainReport>,
+    /// Where the database that was replaced is kept.
+    pub kept: Option<PathBuf>,
+}
+
+/// Renames a database and its log to a name that nothing has yet: what an earlier restore kept stays.
+fn put_aside(path: &Path) -> Result<Option<PathBuf>, Problem> {
+    let is_free = |kept: &PathBuf| ["", "-wal", "-shm"].iter().all(|end| !beside(kept, end).exists());
+    let names = std::iter::once(".replaced".to_owned()).chain((2..10_000).map(|n| format!(".replaced-{n}")));
+    let kept = names.map(|end| beside(path, &end)).find(is_free);
+    let kept = kept.ok_or_else(|| Problem::internal("too many replaced databases are kept here; remove some"))?;
     // The old file's write-ahead log belongs to the old file.
-    for end in ["-wal", "-shm"] {
-        let old = beside(&path, end);
+    let mut moved = false;
+    for end in ["", "-wal", "-shm"] {
+        let old = beside(path, end);
         if old.exists() {
-            fs::rename(&old, beside(&path, &format!(".replaced{end}")))
-                .map_err(told("the old log cannot be put aside"))?;
+            fs::rename(&old, beside(&kept, end)).map_err(io_problem("the old database cannot be put aside"))?;
+            moved = true;
         }
     }
-    fs::rename(&partial, &path).map_err(told("the database cannot be put in place"))?;
-    sync_folder(&path)?;
-    Ok(reports)
+    Ok(moved.then_some(kept))
+}
+
+/// Copies what a file holds, not its rights.
+fn write_private(mut from: File, to: &Path) -> io::Result<()> {
+    owner_only(to)?;
+    let mut to = File::options().write(true).truncate(true).open(to)?;
+    io::copy(&mut from, &mut to).map(|_| ())
 }
 
 /// Whether a backup is whole: its pages, its schema, its journal.
 async fn look(partial: &Path) -> Result<Vec<ChainReport>, Problem> {
     let db = Db::open(&format!("sqlite://{}", partial.display())).await?;
     let looked = async {
+        // An empty file is a whole database without tables.
+        if !is_ours(&db).await? {
+            return Err(Problem::internal("the backup holds no registry: it is empty, or another program's"));
+        }
         let said = integrity(&db).await?;
         if said != "ok" {
             return Err(Problem::internal(format!("the backup is damaged: {said}")));
         }
         db.migrate().await?;
         let reports = verify(&db, &[]).await?;
-        match reports.iter().find(|report| report.fault.is_some()) {
+        match reports.iter().find(|report| !report.is_sound()) {
             Some(broken) => Err(Problem::internal(format!("the backup was changed: {broken}"))),
             None => Ok(reports),
         }
@@ -104,7 +134,7 @@ async fn look(partial: &Path) -> Result<Vec<ChainReport>, Problem> {
     // Merges its log into the file.
     db.close().await;
     let reports = looked?;
-    File::open(partial).and_then(|copy| copy.sync_all()).map_err(told("cannot write the database"))?;
+    File::open(partial).and_then(|copy| copy.sync_all()).map_err(io_problem("cannot write the database"))?;
     remove(&beside(partial, "-wal"))?;
     remove(&beside(partial, "-shm"))?;
     Ok(reports)
@@ -138,16 +168,18 @@ fn remove_all(path: &Path) -> Result<(), Problem> {
 
 fn remove(path: &Path) -> Result<(), Problem> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(told("a file that is left over cannot be removed")(e)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(io_problem("a file that is left over cannot be removed")(e))
+        }
         _ => Ok(()),
     }
 }
 
 fn sync_folder(file: &Path) -> Result<(), Problem> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(told("the folder cannot be written to disk"))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_problem("the folder cannot be written to disk"))
 }
 
-fn told(what: &'static str) -> impl Fn(io::Error) -> Problem {
+fn io_problem(what: &'static str) -> impl Fn(io::Error) -> Problem {
     move |e| Problem::internal(format!("{what}: {e}"))
 }

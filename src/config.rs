@@ -11,6 +11,7 @@ mod development;
 mod overlay;
 mod sign_in;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,16 +22,20 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use crate::limits::{
+    BODY_BYTES, BUNDLE_BYTES, CLIENT_REQUESTS, CLIENT_REQUESTS_PER_SECOND, PEER_CONNECTIONS, REQUESTS,
+};
+
 pub use cds_hooks::{CardLink, CdsHooks};
 pub use check::is_private;
 pub use clinic::ClinicId;
 pub use connection::{
-    AuthKind, BackendServices, Bulk, EhrConnection, KeyAlgorithm, NotifyConfig, PollConfig, SearchStrategy,
-    SubscriptionPayload, WriteConfig, key_folder,
+    AuthKind, BackendServices, BasicAuth, Bulk, ClientCertificate, EhrConnection, KeyAlgorithm, NotifyConfig,
+    PollConfig, SearchStrategy, SubscriptionPayload, WriteConfig, key_folder,
 };
 pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
 pub use overlay::Flags;
-pub use sign_in::SignInConfig;
+pub use sign_in::{ClientAuth, SignInConfig};
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, Deserialize)]
@@ -64,6 +69,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// Log format and filter.
     pub log: Log,
+    /// Where the ends of the journal are written.
+    pub journal: JournalHeads,
     /// Development only: any clinic named in a token is served, with the first clinic's settings.
     #[serde(skip)]
     pub any_clinic: bool,
@@ -85,6 +92,14 @@ pub struct Limits {
     pub bundle_bytes: usize,
     /// Connections open at once.
     pub connections: usize,
+    /// Of these, from one address. Behind a proxy all have the same.
+    pub connections_per_peer: usize,
+    /// Requests in work at once, of all clients together.
+    pub requests: usize,
+    /// Of these, of one client: whoever a token or a cookie stands for.
+    pub requests_per_client: usize,
+    /// Requests that one client begins in a second.
+    pub requests_per_second: u32,
     /// From the first byte, or the end of the last answer, to the end of the request's headers.
     #[serde(rename = "header_timeout_s", deserialize_with = "seconds")]
     pub header_timeout: Duration,
@@ -118,12 +133,40 @@ pub struct Issuer {
     pub token_url: Option<String>,
     /// The `aud` its tokens must carry for us.
     pub audience: String,
-    /// The claim that names the clinic.
+    /// The clinic of all its tokens, whatever they say.
+    pub clinic: Option<ClinicId>,
+    /// The role of all its tokens.
+    pub role: Option<String>,
+    /// What all its tokens are limited to; without it, their `scope` and `scp` say.
+    pub scopes: Option<String>,
+    /// The claim that names the clinic: a name, or a path with dots into what is nested.
     #[serde(default = "clinic_claim")]
     pub clinic_claim: String,
-    /// The claim that names the role.
+    /// The claim that names the role, or lists several of which one is ours.
     #[serde(default = "role_claim")]
     pub role_claim: String,
+    /// The issuer's names of clinics, where they are not ours.
+    #[serde(default)]
+    pub clinic_map: BTreeMap<String, ClinicId>,
+    /// The issuer's names of roles, where they are not ours.
+    #[serde(default)]
+    pub role_map: BTreeMap<String, String>,
+    /// Clients of which more is known. Where any is named, tokens that were issued to another one are refused.
+    #[serde(default)]
+    pub clients: Vec<IssuerClient>,
+}
+
+/// A program that has its tokens from an issuer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerClient {
+    /// As `azp`, `client_id`, `appid` or `cid` of its tokens says, or else their `sub`.
+    pub client_id: String,
+    /// Its clinic, whatever its tokens say.
+    pub clinic: Option<ClinicId>,
+    pub role: Option<String>,
+    /// What it is limited to.
+    pub scopes: Option<String>,
 }
 
 /// One clinic served here.
@@ -160,6 +203,22 @@ pub struct Webhook {
     /// Deadline of one attempt.
     #[serde(default = "webhook_timeout", rename = "timeout_s", deserialize_with = "seconds")]
     pub timeout: Duration,
+}
+
+/// Where the ends of the journal are written, signed, so that a cut-off end is found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalHeads {
+    /// Appended to: best on another machine's disk. Into the log without it.
+    pub heads_file: Option<PathBuf>,
+    #[serde(rename = "heads_every_s", deserialize_with = "seconds")]
+    pub heads_every: Duration,
+}
+
+impl Default for JournalHeads {
+    fn default() -> Self {
+        Self { heads_file: None, heads_every: Duration::from_mins(15) }
+    }
 }
 
 /// Log format and filter.
@@ -218,6 +277,27 @@ impl ConfigError {
     }
 }
 
+impl Issuer {
+    /// One that names clinic and role in the claims of these names.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            clinic_claim: clinic_claim(),
+            role_claim: role_claim(),
+            jwks_url: None,
+            jwks_file: None,
+            token_url: None,
+            clinic: None,
+            role: None,
+            scopes: None,
+            clinic_map: BTreeMap::new(),
+            role_map: BTreeMap::new(),
+            clients: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.faults.join("\n"))
@@ -258,7 +338,8 @@ impl Config {
         overlay::flags(&mut table, flags);
         let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
             let key = e.path().to_string();
-            let secret = ["token", "secret", "database_url"].iter().any(|name| key.contains(name));
+            let secret =
+                ["token", "secret", "password", "headers", "database_url"].iter().any(|name| key.contains(name));
             let why = if secret { "must be a string".to_owned() } else { e.inner().message().to_owned() };
             ConfigError::one(format!("{key}: {why}"))
         })?;
@@ -283,7 +364,8 @@ impl Config {
     /// Where signing keys of ours may be, each folder once.
     pub fn key_folders(&self) -> Vec<PathBuf> {
         let mut folders = vec![key_folder(&self.data_dir)];
-        folders.extend(self.ehrs.iter().filter_map(|ehr| Some(ehr.auth.as_ref()?.key_folder(&self.data_dir))));
+        let signing = self.ehrs.iter().filter_map(|ehr| ehr.auth.as_ref()).filter(|auth| auth.signs());
+        folders.extend(signing.map(|auth| auth.key_folder(&self.data_dir)));
         folders.sort();
         folders.dedup();
         folders
@@ -326,6 +408,7 @@ impl Default for Config {
             ehrs: Vec::new(),
             webhooks: Vec::new(),
             log: Log::default(),
+            journal: JournalHeads::default(),
             any_clinic: false,
             clock: None,
             ignored_variables: Vec::new(),
@@ -336,9 +419,13 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body_bytes: 1 << 20,
-            bundle_bytes: 8 << 20,
+            body_bytes: BODY_BYTES,
+            bundle_bytes: BUNDLE_BYTES,
             connections: 1024,
+            connections_per_peer: PEER_CONNECTIONS,
+            requests: REQUESTS,
+            requests_per_client: CLIENT_REQUESTS,
+            requests_per_second: CLIENT_REQUESTS_PER_SECOND,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(20),

@@ -269,7 +269,8 @@ impl Dispatcher {
         }
         tx.commit().await?;
         if settlement.state == DeliveryState::Parked {
-            tracing::error!(delivery = %delivery.id, error = settlement.error, "a delivery is parked: a person has to look");
+            let failure = result.as_ref().err().map(ToString::to_string);
+            tracing::error!(delivery = %delivery.id, failure, "a delivery is parked: a person has to look");
         }
         Ok(held)
     }

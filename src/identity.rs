@@ -2,6 +2,7 @@
 
 mod acting;
 mod cache;
+mod caller_mapping;
 mod cds_client;
 mod claims;
 pub mod development;

@@ -20,7 +20,6 @@ use crate::fhir::arrival::{Arrival, ResourceType, read};
 use crate::fhir::base::Bases;
 use crate::fhir::content::ReadingContext;
 use crate::fhir::mapping::CodeMapping;
-use crate::listener::{DEEPEST, check_depth};
 use crate::problem::Problem;
 use crate::record::{Command, Condition, Recorded, Recorder, Submission, Zones};
 use crate::store::Db;
@@ -92,7 +91,6 @@ impl Intake {
     /// # Errors
     /// What violates the specification where we look, with `expression`.
     pub fn read(&self, clinic: &str, raw: &str) -> Result<Arrival, Problem> {
-        check_depth(raw.as_bytes(), DEEPEST)?;
         let mapping = self.mappings.get(clinic).unwrap_or(&self.default_mapping);
         read(
             raw,

@@ -8,6 +8,8 @@
 
 mod listeners;
 mod reads;
+mod recompute;
+pub mod heads;
 pub mod events;
 pub mod verify;
 
@@ -15,14 +17,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, watch};
 
 use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry};
 use crate::store::{Db, Tx};
-pub use listeners::Listener;
 use listeners::Listeners;
-use reads::PendingRead;
+pub use listeners::{Listener, TooMany};
+use reads::ReadQueue;
 
 /// How many lines are sealed in one transaction.
 const SOME: i64 = 256;
@@ -40,14 +43,14 @@ pub struct Journal {
     db: Db,
     bell: Arc<Notify>,
     heads: watch::Sender<SealedHeads>,
-    reads: mpsc::Sender<PendingRead>,
+    reads: ReadQueue,
     listeners: Listeners,
 }
 
 impl Journal {
     /// A journal; `bell` tells that there are new lines. Reads are written from now on, sealing begins with [`Journal::run`].
     pub fn start(db: &Db, bell: Arc<Notify>) -> Self {
-        let reads = reads::start(db.clone(), bell.clone());
+        let reads = ReadQueue::start(db.clone(), bell.clone());
         Self {
             db: db.clone(),
             bell,
@@ -62,9 +65,17 @@ impl Journal {
         self.heads.subscribe()
     }
 
-    /// A place for one more who listens to a clinic's events; `None` where there are too many.
-    pub fn listen(&self, clinic: &str) -> Option<Listener> {
-        self.listeners.enter(clinic)
+    /// A place for one more who listens to a clinic's events.
+    ///
+    /// # Errors
+    /// Where the person, or the clinic, has too many.
+    pub fn listen(&self, clinic: &str, person: &str) -> Result<Listener, TooMany> {
+        self.listeners.enter(clinic, person)
+    }
+
+    /// Whether it is news to the journal that a person listens.
+    pub fn is_new_listener(&self, clinic: &str, person: &str, now: DateTime<Utc>) -> bool {
+        self.listeners.is_new(clinic, person, now)
     }
 
     /// Wakes the sealer: another than the recorder has left lines.
@@ -124,12 +135,12 @@ impl Journal {
 
     /// Writes down that somebody was shown something, and waits for it, within bounds: see `reads`.
     pub async fn write(&self, entry: JournalEntry) {
-        reads::write(&self.reads, entry).await;
+        self.reads.write(entry).await;
     }
 
     /// Waits until the reads so far are written, within bounds.
     pub async fn flush(&self) {
-        reads::flush(&self.reads).await;
+        self.reads.flush().await;
     }
 }
 

@@ -12,10 +12,13 @@
 //! `tests/it/architecture.rs` fails on an arrow that points the other way.
 
 pub mod id;
+pub mod hex;
 pub mod domain;
 
 pub mod clock;
 pub mod problem;
+pub mod http_client;
+pub mod limits;
 pub mod config;
 pub mod telemetry;
 pub mod identity;
@@ -33,6 +36,8 @@ pub mod webhook;
 pub mod upkeep;
 pub mod api;
 pub mod pages;
+#[cfg(feature = "demo")]
 pub mod sandbox;
 pub mod service;
+#[cfg(feature = "demo")]
 pub mod demo;

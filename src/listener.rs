@@ -1,24 +1,26 @@
 //! The accept loop: who may connect, for how long, and how we stop.
 //!
 //! `axum::serve` has neither a header timeout nor a cap, so this is our own. When all places are taken, accepting
-//! pauses, and whoever has sat longest without asking anything gives up their place; nobody with a request in flight
-//! does.
+//! pauses, and whoever has sat longest without asking anything gives up their place, as does whoever sends a body more
+//! slowly than an honest client; nobody else with a request in flight does. One address has some of the places, not all.
 //!
 //! Stopping is in steps, so that no request in flight fails: no new connections; every answer says
 //! `Connection: close`, so that busy clients go elsewhere; then idle connections are closed; then whatever has not
 //! finished by the end of [`Limits::drain`] is cut.
 
+mod admission;
 mod body;
 mod connections;
-mod depth;
 mod json;
 mod protect;
 mod stall;
+mod upload;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -37,10 +39,11 @@ use tower::ServiceExt;
 
 use self::connections::{ConnectionSlot, OpenConnections, Permit, TrackedBody};
 use self::stall::StallGuard;
+use self::upload::Upload;
 use crate::config::Limits;
 
+pub use admission::{Admission, AdmittedRequest, Peer};
 pub use body::{BodyLimit, read_body};
-pub use depth::{DEEPEST, check_depth};
 pub use json::{JsonBody, json_within};
 pub use protect::{Deadline, protect};
 
@@ -111,7 +114,7 @@ pub async fn serve(
     limits: &Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let connections = OpenConnections::new(limits.connections);
+    let connections = Arc::new(OpenConnections::new(limits.connections, limits.connections_per_peer));
     let (phase, watched) = watch::channel(ShutdownPhase::Serving);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -119,11 +122,17 @@ pub async fn serve(
         .header_read_timeout(limits.header_timeout)
         .max_header_size(LONGEST_HEAD)
         .max_buf_size(2 * LONGEST_HEAD);
-    let spawn = |stream: TcpStream, place: ConnectionSlot| {
+    let spawn = |stream: TcpStream, peer: Peer, permit: Permit| {
         // Only a delay if it fails.
         let _ = stream.set_nodelay(true);
         let stream = StallGuard::new(stream, limits.request_timeout);
-        tokio::spawn(converse(http.clone(), stream, router.clone(), place, watched.clone()));
+        let (http, router, phase) = (http.clone(), router.clone(), watched.clone());
+        let (connections, patience) = (Arc::clone(&connections), limits.header_timeout);
+        tokio::spawn(async move {
+            if let Some(slot) = connections.seat(permit, peer, patience).await {
+                converse(http, stream, router, slot, phase).await;
+            }
+        });
     };
 
     let mut shutdown = pin!(shutdown);
@@ -131,24 +140,24 @@ pub async fn serve(
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            (stream, permit) = next(&listener, &connections) => spawn(stream, connections.seat(permit)),
+            (stream, peer, permit) = next(&listener, &connections) => spawn(stream, peer, permit),
         }
     }
     // Connections that the kernel has already accepted would otherwise be reset.
-    for stream in knocking(listener)? {
+    for (stream, peer) in knocking(listener)? {
         if let Some(permit) = connections.leave_now() {
-            spawn(stream, connections.seat(permit));
+            spawn(stream, peer, permit);
         }
     }
     stop(&phase, &connections, limits.drain).await;
     Ok(())
 }
 
-async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStream, Permit) {
+async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStream, Peer, Permit) {
     let permit = connections.leave_to_enter().await;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, address)) => return (stream, Peer(address.ip()), permit),
             Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
             Err(e) => {
                 tracing::warn!(error = %e, "a connection could not be accepted");
@@ -161,12 +170,12 @@ async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStre
 
 /// Takes everybody out of the system's queue, then closes it. Asks the system itself: the runtime may not have
 /// heard of the latest yet.
-fn knocking(listener: TcpListener) -> io::Result<Vec<TcpStream>> {
+fn knocking(listener: TcpListener) -> io::Result<Vec<(TcpStream, Peer)>> {
     let listener = listener.into_std()?;
     let mut streams = Vec::new();
-    while let Ok((stream, _)) = listener.accept() {
+    while let Ok((stream, address)) = listener.accept() {
         stream.set_nonblocking(true)?;
-        streams.push(TcpStream::from_std(stream)?);
+        streams.push((TcpStream::from_std(stream)?, Peer(address.ip())));
     }
     Ok(streams)
 }
@@ -201,10 +210,12 @@ async fn converse(
     place: ConnectionSlot,
     mut phase: watch::Receiver<ShutdownPhase>,
 ) {
-    let (seat, stopping) = (place.seat(), ShutdownSignal(phase.clone()));
+    let (seat, peer, stopping) = (place.seat(), place.peer(), ShutdownSignal(phase.clone()));
     let service = service_fn(|mut request: Request<Incoming>| {
         let (busy, stopping, router) = (seat.begin(), stopping.clone(), router.clone());
         request.extensions_mut().insert(stopping.clone());
+        request.extensions_mut().insert(peer);
+        let request = request.map(|body| Upload::new(body, Arc::clone(&seat)));
         async move {
             let mut response: Response<Body> = router.oneshot(request).await?;
             if stopping.has_begun() {
@@ -218,7 +229,7 @@ async fn converse(
         tokio::select! {
             // An error is the client's: gone, too slow, or not HTTP. There is no one to report it to.
             _ = connection.as_mut() => break,
-            () = seat.asked_to_leave() => if seat.is_waiting() { break },
+            () = seat.asked_to_leave() => if seat.is_waiting() || seat.is_starving() { break },
             changed = phase.changed() => {
                 let now = *phase.borrow_and_update();
                 match now {

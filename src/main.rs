@@ -1,5 +1,6 @@
 //! The command line of `cocm-registry`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +12,8 @@ use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
 use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::intake::bulk_load::LoadProgress;
-use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetImport, decoded};
+use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetFile, SpreadsheetImport};
+use cocm_registry::journal::heads::{HeadSigner, SignedHead};
 use cocm_registry::journal::verify::{ChainAnchor, verify};
 use cocm_registry::service::{Service, connections, replan};
 use cocm_registry::store::Db;
@@ -96,6 +98,9 @@ enum CliCommand {
         /// A head printed before (`HASH@NUMBER`): it must still be there, or the end of the journal was cut off. May be repeated.
         #[arg(long)]
         head: Vec<ChainAnchor>,
+        /// A file of signed heads, as the service writes it (`[journal] heads_file`): each must still be there.
+        #[arg(long)]
+        heads: Option<PathBuf>,
     },
     /// Prints a bearer token signed with the development keys of a data directory.
     Token {
@@ -136,6 +141,7 @@ enum CliCommand {
         commit: bool,
     },
     /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
+    #[cfg(feature = "demo")]
     Demo(cocm_registry::demo::DemoOptions),
 }
 
@@ -207,10 +213,13 @@ impl Settings {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let done = run(Cli::parse().command);
+    telemetry::flush_log();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            // `eprintln!` panics where nobody reads.
+            let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::FAILURE
         }
     }
@@ -278,7 +287,7 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
             let import = SpreadsheetImport {
                 clinic: ClinicId::new(&clinic)?.to_string(),
                 by: "cocm-registry import".to_owned(),
-                csv: decoded(&std::fs::read(file)?)?,
+                file: SpreadsheetFile::Bytes(std::fs::read(file)?),
                 identifier_system,
                 mapping: mapping.as_deref().map(read_mapping).transpose()?,
                 dry_run: !commit,
@@ -291,19 +300,24 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
             Ok(())
         }
         CliCommand::Restore { file, force, settings } => {
-            for report in backup::restore(settings.read()?.database_url().as_str(), &file, force).await? {
+            let restored = backup::restore(settings.read()?.database_url().as_str(), &file, force).await?;
+            for report in restored.reports {
                 println!("{report}");
+            }
+            if let Some(kept) = restored.kept {
+                println!("the database that was there is kept: {}", kept.display());
             }
             println!("restored");
             Ok(())
         }
-        CliCommand::VerifyAudit { settings, head } => verify_audit(settings.read()?, &head).await,
+        CliCommand::VerifyAudit { settings, head, heads } => verify_audit(settings.read()?, head, heads).await,
         CliCommand::Token { data_dir, clinic, role } => {
             let token = development::mint(&data_dir, &ClinicId::new(clinic)?, role, development::LIFETIME)?;
             println!("{token}");
             Ok(())
         }
         CliCommand::Openapi { check } => openapi(check),
+        #[cfg(feature = "demo")]
         CliCommand::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
     }
 }
@@ -329,9 +343,12 @@ async fn sync(service: &Service, name: Option<&str>, bootstrap: bool) -> Result<
     let mut failed = 0;
     for swept in visit.swept {
         println!("{}: {} came, {} of them new, {} cannot be read", swept.kind, swept.seen, swept.taken, swept.unread);
+        if let Some(refusal) = &swept.refusal {
+            println!("{}: the EHR refuses a better search: {}", swept.kind, refusal.in_full());
+        }
         if let Some(failure) = swept.failed {
             failed += 1;
-            println!("{}: not finished: {failure}", swept.kind);
+            println!("{}: not finished: {}", swept.kind, failure.in_full());
         }
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} types could not be fetched").into()) }
@@ -386,20 +403,24 @@ async fn check_config(config: &Config, offline: bool) -> Result<(), Failed> {
 }
 
 /// Changes nothing, not even the schema.
-async fn verify_audit(config: Config, heads: &[ChainAnchor]) -> Result<(), Failed> {
+async fn verify_audit(config: Config, mut heads: Vec<ChainAnchor>, file: Option<PathBuf>) -> Result<(), Failed> {
+    if let Some(file) = file {
+        let signed = HeadSigner::open(&config.data_dir)?.read(&std::fs::read_to_string(file)?)?;
+        heads.extend(signed.iter().map(SignedHead::anchor));
+    }
     let db = Db::open(config.database_url().as_str()).await?;
-    let reports = verify(&db, heads).await?;
+    let reports = verify(&db, &heads).await?;
     db.close().await;
     for report in &reports {
         println!("{report}");
     }
     let missing: Vec<String> =
         heads.iter().filter(|head| !reports.iter().any(|r| r.met.contains(head))).map(ToString::to_string).collect();
-    let broken = reports.iter().filter(|report| report.fault.is_some()).count();
+    let broken = reports.iter().filter(|report| !report.is_sound()).count();
     match (broken, missing.as_slice()) {
         (0, []) => Ok(()),
         (0, missing) => Err(format!("not in the journal any more: {}", missing.join(", ")).into()),
-        (broken, _) => Err(format!("the journal of {broken} clinics was changed").into()),
+        (broken, _) => Err(format!("the journal of {broken} clinics, or what it attests, was changed").into()),
     }
 }
 
@@ -427,7 +448,8 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
             listener::serve(admin, telemetry::admin_router(metrics), &limits, std::future::pending()).await
         });
     }
-    println!("listening on http://{}", listener.local_addr()?);
+    // `println!` panics where nobody reads.
+    let _ = writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?);
     let stop = async {
         // A signal handler that cannot be set up is the same as a signal: better stopped than deaf.
         let _ = listener::stop_signal().await;

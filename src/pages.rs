@@ -41,7 +41,7 @@ use axum::routing::{get, post};
 
 use crate::api::App;
 use api_client::ApiClient;
-use sign_in::oidc::IdentityProvider;
+use sign_in::provider::IdentityProvider;
 
 /// Shared state of the pages. Cheap to clone.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 
 /// Every page. `api` are the routes of the JSON API, which take what is entered here.
 pub fn router(app: App, api: Router) -> Router {
-    let ways = sign_in::oidc::ways(&app.config);
+    let ways = sign_in::provider::ways(&app.config);
     let pages = Pages { app, door: ApiClient::to(api), ways };
     Router::new()
         .route("/", get(async || Redirect::to("/caseload")))
@@ -74,6 +74,7 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/launch", get(sign_in::oidc::launched))
         .route("/sign-in/development", post(sign_in::in_development))
         .route("/sign-out", post(sign_in::out))
+        .route("/session", get(session::keep))
         .route("/events", get(live::stream))
         .route("/caseload", get(caseload::show))
         .route("/caseload.csv", get(caseload::csv))
@@ -83,7 +84,8 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/patients/{id}/care-plan", get(patient::care_plan::show).post(patient::care_plan::write))
         .route("/patients/{id}/care-plan/document", get(patient::documents::care_plan))
         .route("/patients/{id}/handover", get(patient::documents::handover))
-        .route("/patients/{id}/{form}", post(patient::enter))
+        .route("/patients/{id}/score", get(patient::score::show).post(patient::score::save))
+        .route("/patients/{id}/{form}", get(patient::reopen).post(patient::enter))
         .route("/safety", get(safety::show))
         .route("/programme", get(program::show))
         .route("/programme/behind", get(program::behind))
@@ -112,6 +114,10 @@ async fn guarded(State(pages): State<Pages>, request: Request, next: Next) -> Re
     let headers = response.headers_mut();
     // A document of the API has a policy of its own, with its styles within.
     let policy = headers.get(CONTENT_SECURITY_POLICY).and_then(|own| own.to_str().ok()).unwrap_or(POLICY);
+    // Signing out is a form that leads on to the provider.
+    let providers: String =
+        pages.ways.iter().filter_map(|way| way.origin()).map(|origin| format!(" {origin}")).collect();
+    let policy = policy.replacen("form-action 'self'", &format!("form-action 'self'{providers}"), 1);
     let policy = format!("{policy}; frame-ancestors {}", ancestors.as_deref().unwrap_or("'none'"));
     // A policy that is no valid header value falls back to one that allows nothing.
     let strict = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");

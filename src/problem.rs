@@ -20,6 +20,8 @@ pub enum Category {
     Unsupported,
     /// The path exists, the method does not: 405.
     MethodNotAllowed,
+    /// The body came too slowly: 408.
+    TooSlow,
     /// The present state does not allow it: 409.
     Conflict,
     /// Was here and was deleted: 410.
@@ -51,6 +53,7 @@ impl Category {
             Self::NotFound | Self::Unsupported => 404,
             Self::MethodNotAllowed => 405,
             Self::NotAcceptable => 406,
+            Self::TooSlow => 408,
             Self::Conflict => 409,
             Self::Gone => 410,
             Self::PreconditionFailed => 412,
@@ -73,6 +76,7 @@ impl Category {
             Self::Unsupported | Self::MethodNotAllowed | Self::NotAcceptable | Self::UnsupportedMediaType => {
                 "not-supported"
             }
+            Self::TooSlow => "timeout",
             Self::Conflict | Self::PreconditionFailed => "conflict",
             Self::Gone => "deleted",
             Self::TooLarge => "too-long",
@@ -93,6 +97,7 @@ impl Category {
             Self::Unsupported => "unsupported",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::NotAcceptable => "not-acceptable",
+            Self::TooSlow => "too-slow",
             Self::Conflict => "conflict",
             Self::Gone => "gone",
             Self::PreconditionFailed => "precondition-failed",

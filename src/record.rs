@@ -60,7 +60,7 @@ use dossier::Dossiers;
 pub use idempotency::IdempotencyKey;
 pub use import::{Additions, ImportPreview, ImportedCase, ImportedScore, foresee};
 pub use rules::{activate, attest, propose};
-pub use sessions::{DeferredItem, close_session, open_session};
+pub use sessions::{DeferredItem, close_session, fold_item, open_session};
 pub use zones::Zones;
 
 /// How many facts share a transaction at the most.

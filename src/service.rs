@@ -10,9 +10,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::api::admit::admit_all;
+use crate::api::readiness::Readiness;
 use crate::api::{self, App};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, JournalHeads};
 use crate::dispatch::{Charts, Dispatcher};
 use crate::fhir::base::Bases;
 use crate::fhir::mapping::CodeMapping;
@@ -21,6 +23,7 @@ use crate::intake::connection::{self, Connection, Connections};
 use crate::intake::watch::{Watch, WatchVisit};
 use crate::intake::{ClinicBases, Intake};
 use crate::journal::Journal;
+use crate::journal::heads::{HeadSigner, HeadWriter};
 use crate::listener::{protect, serve};
 use crate::pages;
 use crate::problem::Problem;
@@ -91,6 +94,7 @@ impl Service {
             zones,
             outbox,
             connections,
+            readiness: Readiness::default(),
             jwks: Arc::new(jwks),
         };
         Ok(Self { app, dispatcher, watch, webhooks })
@@ -123,7 +127,16 @@ impl Service {
         let watching = tokio::spawn(self.watch.clone().run(sender.subscribe()));
         let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
         let telling = tokio::spawn(self.webhooks.clone().run(self.app.journal.heads(), sender.subscribe()));
-        ServiceLoops { stop: sender, running: vec![delivering, sweeping, telling, sealing, watching] }
+        let mut running = vec![delivering, sweeping, telling, sealing, watching];
+        match HeadSigner::open(&self.app.config.data_dir) {
+            Ok(signer) => {
+                let JournalHeads { heads_file, heads_every } = self.app.config.journal.clone();
+                let writer = HeadWriter::new(self.app.db.clone(), self.app.clock.clone(), signer, heads_file);
+                running.push(tokio::spawn(writer.run(heads_every, stopped(sender.subscribe()))));
+            }
+            Err(problem) => tracing::error!(%problem, "the heads of the journal are not signed"),
+        }
+        ServiceLoops { stop: sender, running }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -183,7 +196,7 @@ impl Service {
 /// Every route: the API's doors, and the pages.
 pub fn router(app: &App) -> axum::Router {
     let api = api::router(app.clone());
-    api.clone().merge(pages::router(app.clone(), api))
+    admit_all(api.clone().merge(pages::router(app.clone(), api)), &app.config.limits)
 }
 
 fn zones(config: &Config) -> Zones {

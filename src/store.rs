@@ -1,5 +1,6 @@
 //! The only place that knows SQL. One set of texts for SQLite and PostgreSQL; every function takes the clinic first.
 
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Connection, Postgres, Sqlite, SqliteConnection, Transaction};
 
 use crate::problem::{Category, Problem};
 
@@ -71,6 +72,7 @@ pub mod session;
 pub mod connection;
 pub mod journal;
 pub mod webhook;
+pub mod probe;
 pub mod backup;
 pub mod story;
 pub mod story_as_known;
@@ -146,6 +148,7 @@ impl Db {
             std::fs::create_dir_all(folder)
                 .map_err(|e| Problem::internal(format!("cannot make the folder of the database: {e}")))?;
         }
+        owner_only(path).map_err(|e| Problem::internal(format!("the database's file cannot be made private: {e}")))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -158,12 +161,14 @@ impl Db {
             .statement_cache_capacity(256);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            .after_release(|connection, _| Box::pin(is_reusable(connection)))
             .acquire_timeout(Duration::from_secs(30))
             .connect_with(options.clone())
             .await
             .map_err(failed)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
+            .after_release(|connection, _| Box::pin(is_reusable(connection)))
             .acquire_timeout(Duration::from_secs(5))
             // So many rows are handed over before whoever reads has to take them.
             .connect_with(options.pragma("query_only", "on").row_buffer_size(1024))
@@ -281,6 +286,34 @@ impl Db {
     }
 }
 
+/// Makes a file that only its owner can read, or takes the others' rights to one that is there. `SQLite` gives the same
+/// rights to the files it puts beside it.
+///
+/// # Errors
+/// Where it is somebody else's.
+pub fn owner_only(path: &Path) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        match std::fs::metadata(&name) {
+            Ok(file) if file.permissions().mode() & 0o077 != 0 => {
+                std::fs::set_permissions(&name, std::fs::Permissions::from_mode(0o600))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a connection that comes back can be used again. `SQLite` rolls back by itself when the disk is full; the
+/// rollback that follows then fails, and the connection believes for ever that it is inside a transaction.
+async fn is_reusable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback may still be on its way.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 /// The promise "2xx means durable" depends on these settings.
 async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
     let (version, encoding, commit, fsync): (i32, String, String, String) = sqlx::query_as(
@@ -355,13 +388,7 @@ pub fn failed(error: sqlx::Error) -> Problem {
             | sqlx::Error::Protocol(_)
     ) || error.as_database_error().is_some_and(|e| {
         let code = e.code().unwrap_or_default();
-        // SQLite: busy, locked, I/O, full; PostgreSQL: connection, resources, operator, serialization, deadlock.
-        matches!(code.as_ref(), "5" | "6" | "10" | "13" | "261" | "517" | "40001" | "40P01" | "55P03" | "25P03")
-            || code.starts_with("08")
-            || code.starts_with("53")
-            || code.starts_with("57")
-            || (code.len() > 2
-                && code.parse::<u32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6 | 10 | 13) && c > 255 && c < 10_000))
+        is_transient(&code)
     });
     let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned)).unwrap_or_default();
     if matches!(code.as_str(), "22021" | "22P05") {
@@ -373,6 +400,19 @@ pub fn failed(error: sqlx::Error) -> Problem {
         Problem::new(Category::Unavailable, "the database cannot answer now; try again")
     } else {
         Problem::internal("the database refused a statement")
+    }
+}
+
+/// Whether the same statement may succeed later, by the engine's own code. `SQLite`'s are numbers below 10,000, where
+/// the last byte says the kind: busy, locked, read-only, I/O, full, cannot open. PostgreSQL's have five places, of which
+/// two say the class: connection, authorization (nobody is let in now), resources, not in this state, operator, system.
+fn is_transient(code: &str) -> bool {
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6 | 8 | 10 | 13 | 14),
+        _ => {
+            matches!(code, "40001" | "40P01" | "25P03" | "25006" | "3D000")
+                || ["08", "28", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
+        }
     }
 }
 

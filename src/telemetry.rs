@@ -3,9 +3,11 @@
 //! A request is identified by its route (`/api/v1/patients/{id}`), never by its path or query, which may identify a
 //! patient.
 
+mod log_queue;
 mod requests;
 
 use std::any::Any;
+use std::io::{IsTerminal, stderr};
 use std::sync::OnceLock;
 
 use axum::Router;
@@ -16,14 +18,24 @@ use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use self::log_queue::LogQueue;
 use crate::config::{Log, LogFormat};
 
 pub use requests::{RequestLog, log_requests};
 
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
 /// Starts logging to standard error, and makes panics log lines too. Once per process.
 pub fn init(log: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(&log.filter).map_err(|e| format!("log.filter: {e}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let queue = LogQueue::to(stderr()).map_err(|e| format!("no thread for the log: {e}"))?;
+    let queue = QUEUE.get_or_init(|| queue).clone();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
+        // They would be printed to standard error, and a failing print panics.
+        .log_internal_errors(false)
+        .with_writer(move || queue.clone());
     match log.format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
         LogFormat::Text => builder.try_init(),
@@ -34,6 +46,13 @@ pub fn init(log: &Log) -> Result<(), String> {
         tracing::error!(place, message = panic_text(panic.payload()), "a panic");
     }));
     Ok(())
+}
+
+/// Waits a moment until what was logged is written: for the end of the process.
+pub fn flush_log() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush();
+    }
 }
 
 /// A panic's message if it is a literal. A formatted one may carry a patient's data, so it is withheld.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ehr::http::client;
+use crate::http_client::client;
 use crate::journal::SealedHeads;
 use crate::journal::events::{EventFilter, EventPosition, JournalEvent, after};
 use crate::problem::Problem;

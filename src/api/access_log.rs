@@ -32,7 +32,8 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
     // A stream tells about everybody, from now on.
     let everybody = route.ends_with("/events") && status.is_success();
     let request = journal::AccessRequest { method: method.to_string(), route, ids, status: status.as_u16() };
-    let showed = reads(&method, &request.route) && (everybody || !shown.is_empty());
+    let is_news = || app.journal.is_new_listener(caller.clinic.as_str(), &caller.subject, app.clock.now());
+    let showed = reads(&method, &request.route) && (!shown.is_empty() || everybody && is_news());
     if showed || is_refusal(status) {
         let mut line = entry(&app, &caller);
         line.everybody = everybody;

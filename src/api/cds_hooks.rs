@@ -13,7 +13,7 @@ use tower_http::cors::CorsLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::{App, closed};
 use crate::config::Config;
 
 /// The one service: where a patient in Collaborative Care stands.
@@ -26,9 +26,9 @@ pub fn routes(origins: &[HeaderValue]) -> OpenApiRouter<App> {
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE]);
     OpenApiRouter::new()
-        .routes(routes!(discovery::services))
-        .routes(routes!(patient_view::cards))
-        .routes(routes!(feedback::hear))
+        .routes(closed(routes!(discovery::services)))
+        .routes(closed(routes!(patient_view::cards)))
+        .routes(closed(routes!(feedback::hear)))
         .layer(cors)
 }
 

@@ -215,11 +215,24 @@ const BEGINS_A_FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝
 /// Text that no spreadsheet takes for a formula (OWASP).
 fn harmless(text: &str) -> Cow<'_, str> {
     let is_dangerous = |text: &str| text.starts_with(BEGINS_A_FORMULA);
-    if is_dangerous(text) || is_dangerous(text.trim_start()) {
+    if is_dangerous(text) || is_dangerous(text.trim_start_matches(is_unseen)) {
         Cow::Owned(format!("'{text}"))
     } else {
         Cow::Borrowed(text)
     }
+}
+
+/// Whether a character at the beginning of a text may be left out when it is read or pasted: spaces, controls, and
+/// what Unicode lets a program ignore (zero widths, marks of direction, byte order marks, variation selectors, tags).
+fn is_unseen(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffc}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -231,6 +244,11 @@ mod tests {
         for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "＋1", "－1", "＠x"] {
             assert_eq!(harmless(text), format!("'{text}"));
         }
+        for unseen in ["\u{200b}", "\u{202e}", "\u{feff}", "\u{2060} \u{200f}", "\u{e0020}", "\u{ad}", "\0"] {
+            let text = format!("{unseen}=1+1");
+            assert_eq!(harmless(&text), format!("'{text}"), "{}", unseen.escape_unicode());
+        }
+        assert_eq!(harmless("\u{feff}Nguyễn"), "\u{feff}Nguyễn");
         for text in ["Lovelace, Ada", "a=b", "1-2", "O'Neill", ""] {
             assert_eq!(harmless(text), text);
         }

@@ -12,15 +12,17 @@ mod scope;
 mod search;
 mod update;
 
+pub use exchange::in_our_words;
+
 use axum::http::Uri;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, post};
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use axum::routing::{MethodRouter, get, post};
+use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::{App, closed, no_such_method};
 use crate::fhir::arrival::ResourceType;
-use crate::problem::{Category, Problem};
+use crate::problem::Problem;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -30,6 +32,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(closed(routes!(search::search_by_form)))
         .routes(closed(routes!(read::read, update::update, delete::delete)))
         .routes(closed(routes!(read::read_version)))
+        // As clients write them that do not know better: a Bundle at its type, addresses with a slash behind them.
+        .route("/Bundle", also(post(bundle::bundle)))
+        .route("/Bundle/", also(post(bundle::bundle)))
+        .route("/metadata/", also(get(metadata::metadata)))
+        .route("/{type}/", also(get(search::search).post(create::create).put(update::update_one_with)))
+        .route("/{type}/{id}/", also(get(read::read).put(update::update).delete(delete::delete)))
         .fallback(unknown)
         .layer(from_fn(exchange::door))
 }
@@ -39,13 +47,8 @@ pub fn base() -> MethodRouter<App> {
     post(bundle::bundle).fallback(no_such_method).layer(from_fn(exchange::door))
 }
 
-/// A wrong method is answered inside of the door, in its own words.
-fn closed((schemas, paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    (schemas, paths, methods.fallback(no_such_method))
-}
-
-async fn no_such_method() -> Problem {
-    Problem::new(Category::MethodNotAllowed, "this address does not answer to that method; see `Allow`")
+fn also(methods: MethodRouter<App>) -> MethodRouter<App> {
+    methods.fallback(no_such_method)
 }
 
 async fn unknown(address: Uri) -> Problem {

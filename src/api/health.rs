@@ -1,10 +1,12 @@
 //! Whether the service lives, and whether it can work.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -12,6 +14,7 @@ use super::App;
 use crate::ehr::auth::KeyRing;
 use crate::fhir::smart;
 use crate::problem::Problem;
+use crate::store::connection;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -27,12 +30,38 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// The database answers too: requests can be served.
-#[utoipa::path(get, path = "/readyz", tag = "operations",
-    responses((status = 200, description = "Ready"), (status = 503, description = "The database does not answer")))]
-async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
+/// How many troubled sweeps are named.
+const NAMED: i64 = 20;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ReadinessQuery {
+    /// `reading`: 200 also while the database can only be read, as on a full disk. For a load balancer that is to keep the
+    /// lists reachable then.
+    #[serde(rename = "for")]
+    purpose: Option<String>,
+}
+
+/// The database answers too, and can be written to: requests can be served. An EHR that cannot be fetched from is named on
+/// a further line.
+#[utoipa::path(get, path = "/readyz", tag = "operations", params(ReadinessQuery),
+    responses((status = 200, description = "Ready"),
+        (status = 503, description = "The database does not answer, or cannot be written to")))]
+async fn readyz(State(app): State<App>, Query(query): Query<ReadinessQuery>) -> Result<String, Problem> {
     app.db.ping().await?;
-    Ok("ready\n")
+    if query.purpose.as_deref() != Some("reading") {
+        app.readiness.of_writing(&app.db).await?;
+    }
+    let mut answer = "ready\n".to_owned();
+    let mut tx = app.db.read().await?;
+    for (connection, kind, swept_at) in connection::troubled(&mut tx, NAMED).await? {
+        if app.connections.iter().any(|one| one.name() == connection) {
+            let since =
+                swept_at.map_or_else(|| "it was never complete".to_owned(), |at| format!("last complete {at:?}"));
+            answer.push_str(&format!("ehr {connection}: the sweep of {kind} is refused or fails; {since}\n"));
+        }
+    }
+    Ok(answer)
 }
 
 /// Our public keys.

@@ -62,7 +62,7 @@ impl IntoResponse for Problem {
             Category::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Category::Unavailable => {
+            Category::Unavailable | Category::RateLimited => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
             }
             _ => {}
@@ -82,6 +82,7 @@ fn title(category: Category) -> &'static str {
         Category::Unsupported => "Not kept here",
         Category::MethodNotAllowed => "This method is not allowed here",
         Category::NotAcceptable => "Not written in this form here",
+        Category::TooSlow => "The body came too slowly",
         Category::Conflict => "The present state does not allow it",
         Category::Gone => "Deleted",
         Category::PreconditionFailed => "A precondition does not hold",

@@ -49,6 +49,7 @@ mod events;
 mod audit;
 mod webhook_deliveries;
 
+pub use events::StreamAdmission;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
+use crate::fhir::query::tagged;
 use crate::identity::{Caller, Role};
 use crate::problem::Problem;
 use crate::record::{Command, IdempotencyKey, Recorded, Submission, local_midnight};
@@ -89,9 +90,8 @@ fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     if text == "*" {
         return Ok(None);
     }
-    let quoted = text.strip_prefix("W/").unwrap_or(text);
-    let revision = quoted.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
-    revision.map(Some).ok_or_else(|| Problem::malformed("must be an ETag of ours, like W/\"3\"").at("If-Match"))
+    let revision = tagged(text).parse().map(Some);
+    revision.map_err(|_| Problem::malformed("must be an ETag of ours, like W/\"3\"").at("If-Match"))
 }
 
 async fn named(parts: &mut Parts, app: &App, name: &str) -> Result<String, Problem> {

@@ -41,13 +41,9 @@ impl CdsHooks {
     /// This client as a token issuer. The audience stays empty: each request brings its own.
     pub fn as_issuer(&self) -> Issuer {
         Issuer {
-            issuer: self.issuer.clone(),
             jwks_url: self.jwks_url.clone(),
             jwks_file: self.jwks_file.clone(),
-            token_url: None,
-            audience: String::new(),
-            clinic_claim: String::new(),
-            role_claim: String::new(),
+            ..Issuer::new(self.issuer.clone(), "")
         }
     }
 }

@@ -46,12 +46,17 @@ impl Config {
         within("limits.body_bytes", limits.body_bytes, 1 << 10..=64 << 20, faults);
         within("limits.bundle_bytes", limits.bundle_bytes, 1 << 10..=256 << 20, faults);
         within("limits.connections", limits.connections, 1..=65_536, faults);
+        within("limits.connections_per_peer", limits.connections_per_peer, 1..=65_536, faults);
+        within("limits.requests", limits.requests, 10..=65_536, faults);
+        within("limits.requests_per_client", limits.requests_per_client, 1..=65_536, faults);
+        within("limits.requests_per_second", limits.requests_per_second as usize, 1..=1_000_000, faults);
         let hour = Duration::from_hours(1);
         let second = Duration::from_secs(1);
         let times = [
             ("limits.header_timeout_s", limits.header_timeout),
             ("limits.request_timeout_s", limits.request_timeout),
             ("limits.drain_s", limits.drain),
+            ("journal.heads_every_s", self.journal.heads_every),
         ];
         for (key, time) in times {
             if !(second..=hour).contains(&time) {
@@ -82,6 +87,25 @@ impl Config {
                 http_url(&format!("{key}.token_url"), url, faults);
             }
             keys(&key, issuer, faults);
+            self.check_clinics_of(&key, issuer, faults);
+        }
+    }
+
+    /// The clinics that an issuer's settings name have to be served here.
+    fn check_clinics_of(&self, key: &str, issuer: &Issuer, faults: &mut Vec<String>) {
+        let fixed = issuer.clinic.iter().map(|clinic| ("clinic", clinic));
+        let mapped = issuer.clinic_map.values().map(|clinic| ("clinic_map", clinic));
+        let clients = issuer.clients.iter().filter_map(|client| Some(("clients.clinic", client.clinic.as_ref()?)));
+        for (field, clinic) in fixed.chain(mapped).chain(clients) {
+            if self.clinic(clinic).is_none() {
+                faults.push(format!("{key}.{field}: {clinic} is not served here"));
+            }
+        }
+        let mut seen = HashSet::new();
+        for client in &issuer.clients {
+            if client.client_id.is_empty() || !seen.insert(&client.client_id) {
+                faults.push(format!("{key}.clients: each needs a client_id of its own"));
+            }
         }
     }
 
@@ -103,8 +127,9 @@ impl Config {
                 http_url(&format!("{key}.issuer"), &way.issuer, faults);
             }
             self.check_frames(&key, way, faults);
-            if let Some(clinic) = way.clinic.as_ref().filter(|id| self.clinic(id).is_none()) {
-                faults.push(format!("{key}.clinic: {clinic} is not served here"));
+            self.check_clinics_of(&key, &way.as_issuer(), faults);
+            if way.scope.as_ref().is_some_and(|scope| !scope.split_whitespace().any(|one| one == "openid")) {
+                faults.push(format!("{key}.scope: must have openid in it, or no ID token comes"));
             }
         }
     }

@@ -25,6 +25,13 @@ pub struct EhrConnection {
     pub bearer_token: Option<SecretString>,
     /// How to get a token from the EHR's token endpoint.
     pub auth: Option<BackendServices>,
+    /// A name and a password, sent as `Authorization: Basic`, where there is neither a token nor `auth`.
+    pub basic: Option<BasicAuth>,
+    /// Sent with every request to this EHR, such as the key of a gateway before it.
+    #[serde(default)]
+    pub headers: BTreeMap<String, SecretString>,
+    /// Who we are in TLS, where the EHR asks for a certificate.
+    pub client_certificate: Option<ClientCertificate>,
     /// Certificate authorities (PEM) believed for this connection beside the machine's own.
     pub ca_file: Option<PathBuf>,
     /// Deadline of one request.
@@ -66,6 +73,29 @@ pub struct EhrConnection {
 pub enum AuthKind {
     /// SMART Backend Services: `client_credentials` with a signed assertion.
     BackendServices,
+    /// `client_credentials` with a secret in `Authorization: Basic`.
+    ClientSecretBasic,
+    /// `client_credentials` with a secret in the form.
+    ClientSecretPost,
+}
+
+/// A name and a password.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BasicAuth {
+    /// The name; no colon in it.
+    pub username: String,
+    pub password: SecretString,
+}
+
+/// A certificate of ours and its key, both PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// The certificate, with those between it and its authority.
+    pub certificate_file: PathBuf,
+    /// Its private key; left out where it is in the same file.
+    pub key_file: Option<PathBuf>,
 }
 
 /// The algorithms that SMART requires of servers.
@@ -92,14 +122,16 @@ impl KeyAlgorithm {
     }
 }
 
-/// SMART Backend Services.
+/// How we have tokens from the EHR's token endpoint: as SMART Backend Services has it, or with a shared secret.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendServices {
-    /// Kind of authorization; there is only one.
+    /// How we prove to the token endpoint who we are.
     pub kind: AuthKind,
     /// Our client id at the EHR: `iss` and `sub` of our assertions.
     pub client_id: String,
+    /// The secret, where one is shared.
+    pub client_secret: Option<SecretString>,
     /// The token endpoint; without it, what the EHR's `.well-known/smart-configuration` says.
     pub token_url: Option<String>,
     /// Scopes to request, separated by spaces: `system/Patient.rs …`.
@@ -113,6 +145,11 @@ pub struct BackendServices {
 }
 
 impl BackendServices {
+    /// Whether we prove who we are with a key of ours.
+    pub fn signs(&self) -> bool {
+        self.kind == AuthKind::BackendServices
+    }
+
     /// Where our keys are.
     pub fn key_folder(&self, data_dir: &Path) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| key_folder(data_dir))
@@ -290,6 +327,9 @@ impl EhrConnection {
             base_url: base_url.into(),
             bearer_token: None,
             auth: None,
+            basic: None,
+            headers: BTreeMap::new(),
+            client_certificate: None,
             ca_file: None,
             timeout: timeout(),
             rate_limit_per_s: None,

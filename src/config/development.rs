@@ -49,15 +49,7 @@ impl Config {
             admin_listen: options.admin_listen,
             database_url: options.database_url.map(DatabaseUrl::new),
             auth: AuthConfig {
-                issuers: vec![Issuer {
-                    issuer: ISSUER.into(),
-                    jwks_url: None,
-                    token_url: None,
-                    jwks_file: Some(jwks_file(&data_dir)),
-                    audience: AUDIENCE.into(),
-                    clinic_claim: super::clinic_claim(),
-                    role_claim: super::role_claim(),
-                }],
+                issuers: vec![Issuer { jwks_file: Some(jwks_file(&data_dir)), ..Issuer::new(ISSUER, AUDIENCE) }],
             },
             clinics: vec![Clinic {
                 id: demo,

@@ -25,11 +25,17 @@ const VARIABLES: &[(&str, &[&str], bool)] = &[
     ("DATABASE_URL", &["database_url"], false),
     ("DATA_DIR", &["data_dir"], false),
     ("PUBLIC_URL", &["public_url"], false),
+    ("JOURNAL_HEADS_FILE", &["journal", "heads_file"], false),
+    ("JOURNAL_HEADS_EVERY_S", &["journal", "heads_every_s"], true),
     ("LOG_FORMAT", &["log", "format"], false),
     ("LOG_FILTER", &["log", "filter"], false),
     ("LIMITS_BODY_BYTES", &["limits", "body_bytes"], true),
     ("LIMITS_BUNDLE_BYTES", &["limits", "bundle_bytes"], true),
     ("LIMITS_CONNECTIONS", &["limits", "connections"], true),
+    ("LIMITS_CONNECTIONS_PER_PEER", &["limits", "connections_per_peer"], true),
+    ("LIMITS_REQUESTS", &["limits", "requests"], true),
+    ("LIMITS_REQUESTS_PER_CLIENT", &["limits", "requests_per_client"], true),
+    ("LIMITS_REQUESTS_PER_SECOND", &["limits", "requests_per_second"], true),
     ("LIMITS_HEADER_TIMEOUT_S", &["limits", "header_timeout_s"], true),
     ("LIMITS_REQUEST_TIMEOUT_S", &["limits", "request_timeout_s"], true),
     ("LIMITS_DRAIN_S", &["limits", "drain_s"], true),
@@ -57,8 +63,10 @@ pub(super) fn variables(
 }
 
 /// The secrets of a connection: what follows `COCM_EHR_<NAME>_`, and the key it sets.
-const EHR_SECRETS: [(&str, &[&str]); 3] = [
+const EHR_SECRETS: [(&str, &[&str]); 5] = [
     ("_BEARER_TOKEN", &["bearer_token"]),
+    ("_CLIENT_SECRET", &["auth", "client_secret"]),
+    ("_PASSWORD", &["basic", "password"]),
     ("_NOTIFY_TOKEN", &["notify", "token"]),
     ("_NOTIFY_HMAC_SECRET", &["notify", "hmac_secret"]),
 ];

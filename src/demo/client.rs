@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::config::ClinicId;
-use crate::ehr::http;
+use crate::http_client;
 use crate::identity::{Role, development};
 use crate::problem::{Category, Problem};
 
@@ -31,7 +31,7 @@ impl DemoClient {
                 .map_err(|e| Problem::internal(format!("a token: {e}")))
         };
         Ok(Self {
-            client: http::client(Duration::from_mins(1), false)?,
+            client: http_client::client(Duration::from_mins(1), false)?,
             base: base.to_owned(),
             ehr: token(Role::Ehr)?,
             care_manager: token(Role::CareManager)?,

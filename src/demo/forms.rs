@@ -37,13 +37,13 @@ pub fn at(day: NaiveDate) -> DateTime<Utc> {
 pub fn form(person: &DemoPatient, instrument: Instrument, nth: usize, day: NaiveDate, total: u16, item9: u8) -> Value {
     let definition = instrument.definition();
     let last = u16::from(item9);
-    let mut answers = vec![0_u8; definition.item_count];
+    let mut answers = vec![0_u8; definition.items.len()];
     let mut rest = total.max(last);
-    if instrument == Instrument::Phq9 {
+    if instrument == Instrument::PHQ9 {
         answers[8] = item9;
         rest -= last;
     }
-    let spread = if instrument == Instrument::Phq9 { 8 } else { definition.item_count };
+    let spread = if instrument == Instrument::PHQ9 { 8 } else { definition.items.len() };
     let mut i = person.number % spread;
     while rest > 0 && answers[..spread].iter().any(|a| *a < 3) {
         if answers[i] < 3 {
@@ -56,6 +56,7 @@ pub fn form(person: &DemoPatient, instrument: Instrument, nth: usize, day: Naive
         .items
         .iter()
         .zip(&answers)
+        .filter_map(|(item, answer)| Some((item.code.as_ref()?, answer)))
         .map(|(code, answer)| {
             let (code_of_answer, display) = ANSWERS[usize::from(*answer).min(3)];
             json!({"linkId": format!("/{code}"), "answer": [
@@ -68,7 +69,7 @@ pub fn form(person: &DemoPatient, instrument: Instrument, nth: usize, day: Naive
         "resourceType": "QuestionnaireResponse",
         "id": format!("{}-{}-{nth}", person.id, instrument.id()),
         "meta": {"versionId": "1", "lastUpdated": at(day).to_rfc3339()},
-        "questionnaire": format!("http://loinc.org/q/{}", definition.panel),
+        "questionnaire": format!("http://loinc.org/q/{}", definition.panels[0]),
         "status": "completed",
         "subject": {"reference": format!("Patient/{}", person.id)},
         "authored": at(day).to_rfc3339(),

@@ -4,7 +4,7 @@ use chrono::{Datelike, Days, NaiveDate, Weekday};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use super::cast::{DemoPatient, IllnessCourse, ScheduledEvent};
+use super::cast::{CARE_MANAGERS, DemoPatient, IllnessCourse, ScheduledEvent};
 use super::client::DemoClient;
 use super::forms::{at, corrected, form, patient};
 use crate::domain::instrument::Instrument;
@@ -12,8 +12,8 @@ use crate::problem::Problem;
 
 /// Patients whose care goes on at the same time.
 const AT_ONCE: usize = 12;
-/// Patients in one weekly review.
-const REVIEWED: usize = 30;
+/// Patients in one hour of review, at 8 minutes each.
+const REVIEWED: usize = 7;
 const CONSULTANT: &str = "Dr. H. Weiss";
 
 pub async fn day(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate) -> Result<(), Problem> {
@@ -22,10 +22,17 @@ pub async fn day(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
-    if today.weekday() == Weekday::Tue {
-        weekly_review(door, people, today).await?;
+    // An hour with each care manager.
+    let hour = match today.weekday() {
+        Weekday::Tue => 0,
+        Weekday::Wed => 1,
+        Weekday::Thu => 2,
+        _ => return Ok(()),
+    };
+    match CARE_MANAGERS.get(hour) {
+        Some(care_manager) => weekly_review(door, people, care_manager, today).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn live(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
@@ -79,7 +86,7 @@ async fn begin(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) ->
 /// A PHQ-9 at the doctor's, and no episode.
 pub async fn is_screened(door: &DemoClient, person: &DemoPatient) -> Result<(), Problem> {
     door.put(&patient(person)).await?;
-    door.put(&form(person, Instrument::Phq9, 1, person.starts, person.first.0.max(12), 0)).await
+    door.put(&form(person, Instrument::PHQ9, 1, person.starts, person.first.0.max(12), 0)).await
 }
 
 /// Every second week: a contact and the scales, if the person comes.
@@ -130,7 +137,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
     let item9 = person.item9_at(phq9).min(u8::try_from(phq9.min(3)).unwrap_or(0));
     person.taken += 1;
     let nth = person.taken;
-    let filled = form(person, Instrument::Phq9, nth, day, phq9, item9);
+    let filled = form(person, Instrument::PHQ9, nth, day, phq9, item9);
     let number = person.number;
     match (number % 17, number % 19, number % 23, nth) {
         // Sent twice, as webhooks do.
@@ -142,7 +149,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
         (_, 5, _, 3 | 5) => person.later.push((today + Days::new(6), ScheduledEvent::Send(filled))),
         // Entered wrongly, corrected on the next day.
         (_, _, 7, 4) => {
-            let mut wrong = form(person, Instrument::Phq9, nth, day, (phq9 + 6).min(27), item9);
+            let mut wrong = form(person, Instrument::PHQ9, nth, day, (phq9 + 6).min(27), item9);
             wrong["id"].clone_from(&filled["id"]);
             door.put(&wrong).await?;
             person.later.push((today + Days::new(1), ScheduledEvent::Send(corrected(&filled, "amended"))));
@@ -156,16 +163,11 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
         _ => door.put(&filled).await?,
     }
     if person.first.1 >= 4 {
-        door.put(&form(person, Instrument::Gad7, nth, day, gad7, 0)).await?;
+        door.put(&form(person, Instrument::GAD7, nth, day, gad7, 0)).await?;
     }
     if item9 > 0 {
-        // Usually at once; sometimes only when the Task in the chart is seen.
-        if person.happens(0.75) {
-            assess(door, person, today).await?;
-        } else {
-            let wait = 1 + person.dice.roll() % 4;
-            person.later.push((today + Days::new(wait), ScheduledEvent::Assess));
-        }
+        // At the visit itself, or on the telephone within the day.
+        assess(door, person, today).await?;
     }
     Ok(())
 }
@@ -174,7 +176,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
 pub async fn leaves_item9_open(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     let (phq9, _) = person.scores(today);
     person.taken += 1;
-    let mut filled = form(person, Instrument::Phq9, person.taken, today, phq9, 0);
+    let mut filled = form(person, Instrument::PHQ9, person.taken, today, phq9, 0);
     if let Some(items) = filled["item"].as_array_mut() {
         items.retain(|item| item["linkId"] != "/44260-8" && item["linkId"] != "/44261-6");
     }
@@ -190,7 +192,7 @@ pub async fn answers_item9(
 ) -> Result<(), Problem> {
     let (phq9, _) = person.scores(today);
     person.taken += 1;
-    door.put(&form(person, Instrument::Phq9, person.taken, today, phq9.max(u16::from(item9)), item9)).await
+    door.put(&form(person, Instrument::PHQ9, person.taken, today, phq9.max(u16::from(item9)), item9)).await
 }
 
 async fn assess(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
@@ -201,7 +203,7 @@ async fn assess(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -
     let Some(patient) = &person.patient else { return Ok(()) };
     let body = json!({
         "assessed_at": at(today) + chrono::TimeDelta::hours(1),
-        "instrument": "C-SSRS screener", "result": "wish to be dead, no plan, no intent",
+        "instrument": "C-SSRS screener", "result": "wish to be dead, no plan, no intent", "risk": "low",
         "disposition": "safety plan reviewed, means discussed", "assessor": person.care_manager,
     });
     door.enter(&format!("patients/{patient}/safety-assessments"), &body).await.map(|_| ())
@@ -216,7 +218,6 @@ async fn happen(
     match what {
         ScheduledEvent::Send(resource) => door.put(&resource).await,
         ScheduledEvent::Measure => measure(door, person, today, today).await,
-        ScheduledEvent::Assess => assess(door, person, today).await,
         ScheduledEvent::Decide(recommendation) => {
             let accepted = person.happens(0.8);
             let body = if accepted {
@@ -268,9 +269,15 @@ async fn specials(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate,
     Ok(())
 }
 
-/// Tuesday: the consultant goes through the queue, and the care manager sees who is ready to stay well.
-async fn weekly_review(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate) -> Result<(), Problem> {
+/// The consultant goes through the queue, and the care manager sees who is ready to stay well.
+async fn weekly_review(
+    door: &DemoClient,
+    people: &mut [DemoPatient],
+    care_manager: &str,
+    today: NaiveDate,
+) -> Result<(), Problem> {
     let mut queue = door.list("review-queue").await?;
+    queue.retain(|row| row["care_manager"] == care_manager);
     // Ids differ from run to run; the same people must be reviewed in each.
     queue.sort_by_cached_key(super::show::place);
     let asks = ["worsening", "relapse", "nonresponse", "inadequate_response", "review_required"];

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
@@ -13,8 +12,10 @@ use crate::sandbox::Sandbox;
 
 /// Rows of the caseload that are printed.
 const ROWS: usize = 30;
-/// Tasks and Flags that are printed.
+/// Tasks that are printed.
 const LINES: usize = 24;
+/// Columns of a line, as on any terminal.
+const WIDTH: usize = 100;
 
 /// Prints the caseload and the chart.
 pub async fn everything(
@@ -34,13 +35,16 @@ pub async fn everything(
     .buffered(8)
     .collect()
     .await;
-    println!("{}", caseload(&shown, &histories));
+    caseload(&shown, &histories);
     if rows.len() > shown.len() {
         println!("  … and {} more", rows.len() - shown.len());
     }
     summary(&rows);
     match sandbox {
-        Some(sandbox) => in_the_chart(sandbox),
+        Some(sandbox) => {
+            let discharged = door.list("caseload?status=discharged").await?;
+            in_the_chart(sandbox, patient_months(rows.iter().chain(&discharged)));
+        }
         None => println!("\n  CHART  the Tasks and Flags are at {chart}"),
     }
     Ok(())
@@ -54,31 +58,41 @@ pub fn place(row: &Value) -> (i64, String, i64, String) {
     (rank, text(&row["waiting_since"]), -latest, text(&row["patient"]["reference"]))
 }
 
-fn caseload(rows: &[&Value], histories: &[Value]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(150);
-    }
-    table.set_header(["", "Patient", "Wk", "PHQ-9", "", "GAD-7", "Item 9", "Status", "Why"]);
+fn caseload(rows: &[&Value], histories: &[Value]) {
+    let line = |mark: &str, [name, week, phq9, trend, gad7, item9, status]: [&str; 7]| {
+        println!("  {mark:<2}{name:<18.18}{week:>2}  {phq9:<15}{trend:<13}{gad7:<15}{item9:<11}{status}");
+    };
+    line("", ["Patient", "Wk", "PHQ-9", "", "GAD-7", "Item 9", "Status"]);
     for (row, history) in rows.iter().zip(histories) {
         let measure = |name: &str| {
-            row["measures"].as_array().into_iter().flatten().find(|m| m["instrument"] == name).map(movement)
+            let all = row["measures"].as_array().into_iter().flatten();
+            all.clone().find(|m| m["instrument"] == name).map_or_else(|| "–".to_owned(), movement)
         };
+        let name = row["patient"]["display_name"].as_str().unwrap_or("?");
         let week = row["day"].as_i64().map_or(String::new(), |day| (day / 7).to_string());
-        table.add_row([
-            Cell::new(mark(row)),
-            Cell::new(row["patient"]["display_name"].as_str().unwrap_or("?")),
-            Cell::new(week).set_alignment(CellAlignment::Right),
-            Cell::new(measure("phq9").unwrap_or_default()),
-            Cell::new(trend(history, "phq9")),
-            Cell::new(measure("gad7").unwrap_or_else(|| "–".to_owned())),
-            Cell::new(item9(history)),
-            Cell::new(status(row)),
-            Cell::new(why(row)),
-        ]);
+        let (phq9, gad7, trend) = (measure("phq9"), measure("gad7"), trend(history, "phq9"));
+        line(mark(row), [name, &week, &phq9, &trend, &gad7, &item9(history), &status(row)]);
+        paragraph(&why(row));
     }
-    table
+}
+
+/// Prints a sentence below the line that it explains.
+fn paragraph(text: &str) {
+    const INDENT: usize = 6;
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if INDENT + line.chars().count() + 1 + word.chars().count() > WIDTH {
+            println!("{:INDENT$}{line}", "");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        println!("{:INDENT$}{line}", "");
+    }
 }
 
 fn findings(row: &Value) -> impl Iterator<Item = &Value> {
@@ -204,11 +218,30 @@ fn summary(rows: &[Value]) {
             *by_rule.entry(rule.replace('_', " ")).or_default() += 1;
         }
     }
-    let line: Vec<String> = by_rule.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
-    println!("\n  {at_target} of {} at target · {}", rows.len(), line.join(" · "));
+    let rules: Vec<String> = by_rule.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
+    println!("\n  {at_target} of {} at target", rows.len());
+    paragraph(&rules.join(" · "));
 }
 
-fn in_the_chart(sandbox: &Sandbox) {
+/// Months of treatment, of 30.4 days.
+fn patient_months<'a>(episodes: impl Iterator<Item = &'a Value>) -> f64 {
+    let days: i64 = episodes.filter_map(|row| row["day"].as_i64()).sum();
+    f64::from(i32::try_from(days).unwrap_or(i32::MAX)) / 30.4
+}
+
+/// How many Tasks each recipient was given for a patient and month.
+fn by_recipient(tasks: &[Value], months: f64) -> String {
+    let mut by_owner: BTreeMap<&str, usize> = BTreeMap::new();
+    for task in tasks {
+        *by_owner.entry(task["owner"]["display"].as_str().unwrap_or("nobody")).or_default() += 1;
+    }
+    let rate = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / months.max(1.0);
+    let each: Vec<String> =
+        by_owner.iter().map(|(owner, count)| format!("{owner} {count} ({:.2})", rate(*count))).collect();
+    format!("{:.2} Tasks per patient and month of {months:.0}: {}", rate(tasks.len()), each.join(" · "))
+}
+
+fn in_the_chart(sandbox: &Sandbox, months: f64) {
     let (tasks, flags) = (sandbox.all("Task"), sandbox.all("Flag"));
     let mut by_status: BTreeMap<String, usize> = BTreeMap::new();
     for task in &tasks {
@@ -216,7 +249,8 @@ fn in_the_chart(sandbox: &Sandbox) {
     }
     let counts: Vec<String> = by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     let active = flags.iter().filter(|f| f["status"] == "active").count();
-    println!("\n  CHART  {} Tasks ({}), {} Flags ({active} active)\n", tasks.len(), counts.join(", "), flags.len());
+    println!("\n  CHART  {} Tasks ({}), {} Flags ({active} active)", tasks.len(), counts.join(", "), flags.len());
+    println!("  {}\n", by_recipient(&tasks, months));
 
     let mut open: Vec<&Value> = tasks.iter().filter(|t| t["status"] == "requested").collect();
     let urgency = |t: &Value| match t["priority"].as_str() {
@@ -226,12 +260,6 @@ fn in_the_chart(sandbox: &Sandbox) {
     };
     let whom = |t: &Value| t["for"]["reference"].as_str().unwrap_or_default().to_owned();
     open.sort_by_cached_key(|t| (urgency(t), due(t), whom(t), t["description"].to_string()));
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(150);
-    }
-    table.set_header(["Task", "Priority", "For", "Due", "Owner", "Because"]);
     let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
     let mut lines = 0;
     for task in &open {
@@ -243,16 +271,12 @@ fn in_the_chart(sandbox: &Sandbox) {
             continue;
         }
         lines += 1;
-        table.add_row([
-            code.to_owned(),
-            task["priority"].as_str().unwrap_or_default().to_owned(),
-            task["for"]["reference"].as_str().unwrap_or_default().to_owned(),
-            due(task).map_or(String::new(), |d| d.to_string()),
-            task["owner"]["display"].as_str().unwrap_or_default().to_owned(),
-            task["description"].as_str().unwrap_or_default().to_owned(),
-        ]);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let due = due(task).map_or(String::new(), |due| format!("due {due}"));
+        let (priority, whom, owner) = (text(&task["priority"]), whom(task), text(&task["owner"]["display"]));
+        println!("  {code:<24}{priority:<9}{whom:<20}{due:<17}{owner}");
+        paragraph(&text(&task["description"]));
     }
-    println!("{table}");
     if open.len() > lines {
         println!("  … and {} more open Tasks", open.len() - lines);
     }
@@ -276,6 +300,7 @@ pub fn what_to_try(door: &DemoClient, chart: &str, token: &str) {
     export TOKEN={token}
 
   Worth trying:
+    {base}/operations      two Tasks that the chart refused, on purpose
     curl -s -H \"Authorization: Bearer $TOKEN\" '{base}/api/v1/review-queue?limit=3'
     curl -s -H \"Authorization: Bearer $TOKEN\" '{base}/api/v1/caseload?finding=nonresponse&limit=2'
     curl -s '{chart}/Task?status=requested&_count=3'

@@ -65,7 +65,7 @@ pub(super) fn settlement(
             settlement.chart_status.clone_from(&done.chart_status);
             match &done.effect {
                 DeliveryEffect::LeftAlone(ManualChange::ClosedInChart) => {
-                    settlement.drift = Some(Drift::ClosedByPerson)
+                    settlement.drift = Some(Drift::ClosedByPerson);
                 }
                 DeliveryEffect::LeftAlone(ManualChange::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
                 _ => settlement.version.clone_from(&done.version),
@@ -88,7 +88,7 @@ pub(super) fn settlement(
             }
         }
         Err(failure) => {
-            settlement.error = Some(failure.to_string());
+            settlement.error = Some(failure.in_full());
             match decide(failure, after.attempts, jitter(delivery), now) {
                 RetryDecision::RetryAt { at, counts_attempt } => {
                     settlement.state = DeliveryState::Pending;
@@ -99,7 +99,7 @@ pub(super) fn settlement(
                 }
                 RetryDecision::Park(parked) => {
                     settlement.state = DeliveryState::Parked;
-                    settlement.error = Some(format!("{failure} ({parked:?})"));
+                    settlement.error = Some(format!("{} ({parked:?})", failure.in_full()));
                 }
             }
         }
@@ -160,7 +160,7 @@ pub(super) fn attempt(
                 Failure::Refused { .. } => "refused",
                 Failure::NotAllowed { .. } => "not_allowed",
             };
-            (outcome, failure.status(), Some(failure.to_string()))
+            (outcome, failure.status(), Some(failure.in_full()))
         }
     };
     DeliveryAttempt {

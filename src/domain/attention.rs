@@ -118,6 +118,9 @@ pub struct QueueEntry {
     pub latest_score: Option<u16>,
     /// Every reason, most pressing first.
     pub reasons: Vec<QueueReason>,
+    /// On an agenda: beyond its size, or there only because a review is overdue; may be taken onto it by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub folded: bool,
 }
 
 impl QueueEntry {
@@ -130,8 +133,19 @@ impl QueueEntry {
             waiting_since: attention.since,
             latest_score: standing.measures.first().and_then(|m| m.latest.as_ref()).map(|l| l.score),
             reasons: reasons(standing),
+            folded: false,
         })
     }
+}
+
+/// R15: the agenda of a session, from the queue in its order. Who is there only because a review is overdue comes after
+/// the others, and whatever does not fit is folded.
+pub fn agenda<T>(queue: Vec<(T, QueueEntry)>, size: usize) -> Vec<(T, QueueEntry)> {
+    let only_overdue = |entry: &QueueEntry| entry.reasons.iter().all(|reason| reason.rule == Some(Rule::ReviewOverdue));
+    let (later, mut first): (Vec<_>, Vec<_>) = queue.into_iter().partition(|(_, entry)| only_overdue(entry));
+    let planned = first.len().min(size);
+    first.extend(later);
+    first.into_iter().enumerate().map(|(i, (of, entry))| (of, QueueEntry { folded: i >= planned, ..entry })).collect()
 }
 
 /// Why an episode is in the queue: every reason, most pressing first. Empty when it is not.
@@ -168,7 +182,9 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<QueueReason> {
         },
         Rule::InadequateResponse => (QueuePlace::InadequateResponse, finding.since),
         Rule::Unmeasured => (QueuePlace::UnmeasuredOrRed, finding.since),
-        Rule::ContactOverdue => (QueuePlace::UnmeasuredOrRed, red_since(standing, finding)?),
+        Rule::ContactOverdue => {
+            (QueuePlace::UnmeasuredOrRed, finding.long_overdue_on.filter(|on| standing.as_of >= *on)?)
+        }
         Rule::Plateau => (QueuePlace::Plateau, finding.since),
         // Overdue recommendations rank like an overdue review; so does a review that is documented only in the chart.
         Rule::ReviewOverdue | Rule::ReviewUndocumented | Rule::RecommendationOverdue => {
@@ -189,14 +205,6 @@ fn unreviewed_since(standing: &Standing, finding: &Finding) -> Option<NaiveDate>
     let Some(reviewed) = standing.reviewed_on else { return Some(finding.since) };
     let again = beyond(reviewed, REVIEWED_WITHIN_DAYS);
     (standing.as_of >= again).then(|| finding.since.max(again))
-}
-
-/// Since when a contact is not only overdue but red; `None` while it is amber.
-fn red_since(standing: &Standing, finding: &Finding) -> Option<NaiveDate> {
-    let threshold = |name: &str| finding.thresholds.get(name).copied();
-    let more = threshold("contact_red_days")? - threshold("contact_amber_days")?;
-    let red = finding.since + Days::new(u64::try_from(more).unwrap_or(0));
-    (standing.as_of >= red).then_some(red)
 }
 
 #[cfg(test)]

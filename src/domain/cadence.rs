@@ -3,17 +3,18 @@
 use chrono::NaiveDate;
 
 use super::care::{Care, ContactOutcome};
+use super::conclusion::{Conclusion, LastContact};
 use super::day;
 use super::episode::{Course, Phase};
-use super::finding::{Finding, Rule};
+use super::finding::Finding;
 use super::rules::RuleSet;
 use super::target::Track;
 
 /// Findings about contacts, measuring and reviews of an episode that is in treatment.
 pub fn findings(course: &Course<'_>, tracks: &[Track<'_>], rules: &RuleSet) -> Vec<Finding> {
     let Some(start) = course.start().filter(|_| course.in_treatment()) else { return Vec::new() };
-    let mut found = contacts(course, start, rules);
-    found.extend(tracks.iter().filter_map(|t| measure_overdue(course, t, start, rules)));
+    let mut found = contacts(course, rules);
+    found.extend(tracks.iter().filter_map(|t| measure_overdue(course, t, rules)));
     found.extend(review_overdue(course, start, rules));
     found.extend(review_required(course, tracks, start, rules));
     found.extend(engagement(course, rules));
@@ -44,112 +45,122 @@ pub fn review_days(phase: Phase, rules: &RuleSet) -> u16 {
     }
 }
 
-fn contacts(course: &Course<'_>, start: NaiveDate, rules: &RuleSet) -> Vec<Finding> {
-    let c = &rules.cadence;
-    let (last, days) = match course.last_followup_contact() {
-        Some(last) => (last, contact_days(course.phase, rules)),
-        None => (start, c.first_contact_days),
+/// R11: when a treatment contact is due, overdue and so long ago that discharge may be considered. Days on hold do not
+/// count; after one the first contact is due soon, and nothing is overdue before it was due.
+#[derive(Clone, Copy, Debug)]
+pub struct ContactDates {
+    /// The last contact.
+    pub last: LastContact,
+    /// Days after which it is due.
+    pub days: u16,
+    /// When treatment was resumed, where no contact has followed yet.
+    pub resumed_on: Option<NaiveDate>,
+    pub due: NaiveDate,
+    pub overdue: NaiveDate,
+    /// It is long overdue.
+    pub red: NaiveDate,
+    /// Discharge for inactivity may be considered.
+    pub inactive: NaiveDate,
+}
+
+/// The dates of the next treatment contact; `None` while only referred.
+pub fn contact_dates(course: &Course<'_>, rules: &RuleSet) -> Option<ContactDates> {
+    let (c, start) = (&rules.cadence, course.start()?);
+    let (last, from, days) = match course.last_followup_contact() {
+        Some(on) => (LastContact::On(on), on, contact_days(course.phase, rules)),
+        None => (LastContact::NoneSince(start), start, c.first_contact_days),
     };
-    let due = day::after(last, days);
-    let words = match course.last_followup_contact() {
-        Some(last) => format!("the last treatment contact was on {last}"),
-        None => format!("no treatment contact since enrollment on {start}"),
+    let holds = &course.holds;
+    let resumed_on = course.resumed_since(from);
+    let (due, days) = match resumed_on {
+        Some(resumed) => (holds.after(resumed, c.resumed_contact_days), c.resumed_contact_days),
+        None => (holds.after(from, days), days),
     };
+    let not_before = |date: NaiveDate, after_due: u16| match resumed_on {
+        Some(_) => date.max(holds.after(due, after_due)),
+        None => date,
+    };
+    Some(ContactDates {
+        last,
+        days,
+        resumed_on,
+        due,
+        overdue: not_before(holds.beyond(from, c.contact_amber_days), 1),
+        red: not_before(holds.beyond(from, c.contact_red_days), 1),
+        inactive: not_before(holds.after(from, c.inactivity_days), 1),
+    })
+}
+
+fn contacts(course: &Course<'_>, rules: &RuleSet) -> Vec<Finding> {
+    let Some(dates) = contact_dates(course, rules) else { return Vec::new() };
+    let (c, last) = (&rules.cadence, dates.last);
     let mut found = Vec::new();
-    let amber = day::beyond(last, c.contact_amber_days);
-    let red = day::beyond(last, c.contact_red_days);
-    if course.as_of >= amber {
-        let grade = if course.as_of >= red { "red" } else { "amber" };
-        found.push(
-            Finding::new(Rule::ContactOverdue, None, amber, format!("A contact is overdue ({grade}): {words}."))
-                .against("contact_amber_days", c.contact_amber_days)
-                .against("contact_red_days", c.contact_red_days),
-        );
-    } else if course.as_of >= due {
-        found.push(
-            Finding::new(Rule::ContactDue, None, due, format!("A contact is due since {due}: {words}."))
-                .against("contact_due_days", days),
-        );
+    if course.as_of >= dates.overdue {
+        let red = course.as_of >= dates.red;
+        let conclusion = Conclusion::ContactOverdue { last, red, red_on: dates.red, limits: c.clone() };
+        found.push(Finding::new(conclusion, dates.overdue));
+    } else if course.as_of >= dates.due {
+        let ContactDates { due, resumed_on, days, .. } = dates;
+        found.push(Finding::new(Conclusion::ContactDue { due, last, resumed_on, days }, due));
     }
-    let inactive = day::after(last, c.inactivity_days);
-    if course.as_of >= inactive {
-        found.push(
-            Finding::new(
-                Rule::InactivityDischargeProposed,
-                None,
-                inactive,
-                format!("Discharge for inactivity as of {inactive} may be considered: {words}. A person decides."),
-            )
-            .against("inactivity_days", c.inactivity_days),
-        );
+    if course.as_of >= dates.inactive {
+        let conclusion =
+            Conclusion::InactivityDischargeProposed { as_of: dates.inactive, last, days: c.inactivity_days };
+        found.push(Finding::new(conclusion, dates.inactive));
     }
     found
 }
 
-/// A targeted scale is overdue; any score counts, the baseline too.
-fn measure_overdue(course: &Course<'_>, track: &Track<'_>, start: NaiveDate, rules: &RuleSet) -> Option<Finding> {
-    let days = measure_days(course.phase, rules);
+/// When a targeted scale is overdue; any score counts, the baseline too. After a hold it is due with the first contact.
+pub fn measure_overdue_on(course: &Course<'_>, last: Option<NaiveDate>, rules: &RuleSet) -> Option<NaiveDate> {
+    let start = course.start()?;
+    let from = last.map_or(start, |on| on.max(start));
+    let overdue = course.holds.beyond(from, measure_days(course.phase, rules));
+    let resumed = course.resumed_since(from);
+    let after_hold = resumed.map(|on| course.holds.beyond(on, rules.cadence.resumed_contact_days));
+    Some(after_hold.map_or(overdue, |after_hold| overdue.max(after_hold)))
+}
+
+fn measure_overdue(course: &Course<'_>, track: &Track<'_>, rules: &RuleSet) -> Option<Finding> {
     let last = track.last_taken.as_ref();
-    let overdue = day::beyond(last.map_or(start, |s| s.on.max(start)), days);
+    let overdue = measure_overdue_on(course, last.map(|s| s.on), rules)?;
     (course.as_of >= overdue).then(|| {
-        let words = match last {
-            Some(s) => format!("was last taken on {} ({})", s.on, s.total),
-            None => "has never been taken".to_owned(),
-        };
-        Finding::new(
-            Rule::MeasureOverdue,
-            Some(track.instrument),
-            overdue,
-            format!("{} {words}: overdue after {days} days.", track.instrument),
-        )
-        .on_scores(last)
-        .against("measure_days", days)
+        let days = measure_days(course.phase, rules);
+        let conclusion = Conclusion::MeasureOverdue { instrument: track.instrument, last: last.map(Into::into), days };
+        Finding::new(conclusion, overdue).on_scores(last)
+    })
+}
+
+/// When the next case review is overdue.
+pub fn review_overdue_on(course: &Course<'_>, rules: &RuleSet) -> Option<NaiveDate> {
+    Some(match course.reviews(false).last() {
+        None => course.holds.beyond(course.start()?, rules.cadence.review_first_days),
+        Some(last) => course.holds.beyond(last, review_days(course.phase, rules)),
     })
 }
 
 fn review_overdue(course: &Course<'_>, start: NaiveDate, rules: &RuleSet) -> Option<Finding> {
-    let (last, days) = match course.reviews(false).last() {
-        None => (start, rules.cadence.review_first_days),
-        Some(last) => (last, review_days(course.phase, rules)),
-    };
-    let overdue = day::beyond(last, days);
-    (course.as_of >= overdue).then(|| {
-        let words = match course.reviews(false).last() {
-            Some(last) => format!("the last was on {last}"),
-            None => format!("none since enrollment on {start}"),
-        };
-        Finding::new(Rule::ReviewOverdue, None, overdue, format!("A psychiatric case review is overdue: {words}."))
-            .against("review_days", days)
-    })
+    let overdue = review_overdue_on(course, rules).filter(|overdue| course.as_of >= *overdue)?;
+    let last = course.reviews(false).last();
+    let days = if last.is_some() { review_days(course.phase, rules) } else { rules.cadence.review_first_days };
+    Some(Finding::new(Conclusion::ReviewOverdue { last, start, days }, overdue))
 }
 
 /// R8, episode clock: not improved, and no review with a recommendation in the required time.
 fn review_required(course: &Course<'_>, tracks: &[Track<'_>], start: NaiveDate, rules: &RuleSet) -> Option<Finding> {
     let c = &rules.checkpoints;
     let not_improved: Vec<&Track<'_>> = tracks.iter().filter(|t| t.elevated() && !t.improved_now()).collect();
-    let track = not_improved.first()?;
     let ill_since = not_improved.iter().map(|t| not_improved_since(t, start)).min()?;
     let from = day::after(start, c.review_required_day).max(ill_since);
     let last = course.reviews(true).last();
     let since = last.map_or(from, |last| from.max(day::beyond(last, c.review_required_every_days)));
+    // The episode clock runs on during a hold, and nothing is required on one of its days.
+    let since = course.holds.next_treatment_day(since);
     (course.as_of >= since).then(|| {
-        let words = match last {
-            Some(last) => format!("the last review with a recommendation was on {last}"),
-            None => "no review has recommended anything yet".to_owned(),
-        };
-        let names: Vec<String> = not_improved.iter().map(|t| t.instrument.to_string()).collect();
-        Finding::new(
-            Rule::ReviewRequired,
-            Some(track.instrument),
-            since,
-            format!(
-                "{} not improved on day {} of treatment or later, and {words}: a review with a recommendation is required every {} days.",
-                names.join(" and "), c.review_required_day, c.review_required_every_days
-            ),
-        )
-        .on_scores(not_improved.iter().filter_map(|t| t.latest().or(t.baseline.as_ref().map(|b| &b.score))))
-        .against("review_required_day", c.review_required_day)
-        .against("review_required_every_days", c.review_required_every_days)
+        let instruments = not_improved.iter().map(|t| t.instrument).collect();
+        let conclusion = Conclusion::ReviewRequired { instruments, last, limits: c.clone() };
+        Finding::new(conclusion, since)
+            .on_scores(not_improved.iter().filter_map(|t| t.latest().or(t.baseline.as_ref().map(|b| &b.score))))
     })
 }
 
@@ -163,7 +174,8 @@ fn engagement(course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
     let c = &rules.cadence;
     let (mut attended, mut scheduled, mut low_since) = (0_u32, 0_u32, None);
     for entry in &course.entries {
-        if let Care::Contact { scheduled: true, outcome, .. } = &entry.care
+        if let Care::Contact { scheduled: true, purpose, outcome, .. } = &entry.care
+            && purpose.is_with_patient()
             && *outcome != ContactOutcome::NotReached
         {
             scheduled += 1;
@@ -173,14 +185,11 @@ fn engagement(course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
             low_since = low.then(|| low_since.unwrap_or(entry.on));
         }
     }
-    low_since.map(|since| {
-        Finding::new(
-            Rule::LowEngagement,
-            None,
-            since,
-            format!("{attended} of {scheduled} scheduled contacts were attended, below {} %.", c.engagement_percent),
-        )
-        .against("engagement_percent", c.engagement_percent)
-        .against("engagement_min_scheduled", c.engagement_min_scheduled)
-    })
+    let conclusion = Conclusion::LowEngagement {
+        attended,
+        scheduled,
+        percent: c.engagement_percent,
+        min_scheduled: c.engagement_min_scheduled,
+    };
+    low_since.map(|since| Finding::new(conclusion, since))
 }

@@ -78,7 +78,7 @@ impl Candidate {
 }
 
 /// Scales that tell whether somebody should be offered care; a screener speaks only until the whole scale was taken.
-const SCALES: [Instrument; 3] = [Instrument::Phq9, Instrument::Phq9Modified, Instrument::Gad7];
+const SCALES: [Instrument; 3] = [Instrument::PHQ9, Instrument::PHQ9_MODIFIED, Instrument::GAD7];
 
 /// Whether a patient is a candidate on a date. `standings` are the patient's on that date.
 ///
@@ -130,11 +130,11 @@ fn positives(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<PositiveSc
         })
     };
     let mut found: Vec<PositiveScore> = SCALES.into_iter().filter_map(positive).collect();
-    let last_whole = [Instrument::Phq9, Instrument::Phq9Modified]
+    let last_whole = [Instrument::PHQ9, Instrument::PHQ9_MODIFIED]
         .into_iter()
         .filter_map(|i| story.scores(i, as_of).last().map(|s| s.on))
         .max();
-    found.extend(positive(Instrument::Phq2).filter(|p| last_whole.is_none_or(|whole| whole < p.taken_on)));
+    found.extend(positive(Instrument::PHQ2).filter(|p| last_whole.is_none_or(|whole| whole < p.taken_on)));
     found
 }
 

@@ -34,6 +34,8 @@ named! {
         TransferredHigherLevelOfCare = "transferred_higher_level_of_care",
         /// To another place.
         TransferredOther = "transferred_other",
+        /// The same treatment as another episode of the person, whose charts were joined.
+        Duplicate = "duplicate",
         /// The patient died.
         Died = "died",
         Other = "other",
@@ -48,6 +50,16 @@ named! {
         /// Commercial insurance.
         Commercial = "commercial",
         Other = "other",
+    }
+}
+
+named! {
+    /// What an assessment of suicide risk came to.
+    pub enum Risk {
+        None = "none",
+        Low = "low",
+        Moderate = "moderate",
+        High = "high",
     }
 }
 
@@ -142,10 +154,24 @@ pub enum Care {
     },
     /// The episode ended.
     Discharge { reason: DischargeReason, note: Option<String> },
+    /// The episode was the same treatment as another one of the person: what was entered in it counts for that one.
+    Duplicate {
+        /// The one that stays.
+        of: EpisodeId,
+    },
     /// Flagged by hand for the weekly review, or unflagged.
     DiscussionFlag { raised: bool, note: Option<String> },
     /// Suicide risk was assessed: the only thing that closes a safety concern.
-    SafetyAssessment { instrument: String, result: String, disposition: String, assessor: String, note: Option<String> },
+    SafetyAssessment {
+        instrument: String,
+        result: String,
+        /// The risk it came to; not known where nobody recorded it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        risk: Option<Risk>,
+        disposition: String,
+        assessor: String,
+        note: Option<String>,
+    },
     /// A payer of the patient's care, from a date on.
     Coverage {
         payer: Payer,
@@ -206,6 +232,7 @@ impl Care {
             Self::Resume => "resume",
             Self::RelapsePrevention { .. } => "relapse_prevention",
             Self::Discharge { .. } => "discharge",
+            Self::Duplicate { .. } => "duplicate",
             Self::DiscussionFlag { .. } => "discussion_flag",
             Self::SafetyAssessment { .. } => "safety_assessment",
             Self::Coverage { .. } => "coverage",
@@ -223,6 +250,20 @@ impl Care {
             Self::Contact { minutes, .. } | Self::CaseReview { minutes, .. } => *minutes,
             _ => None,
         }
+    }
+
+    /// Whether it counts for the episode that stays, where its own was a duplicate.
+    pub fn is_shared_with_survivor(&self) -> bool {
+        matches!(
+            self,
+            Self::Contact { .. }
+                | Self::TreatmentChange { .. }
+                | Self::CaseReview { .. }
+                | Self::RecommendationDecision { .. }
+                | Self::RecommendationProgress { .. }
+                | Self::CarePlan(_)
+                | Self::SetInChart { .. }
+        )
     }
 
     /// A treatment contact that took place: the only kind that counts as clinical.

@@ -4,8 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::attention::reasons;
-use super::cadence::contact_days;
-use super::day;
+use super::cadence;
 use super::episode::Course;
 use super::finding::Rule;
 use super::history::History;
@@ -155,12 +154,8 @@ fn next_contact(course: &Course<'_>, rules: &RuleSet, standing: &Standing) -> Op
     if let Some(next) = &standing.next_contact {
         return Some((next.on, if next.missed { NextContactKind::Missed } else { NextContactKind::Appointment }));
     }
-    let start = course.start().filter(|_| course.in_treatment())?;
-    let due = match course.last_followup_contact() {
-        Some(last) => day::after(last, contact_days(course.phase, rules)),
-        None => day::after(start, rules.cadence.first_contact_days),
-    };
-    Some((due, NextContactKind::Due))
+    let dates = cadence::contact_dates(course, rules).filter(|_| course.in_treatment())?;
+    Some((dates.due, NextContactKind::Due))
 }
 
 fn due(standing: &Standing) -> Vec<(Code, Option<NaiveDate>)> {
@@ -196,7 +191,7 @@ mod tests {
 
     use super::super::chart_plan::plan;
     use super::super::episode::Episode;
-    use super::super::measurement::{EvidenceStatus, Measurement, Quality};
+    use super::super::measurement::{EvidenceStatus, Measurement, Quality, SelfHarm};
     use super::super::story::{PatientStatus, Story};
     use super::{CaseloadRow, History, Instrument, Item9, MeasureStatus, NextContactKind, Rule, RuleSet};
     use crate::id::{EpisodeId, MeasurementId, PatientId};
@@ -208,7 +203,7 @@ mod tests {
     fn phq9(n: u128, on: &str, total: u16, item9: u8) -> Measurement {
         Measurement {
             id: MeasurementId(Uuid::from_u128(n)),
-            instrument: Instrument::Phq9,
+            instrument: Instrument::PHQ9,
             taken_at: date(on).and_hms_opt(10, 0, 0).unwrap().and_utc(),
             taken_on: date(on),
             answers: Vec::new(),
@@ -216,6 +211,7 @@ mod tests {
             quality: Quality::Complete,
             item9: Some(item9),
             item9_unknown: false,
+            self_harm: SelfHarm::default(),
             counting: EvidenceStatus::Submitted,
             source: format!("QuestionnaireResponse/{n}"),
             issues: Vec::new(),
@@ -230,8 +226,8 @@ mod tests {
             id: EpisodeId(Uuid::from_u128(1)),
             enrolled_on: Some(date("2026-01-05")),
             consent_on: None,
-            primary_instrument: Instrument::Phq9,
-            target_instruments: vec![Instrument::Phq9],
+            primary_instrument: Instrument::PHQ9,
+            target_instruments: vec![Instrument::PHQ9],
             care_manager: None,
             primary_care_provider: None,
             psychiatric_consultant: None,

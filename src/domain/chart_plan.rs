@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::episode::Phase;
-use super::finding::Rule;
+use super::finding::{Rule, TaskReason};
 use super::history::History;
 use super::instrument::Instrument;
 use super::rules::RuleSet;
@@ -18,8 +18,10 @@ mod schedule;
 mod work_items;
 mod withdrawal;
 mod rung;
+mod slot;
 
 pub use rung::Rung;
+pub use slot::Slot;
 pub use withdrawal::resolve;
 
 /// One Task or Flag that should be in the chart, and why.
@@ -51,6 +53,9 @@ pub struct WorkItem {
     pub reason: String,
     /// The measurements behind it, latest first, as the chart names them: `QuestionnaireResponse/123`.
     pub evidence: Vec<String>,
+    /// Every reason of it, the most pressing first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<TaskReason>,
 }
 
 /// A work item with everything needed to write it into the chart: the payload of the outbox.
@@ -111,31 +116,35 @@ pub fn plan_without_outlook(story: &Story, rules: &RuleSet, as_of: NaiveDate) ->
 pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> ChartPlan {
     let patient = &history.story.patient;
     let concerns = safety::concerns_in(history, rules, as_of);
-    let unanswered = safety::unanswered(history, as_of);
+    let unanswered = safety::unanswered(history, rules, as_of);
     let safety_findings = safety::findings(&concerns, &unanswered);
-    let mut desired = match patient.deceased_on {
+    let for_the_patient = match patient.deceased_on {
         Some(died) if died <= as_of => Vec::new(),
         _ => work_items::of_safety(rules, &concerns, &unanswered, as_of),
     };
-    let for_the_patient: Vec<standing::WorkItemSummary> = desired.iter().map(WorkItem::summary).collect();
-
     let mut previous_end = None;
     let mut standings = Vec::new();
+    let mut causes = for_the_patient;
     for course in &history.courses(as_of) {
         let open = course.phase != Phase::Discharged;
         let safety = if open { safety_findings.as_slice() } else { &[] };
-        let mut standing = standing::standing(history, rules, course, previous_end, safety);
+        let standing = standing::standing(history, rules, course, previous_end, safety);
         // A record that the chart calls inactive gets no new work, except for safety.
-        let wanted =
-            if patient.inactive { Vec::new() } else { work_items::of_episode(history.story, rules, course, &standing) };
-        if open {
-            standing.desired = for_the_patient.iter().cloned().chain(wanted.iter().map(WorkItem::summary)).collect();
+        if !patient.inactive {
+            causes.extend(work_items::of_episode(history.story, rules, course, &standing));
         }
         standings.push(standing);
-        desired.extend(wanted);
         // A referral without enrollment is no earlier episode.
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
+    }
+    let open: Vec<EpisodeId> =
+        standings.iter().filter(|s| s.status != Phase::Discharged).map(|standing| standing.episode).collect();
+    let desired = slot::joined(causes);
+    for standing in standings.iter_mut().filter(|standing| standing.status != Phase::Discharged) {
+        let mine = desired.iter().filter(|one| one.episode.is_none() || one.is_about(standing.episode));
+        standing.desired = mine.map(WorkItem::summary).collect();
+        standing.other_open_episodes = open.iter().copied().filter(|id| *id != standing.episode).collect();
     }
     ChartPlan { standings, concerns, desired, reevaluate_on: None }
 }
@@ -152,6 +161,7 @@ impl WorkItem {
             since: self.since,
             due_on: self.due_on,
             reason: self.reason.clone(),
+            reasons: self.reasons.clone(),
         }
     }
 }

@@ -2,14 +2,17 @@
 
 use chrono::NaiveDate;
 
+use super::conclusion::{Conclusion, MissingScore, ReachedCheckpoint, ScoreChange};
 use super::day;
 use super::episode::{Course, Phase};
-use super::finding::{Finding, Rule};
+use super::finding::Finding;
 use super::rules::RuleSet;
 use super::story::Score;
 use super::target::Track;
 
 mod trajectory;
+
+pub use trajectory::target_run;
 
 /// Findings about one measure of an episode that is in treatment.
 pub fn findings(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet) -> Vec<Finding> {
@@ -21,6 +24,7 @@ pub fn findings(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet) -> Vec<
     }
     let plan_start = course.plan_start().unwrap_or(start);
     let relapse = trajectory::relapse(track, course);
+    found.extend(unmeasured(track, course, rules, start));
     if course.phase == Phase::Active {
         // A relapse speaks instead of nonresponse, until treatment was changed because of it: the new plan is judged
         // like any other.
@@ -39,18 +43,8 @@ pub(super) fn since<'s, 'a>(scores: &'s [Score<'a>], holds: impl Fn(&Score<'a>) 
     scores.iter().rev().take_while(|s| holds(s)).last()
 }
 
-/// The course of the scores in words: nothing that changes with the day it is read.
-fn course_in_words(track: &Track<'_>, latest: &Score<'_>, reference: &Score<'_>) -> String {
-    let change = i32::from(latest.total) - i32::from(reference.total);
-    let moved = match change {
-        0 => "unchanged".to_owned(),
-        c if c < 0 => format!("down {}", -c),
-        c => format!("up {c}"),
-    };
-    format!(
-        "{} {} on {}, {moved} from {} on {}",
-        track.instrument, latest.total, latest.on, reference.total, reference.on
-    )
+fn change(track: &Track<'_>, latest: &Score<'_>, from: &Score<'_>) -> ScoreChange {
+    ScoreChange { instrument: track.instrument, latest: latest.into(), from: from.into() }
 }
 
 /// R8. A checkpoint is judged on a score that was fresh when the checkpoint was reached; otherwise the scale is asked
@@ -64,8 +58,7 @@ fn at_checkpoints(
     found: &mut Vec<Finding>,
 ) {
     let c = &rules.checkpoints;
-    let date_of = |day: u16| day::after(plan_start, day);
-    found.extend(unmeasured(track, course, rules, plan_start).into_iter().flatten());
+    let date_of = |day: u16| course.holds.after(plan_start, day);
     let (Some(reference), Some(baseline)) = (&track.plan_reference, &track.baseline) else { return };
     let on_plan = &track.followups[track.followups.partition_point(|s| s.on <= reference.on)..];
     let not_improved = |s: &Score<'_>| !track.is_improved(s.total);
@@ -75,66 +68,60 @@ fn at_checkpoints(
     // The first day on which a checkpoint was reached with a fresh score for which something holds, if it holds now.
     let holds_since = |day: u16, holds: &dyn Fn(&Score<'_>) -> bool| {
         let date = date_of(day);
-        let fresh = |s: &Score<'_>| day::after(s.on, c.stale_after_days) >= date;
+        let fresh = |s: &Score<'_>| course.holds.after(s.on, c.stale_after_days) >= date;
         (course.as_of >= date)
             .then(|| since(on_plan, |s| holds(s) && fresh(s)))
             .flatten()
             .map(|first| date.max(first.on))
     };
-    let finding = |rule, day: u16, since: NaiveDate, sentence: String| {
-        Finding::new(rule, Some(track.instrument), since, sentence)
-            .on_scores(track.latest_on_plan().into_iter().chain([reference, &baseline.score]))
-            .against("plan_day", day)
-            .against("stale_after_days", c.stale_after_days)
+    let at = |day: u16| ReachedCheckpoint { day, plan_start, stale_after_days: c.stale_after_days };
+    let finding = |conclusion: Conclusion, since: NaiveDate| {
+        let scores = track.latest_on_plan().into_iter().chain([reference, &baseline.score]);
+        Finding::new(conclusion, since).on_scores(scores)
     };
 
     // The rows for weeks 4 and 6 give way to the next one.
-    for (rule, day, until) in [
-        (Rule::EarlyWatch, c.early_watch_day, c.inadequate_response_day),
-        (Rule::InadequateResponse, c.inadequate_response_day, c.nonresponse_day),
-    ] {
-        if course.as_of < date_of(until)
-            && let Some(since) = holds_since(day, &hardly_moved)
-            && let Some(latest) = track.latest_on_plan()
-        {
-            let sentence = format!(
-                "{}: less than {difference} points of improvement by day {day} of the plan that began {plan_start}.",
-                course_in_words(track, latest, reference)
-            );
-            found.push(finding(rule, day, since, sentence).against("important_difference", difference));
+    if let Some(latest) = track.latest_on_plan() {
+        let change = change(track, latest, reference);
+        let early = (c.early_watch_day, c.inadequate_response_day);
+        let inadequate = (c.inadequate_response_day, c.nonresponse_day);
+        for (is_early, (day, until)) in [(true, early), (false, inadequate)] {
+            let Some(since) = holds_since(day, &hardly_moved).filter(|_| course.as_of < date_of(until)) else {
+                continue;
+            };
+            let at = at(day);
+            let conclusion = if is_early {
+                Conclusion::EarlyWatch { change, at, difference }
+            } else {
+                Conclusion::InadequateResponse { change, at, difference }
+            };
+            found.push(finding(conclusion, since));
         }
     }
     if relapsed || track.improved_now() {
         return;
     }
     let Some(latest) = track.latest() else { return };
-    let words = course_in_words(track, latest, &baseline.score);
-    for (rule, day) in
-        [(Rule::Nonresponse, c.nonresponse_day), (Rule::PersistentNonresponse, c.persistent_nonresponse_day)]
-    {
-        if let Some(since) = holds_since(day, &not_improved) {
-            let sentence = format!(
-                "{words}: no clinically significant improvement by day {day} of the plan that began {plan_start}."
-            );
-            found.push(finding(rule, day, since, sentence));
-        }
+    let change = change(track, latest, &baseline.score);
+    if let Some(since) = holds_since(c.nonresponse_day, &not_improved) {
+        found.push(finding(Conclusion::Nonresponse { change, at: at(c.nonresponse_day) }, since));
+    }
+    if let Some(since) = holds_since(c.persistent_nonresponse_day, &not_improved) {
+        found.push(finding(Conclusion::PersistentNonresponse { change, at: at(c.persistent_nonresponse_day) }, since));
     }
     let mut failures = failed_plans(track, course, rules);
     failures.extend(holds_since(c.nonresponse_day, &not_improved));
-    let day = c.specialty_referral_day;
-    let by_day = holds_since(day, &not_improved);
+    let by_day = holds_since(c.specialty_referral_day, &not_improved);
     let by_plans =
         usize::from(c.specialty_referral_failed_plans).checked_sub(1).and_then(|nth| failures.get(nth)).copied();
     if let Some(since) = by_day.into_iter().chain(by_plans).min() {
-        let why = match by_plans {
-            Some(_) => format!("{} treatment plans without clinically significant improvement", failures.len()),
-            None => format!("no clinically significant improvement by day {day} of the plan"),
+        let conclusion = Conclusion::ConsiderSpecialtyReferral {
+            change,
+            at: at(c.specialty_referral_day),
+            failed_plans: by_plans.map(|_| failures.len()),
+            plans_limit: c.specialty_referral_failed_plans,
         };
-        let sentence = format!("{words}: {why}; consider referral to specialty care.");
-        found.push(
-            finding(Rule::ConsiderSpecialtyReferral, day, since, sentence)
-                .against("failed_plans", c.specialty_referral_failed_plans),
-        );
+        found.push(finding(conclusion, since));
     }
 }
 
@@ -144,7 +131,7 @@ fn failed_plans(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet) -> Vec<
     let Some(mut began) = course.start() else { return Vec::new() };
     let mut failed = Vec::new();
     for changed in course.treatment_changes() {
-        let given = changed >= day::after(began, rules.checkpoints.early_watch_day);
+        let given = changed >= course.holds.after(began, rules.checkpoints.early_watch_day);
         let last = track.followups.iter().rev().find(|s| s.on > began && s.on <= changed);
         if given && last.is_some_and(|s| !track.is_improved(s.total)) {
             failed.push(changed);
@@ -154,45 +141,64 @@ fn failed_plans(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet) -> Vec<
     failed
 }
 
-/// No score on this plan when its first checkpoint is reached, or one that is too old to be judged.
-fn unmeasured(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet, plan_start: NaiveDate) -> [Option<Finding>; 2] {
+/// Since when a scale is asked for, and why.
+#[derive(Clone, Copy)]
+struct MeasureRequest {
+    since: NaiveDate,
+    lack: MissingScore,
+}
+
+/// No score to judge the treatment by when its first checkpoint is reached, or one that is too old; and none after a hold.
+/// It is asked for until there is a score: a change of treatment in between takes nothing back.
+fn measure_request(
+    track: &Track<'_>,
+    course: &Course<'_>,
+    rules: &RuleSet,
+    start: NaiveDate,
+) -> Option<MeasureRequest> {
     let c = &rules.checkpoints;
-    let first_checkpoint = day::after(plan_start, c.early_watch_day);
-    if course.as_of < first_checkpoint {
-        return [None, None];
+    let last = track.last_taken.as_ref().filter(|s| s.on >= start || track.is_baseline(s));
+    let is_new = |asked: &MeasureRequest| last.is_none_or(|s| s.on < asked.since);
+    let resumed =
+        course.holds.resumed_on().filter(|on| last.is_none_or(|s| day::after(s.on, c.stale_after_days) < *on));
+    let resumed = resumed.map(|on| MeasureRequest { since: on, lack: MissingScore::SinceResumed(on) });
+    let mut asked: Vec<MeasureRequest> = resumed.into_iter().filter(is_new).collect();
+    if course.phase == Phase::Active {
+        let mut starts: Vec<NaiveDate> = std::iter::once(start).chain(course.treatment_changes()).collect();
+        starts.push(day::after(course.as_of, 1));
+        for plan in starts.windows(2) {
+            let [began, ended] = plan else { continue };
+            let first_checkpoint = course.holds.after(*began, c.early_watch_day);
+            // A baseline that was taken late is itself news about the plan; one from its beginning is not.
+            let window_end = day::after(*began, rules.baseline.window_days);
+            let news = last.filter(|s| s.on > *began && !(track.is_baseline(s) && s.on <= window_end));
+            let one = match news {
+                Some(s) => MeasureRequest {
+                    since: course.holds.beyond(s.on, c.stale_after_days).max(first_checkpoint),
+                    lack: MissingScore::Old { days: c.stale_after_days },
+                },
+                None => MeasureRequest { since: first_checkpoint, lack: MissingScore::SincePlan(*began) },
+            };
+            if one.since < *ended && is_new(&one) {
+                asked.push(one);
+            }
+        }
     }
-    // A baseline that was taken late is itself news about the plan; one from its beginning is not.
-    let window_end = day::after(plan_start, rules.baseline.window_days);
-    let news = track.latest_on_plan().or(track.plan_reference.as_ref().filter(|s| s.on > window_end));
-    let stale_from = news.map_or(first_checkpoint, |s| day::beyond(s.on, c.stale_after_days).max(first_checkpoint));
-    if course.as_of < stale_from {
-        return [None, None];
+    asked.into_iter().filter(|one| one.since <= course.as_of).min_by_key(|one| one.since)
+}
+
+fn unmeasured(track: &Track<'_>, course: &Course<'_>, rules: &RuleSet, start: NaiveDate) -> Vec<Finding> {
+    let Some(asked) = measure_request(track, course, rules, start) else { return Vec::new() };
+    let instrument = track.instrument;
+    let score = track.last_taken.as_ref().filter(|s| s.on >= start || track.is_baseline(s));
+    let last = score.map(Into::into);
+    let limits = || rules.checkpoints.clone();
+    let stale = Conclusion::MeasureStale { instrument, last, lack: asked.lack, limits: limits() };
+    let mut found = vec![Finding::new(stale, asked.since).on_scores(score)];
+    let unmeasured_from = course.holds.after(asked.since, rules.checkpoints.unmeasured_after_days);
+    if course.phase == Phase::Active && course.as_of >= unmeasured_from {
+        let unmeasured = Conclusion::Unmeasured { instrument, last, asked_on: asked.since, limits: limits() };
+        found.push(Finding::new(unmeasured, unmeasured_from).on_scores(score));
     }
-    let name = track.instrument;
-    let last = news.or(track.plan_reference.as_ref());
-    let what = match last {
-        Some(score) => format!("{name} was last taken on {} ({})", score.on, score.total),
-        None => format!("{name} has not been taken in this episode"),
-    };
-    let lack = match news {
-        Some(_) => format!("older than {} days", c.stale_after_days),
-        None => format!("no score since the plan began on {plan_start}"),
-    };
-    let finding = |rule, since, sentence| {
-        Finding::new(rule, Some(name), since, sentence)
-            .on_scores(last)
-            .against("stale_after_days", c.stale_after_days)
-            .against("unmeasured_after_days", c.unmeasured_after_days)
-    };
-    let stale = finding(
-        Rule::MeasureStale,
-        stale_from,
-        format!("{what}: {lack}, too little to judge the plan by; measure again."),
-    );
-    let unmeasured_from = day::after(stale_from, c.unmeasured_after_days);
-    let unmeasured = (course.as_of >= unmeasured_from).then(|| {
-        let sentence = format!("{what}: still not measured {} days after it was asked for.", c.unmeasured_after_days);
-        finding(Rule::Unmeasured, unmeasured_from, sentence)
-    });
-    [Some(stale), unmeasured]
+    found
 }

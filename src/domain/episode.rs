@@ -8,6 +8,10 @@ use super::care::{Care, CareEntry, DischargeReason, RecommendationDecision, Refe
 use super::instrument::Instrument;
 use crate::id::EpisodeId;
 
+mod holds;
+
+pub use holds::Holds;
+
 named! {
     /// Where an episode stands.
     pub enum Phase {
@@ -26,7 +30,7 @@ impl Phase {
     /// Kinds of entries that are allowed in this phase.
     pub fn allowed(self) -> &'static [&'static str] {
         match self {
-            Self::Referred => &["contact", "fit_check", "discharge", "discussion_flag", "taken_back"],
+            Self::Referred => &["contact", "fit_check", "discharge", "duplicate", "discussion_flag", "taken_back"],
             Self::Active => &[
                 "contact",
                 "fit_check",
@@ -39,6 +43,7 @@ impl Phase {
                 "hold",
                 "relapse_prevention",
                 "discharge",
+                "duplicate",
                 "discussion_flag",
                 "taken_back",
             ],
@@ -53,6 +58,7 @@ impl Phase {
                 "baseline_override",
                 "resume",
                 "discharge",
+                "duplicate",
                 "discussion_flag",
                 "taken_back",
             ],
@@ -68,6 +74,7 @@ impl Phase {
                 "hold",
                 "resume",
                 "discharge",
+                "duplicate",
                 "discussion_flag",
                 "taken_back",
             ],
@@ -104,6 +111,14 @@ pub struct EpisodeEnd {
     pub reason: DischargeReason,
 }
 
+/// The episode that an entry ends as a duplicate of this one.
+fn duplicate_of(entry: &CareEntry, survivor: EpisodeId) -> Option<EpisodeId> {
+    match entry.care {
+        Care::Duplicate { of } if of == survivor => entry.episode,
+        _ => None,
+    }
+}
+
 /// An episode on a date: its phase and what was done in it so far. Entries are in order of (date, id).
 #[derive(Clone, Debug)]
 pub struct Course<'a> {
@@ -116,6 +131,8 @@ pub struct Course<'a> {
     pub end: Option<EpisodeEnd>,
     /// Its entries up to that date.
     pub entries: Vec<&'a CareEntry>,
+    /// The days on which treatment paused.
+    pub holds: Holds,
 }
 
 impl<'a> Course<'a> {
@@ -126,15 +143,24 @@ impl<'a> Course<'a> {
         deceased_on: Option<NaiveDate>,
         as_of: NaiveDate,
     ) -> Self {
-        let entries: Vec<&CareEntry> =
-            entries.iter().copied().filter(|e| e.episode == Some(episode.id) && e.on <= as_of).collect();
+        let entries = entries.iter().copied().filter(|e| e.on <= as_of);
+        let duplicates: Vec<EpisodeId> = entries.clone().filter_map(|e| duplicate_of(e, episode.id)).collect();
+        let belongs = |e: &&CareEntry| {
+            e.episode == Some(episode.id)
+                || e.care.is_shared_with_survivor() && e.episode.is_some_and(|id| duplicates.contains(&id))
+        };
+        let entries: Vec<&CareEntry> = entries.filter(belongs).collect();
         let start = episode.enrolled_on.filter(|enrolled| *enrolled <= as_of);
         let mut phase = if start.is_some() { Phase::Active } else { Phase::Referred };
         let mut before_hold = phase;
-        let mut end = None;
+        let (mut end, mut holds) = (None, Holds::default());
         for entry in &entries {
             if let Care::Discharge { reason, .. } = entry.care {
                 end = Some(EpisodeEnd { on: entry.on, reason });
+                break;
+            }
+            if let Care::Duplicate { .. } = entry.care {
+                end = Some(EpisodeEnd { on: entry.on, reason: DischargeReason::Duplicate });
                 break;
             }
             // Treatment that has not begun can be neither paused nor resumed.
@@ -145,8 +171,13 @@ impl<'a> Course<'a> {
                 Care::Hold { .. } if phase != Phase::OnHold => {
                     before_hold = phase;
                     phase = Phase::OnHold;
+                    holds.begin(entry.on);
                 }
-                Care::Resume => phase = if phase == Phase::OnHold { before_hold } else { Phase::Active },
+                Care::Resume if phase == Phase::OnHold => {
+                    phase = before_hold;
+                    holds.end(entry.on);
+                }
+                Care::Resume => phase = Phase::Active,
                 Care::RelapsePrevention { .. } => phase = Phase::RelapsePrevention,
                 _ => {}
             }
@@ -159,7 +190,7 @@ impl<'a> Course<'a> {
         if end.is_some() {
             phase = Phase::Discharged;
         }
-        Self { episode, as_of, phase, end, entries }
+        Self { episode, as_of, phase, end, entries, holds }
     }
 
     /// The first day of treatment, once enrolled.
@@ -219,10 +250,24 @@ impl<'a> Course<'a> {
         self.plan_opening().map(|e| e.on).or(self.start())
     }
 
-    /// Dates of case reviews; with `recommending`, only those that recommended something.
+    /// When treatment was resumed last, if nothing like it has happened since: what was due before it is due anew.
+    pub fn resumed_since(&self, last: NaiveDate) -> Option<NaiveDate> {
+        self.holds.resumed_on().filter(|resumed| *resumed > last)
+    }
+
+    /// Days of treatment of the present plan up to a date.
+    pub fn plan_day(&self, until: NaiveDate) -> Option<i64> {
+        self.plan_start().map(|start| self.holds.treatment_days(start, until))
+    }
+
+    /// Dates of case reviews; with `recommending`, only those that recommended something. One that neither recommended
+    /// anything nor says what was seen does not count.
     pub fn reviews(&self, recommending: bool) -> impl Iterator<Item = NaiveDate> + '_ {
         self.entries.iter().filter_map(move |e| match &e.care {
-            Care::CaseReview { recommendations, .. } if !recommending || !recommendations.is_empty() => Some(e.on),
+            Care::CaseReview { recommendations, summary, .. } => {
+                let counts = !recommendations.is_empty() || (!recommending && summary.is_some());
+                counts.then_some(e.on)
+            }
             _ => None,
         })
     }

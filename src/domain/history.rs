@@ -3,14 +3,35 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::care::{Care, CareEntry};
+use super::care::{Care, CareEntry, Risk};
 use super::episode::{Course, Episode};
 use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement};
 use super::story::{Score, Story};
 
-/// When suicide risk was assessed: (instant, local date, entry).
-pub type Assessment = (DateTime<Utc>, NaiveDate, Uuid);
+/// A documented assessment of suicide risk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assessment<'a> {
+    pub at: DateTime<Utc>,
+    pub on: NaiveDate,
+    pub entry: Uuid,
+    /// The risk it came to.
+    pub risk: Option<Risk>,
+    pub instrument: &'a str,
+    pub assessor: &'a str,
+}
+
+impl<'a> Assessment<'a> {
+    fn of(entry: &'a CareEntry) -> Option<Self> {
+        let Care::SafetyAssessment { risk, instrument, assessor, .. } = &entry.care else { return None };
+        Some(Self { at: entry.at, on: entry.on, entry: entry.id, risk: *risk, instrument, assessor })
+    }
+
+    /// Whether it found no more than a low risk. Where nobody recorded the risk it is not known.
+    pub fn found_low_risk(&self) -> bool {
+        matches!(self.risk, Some(Risk::None | Risk::Low))
+    }
+}
 
 /// A story in order of time. Everything here is sorted by local date first: "as of" is a prefix.
 #[derive(Debug)]
@@ -21,7 +42,8 @@ pub struct History<'a> {
     episodes: Vec<&'a Episode>,
     scores: Vec<(Instrument, Vec<Score<'a>>)>,
     forms: Vec<&'a Measurement>,
-    assessments: Vec<Assessment>,
+    withdrawn: Vec<&'a Measurement>,
+    assessments: Vec<Assessment<'a>>,
 }
 
 impl<'a> History<'a> {
@@ -39,15 +61,16 @@ impl<'a> History<'a> {
         instruments.sort_unstable();
         instruments.dedup();
         let scores = instruments.into_iter().map(|i| (i, story.scores(i, NaiveDate::MAX))).collect();
-        let mut forms: Vec<&Measurement> = story.measurements.iter().filter(|m| asks_about_suicide(m)).collect();
-        forms.sort_by_key(|m| (m.taken_on, m.taken_at, m.item9, m.id));
-        let mut assessments: Vec<Assessment> = entries
+        let (mut forms, mut withdrawn): (Vec<&Measurement>, Vec<&Measurement>) = story
+            .measurements
             .iter()
-            .filter(|e| matches!(e.care, Care::SafetyAssessment { .. }))
-            .map(|e| (e.at, e.on, e.id))
-            .collect();
-        assessments.sort_by_key(|(at, on, id)| (*on, *at, *id));
-        Self { story, entries, episodes, scores, forms, assessments }
+            .filter(|m| asks_about_suicide(m))
+            .partition(|m| m.counting != EvidenceStatus::Retracted);
+        forms.sort_by_key(|m| (m.taken_on, m.taken_at, m.item9, m.id));
+        withdrawn.sort_by_key(|m| (m.taken_on, m.taken_at, m.item9, m.id));
+        let mut assessments: Vec<Assessment<'_>> = entries.iter().filter_map(|e| Assessment::of(e)).collect();
+        assessments.sort_by_key(|a| (a.on, a.at, a.entry));
+        Self { story, entries, episodes, scores, forms, withdrawn, assessments }
     }
 
     /// R3: the effective scores of a targeted instrument up to a date, one per local day, in order.
@@ -61,9 +84,14 @@ impl<'a> History<'a> {
         &self.forms[..self.forms.partition_point(|m| m.taken_on <= as_of)]
     }
 
+    /// The forms that asked about suicide and were withdrawn, up to a date, in order of time.
+    pub fn withdrawn_forms(&self, as_of: NaiveDate) -> &[&'a Measurement] {
+        &self.withdrawn[..self.withdrawn.partition_point(|m| m.taken_on <= as_of)]
+    }
+
     /// Assessments of suicide risk up to a date, in order of time.
-    pub fn assessments(&self, as_of: NaiveDate) -> &[Assessment] {
-        &self.assessments[..self.assessments.partition_point(|(_, on, _)| *on <= as_of)]
+    pub fn assessments(&self, as_of: NaiveDate) -> &[Assessment<'a>] {
+        &self.assessments[..self.assessments.partition_point(|a| a.on <= as_of)]
     }
 
     /// Entries up to a date, in order of time, without those taken back.
@@ -92,13 +120,8 @@ impl Story {
     pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'_>> {
         History::of(self).courses(as_of)
     }
-
-    /// When suicide risk was assessed, up to a date, in order: (instant, date, entry).
-    pub fn assessments(&self, as_of: NaiveDate) -> Vec<(DateTime<Utc>, NaiveDate, Uuid)> {
-        History::of(self).assessments(as_of).to_vec()
-    }
 }
 
 fn asks_about_suicide(m: &Measurement) -> bool {
-    m.instrument.definition().suicide_item.is_some() && m.counting != EvidenceStatus::Retracted
+    m.instrument.self_harm_item().is_some()
 }

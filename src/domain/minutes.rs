@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::care::{Care, ContactOutcome};
+use super::care::{Care, ContactKind, ContactOutcome};
 use super::episode::Course;
 use super::metrics::Month;
 use crate::id::EpisodeId;
@@ -69,7 +69,7 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
     let mut timed: Vec<Interval> = Vec::new();
     let mut untimed = 0_i64;
     for entry in &course.entries {
-        let Care::Contact { minutes: Some(minutes), outcome, starts_at, .. } = &entry.care else { continue };
+        let Care::Contact { minutes: Some(minutes), purpose, outcome, starts_at, .. } = &entry.care else { continue };
         let whole = i64::from(*minutes);
         let interval = starts_at.map(|from| (from, from + TimeDelta::minutes(whole)));
         // A contact over midnight of the last day is divided between two months.
@@ -84,7 +84,7 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
         let mut leave = |minutes: i64, reason: &str| {
             left_out.push(UncountedMinutes { entry: entry.id, minutes, reason: reason.to_owned() });
         };
-        match because(course, entry.on, *outcome) {
+        match because(course, entry.on, *purpose, *outcome) {
             Some(reason) => leave(inside, reason),
             None => match within {
                 Some(within) => {
@@ -114,8 +114,9 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
 }
 
 /// Why the minutes of a contact do not count, if they do not.
-fn because(course: &Course<'_>, on: NaiveDate, outcome: ContactOutcome) -> Option<&'static str> {
+fn because(course: &Course<'_>, on: NaiveDate, purpose: ContactKind, outcome: ContactOutcome) -> Option<&'static str> {
     match course.episode.consent_on {
+        _ if !purpose.is_care_management() => Some("scheduling and clerical work"),
         None => Some("no consent is documented"),
         Some(consent) if on < consent => Some("before consent"),
         _ if course.end.is_some_and(|end| on > end.on) => Some("after discharge"),

@@ -4,12 +4,13 @@
 //! assess a suicide risk or hold a case review. Only a recommendation is decided by its Task, because a decision is all
 //! that it asks for.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::care::{Care, CareEntry, DELETED, RecommendationDecision};
+use super::conclusion::Conclusion;
 use super::episode::Course;
-use super::finding::{Finding, Rule};
+use super::finding::Finding;
 use super::story::Story;
 use super::task::Code;
 
@@ -54,14 +55,24 @@ pub fn reported_status(story: &Story, of: Uuid) -> Option<&str> {
     told.max_by_key(|(id, _)| *id).map(|(_, status)| status)
 }
 
-/// When the Task of a cause was closed in the chart; `None` while it is not, or stands open again. `entries` are in
-/// order of time.
-pub fn closed_on(entries: &[&CareEntry], cause: &str) -> Option<NaiveDate> {
-    let said = entries.iter().rev().find_map(|entry| match &entry.care {
-        Care::SetInChart { key, status, .. } if key == cause => Some((entry.on, status)),
+/// When the last Task of this kind that stood when something happened was closed in the chart; `None` while it is not, or
+/// stands open again. `entries` are in order of time.
+pub fn closed_since(entries: &[&CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<NaiveDate> {
+    last_set(entries, of, happened_at).filter(|(_, status)| is_closed(status)).map(|(on, _)| on)
+}
+
+/// The same, of one that was completed.
+pub fn completed_since(entries: &[&CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<NaiveDate> {
+    last_set(entries, of, happened_at).filter(|(_, status)| *status == "completed").map(|(on, _)| on)
+}
+
+fn last_set<'a>(entries: &[&'a CareEntry], of: Code, happened_at: DateTime<Utc>) -> Option<(NaiveDate, &'a str)> {
+    entries.iter().rev().find_map(|entry| match &entry.care {
+        Care::SetInChart { code, status, .. } if *code == of && entry.at >= happened_at => {
+            Some((entry.on, status.as_str()))
+        }
         _ => None,
-    });
-    said.filter(|(_, status)| is_closed(status)).map(|(on, _)| on)
+    })
 }
 
 /// A Task that asked for a case review was completed, and no review since its cause is on record: somebody has to
@@ -87,9 +98,7 @@ pub fn review_undocumented(course: &Course<'_>) -> Option<Finding> {
         !changed && !course.reviews(false).any(|on| on >= since)
     };
     let first = course.entries.iter().filter(completed).filter(last_word).find(undocumented)?;
-    let reason =
-        format!("The case review was marked as completed in the chart on {}, and none is documented.", first.on);
-    let mut finding = Finding::new(Rule::ReviewUndocumented, None, first.on, reason);
+    let mut finding = Finding::new(Conclusion::ReviewUndocumented { completed_on: first.on }, first.on);
     finding.evidence.push(first.id);
     Some(finding)
 }

@@ -15,9 +15,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::care::{Addressee, Care, CareEntry, ChangeKind, Recommendation, RecommendationDecision, ReferralProgress};
+use super::conclusion::Conclusion;
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
-use super::finding::{Finding, Rule};
+use super::finding::Finding;
 use super::rules::RuleSet;
 use super::story::Story;
 use super::task::Owner;
@@ -130,7 +131,7 @@ impl TrackedRecommendation {
                 self.scheduled_for = *scheduled_for;
                 match progress {
                     ReferralProgress::Completed => {
-                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref())
+                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref());
                     }
                     // Acting on an undecided recommendation accepts it.
                     ReferralProgress::Ordered | ReferralProgress::Scheduled if self.decision.is_none() => {
@@ -289,7 +290,9 @@ fn followed_in(entries: &[&CareEntry]) -> Vec<TrackedRecommendation> {
 /// Every recommendation of the reviews that stand, in order of time.
 pub fn followed(story: &Story) -> Vec<TrackedRecommendation> {
     let mut all: Vec<TrackedRecommendation> = story.courses(NaiveDate::MAX).iter().flat_map(of_course).collect();
-    all.sort_by_key(|f| (f.recommended_on, f.review));
+    // What was recommended in a duplicate stands in the episode that stays, too: there it goes on.
+    all.sort_by_key(|f| (f.recommended_on, f.review, f.recommendation.id, !f.state.waits()));
+    all.dedup_by_key(|f| f.recommendation.id);
     all
 }
 
@@ -315,18 +318,18 @@ pub fn overdue(course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
     }
     let mut late: Vec<(NaiveDate, Uuid)> = waiting(course, rules)
         .into_iter()
-        .filter(|(_, due)| course.as_of > *due)
-        .map(|(f, due)| (beyond(due, 0), f.review))
+        .filter(|(_, due)| course.as_of >= course.holds.next_treatment_day(beyond(*due, 0)))
+        .map(|(f, due)| (course.holds.next_treatment_day(beyond(due, 0)), f.review))
         .collect();
     late.sort_unstable();
     let (since, _) = *late.first()?;
-    let reason = match late.len() {
-        1 => format!("A recommendation of a case review is not done, past due since {since}."),
-        n => format!("{n} recommendations of case reviews are not done, the first past due since {since}."),
+    let conclusion = Conclusion::RecommendationOverdue {
+        count: late.len(),
+        since,
+        due_days: rules.recommendations.due_days,
+        referral_due_days: rules.recommendations.referral_due_days,
     };
-    let mut finding = Finding::new(Rule::RecommendationOverdue, None, since, reason)
-        .against("recommendation_due_days", rules.recommendations.due_days)
-        .against("referral_due_days", rules.recommendations.referral_due_days);
+    let mut finding = Finding::new(conclusion, since);
     for (_, review) in late.iter().rev() {
         if !finding.evidence.contains(review) {
             finding.evidence.push(*review);

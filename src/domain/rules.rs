@@ -41,6 +41,9 @@ pub struct RuleSet {
     /// Rules for recommendations.
     #[serde(default)]
     pub recommendations: Recommendations,
+    /// R15.
+    #[serde(default)]
+    pub review_sessions: ReviewSessions,
 }
 
 named! {
@@ -99,6 +102,9 @@ pub struct InstrumentRules {
     pub elevated_at: u16,
     /// A score below this is remission.
     pub remission_below: u16,
+    /// Remission also takes so many points below baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remission_drop: Option<u16>,
     /// A score below this is clinically significant improvement by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved_below: Option<u16>,
@@ -136,6 +142,8 @@ pub struct Trajectory {
     pub plateau_scores: u16,
     pub plateau_span_days: u16,
     pub sustained_remission_span_days: u16,
+    #[serde(default = "default_response_span_days")]
+    pub response_span_days: u16,
     pub remeasure_after_relapse_days: u16,
 }
 
@@ -148,6 +156,8 @@ pub struct Safety {
     pub repeat_days: u16,
     #[serde(default = "default_escalation")]
     pub escalation: Vec<EscalationStep>,
+    #[serde(default = "default_flag_text")]
+    pub flag_text: String,
 }
 
 /// One step of the escalation of a safety concern that is past due.
@@ -162,9 +172,24 @@ pub struct EscalationStep {
     pub priority: Priority,
 }
 
+/// For rule sets that are older than this text.
+fn default_flag_text() -> String {
+    DEFAULT.safety.flag_text.clone()
+}
+
 /// Default for rule sets stored before escalation existed. The built-in rule set has it in its file.
 fn default_escalation() -> Vec<EscalationStep> {
     DEFAULT.safety.escalation.clone()
+}
+
+/// For rule sets that are older than this number.
+fn default_resumed_contact_days() -> u16 {
+    DEFAULT.cadence.resumed_contact_days
+}
+
+/// For rule sets that are older than this number.
+fn default_response_span_days() -> u16 {
+    DEFAULT.trajectory.response_span_days
 }
 
 /// Rules for recommendations and their outcomes.
@@ -188,6 +213,8 @@ impl Default for Recommendations {
 #[serde(deny_unknown_fields)]
 pub struct Cadence {
     pub first_contact_days: u16,
+    #[serde(default = "default_resumed_contact_days")]
+    pub resumed_contact_days: u16,
     pub contact_active_days: u16,
     pub contact_relapse_prevention_days: u16,
     pub contact_amber_days: u16,
@@ -200,6 +227,28 @@ pub struct Cadence {
     pub review_relapse_prevention_days: u16,
     pub engagement_percent: u16,
     pub engagement_min_scheduled: u16,
+}
+
+/// R15: what fits a review session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewSessions {
+    pub planned_minutes: u16,
+    pub minutes_per_patient: u16,
+}
+
+impl ReviewSessions {
+    /// How many patients fit so many minutes; at least one.
+    pub fn size(&self, minutes: u16) -> u16 {
+        (minutes / self.minutes_per_patient.max(1)).max(1)
+    }
+}
+
+impl Default for ReviewSessions {
+    /// For rule sets that are older than this section.
+    fn default() -> Self {
+        DEFAULT.review_sessions.clone()
+    }
 }
 
 /// When a course of brief treatment is complete: so many sessions in so many days from the first one.
@@ -247,6 +296,7 @@ impl RuleSet {
         static NONE: LazyLock<InstrumentRules> = LazyLock::new(|| InstrumentRules {
             elevated_at: u16::MAX,
             remission_below: 0,
+            remission_drop: None,
             improved_below: None,
             response: ResponseRule::Half(Half::Half),
             important_difference: u16::MAX,

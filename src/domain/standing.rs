@@ -6,10 +6,12 @@ use utoipa::ToSchema;
 
 use super::cadence;
 use super::checkpoint;
+use super::conclusion::{Conclusion, ScoreChange};
 use super::contacts::{NextContact, next_contact};
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
 use super::history::History;
+use super::instrument::Instrument;
 use super::plan_clock::{PlanClock, plan_clock};
 use super::read_back;
 use super::recommendation;
@@ -45,8 +47,11 @@ pub struct WorkItemSummary {
     pub since: NaiveDate,
     /// When it should be done.
     pub due_on: Option<NaiveDate>,
-    /// Reason.
+    /// What to do, and why.
     pub reason: String,
+    /// Each reason, the most pressing first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<super::finding::TaskReason>,
 }
 
 /// Where an episode stands on a date.
@@ -73,6 +78,12 @@ pub struct Standing {
     pub measures: Vec<MeasureSummary>,
     /// R12: every targeted, elevated measure is at its target (and there is one).
     pub at_target: bool,
+    /// R12: targeted measures that were never taken in this episode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures_not_taken: Vec<Instrument>,
+    /// R13: other open episodes of the person, after two charts were joined; one of them is a duplicate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_open_episodes: Vec<EpisodeId>,
     /// Flagged by hand for the weekly review.
     pub discussion_flag: bool,
     /// Since when it is flagged.
@@ -118,6 +129,8 @@ impl Standing {
             plan_clock,
             measures,
             at_target,
+            measures_not_taken,
+            other_open_episodes,
             discussion_flag,
             discussion_flag_since,
             reviewed_on,
@@ -132,6 +145,7 @@ impl Standing {
         let course = (episode, status, plan_started_on, plan_clock, next_contact, reviewed_on, last_contact_on);
         let end = (discharged_on, discharge_reason);
         let conclusions = (at_target, discussion_flag, discussion_flag_since, findings, measures, desired, rule_set);
+        let conclusions = (conclusions, measures_not_taken, other_open_episodes);
         (course, end, conclusions)
     }
 }
@@ -160,12 +174,17 @@ pub fn standing(
         .collect();
 
     let elevated: Vec<&Track<'_>> = tracks.iter().filter(|t| t.elevated()).collect();
-    let at_target =
-        !elevated.is_empty() && elevated.iter().all(|t| t.latest().is_some_and(|latest| t.is_at_target(latest.total)));
+    let measures_not_taken: Vec<Instrument> = match course.start() {
+        Some(_) => tracks.iter().filter(|t| t.baseline.is_none()).map(|t| t.instrument).collect(),
+        None => Vec::new(),
+    };
+    let at_target = measures_not_taken.is_empty()
+        && !elevated.is_empty()
+        && elevated.iter().all(|t| t.latest().is_some_and(|latest| t.is_at_target(latest.total)));
 
     let mut findings = safety.to_vec();
     findings.extend(tracks.iter().flat_map(|t| checkpoint::findings(t, course, rules)));
-    let suggestion = relapse_prevention_suggested(&findings, &elevated, course);
+    let suggestion = relapse_prevention_suggested(&elevated, course, rules);
     findings.extend(suggestion.filter(|_| at_target));
     findings.extend(cadence::findings(course, &tracks, rules));
     findings.extend(read_back::review_undocumented(course));
@@ -177,11 +196,13 @@ pub fn standing(
         rule_set: RuleSetName { id: rules.id.clone(), version: rules.version },
         status: course.phase,
         day: course.start().map(|start| (until - start).num_days()),
-        plan_day: course.plan_start().map(|start| (until - start).num_days()),
+        plan_day: course.plan_day(until),
         plan_started_on: course.plan_start(),
         plan_clock: plan_clock(course),
         measures: tracks.iter().map(Track::summary).collect(),
         at_target,
+        measures_not_taken,
+        other_open_episodes: Vec::new(),
         discussion_flag: course.discussion_flag().is_some(),
         discussion_flag_since: course.discussion_flag(),
         reviewed_on: course.reviews(false).last(),
@@ -195,18 +216,24 @@ pub fn standing(
     }
 }
 
-/// R9, R12: one measure in sustained remission, and no other one short of its target. Anxiety that is still being
-/// treated is a reason not to end active treatment of a remitted depression.
-fn relapse_prevention_suggested(findings: &[Finding], elevated: &[&Track<'_>], course: &Course<'_>) -> Option<Finding> {
-    let sustained = findings.iter().filter(|f| f.rule == Rule::SustainedRemission).min_by_key(|f| f.since)?;
-    let at_target_since = elevated
-        .iter()
-        .filter_map(|t| checkpoint::since(&t.followups, |s| t.is_at_target(s.total)).map(|first| first.on))
-        .max();
-    (course.phase == Phase::Active).then(|| Finding {
-        rule: Rule::RelapsePreventionSuggested,
-        since: at_target_since.map_or(sustained.since, |on| on.max(sustained.since)),
-        reason: format!("{} Ready for relapse prevention.", sustained.reason),
-        ..sustained.clone()
+/// R12, R13: one measure at target for long enough, and no other one short of it. Anxiety that is still being treated is
+/// a reason not to end active treatment of a remitted depression.
+fn relapse_prevention_suggested(elevated: &[&Track<'_>], course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
+    let runs: Vec<_> = elevated.iter().filter_map(|t| checkpoint::target_run(t, rules)).collect();
+    let lasting = runs.iter().filter_map(|(_, lasting)| *lasting).min()?;
+    let at_target_since = runs.iter().map(|(first, _)| first.on).max()?;
+    let changes = elevated.iter().filter_map(|t| Some((t.instrument, t.latest()?, t.baseline.as_ref()?)));
+    let changes = changes.map(|(instrument, latest, baseline)| ScoreChange {
+        instrument,
+        latest: latest.into(),
+        from: (&baseline.score).into(),
+    });
+    let conclusion = Conclusion::RelapsePreventionSuggested {
+        changes: changes.collect(),
+        since: at_target_since,
+        span_days: rules.trajectory.response_span_days,
+    };
+    (course.phase == Phase::Active).then(|| {
+        Finding::new(conclusion, lasting.max(at_target_since)).on_scores(elevated.iter().filter_map(|t| t.latest()))
     })
 }

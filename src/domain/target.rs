@@ -121,6 +121,11 @@ impl<'a> Track<'a> {
         track
     }
 
+    /// Whether a score is the baseline.
+    pub fn is_baseline(&self, score: &Score<'_>) -> bool {
+        self.baseline.as_ref().is_some_and(|b| b.score.measurement.id == score.measurement.id)
+    }
+
     pub fn elevated(&self) -> bool {
         self.baseline.as_ref().is_some_and(|b| b.score.total >= self.numbers.elevated_at)
     }
@@ -145,16 +150,28 @@ impl<'a> Track<'a> {
         self.compared(latest).is_some_and(|(b, l)| self.numbers.response.reached(b, l))
     }
 
-    /// Below the remission threshold, from an elevated baseline.
+    /// Below the remission threshold, and where the measure asks for it so many points down, from an elevated baseline.
     pub fn is_remission(&self, latest: u16) -> bool {
-        self.compared(latest).is_some_and(|(_, l)| l < self.numbers.remission_below)
+        let drop = self.numbers.remission_drop.unwrap_or(0);
+        self.compared(latest).is_some_and(|(b, l)| l < self.numbers.remission_below && b >= l.saturating_add(drop))
     }
 
-    /// Clinically significant improvement (R6): response, or where the measure has such a threshold, below it. PCL-5 has none:
-    /// below 33 is remission, improved is 12 points.
+    /// Clinically significant improvement (R6): at target, or where the measure has such a threshold, below it. PCL-5 has
+    /// none and goes by points. Whatever the numbers, nobody is at target and not improved.
     pub fn is_improved(&self, latest: u16) -> bool {
         self.is_response(latest)
+            || self.is_remission(latest)
             || self.compared(latest).is_some_and(|(_, l)| self.numbers.improved_below.is_some_and(|t| l < t))
+    }
+
+    /// R9: so much better that getting worse again is a relapse: response, remission, or below the threshold of elevation
+    /// by more than noise.
+    pub fn has_recovered(&self, score: u16) -> bool {
+        let below = self.compared(score).is_some_and(|(b, l)| {
+            self.numbers.improved_below.is_some_and(|t| l < t)
+                && b >= l.saturating_add(self.numbers.important_difference)
+        });
+        self.is_response(score) || self.is_remission(score) || below
     }
 
     /// R12: whether this measure is at its target.

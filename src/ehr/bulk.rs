@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_LOCATION, HeaderName, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LOCATION, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
+use super::auth::Authorization;
 use super::client::EhrClient;
 use super::failure::Failure;
 use super::response_body::cause;
@@ -16,21 +16,32 @@ const LONGEST: usize = 16 << 20;
 /// For one file from the first byte to the last.
 const PATIENCE: Duration = Duration::from_hours(4);
 
-/// Result of an export as the server lists it.
+/// How many redirects are followed to a file.
+const REDIRECTS_MAX: usize = 5;
+
+/// What an export came to, as the server lists it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
     /// The export includes every change before this time.
     pub transaction_time: Option<String>,
     /// Whether the files want our token.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub requires_access_token: bool,
     /// Files with resources.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub output: Vec<ExportFile>,
     /// Files with Bundles of deletions.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub deleted: Vec<ExportFile>,
+    /// Files with OperationOutcomes: what the server could not export, and what else it has to say.
+    #[serde(default, deserialize_with = "or_default")]
+    pub error: Vec<ExportFile>,
+}
+
+/// `null` is as if it were not there.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// A file of an export.
@@ -92,42 +103,63 @@ impl EhrClient {
         self.http().send(Method::DELETE, self.same_server(status_url)?, None, None).await.map(|_| ())
     }
 
-    /// Opens a file: on this server with our token, on one of the other `origins` without any.
+    /// Opens a file: on this server with our token, on one of the other `origins` without any, wherever redirects lead.
     pub async fn open_file(&self, url: &str, origins: &[String]) -> Result<Lines, Failure> {
-        let (url, credentials) = match self.same_server(url) {
-            Ok(url) => (url, Some(self.http().credentials())),
-            Err(outside) => {
-                let url = Url::parse(url).map_err(|_| outside.clone())?;
-                let mut allowed = origins.iter().filter_map(|one| Url::parse(one).ok());
-                if !allowed.any(|one| one.origin() == url.origin()) {
-                    return Err(Failure::NotAllowed { cause: "a file outside the configured server and file_origins" });
-                }
-                (url, None)
+        let mut url = self.file_url(self.http().base(), url, origins)?;
+        for _ in 0..=REDIRECTS_MAX {
+            let response = self.get_file_as_ourselves(&url).await?;
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            match (response.status().as_u16(), location) {
+                (200, _) => return Ok(Lines { response, rest: Vec::new(), over: false }),
+                (301 | 302 | 303 | 307 | 308, Some(location)) => url = self.file_url(&url, location, origins)?,
+                (status, _) => return Err(Failure::refused(status, None)),
             }
-        };
-        let bearer = match credentials {
-            Some(credentials) => credentials.bearer().await?,
-            None => None,
-        };
-        let response = self.get_file(url.clone(), bearer.as_ref()).await?;
-        let response = match (response.status().as_u16(), credentials, &bearer) {
-            (401, Some(credentials), Some(refused)) => match credentials.instead_of(refused).await? {
-                Some(other) => self.get_file(url, Some(&other)).await?,
-                None => response,
-            },
-            _ => response,
-        };
-        match response.status().as_u16() {
-            200 => Ok(Lines { response, rest: Vec::new(), over: false }),
-            status => Err(Failure::Refused { status, retry_after: None, diagnostics: String::new() }),
+        }
+        Err(Failure::NotAllowed { cause: "a file whose redirects do not end" })
+    }
+
+    /// The address of a file, seen from where it is named, as long as its origin is this server's or a configured one.
+    fn file_url(&self, from: &Url, reference: &str, origins: &[String]) -> Result<Url, Failure> {
+        let outside = Failure::NotAllowed { cause: "a file outside the configured server and bulk.file_origins" };
+        let url = from.join(reference).map_err(|_| outside.clone())?;
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        let mut configured = origins.iter().filter_map(|one| Url::parse(one).ok());
+        if is_plain && (self.is_ours(&url) || configured.any(|one| one.origin() == url.origin())) {
+            return Ok(url);
+        }
+        tracing::warn!(
+            origin = url.origin().ascii_serialization(),
+            "a file is there; bulk.file_origins does not name it"
+        );
+        Err(outside)
+    }
+
+    fn is_ours(&self, url: &Url) -> bool {
+        url.origin() == self.http().base().origin()
+    }
+
+    /// With our token on this server, with another one where that is refused; without any elsewhere.
+    async fn get_file_as_ourselves(&self, url: &Url) -> Result<Response, Failure> {
+        if !self.is_ours(url) {
+            return self.get_file(url.clone(), None).await;
+        }
+        let credentials = self.http().credentials();
+        let ours = credentials.authorization().await?;
+        let response = self.get_file(url.clone(), ours.as_ref()).await?;
+        let Some(refused) = ours.filter(|_| response.status().as_u16() == 401) else { return Ok(response) };
+        match credentials.instead_of(&refused).await? {
+            Some(other) => self.get_file(url.clone(), Some(&other)).await,
+            None => Ok(response),
         }
     }
 
-    async fn get_file(&self, url: Url, bearer: Option<&SecretString>) -> Result<Response, Failure> {
+    async fn get_file(&self, url: Url, ours: Option<&Authorization>) -> Result<Response, Failure> {
+        let is_ours = self.is_ours(&url);
         let request = self.http().client().get(url).header(ACCEPT, "application/fhir+ndjson").timeout(PATIENCE);
-        let request = match bearer {
+        let request = if is_ours { request.headers(self.http().headers().clone()) } else { request };
+        let request = match ours {
             None => request,
-            Some(bearer) => request.bearer_auth(bearer.expose_secret()),
+            Some(ours) => request.header(AUTHORIZATION, ours.header()?),
         };
         let lost =
             |error: reqwest::Error| Failure::Unanswered { cause: cause(&error), status: None, retry_after: None };

@@ -14,10 +14,13 @@ use tokio::sync::Mutex;
 
 use super::auth::{Credentials, KeyRing, TokenSource};
 use super::failure::Failure;
-use super::http::{Http, base_url, client_for};
+use super::http::{Http, base_url};
 use super::offers::Offers;
 use crate::clock::Clock;
-use crate::config::{BackendServices, WriteConfig};
+use crate::config::{BackendServices, BasicAuth, WriteConfig};
+use crate::fhir::logical_id::is_logical_id;
+use crate::fhir::query::tagged;
+use crate::http_client::{Tls, client_for};
 use crate::problem::Problem;
 
 /// How long we rely on what a server said that it offers.
@@ -35,6 +38,8 @@ pub enum EhrAuth {
     #[default]
     Nobody,
     Bearer(SecretString),
+    /// A name and a password.
+    Basic(BasicAuth),
     /// SMART Backend Services, with the keys of a folder.
     BackendServices(Box<BackendServices>, KeyRing),
 }
@@ -46,8 +51,10 @@ pub struct EhrConfig {
     pub base_url: String,
     /// How we prove who we are.
     pub auth: EhrAuth,
-    /// Certificate authorities (PEM) believed beside the machine's own.
-    pub authorities: Option<Vec<u8>>,
+    /// Whom we believe in TLS, and who we are.
+    pub tls: Tls,
+    /// Sent with every call.
+    pub headers: HeaderMap,
     /// At most so many calls in a second.
     pub per_second: Option<NonZeroU32>,
     /// For one call from the first byte to the last.
@@ -71,7 +78,8 @@ impl EhrConfig {
         Self {
             base_url: base_url.into(),
             auth: EhrAuth::Nobody,
-            authorities: None,
+            tls: Tls::default(),
+            headers: HeaderMap::new(),
             per_second: None,
             timeout: Duration::from_secs(20),
             max_body: 8 * 1024 * 1024,
@@ -106,7 +114,7 @@ impl EhrResponse {
 
     /// The resource's version, without quotes.
     pub fn version(&self) -> Option<String> {
-        let in_etag = self.etag.as_deref().map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
+        let in_etag = self.etag.as_deref().map(|etag| tagged(etag).to_owned());
         let in_body = || Some(self.body.as_ref()?["meta"]["versionId"].as_str()?.to_owned());
         in_etag.or_else(in_body).or_else(|| self.located().1)
     }
@@ -123,7 +131,7 @@ impl EhrResponse {
 }
 
 fn last(path: &str) -> Option<String> {
-    path.rsplit('/').next().filter(|id| is_id(id)).map(str::to_owned)
+    path.rsplit('/').next().filter(|id| is_logical_id(id)).map(str::to_owned)
 }
 
 /// A client of one FHIR server. A clone shares its connections.
@@ -153,17 +161,19 @@ impl EhrClient {
     /// A client; nothing is sent yet.
     pub fn new(config: EhrConfig, clock: Clock) -> Result<Self, Problem> {
         let base = base_url(&config.base_url)?;
-        let client = client_for(&base, config.timeout, config.authorities.as_deref())?;
+        let client = client_for(&base, config.timeout, &config.tls)?;
         let credentials = match &config.auth {
             EhrAuth::Nobody => Credentials::None,
             EhrAuth::Bearer(token) => Credentials::Fixed(token.clone()),
+            EhrAuth::Basic(basic) => Credentials::basic(&basic.username, &basic.password),
             EhrAuth::BackendServices(settings, keys) => {
                 let (settings, keys) = (settings.as_ref().clone(), keys.clone());
                 let source = TokenSource::new(client.clone(), base.clone(), settings, keys, clock.clone());
                 Credentials::BackendServices(Arc::new(source))
             }
         };
-        let http = Http::new(client, base, credentials, config.max_body).at_most(config.per_second);
+        let http = Http::new(client, base, credentials, config.max_body);
+        let http = http.with_headers(config.headers.clone()).at_most(config.per_second);
         let (refuses_conditions, refuses_provenance, offered) = Default::default();
         Ok(Self(Arc::new(ClientState { http, config, clock, refuses_conditions, refuses_provenance, offered })))
     }
@@ -216,22 +226,23 @@ impl EhrClient {
         if let Some((_, failure)) = offered.failed.as_ref().filter(|(at, _)| now - *at < ASKED_AGAIN) {
             return Err(failure.clone());
         }
-        let heard = match self.capabilities().await {
-            Ok(answer) => answer.body.filter(|body| body["resourceType"] == "CapabilityStatement"),
-            Err(failure) if failure.is_refused_for_good() => None,
-            Err(failure) => {
-                // Assume that the earlier capabilities still hold.
-                if let Some((at, offers)) = &mut offered.offers {
-                    *at = now - KEPT + ASKED_AGAIN_IF_KNOWN;
-                    return Ok(offers.clone());
+        let (at, offers) = match self.capabilities().await.map(|answer| answer.body.unwrap_or_default()) {
+            Ok(body) if body["resourceType"] == "CapabilityStatement" => (now, Arc::new(Offers::of(&body))),
+            other => {
+                let soon = now - KEPT + ASKED_AGAIN_IF_KNOWN;
+                match (&offered.offers, other) {
+                    // What it offered before, it offers still, as far as anybody knows.
+                    (Some((_, offers)), _) => (soon, offers.clone()),
+                    (None, Err(failure)) if !failure.is_answered_no() => {
+                        // After the call, which may have taken long.
+                        offered.failed = Some((self.0.clock.now(), failure.clone()));
+                        return Err(failure);
+                    }
+                    (None, _) => (soon, Arc::new(Offers::without_statement())),
                 }
-                // After the call, which may have taken long.
-                offered.failed = Some((self.0.clock.now(), failure.clone()));
-                return Err(failure);
             }
         };
-        let offers = Arc::new(heard.map_or_else(Offers::without_statement, |statement| Offers::of(&statement)));
-        *offered = CachedOffers { offers: Some((now, offers.clone())), failed: None };
+        *offered = CachedOffers { offers: Some((at, offers.clone())), failed: None };
         Ok(offers)
     }
 
@@ -307,7 +318,7 @@ impl EhrClient {
 
     pub(super) fn resource(&self, kind: &str, id: &str) -> Result<Url, Failure> {
         self.kind(kind)?;
-        if is_id(id) {
+        if is_logical_id(id) {
             self.0.http.url(&format!("{kind}/{id}"))
         } else {
             Err(Failure::NotAllowed { cause: "not an id" })
@@ -337,14 +348,6 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// FHIR's ids, and the longer ones that Epic has. `.` and `..` would change the path.
-fn is_id(id: &str) -> bool {
-    (1..=255).contains(&id.len())
-        && id != "."
-        && id != ".."
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,10 +371,5 @@ mod tests {
             last_modified: None,
         };
         assert_eq!((answer.id().as_deref(), answer.version().as_deref()), (id, version));
-    }
-
-    #[rstest]
-    fn an_id_that_would_change_the_path_is_refused(#[values("", ".", "..", "a/b", "a?b", "a#b", "%2e%2e")] id: &str) {
-        assert!(!is_id(id));
     }
 }

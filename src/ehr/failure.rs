@@ -1,4 +1,5 @@
-//! What is known after a failed call. Holds no patient data.
+//! What is known after a call that did not go well. Its `Display` never carries patient data, so it may be logged; the
+//! server's own words, which may quote some, are only in [`Failure::in_full`].
 
 use std::fmt;
 use std::time::SystemTime;
@@ -8,6 +9,8 @@ use serde_json::Value;
 
 /// The longest text that an operator is shown of a server's refusal.
 const DIAGNOSTICS_MAX: usize = 200;
+/// The most of a server's own words that is kept.
+const WORDS_MAX: usize = 400;
 
 const RETRY_AFTER_MIN: TimeDelta = TimeDelta::seconds(1);
 const RETRY_AFTER_MAX: TimeDelta = TimeDelta::hours(24);
@@ -76,6 +79,8 @@ pub enum Failure {
         retry_after: Option<RetryAfter>,
         /// Issue codes of its OperationOutcome, at most 200 characters.
         diagnostics: String,
+        /// Its own words, at most 400 characters. For people of the clinic, never for a log.
+        words: String,
     },
     /// We refused to call: an address outside the configured server, or an id that no FHIR server has.
     NotAllowed { cause: &'static str },
@@ -101,6 +106,25 @@ impl Failure {
         }
     }
 
+    /// A refusal of which only the status is known.
+    pub fn refused(status: u16, retry_after: Option<RetryAfter>) -> Self {
+        Self::Refused { status, retry_after, diagnostics: String::new(), words: String::new() }
+    }
+
+    /// With the server's own words, for those who may see the patients of the clinic.
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::Refused { words, .. } if !words.is_empty() => format!("{self} (“{words}”)"),
+            _ => self.to_string(),
+        }
+    }
+
+    /// The server answered that what was asked for is not there. A 404 that says nothing in FHIR never gets here: it may
+    /// be a proxy's.
+    pub fn is_absent(&self) -> bool {
+        self.is_refused_with(&[404, 410])
+    }
+
     /// Whether the chart may hold something that we do not know of: the ledger must remember it.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown { .. })
@@ -109,6 +133,11 @@ impl Failure {
     /// The server refused it, and would again.
     pub(super) fn is_refused_for_good(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if !is_passing(*status))
+    }
+
+    /// Somebody answered no, the server or a proxy before it, and would again.
+    pub(super) fn is_answered_no(&self) -> bool {
+        self.status().is_some_and(|status| (400..500).contains(&status) && !is_passing(status))
     }
 
     pub(super) fn is_refused_with(&self, statuses: &[u16]) -> bool {
@@ -140,6 +169,65 @@ fn in_brackets(status: Option<u16>) -> String {
     status.map(|status| format!(" ({status})")).unwrap_or_default()
 }
 
+/// What a server says of a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Explanation {
+    pub(super) diagnostics: String,
+    pub(super) words: String,
+    /// It came as a FHIR resource, so that a FHIR server gave it and not a proxy on the way.
+    pub(super) is_fhir: bool,
+}
+
+impl Explanation {
+    /// Reads the body of a refusal, whatever it is.
+    pub(super) fn read(body: &[u8]) -> Self {
+        let Ok(json) = serde_json::from_slice::<Value>(body) else {
+            let text = String::from_utf8_lossy(body);
+            return Self { words: shortened(&without_markup(&text)), ..Self::default() };
+        };
+        let said = ["error_description", "detail", "message", "error", "title"];
+        let plain = || said.iter().find_map(|name| json[*name].as_str()).unwrap_or_default().to_owned();
+        let is_fhir = json["resourceType"].is_string();
+        let words = if is_fhir { words(&json) } else { plain() };
+        Self { diagnostics: diagnostics(&json), words: shortened(&words), is_fhir }
+    }
+}
+
+/// The texts of an OperationOutcome's issues, each once.
+pub fn words(outcome: &Value) -> String {
+    let mut texts: Vec<&str> = Vec::new();
+    for issue in outcome["issue"].as_array().into_iter().flatten() {
+        for text in [&issue["details"]["text"], &issue["diagnostics"]].into_iter().filter_map(Value::as_str) {
+            if !text.trim().is_empty() && !texts.contains(&text.trim()) {
+                texts.push(text.trim());
+            }
+        }
+    }
+    texts.join("; ")
+}
+
+/// A web page's title, or its text.
+fn without_markup(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    if let Some(begin) = lower.find("<title>")
+        && let Some(length) = lower[begin..].find("</title>")
+    {
+        return text[begin + "<title>".len()..begin + length].to_owned();
+    }
+    let mut is_tag = false;
+    let outside = text.chars().filter(|c| {
+        is_tag = (is_tag || *c == '<') && *c != '>';
+        !is_tag && *c != '>'
+    });
+    outside.collect()
+}
+
+fn shortened(text: &str) -> String {
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    words.join(" ").chars().take(WORDS_MAX).collect()
+}
+
 /// The codes and places of an OperationOutcome's issues. Its texts are left out: servers quote patient data in them.
 pub fn diagnostics(outcome: &Value) -> String {
     let issues = outcome["issue"].as_array().into_iter().flatten();
@@ -169,6 +257,37 @@ mod tests {
             {"severity": "error", "code": "Canary Name"},
         ]});
         assert_eq!(diagnostics(&outcome), "required at Task.status, value");
+    }
+
+    #[test]
+    fn the_servers_words_are_kept_and_are_not_for_the_log() {
+        let outcome = json!({"resourceType": "OperationOutcome", "issue": [
+            {"code": "processing", "diagnostics": "HAPI-0011: backport-filter-criteria\nmust be populated"},
+            {"code": "processing", "details": {"text": "Canary Name"}}]});
+        let Explanation { diagnostics, words, is_fhir } = Explanation::read(outcome.to_string().as_bytes());
+        let failure = Failure::Refused { status: 422, retry_after: None, diagnostics, words };
+        assert!(is_fhir);
+        assert_eq!(failure.to_string(), "refused with 422: processing, processing");
+        assert_eq!(
+            failure.in_full(),
+            "refused with 422: processing, processing (“HAPI-0011: backport-filter-criteria must be populated; Canary Name”)"
+        );
+    }
+
+    #[test]
+    fn what_a_proxy_says_is_told_from_what_a_fhir_server_says() {
+        let read = |body: &str| {
+            let explanation = Explanation::read(body.as_bytes());
+            (explanation.words, explanation.is_fhir)
+        };
+        let page = "<html><head><TITLE>404 Not Found</TITLE></head><body>nginx</body></html>";
+        assert_eq!(read(page), ("404 Not Found".to_owned(), false));
+        assert_eq!(read("<p>404 page <b>not</b> found"), ("404 page not found".to_owned(), false));
+        assert_eq!(read(r#"{"message": "no Route matched"}"#), ("no Route matched".to_owned(), false));
+        assert_eq!(read(r#"{"resourceType": "OperationOutcome"}"#), (String::new(), true));
+        assert_eq!(read(""), (String::new(), false));
+        assert_eq!(Explanation::read(&[0xff, 0x00, b'<']).is_fhir, false);
+        assert_eq!(read(&"x ".repeat(5_000)).0.chars().count(), WORDS_MAX);
     }
 
     #[test]

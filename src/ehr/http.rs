@@ -1,24 +1,20 @@
 //! The transport: deadlines, limits, and one origin.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Certificate, Client, Method, StatusCode, Url};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
 
-use super::auth::Credentials;
-use super::failure::{Failure, RetryAfter, diagnostics};
+use super::auth::{Authorization, Credentials};
+use super::failure::{Explanation, Failure, RetryAfter};
 use super::response_body::{cause, connection, json, read_body};
 use crate::problem::Problem;
 
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const USER_AGENT: &str = concat!("cocm-registry/", env!("CARGO_PKG_VERSION"));
+const NOT_FHIR: &str = "what answers is no FHIR server; a proxy on the way, or a wrong address";
 
 /// Speaks to one base URL and to nothing else.
 #[derive(Debug)]
@@ -26,6 +22,8 @@ pub struct Http {
     client: Client,
     base: Url,
     credentials: Credentials,
+    /// Sent with every call.
+    headers: HeaderMap,
     pace: Option<Arc<DefaultDirectRateLimiter>>,
     max_body: usize,
 }
@@ -48,43 +46,10 @@ pub struct RawResponse {
     pub body: Vec<u8>,
 }
 
-/// A client that believes the machine's own certificate authorities.
-pub fn client(deadline: Duration, uses_proxy: bool) -> Result<Client, Problem> {
-    believing(deadline, uses_proxy, None)
-}
-
-/// The one place where a client is made: no redirect is followed, nothing is repeated, everything ends. `authorities`
-/// (PEM) are believed beside the machine's own.
-fn believing(deadline: Duration, uses_proxy: bool, authorities: Option<&[u8]>) -> Result<Client, Problem> {
-    let builder = Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(deadline)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .user_agent(USER_AGENT);
-    let builder = if uses_proxy { builder } else { builder.no_proxy() };
-    let builder = match authorities {
-        None => builder,
-        Some(pem) => {
-            let unread = |_| Problem::unprocessable("the certificate authorities cannot be read as PEM").at("ca_file");
-            builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(unread)?)
-        }
-    };
-    builder
-        .build()
-        .map_err(|_| Problem::internal("the HTTP client cannot be set up (no certificates on this machine?)"))
-}
-
-/// A client for a server, as the address of that server needs it.
-pub fn client_for(base: &Url, deadline: Duration, authorities: Option<&[u8]>) -> Result<Client, Problem> {
-    believing(deadline, !is_this_machine(base), authorities)
-}
-
 impl Http {
     /// A transport to `base`, with a limit for each answer's body. The client has the deadline of each call.
     pub fn new(client: Client, base: Url, credentials: Credentials, max_body: usize) -> Self {
-        Self { client, base, credentials, pace: None, max_body }
+        Self { client, base, credentials, headers: HeaderMap::new(), pace: None, max_body }
     }
 
     /// Itself, at most so many calls in a second: who calls more often waits.
@@ -94,7 +59,19 @@ impl Http {
         self
     }
 
-    /// Source of its tokens.
+    /// Itself, with these headers on every call.
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// What is sent with every call, for calls that are made elsewhere.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Where its tokens come from.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
@@ -114,8 +91,10 @@ impl Http {
         let outside = Failure::NotAllowed { cause: "an address outside the configured server" };
         let url = self.base.join(reference).map_err(|_| outside.clone())?;
         // `join` has resolved `..` (also written as %2e%2e), so comparing the beginning is enough.
+        // A server may name its base without the slash, as HAPI does in its links to further pages.
+        let is_base = url.path() == self.base.path().trim_end_matches('/');
         let is_inside = url.origin() == self.base.origin()
-            && url.path().starts_with(self.base.path())
+            && (is_base || url.path().starts_with(self.base.path()))
             && url.username().is_empty()
             && url.password().is_none();
         if is_inside { Ok(url) } else { Err(outside) }
@@ -144,9 +123,9 @@ impl Http {
         body: Option<&Value>,
         header: Option<(HeaderName, &str)>,
     ) -> Result<RawResponse, Failure> {
-        let bearer = self.credentials.bearer().await?;
-        let first = self.send_with(bearer.as_ref(), &method, &url, body, header.as_ref()).await;
-        let (Err(Failure::Refused { status: 401, .. }), Some(refused)) = (&first, &bearer) else { return first };
+        let ours = self.credentials.authorization().await?;
+        let first = self.send_with(ours.as_ref(), &method, &url, body, header.as_ref()).await;
+        let (Err(Failure::Refused { status: 401, .. }), Some(refused)) = (&first, &ours) else { return first };
         match self.credentials.instead_of(refused).await {
             Ok(Some(other)) => self.send_with(Some(&other), &method, &url, body, header.as_ref()).await,
             // The refusal says more than that there is nothing else to try.
@@ -156,7 +135,7 @@ impl Http {
 
     async fn send_with(
         &self,
-        bearer: Option<&SecretString>,
+        ours: Option<&Authorization>,
         method: &Method,
         url: &Url,
         body: Option<&Value>,
@@ -170,18 +149,16 @@ impl Http {
             pace.until_ready().await;
         }
         let writes = *method != Method::GET;
-        let mut request = self.client.request(method.clone(), url.clone()).header(ACCEPT, FHIR_JSON);
+        let request = self.client.request(method.clone(), url.clone()).headers(self.headers.clone());
+        let mut request = request.header(ACCEPT, FHIR_JSON);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, FHIR_JSON).body(body.to_string());
         }
         if let Some((name, value)) = header {
             request = request.header(name, *value);
         }
-        if let Some(bearer) = bearer {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret()))
-                .map_err(|_| Failure::NotAllowed { cause: "the token is no header value" })?;
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
+        if let Some(ours) = ours {
+            request = request.header(AUTHORIZATION, ours.header()?);
         }
         let mut response = request.send().await.map_err(|error| lost(&error, writes))?;
         let status = response.status();
@@ -193,10 +170,9 @@ impl Http {
             return Err(unknown("the server failed", writes, Some(status.as_u16()), retry_after));
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
-            // The status decides, whatever the body holds, even if it broke off.
-            let outcome = body.ok().and_then(|bytes| json(&bytes).ok().flatten());
-            let diagnostics = outcome.map(|outcome| diagnostics(&outcome)).unwrap_or_default();
-            return Err(Failure::Refused { status: status.as_u16(), retry_after, diagnostics });
+            // Whatever came as a body, or broke while coming: the status is the answer.
+            let explanation = Explanation::read(&body.unwrap_or_default());
+            return Err(refusal(status.as_u16(), retry_after, explanation, writes));
         }
         let body = body.map_err(|cause| unknown(cause, writes, Some(status.as_u16()), retry_after))?;
         Ok(RawResponse { status: status.as_u16(), headers, body })
@@ -211,6 +187,18 @@ fn lost(error: &reqwest::Error, writes: bool) -> Failure {
         return Failure::NotSent { cause: "no connection" };
     }
     unknown(cause(error), writes, None, None)
+}
+
+/// A refusal. A read that finds nothing, without a word of FHIR, proves nothing: a proxy or a gateway on the way answers
+/// so while the server behind it is away, and what is believed to be gone would be deleted here.
+fn refusal(status: u16, retry_after: Option<RetryAfter>, explanation: Explanation, writes: bool) -> Failure {
+    let Explanation { diagnostics, words, is_fhir } = explanation;
+    let is_mute = words.is_empty() && !is_fhir;
+    match status {
+        404 if !writes && !is_fhir => unknown(NOT_FHIR, writes, Some(status), retry_after),
+        410 if !writes && !is_fhir && !is_mute => unknown(NOT_FHIR, writes, Some(status), retry_after),
+        _ => Failure::Refused { status, retry_after, diagnostics, words },
+    }
 }
 
 fn unknown(cause: &'static str, writes: bool, status: Option<u16>, retry_after: Option<RetryAfter>) -> Failure {
@@ -237,20 +225,16 @@ pub(super) fn base_url(text: &str) -> Result<Url, Problem> {
     Ok(url)
 }
 
-/// A proxy of the environment is used, as an operator expects, but never for this machine itself.
-fn is_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http_client::{Tls, client_for};
     use rstest::rstest;
+    use std::time::Duration;
 
     fn http(base: &str) -> Http {
         let base = base_url(base).unwrap();
-        Http::new(client_for(&base, Duration::from_secs(1), None).unwrap(), base, Credentials::None, 1024)
+        Http::new(client_for(&base, Duration::from_secs(1), &Tls::default()).unwrap(), base, Credentials::None, 1024)
     }
 
     #[rstest]
@@ -258,6 +242,7 @@ mod tests {
     #[case("Task?a=b", "https://ehr.example:8443/fhir/r4/Task?a=b")]
     #[case("", "https://ehr.example:8443/fhir/r4/")]
     #[case("https://ehr.example:8443/fhir/r4/Task?page=2", "https://ehr.example:8443/fhir/r4/Task?page=2")]
+    #[case("https://ehr.example:8443/fhir/r4?_getpages=1", "https://ehr.example:8443/fhir/r4?_getpages=1")]
     #[case("HTTPS://EHR.example:8443/fhir/r4/?page=2", "https://ehr.example:8443/fhir/r4/?page=2")]
     fn addresses_below_the_base_are_used(#[case] reference: &str, #[case] url: &str) {
         assert_eq!(http("https://ehr.example:8443/fhir/r4").url(reference).unwrap().as_str(), url);

@@ -106,7 +106,8 @@ async fn metadata(ehr: &EhrClient) -> Result<Value, ProbeResult> {
     let lost = |why: &str| broken(format!("{shown}: {why}; {}", advice(why)));
     let url = base.join("metadata").map_err(|_| lost("it is no address"))?;
     // Without a token: whether that works is another question.
-    let request = ehr.http().client().get(url).header(ACCEPT, "application/fhir+json");
+    let request = ehr.http().client().get(url).headers(ehr.http().headers().clone());
+    let request = request.header(ACCEPT, "application/fhir+json");
     let mut response = request.send().await.map_err(|error| lost(cause(&error)))?;
     let status = response.status().as_u16();
     match status {
@@ -114,7 +115,10 @@ async fn metadata(ehr: &EhrClient) -> Result<Value, ProbeResult> {
         401 | 403 => {
             // Against FHIR, but so be it: with the token, if there is one.
             let answer = ehr.capabilities().await.map_err(|failure| {
-                broken(format!("{shown}: GET metadata needs a token here, and with ours it says: {failure}"))
+                broken(format!(
+                    "{shown}: GET metadata needs a token here, and with ours it says: {}",
+                    failure.in_full()
+                ))
             })?;
             return Ok(answer.body.unwrap_or(Value::Null));
         }
@@ -269,15 +273,15 @@ async fn search(ehr: &EhrClient, kind: &str, query: &str) -> ProbeResult {
             "{kind}: we may not search it ({status}); have the scope system/{kind}.rs (or system/{kind}.read) granted to \
              our client there, or take {kind} out of poll.types"
         )),
-        Err(Failure::Refused { status: status @ (400 | 404 | 405 | 422 | 501), diagnostics, .. }) => {
-            let said = if diagnostics.is_empty() { String::new() } else { format!(", {diagnostics}") };
+        Err(failure @ Failure::Refused { status: 400 | 404 | 405 | 422 | 501, .. }) => {
+            let said = failure.in_full();
             limited(format!(
-                "{kind}: a search by _lastUpdated in order of it is refused ({status}{said}); the sweep will try without \
+                "{kind}: a search by _lastUpdated in order of it is {said}; the sweep will try without \
                  the order, then everything, then patient by patient (poll.way.{kind} chooses, poll.search.{kind} adds \
                  parameters)"
             ))
         }
-        Err(failure) => broken(format!("{kind}: the search failed: {failure}")),
+        Err(failure) => broken(format!("{kind}: the search failed: {}", failure.in_full())),
     }
 }
 

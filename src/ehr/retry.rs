@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn refused(status: u16, retry_after: Option<RetryAfter>) -> Failure {
-        Failure::Refused { status, retry_after, diagnostics: String::new() }
+        Failure::refused(status, retry_after)
     }
 
     fn lost(status: Option<u16>, retry_after: Option<RetryAfter>) -> Failure {

@@ -5,11 +5,12 @@
 
 mod gather;
 
-pub(super) use gather::gather;
+pub(super) use gather::{SafetyAnswer, gather, safety_answer};
 
 use super::json::JsonNode;
-use super::mapping::{CodeMapping, names};
-use crate::domain::instrument::Instrument;
+use super::mapping::CodeMapping;
+use super::mapping::lexicon::lexicon;
+use crate::domain::instrument::{Instrument, Scale};
 
 const ORDINAL: &str = "http://hl7.org/fhir/StructureDefinition/ordinalValue";
 const WEIGHT: &str = "http://hl7.org/fhir/StructureDefinition/itemWeight";
@@ -18,8 +19,29 @@ const ABSENT: [&str; 2] =
     ["http://terminology.hl7.org/CodeSystem/data-absent-reason", "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"];
 /// "I choose not to answer this question".
 const DECLINED: &str = "LA30122-8";
-/// Not at all … extremely difficult.
-const DIFFICULTY: [&str; 4] = ["LA6572-7", "LA6573-5", "LA6574-3", "LA6575-0"];
+
+/// The scale on which an answer is read, with what the connection adds to it.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) instrument: Instrument,
+    pub(super) scale: &'a Scale,
+    pub(super) mapping: &'a CodeMapping,
+}
+
+impl<'a> Reader<'a> {
+    /// Of one item (0-based).
+    pub(super) fn of_item(instrument: Instrument, item: usize, mapping: &'a CodeMapping) -> Self {
+        Self { instrument, scale: &instrument.definition().items[item].scale, mapping }
+    }
+
+    fn coded(&self, system: Option<&str>, code: &str) -> Option<u8> {
+        self.mapping.coded(system, code, self.instrument, self.scale)
+    }
+
+    fn worded(&self, text: &str) -> Option<u8> {
+        self.mapping.worded(text, self.instrument, self.scale)
+    }
+}
 
 /// Meaning of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +63,8 @@ pub(super) struct CheckedAnswer {
     pub(super) disagrees: bool,
     /// By how much a local figure is above its words: a chart that counts from 1 shows 1 everywhere.
     pub(super) figure_above_words: Option<i16>,
+    /// What the words say by themselves.
+    pub(super) words: Option<u8>,
     /// A number came as a string.
     pub(super) is_quoted: bool,
     /// Known by its code or its words, not only a figure.
@@ -61,7 +85,7 @@ struct ValueClues {
 }
 
 /// Reads `value[x]` of an answer, a component or an Observation.
-pub(super) fn hear(node: &JsonNode<'_>, instrument: Instrument, mapping: &CodeMapping) -> CheckedAnswer {
+pub(super) fn hear(node: &JsonNode<'_>, reader: Reader<'_>) -> CheckedAnswer {
     let mut outside = (extension(node, ORDINAL), extension(node, WEIGHT));
     let mut heard: Option<CheckedAnswer> = None;
     // `_valueString` carries the extensions of `valueString`.
@@ -71,11 +95,11 @@ pub(super) fn hear(node: &JsonNode<'_>, instrument: Instrument, mapping: &CodeMa
     for (name, value) in
         node.members().iter().filter(|(name, value)| name.starts_with("value") && *value != JsonNode::Null)
     {
-        let clues = clues(name, value, instrument, mapping);
+        let clues = clues(name, value, reader);
         if !clues.is_there {
             continue;
         }
-        let next = judge(&clues, outside, instrument);
+        let next = judge(&clues, outside, reader.scale.max);
         // Two values in one answer are invalid; where they differ nobody knows which is meant.
         heard = Some(match heard {
             Some(first) if first.said != next.said => CheckedAnswer { said: AnswerValue::Unclear, ..first },
@@ -86,23 +110,29 @@ pub(super) fn hear(node: &JsonNode<'_>, instrument: Instrument, mapping: &CodeMa
     // An answer may consist of an ordinal alone.
     heard.unwrap_or_else(|| {
         let is_there = outside.0.is_some() || outside.1.is_some();
-        judge(&ValueClues { is_there, ..ValueClues::default() }, outside, instrument)
+        judge(&ValueClues { is_there, ..ValueClues::default() }, outside, reader.scale.max)
     })
 }
 
-fn clues(name: &str, value: &JsonNode<'_>, instrument: Instrument, mapping: &CodeMapping) -> ValueClues {
+fn clues(name: &str, value: &JsonNode<'_>, reader: Reader<'_>) -> ValueClues {
     let mut clues = ValueClues::default();
     match (name, value) {
-        ("valueCoding", coding) => read_coding(coding, &mut clues, instrument, mapping),
+        ("valueCoding", coding) => read_coding(coding, &mut clues, reader),
         ("valueCodeableConcept", concept) => {
             for coding in concept.list("coding") {
-                read_coding(coding, &mut clues, instrument, mapping);
+                read_coding(coding, &mut clues, reader);
             }
             if let Some(text) = concept.text("text") {
                 clues.is_there = true;
-                clues.words = clues.words.or_else(|| mapping.worded(text, instrument));
+                clues.words = clues.words.or_else(|| reader.worded(text));
             }
         }
+        ("valueBoolean", JsonNode::Bool(answer)) => {
+            clues.is_there = true;
+            clues.words = reader.worded(if *answer { "yes" } else { "no" });
+        }
+        // Less than something is not that.
+        ("valueQuantity", quantity) if quantity.get("comparator").is_some() => clues.is_there = true,
         ("valueQuantity", quantity) => {
             clues.figure = quantity.get("value").and_then(JsonNode::as_number);
             clues.is_quoted = matches!(quantity.get("value"), Some(JsonNode::Text(_)));
@@ -116,9 +146,9 @@ fn clues(name: &str, value: &JsonNode<'_>, instrument: Instrument, mapping: &Cod
         ("valueString", JsonNode::Text(text)) => {
             clues.is_there = !text.trim().is_empty();
             clues.figure = value.as_number();
-            clues.words = mapping.worded(text, instrument);
+            clues.words = reader.worded(text);
             if clues.figure.is_none() {
-                clues.coded = mapping.coded(None, text.trim(), instrument);
+                clues.coded = reader.coded(None, text.trim());
             }
         }
         _ => clues.is_there = true,
@@ -126,7 +156,7 @@ fn clues(name: &str, value: &JsonNode<'_>, instrument: Instrument, mapping: &Cod
     clues
 }
 
-fn read_coding(coding: &JsonNode<'_>, clues: &mut ValueClues, instrument: Instrument, mapping: &CodeMapping) {
+fn read_coding(coding: &JsonNode<'_>, clues: &mut ValueClues, reader: Reader<'_>) {
     let (system, code, display) = (coding.text("system"), coding.text("code"), coding.text("display"));
     if system.is_some_and(|system| ABSENT.contains(&system)) || code == Some(DECLINED) {
         return;
@@ -135,7 +165,7 @@ fn read_coding(coding: &JsonNode<'_>, clues: &mut ValueClues, instrument: Instru
     clues.weight = clues.weight.or_else(|| extension(coding, WEIGHT));
     clues.is_there |= code.is_some() || display.is_some() || clues.ordinal.is_some();
     if let Some(code) = code {
-        clues.coded = clues.coded.or_else(|| mapping.coded(system, code, instrument));
+        clues.coded = clues.coded.or_else(|| reader.coded(system, code));
         if clues.coded.is_none() && clues.figure.is_none() && code.len() <= 3 {
             clues.figure = coding.get("code").and_then(JsonNode::as_number);
             clues.is_local_code = clues.figure.is_some();
@@ -145,15 +175,14 @@ fn read_coding(coding: &JsonNode<'_>, clues: &mut ValueClues, instrument: Instru
         clues.figure = clues.figure.or(Some(*code));
         clues.is_local_code = true;
     }
-    clues.words = clues.words.or_else(|| mapping.worded(display?, instrument));
+    clues.words = clues.words.or_else(|| reader.worded(display?));
     if clues.words.is_none() && clues.coded.is_none() && clues.figure.is_none() {
-        clues.words = code.and_then(|code| mapping.worded(code, instrument));
+        clues.words = code.and_then(|code| reader.worded(code));
     }
 }
 
 /// Weighs the clues.
-fn judge(clues: &ValueClues, outside: (Option<f64>, Option<f64>), instrument: Instrument) -> CheckedAnswer {
-    let max = instrument.definition().item_max;
+fn judge(clues: &ValueClues, outside: (Option<f64>, Option<f64>), max: u8) -> CheckedAnswer {
     let figure = clues.ordinal.or(outside.0).or(clues.weight).or(outside.1).or(clues.figure);
     let said = match (clues.coded, figure, clues.words) {
         _ if !clues.is_there => AnswerValue::Nothing,
@@ -172,7 +201,7 @@ fn judge(clues: &ValueClues, outside: (Option<f64>, Option<f64>), instrument: In
         _ => None,
     };
     let is_known = clues.coded.is_some() || clues.words.is_some();
-    CheckedAnswer { said, disagrees, figure_above_words, is_quoted: clues.is_quoted, is_known }
+    CheckedAnswer { said, disagrees, figure_above_words, words: clues.words, is_quoted: clues.is_quoted, is_known }
 }
 
 /// A figure as a value: whole, and within 0 to `max`.
@@ -212,6 +241,45 @@ pub(super) fn number_in(node: &JsonNode<'_>) -> Option<f64> {
     stated.into_iter().next().or_else(|| node.list("extension").iter().find_map(number_in))
 }
 
+/// A number that is meant as a total, or what stands in its place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Figure {
+    Nothing,
+    Number(f64),
+    /// "Less than 10" is not 10.
+    Compared,
+    /// A degree like "moderate" has a code, and a code is no number.
+    Category,
+    /// Text, a date, anything else.
+    Other,
+}
+
+/// Reads `value[x]` as a total.
+pub(super) fn figure_in(node: &JsonNode<'_>) -> Figure {
+    if node.get("valueQuantity").is_some_and(|quantity| quantity.get("comparator").is_some()) {
+        return Figure::Compared;
+    }
+    let mut all = codings(node).peekable();
+    if all.peek().is_some() || node.get("valueCodeableConcept").is_some() {
+        let text = node.get("valueCodeableConcept").and_then(|concept| concept.get("text"));
+        let is_figure = |coding: &JsonNode<'_>| {
+            coding.get("display").is_none_or(|display| display.as_number().is_some())
+                && coding.text("system").is_none()
+                && text.is_none_or(|text| text.as_number().is_some())
+        };
+        let ordinal = codings(node).find_map(|coding| extension(coding, ORDINAL).or_else(|| extension(coding, WEIGHT)));
+        let outside = || extension(node, ORDINAL).or_else(|| extension(node, WEIGHT));
+        let figure = || all.find(|coding| is_figure(coding)).and_then(|coding| coding.get("code")?.as_number());
+        let said = || text.and_then(JsonNode::as_number);
+        return ordinal.or_else(outside).or_else(said).or_else(figure).map_or(Figure::Category, Figure::Number);
+    }
+    match number_in(node) {
+        Some(number) => Figure::Number(number),
+        None if has_value(node) => Figure::Other,
+        None => Figure::Nothing,
+    }
+}
+
 /// Whether `value[x]` is there at all.
 pub(super) fn has_value(node: &JsonNode<'_>) -> bool {
     let is_blank = |value: &JsonNode<'_>| match value {
@@ -230,16 +298,27 @@ fn codings<'n, 'a>(node: &'n JsonNode<'a>) -> impl Iterator<Item = &'n JsonNode<
     node.get("valueCoding").into_iter().chain(concept)
 }
 
-/// An answer of the MDS resident interview.
-pub(super) fn is_of_mds(node: &JsonNode<'_>) -> bool {
-    let is_mds = |code: &str| names::MDS_ANSWERS.iter().any(|prefix| code.starts_with(prefix));
-    codings(node).any(|coding| coding.text("code").is_some_and(is_mds))
+/// What an answer of a stranger's own counts there: it asks the same, and counts otherwise.
+pub(super) fn of_stranger(node: &JsonNode<'_>) -> Option<u8> {
+    codings(node).find_map(|coding| lexicon().stranger_answer(coding.text("code")?))
 }
 
-/// An answer to the question how difficult the problems made life.
-pub(super) fn is_of_difficulty(node: &JsonNode<'_>) -> bool {
-    let says = |text: &str| text.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"difficult"));
-    codings(node).any(|coding| {
-        coding.text("code").is_some_and(|code| DIFFICULTY.contains(&code)) || coding.text("display").is_some_and(says)
-    }) || node.text("valueString").is_some_and(says)
+/// An answer to a question that is asked beside the items, like how difficult the problems made life.
+pub(super) fn is_of_aside(node: &JsonNode<'_>) -> bool {
+    codings(node).any(|coding| lexicon().is_aside_answer(coding.text("code"), coding.text("display")))
+        || lexicon().is_aside_answer(None, node.text("valueString"))
+}
+
+/// An answer with a code that only the scales of ours have. "Not at all" is on the scales of others too.
+pub(super) fn is_telling(node: &JsonNode<'_>) -> bool {
+    telling(node).is_some_and(|value| value > 0)
+}
+
+/// The value of an answer's code on a scale of ours that says by itself that a form resembles one of ours.
+pub(super) fn telling(node: &JsonNode<'_>) -> Option<u8> {
+    let value = |code: &str| {
+        let items = Instrument::all().iter().flat_map(|instrument| &instrument.definition().items);
+        items.filter(|item| item.scale.telling).find_map(|item| item.scale.coded(code))
+    };
+    codings(node).filter_map(|coding| coding.text("code")).filter(|code| code.starts_with("LA")).find_map(value)
 }

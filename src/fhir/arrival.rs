@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use super::content::{Content, Evidence, Identifier, ReadingContext};
 use super::date::FhirDate;
 use super::json::JsonNode;
+use super::logical_id::{is_logical_id, is_type_name};
 use super::reference::MOST_IDENTIFIERS;
 use super::{observation, patient, questionnaire_response, reference};
 use crate::problem::Problem;
@@ -83,12 +84,6 @@ pub fn with_id(raw: &str, id: &str) -> String {
     }
 }
 
-/// Whether a text can be a logical id: FHIR's, and what real servers use. It becomes part of URLs, so it must not be
-/// able to break one.
-pub fn is_logical_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-}
-
 /// The identifiers of a resource that was stored; none if it cannot be read any more.
 pub fn identifiers_of(raw: &str) -> Vec<Identifier> {
     JsonNode::read(raw).map(|resource| reference::identifiers(&resource)).unwrap_or_default()
@@ -158,12 +153,6 @@ pub fn is_language(tag: &str) -> bool {
     tag.len() <= 35
         && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
         && tag.starts_with(|c: char| c.is_ascii_alphabetic())
-}
-
-fn is_type_name(name: &str) -> bool {
-    name.len() <= 64
-        && name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
 fn logical_id(resource: &JsonNode<'_>, kind: ResourceType) -> Result<Option<String>, Problem> {

@@ -8,13 +8,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::limits::BUNDLE_ENTRIES;
 use crate::problem::{Category, Problem};
 
 pub use links::BundleLinks;
-pub use target::RequestTarget;
-
-/// How many entries a Bundle may have.
-pub const MOST_ENTRIES: usize = 1000;
+pub use target::{RequestTarget, foreign_type};
 
 /// Purpose of a Bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,10 +111,11 @@ impl<'a> Bundle<'a> {
         let purpose = match kind.as_deref() {
             Some("batch") => BundlePurpose::Batch,
             Some("transaction") => BundlePurpose::Transaction,
-            Some("collection" | "searchset") => BundlePurpose::Collection,
+            // What a message or a document is about is taken as from a collection; its head is not kept here.
+            Some("collection" | "searchset" | "message" | "document") => BundlePurpose::Collection,
             // The last is R5's name, which backports use in the wild.
             Some("history" | "subscription-notification") => BundlePurpose::History,
-            Some("document" | "message" | "batch-response" | "transaction-response") => {
+            Some("batch-response" | "transaction-response") => {
                 return Err(Problem::unprocessable("Bundles of this type are not taken in here").at("Bundle.type"));
             }
             _ => return Err(Problem::malformed("type is missing or no Bundle type").at("Bundle.type")),
@@ -126,8 +125,8 @@ impl<'a> Bundle<'a> {
             Some(entries) => serde_json::from_str(entries.get())
                 .map_err(|_| Problem::malformed("entry must be a list").at("Bundle.entry"))?,
         };
-        if entries.len() > MOST_ENTRIES {
-            let detail = format!("a Bundle may have {MOST_ENTRIES} entries here, this one has {}", entries.len());
+        if entries.len() > BUNDLE_ENTRIES {
+            let detail = format!("a Bundle may have {BUNDLE_ENTRIES} entries here, this one has {}", entries.len());
             return Err(Problem::new(Category::TooLarge, detail).at("Bundle.entry"));
         }
         Ok(Self { purpose, entries })
@@ -182,13 +181,13 @@ mod tests {
             ("{", 400, "Bundle"),
             (r#"{"resourceType":"Bundle"}"#, 400, "Bundle.type"),
             (r#"{"resourceType":"Bundle","type":7}"#, 400, "Bundle.type"),
-            (r#"{"resourceType":"Bundle","type":"message"}"#, 422, "Bundle.type"),
+            (r#"{"resourceType":"Bundle","type":"batch-response"}"#, 422, "Bundle.type"),
             (r#"{"resourceType":"Bundle","type":"batch","entry":{}}"#, 400, "Bundle.entry"),
         ] {
             let problem = Bundle::read(raw).unwrap_err();
             assert_eq!((problem.category.status(), problem.expression.as_deref()), (status, Some(place)), "{raw}");
         }
-        let many = format!(r#"{{"type":"batch","entry":[{}]}}"#, vec!["{}"; MOST_ENTRIES + 1].join(","));
+        let many = format!(r#"{{"type":"batch","entry":[{}]}}"#, vec!["{}"; BUNDLE_ENTRIES + 1].join(","));
         assert_eq!(Bundle::read(&many).unwrap_err().category, Category::TooLarge);
         assert!(Bundle::read(r#"{"type":"collection"}"#).unwrap().entries.is_empty());
     }

@@ -188,7 +188,7 @@ fn target_goal(
     let most = Quantity::builder().value(f64::from(target.at_most)).unit("{score}".to_owned()).build();
     let range = Range::builder().high(most.expect(COMPLETE)).build().expect(COMPLETE);
     let mut goal =
-        GoalTarget::builder().measure(concept(code, definition.title)).detail(GoalTargetDetail::Range(range));
+        GoalTarget::builder().measure(concept(code, &definition.title)).detail(GoalTargetDetail::Range(range));
     if let Some(by) = target.by.and_then(due) {
         goal = goal.due(by);
     }

@@ -1,5 +1,7 @@
 //! A page of a type's history, as a server answers it: only what was deleted is taken from it.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
@@ -54,6 +56,7 @@ impl HistoryPage {
         let next = Searchset::read(raw).ok()?.next;
         let HistoryEnvelope { entry: entries } = serde_json::from_str(raw.trim_start_matches('\u{feff}')).ok()?;
         let mut page = Self { next, versions: entries.len(), ..Self::default() };
+        let mut named = HashSet::new();
         for entry in entries {
             let Ok(HistoryEntry { request, resource, response }) = serde_json::from_str(entry.get()) else { continue };
             let told =
@@ -61,7 +64,7 @@ impl HistoryPage {
             let updated = || resource.and_then(|resource| outside(resource.get())?.updated);
             page.latest = page.latest.max(told.map(|taken| taken.at).or_else(updated));
             let Ok(RequestTarget { id: Some(id), .. }) = RequestTarget::read(&request.url) else { continue };
-            if request.method == "DELETE" && !page.deleted.iter().any(|one| one == id) {
+            if request.method == "DELETE" && named.insert(id.to_owned()) {
                 page.deleted.push(id.to_owned());
             }
         }

@@ -4,12 +4,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::limits::JsonBudget;
 use crate::problem::Problem;
-
-/// How deep a document may nest. A form of our instruments needs about ten.
-const MAX_DEPTH: usize = 64;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum JsonNode<'a> {
@@ -23,19 +21,18 @@ pub(crate) enum JsonNode<'a> {
 }
 
 impl<'a> JsonNode<'a> {
-    /// Reads a whole document.
+    /// Reads a resource, within [`JsonBudget::RESOURCE`].
     pub(crate) fn read(raw: &'a str) -> Result<Self, Problem> {
+        Self::read_within(raw, JsonBudget::RESOURCE).map_err(|problem| problem.at("Resource"))
+    }
+
+    /// Reads a document within a budget.
+    pub(crate) fn read_within(raw: &'a str, budget: JsonBudget) -> Result<Self, Problem> {
         let raw = raw.trim_start_matches('\u{feff}');
+        budget.check(raw.as_bytes())?;
         let mut reader = serde_json::Deserializer::from_str(raw);
-        let read = Seed { depth: 0 }.deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
-        read.map_err(|e| {
-            // Only our own depth limit is an error of category `Data`.
-            if e.is_data() {
-                Problem::malformed(format!("the resource nests deeper than {MAX_DEPTH} levels")).at("Resource")
-            } else {
-                Problem::malformed(format!("not JSON: line {}, column {}", e.line(), e.column())).at("Resource")
-            }
-        })
+        let read = Seed.deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
+        read.map_err(|e| Problem::malformed(format!("not JSON: line {}, column {}", e.line(), e.column())))
     }
 
     /// A member of an object. Where a name is there twice the last counts, as in most parsers.
@@ -88,21 +85,13 @@ impl<'a> JsonNode<'a> {
     }
 }
 
-struct Seed {
-    depth: usize,
-}
+struct Seed;
 
 impl<'de> DeserializeSeed<'de> for Seed {
     type Value = JsonNode<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<JsonNode<'de>, D::Error> {
         deserializer.deserialize_any(self)
-    }
-}
-
-impl Seed {
-    fn deeper<E: Error>(&self) -> Result<usize, E> {
-        if self.depth < MAX_DEPTH { Ok(self.depth + 1) } else { Err(E::custom("too deep")) }
     }
 }
 
@@ -144,19 +133,17 @@ impl<'de> Visitor<'de> for Seed {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<JsonNode<'de>, A::Error> {
-        let depth = self.deeper()?;
         let mut list = Vec::new();
-        while let Some(node) = access.next_element_seed(Seed { depth })? {
+        while let Some(node) = access.next_element_seed(Seed)? {
             list.push(node);
         }
         Ok(JsonNode::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<JsonNode<'de>, A::Error> {
-        let depth = self.deeper()?;
-        let mut members = Vec::with_capacity(4);
+        let mut members = Vec::new();
         while let Some(key) = access.next_key_seed(MemberName)? {
-            members.push((key, access.next_value_seed(Seed { depth })?));
+            members.push((key, access.next_value_seed(Seed)?));
         }
         Ok(JsonNode::Object(members))
     }
@@ -198,7 +185,33 @@ mod tests {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(JsonNode::read(&nested(64)).is_ok());
         let problem = JsonNode::read(&nested(65)).unwrap_err();
-        assert_eq!((problem.category.status(), problem.expression.as_deref()), (400, Some("Resource")));
+        assert_eq!((problem.category.status(), problem.expression.as_deref()), (413, Some("Resource")));
+    }
+
+    /// Bytes that a tree holds beside itself.
+    fn heap(node: &JsonNode<'_>) -> usize {
+        match node {
+            JsonNode::List(list) => list.capacity() * size_of::<JsonNode<'_>>() + list.iter().map(heap).sum::<usize>(),
+            JsonNode::Object(members) => {
+                let own = members.capacity() * size_of::<(Cow<'_, str>, JsonNode<'_>)>();
+                own + members.iter().map(|(_, value)| heap(value)).sum::<usize>()
+            }
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn the_largest_tree_of_a_permitted_document_takes_a_few_megabytes() {
+        let largest = |element: &str, commas_and_brackets: usize| {
+            let times = JsonBudget::RESOURCE.values / (commas_and_brackets + 1) - 2;
+            let raw = format!("[{}{element}]", format!("{element},").repeat(times));
+            heap(&JsonNode::read(&raw).unwrap())
+        };
+        for (element, tokens) in [("0", 0), ("[]", 1), ("{}", 1), ("[0]", 1), (r#"{"a":0}"#, 1), (r#"{"a":[0]}"#, 2)] {
+            assert!(largest(element, tokens) < 8 << 20, "{element}: {}", largest(element, tokens));
+        }
+        let beyond = format!(r#"{{"entry":[{}{{}}]}}"#, "{},".repeat(2_800_000));
+        assert_eq!(JsonNode::read(&beyond).unwrap_err().category.status(), 413);
     }
 
     #[test]

@@ -4,23 +4,31 @@
 //! - R4 rest-hook: the resource, or nothing at all ("look again").
 //! - Subscriptions Backport: a Bundle whose head is `Parameters`, or in the wild `SubscriptionStatus`, with event
 //!   numbers; the rest names resources or carries them.
+//! - Brokers put their own envelope around: CloudEvents, Azure Event Grid, Google Pub/Sub.
 //! - Any webhook: `{"changed": ["Patient/1"]}`, `{"resource": "Patient/1"}`, `{"type": "Patient", "id": "1"}`, or a list.
 
-use serde_json::Value;
+mod envelope;
 
-use super::arrival::is_logical_id;
+use std::collections::HashSet;
+
+use super::json::JsonNode;
+use super::logical_id::is_logical_id;
 use super::topic::Topic;
+use crate::limits::{JsonBudget, NOTIFICATION_NAMES};
 use crate::problem::Problem;
+use envelope::BrokerEnvelope;
 
 /// A resource that has changed: its type, as far as it concerns us, and its id.
 pub type ChangedResource = (Topic, String);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notification {
-    /// The resources that have changed, each once.
+    /// The resources that have changed, each once; no more than [`NOTIFICATION_NAMES`].
     pub changed: Vec<ChangedResource>,
     /// Something has changed, but the notification does not say what, or not in a form that we understand.
     pub look_again: bool,
+    /// What Azure Event Grid wants to have repeated before it sends anything.
+    pub validation: Option<String>,
     /// Status of a Subscription.
     pub status: Option<Status>,
 }
@@ -44,75 +52,97 @@ impl Notification {
     /// Reads a body. `bases` are the addresses under which the server's own resources are.
     ///
     /// # Errors
-    /// Where it is not JSON.
+    /// Where it is not JSON, or beyond [`JsonBudget::NOTIFICATION`].
     pub fn read(raw: &str, bases: &[&str]) -> Result<Self, Problem> {
         let raw = raw.trim_start_matches('\u{feff}').trim();
-        let mut said = Self::default();
         if raw.is_empty() {
-            said.look_again = true;
-            return Ok(said);
+            return Ok(Self { look_again: true, ..Self::default() });
         }
-        let body: Value = serde_json::from_str(raw)
-            .map_err(|e| Problem::malformed(format!("not JSON: line {}, column {}", e.line(), e.column())))?;
-        said.hear(&body, bases);
-        if said.changed.is_empty() && said.status.is_none() && !said.look_again {
-            // A type that is not stored here, or an unknown form: a check costs little.
-            said.look_again = body["resourceType"].as_str().is_none_or(|kind| kind == "Bundle");
+        let body = JsonNode::read_within(raw, JsonBudget::NOTIFICATION)?;
+        let mut reader = Reader { bases, named: HashSet::new(), notification: Self::default() };
+        reader.message(&body);
+        let mut read = reader.notification;
+        if read.changed.is_empty() && read.status.is_none() && !read.look_again {
+            // Of a type that is not kept here, or in a shape that nobody has shown us: to look costs little.
+            let is_clear = read.validation.is_some() || BrokerEnvelope::of(&body).is_some();
+            read.look_again = !is_clear && body.text("resourceType").is_none_or(|kind| kind == "Bundle");
         }
-        Ok(said)
+        Ok(read)
     }
+}
 
-    fn hear(&mut self, body: &Value, bases: &[&str]) {
+/// Collects what a body says.
+struct Reader<'a> {
+    bases: &'a [&'a str],
+    named: HashSet<ChangedResource>,
+    notification: Notification,
+}
+
+impl Reader<'_> {
+    fn message(&mut self, body: &JsonNode<'_>) {
         match body {
-            Value::Array(all) => all.iter().for_each(|one| self.hear(one, bases)),
-            Value::String(reference) => self.names(reference, bases),
-            _ => match body["resourceType"].as_str() {
-                Some("Bundle") => {
-                    for entry in body["entry"].as_array().into_iter().flatten() {
-                        self.entry(entry, bases);
-                    }
-                }
-                Some("Parameters") => self.parameters(body, bases),
-                Some("SubscriptionStatus") => self.subscription_status(body, bases),
-                Some(kind) => self.add(kind, body["id"].as_str()),
-                None => self.plain(body, bases),
+            JsonNode::List(all) => all.iter().for_each(|one| self.message(one)),
+            JsonNode::Text(reference) => self.reference(reference),
+            _ => match body.text("resourceType") {
+                Some("Bundle") => body.list("entry").iter().for_each(|entry| self.entry(entry)),
+                Some("Parameters") => self.parameters(body),
+                Some("SubscriptionStatus") => self.subscription_status(body),
+                Some(kind) => self.resource(kind, body.text("id")),
+                None => self.plain(body),
             },
         }
     }
 
-    fn plain(&mut self, body: &Value, bases: &[&str]) {
-        match (&body["changed"], &body["resource"], body["type"].as_str(), body["id"].as_str()) {
-            (Value::Array(all), ..) => all.iter().for_each(|one| self.hear(one, bases)),
-            (_, Value::String(reference), ..) => self.names(reference, bases),
-            (_, _, Some(kind), Some(id)) => self.add(kind, Some(id)),
-            _ => self.look_again = true,
+    fn plain(&mut self, body: &JsonNode<'_>) {
+        match BrokerEnvelope::of(body) {
+            None => self.unwrapped(body),
+            Some(BrokerEnvelope::Resource { kind, id }) => self.resource(kind, Some(id)),
+            Some(BrokerEnvelope::Reference(reference)) => self.reference(&reference),
+            Some(BrokerEnvelope::Document(document)) => self.message(document),
+            Some(BrokerEnvelope::Encoded(text)) => match JsonNode::read_within(&text, JsonBudget::NOTIFICATION) {
+                Ok(document) => self.message(&document),
+                Err(_) => self.notification.look_again = true,
+            },
+            Some(BrokerEnvelope::Validation(code)) => self.notification.validation = Some(code),
+            Some(BrokerEnvelope::Unclear) => self.notification.look_again = true,
         }
     }
 
-    fn entry(&mut self, entry: &Value, bases: &[&str]) {
-        if entry["resource"].is_object() {
-            return self.hear(&entry["resource"], bases);
+    fn unwrapped(&mut self, body: &JsonNode<'_>) {
+        match (body.get("changed"), body.get("resource"), body.text("type"), body.text("id")) {
+            (Some(JsonNode::List(all)), ..) => all.iter().for_each(|one| self.message(one)),
+            (_, Some(JsonNode::Text(reference)), ..) => self.reference(reference),
+            (_, _, Some(kind), Some(id)) => self.resource(kind, Some(id)),
+            _ => self.notification.look_again = true,
+        }
+    }
+
+    fn entry(&mut self, entry: &JsonNode<'_>) {
+        if let Some(resource @ JsonNode::Object(_)) = entry.get("resource") {
+            return self.message(resource);
         }
         // Without the resource, and after its deletion.
-        let named = [&entry["fullUrl"], &entry["request"]["url"]].into_iter().filter_map(Value::as_str);
-        if let Some(reference) = named.into_iter().find(|reference| !reference.starts_with("urn:")) {
-            self.names(reference, bases);
+        let named = [entry.text("fullUrl"), entry.get("request").and_then(|request| request.text("url"))];
+        if let Some(reference) = named.into_iter().flatten().find(|reference| !reference.starts_with("urn:")) {
+            self.reference(reference);
         }
     }
 
-    fn parameters(&mut self, body: &Value, bases: &[&str]) {
+    fn parameters(&mut self, body: &JsonNode<'_>) {
         let mut status = Status::default();
-        for parameter in list(&body["parameter"]) {
-            match parameter["name"].as_str() {
-                Some("subscription") => status.subscription = subscription(&value(parameter)["reference"]),
-                Some("type") => text(value(parameter)).clone_into(&mut status.kind),
-                Some("status") => status.status = value(parameter).as_str().map(str::to_owned),
-                Some("events-since-subscription-start") => status.events_so_far = number(value(parameter)),
+        for parameter in body.list("parameter") {
+            match parameter.text("name") {
+                Some("subscription") => status.subscription = value(parameter).and_then(subscription),
+                Some("type") => {
+                    status.kind = value(parameter).and_then(JsonNode::as_text).unwrap_or_default().to_owned()
+                }
+                Some("status") => status.status = value(parameter).and_then(JsonNode::as_text).map(str::to_owned),
+                Some("events-since-subscription-start") => status.events_so_far = value(parameter).and_then(number),
                 Some("notification-event") => {
-                    for part in list(&parameter["part"]) {
-                        match part["name"].as_str() {
-                            Some("event-number") => status.numbers.extend(number(value(part))),
-                            Some("focus") => self.names(text(&value(part)["reference"]), bases),
+                    for part in parameter.list("part") {
+                        match (part.text("name"), value(part)) {
+                            (Some("event-number"), Some(value)) => status.numbers.extend(number(value)),
+                            (Some("focus"), Some(value)) => self.reference(value.text("reference").unwrap_or_default()),
                             _ => {}
                         }
                     }
@@ -120,86 +150,90 @@ impl Notification {
                 _ => {}
             }
         }
-        self.status = Some(status);
+        self.notification.status = Some(status);
     }
 
-    fn subscription_status(&mut self, body: &Value, bases: &[&str]) {
+    fn subscription_status(&mut self, body: &JsonNode<'_>) {
         let mut status = Status {
-            subscription: subscription(&body["subscription"]["reference"]),
-            kind: text(&body["type"]).to_owned(),
-            events_so_far: number(&body["eventsSinceSubscriptionStart"]),
+            subscription: body.get("subscription").and_then(subscription),
+            kind: body.text("type").unwrap_or_default().to_owned(),
+            events_so_far: body.get("eventsSinceSubscriptionStart").and_then(number),
             numbers: Vec::new(),
-            status: body["status"].as_str().map(str::to_owned),
+            status: body.text("status").map(str::to_owned),
         };
-        for event in list(&body["notificationEvent"]) {
-            status.numbers.extend(number(&event["eventNumber"]));
-            let focus = &event["focus"];
-            self.names(focus.as_str().unwrap_or_else(|| text(&focus["reference"])), bases);
+        for event in body.list("notificationEvent") {
+            status.numbers.extend(event.get("eventNumber").and_then(number));
+            let focus = event.get("focus").and_then(|focus| focus.as_text().or_else(|| focus.text("reference")));
+            self.reference(focus.unwrap_or_default());
         }
-        self.status = Some(status);
+        self.notification.status = Some(status);
     }
 
     /// A reference: relative, or absolute on the server itself.
-    fn names(&mut self, reference: &str, bases: &[&str]) {
+    fn reference(&mut self, reference: &str) {
         if reference.is_empty() {
             return;
         }
         let path = if reference.contains("://") {
             let under = |base: &&str| reference.strip_prefix(base.trim_end_matches('/'))?.strip_prefix('/');
-            match bases.iter().find_map(under) {
+            match self.bases.iter().find_map(under) {
                 Some(path) => path,
-                // The server is unknown: check ours for changes.
-                None => return self.look_again = true,
+                // Of which server that speaks, nobody can say: ours is asked what is new.
+                None => return self.notification.look_again = true,
             }
         } else {
             reference.trim_start_matches('/')
         };
         let path = path.split_once("/_history").map_or(path, |(path, _)| path);
-        match path.split_once('/') {
-            Some((kind, id)) => self.add(kind, Some(id)),
-            None => self.look_again = true,
+        // Google names its resources with everything above them: projects/…/fhirStores/…/fhir/Patient/1.
+        let segments: Vec<&str> = path.split('/').collect();
+        match segments.windows(2).rev().find(|pair| Topic::of(pair[0]).is_some()) {
+            Some(pair) => self.resource(pair[0], Some(pair[1])),
+            None => self.notification.look_again |= segments.len() < 2,
         }
     }
 
-    fn add(&mut self, kind: &str, id: Option<&str>) {
+    fn resource(&mut self, kind: &str, id: Option<&str>) {
         let Some(kind) = Topic::of(kind) else { return };
-        match id.filter(|id| is_logical_id(id)) {
-            Some(id) if self.changed.iter().any(|(known, one)| *known == kind && one == id) => {}
-            Some(id) => self.changed.push((kind, id.to_owned())),
-            None => self.look_again = true,
+        let Some(id) = id.filter(|id| is_logical_id(id)) else {
+            return self.notification.look_again = true;
+        };
+        let changed = (kind, id.to_owned());
+        if self.named.len() < NOTIFICATION_NAMES {
+            if self.named.insert(changed.clone()) {
+                self.notification.changed.push(changed);
+            }
+        } else if !self.named.contains(&changed) {
+            self.notification.look_again = true;
         }
     }
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 /// `valueString`, `valueReference`, …: a parameter has one.
-fn value(parameter: &Value) -> &Value {
-    let members = parameter.as_object().into_iter().flatten();
-    members.into_iter().find(|(name, _)| name.starts_with("value")).map_or(&Value::Null, |(_, value)| value)
+fn value<'a, 'b>(parameter: &'a JsonNode<'b>) -> Option<&'a JsonNode<'b>> {
+    parameter.members().iter().find(|(name, _)| name.starts_with("value")).map(|(_, value)| value)
 }
 
 /// R5's integer64 is a string in JSON, and some servers write a number.
-fn number(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|number| *number >= 0)
+#[expect(clippy::cast_possible_truncation, reason = "a whole number below 2⁵³")]
+fn number(value: &JsonNode<'_>) -> Option<i64> {
+    match value {
+        JsonNode::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(*number as i64),
+        value => value.as_text()?.parse().ok(),
+    }
+    .filter(|number| *number >= 0)
 }
 
 /// `Subscription/12`, whatever stands before it.
-fn subscription(reference: &Value) -> Option<String> {
-    let id = reference.as_str()?.rsplit('/').next().filter(|id| is_logical_id(id))?;
+fn subscription(reference: &JsonNode<'_>) -> Option<String> {
+    let id = reference.text("reference")?.rsplit('/').next().filter(|id| is_logical_id(id))?;
     Some(format!("Subscription/{id}"))
 }
 
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -241,6 +275,46 @@ mod tests {
         assert!(said.look_again && said.changed.is_empty(), "{said:?}");
     }
 
+    #[rstest]
+    #[case::cloud_event(json!({"specversion": "1.0", "id": "e-1", "type": "Microsoft.HealthcareApis.FhirResourceUpdated",
+        "source": "/subscriptions/s", "subject": "acct.fhir.azurehealthcareapis.com/QuestionnaireResponse/7",
+        "data": {"resourceType": "QuestionnaireResponse", "resourceFhirAccount": "acct", "resourceFhirId": "7",
+            "resourceVersionId": 3}}))]
+    #[case::event_grid(json!([{"id": "e-1", "topic": "/subscriptions/s", "eventType": "Microsoft.HealthcareApis.FhirResourceDeleted",
+        "subject": "acct.fhir.azurehealthcareapis.com/QuestionnaireResponse/7", "dataVersion": "3", "metadataVersion": "1",
+        "data": {"resourceType": "QuestionnaireResponse", "resourceFhirAccount": "acct", "resourceFhirId": "7"}}]))]
+    #[case::only_the_subject(json!({"specversion": "1.0", "id": "1", "type": "x", "subject": "QuestionnaireResponse/7"}))]
+    #[case::with_the_resource(json!({"specversion": "1.0", "id": "1", "type": "x",
+        "data": {"resourceType": "QuestionnaireResponse", "id": "7"}}))]
+    #[case::base64(json!({"specversion": "1.0", "id": "1", "type": "x",
+        "data_base64": "eyJyZXNvdXJjZVR5cGUiOiJRdWVzdGlvbm5haXJlUmVzcG9uc2UiLCJpZCI6IjcifQ=="}))]
+    #[case::pub_sub_name(json!({"subscription": "projects/p/subscriptions/s", "message": {"messageId": "1",
+        "attributes": {"action": "UpdateResource", "resourceType": "QuestionnaireResponse", "payloadType": "NameOnly"},
+        "data": "cHJvamVjdHMvcC9sb2NhdGlvbnMvbC9kYXRhc2V0cy9kL2ZoaXJTdG9yZXMvZi9maGlyL1F1ZXN0aW9ubmFpcmVSZXNwb25zZS83"}}))]
+    #[case::pub_sub_resource(json!({"message": {"attributes": {"payloadType": "FullResource"},
+        "data": "eyJyZXNvdXJjZVR5cGUiOiJRdWVzdGlvbm5haXJlUmVzcG9uc2UiLCJpZCI6IjcifQ=="}}))]
+    fn what_brokers_send_is_understood(#[case] body: Value) {
+        assert_eq!(read(&body), Notification { changed: one("7"), ..Notification::default() });
+    }
+
+    #[test]
+    fn the_validation_of_event_grid_is_kept_to_be_repeated() {
+        let body = json!([{"id": "1", "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
+            "data": {"validationCode": "512d38b6", "validationUrl": "https://elsewhere.example/"}}]);
+        let expected = Notification { validation: Some("512d38b6".into()), ..Notification::default() };
+        assert_eq!(read(&body), expected);
+    }
+
+    #[test]
+    fn an_event_about_what_is_not_kept_is_let_go_and_one_that_says_nothing_leads_to_a_look() {
+        let event = |data: Value| json!({"specversion": "1.0", "id": "1", "type": "x", "data": data});
+        let foreign = event(json!({"resourceType": "Encounter", "resourceFhirId": "1"}));
+        assert_eq!(read(&foreign), Notification::default());
+        for unclear in [event(Value::Null), event(json!({"a": 1})), json!({"message": {"data": "%%%"}})] {
+            assert!(read(&unclear).look_again, "{unclear}");
+        }
+    }
+
     #[test]
     fn what_we_wrote_ourselves_is_looked_for_too() {
         let said = read(&json!({"changed": ["Task/9", "Flag/9"]}));
@@ -279,6 +353,22 @@ mod tests {
             let bundle = json!({"resourceType": "Bundle", "type": "history", "entry": [{"resource": head}]});
             let said = read(&bundle);
             assert_eq!((said.changed, said.status.as_ref()), (one("7"), Some(&status)), "{bundle}");
+        }
+    }
+
+    #[test]
+    fn each_resource_is_named_once_and_beyond_a_bound_we_look_again() {
+        let ids = |count: usize| (0..count).map(|n| format!("Patient/{n}")).collect::<Vec<_>>();
+        let most = read(&json!({"changed": [ids(NOTIFICATION_NAMES), ids(NOTIFICATION_NAMES)]}));
+        assert_eq!((most.changed.len(), most.look_again), (NOTIFICATION_NAMES, false));
+        let beyond = read(&json!({"changed": ids(80_000)}));
+        assert_eq!((beyond.changed.len(), beyond.look_again), (NOTIFICATION_NAMES, true));
+    }
+
+    #[test]
+    fn a_number_may_be_written_as_a_string() {
+        for (body, expected) in [("7", Some(7)), (r#""7""#, Some(7)), ("-1", None), ("1.5", None), (r#""x""#, None)] {
+            assert_eq!(number(&JsonNode::read(body).unwrap()), expected, "{body}");
         }
     }
 }

@@ -1,20 +1,28 @@
 //! An Observation: a total, a single item, or a whole form in components.
 
-use super::answer::{gather, has_value, is_of_mds, number_in};
-use super::content::{Evidence, InstrumentReading, ReadingContext};
+use std::borrow::Cow;
+
+use super::answer::{figure_in, gather, has_value, is_telling, of_stranger};
+use super::content::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
-use super::mapping::Meaning;
-use super::questionnaire_response::{StatedTotal, add_issue, whole};
-use super::{date, reference};
+use super::mapping::lexicon::lexicon;
+use super::mapping::{Meaning, words};
+use super::questionnaire_response::{StatedTotal, add_issue, mapping_needed, no_item_but_safety, shown};
+use super::{date, modifier, reference};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{DataQualityIssue, EvidenceStatus};
+use crate::domain::instrument::words::normal;
+use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 use crate::problem::Problem;
 
 /// Reads an Observation.
 pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
-    let (mut readings, unmapped) = readings(resource, context);
+    let (mut readings, unmapped) = match modifier::somebody_else(resource) {
+        Some(doubt) if looks_like_ours(resource, context) => (Vec::new(), Some(doubt)),
+        Some(_) => (Vec::new(), None),
+        None => readings(resource, context),
+    };
     let subject = reference::patient(resource, resource.get("subject"), "Observation.subject", context.bases);
     let (effective, expression) = effective(resource);
     let when = date::clinical(effective, expression, context);
@@ -26,7 +34,7 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Res
     let (subject, when) = (subject?, when?);
     add_issue(&mut readings, when.issue.as_ref());
     let is_ours = !readings.is_empty() || unmapped.is_some();
-    let doubt = unmapped.or(subject.doubt).or(when.doubt).filter(|_| is_ours);
+    let doubt = modifier::unknown(resource).or(unmapped).or(subject.doubt).or(when.doubt).filter(|_| is_ours);
     Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
@@ -52,10 +60,11 @@ fn effective<'n, 'a>(resource: &'n JsonNode<'a>) -> (Option<&'n JsonNode<'a>>, &
     places.into_iter().find(|(date, _)| date.is_some()).unwrap_or((None, "Observation.effectiveDateTime"))
 }
 
-/// Meaning of a code: its first known coding.
-fn meaning(node: &JsonNode<'_>, context: &ReadingContext<'_>) -> Option<Meaning> {
-    let codings = node.get("code")?.list("coding").iter();
-    codings.filter_map(|coding| coding.text("code")).find_map(|code| context.mapping.code(code))
+/// Meaning of a code: its first known coding. An item that several instruments share comes with its owner first.
+fn meanings(node: &JsonNode<'_>, context: &ReadingContext<'_>) -> Cow<'static, [Meaning]> {
+    let codings = node.get("code").map_or(&[][..], |code| code.list("coding")).iter();
+    let known = codings.filter_map(|coding| coding.text("code")).map(|code| context.mapping.code(code));
+    known.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// Content of a resource or its components for one instrument.
@@ -65,57 +74,71 @@ struct ObservationPart<'n, 'a> {
     stated: Option<StatedTotal>,
 }
 
-fn readings(
-    resource: &JsonNode<'_>,
-    context: &ReadingContext<'_>,
-) -> (Vec<InstrumentReading>, Option<crate::fhir::content::Doubt>) {
-    let own = meaning(resource, context);
+fn readings(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
+    let own = meanings(resource, context);
     let mut parts: Vec<ObservationPart<'_, '_>> = Vec::new();
+    let mut readings = Vec::new();
     let mut is_single_item = false;
-    match own {
+    let is_ours = has_value(resource) && of_stranger(resource).is_none();
+    match own.first() {
         Some(Meaning::Foreign | Meaning::Ignore) => return (Vec::new(), None),
-        Some(Meaning::Item(instrument, position)) if has_value(resource) && !is_of_mds(resource) => {
+        Some(Meaning::Item(instrument, position)) if is_ours => {
             is_single_item = true;
-            part(&mut parts, instrument).items.push((position, resource));
+            part(&mut parts, *instrument).items.push((*position, resource));
         }
+        Some(meaning @ Meaning::Safety(..)) => readings.extend(no_item_but_safety(*meaning, resource, context.mapping)),
         Some(Meaning::Total(instrument) | Meaning::Panel(instrument)) if has_value(resource) => {
-            part(&mut parts, instrument).stated = Some(total(resource));
+            part(&mut parts, *instrument).stated = Some(StatedTotal::read(figure_in(resource), *instrument));
         }
         _ => {}
     }
-    let components = resource.list("component").iter().filter(|component| has_value(component));
-    for component in components.filter(|component| !is_of_mds(component)) {
-        match meaning(component, context) {
-            Some(Meaning::Item(instrument, position)) => {
-                // The panel knows best whether these are the teens' or the short form's items.
-                let (instrument, position) = seen_from(own, instrument, position);
-                part(&mut parts, instrument).items.push((position, component));
+    let of = own.first().and_then(|meaning| meaning.instrument());
+    for component in resource.list("component").iter().filter(|component| has_value(component)) {
+        // The panel knows best whether these are the teens' or the short form's items.
+        let found = meanings(component, context);
+        let mine = found.iter().find(|meaning| meaning.instrument() == of).or(found.first());
+        match mine {
+            Some(Meaning::Item(instrument, position)) if of_stranger(component).is_none() => {
+                part(&mut parts, *instrument).items.push((*position, component));
                 is_single_item = false;
             }
             Some(Meaning::Total(instrument)) => {
-                let stated = &mut part(&mut parts, instrument).stated;
-                *stated = stated.take().or_else(|| Some(total(component)));
+                let stated = &mut part(&mut parts, *instrument).stated;
+                *stated = stated.take().or_else(|| Some(StatedTotal::read(figure_in(component), *instrument)));
             }
             _ => {}
         }
     }
-    let mut readings = Vec::with_capacity(parts.len());
+    let mut doubt = None;
     for part in parts {
-        let gathered = gather(part.instrument, &part.items, context.mapping);
-        if gathered.counts_from_one {
-            return (
-                Vec::new(),
-                Some(super::questionnaire_response::mapping_needed("its local codes count from 1; each needs a value")),
-            );
-        }
-        let mut answers = if part.items.is_empty() { Answers::default() } else { gathered.answers };
-        if let Some(stated) = part.stated {
-            answers.stated_total = stated.total;
-            answers.issues.extend(stated.issue);
-        }
-        readings.push(InstrumentReading { instrument: part.instrument, answers, is_single_item });
+        let (reading, why) = read_part(part, is_single_item, context);
+        readings.push(reading);
+        doubt = doubt.or(why);
     }
-    (readings, None)
+    if own.is_empty() && readings.is_empty() {
+        return unmapped(resource, context);
+    }
+    (readings, doubt)
+}
+
+fn read_part(
+    part: ObservationPart<'_, '_>,
+    is_single_item: bool,
+    context: &ReadingContext<'_>,
+) -> (InstrumentReading, Option<Doubt>) {
+    let instrument = part.instrument;
+    let gathered = gather(instrument, &part.items, context.mapping);
+    let mut doubt =
+        gathered.counts_from_one.then(|| mapping_needed("its local codes count from 1; say what each answer counts"));
+    let mut answers = if part.items.is_empty() { Answers::default() } else { gathered.answers };
+    if let Some(stated) = part.stated {
+        if part.items.is_empty() {
+            doubt = stated.issue.as_ref().map(|issue| Doubt { code: "not_a_score", detail: issue.detail.clone() });
+        }
+        answers.stated_total = stated.total;
+        answers.issues.extend(stated.issue);
+    }
+    (InstrumentReading { instrument, answers, is_single_item }, doubt)
 }
 
 fn part<'p, 'n, 'a>(
@@ -129,28 +152,55 @@ fn part<'p, 'n, 'a>(
     &mut parts[at]
 }
 
-/// An item that several instruments share, as the Observation's own code means it.
-fn seen_from(own: Option<Meaning>, instrument: Instrument, position: usize) -> (Instrument, usize) {
-    match (own, instrument) {
-        (Some(Meaning::Panel(Instrument::Phq2) | Meaning::Total(Instrument::Phq2)), Instrument::Phq9)
-            if position < 2 =>
-        {
-            (Instrument::Phq2, position)
-        }
-        (
-            Some(Meaning::Panel(own @ Instrument::Phq9Modified) | Meaning::Total(own @ Instrument::Phq9Modified)),
-            Instrument::Phq9,
-        ) => (own, super::mapping::words::TEEN_ORDER[position]),
-        _ => (instrument, position),
-    }
+/// The texts of a code: its own and its codings'.
+fn texts(node: &JsonNode<'_>) -> impl Iterator<Item = String> {
+    let code = node.get("code");
+    let displays = code.map_or(&[][..], |code| code.list("coding")).iter().filter_map(|coding| coding.text("display"));
+    code.and_then(|code| code.text("text")).into_iter().chain(displays).map(normal).collect::<Vec<_>>().into_iter()
 }
 
-/// The total in `value[x]`.
-fn total(node: &JsonNode<'_>) -> StatedTotal {
-    let total = number_in(node).and_then(whole);
-    let issue =
-        total.is_none().then(|| DataQualityIssue::new("unreadable_total", "the total is not a whole number from 0 up"));
-    StatedTotal { total, issue }
+/// The local code, to name it.
+fn local_code(node: &JsonNode<'_>) -> String {
+    let codings = node.get("code").map_or(&[][..], |code| code.list("coding")).iter();
+    shown(codings.filter_map(|coding| coding.text("code")).next().unwrap_or("without a code"))
+}
+
+/// A local code with telling words: it waits for a mapping, and an answer about self-harm is seen at once.
+fn unmapped(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
+    if !has_value(resource) {
+        return (Vec::new(), None);
+    }
+    let code = local_code(resource);
+    let waits =
+        |why: String| Some(Doubt { code: "mapping_needed", detail: format!("the code {code} needs a mapping: {why}") });
+    for text in texts(resource) {
+        let asks = lexicon().question(&text);
+        if let Some(meaning) = asks.iter().find(|meaning| meaning.is_about_safety()) {
+            let reading = no_item_but_safety(*meaning, resource, context.mapping);
+            return (reading.into_iter().collect(), waits(format!("its words ask about self-harm, like {meaning}")));
+        }
+        if let Some(meaning) = asks.iter().find(|meaning| matches!(meaning, Meaning::Item(..))) {
+            return (Vec::new(), waits(format!("its words are those of {meaning}")));
+        }
+        let names = lexicon().names(&text);
+        let Some(instrument) = names.ours.first().copied().filter(|_| !names.is_stranger) else { continue };
+        if !words::names_a_total(&text) {
+            return (Vec::new(), waits(format!("its words name the {instrument}")));
+        }
+        let stated = StatedTotal::read(figure_in(resource), instrument);
+        let answers =
+            Answers { stated_total: stated.total, issues: stated.issue.into_iter().collect(), ..Answers::default() };
+        let why = waits(format!("its words are those of {}/total", instrument.id()));
+        return (vec![InstrumentReading { instrument, answers, is_single_item: false }], why);
+    }
+    let why = is_telling(resource).then(|| "it is answered like an item of one of ours".to_owned());
+    (Vec::new(), why.and_then(waits))
+}
+
+/// Would be read, or wait, if it were about the patient.
+fn looks_like_ours(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> bool {
+    let (readings, doubt) = readings(resource, context);
+    !readings.is_empty() || doubt.is_some()
 }
 
 #[cfg(test)]

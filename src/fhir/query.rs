@@ -6,40 +6,7 @@ use crate::problem::{Category, Problem};
 
 /// The pairs of a query or a form, decoded.
 pub fn pairs(query: &str) -> Vec<(String, String)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decoded(name), decoded(value)))
-        .collect()
-}
-
-/// Undoes percent-encoding, and `+` for a space. What is not encoded stays.
-fn decoded(text: &str) -> String {
-    if !text.contains(['%', '+']) {
-        return text.to_owned();
-    }
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (bytes[i], digit(i + 1), digit(i + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                plain.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-                i += 3;
-            }
-            (b'+', ..) => {
-                plain.push(b' ');
-                i += 1;
-            }
-            (byte, ..) => {
-                plain.push(byte);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
 /// A value, so that it can stand in a query.
@@ -85,7 +52,19 @@ pub fn condition(query: &str) -> Result<String, Problem> {
     }
 }
 
-/// The value of an entity tag, without its quotes.
+/// An `If-None-Exist` for a resource of this type. Some write the type in front, or the whole address.
+pub fn condition_on(kind: &str, text: &str) -> Result<String, Problem> {
+    match text.split_once('?') {
+        Some((path, query))
+            if path.trim_end_matches('/').rsplit('/').next().is_some_and(|last| last.trim() == kind) =>
+        {
+            condition(query)
+        }
+        _ => condition(text),
+    }
+}
+
+/// What a tag names, without its marks.
 pub fn tagged(tag: &str) -> &str {
     let tag = tag.trim();
     tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
@@ -117,7 +96,7 @@ mod tests {
         let expected = [("identifier".to_owned(), "http://s|a b".to_owned()), ("x".to_owned(), "100%".to_owned())];
         assert_eq!(pairs("identifier=http%3A%2F%2Fs%7Ca+b&&x=100%"), expected);
         assert_eq!(pairs("_id=%2541"), [("_id".to_owned(), "%41".to_owned())]);
-        assert_eq!(decoded("%ff%C3%A9"), "\u{fffd}é");
+        assert_eq!(pairs("a=%ff%C3%A9"), [("a".to_owned(), "\u{fffd}é".to_owned())]);
         assert_eq!(encoded("a|b é,Patient/1"), "a%7Cb%20%C3%A9,Patient/1");
     }
 
@@ -136,6 +115,21 @@ mod tests {
             ["", "identifier=1", "identifier=s|", "name=x", "identifier=s|1&identifier=s|2", "identifier=s|1,s|2"]
         {
             assert!(condition(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_condition_may_have_the_type_in_front() {
+        for text in [
+            "Patient?identifier=s|1",
+            "/Patient?identifier=s|1",
+            "https://h/fhir/Patient/?identifier=s|1",
+            "identifier=s|1",
+        ] {
+            assert_eq!(condition_on("Patient", text), Ok("s|1".to_owned()), "{text}");
+        }
+        for text in ["Observation?identifier=s|1", "Patient?", "Patient?identifier=s|1?identifier=s|2&x=y"] {
+            assert!(condition_on("Patient", text).is_err(), "{text}");
         }
     }
 

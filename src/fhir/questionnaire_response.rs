@@ -1,24 +1,31 @@
 //! A QuestionnaireResponse: which of our instruments it holds, and what was answered.
 
+mod definition;
 mod form;
 mod identify;
 mod place;
+mod safety;
 mod total;
 
+use self::definition::Questions;
 use self::form::FormItem;
+pub(super) use self::identify::shown;
 use self::identify::{FormIdentity, InstrumentMatch};
-pub(super) use self::total::{StatedTotal, whole};
+use self::place::ItemPlace;
+pub(super) use self::safety::no_item_but_safety;
+pub(super) use self::total::StatedTotal;
 use super::answer::gather;
 use super::content::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
-use super::{date, reference};
+use super::{date, modifier, reference};
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus};
 use crate::problem::Problem;
 
 pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
-    let entries = form::entries(resource, context.mapping);
-    let (mut readings, unmapped) = readings(resource, &entries, context);
+    let questions = Questions::contained(resource);
+    let entries = form::entries(resource, &questions, context.mapping);
+    let Form { mut readings, doubt } = form(resource, &entries, context);
 
     let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject", context.bases);
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
@@ -31,8 +38,8 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Res
     let (subject, when) = (subject?, when?);
     add_issue(&mut readings, when.issue.as_ref());
     // A form that is none of ours needs neither a patient nor a date.
-    let is_ours = !readings.is_empty() || unmapped.is_some();
-    let doubt = unmapped.or(subject.doubt).or(when.doubt).filter(|_| is_ours);
+    let is_ours = !readings.is_empty() || doubt.is_some();
+    let doubt = modifier::unknown(resource).or(doubt).or(subject.doubt).or(when.doubt).filter(|_| is_ours);
     Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
@@ -55,34 +62,34 @@ fn counting(resource: &JsonNode<'_>) -> Result<EvidenceStatus, Problem> {
     }
 }
 
-/// Every instrument in the form, or why somebody has to say first how to read it.
-fn readings(
-    resource: &JsonNode<'_>,
-    entries: &[FormItem<'_>],
-    context: &ReadingContext<'_>,
-) -> (Vec<InstrumentReading>, Option<Doubt>) {
+/// Every instrument in the form, and why somebody has to say first how to read it.
+struct Form {
+    readings: Vec<InstrumentReading>,
+    doubt: Option<Doubt>,
+}
+
+fn form(resource: &JsonNode<'_>, entries: &[FormItem<'_>], context: &ReadingContext<'_>) -> Form {
     let names = identify::names(resource);
-    let found = match identify::identify(&names, entries, context.mapping) {
-        FormIdentity::NotOurs => return (Vec::new(), None),
-        FormIdentity::Resembles => {
-            return (Vec::new(), Some(mapping_needed("it resembles one of our instruments, and does not name it")));
-        }
-        FormIdentity::Ours(found) => found,
+    let (found, mut doubt) = match identify::identify(&names, entries, context.mapping) {
+        FormIdentity::NotOurs => (Vec::new(), None),
+        FormIdentity::Resembles(why) => (Vec::new(), Some(why)),
+        FormIdentity::Ours(found) => (found, None),
     };
-    let placements = match place::place(&found, entries, context.mapping) {
-        Ok(placements) => placements,
-        Err(why) => return (Vec::new(), Some(mapping_needed(why))),
-    };
-    let has_any = placements.iter().any(|placed| !placed.is_empty());
+    let placements = place::place(&found, entries, context.mapping);
+    doubt = doubt.or(placements.doubt);
+    let has_any = placements.of.iter().any(|placed| !placed.is_empty());
     let mut readings = Vec::with_capacity(found.len());
-    for (which, placed) in found.iter().zip(&placements) {
-        match reading(resource, entries, *which, &found, placed, has_any, context) {
-            Ok(Some(reading)) => readings.push(reading),
-            Ok(None) => {}
-            Err(why) => return (Vec::new(), Some(mapping_needed(why))),
-        }
+    for (which, placed) in found.iter().zip(&placements.of) {
+        let (reading, why) = reading(resource, entries, *which, &found, placed, has_any, context);
+        readings.extend(reading);
+        doubt = doubt.or(why);
     }
-    (readings, None)
+    let placed: Vec<usize> = placements.of.iter().flatten().map(|placed| placed.entry).collect();
+    safety::add(&mut readings, entries, &placed, context.mapping);
+    if found.is_empty() && doubt.is_some() {
+        readings.extend(total::implied(entries));
+    }
+    Form { readings, doubt: doubt.map(|why| mapping_needed(&why)) }
 }
 
 /// One instrument of the form.
@@ -91,37 +98,41 @@ fn reading(
     entries: &[FormItem<'_>],
     which: InstrumentMatch,
     found: &[InstrumentMatch],
-    placed: &[place::ItemPlace],
+    placed: &[ItemPlace],
     has_any: bool,
     context: &ReadingContext<'_>,
-) -> Result<Option<InstrumentReading>, &'static str> {
+) -> (Option<InstrumentReading>, Option<String>) {
     let instrument = which.instrument;
     let nodes: Vec<(usize, &JsonNode<'_>)> = placed
         .iter()
         .flat_map(|placed| entries[placed.entry].answers.iter().map(|answer| (placed.position, *answer)))
         .collect();
     let gathered = gather(instrument, &nodes, context.mapping);
-    if gathered.counts_from_one {
-        return Err("its local codes count from 1; each needs a value");
-    }
     let mut answers = gathered.answers;
+    if gathered.counts_from_one {
+        let why = "its local codes count from 1; say what each answer counts".to_owned();
+        return (Some(InstrumentReading { instrument, answers, is_single_item: false }), Some(why));
+    }
     let stated = total::stated(resource, entries, instrument, found);
+    let is_refused = stated.issue.is_some();
     answers.stated_total = stated.total;
     answers.issues.extend(stated.issue);
+    let mut doubt = None;
     if placed.is_empty() {
         if has_any && answers.stated_total.is_none() {
             // Named beside an instrument that is there.
-            return Ok(None);
+            return (None, None);
         }
         let is_answered = entries.iter().any(|entry| entry.is_answered && !entry.is_total_like());
         if is_answered && !has_any {
-            return Err("it names one of our instruments, and none of its items is known");
+            return (None, Some(format!("it names the {instrument}, and none of its items is known")));
         }
-        if answers.stated_total.is_some() {
+        if answers.stated_total.is_some() || is_refused {
             answers.items.clear();
         }
+        doubt = is_refused.then(|| format!("the total of the {instrument} is no score"));
     }
-    Ok(Some(InstrumentReading { instrument, answers, is_single_item: false }))
+    (Some(InstrumentReading { instrument, answers, is_single_item: false }), doubt)
 }
 
 pub(super) fn mapping_needed(why: &str) -> Doubt {

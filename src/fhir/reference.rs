@@ -3,6 +3,7 @@
 use super::base::{Bases, normal};
 use super::content::{Doubt, Identifier, Subject};
 use super::json::JsonNode;
+use super::logical_id::{is_logical_id, is_type_name};
 use super::query::pairs;
 use crate::problem::Problem;
 
@@ -119,7 +120,7 @@ fn follow(root: &JsonNode<'_>, reference: &str, bases: &Bases) -> Option<Subject
     if base.is_some_and(|base| !is_absolute && !base.is_empty()) {
         return None;
     }
-    if !is_type_name(kind) || is_placeholder(id) || !is_id(id) {
+    if !is_type_name(kind) || is_placeholder(id) || !is_logical_id(id) {
         return Some(SubjectReference::unusable());
     }
     if kind != "Patient" {
@@ -165,15 +166,6 @@ fn is_rubbish(reference: &str) -> bool {
 
 fn is_placeholder(id: &str) -> bool {
     ["undefined", "null", "none", "nan", "nil", "false", "true"].iter().any(|word| id.eq_ignore_ascii_case(word))
-}
-
-fn is_type_name(kind: &str) -> bool {
-    kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|b| b.is_ascii_alphabetic())
-}
-
-/// FHIR's id; real servers also use `_` and more than 64 characters.
-fn is_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
 }
 
 /// The most business identifiers of a resource that are looked at: each is a key that is stored and looked for.

@@ -4,7 +4,7 @@ use super::arrival::ResourceType;
 use crate::domain::task::ChartResource;
 
 /// A FHIR type that concerns us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// Kept here as it comes.
     Kept(ResourceType),

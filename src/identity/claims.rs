@@ -7,8 +7,8 @@ use jsonwebtoken::errors::{Error, ErrorKind};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{Caller, ClinicId, Role};
-use crate::config::Issuer;
+use super::Caller;
+use super::caller_mapping::CallerMapping;
 use crate::problem::{Category, Problem};
 
 /// Longest token looked at, in bytes.
@@ -32,7 +32,7 @@ pub enum TokenError {
     #[error("the token is not a signed JWT")]
     Malformed,
     /// An algorithm outside the list, or one that does not fit the key.
-    #[error("the token's algorithm is not accepted; use RS256, RS384, ES256 or ES384")]
+    #[error("the token's algorithm is not accepted; use RS256, RS384, PS256, ES256 or ES384")]
     Algorithm,
     /// An algorithm that CDS Hooks does not recommend.
     #[error("the token's algorithm is not accepted here; use RS384 or ES384")]
@@ -69,9 +69,14 @@ pub enum TokenError {
     /// A clinic not served here.
     #[error("the token's clinic is not served here")]
     Clinic,
-    /// No role of ours, or several.
     #[error("the token's role is not one of care_manager, psychiatric_consultant, primary_care, admin, ehr")]
     Role,
+    /// More than one role of ours.
+    #[error("the token names several roles of ours; it may name one")]
+    SeveralRoles,
+    /// Issued to a client that is not among those named for its issuer, or to another one than us.
+    #[error("the token was issued to another client")]
+    Client,
     /// The issuer's keys cannot be had.
     #[error("the issuer's keys cannot be had at the moment")]
     KeysUnavailable,
@@ -144,6 +149,7 @@ pub(super) fn look(token: &str) -> Result<UnverifiedToken, TokenError> {
     let algorithm = match header.get("alg").and_then(Value::as_str) {
         Some("RS256") => Algorithm::RS256,
         Some("RS384") => Algorithm::RS384,
+        Some("PS256") => Algorithm::PS256,
         Some("ES256") => Algorithm::ES256,
         Some("ES384") => Algorithm::ES384,
         _ => return Err(TokenError::Algorithm),
@@ -187,32 +193,14 @@ pub(super) fn name(claims: &Map<String, Value>, name: &'static str) -> Result<St
 }
 
 /// Reads the caller, and the second of expiry, from claims whose signature, issuer and audience hold.
-pub(super) fn read(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(Caller, u64), TokenError> {
+pub(super) fn read(claims: &Map<String, Value>, mapping: &CallerMapping) -> Result<(Caller, u64), TokenError> {
     let expires = second(claims, "exp")?;
     if claims.get("nbf").is_some_and(|nbf| nbf.as_u64().is_none_or(|nbf| nbf > LATEST)) {
         return Err(TokenError::Claim("nbf"));
     }
     let subject = name(claims, "sub")?;
-    let clinic = claims.get(&issuer.clinic_claim).and_then(Value::as_str).ok_or(TokenError::Clinic)?;
-    let clinic = ClinicId::new(clinic).map_err(|_| TokenError::Clinic)?;
-    let role = role(claims.get(&issuer.role_claim))?;
-    let scopes = claims.get("scope").and_then(Value::as_str).map(ToOwned::to_owned);
+    let (clinic, role, scopes) = (mapping.clinic(claims)?, mapping.role(claims)?, mapping.scopes(claims)?);
     Ok((Caller { clinic, subject, role, scopes }, expires))
-}
-
-/// A name, or a list in which exactly one is a role of ours: two would leave it to us which one counts.
-fn role(claim: Option<&Value>) -> Result<Role, TokenError> {
-    match claim {
-        Some(Value::String(name)) => name.parse().map_err(|_| TokenError::Role),
-        Some(Value::Array(names)) => {
-            let mut ours = names.iter().filter_map(Value::as_str).filter_map(|name| name.parse().ok());
-            match (ours.next(), ours.next()) {
-                (Some(role), None) => Ok(role),
-                _ => Err(TokenError::Role),
-            }
-        }
-        _ => Err(TokenError::Role),
-    }
 }
 
 #[cfg(test)]
@@ -221,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    fn issuer() -> Issuer {
+    fn issuer() -> crate::config::Issuer {
         serde_json::from_value(json!({"issuer": "https://id.example", "audience": "cocm"})).unwrap()
     }
 
@@ -231,7 +219,7 @@ mod tests {
         claims[&issuer.clinic_claim] = json!("north");
         claims[&issuer.role_claim] = json!("care_manager");
         claims[field] = value;
-        read(claims.as_object().unwrap(), &issuer)
+        read(claims.as_object().unwrap(), &CallerMapping::new(&issuer).unwrap())
     }
 
     fn token(header: &Value) -> String {

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::{Algorithm, DecodingKey};
-use reqwest::redirect;
 use tokio::io::AsyncReadExt;
 
 use self::set::{KeyLookup, KeySet};
 use super::TokenError;
 use crate::config::{ConfigError, Issuer};
+use crate::http_client::client;
 
 /// Largest key set read, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -70,10 +70,8 @@ impl KeySource {
         let fault = |why: &str| ConfigError { faults: vec![format!("auth.issuers {}: {why}", issuer.issuer)] };
         let place = match (&issuer.jwks_url, &issuer.jwks_file) {
             (Some(url), None) => {
-                // A redirect could lead to keys of somebody else's choosing.
-                let client =
-                    reqwest::Client::builder().timeout(policy.timeout).redirect(redirect::Policy::none()).build();
-                KeyLocation::Url(client.map_err(|e| fault(&e.to_string()))?, url.clone())
+                let client = client(policy.timeout, true).map_err(|e| fault(&e.to_string()))?;
+                KeyLocation::Url(client, url.clone())
             }
             (None, Some(file)) => KeyLocation::File(file.clone()),
             _ => return Err(fault("needs either jwks_url or jwks_file")),

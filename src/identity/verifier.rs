@@ -6,8 +6,9 @@ use jsonwebtoken::{Validation, decode, get_current_timestamp};
 use serde_json::{Map, Value};
 
 use super::cache::{Cache, fingerprint};
+use super::caller_mapping::{CallerMapping, is_issued_to};
 use super::keys::KeySource;
-use super::{Caller, ClinicId, KeyPolicy, TokenError, claims};
+use super::{Caller, ClinicId, KeyPolicy, Role, TokenError, claims};
 use crate::config::{Config, ConfigError, Issuer, SignInConfig};
 
 /// Tolerated clock difference between an issuer and us, in seconds.
@@ -17,10 +18,36 @@ const REMEMBERED: usize = 4096;
 
 /// Verifies bearer tokens of the configured issuers. Shared by all requests.
 pub struct Verifier {
-    issuers: Vec<(Issuer, Arc<KeySource>)>,
+    issuers: Vec<TrustedIssuer>,
     /// `None` serves any clinic (development).
     clinics: Option<Vec<ClinicId>>,
     cache: Cache,
+}
+
+struct TrustedIssuer {
+    config: Issuer,
+    mapping: CallerMapping,
+    keys: Arc<KeySource>,
+}
+
+impl TrustedIssuer {
+    fn new(config: &Issuer, policy: KeyPolicy) -> Result<Self, ConfigError> {
+        let keys = Arc::new(KeySource::new(config, policy)?);
+        Ok(Self { config: config.clone(), mapping: CallerMapping::new(config)?, keys })
+    }
+
+    /// Which claims were looked at, for whoever has to set them right. Values are not repeated.
+    fn log_refusal(&self, error: TokenError, claims: &Map<String, Value>) {
+        let present: Vec<&str> = claims.keys().map(String::as_str).collect();
+        tracing::warn!(
+            issuer = self.config.issuer,
+            %error,
+            clinic_claim = self.config.clinic_claim,
+            role_claim = self.config.role_claim,
+            present = present.join(" "),
+            "what the issuer says makes nobody a caller here"
+        );
+    }
 }
 
 impl Verifier {
@@ -31,23 +58,22 @@ impl Verifier {
 
     /// Like [`Verifier::new`], with a different key policy.
     pub fn with_policy(config: &Config, policy: KeyPolicy) -> Result<Self, ConfigError> {
-        let source = |issuer: &Issuer| KeySource::new(issuer, policy).map(|keys| (issuer.clone(), Arc::new(keys)));
-        let issuers = config.auth.issuers.iter().map(source).collect::<Result<_, _>>()?;
+        let issuers = config.auth.issuers.iter().map(|issuer| TrustedIssuer::new(issuer, policy));
+        let issuers = issuers.collect::<Result<_, _>>()?;
         let clinics = (!config.any_clinic).then(|| config.clinics.iter().map(|clinic| clinic.id.clone()).collect());
         Ok(Self { issuers, clinics, cache: Cache::new(REMEMBERED) })
     }
 
     /// Verifies the ID tokens of one way to sign in.
     pub fn of_sign_in(way: &SignInConfig) -> Result<Self, ConfigError> {
-        let issuer = way.as_issuer();
-        let keys = Arc::new(KeySource::new(&issuer, KeyPolicy::default())?);
-        Ok(Self { issuers: vec![(issuer, keys)], clinics: None, cache: Cache::new(1) })
+        let issuer = TrustedIssuer::new(&way.as_issuer(), KeyPolicy::default())?;
+        Ok(Self { issuers: vec![issuer], clinics: None, cache: Cache::new(1) })
     }
 
     /// Fetches every issuer's keys, so that the first caller need not wait. A failure is logged and tried again later.
     pub async fn warm_up(&self) {
-        for (_, keys) in &self.issuers {
-            keys.refresh().await;
+        for issuer in &self.issuers {
+            issuer.keys.refresh().await;
         }
     }
 
@@ -59,10 +85,10 @@ impl Verifier {
             return Ok(caller);
         }
         let (issuer, claims) = self.open(token, &unverified).await?;
-        let (caller, expires) = claims::read(&claims, issuer)?;
-        if self.clinics.as_ref().is_some_and(|served| !served.contains(&caller.clinic)) {
-            return Err(TokenError::Clinic);
-        }
+        let served = |clinic: &ClinicId| self.clinics.as_ref().is_none_or(|served| served.contains(clinic));
+        let read = claims::read(&claims, &issuer.mapping);
+        let read = read.and_then(|read| if served(&read.0.clinic) { Ok(read) } else { Err(TokenError::Clinic) });
+        let (caller, expires) = read.inspect_err(|error| issuer.log_refusal(*error, &claims))?;
         self.cache.put(known_as, &caller, expires, now);
         Ok(caller)
     }
@@ -71,17 +97,43 @@ impl Verifier {
     /// clinic nor a role.
     pub async fn claims(&self, token: &str) -> Result<Map<String, Value>, TokenError> {
         let unverified = claims::look_at_bearer(token)?;
-        Ok(self.open(token, &unverified).await?.1)
+        let (issuer, claims) = self.open(token, &unverified).await?;
+        if is_issued_to(&claims, &issuer.config.audience) { Ok(claims) } else { Err(TokenError::Client) }
+    }
+
+    /// The clinic and the role that claims name by the mapping of the only issuer (a way to sign in).
+    ///
+    /// # Errors
+    /// Where it is missing, or there are several.
+    pub fn clinic_of(&self, claims: &Map<String, Value>) -> Result<ClinicId, TokenError> {
+        let issuer = self.issuers.first().ok_or(TokenError::Issuer)?;
+        issuer.mapping.clinic(claims)
+    }
+
+    /// As [`Verifier::clinic_of`], the role.
+    ///
+    /// # Errors
+    /// Where there is none, or several.
+    pub fn role_of(&self, claims: &Map<String, Value>) -> Result<Role, TokenError> {
+        let issuer = self.issuers.first().ok_or(TokenError::Issuer)?;
+        issuer.mapping.role(claims)
+    }
+
+    /// Writes into the log which claims were looked at.
+    pub fn log_refusal(&self, error: TokenError, claims: &Map<String, Value>) {
+        if let Some(issuer) = self.issuers.first() {
+            issuer.log_refusal(error, claims);
+        }
     }
 
     async fn open(
         &self,
         token: &str,
         unverified: &claims::UnverifiedToken,
-    ) -> Result<(&Issuer, Map<String, Value>), TokenError> {
-        let (issuer, keys) =
-            self.issuers.iter().find(|(i, _)| i.issuer == unverified.issuer).ok_or(TokenError::Issuer)?;
-        Ok((issuer, open(token, unverified, keys, &[&issuer.audience]).await?))
+    ) -> Result<(&TrustedIssuer, Map<String, Value>), TokenError> {
+        let issuer = self.issuers.iter().find(|one| one.config.issuer == unverified.issuer);
+        let issuer = issuer.ok_or(TokenError::Issuer)?;
+        Ok((issuer, open(token, unverified, &issuer.keys, &[&issuer.config.audience]).await?))
     }
 }
 

@@ -2,14 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Intake;
 use super::bundle::EntryOutcome;
 use super::connection::Connection;
 use super::sweep::SweepStop;
+use crate::config::SearchStrategy;
 use crate::ehr::Failure;
 use crate::ehr::bulk::{ExportFile, ExportProgress, Manifest};
+use crate::ehr::failure::words;
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::bundle::{Bundle, BundleEntry, BundlePurpose, name_of};
 use crate::fhir::content::Content;
@@ -22,7 +25,12 @@ use crate::store::connection::{self, Watermark};
 /// How many lines share a transaction.
 const SOME: usize = 200;
 
-/// Progress of a load.
+/// How many of a server's errors are shown.
+const OUTCOMES_SHOWN: usize = 5;
+/// As which type a file of errors is written down.
+const OUTCOME: &str = "OperationOutcome";
+
+/// What has been loaded so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadProgress {
     /// Resources, those of other types left aside.
@@ -62,7 +70,7 @@ impl Intake {
                 Err(failure) => {
                     // The server has forgotten it: the next call asks for another one.
                     if matches!(failure, Failure::Refused { .. } | Failure::NotAllowed { .. }) {
-                        (export.state, export.last_error) = ("failed".to_owned(), Some(failure.to_string()));
+                        (export.state, export.last_error) = ("failed".to_owned(), Some(failure.in_full()));
                         self.put(connection, &export, &[]).await?;
                     }
                     return Err(failure.into());
@@ -76,6 +84,7 @@ impl Intake {
         let mut tx = self.db.read().await?;
         let files = export::files(&mut tx, &connection.clinic, export.id).await?;
         drop(tx);
+        let (outcomes, files): (Vec<ExportFileRecord>, Vec<ExportFileRecord>) = files.into_iter().partition(is_outcome);
         for mut file in files.into_iter().filter(|file| !file.done) {
             let done = self.load_file(connection, &export, &mut file, &mut loaded, tell).await;
             if let Err(SweepStop::Failed(Failure::Refused { status: 404 | 410, .. })) = &done {
@@ -84,9 +93,13 @@ impl Intake {
             }
             done?;
         }
+        export.last_error = self.missing(connection, &outcomes, tell).await?;
         export.finished_at = Some(self.clock.now());
-        "done".clone_into(&mut export.state);
+        if export.last_error.is_some() { "failed" } else { "done" }.clone_into(&mut export.state);
         self.put(connection, &export, &[]).await?;
+        if let Some(why) = export.last_error {
+            return Err(SweepStop::Incomplete(why));
+        }
         if connection.settings.bulk.group.is_none()
             && let Some(time) = export.transaction_time
         {
@@ -95,6 +108,33 @@ impl Intake {
         // Only politeness.
         let _ = connection.ehr.forget_export(&export.status_url).await;
         Ok(loaded)
+    }
+
+    /// What the server could not export, in its own words, from the files of the manifest's `error`. Its warnings are only
+    /// told.
+    async fn missing(
+        &self,
+        connection: &Connection,
+        outcomes: &[ExportFileRecord],
+        tell: LoadReporter<'_>,
+    ) -> Result<Option<String>, SweepStop> {
+        let mut missing = Vec::new();
+        for file in outcomes {
+            let mut lines = connection.ehr.open_file(&file.url, &connection.settings.bulk.file_origins).await?;
+            while let Some(line) = lines.next().await? {
+                let outcome: Value = serde_json::from_str(&line).unwrap_or_default();
+                let said = words(&outcome);
+                let severity = |issue: &Value| matches!(issue["severity"].as_str(), Some("information" | "warning"));
+                let issues = outcome["issue"].as_array();
+                if issues.is_some_and(|all| !all.is_empty() && all.iter().all(severity)) {
+                    tell(&said, &LoadProgress::default());
+                } else {
+                    missing.push(if said.is_empty() { "an error without a word".to_owned() } else { said });
+                }
+            }
+        }
+        let (count, first) = (missing.len(), missing.iter().take(OUTCOMES_SHOWN).cloned().collect::<Vec<_>>());
+        Ok((count > 0).then(|| format!("the server reports {count} errors: {}", first.join("; "))))
     }
 
     async fn request(&self, connection: &Connection) -> Result<Export, SweepStop> {
@@ -258,17 +298,7 @@ impl Intake {
         let mut tx = self.db.begin().await?;
         let known = connection::watermarks(&mut tx, connection.of()).await?;
         for kind in &connection.settings.poll.types {
-            let fresh = || Watermark {
-                kind: kind.clone(),
-                watermark: None,
-                way: "last_updated".to_owned(),
-                way_since: self.clock.now(),
-                swept_at: None,
-                taken: 0,
-                seen: 0,
-                failed_at: None,
-                last_error: None,
-            };
+            let fresh = || Watermark::new(kind.as_str(), None, SearchStrategy::default().as_str(), self.clock.now());
             let mut mark = known.iter().find(|mark| mark.kind == *kind).cloned().unwrap_or_else(fresh);
             mark.watermark = mark.watermark.max(Some(time));
             connection::put_watermark(&mut tx, connection.of(), &mark).await?;
@@ -327,7 +357,7 @@ impl Intake {
         for outcome in self.take_bundle(clinic, by, &bundle, &|_, _| Ok(())).await? {
             match outcome {
                 EntryOutcome::Recorded { recorded, .. } => {
-                    loaded.taken += usize::from(recorded.effect != CommandEffect::Unchanged)
+                    loaded.taken += usize::from(recorded.effect != CommandEffect::Unchanged);
                 }
                 EntryOutcome::Failed(problem) => loaded.fault(&problem),
                 EntryOutcome::Ignored(_) | EntryOutcome::Wanted { .. } => {}
@@ -349,13 +379,18 @@ fn is_foreign(content: &Content) -> bool {
     matches!(content, Content::Evidence(evidence) if evidence.readings.is_empty() && evidence.doubt.is_none())
 }
 
+fn is_outcome(file: &ExportFileRecord) -> bool {
+    file.kind == OUTCOME
+}
+
 fn files(manifest: &Manifest) -> Vec<ExportFileRecord> {
     let of = |listed: &ExportFile, deletes| (listed.kind.clone(), listed.url.clone(), deletes);
     // Deletions come last: otherwise the resources would come back.
     let all = manifest.output.iter().map(|one| of(one, false)).chain(manifest.deleted.iter().map(|one| of(one, true)));
     let kept = all.filter(|(kind, _, deletes)| *deletes || ResourceType::of(kind).is_some());
+    let outcomes = manifest.error.iter().map(|one| (OUTCOME.to_owned(), one.url.clone(), false));
     (0..)
-        .zip(kept)
+        .zip(kept.chain(outcomes))
         .map(|(number, (kind, url, deletes))| ExportFileRecord {
             number,
             kind,

@@ -1,9 +1,12 @@
 //! The EHRs that we fetch from: one client each, shared with the dispatcher, so that both keep to one pace.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -12,6 +15,7 @@ use crate::domain::task::ChartResource;
 use crate::ehr::auth::KeyRing;
 use crate::ehr::{EhrAuth, EhrClient, EhrConfig};
 use crate::fhir::mapping::{CodeMapping, MappingConfig};
+use crate::http_client::Tls;
 use crate::problem::Problem;
 use crate::store::connection::ConnectionKey;
 
@@ -107,23 +111,34 @@ impl Connections {
 /// # Errors
 /// What is wrong with the configuration.
 pub fn client(config: &Config, settings: &config::EhrConnection, clock: &Clock) -> Result<EhrClient, Problem> {
-    let unreadable = |path: &std::path::Path, e: std::io::Error| {
-        Problem::unprocessable(format!("ehr {}: {} cannot be read: {e}", settings.name, path.display())).at("ca_file")
+    let read = |path: &Path, key: &str| {
+        let unreadable = |e| format!("ehr {}: {} cannot be read: {e}", settings.name, path.display());
+        fs::read(path).map_err(|e| Problem::unprocessable(unreadable(e)).at(key))
     };
-    let authorities = match &settings.ca_file {
-        Some(path) => Some(fs::read(path).map_err(|e| unreadable(path, e))?),
+    let authorities = settings.ca_file.as_deref().map(|path| read(path, "ca_file")).transpose()?;
+    let identity = match &settings.client_certificate {
         None => None,
+        Some(files) => {
+            let mut pem = read(&files.certificate_file, "client_certificate.certificate_file")?;
+            if let Some(path) = &files.key_file {
+                pem.push(b'\n');
+                pem.extend(read(path, "client_certificate.key_file")?);
+            }
+            Some(pem.into())
+        }
     };
-    let auth = match (&settings.auth, &settings.bearer_token) {
-        (Some(auth), _) => {
+    let auth = match (&settings.auth, &settings.bearer_token, &settings.basic) {
+        (Some(auth), ..) => {
             EhrAuth::BackendServices(Box::new(auth.clone()), KeyRing::at(auth.key_folder(&config.data_dir)))
         }
-        (None, Some(token)) => EhrAuth::Bearer(token.clone()),
-        (None, None) => EhrAuth::Nobody,
+        (None, Some(token), _) => EhrAuth::Bearer(token.clone()),
+        (None, None, Some(basic)) => EhrAuth::Basic(basic.clone()),
+        (None, None, None) => EhrAuth::Nobody,
     };
     let settings = EhrConfig {
         auth,
-        authorities,
+        tls: Tls { authorities, identity },
+        headers: headers(settings)?,
         per_second: settings.rate_limit_per_s,
         timeout: settings.timeout,
         max_body: LARGEST,
@@ -133,6 +148,17 @@ pub fn client(config: &Config, settings: &config::EhrConnection, clock: &Clock) 
         ..EhrConfig::at(&settings.base_url)
     };
     EhrClient::new(settings, clock.clone())
+}
+
+fn headers(settings: &config::EhrConnection) -> Result<HeaderMap, Problem> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &settings.headers {
+        let wrong = || Problem::unprocessable(format!("ehr {}: headers.{name} is no header", settings.name));
+        let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        headers.insert(HeaderName::try_from(name).map_err(|_| wrong())?, value);
+    }
+    Ok(headers)
 }
 
 fn endpoint(config: &Config, settings: &config::EhrConnection) -> String {

@@ -16,7 +16,7 @@ use crate::store::connection::hint::{self, FetchHint};
 /// How many are fetched before the lease is looked at.
 pub(super) const SOME: i64 = 50;
 /// When a resource that the server will not give is asked for again.
-const REFUSED: TimeDelta = TimeDelta::days(1);
+const REFUSED: TimeDelta = TimeDelta::hours(1);
 
 impl Intake {
     /// Fetches what is due, at most [`SOME`]; answers how many there were.
@@ -54,7 +54,7 @@ impl Intake {
                     return Ok(());
                 }
             }
-            Err(Failure::Refused { status: 404 | 410, .. }) => self.gone(connection, hint).await?,
+            Err(failure) if failure.is_absent() => self.gone(connection, hint).await?,
             Err(failure) => return self.fetch_later(connection, hint, &failure).await,
         }
         self.settle(connection, hint).await
@@ -73,7 +73,7 @@ impl Intake {
             RetryDecision::RetryAt { at, .. } => at - now,
             RetryDecision::Park(_) => REFUSED,
         };
-        self.postpone(connection, hint, &failure.to_string(), wait).await
+        self.postpone(connection, hint, &failure.in_full(), wait).await
     }
 
     async fn gone(&self, connection: &Connection, hint: &FetchHint) -> Result<(), Problem> {

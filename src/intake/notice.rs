@@ -18,9 +18,8 @@ impl Intake {
         let (of, now) = (connection.of(), self.clock.now());
         let mut tx = self.db.begin().await?;
         let mut look_again = said.look_again;
-        for (kind, id) in &said.changed {
-            hint::add(&mut tx, of, kind.name(), id, now).await?;
-        }
+        let changed: Vec<_> = said.changed.iter().map(|(kind, id)| (kind.name(), id.as_str())).collect();
+        hint::hear(&mut tx, of, &changed, now).await?;
         if let Some(status) = &said.status
             && let Some(name) = &status.subscription
         {

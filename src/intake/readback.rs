@@ -13,7 +13,7 @@ use crate::ehr::retry::{RetryDecision, decide};
 use crate::fhir::chart_item::ChartItem;
 use crate::fhir::searchset::{Searchset, SearchsetResource};
 use crate::fhir::topic::Topic;
-use crate::listener::{DEEPEST, check_depth};
+use crate::limits::JsonBudget;
 use crate::problem::{Category, Problem};
 use crate::record::{Command, CommandEffect, Sighting};
 use crate::store::connection::hint;
@@ -58,7 +58,7 @@ impl Intake {
                 Ok(seen) => Some(seen),
                 Err(problem) => return Ok(LookResult::Unread(problem.detail)),
             },
-            Err(Failure::Refused { status: 404 | 410, .. }) => None,
+            Err(failure) if failure.is_absent() => None,
             Err(failure) => return Ok(LookResult::Failed(failure)),
         };
         self.saw(connection, vec![sighting(connection, &ours, seen)]).await.map(|_| LookResult::Done)
@@ -161,7 +161,7 @@ impl Sweep<'_> {
                             RetryDecision::RetryAt { at, .. } => (at, true),
                             RetryDecision::Park(_) => (now + UNREAD, false),
                         };
-                        self.later(resource, id, &failure.to_string(), next).await?;
+                        self.later(resource, id, &failure.in_full(), next).await?;
                         if is_passing {
                             return Ok(());
                         }
@@ -174,7 +174,7 @@ impl Sweep<'_> {
     }
 
     async fn later(&self, resource: ChartResource, id: &str, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
-        tracing::info!(connection = self.connection.name(), why, "one of ours cannot be read back now");
+        tracing::info!(connection = self.connection.name(), kind = %resource, "one of ours cannot be read back now");
         let (of, now) = (self.connection.of(), self.intake.clock.now());
         let mut tx = self.intake.db.begin().await?;
         hint::keep_unread(&mut tx, of, resource.as_str(), id, why, (now, next)).await?;
@@ -188,7 +188,7 @@ impl Sweep<'_> {
 }
 
 fn read(raw: &str, resource: ChartResource) -> Result<ChartItem, Problem> {
-    check_depth(raw.as_bytes(), DEEPEST)?;
+    JsonBudget::RESOURCE.check(raw.as_bytes())?;
     ChartItem::read(raw, resource)
 }
 

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::NotifyConfig;
+use crate::hex;
 
 const SIGNATURE: &str = "X-Signature";
 /// Tolerated clock difference between the sender and us.
@@ -58,9 +59,10 @@ fn header(notify: &NotifyConfig) -> &str {
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     let text = text.strip_prefix("sha256=").or_else(|| text.strip_prefix("v1,")).unwrap_or(text);
-    let is_hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if is_hex {
-        return (0..64).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
+    if text.len() == 64
+        && let Some(bytes) = hex::decode(text)
+    {
+        return Some(bytes);
     }
     STANDARD.decode(text).ok().filter(|bytes| bytes.len() == 32)
 }
@@ -91,10 +93,6 @@ mod tests {
         }
     }
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
-    }
-
     fn sign(text: &[u8]) -> Vec<u8> {
         hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"key"), text).as_ref().to_vec()
     }
@@ -115,12 +113,17 @@ mod tests {
     #[test]
     fn a_signature_is_read_in_every_usual_form() {
         let raw = sign(BODY);
-        for form in [hex(&raw), hex(&raw).to_uppercase(), format!("sha256={}", hex(&raw)), STANDARD.encode(&raw)] {
+        for form in [
+            hex::encode(&raw),
+            hex::encode(&raw).to_uppercase(),
+            format!("sha256={}", hex::encode(&raw)),
+            STANDARD.encode(&raw),
+        ] {
             assert_eq!(holds(&notify(false), &headers(&form, None), BODY, now()), Ok(()), "{form}");
         }
         // RFC 4231, test case 2.
         let jefe = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"Jefe"), b"what do ya want for nothing?");
-        assert_eq!(hex(jefe.as_ref()), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(hex::encode(jefe.as_ref()), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 
     #[rstest]
@@ -132,16 +135,16 @@ mod tests {
     #[case("soon", false)]
     fn a_moment_is_signed_with_the_body_and_must_be_near(#[case] timestamp: &str, #[case] good: bool) {
         let signed = [timestamp.as_bytes(), b".", BODY].concat();
-        let sent = headers(&hex(&sign(&signed)), Some(timestamp));
+        let sent = headers(&hex::encode(&sign(&signed)), Some(timestamp));
         assert_eq!(holds(&notify(true), &sent, BODY, now()).is_ok(), good);
         // The body alone, signed, is not enough.
-        assert!(holds(&notify(true), &headers(&hex(&sign(BODY)), Some(timestamp)), BODY, now()).is_err());
+        assert!(holds(&notify(true), &headers(&hex::encode(&sign(BODY)), Some(timestamp)), BODY, now()).is_err());
     }
 
     #[rstest]
     fn another_signature_does_not_hold(#[values("", "00", "zz", "sha256=")] signature: &str) {
         assert!(holds(&notify(false), &headers(signature, None), BODY, now()).is_err());
-        assert!(holds(&notify(false), &headers(&hex(&sign(b"other")), None), BODY, now()).is_err());
+        assert!(holds(&notify(false), &headers(&hex::encode(&sign(b"other")), None), BODY, now()).is_err());
         assert!(!is_there(&NotifyConfig::default(), &headers(signature, None)));
     }
 

@@ -32,7 +32,7 @@ struct MissingSubscription {
 
 impl MissingSubscription {
     fn after(failure: &Failure, now: DateTime<Utc>) -> Self {
-        let why = failure.to_string();
+        let why = failure.in_full();
         match decide(failure, 1, 0.5, now) {
             RetryDecision::Park(_) => Self { status: "refused", again: now + REFUSED, why },
             // With the next sweep.
@@ -170,7 +170,8 @@ impl Intake {
             Err(without) => {
                 if before.as_ref().and_then(|before| before.last_error.as_ref()) != Some(&without.why) {
                     let name = connection.name();
-                    tracing::warn!(connection = name, purpose, why = without.why, "no Subscription; the sweep goes on");
+                    let status = without.status;
+                    tracing::warn!(connection = name, purpose, status, "no Subscription; the sweep goes on");
                 }
                 let stands = before.clone().filter(|one| !is_placeholder(one) && !is_refused);
                 match stands {
@@ -254,8 +255,8 @@ async fn look(connection: &Connection, one: &SubscriptionRecord) -> Subscription
             let status = status(found.body.as_ref());
             if is_ill(&status) { SubscriptionCheck::Ill } else { SubscriptionCheck::Works(status) }
         }
-        Err(Failure::Refused { status: 404 | 410, .. }) => SubscriptionCheck::Gone,
-        // Without the right to read it, or without an answer, there is no reason to create another one.
+        Err(failure) if failure.is_absent() => SubscriptionCheck::Gone,
+        // Whoever may not look, or has no answer now, has no reason to make another one.
         Err(_) => SubscriptionCheck::Works(one.status.clone()),
     }
 }

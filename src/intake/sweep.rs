@@ -25,8 +25,6 @@ use crate::record::{Command, CommandEffect, Condition};
 use crate::store::connection::{self, Watermark, hint};
 use crate::store::lease::LEASE;
 
-/// How long a way that was found is kept to before a better one is tried again.
-const KEPT_TO: TimeDelta = TimeDelta::days(7);
 /// When a resource that cannot be read is fetched again: a mapping, or the program, may have changed.
 pub(super) const UNREAD: TimeDelta = TimeDelta::days(1);
 /// How many resources share a transaction.
@@ -44,6 +42,8 @@ pub struct SweepResult {
     pub unread: usize,
     /// Why it could not be finished; everything until then is recorded.
     pub failed: Option<Failure>,
+    /// What the server answered to the best search, where a poorer one had to do.
+    pub refusal: Option<Failure>,
 }
 
 /// Why a pass ended early.
@@ -53,14 +53,17 @@ pub enum SweepStop {
     Problem(Problem),
     /// Another replica sweeps now.
     Lost,
+    /// The server could not export everything: what is missing, with its own words.
+    Incomplete(String),
 }
 
 impl fmt::Display for SweepStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(failure) => write!(f, "the EHR: {failure}"),
+            Self::Failed(failure) => write!(f, "the EHR: {}", failure.in_full()),
             Self::Problem(problem) => write!(f, "here: {problem}"),
             Self::Lost => f.write_str("another process is fetching from this EHR now"),
+            Self::Incomplete(why) => write!(f, "the export is not complete: {why}"),
         }
     }
 }
@@ -110,40 +113,27 @@ impl Sweep<'_> {
         Ok(swept)
     }
 
-    /// Looks at one type, in the best way that the server knows.
+    /// Looks at one type, in the best way that the server knows. Each sweep begins with the best one: a refusal may have
+    /// been a mistake, or a proxy's, and one that was remembered would leave us blind.
     async fn one(&self, search: &SweepSearch, marks: &[Watermark]) -> Result<SweepResult, SweepStop> {
         let (now, kind) = (self.intake.clock.now(), search.topic);
-        let fixed = self.connection.settings.poll.way.get(kind.name()).copied();
         let before = marks.iter().find(|mark| mark.kind == kind.name()).cloned();
-        let mut mark = before.unwrap_or_else(|| beginning(search, now));
-        let learned = SearchStrategy::of(&mark.way).filter(|_| now - mark.way_since < KEPT_TO);
-        let mut way = fixed.or(learned).unwrap_or_default();
-        if way.as_str() != mark.way {
+        let fresh = || Watermark::new(kind.name(), search.since, SearchStrategy::default().as_str(), now);
+        let mut mark = before.clone().unwrap_or_else(fresh);
+        let mut swept = SweepResult { kind: kind.name().to_owned(), ..SweepResult::default() };
+        let outcome = self.by_any_approach(search, &mut mark, &mut swept).await?;
+        if before.is_none_or(|before| before.way != mark.way) {
             mark.way_since = now;
         }
-        let mut swept = SweepResult { kind: kind.name().to_owned(), ..SweepResult::default() };
-        let outcome = loop {
-            way.as_str().clone_into(&mut mark.way);
-            match self.pass(search, way, &mut mark, &mut swept).await {
-                Err(SweepStop::Failed(failure)) if swept.seen == 0 && fixed.is_none() && is_unknown(&failure) => {
-                    let Some(next) = way.next() else { break Err(failure) };
-                    tracing::info!(
-                        connection = self.connection.name(),
-                        kind = kind.name(),
-                        way = next.as_str(),
-                        "this server refuses the search; another way is tried"
-                    );
-                    (way, mark.way_since) = (next, now);
-                }
-                Err(SweepStop::Failed(failure)) => break Err(failure),
-                Err(other) => return Err(other),
-                Ok(()) => break Ok(()),
-            }
-        };
         let now = self.intake.clock.now();
+        mark.refusal = swept.refusal.as_ref().map(Failure::in_full);
         match outcome {
-            Ok(()) => {
-                mark.swept_at = Some(now);
+            Ok(asked) => {
+                mark.swept_at = if asked == PassOutcome::NothingToAsk && swept.refusal.is_some() {
+                    mark.swept_at
+                } else {
+                    Some(now)
+                };
                 mark.seen = i64::try_from(swept.seen).unwrap_or(i64::MAX);
                 mark.taken = i64::try_from(swept.taken).unwrap_or(i64::MAX);
                 let unread = || format!("{} could not be read; see the list of what waits", swept.unread);
@@ -153,14 +143,63 @@ impl Sweep<'_> {
             Err(failure) => {
                 tracing::warn!(connection = self.connection.name(), kind = kind.name(), %failure, "the sweep failed");
                 mark.failed_at = Some(now);
-                mark.last_error = Some(failure.to_string());
+                mark.last_error = Some(failure.in_full());
                 swept.failed = Some(failure);
             }
         }
-        metrics::counter!("cocm_sweeps", "outcome" => if swept.failed.is_some() { "failed" } else { "done" })
-            .increment(1);
+        self.count(&swept);
         self.put(&mark).await?;
         Ok(swept)
+    }
+
+    /// Asks from the best approach to the poorest until one is not refused.
+    async fn by_any_approach(
+        &self,
+        search: &SweepSearch,
+        mark: &mut Watermark,
+        swept: &mut SweepResult,
+    ) -> Result<Result<PassOutcome, Failure>, SweepStop> {
+        let kind = search.topic;
+        let fixed = self.connection.settings.poll.way.get(kind.name()).copied();
+        let ways = fixed.map_or_else(|| SearchStrategy::ALL.to_vec(), |fixed| vec![fixed]);
+        let approaches = ways.into_iter().flat_map(|way| [true, false].map(|sized| Approach { way, sized }));
+        for approach in approaches {
+            approach.way.as_str().clone_into(&mut mark.way);
+            match self.pass(search, approach, mark, swept).await {
+                // Nobody was asked about, because everything that could have been asked was refused.
+                Ok(PassOutcome::NothingToAsk) if matches!(kind, Topic::Kept(_)) && swept.refusal.is_some() => break,
+                Ok(asked) => return Ok(Ok(asked)),
+                Err(SweepStop::Failed(failure)) if swept.seen == 0 && is_refused_search(&failure) => {
+                    tracing::info!(
+                        connection = self.connection.name(),
+                        kind = kind.name(),
+                        way = approach.way.as_str(),
+                        %failure,
+                        "this server refuses the search; a poorer one is tried"
+                    );
+                    swept.refusal.get_or_insert(failure);
+                }
+                Err(SweepStop::Failed(failure)) => return Ok(Err(failure)),
+                Err(other) => return Err(other),
+            }
+        }
+        let nothing = || Failure::NotAllowed { cause: "there is no way left to ask" };
+        Ok(Err(swept.refusal.take().unwrap_or_else(nothing)))
+    }
+
+    fn count(&self, swept: &SweepResult) {
+        let (is_failed, is_limited) = (swept.failed.is_some(), swept.refusal.is_some());
+        let outcome = match (is_failed, is_limited) {
+            (true, _) => "failed",
+            (false, true) => "limited",
+            (false, false) => "done",
+        };
+        metrics::counter!("cocm_sweeps", "outcome" => outcome).increment(1);
+        let (connection, kind) = (self.connection.name().to_owned(), swept.kind.clone());
+        for (state, holds) in [("failed", is_failed), ("limited", is_limited)] {
+            let labels = [("connection", connection.clone()), ("type", kind.clone()), ("state", state.to_owned())];
+            metrics::gauge!("cocm_sweep_trouble", &labels).set(if holds { 1.0 } else { 0.0 });
+        }
     }
 
     async fn put(&self, mark: &Watermark) -> Result<(), Problem> {
@@ -205,18 +244,21 @@ pub(super) struct SweepSearch {
     pub(super) since: Option<DateTime<Utc>>,
 }
 
-fn beginning(search: &SweepSearch, now: DateTime<Utc>) -> Watermark {
-    Watermark {
-        kind: search.topic.name().to_owned(),
-        watermark: search.since,
-        way: SearchStrategy::default().as_str().to_owned(),
-        way_since: now,
-        swept_at: None,
-        taken: 0,
-        seen: 0,
-        failed_at: None,
-        last_error: None,
-    }
+/// How a type is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Approach {
+    pub(super) way: SearchStrategy,
+    /// With our page size; without it, the server's own: some refuse a `_count` above their maximum.
+    pub(super) sized: bool,
+}
+
+/// Whether a pass has asked the server anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PassOutcome {
+    /// It has, and was answered.
+    Answered,
+    /// There was nothing that could be asked in this way.
+    NothingToAsk,
 }
 
 /// Counts of fetched resources.
@@ -301,7 +343,7 @@ impl Intake {
     }
 }
 
-/// Refusals that mean: not this way.
-fn is_unknown(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused { status: 400 | 404 | 405 | 413 | 422 | 501, .. })
+/// Refusals after which a poorer search is tried.
+fn is_refused_search(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused { status: 400 | 404 | 405 | 406 | 413 | 414 | 422 | 501, .. })
 }

@@ -114,7 +114,7 @@ impl Watch {
         match outcome {
             Ok(visit) => Ok(visit),
             Err(SweepStop::Problem(problem)) => Err(problem),
-            Err(SweepStop::Failed(_) | SweepStop::Lost) => Ok(WatchVisit::default()),
+            Err(SweepStop::Failed(_) | SweepStop::Lost | SweepStop::Incomplete(_)) => Ok(WatchVisit::default()),
         }
     }
 

@@ -1,10 +1,12 @@
-//! Whether anything in the journal, or in the facts it attests, was changed afterwards.
+//! Whether anything in the journal, in the facts and resources it attests, or in what is shown of them, was changed
+//! afterwards.
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::recompute::{AttestedResources, differences};
 use crate::problem::{Category, Problem};
-use crate::store::journal::{self, ChainCheck, ChainHead, JournalEntry, chained};
+use crate::store::journal::{self, ChainCheck, ChainHead, JournalEntry, ResourceDigest, chained};
 use crate::store::{Db, Tx};
 
 /// How many lines are read at once.
@@ -46,8 +48,10 @@ pub struct ChainReport {
     pub head: Option<ChainAnchor>,
     /// Lines without a place yet: written a moment ago, protected a moment later.
     pub unsealed: i64,
-    /// The first thing that does not hold.
+    /// The first thing of the chain that does not hold.
     pub fault: Option<String>,
+    /// Where the chain holds: what is shown and does not follow from what it attests.
+    pub differences: Vec<String>,
     /// The printed heads that were found in the chain.
     pub met: Vec<ChainAnchor>,
 }
@@ -59,10 +63,20 @@ impl fmt::Display for ChainReport {
         if let Some(head) = &self.head {
             write!(f, ", head {head}")?;
         }
-        match &self.fault {
-            None => f.write_str(": ok"),
-            Some(fault) => write!(f, "\n{clinic}: BROKEN: {fault}"),
+        if self.is_sound() {
+            f.write_str(": ok")?;
         }
+        if let Some(fault) = &self.fault {
+            write!(f, "\n{clinic}: BROKEN: {fault}")?;
+        }
+        self.differences.iter().try_for_each(|difference| write!(f, "\n{clinic}: DIFFERS: {difference}"))
+    }
+}
+
+impl ChainReport {
+    /// The chain holds, and what is shown follows from it.
+    pub fn is_sound(&self) -> bool {
+        self.fault.is_none() && self.differences.is_empty()
     }
 }
 
@@ -83,8 +97,16 @@ async fn walk(tx: &mut Tx, clinic: &str, anchors: &[ChainAnchor]) -> Result<Chai
     // The end first: what is sealed while we walk is left for the next time.
     let head = journal::head(tx, clinic).await?.unwrap_or(ChainHead { seq: 0, hash: String::new(), facts_before: 0 });
     let unsealed = journal::count_unsealed(tx, clinic).await?;
-    let mut report =
-        ChainReport { clinic: clinic.to_owned(), entries: 0, head: None, unsealed, fault: None, met: Vec::new() };
+    let mut report = ChainReport {
+        clinic: clinic.to_owned(),
+        entries: 0,
+        head: None,
+        unsealed,
+        fault: None,
+        differences: Vec::new(),
+        met: Vec::new(),
+    };
+    let mut attested = AttestedResources::default();
     let mut hash = journal::genesis(clinic, head.facts_before);
     let mut limit = PAGE;
     while report.entries < head.seq {
@@ -108,7 +130,10 @@ async fn walk(tx: &mut Tx, clinic: &str, anchors: &[ChainAnchor]) -> Result<Chai
         }
         for row in page {
             match look(clinic, &row, report.entries + 1, &hash) {
-                Ok(next) => hash = next,
+                Ok((next, resource)) => {
+                    hash = next;
+                    resource.into_iter().for_each(|resource| attested.add(resource));
+                }
                 Err(fault) => {
                     report.fault = Some(fault);
                     return Ok(report);
@@ -121,11 +146,19 @@ async fn walk(tx: &mut Tx, clinic: &str, anchors: &[ChainAnchor]) -> Result<Chai
         }
     }
     report.fault = ending(tx, clinic, &head, &hash).await?;
+    if report.fault.is_none() {
+        report.differences = differences(tx, clinic, attested, head.seq).await?;
+    }
     Ok(report)
 }
 
-/// Holds a line against the chain, its columns and its fact; its hash if all is well.
-fn look(clinic: &str, row: &ChainCheck, expected: i64, before: &str) -> Result<String, String> {
+/// Holds a line against the chain, its columns and its fact; its hash if all is well, and what it attests of a resource.
+fn look(
+    clinic: &str,
+    row: &ChainCheck,
+    expected: i64,
+    before: &str,
+) -> Result<(String, Option<ResourceDigest>), String> {
     let at = |what: &str| format!("entry {expected}: {what}");
     if row.seq != expected {
         return Err(format!("entry {expected} is missing"));
@@ -149,7 +182,7 @@ fn look(clinic: &str, row: &ChainCheck, expected: i64, before: &str) -> Result<S
     match (&entry.fact, row.digest()) {
         (Some(_), None) => Err(at(&format!("the fact {} was deleted or moved", entry.id))),
         (Some(attested), Some(found)) if *attested != found => Err(at(&format!("the fact {} was changed", entry.id))),
-        _ => Ok(hash),
+        _ => Ok((hash, entry.resource)),
     }
 }
 

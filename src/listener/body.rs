@@ -1,5 +1,6 @@
 //! A request's body, decompressed and bounded.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use flate2::write::GzDecoder;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
+use super::upload::TooSlow;
+use crate::limits::{BODY_BYTES, BODY_BYTES_PER_SECOND, BUNDLE_BYTES};
 use crate::problem::{Category, Problem};
 
 /// The largest bodies read here, after decompression, in bytes: an extension of every request.
@@ -23,7 +26,7 @@ pub struct BodyLimit {
 
 impl Default for BodyLimit {
     fn default() -> Self {
-        Self { body: 1 << 20, bundle: 8 << 20 }
+        Self { body: BODY_BYTES, bundle: BUNDLE_BYTES }
     }
 }
 
@@ -59,7 +62,7 @@ enum BodyReader {
 impl BodyReader {
     async fn all(&mut self, stream: &mut BodyDataStream, limit: usize) -> Result<(), Problem> {
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|_| Problem::malformed("the body ended before it was complete"))?;
+            let chunk = chunk.map_err(|error| broken_off(&error))?;
             let written = match self {
                 Self::Plain(bytes) => bytes.write_all(&chunk),
                 Self::Gzip { decoder, arrived } => {
@@ -106,6 +109,18 @@ impl Write for Bounded {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn broken_off(error: &axum::Error) -> Problem {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<TooSlow>() {
+            let detail = format!("a body must bring at least {BODY_BYTES_PER_SECOND} bytes a second");
+            return Problem::new(Category::TooSlow, detail);
+        }
+        cause = error.source();
+    }
+    Problem::malformed("the body ended before it was complete")
 }
 
 fn is_over(error: &io::Error) -> bool {

@@ -11,26 +11,32 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use metrics::gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep};
+
+use super::admission::Peer;
 
 /// When all places are taken, one may be given up after sitting this long without asking anything: longer than an
 /// honest request takes from the handshake to the end of its headers.
 const GRACE: Duration = Duration::from_millis(500);
 const RECHECK: Duration = Duration::from_millis(50);
+/// When all places are taken, a body that brings fewer bytes a second gives up its own: a phone at the edge of its
+/// network sends more.
+const HONEST: u128 = 16 << 10;
 const OPEN: &str = "http_connections_open";
 
 pub(super) struct OpenConnections {
     total: u32,
+    per_peer: usize,
     free: Arc<Semaphore>,
     seats: Arc<Mutex<HashMap<u64, Arc<Seat>>>>,
     next: AtomicU64,
 }
 
 impl OpenConnections {
-    pub(super) fn new(total: usize) -> Self {
+    pub(super) fn new(total: usize, per_peer: usize) -> Self {
         let total = u32::try_from(total).unwrap_or(u32::MAX).max(1);
         let free = Arc::new(Semaphore::new(total as usize));
-        Self { total, free, seats: Arc::default(), next: AtomicU64::new(0) }
+        Self { total, per_peer, free, seats: Arc::default(), next: AtomicU64::new(0) }
     }
 
     /// Leave to let one more in, as soon as there is room.
@@ -54,20 +60,47 @@ impl OpenConnections {
         self.free.clone().try_acquire_owned().ok().map(Permit)
     }
 
-    /// A slot for an accepted connection. Its idle time begins now.
-    pub(super) fn seat(&self, permit: Permit) -> ConnectionSlot {
+    /// A place for whoever has come in. Their wait begins now. Where their address has as many as it may, the idle and
+    /// the slow among these make room, or nobody does and there is no place.
+    pub(super) async fn seat(&self, permit: Permit, peer: Peer, patience: Duration) -> Option<ConnectionSlot> {
+        let seat = Arc::new(Seat::new(peer));
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let seat = Arc::new(Seat::new());
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&seat));
+        let end = Instant::now() + patience;
+        while !self.sit_down(id, &seat) {
+            if Instant::now() >= end {
+                return None;
+            }
+            self.make_room_among(|seat| seat.peer == peer);
+            sleep(RECHECK).await;
+        }
         gauge!(OPEN).increment(1);
-        ConnectionSlot { id, seat, seats: Arc::clone(&self.seats), _permit: permit.0 }
+        Some(ConnectionSlot { id, seat, seats: Arc::clone(&self.seats), _permit: permit.0 })
     }
 
-    /// Asks those who sit idle beyond the grace to leave. All the silent at once, as they come in thousands; only if
-    /// there are none, not even new ones, the one who has been idle longest among those who have asked something.
+    fn sit_down(&self, id: u64, seat: &Arc<Seat>) -> bool {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where there cannot be too many of one address they need not be counted.
+        let has_room = seats.len() < self.per_peer
+            || seats.values().filter(|other| other.peer == seat.peer).count() < self.per_peer;
+        if has_room {
+            *seat.waiting_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            seats.insert(id, Arc::clone(seat));
+        }
+        has_room
+    }
+
     pub(super) fn make_room(&self) {
+        self.make_room_among(|_| true);
+    }
+
+    /// Asks those who sit idle beyond the grace to leave, and those whose body comes too slowly. All the silent and the
+    /// slow at once, as they come in thousands; only if there are none, not even new ones, the one who has been idle
+    /// longest among those who have asked something.
+    fn make_room_among(&self, concerns: impl Fn(&Seat) -> bool) {
         let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = seats.values().filter(|seat| seat.is_waiting());
+        let concerned = seats.values().filter(|seat| concerns(seat));
+        concerned.clone().filter(|seat| seat.is_starving()).for_each(|seat| seat.leave.notify_one());
+        let idle = concerned.filter(|seat| seat.is_waiting());
         let mut silent = idle.clone().filter(|seat| !seat.served.load(Ordering::Relaxed)).peekable();
         if silent.peek().is_some() {
             silent.filter(|seat| seat.waited() >= GRACE).for_each(|seat| seat.leave.notify_one());
@@ -102,6 +135,10 @@ impl ConnectionSlot {
     pub(super) fn seat(&self) -> Arc<Seat> {
         Arc::clone(&self.seat)
     }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.seat.peer
+    }
 }
 
 impl Drop for ConnectionSlot {
@@ -113,15 +150,26 @@ impl Drop for ConnectionSlot {
 
 /// State of a connection.
 pub(super) struct Seat {
+    peer: Peer,
+    /// Of a body that is coming.
+    upload: Mutex<Option<UploadProgress>>,
     in_flight: AtomicUsize,
     served: AtomicBool,
     waiting_since: Mutex<Instant>,
     leave: Notify,
 }
 
+/// How much of a body has come, since when.
+struct UploadProgress {
+    begun: Instant,
+    bytes: u64,
+}
+
 impl Seat {
-    fn new() -> Self {
+    fn new(peer: Peer) -> Self {
         Self {
+            peer,
+            upload: Mutex::new(None),
             in_flight: AtomicUsize::new(0),
             served: AtomicBool::new(false),
             waiting_since: Mutex::new(Instant::now()),
@@ -139,6 +187,26 @@ impl Seat {
     /// No request is in flight.
     pub(super) fn is_waiting(&self) -> bool {
         self.in_flight.load(Ordering::SeqCst) == 0
+    }
+
+    /// So many more bytes of a body have come.
+    pub(super) fn receives(&self, bytes: u64) {
+        let mut upload = self.upload.lock().unwrap_or_else(PoisonError::into_inner);
+        upload.get_or_insert_with(|| UploadProgress { begun: Instant::now(), bytes: 0 }).bytes += bytes;
+    }
+
+    /// The body is complete, or nobody waits for it.
+    pub(super) fn has_received(&self) {
+        *self.upload.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A body comes more slowly than an honest client would send it.
+    pub(super) fn is_starving(&self) -> bool {
+        let upload = self.upload.lock().unwrap_or_else(PoisonError::into_inner);
+        upload.as_ref().is_some_and(|upload| {
+            let waited = upload.begun.elapsed();
+            waited >= GRACE && u128::from(upload.bytes) < waited.as_millis() * HONEST / 1000
+        })
     }
 
     pub(super) async fn asked_to_leave(&self) {

@@ -6,7 +6,8 @@ use axum::http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category as Fault;
 
-use super::{BodyLimit, DEEPEST, check_depth, read_body};
+use super::{BodyLimit, read_body};
+use crate::limits::JsonBudget;
 use crate::problem::{Category, Problem};
 
 /// A JSON body: `application/json` or `application/…+json`, within the limits.
@@ -17,23 +18,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        json_within(request, |limit| limit.body).await.map(Self)
+        json_within(request, |limit| limit.body, JsonBudget::REQUEST).await.map(Self)
     }
 }
 
 /// Reads a JSON body within the limit that is chosen: for a handler that takes in more than most.
-pub async fn json_within<T: DeserializeOwned>(request: Request, choose: fn(BodyLimit) -> usize) -> Result<T, Problem> {
+pub async fn json_within<T: DeserializeOwned>(
+    request: Request,
+    choose: fn(BodyLimit) -> usize,
+    budget: JsonBudget,
+) -> Result<T, Problem> {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         return Err(Problem::new(Category::UnsupportedMediaType, "Content-Type must be application/json"));
     }
     let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
-    parse(&read_body(&parts.headers, body, choose(limit)).await?)
+    parse(&read_body(&parts.headers, body, choose(limit)).await?, budget)
 }
 
-/// Reads JSON that nests no deeper than [`DEEPEST`]: 400 if it is not JSON, 422 if it is not what is asked for.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    check_depth(bytes, DEEPEST)?;
+/// Reads JSON within a budget: 400 if it is not JSON, 422 if it is not what is asked for.
+fn parse<T: DeserializeOwned>(bytes: &[u8], budget: JsonBudget) -> Result<T, Problem> {
+    budget.check(bytes)?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -94,6 +99,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::parse;
+    use crate::limits::JsonBudget;
     use crate::problem::Category;
 
     #[derive(Debug, Deserialize)]
@@ -126,7 +132,7 @@ mod tests {
     #[case(r#"{"minuts": 1}"#, "no such field; expected one of `minutes`, `kind`, `on`", Some("minuts"))]
     #[case(r#"{"Maria Canary": 1}"#, "no such field; expected one of `minutes`, `kind`, `on`", None)]
     fn a_wrong_field_is_named_and_its_value_is_not(#[case] json: &str, #[case] detail: &str, #[case] at: Option<&str>) {
-        let problem = parse::<Contact>(json.as_bytes()).unwrap_err();
+        let problem = parse::<Contact>(json.as_bytes(), JsonBudget::REQUEST).unwrap_err();
         assert_eq!(problem.category, Category::Unprocessable);
         assert_eq!((problem.detail.as_str(), problem.expression.as_deref()), (detail, at));
     }
@@ -134,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_not_json_is_malformed() {
         for text in ["", "{", "Maria Canary", "{\"minutes\": 1, \"kind\": \"outreach\"} Canary", "\u{feff}{}"] {
-            let problem = parse::<Contact>(text.as_bytes()).unwrap_err();
+            let problem = parse::<Contact>(text.as_bytes(), JsonBudget::REQUEST).unwrap_err();
             assert_eq!(problem.category, Category::Malformed, "{text}");
             assert!(!problem.detail.contains("Canary"), "{}", problem.detail);
         }

@@ -2,12 +2,13 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderValue, Method, Request};
+use axum::http::{HeaderValue, Method, Request, request};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::api::registry::StreamAdmission;
 use crate::identity::Caller;
 use crate::problem::Problem;
 
@@ -72,9 +73,24 @@ impl ApiClient {
         self.call(caller, ApiCall { once, body: Some(body), ..ApiCall::of(&Method::POST, path) }).await
     }
 
-    /// Reads something and hands the answer on as it is: a stream, a file.
+    /// Reads something and hands the answer on as it is: a file.
     pub async fn hand_on(&self, caller: &Caller, path: &str, headers: &[(&str, HeaderValue)]) -> Response {
-        let mut request = Request::builder().uri(format!("/api/v1/{path}")).extension(caller.clone());
+        self.forward(Request::builder().extension(caller.clone()), path, headers).await
+    }
+
+    /// Hands a stream on, which asks from time to time whether it may still be listened to.
+    pub async fn stream(
+        &self,
+        caller: &Caller,
+        path: &str,
+        headers: &[(&str, HeaderValue)],
+        admission: StreamAdmission,
+    ) -> Response {
+        self.forward(Request::builder().extension(caller.clone()).extension(admission), path, headers).await
+    }
+
+    async fn forward(&self, request: request::Builder, path: &str, headers: &[(&str, HeaderValue)]) -> Response {
+        let mut request = request.uri(format!("/api/v1/{path}"));
         for (name, value) in headers {
             request = request.header(*name, value);
         }

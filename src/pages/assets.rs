@@ -7,6 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
+use crate::hex;
 use crate::problem::Problem;
 
 struct Asset {
@@ -17,8 +18,7 @@ struct Asset {
 
 impl Asset {
     fn new(stem: &str, ending: &str, media_type: &'static str, text: &'static str) -> Self {
-        let hash = Sha256::digest(text);
-        let name = format!("{stem}.{:02x}{:02x}{:02x}{:02x}.{ending}", hash[0], hash[1], hash[2], hash[3]);
+        let name = format!("{stem}.{}.{ending}", hex::encode(&Sha256::digest(text)[..4]));
         Self { name, media_type, text }
     }
 }

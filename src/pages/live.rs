@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Pages;
 use super::response::ProblemPage;
+use crate::api::registry::StreamAdmission;
 use crate::problem::{Category, Problem};
 
 /// The stream. Listening is not doing: a session that only listens ends in its time.
@@ -14,7 +15,11 @@ pub async fn stream(State(pages): State<Pages>, headers: HeaderMap) -> Response 
     match pages.visitor(&headers, false).await {
         Ok(Some(visitor)) => {
             let last = headers.get("last-event-id").map(|id| ("last-event-id", id.clone()));
-            visitor.pages.door.hand_on(&visitor.caller, "events", last.as_slice()).await
+            let session = StreamAdmission::new(move || {
+                let (pages, headers) = (pages.clone(), headers.clone());
+                Box::pin(async move { matches!(pages.visitor(&headers, false).await, Ok(Some(_))) })
+            });
+            visitor.pages.door.stream(&visitor.caller, "events", last.as_slice(), session).await
         }
         // 401 tells the browser not to come back.
         Ok(None) => Problem::new(Category::Unauthenticated, "sign in first").into_response(),

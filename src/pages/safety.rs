@@ -8,6 +8,7 @@ use super::safety_strip::{SafetyItem, waiting};
 use super::session::Visitor;
 use super::shell::{NavSection, Shell};
 use crate::api::request::READERS;
+use crate::store::quarantine;
 
 /// More open concerns than any clinic should have: the list shows the oldest so many.
 const MOST: i64 = 1000;
@@ -19,6 +20,8 @@ struct SafetyPage {
     waiting: Vec<SafetyItem>,
     /// How many are not shown.
     more: i64,
+    /// Forms that could not be read: nobody knows what they say about self-harm.
+    unreadable: i64,
     assesses: bool,
 }
 
@@ -28,5 +31,8 @@ pub async fn show(visitor: Visitor) -> Result<Response, ProblemPage> {
     let waiting = waiting(&visitor, MOST, usize::MAX).await?;
     let more = shell.safety.count - i64::try_from(waiting.len()).unwrap_or_default();
     let assesses = visitor.is(crate::api::request::CLINICIANS);
-    Ok(html(&SafetyPage { shell, waiting, more, assesses }))
+    let mut tx = visitor.pages.app.db.read().await?;
+    let unreadable = quarantine::count_unreadable(&mut tx, visitor.clinic()).await?;
+    drop(tx);
+    Ok(html(&SafetyPage { shell, waiting, more, unreadable, assesses }))
 }

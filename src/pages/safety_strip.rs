@@ -87,7 +87,7 @@ pub(super) async fn waiting(visitor: &Visitor, many: i64, first: usize) -> Resul
                 patient: row.patient_id,
                 name: row.display_name.unwrap_or(row.reference),
                 priority: desired.priority,
-                reason: date_texts::in_sentence(words::without_notice(&desired.reason), today),
+                reason: date_texts::in_sentence(words::without_notice(&desired.why()), today),
                 minutes: open_for.num_minutes().max(0),
                 elapsed: date_texts::elapsed(open_for),
                 due: match desired.due_on {

@@ -225,7 +225,7 @@ fn panel(
             GraphBand { y: upper, height: y(f32::from(band.from)) - upper, class: shades[n.min(4)] }
         })
         .collect();
-    let title = instrument.definition().title;
+    let title = instrument.title();
     GraphPanel {
         title,
         y: top,
@@ -244,7 +244,7 @@ fn point(m: &Measurement, total: u16, scale: &TimeAxis, y: &impl Fn(f32) -> f32,
         Quality::TotalOnly => ", total only: the items are not known",
         Quality::Complete | Quality::Unscorable => "",
     };
-    let title = m.instrument.definition().title;
+    let title = m.instrument.title();
     let band = m.instrument.band(total);
     let mut words = format!("{title} {total}, {band}, {}{quality}", day(m.taken_on, today));
     if let Some(answer) = m.item9 {

@@ -1,16 +1,19 @@
 //! Sessions of the pages: an opaque cookie, a database row, and CSRF protection of forms.
 
+use std::time::Duration;
+
 use aws_lc_rs::rand;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use super::Pages;
 use super::pending_sign_in::{FramingProvider, way_of};
@@ -18,6 +21,7 @@ use super::response::ProblemPage;
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::{Category, Problem};
+pub use crate::store::session::IdToken;
 use crate::store::session::{self, SignInSession};
 use crate::telemetry::RequestLog;
 
@@ -27,6 +31,8 @@ pub const IDLE: TimeDelta = TimeDelta::minutes(30);
 const LONGEST: TimeDelta = TimeDelta::hours(12);
 /// Activity is recorded at most this often, so that a read rarely costs a write.
 const NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
+/// How long a request waits for that.
+const NOTING: Duration = Duration::from_millis(500);
 
 /// A person who is signed in.
 #[derive(Clone)]
@@ -60,6 +66,11 @@ impl Visitor {
 
     pub fn today(&self) -> NaiveDate {
         self.pages.app.clock.today(self.zone())
+    }
+
+    /// The same in every session of this person, and nobody else's.
+    pub fn owner_of_drafts(&self) -> String {
+        digest(&format!("drafts {} {} {}", self.clinic(), self.caller.subject, self.caller.role.as_str()))
     }
 
     pub fn is(&self, roles: &[Role]) -> bool {
@@ -125,7 +136,13 @@ impl Pages {
     }
 
     /// Signs somebody in; answers with the cookie. Always a new word: what a browser held before is worth nothing.
-    pub async fn begin_session(&self, caller: &Caller, name: &str, frame: FramingProvider) -> Result<String, Problem> {
+    pub async fn begin_session(
+        &self,
+        caller: &Caller,
+        name: &str,
+        id_token: Option<IdToken>,
+        frame: FramingProvider,
+    ) -> Result<String, Problem> {
         let (mut word, now) = (random_word()?, self.app.clock.now());
         if let Some(way) = frame {
             // Part of the word: who changes it has another word.
@@ -144,8 +161,17 @@ impl Pages {
         let mut tx = self.app.db.begin().await?;
         session::forget(&mut tx, clinic, now - LONGEST).await?;
         session::insert(&mut tx, clinic, &session).await?;
+        if let Some(id_token) = &id_token {
+            session::keep_id_token(&mut tx, clinic, &session.id, id_token).await?;
+        }
         tx.commit().await?;
         Ok(self.set_cookie("cocm", &format!("{clinic}.{word}"), LONGEST.num_seconds(), frame))
+    }
+
+    /// By whose word somebody is signed in; `None` in development.
+    pub async fn id_token(&self, visitor: &Visitor) -> Result<Option<IdToken>, Problem> {
+        let mut tx = self.app.db.read().await?;
+        session::id_token(&mut tx, visitor.clinic(), &visitor.session.id).await
     }
 
     /// Signs out whoever holds this cookie. In a frame, what stays of it says whose frame it is, and nothing else: the page to
@@ -161,7 +187,13 @@ impl Pages {
         Ok(self.set_cookie("cocm", &left, seconds, visitor.frame))
     }
 
-    /// The visitor of a cookie. `notes` marks user activity, which alone keeps a session alive.
+    async fn note_activity(&self, clinic: &str, session: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+        let mut tx = self.app.db.begin().await?;
+        session::touch(&mut tx, clinic, session, now).await?;
+        tx.commit().await
+    }
+
+    /// Whose cookie this is. `notes` says that somebody did something: only that keeps a session from ending.
     pub async fn visitor(&self, headers: &HeaderMap, notes: bool) -> Result<Option<Visitor>, Problem> {
         let cookie = self.cookie(headers, "cocm", true).or_else(|| self.cookie(headers, "cocm", false));
         let Some(cookie) = cookie else { return Ok(None) };
@@ -178,16 +210,25 @@ impl Pages {
             return Ok(None);
         };
         if notes && now - session.seen_at >= NOTED_EVERY {
-            let mut tx = self.app.db.begin().await?;
-            session::touch(&mut tx, clinic.as_str(), &session.id, now).await?;
-            tx.commit().await?;
+            let noting = self.note_activity(clinic.as_str(), &session.id, now);
+            // Who cannot be noted may read all the same: the safety list is needed most when nothing can be written.
+            match timeout(NOTING, noting).await {
+                Ok(Ok(())) => {}
+                Ok(Err(problem)) => tracing::warn!(%problem, "a session's last use cannot be noted now"),
+                Err(_) => tracing::warn!("a session's last use could not be noted in time"),
+            }
         }
         let caller = Caller { clinic, subject: session.subject.clone(), role: session.role, scopes: None };
         Ok(Some(Visitor { pages: self.clone(), caller, session, frame: frame_of(word) }))
     }
 }
 
-/// The frame in which a session began, from its cookie.
+/// `GET /session`: somebody is still at work on a page. Reading the visitor is what notes it.
+pub async fn keep(_: Visitor) -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// In which frame the session of a word began.
 fn frame_of(word: &str) -> FramingProvider {
     word.split_once('~').and_then(|(way, _)| way.parse().ok())
 }

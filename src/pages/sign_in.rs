@@ -1,6 +1,7 @@
 //! Signing in and out.
 
 pub mod oidc;
+pub mod provider;
 
 use askama::Template;
 use axum::body::Body;
@@ -92,12 +93,24 @@ pub async fn in_development(
         return Err(Problem::new(Category::Forbidden, "these pages are for people").into());
     }
     let caller = Caller { clinic, subject: format!("development-{role}"), role, scopes: None };
-    let cookie = pages.begin_session(&caller, words::role(role), None).await?;
+    let cookie = pages.begin_session(&caller, words::role(role), None, None).await?;
     Ok(([(SET_COOKIE, cookie)], Redirect::to(own_path(field("to")))).into_response())
 }
 
-/// Ends the session.
+/// Ends the session here, and at the provider where it has a way to: else one click would sign the same person in again.
 pub async fn out(submitted: FormPost) -> Result<Response, ProblemPage> {
-    let cookie = submitted.visitor.pages.end_session(&submitted.visitor).await?;
-    Ok(([(SET_COOKIE, cookie)], Redirect::to("/sign-in")).into_response())
+    let visitor = &submitted.visitor;
+    let pages = &visitor.pages;
+    let id_token = pages.id_token(visitor).await?;
+    let cookie = pages.end_session(visitor).await?;
+    let mut to = "/sign-in".to_owned();
+    let provider = id_token.as_ref().and_then(|id_token| pages.ways.iter().find(|way| way.is(&id_token.issuer)));
+    if let (Some(provider), Some(id_token), None) = (provider, &id_token, visitor.frame) {
+        let base = pages.app.config.public_url.as_deref().map(|base| base.trim_end_matches('/'));
+        let back = base.map(|base| format!("{base}/sign-in"));
+        if let Some(url) = provider.end_session(&id_token.id_token, back.as_deref()).await {
+            to = url.into();
+        }
+    }
+    Ok(([(SET_COOKIE, cookie)], Redirect::to(&to)).into_response())
 }

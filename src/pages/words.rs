@@ -156,6 +156,10 @@ pub fn contact_kind(kind: ContactKind) -> &'static str {
         ContactKind::Outreach => "Outreach",
         ContactKind::Scheduling => "Scheduling",
         ContactKind::Message => "Message",
+        ContactKind::Consultation => "Caseload consultation",
+        ContactKind::CarePlanning => "Registry and care-plan work",
+        ContactKind::Coordination => "Coordination",
+        ContactKind::Clerical => "Clerical",
     }
 }
 
@@ -210,7 +214,7 @@ pub fn change(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Medication => "Medication",
         ChangeKind::Psychotherapy => "Psychotherapy",
-        ChangeKind::Behavioral => "Behavioral",
+        ChangeKind::Behavioral => "Behavioural",
         ChangeKind::Referral => "Referral",
         ChangeKind::SpecialtyReferral => "Specialty referral",
         ChangeKind::DirectEvaluation => "Direct evaluation",
@@ -244,6 +248,7 @@ pub fn discharge(reason: DischargeReason) -> &'static str {
         DischargeReason::Withdrew => "Withdrew",
         DischargeReason::TransferredHigherLevelOfCare => "Transferred to a higher level of care",
         DischargeReason::TransferredOther => "Transferred elsewhere",
+        DischargeReason::Duplicate => "Duplicate of another episode",
         DischargeReason::Died => "Died",
         DischargeReason::Other => "Other",
     }

@@ -11,7 +11,7 @@ use super::evidence::measure;
 use super::identify::{locked, whom};
 use super::settle::{NewEvent, settle};
 use super::{CommandEffect, PatientKey, RecordContext, Recorded};
-use crate::domain::care::{Care, CareEntry, FitCheck};
+use crate::domain::care::{Care, CareEntry, DischargeReason, FitCheck};
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
@@ -147,7 +147,7 @@ pub async fn cared(
     if let Some(start) = course.start().filter(|start| on < *start && moves_the_course(care)) {
         return Err(Problem::unprocessable(format!("before the episode began, {start}")).at("on"));
     }
-    consistent(&dossier.story, care, on)?;
+    consistent(&dossier.story, Some(id), care, on)?;
     reopens_alone(&dossier, id, care)?;
     replaces_the_last(&dossier.story, id, care)?;
 
@@ -168,7 +168,7 @@ pub async fn cared(
 }
 
 /// Whether what an entry refers to exists in the patient's story.
-fn consistent(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> {
+fn consistent(story: &Story, episode: Option<EpisodeId>, care: &Care, on: NaiveDate) -> Result<(), Problem> {
     match care {
         Care::BaselineOverride { instrument, measurement, .. } => {
             let known = story
@@ -179,6 +179,12 @@ fn consistent(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> 
                 return Err(
                     Problem::unprocessable("no scored measurement of this instrument has that id").at("measurement")
                 );
+            }
+        }
+        Care::Duplicate { of } => {
+            let open = |one: &&Course<'_>| one.episode.id == *of && one.phase != Phase::Discharged;
+            if Some(*of) == episode || !story.courses(on).iter().any(|one| open(&one)) {
+                return Err(Problem::unprocessable("another open episode of the same patient").at("duplicate_of"));
             }
         }
         Care::TakenBack { entry, .. } => {
@@ -203,13 +209,15 @@ fn moves_the_course(care: &Care) -> bool {
             | Care::Resume
             | Care::RelapsePrevention { .. }
             | Care::Discharge { .. }
+            | Care::Duplicate { .. }
     )
 }
 
 /// Taking a discharge back opens the episode again: never beside another open one.
 fn reopens_alone(dossier: &Dossier, id: EpisodeId, care: &Care) -> Result<(), Problem> {
     let Care::TakenBack { entry, .. } = care else { return Ok(()) };
-    let is_discharge = dossier.story.entries.iter().any(|e| e.id == *entry && matches!(e.care, Care::Discharge { .. }));
+    let is_end = |care: &Care| matches!(care, Care::Discharge { .. } | Care::Duplicate { .. });
+    let is_discharge = dossier.story.entries.iter().any(|e| e.id == *entry && is_end(&e.care));
     let other = dossier.plan.standings.iter().find(|s| s.episode != id && s.status != Phase::Discharged);
     match other.filter(|_| is_discharge) {
         Some(open) => Err(Problem::conflict(format!("the patient has another open episode, {}", open.episode))),
@@ -235,6 +243,7 @@ pub(super) fn line_of(entry: &CareEntry) -> NewEvent {
         Care::RecommendationDecision { decision, .. } => Some(decision.to_string()),
         Care::RecommendationProgress { progress, .. } => Some(progress.to_string()),
         Care::Discharge { reason, .. } => Some(reason.to_string()),
+        Care::Duplicate { .. } => Some(DischargeReason::Duplicate.to_string()),
         Care::FitCheck(fit) => Some(fit.decision.to_string()),
         Care::SetInChart { status, .. } => Some(status.clone()),
         _ => None,
@@ -272,7 +281,7 @@ pub async fn of_patient(
         Care::CandidateDismissal { reason, .. } => candidate::dismissal(&dossier, reason)?,
         care => care.clone(),
     };
-    consistent(&dossier.story, &care, on)?;
+    consistent(&dossier.story, None, &care, on)?;
     let entry = CareEntry { id: context.clock.id(), episode: None, on, at, care };
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, 1, dossier.patient.id);

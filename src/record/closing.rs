@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 use super::journal_lines::of_clinic;
 use crate::domain::metrics::{Month, MonthFigures, MonthTallies};
 use crate::domain::rules::RuleSet;
+use crate::hex;
 use crate::problem::Problem;
 use crate::store::closed_month::{self, ClosedMonth};
 use crate::store::{Db, Tx, rule_set, staffing, story};
@@ -27,10 +27,7 @@ pub async fn figures(tx: &mut Tx, clinic: &str, month: Month, rules: &RuleSet) -
 
 fn sealed(month: Month, version: i32, figures: &MonthFigures, rules: &RuleSet) -> Result<ClosedMonth, Problem> {
     let body = serde_json::to_string(figures).map_err(|_| Problem::internal("figures cannot be written"))?;
-    let digest = Sha256::digest(&body).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let digest = hex::encode(&Sha256::digest(&body));
     Ok(ClosedMonth {
         month: month.first,
         version,

@@ -9,10 +9,10 @@ use super::settle::{NewEvent, settle};
 use super::single_items::{rejoined, retract_items, single_item};
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::content::{Evidence, EvidenceTime, Subject};
+use crate::fhir::content::{Evidence, EvidenceTime, InstrumentReading, Subject};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::quarantine::{self, QuarantineRecord};
@@ -38,6 +38,11 @@ pub fn measure(
         quality: scored.quality,
         item9: scored.item9,
         item9_unknown: scored.item9_unknown,
+        self_harm: SelfHarm {
+            unreadable: scored.item9_unreadable,
+            supplements: answers.supplements.clone(),
+            ..SelfHarm::default()
+        },
         counting,
         source: source.to_owned(),
         issues: scored.issues,
@@ -78,8 +83,12 @@ pub(super) async fn evidence_arrived(
     let (version, before) = match keep(tx, context, arrival, place, patient).await? {
         Ok(kept) => kept,
         Err(found) => {
-            if let Some(dossier) = dossier {
-                dossiers.put(context, dossier);
+            match dossier {
+                Some(dossier) if found.patient_id == patient && !found.deleted => {
+                    remember_older(tx, context, dossiers, dossier, evidence, &source).await?;
+                }
+                Some(dossier) => dossiers.put(context, dossier),
+                None => {}
             }
             return Ok(unchanged(&found));
         }
@@ -136,6 +145,49 @@ pub(super) async fn evidence_arrived(
     })
 }
 
+/// An older version arrives after a newer one. It changes no score, but its suicidal answer was given: a correction
+/// closes no concern, whichever of the two arrives first.
+async fn remember_older(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossiers: &mut Dossiers,
+    mut dossier: Dossier,
+    evidence: &Evidence,
+    source: &str,
+) -> Result<(), Problem> {
+    let mut remembered = Vec::new();
+    for reading in evidence.readings.iter().filter(|reading| !reading.is_single_item) {
+        let (taken, counting, _) = weigh(context, evidence, reading);
+        if counting.is_none_or(|counting| counting == EvidenceStatus::Retracted) {
+            continue;
+        }
+        let id = MeasurementId(id_of(context.clinic, &[source, reading.instrument.id()]));
+        let gone = EvidenceStatus::Retracted;
+        let older = measure(id, reading.instrument, &reading.answers, taken, gone, source);
+        let Some(older) = older.filter(|m| m.item9.is_some_and(|answer| answer > 0)) else { continue };
+        match dossier.story.measurements.iter_mut().find(|m| m.id == id) {
+            Some(newer) => {
+                let now = newer.clone().remembering(&older, context.now);
+                if *newer != now {
+                    newer.clone_from(&now);
+                    remembered.push(now);
+                }
+            }
+            // The newer version was a retraction, and there was nothing to retract.
+            None => {
+                dossier.story.measurements.push(older.clone());
+                remembered.push(older);
+            }
+        }
+    }
+    if remembered.is_empty() {
+        dossiers.put(context, dossier);
+        return Ok(());
+    }
+    measurement::put(tx, context.clinic, dossier.patient.id, &remembered, context.now).await?;
+    settle(tx, context, dossiers, dossier, None).await
+}
+
 /// Lets what a source says change its patient's story.
 pub(super) async fn evaluate(
     tx: &mut Tx,
@@ -151,7 +203,7 @@ pub(super) async fn evaluate(
     let mut said: Vec<Measurement> = Vec::new();
     let mut is_item = false;
     for reading in &evidence.readings {
-        let (taken, counting, remark) = weigh(context, evidence, reading.answers.items.get(8).copied().flatten());
+        let (taken, counting, remark) = weigh(context, evidence, reading);
         let Some(counting) = counting else { continue };
         if reading.is_single_item {
             let item = single_item(reading.instrument, &reading.answers, taken, counting, source);
@@ -182,7 +234,10 @@ pub(super) async fn evaluate(
             said.push(Measurement { counting: EvidenceStatus::Retracted, ..old.clone() });
         }
     }
-    for m in said {
+    for mut m in said {
+        if let Some(old) = dossier.story.measurements.iter().find(|old| old.id == m.id) {
+            m = m.replacing(old, context.now);
+        }
         match dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
             Some(old) if *old == m => continue,
             Some(old) => *old = m.clone(),
@@ -221,7 +276,7 @@ pub(super) async fn evaluate(
 fn weigh(
     context: &RecordContext<'_>,
     evidence: &Evidence,
-    item9: Option<u8>,
+    reading: &InstrumentReading,
 ) -> (EvidenceTime, Option<EvidenceStatus>, Option<DataQualityIssue>) {
     let received = EvidenceTime { at: context.now, on: context.today };
     let taken = evidence.taken.filter(|t| t.on <= context.today + chrono::Days::new(1));
@@ -231,12 +286,23 @@ fn weigh(
     match (&evidence.doubt, taken) {
         (None, Some(taken)) => (taken, Some(evidence.counting), None),
         (_, taken) => {
-            let fires = item9.is_some_and(|answer| answer > 0);
+            let fires = concerns_safety(reading);
             let remark =
                 DataQualityIssue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
             (taken.unwrap_or(received), fires.then_some(EvidenceStatus::Partial), Some(remark))
         }
     }
+}
+
+/// Whether the self-harm item is answered above "not at all", in a way that nobody can read, or as a total proves it.
+fn concerns_safety(reading: &InstrumentReading) -> bool {
+    let (answers, definition) = (&reading.answers, reading.instrument.definition());
+    let Some(item) = definition.self_harm else { return !answers.supplements.is_empty() };
+    let others = definition.max_total() - u16::from(definition.items[item].scale.max);
+    !answers.supplements.is_empty()
+        || answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
+        || answers.unreadable.contains(&item)
+        || (answers.items.is_empty() && answers.stated_total.is_some_and(|total| total > others))
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.
@@ -253,7 +319,7 @@ async fn leave(
     for m in
         dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
     {
-        m.counting = EvidenceStatus::Retracted;
+        *m = Measurement { counting: EvidenceStatus::Retracted, ..m.clone() }.replacing(m, context.now);
         m.issues.push(DataQualityIssue::new(
             "about_another_patient",
             "the form was corrected: it is about another patient",

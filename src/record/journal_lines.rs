@@ -8,7 +8,7 @@ use crate::fhir::arrival::ResourceType;
 use crate::id::PatientId;
 use crate::identity::acting;
 use crate::problem::Problem;
-use crate::store::journal::{self, JournalEntry, digest};
+use crate::store::journal::{self, JournalEntry, ResourceDigest, digest};
 use crate::store::{Tx, event_log};
 
 /// A fact was logged.
@@ -36,9 +36,9 @@ pub(super) fn of_fact(
     fact: &Command,
     done: &Recorded,
 ) {
-    let kind = match fact {
-        Command::Arrived { arrival, .. } => arrival.kind,
-        Command::Deleted { kind, .. } => *kind,
+    let (kind, body) = match fact {
+        Command::Arrived { arrival, .. } => (arrival.kind, Some(arrival.body(&done.id))),
+        Command::Deleted { kind, .. } => (*kind, None),
         _ => return,
     };
     if lines.len() == written {
@@ -52,6 +52,9 @@ pub(super) fn of_fact(
         line.patient = done.patient;
         line.subject = Some(subject(kind, &done.id));
         lines.push(line.event(event));
+    }
+    if let Some(line) = lines.last_mut().filter(|_| done.effect != CommandEffect::Unchanged) {
+        line.resource = Some(ResourceDigest::of(subject(kind, &done.id), done.version, body.as_deref()));
     }
     if let Some(line) = lines.last_mut().filter(|_| done.quarantined.is_some()) {
         line.events.push("quarantine.added".to_owned());

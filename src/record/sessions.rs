@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::journal_lines::of_clinic;
-use crate::domain::attention::{LAST_IN_QUEUE, QueueEntry};
+use crate::domain::attention::{LAST_IN_QUEUE, QueueEntry, agenda};
 use crate::domain::standing::Standing;
 use crate::id::EpisodeId;
 use crate::problem::Problem;
@@ -22,16 +22,36 @@ pub struct DeferredItem {
     pub reason: String,
 }
 
-/// Opens a session with the review queue as its agenda: the patients of its care manager where it names one, of its
+/// Takes somebody onto the agenda of an open session by hand, or off it.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when the session is closed; `Unprocessable` for an episode that the queue did not have.
+pub async fn fold_item(db: &Db, clinic: &str, id: Uuid, episode: EpisodeId, folded: bool) -> Result<(), Problem> {
+    let mut tx = db.begin().await?;
+    let found = review_session::find(&mut tx, clinic, id).await?;
+    let session = found.ok_or_else(|| Problem::not_found("review session"))?;
+    if session.closed_at.is_some() {
+        return Err(Problem::conflict("the review session is closed"));
+    }
+    let items = review_session::agenda(&mut tx, clinic, id).await?;
+    let Some(item) = items.into_iter().find(|item| item.episode_id == episode) else {
+        return Err(Problem::unprocessable("not on the agenda of this session").at("episode"));
+    };
+    let entry = QueueEntry { folded, ..item.body.0 };
+    review_session::rewrite_item(&mut tx, clinic, id, episode, &entry).await?;
+    tx.commit().await
+}
+
+/// Opens a session with the review queue as its agenda, `size` of it unfolded: the patients of its care manager where it names one, of its
 /// consultant and of none. The same id again changes nothing.
 ///
 /// # Errors
 /// When the database does not answer: nothing was stored.
-pub async fn open_session(db: &Db, clinic: &str, session: &ReviewSession) -> Result<(), Problem> {
+pub async fn open_session(db: &Db, clinic: &str, session: &ReviewSession, size: usize) -> Result<(), Problem> {
     let mut tx = db.begin().await?;
     if review_session::insert(&mut tx, clinic, session).await? {
         let mut position = 0;
-        for (episode, waiting) in queue(&mut tx, clinic, session).await? {
+        for (episode, waiting) in agenda(queue(&mut tx, clinic, session).await?, size) {
             position += 1;
             review_session::put_item(&mut tx, clinic, session.id, position, episode, &waiting).await?;
         }

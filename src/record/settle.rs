@@ -16,6 +16,7 @@ use crate::domain::history::History;
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::domain::task::{Owner, Posture};
+use crate::hex;
 use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
@@ -148,10 +149,17 @@ async fn write_ledger(
     after: &ChartPlan,
 ) -> Result<bool, Problem> {
     let mut written = false;
+    // Rows that stand for something planned.
+    let mut kept: Vec<String> = Vec::new();
     let id = dossier.patient.id;
     for desired in &after.desired {
-        let known = dossier.ledger.iter().position(|e| e.key == desired.key);
-        let intent = intent(context, dossier, desired, known.map(|i| &dossier.ledger[i]));
+        let (key, known) = match ledger_row(tx, context, dossier, desired).await? {
+            LedgerRow::Known(i) => (dossier.ledger[i].key.clone(), Some(i)),
+            LedgerRow::New(key) => (key, None),
+        };
+        kept.push(key.clone());
+        let mut intent = intent(context, dossier, desired, &key, known.map(|i| &dossier.ledger[i]));
+        intent.desired.key.clone_from(&key);
         let digest = digest(&intent);
         match known {
             Some(i) if dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open => continue,
@@ -160,25 +168,31 @@ async fn write_ledger(
                     outbox::LedgerEntry { posture: Posture::Open, digest: digest.clone(), ..dossier.ledger[i].clone() }
             }
             None => dossier.ledger.push(outbox::LedgerEntry {
-                key: desired.key.clone(),
+                key: key.clone(),
+                code: desired.code,
+                state: outbox::DeliveryState::Pending,
                 posture: Posture::Open,
                 identifier: intent.identifier.clone(),
                 digest: digest.clone(),
                 created_at: context.now,
             }),
         }
-        let delivery = id_of(context.clinic, &["delivery", &id.to_string(), &desired.key]);
+        let delivery = id_of(context.clinic, &["delivery", &id.to_string(), &key]);
         outbox::plan(tx, context.clinic, id, delivery, &intent, &digest, context.now).await?;
         written = true;
     }
     for i in 0..dossier.ledger.len() {
         let entry = &dossier.ledger[i];
-        if entry.posture != Posture::Open || after.desired.iter().any(|d| d.key == entry.key) {
+        if entry.posture != Posture::Open || kept.contains(&entry.key) {
             continue;
         }
         let Some(row) = outbox::find(tx, context.clinic, id, &entry.key).await? else { continue };
         let mut intent = row.intent.0;
-        let (posture, reason) = resolve(&intent.desired, &dossier.story, context.today);
+        let slot = entry.slot();
+        let (posture, reason) = match after.desired.iter().any(|desired| desired.slot() == slot) {
+            true => (Posture::Withdrawn, "Joined with another one about the same.".to_owned()),
+            false => resolve(&intent.desired, &dossier.story, context.today),
+        };
         intent.desired.posture = posture;
         intent.desired.key.clone_from(&entry.key);
         intent.ended_on = Some(context.today);
@@ -194,10 +208,47 @@ async fn write_ledger(
     Ok(written)
 }
 
+/// The row of the ledger that stands for something planned.
+enum LedgerRow {
+    /// One that is there.
+    Known(usize),
+    /// A new one under this key.
+    New(String),
+}
+
+/// R14: what stands open of the same kind is that, whatever it was named by; a person who closed it in the chart has
+/// closed its reasons then, and not those that came later.
+async fn ledger_row(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossier: &Dossier,
+    desired: &WorkItem,
+) -> Result<LedgerRow, Problem> {
+    let ledger = || dossier.ledger.iter().enumerate();
+    let row_or_new = |key: &str| {
+        let row = ledger().find(|(_, entry)| entry.key == key);
+        row.map_or_else(|| LedgerRow::New(key.to_owned()), |(i, _)| LedgerRow::Known(i))
+    };
+    let slot = desired.slot();
+    let mut open: Vec<_> = ledger().filter(|(_, e)| e.posture == Posture::Open && e.slot() == slot).collect();
+    open.sort_by_key(|(_, e)| (e.state == outbox::DeliveryState::ClosedInChart, e.key != desired.key));
+    let Some((i, entry)) = open.first() else { return Ok(row_or_new(&desired.key)) };
+    if entry.state != outbox::DeliveryState::ClosedInChart {
+        return Ok(LedgerRow::Known(*i));
+    }
+    let row = outbox::find(tx, context.clinic, dossier.patient.id, &entry.key).await?;
+    let known: Vec<String> = row.map(|row| row.intent.0.desired.reason_keys()).unwrap_or_default();
+    Ok(match desired.reasons.iter().find(|reason| !known.contains(&reason.key)) {
+        Some(new) => row_or_new(&new.key),
+        None => LedgerRow::Known(*i),
+    })
+}
+
 fn intent(
     context: &RecordContext<'_>,
     dossier: &Dossier,
     desired: &WorkItem,
+    key: &str,
     known: Option<&outbox::LedgerEntry>,
 ) -> WriteIntent {
     let episode = desired.episode.and_then(|id| dossier.story.episodes.iter().find(|e| e.id == id));
@@ -216,7 +267,7 @@ fn intent(
     WriteIntent {
         // What stands in the chart keeps its name, also where a merge has brought it here.
         identifier: known.map_or_else(
-            || format!("{}/{}/{}", context.clinic, dossier.patient.id, desired.key),
+            || format!("{}/{}/{key}", context.clinic, dossier.patient.id),
             |entry| entry.identifier.clone(),
         ),
         patient: dossier.patient.reference.clone(),
@@ -244,11 +295,7 @@ fn digest(intent: &WriteIntent) -> String {
     }
     let said = Value::Array(said);
     let hash = Sha256::digest(said.to_string());
-    hash.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&hash[..16])
 }
 
 /// What a fact changed, for the timeline.

@@ -1,13 +1,13 @@
 //! Items of an instrument that arrive one by one, as Observations.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::RecordContext;
 use super::dossier::Dossier;
 use super::evidence::measure;
 use super::identify::id_of;
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
 use crate::domain::score::Answers;
 use crate::fhir::content::EvidenceTime;
 use crate::id::{MeasurementId, PatientId};
@@ -38,19 +38,58 @@ pub(super) fn single_item(
     }
 }
 
-/// The items that arrived one by one, joined by their instant to one measurement.
-async fn joined(
+/// Charts file the items of one form seconds apart.
+const NEXT_ITEM: TimeDelta = TimeDelta::minutes(2);
+/// Nobody takes longer over one form.
+const WHOLE_FORM: TimeDelta = TimeDelta::minutes(15);
+
+/// The items that were taken together with the one at an instant.
+async fn taken_together(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     patient: PatientId,
     instrument: Instrument,
     at: DateTime<Utc>,
-) -> Result<Option<Measurement>, Problem> {
-    let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
+) -> Result<Vec<measurement::ItemObservation>, Problem> {
+    let around = (at - WHOLE_FORM, at + WHOLE_FORM);
+    let items = measurement::items_between(tx, context.clinic, patient, instrument, around).await?;
+    let mut together = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
+    if let Some(items) = &mut together {
+        items.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
+    }
+    Ok(together.unwrap_or_default())
+}
+
+/// Items in order of time as takings of the whole form: a pause, or an item that was answered already, begins another.
+fn takings(items: Vec<measurement::ItemObservation>) -> Vec<Vec<measurement::ItemObservation>> {
+    let mut takings: Vec<Vec<measurement::ItemObservation>> = Vec::new();
+    for item in items {
+        let belongs = |taking: &&mut Vec<measurement::ItemObservation>| {
+            let is_next = taking.last().is_some_and(|last| item.taken_at - last.taken_at <= NEXT_ITEM);
+            let is_again =
+                |other: &measurement::ItemObservation| other.item == item.item && other.taken_at != item.taken_at;
+            is_next && !taking.iter().any(is_again)
+        };
+        match takings.last_mut().filter(belongs) {
+            Some(taking) => taking.push(item),
+            None => takings.push(vec![item]),
+        }
+    }
+    takings
+}
+
+/// The items that arrived one by one, joined to one measurement of the instant at which the first was taken.
+fn joined(
+    context: &RecordContext<'_>,
+    patient: PatientId,
+    instrument: Instrument,
+    items: &[measurement::ItemObservation],
+) -> Option<Measurement> {
+    let at = items.iter().map(|item| item.taken_at).min()?;
     let parts = ["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()];
     let id = MeasurementId(id_of(context.clinic, &parts));
-    let Some(any) = items.first() else { return Ok(None) };
-    let mut answers = Answers { items: vec![None; instrument.definition().item_count], ..Answers::default() };
+    let any = items.first()?;
+    let mut answers = Answers { items: vec![None; instrument.item_count()], ..Answers::default() };
     let counted: Vec<&measurement::ItemObservation> =
         items.iter().filter(|i| i.counting != EvidenceStatus::Retracted).collect();
     for item in &counted {
@@ -81,9 +120,9 @@ async fn joined(
     if let Some(m) = &mut joined {
         // The other items may be on their way, or may never have been asked: nobody is sent to ask item 9 yet.
         m.item9_unknown =
-            m.item9_unknown && instrument.definition().suicide_item.is_some_and(|i| answers.unreadable.contains(&i));
+            m.item9_unknown && instrument.self_harm_item().is_some_and(|i| answers.unreadable.contains(&i));
     }
-    Ok(joined.or_else(|| {
+    joined.or_else(|| {
         (counting == EvidenceStatus::Retracted).then(|| Measurement {
             id,
             instrument,
@@ -94,16 +133,17 @@ async fn joined(
             quality: Quality::Unscorable,
             item9: None,
             item9_unknown: false,
+            self_harm: SelfHarm::default(),
             counting,
             source: any.source.clone(),
             issues: Vec::new(),
             language: None,
         })
-    }))
+    })
 }
 
-/// What was joined at an instant, as it is now; and what was joined of the same items when their patient was still
-/// another one, as retracted.
+/// What was joined around an instant, as it is now; and what was joined of the same items before, by another first item
+/// or when their patient was still another one, as retracted.
 pub(super) async fn rejoined(
     tx: &mut Tx,
     context: &RecordContext<'_>,
@@ -112,11 +152,10 @@ pub(super) async fn rejoined(
     at: DateTime<Utc>,
 ) -> Result<Vec<Measurement>, Problem> {
     let patient = dossier.patient.id;
-    let Some(joined) = joined(tx, context, patient, instrument, at).await? else { return Ok(Vec::new()) };
-    let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
+    let items = taken_together(tx, context, patient, instrument, at).await?;
+    let Some(joined) = joined(context, patient, instrument, &items) else { return Ok(Vec::new()) };
     let is_before = |m: &&Measurement| {
         m.instrument == instrument
-            && m.taken_at == at
             && m.id != joined.id
             && m.counting != EvidenceStatus::Retracted
             && items.iter().any(|item| item.source == m.source)
@@ -142,4 +181,28 @@ pub(super) async fn retract_items(
     item.counting = EvidenceStatus::Retracted;
     measurement::put_item(tx, context.clinic, patient, &item).await?;
     rejoined(tx, context, dossier, item.instrument, item.taken_at).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_seconds_apart_are_one_taking_and_a_pause_or_a_second_answer_begins_another() {
+        let of = |taken: &[(usize, i64)]| {
+            let items = taken.iter().map(|(item, seconds)| measurement::ItemObservation {
+                source: format!("Observation/{item}-{seconds}"),
+                instrument: Instrument::PHQ9,
+                taken_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(*seconds),
+                item: *item,
+                answer: Some(1),
+                counting: EvidenceStatus::Submitted,
+            });
+            takings(items.collect()).iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[(0, 0), (1, 3), (2, 6), (8, 60)]), [4]);
+        assert_eq!(of(&[(0, 0), (0, 0), (1, 0)]), [3], "sent twice");
+        assert_eq!(of(&[(0, 0), (1, 300)]), [1, 1]);
+        assert_eq!(of(&[(0, 0), (1, 3), (0, 30), (1, 33)]), [2, 2]);
+    }
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::{Sandbox, SharedState, lock};
-use crate::ehr::http::client;
+use crate::hex;
+use crate::http_client::client;
 use crate::problem::Problem;
 
 /// How long an acknowledgement may take.
@@ -104,7 +105,7 @@ async fn tell(http: &reqwest::Client, events: &Events, number: usize, name: &str
     let body = notification(number, name).to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, events.secret.as_bytes());
     let signed = hmac::sign(&key, body.as_bytes());
-    let signature = signed.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let signature = hex::encode(signed.as_ref());
     let begun = Instant::now();
     let request = http.post(&events.url).header("content-type", "application/fhir+json");
     let answer = request.header("x-signature", signature).body(body).send().await;

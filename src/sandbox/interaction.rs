@@ -82,6 +82,10 @@ fn search(state: &SandboxState, kind: &str, query: &str, base: &str) -> SandboxR
     if is_refused || !is_there(&how.wants_parameter) {
         return SandboxReply::refusal(400, "not-supported", "this parameter is not supported");
     }
+    let count = query.split('&').find_map(|pair| pair.strip_prefix("_count=")?.parse::<usize>().ok());
+    if how.largest_page > 0 && count.is_some_and(|count| count > how.largest_page) {
+        return SandboxReply::refusal(400, "invalid", &format!("_count must not be above {}", how.largest_page));
+    }
     let heeded: Vec<&str> = query.split('&').filter(|pair| !how.ignore_parameters.contains(&name(pair))).collect();
     let read = match SandboxQuery::read(&heeded.join("&")) {
         Ok(read) => read,

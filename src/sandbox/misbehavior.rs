@@ -33,6 +33,10 @@ pub struct Misbehavior {
     pub next_elsewhere: String,
     /// A search with one of these parameters is refused with 400.
     pub refuse_parameters: Vec<String>,
+    /// A search with a larger `_count` is refused with 400; any is taken where it is 0.
+    pub largest_page: usize,
+    /// Every GET is answered 404 with a web page, as a proxy does whose server is away.
+    pub proxy_not_found: bool,
     /// These parameters of a search are not looked at.
     pub ignore_parameters: Vec<String>,
     /// A search without this parameter is refused with 400.
@@ -58,6 +62,8 @@ impl Default for Misbehavior {
             search_lag_ms: 0,
             next_elsewhere: String::new(),
             refuse_parameters: Vec::new(),
+            largest_page: 0,
+            proxy_not_found: false,
             ignore_parameters: Vec::new(),
             wants_parameter: String::new(),
             wants_token: Vec::new(),

@@ -111,6 +111,10 @@ async fn answer(
     if parts.method == Method::GET && parts.uri.path() == "/" {
         return Ok(html(200, page::page(&lock(&state))));
     }
+    if parts.method == Method::GET && lock(&state).misbehavior.proxy_not_found {
+        lock(&state).record(&method, &path, "404");
+        return Ok(html(404, "<html><head><title>404 Not Found</title></head><h1>nginx</h1></html>".to_owned()));
+    }
     let wanted = lock(&state).misbehavior.wants_token.clone();
     let sent = header(&parts.headers, "authorization").unwrap_or_default();
     let is_open = wanted.is_empty() || parts.uri.path() == "/metadata" || parts.uri.path().starts_with("/.well-known");

@@ -12,7 +12,7 @@ use super::exchange::SandboxReply;
 use super::profile::Profile;
 use super::search::{SandboxQuery, pairs};
 use super::{Sandbox, SandboxState, SharedState, lock};
-use crate::ehr::http::client;
+use crate::http_client::client;
 use crate::problem::Problem;
 
 const BUDGET: Duration = Duration::from_secs(5);

@@ -40,7 +40,7 @@ pub fn rotate(
     algorithm: Option<KeyAlgorithm>,
     now: DateTime<Utc>,
 ) -> std::io::Result<Vec<(KeyAlgorithm, KeyRing, KeyRotation)>> {
-    let used = config.ehrs.iter().filter_map(|ehr| ehr.auth.as_ref());
+    let used = config.ehrs.iter().filter_map(|ehr| ehr.auth.as_ref()).filter(|auth| auth.signs());
     let mut wanted: Vec<_> = used.map(|auth| (auth.key_folder(&config.data_dir), auth.algorithm)).collect();
     wanted.sort();
     wanted.dedup();

@@ -34,6 +34,21 @@ pub async fn integrity(db: &Db) -> Result<String, Problem> {
     Ok(said)
 }
 
+/// Whether a database was ever migrated by this program.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn is_ours(db: &Db) -> Result<bool, Problem> {
+    let Db::Sqlite { readers, .. } = db else { return Ok(true) };
+    let (tables,): (i64,) = sqlx::query_as(
+        "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('_sqlx_migrations', 'patient')",
+    )
+    .fetch_one(readers)
+    .await
+    .map_err(failed)?;
+    Ok(tables == 2)
+}
+
 /// Whether a database holds anything that was recorded.
 ///
 /// # Errors

@@ -142,6 +142,39 @@ pub struct Watermark {
     pub seen: i64,
     pub failed_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
+    pub refusal: Option<String>,
+}
+
+impl Watermark {
+    /// Of a type that was never swept.
+    pub fn new(kind: impl Into<String>, watermark: Option<DateTime<Utc>>, way: &str, now: DateTime<Utc>) -> Self {
+        Self {
+            kind: kind.into(),
+            watermark,
+            way: way.to_owned(),
+            way_since: now,
+            swept_at: None,
+            taken: 0,
+            seen: 0,
+            failed_at: None,
+            last_error: None,
+            refusal: None,
+        }
+    }
+}
+
+/// Types that could not be fetched when it was last tried, or only in a poorer way: the connection's name, the type, and
+/// the end of the last complete sweep. Of every clinic, at most so many.
+pub async fn troubled(tx: &mut Tx, limit: i64) -> Result<Vec<(String, String, Option<DateTime<Utc>>)>, Problem> {
+    fetch_all!(
+        tx,
+        (String, String, Option<DateTime<Utc>>),
+        "SELECT connection, type, swept_at FROM connection_watermark
+         WHERE refusal IS NOT NULL OR (failed_at IS NOT NULL AND (swept_at IS NULL OR swept_at < failed_at))
+         ORDER BY clinic_id, connection, type LIMIT $1",
+        limit
+    )
+    .map_err(failed)
 }
 
 /// Progress of every resource type that was ever fetched.
@@ -149,7 +182,8 @@ pub async fn watermarks(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Vec<Waterm
     fetch_all!(
         tx,
         Watermark,
-        "SELECT type, watermark, way, way_since, swept_at, taken, seen, failed_at, last_error FROM connection_watermark
+        "SELECT type, watermark, way, way_since, swept_at, taken, seen, failed_at, last_error, refusal
+         FROM connection_watermark
          WHERE clinic_id = $1 AND connection = $2 ORDER BY type",
         of.clinic,
         of.connection
@@ -162,12 +196,13 @@ pub async fn put_watermark(tx: &mut Tx, of: ConnectionKey<'_>, mark: &Watermark)
     execute!(
         tx,
         "INSERT INTO connection_watermark
-           (clinic_id, connection, type, watermark, way, way_since, swept_at, taken, seen, failed_at, last_error)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+           (clinic_id, connection, type, watermark, way, way_since, swept_at, taken, seen, failed_at, last_error, refusal)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (clinic_id, connection, type) DO UPDATE SET
            watermark = CASE WHEN connection_watermark.watermark > $4 THEN connection_watermark.watermark
              ELSE COALESCE($4, connection_watermark.watermark) END,
-           way = $5, way_since = $6, swept_at = $7, taken = $8, seen = $9, failed_at = $10, last_error = $11",
+           way = $5, way_since = $6, swept_at = $7, taken = $8, seen = $9, failed_at = $10, last_error = $11,
+           refusal = $12",
         of.clinic,
         of.connection,
         &mark.kind,
@@ -178,7 +213,8 @@ pub async fn put_watermark(tx: &mut Tx, of: ConnectionKey<'_>, mark: &Watermark)
         mark.taken,
         mark.seen,
         mark.failed_at,
-        &mark.last_error
+        &mark.last_error,
+        &mark.refusal
     )
     .map(|_| ())
     .map_err(failed)

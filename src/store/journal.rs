@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Tx, failed};
+use crate::hex;
 use crate::id::PatientId;
 use crate::problem::Problem;
 
-pub use audit::{ChainCheck, checked, clinics, count_outside, facts_without_entry};
-pub use entry::{AccessRequest, JournalEntry, digest};
+pub use audit::{ChainCheck, after, checked, clinics, count_outside, facts_without_entry};
+pub use entry::{AccessRequest, JournalEntry, ResourceDigest, digest};
 
 /// How many lines one statement adds.
 const ADDED: usize = 8;
@@ -83,7 +84,7 @@ impl ChainHead {
 
 /// The hash before the first entry of a chain.
 pub fn genesis(clinic: &str, facts_before: i64) -> String {
-    hex(&Sha256::digest(format!("cocm-registry journal 1\n{clinic}\n{facts_before}")))
+    hex::encode(&Sha256::digest(format!("cocm-registry journal 1\n{clinic}\n{facts_before}")))
 }
 
 /// The hash of a line: SHA-256, in hexadecimal, of `{hash before}\n{number}\n{line}`.
@@ -92,12 +93,7 @@ pub fn chained(before: &str, seq: i64, line: &str) -> String {
     hash.update(before.as_bytes());
     hash.update(format!("\n{seq}\n"));
     hash.update(line.as_bytes());
-    hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
+    hex::encode(&hash.finalize())
 }
 
 /// Reads the end of a clinic's chain, and holds it until the end of the transaction.

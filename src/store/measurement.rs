@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::{Tx, failed, rows};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 
@@ -30,6 +30,7 @@ struct MeasurementRow {
     answers: Json<Vec<Option<u8>>>,
     issues: Json<Vec<DataQualityIssue>>,
     language: Option<String>,
+    self_harm: Json<SelfHarm>,
 }
 
 impl From<MeasurementRow> for Measurement {
@@ -44,6 +45,7 @@ impl From<MeasurementRow> for Measurement {
             quality: row.quality,
             item9: row.item9.and_then(|i| u8::try_from(i).ok()),
             item9_unknown: row.item9_unknown,
+            self_harm: row.self_harm.0,
             counting: row.counting,
             source: row.source,
             issues: row.issues.0,
@@ -58,7 +60,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
         tx,
         MeasurementRow,
         "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
-           issues, language
+           issues, language, self_harm
          FROM measurement WHERE clinic_id = $1 AND patient_id = $2 ORDER BY taken_at, id",
         clinic,
         patient
@@ -78,7 +80,7 @@ pub async fn of_patients(
         tx,
         MeasurementRow,
         "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
-           issues, language
+           issues, language, self_harm
          FROM measurement WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 ORDER BY patient_id, taken_at, id",
         clinic,
         from,
@@ -91,13 +93,13 @@ pub async fn of_patients(
 static PUT: LazyLock<Vec<String>> = LazyLock::new(|| {
     let head =
         "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality, item9,
-        item9_unknown, counting, source, answers, issues, recorded_at, language)";
+        item9_unknown, counting, source, answers, issues, recorded_at, language, self_harm)";
     let tail = "ON CONFLICT (clinic_id, patient_id, id) DO UPDATE SET taken_at = excluded.taken_at,
         taken_on = excluded.taken_on, total = excluded.total, quality = excluded.quality, item9 = excluded.item9,
         item9_unknown = excluded.item9_unknown, counting = excluded.counting, source = excluded.source,
         answers = excluded.answers, issues = excluded.issues, recorded_at = excluded.recorded_at,
-        language = excluded.language";
-    rows::texts(head, 15, tail)
+        language = excluded.language, self_harm = excluded.self_harm";
+    rows::texts(head, 16, tail)
 });
 
 /// Stores measurements, each once, or replaces what was known under their ids.
@@ -117,6 +119,7 @@ pub async fn put(
                 query = query.bind(m.total.and_then(|t| i16::try_from(t).ok())).bind(m.quality.as_str());
                 query = query.bind(m.item9.map(i16::from)).bind(m.item9_unknown).bind(m.counting.as_str());
                 query = query.bind(&m.source).bind(Json(&m.answers)).bind(Json(&m.issues)).bind(now).bind(&m.language);
+                query = query.bind(Json(&m.self_harm));
             }
             query.execute(conn).await.map(|_| ())
         })
@@ -241,23 +244,25 @@ pub async fn put_item(
     Ok(before)
 }
 
-/// The single items of one taking, in order of item and source.
-pub async fn items_at(
+/// The single items of an instrument from one instant to another, in order of time, item and source.
+pub async fn items_between(
     tx: &mut Tx,
     clinic: &str,
     patient: PatientId,
     instrument: Instrument,
-    at: DateTime<Utc>,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<Vec<ItemObservation>, Problem> {
     fetch_all!(
         tx,
         ItemRow,
         "SELECT source, instrument, taken_at, item, answer, counting FROM observation_item
-         WHERE clinic_id = $1 AND patient_id = $2 AND instrument = $3 AND taken_at = $4 ORDER BY item, source",
+         WHERE clinic_id = $1 AND patient_id = $2 AND instrument = $3 AND taken_at >= $4 AND taken_at <= $5
+         ORDER BY taken_at, item, source",
         clinic,
         patient,
         instrument.id(),
-        at
+        from,
+        to
     )
     .map(|rows| rows.into_iter().map(ItemObservation::from).collect())
     .map_err(failed)

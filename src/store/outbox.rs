@@ -32,9 +32,9 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::{Tx, failed};
-use crate::domain::chart_plan::{Rung, WriteIntent};
+use crate::domain::chart_plan::{Rung, Slot, WriteIntent};
 use crate::domain::read_back::Drift;
-use crate::domain::task::Posture;
+use crate::domain::task::{Code, Posture};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
@@ -129,10 +129,21 @@ impl Delivery {
 pub struct LedgerEntry {
     pub key: String,
     #[sqlx(try_from = "String")]
+    pub code: Code,
+    #[sqlx(try_from = "String")]
+    pub state: DeliveryState,
+    #[sqlx(try_from = "String")]
     pub posture: Posture,
     pub identifier: String,
     pub digest: String,
     pub created_at: DateTime<Utc>,
+}
+
+impl LedgerEntry {
+    /// What it occupies.
+    pub fn slot(&self) -> Slot {
+        Slot::of(self.code, &self.key)
+    }
 }
 
 /// Ledger entries of a patient.
@@ -140,7 +151,7 @@ pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Ve
     fetch_all!(
         tx,
         LedgerEntry,
-        "SELECT key, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
+        "SELECT key, code, state, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
         clinic,
         patient
     )

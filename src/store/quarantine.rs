@@ -65,6 +65,17 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Quaranti
     .map_err(failed)
 }
 
+/// How many forms of a clinic could not be read. What only waits for its patient was read.
+pub async fn count_unreadable(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+    let counted = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT COUNT(*) FROM quarantine WHERE clinic_id = $1 AND code <> 'patient_not_seen'",
+        clinic
+    );
+    counted.map(|found| found.map_or(0, |(count,)| count)).map_err(failed)
+}
+
 /// A page after an id, in order of id.
 pub async fn page(
     tx: &mut Tx,

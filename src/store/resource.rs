@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::access_trace::note;
+use super::journal::ResourceDigest;
 use super::key::indexed;
 use super::{Tx, failed};
 use crate::id::PatientId;
@@ -21,6 +22,29 @@ pub struct Resource {
     pub deleted: bool,
     pub updated_at: DateTime<Utc>,
     pub body: String,
+}
+
+impl Resource {
+    /// What the journal attests of it.
+    pub fn digest(&self) -> ResourceDigest {
+        let name = format!("{}/{}", self.kind, self.id);
+        ResourceDigest::of(name, self.version, Some(self.body.as_str()).filter(|_| !self.deleted))
+    }
+}
+
+/// Every resource, deleted ones too, in order of type and id, after one.
+pub async fn page(tx: &mut Tx, clinic: &str, (kind, id): (&str, &str), limit: i64) -> Result<Vec<Resource>, Problem> {
+    fetch_all!(
+        tx,
+        Resource,
+        "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
+         FROM resource WHERE clinic_id = $1 AND (type, id) > ($2, $3) ORDER BY type, id LIMIT $4",
+        clinic,
+        kind,
+        id,
+        limit
+    )
+    .map_err(failed)
 }
 
 pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {

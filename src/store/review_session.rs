@@ -64,6 +64,26 @@ pub async fn put_item(
     .map_err(failed)
 }
 
+/// Writes what an item of an agenda says anew.
+pub async fn rewrite_item(
+    tx: &mut Tx,
+    clinic: &str,
+    session: Uuid,
+    episode: EpisodeId,
+    entry: &QueueEntry,
+) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE review_session_item SET body = $4 WHERE clinic_id = $1 AND session_id = $2 AND episode_id = $3",
+        clinic,
+        session,
+        episode,
+        Json(entry)
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
 pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<ReviewSession>, Problem> {
     fetch_optional!(
         tx,

@@ -23,6 +23,40 @@ pub struct SignInSession {
     pub seen_at: DateTime<Utc>,
 }
 
+/// By whose word somebody is signed in: what the provider wants to see when they sign out.
+#[derive(Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct IdToken {
+    pub issuer: String,
+    pub id_token: String,
+}
+
+/// Keeps by whose word somebody is signed in.
+pub async fn keep_id_token(tx: &mut Tx, clinic: &str, id: &str, id_token: &IdToken) -> Result<(), Problem> {
+    execute!(
+        tx,
+        "UPDATE session SET issuer = $3, id_token = $4 WHERE clinic_id = $1 AND id = $2",
+        clinic,
+        id,
+        &id_token.issuer,
+        &id_token.id_token
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// By whose word somebody is signed in.
+pub async fn id_token(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<IdToken>, Problem> {
+    fetch_optional!(
+        tx,
+        IdToken,
+        "SELECT issuer, id_token FROM session
+         WHERE clinic_id = $1 AND id = $2 AND issuer IS NOT NULL AND id_token IS NOT NULL",
+        clinic,
+        id
+    )
+    .map_err(failed)
+}
+
 /// The session of a cookie.
 pub async fn find(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<SignInSession>, Problem> {
     fetch_optional!(

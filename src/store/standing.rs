@@ -122,7 +122,7 @@ pub async fn put(
         psychiatric_consultant,
         Json(line),
         score(line.latest(Instrument::measures_depression)),
-        score(line.latest(|instrument| instrument == Instrument::Gad7)),
+        score(line.latest(|instrument| instrument == Instrument::GAD7)),
         line.next_contact.map(|(on, _)| on),
         line.last_review,
         listed(label).to_lowercase()
@@ -169,6 +169,19 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)?;
     note([patient]);
     Ok(rows.iter().filter_map(|(body,)| serde_json::from_str(body.0.get()).ok()).collect())
+}
+
+/// Every standing of a patient, also of what has ended.
+pub async fn every_of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
+    let rows = fetch_all!(
+        tx,
+        (Json<Standing>,),
+        "SELECT body FROM standing WHERE clinic_id = $1 AND patient_id = $2 ORDER BY episode_id",
+        clinic,
+        patient
+    )
+    .map_err(failed)?;
+    Ok(rows.into_iter().map(|(standing,)| standing.0).collect())
 }
 
 /// Filter for the caseload; all given conditions must hold.

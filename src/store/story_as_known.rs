@@ -29,6 +29,18 @@ pub const GAPS: &[&str] = &[
 pub async fn story_at(tx: &mut Tx, clinic: &str, patient: &Patient, at: DateTime<Utc>) -> Result<Story, Problem> {
     let mut lines = event_log::of_patient(tx, clinic, patient.id).await?;
     lines.retain(|line| line.recorded_at <= at);
+    tell_all(lines, patient)
+}
+
+/// The story of a patient as all lines of the log tell it.
+///
+/// # Errors
+/// When the database does not answer, or a line of the log cannot be read.
+pub async fn told_by_now(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
+    tell_all(event_log::of_patient(tx, clinic, patient.id).await?, patient)
+}
+
+fn tell_all(mut lines: Vec<EventRow>, patient: &Patient) -> Result<Story, Problem> {
     lines.sort_by_key(|line| (line.recorded_at, line.id));
     let person = story::PatientStatus { id: patient.id, inactive: false, deceased_on: None };
     let mut known = Story::of(person);

@@ -107,6 +107,6 @@ async fn call(hook: &ConfiguredWebhook, delivery: &WebhookDelivery, now: DateTim
     match status.as_u16() {
         code if status.is_success() => Ok(code),
         code @ 500.. => Err(Failure::OutcomeUnknown { cause: "the server failed", status: Some(code), retry_after }),
-        code => Err(Failure::Refused { status: code, retry_after, diagnostics: String::new() }),
+        code => Err(Failure::refused(code, retry_after)),
     }
 }

@@ -86,7 +86,10 @@ async fn a_card_says_where_somebody_stands_and_why(#[values(Engine::Sqlite, Engi
         (&"critical".into(), &"safety_item9_high".into())
     );
     assert!(
-        card["summary"].as_str().unwrap().starts_with("Not assessed: PHQ-9 item 9 answered 2 on 2026-03-01"),
+        card["summary"]
+            .as_str()
+            .unwrap()
+            .starts_with("Not assessed: Reported thoughts of death or self-harm on more than half the days"),
         "{card}"
     );
     assert!(card["detail"].as_str().unwrap().starts_with("- **Suicide risk assessment:**"), "{card}");

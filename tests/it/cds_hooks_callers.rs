@@ -3,9 +3,12 @@
 use axum::body::Body;
 use axum::http::Request;
 use cocm_registry::identity::Role;
+use cocm_registry::listener::protect;
+use cocm_registry::service;
 use jsonwebtoken::get_current_timestamp;
 use rstest::rstest;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::api_world::CLINIC;
 use crate::cds_hooks_world::{ENROLLED, Hooked, OTHER, PUBLIC, SERVICE, WITH_ITEM9, client, view};
@@ -154,15 +157,24 @@ async fn only_configured_origins_are_let_in_by_browsers() {
     })
     .await
     .unwrap();
-    let preflight = |origin: &str| {
-        let request = Request::options("/cds-services/cocm-standing").header("origin", origin);
+    let preflight = |path: &str, origin: &str| {
+        let request = Request::options(path).header("origin", origin);
         let request = request.header("access-control-request-method", "POST");
         request.header("access-control-request-headers", "authorization,content-type").body(Body::empty()).unwrap()
     };
-    let heard = hooked.world.send(preflight(chart)).await;
-    assert_eq!((heard.status, &heard.headers["access-control-allow-origin"]), (200, &chart.parse().unwrap()));
-    assert!(heard.headers["access-control-allow-methods"].to_str().unwrap().contains("POST"));
-    assert!(heard.headers.get("access-control-allow-credentials").is_none());
+    // As it is served, with everything that stands around the routes.
+    let app = &hooked.world.app;
+    let served = protect(service::router(app), &app.config.limits, &app.clock);
+    for path in ["/cds-services", "/cds-services/cocm-standing", "/cds-services/cocm-standing/feedback"] {
+        let heard = served.clone().oneshot(preflight(path, chart)).await.unwrap();
+        assert_eq!(heard.status(), 200, "{path}");
+        assert_eq!(heard.headers()["access-control-allow-origin"], chart, "{path}");
+        assert!(heard.headers()["access-control-allow-methods"].to_str().unwrap().contains("POST"));
+        assert!(heard.headers().get("access-control-allow-credentials").is_none());
+        let patch = Request::patch(path).header("origin", chart).body(Body::empty()).unwrap();
+        assert_eq!(served.clone().oneshot(patch).await.unwrap().status(), 405, "{path}");
+    }
+    let preflight = |origin: &str| preflight("/cds-services/cocm-standing", origin);
     for stranger in ["https://evil.example", "null", "https://chart.north.example.evil.example"] {
         let heard = hooked.world.send(preflight(stranger)).await;
         assert!(heard.headers.get("access-control-allow-origin").is_none(), "{stranger}");

@@ -151,6 +151,7 @@ impl Scene {
         ehr.auth = Some(BackendServices {
             kind: AuthKind::BackendServices,
             client_id: "client-7".into(),
+            client_secret: None,
             token_url: Some(format!("{}/token", self.office_url)),
             scopes: "system/Patient.rs system/Task.crus system/Flag.crus".into(),
             algorithm: self.algorithm,

@@ -1,7 +1,7 @@
 //! Everything at once: Bulk Data export, interrupted and resumed; files.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,12 +10,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use cocm_registry::ehr::Failure;
 use cocm_registry::intake::bulk_load::LoadProgress;
 use cocm_registry::intake::sweep::SweepStop;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::connect_world::{Connected, instant};
+use crate::connect_world::{Connected, EHR, instant};
 use crate::world::{CLINIC, patient, phq9};
 
 /// How often each thing was asked for.
@@ -159,4 +160,78 @@ async fn files_are_loaded_whatever_they_hold() {
     let person = cocm_registry::store::patient::by_key(&mut tx, CLINIC, key).await.unwrap().remove(0);
     let taken = cocm_registry::store::measurement::of_patient(&mut tx, CLINIC, person.id).await.unwrap();
     assert_eq!(taken.iter().map(|one| one.total).collect::<Vec<_>>(), [Some(18)]);
+}
+
+/// An export whose files are elsewhere: the patients in storage, one file of errors.
+async fn export_into_storage(errors: &'static [Value], origins: bool) -> (Connected, Arc<Mutex<Vec<Option<String>>>>) {
+    let seen: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+    let kept = seen.clone();
+    let signed = async move |headers: HeaderMap| {
+        let token = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        kept.lock().unwrap().push(token);
+        lines((0..3).map(|n| patient(&format!("p{n}"))))
+    };
+    let storage = listen(Router::new().route("/bucket/patients", get(signed))).await;
+    let to = format!("{storage}/bucket/patients?signature=x");
+    let manifest = json!({
+        "transactionTime": "2026-03-02T13:00:00Z", "requiresAccessToken": true, "deleted": null,
+        "output": [{"type": "Patient", "url": "/files/patients"}],
+        "error": if errors.is_empty() { Value::Null } else { json!([{"type": "OperationOutcome", "url": "/files/errors"}]) },
+    });
+    let moved = (StatusCode::TEMPORARY_REDIRECT, [("location", to)]);
+    let router = Router::new()
+        .route("/fhir/Patient/$export", get(async || (StatusCode::ACCEPTED, [("content-location", "/jobs/1")])))
+        .route("/jobs/1", get(async move || axum::Json(manifest)).delete(async || StatusCode::ACCEPTED))
+        .route("/files/patients", get(async move || moved))
+        .route("/files/errors", get(async move || lines(errors.iter().cloned())));
+    let url = listen(router).await;
+    let world = Connected::new(|ehr| {
+        ehr.base_url = format!("{url}/fhir");
+        ehr.bearer_token = Some("the-token".into());
+        ehr.bulk.file_origins = if origins { vec![storage] } else { Vec::new() };
+    })
+    .await;
+    (world, seen)
+}
+
+async fn listen(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn an_export_that_the_server_could_not_finish_is_not_complete() {
+    static ERRORS: LazyLock<Vec<Value>> = LazyLock::new(|| {
+        let outcome = |severity: &str, text: &str| {
+            let issue = json!({"severity": severity, "code": "exception", "details": {"text": text}});
+            json!({"resourceType": "OperationOutcome", "issue": [issue]})
+        };
+        vec![outcome("information", "skipped nothing"), outcome("error", "Failed to export 34 forms")]
+    });
+    let (world, _) = export_into_storage(&ERRORS, true).await;
+    let connection = world.app.connections.named("ehr").unwrap().clone();
+    let done = world.app.intake.bootstrap(&connection, &|_, _| {}).await;
+    let Err(SweepStop::Incomplete(why)) = done else { panic!("{done:?}") };
+    assert_eq!(why, "the server reports 1 errors: Failed to export 34 forms");
+    // What came is kept, and nothing is taken for complete.
+    assert_eq!(world.arrived("Patient").await, 3);
+    let mut tx = world.app.db.read().await.unwrap();
+    assert!(cocm_registry::store::connection::watermarks(&mut tx, EHR).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_to_storage_is_followed_without_the_token_where_it_is_configured() {
+    let (world, tokens) = export_into_storage(&[], true).await;
+    let connection = world.app.connections.named("ehr").unwrap().clone();
+    let loaded = world.app.intake.bootstrap(&connection, &|_, _| {}).await.unwrap();
+    assert_eq!((loaded.seen, tokens.lock().unwrap().clone()), (3, vec![None]));
+    assert_eq!(world.watermark("Patient").await.watermark, Some(instant("2026-03-02T13:00:00Z")));
+
+    let (world, tokens) = export_into_storage(&[], false).await;
+    let connection = world.app.connections.named("ehr").unwrap().clone();
+    let refused = world.app.intake.bootstrap(&connection, &|_, _| {}).await;
+    assert!(matches!(refused, Err(SweepStop::Failed(Failure::NotAllowed { .. }))), "{refused:?}");
+    assert!(tokens.lock().unwrap().is_empty());
 }

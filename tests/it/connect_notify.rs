@@ -254,6 +254,38 @@ async fn the_state_of_a_connection_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_sweep_that_could_not_ask_says_so_everywhere() {
+    let world = World::new().await;
+    world.connected.misbehave(|how| how.wants_parameter = "patient".to_owned());
+    world.connected.sweep().await;
+    let token = world.token("demo", Role::CareManager);
+    let (_, said) = world.ask("GET", "/api/v1/connections", &[("authorization", &token)], "").await;
+    let types = said["items"][0]["types"].as_array().unwrap();
+    // A history is no search: it is not refused.
+    let types: Vec<&Value> = types.iter().filter(|one| !one["type"].as_str().unwrap().ends_with("/_history")).collect();
+    assert_eq!(types.len(), 3, "{said}");
+    for one in types {
+        assert!(one["last_error"].as_str().unwrap().contains("this parameter is not supported"), "{one}");
+        assert_eq!((&one["swept_at"], &one["lag_s"]), (&Value::Null, &Value::Null));
+    }
+    let ready = Request::get("/readyz").body(Body::empty()).unwrap();
+    let ready = world.router.clone().oneshot(ready).await.unwrap();
+    assert_eq!(ready.status(), 200);
+    let bytes = axum::body::to_bytes(ready.into_body(), usize::MAX).await.unwrap();
+    let ready = String::from_utf8(bytes.into()).unwrap();
+    assert!(ready.starts_with("ready\nehr ehr: the sweep of Observation is refused or fails"), "{ready}");
+    assert!(!ready.contains("parameter"), "what the EHR says is not for everybody: {ready}");
+}
+
+#[tokio::test]
+async fn what_medplum_deleted_is_looked_for() {
+    let world = World::new().await;
+    let header = [("authorization", "Bearer s3cret"), ("x-medplum-deleted-resource", "QuestionnaireResponse/q1")];
+    assert_eq!(world.ask("POST", HERE, &header, "{}").await.0, 200);
+    assert_eq!(world.waiting().await, (1, false));
+}
+
+#[tokio::test]
 async fn our_keys_and_our_scopes_are_published() {
     let world = World::new().await;
     let now = world.connected.clock.now();

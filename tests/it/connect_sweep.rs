@@ -245,6 +245,71 @@ async fn of_two_replicas_one_sweeps() {
     assert_eq!(world.service.fetch_due(false).await.unwrap()[0].swept.len(), 3);
 }
 
+#[tokio::test]
+async fn one_refusal_is_not_remembered_and_the_next_sweep_asks_as_before() {
+    let world = Connected::new(|_| {}).await;
+    world.fill(5);
+    world.sweep().await;
+    // Everything is refused but a search by patient, and nobody is in care: nothing could be asked.
+    world.misbehave(|how| how.wants_parameter = "patient".to_owned());
+    world.clock.set(monday() + TimeDelta::minutes(15));
+    let visit = world.sweep().await;
+    for swept in &visit.swept {
+        let failure = swept.failed.as_ref().unwrap_or_else(|| panic!("{swept:?}"));
+        assert!(failure.in_full().contains("this parameter is not supported"), "{}", failure.in_full());
+    }
+    let mark = world.watermark("QuestionnaireResponse").await;
+    assert_eq!((mark.swept_at, mark.failed_at), (Some(monday()), Some(world.clock.now())));
+    let said = "refused with 400: not-supported (“this parameter is not supported”)";
+    assert_eq!(mark.last_error.as_deref(), Some(said));
+    world.chart.behave();
+    world.chart.put(world.form(5));
+    let visit = world.sweep().await;
+    assert_eq!((visit.swept[1].taken, visit.swept[1].failed.clone()), (1, None));
+    let mark = world.watermark("QuestionnaireResponse").await;
+    assert_eq!((mark.way.as_str(), mark.last_error, mark.refusal), ("last_updated", None, None));
+}
+
+#[tokio::test]
+async fn a_web_page_of_a_proxy_is_no_answer() {
+    let world = Connected::new(|_| {}).await;
+    world.fill(3);
+    world.sweep().await;
+    let arrival = world.app.intake.read(CLINIC, &patient("p1").to_string()).unwrap();
+    world.app.intake.take(CLINIC, "test", arrival, Condition::None).await.unwrap();
+    let whom = PatientKey::Key("Patient/p1".into());
+    let episode = Box::new(episode("2026-02-20"));
+    world.app.recorder.one(CLINIC, "test", Command::Enrolled { whom, episode, fit: None }).await.unwrap();
+    world.misbehave(|how| how.proxy_not_found = true);
+    let connection = world.app.connections.named("ehr").unwrap().clone();
+    let said = connection.understand(r#"{"changed": ["QuestionnaireResponse/q1"]}"#).unwrap();
+    world.app.intake.hear(&connection, &said).await.unwrap();
+    let visit = world.sweep().await;
+    assert!(visit.swept.iter().all(|swept| swept.failed.is_some()), "{visit:?}");
+    let mark = world.watermark("Patient").await;
+    let why = "no usable answer: what answers is no FHIR server; a proxy on the way, or a wrong address (404)";
+    assert_eq!((mark.way.as_str(), mark.last_error.as_deref()), ("last_updated", Some(why)));
+    // What was said to have changed is neither deleted nor forgotten.
+    assert_eq!(world.arrived("QuestionnaireResponse").await, 3);
+    assert_eq!(world.in_vain().await[0].last_error.as_deref(), Some(why));
+    world.chart.behave();
+    world.clock.set(monday() + TimeDelta::hours(2));
+    assert!(world.sweep().await.swept.iter().all(|swept| swept.failed.is_none()));
+    assert!(world.in_vain().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_page_size_above_the_servers_maximum_is_left_to_the_server() {
+    let world = Connected::new(|ehr| ehr.poll.page_size = 200).await;
+    world.fill(120);
+    world.misbehave(|how| how.largest_page = 50);
+    let visit = world.sweep().await;
+    assert_eq!((visit.swept[1].taken, visit.swept[1].failed.clone()), (120, None));
+    let mark = world.watermark("QuestionnaireResponse").await;
+    assert_eq!(mark.way, "last_updated");
+    assert_eq!(mark.refusal.as_deref(), Some("refused with 400: invalid (“_count must not be above 50”)"));
+}
+
 /// A server that counts pages by offset, and where a person changes the first resource after the first page was read.
 async fn restless() -> String {
     type Chart = Arc<Mutex<(Vec<Value>, usize)>>;

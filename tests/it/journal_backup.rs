@@ -1,5 +1,6 @@
 //! A backup taken under load restores whole.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -123,7 +124,46 @@ async fn a_backup_that_is_damaged_or_was_changed_is_not_restored() {
     std::fs::write(&short, &bytes[..half - half % 4096]).unwrap();
     assert!(!run("restore", &short, &place.url, &[]).status.success());
     refused(&run("restore", &folder.path().join("none"), &place.url, &[]), "cannot be read");
+    let empty = folder.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    refused(&run("restore", &empty, &place.url, &[]), "no registry");
+    refused(&run("restore", &empty, &place.url, &["--force"]), "no registry");
     refused(&run("backup", &folder.path().join("x"), "postgres://localhost/none", &[]), "pg_dump");
     let path = place.url.trim_start_matches("sqlite://");
     assert!(!Path::new(path).exists(), "nothing was put in place");
+}
+
+fn mode(file: &Path) -> u32 {
+    std::fs::metadata(file).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn every_database_that_is_replaced_is_kept_and_only_its_owner_reads_it() {
+    let Some(world) = World::on(Engine::Sqlite).await else { return };
+    world.send(&patient("1")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backup.db");
+    assert!(run("backup", &file, &world.database.url, &[]).status.success());
+    assert_eq!(mode(&file), 0o600);
+    // As somebody copied it here.
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let path = folder.path().join("registry.db");
+    let url = format!("sqlite://{}", path.display());
+    for name in ["First", "Second", "Third"] {
+        let done = run("restore", &file, &url, &["--force"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(mode(&path), 0o600);
+        let db = Db::open(&url).await.unwrap();
+        sql(&db, &format!("UPDATE patient SET display_name = '{name}'")).await;
+        assert_eq!(mode(&folder.path().join("registry.db-wal")), 0o600);
+        db.close().await;
+    }
+    for (kept, name) in [("registry.db.replaced", "First"), ("registry.db.replaced-2", "Second")] {
+        let kept = folder.path().join(kept);
+        assert_eq!(mode(&kept), 0o600);
+        let db = Db::open(&format!("sqlite://{}", kept.display())).await.unwrap();
+        let named = count(&db, &format!("SELECT COUNT(*) FROM patient WHERE display_name = '{name}'")).await;
+        assert_eq!(named, 1, "{name}");
+        db.close().await;
+    }
 }

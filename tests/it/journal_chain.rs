@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use cocm_registry::domain::care::Care;
 use cocm_registry::id::EpisodeId;
+use cocm_registry::journal::heads::{HeadSigner, HeadWriter};
 use cocm_registry::journal::verify::{ChainAnchor, ChainReport, verify};
 use cocm_registry::record::Command;
 use cocm_registry::store::{Db, event_log, journal};
@@ -348,4 +349,76 @@ async fn a_line_holds_no_names_and_no_scores() {
     ] {
         assert!(all.contains(&format!("\"{name}\"")), "{name}");
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_decides_care_follows_from_the_chain_or_is_told(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on(engine).await else { return };
+    story(&world).await;
+    world.enroll("2", "2026-02-20").await;
+    world.app.journal.seal().await.unwrap();
+    let db = &world.app.db;
+    let whole = report(db).await;
+    assert!(whole.is_sound(), "{whole}");
+    for table in ["measurement", "resource", "episode", "standing"] {
+        sql(db, &format!("CREATE TABLE sound_{table} AS SELECT * FROM {table}")).await;
+    }
+    for (table, change, said) in [
+        ("measurement", "UPDATE measurement SET total = 3 WHERE total = 9", "this was changed: total"),
+        ("measurement", "UPDATE measurement SET answers = '[0,0,0,0,0,0,0,0,0]'", "this was changed: answers"),
+        ("measurement", "DELETE FROM measurement WHERE total = 9", "was removed"),
+        ("resource", "DELETE FROM resource WHERE id = 'f1'", "the resource QuestionnaireResponse/f1 was removed"),
+        ("resource", "UPDATE resource SET body = '{}' WHERE id = 'f2'", "QuestionnaireResponse/f2 was changed"),
+        ("resource", "UPDATE resource SET deleted = TRUE WHERE id = 'f2'", "QuestionnaireResponse/f2 was changed"),
+        ("episode", "UPDATE episode SET phase = 'discharged' WHERE phase <> 'discharged'", "the phase of episode"),
+        ("episode", "UPDATE episode SET enrolled_on = '2026-01-01'", "the particulars of episode"),
+        ("standing", "DELETE FROM standing", "has no standing"),
+    ] {
+        sql(db, change).await;
+        let found = report(db).await;
+        assert_eq!(found.fault, None, "{change}");
+        assert!(found.differences.iter().any(|one| one.contains(said)), "{change}: {found}");
+        sql(db, &format!("DELETE FROM {table}")).await;
+        sql(db, &format!("INSERT INTO {table} SELECT * FROM sound_{table}")).await;
+    }
+    let whole = report(db).await;
+    assert!(whole.is_sound(), "{whole}");
+}
+
+#[tokio::test]
+async fn an_end_that_was_cut_off_is_found_by_the_heads_in_a_file() {
+    let Some(world) = World::on(Engine::Sqlite).await else { return };
+    story(&world).await;
+    let (db, folder) = (&world.app.db, world.database.folder.path());
+    let file = folder.join("heads.ndjson");
+    let signer = HeadSigner::open(folder).unwrap();
+    let mut writer = HeadWriter::new(db.clone(), world.clock.clone(), signer, Some(file.clone()));
+    assert_eq!(writer.write().await.unwrap(), 1);
+    assert_eq!(writer.write().await.unwrap(), 0, "nothing is new");
+    let run = || {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_cocm-registry"))
+            .args(["verify-audit", "--dev", "--database-url", &world.database.url, "--data-dir"])
+            .arg(folder)
+            .arg("--heads")
+            .arg(&file)
+            .output()
+            .unwrap();
+        (done.status.code().unwrap(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    assert_eq!(run().0, 0, "{}", run().1);
+    sql(db, "DELETE FROM fact").await;
+    sql(db, "DELETE FROM journal").await;
+    sql(db, "UPDATE journal_head SET seq = 0, hash = '', facts_before = 0").await;
+    sql(db, "DELETE FROM measurement").await;
+    sql(db, "DELETE FROM episode").await;
+    sql(db, "DELETE FROM standing").await;
+    let (code, said) = run();
+    assert!(code == 1 && said.contains("not in the journal any more"), "{said}");
+    let changed = std::fs::read_to_string(&file).unwrap().replace("\"seq\":", "\"seq\":1");
+    std::fs::write(&file, changed).unwrap();
+    let (code, said) = run();
+    assert!(code == 1 && said.contains("not signed with our key"), "{said}");
 }

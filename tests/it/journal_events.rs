@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use cocm_registry::identity::Role;
+use cocm_registry::limits::PERSON_STREAMS;
 use cocm_registry::listener;
 use cocm_registry::record::Submission;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::journal_world::{Door, Ear, Heard};
+use super::journal_world::{Door, Ear, Heard, reads};
 use super::world::{CLINIC, Engine, OTHER, World, patient, phq9};
 
 const MANAGER: (&str, Role) = (CLINIC, Role::CareManager);
@@ -123,13 +124,18 @@ async fn a_clinic_has_so_many_listeners_and_no_more() {
     let Some(world) = World::on(Engine::Sqlite).await else { return };
     let door = Door::of(&world);
     let mut ears = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..PERSON_STREAMS {
         ears.push(listen(&door, MANAGER, "", None).await);
     }
-    assert_eq!(door.get(MANAGER, "/api/v1/events").await.0, 429);
+    let refused = door.send(MANAGER, "GET", "/api/v1/events", &[], "").await;
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    drop(listen(&door, (CLINIC, Role::Admin), "", None).await);
     drop(listen(&door, (OTHER, Role::Admin), "", None).await);
     ears.pop();
     drop(listen(&door, MANAGER, "", None).await);
+    let lines = reads(&world, CLINIC).await.into_iter().filter(|line| line.everybody).count();
+    assert_eq!(lines, 2, "who comes back within the hour is no news to the journal");
 }
 
 #[tokio::test]

@@ -133,6 +133,7 @@ impl Loop {
             let care = Care::SafetyAssessment {
                 instrument: "C-SSRS".into(),
                 result: "low".into(),
+                risk: None,
                 disposition: "Safety plan".into(),
                 assessor: "Casey Manager".into(),
                 note: None,
@@ -147,7 +148,7 @@ impl Loop {
     pub async fn enter(&self, body: &Value) -> u16 {
         let kind = body["resourceType"].as_str().unwrap();
         let url = format!("{}/{kind}", self.chart.url());
-        let request = cocm_registry::ehr::http::client(std::time::Duration::from_secs(5), false)
+        let request = cocm_registry::http_client::client(std::time::Duration::from_secs(5), false)
             .unwrap()
             .post(url)
             .header("content-type", "application/fhir+json");

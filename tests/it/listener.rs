@@ -389,3 +389,45 @@ async fn the_log_has_the_route_and_the_clinic_and_nothing_of_the_address() {
     assert!(rendered.contains("http_request_duration_seconds_bucket"));
     assert!(!rendered.to_lowercase().contains("canary"));
 }
+
+#[tokio::test]
+async fn slow_bodies_give_up_their_places_to_whoever_asks() {
+    let running = run(Limits { connections: 4, ..limits() });
+    let mut slow = Vec::new();
+    for _ in 0..12 {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let head = "POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n[";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let mut other = TcpStream::connect(running.address).await.unwrap();
+    let answer = timeout(Duration::from_secs(20), converse(&mut other, "/quick")).await.expect("is let in");
+    assert!(answer.is_ok());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_keep_coming_is_refused() {
+    let running = run(limits());
+    let mut slow = TcpStream::connect(running.address).await.unwrap();
+    let head = "POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n[";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(20), slow.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("problems/too-slow"), "{answer}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_has_some_of_the_places_and_its_own_make_room_for_it() {
+    let running = run(Limits { connections: 8, connections_per_peer: 2, ..limits() });
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    let mut other = TcpStream::connect(running.address).await.unwrap();
+    let answer = timeout(Duration::from_secs(20), converse(&mut other, "/quick")).await.expect("is let in");
+    assert!(answer.is_ok());
+    running.stop().await;
+}

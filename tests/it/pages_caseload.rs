@@ -2,6 +2,7 @@
 
 use cocm_registry::domain::caseload_row::{CaseloadRow, MeasureCell, NextContactKind};
 use cocm_registry::domain::chart_plan::plan;
+use cocm_registry::domain::conclusion::Conclusion;
 use cocm_registry::domain::episode::{Episode, Phase};
 use cocm_registry::domain::finding::{Finding, Rule};
 use cocm_registry::domain::instrument::Instrument;
@@ -38,7 +39,7 @@ fn gauge(instrument: Instrument, latest: Option<u16>) -> MeasureCell {
 /// A row with everything that a row can have.
 fn full() -> CaseloadRow {
     CaseloadRow {
-        measures: vec![gauge(Instrument::Phq9, Some(17)), gauge(Instrument::Gad7, Some(17))],
+        measures: vec![gauge(Instrument::PHQ9, Some(17)), gauge(Instrument::GAD7, Some(17))],
         last_contact: Some(date("2026-03-02")),
         next_contact: Some((date("2026-03-14"), NextContactKind::Due)),
         last_review: Some(date("2026-02-10")),
@@ -107,7 +108,7 @@ async fn the_caseload_of_two_thousand_stays_below_a_megabyte() {
 /// Who has nothing to be sorted by stands last, but who was never reviewed stands first.
 #[tokio::test]
 async fn every_column_sorts_the_rows_by_what_it_shows() {
-    let ill = |phq9, gad7| vec![gauge(Instrument::Phq9, phq9), gauge(Instrument::Gad7, gad7)];
+    let ill = |phq9, gad7| vec![gauge(Instrument::PHQ9, phq9), gauge(Instrument::GAD7, gad7)];
     let (day, on) = (|day| Some(date(day)), |day| Some((date(day), NextContactKind::Due)));
     let people = [
         ("Ada", "2026-01-12", ill(Some(4), Some(15)), on("2026-03-20"), day("2026-02-10")),
@@ -141,7 +142,10 @@ async fn what_is_counted_is_what_is_found() {
     let names = ["ÖZGÜR", "Özgür", "Ann_%", "Anna", "O'Brien !"];
     let people = (0..120).map(|n| {
         let mut one = somebody(n, names[usize::try_from(n).unwrap() % names.len()], "2026-01-05");
-        let finding = |rule: &Rule| Finding::new(*rule, None, date("2026-03-01"), "Because.".into());
+        let finding = |rule: &Rule| Finding {
+            rule: *rule,
+            ..Finding::new(Conclusion::ReviewUndocumented { completed_on: date("2026-03-01") }, date("2026-03-01"))
+        };
         one.standing.findings =
             Rule::ALL.iter().filter(|rule| n * 31 % (5 + **rule as u128) == 0).map(finding).collect();
         one.standing.at_target = n % 3 == 0;

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use cocm_registry::config::{ClinicId, Config, SignInConfig};
+use cocm_registry::config::{ClientAuth, ClinicId, Config, SignInConfig};
 use cocm_registry::id::PatientId;
 use cocm_registry::store::patient::{self, Patient};
 use jsonwebtoken::get_current_timestamp;
@@ -35,6 +35,10 @@ struct Provider {
     nonce: Mutex<String>,
     /// What was posted to the token endpoint.
     redeemed: Mutex<Vec<HashMap<String, String>>>,
+    /// How the client proved there who it is.
+    authorized: Mutex<Option<String>>,
+    /// What userinfo says; nothing where it is `null`.
+    userinfo: Mutex<Value>,
 }
 
 impl Provider {
@@ -48,17 +52,26 @@ impl Provider {
             beside: Mutex::new(json!({})),
             nonce: Mutex::default(),
             redeemed: Mutex::default(),
+            authorized: Mutex::default(),
+            userinfo: Mutex::default(),
         });
         let endpoints = |State(p): State<Arc<Self>>| async move {
             Json(
-                json!({"authorization_endpoint": format!("{}/authorize?tenant=1", p.base), "token_endpoint": format!("{}/token", p.base)}),
+                json!({"authorization_endpoint": format!("{}/authorize?tenant=1", p.base), "token_endpoint": format!("{}/token", p.base),
+                    "userinfo_endpoint": format!("{}/userinfo", p.base), "end_session_endpoint": format!("{}/logout?x=1", p.base)}),
             )
         };
         let jwks = |State(p): State<Arc<Self>>| async move {
             let (x, y) = p.key.public_key().as_ref()[1..].split_at(32);
             Json(json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1", "x": B64.encode(x), "y": B64.encode(y)}]}))
         };
-        let token = |State(p): State<Arc<Self>>, body: String| async move {
+        let userinfo = |State(p): State<Arc<Self>>, headers: axum::http::HeaderMap| async move {
+            assert_eq!(headers["authorization"], "Bearer unused");
+            Json(p.userinfo.lock().unwrap().clone())
+        };
+        let token = |State(p): State<Arc<Self>>, headers: axum::http::HeaderMap, body: String| async move {
+            let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+            *p.authorized.lock().unwrap() = authorization;
             let posted = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
             p.redeemed.lock().unwrap().push(posted);
             let mut answer = json!({"access_token": "unused", "token_type": "Bearer", "id_token": p.id_token()});
@@ -70,6 +83,7 @@ impl Provider {
             .route("/fhir/.well-known/smart-configuration", get(endpoints))
             .route("/jwks", get(jwks))
             .route("/token", post(token))
+            .route("/userinfo", get(userinfo))
             .with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         provider
@@ -100,20 +114,16 @@ fn merge(into: &mut Value, from: &Value) {
 
 /// The service as configured for production: two ways to sign in, no development.
 fn served(world: &World, provider: &Provider) -> Browser {
-    let way = SignInConfig {
-        name: "Clinic account".into(),
-        issuer: provider.base.clone(),
+    served_with(world, provider, |_| {})
+}
+
+/// The same, with the first way changed.
+fn served_with(world: &World, provider: &Provider, change: impl FnOnce(&mut SignInConfig)) -> Browser {
+    let mut way = SignInConfig {
         jwks_url: Some(format!("{}/jwks", provider.base)),
-        jwks_file: None,
-        client_id: "cocm-pages".into(),
-        client_secret: None,
-        fhir_base: None,
-        frame_origins: Vec::new(),
-        clinic: None,
-        clinic_claim: "clinic".into(),
-        role_claim: "role".into(),
-        roles: [].into(),
+        ..SignInConfig::new("Clinic account", provider.base.clone(), "cocm-pages")
     };
+    change(&mut way);
     let ehr = SignInConfig {
         name: "Example EHR".into(),
         fhir_base: Some(format!("{}/fhir", provider.base)),
@@ -178,6 +188,109 @@ async fn an_identity_provider_lets_one_in_with_a_code_and_a_proof() {
     );
     let page = browser.get("/caseload").await.expect(200).text;
     assert!(page.contains("Kim &#60;b&#62;Lee&#60;/b&#62;"));
+}
+
+#[tokio::test]
+async fn roles_are_found_where_keycloak_and_entra_put_them() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let nobody = json!({"role": null, "clinic": null});
+    for (claims, role_claim, role_map) in [
+        (json!({"realm_access": {"roles": ["offline_access", "care_manager"]}}), "realm_access.roles", json!({})),
+        (
+            json!({"resource_access": {"cocm-pages": {"roles": ["cm"]}}}),
+            "resource_access.cocm-pages.roles",
+            json!({"cm": "care_manager"}),
+        ),
+        (json!({"roles": ["Registry.CareManager"]}), "roles", json!({"Registry.CareManager": "care_manager"})),
+        (json!({"role": ["care_manager"]}), "role", json!({})),
+    ] {
+        let mut browser = served_with(&world, &provider, |way| {
+            way.clinic = Some(ClinicId::new("demo").unwrap());
+            way.role_claim = role_claim.to_owned();
+            way.role_map = serde_json::from_value(role_map).unwrap();
+        });
+        let mut said = nobody.clone();
+        merge(&mut said, &claims);
+        provider.says(said, json!({}));
+        let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+        assert_eq!(seen.expect(303).header("location"), "/caseload", "{claims}");
+        provider.says(nobody.clone(), json!({}));
+        let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+        assert!(seen.expect(403).text.contains("you have no role in this care team"));
+    }
+    let mut browser = served(&world, &provider);
+    provider.says(json!({"role": ["admin", "care_manager"]}), json!({}));
+    let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+    assert!(seen.expect(403).text.contains("several roles"));
+}
+
+#[tokio::test]
+async fn what_only_userinfo_says_is_asked_for_and_is_about_the_same_person() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let mut browser = served_with(&world, &provider, |way| way.scope = Some("openid registry".to_owned()));
+    provider.says(json!({"role": null, "clinic": null, "name": null}), json!({}));
+    let said = json!({"sub": "u-1", "clinic": "demo", "role": "admin", "name": "Lee Kim"});
+    *provider.userinfo.lock().unwrap() = said.clone();
+    let (asked, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+    assert_eq!(asked["scope"], "openid registry");
+    assert_eq!(seen.expect(303).header("location"), "/caseload");
+    let mut other = said;
+    other["sub"] = json!("u-2");
+    *provider.userinfo.lock().unwrap() = other;
+    let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+    assert_eq!(seen.status, 403);
+}
+
+#[tokio::test]
+async fn a_secret_with_any_characters_is_sent_as_oauth_has_it() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let mut browser = served_with(&world, &provider, |way| way.client_secret = Some("a+b/c=d%:e f".into()));
+    let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+    seen.expect(303);
+    let sent = provider.authorized.lock().unwrap().take().unwrap();
+    let sent = base64::engine::general_purpose::STANDARD.decode(sent.trim_start_matches("Basic ")).unwrap();
+    assert_eq!(String::from_utf8(sent).unwrap(), "cocm-pages:a%2Bb%2Fc%3Dd%25%3Ae+f");
+    let mut browser = served_with(&world, &provider, |way| {
+        way.client_secret = Some("a+b".into());
+        way.client_auth = Some(ClientAuth::ClientSecretPost);
+    });
+    let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+    seen.expect(303);
+    assert!(provider.authorized.lock().unwrap().is_none());
+    assert_eq!(provider.redeemed.lock().unwrap().pop().unwrap()["client_secret"], "a+b");
+}
+
+#[tokio::test]
+async fn who_signs_out_here_signs_out_at_the_provider() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let mut browser = served(&world, &provider);
+    let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+    seen.expect(303);
+    let page = browser.get("/caseload").await.expect(200);
+    let policy = page.header("content-security-policy").to_owned();
+    assert!(policy.contains(&format!("form-action 'self' {}", provider.base)), "{policy}");
+    let out = browser.post("/sign-out", &[]).await.expect(303);
+    let location = reqwest::Url::parse(out.header("location")).unwrap();
+    assert!(location.as_str().starts_with(&format!("{}/logout?x=1&", provider.base)), "{location}");
+    let said: HashMap<String, String> = location.query_pairs().into_owned().collect();
+    assert_eq!(said["client_id"], "cocm-pages");
+    assert_eq!(said["post_logout_redirect_uri"], "https://registry.test/sign-in");
+    assert_eq!(said["id_token_hint"].split('.').count(), 3);
+    assert_eq!(browser.get("/caseload").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_word_given_to_another_client_lets_nobody_in() {
+    let (world, provider) = (World::on("2026-03-16").await, Provider::start().await);
+    let mut browser = served(&world, &provider);
+    for claims in [json!({"azp": "other"}), json!({"aud": ["cocm-pages", "other"]})] {
+        provider.says(claims, json!({}));
+        let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+        assert_eq!(seen.status, 403);
+    }
+    provider.says(json!({"azp": "cocm-pages", "aud": ["cocm-pages", "other"]}), json!({}));
+    let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
+    seen.expect(303);
 }
 
 #[tokio::test]

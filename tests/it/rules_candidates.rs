@@ -38,7 +38,7 @@ fn ten_points_make_a_candidate_until_the_score_is_old_and_nine_make_none() {
     tale.phq9(3, 10);
     let days = i64::from(RuleSet::default().candidates.look_back_days);
     let found = on(&tale, 3).unwrap();
-    assert_eq!((scores(&found), day_of(found.since)), (vec![(Instrument::Phq9, 10)], 3));
+    assert_eq!((scores(&found), day_of(found.since)), (vec![(Instrument::PHQ9, 10)], 3));
     assert_eq!((day_of(found.until), found.dismissed.is_none()), (3 + days, true));
     assert_eq!(found.reason, "PHQ-9 10 on 2026-01-08 (10 or more is positive); not enrolled.");
     assert_eq!(on(&tale, 2), None, "the day before");
@@ -54,15 +54,15 @@ fn ten_points_make_a_candidate_until_the_score_is_old_and_nine_make_none() {
 #[test]
 fn a_screener_speaks_until_the_whole_scale_was_taken_on_its_day_or_since() {
     let mut tale = Tale::of_a_patient();
-    tale.phq9(0, 4).score(Instrument::Phq2, 1, 3);
-    assert_eq!(scores(&on(&tale, 1).unwrap()), [(Instrument::Phq2, 3)], "taken after the whole scale");
+    tale.phq9(0, 4).score(Instrument::PHQ2, 1, 3);
+    assert_eq!(scores(&on(&tale, 1).unwrap()), [(Instrument::PHQ2, 3)], "taken after the whole scale");
     let mut same_day = tale.clone();
     same_day.phq9(1, 6);
     assert_eq!(on(&same_day, 1), None, "the whole scale of that day says more");
-    tale.score(Instrument::Phq9Modified, 2, 6);
+    tale.score(Instrument::PHQ9_MODIFIED, 2, 6);
     assert_eq!(on(&tale, 2), None, "and so does one that came later, be it the one for teens");
     let mut below = Tale::of_a_patient();
-    below.score(Instrument::Phq2, 1, 2);
+    below.score(Instrument::PHQ2, 1, 2);
     assert_eq!(on(&below, 1), None);
 }
 
@@ -81,11 +81,11 @@ fn a_dismissal_puts_these_scores_aside_from_its_day_on_and_the_next_one_speaks_a
     let mut corrected = tale.clone();
     corrected.story.measurements[0].total = Some(15);
     let again = on(&corrected, 5).unwrap();
-    assert_eq!((scores(&again), again.dismissed), (vec![(Instrument::Phq9, 15)], None));
+    assert_eq!((scores(&again), again.dismissed), (vec![(Instrument::PHQ9, 15)], None));
     let mut newer = tale.clone();
     newer.phq9(9, 14);
     let again = on(&newer, 9).unwrap();
-    assert_eq!((scores(&again), again.dismissed), (vec![(Instrument::Phq9, 14)], None), "the same points, taken anew");
+    assert_eq!((scores(&again), again.dismissed), (vec![(Instrument::PHQ9, 14)], None), "the same points, taken anew");
     let other = DismissedScore { measurement: MeasurementId(Uuid::from_u128(999)), score: 14 };
     tale.story.entries.clear();
     tale.entry(4, Care::CandidateDismissal { reason: "Another form".into(), scores: vec![other] });
@@ -98,14 +98,14 @@ fn who_is_in_care_or_dead_or_inactive_is_none_and_who_left_care_is_one_again() {
     tale.phq9(-3, 18);
     assert!(on(&tale, -1).is_some());
     let mut referred = tale.clone();
-    referred.enroll(None, &[Instrument::Phq9]);
+    referred.enroll(None, &[Instrument::PHQ9]);
     assert_eq!(on(&referred, 0), None);
     let mut discharged = tale.clone();
-    discharged.enroll(Some(0), &[Instrument::Phq9]).discharge(10);
+    discharged.enroll(Some(0), &[Instrument::PHQ9]).discharge(10);
     assert_eq!(on(&discharged, 9), None);
     let earlier = on(&discharged, 10).unwrap().earlier.unwrap();
     assert_eq!((earlier.episode, day_of(earlier.ended_on), earlier.was_enrolled), (discharged.episode, 10, true));
-    discharged.enroll(None, &[Instrument::Phq9]).discharge(12);
+    discharged.enroll(None, &[Instrument::PHQ9]).discharge(12);
     let last = on(&discharged, 12).unwrap().earlier.unwrap();
     assert_eq!(
         (day_of(last.ended_on), last.was_enrolled),

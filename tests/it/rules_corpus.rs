@@ -26,8 +26,8 @@ fn corpus() -> Option<Vec<Value>> {
 
 fn instrument(name: &str) -> Instrument {
     match name {
-        "PHQ9" => Instrument::Phq9,
-        "GAD7" => Instrument::Gad7,
+        "PHQ9" => Instrument::PHQ9,
+        "GAD7" => Instrument::GAD7,
         other => panic!("unknown instrument {other}"),
     }
 }
@@ -100,7 +100,7 @@ fn the_planner_agrees_with_every_case_handed_over() {
         assert_eq!(json!(standing.at_target), expected["at_target"], "{name}: at target");
         let mut triggers: Vec<String> = Vec::new();
         for finding in standing.findings.iter().filter(|f| SCORE_DRIVEN.contains(&f.rule)) {
-            let short = if finding.instrument == Some(Instrument::Phq9) { "PHQ9" } else { "GAD7" };
+            let short = if finding.instrument == Some(Instrument::PHQ9) { "PHQ9" } else { "GAD7" };
             triggers.push(format!("{short}:{}", finding.rule));
         }
         assert_eq!(json!(triggers), expected["triggers"], "{name}: findings");
@@ -113,7 +113,7 @@ fn the_planner_agrees_with_every_case_handed_over() {
             assert_eq!(json!(open), expected[task], "{name}: {task}: {:#?}", standing.desired);
         }
         for measure in &standing.measures {
-            let short = if measure.instrument == Instrument::Phq9 { "PHQ9" } else { "GAD7" };
+            let short = if measure.instrument == Instrument::PHQ9 { "PHQ9" } else { "GAD7" };
             let e = &expected[short];
             let is = |found: Value, key: &str| {
                 if let Some(wanted) = e.get(key) {

@@ -19,7 +19,7 @@ fn ended(tale: &Tale, day: i64, open: &WorkItem) -> (Posture, String) {
     resolve(open, &tale.story, date(day))
 }
 
-const CORRECTED: &str = "Source corrected, confirm.";
+const CORRECTED: &str = "The answer was corrected or withdrawn: confirm with the patient.";
 const NOT_PAST_DUE: &str = "No longer past due: its level was corrected, or the rules changed.";
 
 #[test]
@@ -57,12 +57,12 @@ fn a_retracted_answer_does_not_stand_for_one_that_was_corrected_to_zero() {
 
 #[test]
 fn a_new_baseline_answers_the_reassessment_of_its_own_measure_and_of_no_other() {
-    let mut tale = Tale::enrolled(&[Instrument::Phq9, Instrument::Gad7]);
+    let mut tale = Tale::enrolled(&[Instrument::PHQ9, Instrument::GAD7]);
     // 8 is not elevated; 13 on day 30 is worse by 5.
     tale.phq9(0, 8).gad7(0, 12).phq9(30, 13);
     let (phq9, gad7) = (tale.story.measurements[2].id, tale.story.measurements[1].id);
     let open = task(&tale, 30, Code::Reassess);
-    assert_eq!((open.instrument, open.since), (Some(Instrument::Phq9), date(30)));
+    assert_eq!((open.instrument, open.since), (Some(Instrument::PHQ9), date(30)));
     tale.override_baseline(31, gad7);
     assert_ne!(ended(&tale, 31, &open).0, Posture::Fulfilled, "the anxiety was reassessed, not the depression");
     tale.override_baseline(32, phq9);
@@ -123,7 +123,7 @@ fn a_task_to_measure_is_done_by_a_score_of_its_measure_and_by_no_form_without_on
     for (what, told) in [
         ("another scale", (|t| t.gad7(46, 9)) as fn(&mut Tale) -> &mut Tale),
         ("too little was answered", |t| {
-            t.measurement(Instrument::Phq9, 46, None);
+            t.measurement(Instrument::PHQ9, 46, None);
             t
         }),
         ("the score it rests on", |t| t),

@@ -79,10 +79,10 @@ fn hedis_drr_comes_out_as_worked_by_hand() {
             t.phq9(116, 20).phq9(250, 4);
         }), // 1 May: of the year after
         patient(12, |t| {
-            t.score(Instrument::Phq9Modified, 0, 14).score(Instrument::Phq9Modified, 200, 4);
+            t.score(Instrument::PHQ9_MODIFIED, 0, 14).score(Instrument::PHQ9_MODIFIED, 200, 4);
         }),
         patient(13, |t| {
-            t.measurement(Instrument::Phq9, 0, Some(20)).quality = Quality::Prorated; // left out
+            t.measurement(Instrument::PHQ9, 0, Some(20)).quality = Quality::Prorated; // left out
             t.phq9(20, 11).phq9(139, 11).phq9(260, 5);
         }),
     ];
@@ -137,7 +137,7 @@ fn cms159_comes_out_as_worked_by_hand() {
             t.phq9(-65, 12).phq9(300, 4);
         }), // an index of the year after
         patient(13, |t| {
-            t.score(Instrument::Phq9Modified, -365, 12).phq9(0, 4);
+            t.score(Instrument::PHQ9_MODIFIED, -365, 12).phq9(0, 4);
         }),
     ];
     let metrics = cms159(&for_export(&caseload), 2026);
@@ -280,7 +280,7 @@ fn who_is_seen_was_screened_by_a_phq_of_the_twelve_months_up_to_the_end_of_this_
             t.gad7(60, 3).phq9(-280, 12);
         }), // 31 March of the year before: a day too old
         patient(3, |t| {
-            t.gad7(60, 3).score(Instrument::Phq2, -279, 1);
+            t.gad7(60, 3).score(Instrument::PHQ2, -279, 1);
         }), // 1 April: not yet
         patient(4, |t| {
             t.gad7(85, 3).phq9(86, 15);

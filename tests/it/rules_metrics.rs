@@ -69,7 +69,7 @@ fn caseload() -> Vec<Story> {
         // J: the only score since is prorated, and is left out; the review recommended nothing.
         patient(0x13, 0, |t| {
             t.phq9(0, 14);
-            t.measurement(Instrument::Phq9, 75, Some(4)).quality = Quality::Prorated;
+            t.measurement(Instrument::PHQ9, 75, Some(4)).quality = Quality::Prorated;
             t.entry(
                 60,
                 Care::CaseReview {

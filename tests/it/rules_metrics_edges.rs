@@ -60,11 +60,11 @@ fn a_registry_is_kept_by_a_score_or_an_enrolment_or_an_entry_each_by_itself() {
 }
 
 #[test]
-fn a_scale_counts_when_it_is_the_episodes_own_and_scored_and_taken_in_treatment() {
+fn any_scale_counts_that_was_scored_and_taken_in_treatment() {
     let all = [
-        enrolled(1, 0, |t| t.gad7(60, 12)), // not a measure of this episode
+        enrolled(1, 0, |t| t.gad7(60, 12)), // whatever the episode's targets
         enrolled(2, 0, |t| {
-            t.measurement(Instrument::Phq9, 60, None);
+            t.measurement(Instrument::PHQ9, 60, None);
             t
         }), // too little was answered
         enrolled(3, 60, |t| t.phq9(59, 12)), // the day before enrollment
@@ -74,7 +74,7 @@ fn a_scale_counts_when_it_is_the_episodes_own_and_scored_and_taken_in_treatment(
         enrolled(7, 0, |t| t.phq9(54, 12)), // the last day of February
         enrolled(8, 0, |t| t.phq9(85, 0)),  // nothing at all is a score too
     ];
-    assert_eq!(counted(&fidelity_of(&all), "scale_in_month"), [4, 5, 8]);
+    assert_eq!(counted(&fidelity_of(&all), "scale_in_month"), [1, 4, 5, 8]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn an_export_takes_no_baseline_from_before_enrolment_and_the_worklist_does() {
 fn an_export_keeps_the_clinics_own_thresholds() {
     let all = [enrolled(1, 0, |t| t.phq9(0, 11).phq9(60, 10))];
     let mut strict = RuleSet::default();
-    strict.measures.get_mut(&Instrument::Phq9).unwrap().elevated_at = 12;
+    strict.measures.get_mut(&Instrument::PHQ9).unwrap().elevated_at = 12;
     let due = |rules: &RuleSet| among(&nys(&all, rules, march(), None, None), "improved_after_70_days");
     assert_eq!(due(&RuleSet::default()), [1]);
     assert!(due(&strict).is_empty(), "a baseline of 11 is not elevated where that begins at 12");
@@ -292,7 +292,7 @@ fn a_second_episode_has_no_baseline_from_the_first_one() {
     // provisional baseline of the next one.
     let again = |on: i64| {
         let mut tale = Tale::of_a_patient();
-        tale.enroll(Some(-200), &[Instrument::Phq9]).discharge(-5).enroll(Some(0), &[Instrument::Phq9]).phq9(on, 18);
+        tale.enroll(Some(-200), &[Instrument::PHQ9]).discharge(-5).enroll(Some(0), &[Instrument::PHQ9]).phq9(on, 18);
         among(&aims_of(&[tale.story]), "not_improved_reviewed").len()
     };
     assert_eq!((again(-5), again(-4)), (0, 1));

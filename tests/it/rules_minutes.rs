@@ -16,7 +16,7 @@ fn at(text: &str) -> DateTime<Utc> {
 
 fn tale() -> Tale {
     let mut tale = Tale::of_a_patient();
-    tale.enroll(Some(0), &[Instrument::Phq9]);
+    tale.enroll(Some(0), &[Instrument::PHQ9]);
     tale
 }
 
@@ -171,4 +171,22 @@ fn a_call_of_no_minutes_is_nothing_that_was_left_out() {
     spent(&mut tale, "2026-03-10T15:00:00Z", 0, ContactOutcome::NotReached);
     let march = of(&tale, "2026-03", &[]);
     assert_eq!((march.minutes, march.left_out.len()), (0, 0));
+}
+
+#[test]
+fn scheduling_and_clerical_work_is_recorded_apart_and_other_work_without_the_patient_counts() {
+    let counted = |purpose: ContactKind| {
+        let mut tale = tale();
+        enter(&mut tale, "2026-03-10".parse().unwrap(), None, 40, ContactOutcome::Attended);
+        let last = tale.story.entries.last_mut().unwrap();
+        if let Care::Contact { purpose: there, .. } = &mut last.care {
+            *there = purpose;
+        }
+        let march = of(&tale, "2026-03", &[]);
+        (march.minutes, march.left_out.iter().map(|left| left.minutes).sum::<i64>())
+    };
+    for purpose in ContactKind::ALL {
+        let counts = !matches!(purpose, ContactKind::Scheduling | ContactKind::Clerical);
+        assert_eq!(counted(*purpose), if counts { (40, 0) } else { (0, 40) }, "{purpose}");
+    }
 }

@@ -40,7 +40,7 @@ fn the_latest_of_a_day_counts_and_a_tie_goes_to_the_higher() {
 #[test]
 fn an_unscorable_form_does_not_replace_the_last_score() {
     let mut tale = Tale::new();
-    tale.phq9(0, 18).phq9(20, 8).measurement(Instrument::Phq9, 27, None);
+    tale.phq9(0, 18).phq9(20, 8).measurement(Instrument::PHQ9, 27, None);
     assert_eq!(standing(&tale, 27).measures[0].latest.as_ref().unwrap().score, 8);
     tale.phq9(28, 9).last_measurement().quality = Quality::Prorated;
     assert_eq!(standing(&tale, 28).measures[0].latest.as_ref().unwrap().quality, Quality::Prorated);
@@ -69,17 +69,17 @@ fn an_override_of_a_retracted_score_gives_way_to_the_rule() {
 #[test]
 fn a_referral_that_was_closed_without_enrolment_ends_no_episode() {
     let mut tale = Tale::of_a_patient();
-    tale.enroll(None, &[Instrument::Phq9]).discharge(-2);
-    tale.enroll(Some(0), &[Instrument::Phq9]).phq9(-5, 16);
+    tale.enroll(None, &[Instrument::PHQ9]).discharge(-2);
+    tale.enroll(Some(0), &[Instrument::PHQ9]).phq9(-5, 16);
     assert_eq!(standing(&tale, 0).measures[0].baseline.as_ref().unwrap().basis.as_str(), "provisional");
 }
 
 #[test]
 fn nobody_is_in_treatment_before_enrolment() {
     let mut tale = Tale::of_a_patient();
-    tale.enroll(None, &[Instrument::Phq9]).resume(3);
+    tale.enroll(None, &[Instrument::PHQ9]).resume(3);
     assert_eq!(standing(&tale, 4).status, Phase::Referred);
-    tale.enroll(Some(20), &[Instrument::Phq9]).hold(10);
+    tale.enroll(Some(20), &[Instrument::PHQ9]).hold(10);
     assert_eq!(standing(&tale, 15).status, Phase::Referred);
     assert_eq!(standing(&tale, 20).status, Phase::Active);
 }
@@ -144,7 +144,7 @@ fn two_failed_plans_prompt_for_specialty_care_without_waiting_for_the_third() {
 
 #[test]
 fn a_required_review_keeps_its_key_when_another_measure_is_named_first() {
-    let mut tale = Tale::enrolled(&[Instrument::Phq9, Instrument::Gad7]);
+    let mut tale = Tale::enrolled(&[Instrument::PHQ9, Instrument::GAD7]);
     tale.phq9(0, 12).gad7(0, 14).review(60).phq9(118, 12).gad7(118, 14);
     let key = |tale: &Tale| {
         on(tale, 124).desired.into_iter().find(|d| d.rule == Rule::ReviewRequired).map(|d| (d.key, d.instrument))
@@ -154,7 +154,7 @@ fn a_required_review_keeps_its_key_when_another_measure_is_named_first() {
     tale.phq9(123, 8);
     let after = key(&tale).unwrap();
     assert_eq!(before.0, after.0);
-    assert_eq!((before.1, after.1), (Some(Instrument::Phq9), Some(Instrument::Gad7)));
+    assert_eq!((before.1, after.1), (Some(Instrument::PHQ9), Some(Instrument::GAD7)));
 }
 
 #[test]
@@ -176,18 +176,19 @@ fn at_target_is_never_flagged_as_not_at_target() {
 }
 
 #[test]
-fn the_measure_task_survives_nothing_but_a_score_and_a_new_plan_asks_anew() {
+fn the_measure_task_survives_a_change_of_treatment_and_ends_with_a_score() {
     let mut tale = Tale::new();
     tale.phq9(0, 18).phq9(20, 17);
     let first = task(&tale, 51, Code::Measure).unwrap();
     assert_eq!(task(&tale, 75, Code::Measure).unwrap().key, first.key);
     tale.change(80);
-    assert_eq!(task(&tale, 80, Code::Measure), None);
-    assert_eq!(
-        resolve(&first, &tale.story, date(80)),
-        (Posture::Withdrawn, "Treatment was changed on 2026-03-26.".into())
-    );
-    assert_ne!(task(&tale, 108, Code::Measure).unwrap().key, first.key);
+    for day in [80, 100, 120] {
+        assert_eq!(task(&tale, day, Code::Measure).unwrap().key, first.key, "day {day}");
+    }
+    tale.phq9(121, 17);
+    assert_eq!(task(&tale, 121, Code::Measure), None);
+    assert_eq!(resolve(&first, &tale.story, date(121)), (Posture::Fulfilled, "Measured since.".into()));
+    assert_ne!(task(&tale, 152, Code::Measure).unwrap().key, first.key, "the next one is another");
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn a_key_stays_while_its_cause_stays() {
 
 #[test]
 fn every_sentence_names_its_evidence_and_its_thresholds() {
-    let mut tale = Tale::enrolled(&[Instrument::Phq9, Instrument::Gad7]);
+    let mut tale = Tale::enrolled(&[Instrument::PHQ9, Instrument::GAD7]);
     tale.phq9(0, 18).gad7(0, 14).phq9(30, 24).gad7(30, 5).phq9(55, 24).gad7(55, 12);
     for day in 0..150 {
         for f in standing(&tale, day).findings {
@@ -287,24 +288,25 @@ fn a_plan_that_was_never_measured_has_not_failed() {
 fn a_contact_is_amber_after_30_days_and_red_after_60() {
     let mut tale = Tale::new();
     tale.contact(10);
-    let grade = |day| finding(&tale, day, Rule::ContactOverdue).map(|f| f.reason.contains("(red)"));
+    let grade = |day| finding(&tale, day, Rule::ContactOverdue).map(|f| f.reason.contains("more than 60 days"));
     assert_eq!([grade(40), grade(41), grade(70), grade(71)], [None, Some(false), Some(false), Some(true)]);
     let proposed = |day| finding(&tale, day, Rule::InactivityDischargeProposed).is_some();
     assert_eq!((proposed(99), proposed(100)), (false, true), "90 days after the last contact");
 }
 
 #[test]
-fn a_pcl5_improves_by_twelve_points_and_below_33_alone_is_remission() {
+fn a_pcl5_responds_by_twelve_points_and_remits_at_28_with_fifteen() {
     let judged = |latest: u16| {
-        let mut tale = Tale::enrolled(&[Instrument::Pcl5]);
-        tale.score(Instrument::Pcl5, 0, 40).score(Instrument::Pcl5, 28, latest);
+        let mut tale = Tale::enrolled(&[Instrument::PCL5]);
+        tale.score(Instrument::PCL5, 0, 40).score(Instrument::PCL5, 28, latest);
         let measure = standing(&tale, 28).measures.remove(0);
         (measure.clinically_significant_improvement, measure.remission, measure.at_target)
     };
-    assert_eq!(judged(33), (false, false, false));
-    assert_eq!(judged(32), (false, true, true), "8 points are no improvement");
-    assert_eq!(judged(29), (false, true, true), "11 points");
-    assert_eq!(judged(28), (true, true, true), "12 points");
+    assert_eq!(judged(32), (false, false, false), "below the cut-off by 8 points is nothing yet");
+    assert_eq!(judged(29), (false, false, false), "11 points");
+    assert_eq!(judged(28), (true, false, true), "12 points are a response");
+    assert_eq!(judged(26), (true, false, true), "28 or less, and 14 points");
+    assert_eq!(judged(25), (true, true, true), "15 points");
 }
 
 #[test]
@@ -330,6 +332,6 @@ fn the_plan_clock_says_what_it_counts_from() {
     let (basis, day, entry, reason) = said(&tale);
     assert_eq!((basis, day, entry), ("recommendation", 44, true));
     assert_eq!(reason, "Counts from 2026-02-18, when a recommendation was done: Raise the dose");
-    let referred = Tale::of_a_patient().enroll(None, &[Instrument::Phq9]).clone();
+    let referred = Tale::of_a_patient().enroll(None, &[Instrument::PHQ9]).clone();
     assert_eq!(standing(&referred, 5).plan_clock, None);
 }

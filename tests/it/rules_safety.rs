@@ -1,9 +1,10 @@
 //! R10 in depth.
 
+use cocm_registry::domain::care::Risk;
 use cocm_registry::domain::chart_plan::{ChartPlan, WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
+use cocm_registry::domain::measurement::{EvidenceStatus, Quality, Supplement};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::safety::{ConcernState, concerns};
 use cocm_registry::domain::task::{Code, Owner, Posture, Priority};
@@ -51,11 +52,12 @@ fn each_answer_has_its_tier_enrolled_or_not(
     }
     tale.item9(10, total, answer);
     let plan = on(&tale, 10);
-    let task = tasks(&plan).into_iter().find(|d| d.since == date(10));
-    assert_eq!(task.map(|t| t.priority), priority);
+    let concern = plan.concerns.iter().find(|c| c.answered_on == date(10));
+    assert_eq!(concern.map(|c| c.priority), priority);
     assert_eq!(flagged(&plan), priority == Some(Priority::Stat) || before == Some(3));
-    if let Some(task) = task {
-        assert_eq!(task.due_on, Some(date(10)));
+    if let Some(concern) = concern {
+        assert_eq!(concern.due_on, date(10));
+        let task = tasks(&plan)[0];
         assert!(task.episode.is_none());
         assert!(task.reason.contains("not a crisis service"));
     }
@@ -66,7 +68,7 @@ fn each_answer_has_its_tier_enrolled_or_not(
 #[case(EvidenceStatus::Submitted)]
 fn a_form_without_a_total_fires_finished_or_not(#[case] counting: EvidenceStatus) {
     let mut tale = Tale::of_a_patient();
-    let m = tale.measurement(Instrument::Phq9, 3, None);
+    let m = tale.measurement(Instrument::PHQ9, 3, None);
     (m.item9, m.counting, m.quality) = (Some(2), counting, Quality::Unscorable);
     assert_eq!(tasks(&on(&tale, 3))[0].priority, Priority::Stat);
 }
@@ -74,10 +76,10 @@ fn a_form_without_a_total_fires_finished_or_not(#[case] counting: EvidenceStatus
 #[test]
 fn the_questionnaire_for_teens_asks_the_same() {
     let mut tale = Tale::of_a_patient();
-    tale.score(Instrument::Phq9Modified, 3, 21).last_measurement().item9 = Some(1);
+    tale.score(Instrument::PHQ9_MODIFIED, 3, 21).last_measurement().item9 = Some(1);
     let plan = on(&tale, 3);
     assert_eq!(tasks(&plan)[0].priority, Priority::Stat);
-    assert_eq!(tasks(&plan)[0].instrument, Some(Instrument::Phq9Modified));
+    assert_eq!(tasks(&plan)[0].instrument, Some(Instrument::PHQ9_MODIFIED));
 }
 
 #[test]
@@ -108,12 +110,10 @@ fn an_assessment_before_the_answer_does_not_close_it() {
 }
 
 #[test]
-fn an_answer_retracted_after_an_earlier_assessment_was_not_assessed() {
+fn an_answer_corrected_after_an_earlier_assessment_was_not_assessed() {
     let mut tale = Tale::of_a_patient();
-    tale.minutes(0).assessed(3).minutes(60).item9(3, 12, 1);
-    let open = on(&tale, 3).desired.remove(0);
-    tale.last_measurement().item9 = Some(0);
-    assert_eq!(resolve(&open, &tale.story, date(3)).1, "Source corrected, confirm.");
+    tale.minutes(0).assessed(3).minutes(60).item9(3, 12, 1).corrected(4, Some(0));
+    assert_eq!(tasks(&on(&tale, 4)).len(), 1);
 }
 
 #[test]
@@ -234,25 +234,131 @@ fn a_retracted_answer_asks_for_confirmation_and_one_of_two_keeps_the_task() {
     let mut tale = Tale::of_a_patient();
     tale.minutes(0).item9(3, 12, 1).minutes(60).item9(3, 12, 2);
     let before = on(&tale, 3);
-    tale.last_measurement().counting = EvidenceStatus::Retracted;
-    let plan = on(&tale, 3);
-    assert_eq!(tasks(&plan)[0].key, tasks(&before)[0].key);
-    assert_eq!(tasks(&plan)[0].priority, Priority::Urgent);
-    tale.story.measurements[0].counting = EvidenceStatus::Retracted;
-    assert!(on(&tale, 3).desired.is_empty());
-    for open in &before.desired {
-        let withdrawn = (Posture::Withdrawn, "Source retracted, confirm.".to_owned());
-        assert_eq!(resolve(open, &tale.story, date(3)), withdrawn);
-    }
+    tale.retracted(3, 1);
+    let one_left = on(&tale, 3);
+    assert_eq!(tasks(&one_left)[0].key, tasks(&before)[0].key);
+    assert_eq!((tasks(&one_left)[0].priority, flagged(&one_left)), (Priority::Urgent, false));
+    assert!(tasks(&one_left)[0].reason.contains("item 9 = 1"), "{}", tasks(&one_left)[0].reason);
+    tale.retracted(3, 0);
+    let none_left = on(&tale, 3);
+    assert_eq!(tasks(&none_left)[0].key, tasks(&before)[0].key);
+    assert!(tasks(&none_left)[0].reason.contains("confirm with the patient"), "{}", tasks(&none_left)[0].reason);
+    let flag = before.desired.iter().find(|d| d.code == Code::CocmSafety).unwrap();
+    assert_eq!(resolve(flag, &tale.story, date(3)).0, Posture::Withdrawn, "the answer itself is gone");
+    tale.assessed(4);
+    assert!(on(&tale, 4).desired.is_empty());
 }
 
 #[test]
 fn an_answer_corrected_to_zero_asks_for_confirmation_too() {
     let mut tale = Tale::of_a_patient();
-    tale.item9(3, 12, 1);
-    let open = on(&tale, 3).desired.remove(0);
-    tale.last_measurement().item9 = Some(0);
-    assert_eq!(resolve(&open, &tale.story, date(3)), (Posture::Withdrawn, "Source corrected, confirm.".to_owned()));
+    tale.item9(3, 12, 2).corrected(4, Some(0));
+    let plan = on(&tale, 30);
+    let task = tasks(&plan)[0];
+    assert!(task.reason.contains("changed from 2 to 0 (PHQ-9 item 9): confirm with the patient"), "{}", task.reason);
+    assert_eq!((task.priority, flagged(&plan), escalations(&plan).len()), (Priority::Urgent, false, 2));
+    tale.item9(40, 5, 0);
+    assert_eq!(tasks(&on(&tale, 40)).len(), 1, "a later 0 confirms nothing");
+    tale.assessed(41);
+    assert!(on(&tale, 41).desired.is_empty());
+}
+
+#[test]
+fn a_correction_upward_or_of_what_was_assessed_asks_for_no_confirmation() {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(3, 12, 1).assessed(4).corrected(5, Some(0));
+    assert!(on(&tale, 5).desired.is_empty(), "somebody has looked at it");
+    let mut tale = Tale::of_a_patient();
+    tale.item9(3, 12, 2).corrected(4, Some(0)).corrected(5, Some(3));
+    let plan = on(&tale, 5);
+    assert!(!plan.concerns[0].only_changed && flagged(&plan));
+}
+
+#[rstest]
+#[case::high(Some(Risk::High), Priority::Stat)]
+#[case::moderate(Some(Risk::Moderate), Priority::Stat)]
+#[case::not_recorded(None, Priority::Stat)]
+#[case::low(Some(Risk::Low), Priority::Routine)]
+#[case::none(Some(Risk::None), Priority::Routine)]
+fn the_same_level_again_is_routine_only_after_an_assessment_that_found_no_more_than_a_low_risk(
+    #[case] risk: Option<Risk>,
+    #[case] priority: Priority,
+) {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(0, 18, 3).assessed_as(1, risk).item9(7, 17, 3);
+    let plan = on(&tale, 9);
+    assert_eq!(tasks(&plan)[0].priority, priority);
+    assert_eq!(flagged(&plan), priority == Priority::Stat);
+    assert_eq!(escalations(&plan).is_empty(), priority == Priority::Routine);
+}
+
+#[rstest]
+#[case(24, None)]
+#[case(25, Some(1))]
+#[case(26, Some(2))]
+#[case(27, Some(3))]
+fn a_total_without_items_proves_the_answer_that_it_cannot_be_reached_without(
+    #[case] total: u16,
+    #[case] answer: Option<u8>,
+) {
+    let mut tale = Tale::of_a_patient();
+    tale.phq9(0, total).last_measurement().quality = Quality::TotalOnly;
+    let plan = on(&tale, 0);
+    assert_eq!(plan.concerns.first().map(|c| (c.item9, c.implied, c.high)), answer.map(|answer| (answer, true, true)));
+    let asks = plan.desired.iter().any(|d| d.code == Code::AskItem9);
+    assert_eq!(asks, answer.is_none(), "a severe total alone asks, unless it answers");
+}
+
+#[rstest]
+#[case::severe(20, Some((Priority::Urgent, 0)))]
+#[case::not_severe(19, None)]
+fn a_severe_total_without_items_asks_on_the_same_day(#[case] total: u16, #[case] asked: Option<(Priority, i64)>) {
+    let mut tale = Tale::of_a_patient();
+    tale.phq9(0, total).last_measurement().quality = Quality::TotalOnly;
+    let task = on(&tale, 0).desired.into_iter().find(|d| d.code == Code::AskItem9);
+    assert_eq!(task.map(|t| (t.priority, t.due_on.unwrap())), asked.map(|(p, day)| (p, date(day))));
+    tale.item9(1, 12, 0);
+    assert!(on(&tale, 1).desired.is_empty(), "a later form answers it");
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_asked_for_on_the_same_day() {
+    let mut tale = Tale::of_a_patient();
+    let m = tale.phq9(0, 12).last_measurement();
+    m.item9_unknown = true;
+    m.self_harm.unreadable = true;
+    let task = on(&tale, 0).desired.remove(0);
+    assert_eq!((task.code, task.priority, task.due_on), (Code::AskItem9, Priority::Urgent, Some(date(0))));
+    assert!(task.reason.contains("cannot be read"), "{}", task.reason);
+}
+
+#[rstest]
+#[case(Supplement::SeriousThoughts, Priority::Stat)]
+#[case(Supplement::Attempt, Priority::Urgent)]
+fn a_question_beside_the_scored_ones_fires_like_the_item(#[case] yes: Supplement, #[case] priority: Priority) {
+    let mut tale = Tale::of_a_patient();
+    let m = tale.score(Instrument::PHQ9_MODIFIED, 3, 9).last_measurement();
+    m.item9 = Some(0);
+    m.self_harm.supplements.push(yes);
+    let plan = on(&tale, 3);
+    assert_eq!((tasks(&plan)[0].priority, flagged(&plan)), (priority, priority == Priority::Stat));
+    // Said again with nothing new after a low risk was assessed: routine.
+    tale.assessed(4);
+    let m = tale.score(Instrument::PHQ9_MODIFIED, 6, 9).last_measurement();
+    m.item9 = Some(0);
+    m.self_harm.supplements.push(yes);
+    assert_eq!(tasks(&on(&tale, 6))[0].priority, Priority::Routine);
+}
+
+#[test]
+fn several_unassessed_answers_are_several_reasons_of_one_task() {
+    let mut tale = Tale::of_a_patient();
+    tale.item9(0, 12, 1).item9(7, 12, 2);
+    let plan = on(&tale, 7);
+    assert_eq!((plan.concerns.len(), tasks(&plan).len(), escalations(&plan).len()), (2, 1, 2));
+    let task = tasks(&plan)[0];
+    assert_eq!((task.priority, task.due_on, task.reasons.len()), (Priority::Stat, Some(date(0)), 2));
+    assert_eq!(task.reason.matches("not a crisis service").count(), 1, "{}", task.reason);
 }
 
 #[test]
@@ -323,12 +429,14 @@ fn the_reason_says_what_made_the_level() {
         tale.item9(0, 12, before).item9(20, total, answer);
         concerns(&tale.story, &RuleSet::default(), date(20)).pop().unwrap().reason
     };
-    let rule = "PHQ-9 item 9 answered";
+    let said = "Reported thoughts of death or self-harm";
+    let several = format!("{said} on several days (PHQ-9 item 9 = 1) on 2026-01-25");
+    let half = format!("{said} on more than half the days (PHQ-9 item 9 = 2) on 2026-01-25");
     let end = "This service is not a crisis service: assess suicide risk.";
-    assert_eq!(reason(1, 12, 1), format!("{rule} 1 on 2026-01-25. {end}"));
-    assert_eq!(reason(0, 12, 1), format!("{rule} 1 on 2026-01-25: higher than the previous answer, 0. {end}"));
-    assert_eq!(reason(3, 12, 2), format!("{rule} 2 on 2026-01-25: 2 or above. {end}"));
-    assert_eq!(reason(1, 20, 1), format!("{rule} 1 on 2026-01-25: with a total of 20. {end}"));
+    assert_eq!(reason(1, 12, 1), format!("{several}. {end}"));
+    assert_eq!(reason(0, 12, 1), format!("{several}; the answer on 2026-01-05 was 0, not at all. {end}"));
+    assert_eq!(reason(3, 12, 2), format!("{half}. {end}"));
+    assert_eq!(reason(1, 20, 1), format!("{several}; total 20, severe. {end}"));
 }
 
 #[test]

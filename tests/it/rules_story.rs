@@ -3,11 +3,11 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use cocm_registry::domain::care::{
     Addressee, Care, CareEntry, ChangeKind, ContactKind, ContactOutcome, DischargeReason, Modality, Recommendation,
-    RecommendationDecision,
+    RecommendationDecision, Risk,
 };
 use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality};
+use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality, SelfHarm};
 use cocm_registry::domain::story::{PatientStatus, Story};
 use cocm_registry::id::{EpisodeId, MeasurementId, PatientId};
 use uuid::Uuid;
@@ -54,7 +54,7 @@ impl Tale {
 
     /// Enrolled on day 0, treated to a PHQ-9 target.
     pub fn new() -> Self {
-        Self::enrolled(&[Instrument::Phq9])
+        Self::enrolled(&[Instrument::PHQ9])
     }
 
     fn id(&mut self) -> Uuid {
@@ -96,6 +96,7 @@ impl Tale {
             quality: if total.is_some() { Quality::Complete } else { Quality::Unscorable },
             item9: None,
             item9_unknown: false,
+            self_harm: SelfHarm::default(),
             counting: EvidenceStatus::Submitted,
             source: format!("QuestionnaireResponse/{}", id.0.as_u128()),
             issues: Vec::new(),
@@ -110,22 +111,36 @@ impl Tale {
     }
 
     pub fn phq9(&mut self, day: i64, total: u16) -> &mut Self {
-        self.score(Instrument::Phq9, day, total)
+        self.score(Instrument::PHQ9, day, total)
     }
 
     pub fn gad7(&mut self, day: i64, total: u16) -> &mut Self {
-        self.score(Instrument::Gad7, day, total)
+        self.score(Instrument::GAD7, day, total)
     }
 
     /// A PHQ-9 with an answer to item 9.
     pub fn item9(&mut self, day: i64, total: u16, answer: u8) -> &mut Self {
-        self.measurement(Instrument::Phq9, day, Some(total)).item9 = Some(answer);
+        self.measurement(Instrument::PHQ9, day, Some(total)).item9 = Some(answer);
         self
     }
 
     /// Takes the last measurement told back, or puts it right again.
     pub fn last_measurement(&mut self) -> &mut Measurement {
         self.story.measurements.last_mut().unwrap()
+    }
+
+    /// The last form says something else about self-harm now.
+    pub fn corrected(&mut self, day: i64, answer: Option<u8>) -> &mut Self {
+        let last = self.last_measurement();
+        *last = Measurement { item9: answer, ..last.clone() }.replacing(last, at(day, 0));
+        self
+    }
+
+    /// The form told as the `nth` is retracted.
+    pub fn retracted(&mut self, day: i64, nth: usize) -> &mut Self {
+        let form = &mut self.story.measurements[nth];
+        *form = Measurement { counting: EvidenceStatus::Retracted, ..form.clone() }.replacing(form, at(day, 0));
+        self
     }
 
     /// Anything the care team does.
@@ -199,7 +214,7 @@ impl Tale {
             day,
             Care::CaseReview {
                 reviewer: "Dr. Berg".into(),
-                summary: None,
+                summary: Some("Talked about".into()),
                 minutes: None,
                 recommendations,
                 session: None,
@@ -243,12 +258,18 @@ impl Tale {
         self.entry(day, Care::BaselineOverride { instrument, measurement, reason: "Reassessed".into() })
     }
 
+    /// With a low risk.
     pub fn assessed(&mut self, day: i64) -> &mut Self {
+        self.assessed_as(day, Some(Risk::Low))
+    }
+
+    pub fn assessed_as(&mut self, day: i64, risk: Option<Risk>) -> &mut Self {
         self.entry(
             day,
             Care::SafetyAssessment {
                 instrument: "C-SSRS".into(),
                 result: "low".into(),
+                risk,
                 disposition: "Safety plan".into(),
                 assessor: "R. Ortiz".into(),
                 note: None,
@@ -264,7 +285,7 @@ impl Tale {
 /// A patient enrolled on a day for a PHQ-9 target; patient and episode have the same id.
 pub fn enrolled(n: u128, on: i64, told: impl FnOnce(&mut Tale)) -> Story {
     let mut tale = Tale::of_a_patient();
-    tale.enroll(Some(on), &[Instrument::Phq9]);
+    tale.enroll(Some(on), &[Instrument::PHQ9]);
     told(&mut tale);
     let mut story = tale.story;
     story.patient.id = PatientId(Uuid::from_u128(n));

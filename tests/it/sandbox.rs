@@ -60,6 +60,7 @@ fn intent(name: &str, resource: ChartResource, posture: Posture) -> WriteIntent 
             due_on: None,
             reason: format!("because of {name}, {posture}"),
             evidence: vec!["QuestionnaireResponse/9".to_owned()],
+            reasons: Vec::new(),
         },
         owner_display: None,
         also_for_display: Vec::new(),

@@ -37,6 +37,7 @@ fn intent(key: &str, priority: Priority) -> WriteIntent {
             due_on: None,
             reason: "because".into(),
             evidence: vec!["QuestionnaireResponse/1".into()],
+            reasons: Vec::new(),
         },
         owner_display: None,
         also_for_display: Vec::new(),

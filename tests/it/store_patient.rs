@@ -2,7 +2,7 @@
 
 use chrono::{NaiveDate, TimeDelta};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality};
+use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality, SelfHarm};
 use cocm_registry::id::PatientId;
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{Db, measurement};
@@ -169,7 +169,7 @@ fn taken(n: u128, on: &str) -> Measurement {
     let on: NaiveDate = date(on);
     Measurement {
         id: id(100 + n),
-        instrument: Instrument::Phq9,
+        instrument: Instrument::PHQ9,
         taken_at: on.and_hms_opt(12, 0, 0).unwrap().and_utc(),
         taken_on: on,
         answers: vec![Some(1); 9],
@@ -177,6 +177,7 @@ fn taken(n: u128, on: &str) -> Measurement {
         quality: Quality::Complete,
         item9: Some(1),
         item9_unknown: false,
+        self_harm: SelfHarm::default(),
         counting: EvidenceStatus::Submitted,
         source: format!("QuestionnaireResponse/{n}"),
         issues: Vec::new(),

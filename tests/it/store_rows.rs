@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use cocm_registry::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
+use cocm_registry::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::problem::Category;
 use cocm_registry::store::event_log::{EpisodeLog, EventRow};
@@ -122,7 +122,7 @@ async fn text_with_u_0000_is_refused_as_the_callers_mistake(
 fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
     Measurement {
         id: id(n),
-        instrument: Instrument::Phq9,
+        instrument: Instrument::PHQ9,
         taken_at: at,
         taken_on: at.date_naive(),
         answers: vec![Some(3), None, Some(0)],
@@ -130,6 +130,7 @@ fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
         quality: Quality::Unscorable,
         item9: None,
         item9_unknown: true,
+        self_harm: SelfHarm::default(),
         counting: EvidenceStatus::Partial,
         source: format!("Observation/{ODD}"),
         issues: vec![DataQualityIssue::new("odd", ODD)],
@@ -162,7 +163,7 @@ async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engi
 
     let item = |answer| ItemObservation {
         source: ODD.into(),
-        instrument: Instrument::Phq9,
+        instrument: Instrument::PHQ9,
         taken_at: instants()[3],
         item: 8,
         answer,
@@ -172,11 +173,11 @@ async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engi
     assert_eq!(measurement::put_item(&mut tx, CLINIC, id(7), &item(None)).await.unwrap(), Some(item(Some(3))));
     assert_eq!(measurement::item_of(&mut tx, CLINIC, id(7), ODD).await.unwrap(), Some(item(None)));
     assert_eq!(measurement::item_of(&mut tx, OTHER, id(7), ODD).await.unwrap(), None);
-    let at = |n: usize| (Instrument::Phq9, instants()[n]);
+    let at = |n: usize| (Instrument::PHQ9, instants()[n]);
     let (phq9, then) = at(3);
-    assert_eq!(measurement::items_at(&mut tx, CLINIC, id(7), phq9, then).await.unwrap(), [item(None)]);
-    assert!(measurement::items_at(&mut tx, CLINIC, id(7), phq9, at(2).1).await.unwrap().is_empty());
-    assert!(measurement::items_at(&mut tx, OTHER, id(7), phq9, then).await.unwrap().is_empty());
+    assert_eq!(measurement::items_between(&mut tx, CLINIC, id(7), phq9, (then, then)).await.unwrap(), [item(None)]);
+    assert!(measurement::items_between(&mut tx, CLINIC, id(7), phq9, (at(2).1, at(2).1)).await.unwrap().is_empty());
+    assert!(measurement::items_between(&mut tx, OTHER, id(7), phq9, (then, then)).await.unwrap().is_empty());
 
     // A total that does not fit is a fault of ours, and is not stored as "missing".
     let huge = Measurement { id: id(99), total: Some(40_000), quality: Quality::Complete, ..all[0].clone() };
@@ -191,7 +192,7 @@ async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)
     let mut tx = db.begin().await.unwrap();
     let mut one = world::episode("2026-01-05");
     (one.id, one.care_manager) = (id(1), Some(ODD.into()));
-    one.target_instruments = vec![Instrument::Phq9, Instrument::Gad7];
+    one.target_instruments = vec![Instrument::PHQ9, Instrument::GAD7];
     episode::insert(&mut tx, CLINIC, id(7), &one, "test", monday()).await.unwrap();
     let stored = episode::find(&mut tx, CLINIC, id(1)).await.unwrap().unwrap();
     assert_eq!((&stored.episode, stored.patient_id, stored.revision), (&one, id(7), 1));

@@ -71,8 +71,11 @@ impl Key {
             Self::Ec(pair, _) => pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap().as_ref().to_vec(),
             Self::Rsa(pair, _) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                let padding: &'static dyn signature::RsaEncoding =
-                    if header["alg"] == "RS384" { &signature::RSA_PKCS1_SHA384 } else { &signature::RSA_PKCS1_SHA256 };
+                let padding: &'static dyn signature::RsaEncoding = match header["alg"].as_str() {
+                    Some("RS384") => &signature::RSA_PKCS1_SHA384,
+                    Some("PS256") => &signature::RSA_PSS_SHA256,
+                    _ => &signature::RSA_PKCS1_SHA256,
+                };
                 pair.sign(padding, &SystemRandom::new(), message.as_bytes(), &mut signature).unwrap();
                 signature
             }
@@ -103,15 +106,7 @@ fn without(field: &str) -> Value {
 }
 
 pub fn config(jwks_url: Option<String>, jwks_file: Option<&Path>) -> Config {
-    let issuer = Issuer {
-        issuer: ISSUER.into(),
-        jwks_url,
-        token_url: None,
-        jwks_file: jwks_file.map(Path::to_owned),
-        audience: "cocm".into(),
-        clinic_claim: "clinic".into(),
-        role_claim: "role".into(),
-    };
+    let issuer = Issuer { jwks_url, jwks_file: jwks_file.map(Path::to_owned), ..Issuer::new(ISSUER, "cocm") };
     let north = Clinic {
         id: ClinicId::new("north").unwrap(),
         name: None,
@@ -136,12 +131,12 @@ fn verifier_of(keys: &[&Key]) -> (tempfile::TempDir, Verifier) {
 async fn each_algorithm_of_the_list_is_believed_with_a_key_of_its_kind_only() {
     let keys = [Key::p256("a"), Key::p384("b"), Key::rsa("c")];
     let (_dir, verifier) = verifier_of(&keys.each_ref());
-    for (key, algorithm) in [(0, "ES256"), (1, "ES384"), (2, "RS256"), (2, "RS384")] {
+    for (key, algorithm) in [(0, "ES256"), (1, "ES384"), (2, "RS256"), (2, "RS384"), (2, "PS256")] {
         let caller = verifier.verify(&keys[key].token(algorithm)).await.unwrap();
         assert_eq!((caller.clinic.as_str(), caller.subject.as_str(), caller.role), ("north", "u1", Role::CareManager));
     }
     for (key, algorithm) in
-        [(0, "ES384"), (0, "RS256"), (1, "ES256"), (2, "ES256"), (2, "PS256"), (2, "RS512"), (0, "EdDSA")]
+        [(0, "ES384"), (0, "RS256"), (1, "ES256"), (2, "ES256"), (2, "PS512"), (2, "RS512"), (0, "EdDSA")]
     {
         assert_eq!(verifier.verify(&keys[key].token(algorithm)).await, Err(TokenError::Algorithm), "{algorithm}");
     }
@@ -205,10 +200,10 @@ async fn no_signature_and_a_public_key_as_a_secret_are_refused() {
 #[case::no_clinic(without("clinic"), TokenError::Clinic)]
 #[case::other_clinic(with("clinic", json!("south")), TokenError::Clinic)]
 #[case::odd_clinic(with("clinic", json!("NORTH")), TokenError::Clinic)]
-#[case::clinics(with("clinic", json!(["north"])), TokenError::Clinic)]
+#[case::clinics(with("clinic", json!(["north", "south"])), TokenError::Clinic)]
 #[case::no_role(without("role"), TokenError::Role)]
 #[case::other_role(with("role", json!("root")), TokenError::Role)]
-#[case::two_roles(with("role", json!(["admin", "care_manager"])), TokenError::Role)]
+#[case::two_roles(with("role", json!(["admin", "care_manager"])), TokenError::SeveralRoles)]
 #[tokio::test]
 async fn a_wrong_claim_is_named(#[case] claims: Value, #[case] expected: TokenError) {
     let key = Key::p256("a");
@@ -221,6 +216,7 @@ async fn a_wrong_claim_is_named(#[case] claims: Value, #[case] expected: TokenEr
 #[case::aud_list(with("aud", json!(["billing", "cocm"])))]
 #[case::just_expired(with("exp", json!(get_current_timestamp() - 20)))]
 #[case::nearly_valid(with("nbf", json!(get_current_timestamp() + 20)))]
+#[case::one_clinic_in_a_list(with("clinic", json!(["north"])))]
 #[case::one_role_of_ours(with("role", json!(["offline_access", "care_manager"])))]
 #[tokio::test]
 async fn a_right_claim_may_have_several_forms(#[case] claims: Value) {

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use tokio::time::timeout;
 
 use crate::api::App;
-use crate::fhir::arrival::is_logical_id;
+use crate::fhir::logical_id::is_logical_id;
 use crate::identity::{CdsCaller, Role, TokenError, bearer};
 use crate::problem::{Category, Problem};
 use crate::store::idempotency;

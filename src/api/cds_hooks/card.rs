@@ -147,7 +147,7 @@ pub fn card(known: &PatientFacts<'_>, config: &Config, link: CardLink) -> Option
         (Some(first), _, _) => {
             let evidence = std::iter::once(first.desired.key.clone()).chain(first.desired.evidence.iter().cloned());
             let cause = Cause { rule: Some(first.desired.rule), evidence: evidence.collect() };
-            (cause, format!("Not assessed: {}", first.desired.reason))
+            (cause, format!("Not assessed: {}", first.desired.why()))
         }
         (None, Some(first), _) => (first.cause(), first.reason.to_owned()),
         (None, None, Some(standing)) => (of_the_latest_score(standing), where_it_stands(standing, known.today)),
@@ -246,7 +246,7 @@ fn detail(known: &PatientFacts<'_>, reasons: &[Conclusion<'_>]) -> String {
     let unassessed: Vec<_> = known.unassessed().collect();
     few(&mut lines, &unassessed, |intent| {
         let due = due(intent, known.today).map(|due| format!(" Assessment {due}.")).unwrap_or_default();
-        format!("**{}:** {}{due}", title(intent.desired.code), escaped(&intent.desired.reason))
+        format!("**{}:** {}{due}", title(intent.desired.code), escaped(&intent.desired.why()))
     });
     if let Some(standing) = known.enrolled() {
         lines.push(escaped(&where_it_stands(standing, known.today)));
@@ -259,9 +259,9 @@ fn detail(known: &PatientFacts<'_>, reasons: &[Conclusion<'_>]) -> String {
         let who = intent.owner_display.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
         let due = due(intent, known.today).map(|due| format!(", {due}")).unwrap_or_default();
         // A reason that stands above already is not said twice.
-        let is_said = desired.code == Code::SafetyEscalation
-            || reasons.iter().take(FEW).any(|said| said.reason == desired.reason);
-        let why = if is_said || desired.reason.is_empty() { String::new() } else { format!(": {}", desired.reason) };
+        let (why, above) = (desired.why(), reasons.iter().take(FEW).map(|said| said.reason));
+        let is_said = desired.code == Code::SafetyEscalation || above.into_iter().any(|above| why.contains(above));
+        let why = if is_said || why.is_empty() { String::new() } else { format!(": {why}") };
         format!("**Asked:** {}", escaped(&format!("{}, {}{who}{due}{why}", title(desired.code), owner(desired.owner))))
     });
     lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n")

@@ -7,11 +7,13 @@ use axum::http::request::Parts;
 
 use super::scope;
 use crate::api::App;
-use crate::fhir::arrival::{ResourceType, is_logical_id};
+use crate::fhir::arrival::ResourceType;
+use crate::fhir::logical_id::is_logical_id;
 use crate::fhir::query;
 use crate::identity::{Caller, Role};
 use crate::intake::bundle::EntryAction;
-use crate::listener::{BodyLimit, DEEPEST, check_depth, read_body};
+use crate::limits::JsonBudget;
+use crate::listener::{BodyLimit, read_body};
 use crate::problem::{Category, Problem};
 
 /// A type that is not taken in here.
@@ -70,7 +72,7 @@ impl FhirCall {
         match action {
             EntryAction::Read | EntryAction::Search => {}
             EntryAction::Create | EntryAction::Update | EntryAction::Delete => {
-                self.caller.require(&[Role::Ehr, Role::Admin])?
+                self.caller.require(&[Role::Ehr, Role::Admin])?;
             }
         }
         match &self.caller.scopes {
@@ -139,7 +141,7 @@ impl FromRequest<App> for ResourceText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        fhir_text(request, |limit| limit.body, DEEPEST).await.map(Self)
+        fhir_text(request, |limit| limit.body, JsonBudget::RESOURCE).await.map(Self)
     }
 }
 
@@ -150,14 +152,11 @@ impl FromRequest<App> for BundleText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        fhir_text(request, |limit| limit.bundle, DEEPEST + AROUND).await.map(Self)
+        fhir_text(request, |limit| limit.bundle, JsonBudget::BUNDLE).await.map(Self)
     }
 }
 
-/// The levels that a Bundle adds around its resources.
-const AROUND: usize = 4;
-
-async fn fhir_text(request: Request, limit: fn(BodyLimit) -> usize, deepest: usize) -> Result<String, Problem> {
+async fn fhir_text(request: Request, limit: fn(BodyLimit) -> usize, budget: JsonBudget) -> Result<String, Problem> {
     let (parts, body) = request.into_parts();
     let kind = text(&parts.headers, CONTENT_TYPE).unwrap_or_default();
     let is_empty = parts.headers.get("content-length").is_some_and(|length| length == "0");
@@ -167,7 +166,7 @@ async fn fhir_text(request: Request, limit: fn(BodyLimit) -> usize, deepest: usi
     }
     let most = limit(parts.extensions.get::<BodyLimit>().copied().unwrap_or_default());
     let bytes = read_body(&parts.headers, body, most).await?;
-    check_depth(&bytes, deepest)?;
+    budget.check(&bytes)?;
     String::from_utf8(bytes.into()).map_err(|_| Problem::malformed("the body is not UTF-8").at("Resource"))
 }
 

@@ -24,7 +24,7 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     call.may(kind, EntryAction::Create)?;
     let condition = match text(&call.headers, "if-none-exist") {
-        Some(condition) => Condition::NoneWith(query::condition(condition)?),
+        Some(condition) => Condition::NoneWith(query::condition_on(kind.name(), condition)?),
         None => Condition::None,
     };
     let arrival = addressed(call.app.intake.read(call.clinic(), &raw)?, kind, None)?;

@@ -75,7 +75,7 @@ fn acceptable(query: Option<&str>, headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// A failure as an OperationOutcome, with its headers.
-fn in_our_words(response: Response) -> Response {
+pub fn in_our_words(response: Response) -> Response {
     let problem = response.extensions().get::<Problem>().cloned().unwrap_or_else(|| plain(response.status()));
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

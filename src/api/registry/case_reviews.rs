@@ -87,11 +87,17 @@ async fn review_case(
             due_on: new.due_on,
         });
     }
+    let summary = words(new.summary);
+    if recommendations.is_empty() && summary.is_none() {
+        let detail =
+            "a review says what was seen, or recommends something; to go on as before is a recommendation: continue";
+        return Err(Problem::unprocessable(detail).at("recommendations"));
+    }
     let session = new.session.as_deref().map(parse_id).transpose();
     let session = session.map_err(|_| Problem::unprocessable("no such review session").at("session"))?;
     let care = Care::CaseReview {
         reviewer: words(new.reviewer).unwrap_or_else(|| ask.caller.subject.clone()),
-        summary: words(new.summary),
+        summary,
         minutes: care::minutes(new.minutes)?,
         recommendations: recommendations.clone(),
         session,

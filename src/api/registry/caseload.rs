@@ -19,6 +19,7 @@ use crate::domain::attention::QueuePlace;
 use crate::domain::contacts::NextContact;
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
+use crate::domain::instrument::Instrument;
 use crate::domain::standing::WorkItemSummary;
 use crate::domain::target::MeasureSummary;
 use crate::id::EpisodeId;
@@ -90,13 +91,17 @@ struct CaseloadItem {
     day: Option<i64>,
     /// Whole weeks since enrollment.
     week: Option<i64>,
-    /// Days since the last treatment change, at first since enrollment, counted to today.
+    /// Days of treatment since the last treatment change, at first since enrollment, counted to today; without holds.
     plan_day: Option<i64>,
     /// Each targeted measure; the primary one first.
     #[schema(value_type = Vec<MeasureSummary>)]
     measures: Box<RawValue>,
     /// Every targeted, elevated measure is at its target.
     at_target: bool,
+    /// Targeted measures that were never taken in this episode.
+    measures_not_taken: Vec<Instrument>,
+    /// After two charts were joined: the person's other open episodes, until one is ended as a duplicate.
+    other_open_episodes: Vec<EpisodeId>,
     /// A safety answer is not assessed yet.
     open_safety: bool,
     /// Flagged by hand for the weekly review.
@@ -132,7 +137,12 @@ struct StandingParts {
     findings: Box<RawValue>,
     desired: Box<RawValue>,
     discussion_flag: bool,
-    plan_started_on: Option<NaiveDate>,
+    #[serde(default)]
+    plan_day: Option<i64>,
+    #[serde(default)]
+    measures_not_taken: Vec<Instrument>,
+    #[serde(default)]
+    other_open_episodes: Vec<EpisodeId>,
     discharged_on: Option<NaiveDate>,
     #[serde(default)]
     next_contact: Option<NextContact>,
@@ -143,6 +153,7 @@ fn case(row: StandingRow, today: NaiveDate) -> Result<CaseloadItem, Problem> {
         .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
     let until = kept.discharged_on.unwrap_or(today);
     let day = row.enrolled_on.map(|start| (until - start).num_days());
+    let on_hold = row.status == Phase::OnHold.as_str();
     Ok(CaseloadItem {
         episode: row.episode_id,
         patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
@@ -153,9 +164,14 @@ fn case(row: StandingRow, today: NaiveDate) -> Result<CaseloadItem, Problem> {
         enrolled_on: row.enrolled_on,
         day,
         week: day.map(|day| day.div_euclid(7)),
-        plan_day: kept.plan_started_on.map(|start| (until - start).num_days()),
+        // Counted on from the day it was stored; a hold stops the clock.
+        plan_day: kept
+            .plan_day
+            .map(|plan_day| if on_hold { plan_day } else { plan_day + (until - row.as_of).num_days() }),
         measures: kept.measures,
         at_target: row.at_target,
+        measures_not_taken: kept.measures_not_taken,
+        other_open_episodes: kept.other_open_episodes,
         open_safety: row.open_safety,
         discussion_flag: kept.discussion_flag,
         next_contact: kept.next_contact,

@@ -199,10 +199,10 @@ async fn line(tx: &mut Tx, clinic: &str, row: StandingRow, today: NaiveDate) -> 
         standing.plan_started_on.into(),
         days(standing.plan_started_on).map_or(Cell::Empty, whole),
     ];
-    for instrument in [Instrument::Phq9, Instrument::Gad7] {
+    for instrument in [Instrument::PHQ9, Instrument::GAD7] {
         cells.extend(measure(standing.measures.iter().find(|measure| measure.instrument == instrument)));
     }
-    let others = standing.measures.iter().filter(|m| !matches!(m.instrument, Instrument::Phq9 | Instrument::Gad7));
+    let others = standing.measures.iter().filter(|m| !matches!(m.instrument, Instrument::PHQ9 | Instrument::GAD7));
     let findings: Vec<&str> = standing.findings.iter().map(|finding| finding.rule.as_str()).collect();
     let reasons: Vec<String> = reasons(&standing).into_iter().map(|reason| reason.reason).collect();
     let desired = standing.desired.iter();

@@ -75,8 +75,10 @@ struct SweepStatus {
     taken: i64,
     /// When it last failed, if it did since the last success.
     failed_at: Option<DateTime<Utc>>,
-    /// Reason.
+    /// Why, with the EHR's own words.
     last_error: Option<String>,
+    /// What the EHR answered to a better search, while a poorer one has to do. Each sweep tries the better one again.
+    refusal: Option<String>,
 }
 
 /// A resource that cannot be had or read.
@@ -125,6 +127,7 @@ impl SweepStatus {
             taken: mark.taken,
             failed_at: mark.failed_at,
             last_error: mark.last_error,
+            refusal: mark.refusal,
         }
     }
 }

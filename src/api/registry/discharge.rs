@@ -10,8 +10,9 @@ use utoipa_axum::routes;
 use super::care::{EntryReceipt, fact};
 use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{IdInPath, RequestContext, RequiredText, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, DischargeReason};
+use crate::domain::graduation;
 use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -30,7 +31,9 @@ struct NewDischarge {
     discharged_on: NaiveDate,
     /// Reason.
     reason: NewReason,
-    /// Free text; asked for when a patient graduates without a relapse-prevention plan.
+    /// Of a duplicate: the episode that stays. Contacts, reviews and forms count for that one.
+    duplicate_of: Option<String>,
+    /// Free text; asked for when a patient graduates without response or without a relapse-prevention plan.
     note: Option<RequiredText>,
 }
 
@@ -46,6 +49,8 @@ enum NewReason {
     Transferred,
     TransferredHigherLevelOfCare,
     TransferredOther,
+    /// The same treatment as another open episode of the person: `duplicate_of` names the one that stays.
+    Duplicate,
     Died,
     Other,
 }
@@ -59,6 +64,7 @@ impl From<NewReason> for DischargeReason {
             NewReason::Withdrew => Self::Withdrew,
             NewReason::TransferredHigherLevelOfCare => Self::TransferredHigherLevelOfCare,
             NewReason::Transferred | NewReason::TransferredOther => Self::TransferredOther,
+            NewReason::Duplicate => Self::Duplicate,
             NewReason::Died => Self::Died,
             NewReason::Other => Self::Other,
         }
@@ -75,24 +81,33 @@ async fn discharge(
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let reason = DischargeReason::from(new.reason);
-    let asks = reason == DischargeReason::Graduated && new.note.is_none() && !has_plan(&ask, episode).await?;
-    let care = Care::Discharge { reason, note: words(new.note) };
+    let asks = reason == DischargeReason::Graduated && new.note.is_none();
+    let missing = if asks { missing_for_graduation(&ask, episode, new.discharged_on).await? } else { Vec::new() };
+    let care = match (reason, new.duplicate_of.as_deref().map(parse_id)) {
+        (DischargeReason::Duplicate, Some(Ok(of))) => Care::Duplicate { of },
+        (DischargeReason::Duplicate, _) => {
+            return Err(Problem::unprocessable("the episode that stays").at("duplicate_of"));
+        }
+        (_, Some(_)) => return Err(Problem::unprocessable("only with the reason duplicate").at("duplicate_of")),
+        (reason, None) => Care::Discharge { reason, note: words(new.note) },
+    };
     let recorded = ask.record_one(fact(&ask, episode, (new.discharged_on, None), care)).await?;
     let mut entered = EntryReceipt::of(recorded, episode, new.discharged_on);
-    if asks {
-        let warning =
-            "A relapse-prevention plan is expected before graduation; the note does not say why there is none.";
-        entered.warnings.push(warning.to_owned());
-    }
+    entered.warnings.extend(missing.into_iter().map(str::to_owned));
     Ok(entered.answer())
 }
 
-async fn has_plan(ask: &RequestContext, episode: EpisodeId) -> Result<bool, Problem> {
+/// What a graduation asks a reason for, where the note gives none.
+async fn missing_for_graduation(
+    ask: &RequestContext,
+    episode: EpisodeId,
+    on: NaiveDate,
+) -> Result<Vec<&'static str>, Problem> {
     let mut tx = ask.app.db.read().await?;
-    let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(false) };
-    let Some(patient) = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await? else { return Ok(false) };
+    let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(Vec::new()) };
+    let found = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await?;
+    let Some(patient) = found else { return Ok(Vec::new()) };
     let story = store::story::of(&mut tx, ask.clinic(), &patient).await?;
-    // A discharge that was taken back does not count.
-    let entries = story.standing_entries();
-    Ok(entries.iter().any(|e| e.episode == Some(episode) && matches!(e.care, Care::RelapsePrevention { .. })))
+    let rules = store::rule_set::active(&mut tx, ask.clinic()).await?;
+    Ok(graduation::missing(&story, &rules, episode, on))
 }

@@ -187,7 +187,7 @@ pub fn targets(primary: Instrument, targets: Option<Vec<Instrument>>) -> Result<
     responses((status = 201, description = "Enrolled; `Location` and `ETag` are set", body = EpisodeBody), WriteErrors))]
 async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
-    let primary = new.primary_instrument.unwrap_or(Instrument::Phq9);
+    let primary = new.primary_instrument.unwrap_or(Instrument::PHQ9);
     let new_episode = Episode {
         id: EpisodeId(Uuid::nil()),
         enrolled_on: new.enrolled_on,

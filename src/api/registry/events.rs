@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use axum::http::header::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -20,8 +22,10 @@ use utoipa_axum::routes;
 use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
+use crate::identity::bearer;
 use crate::journal::events::{self, EventFilter, EventPosition, JournalEvent};
-use crate::journal::{Listener, SealedHeads};
+use crate::journal::{Listener, SealedHeads, TooMany};
+use crate::limits::{CLINIC_STREAMS, PERSON_STREAMS};
 use crate::listener::ShutdownSignal;
 use crate::problem::{Category, Problem};
 use crate::store::journal;
@@ -62,11 +66,12 @@ struct EventsQuery {
 #[utoipa::path(get, path = "/events", tag = "operations",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
     responses((status = 200, description = "Goes on for ever", content_type = "text/event-stream", body = String),
-        (status = 429, description = "Too many listen to this clinic's events"), ReadErrors))]
+        (status = 429, description = "Too many streams of this person or clinic are open"), ReadErrors))]
 async fn stream_events(
     ask: RequestContext,
     headers: HeaderMap,
     stopping: Option<Extension<ShutdownSignal>>,
+    session: Option<Extension<StreamAdmission>>,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
@@ -76,8 +81,13 @@ async fn stream_events(
     let asked = query.after.as_deref().map(str::parse::<EventPosition>).transpose();
     let asked = asked.map_err(|e| Problem::malformed(e).at("after"))?;
     let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse::<EventPosition>().ok());
-    let too_many = || Problem::new(Category::RateLimited, "too many listen to this clinic's events");
-    let place = ask.app.journal.listen(ask.clinic()).ok_or_else(too_many)?;
+    let place = ask.app.journal.listen(ask.clinic(), &ask.caller.subject).map_err(|full| {
+        let detail = match full {
+            TooMany::OfThePerson => format!("you have {PERSON_STREAMS} event streams open already"),
+            TooMany::OfTheClinic => format!("{CLINIC_STREAMS} event streams of this clinic are open already"),
+        };
+        Problem::new(Category::RateLimited, detail)
+    })?;
 
     let heads = ask.app.journal.heads();
     let mut tx = ask.app.db.read().await?;
@@ -95,9 +105,11 @@ async fn stream_events(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stopping = stopping.map(|Extension(stopping)| stopping);
     let clinic = ask.clinic().to_owned();
-    let token = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.split_once(' '));
-    let token = token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default();
-    let stream = Stream { app: ask.app, clinic, token, at, wanted, heads, stopping, ready, beat, _place: place };
+    let admission = match session {
+        Some(Extension(session)) => session,
+        None => token_admission(&ask.app, bearer(&headers)?),
+    };
+    let stream = Stream { app: ask.app, clinic, admission, at, wanted, heads, stopping, ready, beat, _place: place };
     let events = unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, Infallible>(event), stream))
@@ -105,6 +117,30 @@ async fn stream_events(
     // nginx buffers answers unless this header forbids it.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
     Ok((unbuffered, Sse::new(events)).into_response())
+}
+
+/// Whether whoever opened a stream may still listen; asked at every beat. Who is signed in to the pages has no token:
+/// they bring one of their own along.
+#[derive(Clone)]
+pub struct StreamAdmission(Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl StreamAdmission {
+    /// Asks this each time.
+    pub fn new(ask: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    async fn holds(&self) -> bool {
+        (self.0)().await
+    }
+}
+
+fn token_admission(app: &App, token: &str) -> StreamAdmission {
+    let (verifier, token) = (Arc::clone(&app.verifier), token.to_owned());
+    StreamAdmission::new(move || {
+        let (verifier, token) = (Arc::clone(&verifier), token.clone());
+        Box::pin(async move { verifier.verify(&token).await.is_ok() })
+    })
 }
 
 fn reset(head: i64) -> Event {
@@ -120,7 +156,7 @@ fn event(told: &JournalEvent) -> Event {
 struct Stream {
     app: App,
     clinic: String,
-    token: String,
+    admission: StreamAdmission,
     at: EventPosition,
     wanted: EventFilter,
     heads: watch::Receiver<SealedHeads>,
@@ -157,7 +193,9 @@ impl Stream {
                 () = stopped => return None,
                 changed = self.heads.changed() => changed.ok()?,
                 _ = self.beat.tick() => {
-                    self.app.verifier.verify(&self.token).await.ok()?;
+                    if !self.admission.holds().await {
+                        return None;
+                    }
                     return Some(Event::default().comment(""));
                 }
             }

@@ -137,12 +137,12 @@ fn answers(new: &NewMeasurement) -> Result<Answers, Problem> {
         return Err(Problem::unprocessable("answers or a total are needed").at("answers"));
     }
     let items = new.answers.clone().unwrap_or_default();
-    if new.answers.is_some() && items.len() != definition.item_count {
-        let detail = format!("{} has {} items; null where one is missing", new.instrument, definition.item_count);
+    if new.answers.is_some() && items.len() != definition.items.len() {
+        let detail = format!("{} has {} items; null where one is missing", new.instrument, definition.items.len());
         return Err(Problem::unprocessable(detail).at("answers"));
     }
-    if let Some(n) = items.iter().position(|answer| answer.is_some_and(|answer| answer > definition.item_max)) {
-        let detail = format!("an answer of {} is 0 to {}", new.instrument, definition.item_max);
+    if let Some(n) = items.iter().position(|answer| answer.is_some_and(|answer| answer > definition.item_max())) {
+        let detail = format!("an answer of {} is 0 to {}", new.instrument, definition.item_max());
         return Err(Problem::unprocessable(detail).at(format!("answers[{n}]")));
     }
     if new.total.is_some_and(|total| total > new.instrument.max_total()) {

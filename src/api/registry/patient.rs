@@ -16,7 +16,7 @@ use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::request::{IdInPath, READERS, RequestContext};
 use crate::domain::candidate::Candidate;
-use crate::domain::care::Care;
+use crate::domain::care::{Care, Risk};
 use crate::domain::chart_plan::plan;
 use crate::domain::safety::{Concern, ConcernState};
 use crate::domain::story::Story;
@@ -74,6 +74,8 @@ struct AssessmentBody {
     instrument: String,
     /// Result of the assessment.
     result: String,
+    /// The risk it came to; `null` where nobody recorded it.
+    risk: Option<Risk>,
     /// Action that was taken.
     disposition: String,
     /// Person who made the assessment.
@@ -119,12 +121,13 @@ fn safety(story: &Story, concerns: Vec<Concern>) -> SafetyStatus {
     let (open, assessed): (Vec<Concern>, Vec<Concern>) =
         concerns.into_iter().partition(|c| c.state == ConcernState::Open);
     let assessments = story.standing_entries().into_iter().filter_map(|e| match &e.care {
-        Care::SafetyAssessment { instrument, result, disposition, assessor, note } => Some(AssessmentBody {
+        Care::SafetyAssessment { instrument, result, risk, disposition, assessor, note } => Some(AssessmentBody {
             id: e.id,
             assessed_at: e.at,
             assessed_on: e.on,
             instrument: instrument.clone(),
             result: result.clone(),
+            risk: *risk,
             disposition: disposition.clone(),
             assessor: assessor.clone(),
             note: note.clone(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::IntoResponses;
 
 use crate::api::problem::ProblemBody;
+use crate::fhir::query;
 
 /// Errors of a read.
 #[derive(IntoResponses)]
@@ -60,7 +61,7 @@ pub enum WriteErrors {
 
 pub fn etag(revision: i64) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::try_from(format!("W/\"{revision}\"")) {
+    if let Ok(value) = HeaderValue::try_from(query::etag(revision)) {
         headers.insert(ETAG, value);
     }
     headers

@@ -19,11 +19,16 @@ use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{DeferredItem, close_session, open_session};
+use crate::record::{DeferredItem, close_session, fold_item, open_session};
 use crate::store::review_session::{self, AgendaItem, Review, ReviewSession};
+use crate::store::rule_set;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_sessions, open)).routes(routes!(read_session)).routes(routes!(close))
+    OpenApiRouter::new()
+        .routes(routes!(list_sessions, open))
+        .routes(routes!(read_session))
+        .routes(routes!(close))
+        .routes(routes!(change_agenda))
 }
 
 /// Roles that may hold or prepare a session.
@@ -39,6 +44,10 @@ struct NewSession {
     consultant: RequiredText,
     /// Only patients of this care manager; everybody's without it.
     care_manager: Option<RequiredText>,
+    /// How long it is planned for; the rules' minutes without it. At 8 minutes a patient it says how many fit.
+    planned_minutes: Option<u16>,
+    /// How many patients are on the agenda, whatever fits the planned minutes.
+    size: Option<u16>,
     /// Free text about the session; about patients write in their reviews.
     note: Option<RequiredText>,
 }
@@ -111,6 +120,8 @@ enum ItemState {
     Reviewed,
     /// Put off, with a reason.
     Deferred,
+    /// Folded below the agenda: beyond its size, or there only because a review is overdue.
+    Folded,
     /// The session was closed before.
     NotReached,
 }
@@ -167,6 +178,7 @@ impl ItemBody {
         let state = match (review, &item.deferred_because) {
             (Some(_), _) => ItemState::Reviewed,
             (None, Some(_)) => ItemState::Deferred,
+            (None, None) if item.body.0.folded => ItemState::Folded,
             (None, None) if closed => ItemState::NotReached,
             (None, None) => ItemState::Waiting,
         };
@@ -223,7 +235,13 @@ async fn open(ask: RequestContext, JsonBody(new): JsonBody<NewSession>) -> Resul
         closed_at: None,
         closed_by: None,
     };
-    open_session(&ask.app.db, ask.clinic(), &session).await?;
+    let rules = rule_set::active(&mut ask.app.db.read().await?, ask.clinic()).await?.review_sessions;
+    let minutes = new.planned_minutes.unwrap_or(rules.planned_minutes);
+    if !(1..=480).contains(&minutes) {
+        return Err(Problem::unprocessable("1 to 480 minutes").at("planned_minutes"));
+    }
+    let size = usize::from(new.size.unwrap_or_else(|| rules.size(minutes)));
+    open_session(&ask.app.db, ask.clinic(), &session, size).await?;
     let location = format!("/api/v1/review-sessions/{}", session.id);
     Ok(created(Some(location), None, whole(&ask, session.id).await?))
 }
@@ -263,6 +281,32 @@ async fn list_sessions(
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
 async fn read_session(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(READERS)?;
+    Ok(Json(whole(&ask, id).await?))
+}
+
+/// Who is taken onto the agenda, or off it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AgendaChange {
+    /// The episode, as the agenda has it.
+    episode: String,
+    /// Folded below the agenda, or not.
+    folded: bool,
+}
+
+/// Takes somebody onto the agenda of an open session by hand, or off it.
+#[utoipa::path(post, path = "/review-sessions/{id}/agenda", tag = "review",
+    params(("id" = String, Path, description = "The session")), request_body = AgendaChange,
+    responses((status = 200, description = "The session as it is now", body = WholeSession), WriteErrors))]
+async fn change_agenda(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<Uuid>,
+    JsonBody(change): JsonBody<AgendaChange>,
+) -> Result<Json<WholeSession>, Problem> {
+    ask.caller.require(HOLDERS)?;
+    let absent = |_| Problem::unprocessable("not on the agenda of this session").at("episode");
+    let episode = parse_id(&change.episode).map_err(absent)?;
+    fold_item(&ask.app.db, ask.clinic(), id, episode, change.folded).await?;
     Ok(Json(whole(&ask, id).await?))
 }
 

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::responses::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, RequiredText, words};
-use crate::domain::care::Care;
+use crate::domain::care::{Care, Risk};
 use crate::id::PatientId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -31,6 +31,8 @@ struct NewAssessment {
     instrument: RequiredText,
     /// Result of the assessment.
     result: RequiredText,
+    /// The risk it came to. Left out it is not known, and the next suicidal answer stands at its full level.
+    risk: Option<Risk>,
     /// Action that was taken.
     disposition: RequiredText,
     /// Reviewer; the caller if omitted.
@@ -66,6 +68,7 @@ async fn assess(
     let care = Care::SafetyAssessment {
         instrument: new.instrument.0,
         result: new.result.0,
+        risk: new.risk,
         disposition: new.disposition.0,
         assessor: words(new.assessor).unwrap_or_else(|| ask.caller.subject.clone()),
         note: words(new.note),

@@ -23,7 +23,7 @@ use crate::problem::Problem;
 use crate::record::local_midnight;
 use crate::store::outbox::DeliveryState;
 use crate::store::safety::{self, SafetyTask};
-use crate::store::{Tx, patient, rule_set, story};
+use crate::store::{Tx, patient, quarantine, rule_set, story};
 
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
 const MOST: i64 = 100_000;
@@ -68,6 +68,12 @@ struct ConcernBody {
     answered_on: NaiveDate,
     /// The instant of the first answer; local midnight where only the date is known.
     answered_at: Option<DateTime<Utc>>,
+    /// The highest answer, 1–3; 0 where only a question beside the scored ones was answered with yes.
+    item9: Option<u8>,
+    /// No answer arrived: the total cannot be reached without one.
+    implied: bool,
+    /// The answer was corrected or withdrawn: confirm it with the patient.
+    changed: bool,
     /// When the assessment is due.
     due_on: Option<NaiveDate>,
     /// Whether it is open and was due before today.
@@ -92,9 +98,17 @@ struct ConcernBody {
     delivery_state: DeliveryState,
 }
 
-fn due_first(row: &SafetyTask) -> (Option<NaiveDate>, Uuid) {
-    (row.intent.desired.due_on, row.id)
+/// Safety concerns, and what could not be read beside them.
+#[derive(Debug, Serialize, ToSchema)]
+struct ConcernsPage {
+    #[serde(flatten)]
+    page: Page<ConcernBody>,
+    /// Forms in quarantine that could not be read: nobody knows what they say about self-harm.
+    unreadable_forms: i64,
 }
+
+/// Where a page of open concerns ends: the day its Task is due, the Task, the concern.
+type OpenPosition = (Option<NaiveDate>, Uuid, String);
 
 fn latest_first(row: &SafetyTask) -> (DateTime<Utc>, Uuid) {
     (row.created_at, row.id)
@@ -114,68 +128,116 @@ pub fn only_a_day(zone: Tz) -> impl Fn(DateTime<Utc>) -> bool {
 ///
 /// This service is not a crisis service.
 #[utoipa::path(get, path = "/safety-concerns", tag = "caseload", params(ConcernsQuery),
-    responses((status = 200, description = "In order", body = Page<ConcernBody>), ReadErrors))]
+    responses((status = 200, description = "In order", body = ConcernsPage), ReadErrors))]
 async fn list_concerns(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<ConcernsQuery>,
-) -> Result<Json<Page<ConcernBody>>, Problem> {
+) -> Result<Json<ConcernsPage>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
-    let limit = paging.limit()?;
     let mut tx = ask.app.db.read().await?;
-    let tasks = match query.state {
-        ConcernState::Open => {
-            let after: Option<(Option<NaiveDate>, Uuid)> = paging.after()?;
-            let mut rows = safety::open(&mut tx, ask.clinic(), MOST).await?;
-            rows.sort_by_key(due_first);
-            rows.retain(|row| after.is_none_or(|after| due_first(row) > after));
-            page(rows, limit, due_first, |row| row)
-        }
-        ConcernState::Assessed => {
-            let rows = safety::assessed(&mut tx, ask.clinic(), paging.after()?, limit + 1).await?;
-            page(rows, limit, latest_first, |row| row)
-        }
-    };
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
-    let mut items = Vec::with_capacity(tasks.items.len());
-    for task in tasks.items {
-        let concern = concern_of(&mut tx, &ask, &rules, &task).await?;
-        items.push(body(&ask, query.state, task, concern));
-    }
-    Ok(Json(Page { items, next: tasks.next }))
+    let page = match query.state {
+        ConcernState::Open => open_concerns(&mut tx, &ask, &rules, &paging).await?,
+        ConcernState::Assessed => assessed_concerns(&mut tx, &ask, &rules, &paging).await?,
+    };
+    let unreadable_forms = quarantine::count_unreadable(&mut tx, ask.clinic()).await?;
+    Ok(Json(ConcernsPage { page, unreadable_forms }))
 }
 
-/// The concern behind a Task; `None` if its answer no longer stands.
-async fn concern_of(
+/// One Task may stand for several concerns of a patient: the page counts concerns.
+async fn open_concerns(
+    tx: &mut Tx,
+    ask: &RequestContext,
+    rules: &RuleSet,
+    paging: &PageQuery,
+) -> Result<Page<ConcernBody>, Problem> {
+    let limit = paging.limit()?;
+    let after: Option<OpenPosition> = paging.after()?;
+    let mut tasks = safety::open(tx, ask.clinic(), MOST).await?;
+    tasks.sort_by_key(|task| (task.intent.desired.due_on, task.id));
+    let mut found: Vec<(OpenPosition, ConcernBody)> = Vec::new();
+    for task in tasks {
+        let place = (task.intent.desired.due_on, task.id);
+        if after.as_ref().is_some_and(|(due_on, id, _)| place < (*due_on, *id)) {
+            continue;
+        }
+        for concern in concerns_of(tx, ask, rules, &task, ConcernState::Open).await? {
+            let key = concern.as_ref().map_or_else(|| task.key.clone(), |concern| concern.key.clone());
+            let position = (place.0, place.1, key);
+            if after.as_ref().is_none_or(|after| position > *after) {
+                found.push((position, body(ask, ConcernState::Open, &task, concern)));
+            }
+        }
+        if i64::try_from(found.len()).unwrap_or(i64::MAX) > limit {
+            break;
+        }
+    }
+    Ok(page(found, limit, |(position, _)| position.clone(), |(_, body)| body))
+}
+
+async fn assessed_concerns(
+    tx: &mut Tx,
+    ask: &RequestContext,
+    rules: &RuleSet,
+    paging: &PageQuery,
+) -> Result<Page<ConcernBody>, Problem> {
+    let limit = paging.limit()?;
+    let rows = safety::assessed(tx, ask.clinic(), paging.after()?, limit + 1).await?;
+    let tasks = page(rows, limit, latest_first, |row| row);
+    let mut items = Vec::with_capacity(tasks.items.len());
+    for task in tasks.items {
+        for concern in concerns_of(tx, ask, rules, &task, ConcernState::Assessed).await? {
+            items.push(body(ask, ConcernState::Assessed, &task, concern));
+        }
+    }
+    Ok(Page { items, next: tasks.next })
+}
+
+/// What the story says about the causes of a Task; one `None` where no answer stands any more.
+async fn concerns_of(
     tx: &mut Tx,
     ask: &RequestContext,
     rules: &RuleSet,
     task: &SafetyTask,
-) -> Result<Option<Concern>, Problem> {
-    let Some(row) = patient::find(tx, ask.clinic(), task.patient_id).await? else { return Ok(None) };
+    state: ConcernState,
+) -> Result<Vec<Option<Concern>>, Problem> {
+    let Some(row) = patient::find(tx, ask.clinic(), task.patient_id).await? else { return Ok(vec![None]) };
     let story = story::of(tx, ask.clinic(), &row).await?;
-    Ok(concerns(&story, rules, ask.today()).into_iter().find(|concern| concern.key == task.key))
+    let keys = task.intent.desired.reason_keys();
+    let is_of = |concern: &Concern| concern.key == task.key || keys.contains(&concern.key);
+    let all = concerns(&story, rules, ask.today()).into_iter();
+    let found: Vec<Option<Concern>> = all.filter(|c| c.state == state && is_of(c)).map(Some).collect();
+    Ok(if found.is_empty() { vec![None] } else { found })
 }
 
-fn body(ask: &RequestContext, state: ConcernState, task: SafetyTask, concern: Option<Concern>) -> ConcernBody {
-    let display_name = task.display_name.unwrap_or_else(|| task.reference.clone());
-    let intent = task.intent.0;
-    let desired = intent.desired;
-    let elapsed = concern.as_ref().and_then(|concern| to_assessment(concern, &only_a_day(ask.zone())));
-    let overdue = state == ConcernState::Open && desired.due_on.is_some_and(|due| due < ask.today());
+fn body(ask: &RequestContext, state: ConcernState, task: &SafetyTask, concern: Option<Concern>) -> ConcernBody {
+    let display_name = task.display_name.clone().unwrap_or_else(|| task.reference.clone());
+    let desired = &task.intent.desired;
+    let of_task = |task: &SafetyTask| {
+        (task.key.clone(), desired.rule, desired.priority, desired.since, desired.due_on, desired.reason.clone())
+    };
+    let of_concern = |c: &Concern| {
+        let rule = if c.high { Rule::SafetyItem9High } else { Rule::SafetyItem9 };
+        (c.key.clone(), rule, c.priority, c.answered_on, Some(c.due_on), c.reason.clone())
+    };
+    let (key, rule, priority, answered_on, due_on, reason) = concern.as_ref().map_or_else(|| of_task(task), of_concern);
     ConcernBody {
-        patient: PatientName { id: task.patient_id, display_name, reference: task.reference },
-        key: task.key,
+        patient: PatientName { id: task.patient_id, display_name, reference: task.reference.clone() },
+        key,
         state,
-        rule: desired.rule,
-        priority: desired.priority,
-        answered_on: desired.since,
+        rule,
+        priority,
+        answered_on,
         answered_at: concern.as_ref().map(|concern| concern.answered_at),
-        due_on: desired.due_on,
-        overdue,
-        reason: desired.reason,
-        owner: intent.owner_display,
-        to_assessment: elapsed,
+        item9: concern.as_ref().map(|concern| concern.item9),
+        implied: concern.as_ref().is_some_and(|concern| concern.implied),
+        changed: concern.as_ref().is_some_and(|concern| concern.only_changed),
+        due_on,
+        overdue: state == ConcernState::Open && due_on.is_some_and(|due| due < ask.today()),
+        reason,
+        owner: task.intent.owner_display.clone(),
+        to_assessment: concern.as_ref().and_then(|concern| to_assessment(concern, &only_a_day(ask.zone()))),
         closed_in_chart_on: concern.as_ref().and_then(|concern| concern.closed_in_chart_on),
         assessed_at: concern.as_ref().and_then(|concern| concern.assessed_at),
         escalation: concern.map(|concern| concern.escalation).unwrap_or_default(),

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
 
 use super::{http_url, keys, nearby};
 use crate::config::connection::{OURS, TYPES};
@@ -81,10 +83,45 @@ impl Config {
     }
 }
 
+/// Headers that say something else than who we are.
+const OUR_OWN: [&str; 7] =
+    ["authorization", "host", "accept", "content-type", "content-length", "connection", "transfer-encoding"];
+
+fn check_headers(key: &str, ehr: &EhrConnection, faults: &mut Vec<String>) {
+    for (name, value) in &ehr.headers {
+        // Values are secrets, so only their name is told.
+        if HeaderName::try_from(name).is_err() || HeaderValue::from_str(value.expose_secret()).is_err() {
+            faults.push(format!("{key}.headers.{name}: is no header of HTTP"));
+        }
+        if OUR_OWN.contains(&name.to_ascii_lowercase().as_str()) {
+            faults.push(format!("{key}.headers.{name}: is set by us; bearer_token, basic and auth set Authorization"));
+        }
+    }
+    if let Some(basic) = &ehr.basic
+        && (basic.username.is_empty() || basic.username.contains(':'))
+    {
+        faults.push(format!("{key}.basic.username: must not be empty, nor have a colon in it"));
+    }
+    if ehr.client_certificate.is_some() && !ehr.base_url.starts_with("https:") {
+        faults.push(format!("{key}.client_certificate: is shown over https only, and base_url is not https"));
+    }
+}
+
 fn check_auth(key: &str, ehr: &EhrConnection, faults: &mut Vec<String>) {
+    let proofs =
+        [("bearer_token", ehr.bearer_token.is_some()), ("basic", ehr.basic.is_some()), ("auth", ehr.auth.is_some())];
+    let set: Vec<&str> = proofs.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
+    if set.len() > 1 {
+        faults.push(format!("{key}: {} are set, and one of them can be sent", set.join(" and ")));
+    }
+    check_headers(key, ehr, faults);
     let Some(auth) = &ehr.auth else { return };
-    if ehr.bearer_token.is_some() {
-        faults.push(format!("{key}.bearer_token: there is auth as well; one of them has to go"));
+    match (auth.signs(), &auth.client_secret) {
+        (true, Some(_)) => {
+            faults.push(format!("{key}.auth.client_secret: backend_services signs with a key and needs no secret"));
+        }
+        (false, None) => faults.push(format!("{key}.auth.client_secret: is needed for this kind")),
+        _ => {}
     }
     if auth.client_id.is_empty() {
         faults.push(format!("{key}.auth.client_id: must not be empty"));

@@ -1,9 +1,12 @@
-use chrono::NaiveDate;
+use std::collections::BTreeMap;
+
+use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
-use super::{Attention, LAST_IN_QUEUE, NOTHING_DUE, QueuePlace, reasons};
+use super::{Attention, LAST_IN_QUEUE, NOTHING_DUE, QueueEntry, QueuePlace, agenda, reasons};
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
+use crate::domain::rules::RuleSet;
 use crate::domain::standing::{RuleSetName, Standing};
 use crate::id::EpisodeId;
 
@@ -13,10 +16,15 @@ fn day(text: &str) -> NaiveDate {
 
 /// Enrolled on 2026-01-05, looked at on 2026-06-01, reviewed on 2026-05-20.
 fn standing(rules: &[(Rule, &str)]) -> Standing {
-    let finding = |(rule, since): &(Rule, &str)| {
-        Finding::new(*rule, None, day(since), format!("{rule}."))
-            .against("contact_amber_days", 30)
-            .against("contact_red_days", 60)
+    let finding = |(rule, since): &(Rule, &str)| Finding {
+        rule: *rule,
+        instrument: None,
+        since: day(since),
+        reason: format!("{rule}."),
+        evidence: Vec::new(),
+        thresholds: BTreeMap::new(),
+        long_overdue_on: Some(day(since) + Days::new(30)),
+        conclusion: None,
     };
     Standing {
         episode: EpisodeId(Uuid::nil()),
@@ -29,6 +37,8 @@ fn standing(rules: &[(Rule, &str)]) -> Standing {
         plan_clock: None,
         measures: Vec::new(),
         at_target: false,
+        measures_not_taken: Vec::new(),
+        other_open_episodes: Vec::new(),
         discussion_flag: false,
         discussion_flag_since: None,
         last_contact_on: None,
@@ -104,4 +114,19 @@ fn who_is_discharged_is_in_no_queue() {
     let mut gone = standing(&[(Rule::Worsening, "2026-05-01")]);
     gone.status = Phase::Discharged;
     assert_eq!(place(&gone).0, NOTHING_DUE);
+}
+
+#[test]
+fn an_agenda_holds_what_fits_and_who_is_only_overdue_for_a_review_comes_after_it() {
+    let entry = |rules: &[(Rule, &str)]| QueueEntry::of(&standing(rules)).unwrap();
+    let overdue = entry(&[(Rule::ReviewOverdue, "2026-02-01")]);
+    let ill = entry(&[(Rule::Worsening, "2026-05-01"), (Rule::ReviewOverdue, "2026-02-01")]);
+    let ready = entry(&[(Rule::SustainedRemission, "2026-02-01")]);
+    let queue = vec![("ill", ill.clone()), ("again", ill), ("overdue", overdue), ("ready", ready)];
+    let drawn = |size: usize| -> Vec<(&str, bool)> {
+        agenda(queue.clone(), size).into_iter().map(|(who, entry)| (who, entry.folded)).collect()
+    };
+    assert_eq!(drawn(2), [("ill", false), ("again", false), ("ready", true), ("overdue", true)]);
+    assert_eq!(drawn(9), [("ill", false), ("again", false), ("ready", false), ("overdue", true)]);
+    assert_eq!(RuleSet::default().review_sessions.size(60), 7, "8 minutes each");
 }

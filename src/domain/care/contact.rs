@@ -1,7 +1,7 @@
 //! Purpose, modality and outcome of contacts.
 
 named! {
-    /// Purpose of a contact. Only treatment counts as a clinical contact.
+    /// What the care manager's time was for. Only treatment counts as a clinical contact.
     pub enum ContactKind {
         /// Live, treatment delivered, documented.
         Treatment = "treatment",
@@ -10,6 +10,26 @@ named! {
         /// Making an appointment.
         Scheduling = "scheduling",
         Message = "message",
+        /// Caseload consultation with the psychiatrist.
+        Consultation = "consultation",
+        /// Work on the registry or the care plan.
+        CarePlanning = "care_planning",
+        /// Coordination with the primary care provider or others.
+        Coordination = "coordination",
+        /// Anything clerical.
+        Clerical = "clerical",
+    }
+}
+
+impl ContactKind {
+    /// Whether its minutes count toward care management (CPT 99492, 99493). Scheduling and clerical work does not.
+    pub fn is_care_management(self) -> bool {
+        !matches!(self, Self::Scheduling | Self::Clerical)
+    }
+
+    /// Whether the patient was to take part: such contacts say something about engagement.
+    pub fn is_with_patient(self) -> bool {
+        matches!(self, Self::Treatment | Self::Outreach | Self::Scheduling | Self::Message)
     }
 }
 

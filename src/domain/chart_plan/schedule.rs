@@ -61,39 +61,31 @@ fn thresholds(history: &History<'_>, rules: &RuleSet, plan: &ChartPlan, on: Naiv
     let mut dates: BTreeSet<NaiveDate> = open.flat_map(|c| &c.escalation).map(|step| step.on).collect();
     for (standing, course) in plan.standings.iter().zip(&history.courses(on)) {
         dates.extend(standing.next_contact.as_ref().map(|next| after(next.on, 1)));
-        dates.extend(recommendation::waiting(course, rules).into_iter().map(|(_, due)| beyond(due, 0)));
+        let past_due = recommendation::waiting(course, rules).into_iter().map(|(_, due)| beyond(due, 0));
+        dates.extend(past_due.map(|on| course.holds.next_treatment_day(on)));
         let Some(start) = course.start().filter(|_| course.in_treatment()) else { continue };
         of_cadence(course, rules, start, &mut dates);
         if course.phase == Phase::Active {
-            of_checkpoints(course.plan_start().unwrap_or(start), rules, &mut dates);
+            of_checkpoints(course, start, rules, &mut dates);
         }
-        of_measures(history, standing, course, rules, start, &mut dates);
+        of_measures(history, standing, course, rules, &mut dates);
     }
     dates
 }
 
 fn of_cadence(course: &Course<'_>, rules: &RuleSet, start: NaiveDate, dates: &mut BTreeSet<NaiveDate>) {
-    let (c, k) = (&rules.checkpoints, &rules.cadence);
-    let (contact, days) = match course.last_followup_contact() {
-        Some(last) => (last, cadence::contact_days(course.phase, rules)),
-        None => (start, k.first_contact_days),
-    };
-    dates.extend([
-        after(contact, days),
-        beyond(contact, k.contact_amber_days),
-        beyond(contact, k.contact_red_days),
-        after(contact, k.inactivity_days),
-    ]);
-    dates.insert(match course.reviews(false).last() {
-        Some(last) => beyond(last, cadence::review_days(course.phase, rules)),
-        None => beyond(start, k.review_first_days),
-    });
+    let c = &rules.checkpoints;
+    if let Some(contact) = cadence::contact_dates(course, rules) {
+        dates.extend([contact.due, contact.overdue, contact.red, contact.inactive]);
+    }
+    dates.extend(cadence::review_overdue_on(course, rules));
     dates.insert(after(start, c.review_required_day));
     dates.extend(course.reviews(false).last().map(|last| beyond(last, attention::REVIEWED_WITHIN_DAYS)));
     dates.extend(course.reviews(true).last().map(|last| beyond(last, c.review_required_every_days)));
 }
 
-fn of_checkpoints(plan_start: NaiveDate, rules: &RuleSet, dates: &mut BTreeSet<NaiveDate>) {
+/// Of every plan: a scale that was asked for on an earlier one is asked for still.
+fn of_checkpoints(course: &Course<'_>, start: NaiveDate, rules: &RuleSet, dates: &mut BTreeSet<NaiveDate>) {
     let c = &rules.checkpoints;
     let days = [
         c.early_watch_day,
@@ -102,9 +94,13 @@ fn of_checkpoints(plan_start: NaiveDate, rules: &RuleSet, dates: &mut BTreeSet<N
         c.persistent_nonresponse_day,
         c.specialty_referral_day,
         rules.trajectory.plateau_day,
-        c.early_watch_day.saturating_add(c.unmeasured_after_days),
     ];
-    dates.extend(days.map(|day| after(plan_start, day)));
+    let plan_start = course.plan_start().unwrap_or(start);
+    dates.extend(days.map(|day| course.holds.after(plan_start, day)));
+    for plan in std::iter::once(start).chain(course.treatment_changes()) {
+        let first = course.holds.after(plan, c.early_watch_day);
+        dates.insert(course.holds.after(first, c.unmeasured_after_days));
+    }
 }
 
 fn of_measures(
@@ -112,18 +108,19 @@ fn of_measures(
     standing: &Standing,
     course: &Course<'_>,
     rules: &RuleSet,
-    start: NaiveDate,
     dates: &mut BTreeSet<NaiveDate>,
 ) {
     let c = &rules.checkpoints;
+    let resumed = course.holds.resumed_on();
+    dates.extend(resumed.map(|on| course.holds.after(on, c.unmeasured_after_days)));
     for measure in &standing.measures {
         let taken = history.scores(measure.instrument, course.as_of).last().map(|s| s.on);
-        dates.insert(beyond(taken.map_or(start, |on| on.max(start)), cadence::measure_days(course.phase, rules)));
+        dates.extend(cadence::measure_overdue_on(course, taken, rules));
         let latest = measure.latest.as_ref().map(|l| l.taken_on);
         let reference = measure.plan_reference.as_ref().map(|r| r.taken_on);
-        for on in [latest, reference].into_iter().flatten() {
-            let stale = beyond(on, c.stale_after_days);
-            dates.extend([stale, after(stale, c.unmeasured_after_days)]);
+        for on in [latest, reference, taken].into_iter().flatten() {
+            let stale = course.holds.beyond(on, c.stale_after_days);
+            dates.extend([stale, course.holds.after(stale, c.unmeasured_after_days)]);
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::domain::care::{RecommendationDecision, ReferralProgress};
 use crate::domain::episode::{Course, Phase};
 use crate::domain::finding::Rule;
 use crate::domain::history::History;
+use crate::domain::instrument::Instrument;
 use crate::domain::measurement::EvidenceStatus;
+use crate::domain::read_back;
 use crate::domain::recommendation;
 use crate::domain::story::Story;
 use crate::domain::task::{Code, Posture};
@@ -24,21 +26,23 @@ pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, St
     let assessed = history
         .assessments(as_of)
         .iter()
-        .find(|(at, on, _)| answered_at.map_or(*on >= open.since, |answered_at| *at >= answered_at))
-        .map(|(_, on, _)| *on);
+        .find(|a| answered_at.map_or(a.on >= open.since, |answered_at| a.at >= answered_at))
+        .map(|a| a.on);
     match open.code {
-        // Never silently, and never "entered in error": a person has to confirm.
-        Code::SafetyAssessment | Code::SafetyEscalation | Code::CocmSafety if evidence_gone => {
-            return (Posture::Withdrawn, "Source retracted, confirm.".to_owned());
-        }
         Code::SafetyAssessment | Code::SafetyEscalation | Code::CocmSafety => {
             return match assessed {
                 Some(on) => (Posture::Fulfilled, format!("Assessed on {on}.")),
-                None if open.code == Code::SafetyEscalation && still_answered(open, story) => (
+                None if confirmed(open, &history, as_of) => {
+                    (Posture::Fulfilled, "The corrected answer was confirmed in the chart.".to_owned())
+                }
+                // Never "entered in error": the Task stays and asks a person to confirm.
+                None if still_answered(open, story) => (
                     Posture::Withdrawn,
                     "No longer past due: its level was corrected, or the rules changed.".to_owned(),
                 ),
-                None => (Posture::Withdrawn, "Source corrected, confirm.".to_owned()),
+                None => {
+                    (Posture::Withdrawn, "The answer was corrected or withdrawn: confirm with the patient.".to_owned())
+                }
             };
         }
         Code::AskItem9 if !evidence_gone => {
@@ -88,6 +92,14 @@ fn recommended(open: &WorkItem, story: &Story, course: Option<&Course<'_>>) -> (
         _ if story.patient.inactive => (Posture::Withdrawn, "The record is inactive in the chart.".to_owned()),
         _ => (Posture::Withdrawn, "The episode has ended.".to_owned()),
     }
+}
+
+/// A person completed the Task in the chart after its answer was corrected.
+fn confirmed(open: &WorkItem, history: &History<'_>, as_of: NaiveDate) -> bool {
+    let forms = history.story.measurements.iter().filter(|m| open.evidence.contains(&m.source));
+    let changed_at = forms.filter_map(|m| m.self_harm.changed_at).max();
+    changed_at
+        .is_some_and(|at| read_back::completed_since(history.entries(as_of), Code::SafetyAssessment, at).is_some())
 }
 
 /// An answer above 0 behind an open Task still stands.
@@ -146,14 +158,19 @@ fn withdrawn(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<Stri
     }
 }
 
-/// Whether there is a score that is newer than those the open Task rests on.
+/// Whether each measure that the open Task is about has a score newer than those it rests on.
 fn scored_since(open: &WorkItem, story: &Story, course: &Course<'_>) -> bool {
-    let known = story.measurements.iter().filter(|m| open.evidence.contains(&m.source)).map(|m| m.taken_on).max();
-    let after = known.or(course.start());
-    story.measurements.iter().any(|m| {
-        Some(m.instrument) == open.instrument
-            && m.score().is_some()
-            && m.taken_on <= course.last_day()
-            && after.is_none_or(|after| m.taken_on > after || (known.is_none() && m.taken_on == after))
+    let reasons = open.reasons.iter().map(|reason| reason.instrument);
+    let mut instruments: Vec<Option<Instrument>> = reasons.chain([open.instrument]).collect();
+    instruments.dedup();
+    instruments.into_iter().all(|instrument| {
+        let of_it = || story.measurements.iter().filter(|m| Some(m.instrument) == instrument);
+        let known = of_it().filter(|m| open.evidence.contains(&m.source)).map(|m| m.taken_on).max();
+        let after = known.or(course.start());
+        of_it().any(|m| {
+            m.score().is_some()
+                && m.taken_on <= course.last_day()
+                && after.is_none_or(|after| m.taken_on > after || (known.is_none() && m.taken_on == after))
+        })
     })
 }

@@ -3,13 +3,13 @@
 use chrono::NaiveDate;
 
 use super::WorkItem;
+use crate::domain::conclusion::{Conclusion, MissingScore};
 use crate::domain::day;
 use crate::domain::episode::Course;
 use crate::domain::finding::{Finding, Rule};
-use crate::domain::measurement::Measurement;
 use crate::domain::recommendation;
 use crate::domain::rules::RuleSet;
-use crate::domain::safety::{self, Concern, ConcernState, Escalation};
+use crate::domain::safety::{Concern, ConcernState, Escalation, Unanswered};
 use crate::domain::standing;
 use crate::domain::story::Story;
 use crate::domain::task::{ChartResource, Code, Owner, Posture, Priority};
@@ -18,7 +18,7 @@ use crate::domain::task::{ChartResource, Code, Owner, Posture, Priority};
 pub(super) fn of_safety(
     rules: &RuleSet,
     concerns: &[Concern],
-    unanswered: &[&Measurement],
+    unanswered: &[Unanswered<'_>],
     as_of: NaiveDate,
 ) -> Vec<WorkItem> {
     let open: Vec<&Concern> = concerns.iter().filter(|c| c.state == ConcernState::Open).collect();
@@ -43,26 +43,33 @@ pub(super) fn of_safety(
             episode: None,
             since: first.answered_on,
             due_on: None,
-            reason: "A recent questionnaire needs a safety assessment; see the open Task.".to_owned(),
+            reason: rules.safety.flag_text.replace("{date}", &first.answered_on.to_string()),
             evidence: last.sources.clone(),
+            reasons: Vec::new(),
         });
     }
-    desired.extend(unanswered.first().map(|m| WorkItem {
-        key: format!("ask-item9/{}", m.taken_on),
-        resource: ChartResource::Task,
-        code: Code::AskItem9,
-        posture: Posture::Open,
-        priority: Priority::Routine,
-        owner: Owner::CareManager,
-        also_for: Vec::new(),
-        rule: Rule::AskItem9,
-        instrument: Some(m.instrument),
-        episode: None,
-        since: m.taken_on,
-        due_on: Some(day::after(m.taken_on, rules.safety.routine_due_days)),
-        reason: safety::ask_reason(m),
-        evidence: unanswered.iter().rev().map(|m| m.source.clone()).collect(),
-    }));
+    if let Some(first) = unanswered.first() {
+        let urgent = unanswered.iter().any(Unanswered::is_urgent);
+        let mut reasons: Vec<String> = unanswered.iter().map(Unanswered::sentence).collect();
+        reasons.dedup();
+        desired.push(WorkItem {
+            key: format!("ask-item9/{}", first.form.taken_on),
+            resource: ChartResource::Task,
+            code: Code::AskItem9,
+            posture: Posture::Open,
+            priority: if urgent { Priority::Urgent } else { Priority::Routine },
+            owner: Owner::CareManager,
+            also_for: Vec::new(),
+            rule: Rule::AskItem9,
+            instrument: Some(first.form.instrument),
+            episode: None,
+            since: first.form.taken_on,
+            due_on: unanswered.iter().map(|open| open.due_on(rules)).min(),
+            reason: reasons.join(" "),
+            evidence: unanswered.iter().rev().map(|open| open.form.source.clone()).collect(),
+            reasons: Vec::new(),
+        });
+    }
     desired
 }
 
@@ -84,6 +91,7 @@ fn assessment(concern: &Concern) -> WorkItem {
         due_on: Some(concern.due_on),
         reason: concern.reason.clone(),
         evidence: concern.sources.clone(),
+        reasons: Vec::new(),
     }
 }
 
@@ -130,14 +138,15 @@ fn call(finding: &Finding, rules: &RuleSet, standing: &standing::Standing) -> Op
             (Code::PsychiatricCaseReview, Owner::PsychiatricConsultant, Priority::Routine, 7, since())
         }
         Rule::MeasureStale => {
+            // Named by the score it follows: a change of treatment makes no other request of it.
             let last = finding.evidence.first().map_or_else(|| "none".to_owned(), ToString::to_string);
-            (
-                Code::Measure,
-                Owner::CareManager,
-                Priority::Routine,
-                rules.checkpoints.unmeasured_after_days,
-                format!("{}/after-{last}", plan()),
-            )
+            let due = match finding.conclusion.as_deref() {
+                Some(Conclusion::MeasureStale { lack: MissingScore::SinceResumed(_), .. }) => {
+                    rules.cadence.resumed_contact_days
+                }
+                _ => rules.checkpoints.unmeasured_after_days,
+            };
+            (Code::Measure, Owner::CareManager, Priority::Routine, due, format!("after-{last}"))
         }
         Rule::SubthresholdWorsened => (Code::Reassess, Owner::CareManager, Priority::Routine, 14, since()),
         Rule::ContactOverdue => (Code::Contact, Owner::CareManager, Priority::Routine, 7, since()),
@@ -192,9 +201,10 @@ pub(super) fn of_episode(
         instrument: finding.instrument,
         episode: Some(episode),
         since: finding.since,
-        due_on: Some(day::after(finding.since, call.due_days)),
+        due_on: Some(course.holds.next_treatment_day(day::after(finding.since, call.due_days))),
         reason: finding.reason.clone(),
         evidence: sources(finding),
+        reasons: Vec::new(),
     };
     for finding in &standing.findings {
         let Some(call) = call(finding, rules, standing) else { continue };
@@ -203,13 +213,7 @@ pub(super) fn of_episode(
         let recommending = finding.rule == Rule::ReviewRequired;
         let reviewed =
             call.code == Code::PsychiatricCaseReview && course.reviews(recommending).any(|on| on >= finding.since);
-        // One review answers them all, and it has been asked for already.
-        let covered = desired.iter().any(|d| {
-            d.code == call.code
-                && d.since <= finding.since
-                && (recommending || (d.rule == finding.rule && d.instrument == finding.instrument))
-        });
-        if !reviewed && !covered {
+        if !reviewed {
             desired.push(task(finding, call));
         }
     }
@@ -237,6 +241,7 @@ pub(super) fn of_episode(
             due_on: None,
             reason: not_at_target.iter().map(|f| f.reason.as_str()).collect::<Vec<_>>().join(" "),
             evidence: sources(first),
+            reasons: Vec::new(),
         });
     }
     desired
@@ -262,6 +267,7 @@ fn of_recommendations(rules: &RuleSet, course: &Course<'_>) -> Vec<WorkItem> {
             due_on: Some(due),
             reason: followed.sentence(),
             evidence: Vec::new(),
+            reasons: Vec::new(),
         })
         .collect()
 }

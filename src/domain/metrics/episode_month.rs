@@ -6,7 +6,7 @@ use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
 use super::Month;
-use crate::domain::care::{Care, Payer};
+use crate::domain::care::{Care, DischargeReason, Payer};
 use crate::domain::episode::Course;
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
@@ -69,7 +69,9 @@ fn care_manager(story: &Story, course: &Course<'_>) -> CareManager {
 /// The first day of an episode that was enrolled at any time in a month. One that ended before it began was a mistake of
 /// dates, and nobody was treated.
 fn is_seen(course: &Course<'_>, month: Month) -> Option<NaiveDate> {
-    course.start().filter(|start| course.end.is_none_or(|end| end.on >= month.first && end.on >= *start))
+    let is_duplicate = course.end.is_some_and(|end| end.reason == DischargeReason::Duplicate);
+    let start = course.start().filter(|_| !is_duplicate)?;
+    course.end.is_none_or(|end| end.on >= month.first && end.on >= start).then_some(start)
 }
 
 /// One episode, as a month sees it.
@@ -99,6 +101,10 @@ pub(super) fn seen<'a>(
             }
             let is_of = |whom: &CareManager| care_manager(story, &course) == *whom;
             let Some(start) = is_seen(&course, month) else { continue };
+            // Two open episodes of one person, after charts were joined: the person counts once, by the earlier one.
+            if all.last().is_some_and(|last: &EpisodeMonth<'_>| is_beside(last, story, start)) {
+                continue;
+            }
             if of.care_manager.as_ref().is_none_or(is_of) {
                 let track = Track::follow(story, rules, &course, before, course.episode.primary_instrument);
                 all.push(EpisodeMonth { story, start, until: course.last_day(), course, track });
@@ -106,6 +112,11 @@ pub(super) fn seen<'a>(
         }
     }
     all
+}
+
+/// Whether an episode goes on while another one of the same person begins.
+fn is_beside(earlier: &EpisodeMonth<'_>, story: &Story, start: NaiveDate) -> bool {
+    earlier.story.patient.id == story.patient.id && earlier.course.end.is_none_or(|end| end.on > start)
 }
 
 impl EpisodeMonth<'_> {
@@ -135,15 +146,10 @@ impl EpisodeMonth<'_> {
         self.contacts_in(month) > 0
     }
 
-    /// A scale of the episode was completed in the month, while in treatment.
+    /// A scale was completed in the month, while in treatment: any of them, whatever the episode's targets.
     pub(super) fn measured_in(&self, month: Month) -> bool {
-        let targets = &self.course.episode.target_instruments;
         self.story.measurements.iter().any(|m| {
-            targets.contains(&m.instrument)
-                && m.score().is_some()
-                && month.contains(m.taken_on)
-                && m.taken_on >= self.start
-                && m.taken_on <= self.until
+            m.score().is_some() && month.contains(m.taken_on) && m.taken_on >= self.start && m.taken_on <= self.until
         })
     }
 

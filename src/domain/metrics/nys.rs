@@ -38,7 +38,8 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Metric
     let due: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.should_be_improved()).collect();
     let not_improved: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.is_not_improved()).collect();
 
-    let mut caseload = MetricTally::count(1, "enrolled", enrolled.iter().map(EpisodeMonth::id).collect());
+    let mut caseload =
+        MetricTally::people(1, "enrolled", enrolled.iter().map(|s| (s.story.patient.id, s.id())).collect());
     caseload = match (fte, &of.care_manager) {
         (_, Some(_)) => {
             caseload.remark("full-time equivalents are attested for the clinic: one care manager has no target")
@@ -74,7 +75,7 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Metric
 
 /// Metrics 9 and 10, by patient. "Seen" is what the registry can know: a contact that took place, or a form, this month.
 fn screening(stories: &[Story], month: Month, only: Option<&BTreeSet<PatientId>>) -> [MetricTally; 2] {
-    let phq = |i: Instrument| matches!(i, Instrument::Phq9 | Instrument::Phq2 | Instrument::Phq9Modified);
+    let phq = |i: Instrument| matches!(i, Instrument::PHQ9 | Instrument::PHQ2 | Instrument::PHQ9_MODIFIED);
     let year_ago = month.last.checked_sub_months(Months::new(12)).unwrap_or(month.first);
     let mut screened = Vec::new();
     let mut positive = Vec::new();
@@ -85,7 +86,7 @@ fn screening(stories: &[Story], month: Month, only: Option<&BTreeSet<PatientId>>
             let done = scored.iter().any(|m| phq(m.instrument) && m.taken_on > year_ago && m.taken_on <= month.last);
             screened.push((story.patient.id.0, done));
         }
-        let nine = |i: Instrument| matches!(i, Instrument::Phq9 | Instrument::Phq9Modified);
+        let nine = |i: Instrument| matches!(i, Instrument::PHQ9 | Instrument::PHQ9_MODIFIED);
         let initial = scored.iter().filter(|m| nine(m.instrument)).min_by_key(|m| (m.taken_at, m.id));
         if let Some(initial) = initial.filter(|m| month.contains(m.taken_on)) {
             positive.push((story.patient.id.0, initial.score().is_some_and(|total| total >= 10)));

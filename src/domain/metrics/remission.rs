@@ -88,7 +88,7 @@ fn last_between(story: &Story, from: NaiveDate, to: NaiveDate) -> Option<u16> {
 
 /// The PHQ-9s of a span in order, one per form and day.
 fn scores_between(story: &Story, from: NaiveDate, to: NaiveDate) -> Vec<(NaiveDate, u16)> {
-    let mut scores: Vec<_> = [Instrument::Phq9, Instrument::Phq9Modified]
+    let mut scores: Vec<_> = [Instrument::PHQ9, Instrument::PHQ9_MODIFIED]
         .into_iter()
         .flat_map(|instrument| story.scores(instrument, to))
         .filter(|s| s.on >= from)

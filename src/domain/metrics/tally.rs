@@ -6,11 +6,14 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::Metric;
+use crate::id::PatientId;
 
 /// Data counted for one metric.
 #[derive(Clone, Debug, PartialEq)]
 enum TallyKind {
     Count(Vec<Uuid>),
+    /// People, by their episodes: who left and came back is one.
+    People(Vec<(PatientId, Uuid)>),
     /// A rate: (id, whether it is in the numerator).
     Rate(Vec<(Uuid, bool)>),
     /// The mean of an amount, divided by `per`, to one decimal.
@@ -51,6 +54,10 @@ impl MetricTally {
         Self { target, ..Self::new(number, name, TallyKind::Rate(among)) }
     }
 
+    pub(super) fn people(number: u8, name: &'static str, of: Vec<(PatientId, Uuid)>) -> Self {
+        Self::new(number, name, TallyKind::People(of))
+    }
+
     pub(super) fn mean(number: u8, name: &'static str, per: f64, of: Vec<(Uuid, i64)>) -> Self {
         Self::new(number, name, TallyKind::Mean { of, per })
     }
@@ -74,6 +81,7 @@ impl MetricTally {
     fn absorb(&mut self, other: Self) {
         match (&mut self.kind, other.kind) {
             (TallyKind::Count(mine), TallyKind::Count(theirs)) => mine.extend(theirs),
+            (TallyKind::People(mine), TallyKind::People(theirs)) => mine.extend(theirs),
             (TallyKind::Rate(mine), TallyKind::Rate(theirs)) => mine.extend(theirs),
             (TallyKind::Mean { of: mine, .. }, TallyKind::Mean { of: theirs, .. }) => mine.extend(theirs),
             (TallyKind::Weeks { held: mine, .. }, TallyKind::Weeks { held: theirs, .. }) => mine.extend(theirs),
@@ -99,6 +107,12 @@ impl MetricTally {
                 metric.numerator = Some(of.len());
                 metric.value = Some(figure(of.len()));
                 metric.numerator_episodes = of;
+            }
+            TallyKind::People(of) => {
+                let people: BTreeSet<PatientId> = of.iter().map(|(person, _)| *person).collect();
+                metric.numerator = Some(people.len());
+                metric.value = Some(figure(people.len()));
+                metric.numerator_episodes = of.into_iter().map(|(_, episode)| episode).collect();
             }
             TallyKind::Rate(among) => {
                 metric.numerator_episodes = among.iter().filter(|(_, counts)| *counts).map(|(id, _)| *id).collect();

@@ -23,6 +23,8 @@ impl RuleSet {
         need(self.safety.due_days <= 1, "safety.due_days must be 0 or 1: safety cannot be put off");
         need(self.safety.repeat_days <= 30, "safety.repeat_days must be at most 30");
         need(self.safety.routine_due_days <= 30, "safety.routine_due_days must be at most 30");
+        let text = self.safety.flag_text.trim();
+        need((1..=120).contains(&text.chars().count()), "safety.flag_text must be 1 to 120 characters");
         self.safety.escalation_faults(&mut need);
         need(
             c.early_watch_day < c.inadequate_response_day
@@ -53,6 +55,11 @@ impl RuleSet {
         need(c.stale_after_days > 0, "checkpoints.stale_after_days must be above 0");
         need(self.trajectory.plateau_scores >= 2, "trajectory.plateau_scores must be at least 2");
         need(self.cadence.engagement_percent <= 100, "cadence.engagement_percent is a percentage");
+        need(
+            (1..=120).contains(&self.review_sessions.minutes_per_patient),
+            "review_sessions.minutes_per_patient: 1 to 120",
+        );
+        need((1..=480).contains(&self.review_sessions.planned_minutes), "review_sessions.planned_minutes: 1 to 480");
         need((1..=50).contains(&self.brief_treatment.sessions), "brief_treatment.sessions must be 1 to 50");
         for (instrument, measure) in &self.measures {
             need(
@@ -62,6 +69,10 @@ impl RuleSet {
             need(
                 (1..=instrument.max_total()).contains(&measure.important_difference),
                 &format!("{instrument}: important_difference must be above 0, up to the highest possible score"),
+            );
+            need(
+                measure.remission_drop.is_none_or(|points| points <= instrument.max_total()),
+                &format!("{instrument}: remission_drop must be at most the highest possible score"),
             );
             let points = if let ResponseRule::Points(points) = measure.response { points } else { 1 };
             need(

@@ -60,14 +60,14 @@ fn a_threshold_that_makes_no_sense_is_refused_with_one_sentence() {
 }
 
 fn phq9(rules: &mut RuleSet) -> &mut InstrumentRules {
-    rules.measures.get_mut(&Instrument::Phq9).unwrap()
+    rules.measures.get_mut(&Instrument::PHQ9).unwrap()
 }
 
 #[test]
 fn an_instrument_without_numbers_has_the_built_in_ones() {
     let mut rules = RuleSet::default();
     rules.measures.clear();
-    assert_eq!(rules.measure(Instrument::Gad7).important_difference, 4);
+    assert_eq!(rules.measure(Instrument::GAD7).important_difference, 4);
 }
 
 #[rstest]

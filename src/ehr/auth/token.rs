@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jsonwebtoken::{Header, encode, get_current_timestamp};
 use reqwest::header::ACCEPT;
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::discovery::{in_smart_configuration, in_statement};
 use super::keys::KeyRing;
 use crate::clock::Clock;
-use crate::config::{BackendServices, is_private};
+use crate::config::{AuthKind, BackendServices, is_private};
 use crate::ehr::failure::Failure;
 use crate::ehr::response_body::{cause, read_json};
 
@@ -228,19 +228,7 @@ impl TokenSource {
             Some(url) => url.clone(),
             None => self.endpoint().await?.url,
         };
-        let assertion = self.assertion(&endpoint)?;
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("scope", self.settings.scopes.as_str()),
-            ("client_assertion_type", ASSERTION_TYPE),
-            ("client_assertion", &assertion),
-        ];
-        let mut body = Url::parse("http://form/").map_err(|_| NoToken::NoEndpoint)?;
-        body.query_pairs_mut().extend_pairs(form);
-        let request = self.client.post(endpoint.clone()).header(ACCEPT, "application/json");
-        let request = request
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body.query().unwrap_or_default().to_owned());
+        let request = self.request(&endpoint)?;
         let mut response = request.send().await.map_err(|e| unanswered(cause(&e), None))?;
         let status = response.status();
         let read = read_json(&mut response, LARGEST).await;
@@ -253,6 +241,30 @@ impl TokenSource {
         let grant = grant.ok_or_else(|| unanswered("what it answers is no token", Some(status.as_u16())))?;
         *discovered = Some(endpoint);
         Ok(grant)
+    }
+
+    /// What is asked of the endpoint, and the proof that it is us who ask.
+    fn request(&self, endpoint: &Url) -> Result<RequestBuilder, NoToken> {
+        let mut request = self.client.post(endpoint.clone()).header(ACCEPT, "application/json");
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials").append_pair("scope", &self.settings.scopes);
+        let (id, secret) = (&self.settings.client_id, self.settings.client_secret.as_ref());
+        let secret = || secret.map(ExposeSecret::expose_secret).ok_or(NoToken::NoKey("there is no client secret"));
+        match self.settings.kind {
+            AuthKind::BackendServices => {
+                form.append_pair("client_assertion_type", ASSERTION_TYPE);
+                form.append_pair("client_assertion", &self.assertion(endpoint)?);
+            }
+            // RFC 6749 section 2.3.1: both are encoded as in a form before they are joined.
+            AuthKind::ClientSecretBasic => {
+                let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                request = request.basic_auth(encoded(id), Some(encoded(secret()?)));
+            }
+            AuthKind::ClientSecretPost => {
+                form.append_pair("client_id", id).append_pair("client_secret", secret()?);
+            }
+        }
+        Ok(request.header("content-type", "application/x-www-form-urlencoded").body(form.finish()))
     }
 
     /// `iss` = `sub` = who we are, `aud` = the endpoint, used once.

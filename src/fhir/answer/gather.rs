@@ -1,7 +1,7 @@
 //! From what was said to each item to the answers that are scored.
 
-use super::{AnswerValue, CheckedAnswer, hear};
-use crate::domain::instrument::Instrument;
+use super::{AnswerValue, CheckedAnswer, Reader, hear, of_stranger};
+use crate::domain::instrument::{Instrument, yes_no};
 use crate::domain::measurement::DataQualityIssue;
 use crate::domain::score::Answers;
 use crate::fhir::json::JsonNode;
@@ -22,21 +22,65 @@ pub(in crate::fhir) fn gather(
     mapping: &CodeMapping,
 ) -> GatheredAnswers {
     let definition = instrument.definition();
-    let mut answers = Answers { items: vec![None; definition.item_count], ..Answers::default() };
+    let mut answers = Answers { items: vec![None; definition.items.len()], ..Answers::default() };
     let mut shifts = ScaleShifts::default();
     let mut heard: Vec<CheckedAnswer> = Vec::with_capacity(2);
-    for position in 0..definition.item_count {
+    for (position, item) in definition.items.iter().enumerate() {
+        let reader = Reader::of_item(instrument, position, mapping);
         let of_item = placed.iter().filter(|(at, _)| *at == position);
         heard.clear();
-        heard.extend(
-            of_item.map(|(_, node)| hear(node, instrument, mapping)).filter(|h| h.said != AnswerValue::Nothing),
-        );
+        heard.extend(of_item.map(|(_, node)| hear(node, reader)).filter(|h| h.said != AnswerValue::Nothing));
         if !heard.is_empty() {
             shifts.note(&heard);
-            settle(position, &heard, definition.suicide_item == Some(position), &mut answers);
+            settle(position, &heard, definition.self_harm == Some(position), &mut answers);
         }
+        let is_above = answers.items[position].is_some_and(|answer| answer > 0);
+        answers.supplements.extend(item.supplement.filter(|_| is_above));
     }
-    GatheredAnswers { answers, counts_from_one: shifts.is_systematic() }
+    let counts_from_one = shifts.is_systematic();
+    if let (true, Some(item)) = (counts_from_one, definition.self_harm) {
+        // The figures mislead and the words do not: safety listens to them while somebody maps the codes.
+        let reader = Reader::of_item(instrument, item, mapping);
+        let of_item = placed.iter().filter(|(at, _)| *at == item);
+        answers.items[item] = of_item.filter_map(|(_, node)| hear(node, reader).words).max();
+    }
+    GatheredAnswers { answers, counts_from_one }
+}
+
+/// An answer to a question about self-harm on a form that is not ours: its own scale, or yes and no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::fhir) enum SafetyAnswer {
+    No,
+    Yes(u8),
+    /// It is answered, and nobody can say how.
+    Unreadable,
+}
+
+/// Reads an answer to a question about self-harm, whatever form it stands on. `None` where there is none.
+pub(in crate::fhir) fn safety_answer(node: &JsonNode<'_>, reader: Reader<'_>) -> Option<SafetyAnswer> {
+    let of_value = |value: u8| if value == 0 { SafetyAnswer::No } else { SafetyAnswer::Yes(value) };
+    let heard = hear(node, reader);
+    match heard.said {
+        AnswerValue::Nothing => None,
+        AnswerValue::Value(value) => Some(of_value(value.max(heard.words.unwrap_or(0)))),
+        AnswerValue::OutOfRange | AnswerValue::Unclear => Some(match (of_stranger(node), is_yes(node, reader)) {
+            (Some(value), _) => of_value(value),
+            (None, Some(false)) => SafetyAnswer::No,
+            (None, _) => SafetyAnswer::Unreadable,
+        }),
+    }
+}
+
+/// Whether an answer is yes or no, where the question has another scale.
+fn is_yes(node: &JsonNode<'_>, reader: Reader<'_>) -> Option<bool> {
+    let heard = hear(node, Reader { scale: yes_no(), ..reader });
+    if heard.is_known
+        && let AnswerValue::Value(value) = heard.said
+    {
+        Some(value > 0)
+    } else {
+        None
+    }
 }
 
 /// Settles what one item says.

@@ -170,9 +170,9 @@ mod any_input {
             let raw = format!(r#"{{"resourceType":"{kind}","status":"{status}",{}}}"#, members.join(","));
             if let Ok(Arrival { content: Content::Evidence(evidence), .. }) = attempt(&raw) {
                 for reading in &evidence.readings {
-                    let count = reading.instrument.definition().item_count;
+                    let count = reading.instrument.item_count();
                     prop_assert!(reading.answers.items.is_empty() || reading.answers.items.len() == count);
-                    let max = reading.instrument.definition().item_max;
+                    let max = reading.instrument.definition().item_max();
                     prop_assert!(reading.answers.items.iter().flatten().all(|value| *value <= max));
                 }
                 prop_assert!(evidence.subject.is_some() || evidence.doubt.is_some() || evidence.readings.is_empty());
@@ -183,8 +183,10 @@ mod any_input {
         fn no_text_is_too_strange_for_the_small_readers(text in "\\PC{0,40}") {
             let _ = FhirDate::parse(&text);
             let _ = crate::fhir::mapping::names::loinc_in(&text);
-            let _ = crate::fhir::mapping::names::named(&text);
-            let _ = CodeMapping::default().worded(&text, Instrument::Phq9);
+            let _ = crate::fhir::mapping::lexicon::lexicon().names(&text);
+            let _ = crate::fhir::mapping::suggestion(&text);
+            let scale = &Instrument::PHQ9.definition().items[0].scale;
+            let _ = CodeMapping::default().worded(&text, Instrument::PHQ9, scale);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Target of a request URL.
 
 use crate::fhir::arrival::ResourceType;
-use crate::fhir::arrival::is_logical_id;
+use crate::fhir::logical_id::is_logical_id;
 use crate::problem::{Category, Problem};
 
 /// Target of a request URL inside a Bundle.
@@ -23,15 +23,7 @@ impl<'a> RequestTarget<'a> {
             Some((path, query)) => (path, Some(query)),
             None => (url, None),
         };
-        let path = path.split_once("/_history").map_or(path, |(path, _)| path);
-        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-        // Absolute URLs: whatever the base is, the type and the id come last.
-        let (kind, id) = match segments.as_slice() {
-            [.., last] if ResourceType::of(last).is_some() => (*last, None),
-            [.., kind, id] if ResourceType::of(kind).is_some() => (*kind, Some(*id)),
-            [kind, ..] => (*kind, None),
-            [] => ("", None),
-        };
+        let (kind, id) = type_and_id(path, |name| ResourceType::of(name).is_some());
         let known = ResourceType::of(kind).ok_or_else(|| {
             Problem::new(Category::Unsupported, "only Patient, QuestionnaireResponse and Observation are kept here")
         })?;
@@ -42,9 +34,39 @@ impl<'a> RequestTarget<'a> {
     }
 }
 
+/// Whether R4 has a resource type of this name, kept here or not.
+fn is_resource_type(name: &str) -> bool {
+    name.parse::<fhir_sdk::r4b::resources::ResourceType>().is_ok()
+}
+
+/// The type of R4 that an address names and that is not kept here.
+pub fn foreign_type(url: &str) -> Option<&str> {
+    let path = url.split('?').next().unwrap_or_default();
+    let (kind, _) = type_and_id(path, is_resource_type);
+    Some(kind).filter(|kind| is_resource_type(kind) && ResourceType::of(kind).is_none())
+}
+
+/// Of absolute URLs, whatever the base is, the type and the id come last.
+fn type_and_id(path: &str, is_type: impl Fn(&str) -> bool) -> (&str, Option<&str>) {
+    let path = path.split_once("/_history").map_or(path, |(path, _)| path).trim_matches('/');
+    let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
+    let kind = before.rsplit('/').next().unwrap_or_default();
+    match (is_type(last), is_type(kind)) {
+        (true, _) => (last, None),
+        (false, true) => (kind, Some(last)),
+        (false, false) => (path.split('/').next().unwrap_or_default(), None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_of_r4_is_told_from_a_mistyped_one() {
+        assert!(is_resource_type("Encounter") && is_resource_type("MessageHeader") && is_resource_type("Patient"));
+        assert!(!is_resource_type("Encountr") && !is_resource_type("encounter") && !is_resource_type(""));
+    }
 
     #[test]
     fn every_usual_address_is_understood() {
@@ -61,6 +83,17 @@ mod tests {
             ("Patient/Patient", target(None, None)),
         ] {
             assert_eq!(RequestTarget::read(url).unwrap(), expected, "{url}");
+        }
+        for (url, foreign) in [
+            ("Encounter", Some("Encounter")),
+            ("/Encounter/1?x=Patient/1", Some("Encounter")),
+            ("https://h/fhir/Encounter/1", Some("Encounter")),
+            ("Patient/Encounter", None),
+            ("Patient", None),
+            ("Encountr", None),
+            ("", None),
+        ] {
+            assert_eq!(foreign_type(url), foreign, "{url}");
         }
         assert_eq!(RequestTarget::read("Task/1").unwrap_err().category.status(), 404);
         assert_eq!(RequestTarget::read("").unwrap_err().category.status(), 404);

@@ -117,7 +117,7 @@ fn plan(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>, version: CarePlanVers
             let by = target.by.map_or_else(String::new, |by| by.to_string());
             page.0.push_str("<tr>");
             let most = format!("at most {}", target.at_most);
-            for cell in [target.instrument.definition().title, &most, &by, &now] {
+            for cell in [target.instrument.title(), &most, &by, &now] {
                 page.element("td", cell);
             }
             page.0.push_str("</tr>");
@@ -161,7 +161,7 @@ fn summary(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>) {
         _ => lines.push(format!("Now: {}.", standing.status.as_str().replace('_', " "))),
     }
     for measure in &standing.measures {
-        let title = measure.instrument.definition().title;
+        let title = measure.instrument.title();
         let baseline = measure.baseline.as_ref().map(|b| format!("{} on {} at the start", b.score, b.taken_on));
         let latest = measure.latest.as_ref().map(|l| format!("{} on {} ({})", l.score, l.taken_on, l.severity));
         let said: Vec<String> = baseline.into_iter().chain(latest).collect();

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::instrument::Instrument;
+use crate::domain::measurement::Supplement;
 
 /// Additions and overrides of one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,11 +59,38 @@ pub enum Meaning {
     /// One item (0-based).
     Item(Instrument, usize),
     Total(Instrument),
+    /// A question about safety beside the items.
+    Safety(Instrument, Supplement),
     /// The question how difficult it all made life: never counts.
     Difficulty,
     /// Belongs to an instrument that shares items with ours and is none of them.
     Foreign,
     Ignore,
+}
+
+impl Meaning {
+    /// The instrument that it belongs to.
+    pub fn instrument(self) -> Option<Instrument> {
+        match self {
+            Self::Panel(instrument)
+            | Self::Item(instrument, _)
+            | Self::Total(instrument)
+            | Self::Safety(instrument, _) => Some(instrument),
+            Self::Difficulty | Self::Foreign | Self::Ignore => None,
+        }
+    }
+
+    /// Asks about thoughts of death or self-harm.
+    pub fn is_about_safety(&self) -> bool {
+        match *self {
+            Self::Safety(..) => true,
+            Self::Item(instrument, position) => {
+                let definition = instrument.definition();
+                definition.self_harm == Some(position) || definition.items[position].supplement.is_some()
+            }
+            _ => false,
+        }
+    }
 }
 
 impl FromStr for QuestionnaireMapping {
@@ -88,11 +116,12 @@ impl FromStr for Meaning {
             _ => return Err("must be like phq9/1, phq9/total, difficulty or ignore".to_owned()),
         };
         let instrument: Instrument = name.parse()?;
-        let count = instrument.definition().item_count;
-        match (part, part.parse::<usize>()) {
-            ("total", _) => Ok(Self::Total(instrument)),
-            ("panel", _) => Ok(Self::Panel(instrument)),
-            (_, Ok(item)) if (1..=count).contains(&item) => Ok(Self::Item(instrument, item - 1)),
+        let count = instrument.item_count();
+        match (part, part.parse::<usize>(), part.parse::<Supplement>()) {
+            ("total", ..) => Ok(Self::Total(instrument)),
+            ("panel", ..) => Ok(Self::Panel(instrument)),
+            (_, Ok(item), _) if (1..=count).contains(&item) => Ok(Self::Item(instrument, item - 1)),
+            (_, _, Ok(supplement)) => Ok(Self::Safety(instrument, supplement)),
             _ => Err(format!("{instrument} has items 1 to {count}, and a total")),
         }
     }
@@ -115,6 +144,7 @@ impl fmt::Display for Meaning {
             Self::Panel(instrument) => write!(f, "{}/panel", instrument.id()),
             Self::Item(instrument, position) => write!(f, "{}/{}", instrument.id(), position + 1),
             Self::Total(instrument) => write!(f, "{}/total", instrument.id()),
+            Self::Safety(instrument, supplement) => write!(f, "{}/{supplement}", instrument.id()),
             Self::Difficulty => f.write_str("difficulty"),
             Self::Foreign => f.write_str("foreign"),
             Self::Ignore => f.write_str("ignore"),

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::super::content::{Content, Evidence, ReadingContext};
-use crate::domain::instrument::Instrument::{Gad7, Phq2, Phq9};
+use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{EvidenceStatus, Quality};
 use crate::domain::score::score;
 use crate::fhir::arrival::read;
@@ -48,7 +48,7 @@ fn a_total_is_read_from_every_kind_of_value_on_the_total_or_the_panel() {
             let scored = score(reading.instrument, &reading.answers).unwrap();
             assert_eq!(
                 (reading.instrument, scored.total, scored.quality),
-                (Phq9, Some(12), Quality::TotalOnly),
+                (Instrument::PHQ9, Some(12), Quality::TotalOnly),
                 "{value}"
             );
             assert!(!reading.is_single_item);
@@ -63,8 +63,15 @@ fn a_total_that_is_none_is_unscorable_with_the_reason() {
         (json!({"valueDecimal": 12.5}), "unreadable_total"),
         (json!({"valueString": "moderate"}), "unreadable_total"),
         (json!({"valueInteger": -1}), "unreadable_total"),
+        (json!({"valueQuantity": {"value": 10, "comparator": "<"}}), "compared_total"),
+        (
+            json!({"valueCodeableConcept": {"coding": [{"system": "urn:severity", "code": "3"}], "text": "Severe"}}),
+            "category_for_total",
+        ),
     ] {
-        let reading = &evidence(&observation("44261-6", &value)).readings[0];
+        let found = evidence(&observation("44261-6", &value));
+        assert_eq!(found.doubt.as_ref().map(|doubt| doubt.code), Some("not_a_score"), "{value}");
+        let reading = &found.readings[0];
         let scored = score(reading.instrument, &reading.answers).unwrap();
         assert_eq!((scored.total, scored.issues[0].code.as_str()), (None, issue), "{value}");
     }
@@ -74,7 +81,10 @@ fn a_total_that_is_none_is_unscorable_with_the_reason() {
 fn an_item_is_one_item_and_the_difficulty_is_nothing() {
     let answer = json!({"valueCodeableConcept": {"coding": [{"code": "LA6570-1"}]}});
     let reading = &evidence(&observation("44260-8", &answer)).readings[0];
-    assert_eq!((reading.instrument, reading.is_single_item, reading.answers.items[8]), (Phq9, true, Some(2)));
+    assert_eq!(
+        (reading.instrument, reading.is_single_item, reading.answers.items[8]),
+        (Instrument::PHQ9, true, Some(2))
+    );
     assert_eq!(reading.answers.items.iter().flatten().count(), 1);
     let words = json!({"valueCodeableConcept": {"text": "Several days"}});
     assert_eq!(evidence(&observation("69736-7", &words)).readings[0].answers.items[6], Some(1));
@@ -82,8 +92,7 @@ fn an_item_is_one_item_and_the_difficulty_is_nothing() {
         ("69722-7", json!({"valueInteger": 1})),
         ("44249-1", json!({})),
         ("44261-6", json!({"dataAbsentReason": {"text": "declined"}})),
-        ("75626-2", json!({"valueInteger": 1})),
-        ("70272-0", json!({"valueInteger": 1})),
+        ("54635-8", json!({"valueInteger": 1})),
         ("44250-9", json!({"valueCodeableConcept": {"coding": [{"code": "LA10997-7"}]}})),
     ] {
         let evidence = evidence(&observation(which, &value));
@@ -99,10 +108,10 @@ fn a_form_in_components_is_a_whole_reading() {
     components.push(component("70274-6", 9));
     let reading = &evidence(&observation("69737-5", &json!({"component": components}))).readings[0];
     let scored = score(reading.instrument, &reading.answers).unwrap();
-    assert_eq!((reading.instrument, reading.is_single_item, scored.total), (Gad7, false, Some(7)));
+    assert_eq!((reading.instrument, reading.is_single_item, scored.total), (Instrument::GAD7, false, Some(7)));
     assert_eq!(scored.issues[0].code, "total_mismatch");
     let two = json!({"component": [component("44250-9", 1), component("44255-8", 2)]});
-    assert_eq!(evidence(&observation("55757-9", &two)).readings[0].instrument, Phq2);
+    assert_eq!(evidence(&observation("55757-9", &two)).readings[0].instrument, Instrument::PHQ2);
 }
 
 #[test]
@@ -138,4 +147,78 @@ fn the_date_is_when_it_was_taken_and_never_when_it_was_filed() {
     );
     assert_eq!(at(&json!({"effectivePeriod": {"start": "2026-03-01"}})).as_deref(), Ok("2026-03-01"));
     assert_eq!(at(&json!({})), Err(Some("no_authored")));
+}
+
+fn local(text: &str, more: &Value) -> Evidence {
+    let mut observation = observation("x", more);
+    observation["code"] = json!({"coding": [{"system": "urn:oid:1.2.840.114350", "code": "1570000003"}], "text": text});
+    evidence(&observation)
+}
+
+#[test]
+fn a_local_code_with_telling_words_waits_and_names_itself() {
+    for (text, value) in [
+        ("PHQ-9 Total Score", json!({"valueQuantity": {"value": 18}})),
+        ("GAD-7 score", json!({"valueString": "11"})),
+        ("Little interest or pleasure in doing things", json!({"valueString": "Several days"})),
+        ("Mood question 3", json!({"valueCodeableConcept": {"coding": [{"code": "LA6570-1"}]}})),
+        ("PHQ-9 question 4", json!({"valueInteger": 2})),
+    ] {
+        let found = local(text, &value);
+        let doubt = found.doubt.unwrap();
+        assert!(doubt.code == "mapping_needed" && doubt.detail.contains("1570000003"), "{text}: {doubt:?}");
+        assert!(found.readings.iter().all(|reading| reading.answers.items.is_empty()), "{text}: no score");
+    }
+}
+
+#[test]
+fn laboratory_and_vital_signs_are_nothing() {
+    for (text, value) in [
+        ("Heart rate", json!({"valueQuantity": {"value": 72}})),
+        ("Glutamic acid decarboxylase 65 Ab (GAD65)", json!({"valueQuantity": {"value": 5}})),
+        ("Total cholesterol score", json!({"valueInteger": 3})),
+        ("Stress level", json!({"valueCodeableConcept": {"coding": [{"code": "LA6568-5", "display": "Not at all"}]}})),
+        ("Patient Health Questionnaire 15 item (PHQ-15) total", json!({"valueInteger": 3})),
+    ] {
+        let found = local(text, &value);
+        assert_eq!((found.readings.len(), found.doubt), (0, None), "{text}");
+    }
+}
+
+#[test]
+fn the_words_of_the_self_harm_item_are_seen_under_any_code() {
+    let text = "Thoughts that you would be better off dead, or of hurting yourself";
+    for (value, items, unreadable) in [
+        (json!({"valueString": "Nearly every day"}), Some(3), 0),
+        (json!({"valueInteger": 2}), Some(2), 0),
+        (json!({"valueString": "sometimes"}), None, 1),
+    ] {
+        let found = local(text, &value);
+        assert_eq!(found.doubt.unwrap().code, "mapping_needed");
+        let answers = &found.readings[0].answers;
+        assert_eq!((answers.items[8], answers.unreadable.len()), (items, unreadable), "{value}");
+    }
+    let no = local(text, &json!({"valueBoolean": false}));
+    assert_eq!((no.readings.len(), no.doubt.unwrap().code), (0, "mapping_needed"));
+}
+
+#[test]
+fn an_observation_about_somebody_else_is_nobodys_score() {
+    let score = |focus: Value| evidence(&observation("44261-6", &json!({"valueInteger": 12, "focus": [focus]})));
+    for focus in
+        [json!({"reference": "Patient/child"}), json!({"reference": "RelatedPerson/1"}), json!({"type": "Patient"})]
+    {
+        let found = score(focus);
+        assert_eq!((found.readings.len(), found.doubt.unwrap().code), (0, "about_somebody_else"));
+    }
+    for focus in [json!({"reference": "Patient/1"}), json!({"reference": "Observation/1"})] {
+        assert_eq!(score(focus).doubt, None);
+    }
+}
+
+#[test]
+fn an_unknown_modifier_makes_it_wait() {
+    let modified = json!({"valueInteger": 3, "modifierExtension": [{"url": "urn:not-done", "valueBoolean": true}]});
+    assert_eq!(evidence(&observation("44261-6", &modified)).doubt.unwrap().code, "unknown_modifier");
+    assert_eq!(evidence(&observation("8867-4", &modified)).doubt, None);
 }

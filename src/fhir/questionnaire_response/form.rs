@@ -1,9 +1,14 @@
-//! The items of a form, whatever their nesting.
+//! The items of a form, whatever their nesting, and what each says of itself.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use super::definition::Questions;
+use crate::domain::instrument::Instrument;
+use crate::domain::instrument::words::normal;
 use crate::fhir::answer;
 use crate::fhir::json::JsonNode;
+use crate::fhir::mapping::lexicon::lexicon;
 use crate::fhir::mapping::{CodeMapping, Meaning, names, words};
 
 /// One item, wherever it stood.
@@ -16,84 +21,132 @@ pub(super) struct FormItem<'n> {
     pub(super) is_answered: bool,
     /// Has items below it.
     pub(super) is_group: bool,
-    /// Meaning of its linkId or definition.
-    pub(super) meaning: Option<Meaning>,
+    /// What the configuration or its code says: in its linkId, its definition, or the Questionnaire.
+    pub(super) coded: Cow<'static, [Meaning]>,
     text: Option<&'n str>,
     normal: OnceCell<String>,
-    difficulty: OnceCell<bool>,
+    worded: OnceCell<Vec<Meaning>>,
     total_like: OnceCell<bool>,
 }
 
 impl FormItem<'_> {
     /// The question in normal form; empty where there is none. Made only where the code does not say enough.
     pub(super) fn words(&self) -> &str {
-        self.normal.get_or_init(|| self.text.map(words::normal).unwrap_or_default())
+        self.normal.get_or_init(|| self.text.map(normal).unwrap_or_default())
     }
 
     /// Neither its code nor the configuration says what it is.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.meaning, None | Some(Meaning::Panel(_)))
+        self.coded.iter().all(|meaning| matches!(meaning, Meaning::Panel(_)))
     }
 
-    /// Asks or answers how difficult the problems made life.
-    pub(super) fn is_difficulty(&self) -> bool {
-        *self.difficulty.get_or_init(|| {
-            self.meaning == Some(Meaning::Difficulty)
-                || self.answers.iter().any(|node| answer::is_of_difficulty(node))
-                || words::asks_about_difficulty(self.words())
+    /// What it is: by configuration or code, else by its words. What a stranger's answers show to be a stranger's is
+    /// nothing of ours.
+    pub(super) fn meanings(&self) -> &[Meaning] {
+        if !self.is_open() {
+            return &self.coded;
+        }
+        self.worded.get_or_init(|| {
+            let is_strange = self.answers.iter().any(|node| answer::of_stranger(node).is_some());
+            let mut meanings = lexicon().question(self.words());
+            meanings.retain(|meaning| !is_strange || meaning.is_about_safety());
+            meanings
         })
     }
 
-    /// Looks like a total score, by its words or its linkId.
-    pub(super) fn is_total_like(&self) -> bool {
-        *self.total_like.get_or_init(|| self.names_a_total())
+    /// The item (0-based) of an instrument that it is.
+    pub(super) fn item_of(&self, instrument: Instrument) -> Option<usize> {
+        self.meanings().iter().find_map(|meaning| match meaning {
+            Meaning::Item(of, position) if *of == instrument => Some(*position),
+            _ => None,
+        })
     }
 
-    fn names_a_total(&self) -> bool {
-        if matches!(self.meaning, Some(Meaning::Total(_))) {
-            return true;
-        }
-        if !self.is_open() {
-            return false;
-        }
-        let name = self.link_id.rsplit('/').next().unwrap_or_default();
-        let is_named =
-            name.len() <= 40 && (name.eq_ignore_ascii_case("ts") || words::names_a_total(&words::normal(name)));
-        is_named || words::names_a_total(self.words())
+    /// Says itself what it is, so that its number says nothing.
+    pub(super) fn is_identified(&self) -> bool {
+        self.is_aside()
+            || self.is_total_like()
+            || self.meanings().iter().any(|meaning| !matches!(meaning, Meaning::Panel(_)))
+    }
+
+    /// Asked beside the items and never summed, like how difficult the problems made life.
+    pub(super) fn is_aside(&self) -> bool {
+        self.meanings().contains(&Meaning::Difficulty)
+            || (self.is_open() && self.answers.iter().any(|node| answer::is_of_aside(node)))
+    }
+
+    /// Looks like a total score, by its words or its linkId, and asks nothing.
+    pub(super) fn is_total_like(&self) -> bool {
+        *self.total_like.get_or_init(|| {
+            if !self.is_open() || self.meanings().iter().any(|meaning| !matches!(meaning, Meaning::Panel(_))) {
+                return self.coded.iter().any(|meaning| matches!(meaning, Meaning::Total(_)));
+            }
+            let name = self.link_id.rsplit('/').next().unwrap_or_default();
+            let is_named = name.len() <= 40 && (name.eq_ignore_ascii_case("ts") || words::names_a_total(&normal(name)));
+            is_named || words::names_a_total(self.words())
+        })
     }
 }
 
 /// Every item in the order of the document, with those below groups and below answers.
-pub(super) fn entries<'n>(resource: &'n JsonNode<'n>, mapping: &CodeMapping) -> Vec<FormItem<'n>> {
+pub(super) fn entries<'n>(
+    resource: &'n JsonNode<'n>,
+    questions: &Questions<'n>,
+    mapping: &CodeMapping,
+) -> Vec<FormItem<'n>> {
     let mut entries = Vec::with_capacity(16);
-    collect(resource, mapping, &mut entries);
+    collect(resource, questions, mapping, &mut entries);
     entries
 }
 
 /// The document's own depth limit bounds the recursion.
-fn collect<'n>(parent: &'n JsonNode<'n>, mapping: &CodeMapping, entries: &mut Vec<FormItem<'n>>) {
+fn collect<'n>(
+    parent: &'n JsonNode<'n>,
+    questions: &Questions<'n>,
+    mapping: &CodeMapping,
+    entries: &mut Vec<FormItem<'n>>,
+) {
     for node in parent.list("item") {
         let link_id = node.text("linkId").unwrap_or_default();
-        let code = |text: &str| names::loinc_in(text).and_then(|code| mapping.code(code));
-        let meaning =
-            mapping.configured(link_id).or_else(|| code(link_id)).or_else(|| node.text("definition").and_then(code));
         let all = node.list("answer");
         let answers: Vec<_> = all.iter().filter(|answer| answer::has_value(answer)).collect();
+        let question = questions.get(link_id);
         entries.push(FormItem {
             link_id,
             node,
             is_answered: !answers.is_empty(),
             answers,
             is_group: node.get("item").is_some(),
-            meaning,
-            text: node.text("text"),
+            coded: coded(node, link_id, question, mapping),
+            text: node.text("text").or_else(|| question?.text("text")),
             normal: OnceCell::new(),
-            difficulty: OnceCell::new(),
+            worded: OnceCell::new(),
             total_like: OnceCell::new(),
         });
-        collect(node, mapping, entries);
+        collect(node, questions, mapping, entries);
         for answer in all {
-            collect(answer, mapping, entries);
+            collect(answer, questions, mapping, entries);
         }
     }
+}
+
+/// What an item is by configuration or by code: its linkId's, its definition's, its question's in the Questionnaire.
+fn coded(
+    node: &JsonNode<'_>,
+    link_id: &str,
+    question: Option<&JsonNode<'_>>,
+    mapping: &CodeMapping,
+) -> Cow<'static, [Meaning]> {
+    if let Some(meaning) = mapping.configured(link_id) {
+        return Cow::Owned(vec![meaning]);
+    }
+    let in_text = |text: &str| mapping.code(names::loinc_in(text).unwrap_or(text));
+    let in_question = |question: &JsonNode<'_>| {
+        let codings = question.list("code").iter();
+        let known = codings.filter(|coding| names::is_of_terminology(coding.text("system")));
+        known.filter_map(|coding| coding.text("code")).map(|code| mapping.code(code)).find(|found| !found.is_empty())
+    };
+    let places = [Some(link_id), node.text("definition"), question.and_then(|question| question.text("definition"))];
+    let mut found = places.into_iter().flatten().map(in_text);
+    found.find(|meanings| !meanings.is_empty()).or_else(|| in_question(question?)).unwrap_or_default()
 }

@@ -1,10 +1,15 @@
-//! Finds the instruments of a form: by its canonical, by codes in its items, by its questions.
+//! Which of our instruments a form holds: by its name, by the codes and the words of its items.
 
+use std::cmp::Reverse;
+
+use super::definition::questionnaire;
 use super::form::FormItem;
-use crate::domain::instrument::Instrument::{self, Gad7, Pcl5, Phq2, Phq9, Phq9Modified};
-use crate::fhir::answer::{self, hear};
+use crate::domain::instrument::Instrument;
+use crate::domain::instrument::words::holds;
+use crate::fhir::answer;
 use crate::fhir::json::JsonNode;
-use crate::fhir::mapping::{CodeMapping, Meaning, QuestionnaireMapping, names, words};
+use crate::fhir::mapping::lexicon::{NamedInstruments, lexicon};
+use crate::fhir::mapping::{CodeMapping, Meaning, QuestionnaireMapping, names};
 
 /// An instrument, and how it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,50 +22,117 @@ pub(super) struct InstrumentMatch {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FormIdentity {
     NotOurs,
-    /// Asks what ours ask, and cannot be read without a mapping.
-    Resembles,
+    /// Looks like one of ours, and cannot be read without a mapping: the reason names what was seen.
+    Resembles(String),
     Ours(Vec<InstrumentMatch>),
 }
 
 /// Names of the form: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
 pub(super) fn names<'n>(resource: &'n JsonNode<'n>) -> Vec<&'n str> {
-    let questionnaire = resource.get("questionnaire");
-    let canonical = questionnaire.and_then(JsonNode::as_text).or_else(|| questionnaire?.text("reference"));
-    let title = questionnaire.and_then(|q| q.text("display")).or_else(|| {
+    let named = resource.get("questionnaire");
+    let canonical = named.and_then(JsonNode::as_text).or_else(|| named?.text("reference"));
+    let title = named.and_then(|q| q.text("display")).or_else(|| {
         resource.get("_questionnaire")?.list("extension").iter().find_map(|extension| extension.text("valueString"))
     });
-    let contained = canonical
-        .and_then(|canonical| canonical.strip_prefix('#'))
-        .and_then(|id| resource.list("contained").iter().find(|inner| inner.text("id") == Some(id)));
-    let inner = contained.into_iter().flat_map(|inner| ["url", "title", "name"].map(|name| inner.text(name)));
-    [canonical, title].into_iter().chain(inner).flatten().collect()
+    let contained = questionnaire(resource);
+    let inner = contained.into_iter().flat_map(|inner| {
+        let codes = inner.list("code").iter().filter(|coding| names::is_of_terminology(coding.text("system")));
+        let own = ["url", "title", "name"].map(|name| inner.text(name));
+        own.into_iter().chain(codes.map(|coding| coding.text("code"))).flatten()
+    });
+    [canonical, title].into_iter().flatten().chain(inner).collect()
 }
 
-/// The items that a form carries by code, as bits.
-#[derive(Default)]
-struct CodedItems {
-    phq: u32,
-    gad: u32,
-    panels: Vec<Instrument>,
-    is_foreign: bool,
-}
-
-impl CodedItems {
-    fn read(entries: &[FormItem<'_>], named: &[Instrument]) -> Self {
-        let mut coded = Self::default();
-        for entry in entries {
-            match entry.meaning {
-                // A linkId without a letter or a code in it says nothing about a form that nobody names.
-                Some(Meaning::Item(instrument, _)) if is_generic(entry.link_id) && !named.contains(&instrument) => {}
-                Some(Meaning::Item(Gad7, position)) => coded.gad |= 1 << position,
-                Some(Meaning::Item(Phq9 | Phq2, position)) => coded.phq |= 1 << position,
-                Some(Meaning::Item(instrument, _) | Meaning::Panel(instrument)) => coded.panels.push(instrument),
-                Some(Meaning::Foreign) => coded.is_foreign = true,
+/// What a form calls itself, read.
+fn called(own_names: &[&str]) -> NamedInstruments {
+    let mut called = NamedInstruments::default();
+    for name in own_names {
+        for meaning in lexicon().code(names::loinc_in(name).unwrap_or(name)) {
+            match meaning {
+                Meaning::Panel(instrument) | Meaning::Total(instrument) => called.ours.push(*instrument),
+                Meaning::Foreign => called.is_stranger = true,
                 _ => {}
             }
         }
-        coded
+        let more = lexicon().names(names::name_in_canonical(name));
+        called.ours.extend(more.ours);
+        called.is_stranger |= more.is_stranger;
     }
+    called
+}
+
+/// Says what a form is.
+pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
+    let configured = own_names.iter().find_map(|name| mapping.form(name));
+    let mut called = match configured {
+        Some(QuestionnaireMapping::Ignore) => return FormIdentity::NotOurs,
+        Some(QuestionnaireMapping::Ours(instruments)) => {
+            NamedInstruments { ours: instruments.clone(), is_stranger: false }
+        }
+        None => called(own_names),
+    };
+    let strange = |entry: &FormItem<'_>| {
+        entry.coded.contains(&Meaning::Foreign)
+            || (entry.is_open() && lexicon().names(entry.link_id).is_stranger)
+            || entry.answers.iter().any(|node| answer::of_stranger(node).is_some())
+    };
+    called.is_stranger |= configured.is_none() && entries.iter().any(strange);
+    if called.is_stranger {
+        // It calls itself like one of ours, and is not: only codes of ours say otherwise.
+        called.ours.clear();
+    }
+    // A group with an instrument's code names it, as does a question that only one of its relatives asks.
+    for entry in entries {
+        for meaning in entry.coded.iter() {
+            if let Meaning::Panel(instrument) = meaning {
+                called.ours.push(*instrument);
+            }
+        }
+    }
+    let found = found(&called, entries);
+    match resemblance(&found, &called, entries) {
+        Some(why) => FormIdentity::Resembles(why),
+        None if found.is_empty() => FormIdentity::NotOurs,
+        None => FormIdentity::Ours(found),
+    }
+}
+
+/// The items (by entry) that each instrument would explain.
+struct Coverage {
+    instrument: Instrument,
+    is_named: bool,
+    entries: Vec<usize>,
+    items: usize,
+}
+
+fn coverage(instrument: Instrument, called: &NamedInstruments, entries: &[FormItem<'_>]) -> Coverage {
+    let is_named = called.ours.contains(&instrument);
+    let mut coverage = Coverage { instrument, is_named, entries: Vec::new(), items: 0 };
+    let (mut items, mut coded, mut marks) = (0_u32, false, false);
+    for (index, entry) in entries.iter().enumerate() {
+        let is_there = entry.is_answered || !entry.is_group;
+        let Some(position) = entry.item_of(instrument).filter(|_| is_there) else { continue };
+        // A linkId without a letter or a code in it says nothing about a form that nobody names.
+        if !entry.is_open() && is_generic(entry.link_id) && !is_named {
+            continue;
+        }
+        if entry.is_open() && called.is_stranger {
+            continue;
+        }
+        coded |= !entry.is_open();
+        marks |= instrument.definition().marks.iter().any(|mark| holds(entry.words(), mark));
+        items |= 1 << position;
+        coverage.entries.push(index);
+    }
+    coverage.items = items.count_ones() as usize;
+    coverage.is_named |= marks;
+    // Words alone must be most of the instrument's.
+    let most = instrument.item_count() / 2 + 1;
+    if !coverage.is_named && !coded && coverage.items < most {
+        coverage.entries.clear();
+        coverage.items = 0;
+    }
+    coverage
 }
 
 /// `1`, `2.1`: too little to go by alone.
@@ -68,151 +140,93 @@ pub(super) fn is_generic(link_id: &str) -> bool {
     !link_id.bytes().any(|b| b.is_ascii_alphabetic()) && names::loinc_in(link_id).is_none()
 }
 
-const FIRST_TWO: u32 = 0b11;
-const ITEM_9: u32 = 1 << 8;
-
-/// Says what a form is.
-pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
-    let configured = own_names.iter().find_map(|name| mapping.form(name));
-    let mut called = names::NamedInstruments::default();
-    let mut is_foreign = false;
-    match configured {
-        Some(QuestionnaireMapping::Ignore) => return FormIdentity::NotOurs,
-        Some(QuestionnaireMapping::Ours(instruments)) => called.ours.clone_from(instruments),
-        None => {
-            for name in own_names {
-                match names::loinc_in(name).and_then(|code| mapping.code(code)) {
-                    Some(Meaning::Panel(instrument)) => called.ours.push(instrument),
-                    Some(Meaning::Foreign) => is_foreign = true,
-                    _ => {}
-                }
-                let more = names::named(names::name_in_canonical(name));
-                called.ours.extend(more.ours);
-                called.other |= more.other;
-                called.mds |= more.mds;
-            }
-        }
-    }
-    let coded = CodedItems::read(entries, &called.ours);
-    // The coded suicide question is the PHQ-9's and must be seen, whatever the form calls itself.
-    let has_item_9 = coded.phq & ITEM_9 != 0;
-    if configured.is_none() && !has_item_9 {
-        let is_mds = called.mds
-            || entries.iter().any(|entry| entry.answers.iter().any(|answer| answer::is_of_mds(answer)))
-            || entries.iter().any(|entry| entry.meaning.is_none() && names::named(entry.link_id).mds);
-        if is_mds {
-            return FormIdentity::NotOurs;
-        }
-    }
-    is_foreign |= coded.is_foreign;
-    let is_other_phq =
-        (called.other && !called.ours.iter().any(|i| family(*i) == InstrumentFamily::Phq)) && !has_item_9;
-
-    let mut found = Vec::new();
-    let mut add = |instrument: Option<Instrument>| {
-        if let Some(instrument) = instrument {
-            found.push(InstrumentMatch { instrument, is_named: called.ours.contains(&instrument) });
-        }
+/// The fewest instruments that explain the items, those that the form names first.
+fn found(called: &NamedInstruments, entries: &[FormItem<'_>]) -> Vec<InstrumentMatch> {
+    let mut candidates: Vec<Coverage> =
+        Instrument::all().iter().map(|instrument| coverage(*instrument, called, entries)).collect();
+    candidates.retain(|one| one.is_named || (one.items > 0 && one.instrument.definition().by_items));
+    // What explains more comes first; of those that explain the same, the one named; then the smallest. Where the names
+    // alone speak, the largest: a form called PHQ-2 and PHQ-9 is the PHQ-9.
+    let size = |one: &Coverage| {
+        let count = one.instrument.item_count();
+        if one.items > 0 { count } else { usize::MAX - count }
     };
-    if !is_other_phq {
-        add(phq(&called.ours, &coded, is_foreign));
-    }
-    let is_there = |instrument| called.ours.contains(&instrument) || coded.panels.contains(&instrument);
-    // GAD-2 is the first two items of the GAD-7, and not ours.
-    add((is_there(Gad7) || coded.gad & !FIRST_TWO != 0).then_some(Gad7));
-    add(is_there(Pcl5).then_some(Pcl5));
-
-    let is_unnamed = called.ours.is_empty() && !called.other && !is_foreign;
-    let is_code_less = coded.phq == 0 && coded.gad == 0 && coded.panels.is_empty();
-    match found.is_empty() {
-        false => FormIdentity::Ours(found),
-        true if is_unnamed && is_code_less => by_words(entries, mapping),
-        true => FormIdentity::NotOurs,
-    }
-}
-
-/// The one PHQ in a form: a PHQ-9 is never also a PHQ-2.
-fn phq(called: &[Instrument], coded: &CodedItems, is_foreign: bool) -> Option<Instrument> {
-    let is_there = |instrument| called.contains(&instrument) || coded.panels.contains(&instrument);
-    // PHQ-4 is the first two items of the PHQ-9 and of the GAD-7.
-    let is_phq4 = is_foreign || (coded.phq == FIRST_TWO && coded.gad == FIRST_TWO);
-    if is_there(Phq9Modified) {
-        Some(Phq9Modified)
-    } else if is_there(Phq9) || coded.phq & !FIRST_TWO != 0 {
-        Some(Phq9)
-    } else if is_there(Phq2) || (coded.phq != 0 && !is_phq4) {
-        Some(Phq2)
-    } else {
-        None
-    }
-}
-
-/// A form without a name and without codes: what it asks, in English.
-fn by_words(entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
-    let (mut phq, mut gad, mut answered, mut named_links) = (0_u32, 0_u32, 0, 0);
-    let (mut is_for_teens, mut asks_about_death) = (false, false);
-    for entry in entries.iter().filter(|entry| entry.is_answered && entry.is_open()) {
-        answered += 1;
-        let text = entry.words();
-        let is_known = || entry.answers.iter().any(|node| hear(node, Phq9, mapping).is_known);
-        if let Some(position) = words::question(text, Phq9) {
-            phq |= 1 << position;
-            is_for_teens |= text.contains("irritable") || text.contains("weight loss");
-            asks_about_death |= position == 8 && is_known();
+    candidates.sort_by_key(|one| (Reverse(one.items), !one.is_named, size(one), one.instrument));
+    let mut is_explained = vec![false; entries.len()];
+    let mut found: Vec<InstrumentMatch> = Vec::new();
+    for one in candidates {
+        let explains = one.entries.iter().any(|entry| !is_explained[*entry]);
+        let is_alone =
+            one.entries.is_empty() && !found.iter().any(|other| is_relative(other.instrument, one.instrument));
+        if explains || (one.is_named && is_alone) {
+            one.entries.iter().for_each(|entry| is_explained[*entry] = true);
+            found.push(InstrumentMatch { instrument: one.instrument, is_named: one.is_named });
         }
-        if let Some(position) = words::question(text, Gad7) {
-            gad |= 1 << position;
+    }
+    found.sort_by_key(|one| one.instrument);
+    found
+}
+
+/// Share items: the PHQ-2 is part of the PHQ-9.
+pub(super) fn is_relative(one: Instrument, other: Instrument) -> bool {
+    let codes = |of: Instrument| of.definition().items.iter().filter_map(|item| item.code.as_deref());
+    codes(one).any(|code| codes(other).any(|same| same == code))
+}
+
+/// Why a form looks like one of ours, where nothing was found that can be read.
+fn resemblance(found: &[InstrumentMatch], called: &NamedInstruments, entries: &[FormItem<'_>]) -> Option<String> {
+    if !found.is_empty() || called.is_stranger {
+        return None;
+    }
+    let answered = || entries.iter().filter(|entry| entry.is_answered);
+    if let Some(entry) = answered().find(|entry| entry.meanings().iter().any(Meaning::is_about_safety)) {
+        return Some(format!("the item {} asks about self-harm", shown(entry.link_id)));
+    }
+    if let Some(entry) = answered().find(|entry| is_a_total_of_ours(entry)) {
+        return Some(format!("the item {} is a total of one of ours, on a form that names none", shown(entry.link_id)));
+    }
+    for instrument in Instrument::all() {
+        let asks = answered().filter(|entry| entry.is_open() && entry.item_of(*instrument).is_some());
+        let items: Vec<&str> = asks.map(|entry| entry.link_id).collect();
+        if items.len() >= 2 {
+            return Some(format!("the item {} asks what the {instrument} asks", shown(items[0])));
         }
-        let ends_in_figure = entry.link_id.ends_with(|c: char| c.is_ascii_digit());
-        named_links +=
-            i32::from(ends_in_figure && names::named(entry.link_id).ours.len() == 1 && !entry.is_total_like());
     }
-    let mut found = Vec::new();
-    if phq.count_ones() >= 5 {
-        found.push(InstrumentMatch { instrument: if is_for_teens { Phq9Modified } else { Phq9 }, is_named: false });
-    } else if phq == FIRST_TWO && answered == 2 {
-        found.push(InstrumentMatch { instrument: Phq2, is_named: false });
+    let is_numbered = |entry: &&FormItem<'_>| {
+        entry.link_id.ends_with(|c: char| c.is_ascii_digit()) && !lexicon().names(entry.link_id).ours.is_empty()
+    };
+    let numbered: Vec<&str> = answered().filter(is_numbered).map(|entry| entry.link_id).collect();
+    if numbered.len() >= 3 {
+        return Some(format!("the linkId {} names one of ours", shown(numbered[0])));
     }
-    if gad.count_ones() >= 4 {
-        found.push(InstrumentMatch { instrument: Gad7, is_named: false });
-    }
-    let resembles = (asks_about_death && phq.count_ones() < 5) || (found.is_empty() && named_links >= 3);
-    match (resembles, found.is_empty()) {
-        (true, _) => FormIdentity::Resembles,
-        (false, true) => FormIdentity::NotOurs,
-        (false, false) => FormIdentity::Ours(found),
-    }
+    let value = |entry: &FormItem<'_>| entry.answers.iter().find_map(|node| answer::telling(node));
+    let telling: Vec<(&str, u8)> = answered().filter_map(|entry| Some((entry.link_id, value(entry)?))).collect();
+    // "Not at all" alone is on the scales of others too.
+    let is_ours = telling.len() >= 2 && (telling.len() >= 7 || telling.iter().any(|(_, value)| *value > 0));
+    is_ours.then(|| format!("the item {} is answered like one of ours", shown(telling[0].0)))
 }
 
-/// Instruments that share items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InstrumentFamily {
-    Phq,
-    Gad,
-    Pcl,
+fn is_a_total_of_ours(entry: &FormItem<'_>) -> bool {
+    let names_one = |text: &str| !lexicon().names(text).ours.is_empty();
+    entry.coded.iter().any(|meaning| matches!(meaning, Meaning::Total(_)))
+        || (entry.is_open() && entry.is_total_like() && (names_one(entry.link_id) || names_one(entry.words())))
 }
 
-pub(super) fn family(instrument: Instrument) -> InstrumentFamily {
-    match instrument {
-        Phq9 | Phq2 | Phq9Modified => InstrumentFamily::Phq,
-        Gad7 => InstrumentFamily::Gad,
-        Pcl5 => InstrumentFamily::Pcl,
+/// A linkId or a code in a sentence: short, and nothing that could be a name.
+pub(in crate::fhir) fn shown(link_id: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '#');
+    let short: String = link_id.chars().filter(|c| is_plain(*c)).take(40).collect();
+    format!("\"{short}\"")
+}
+
+/// The instruments that a linkId or a question speaks of.
+pub(super) fn speaks_of(text: &str) -> Vec<Instrument> {
+    let named = lexicon().names(text).ours;
+    if !named.is_empty() {
+        return named;
     }
-}
-
-/// The families that a linkId or a question names.
-pub(super) fn families_in(text: &str) -> Vec<InstrumentFamily> {
     let text = text.to_ascii_lowercase();
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    [
-        (InstrumentFamily::Phq, says(&["phq", "patient health", "depress"])),
-        (
-            InstrumentFamily::Gad,
-            says(&["gad7", "gad-7", "gad_7", "gad 7", "gad.", "anxiety"]) || text.starts_with("gad"),
-        ),
-        (InstrumentFamily::Pcl, says(&["pcl", "ptsd"])),
-    ]
-    .into_iter()
-    .filter_map(|(family, is_named)| is_named.then_some(family))
-    .collect()
+    let says = |keyword: &String| text.contains(keyword.as_str());
+    let all = Instrument::all().iter().copied();
+    all.filter(|instrument| instrument.definition().keywords.iter().any(says)).collect()
 }

@@ -1,13 +1,12 @@
-//! Finds the item of an instrument for each entry of a form: by code, by its question, by its number.
-//!
-//! An offset by one would be a wrong score, so a number counts only in a form that names the instrument, and only while
-//! nothing contradicts it.
+//! Which item of an instrument each entry of a form is. What identifies itself, by code or by words, is that item,
+//! whatever stands beside it. A number is believed last: only in a form that names the instrument, only where nothing
+//! else identifies the items, and only while nothing contradicts it, for an offset by one would be a wrong score.
 
 use super::form::FormItem;
-use super::identify::{InstrumentFamily, InstrumentMatch, families_in, family, is_generic};
-use crate::domain::instrument::Instrument::{self, Phq2, Phq9, Phq9Modified};
-use crate::fhir::answer::{AnswerValue, hear};
-use crate::fhir::mapping::{CodeMapping, Meaning, words};
+use super::identify::{InstrumentMatch, is_relative, shown, speaks_of};
+use crate::domain::instrument::Instrument;
+use crate::fhir::answer::{AnswerValue, Reader, hear};
+use crate::fhir::mapping::CodeMapping;
 
 /// An entry (by its index) that is an item (0-based) of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,50 +15,38 @@ pub(super) struct ItemPlace {
     pub(super) entry: usize,
 }
 
-const CONTRADICTED: &str = "the numbers of its items are contradicted by what they ask or how they are answered";
-const LEFT_OVER: &str = "some of its answers belong to no known item";
+/// What each instrument found, and why somebody has to finish it.
+pub(super) struct Placements {
+    pub(super) of: Vec<Vec<ItemPlace>>,
+    pub(super) doubt: Option<String>,
+}
 
-/// Places the entries for each instrument, or says why somebody has to do it.
-pub(super) fn place(
-    found: &[InstrumentMatch],
-    entries: &[FormItem<'_>],
-    mapping: &CodeMapping,
-) -> Result<Vec<Vec<ItemPlace>>, &'static str> {
-    let mut placements: Vec<Vec<ItemPlace>> = Vec::with_capacity(found.len());
+/// Places the entries for each instrument.
+pub(super) fn place(found: &[InstrumentMatch], entries: &[FormItem<'_>], mapping: &CodeMapping) -> Placements {
+    let mut of: Vec<Vec<ItemPlace>> = found.iter().map(|which| identified(*which, entries)).collect();
     let mut is_taken = vec![false; entries.len()];
-    let mut used_numbers = false;
-    for which in found {
-        let instrument = which.instrument;
-        let mut placed = by_code(*which, entries);
-        let by_code = filled(&placed);
-        let asked = |entry: &FormItem<'_>| words::question(entry.words(), instrument);
-        for (index, entry) in entries.iter().enumerate() {
-            let is_candidate = entry.is_open() && (entry.is_answered || !entry.is_group) && !is_taken[index];
-            if !is_candidate || entry.is_difficulty() {
-                continue;
+    of.iter().flatten().for_each(|placed| is_taken[placed.entry] = true);
+    let mut doubt = None;
+    for (which, placed) in found.iter().zip(&mut of) {
+        if !which.is_named || filled(placed).count_ones() as usize == which.instrument.item_count() {
+            continue;
+        }
+        let group = Numbered { instrument: which.instrument, is_shared: found.len() > 1, entries, mapping };
+        match group.items(placed, &is_taken) {
+            Ok(more) => {
+                more.iter().for_each(|placed| is_taken[placed.entry] = true);
+                placed.extend(more);
             }
-            if let Some(position) = asked(entry).filter(|position| by_code & (1 << position) == 0) {
-                placed.push(ItemPlace { position, entry: index });
-            }
+            Err(why) => doubt = Some(why),
         }
-        if which.is_named {
-            let numbered = by_number(instrument, found.len() > 1, entries, &placed, &is_taken, mapping)?;
-            used_numbers |= !numbered.is_empty();
-            placed.extend(numbered);
-        }
-        for placed in &placed {
-            is_taken[placed.entry] = true;
-        }
-        placements.push(placed);
     }
-    let is_partly_there = |placed: &Vec<ItemPlace>, which: InstrumentMatch| {
-        !placed.is_empty() && (filled(placed).count_ones() as usize) < which.instrument.definition().item_count
-    };
-    let has_gaps = placements.iter().zip(found).any(|(placed, which)| is_partly_there(placed, *which));
-    if (used_numbers || has_gaps) && has_left_over(found, entries, &is_taken, mapping) {
-        return Err(LEFT_OVER);
+    for (which, placed) in found.iter().zip(&of) {
+        let count = filled(placed).count_ones() as usize;
+        if doubt.is_none() && count > 0 && count < which.instrument.item_count() {
+            doubt = left_over(*which, placed, entries, &is_taken, mapping);
+        }
     }
-    Ok(placements)
+    Placements { of, doubt }
 }
 
 /// The positions that have an entry, as bits.
@@ -67,20 +54,19 @@ fn filled(placed: &[ItemPlace]) -> u32 {
     placed.iter().fold(0, |bits, placed| bits | 1 << placed.position)
 }
 
-fn by_code(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<ItemPlace> {
-    let mut placed = Vec::with_capacity(which.instrument.definition().item_count);
-    for (index, entry) in entries.iter().enumerate() {
-        let Some(Meaning::Item(of, position)) = entry.meaning else { continue };
-        if is_generic(entry.link_id) && !(which.is_named && of == which.instrument) {
-            continue;
-        }
-        let position = match (of, which.instrument) {
-            (Phq9 | Phq2, Phq9Modified) => words::TEEN_ORDER[position],
-            (of, instrument) if family(of) == family(instrument) => position,
-            _ => continue,
-        };
-        if position < which.instrument.definition().item_count {
-            placed.push(ItemPlace { position, entry: index });
+/// Items by code; and by words, those that no code claims.
+fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<ItemPlace> {
+    let mut placed = Vec::with_capacity(which.instrument.item_count());
+    for is_coded in [true, false] {
+        let claimed = filled(&placed);
+        for (index, entry) in entries.iter().enumerate() {
+            let is_there = entry.is_open() != is_coded && (entry.is_answered || !entry.is_group);
+            if !is_there || (is_coded && super::identify::is_generic(entry.link_id) && !which.is_named) {
+                continue;
+            }
+            if let Some(position) = entry.item_of(which.instrument).filter(|at| claimed & (1 << at) == 0) {
+                placed.push(ItemPlace { position, entry: index });
+            }
         }
     }
     placed
@@ -93,118 +79,176 @@ fn number(link_id: &str) -> Option<(&str, usize)> {
     Some((&link_id[..at], number))
 }
 
-fn by_number(
+/// The entries of a form by the numbers in their linkIds.
+struct Numbered<'f, 'n> {
     instrument: Instrument,
+    /// The form holds other instruments too.
     is_shared: bool,
-    entries: &[FormItem<'_>],
-    placed: &[ItemPlace],
-    is_taken: &[bool],
-    mapping: &CodeMapping,
-) -> Result<Vec<ItemPlace>, &'static str> {
-    let is_mine = |link_id: &str| match families_in(link_id).as_slice() {
-        [] => !is_shared,
-        families => families.contains(&family(instrument)),
-    };
-    let position_of = |index: usize| placed.iter().find(|p| p.entry == index).map(|p| p.position);
-    let numbered: Vec<(usize, &FormItem<'_>, &str, usize)> = entries
-        .iter()
-        .enumerate()
-        .filter(|(index, entry)| entry.is_open() && (entry.is_answered || !entry.is_group) && !is_taken[*index])
-        .filter(|(_, entry)| is_mine(entry.link_id))
-        .filter_map(|(index, entry)| number(entry.link_id).map(|(prefix, number)| (index, entry, prefix, number)))
-        .collect();
-    let is_wanted = |index: usize, entry: &FormItem<'_>| {
-        entry.is_answered && position_of(index).is_none() && !entry.is_total_like() && !entry.is_difficulty()
-    };
-    let count = |prefix: &str| numbered.iter().filter(|(i, e, p, _)| *p == prefix && is_wanted(*i, e)).count();
-    let mut best: Option<(&str, usize)> = None;
-    for (_, _, prefix, _) in &numbered {
-        if best.is_some_and(|(known, _)| known == *prefix) {
-            continue;
-        }
-        let count = count(prefix);
-        if best.is_none_or(|(_, most)| count > most) {
-            best = Some((prefix, count));
-        }
-    }
-    let Some((prefix, 1..)) = best else { return Ok(Vec::new()) };
+    entries: &'f [FormItem<'n>],
+    mapping: &'f CodeMapping,
+}
 
-    let items = instrument.definition().item_count;
-    let group = || numbered.iter().filter(|(_, _, found, _)| *found == prefix);
-    let is_there = |wanted: usize| group().any(|(_, _, _, number)| *number == wanted);
-    if is_there(items + 1) && !is_there(1) {
-        return Err(CONTRADICTED);
-    }
-    let taken = filled(placed);
-    let mut more = Vec::new();
-    for (index, entry, _, number) in group() {
-        // Forms add questions of their own (the teens' asks "have you ever …", yes or no): only a value misleads.
-        let is_value = |said| matches!(said, AnswerValue::Value(_) | AnswerValue::OutOfRange);
-        let may_count = !entry.is_answered || entry.answers.iter().any(|n| is_value(hear(n, instrument, mapping).said));
-        let suicide_elsewhere = instrument.definition().suicide_item.is_some_and(|item| item + 1 != *number)
-            && may_count
-            && words::asks_about_suicide(entry.words());
-        // The teens' form and the PHQ-9 order their first five questions differently.
-        let is_elsewhere = position_of(*index)
-            .is_some_and(|position| position + 1 != *number && !(instrument == Phq9Modified && position < 5));
-        if suicide_elsewhere || is_elsewhere {
-            return Err(CONTRADICTED);
+/// An entry with a number.
+#[derive(Clone, Copy)]
+struct Candidate<'f> {
+    index: usize,
+    prefix: &'f str,
+    number: usize,
+}
+
+impl<'f> Numbered<'f, '_> {
+    /// The items that their numbers place, or why the numbers are not believed.
+    fn items(&self, placed: &[ItemPlace], is_taken: &[bool]) -> Result<Vec<ItemPlace>, String> {
+        let group = self.group(is_taken);
+        let position_of = |index: usize| placed.iter().find(|p| p.entry == index).map(|p| p.position);
+        // Beside items that identify themselves, the numbers of a group without any of them are other questions'. What
+        // somebody configured says nothing about the others.
+        let is_configured = |index: usize| self.mapping.configured(self.entries[index].link_id).is_some();
+        let identifies = placed.iter().any(|one| !is_configured(one.entry));
+        if identifies && !group.iter().any(|one| position_of(one.index).is_some()) {
+            return Ok(Vec::new());
         }
-        if !is_wanted(*index, entry) {
-            continue;
+        let count = self.instrument.item_count();
+        let is_there = |wanted: usize| group.iter().any(|one| one.number == wanted);
+        let Some(first) = group.first().filter(|_| group.iter().any(|one| self.is_wanted(one, is_taken))) else {
+            return Ok(Vec::new());
+        };
+        let contradicted = |one: &Candidate<'_>| {
+            let link_id = shown(self.entries[one.index].link_id);
+            Err(format!("the numbers of its linkIds are contradicted at {link_id}; name the item of each"))
+        };
+        if !self.instrument.definition().by_number {
+            return Err(format!(
+                "{} counts some items from the other end; name the item of each linkId",
+                self.instrument
+            ));
         }
-        match number {
-            1.. if *number <= items => {
-                if taken & (1 << (number - 1)) != 0 {
-                    return Err(CONTRADICTED);
-                }
-                more.push(ItemPlace { position: number - 1, entry: *index });
+        if (is_there(0) && !is_there(count)) || (is_there(count + 1) && !is_there(1)) {
+            return contradicted(first);
+        }
+        let mut more: Vec<ItemPlace> = Vec::new();
+        for one in &group {
+            if position_of(one.index).is_some_and(|position| position + 1 != one.number) || self.is_misplaced(one) {
+                return contradicted(one);
             }
-            // The place of the difficulty, unless it is answered like an item.
-            _ if *number == items + 1 && !is_answered_like_an_item(entry, instrument, mapping) => {}
-            _ if *number > items && !may_count => {}
-            _ => return Err(CONTRADICTED),
+            if !self.is_wanted(one, is_taken) {
+                continue;
+            }
+            let is_free = |at: usize| filled(placed) & (1 << at) == 0 && more.iter().all(|p| p.position != at);
+            match one.number {
+                1.. if one.number <= count && (is_free(one.number - 1) || placed.is_empty()) => {
+                    more.push(ItemPlace { position: one.number - 1, entry: one.index });
+                }
+                // Behind the items stands the difficulty, and what a form adds of its own.
+                _ if one.number > count && !self.may_be_an_item(one) => {}
+                _ => return contradicted(one),
+            }
         }
+        Ok(more)
     }
-    Ok(more)
+
+    /// The entries with the prefix that most unplaced answers share.
+    fn group(&self, is_taken: &[bool]) -> Vec<Candidate<'f>> {
+        let is_mine = |link_id: &str| match speaks_of(link_id).as_slice() {
+            [] => !self.is_shared,
+            all => all.iter().any(|one| *one == self.instrument || is_relative(*one, self.instrument)),
+        };
+        let all: Vec<Candidate<'f>> = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.is_open() && (entry.is_answered || !entry.is_group) && is_mine(entry.link_id))
+            .filter_map(|(index, entry)| {
+                number(entry.link_id).map(|(prefix, number)| Candidate { index, prefix, number })
+            })
+            .collect();
+        let wanted =
+            |prefix: &str| all.iter().filter(|one| one.prefix == prefix && self.is_wanted(one, is_taken)).count();
+        let best = all.iter().map(|one| one.prefix).max_by_key(|prefix| wanted(prefix));
+        all.iter().filter(|one| Some(one.prefix) == best).copied().collect()
+    }
+
+    fn is_wanted(&self, one: &Candidate<'_>, is_taken: &[bool]) -> bool {
+        let entry = &self.entries[one.index];
+        entry.is_answered && !is_taken[one.index] && !entry.is_identified()
+    }
+
+    /// Says by its words that it is another item than its number says, or another instrument's.
+    fn is_misplaced(&self, one: &Candidate<'_>) -> bool {
+        let entry = &self.entries[one.index];
+        let asks_for_another = entry.item_of(self.instrument).is_some_and(|position| position + 1 != one.number);
+        let self_harm = self.instrument.self_harm_item();
+        let asks_about_suicide = self_harm.is_some_and(|item| item + 1 != one.number)
+            && one.number <= self.instrument.item_count()
+            && entry.words().contains("suicid");
+        asks_for_another || asks_about_suicide
+    }
+
+    /// Answered like an item: on the instrument's own scale, or with a bare figure where the difficulty does not stand.
+    fn may_be_an_item(&self, one: &Candidate<'_>) -> bool {
+        let entry = &self.entries[one.index];
+        let is_bare = || {
+            one.number > self.instrument.item_count() + 1
+                && entry.words().is_empty()
+                && says_a_value(entry, self.instrument, self.mapping)
+        };
+        is_answered_like_an_item(entry, self.instrument, self.mapping) || is_bare()
+    }
+}
+
+fn says_a_value(entry: &FormItem<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
+    let reader = Reader::of_item(instrument, 0, mapping);
+    entry.answers.iter().any(|node| matches!(hear(node, reader).said, AnswerValue::Value(_)))
 }
 
 /// Answered with an answer of the instrument's own scale, in code or in words.
 fn is_answered_like_an_item(entry: &FormItem<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
+    let reader = Reader::of_item(instrument, 0, mapping);
     entry.answers.iter().any(|node| {
-        let heard = hear(node, instrument, mapping);
+        let heard = hear(node, reader);
         heard.is_known && matches!(heard.said, AnswerValue::Value(_))
     })
 }
 
-/// Whether answers remain that may be those of a missing item.
-fn has_left_over(
-    found: &[InstrumentMatch],
+/// An answer that may be the missing item's: on its scale, or a bare figure under a linkId that names the instrument. A
+/// question with words of its own is another one, unless it stands in the missing item's place.
+fn left_over(
+    which: InstrumentMatch,
+    placed: &[ItemPlace],
     entries: &[FormItem<'_>],
     is_taken: &[bool],
     mapping: &CodeMapping,
-) -> bool {
-    entries.iter().enumerate().any(|(index, entry)| {
-        let is_free = !is_taken[index] && entry.is_answered && entry.is_open();
-        if !is_free || entry.is_total_like() || entry.is_difficulty() {
-            return false;
+) -> Option<String> {
+    let instrument = which.instrument;
+    let names_mine = |link_id: &str| {
+        let spoken = speaks_of(link_id);
+        spoken.iter().any(|one| *one == instrument || is_relative(*one, instrument))
+    };
+    let found = entries.iter().enumerate().find(|(index, entry)| {
+        let is_free = !is_taken[*index] && entry.is_answered && !entry.is_identified();
+        let is_bare = || names_mine(entry.link_id) && says_a_value(entry, instrument, mapping);
+        let is_like_an_item = || is_answered_like_an_item(entry, instrument, mapping);
+        match entry.words().is_empty() {
+            _ if !is_free => false,
+            true => is_like_an_item() || is_bare(),
+            false => is_like_an_item() && is_in_a_gap(*index, placed, instrument),
         }
-        found.iter().any(|which| {
-            let is_bare_figure = || {
-                let is_value = |said| matches!(said, AnswerValue::Value(_));
-                which.is_named
-                    && entry.words().is_empty()
-                    && is_family(entry.link_id, family(which.instrument))
-                    && number(entry.link_id)
-                        .is_none_or(|(_, number)| number != which.instrument.definition().item_count + 1)
-                    && entry.answers.iter().any(|node| is_value(hear(node, which.instrument, mapping).said))
-            };
-            is_answered_like_an_item(entry, which.instrument, mapping) || is_bare_figure()
-        })
+    });
+    found.map(|(_, entry)| {
+        format!("{instrument} misses an item, and the answer to {} may be it; name its item", shown(entry.link_id))
     })
 }
 
-fn is_family(link_id: &str, wanted: InstrumentFamily) -> bool {
-    let families = families_in(link_id);
-    families.is_empty() || families.contains(&wanted)
+/// Stands where a missing item would: right behind the item before it, and before the one after it.
+fn is_in_a_gap(index: usize, placed: &[ItemPlace], instrument: Instrument) -> bool {
+    let at = |entry: Option<usize>| placed.iter().find(|p| Some(p.entry) == entry).map(|p| p.position);
+    let (before, after) = (at(index.checked_sub(1)), at(Some(index + 1)));
+    let is_missing =
+        |position: usize| position < instrument.item_count() && placed.iter().all(|p| p.position != position);
+    match (before, after) {
+        (Some(before), Some(after)) => before + 2 == after && is_missing(before + 1),
+        (Some(before), None) => is_missing(before + 1),
+        (None, Some(after)) => after.checked_sub(1).is_some_and(is_missing),
+        (None, None) => false,
+    }
 }

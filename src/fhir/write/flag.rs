@@ -10,6 +10,7 @@ use super::parts::{
     person, put, restricted, take, title,
 };
 use crate::domain::chart_plan::WriteIntent;
+use crate::domain::sentence::with_spoken_dates;
 use crate::domain::task::{Code, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/flag-category";
@@ -23,7 +24,15 @@ pub fn status(posture: Posture) -> &'static str {
     }
 }
 
-/// The Flag as the plan wants it. It carries no reason and no score: a Flag is seen across the whole chart.
+/// What the Flag says. The safety Flag's words are the clinic's: who opens the chart at night has to know what is missing.
+fn text(intent: &WriteIntent) -> String {
+    match intent.desired.code {
+        Code::CocmSafety => with_spoken_dates(&intent.desired.reason),
+        code => title(code).to_owned(),
+    }
+}
+
+/// The Flag as the plan wants it. It carries no score: a Flag is seen across the whole chart.
 pub fn flag(intent: &WriteIntent, system: &str) -> Value {
     let plan = &intent.desired;
     let (category, category_title) = match plan.code {
@@ -47,7 +56,7 @@ pub fn flag(intent: &WriteIntent, system: &str) -> Value {
             Posture::EnteredInError => FlagStatus::EnteredInError,
         })
         .category(vec![Some(concept(Some(coding(CATEGORIES, category, Some(category_title))), ""))])
-        .code(concept(Some(coding(FLAG_CODES, plan.code.as_str(), None)), title(plan.code)))
+        .code(concept(Some(coding(FLAG_CODES, plan.code.as_str(), None)), &text(intent)))
         .subject(person(&intent.patient))
         .period(period.build().expect(COMPLETE))
         .author(ourselves());

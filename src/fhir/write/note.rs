@@ -1,7 +1,7 @@
 //! Text of messages and notes for charts that accept neither Task nor Flag: for a doctor, short and calm.
 
 use crate::domain::chart_plan::WriteIntent;
-use crate::domain::task::{Code, Posture};
+use crate::domain::task::{Code, Owner, Posture};
 
 use super::parts::{AUTHOR, title};
 use super::task::{display, ended_because};
@@ -33,7 +33,13 @@ pub(super) fn opening(intent: &WriteIntent) -> String {
     let asked: Vec<&str> = asked.map(|(owner, name)| display(owner, name.as_deref())).collect();
     let mut lines = vec![format!("{}.", heading(intent))];
     if is_about_safety(plan.code) {
-        lines.push("Please speak with the care manager about this patient.".to_owned());
+        let alone = plan.owner == Owner::CareManager && plan.also_for.is_empty();
+        let whom = if alone {
+            "Please open this patient in the Collaborative Care registry."
+        } else {
+            "Please speak with the care manager about this patient."
+        };
+        lines.push(whom.to_owned());
     } else if !plan.reason.trim().is_empty() {
         lines.push(plan.reason.trim().to_owned());
     }
@@ -101,7 +107,9 @@ mod tests {
             for word in ["item 9", "suicid", "phq", "answered", "risk"] {
                 assert!(!said.contains(word), "{said}");
             }
-            assert!(said.contains("speak with the care manager"), "{said}");
+            assert!(said.contains("open this patient in the collaborative care registry"), "{said}");
+            intent.desired.owner = Owner::PrimaryCareProvider;
+            assert!(opening(&intent).contains("speak with the care manager"), "the care manager is somebody else");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::parts::{
     person, priority, put, reference, take, title,
 };
 use crate::domain::chart_plan::WriteIntent;
+use crate::domain::sentence::with_spoken_dates;
 use crate::domain::task::{Owner, Posture};
 
 /// Marks our own entries among a Task's inputs.
@@ -62,7 +63,7 @@ pub fn task(intent: &WriteIntent, system: &str, now: DateTime<Utc>) -> Value {
         task = task.focus(reference(latest)).reason_reference(reference(latest));
     }
     if !plan.reason.trim().is_empty() {
-        task = task.description(plan.reason.trim().to_owned());
+        task = task.description(with_spoken_dates(plan.reason.trim()));
     }
     if plan.posture != Posture::Open {
         task = task.status_reason(closing(plan.posture, ended_because(intent)));

@@ -61,7 +61,7 @@ fn usable(value: Value) -> Option<IssuerKey> {
         && common.key_operations.as_ref().is_none_or(|ops| ops.contains(&KeyOperations::Verify));
     // The key's type decides, not the token's word: an RSA key never serves as an HMAC secret.
     let mut algorithms = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => vec![Algorithm::RS256, Algorithm::RS384],
+        AlgorithmParameters::RSA(_) => vec![Algorithm::RS256, Algorithm::RS384, Algorithm::PS256],
         AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => vec![Algorithm::ES256],
         AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P384 => vec![Algorithm::ES384],
         _ => return None,

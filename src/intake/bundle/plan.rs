@@ -5,12 +5,16 @@ use std::collections::{HashMap, HashSet};
 
 use super::{EntryAction, EntryOutcome, Permission};
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::bundle::{BundleEntry, BundleLinks, BundlePurpose, BundleRequest, RequestTarget, name_of};
+use crate::fhir::bundle::{
+    BundleEntry, BundleLinks, BundlePurpose, BundleRequest, RequestTarget, foreign_type, name_of,
+};
 use crate::fhir::query;
 use crate::intake::Intake;
 use crate::problem::{Category, Problem};
 use crate::record::{Command, Condition, derived_id};
 use crate::store::resource;
+
+const NOT_KEPT: &str = "not kept here: only Patient, QuestionnaireResponse and Observation are";
 
 /// A whole Bundle, ready for the hallway.
 #[derive(Default)]
@@ -60,6 +64,13 @@ fn ignored(why: &'static str) -> EntryPlan<'static> {
     EntryPlan::Done(EntryOutcome::Ignored(why.into()))
 }
 
+/// Whether a request is about a type of R4 that is not kept here, and its resource is, too.
+fn is_foreign(entry: &BundleEntry<'_>, request: &BundleRequest<'_>) -> bool {
+    let Some(named) = foreign_type(&request.url) else { return false };
+    let carried = entry.resource.and_then(|resource| name_of(resource.get()));
+    carried.is_none_or(|(name, _)| name == named)
+}
+
 /// Looks at an entry without reading its resource.
 pub(super) fn look<'a>(
     entry: BundleEntry<'a>,
@@ -67,9 +78,13 @@ pub(super) fn look<'a>(
     may: Permission<'_>,
 ) -> Result<EntryPlan<'a>, Problem> {
     match (purpose, entry.request.clone()) {
-        (BundlePurpose::Batch | BundlePurpose::Transaction, None) => {
-            Err(Problem::malformed("an entry of a batch or transaction needs a request").at("request"))
+        // Converters leave the request out: then the resource says itself what is to be done.
+        (BundlePurpose::Batch | BundlePurpose::Transaction, None) if entry.resource.is_none() => {
+            Err(Problem::malformed("an entry of a batch or transaction needs a request or a resource").at("request"))
         }
+        (BundlePurpose::Batch | BundlePurpose::Transaction, None) => told(entry, may),
+        // One Encounter among ours does not make the whole transaction fail.
+        (BundlePurpose::Transaction, Some(request)) if is_foreign(&entry, &request) => Ok(ignored(NOT_KEPT)),
         (BundlePurpose::Batch | BundlePurpose::Transaction, Some(request)) => asked(entry, &request, may),
         (BundlePurpose::History, Some(request)) if request.method == "DELETE" => {
             match RequestTarget::read(&request.url) {
@@ -77,7 +92,7 @@ pub(super) fn look<'a>(
                     may(kind, EntryAction::Delete)?;
                     Ok(EntryPlan::Delete { kind, id: id.to_owned(), if_match: None })
                 }
-                _ => Ok(ignored("not of a type that is kept here")),
+                _ => Ok(ignored(NOT_KEPT)),
             }
         }
         _ => told(entry, may),
@@ -106,7 +121,8 @@ fn asked<'a>(
                 may(target.kind, EntryAction::Update)?;
             }
             if let Some(condition) = &request.if_none_exist {
-                let token = query::condition(condition).map_err(|p| p.at("request.ifNoneExist"))?;
+                let token = query::condition_on(target.kind.name(), condition);
+                let token = token.map_err(|p| p.at("request.ifNoneExist"))?;
                 take.condition = Condition::NoneWith(token);
             }
             Ok(EntryPlan::Take(Box::new(take)))
@@ -152,7 +168,7 @@ fn told<'a>(entry: BundleEntry<'a>, may: Permission<'_>) -> Result<EntryPlan<'a>
     let Some((name, _)) = name_of(resource.get()) else {
         return Err(Problem::malformed("resourceType is missing or no type name").at("Resource.resourceType"));
     };
-    let Some(kind) = ResourceType::of(&name) else { return Ok(ignored("not of a type that is kept here")) };
+    let Some(kind) = ResourceType::of(&name) else { return Ok(ignored(NOT_KEPT)) };
     may(kind, EntryAction::Update)?;
     let mut take = IncomingResource::new(kind, resource.get(), entry.full_url);
     take.fallback = take.full_url.as_deref().and_then(|url| match RequestTarget::read(url) {

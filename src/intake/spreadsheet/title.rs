@@ -305,16 +305,16 @@ pub fn simplified(title: &str) -> String {
 /// How instruments are called in titles, squeezed; the longest names first.
 static NAMES: LazyLock<Vec<(String, Instrument)>> = LazyLock::new(|| {
     let of = |instrument: Instrument| {
-        let names = [instrument.id(), instrument.definition().title];
+        let names = [instrument.id(), instrument.title()];
         names.map(|name| (simplified(name).replace(' ', ""), instrument))
     };
-    let mut names: Vec<_> = Instrument::ALL.into_iter().flat_map(of).collect();
+    let mut names: Vec<_> = Instrument::all().iter().copied().flat_map(of).collect();
     names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     names
 });
 
 /// `PHQ` and `GAD` without a number are the usual ones.
-const BARE: &[(&str, Instrument)] = &[("phq", Instrument::Phq9), ("gad", Instrument::Gad7)];
+const BARE: &[(&str, Instrument)] = &[("phq", Instrument::PHQ9), ("gad", Instrument::GAD7)];
 
 fn parts(title: &str, plain: &str) -> Vec<(Instrument, TitlePart)> {
     let mut words: Vec<String> = plain.split(' ').map(str::to_owned).collect();
@@ -370,7 +370,7 @@ fn part(instrument: Instrument, words: &[String]) -> TitlePart {
     if words.iter().any(|word| DATES.contains(word)) && !words.iter().any(|word| ASIDE.contains(word)) {
         return TitlePart::Date;
     }
-    let self_harm = definition.suicide_item.filter(|_| words.iter().any(|word| SELF_HARM.contains(word)));
+    let self_harm = definition.self_harm.filter(|_| words.iter().any(|word| SELF_HARM.contains(word)));
     words.retain(|word| !SELF_HARM.contains(word));
     let number = take_item(&mut words);
     let is_baseline = words.iter().any(|word| BASELINES.contains(word));
@@ -381,7 +381,7 @@ fn part(instrument: Instrument, words: &[String]) -> TitlePart {
         _ => None,
     };
     match (number, self_harm, lone) {
-        (Some(n), None, _) if rest.is_empty() && (1..=definition.item_count).contains(&n) => TitlePart::Item(n - 1),
+        (Some(n), None, _) if rest.is_empty() && (1..=definition.items.len()).contains(&n) => TitlePart::Item(n - 1),
         (Some(n), Some(item), _) if rest.is_empty() && n == item + 1 => TitlePart::Item(item),
         (None, Some(item), _) if rest.is_empty() || lone == Some(item + 1) => TitlePart::Item(item),
         (None, None, _) if rest.is_empty() => TitlePart::Total { is_baseline },
@@ -434,8 +434,8 @@ mod tests {
     #[case("F/U PHQ-9")]
     fn a_total_is_known_by_its_words(#[case] title: &str) {
         let read = ColumnTitle::read(title);
-        let is_total = read.total_of() == Some((Instrument::Phq9, false));
-        let is_numbered = matches!(read.parts[..], [(Instrument::Phq9, TitlePart::Numbered(_))]);
+        let is_total = read.total_of() == Some((Instrument::PHQ9, false));
+        let is_numbered = matches!(read.parts[..], [(Instrument::PHQ9, TitlePart::Numbered(_))]);
         assert!(is_total || is_numbered && title.contains('1'), "{read:?}");
     }
 
@@ -480,7 +480,7 @@ mod tests {
     #[case("PHQ-9 suicidal ideation", 8)]
     #[case("PHQ-9 #9 suicide", 8)]
     fn an_answer_is_known_by_its_item(#[case] title: &str, #[case] item: usize) {
-        assert_eq!(ColumnTitle::read(title).parts, [(Instrument::Phq9, TitlePart::Item(item))]);
+        assert_eq!(ColumnTitle::read(title).parts, [(Instrument::PHQ9, TitlePart::Item(item))]);
     }
 
     #[test]
@@ -489,22 +489,22 @@ mod tests {
             assert!(!ColumnTitle::read(title).is_telling(), "{title}");
         }
         for (title, instrument) in
-            [("PCL-5", Instrument::Pcl5), ("PHQ-2 score", Instrument::Phq2), ("gad7", Instrument::Gad7)]
+            [("PCL-5", Instrument::PCL5), ("PHQ-2 score", Instrument::PHQ2), ("gad7", Instrument::GAD7)]
         {
             assert_eq!(ColumnTitle::read(title).total_of(), Some((instrument, false)), "{title}");
         }
-        assert_eq!(ColumnTitle::read("Initial GAD-7").total_of(), Some((Instrument::Gad7, true)));
+        assert_eq!(ColumnTitle::read("Initial GAD-7").total_of(), Some((Instrument::GAD7, true)));
     }
 
     #[test]
     fn a_date_may_be_of_one_of_several_or_of_any() {
         let shared = ColumnTitle::read("PHQ-9/GAD-7 Date");
-        assert!(shared.is_date_of(Instrument::Phq9) && shared.is_date_of(Instrument::Gad7));
+        assert!(shared.is_date_of(Instrument::PHQ9) && shared.is_date_of(Instrument::GAD7));
         let own = ColumnTitle::read("Last GAD-7 Date");
-        assert!(own.is_date_of(Instrument::Gad7) && !own.is_date_of(Instrument::Phq9));
-        assert!(ColumnTitle::read("Visit 1 Date").is_date_of(Instrument::Phq9));
+        assert!(own.is_date_of(Instrument::GAD7) && !own.is_date_of(Instrument::PHQ9));
+        assert!(ColumnTitle::read("Visit 1 Date").is_date_of(Instrument::PHQ9));
         for title in ["Date of Birth", "Follow-up due date", "Discharge Date"] {
-            assert!(!ColumnTitle::read(title).is_date_of(Instrument::Phq9), "{title}");
+            assert!(!ColumnTitle::read(title).is_date_of(Instrument::PHQ9), "{title}");
         }
     }
 }

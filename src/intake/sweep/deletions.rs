@@ -3,12 +3,12 @@
 
 use chrono::{SecondsFormat, TimeDelta};
 
-use super::{Sweep, SweepSearch, SweepStop, beginning};
+use super::{Sweep, SweepStop, is_refused_search};
 use crate::ehr::Failure;
 use crate::ehr::page::PageText;
-use crate::fhir::arrival::{ResourceType, is_logical_id};
+use crate::fhir::arrival::ResourceType;
 use crate::fhir::history::HistoryPage;
-use crate::fhir::topic::Topic;
+use crate::fhir::logical_id::is_logical_id;
 use crate::store::connection::{self, Watermark, hint};
 use crate::store::resource;
 
@@ -39,10 +39,7 @@ impl Sweep<'_> {
         {
             let name = format!("{}/_history", kind.name());
             let before = marks.iter().find(|mark| mark.kind == name).cloned();
-            let mut mark = before.unwrap_or_else(|| {
-                let search = SweepSearch { topic: Topic::Kept(kind), added: None, since: Some(now - FIRST) };
-                Watermark { kind: name, way: WAY.to_owned(), ..beginning(&search, now) }
-            });
+            let mut mark = before.unwrap_or_else(|| Watermark::new(name, Some(now - FIRST), WAY, now));
             let tried = mark.swept_at.max(mark.failed_at);
             if tried.is_some_and(|tried| now - tried < often) {
                 continue;
@@ -53,7 +50,7 @@ impl Sweep<'_> {
                 Ok(()) => (mark.swept_at, mark.failed_at, mark.last_error) = (Some(now), None, None),
                 Err(SweepStop::Failed(failure)) => {
                     tracing::warn!(connection = self.connection.name(), kind = mark.kind, %failure, "no deletions were found");
-                    (mark.failed_at, mark.last_error) = (Some(now), Some(failure.to_string()));
+                    (mark.failed_at, mark.last_error) = (Some(now), Some(failure.in_full()));
                 }
                 Err(other) => return Err(other),
             }
@@ -68,8 +65,16 @@ impl Sweep<'_> {
         let overlap = TimeDelta::from_std(poll.overlap).unwrap_or_default();
         let since = mark.watermark.map(|watermark| watermark - overlap);
         let since = since.map(|since| format!("_since={}&", since.to_rfc3339_opts(SecondsFormat::Millis, true)));
-        let query = format!("{}_count={}", since.unwrap_or_default(), poll.page_size);
-        let mut page = self.connection.ehr.history_text(kind.name(), &query).await?;
+        let since = since.unwrap_or_default();
+        let sized = format!("{since}_count={}", poll.page_size);
+        let ehr = &self.connection.ehr;
+        let mut page = match ehr.history_text(kind.name(), &sized).await {
+            // The page size may be above the server's maximum.
+            Err(failure) if is_refused_search(&failure) => {
+                ehr.history_text(kind.name(), since.trim_end_matches('&')).await?
+            }
+            page => page?,
+        };
         // The server's clock, or failing that ours.
         let began = page.date.unwrap_or_else(|| self.intake.clock.now());
         let (mut walk, mut latest, mut versions) = (SweepWalk::new(None, false), None, 0);
@@ -97,16 +102,16 @@ impl Sweep<'_> {
     async fn hint_at(&self, kind: ResourceType, deleted: &[String]) -> Result<usize, SweepStop> {
         let (of, now) = (self.connection.of(), self.intake.clock.now());
         let mut tx = self.intake.db.begin().await?;
-        let mut hinted = 0;
+        let mut changed = Vec::new();
         for id in deleted.iter().filter(|id| is_logical_id(id)) {
             let known = resource::find(&mut tx, of.clinic, kind.name(), id).await?;
             if known.is_some_and(|known| !known.deleted) {
-                hint::add(&mut tx, of, kind.name(), id, now).await?;
-                hinted += 1;
+                changed.push((kind.name(), id.as_str()));
             }
         }
+        hint::hear(&mut tx, of, &changed, now).await?;
         tx.commit().await?;
-        Ok(hinted)
+        Ok(changed.len())
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::walk::{SweepWalk, WalkStep};
-use super::{Sweep, SweepResult, SweepSearch, SweepStop};
+use super::{Approach, PassOutcome, Sweep, SweepResult, SweepSearch, SweepStop};
 use crate::config::SearchStrategy;
 use crate::ehr::Failure;
 use crate::ehr::page::PageText;
-use crate::fhir::arrival::{ResourceType, is_logical_id};
+use crate::fhir::arrival::ResourceType;
+use crate::fhir::logical_id::is_logical_id;
 use crate::fhir::searchset::{Searchset, SearchsetResource, outside};
 use crate::fhir::topic::Topic;
 use crate::problem::Category;
@@ -22,22 +23,26 @@ impl Sweep<'_> {
     pub(super) async fn pass(
         &self,
         search: &SweepSearch,
-        way: SearchStrategy,
+        approach: Approach,
         mark: &mut Watermark,
         swept: &mut SweepResult,
-    ) -> Result<(), SweepStop> {
-        let kind = search.topic;
+    ) -> Result<PassOutcome, SweepStop> {
+        let (kind, way) = (search.topic, approach.way);
         match (kind, way) {
-            (Topic::Kept(kind), SearchStrategy::ByPatient) => return self.by_patient(kind, swept).await,
+            (Topic::Kept(kind), SearchStrategy::ByPatient) => {
+                return self.by_patient(kind, approach.sized, swept).await;
+            }
             // Each of ours is looked at by itself, in its time; everybody's Tasks are too many to look through.
-            (Topic::Ours(_), SearchStrategy::ByPatient) => return Ok(()),
-            (Topic::Ours(_), SearchStrategy::Everything) if search.added.is_none() => return Ok(()),
+            (Topic::Ours(_), SearchStrategy::ByPatient) => return Ok(PassOutcome::NothingToAsk),
+            (Topic::Ours(_), SearchStrategy::Everything) if search.added.is_none() => {
+                return Ok(PassOutcome::NothingToAsk);
+            }
             _ => {}
         }
         let overlap = chrono::TimeDelta::from_std(self.connection.settings.poll.overlap).unwrap_or_default();
         let from = mark.watermark.map(|watermark| watermark - overlap).filter(|_| way != SearchStrategy::Everything);
         let mut walk = SweepWalk::new(from, way == SearchStrategy::LastUpdated);
-        let mut page = self.search(kind, &self.query(search, way, from)).await?;
+        let mut page = self.search(kind, &self.query(search, approach, from)).await?;
         // The server's clock, or failing that ours: a resource that claims to be from the future moves nothing there.
         let began = page.date.unwrap_or_else(|| self.intake.clock.now());
         let (mut highest, mut before) = (None::<DateTime<Utc>>, HashSet::new());
@@ -59,17 +64,18 @@ impl Sweep<'_> {
             self.prolong().await?;
             page = match next {
                 WalkStep::Nothing => break,
-                WalkStep::From(instant) => self.search(kind, &self.query(search, way, Some(instant))).await?,
+                WalkStep::From(instant) => self.search(kind, &self.query(search, approach, Some(instant))).await?,
                 WalkStep::Follow(link) => self.connection.ehr.follow_text(&link).await?,
             };
         }
         // Everything came without being asked for by time, so the time of the next look may as well be known.
         mark.watermark = mark.watermark.max(highest.map(|highest| highest.min(began)));
-        Ok(())
+        Ok(PassOutcome::Answered)
     }
 
     /// The parameters of a search.
-    fn query(&self, search: &SweepSearch, way: SearchStrategy, from: Option<DateTime<Utc>>) -> String {
+    fn query(&self, search: &SweepSearch, approach: Approach, from: Option<DateTime<Utc>>) -> String {
+        let way = approach.way;
         let mut query: Vec<String> = search.added.iter().cloned().collect();
         if way != SearchStrategy::Everything
             && let Some(from) = from
@@ -79,22 +85,32 @@ impl Sweep<'_> {
         if way == SearchStrategy::LastUpdated {
             query.push("_sort=_lastUpdated".to_owned());
         }
-        query.push(format!("_count={}", self.connection.settings.poll.page_size));
+        query.extend(self.page_size(approach.sized));
         query.join("&")
+    }
+
+    fn page_size(&self, sized: bool) -> Option<String> {
+        sized.then(|| format!("_count={}", self.connection.settings.poll.page_size))
     }
 
     async fn search(&self, kind: Topic, query: &str) -> Result<PageText, Failure> {
         self.connection.ehr.search_text(kind.name(), query).await
     }
 
-    /// Asks about everybody in our care, one by one.
-    async fn by_patient(&self, kind: ResourceType, swept: &mut SweepResult) -> Result<(), SweepStop> {
-        let mut after = None;
+    /// Asks about everybody in our care, one by one. Some servers answer 404 of a patient whom they do not know; where
+    /// nobody is known to the server, that is no answer but a refusal.
+    async fn by_patient(
+        &self,
+        kind: ResourceType,
+        sized: bool,
+        swept: &mut SweepResult,
+    ) -> Result<PassOutcome, SweepStop> {
+        let (mut after, mut asked, mut refusal) = (None, PassOutcome::NothingToAsk, None);
         loop {
             let mut tx = self.intake.db.read().await?;
             let some = connection::followed(&mut tx, &self.connection.clinic, after, PATIENTS).await?;
             drop(tx);
-            let Some((last, _)) = some.last() else { return Ok(()) };
+            let Some((last, _)) = some.last() else { break };
             after = Some(*last);
             for (_, reference) in some {
                 let id = reference.trim_start_matches("Patient/");
@@ -102,13 +118,23 @@ impl Sweep<'_> {
                 if !is_logical_id(id) {
                     continue;
                 }
-                if kind == ResourceType::Patient {
-                    self.patient(id, swept).await?;
-                } else {
-                    self.of_patient(kind, id, swept).await?;
+                let outcome = match kind {
+                    ResourceType::Patient => self.patient(id, swept).await,
+                    _ => self.of_patient(kind, id, sized, swept).await,
+                };
+                match outcome {
+                    Ok(()) => asked = PassOutcome::Answered,
+                    Err(SweepStop::Failed(failure)) if kind != ResourceType::Patient && failure.is_absent() => {
+                        refusal.get_or_insert(failure);
+                    }
+                    Err(other) => return Err(other),
                 }
             }
             self.prolong().await?;
+        }
+        match (asked, refusal) {
+            (PassOutcome::NothingToAsk, Some(refusal)) => Err(refusal.into()),
+            _ => Ok(asked),
         }
     }
 
@@ -133,17 +159,19 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn of_patient(&self, kind: ResourceType, id: &str, swept: &mut SweepResult) -> Result<(), SweepStop> {
+    async fn of_patient(
+        &self,
+        kind: ResourceType,
+        id: &str,
+        sized: bool,
+        swept: &mut SweepResult,
+    ) -> Result<(), SweepStop> {
         let mut query: Vec<String> = self.connection.search(kind.name()).into_iter().collect();
         query.push(format!("patient={id}"));
-        query.push(format!("_count={}", self.connection.settings.poll.page_size));
+        query.extend(self.page_size(sized));
         let mut walk = SweepWalk::new(None, false);
         let topic = Topic::Kept(kind);
-        let mut page = match self.search(topic, &query.join("&")).await {
-            // Some servers say so of a patient whom they do not know.
-            Err(Failure::Refused { status: 404 | 410, .. }) => return Ok(()),
-            page => page?,
-        };
+        let mut page = self.search(topic, &query.join("&")).await?;
         loop {
             let set = read(&page)?;
             let ours: Vec<&SearchsetResource<'_>> = set.found.iter().filter(|one| one.kind == kind.name()).collect();

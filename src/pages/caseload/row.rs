@@ -58,7 +58,7 @@ impl MeasureCellView {
             (None, None) => String::new(),
         };
         Self {
-            title: titled.then(|| gauge.instrument.definition().title),
+            title: titled.then(|| gauge.instrument.title()),
             baseline: gauge.baseline.map_or_else(|| "–".to_owned(), |(score, ..)| score.to_string()),
             latest: gauge.latest.map(|(score, _)| score.to_string()),
             percent: gauge.percent.map(percent),
@@ -87,7 +87,7 @@ impl CaseloadPageRow {
             line.measures
                 .iter()
                 .filter(|g| g.instrument.measures_depression() == depression)
-                .map(|g| MeasureCellView::of(g, today, !matches!(g.instrument, Instrument::Phq9 | Instrument::Gad7)))
+                .map(|g| MeasureCellView::of(g, today, !matches!(g.instrument, Instrument::PHQ9 | Instrument::GAD7)))
                 .collect()
         };
         Self {

@@ -42,6 +42,7 @@ struct TypeReply {
     taken: i64,
     failed_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
+    refusal: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +84,7 @@ pub struct SweepRow {
     pub way: String,
     pub last: String,
     pub error: Option<String>,
+    pub refusal: Option<String>,
 }
 
 /// Every connection of the clinic.
@@ -134,6 +136,7 @@ fn fetched(told: ConnectionReply, visitor: &Visitor) -> ConnectionStatus {
             Some(failed) => format!("{}: {why}", at(failed)),
             None => why,
         }),
+        refusal: kind.refusal,
         kind: kind.r#type,
     };
     let subscription = |one: SubscriptionReply| {
@@ -159,6 +162,8 @@ fn state(told: &ConnectionReply) -> (&'static str, Tone) {
         ("the last sweep failed", Tone::Bad)
     } else if told.period_s > 0 && (told.types.is_empty() || told.types.iter().any(late)) {
         ("not swept lately", Tone::Watch)
+    } else if told.types.iter().any(|kind| kind.refusal.is_some()) {
+        ("the EHR refuses the best search", Tone::Watch)
     } else if told.in_vain > 0 {
         ("something cannot be read", Tone::Watch)
     } else {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::domain::instrument::Instrument;
+use crate::fhir::mapping;
 use crate::pages::date_texts::instant;
 use crate::pages::item_texts;
 use crate::pages::response::{ProblemPage, html};
@@ -81,7 +82,7 @@ pub async fn show(
         ]
         .map(|(value, words)| (value, words, form == Some(value)))
         .to_vec(),
-        mapping: (!chosen.is_empty()).then(|| mapping(questionnaire.as_deref(), form, &questions)),
+        mapping: (!chosen.is_empty()).then(|| configuration(questionnaire.as_deref(), form, &questions)),
         questionnaire,
         questions,
     };
@@ -125,8 +126,8 @@ fn answer(answer: &Value) -> String {
 
 fn meanings(picked: &str) -> Vec<(String, String, bool)> {
     let mut all = vec![(String::new(), "not said".to_owned(), picked.is_empty())];
-    for instrument in [Instrument::Phq9, Instrument::Gad7] {
-        for n in 0..instrument.definition().item_count {
+    for instrument in Instrument::all().iter().copied() {
+        for n in 0..instrument.item_count() {
             let value = format!("{}/{}", instrument.id(), n + 1);
             let words = format!("{instrument} {}: {}", n + 1, item_texts::item(instrument, n));
             let chosen = value == picked;
@@ -142,34 +143,13 @@ fn meanings(picked: &str) -> Vec<(String, String, bool)> {
     all
 }
 
-/// Words that only one item has: a first suggestion, for a person to correct.
-const TELLING: [(&str, &str); 17] = [
-    ("interest", "phq9/1"),
-    ("hopeless", "phq9/2"),
-    ("asleep", "phq9/3"),
-    ("energy", "phq9/4"),
-    ("appetite", "phq9/5"),
-    ("failure", "phq9/6"),
-    ("concentrating", "phq9/7"),
-    ("slowly", "phq9/8"),
-    ("better off dead", "phq9/9"),
-    ("on edge", "gad7/1"),
-    ("control worrying", "gad7/2"),
-    ("worrying too much", "gad7/3"),
-    ("relaxing", "gad7/4"),
-    ("hard to sit still", "gad7/5"),
-    ("irritable", "gad7/6"),
-    ("awful", "gad7/7"),
-    ("difficult", "difficulty"),
-];
-
+/// What the words of a question say: a first suggestion, for a person to correct.
 fn guess(text: &str) -> String {
-    let text = text.to_lowercase();
-    TELLING.iter().find(|(word, _)| text.contains(word)).map_or_else(String::new, |(_, meaning)| (*meaning).to_owned())
+    mapping::suggestion(text).map_or_else(String::new, |meaning| meaning.to_string())
 }
 
 /// The lines for the configuration, of what was chosen.
-fn mapping(questionnaire: Option<&str>, form: Option<&str>, questions: &[QuarantineQuestion]) -> String {
+fn configuration(questionnaire: Option<&str>, form: Option<&str>, questions: &[QuarantineQuestion]) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let mut text = String::new();
     if let (Some(canonical), Some(form)) = (questionnaire, form.filter(|form| !form.is_empty())) {

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::domain::care::{Care, Intervention};
+use crate::domain::care::{Care, DischargeReason, Intervention};
 use crate::domain::measurement::Measurement;
 use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
@@ -105,12 +105,14 @@ fn of_care(care: &Care) -> (&'static str, String) {
         Care::Discharge { reason, note } => {
             ("Discharge", with_note(words::discharge(*reason).to_owned(), note.as_deref()))
         }
+        Care::Duplicate { .. } => ("Discharge", words::discharge(DischargeReason::Duplicate).to_owned()),
         Care::DiscussionFlag { raised, note } => {
             let said = if *raised { "for the weekly review" } else { "taken down" };
             ("Flag", with_note(said.to_owned(), note.as_deref()))
         }
-        Care::SafetyAssessment { instrument, result, disposition, assessor, note } => {
-            let said = format!("{instrument} by {assessor}: {result}. {disposition}");
+        Care::SafetyAssessment { instrument, result, risk, disposition, assessor, note } => {
+            let risk = risk.map(|risk| format!(" ({risk} risk)")).unwrap_or_default();
+            let said = format!("{instrument} by {assessor}: {result}{risk}. {disposition}");
             ("Safety assessment", with_note(said, note.as_deref()))
         }
         Care::Coverage { payer, .. } => ("Coverage", payer.to_string()),

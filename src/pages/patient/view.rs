@@ -27,8 +27,8 @@ use crate::store::outbox::Delivery;
 /// Identity and standing of the patient.
 pub struct PatientHeader {
     pub name: String,
-    pub born: Option<String>,
-    pub reference: String,
+    /// What tells this person from another of the same name: birth date and age, sex, record number, language, phone.
+    pub identity: Vec<String>,
     pub remarks: Vec<&'static str>,
     pub phase: Option<&'static str>,
     pub at_target: bool,
@@ -100,11 +100,7 @@ impl PatientHeader {
         });
         Self {
             name: row.label(),
-            born: row.birth_date.as_deref().map(|born| match age(born, today) {
-                Some(age) => format!("born {born}, {age}"),
-                None => format!("born {born}"),
-            }),
-            reference: row.reference.clone(),
+            identity: identity(whole, today),
             remarks,
             phase: stored.map(|s| words::phase(s.phase)),
             at_target: standing.is_some_and(|s| s.at_target),
@@ -115,7 +111,21 @@ impl PatientHeader {
     }
 }
 
-/// Age in whole years, if the birth date is a full date.
+/// What tells this person from another of the same name.
+pub fn identity(whole: &PatientFile, today: NaiveDate) -> Vec<String> {
+    let row = &whole.row;
+    let born = row.birth_date.as_deref().map(|born| match age(born, today) {
+        Some(age) => format!("born {born}, {age}"),
+        None => format!("born {born}"),
+    });
+    let number = whole.contact.record_number.as_deref().map(|number| format!("record number {number}"));
+    let language = row.language.as_deref().filter(|tag| !tag.starts_with("en")).map(|tag| format!("speaks {tag}"));
+    let phone = whole.contact.phone.as_deref().map(|phone| format!("phone {phone}"));
+    let known = [born, row.gender.clone(), number, language, phone];
+    known.into_iter().flatten().chain([row.reference.clone()]).collect()
+}
+
+/// Whole years, where the birth date is a day.
 fn age(born: &str, today: NaiveDate) -> Option<i32> {
     let born: NaiveDate = born.parse().ok()?;
     let before = (today.month(), today.day()) < (born.month(), born.day());
@@ -134,7 +144,7 @@ fn measure(m: &MeasureSummary, today: NaiveDate) -> MeasureView {
         Quality::Complete | Quality::Unscorable => "",
     };
     MeasureView {
-        title: m.instrument.definition().title,
+        title: m.instrument.title(),
         baseline: m.baseline.as_ref().map_or_else(|| "–".to_owned(), |b| b.score.to_string()),
         baseline_note: m.baseline.as_ref().map_or_else(String::new, note),
         latest: m.latest.as_ref().map(|l| l.score.to_string()),
@@ -197,7 +207,7 @@ pub fn said(standing: &Standing, whole: &PatientFile, today: NaiveDate) -> Vec<F
             FindingView {
                 rule,
                 tone,
-                measure: f.instrument.map(|i| i.definition().title),
+                measure: f.instrument.map(|i| i.title()),
                 reason: in_sentence(words::without_notice(&f.reason), today),
                 since: day(f.since, today),
                 clock: clock(f.rule),
@@ -396,11 +406,11 @@ pub fn scores(story: &Story, today: NaiveDate) -> Vec<ScoreView> {
                 remarks.push("item 9 is not known".to_owned());
             }
             remarks.extend(m.issues.iter().map(|issue| issue.detail.clone()));
-            let suicide = m.instrument.definition().suicide_item;
+            let suicide = m.instrument.self_harm_item();
             ScoreView {
                 id: m.id,
                 on: day(m.taken_on, today),
-                title: m.instrument.definition().title,
+                title: m.instrument.title(),
                 total: m.total.map_or_else(|| "–".to_owned(), |t| t.to_string()),
                 band: m.total.map_or("", |t| m.instrument.band(t)),
                 item9: m.item9,

@@ -18,6 +18,7 @@ pub enum AgendaState {
     Waiting,
     Reviewed,
     Deferred,
+    Folded,
     NotReached,
 }
 
@@ -27,6 +28,7 @@ impl AgendaState {
             Self::Waiting => ("waiting", Tone::Plain),
             Self::Reviewed => ("reviewed", Tone::Good),
             Self::Deferred => ("put off", Tone::Watch),
+            Self::Folded => ("below the agenda", Tone::Plain),
             Self::NotReached => ("not reached", Tone::Watch),
         }
     }

@@ -4,79 +4,32 @@
 //! No library: the flow is two redirects and one POST, and the ID token is verified by the code that verifies every
 //! other token (`identity`): the same algorithms, the same key cache.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
-use axum::http::header::{ACCEPT, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::Url;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::own_path;
-use crate::config::SignInConfig;
+use super::provider::{IdentityProvider, address};
 use crate::id::PatientId;
-use crate::identity::{Caller, ClinicId, Role, Verifier};
+use crate::identity::{Caller, Role, TokenError};
 use crate::pages::Pages;
 use crate::pages::pending_sign_in::{PendingSignIn, kept};
 use crate::pages::response::ProblemPage;
-use crate::pages::session::random_word;
+use crate::pages::session::{IdToken, random_word};
 use crate::problem::{Category, Problem};
 use crate::store::patient;
 
 /// How long a sign-in may take, in seconds.
 const TAKES: i64 = 600;
-/// Deadline of a request to an identity provider.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Landing page for a launch with an unknown patient.
+/// Where one comes whose patient is not known here.
 const UNKNOWN: &str = "/caseload?launched=unknown";
-/// Largest answer of one, in bytes.
-const LARGEST: usize = 256 * 1024;
-
-/// One configured way, with the keys of its issuer.
-pub struct IdentityProvider {
-    config: SignInConfig,
-    verifier: Verifier,
-}
-
-/// Every configured way.
-pub fn ways(config: &crate::config::Config) -> Arc<Vec<IdentityProvider>> {
-    let way = |config: &SignInConfig| match Verifier::of_sign_in(config) {
-        Ok(verifier) => Some(IdentityProvider { config: config.clone(), verifier }),
-        Err(error) => {
-            tracing::error!(%error, "a way to sign in cannot be used");
-            None
-        }
-    };
-    Arc::new(config.sign_ins.iter().filter_map(way).collect())
-}
-
-impl IdentityProvider {
-    pub fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    /// Where the provider says what it can.
-    fn discovery(&self) -> String {
-        match &self.config.fhir_base {
-            Some(base) => format!("{}/.well-known/smart-configuration", base.trim_end_matches('/')),
-            None => format!("{}/.well-known/openid-configuration", self.config.issuer.trim_end_matches('/')),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Endpoints {
-    authorization_endpoint: String,
-    token_endpoint: String,
-}
 
 /// Where to afterwards.
 #[derive(Debug, Default, Deserialize)]
@@ -126,7 +79,7 @@ async fn begin(
     headers: &HeaderMap,
 ) -> Result<Response, ProblemPage> {
     let way = pages.ways.get(number).ok_or_else(|| Problem::not_found("way to sign in"))?;
-    let endpoints = discover(way).await?;
+    let endpoints = way.discover().await?;
     let leaving = PendingSignIn {
         way: number,
         state: random_word()?,
@@ -147,14 +100,13 @@ async fn begin(
             .append_pair("nonce", &leaving.nonce)
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
-        match (&way.config.fhir_base, launch) {
-            (Some(base), Some(launch)) => query
-                .append_pair("scope", "openid fhirUser launch")
-                .append_pair("launch", launch)
-                .append_pair("aud", base),
-            (Some(base), None) => query.append_pair("scope", "openid fhirUser").append_pair("aud", base),
-            (None, _) => query.append_pair("scope", "openid profile"),
-        };
+        query.append_pair("scope", &way.scope(launch.is_some()));
+        if let Some(base) = &way.config.fhir_base {
+            query.append_pair("aud", base);
+        }
+        if let Some(launch) = launch {
+            query.append_pair("launch", launch);
+        }
     }
     let kept = serde_json::to_vec(&leaving).map_err(|_| Problem::internal("a sign-in could not be begun"))?;
     let cookie = pages.set_cookie("cocm-leaving", &URL_SAFE_NO_PAD.encode(kept), TAKES, leaving.frame());
@@ -204,7 +156,7 @@ pub async fn returned(
     if came.error.is_some() || came.code.is_empty() {
         return Err(refused("the identity provider did not let you in").into());
     }
-    let answer = redeem(&pages, way, &came.code, &leaving.verifier).await?;
+    let answer = way.redeem(&back(&pages)?, &came.code, &leaving.verifier).await?;
     let token = answer["id_token"].as_str().ok_or_else(|| refused("the identity provider sent no ID token"))?;
     let claims = way.verifier.claims(token).await.map_err(|error| {
         tracing::warn!(%error, "an ID token was refused");
@@ -214,8 +166,10 @@ pub async fn returned(
     if verify_slices_are_equal(nonce.as_bytes(), leaving.nonce.as_bytes()).is_err() {
         return Err(refused("the identity provider's word is not about this sign-in").into());
     }
+    let claims = way.completed(claims, answer["access_token"].as_str()).await;
     let (caller, name) = who(&pages, way, &claims)?;
-    let session = pages.begin_session(&caller, &name, leaving.frame()).await?;
+    let provider = IdToken { issuer: way.config.issuer.clone(), id_token: token.to_owned() };
+    let session = pages.begin_session(&caller, &name, Some(provider), leaving.frame()).await?;
     let forget = pages.set_cookie("cocm-leaving", "", 0, leaving.frame());
     let to = in_context(&pages, &caller, &answer).await?.unwrap_or(leaving.to);
     let cookies = AppendHeaders([(SET_COOKIE, session), (SET_COOKIE, forget)]);
@@ -237,20 +191,31 @@ fn who(pages: &Pages, way: &IdentityProvider, claims: &Map<String, Value>) -> Re
             _ => user.to_owned(),
         }
     });
-    let clinic = match &way.config.clinic {
-        Some(clinic) => clinic.clone(),
-        None => text(&way.config.clinic_claim)
-            .and_then(|clinic| ClinicId::new(clinic).ok())
-            .ok_or_else(|| refused("the identity provider does not say which clinic you work for"))?,
-    };
+    let logged = |error: &TokenError| way.verifier.log_refusal(*error, claims);
+    let clinic = way.verifier.clinic_of(claims).inspect_err(logged).map_err(|_| {
+        refused(&format!(
+            "the identity provider does not say which clinic you work for (its claim {})",
+            way.config.clinic_claim
+        ))
+    })?;
     if pages.app.config.clinic(&clinic).is_none() {
         return Err(refused("your clinic is not served here"));
     }
     let listed = user.as_ref().and_then(|user| way.config.roles.get(user)).or_else(|| way.config.roles.get(subject));
-    let role: Option<Role> =
-        listed.map(String::as_str).or_else(|| text(&way.config.role_claim)).and_then(|r| r.parse().ok());
-    let role = role.filter(|role| *role != Role::Ehr);
-    let role = role.ok_or_else(|| refused("you have no role in this care team; ask whoever runs the registry"))?;
+    let role = match listed {
+        Some(role) => role.parse().map_err(|_| TokenError::Role),
+        None => way.verifier.role_of(claims),
+    };
+    let role = match role.inspect_err(logged) {
+        Ok(Role::Ehr) | Err(TokenError::Role) => {
+            return Err(refused("you have no role in this care team; ask whoever runs the registry"));
+        }
+        Err(TokenError::SeveralRoles) => {
+            return Err(refused("the identity provider gives you several roles in this care team; it may give one"));
+        }
+        Err(_) => return Err(refused("the identity provider's word about your role could not be understood")),
+        Ok(role) => role,
+    };
     let name = text("name").or(text("preferred_username")).map(str::to_owned).or_else(|| user.clone());
     let name = name.unwrap_or_else(|| subject.to_owned());
     let subject = user.unwrap_or_else(|| subject.to_owned());
@@ -282,69 +247,4 @@ async fn in_context(pages: &Pages, caller: &Caller, answer: &Value) -> Result<Op
         _ => None,
     };
     Ok(Some(found.map_or_else(|| UNKNOWN.to_owned(), |id| format!("/patients/{id}"))))
-}
-
-async fn discover(way: &IdentityProvider) -> Result<Endpoints, Problem> {
-    let found = fetch(client()?.get(address(&way.discovery())?).header(ACCEPT, "application/json")).await?;
-    serde_json::from_value(found).map_err(|_| unreachable_provider())
-}
-
-/// The code for the tokens.
-async fn redeem(pages: &Pages, way: &IdentityProvider, code: &str, verifier: &str) -> Result<Value, Problem> {
-    let endpoints = discover(way).await?;
-    let back = back(pages)?;
-    let body = form_urlencoded::Serializer::new(String::new())
-        .append_pair("grant_type", "authorization_code")
-        .append_pair("code", code)
-        .append_pair("redirect_uri", &back)
-        .append_pair("client_id", &way.config.client_id)
-        .append_pair("code_verifier", verifier)
-        .finish();
-    let mut request = client()?
-        .post(address(&endpoints.token_endpoint)?)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header(ACCEPT, "application/json")
-        .body(body);
-    if let Some(secret) = &way.config.client_secret {
-        request = request.basic_auth(&way.config.client_id, Some(secret.expose_secret()));
-    }
-    fetch(request).await
-}
-
-fn unreachable_provider() -> Problem {
-    Problem::new(Category::Unavailable, "the identity provider cannot be reached now")
-}
-
-fn client() -> Result<reqwest::Client, Problem> {
-    // A redirect could lead to somebody else's word.
-    let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
-    client.map_err(|_| Problem::internal("no HTTP client"))
-}
-
-/// An https address; http only on this machine.
-fn address(text: &str) -> Result<Url, Problem> {
-    let url = Url::parse(text).map_err(|_| unreachable_provider())?;
-    let nearby = url.host_str().is_some_and(|host| host.starts_with("127.") || host == "localhost" || host == "[::1]");
-    if url.scheme() == "https" || (url.scheme() == "http" && nearby) { Ok(url) } else { Err(unreachable_provider()) }
-}
-
-async fn fetch(request: reqwest::RequestBuilder) -> Result<Value, Problem> {
-    let failed = |error: reqwest::Error| {
-        tracing::warn!(error = %error.without_url(), "an identity provider did not answer");
-        unreachable_provider()
-    };
-    let mut response = request.send().await.map_err(failed)?;
-    let status = response.status();
-    if !status.is_success() {
-        tracing::warn!(status = status.as_u16(), "an identity provider refused");
-        return Err(Problem::new(Category::Forbidden, "the identity provider did not let you in"));
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > LARGEST {
-            return Err(unreachable_provider());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    serde_json::from_slice(&body).map_err(|_| unreachable_provider())
 }

@@ -1,6 +1,7 @@
 //! Resources that an EHR reported as changed and that are not fetched yet, or could not be read.
 
 use chrono::{DateTime, Utc};
+use sqlx::QueryBuilder;
 
 use super::ConnectionKey;
 use crate::problem::Problem;
@@ -19,22 +20,36 @@ pub struct FetchHint {
     pub last_error: Option<String>,
 }
 
-/// A resource is said to have changed.
-pub async fn add(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO connection_hint (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at)
-         VALUES ($1, $2, $3, $4, $5, 1, 0, $5)
-         ON CONFLICT (clinic_id, connection, type, resource_id) DO UPDATE SET
-           wanted = connection_hint.wanted + 1, attempts = 0, next_attempt_at = $5",
-        of.clinic,
-        of.connection,
-        kind,
-        id,
-        now
-    )
-    .map(|_| ())
-    .map_err(failed)
+/// Rows of one statement; `SQLite` binds up to 32,766 values.
+const ROWS: usize = 500;
+
+/// These resources (type and id, each once) are said to have changed.
+pub async fn hear(
+    tx: &mut Tx,
+    of: ConnectionKey<'_>,
+    changed: &[(&str, &str)],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    for rows in changed.chunks(ROWS) {
+        on!(tx, |conn| {
+            let mut insert = QueryBuilder::new(
+                "INSERT INTO connection_hint
+                   (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at) ",
+            );
+            insert.push_values(rows, |mut row, (kind, id)| {
+                row.push_bind(of.clinic).push_bind(of.connection).push_bind(*kind).push_bind(*id);
+                row.push_bind(now).push("1").push("0").push_bind(now);
+            });
+            insert.push(
+                " ON CONFLICT (clinic_id, connection, type, resource_id) DO UPDATE SET
+                   wanted = connection_hint.wanted + 1, attempts = 0, next_attempt_at = excluded.next_attempt_at",
+            );
+            // Of any number of rows: not worth a place among the prepared statements.
+            insert.build().persistent(false).execute(conn).await.map(|_| ())
+        })
+        .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// A resource was fetched and cannot be read, for this reason: it is tried again at `next`.

@@ -78,6 +78,19 @@ pub async fn checked(tx: &mut Tx, clinic: &str, after: i64, limit: i64) -> Resul
     .map_err(failed)
 }
 
+/// Lines that have a place after a number, or none yet.
+pub async fn after(tx: &mut Tx, clinic: &str, seq: i64) -> Result<Vec<String>, Problem> {
+    fetch_all!(
+        tx,
+        (String,),
+        "SELECT entry FROM journal WHERE clinic_id = $1 AND (seq > $2 OR seq IS NULL)",
+        clinic,
+        seq
+    )
+    .map(|rows| rows.into_iter().map(|(entry,)| entry).collect())
+    .map_err(failed)
+}
+
 /// Every clinic that has a journal, the end of one, or a fact.
 pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
     fetch_all!(

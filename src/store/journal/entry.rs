@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::hex;
+use crate::hex;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::store::event_log::EventRow;
@@ -42,6 +42,9 @@ pub struct JournalEntry {
     /// The digest of the fact, see [`digest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fact: Option<String>,
+    /// The digest of the resource, as it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceDigest>,
     /// Changes, as codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Value>,
@@ -54,6 +57,28 @@ pub struct JournalEntry {
     /// More patients than a line names: the whole clinic, or most of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everybody: bool,
+}
+
+/// What a resource was when it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceDigest {
+    /// `QuestionnaireResponse/1`
+    pub name: String,
+    /// Our version of it.
+    pub version: i64,
+    /// SHA-256 of its JSON as it is kept, in hexadecimal; [`ResourceDigest::DELETED`] where it was deleted.
+    pub sha256: String,
+}
+
+impl ResourceDigest {
+    /// Stands where a resource was deleted.
+    pub const DELETED: &str = "deleted";
+
+    /// Of the JSON that is kept under a name; `None` where it was deleted.
+    pub fn of(name: String, version: i64, body: Option<&str>) -> Self {
+        let sha256 = body.map_or_else(|| Self::DELETED.to_owned(), |body| hex::encode(&Sha256::digest(body)));
+        Self { name, version, sha256 }
+    }
 }
 
 /// The request that read data. The query is left out: it may identify a patient.
@@ -83,6 +108,7 @@ impl JournalEntry {
             episode: None,
             subject: None,
             fact: None,
+            resource: None,
             changes: None,
             request: None,
             patients: Vec::new(),
@@ -153,5 +179,5 @@ pub fn digest(fact: &EventRow) -> String {
 }
 
 pub(super) fn digest_of(columns: &Value) -> String {
-    hex(&Sha256::digest(columns.to_string()))
+    hex::encode(&Sha256::digest(columns.to_string()))
 }

@@ -73,15 +73,8 @@ impl Scoped {
         let world = FhirWorld::with(|config| {
             let file = config.data_dir.join("scoped.json");
             std::fs::write(&file, json!({ "keys": [key.jwk()] }).to_string()).unwrap();
-            config.auth.issuers.push(Issuer {
-                issuer: "https://scopes.example".into(),
-                jwks_url: None,
-                jwks_file: Some(file),
-                token_url: None,
-                audience: "cocm".into(),
-                clinic_claim: "clinic".into(),
-                role_claim: "role".into(),
-            });
+            let issuer = Issuer::new("https://scopes.example", "cocm");
+            config.auth.issuers.push(Issuer { jwks_file: Some(file), ..issuer });
         })
         .await;
         Self { world, key }

@@ -109,7 +109,8 @@ fn a_code_and_words_that_disagree_are_remarked_and_the_code_wins() {
 fn local_codes_that_count_from_1_are_not_taken_as_values() {
     let from_one =
         |v: usize| json!({"valueCoding": {"system": "http://x", "code": (v + 1).to_string(), "display": WORDS[v]}});
-    assert_needs_mapping(&form(None, nine(|at| PHQ9[at].0.to_owned(), from_one)));
+    let evidence = assert_needs_mapping(&form(None, nine(|at| PHQ9[at].0.to_owned(), from_one)));
+    assert_eq!(evidence.readings[0].answers.items[8], Some(1), "safety listens to the words");
 }
 
 #[test]

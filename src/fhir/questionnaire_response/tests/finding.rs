@@ -1,8 +1,12 @@
 //! Finding instruments, items and totals.
 
 use super::*;
-use crate::domain::instrument::Instrument::{Gad7, Pcl5, Phq2, Phq9, Phq9Modified};
-use crate::domain::measurement::{EvidenceStatus, Quality};
+use crate::domain::instrument::Instrument;
+use crate::domain::measurement::{EvidenceStatus, Quality, Supplement};
+
+const PHQ: Instrument = Instrument::PHQ9;
+const GAD: Instrument = Instrument::GAD7;
+const TEENS: Instrument = Instrument::PHQ9_MODIFIED;
 
 #[test]
 fn every_style_of_link_id_is_placed() {
@@ -23,7 +27,7 @@ fn every_style_of_link_id_is_placed() {
     ];
     for style in styles {
         let (reading, scored) = only(&form(Some("https://ehr.example/Questionnaire/phq-9|2.0"), nine(style, loinc)));
-        assert_eq!((reading.instrument, scored.total, scored.item9), (Phq9, Some(12), Some(1)), "{}", style(0));
+        assert_eq!((reading.instrument, scored.total, scored.item9), (PHQ, Some(12), Some(1)), "{}", style(0));
         assert_eq!(reading.answers.items, VALUES.map(|value| u8::try_from(value).ok()), "{}", style(0));
     }
 }
@@ -87,14 +91,14 @@ fn items_are_found_by_definition_and_by_what_they_ask() {
 fn the_teens_form_is_told_apart() {
     for name in ["phq-a", "phq9-modified", "PHQ-9-modified-for-teens", "http://loinc.org/q/89206-7"] {
         let (reading, scored) = only(&form(Some(name), nine(|at| format!("q{}", at + 1), loinc)));
-        assert_eq!((reading.instrument, scored.total, scored.item9), (Phq9Modified, Some(12), Some(1)), "{name}");
+        assert_eq!((reading.instrument, scored.total, scored.item9), (TEENS, Some(12), Some(1)), "{name}");
     }
     let (reading, _) = only(&form(Some("phq-a"), coded_nine()));
     assert_eq!(reading.answers.items[..5], [Some(2), Some(2), Some(1), Some(0), Some(1)], "appetite before energy");
 }
 
 #[test]
-fn the_teens_forms_own_questions_about_suicide_are_not_item_9() {
+fn the_teens_forms_own_questions_about_suicide_are_supplements_and_not_item_9() {
     let mut items = nine(|at| format!("q{}", at + 1), loinc);
     items.push(asked(
         "q10",
@@ -104,7 +108,8 @@ fn the_teens_forms_own_questions_about_suicide_are_not_item_9() {
     items.push(asked("q11", "In the past year have you felt depressed most days", &json!({"valueBoolean": true})));
     items.push(asked("q12", "Have you ever made a suicide attempt?", &json!({"valueCoding": {"display": "Yes"}})));
     let (reading, scored) = only(&form(Some("phq-9-modified"), items));
-    assert_eq!((reading.instrument, scored.total, scored.item9), (Phq9Modified, Some(12), Some(1)));
+    assert_eq!((reading.instrument, scored.total, scored.item9), (TEENS, Some(12), Some(1)));
+    assert_eq!(reading.answers.supplements, [Supplement::Attempt]);
 }
 
 #[test]
@@ -116,7 +121,7 @@ fn two_instruments_in_one_form_are_two_readings_with_their_own_totals() {
     items.push(item("score", &json!({"valueInteger": 21})));
     let evidence = evidence(&form(None, items));
     let found: Vec<_> = evidence.readings.iter().map(|r| (r.instrument, r.answers.stated_total)).collect();
-    assert_eq!(found, [(Phq9, Some(12)), (Gad7, Some(9))]);
+    assert_eq!(found, [(PHQ, Some(12)), (GAD, Some(9))]);
 
     let both: Vec<Value> = (1..=9)
         .map(|n| item(&format!("phq9-{n}"), &loinc(1)))
@@ -130,40 +135,50 @@ fn two_instruments_in_one_form_are_two_readings_with_their_own_totals() {
 #[test]
 fn the_first_two_items_alone_are_a_phq2_and_never_both() {
     let two = coded_nine()[..2].to_vec();
-    assert_eq!(only(&form(None, two.clone())).0.instrument, Phq2);
+    assert_eq!(only(&form(None, two.clone())).0.instrument, Instrument::PHQ2);
     let (reading, scored) = only(&form(Some("phq-9"), two));
-    assert_eq!((reading.instrument, scored.quality, scored.item9_unknown), (Phq9, Quality::Unscorable, true));
-    assert_eq!(only(&form(Some("phq-2"), coded_nine())).0.instrument, Phq9);
+    assert_eq!((reading.instrument, scored.quality, scored.item9_unknown), (PHQ, Quality::Unscorable, true));
+    assert_eq!(only(&form(Some("phq-2"), coded_nine())).0.instrument, PHQ);
 }
 
 #[test]
-fn relatives_of_our_instruments_are_ignored() {
-    let items = |names: &[(&str, &str)]| names.iter().map(|(code, _)| item(&format!("/{code}"), &loinc(3))).collect();
-    let four: Vec<Value> =
-        [&PHQ9[..2], &GAD7[..2]].concat().iter().map(|(c, _)| item(&format!("/{c}"), &loinc(3))).collect();
-    assert_ignored(&form(None, four.clone()));
-    assert_ignored(&form(Some("http://loinc.org/q/69724-3"), four));
-    assert_ignored(&form(None, items(&GAD7[..2])));
-    assert_ignored(&form(Some("https://x.example/PHQ-8"), items(&PHQ9[..8])));
-    let mds = |at: usize| asked(&format!("D0200{at}2"), PHQ9[at].1, &json!({"valueCoding": {"code": "LA10998-5"}}));
-    assert_ignored(&form(Some("mds-phq-9"), (0..9).map(mds).collect()));
-    assert_ignored(&form(None, (0..9).map(mds).collect()));
+fn what_only_calls_itself_like_ours_is_ignored() {
+    // The minimum data set's interview says "never or 1 day" to item 9 here.
+    let mds = |at: usize| asked(&format!("D0200{at}2"), PHQ9[at].1, &json!({"valueCoding": {"code": "LA10997-7"}}));
+    assert_ignored(&form(Some("mds-phq-9"), (0..8).map(mds).collect()));
+    assert_ignored(&form(None, (0..8).map(mds).collect()));
     let fifteen = (1..=15)
         .map(|n| asked(&format!("phq15-{n}"), "Feeling tired or having low energy", &json!({"valueInteger": 1})));
     assert_ignored(&form(Some("https://x.example/phq-15"), fifteen.collect()));
-    assert_ignored(&form(None, vec![item("1", &loinc(1)), item("1.1", &loinc(2)), item("2.1", &loinc(3))]));
+    let stress = json!({"valueCoding": {"code": "LA6568-5", "display": "Not at all"}});
+    assert_ignored(&form(
+        None,
+        vec![item("1", &stress), item("1.1", &json!({"valueDecimal": 2})), item("2.1", &stress)],
+    ));
     assert_ignored(&form(None, vec![]));
 }
 
 #[test]
-fn a_total_on_a_form_that_is_not_that_instrument_is_nothing() {
-    assert_ignored(&form(Some("intake"), vec![item("phq9_total_score", &json!({"valueInteger": 0}))]));
-    assert_ignored(&form(None, vec![item("/44261-6", &json!({"valueDecimal": 0}))]));
+fn a_stranger_that_asks_about_self_harm_is_no_score_and_is_seen() {
+    let mds = |at: usize| asked(&format!("D0200{at}2"), PHQ9[at].1, &json!({"valueCoding": {"code": "LA10999-3"}}));
+    let evidence = evidence(&form(Some("mds-phq-9"), (0..9).map(mds).collect()));
+    let [reading] = evidence.readings.as_slice() else { panic!("{evidence:?}") };
+    assert_eq!(reading.answers.items.iter().flatten().collect::<Vec<_>>(), [&2], "nothing but item 9");
+}
+
+#[test]
+fn a_total_on_a_form_that_is_not_that_instrument_is_no_score() {
+    for items in [item("phq9_total_score", &json!({"valueInteger": 0})), item("/44261-6", &json!({"valueDecimal": 0}))]
+    {
+        assert_needs_mapping(&form(Some("intake"), vec![items]));
+    }
+    let high = assert_needs_mapping(&form(None, vec![item("phq9_total", &json!({"valueInteger": 27}))]));
+    assert_eq!(high.readings[0].answers.stated_total, Some(27), "safety sees what it proves");
     let mut gad: Vec<Value> = GAD7.iter().map(|(code, _)| item(&format!("/{code}"), &loinc(1))).collect();
     gad.push(item("/44261-6", &json!({"valueDecimal": 20})));
     gad.push(item("phq9_total_score", &json!({"valueInteger": 0})));
     let (reading, scored) = only(&form(None, gad));
-    assert_eq!((reading.instrument, reading.answers.stated_total, scored.total), (Gad7, None, Some(7)));
+    assert_eq!((reading.instrument, reading.answers.stated_total, scored.total), (GAD, None, Some(7)));
 }
 
 #[test]
@@ -226,7 +241,9 @@ fn a_form_that_looks_like_ours_and_cannot_be_mapped_waits() {
     assert_needs_mapping(&form(Some("phq-9"), opaque.clone()));
     assert_ignored(&form(None, opaque));
     assert_needs_mapping(&form(None, nine(|at| format!("phq9-{}", at + 1), loinc)));
-    assert_needs_mapping(&form(None, vec![asked("a", PHQ9[8].1, &loinc(2))]));
+    assert_needs_mapping(&form(Some("https://x/Questionnaire/8f1c"), nine(|at| format!("u{}", at + 1), loinc)));
+    let alone = assert_needs_mapping(&form(None, vec![asked("a", PHQ9[8].1, &loinc(2))]));
+    assert_eq!(alone.readings[0].answers.items[8], Some(2), "safety sees it");
     let mut one_unknown = coded_nine();
     one_unknown[3]["linkId"] = json!("energy");
     assert_needs_mapping(&form(Some("phq-9"), one_unknown));
@@ -246,8 +263,8 @@ fn configuration_maps_what_the_defaults_cannot() {
     items.push(item("FLO-8", &json!({"valueInteger": 7})));
     items.push(item("FLO-9", &letter));
     let evidence = read_with(&config, &form(None, items));
-    assert_eq!((evidence.readings[0].answers.stated_total, evidence.readings[0].instrument), (Some(7), Gad7));
-    assert_eq!(score(Gad7, &evidence.readings[0].answers).unwrap().total, Some(7));
+    assert_eq!((evidence.readings[0].answers.stated_total, evidence.readings[0].instrument), (Some(7), GAD));
+    assert_eq!(score(GAD, &evidence.readings[0].answers).unwrap().total, Some(7));
 
     let swapped = nine(|at| format!("{}", at + 1), |value| json!({"valueInteger": value.min(1)}));
     let evidence = read_with(&config, &form(Some("https://ehr.example/dep-3"), swapped.clone()));
@@ -261,7 +278,7 @@ fn configuration_maps_what_the_defaults_cannot() {
 fn a_pcl5_is_read_by_number() {
     let answer = json!({"valueString": "Quite a bit"});
     let (reading, scored) = only(&form(Some("pcl-5"), (1..=20).map(|n| item(&format!("pcl5_{n}"), &answer)).collect()));
-    assert_eq!((reading.instrument, scored.total), (Pcl5, Some(60)));
+    assert_eq!((reading.instrument, scored.total), (Instrument::PCL5, Some(60)));
 }
 
 #[test]
@@ -299,4 +316,66 @@ fn the_date_is_never_guessed() {
         let has_no_offset = evidence.readings[0].answers.issues.iter().any(|issue| issue.code == "no_offset");
         assert_eq!(has_no_offset, authored == "2026-03-04T10:00:00");
     }
+}
+
+/// Questions that stand on the same form in real clinics, with the linkIds that they have there.
+fn strangers() -> Vec<Value> {
+    let coded = |code: &str, display: &str| json!({"valueCoding": {"system": "http://loinc.org", "code": code, "display": display}});
+    vec![
+        asked("q10", "Do you feel safe at home?", &json!({"valueBoolean": true})),
+        asked("q10", "Would you like to talk to somebody?", &coded("LA33-6", "Yes")),
+        asked("heart_rate3", "Heart rate", &json!({"valueQuantity": {"value": 72, "unit": "/min"}})),
+        asked("smoking1", "Do you smoke?", &coded("LA18978-9", "Never smoker")),
+        asked("consent0", "I agree to answer", &json!({"valueBoolean": true})),
+        asked("auditc-1", "How often do you have a drink containing alcohol?", &coded("LA6270-8", "Never")),
+        asked("cssrs_1", "Have you wished you were dead?", &coded("LA32-8", "No")),
+        asked("234668637437", "Number of admissions", &json!({"valueInteger": 2})),
+        item("2", &json!({"valueInteger": 2})),
+        asked("remark9", "Anything else?", &json!({"valueString": "0"})),
+        asked("/442649-1", "Patient health questionnaire 9 item total score", &json!({"valueDecimal": 12})),
+    ]
+}
+
+#[test]
+fn one_more_question_takes_nothing_away() {
+    for name in [None, Some("phq-9"), Some("http://loinc.org/q/44249-1")] {
+        for stranger in strangers() {
+            for at in [0, 4, 9] {
+                let mut items = coded_nine();
+                items.insert(at, stranger.clone());
+                let (reading, scored) = only(&form(name, items));
+                assert_eq!((reading.instrument, scored.total, scored.item9), (PHQ, Some(12), Some(1)), "{stranger}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_item_without_identity_makes_the_form_wait_and_hides_no_other_item() {
+    let mut typo = coded_nine();
+    typo[3]["linkId"] = json!("/44254-l");
+    let evidence = assert_needs_mapping(&form(Some("http://loinc.org/q/44249-1"), typo));
+    assert_eq!(evidence.readings[0].answers.items[8], Some(1));
+    let mut gap = coded_nine();
+    gap.remove(4);
+    gap.push(item("q5", &json!({"valueInteger": 3})));
+    let (_, scored) = only(&form(Some("phq-9"), gap));
+    assert_eq!(scored.quality, Quality::Prorated, "a stranger with the number of the gap does not fill it");
+}
+
+#[test]
+fn linkids_that_count_from_0_shift_nothing() {
+    let mut from_zero: Vec<Value> = (1..9).map(|n| item(&format!("phq9_{n}"), &json!({"valueInteger": 1}))).collect();
+    from_zero.insert(0, json!({"linkId": "phq9_0", "answer": []}));
+    assert_needs_mapping(&form(Some("phq9"), from_zero));
+}
+
+#[test]
+fn the_words_of_the_self_harm_item_are_seen_on_any_form() {
+    let mut gad: Vec<Value> = GAD7.iter().map(|(code, _)| item(&format!("/{code}"), &loinc(1))).collect();
+    gad.push(asked("x", PHQ9[8].1, &loinc(2)));
+    let evidence = evidence(&form(Some("gad-7"), gad));
+    assert_eq!(evidence.doubt, None);
+    let found: Vec<_> = evidence.readings.iter().map(|r| (r.instrument, r.answers.items.last().copied())).collect();
+    assert_eq!(found, [(GAD, Some(Some(1))), (PHQ, Some(Some(2)))]);
 }

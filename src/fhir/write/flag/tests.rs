@@ -27,6 +27,7 @@ pub(in crate::fhir) fn intent(code: Code, posture: Posture) -> WriteIntent {
             due_on: None,
             reason: "PHQ-9 item 9 was answered with 2.".to_owned(),
             evidence: vec!["QuestionnaireResponse/9".to_owned()],
+            reasons: Vec::new(),
         },
         owner_display: None,
         also_for_display: Vec::new(),
@@ -67,7 +68,7 @@ fn a_safety_flag_is_restricted_and_says_nothing_of_the_cause() {
             "system": "https://cocm-registry.dev/fhir/CodeSystem/flag"
           }
         ],
-        "text": "CoCM: see care manager"
+        "text": "PHQ-9 item 9 was answered with 2."
       },
       "identifier": [
         {

@@ -147,9 +147,8 @@ fn number(said: &Value) -> String {
 }
 
 fn field(name: String, label: &'static str, column: ColumnKind, said: String) -> FormField {
-    let instruments = || -> Choices {
-        Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
-    };
+    let instruments =
+        || -> Choices { Instrument::all().iter().map(|one| (one.id().into(), one.title().to_owned())).collect() };
     let known = || Intervention::ALL.iter().map(|known| known.words().to_owned()).collect();
     match column {
         ColumnKind::Text => FormField::text(name, label).with(said),
