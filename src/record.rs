@@ -1,5 +1,4 @@
-//! The hallway. Every change to a patient's story is a [`Command`] handed to [`Recorder::record`]; nothing else writes the
-//! registry.
+//! The hallway. Every change to a patient's story is a [`Command`] for [`Recorder::record`]; nothing else writes it.
 //!
 //! It locks the patient, loads the story, lets the fact change it, asks the planner, and writes the resource, the
 //! measurement, the new standing, the log and the outbox: all or nothing. A 2xx always means committed.

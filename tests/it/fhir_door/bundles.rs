@@ -280,7 +280,7 @@ async fn conditional_and_absolute_references_lead_to_the_patient() {
         put(patient("1", "7")),
         post(phq9(None, "Patient?identifier=urn:mrn|7", ONES, "2026-03-01")),
         post(phq9(None, "Patient?identifier=urn%3Amrn%7C7", ONES, "2026-02-01")),
-        post(phq9(None, "https://ehr.example/r4/Patient/1", ONES, "2026-01-01")),
+        post(phq9(None, "http://registry.example/fhir/Patient/1", ONES, "2026-01-01")),
         absolute,
         post(phq9(None, "https://ehr.example/records/9", [2; 9], "2026-03-01")),
     ]);

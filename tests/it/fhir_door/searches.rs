@@ -26,7 +26,7 @@ async fn world() -> FhirWorld {
         ("q1", "Patient/a", "2026-02-20"),
         ("q2", "Patient/a", "2026-02-27T10:00:00Z"),
         ("q3", "Patient/a", "2026-01-15"),
-        ("q4", "https://ehr.example/r4/Patient/a", "2025-12-15"),
+        ("q4", "http://registry.example/fhir/Patient/a", "2025-12-15"),
         ("q5", "Patient/b", "2026-02-01"),
     ]
     .iter()
@@ -58,7 +58,8 @@ async fn every_parameter_finds_what_it_should() {
         ("Patient".to_owned(), vec!["a", "b", "c_d"]),
         (format!("{form}?patient=Patient/a"), vec!["q1", "q2", "q3", "q4"]),
         (format!("{form}?subject=a,b&_sort=-_lastUpdated"), vec!["q5", "q4", "q3", "q2", "q1"]),
-        (format!("{form}?subject:Patient=http://x/Patient/b"), vec!["q5"]),
+        (format!("{form}?subject:Patient=http://registry.example/fhir/Patient/b"), vec!["q5"]),
+        (format!("{form}?subject:Patient=http://x/Patient/b"), vec![]),
         (format!("{form}?patient.identifier=urn:mrn%7C2"), vec!["q5"]),
         (format!("{form}?patient=a&patient=b"), vec![]),
         (format!("{form}?patient=nobody"), vec![]),
