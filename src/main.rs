@@ -12,7 +12,7 @@ use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
 use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::intake::bulk_load::LoadProgress;
-use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetImport, SpreadsheetFile};
+use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetFile, SpreadsheetImport};
 use cocm_registry::journal::heads::{HeadSigner, SignedHead};
 use cocm_registry::journal::verify::{ChainAnchor, verify};
 use cocm_registry::service::{Service, connections, replan};

@@ -61,7 +61,7 @@ fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<ItemPlace
         let claimed = filled(&placed);
         for (index, entry) in entries.iter().enumerate() {
             let is_there = entry.is_open() != is_coded && (entry.is_answered || !entry.is_group);
-            if !is_there || (is_coded && super::identify::is_generic(entry.link_id) && !which.is_named) {
+            if !is_there || (entry.is_only_numbered && !which.is_named) {
                 continue;
             }
             if let Some(position) = entry.item_of(which.instrument).filter(|at| claimed & (1 << at) == 0) {
