@@ -203,9 +203,10 @@ fn somebody_elses(resource: &JsonNode<'_>, context: &ReadingContext<'_>, doubt: 
         let item = reading.instrument.self_harm_item();
         item.is_some_and(|item| reading.answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0))
     };
-    let detail = match readings.iter().any(asks) {
-        true => format!("{}. It answers a question about self-harm: find out today whose answer it is", doubt.detail),
-        false => doubt.detail,
+    let detail = if readings.iter().any(asks) {
+        format!("{}. It answers a question about self-harm: find out today whose answer it is", doubt.detail)
+    } else {
+        doubt.detail
     };
     (!readings.is_empty() || unmapped.is_some()).then_some(Doubt { code: doubt.code, detail })
 }
