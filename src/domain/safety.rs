@@ -328,6 +328,32 @@ impl Unanswered<'_> {
     pub fn sentence(&self) -> String {
         sentence::ask(self.form.instrument, self.form.taken_on, self.reason)
     }
+
+    /// An answer that nobody can read stands among the open concerns: it may say anything.
+    pub fn as_concern(&self, rules: &RuleSet) -> Option<Concern> {
+        let form = self.form;
+        (self.reason == AskReason::Unreadable).then(|| Concern {
+            key: format!("ask/{}", form.taken_on),
+            answered_on: form.taken_on,
+            answered_at: form.taken_at,
+            instrument: form.instrument,
+            item9: 0,
+            implied: false,
+            only_changed: false,
+            high: false,
+            repeated: false,
+            priority: Priority::Urgent,
+            due_on: self.due_on(rules),
+            escalation: Vec::new(),
+            state: ConcernState::Open,
+            assessed_on: None,
+            assessed_at: None,
+            closed_in_chart_on: None,
+            reason: format!("{} Ask it. {NOT_A_CRISIS_SERVICE}", self.sentence()),
+            measurements: vec![form.id],
+            sources: vec![form.source.clone()],
+        })
+    }
 }
 
 /// The forms that do not say whether there are suicidal thoughts and since which nobody has answered, the earliest first:

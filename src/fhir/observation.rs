@@ -19,8 +19,7 @@ use crate::problem::Problem;
 pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let (mut readings, unmapped) = match modifier::somebody_else(resource) {
-        Some(doubt) if looks_like_ours(resource, context) => (Vec::new(), Some(doubt)),
-        Some(_) => (Vec::new(), None),
+        Some(doubt) => (Vec::new(), somebody_elses(resource, context, doubt)),
         None => readings(resource, context),
     };
     let subject = reference::patient(resource, resource.get("subject"), "Observation.subject", context.bases);
@@ -197,10 +196,19 @@ fn unmapped(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Vec<Instr
     (Vec::new(), why.and_then(waits))
 }
 
-/// Would be read, or wait, if it were about the patient.
-fn looks_like_ours(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> bool {
-    let (readings, doubt) = readings(resource, context);
-    !readings.is_empty() || doubt.is_some()
+/// Why what is about somebody else waits; `None` where it would be nothing of ours either.
+fn somebody_elses(resource: &JsonNode<'_>, context: &ReadingContext<'_>, doubt: Doubt) -> Option<Doubt> {
+    let (readings, unmapped) = readings(resource, context);
+    let asks = |reading: &InstrumentReading| {
+        let item = reading.instrument.self_harm_item();
+        item.is_some_and(|item| reading.answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0))
+    };
+    let detail = if readings.iter().any(asks) {
+        format!("{}. It answers a question about self-harm: find out today whose answer it is", doubt.detail)
+    } else {
+        doubt.detail
+    };
+    (!readings.is_empty() || unmapped.is_some()).then_some(Doubt { code: doubt.code, detail })
 }
 
 #[cfg(test)]

@@ -76,6 +76,52 @@ pub async fn count_unreadable(tx: &mut Tx, clinic: &str) -> Result<i64, Problem>
     counted.map(|found| found.map_or(0, |(count,)| count)).map_err(failed)
 }
 
+/// Resources that wait for the same reason: the same form or code.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct QuarantineGroup {
+    #[sqlx(rename = "type")]
+    pub kind: String,
+    pub code: String,
+    pub detail: String,
+    pub count: i64,
+    pub first_at: DateTime<Utc>,
+    pub last_at: DateTime<Utc>,
+}
+
+/// The groups of a clinic, the largest first.
+pub async fn groups(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<QuarantineGroup>, Problem> {
+    fetch_all!(
+        tx,
+        QuarantineGroup,
+        "SELECT type, code, detail, COUNT(*) AS count, MIN(received_at) AS first_at, MAX(received_at) AS last_at
+         FROM quarantine WHERE clinic_id = $1 GROUP BY type, code, detail ORDER BY COUNT(*) DESC, code, detail LIMIT $2",
+        clinic,
+        limit
+    )
+    .map_err(failed)
+}
+
+/// The ids of a group after an id, in order of id.
+pub async fn of_group(
+    tx: &mut Tx,
+    clinic: &str,
+    (code, detail): (&str, &str),
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, Problem> {
+    let rows: Result<Vec<(Uuid,)>, _> = fetch_all!(
+        tx,
+        (Uuid,),
+        "SELECT id FROM quarantine WHERE clinic_id = $1 AND code = $2 AND detail = $3 AND id > $4 ORDER BY id LIMIT $5",
+        clinic,
+        code,
+        detail,
+        after,
+        limit
+    );
+    rows.map(|rows| rows.into_iter().map(|(id,)| id).collect()).map_err(failed)
+}
+
 /// A page after an id, in order of id.
 pub async fn page(
     tx: &mut Tx,

@@ -18,7 +18,8 @@ use crate::api::request::{IdInPath, READERS, RequestContext};
 use crate::domain::candidate::Candidate;
 use crate::domain::care::{Care, Risk};
 use crate::domain::chart_plan::plan;
-use crate::domain::safety::{Concern, ConcernState};
+use crate::domain::history::History;
+use crate::domain::safety::{Concern, ConcernState, unanswered};
 use crate::domain::story::Story;
 use crate::id::PatientId;
 use crate::problem::Problem;
@@ -103,7 +104,10 @@ async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) ->
     drop(tx);
     let plan = plan(&story, &rules, ask.today());
     let episodes = episodes.into_iter().map(|stored| EpisodeBody::of(stored, &row)).collect();
-    let safety = safety(&story, plan.concerns);
+    let mut concerns = plan.concerns;
+    let asked = unanswered(&History::of(&story), &rules, ask.today());
+    concerns.extend(asked.iter().filter_map(|open| open.as_concern(&rules)));
+    let safety = safety(&story, concerns);
     let measurements = story.measurements.into_iter().map(MeasurementBody::from).collect();
     let candidate = row.candidate.as_ref().map(|candidate| candidate.0.clone());
     Ok(Json(PatientBody {

@@ -1,4 +1,4 @@
-//! `GET quarantine` and `POST quarantine/{id}/replay`
+//! `GET quarantine`, `GET quarantine/groups`, `POST quarantine/{id}/replay` and `POST quarantine/groups/replay`
 
 use axum::Json;
 use chrono::{DateTime, Utc};
@@ -11,16 +11,20 @@ use uuid::Uuid;
 use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, JsonBody, READERS, RequestContext, StrictQuery};
 use crate::id::{MeasurementId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::record::Condition;
-use crate::store::quarantine::{self, QuarantineRecord};
+use crate::store::quarantine::{self, QuarantineGroup, QuarantineRecord};
 use crate::store::{measurement, resource};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_quarantine)).routes(routes!(replay))
+    OpenApiRouter::new()
+        .routes(routes!(list_quarantine))
+        .routes(routes!(list_quarantine_groups))
+        .routes(routes!(replay))
+        .routes(routes!(replay_quarantine_group))
 }
 
 /// Page of the list.
@@ -64,6 +68,62 @@ impl From<QuarantineRecord> for QuarantineItem {
     }
 }
 
+/// Resources that wait for the same reason: the reason names the form's item or the code that needs a mapping.
+#[derive(Debug, Serialize, ToSchema)]
+struct QuarantineGroupBody {
+    /// `QuestionnaireResponse` or `Observation`.
+    resource_type: String,
+    /// Why: a stable code.
+    code: String,
+    /// Reason in a sentence.
+    detail: String,
+    /// How many wait.
+    count: i64,
+    /// When the first of them arrived.
+    first_received_at: DateTime<Utc>,
+    /// When the last of them arrived.
+    last_received_at: DateTime<Utc>,
+}
+
+impl From<QuarantineGroup> for QuarantineGroupBody {
+    fn from(group: QuarantineGroup) -> Self {
+        Self {
+            resource_type: group.kind,
+            code: group.code,
+            detail: group.detail,
+            count: group.count,
+            first_received_at: group.first_at,
+            last_received_at: group.last_at,
+        }
+    }
+}
+
+/// The groups of the quarantine.
+#[derive(Debug, Serialize, ToSchema)]
+struct QuarantineGroups {
+    /// The largest group first; at most 500.
+    items: Vec<QuarantineGroupBody>,
+}
+
+/// A group to read again, as `GET quarantine/groups` names it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct GroupToReplay {
+    /// Its code.
+    code: String,
+    /// Its reason.
+    detail: String,
+}
+
+/// Result of the replay of a group.
+#[derive(Debug, Serialize, ToSchema)]
+struct GroupReplayResult {
+    /// How many were read again.
+    replayed: u32,
+    /// How many could be used, and are no longer in quarantine.
+    released: u32,
+}
+
 /// Result of a replay.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReplayResult {
@@ -98,11 +158,49 @@ async fn list_quarantine(
     Ok(Json(page(rows, limit, |kept| kept.id, QuarantineItem::from)))
 }
 
+/// What waits for the same reason, with counts: one mapping answers for a whole group.
+#[utoipa::path(get, path = "/quarantine/groups", tag = "operations",
+    responses((status = 200, description = "The largest group first", body = QuarantineGroups), ReadErrors))]
+async fn list_quarantine_groups(ask: RequestContext) -> Result<Json<QuarantineGroups>, Problem> {
+    ask.caller.require(READERS)?;
+    let mut tx = ask.app.db.read().await?;
+    let groups = quarantine::groups(&mut tx, ask.clinic(), 500).await?;
+    Ok(Json(QuarantineGroups { items: groups.into_iter().map(QuarantineGroupBody::from).collect() }))
+}
+
+/// Reads every resource of a group again, after its mapping was corrected.
+#[utoipa::path(post, path = "/quarantine/groups/replay", tag = "operations", request_body = GroupToReplay,
+    responses((status = 200, description = "What it came to", body = GroupReplayResult), WriteErrors))]
+async fn replay_quarantine_group(
+    ask: RequestContext,
+    JsonBody(group): JsonBody<GroupToReplay>,
+) -> Result<Json<GroupReplayResult>, Problem> {
+    ask.caller.require(&[Role::Admin, Role::CareManager])?;
+    let (mut after, mut replayed, mut released) = (Uuid::nil(), 0, 0);
+    loop {
+        let mut tx = ask.app.db.read().await?;
+        let of = (group.code.as_str(), group.detail.as_str());
+        let ids = quarantine::of_group(&mut tx, ask.clinic(), of, after, 100).await?;
+        drop(tx);
+        let Some(last) = ids.last().copied() else { break };
+        after = last;
+        for id in ids {
+            replayed += 1;
+            released += u32::from(replay_one(&ask, id).await?.released);
+        }
+    }
+    Ok(Json(GroupReplayResult { replayed, released }))
+}
+
 /// Reads a resource in quarantine again: after its mapping was corrected, or its patient has arrived.
 #[utoipa::path(post, path = "/quarantine/{id}/replay", tag = "operations", params(("id" = String, Path, description = "The item")),
     responses((status = 200, description = "What it came to", body = ReplayResult), WriteErrors))]
 async fn replay(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<ReplayResult>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
+    replay_one(&ask, id).await.map(Json)
+}
+
+async fn replay_one(ask: &RequestContext, id: Uuid) -> Result<ReplayResult, Problem> {
     let clinic = ask.clinic();
     let absent = || Problem::not_found("item in quarantine");
     let mut tx = ask.app.db.read().await?;
@@ -116,7 +214,7 @@ async fn replay(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Jso
     let mut tx = ask.app.db.read().await?;
     let still = quarantine::find(&mut tx, clinic, id).await?;
     let measurements = measurement::of_source(&mut tx, clinic, &source).await?;
-    Ok(Json(ReplayResult {
+    Ok(ReplayResult {
         id,
         resource: source,
         released: still.is_none(),
@@ -124,5 +222,5 @@ async fn replay(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Jso
         detail: still.map(|kept| kept.detail),
         patient: recorded.patient,
         measurements: measurements.into_iter().map(|(_, measurement)| measurement).collect(),
-    }))
+    })
 }

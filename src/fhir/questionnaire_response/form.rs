@@ -23,6 +23,9 @@ pub(super) struct FormItem<'n> {
     pub(super) is_group: bool,
     /// What the configuration or its code says: in its linkId, its definition, or the Questionnaire.
     pub(super) coded: Cow<'static, [Meaning]>,
+    /// What it is stands in the configuration under a linkId without a letter or a code, like `1`: too little to go by in
+    /// a form that nobody names.
+    pub(super) is_only_numbered: bool,
     text: Option<&'n str>,
     normal: OnceCell<String>,
     worded: OnceCell<Vec<Meaning>>,
@@ -118,6 +121,7 @@ fn collect<'n>(
             answers,
             is_group: node.get("item").is_some(),
             coded: coded(node, link_id, question, mapping),
+            is_only_numbered: mapping.configured(link_id).is_some() && is_generic(link_id),
             text: node.text("text").or_else(|| question?.text("text")),
             normal: OnceCell::new(),
             worded: OnceCell::new(),
@@ -149,4 +153,9 @@ fn coded(
     let places = [Some(link_id), node.text("definition"), question.and_then(|question| question.text("definition"))];
     let mut found = places.into_iter().flatten().map(in_text);
     found.find(|meanings| !meanings.is_empty()).or_else(|| in_question(question?)).unwrap_or_default()
+}
+
+/// `1`, `2.1`: too little to go by alone.
+fn is_generic(link_id: &str) -> bool {
+    !link_id.bytes().any(|b| b.is_ascii_alphabetic()) && names::loinc_in(link_id).is_none()
 }

@@ -112,11 +112,7 @@ fn coverage(instrument: Instrument, called: &NamedInstruments, entries: &[FormIt
     for (index, entry) in entries.iter().enumerate() {
         let is_there = entry.is_answered || !entry.is_group;
         let Some(position) = entry.item_of(instrument).filter(|_| is_there) else { continue };
-        // A linkId without a letter or a code in it says nothing about a form that nobody names.
-        if !entry.is_open() && is_generic(entry.link_id) && !is_named {
-            continue;
-        }
-        if entry.is_open() && called.is_stranger {
+        if (entry.is_only_numbered && !is_named) || (entry.is_open() && called.is_stranger) {
             continue;
         }
         coded |= !entry.is_open();
@@ -133,11 +129,6 @@ fn coverage(instrument: Instrument, called: &NamedInstruments, entries: &[FormIt
         coverage.items = 0;
     }
     coverage
-}
-
-/// `1`, `2.1`: too little to go by alone.
-pub(super) fn is_generic(link_id: &str) -> bool {
-    !link_id.bytes().any(|b| b.is_ascii_alphabetic()) && names::loinc_in(link_id).is_none()
 }
 
 /// The fewest instruments that explain the items, those that the form names first.

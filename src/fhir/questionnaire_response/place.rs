@@ -61,7 +61,7 @@ fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<ItemPlace
         let claimed = filled(&placed);
         for (index, entry) in entries.iter().enumerate() {
             let is_there = entry.is_open() != is_coded && (entry.is_answered || !entry.is_group);
-            if !is_there || (is_coded && super::identify::is_generic(entry.link_id) && !which.is_named) {
+            if !is_there || (entry.is_only_numbered && !which.is_named) {
                 continue;
             }
             if let Some(position) = entry.item_of(which.instrument).filter(|at| claimed & (1 << at) == 0) {
@@ -228,11 +228,8 @@ fn left_over(
         let is_free = !is_taken[*index] && entry.is_answered && !entry.is_identified();
         let is_bare = || names_mine(entry.link_id) && says_a_value(entry, instrument, mapping);
         let is_like_an_item = || is_answered_like_an_item(entry, instrument, mapping);
-        match entry.words().is_empty() {
-            _ if !is_free => false,
-            true => is_like_an_item() || is_bare(),
-            false => is_like_an_item() && is_in_a_gap(*index, placed, instrument),
-        }
+        let is_near = || entry.words().is_empty() || is_in_a_gap(*index, placed, instrument);
+        is_free && ((is_like_an_item() && is_near()) || (entry.words().is_empty() && is_bare()))
     });
     found.map(|(_, entry)| {
         format!("{instrument} misses an item, and the answer to {} may be it; name its item", shown(entry.link_id))

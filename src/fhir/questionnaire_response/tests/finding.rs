@@ -379,3 +379,14 @@ fn the_words_of_the_self_harm_item_are_seen_on_any_form() {
     let found: Vec<_> = evidence.readings.iter().map(|r| (r.instrument, r.answers.items.last().copied())).collect();
     assert_eq!(found, [(GAD, Some(Some(1))), (PHQ, Some(Some(2)))]);
 }
+
+#[test]
+fn a_contained_questionnaire_names_the_items_whatever_their_numbers() {
+    let questions: Vec<Value> = (0..9)
+        .map(|at| json!({"linkId": format!("1.{at}"), "code": [{"system": "http://loinc.org", "code": PHQ9[at].0}]}))
+        .collect();
+    let mut contained = form(Some("#q"), nine(|at| format!("1.{at}"), loinc));
+    contained["contained"] =
+        json!([{"resourceType": "Questionnaire", "id": "q", "item": [{"linkId": "g", "item": questions}]}]);
+    assert_eq!((only(&contained).1.total, only(&contained).1.item9), (Some(12), Some(1)));
+}
