@@ -60,7 +60,7 @@ pub fn place(row: &Value) -> (i64, String, i64, String) {
 
 fn caseload(rows: &[&Value], histories: &[Value]) {
     let line = |mark: &str, [name, week, phq9, trend, gad7, item9, status]: [&str; 7]| {
-        println!("  {mark:<2}{name:<18.18}{week:>2}  {phq9:<15}{trend:<13}{gad7:<15}{item9:<11}{status}");
+        println!("  {mark:<2}{name:<18.18}{week:>2}  {phq9:<15}{trend:<12}{gad7:<15}{item9:<11}{status}");
     };
     line("", ["Patient", "Wk", "PHQ-9", "", "GAD-7", "Item 9", "Status"]);
     for (row, history) in rows.iter().zip(histories) {
@@ -250,7 +250,8 @@ fn in_the_chart(sandbox: &Sandbox, months: f64) {
     let counts: Vec<String> = by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     let active = flags.iter().filter(|f| f["status"] == "active").count();
     println!("\n  CHART  {} Tasks ({}), {} Flags ({active} active)", tasks.len(), counts.join(", "), flags.len());
-    println!("  {}\n", by_recipient(&tasks, months));
+    paragraph(&by_recipient(&tasks, months));
+    println!();
 
     let mut open: Vec<&Value> = tasks.iter().filter(|t| t["status"] == "requested").collect();
     let urgency = |t: &Value| match t["priority"].as_str() {
