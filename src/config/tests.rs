@@ -184,7 +184,7 @@ fn a_check_names_the_faults_of_a_connection() {
     "#;
     let faults = parse(text, &[], &Flags::default()).unwrap().check().unwrap_err().faults;
     let keys = [
-        "ehr[0].bearer_token: there is auth as well",
+        "ehr[0]: bearer_token and auth are set",
         "ehr[0].auth.client_id:",
         "ehr[0].auth.token_url: must be https",
         "ehr[0].poll.types: Encounter",

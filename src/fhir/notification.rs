@@ -59,7 +59,7 @@ impl Notification {
             return Ok(Self { look_again: true, ..Self::default() });
         }
         let body = JsonNode::read_within(raw, JsonBudget::NOTIFICATION)?;
-        let mut reader = Reader { bases, named: HashSet::new(), notification: Self::default() };
+        let mut reader = NotificationReader { bases, named: HashSet::new(), notification: Self::default() };
         reader.message(&body);
         let mut read = reader.notification;
         if read.changed.is_empty() && read.status.is_none() && !read.look_again {
@@ -72,13 +72,13 @@ impl Notification {
 }
 
 /// Collects what a body says.
-struct Reader<'a> {
+struct NotificationReader<'a> {
     bases: &'a [&'a str],
     named: HashSet<ChangedResource>,
     notification: Notification,
 }
 
-impl Reader<'_> {
+impl NotificationReader<'_> {
     fn message(&mut self, body: &JsonNode<'_>) {
         match body {
             JsonNode::List(all) => all.iter().for_each(|one| self.message(one)),

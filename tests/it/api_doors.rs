@@ -193,7 +193,7 @@ async fn what_cannot_be_is_refused_with_its_place() {
             Some("answers[3]"),
         ),
         (&measurements, json!({"instrument": "gad7", "taken_at": taken, "answers": [0, 0]}), Some("answers")),
-        (&measurements, json!({"instrument": "phq8", "taken_at": taken, "total": 2}), Some("instrument")),
+        (&measurements, json!({"instrument": "phq7", "taken_at": taken, "total": 2}), Some("instrument")),
         (&measurements, json!({"instrument": "phq9", "taken_at": "2026-02-30", "total": 2}), Some("taken_at")),
         (
             &measurements,

@@ -98,10 +98,6 @@ fn slots(plan: &ChartPlan) -> Vec<Slot> {
     plan.desired.iter().map(WorkItem::slot).collect()
 }
 
-fn keyed(plan: &ChartPlan) -> BTreeMap<&str, &WorkItem> {
-    plan.desired.iter().map(|d| (d.key.as_str(), d)).collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 

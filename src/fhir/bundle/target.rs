@@ -52,8 +52,8 @@ fn type_and_id(path: &str, is_type: impl Fn(&str) -> bool) -> (&str, Option<&str
     let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
     let kind = before.rsplit('/').next().unwrap_or_default();
     match (is_type(last), is_type(kind)) {
-        (true, _) => (last, None),
-        (false, true) => (kind, Some(last)),
+        (_, true) => (kind, Some(last)),
+        (true, false) => (last, None),
         (false, false) => (path.split('/').next().unwrap_or_default(), None),
     }
 }

@@ -101,18 +101,18 @@ const PAYERS: &[(&str, Payer)] = &[
 /// # Errors
 /// Everything that is wrong with it.
 pub fn read(context: &RowContext<'_>, record: &Record) -> Result<ImportedCase, Vec<RowError>> {
-    let mut reader = Reader { context, record, errors: Vec::new() };
+    let mut reader = RowReader { context, record, errors: Vec::new() };
     let case = reader.case();
     if reader.errors.is_empty() { Ok(case) } else { Err(reader.errors) }
 }
 
-struct Reader<'a> {
+struct RowReader<'a> {
     context: &'a RowContext<'a>,
     record: &'a Record,
     errors: Vec<RowError>,
 }
 
-impl Reader<'_> {
+impl RowReader<'_> {
     fn case(&mut self) -> ImportedCase {
         let identifier = self.identifier();
         let enrolled_on = self.date(ColumnField::EnrolledOn);

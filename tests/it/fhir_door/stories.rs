@@ -343,7 +343,8 @@ async fn what_strangers_really_send_is_measured_as_the_corpus_says() {
             }
             assert_eq!(item9, row["expected_item9"].parse().ok(), "{file}");
         } else {
-            assert_eq!(measured, [], "{file}");
+            // A form of another kind has no PHQ-9 or GAD-7 score and raises nothing about self-harm.
+            assert!(measured.iter().all(|(total, item9)| total.is_none() && item9.is_none()), "{file} {measured:?}");
         }
     }
     for (i, (row, mut observation)) in rows(&corpus.join("obs")).into_iter().enumerate() {
