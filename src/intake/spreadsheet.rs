@@ -5,6 +5,7 @@
 //! value, which is a patient's.
 
 pub mod mapping;
+mod columns;
 mod date;
 mod grid;
 mod record_number;
@@ -173,7 +174,7 @@ impl Intake {
         let read_file = tokio::task::spawn_blocking(move || file.sheet(named.as_ref()));
         let sheet = read_file.await.map_err(|_| Problem::internal("the file could not be read"))??;
         let mut mapping = import.mapping.clone().unwrap_or_else(|| title_guess::mapping(&sheet));
-        let columns = mapping::Columns::of(&mapping, &sheet)?;
+        let columns = columns::Columns::of(&mapping, &sheet)?;
         let orders = Orders::of(&sheet, &columns.dates(), mapping.dates);
         mapping.dates = orders.of_file();
         let zone = self.zones.of(&import.clinic);
@@ -223,7 +224,7 @@ impl Intake {
         import: &SpreadsheetImport,
         cases: &[(usize, ImportedCase)],
         when: (chrono_tz::Tz, NaiveDate),
-        columns: &mapping::Columns,
+        columns: &columns::Columns,
         sheet: &Sheet,
     ) -> Result<Vec<RowResult>, Problem> {
         let taken = if import.dry_run {
@@ -315,13 +316,13 @@ fn rejected(row: usize, errors: Vec<RowError>) -> RowResult {
     RowResult { row, outcome: RowOutcome::Rejected, patient, episode, measurements: 0, entries: 0, errors }
 }
 
-fn refusal(row: usize, problem: Problem, columns: &mapping::Columns, sheet: &Sheet) -> RowError {
+fn refusal(row: usize, problem: Problem, columns: &columns::Columns, sheet: &Sheet) -> RowError {
     let column = problem.expression.as_deref().and_then(|field| columns.title_of(field, sheet));
     RowError { row, column, detail: problem.detail }
 }
 
 /// Checks rows of one file about the same patient: no episode twice, and none before the previous one ended.
-fn within_the_file(reads: &mut [SpreadsheetRow], columns: &mapping::Columns, sheet: &Sheet) {
+fn within_the_file(reads: &mut [SpreadsheetRow], columns: &columns::Columns, sheet: &Sheet) {
     let mut order: Vec<usize> = (0..reads.len()).filter(|i| reads[*i].case.is_ok()).collect();
     let start = |read: &SpreadsheetRow| read.case.as_ref().ok().and_then(|case| case.episode.enrolled_on);
     order.sort_by_key(|i| (start(&reads[*i]), reads[*i].row));

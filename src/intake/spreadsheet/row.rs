@@ -6,9 +6,10 @@ use chrono::{Datelike, NaiveDate};
 use uuid::Uuid;
 
 use super::RowError;
+use super::columns::{Columns, ScoreCells};
 use super::date::{self, ColumnOrder, DateReading, Orders};
 use super::grid::Record;
-use super::mapping::{ColumnField, ColumnMapping, Columns, DateOrder, ScoreCells};
+use super::mapping::{ColumnField, ColumnMapping, DateOrder};
 use super::record_number;
 use super::sheet::Sheet;
 use crate::domain::care::{DischargeReason, Payer};
