@@ -96,7 +96,7 @@ impl Document {
         if let Some(example) = schema.get("example") {
             return example.clone();
         }
-        if let Some(first) = schema["enum"].get(0) {
+        if let Some(first) = schema["enum"].get(0).or_else(|| schema["examples"].get(0)) {
             return first.clone();
         }
         for way in ["oneOf", "anyOf"] {
