@@ -12,16 +12,16 @@ const SAME_LISTENER: TimeDelta = TimeDelta::hours(1);
 
 /// The listeners by clinic and person. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Listeners(Arc<Mutex<HashMap<String, Clinic>>>);
+pub(super) struct Listeners(Arc<Mutex<HashMap<String, ClinicStreams>>>);
 
 #[derive(Default)]
-struct Clinic {
+struct ClinicStreams {
     open: usize,
-    people: HashMap<String, Person>,
+    people: HashMap<String, PersonStreams>,
 }
 
 #[derive(Default)]
-struct Person {
+struct PersonStreams {
     open: usize,
     /// When the journal last got a line about it.
     journaled: Option<DateTime<Utc>>,
@@ -44,7 +44,7 @@ pub enum TooMany {
 }
 
 impl Listeners {
-    fn with<T>(&self, clinic: &str, change: impl FnOnce(&mut Clinic) -> T) -> T {
+    fn with<T>(&self, clinic: &str, change: impl FnOnce(&mut ClinicStreams) -> T) -> T {
         let mut clinics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(clinics.entry(clinic.to_owned()).or_default())
     }

@@ -38,17 +38,17 @@ struct Places {
     per_client: usize,
     per_second: f64,
     hasher: RandomState,
-    state: Mutex<State>,
+    state: Mutex<Occupancy>,
 }
 
 #[derive(Default)]
-struct State {
+struct Occupancy {
     in_work: usize,
-    clients: HashMap<u64, Client>,
+    clients: HashMap<u64, ClientLoad>,
 }
 
 /// What one client has, as a token bucket beside a count.
-struct Client {
+struct ClientLoad {
     in_work: usize,
     tokens: f64,
     filled: Instant,
@@ -94,8 +94,8 @@ impl Admission {
     fn admit_client(&self, client: u64, is_reserved: bool, now: Instant) -> Result<AdmittedRequest, Problem> {
         let places = &self.0;
         let mut state = places.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { in_work, clients } = &mut *state;
-        let known = clients.entry(client).or_insert(Client { in_work: 0, tokens: places.per_second, filled: now });
+        let Occupancy { in_work, clients } = &mut *state;
+        let known = clients.entry(client).or_insert(ClientLoad { in_work: 0, tokens: places.per_second, filled: now });
         known.fill(places.per_second, now);
         let most = if is_reserved { 2 * places.per_client } else { places.per_client };
         let refused = if known.in_work >= most {
@@ -126,8 +126,9 @@ impl Admission {
     }
 }
 
-impl Client {
+impl ClientLoad {
     fn fill(&mut self, per_second: f64, now: Instant) {
+        let now = now.max(self.filled);
         let gained = now.saturating_duration_since(self.filled).as_secs_f64() * per_second;
         (self.tokens, self.filled) = ((self.tokens + gained).min(per_second), now);
     }
@@ -136,7 +137,7 @@ impl Client {
 impl Drop for AdmittedRequest {
     fn drop(&mut self) {
         let mut state = self.places.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { in_work, clients } = &mut *state;
+        let Occupancy { in_work, clients } = &mut *state;
         *in_work = in_work.saturating_sub(1);
         let Some(client) = clients.get_mut(&self.client) else { return };
         client.in_work = client.in_work.saturating_sub(1);
