@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::problem::Problem;
 use crate::store::journal::{self, Entry};
-use crate::store::{Db, Tx};
+use crate::store::{Db, WriteTx};
 pub use listeners::Listener;
 use listeners::Listeners;
 use reads::Waiting;
@@ -103,7 +103,7 @@ impl Journal {
         let mut sealed = 0;
         for clinic in clinics {
             loop {
-                let mut tx = self.db.begin().await?;
+                let mut tx = self.db.begin("journal_seal").await?;
                 let done = some(&mut tx, &clinic).await?;
                 tx.commit().await?;
                 sealed += done;
@@ -133,7 +133,7 @@ impl Journal {
     }
 }
 
-async fn some(tx: &mut Tx, clinic: &str) -> Result<usize, Problem> {
+async fn some(tx: &mut WriteTx, clinic: &str) -> Result<usize, Problem> {
     let head = journal::hold_head(tx, clinic).await?;
     let lines = journal::unsealed(tx, clinic, SOME).await?;
     if !lines.is_empty() {

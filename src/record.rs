@@ -45,7 +45,7 @@ use crate::domain::rules::RuleSet;
 use crate::fhir::arrival::{Arrival, Content, Kind, Subject};
 use crate::identity::{Role, acting};
 use crate::problem::{Category, Problem};
-use crate::store::{Db, Tx, journal};
+use crate::store::{Db, WriteTx, journal};
 pub use closing::{Restated, close, figures, restate};
 use dossier::Dossiers;
 pub use fact::{Added, Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Sighting, Submission, Whom};
@@ -277,7 +277,7 @@ impl Worker {
 
     /// One transaction over all submissions. Without savepoints, `None` when a fact failed: then all of it was undone.
     async fn transact(&self, submissions: &[Asked<'_>], savepoints: bool) -> Result<Option<Done>, Lost> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("record").await?;
         lock(&mut tx, submissions).await?;
         let mut rules: HashMap<&str, RuleSet> = HashMap::new();
         let mut dossiers = Dossiers::default();
@@ -325,7 +325,7 @@ impl Worker {
 }
 
 /// Locks the patients of several facts in one order, so that two transactions do not wait for each other.
-async fn lock(tx: &mut Tx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
+async fn lock(tx: &mut WriteTx, submissions: &[Asked<'_>]) -> Result<(), Problem> {
     let conditional = submissions.iter().flat_map(|(s, ..)| s.facts.iter().filter_map(|fact| sought(&s.clinic, fact)));
     for (clinic, kind, token) in conditional.collect::<BTreeSet<_>>() {
         crate::store::resource::hold_identifier(tx, clinic, kind, token).await?;
@@ -388,7 +388,7 @@ enum Ran {
 
 /// Runs one submission.
 async fn run(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     (submission, once, _): Asked<'_>,
@@ -440,7 +440,7 @@ async fn run(
 }
 
 /// Lets one fact change the story of its patient.
-async fn apply(tx: &mut Tx, context: &Context<'_>, dossiers: &mut Dossiers, fact: &Fact) -> Result<Recorded, Problem> {
+async fn apply(tx: &mut WriteTx, context: &Context<'_>, dossiers: &mut Dossiers, fact: &Fact) -> Result<Recorded, Problem> {
     match fact {
         Fact::Arrived { arrival, condition } => arrive::arrived(tx, context, dossiers, arrival, condition).await,
         Fact::Deleted { kind, id, if_match } => arrive::deleted(tx, context, dossiers, *kind, id, *if_match).await,

@@ -4,23 +4,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::problem::{Category, Problem};
+use transaction::Engine;
+pub use transaction::{ReadTx, WriteTx};
 
 /// Runs one query text on whichever engine is open.
 macro_rules! on {
     ($tx:expr, |$conn:ident| $body:expr) => {
-        match $tx {
-            $crate::store::Tx::Postgres(handle) => {
-                let $conn = handle.connection();
+        match $tx.engine() {
+            $crate::store::transaction::Engine::Postgres(pooled) => {
+                let $conn = &mut **pooled;
                 $body
             }
-            $crate::store::Tx::Sqlite(handle) => {
-                let $conn = handle.connection();
+            $crate::store::transaction::Engine::Sqlite(pooled) => {
+                let $conn = &mut **pooled;
                 $body
             }
         }
@@ -29,25 +29,64 @@ macro_rules! on {
 
 /// Executes a statement; the number of rows it touched.
 macro_rules! execute {
-    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on!($tx, |conn| sqlx::query($sql)$(.bind($bind))*.execute(conn).await.map(|done| done.rows_affected()))
-    };
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        on!(tx, |conn| sqlx::query($sql)$(.bind($bind))*.execute(conn).await.map(|done| done.rows_affected()))
+    }};
 }
 
 /// Every row, as a type that derives `FromRow`.
 macro_rules! fetch_all {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on!($tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_all(conn).await)
-    };
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::ReadTx = $tx;
+        on!(tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_all(conn).await)
+    }};
 }
 
 /// The first row, if there is one.
 macro_rules! fetch_optional {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on!($tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(conn).await)
-    };
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::ReadTx = $tx;
+        on!(tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(conn).await)
+    }};
 }
 
+/// Every row whose key is in a list of any length.
+macro_rules! fetch_listed {
+    ($tx:expr, $row:ty, $texts:expr, $values:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::ReadTx = $tx;
+        let mut all: Vec<$row> = Vec::new();
+        for (text, room, values) in $texts.lists($values) {
+            let rows = on!(tx, |conn| {
+                let mut query = sqlx::query_as::<_, $row>(text)$(.bind($bind))*;
+                for place in 0..room {
+                    query = query.bind(values.get(place).unwrap_or(&values[0]).to_owned());
+                }
+                query.fetch_all(conn).await
+            });
+            all.extend(rows.map_err($crate::store::failed)?);
+        }
+        all
+    }};
+}
+
+/// What a statement that writes returns: every row.
+macro_rules! returning_all {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        fetch_all!(tx, $row, $sql $(, $bind)*)
+    }};
+}
+
+/// What a statement that writes returns: the first row, if there is one.
+macro_rules! returning_optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        fetch_optional!(tx, $row, $sql $(, $bind)*)
+    }};
+}
+
+mod transaction;
 mod key;
 mod rows;
 pub mod shown;
@@ -83,11 +122,16 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// The oldest PostgreSQL that its makers maintain, or nearly.
 const OLDEST_POSTGRES: i32 = 130_000;
 
-/// An open database.
+/// An open database: connections that write, and connections that only read.
 #[derive(Clone, Debug)]
 pub enum Db {
     /// A PostgreSQL server.
-    Postgres(PgPool),
+    Postgres {
+        /// Connections that write.
+        writer: PgPool,
+        /// Connections whose transactions are read-only.
+        readers: PgPool,
+    },
     /// An embedded SQLite file: one writer, a few readers.
     Sqlite {
         /// The one connection that writes.
@@ -95,31 +139,6 @@ pub enum Db {
         /// Connections that only read.
         readers: SqlitePool,
     },
-}
-
-/// A connection in or outside of a transaction.
-pub enum Handle<D: sqlx::Database> {
-    /// In a transaction.
-    Transaction(Transaction<'static, D>),
-    /// Each statement by itself.
-    Connection(PoolConnection<D>),
-}
-
-impl<D: sqlx::Database> Handle<D> {
-    fn connection(&mut self) -> &mut D::Connection {
-        match self {
-            Self::Transaction(tx) => tx,
-            Self::Connection(connection) => connection,
-        }
-    }
-}
-
-/// What the store's functions run on.
-pub enum Tx {
-    /// On PostgreSQL.
-    Postgres(Handle<Postgres>),
-    /// On SQLite.
-    Sqlite(Handle<Sqlite>),
 }
 
 impl Db {
@@ -133,14 +152,13 @@ impl Db {
         // A replica that hangs must not hold a patient for ever.
         let bounds =
             [("lock_timeout", "10s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
-        let pool = PgPoolOptions::new()
-            .max_connections(16)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.application_name("cocm-registry").options(bounds))
-            .await
-            .map_err(failed)?;
-        check_postgres(&pool).await?;
-        Ok(Self::Postgres(pool))
+        let options = options.application_name("cocm-registry").options(bounds);
+        let pool = |most| PgPoolOptions::new().max_connections(most).acquire_timeout(Duration::from_secs(5));
+        let writer = pool(8).connect_with(options.clone()).await.map_err(failed)?;
+        check_postgres(&writer).await?;
+        let read_only = options.options([("default_transaction_read_only", "on")]);
+        let readers = pool(12).connect_with(read_only).await.map_err(failed)?;
+        Ok(Self::Postgres { writer, readers })
     }
 
     async fn open_sqlite(path: &Path) -> Result<Self, Problem> {
@@ -205,7 +223,7 @@ impl Db {
         // PostgreSQL lets one replica migrate at a time; on SQLite whoever comes second finds the tables there or the
         // file locked, and a moment later that everything is done.
         for _ in 0..20 {
-            if matches!(self, Self::Postgres(_))
+            if matches!(self, Self::Postgres { .. })
                 || !matches!(done, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)))
             {
                 break;
@@ -223,44 +241,40 @@ impl Db {
 
     async fn run_migrations(&self) -> Result<(), MigrateError> {
         match self {
-            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
+            Self::Postgres { writer, .. } => MIGRATIONS.run(writer).await,
             Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
         }
     }
 
-    /// Begins a transaction that writes.
-    #[expect(clippy::disallowed_methods, reason = "this is the function that the others are told to use")]
-    pub async fn begin(&self) -> Result<Tx, Problem> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Transaction(pool.begin().await.map_err(failed)?)),
-            Self::Sqlite { writer, .. } => {
-                // A deferred transaction that turns into a writer can fail at once, whatever the busy timeout.
-                let tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-                Tx::Sqlite(Handle::Transaction(tx))
-            }
-        })
+    /// Begins a transaction that writes. Its name is a label of the metrics.
+    pub async fn begin(&self, name: &'static str) -> Result<WriteTx, Problem> {
+        WriteTx::begin(self.writer().await?, name).await
     }
 
     /// A connection for reading.
-    pub async fn read(&self) -> Result<Tx, Problem> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Handle::Connection(readers.acquire().await.map_err(failed)?)),
-        })
+    pub async fn read(&self) -> Result<ReadTx, Problem> {
+        Ok(ReadTx::new(match self {
+            Self::Postgres { readers, .. } => Engine::Postgres(readers.acquire().await.map_err(failed)?),
+            Self::Sqlite { readers, .. } => Engine::Sqlite(readers.acquire().await.map_err(failed)?),
+        }))
     }
 
     /// A connection for one statement that writes, which commits by itself: a third of the round trips of a transaction.
-    pub async fn single_write(&self) -> Result<Tx, Problem> {
+    pub async fn single_write(&self, name: &'static str) -> Result<WriteTx, Problem> {
+        Ok(WriteTx::single_statement(self.writer().await?, name))
+    }
+
+    async fn writer(&self) -> Result<Engine, Problem> {
         Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(Handle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { writer, .. } => Tx::Sqlite(Handle::Connection(writer.acquire().await.map_err(failed)?)),
+            Self::Postgres { writer, .. } => Engine::Postgres(writer.acquire().await.map_err(failed)?),
+            Self::Sqlite { writer, .. } => Engine::Sqlite(writer.acquire().await.map_err(failed)?),
         })
     }
 
     /// How many recorders may work at once: SQLite has one writer.
     pub fn writers(&self) -> usize {
         match self {
-            Self::Postgres(_) => 6,
+            Self::Postgres { .. } => 6,
             Self::Sqlite { .. } => 1,
         }
     }
@@ -268,13 +282,16 @@ impl Db {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Problem> {
         let mut tx = self.read().await?;
-        execute!(&mut tx, "SELECT 1").map(|_| ()).map_err(failed)
+        fetch_optional!(&mut tx, (i32,), "SELECT 1").map(|_| ()).map_err(failed)
     }
 
     /// Closes every connection, SQLite with a last checkpoint.
     pub async fn close(&self) {
         match self {
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
             Self::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
@@ -307,42 +324,6 @@ async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
         tracing::warn!("PostgreSQL runs with fsync=off: a crash of the machine can destroy the database");
     }
     Ok(())
-}
-
-impl Tx {
-    /// Commits. On a reading connection there is nothing to commit.
-    pub async fn commit(self) -> Result<(), Problem> {
-        match self {
-            Self::Postgres(Handle::Transaction(tx)) => tx.commit().await.map_err(failed),
-            Self::Sqlite(Handle::Transaction(tx)) => tx.commit().await.map_err(failed),
-            _ => Ok(()),
-        }
-    }
-
-    /// Rolls back.
-    pub async fn rollback(self) -> Result<(), Problem> {
-        match self {
-            Self::Postgres(Handle::Transaction(tx)) => tx.rollback().await.map_err(failed),
-            Self::Sqlite(Handle::Transaction(tx)) => tx.rollback().await.map_err(failed),
-            _ => Ok(()),
-        }
-    }
-
-    /// Marks a point to return to.
-    pub async fn savepoint(&mut self) -> Result<(), Problem> {
-        execute!(self, "SAVEPOINT fact").map(|_| ()).map_err(failed)
-    }
-
-    /// Keeps what was done since the savepoint.
-    pub async fn release(&mut self) -> Result<(), Problem> {
-        execute!(self, "RELEASE SAVEPOINT fact").map(|_| ()).map_err(failed)
-    }
-
-    /// Undoes what was done since the savepoint.
-    pub async fn undo(&mut self) -> Result<(), Problem> {
-        execute!(self, "ROLLBACK TO SAVEPOINT fact").map(|_| ()).map_err(failed)?;
-        self.release().await
-    }
 }
 
 /// The database's error as a problem. The text goes to the log: it may hold values.

@@ -58,7 +58,7 @@ impl Upkeep {
             self.close_last_month(&clinic).await?;
             self.forget_told(&clinic).await?;
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("idempotency_forget").await?;
         idempotency::forget(&mut tx, self.clock.now() - REMEMBERED).await?;
         tx.commit().await?;
         Ok(looked_at)
@@ -133,7 +133,7 @@ impl Upkeep {
         // Nothing is locked where there is nothing to forget.
         let mut is_more = is_any;
         while is_more {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("webhook_forget").await?;
             let forgotten = webhook::forget(&mut tx, clinic, before, FORGOTTEN).await?;
             tx.commit().await?;
             is_more = i64::try_from(forgotten).is_ok_and(|forgotten| forgotten == FORGOTTEN);

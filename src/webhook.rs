@@ -25,7 +25,7 @@ use crate::journal::told::{Mark, Told, Wanted, after};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
 use crate::store::webhook::{self, Delivery};
-use crate::store::{Db, Tx, journal};
+use crate::store::{Db, WriteTx, journal};
 use sign::Key;
 
 /// How often it is looked for what another replica or a person has left to do.
@@ -106,7 +106,7 @@ impl Webhooks {
             }
         }
         let give_back = async {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("webhook_lease").await?;
             webhook::give_back(&mut tx, &hook.clinic, &hook.name, self.me).await?;
             tx.commit().await
         };
@@ -133,7 +133,7 @@ impl Webhooks {
         let Some(cursor) = known else {
             drop(tx);
             // Told is what happens from now on.
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("webhook_deliver").await?;
             webhook::begin(&mut tx, &hook.clinic, &hook.name, head, self.clock.now()).await?;
             tx.commit().await?;
             return Ok(Next::Rest(IDLE));
@@ -151,7 +151,7 @@ impl Webhooks {
             None if !mark.is_before(head) => return Ok(Next::Rest(IDLE)),
             _ => {}
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("webhook_deliver").await?;
         let claimed = webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
         let Some(cursor) = claimed.filter(|cursor| cursor.disabled.is_none()) else {
             tx.commit().await?;
@@ -172,7 +172,7 @@ impl Webhooks {
 
     async fn prolong(&self, hook: &Hook) {
         let prolong = async {
-            let (mut tx, now) = (self.db.begin().await?, self.clock.now());
+            let (mut tx, now) = (self.db.begin("webhook_prolong").await?, self.clock.now());
             webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
             tx.commit().await
         };
@@ -182,7 +182,7 @@ impl Webhooks {
     }
 
     /// The next event becomes a delivery; `None` where nothing in the stretch looked at is wanted.
-    async fn advance(&self, tx: &mut Tx, hook: &Hook, mark: Mark, head: i64) -> Result<Option<Delivery>, Problem> {
+    async fn advance(&self, tx: &mut WriteTx, hook: &Hook, mark: Mark, head: i64) -> Result<Option<Delivery>, Problem> {
         if !mark.is_before(head) {
             return Ok(None);
         }

@@ -61,7 +61,7 @@ impl Intake {
     }
 
     async fn settle(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("hint_settle").await?;
         hint::settle(&mut tx, connection.of(), hint).await?;
         tx.commit().await
     }
@@ -87,7 +87,7 @@ impl Intake {
     }
 
     async fn postpone(&self, connection: &Connection, hint: &Hint, why: &str, wait: TimeDelta) -> Result<(), Problem> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("hint_postpone").await?;
         hint::postpone(&mut tx, connection.of(), hint, why, self.clock.now() + wait).await?;
         tx.commit().await
     }

@@ -103,7 +103,7 @@ async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<Waiting>) {
 }
 
 async fn store(db: &Db, entries: &[Entry]) -> Result<(), Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("journal_reads").await?;
     journal::add(&mut tx, entries).await?;
     tx.commit().await
 }

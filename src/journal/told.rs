@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::problem::Problem;
-use crate::store::Tx;
+use crate::store::ReadTx;
 use crate::store::journal::{self, Entry};
 
 /// How many lines are looked at in one go.
@@ -122,7 +122,7 @@ impl Wanted {
 
 /// What came after a mark, up to the end of the chain or of a window; and how far that is.
 pub async fn after(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     mark: Mark,
     head: i64,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::problem::{Category, Problem};
 use crate::store::journal::{self, Checked, Entry, Head, chained};
-use crate::store::{Db, Tx};
+use crate::store::{Db, ReadTx};
 
 /// How many lines are read at once.
 const PAGE: i64 = 500;
@@ -81,7 +81,7 @@ pub async fn verify(db: &Db, anchors: &[Anchor]) -> Result<Vec<Report>, Problem>
     Ok(reports)
 }
 
-async fn walk(tx: &mut Tx, clinic: &str, anchors: &[Anchor]) -> Result<Report, Problem> {
+async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[Anchor]) -> Result<Report, Problem> {
     // The end first: what is sealed while we walk is left for the next time.
     let head = journal::head(tx, clinic).await?.unwrap_or(Head { seq: 0, hash: String::new(), facts_before: 0 });
     let unsealed = journal::count_unsealed(tx, clinic).await?;
@@ -156,7 +156,7 @@ fn look(clinic: &str, row: &Checked, expected: i64, before: &str) -> Result<Stri
 }
 
 /// What the end of the chain must agree with.
-async fn ending(tx: &mut Tx, clinic: &str, head: &Head, hash: &str) -> Result<Option<String>, Problem> {
+async fn ending(tx: &mut ReadTx, clinic: &str, head: &Head, hash: &str) -> Result<Option<String>, Problem> {
     if head.seq > 0 && head.hash != hash {
         return Ok(Some(format!("the end of the chain, {}, is not what was sealed", head.seq)));
     }

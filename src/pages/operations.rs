@@ -200,7 +200,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     Ok(html(&page))
 }
 
-async fn undelivered(tx: &mut crate::store::Tx, visitor: &Visitor, d: Delivery) -> Result<Undelivered, Problem> {
+async fn undelivered(tx: &mut crate::store::ReadTx, visitor: &Visitor, d: Delivery) -> Result<Undelivered, Problem> {
     let (clinic, zone, today) = (visitor.clinic(), visitor.zone(), visitor.today());
     let row = patient::find(tx, clinic, d.patient_id).await?;
     let attempts = outbox::attempts(tx, clinic, d.id).await?;

@@ -148,7 +148,7 @@ impl Pages {
             created_at: now,
             seen_at: now,
         };
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin("session_begin").await?;
         session::forget(&mut tx, clinic, now - LONGEST).await?;
         session::insert(&mut tx, clinic, &session).await?;
         tx.commit().await?;
@@ -158,7 +158,7 @@ impl Pages {
     /// Signs out whoever holds this cookie. In a frame, what stays of it says whose frame it is, and nothing else: the page to
     /// sign in has to be shown there.
     pub async fn end_session(&self, visitor: &Visitor) -> Result<String, Problem> {
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin("session_end").await?;
         session::delete(&mut tx, visitor.clinic(), &visitor.session.id).await?;
         tx.commit().await?;
         let (left, seconds) = match visitor.frame {
@@ -185,7 +185,7 @@ impl Pages {
             return Ok(None);
         };
         if notes && now - session.seen_at >= NOTED_EVERY {
-            let mut tx = self.app.db.begin().await?;
+            let mut tx = self.app.db.begin("session_touch").await?;
             session::seen(&mut tx, clinic.as_str(), &session.id, now).await?;
             tx.commit().await?;
         }

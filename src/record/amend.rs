@@ -12,11 +12,11 @@ use crate::domain::care::FitDecision;
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::problem::Problem;
-use crate::store::{Tx, episode, fact};
+use crate::store::{WriteTx, episode, fact};
 
 /// The particulars of an episode changed. The log says what they were and what they are.
 pub async fn amended(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     id: Uuid,

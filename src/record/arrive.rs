@@ -12,14 +12,14 @@ use crate::domain::measurement::Counting;
 use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, identifiers_of};
 use crate::problem::{Category, Problem};
 use crate::store::resource::{self, Resource};
-use crate::store::{Tx, patient, quarantine};
+use crate::store::{WriteTx, patient, quarantine};
 
 /// The reason of a form whose patient has not arrived yet.
 pub(super) const PATIENT_NOT_SEEN: &str = "patient_not_seen";
 
 /// A resource arrived.
 pub async fn arrived(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
@@ -74,7 +74,7 @@ impl Chosen {
 /// The id that the sender gave; else one that follows from the content, so that sending the same twice stores it once.
 /// A Patient without identifiers has nothing that tells it from another one: it gets a new id.
 async fn chosen(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     arrival: &Arrival,
     condition: &Condition,
@@ -130,7 +130,7 @@ pub(super) fn unchanged(found: &Resource) -> Recorded {
 
 /// Stores the resource. `Err(found)` when it is known already, or older than what is known.
 pub(super) async fn keep(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     arrival: &Arrival,
     Place { id, again }: Place<'_>,
@@ -211,7 +211,7 @@ fn is_same_version(known: &Resource, sent: &Resource) -> bool {
 
 /// A resource was deleted: what it said does not count any more.
 pub async fn deleted(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     kind: Kind,

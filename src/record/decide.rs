@@ -8,7 +8,7 @@ use crate::domain::care::{Care, Decision, Progress};
 use crate::domain::recommendation::{Followed, follow};
 use crate::domain::story::Story;
 use crate::problem::Problem;
-use crate::store::{Tx, review_session};
+use crate::store::{WriteTx, review_session};
 
 /// Whether a decision about a recommendation, or its progress, may follow what is known of it.
 pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> {
@@ -63,7 +63,7 @@ fn permitted<T: PartialEq + ToString>(allowed: &[T], wanted: &T, detail: impl Fn
 
 /// Lets a case review be part of the session that it names: one of this clinic, not closed yet.
 pub async fn join_session(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     (entry, episode): (Uuid, Uuid),
     on: NaiveDate,

@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::store::journal;
 use crate::store::outbox::Entry;
 use crate::store::patient::Patient;
-use crate::store::{Tx, outbox, story};
+use crate::store::{WriteTx, outbox, story};
 
 /// Everything about one locked patient.
 pub struct Dossier {
@@ -30,7 +30,7 @@ pub struct Dossier {
 
 impl Dossier {
     /// Loads everything about a locked patient.
-    pub async fn load(tx: &mut Tx, context: &Context<'_>, patient: Patient) -> Result<Self, Problem> {
+    pub async fn load(tx: &mut WriteTx, context: &Context<'_>, patient: Patient) -> Result<Self, Problem> {
         let clinic = context.clinic;
         let story = story::of(tx, clinic, &patient).await?;
         let ledger = outbox::entries(tx, clinic, patient.id).await?;
@@ -59,7 +59,7 @@ pub struct Dossiers {
 
 impl Dossiers {
     /// Takes a patient's dossier out, loading it if need be. It has to be put back.
-    pub async fn take(&mut self, tx: &mut Tx, context: &Context<'_>, patient: Patient) -> Result<Dossier, Problem> {
+    pub async fn take(&mut self, tx: &mut WriteTx, context: &Context<'_>, patient: Patient) -> Result<Dossier, Problem> {
         match self.open.remove(&(context.clinic.to_owned(), patient.id)) {
             Some(mut dossier) => {
                 dossier.patient.revision = patient.revision;

@@ -20,7 +20,7 @@ use crate::domain::score::Answers;
 use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
 use crate::problem::{Category, Problem};
-use crate::store::{Tx, episode, patient};
+use crate::store::{WriteTx, episode, patient};
 
 /// Nobody alive was in care before this year; dates far away would run out of the calendar.
 const FIRST_YEAR: i32 = 1900;
@@ -49,7 +49,7 @@ pub(super) fn recorded(context: &Context<'_>, id: Uuid, version: i64, patient: U
 
 /// An episode began.
 pub async fn enrolled(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     who: &Whom,
@@ -100,7 +100,7 @@ pub async fn enrolled(
 }
 
 pub(super) async fn episode_of(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     id: Uuid,
     if_match: Option<i64>,
@@ -117,7 +117,7 @@ pub(super) async fn episode_of(
 
 /// The care team did something in an episode.
 pub async fn cared(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     id: Uuid,
@@ -253,7 +253,7 @@ pub(super) fn line_of(entry: &Entry) -> Line {
 
 /// Something about the patient, in whichever episode.
 pub async fn of_patient(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     id: Uuid,
@@ -282,7 +282,7 @@ pub async fn of_patient(
 
 /// A score was taken outside the EHR.
 pub async fn measured(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     id: Uuid,
@@ -319,7 +319,7 @@ pub async fn measured(
 
 /// A day has passed, or the rules have changed.
 pub async fn looked_at(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     id: Uuid,

@@ -15,7 +15,7 @@ use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, Evidence, Kind, Taken};
 use crate::problem::Problem;
 use crate::store::quarantine::{self, Kept};
-use crate::store::{Tx, measurement, resource};
+use crate::store::{WriteTx, measurement, resource};
 
 /// A scored form as a measurement; `None` where there is neither an item nor a total.
 pub fn measure(
@@ -46,7 +46,7 @@ pub fn measure(
 
 /// A form or an Observation arrived.
 pub(super) async fn evidence_arrived(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
@@ -129,7 +129,7 @@ pub(super) async fn evidence_arrived(
 
 /// Lets what a source says change its patient's story.
 pub(super) async fn evaluate(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,
@@ -221,7 +221,7 @@ fn weigh(context: &Context<'_>, evidence: &Evidence, item9: Option<u8>) -> (Take
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.
 async fn leave(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     source: &str,

@@ -14,14 +14,14 @@ use crate::domain::recommendation::{self, Listed};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 use crate::problem::Problem;
-use crate::store::Tx;
+use crate::store::WriteTx;
 use crate::store::recommendation as table;
 
 /// The rows of a patient by recommendation: episode, date, what the API shows.
 pub type Rows = HashMap<Uuid, (Uuid, NaiveDate, Value)>;
 
 /// What is stored about a patient's recommendations.
-pub async fn load(tx: &mut Tx, context: &Context<'_>, patient: Uuid, story: &Story) -> Result<Rows, Problem> {
+pub async fn load(tx: &mut WriteTx, context: &Context<'_>, patient: Uuid, story: &Story) -> Result<Rows, Problem> {
     let recommends =
         |care: &Care| matches!(care, Care::CaseReview { recommendations, .. } if !recommendations.is_empty());
     if !story.entries.iter().any(|e| recommends(&e.care)) {
@@ -32,7 +32,7 @@ pub async fn load(tx: &mut Tx, context: &Context<'_>, patient: Uuid, story: &Sto
 }
 
 /// Writes what differs from what is stored.
-pub async fn write(tx: &mut Tx, context: &Context<'_>, dossier: &mut Dossier) -> Result<(), Problem> {
+pub async fn write(tx: &mut WriteTx, context: &Context<'_>, dossier: &mut Dossier) -> Result<(), Problem> {
     let now = listed(&dossier.story, context.rules, context.today);
     let patient = dossier.patient.id;
     for (id, one) in &now {

@@ -6,7 +6,7 @@ use super::dossier::{Dossier, Dossiers};
 use super::{Context, Whom};
 use crate::fhir::arrival::Subject;
 use crate::problem::{Category, Problem};
-use crate::store::Tx;
+use crate::store::WriteTx;
 use crate::store::patient::{self, Patient};
 
 /// Our namespace for ids that follow from what they name.
@@ -41,7 +41,7 @@ pub enum Found {
 
 /// Finds and locks the person a subject names; makes one of whom only the reference is known if there is none.
 pub async fn subject(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     subject: &Subject,
@@ -61,7 +61,7 @@ pub async fn subject(
 
 /// Finds and locks the person of a key, or makes one of whom only that key is known.
 pub async fn by_key_or_new(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     name: &str,
@@ -79,7 +79,7 @@ pub fn unseen(context: &Context<'_>, name: &str) -> Patient {
 
 /// Stores a person whose key nobody has.
 pub async fn new(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     person: Patient,
@@ -97,7 +97,7 @@ pub async fn new(
 
 /// Finds and locks the person that a request names.
 pub async fn whom(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     whom: &Whom,
@@ -117,7 +117,7 @@ pub async fn whom(
 }
 
 /// Locks a patient by id, following a merge.
-pub async fn locked(tx: &mut Tx, context: &Context<'_>, id: Uuid) -> Result<Patient, Problem> {
+pub async fn locked(tx: &mut WriteTx, context: &Context<'_>, id: Uuid) -> Result<Patient, Problem> {
     let mut id = id;
     for _ in 0..8 {
         let row = patient::lock(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
@@ -131,7 +131,7 @@ pub async fn locked(tx: &mut Tx, context: &Context<'_>, id: Uuid) -> Result<Pati
 
 /// Makes two persons one: everything known about `from` belongs to `into` from now on.
 pub async fn merge(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     from: Dossier,

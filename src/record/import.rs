@@ -31,7 +31,7 @@ use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
-use crate::store::{Tx, episode, measurement, patient, story};
+use crate::store::{ReadTx, WriteTx, episode, measurement, patient, story};
 
 /// The source of what was imported.
 pub const SOURCE: &str = "import";
@@ -110,7 +110,7 @@ pub struct Foreseen {
 /// # Errors
 /// The problem that the row would be refused with.
 pub async fn foresee(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     (zone, today): (Tz, NaiveDate),
     rules: &RuleSet,
@@ -132,7 +132,7 @@ pub async fn foresee(
 
 /// Takes a row over.
 pub async fn imported(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     case: &ImportedCase,
@@ -187,7 +187,7 @@ fn name(person: &mut Patient, case: &ImportedCase) {
 }
 
 async fn write(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     dossier: &mut Dossier,

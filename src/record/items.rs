@@ -12,7 +12,7 @@ use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::Taken;
 use crate::problem::Problem;
-use crate::store::{Tx, measurement};
+use crate::store::{WriteTx, measurement};
 
 /// An item to be stored.
 pub(super) fn single_item(
@@ -40,7 +40,7 @@ pub(super) fn single_item(
 
 /// The items that arrived one by one, joined by their instant to one measurement.
 async fn joined(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     patient: Uuid,
     instrument: Instrument,
@@ -101,7 +101,7 @@ async fn joined(
 /// What was joined at an instant, as it is now; and what was joined of the same items when their patient was still
 /// another one, as retracted.
 pub(super) async fn rejoined(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossier: &Dossier,
     instrument: Instrument,
@@ -126,7 +126,7 @@ pub(super) async fn rejoined(
 
 /// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
 pub(super) async fn retract_items(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossier: &Dossier,
     source: &str,

@@ -9,7 +9,7 @@ use crate::fhir::arrival::Kind;
 use crate::identity::acting;
 use crate::problem::Problem;
 use crate::store::journal::{self, Entry, digest};
-use crate::store::{Tx, fact};
+use crate::store::{WriteTx, fact};
 
 /// A fact was logged.
 pub(super) fn of_settled(context: &Context<'_>, fact: &fact::Fact) -> Entry {
@@ -54,7 +54,7 @@ pub(super) fn of_fact(context: &Context<'_>, lines: &mut Vec<Entry>, written: us
 
 /// Something of the clinic changed that is nobody's story: its rules, its sessions, its closed months.
 pub(super) async fn of_clinic(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     by: &str,
     now: DateTime<Utc>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Context, Recorded};
 use crate::problem::{Category, Problem};
-use crate::store::Tx;
+use crate::store::WriteTx;
 use crate::store::idempotency::{self, Answered, COMMITTED};
 
 /// Under which key a submission may happen only once, and a digest of the request.
@@ -27,7 +27,7 @@ struct Committed {
 }
 
 /// What was answered under the key, if anything was.
-pub async fn answered(tx: &mut Tx, clinic: &str, once: &Once) -> Result<Option<Result<Answer, Problem>>, Problem> {
+pub async fn answered(tx: &mut WriteTx, clinic: &str, once: &Once) -> Result<Option<Result<Answer, Problem>>, Problem> {
     let Some(found) = idempotency::find(tx, clinic, &once.key).await? else { return Ok(None) };
     if found.request != once.request {
         return Ok(Some(Err(Problem::unprocessable("this Idempotency-Key was used for another request"))));
@@ -42,7 +42,7 @@ pub async fn answered(tx: &mut Tx, clinic: &str, once: &Once) -> Result<Option<R
 }
 
 /// Stores the key beside the facts. Only of a submission that succeeded as a whole.
-pub async fn remember(tx: &mut Tx, context: &Context<'_>, once: &Once, answer: &Answer) -> Result<(), Problem> {
+pub async fn remember(tx: &mut WriteTx, context: &Context<'_>, once: &Once, answer: &Answer) -> Result<(), Problem> {
     let recorded: Vec<Recorded> = answer.iter().filter_map(|recorded| recorded.as_ref().ok().cloned()).collect();
     if recorded.len() < answer.len() {
         return Ok(());

@@ -9,11 +9,11 @@ use super::settle::{Line, settle};
 use super::{Context, Effect, Recorded};
 use crate::fhir::arrival::{Arrival, Person};
 use crate::problem::Problem;
-use crate::store::{Tx, patient, quarantine, resource};
+use crate::store::{WriteTx, patient, quarantine, resource};
 
 /// A Patient arrived.
 pub async fn person_arrived(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
@@ -89,7 +89,7 @@ pub async fn person_arrived(
 
 /// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
 async fn known_person(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     arrival: &Arrival,
@@ -116,7 +116,7 @@ fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
 
 /// Persons of whom only another name of this Patient was known are this person.
 async fn join_references(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,
@@ -137,7 +137,7 @@ async fn join_references(
 
 /// `link.type` replaced-by and replaces: two records of one person become one story.
 async fn join_links(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,

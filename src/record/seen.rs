@@ -18,7 +18,7 @@ use crate::fhir::planned::{ChartState, FLAG_CODES, Form, Planned, TASK_CODES, Wr
 use crate::fhir::seen::Seen;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Delivery, Noted, State};
-use crate::store::{Tx, fact, journal, patient};
+use crate::store::{WriteTx, fact, journal, patient};
 
 /// How often what was lost is written again, until the intent changes. A chart that loses it once more has to be looked
 /// at by a person.
@@ -35,7 +35,7 @@ struct Judged {
 
 /// Something of ours was looked at in the chart.
 pub async fn seen(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     sighting: &Sighting,
@@ -95,7 +95,7 @@ pub async fn seen(
 
 /// Tells that a person set a status, and what follows from it.
 async fn tell(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,
@@ -163,7 +163,7 @@ fn repeats(known: &Followed, care: &Care) -> bool {
 /// Whether somebody decided in the registry after the chart was changed: the last word counts. Decisions that came from
 /// the chart follow each other there.
 async fn decided_since(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     delivery: &Delivery,
     recommendation: Uuid,

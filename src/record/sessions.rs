@@ -9,7 +9,7 @@ use crate::domain::standing::Standing;
 use crate::problem::Problem;
 use crate::store::review_session::Session;
 use crate::store::standing::{self, AttentionKey, Filter};
-use crate::store::{Db, Tx, review_session};
+use crate::store::{Db, ReadTx, review_session};
 
 /// How many rows of the queue are read at once.
 const SOME: i64 = 500;
@@ -29,7 +29,7 @@ pub struct Deferred {
 /// # Errors
 /// When the database does not answer: nothing was stored.
 pub async fn open_session(db: &Db, clinic: &str, session: &Session) -> Result<(), Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("review_session_open").await?;
     if review_session::insert(&mut tx, clinic, session).await? {
         let mut position = 0;
         for (episode, waiting) in queue(&mut tx, clinic, session).await? {
@@ -42,7 +42,7 @@ pub async fn open_session(db: &Db, clinic: &str, session: &Session) -> Result<()
     tx.commit().await
 }
 
-async fn queue(tx: &mut Tx, clinic: &str, session: &Session) -> Result<Vec<(Uuid, Waiting)>, Problem> {
+async fn queue(tx: &mut ReadTx, clinic: &str, session: &Session) -> Result<Vec<(Uuid, Waiting)>, Problem> {
     let filter = Filter { care_manager: session.care_manager.clone(), ..Filter::default() };
     let (mut agenda, mut after): (_, Option<AttentionKey>) = (Vec::new(), None);
     loop {
@@ -73,7 +73,7 @@ pub async fn close_session(
     deferred: &[Deferred],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("review_session_close").await?;
     review_session::find(&mut tx, clinic, id).await?.ok_or_else(|| Problem::not_found("review session"))?;
     if !review_session::close(&mut tx, clinic, id, by, now).await? {
         return Err(Problem::conflict("the review session is closed"));

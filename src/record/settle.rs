@@ -17,7 +17,7 @@ use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
 use crate::store::fact::Fact;
-use crate::store::{Tx, episode, fact, outbox, patient, standing};
+use crate::store::{WriteTx, episode, fact, outbox, patient, standing};
 
 /// What is written into the log about a fact.
 pub struct Line {
@@ -44,7 +44,7 @@ pub struct Line {
 /// Plans anew after the story of `dossier` has changed, and writes everything that follows from it.
 /// `line` is what the log says about it; nothing is logged for a day that merely passed.
 pub async fn settle(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     mut dossier: Dossier,
@@ -75,7 +75,7 @@ pub async fn settle(
 
 /// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
 pub async fn note(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     dossier: &Dossier,
@@ -85,7 +85,7 @@ pub async fn note(
 }
 
 async fn append(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossiers: &mut Dossiers,
     dossier: &Dossier,
@@ -114,7 +114,7 @@ async fn append(
     Ok(())
 }
 
-async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {
+async fn write_standings(tx: &mut WriteTx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {
     let label = dossier.patient.label();
     let history = History::of(&dossier.story);
     for (now, course) in after.standings.iter().zip(&history.courses(context.today)) {
@@ -140,7 +140,7 @@ async fn write_standings(tx: &mut Tx, context: &Context<'_>, dossier: &Dossier, 
 
 /// Puts the difference between the plan and the ledger into the outbox. Answers whether there was one.
 async fn write_ledger(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     context: &Context<'_>,
     dossier: &mut Dossier,
     after: &Plan,

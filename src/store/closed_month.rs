@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// One version of a closed month.
@@ -20,7 +20,7 @@ pub struct Closed {
 }
 
 /// Adds a version. `false` if there is one of that number.
-pub async fn insert(tx: &mut Tx, clinic: &str, closed: &Closed) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, closed: &Closed) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO closed_month (clinic_id, month, version, rule_set, body, digest, reason, closed_at, closed_by)
@@ -40,7 +40,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, closed: &Closed) -> Result<bool, 
 }
 
 /// Every version of a month, oldest first.
-pub async fn versions(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Vec<Closed>, Problem> {
+pub async fn versions(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Vec<Closed>, Problem> {
     fetch_all!(
         tx,
         Closed,
@@ -53,7 +53,7 @@ pub async fn versions(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Vec
 }
 
 /// The last version of a month; `None` while it is open.
-pub async fn latest(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Option<Closed>, Problem> {
+pub async fn latest(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Option<Closed>, Problem> {
     fetch_optional!(
         tx,
         Closed,
@@ -66,7 +66,7 @@ pub async fn latest(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Optio
 }
 
 /// Whether a month is closed.
-pub async fn is_closed(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<bool, Problem> {
+pub async fn is_closed(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<bool, Problem> {
     fetch_optional!(
         tx,
         (i32,),

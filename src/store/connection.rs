@@ -7,7 +7,7 @@ pub mod subscription;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// A connection that is ours for a while.
@@ -29,7 +29,7 @@ pub struct Of<'a> {
 }
 
 /// Makes a connection known; due at once if it is new.
-pub async fn know(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn know(tx: &mut WriteTx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -42,7 +42,7 @@ pub async fn know(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Pro
 }
 
 /// Something has changed there: look again now.
-pub async fn look_again(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn look_again(tx: &mut WriteTx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at, wanted) VALUES ($1, $2, $3, 1)
@@ -58,13 +58,13 @@ pub async fn look_again(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>) -> Result<(
 
 /// Claims a connection that nobody holds.
 pub async fn claim(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     of: Of<'_>,
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Option<Claimed>, Problem> {
-    fetch_optional!(
+    returning_optional!(
         tx,
         Claimed,
         "UPDATE connection SET lease_token = $3, lease_until = $5
@@ -80,7 +80,7 @@ pub async fn claim(
 }
 
 /// Prolongs a lease. `false` when it was lost.
-pub async fn prolong(tx: &mut Tx, of: Of<'_>, token: Uuid, until: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn prolong(tx: &mut WriteTx, of: Of<'_>, token: Uuid, until: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE connection SET lease_until = $4 WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
@@ -95,7 +95,7 @@ pub async fn prolong(tx: &mut Tx, of: Of<'_>, token: Uuid, until: DateTime<Utc>)
 
 /// Gives a connection back, due again at `due`, or at `soon` where somebody asked meanwhile.
 pub async fn give_back(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     of: Of<'_>,
     claimed: &Claimed,
     soon: DateTime<Utc>,
@@ -118,7 +118,7 @@ pub async fn give_back(
 }
 
 /// When a connection is due, and until when somebody holds it.
-pub async fn due(tx: &mut Tx, of: Of<'_>) -> Result<Option<(DateTime<Utc>, Option<DateTime<Utc>>)>, Problem> {
+pub async fn due(tx: &mut ReadTx, of: Of<'_>) -> Result<Option<(DateTime<Utc>, Option<DateTime<Utc>>)>, Problem> {
     fetch_optional!(
         tx,
         (DateTime<Utc>, Option<DateTime<Utc>>),
@@ -146,7 +146,7 @@ pub struct Watermark {
 }
 
 /// How far every type has been fetched that was ever tried.
-pub async fn watermarks(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Watermark>, Problem> {
+pub async fn watermarks(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<Watermark>, Problem> {
     fetch_all!(
         tx,
         Watermark,
@@ -159,7 +159,7 @@ pub async fn watermarks(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Watermark>, Probl
 }
 
 /// Writes how far a type has been fetched. A watermark never moves back.
-pub async fn put_watermark(tx: &mut Tx, of: Of<'_>, mark: &Watermark) -> Result<(), Problem> {
+pub async fn put_watermark(tx: &mut WriteTx, of: Of<'_>, mark: &Watermark) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_watermark
@@ -187,7 +187,7 @@ pub async fn put_watermark(tx: &mut Tx, of: Of<'_>, mark: &Watermark) -> Result<
 
 /// Patients in somebody's care, as the chart names them, after an id, in order of id.
 pub async fn followed(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     after: Option<Uuid>,
     limit: i64,

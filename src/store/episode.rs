@@ -1,11 +1,14 @@
 //! Episodes as entered, with the planner's word on where they stand.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::rows::Texts;
 use super::shown::note;
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
@@ -78,7 +81,7 @@ impl From<Row> for Stored {
 }
 
 /// Every episode of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Stored>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Stored>, Problem> {
     fetch_all!(
         tx,
         Row,
@@ -93,9 +96,25 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
     .map_err(failed)
 }
 
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
+        primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
+        FROM episode WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// Every episode of each of these patients, of one patient in order of enrolment.
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<Stored>, Problem> {
+    let mut rows = fetch_listed!(tx, Row, OF_EACH, patients, clinic);
+    note(rows.iter().map(|e| e.patient_id));
+    // As the databases order what is not enrolled yet: PostgreSQL last, SQLite first. The story sorts again.
+    rows.sort_by_key(|row| (row.enrolled_on, row.id));
+    Ok(rows.into_iter().map(Stored::from).collect())
+}
+
 /// Every episode of the patients from one id to another, by patient and in order of enrolment.
 pub async fn of_patients(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     from: Uuid,
     to: Uuid,
@@ -115,7 +134,7 @@ pub async fn of_patients(
 }
 
 /// When each episode of the patients from one id to another was entered.
-pub async fn entered(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, DateTime<Utc>)>, Problem> {
+pub async fn entered(tx: &mut ReadTx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, DateTime<Utc>)>, Problem> {
     fetch_all!(
         tx,
         (Uuid, DateTime<Utc>),
@@ -128,7 +147,7 @@ pub async fn entered(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<
 }
 
 /// Reads one.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Stored>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Stored>, Problem> {
     fetch_optional!(
         tx,
         Row,
@@ -145,7 +164,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Stored>,
 
 /// Stores a new one.
 pub async fn insert(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: Uuid,
     e: &episode::Episode,
@@ -175,7 +194,7 @@ pub async fn insert(
 }
 
 /// Writes what was entered about an episode anew, as its next revision.
-pub async fn update(tx: &mut Tx, clinic: &str, e: &episode::Episode, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn update(tx: &mut WriteTx, clinic: &str, e: &episode::Episode, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE episode SET enrolled_on = $3, consent_on = $4, target_instruments = $5, care_manager = $6,
@@ -196,7 +215,7 @@ pub async fn update(tx: &mut Tx, clinic: &str, e: &episode::Episode, now: DateTi
 }
 
 /// Counts a change that is not in the episode's own row.
-pub async fn touch(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn touch(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE episode SET revision = revision + 1, updated_at = $3 WHERE clinic_id = $1 AND id = $2",
@@ -209,7 +228,7 @@ pub async fn touch(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> R
 }
 
 /// Writes the planner's word on where an episode stands, for reading.
-pub async fn settle(tx: &mut Tx, clinic: &str, standing: &Standing) -> Result<(), Problem> {
+pub async fn settle(tx: &mut WriteTx, clinic: &str, standing: &Standing) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE episode SET phase = $3, discharged_on = $4, discharge_reason = $5 WHERE clinic_id = $1 AND id = $2",

@@ -7,8 +7,9 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::rows::Texts;
 use super::shown::note;
-use super::{Tx, failed, rows};
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::care::{Care, Entry};
 use crate::domain::story::Handover;
 use crate::problem::Problem;
@@ -32,17 +33,16 @@ pub struct Fact {
     pub recorded_by: String,
 }
 
-static APPEND: LazyLock<Vec<String>> = LazyLock::new(|| {
+static APPEND: LazyLock<Texts> = LazyLock::new(|| {
     let head =
         "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome,
         minutes, body, changes, recorded_at, recorded_by)";
-    rows::texts(head, 13, "")
+    Texts::values(head, 13, "")
 });
 
 /// Adds lines.
-pub async fn append(tx: &mut Tx, clinic: &str, facts: &[Fact]) -> Result<(), Problem> {
-    for some in facts.chunks(rows::MOST) {
-        let text: &'static str = &APPEND[some.len() - 1];
+pub async fn append(tx: &mut WriteTx, clinic: &str, facts: &[Fact]) -> Result<(), Problem> {
+    for (text, some) in APPEND.pieces(facts) {
         on!(tx, |conn| {
             let mut query = sqlx::query(text).bind(clinic);
             for f in some {
@@ -73,7 +73,7 @@ impl From<EntryRow> for Entry {
 }
 
 /// What the care team entered about a patient: part of the story.
-pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
+pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
     fetch_all!(
         tx,
         EntryRow,
@@ -126,7 +126,7 @@ impl ToldRow {
 }
 
 /// What the log adds to the stories of the patients from one id to another, by patient.
-pub async fn told(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Told)>, Problem> {
+pub async fn told(tx: &mut ReadTx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Told)>, Problem> {
     let rows = fetch_all!(
         tx,
         ToldRow,
@@ -142,8 +142,22 @@ pub async fn told(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec
     read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
 }
 
+static TOLD_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT patient_id, id, episode_id, is_care, happened_on, happened_at, CAST(body AS TEXT) AS body
+        FROM fact WHERE clinic_id = $1 AND (is_care OR kind = 'transfer') AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// What the log adds to the stories of each of these patients, of one patient in order of date.
+pub async fn told_of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<(Uuid, Told)>, Problem> {
+    let mut rows = fetch_listed!(tx, ToldRow, TOLD_OF_EACH, patients, clinic);
+    rows.sort_by_key(|row| (row.happened_on, row.id));
+    let read = rows.into_iter().map(ToldRow::read).filter_map(Result::transpose);
+    read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
+}
+
 /// The entries about a patient that were taken back.
-pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Uuid>, Problem> {
+pub async fn taken_back(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Uuid>, Problem> {
     let rows = fetch_all!(
         tx,
         (Json<Care>,),
@@ -173,7 +187,7 @@ pub struct Chapter {
 
 /// A page of what happened in an episode, in order of (when it happened, when it was recorded, id).
 pub async fn chapter(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     chapter: &Chapter,
     after: Option<(DateTime<Utc>, DateTime<Utc>, Uuid)>,
@@ -209,7 +223,7 @@ pub async fn chapter(
 }
 
 /// Everything of one kind in an episode, in order of entry.
-pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: Uuid, kind: &str) -> Result<Vec<Fact>, Problem> {
+pub async fn of_episode(tx: &mut ReadTx, clinic: &str, episode: Uuid, kind: &str) -> Result<Vec<Fact>, Problem> {
     fetch_all!(
         tx,
         Fact,
@@ -225,7 +239,7 @@ pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: Uuid, kind: &str) ->
 }
 
 /// Everything that happened to a patient, in order of (when it happened, when it was recorded).
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Fact>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Fact>, Problem> {
     fetch_all!(
         tx,
         Fact,
@@ -241,7 +255,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
 
 /// What was recorded about a patient after an instant, in order of recording.
 pub async fn recorded_after(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     patient: Uuid,
     after: DateTime<Utc>,
@@ -261,7 +275,7 @@ pub async fn recorded_after(
 
 /// The patient and episode of an entry that recommended something: searched among a clinic's case reviews.
 pub async fn reviews_with(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     recommendation: Uuid,
 ) -> Result<Option<(Uuid, Option<Uuid>)>, Problem> {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// The status of a key whose request was committed, and whose answer was not stored yet.
@@ -20,7 +20,7 @@ pub struct Answered {
 }
 
 /// What was answered under a key.
-pub async fn find(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Answered>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Option<Answered>, Problem> {
     fetch_optional!(
         tx,
         Answered,
@@ -33,7 +33,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Answere
 
 /// Remembers an answer. `false` if the key is taken.
 pub async fn insert(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     key: &str,
     answer: &Answered,
@@ -55,14 +55,14 @@ pub async fn insert(
 }
 
 /// Takes a key for something that may happen only once and has no answer to remember. `false` if it is taken.
-pub async fn take(tx: &mut Tx, clinic: &str, key: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn take(tx: &mut ReadTx, clinic: &str, key: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
     let nothing = Answered { request: String::new(), status: COMMITTED, body: String::new() };
     insert(tx, clinic, key, &nothing, now).await
 }
 
 /// Stores the answer of a key, unless it has one already. `false` if it has.
 pub async fn finish(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     key: &str,
     answer: &Answered,
@@ -85,6 +85,6 @@ pub async fn finish(
 }
 
 /// Forgets what was answered before an instant.
-pub async fn forget(tx: &mut Tx, before: DateTime<Utc>) -> Result<u64, Problem> {
+pub async fn forget(tx: &mut WriteTx, before: DateTime<Utc>) -> Result<u64, Problem> {
     execute!(tx, "DELETE FROM idempotency WHERE created_at < $1", before).map_err(failed)
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 pub use audit::{Checked, checked, clinics, count_outside, facts_without_entry};
@@ -42,7 +42,7 @@ const SEAL_SOME: &str = "UPDATE journal SET seq = v.column2, hash = v.column3
         WHERE journal.clinic_id = $1 AND journal.id = v.column1 AND journal.seq IS NULL";
 
 /// Adds lines, which have no place yet. One that is there already stays as it is.
-pub async fn add(tx: &mut Tx, entries: &[Entry]) -> Result<(), Problem> {
+pub async fn add(tx: &mut WriteTx, entries: &[Entry]) -> Result<(), Problem> {
     for some in entries.chunks(ADDED) {
         // What is left of a statement's places is filled with the last line again: it is there by then.
         let (sql, places) = if some.len() == 1 { (ADD_ONE, 1) } else { (ADD_SOME, ADDED) };
@@ -99,9 +99,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads the end of a clinic's chain, and holds it until the end of the transaction.
-pub async fn hold_head(tx: &mut Tx, clinic: &str) -> Result<Head, Problem> {
+pub async fn hold_head(tx: &mut WriteTx, clinic: &str) -> Result<Head, Problem> {
     const HOLD: &str = "UPDATE journal_head SET seq = seq WHERE clinic_id = $1 RETURNING seq, hash, facts_before";
-    if let Some(head) = fetch_optional!(tx, Head, HOLD, clinic).map_err(failed)? {
+    if let Some(head) = returning_optional!(tx, Head, HOLD, clinic).map_err(failed)? {
         return Ok(head);
     }
     execute!(
@@ -110,30 +110,30 @@ pub async fn hold_head(tx: &mut Tx, clinic: &str) -> Result<Head, Problem> {
         clinic
     )
     .map_err(failed)?;
-    let head = fetch_optional!(tx, Head, HOLD, clinic).map_err(failed)?;
+    let head = returning_optional!(tx, Head, HOLD, clinic).map_err(failed)?;
     head.ok_or_else(|| Problem::internal("the journal of a clinic has no end"))
 }
 
 /// Reads the end of a clinic's chain; `None` before anything was sealed.
-pub async fn head(tx: &mut Tx, clinic: &str) -> Result<Option<Head>, Problem> {
+pub async fn head(tx: &mut ReadTx, clinic: &str) -> Result<Option<Head>, Problem> {
     fetch_optional!(tx, Head, "SELECT seq, hash, facts_before FROM journal_head WHERE clinic_id = $1", clinic)
         .map_err(failed)
 }
 
 /// The number of the last sealed line of every clinic.
-pub async fn heads(tx: &mut Tx) -> Result<Vec<(String, i64)>, Problem> {
+pub async fn heads(tx: &mut ReadTx) -> Result<Vec<(String, i64)>, Problem> {
     fetch_all!(tx, (String, i64), "SELECT clinic_id, seq FROM journal_head ORDER BY clinic_id").map_err(failed)
 }
 
 /// The clinics with lines that have no place yet.
-pub async fn clinics_unsealed(tx: &mut Tx) -> Result<Vec<String>, Problem> {
+pub async fn clinics_unsealed(tx: &mut ReadTx) -> Result<Vec<String>, Problem> {
     fetch_all!(tx, (String,), "SELECT DISTINCT clinic_id FROM journal WHERE seq IS NULL ORDER BY clinic_id")
         .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
         .map_err(failed)
 }
 
 /// Lines that have no place yet, in order of id, which is nearly that of time.
-pub async fn unsealed(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<(Uuid, String)>, Problem> {
+pub async fn unsealed(tx: &mut ReadTx, clinic: &str, limit: i64) -> Result<Vec<(Uuid, String)>, Problem> {
     fetch_all!(
         tx,
         (Uuid, String),
@@ -145,14 +145,14 @@ pub async fn unsealed(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<(Uuid
 }
 
 /// How many lines have no place yet.
-pub async fn count_unsealed(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+pub async fn count_unsealed(tx: &mut ReadTx, clinic: &str) -> Result<i64, Problem> {
     fetch_optional!(tx, (i64,), "SELECT COUNT(*) FROM journal WHERE clinic_id = $1 AND seq IS NULL", clinic)
         .map(|row| row.map_or(0, |(count,)| count))
         .map_err(failed)
 }
 
 /// Gives lines their places, and moves the end of the chain there. The end must be held.
-pub async fn seal(tx: &mut Tx, clinic: &str, head: &Head, lines: &[(Uuid, String)]) -> Result<Head, Problem> {
+pub async fn seal(tx: &mut WriteTx, clinic: &str, head: &Head, lines: &[(Uuid, String)]) -> Result<Head, Problem> {
     let mut seq = head.seq;
     let mut hash = head.before(clinic);
     let mut places: Vec<(Uuid, i64, String)> = Vec::with_capacity(lines.len());
@@ -188,7 +188,7 @@ pub struct Sealed {
 }
 
 /// What changed in a stretch of the chain, in order: the lines after `after`, up to `until`.
-pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Result<Vec<Sealed>, Problem> {
+pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> Result<Vec<Sealed>, Problem> {
     fetch_all!(
         tx,
         Sealed,
@@ -214,7 +214,7 @@ pub struct Asked {
 }
 
 /// A page of the journal, newest first.
-pub async fn page(tx: &mut Tx, clinic: &str, asked: &Asked, limit: i64) -> Result<Vec<Sealed>, Problem> {
+pub async fn page(tx: &mut ReadTx, clinic: &str, asked: &Asked, limit: i64) -> Result<Vec<Sealed>, Problem> {
     let below = asked.below.unwrap_or(i64::MAX);
     let Some(patient) = asked.patient else {
         return fetch_all!(

@@ -6,7 +6,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
-use super::Tx;
+use super::{ReadTx};
 use super::fact::{self, Fact};
 use super::patient::Patient;
 use crate::domain::care::Entry;
@@ -26,7 +26,7 @@ pub const GAPS: &[&str] = &[
 ///
 /// # Errors
 /// When the database does not answer, or a line of the log cannot be read.
-pub async fn story_at(tx: &mut Tx, clinic: &str, patient: &Patient, at: DateTime<Utc>) -> Result<Story, Problem> {
+pub async fn story_at(tx: &mut ReadTx, clinic: &str, patient: &Patient, at: DateTime<Utc>) -> Result<Story, Problem> {
     let mut lines = fact::of_patient(tx, clinic, patient.id).await?;
     lines.retain(|line| line.recorded_at <= at);
     lines.sort_by_key(|line| (line.recorded_at, line.id));

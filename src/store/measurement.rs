@@ -6,7 +6,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Tx, failed, rows};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
 use crate::problem::Problem;
@@ -53,7 +54,7 @@ impl From<Row> for Measurement {
 }
 
 /// Every measurement of a patient, in order of time.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Measurement>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Measurement>, Problem> {
     fetch_all!(
         tx,
         Row,
@@ -67,8 +68,26 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<
     .map_err(failed)
 }
 
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source,
+        answers, issues, language
+        FROM measurement WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// Every measurement of each of these patients, of one patient in order of time.
+pub async fn of_each(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patients: &[Uuid],
+) -> Result<Vec<(Uuid, Measurement)>, Problem> {
+    let mut rows = fetch_listed!(tx, Row, OF_EACH, patients, clinic);
+    rows.sort_by_key(|row| (row.taken_at, row.id));
+    Ok(rows.into_iter().map(|row| (row.patient_id, Measurement::from(row))).collect())
+}
+
 /// Every measurement of the patients from one id to another, by patient and in order of time.
-pub async fn of_patients(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Measurement)>, Problem> {
+pub async fn of_patients(tx: &mut WriteTx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Measurement)>, Problem> {
     fetch_all!(
         tx,
         Row,
@@ -83,7 +102,7 @@ pub async fn of_patients(tx: &mut Tx, clinic: &str, from: Uuid, to: Uuid) -> Res
     .map_err(failed)
 }
 
-static PUT: LazyLock<Vec<String>> = LazyLock::new(|| {
+static PUT: LazyLock<Texts> = LazyLock::new(|| {
     let head =
         "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality, item9,
         item9_unknown, counting, source, answers, issues, recorded_at, language)";
@@ -92,19 +111,18 @@ static PUT: LazyLock<Vec<String>> = LazyLock::new(|| {
         item9_unknown = excluded.item9_unknown, counting = excluded.counting, source = excluded.source,
         answers = excluded.answers, issues = excluded.issues, recorded_at = excluded.recorded_at,
         language = excluded.language";
-    rows::texts(head, 15, tail)
+    Texts::values(head, 15, tail)
 });
 
 /// Stores measurements, each once, or replaces what was known under their ids.
 pub async fn put(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: Uuid,
     measurements: &[Measurement],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    for some in measurements.chunks(rows::MOST) {
-        let text: &'static str = &PUT[some.len() - 1];
+    for (text, some) in PUT.pieces(measurements) {
         on!(tx, |conn| {
             let mut query = sqlx::query(text).bind(clinic);
             for m in some {
@@ -121,7 +139,7 @@ pub async fn put(
 }
 
 /// The patient and the ids of what was measured from one source.
-pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(Uuid, Uuid)>, Problem> {
+pub async fn of_source(tx: &mut ReadTx, clinic: &str, source: &str) -> Result<Vec<(Uuid, Uuid)>, Problem> {
     fetch_all!(
         tx,
         (Uuid, Uuid),
@@ -133,7 +151,7 @@ pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(U
 }
 
 /// Moves what was measured from one source to another patient: the source names somebody else now.
-pub async fn move_source(tx: &mut Tx, clinic: &str, source: &str, from: Uuid, to: Uuid) -> Result<(), Problem> {
+pub async fn move_source(tx: &mut WriteTx, clinic: &str, source: &str, from: Uuid, to: Uuid) -> Result<(), Problem> {
     for statement in [
         "UPDATE measurement SET patient_id = $4 WHERE clinic_id = $1 AND source = $2 AND patient_id = $3",
         "UPDATE observation_item SET patient_id = $4 WHERE clinic_id = $1 AND source = $2 AND patient_id = $3",
@@ -186,7 +204,7 @@ impl From<ItemRow> for Item {
 }
 
 /// The single item of a source.
-pub async fn item_of(tx: &mut Tx, clinic: &str, patient: Uuid, source: &str) -> Result<Option<Item>, Problem> {
+pub async fn item_of(tx: &mut ReadTx, clinic: &str, patient: Uuid, source: &str) -> Result<Option<Item>, Problem> {
     fetch_optional!(
         tx,
         ItemRow,
@@ -201,7 +219,7 @@ pub async fn item_of(tx: &mut Tx, clinic: &str, patient: Uuid, source: &str) -> 
 }
 
 /// Stores a single item, or replaces what its source said before; answers what that was.
-pub async fn put_item(tx: &mut Tx, clinic: &str, patient: Uuid, item: &Item) -> Result<Option<Item>, Problem> {
+pub async fn put_item(tx: &mut WriteTx, clinic: &str, patient: Uuid, item: &Item) -> Result<Option<Item>, Problem> {
     let before = item_of(tx, clinic, patient, &item.source).await?;
     execute!(
         tx,
@@ -223,7 +241,7 @@ pub async fn put_item(tx: &mut Tx, clinic: &str, patient: Uuid, item: &Item) -> 
 
 /// The single items of one taking, in order of item and source.
 pub async fn items_at(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     patient: Uuid,
     instrument: Instrument,

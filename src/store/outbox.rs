@@ -31,7 +31,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::shown::note;
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::chart::Drift;
 use crate::domain::plan::{Intent, Posture, Rung};
 use crate::problem::Problem;
@@ -136,7 +136,7 @@ pub struct Entry {
 }
 
 /// What is in the ledger for a patient.
-pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
+pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
     fetch_all!(
         tx,
         Entry,
@@ -148,7 +148,7 @@ pub async fn entries(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Ent
 }
 
 /// Reads one row by patient and key.
-pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result<Option<Delivery>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, patient: Uuid, key: &str) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
         Delivery,
@@ -161,7 +161,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, patient: Uuid, key: &str) -> Result
 }
 
 /// Reads one row by its id.
-pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
+pub async fn by_id(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
         Delivery,
@@ -174,7 +174,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
 }
 
 /// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
-pub async fn standing(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<(Intent, State)>, Problem> {
+pub async fn standing(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<(Intent, State)>, Problem> {
     let rows = fetch_all!(
         tx,
         (Json<Intent>, String),
@@ -204,38 +204,46 @@ pub struct Which {
     pub drift: Option<Drift>,
 }
 
-/// A page of the ledger in order of id.
+/// A page of the ledger in order of id. Each text reads the index of the narrowest thing that is asked for.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     which: Which,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Delivery>, Problem> {
-    fetch_all!(
-        tx,
-        Delivery,
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
-           AND ($6 IS NULL OR drift = $6) AND id > $4 ORDER BY id LIMIT $5"
-        ),
-        clinic,
-        which.state.map(State::as_str),
-        which.patient,
-        after.unwrap_or_default(),
-        limit,
-        which.drift.map(Drift::as_str)
-    )
-    .inspect(|rows| note(rows.iter().map(|d| d.patient_id)))
-    .map_err(failed)
+    let after = after.unwrap_or_default();
+    let (state, drift) = (which.state.map(State::as_str), which.drift.map(Drift::as_str));
+    macro_rules! text {
+        ($index:literal, $order:literal) => {
+            concat!("SELECT ", columns!(), " FROM delivery WHERE clinic_id = $1 AND id > $2 AND ", $index, $order)
+        };
+    }
+    let rows = if let Some(patient) = which.patient {
+        // A patient has few of them: without an order, SQLite does not walk the clinic in the order of ids.
+        let text = text!("patient_id = $3 AND ($4 IS NULL OR state = $4) AND ($5 IS NULL OR drift = $5)", "");
+        let mut rows = fetch_all!(tx, Delivery, text, clinic, after, patient, state, drift).map_err(failed)?;
+        rows.sort_by_key(|row| row.id);
+        rows.truncate(usize::try_from(limit).unwrap_or(0));
+        rows
+    } else if let Some(drift) = drift {
+        let text = text!("drift = $3 AND ($4 IS NULL OR state = $4)", " ORDER BY id LIMIT $5");
+        fetch_all!(tx, Delivery, text, clinic, after, drift, state, limit).map_err(failed)?
+    } else if let Some(state) = state {
+        let text = text!("state = $3", " ORDER BY id LIMIT $4");
+        fetch_all!(tx, Delivery, text, clinic, after, state, limit).map_err(failed)?
+    } else {
+        let text = text!("TRUE", " ORDER BY id LIMIT $3");
+        fetch_all!(tx, Delivery, text, clinic, after, limit).map_err(failed)?
+    };
+    note(rows.iter().map(|d| d.patient_id));
+    Ok(rows)
 }
 
 /// Writes what should stand in the chart from now on. A row that a person closed in the chart stays closed: what is
 /// planned for it is kept for reading and not sent.
 pub async fn plan(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: Uuid,
     id: Uuid,
@@ -269,7 +277,7 @@ pub async fn plan(
 }
 
 /// What has to be written for a patient now: most urgent first, then oldest.
-pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<Vec<Delivery>, Problem> {
+pub async fn pending(tx: &mut ReadTx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<Vec<Delivery>, Problem> {
     fetch_all!(
         tx,
         Delivery,
@@ -288,7 +296,7 @@ pub async fn pending(tx: &mut Tx, clinic: &str, patient: Uuid, now: DateTime<Utc
 
 /// Remembers, before a call, that its outcome will be unknown if we stop here, and on which rung to look for it.
 pub async fn sending(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     lane: &Lane,
     key: &str,
     rung: Rung,
@@ -349,7 +357,7 @@ pub struct Settlement {
 
 /// Writes down what an attempt came to. `false` when the lease was lost meanwhile: then nothing is written.
 /// If the plan moved on while we wrote, the row stays pending.
-pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn settle(tx: &mut WriteTx, lane: &Lane, key: &str, s: &Settlement, now: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE delivery SET
@@ -390,8 +398,8 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
 
 /// Sends a parked or waiting delivery again now, and wakes its lane. `false` if there is none of that id that could be
 /// sent.
-pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let row: Option<(Uuid,)> = fetch_optional!(
+pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let row: Option<(Uuid,)> = returning_optional!(
         tx,
         (Uuid,),
         "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
@@ -418,7 +426,7 @@ pub struct Tally {
 }
 
 /// How many deliveries of a clinic are in which state; what is settled without standing in the chart is `below` it.
-pub async fn tally(tx: &mut Tx, clinic: &str) -> Result<Vec<Tally>, Problem> {
+pub async fn tally(tx: &mut ReadTx, clinic: &str) -> Result<Vec<Tally>, Problem> {
     fetch_all!(
         tx,
         Tally,

@@ -1,12 +1,16 @@
 //! Persons and the names they are known by.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::key::indexed;
+use super::rows::Texts;
 use super::shown::note;
-use super::{Tx, failed};
+use super::transaction::Engine;
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
 use crate::problem::Problem;
@@ -79,8 +83,8 @@ impl Patient {
 }
 
 /// Locks the patient a key belongs to until the end of the transaction, and reads the row.
-pub async fn lock_by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Patient>, Problem> {
-    fetch_optional!(
+pub async fn lock_by_key(tx: &mut WriteTx, clinic: &str, key: &str) -> Result<Option<Patient>, Problem> {
+    returning_optional!(
         tx,
         Patient,
         concat!("UPDATE patient SET revision = revision + 1
@@ -93,8 +97,8 @@ pub async fn lock_by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<
 }
 
 /// Locks a patient until the end of the transaction, and reads the row.
-pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
-    fetch_optional!(
+pub async fn lock(tx: &mut WriteTx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
+    returning_optional!(
         tx,
         Patient,
         concat!(
@@ -110,8 +114,8 @@ pub async fn lock(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
 
 /// Locks the patients that several names lead to (keys, ids, ids of episodes) until the end of the transaction, in one
 /// order. Where only one writes at a time there is nothing to lock.
-pub async fn lock_all(tx: &mut Tx, clinic: &str, names: &[String]) -> Result<(), Problem> {
-    let Tx::Postgres(handle) = tx else { return Ok(()) };
+pub async fn lock_all(tx: &mut WriteTx, clinic: &str, names: &[String]) -> Result<(), Problem> {
+    let Engine::Postgres(pooled) = tx.engine() else { return Ok(()) };
     let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
     sqlx::query(
         "SELECT 1 FROM patient WHERE clinic_id = $1 AND id IN (
@@ -123,14 +127,14 @@ pub async fn lock_all(tx: &mut Tx, clinic: &str, names: &[String]) -> Result<(),
     .bind(clinic)
     .bind(names.iter().map(|name| indexed(name)).collect::<Vec<_>>())
     .bind(&ids)
-    .execute(handle.connection())
+    .execute(&mut **pooled)
     .await
     .map(|_| ())
     .map_err(failed)
 }
 
 /// Reads a patient; one who was merged into another is found as the other.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
     fetch_optional!(
         tx,
         Patient,
@@ -147,8 +151,49 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Patient>
     .map_err(failed)
 }
 
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = concat!(
+        "SELECT ",
+        columns!("p."),
+        " FROM patient q JOIN patient p ON p.clinic_id = q.clinic_id AND p.id = COALESCE(q.merged_into, q.id)
+        WHERE q.clinic_id = $1 AND q.id IN"
+    );
+    Texts::list(head, 2, "")
+});
+
+/// Reads these patients, in no order; those who were merged into another are found as the other.
+pub async fn find_each(tx: &mut ReadTx, clinic: &str, ids: &[Uuid]) -> Result<Vec<Patient>, Problem> {
+    let rows = fetch_listed!(tx, Patient, OF_EACH, ids, clinic);
+    note(rows.iter().map(|p| p.id));
+    Ok(rows)
+}
+
+static WITH_KEYS: LazyLock<Texts> =
+    LazyLock::new(|| Texts::list("SELECT key, patient_id FROM patient_key WHERE clinic_id = $1 AND key IN", 2, ""));
+
+/// Whom these keys belong to, as they are stored: (key, patient).
+pub async fn with_keys(tx: &mut ReadTx, clinic: &str, keys: &[String]) -> Result<Vec<(String, Uuid)>, Problem> {
+    let mut keys: Vec<String> = keys.iter().map(|key| indexed(key).into_owned()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut rows = fetch_listed!(tx, (String, Uuid), WITH_KEYS, &keys, clinic);
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+static KEYS_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::list("SELECT patient_id, key FROM patient_key WHERE clinic_id = $1 AND patient_id IN", 2, "")
+});
+
+/// The keys that each of these patients is known by, in order: (patient, key).
+pub async fn keys_of_each(tx: &mut ReadTx, clinic: &str, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>, Problem> {
+    let mut rows = fetch_listed!(tx, (Uuid, String), KEYS_OF_EACH, ids, clinic);
+    rows.sort_unstable();
+    Ok(rows)
+}
+
 /// Whom a key belongs to: usually one person, none if unknown, several if ambiguous.
-pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
+pub async fn by_key(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
         Patient,
@@ -156,7 +201,7 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
             "SELECT ",
             columns!("p."),
             " FROM patient_key k JOIN patient p ON p.clinic_id = k.clinic_id AND p.id = k.patient_id
-         WHERE k.clinic_id = $1 AND k.key = $2 ORDER BY p.id"
+         WHERE k.clinic_id = $1 AND k.key = $2 ORDER BY k.patient_id"
         ),
         clinic,
         indexed(key)
@@ -166,7 +211,7 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
 }
 
 /// A page of patients after an id, in order of id.
-pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Patient>, Problem> {
+pub async fn page(tx: &mut ReadTx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
         Patient,
@@ -184,7 +229,7 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) ->
 }
 
 /// Stores a new person under a key. `false` if the id is taken already.
-pub async fn insert(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, patient: &Patient) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO patient (clinic_id, id, reference, seen, display_name, family, birth_date, gender, language, inactive,
@@ -210,7 +255,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<bool
 }
 
 /// Writes everything about a locked person that may change.
-pub async fn update(tx: &mut Tx, clinic: &str, patient: &Patient, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn update(tx: &mut WriteTx, clinic: &str, patient: &Patient, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE patient SET reference = $3, seen = $4, display_name = $5, family = $6, birth_date = $7, gender = $8,
@@ -241,7 +286,7 @@ pub async fn update(tx: &mut Tx, clinic: &str, patient: &Patient, now: DateTime<
 }
 
 /// Lets a person be known by one more key.
-pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+pub async fn add_key(tx: &mut WriteTx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO patient_key (clinic_id, key, patient_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -254,7 +299,7 @@ pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Res
 }
 
 /// The keys a person is known by.
-pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String>, Problem> {
+pub async fn keys(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<String>, Problem> {
     fetch_all!(
         tx,
         (String,),
@@ -267,7 +312,7 @@ pub async fn keys(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<String
 }
 
 /// Forgets a key of a person: no resource of theirs carries it any more.
-pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+pub async fn drop_key(tx: &mut WriteTx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3",
@@ -280,7 +325,7 @@ pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: Uuid) -> Re
 }
 
 /// Moves everything known about one person to another: one story from now on.
-pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn merge(tx: &mut WriteTx, clinic: &str, from: Uuid, into: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
     // Keys, measurements and ledger rows of the same name stay with the survivor.
     for statement in [
         "INSERT INTO patient_key (clinic_id, key, patient_id) SELECT clinic_id, key, $3 FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 ON CONFLICT DO NOTHING",
@@ -339,13 +384,13 @@ pub async fn merge(tx: &mut Tx, clinic: &str, from: Uuid, into: Uuid, now: DateT
 }
 
 /// Lets the sweep look at everybody of a clinic: the rules have changed.
-pub async fn all_due(tx: &mut Tx, clinic: &str, today: NaiveDate) -> Result<u64, Problem> {
+pub async fn all_due(tx: &mut WriteTx, clinic: &str, today: NaiveDate) -> Result<u64, Problem> {
     execute!(tx, "UPDATE patient SET reevaluate_on = $2 WHERE clinic_id = $1 AND merged_into IS NULL", clinic, today)
         .map_err(failed)
 }
 
 /// Patients whose plan changes by itself by `today`, oldest first: what the daily sweep touches.
-pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<Uuid>, Problem> {
+pub async fn due(tx: &mut ReadTx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<Uuid>, Problem> {
     fetch_all!(
         tx,
         (Uuid,),
@@ -360,7 +405,7 @@ pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Res
 }
 
 /// Whether a clinic had a patient by an instant.
-pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn known_before(tx: &mut ReadTx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
     fetch_optional!(tx, (Uuid,), "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1", clinic, at)
         .map(|row| row.is_some())
         .map_err(failed)
@@ -369,7 +414,7 @@ pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Resul
 /// A page of the patients who are candidates for enrolment, longest since first: (since, id). Those whose scores were
 /// put aside are a list of their own.
 pub async fn candidates(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     dismissed: bool,
     after: Option<(NaiveDate, Uuid)>,
@@ -397,7 +442,7 @@ pub async fn candidates(
 }
 
 /// Every clinic that owns a patient.
-pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
+pub async fn clinics(tx: &mut ReadTx) -> Result<Vec<String>, Problem> {
     fetch_all!(tx, (String,), "SELECT DISTINCT clinic_id FROM patient ORDER BY clinic_id")
         .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
         .map_err(failed)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::shown::note;
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// Something kept back, with the reason.
@@ -22,7 +22,7 @@ pub struct Kept {
 }
 
 /// Keeps something back; what was said about the same resource before is replaced.
-pub async fn put(tx: &mut Tx, clinic: &str, kept: &Kept) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, clinic: &str, kept: &Kept) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO quarantine (clinic_id, id, type, resource_id, patient_id, code, detail, received_at)
@@ -42,19 +42,19 @@ pub async fn put(tx: &mut Tx, clinic: &str, kept: &Kept) -> Result<(), Problem> 
 }
 
 /// Lets something go.
-pub async fn release(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> {
+pub async fn release(tx: &mut WriteTx, clinic: &str, id: Uuid) -> Result<(), Problem> {
     execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
 }
 
 /// Lets go what only waited for its patient.
-pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: Uuid, code: &str) -> Result<(), Problem> {
+pub async fn release_patient(tx: &mut WriteTx, clinic: &str, patient: Uuid, code: &str) -> Result<(), Problem> {
     execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND patient_id = $2 AND code = $3", clinic, patient, code)
         .map(|_| ())
         .map_err(failed)
 }
 
 /// Reads one.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Kept>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Kept>, Problem> {
     fetch_optional!(
         tx,
         Kept,
@@ -67,7 +67,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Kept>, P
 }
 
 /// A page after an id, in order of id.
-pub async fn page(tx: &mut Tx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Kept>, Problem> {
+pub async fn page(tx: &mut ReadTx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Kept>, Problem> {
     fetch_all!(
         tx,
         Kept,

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::shown::note;
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// A recommendation of a review that stands.
@@ -23,7 +23,7 @@ pub struct Row {
 }
 
 /// Writes one.
-pub async fn put(tx: &mut Tx, clinic: &str, row: &Row, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, clinic: &str, row: &Row, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO recommendation (clinic_id, id, patient_id, episode_id, state, addressee, waits_until, body, updated_at)
@@ -45,12 +45,12 @@ pub async fn put(tx: &mut Tx, clinic: &str, row: &Row, now: DateTime<Utc>) -> Re
 }
 
 /// Removes one: its review was taken back.
-pub async fn remove(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> {
+pub async fn remove(tx: &mut WriteTx, clinic: &str, id: Uuid) -> Result<(), Problem> {
     execute!(tx, "DELETE FROM recommendation WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
 }
 
 /// Those of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Row>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Row>, Problem> {
     fetch_all!(
         tx,
         Row,
@@ -88,7 +88,7 @@ pub struct Listed {
 
 /// A page of a clinic's recommendations, the longest due first.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     filter: &Filter,
     after: Option<(NaiveDate, Uuid)>,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::key::indexed;
 use super::shown::note;
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// A stored resource.
@@ -25,7 +25,7 @@ pub struct Resource {
 }
 
 /// Reads one.
-pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {
     fetch_optional!(
         tx,
         Resource,
@@ -40,7 +40,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Opt
 }
 
 /// Stores a new one. `false` if there is one of that type and id already.
-pub async fn insert(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO resource (clinic_id, type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body)
@@ -61,7 +61,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<bool, Pro
 }
 
 /// Replaces one.
-pub async fn update(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<(), Problem> {
+pub async fn update(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE resource SET version = $4, source_version = $5, source_updated = $6, patient_id = $7, deleted = $8,
@@ -83,7 +83,7 @@ pub async fn update(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<(), Probl
 }
 
 /// Lets a resource be found by a business identifier.
-pub async fn add_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
+pub async fn add_identifier(tx: &mut WriteTx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO resource_identifier (clinic_id, type, token, id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -99,8 +99,8 @@ pub async fn add_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, 
 /// Lets nobody else look for a business identifier on a condition until the end of the transaction: two who would
 /// each create the resource that is not there yet have nothing else to wait for. Where only one writes at a time there
 /// is nothing to hold.
-pub async fn hold_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -> Result<(), Problem> {
-    if matches!(tx, Tx::Sqlite(_)) {
+pub async fn hold_identifier(tx: &mut WriteTx, clinic: &str, kind: &str, token: &str) -> Result<(), Problem> {
+    if !tx.has_many_writers() {
         return Ok(());
     }
     // No resource has an empty id, so this row is never found.
@@ -117,7 +117,7 @@ pub async fn hold_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str)
 }
 
 /// Forgets a business identifier of a resource: its new version does not carry it any more.
-pub async fn drop_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
+pub async fn drop_identifier(tx: &mut WriteTx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND token = $3 AND id = $4",
@@ -131,7 +131,7 @@ pub async fn drop_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str,
 }
 
 /// Resources that carry a business identifier, not deleted, oldest id first. `token` is `system|value`.
-pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -> Result<Vec<Resource>, Problem> {
+pub async fn by_identifier(tx: &mut ReadTx, clinic: &str, kind: &str, token: &str) -> Result<Vec<Resource>, Problem> {
     fetch_all!(
         tx,
         Resource,
@@ -148,7 +148,7 @@ pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -
 
 /// The business identifiers of a type that look like a pattern of LIKE (escaped with `!`), with the ids that carry them.
 pub async fn tokens_like(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
     pattern: &str,
@@ -168,7 +168,7 @@ pub async fn tokens_like(
 /// Resources of a type about a patient, not deleted, in no order: to ask for one by id would lead SQLite to walk
 /// through the whole type.
 pub async fn of_patient(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
     patient: Uuid,
@@ -212,7 +212,7 @@ impl Stretch {
 }
 
 /// How many resources of a type, not deleted, changed in a stretch of time.
-pub async fn count(tx: &mut Tx, clinic: &str, kind: &str, changed: Stretch) -> Result<i64, Problem> {
+pub async fn count(tx: &mut ReadTx, clinic: &str, kind: &str, changed: Stretch) -> Result<i64, Problem> {
     fetch_optional!(
         tx,
         (i64,),
@@ -229,7 +229,7 @@ pub async fn count(tx: &mut Tx, clinic: &str, kind: &str, changed: Stretch) -> R
 
 /// Resources of a type, not deleted, that changed in a stretch of time, in order of (change, id); after an (instant, id).
 pub async fn changed(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
     changed: Stretch,
@@ -257,7 +257,7 @@ pub async fn changed(
 }
 
 /// When a resource of a type arrived last.
-pub async fn last_arrival(tx: &mut Tx, clinic: &str, kind: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+pub async fn last_arrival(tx: &mut ReadTx, clinic: &str, kind: &str) -> Result<Option<DateTime<Utc>>, Problem> {
     fetch_optional!(
         tx,
         (DateTime<Utc>,),

@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::shown::note;
-use super::{Tx, fact, failed};
+use super::{ReadTx, WriteTx, fact, failed};
 use crate::domain::attention::Waiting;
 use crate::problem::Problem;
 
@@ -25,7 +25,7 @@ pub struct Session {
 }
 
 /// Adds a session. `false` if it is there already.
-pub async fn insert(tx: &mut Tx, clinic: &str, s: &Session) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &Session) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO review_session (clinic_id, id, held_on, consultant, care_manager, note, opened_at, opened_by)
@@ -45,7 +45,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, s: &Session) -> Result<bool, Prob
 
 /// Adds an item to the agenda of a session.
 pub async fn put_item(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     session: Uuid,
     position: i32,
@@ -66,7 +66,7 @@ pub async fn put_item(
 }
 
 /// Reads one.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Session>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Session>, Problem> {
     fetch_optional!(
         tx,
         Session,
@@ -80,7 +80,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Session>
 
 /// A page of a clinic's sessions, the latest first; of one consultant, where one is named.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     consultant: Option<&str>,
     after: Option<(NaiveDate, Uuid)>,
@@ -117,7 +117,7 @@ pub struct Item {
 }
 
 /// The agenda of a session, in order.
-pub async fn agenda(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Item>, Problem> {
+pub async fn agenda(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Item>, Problem> {
     fetch_all!(
         tx,
         Item,
@@ -145,7 +145,7 @@ pub struct Review {
 }
 
 /// The case reviews of a session that stand, in order of entry: none that was taken back.
-pub async fn reviews(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
+pub async fn reviews(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
     let mut standing = Vec::new();
     for review in entered(tx, clinic, session).await? {
         if !fact::taken_back(tx, clinic, review.patient_id).await?.contains(&review.review_id) {
@@ -155,7 +155,7 @@ pub async fn reviews(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Rev
     Ok(standing)
 }
 
-async fn entered(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
+async fn entered(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
     fetch_all!(
         tx,
         Review,
@@ -172,7 +172,7 @@ async fn entered(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>
 }
 
 /// Lets a case review be part of a session.
-pub async fn join(tx: &mut Tx, clinic: &str, session: Uuid, review: Uuid, episode: Uuid) -> Result<(), Problem> {
+pub async fn join(tx: &mut WriteTx, clinic: &str, session: Uuid, review: Uuid, episode: Uuid) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO review_session_review (clinic_id, session_id, review_id, episode_id) VALUES ($1, $2, $3, $4)",
@@ -186,7 +186,7 @@ pub async fn join(tx: &mut Tx, clinic: &str, session: Uuid, review: Uuid, episod
 }
 
 /// Says why an item of the agenda was put off. `false` if the episode is not on it.
-pub async fn defer(tx: &mut Tx, clinic: &str, session: Uuid, episode: Uuid, because: &str) -> Result<bool, Problem> {
+pub async fn defer(tx: &mut WriteTx, clinic: &str, session: Uuid, episode: Uuid, because: &str) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE review_session_item SET deferred_because = $4 WHERE clinic_id = $1 AND session_id = $2 AND episode_id = $3",
@@ -200,7 +200,7 @@ pub async fn defer(tx: &mut Tx, clinic: &str, session: Uuid, episode: Uuid, beca
 }
 
 /// Closes a session. `false` if there is none of that id that is open.
-pub async fn close(tx: &mut Tx, clinic: &str, id: Uuid, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn close(tx: &mut WriteTx, clinic: &str, id: Uuid, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE review_session SET closed_at = $3, closed_by = $4 WHERE clinic_id = $1 AND id = $2 AND closed_at IS NULL",

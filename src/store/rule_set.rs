@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
 
@@ -19,7 +19,7 @@ pub struct Stored {
 }
 
 /// The version in force: the one activated last, or the built-in default.
-pub async fn active(tx: &mut Tx, clinic: &str) -> Result<RuleSet, Problem> {
+pub async fn active(tx: &mut ReadTx, clinic: &str) -> Result<RuleSet, Problem> {
     let row: Option<(Json<RuleSet>,)> = fetch_optional!(
         tx,
         (Json<RuleSet>,),
@@ -31,7 +31,7 @@ pub async fn active(tx: &mut Tx, clinic: &str) -> Result<RuleSet, Problem> {
 }
 
 /// Every version, newest first.
-pub async fn all(tx: &mut Tx, clinic: &str) -> Result<Vec<Stored>, Problem> {
+pub async fn all(tx: &mut ReadTx, clinic: &str) -> Result<Vec<Stored>, Problem> {
     fetch_all!(
         tx,
         Stored,
@@ -42,7 +42,7 @@ pub async fn all(tx: &mut Tx, clinic: &str) -> Result<Vec<Stored>, Problem> {
 }
 
 /// Reads one version.
-pub async fn find(tx: &mut Tx, clinic: &str, version: i32) -> Result<Option<Stored>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, version: i32) -> Result<Option<Stored>, Problem> {
     fetch_optional!(
         tx,
         Stored,
@@ -54,7 +54,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, version: i32) -> Result<Option<Stor
 }
 
 /// Adds a version. `false` if that version exists.
-pub async fn insert(tx: &mut Tx, clinic: &str, rules: &RuleSet, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, rules: &RuleSet, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO rule_set (clinic_id, version, body, created_at, created_by) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
@@ -69,7 +69,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, rules: &RuleSet, by: &str, now: D
 }
 
 /// Puts a version in force. `false` if there is none of that number.
-pub async fn activate(tx: &mut Tx, clinic: &str, version: i32, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn activate(tx: &mut WriteTx, clinic: &str, version: i32, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
     let found = execute!(
         tx,
         "UPDATE rule_set SET activated_at = $3 WHERE clinic_id = $1 AND version = $2",
@@ -102,7 +102,7 @@ pub struct Activation {
 }
 
 /// Which version was put in force when, oldest first. Before the first of them the built-in one was in force.
-pub async fn activations(tx: &mut Tx, clinic: &str) -> Result<Vec<Activation>, Problem> {
+pub async fn activations(tx: &mut ReadTx, clinic: &str) -> Result<Vec<Activation>, Problem> {
     fetch_all!(
         tx,
         Activation,
@@ -113,7 +113,7 @@ pub async fn activations(tx: &mut Tx, clinic: &str) -> Result<Vec<Activation>, P
 }
 
 /// The version that was in force at an instant.
-pub async fn active_at(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<RuleSet, Problem> {
+pub async fn active_at(tx: &mut ReadTx, clinic: &str, at: DateTime<Utc>) -> Result<RuleSet, Problem> {
     let row: Option<(Json<RuleSet>,)> = fetch_optional!(
         tx,
         (Json<RuleSet>,),
@@ -127,7 +127,7 @@ pub async fn active_at(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<R
 }
 
 /// The thresholds of a version; 1 is the built-in one.
-pub async fn rules(tx: &mut Tx, clinic: &str, version: i32) -> Result<Option<RuleSet>, Problem> {
+pub async fn rules(tx: &mut ReadTx, clinic: &str, version: i32) -> Result<Option<RuleSet>, Problem> {
     let stored = find(tx, clinic, version).await?;
     Ok(stored.map(|stored| stored.body.0).or_else(|| (version == 1).then(RuleSet::default)))
 }

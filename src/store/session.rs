@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::identity::Role;
 use crate::problem::Problem;
 
@@ -27,7 +27,7 @@ pub struct Session {
 }
 
 /// The session of a cookie.
-pub async fn find(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<Session>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: &str) -> Result<Option<Session>, Problem> {
     fetch_optional!(
         tx,
         Session,
@@ -39,7 +39,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<Session>
 }
 
 /// Signs somebody in.
-pub async fn insert(tx: &mut Tx, clinic: &str, s: &Session) -> Result<(), Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &Session) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO session (clinic_id, id, subject, role, name, csrf, created_at, seen_at)
@@ -58,18 +58,18 @@ pub async fn insert(tx: &mut Tx, clinic: &str, s: &Session) -> Result<(), Proble
 }
 
 /// Notes that somebody is still there.
-pub async fn seen(tx: &mut Tx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn seen(tx: &mut WriteTx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(tx, "UPDATE session SET seen_at = $3 WHERE clinic_id = $1 AND id = $2", clinic, id, now)
         .map(|_| ())
         .map_err(failed)
 }
 
 /// Signs somebody out.
-pub async fn delete(tx: &mut Tx, clinic: &str, id: &str) -> Result<(), Problem> {
+pub async fn delete(tx: &mut WriteTx, clinic: &str, id: &str) -> Result<(), Problem> {
     execute!(tx, "DELETE FROM session WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
 }
 
 /// Forgets who has been away since before a moment.
-pub async fn forget(tx: &mut Tx, clinic: &str, before: DateTime<Utc>) -> Result<u64, Problem> {
+pub async fn forget(tx: &mut WriteTx, clinic: &str, before: DateTime<Utc>) -> Result<u64, Problem> {
     execute!(tx, "DELETE FROM session WHERE clinic_id = $1 AND seen_at < $2", clinic, before).map_err(failed)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::key::listed;
 use super::shown::note;
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::instrument::Instrument;
 use crate::domain::line::Line;
@@ -66,7 +66,7 @@ pub struct Written<'a> {
 
 /// Writes the standing of an episode.
 pub async fn put(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: Uuid,
     written: Written<'_>,
@@ -143,7 +143,7 @@ pub struct Team {
 }
 
 /// Who works together in a clinic, and how many of theirs stand in the queue up to a place.
-pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<Team>, Problem> {
+pub async fn teams(tx: &mut ReadTx, clinic: &str, up_to: i16) -> Result<Vec<Team>, Problem> {
     fetch_all!(
         tx,
         Team,
@@ -157,7 +157,7 @@ pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<Team>, P
 
 /// The whole standing of a patient's open episodes, most pressing first; what cannot be read any more is left out until
 /// the next plan writes it.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: Uuid) -> Result<Vec<Standing>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Standing>, Problem> {
     let rows = fetch_all!(
         tx,
         (Json<Box<serde_json::value::RawValue>>,),
@@ -214,7 +214,7 @@ impl Row {
 /// A page of the caseload, most pressing first (R15): place in the queue, longest waiting, highest latest score, id.
 /// With `up_to`, only the places up to that one.
 pub async fn by_attention(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     filter: &Filter,
     up_to: Option<i16>,
@@ -259,7 +259,7 @@ pub async fn by_attention(
 
 /// A page of the caseload by name: (name, episode).
 pub async fn by_name(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     filter: &Filter,
     after: Option<(String, Uuid)>,

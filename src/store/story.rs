@@ -6,12 +6,14 @@ use uuid::Uuid;
 
 use super::fact::Told;
 use super::patient::{self, Patient};
-use super::{Tx, episode, fact, measurement};
+use super::{ReadTx, episode, fact, measurement};
+use crate::domain::episode::Episode;
+use crate::domain::measurement::Measurement;
 use crate::domain::story::Story;
 use crate::problem::Problem;
 
 /// The story of one patient.
-pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
+pub async fn of(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
     let mut story = Story::of(patient.for_story());
     story.measurements = measurement::of_patient(tx, clinic, patient.id).await?;
     if patient.has_care {
@@ -25,23 +27,43 @@ pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, P
     Ok(story)
 }
 
+/// The stories of these patients, in three statements.
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Result<Vec<Story>, Problem> {
+    let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
+    let in_care: Vec<Uuid> = patients.iter().filter(|p| p.has_care).map(|patient| patient.id).collect();
+    let mut measurements = grouped(measurement::of_each(tx, clinic, &ids).await?);
+    let episodes = episode::of_each(tx, clinic, &in_care).await?;
+    let mut episodes = grouped(episodes.into_iter().map(|stored| (stored.patient_id, stored.episode)).collect());
+    let mut told = grouped(fact::told_of_each(tx, clinic, &in_care).await?);
+    Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
+}
+
 /// The stories of a page of patients (in order of id, as [`super::patient::page`] gives it), in three statements.
-pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<Vec<Story>, Problem> {
+pub async fn of_page(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Result<Vec<Story>, Problem> {
     let (Some(first), Some(last)) = (patients.first(), patients.last()) else { return Ok(Vec::new()) };
     let (from, to) = (first.id, last.id);
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
     let mut told = grouped(fact::told(tx, clinic, from, to).await?);
-    let stories = patients.iter().map(|patient| {
-        let mut story = Story::of(patient.for_story());
-        story.measurements = measurements.remove(&patient.id).unwrap_or_default();
-        story.episodes = episodes.remove(&patient.id).unwrap_or_default();
-        for told in told.remove(&patient.id).into_iter().flatten() {
-            add(&mut story, told);
-        }
-        story
-    });
-    Ok(stories.collect())
+    Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
+}
+
+/// By patient.
+type Grouped<T> = HashMap<Uuid, Vec<T>>;
+
+fn put_together(
+    patient: &Patient,
+    measurements: &mut Grouped<Measurement>,
+    episodes: &mut Grouped<Episode>,
+    told: &mut Grouped<Told>,
+) -> Story {
+    let mut story = Story::of(patient.for_story());
+    story.measurements = measurements.remove(&patient.id).unwrap_or_default();
+    story.episodes = episodes.remove(&patient.id).unwrap_or_default();
+    for told in told.remove(&patient.id).into_iter().flatten() {
+        add(&mut story, told);
+    }
+    story
 }
 
 /// How many patients are held at once.
@@ -60,7 +82,7 @@ pub fn everybody(clinic: &str) -> Pages<'_> {
 
 impl Pages<'_> {
     /// The next patients in order of id, each with the story; `None` after the last.
-    pub async fn next(&mut self, tx: &mut Tx) -> Result<Option<(Vec<Patient>, Vec<Story>)>, Problem> {
+    pub async fn next(&mut self, tx: &mut ReadTx) -> Result<Option<(Vec<Patient>, Vec<Story>)>, Problem> {
         let page = patient::page(tx, self.clinic, self.after, SOME).await?;
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id);
@@ -78,8 +100,8 @@ fn add(story: &mut Story, told: Told) {
     }
 }
 
-fn grouped<T>(rows: Vec<(Uuid, T)>) -> HashMap<Uuid, Vec<T>> {
-    let mut by_patient: HashMap<Uuid, Vec<T>> = HashMap::new();
+fn grouped<T>(rows: Vec<(Uuid, T)>) -> Grouped<T> {
+    let mut by_patient = Grouped::new();
     for (patient, row) in rows {
         by_patient.entry(patient).or_default().push(row);
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// How far a webhook was told.
@@ -16,7 +16,7 @@ pub struct Cursor {
 }
 
 /// Reads it; `None` for one that was never told anything.
-pub async fn cursor(tx: &mut Tx, clinic: &str, name: &str) -> Result<Option<Cursor>, Problem> {
+pub async fn cursor(tx: &mut ReadTx, clinic: &str, name: &str) -> Result<Option<Cursor>, Problem> {
     fetch_optional!(
         tx,
         Cursor,
@@ -28,7 +28,7 @@ pub async fn cursor(tx: &mut Tx, clinic: &str, name: &str) -> Result<Option<Curs
 }
 
 /// Begins to tell one from a line on. Nothing if it was begun.
-pub async fn begin(tx: &mut Tx, clinic: &str, name: &str, seq: i64, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn begin(tx: &mut WriteTx, clinic: &str, name: &str, seq: i64, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO webhook (clinic_id, name, seq, part, created_at, updated_at) VALUES ($1, $2, $3, 0, $4, $4)
@@ -44,14 +44,14 @@ pub async fn begin(tx: &mut Tx, clinic: &str, name: &str, seq: i64, now: DateTim
 
 /// Claims one, or goes on holding it. `None` while another replica does.
 pub async fn claim(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     name: &str,
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Option<Cursor>, Problem> {
-    fetch_optional!(
+    returning_optional!(
         tx,
         Cursor,
         "UPDATE webhook SET lease_token = $3, lease_until = $5 WHERE clinic_id = $1 AND name = $2
@@ -67,7 +67,7 @@ pub async fn claim(
 }
 
 /// Gives one back.
-pub async fn give_back(tx: &mut Tx, clinic: &str, name: &str, token: Uuid) -> Result<(), Problem> {
+pub async fn give_back(tx: &mut WriteTx, clinic: &str, name: &str, token: Uuid) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE webhook SET lease_token = NULL, lease_until = NULL WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
@@ -81,7 +81,7 @@ pub async fn give_back(tx: &mut Tx, clinic: &str, name: &str, token: Uuid) -> Re
 
 /// Remembers how far one was told.
 pub async fn reached(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     name: &str,
     (seq, part): (i64, i32),
@@ -102,7 +102,7 @@ pub async fn reached(
 
 /// Stops telling one, for a reason; or goes on.
 pub async fn disable(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     name: &str,
     why: Option<&str>,
@@ -140,7 +140,7 @@ pub struct Delivery {
 }
 
 /// Stores one that is to be sent. Nothing if it is there.
-pub async fn add(tx: &mut Tx, clinic: &str, d: &Delivery) -> Result<(), Problem> {
+pub async fn add(tx: &mut WriteTx, clinic: &str, d: &Delivery) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO webhook_delivery (clinic_id, id, webhook, seq, part, type, body, state, attempts, next_attempt_at,
@@ -160,7 +160,7 @@ pub async fn add(tx: &mut Tx, clinic: &str, d: &Delivery) -> Result<(), Problem>
 }
 
 /// The first one of a webhook that is still to be sent.
-pub async fn pending(tx: &mut Tx, clinic: &str, webhook: &str) -> Result<Option<Delivery>, Problem> {
+pub async fn pending(tx: &mut ReadTx, clinic: &str, webhook: &str) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
         Delivery,
@@ -173,7 +173,7 @@ pub async fn pending(tx: &mut Tx, clinic: &str, webhook: &str) -> Result<Option<
 }
 
 /// Reads one.
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
         Delivery,
@@ -187,7 +187,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Delivery
 
 /// A page in order of id, narrowed to a webhook and a state where given.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     (webhook, state): (Option<&str>, Option<&str>),
     after: Option<Uuid>,
@@ -209,7 +209,7 @@ pub async fn page(
 }
 
 /// Writes down how one stands after an attempt.
-pub async fn settle(tx: &mut Tx, clinic: &str, d: &Delivery, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn settle(tx: &mut WriteTx, clinic: &str, d: &Delivery, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE webhook_delivery SET state = $3, attempts = $4, next_attempt_at = $5, last_error = $6, updated_at = $7
@@ -227,8 +227,8 @@ pub async fn settle(tx: &mut Tx, clinic: &str, d: &Delivery, now: DateTime<Utc>)
 }
 
 /// Sends one again now, whatever became of it, and lets its webhook go on. `false` if there is none.
-pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let row: Option<(String,)> = fetch_optional!(
+pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let row: Option<(String,)> = returning_optional!(
         tx,
         (String,),
         "UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
@@ -257,7 +257,7 @@ pub struct Attempt {
 }
 
 /// Adds an attempt.
-pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
+pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO webhook_attempt (clinic_id, delivery_id, id, at, outcome, http_status, detail, milliseconds)
@@ -276,7 +276,7 @@ pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Pro
 }
 
 /// The attempts of a delivery, in order.
-pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
+pub async fn attempts(tx: &mut ReadTx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
     fetch_all!(
         tx,
         Attempt,
@@ -289,7 +289,7 @@ pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<A
 }
 
 /// Whether anything was delivered before an instant, and is still kept.
-pub async fn is_told_before(tx: &mut Tx, clinic: &str, before: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn is_told_before(tx: &mut ReadTx, clinic: &str, before: DateTime<Utc>) -> Result<bool, Problem> {
     let found: Option<(Uuid,)> = fetch_optional!(
         tx,
         (Uuid,),
@@ -303,7 +303,7 @@ pub async fn is_told_before(tx: &mut Tx, clinic: &str, before: DateTime<Utc>) ->
 
 /// Forgets what was delivered before an instant, with its attempts: at most `limit`, the oldest first. What is parked or
 /// still to be sent stays. Answers how many.
-pub async fn forget(tx: &mut Tx, clinic: &str, before: DateTime<Utc>, limit: i64) -> Result<u64, Problem> {
+pub async fn forget(tx: &mut WriteTx, clinic: &str, before: DateTime<Utc>, limit: i64) -> Result<u64, Problem> {
     execute!(
         tx,
         "DELETE FROM webhook_attempt WHERE clinic_id = $1 AND delivery_id IN (

@@ -151,7 +151,7 @@ async fn one_flipped_bit_in_any_byte_of_a_line_is_found(#[values(Engine::Sqlite,
 async fn put_line(db: &Db, line: &str) {
     let text = "UPDATE journal SET entry = $1 WHERE clinic_id = 'demo' AND seq = 1";
     match db {
-        Db::Postgres(pool) => drop(sqlx::query(text).bind(line).execute(pool).await.unwrap()),
+        Db::Postgres { writer: pool, .. } => drop(sqlx::query(text).bind(line).execute(pool).await.unwrap()),
         Db::Sqlite { writer, .. } => drop(sqlx::query(text).bind(line).execute(writer).await.unwrap()),
     }
 }

@@ -31,7 +31,7 @@ fn somebody(n: u128) -> Patient {
 }
 
 async fn with(db: &Db, patients: impl IntoIterator<Item = Patient>) {
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     for one in patients {
         assert!(patient::insert(&mut tx, CLINIC, &one).await.unwrap());
         patient::add_key(&mut tx, CLINIC, &one.reference, one.id).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_person_is_read_as_written(#[values(Engine::Sqlite, Engine::Postgres)]
     let db = database.open().await;
     let one = somebody(1);
     with(&db, [one.clone()]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     assert_eq!(patient::find(&mut tx, CLINIC, one.id).await.unwrap(), Some(one.clone()));
     assert!(!patient::insert(&mut tx, CLINIC, &one).await.unwrap(), "the id is taken");
     // The same id in another clinic is another person.
@@ -72,7 +72,7 @@ async fn the_other_clinic_finds_nobody_and_changes_nothing(#[values(Engine::Sqli
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     with(&db, [somebody(1), somebody(2)]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     assert_eq!(patient::find(&mut tx, OTHER, id(1)).await.unwrap(), None);
     assert_eq!(patient::lock(&mut tx, OTHER, id(1)).await.unwrap(), None);
     assert_eq!(patient::lock_by_key(&mut tx, OTHER, "Patient/1").await.unwrap(), None);
@@ -115,7 +115,7 @@ async fn the_sweep_sees_who_is_due_and_nobody_else(#[values(Engine::Sqlite, Engi
     let db = database.open().await;
     let on = |n, day: Option<&str>| Patient { reevaluate_on: day.map(date), ..somebody(n) };
     with(&db, [on(1, Some("2026-03-02")), on(2, Some("2026-03-01")), on(3, Some("2026-03-03")), on(4, None)]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     assert_eq!(patient::due(&mut tx, CLINIC, date("2026-03-02"), 10).await.unwrap(), [id(2), id(1)]);
     assert_eq!(patient::due(&mut tx, CLINIC, date("2026-03-02"), 1).await.unwrap(), [id(2)]);
     assert_eq!(patient::all_due(&mut tx, CLINIC, date("2026-03-02")).await.unwrap(), 4);
@@ -128,7 +128,7 @@ async fn a_key_of_two_persons_leads_to_both(#[values(Engine::Sqlite, Engine::Pos
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     with(&db, [somebody(1), somebody(2)]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     for n in [1, 2, 2] {
         patient::add_key(&mut tx, CLINIC, "urn:mrn|7", id(n)).await.unwrap();
     }
@@ -145,7 +145,7 @@ async fn two_who_are_one_have_one_story(#[values(Engine::Sqlite, Engine::Postgre
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     with(&db, [somebody(1), somebody(2), somebody(3)]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     for n in 1..=3 {
         measurement::put(&mut tx, CLINIC, id(n), &[taken(n, "2026-03-01")], monday()).await.unwrap();
     }

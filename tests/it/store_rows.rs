@@ -55,7 +55,7 @@ fn resource(n: usize, at: DateTime<Utc>) -> Resource {
 async fn resources_keep_their_text_and_their_order(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     // Twice at each instant, put in backwards.
     let all: Vec<Resource> = instants()[2..5]
         .iter()
@@ -142,7 +142,7 @@ fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
 async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let all: Vec<Measurement> = (1..).zip(instants()).map(|(n, at)| measured(n, at)).collect();
     let backwards: Vec<Measurement> = all.iter().rev().cloned().collect();
     measurement::put(&mut tx, CLINIC, id(7), &backwards, monday()).await.unwrap();
@@ -188,7 +188,7 @@ async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engi
 async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let mut one = world::episode("2026-01-05");
     (one.id, one.care_manager) = (id(1), Some(ODD.into()));
     one.target_instruments = vec![Instrument::Phq9, Instrument::Gad7];
@@ -234,7 +234,7 @@ fn line(n: u128, at: DateTime<Utc>, care: &Care) -> Fact {
 async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let recommendation = Recommendation {
         id: id(50),
         kind: ChangeKind::Continue,
@@ -288,7 +288,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
 async fn what_is_kept_back_is_listed_and_let_go(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let kept = |n: u128, patient: Option<u128>, code: &str| Kept {
         id: id(n),
         kind: "QuestionnaireResponse".into(),
@@ -321,7 +321,7 @@ async fn what_is_kept_back_is_listed_and_let_go(#[values(Engine::Sqlite, Engine:
 async fn the_rules_activated_last_are_in_force(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     assert_eq!(rule_set::active(&mut tx, CLINIC).await.unwrap(), RuleSet::default());
     for version in [2, 3] {
         let rules = RuleSet { id: ODD.into(), version, ..RuleSet::default() };
@@ -345,7 +345,7 @@ async fn the_rules_activated_last_are_in_force(#[values(Engine::Sqlite, Engine::
 async fn a_key_is_answered_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let answer = |status| Answered { request: "digest".into(), status, body: ODD.into() };
     assert!(idempotency::insert(&mut tx, CLINIC, ODD, &answer(idempotency::COMMITTED), monday()).await.unwrap());
     assert!(!idempotency::insert(&mut tx, CLINIC, ODD, &answer(201), monday()).await.unwrap());

@@ -63,7 +63,7 @@ impl Call {
     }
 
     async fn take(&self) -> Result<bool, Problem> {
-        let mut tx = self.app.db.single_write().await?;
+        let mut tx = self.app.db.single_write("cds_once").await?;
         idempotency::take(&mut tx, self.clinic(), &self.signed.once, self.app.clock.now()).await
     }
 

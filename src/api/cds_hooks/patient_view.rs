@@ -20,7 +20,7 @@ use crate::listener::JsonBody;
 use crate::problem::{Category, Problem};
 use crate::store::patient::{self, Patient};
 use crate::store::shown::watched;
-use crate::store::{Tx, outbox, standing};
+use crate::store::{ReadTx, outbox, standing};
 
 /// How long a chart waits for us, at the most, while the database does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -136,7 +136,7 @@ fn is_its_base(connection: &Connection, said: &str) -> bool {
 
 /// Whom the chart shows; by the numbers of the Patient that was sent along, where its id is not known here. Nobody, where
 /// it could be several.
-async fn who(tx: &mut Tx, call: &Call, id: &str, prefetch: Option<&Value>) -> Result<Option<Patient>, Problem> {
+async fn who(tx: &mut ReadTx, call: &Call, id: &str, prefetch: Option<&Value>) -> Result<Option<Patient>, Problem> {
     let mut names = vec![format!("Patient/{id}")];
     let sent = prefetch.and_then(|sent| sent.get("patient")).filter(|sent| sent.is_object());
     let sent = sent.and_then(|sent| call.app.intake.read(call.clinic(), &sent.to_string()).ok());

@@ -1,5 +1,7 @@
 //! `GET safety-concerns?state=`
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -18,12 +20,13 @@ use crate::domain::finding::Rule;
 use crate::domain::plan::Priority;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
+use crate::domain::story::Story;
 use crate::domain::timeliness::{Elapsed, to_assessment};
 use crate::problem::Problem;
 use crate::record::local_midnight;
 use crate::store::outbox::State;
 use crate::store::safety::{self, SafetyTask};
-use crate::store::{Tx, patient, rule_set, story};
+use crate::store::{ReadTx, patient, rule_set, story};
 
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
 const MOST: i64 = 100_000;
@@ -135,19 +138,32 @@ async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<J
         }
     };
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
-    let mut items = Vec::with_capacity(tasks.items.len());
-    for task in tasks.items {
-        let concern = concern_of(&mut tx, &ask, &rules, &task).await?;
-        items.push(body(&ask, query.state, task, concern));
-    }
-    Ok(Json(Page { items, next: tasks.next }))
+    let concerns = concerns_behind(&mut tx, &ask, &rules, &tasks.items).await?;
+    let concern_of =
+        |task: &SafetyTask| concerns.iter().find(|(patient, concern)| (*patient, &concern.key) == (task.patient_id, &task.key));
+    let items = tasks.items.into_iter().map(|task| {
+        let concern = concern_of(&task).map(|(_, concern)| concern.clone());
+        body(&ask, query.state, task, concern)
+    });
+    Ok(Json(Page { items: items.collect(), next: tasks.next }))
 }
 
-/// What the story says about the cause of a Task; `None` where its answer does not stand any more.
-async fn concern_of(tx: &mut Tx, ask: &Ask, rules: &RuleSet, task: &SafetyTask) -> Result<Option<Concern>, Problem> {
-    let Some(row) = patient::find(tx, ask.clinic(), task.patient_id).await? else { return Ok(None) };
-    let story = story::of(tx, ask.clinic(), &row).await?;
-    Ok(concerns(&story, rules, ask.today()).into_iter().find(|concern| concern.key == task.key))
+/// What the stories of these patients say about their safety answers: those that still stand.
+async fn concerns_behind(
+    tx: &mut ReadTx,
+    ask: &Ask,
+    rules: &RuleSet,
+    tasks: &[SafetyTask],
+) -> Result<Vec<(Uuid, Concern)>, Problem> {
+    let ids: BTreeSet<Uuid> = tasks.iter().map(|task| task.patient_id).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let patients = patient::find_each(tx, ask.clinic(), &ids).await?;
+    let stories = story::of_each(tx, ask.clinic(), &patients).await?;
+    let of = |story: &Story| {
+        let patient = story.patient.id;
+        concerns(story, rules, ask.today()).into_iter().map(move |concern| (patient, concern))
+    };
+    Ok(stories.iter().flat_map(of).collect())
 }
 
 fn body(ask: &Ask, state: ConcernState, task: SafetyTask, concern: Option<Concern>) -> ConcernBody {

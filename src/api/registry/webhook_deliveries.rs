@@ -187,7 +187,7 @@ async fn read_webhook_delivery(ask: Ask, Id(id): Id) -> Result<Json<WholeWebhook
     responses((status = 200, description = "It is pending, and due now", body = WebhookDeliveryBody), WriteErrors))]
 async fn retry_webhook_delivery(ask: Ask, Id(id): Id) -> Result<Json<WebhookDeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin])?;
-    let mut tx = ask.app.db.begin().await?;
+    let mut tx = ask.app.db.begin("webhook_retry").await?;
     let again = webhook::retry(&mut tx, ask.clinic(), id, ask.app.clock.now()).await?;
     let found = webhook::find(&mut tx, ask.clinic(), id).await?.filter(|_| again);
     tx.commit().await?;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Of;
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// An export that the server makes, or has made.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -36,7 +36,7 @@ pub struct File {
 }
 
 /// The one that is not finished, if there is one.
-pub async fn unfinished(tx: &mut Tx, of: Of<'_>) -> Result<Option<Export>, Problem> {
+pub async fn unfinished(tx: &mut ReadTx, of: Of<'_>) -> Result<Option<Export>, Problem> {
     fetch_optional!(
         tx,
         Export,
@@ -50,7 +50,7 @@ pub async fn unfinished(tx: &mut Tx, of: Of<'_>) -> Result<Option<Export>, Probl
 }
 
 /// Writes an export down.
-pub async fn put(tx: &mut Tx, of: Of<'_>, export: &Export) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, of: Of<'_>, export: &Export) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_export
@@ -73,7 +73,7 @@ pub async fn put(tx: &mut Tx, of: Of<'_>, export: &Export) -> Result<(), Problem
 }
 
 /// Its files, in their order.
-pub async fn files(tx: &mut Tx, clinic: &str, export: Uuid) -> Result<Vec<File>, Problem> {
+pub async fn files(tx: &mut ReadTx, clinic: &str, export: Uuid) -> Result<Vec<File>, Problem> {
     fetch_all!(
         tx,
         File,
@@ -86,7 +86,7 @@ pub async fn files(tx: &mut Tx, clinic: &str, export: Uuid) -> Result<Vec<File>,
 }
 
 /// Writes down how far a file has been read.
-pub async fn put_file(tx: &mut Tx, clinic: &str, export: Uuid, file: &File) -> Result<(), Problem> {
+pub async fn put_file(tx: &mut WriteTx, clinic: &str, export: Uuid, file: &File) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_export_file

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Of;
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// A resource to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -21,7 +21,7 @@ pub struct Hint {
 }
 
 /// A resource is said to have changed.
-pub async fn hear(tx: &mut Tx, of: Of<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn hear(tx: &mut WriteTx, of: Of<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_hint (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at)
@@ -40,7 +40,7 @@ pub async fn hear(tx: &mut Tx, of: Of<'_>, kind: &str, id: &str, now: DateTime<U
 
 /// A resource was fetched and cannot be read, for this reason: it is tried again at `next`.
 pub async fn keep_unread(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     of: Of<'_>,
     kind: &str,
     id: &str,
@@ -67,7 +67,7 @@ pub async fn keep_unread(
 }
 
 /// What is to be fetched now, longest waiting first.
-pub async fn due(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<Hint>, Problem> {
+pub async fn due(tx: &mut ReadTx, of: Of<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<Hint>, Problem> {
     fetch_all!(
         tx,
         Hint,
@@ -82,7 +82,7 @@ pub async fn due(tx: &mut Tx, of: Of<'_>, now: DateTime<Utc>, limit: i64) -> Res
 }
 
 /// It was fetched and recorded. Nothing happens where it was named again meanwhile: then it is fetched once more.
-pub async fn settle(tx: &mut Tx, of: Of<'_>, hint: &Hint) -> Result<(), Problem> {
+pub async fn settle(tx: &mut WriteTx, of: Of<'_>, hint: &Hint) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_hint
@@ -98,7 +98,7 @@ pub async fn settle(tx: &mut Tx, of: Of<'_>, hint: &Hint) -> Result<(), Problem>
 }
 
 /// A resource that could not be read was read: nothing waits for it.
-pub async fn was_read(tx: &mut Tx, of: Of<'_>, kind: &str, id: &str) -> Result<(), Problem> {
+pub async fn was_read(tx: &mut WriteTx, of: Of<'_>, kind: &str, id: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_hint
@@ -113,7 +113,7 @@ pub async fn was_read(tx: &mut Tx, of: Of<'_>, kind: &str, id: &str) -> Result<(
 }
 
 /// It could not be fetched.
-pub async fn postpone(tx: &mut Tx, of: Of<'_>, hint: &Hint, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn postpone(tx: &mut WriteTx, of: Of<'_>, hint: &Hint, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE connection_hint SET attempts = attempts + 1, next_attempt_at = $6, last_error = $7
@@ -131,7 +131,7 @@ pub async fn postpone(tx: &mut Tx, of: Of<'_>, hint: &Hint, why: &str, next: Dat
 }
 
 /// How many wait to be fetched for the first time, how many were tried in vain, and since when the oldest waits.
-pub async fn waiting(tx: &mut Tx, of: Of<'_>) -> Result<(i64, i64, Option<DateTime<Utc>>), Problem> {
+pub async fn waiting(tx: &mut ReadTx, of: Of<'_>) -> Result<(i64, i64, Option<DateTime<Utc>>), Problem> {
     fetch_optional!(
         tx,
         (i64, i64, Option<DateTime<Utc>>),
@@ -145,7 +145,7 @@ pub async fn waiting(tx: &mut Tx, of: Of<'_>) -> Result<(i64, i64, Option<DateTi
 }
 
 /// When the next is due.
-pub async fn next_due(tx: &mut Tx, of: Of<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
+pub async fn next_due(tx: &mut ReadTx, of: Of<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
     fetch_optional!(
         tx,
         (Option<DateTime<Utc>>,),
@@ -158,7 +158,7 @@ pub async fn next_due(tx: &mut Tx, of: Of<'_>) -> Result<Option<DateTime<Utc>>, 
 }
 
 /// Those that were tried in vain, oldest first.
-pub async fn in_vain(tx: &mut Tx, of: Of<'_>, limit: i64) -> Result<Vec<Hint>, Problem> {
+pub async fn in_vain(tx: &mut ReadTx, of: Of<'_>, limit: i64) -> Result<Vec<Hint>, Problem> {
     fetch_all!(
         tx,
         Hint,

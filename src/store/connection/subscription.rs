@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Of;
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// One Subscription.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -30,7 +30,7 @@ impl Subscription {
 }
 
 /// All of a connection.
-pub async fn all(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Subscription>, Problem> {
+pub async fn all(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<Subscription>, Problem> {
     fetch_all!(
         tx,
         Subscription,
@@ -43,7 +43,7 @@ pub async fn all(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Subscription>, Problem> 
 }
 
 /// One, by the server's name for it.
-pub async fn find(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<Option<Subscription>, Problem> {
+pub async fn find(tx: &mut ReadTx, of: Of<'_>, subscription: &str) -> Result<Option<Subscription>, Problem> {
     fetch_optional!(
         tx,
         Subscription,
@@ -57,7 +57,7 @@ pub async fn find(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<Option<
 }
 
 /// Writes one down. What it is for, and when it ends, is not forgotten by who only heard it.
-pub async fn put(tx: &mut Tx, of: Of<'_>, one: &Subscription) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, of: Of<'_>, one: &Subscription) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_subscription
@@ -82,7 +82,7 @@ pub async fn put(tx: &mut Tx, of: Of<'_>, one: &Subscription) -> Result<(), Prob
 }
 
 /// Forgets one: the server does not know it any more.
-pub async fn forget(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<(), Problem> {
+pub async fn forget(tx: &mut WriteTx, of: Of<'_>, subscription: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_subscription WHERE clinic_id = $1 AND connection = $2 AND subscription = $3",
@@ -95,7 +95,7 @@ pub async fn forget(tx: &mut Tx, of: Of<'_>, subscription: &str) -> Result<(), P
 }
 
 /// What was missed has been asked for; nothing happens where more was missed meanwhile.
-pub async fn recovered(tx: &mut Tx, of: Of<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
+pub async fn recovered(tx: &mut WriteTx, of: Of<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE connection_subscription SET missed_from = NULL

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::entry::digest_of;
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, failed};
 
 /// A sealed line as it stands in the database, and the fact of its id as that stands there.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -58,7 +58,7 @@ impl Checked {
 
 /// Sealed lines after a number, each with its fact: of the same id, and of the same patient or of whom that one was
 /// merged into.
-pub async fn checked(tx: &mut Tx, clinic: &str, after: i64, limit: i64) -> Result<Vec<Checked>, Problem> {
+pub async fn checked(tx: &mut ReadTx, clinic: &str, after: i64, limit: i64) -> Result<Vec<Checked>, Problem> {
     fetch_all!(
         tx,
         Checked,
@@ -79,7 +79,7 @@ pub async fn checked(tx: &mut Tx, clinic: &str, after: i64, limit: i64) -> Resul
 }
 
 /// Every clinic that has a journal, the end of one, or a fact.
-pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
+pub async fn clinics(tx: &mut ReadTx) -> Result<Vec<String>, Problem> {
     fetch_all!(
         tx,
         (String,),
@@ -90,7 +90,7 @@ pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
 }
 
 /// How many facts no line of the journal attests.
-pub async fn facts_without_entry(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+pub async fn facts_without_entry(tx: &mut ReadTx, clinic: &str) -> Result<i64, Problem> {
     fetch_optional!(
         tx,
         (i64,),
@@ -103,7 +103,7 @@ pub async fn facts_without_entry(tx: &mut Tx, clinic: &str) -> Result<i64, Probl
 }
 
 /// How many sealed lines have a number outside of 1 to `last`.
-pub async fn count_outside(tx: &mut Tx, clinic: &str, last: i64) -> Result<i64, Problem> {
+pub async fn count_outside(tx: &mut ReadTx, clinic: &str, last: i64) -> Result<i64, Problem> {
     fetch_optional!(
         tx,
         (i64,),

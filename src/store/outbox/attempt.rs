@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// One attempt to write into the chart.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -21,7 +21,7 @@ pub struct Attempt {
 }
 
 /// Adds an attempt.
-pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
+pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO delivery_attempt (clinic_id, delivery_id, id, at, revision, outcome, http_status, detail, milliseconds)
@@ -41,7 +41,7 @@ pub async fn attempted(tx: &mut Tx, clinic: &str, a: &Attempt) -> Result<(), Pro
 }
 
 /// The attempts of a delivery, in order.
-pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
+pub async fn attempts(tx: &mut ReadTx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
     fetch_all!(
         tx,
         Attempt,

@@ -8,11 +8,11 @@ use crate::domain::chart::Drift;
 use crate::domain::plan::Resource;
 use crate::problem::Problem;
 use crate::store::connection::Of;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// The delivery behind a resource of the chart; `None` where that is not ours.
 pub async fn by_chart_id(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     resource: Resource,
     chart_id: &str,
@@ -31,8 +31,8 @@ pub async fn by_chart_id(
 }
 
 /// Holds a delivery, so that nobody settles it meanwhile, and remembers that it was looked at.
-pub async fn look(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<Option<Delivery>, Problem> {
-    fetch_optional!(
+pub async fn look(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<Option<Delivery>, Problem> {
+    returning_optional!(
         tx,
         Delivery,
         concat!(
@@ -65,7 +65,7 @@ pub struct Noted {
 }
 
 /// Writes down what a look came to; what has to be written wakes the lane.
-pub async fn noted(tx: &mut Tx, clinic: &str, d: &Delivery, n: &Noted, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn noted(tx: &mut WriteTx, clinic: &str, d: &Delivery, n: &Noted, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE delivery SET chart_status = COALESCE($3, chart_status), chart_version = $4,
@@ -102,7 +102,7 @@ pub struct Example {
 }
 
 /// The oldest that stands open, else the oldest; `None` while nothing of ours is in the chart.
-pub async fn example(tx: &mut Tx, clinic: &str, resource: Resource) -> Result<Option<Example>, Problem> {
+pub async fn example(tx: &mut ReadTx, clinic: &str, resource: Resource) -> Result<Option<Example>, Problem> {
     fetch_optional!(
         tx,
         Example,
@@ -119,7 +119,7 @@ pub async fn example(tx: &mut Tx, clinic: &str, resource: Resource) -> Result<Op
 /// deleted is looked for again, too: a chart that was restored may have it. What could not be had is none of it: it waits
 /// as a hint, in its own time.
 pub async fn unseen(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     of: Of<'_>,
     since: DateTime<Utc>,
     closed_since: DateTime<Utc>,

@@ -12,7 +12,7 @@ use crate::domain::finding::{Rule, Rules};
 use crate::domain::line::Line;
 use crate::problem::Problem;
 use crate::store::shown::note;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, failed};
 
 /// Episodes that are alike in all that the page counts by.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -35,7 +35,7 @@ pub struct Tally {
 }
 
 /// Every open episode of a clinic (or every ended one), counted. One index holds all of it, so that no whole standing is read.
-pub async fn tally(tx: &mut Tx, clinic: &str, discharged: bool, name: Option<&str>) -> Result<Vec<Tally>, Problem> {
+pub async fn tally(tx: &mut ReadTx, clinic: &str, discharged: bool, name: Option<&str>) -> Result<Vec<Tally>, Problem> {
     fetch_all!(
         tx,
         Tally,
@@ -121,7 +121,7 @@ pub enum Order {
 
 /// The episodes of a page. The same index holds what they are found and ordered by.
 pub async fn found(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     choice: Choice<'_>,
     order: Order,
@@ -216,7 +216,7 @@ static READ: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The rows of these episodes, in their order.
-pub async fn rows(tx: &mut Tx, clinic: &str, episodes: &[Uuid]) -> Result<Vec<Row>, Problem> {
+pub async fn rows(tx: &mut ReadTx, clinic: &str, episodes: &[Uuid]) -> Result<Vec<Row>, Problem> {
     let text: &'static str = &READ;
     let mut read: HashMap<Uuid, Row> = HashMap::with_capacity(episodes.len());
     for some in episodes.chunks(ROWS) {

@@ -14,7 +14,7 @@ use super::dates;
 use super::page::Cursor;
 use crate::problem::Problem;
 use crate::store::resource::{self, Resource};
-use crate::store::{Tx, patient};
+use crate::store::{ReadTx, patient};
 
 /// How many resources are put in order at once.
 const MOST_SORTED: usize = 5000;
@@ -47,7 +47,7 @@ struct Inside<'a> {
 }
 
 /// Finds a page.
-pub async fn find(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
     if criteria.is_narrow() {
         return few(tx, clinic, criteria, zone).await;
     }
@@ -63,7 +63,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> R
 }
 
 /// Everything, in the order of change.
-async fn many(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
+async fn many(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
     let kind = criteria.kind.name();
     let mut after = criteria.after.clone();
     let (mut rows, mut looked_at, mut bytes, mut matches) = (Vec::new(), 0, 0, 0);
@@ -102,7 +102,7 @@ async fn many(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Resul
 }
 
 /// A few, put in order here.
-async fn few(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
+async fn few(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
     let mut found: Option<BTreeMap<String, Resource>> = None;
     for ids in &criteria.ids {
         keep(&mut found, by_ids(tx, clinic, criteria, ids).await?);
@@ -160,7 +160,7 @@ fn too_many(found: &BTreeMap<String, Resource>) -> Result<(), Problem> {
 
 type Rows = BTreeMap<String, Resource>;
 
-async fn by_ids(tx: &mut Tx, clinic: &str, criteria: &Criteria, ids: &[String]) -> Result<Rows, Problem> {
+async fn by_ids(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, ids: &[String]) -> Result<Rows, Problem> {
     let mut found = Rows::new();
     for id in ids {
         let row = resource::find(tx, clinic, criteria.kind.name(), id).await?;
@@ -170,7 +170,7 @@ async fn by_ids(tx: &mut Tx, clinic: &str, criteria: &Criteria, ids: &[String]) 
     Ok(found)
 }
 
-async fn by_identifiers(tx: &mut Tx, clinic: &str, criteria: &Criteria, tokens: &[String]) -> Result<Rows, Problem> {
+async fn by_identifiers(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, tokens: &[String]) -> Result<Rows, Problem> {
     let kind = criteria.kind.name();
     let mut found = Rows::new();
     for token in tokens {
@@ -201,11 +201,9 @@ fn escaped(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
 
-async fn by_patients(tx: &mut Tx, clinic: &str, criteria: &Criteria, names: &[String]) -> Result<Rows, Problem> {
-    let mut persons: HashSet<Uuid> = HashSet::new();
-    for name in names {
-        persons.extend(patient::by_key(tx, clinic, name).await?.into_iter().map(|patient| patient.id));
-    }
+async fn by_patients(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, names: &[String]) -> Result<Rows, Problem> {
+    let known = patient::with_keys(tx, clinic, names).await?;
+    let persons: HashSet<Uuid> = known.into_iter().map(|(_, patient)| patient).collect();
     let mut found = Rows::new();
     for person in persons {
         let limit = i64::try_from(MOST_SORTED + 1).unwrap_or(i64::MAX);
