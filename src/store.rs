@@ -70,6 +70,42 @@ macro_rules! fetch_listed {
     }};
 }
 
+/// Writes rows, several in a statement; how many rows were touched.
+macro_rules! execute_rows {
+    ($tx:expr, $texts:expr, $clinic:expr, $rows:expr, |$row:ident| $($bind:expr),+ $(,)?) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        let mut touched = 0;
+        for (text, piece) in $texts.pieces($rows) {
+            let done = on!(tx, |conn| {
+                let mut query = sqlx::query(text).bind($clinic);
+                for $row in piece {
+                    query = query$(.bind($bind))+;
+                }
+                query.execute(conn).await.map(|done| done.rows_affected())
+            });
+            touched += done.map_err($crate::store::failed)?;
+        }
+        touched
+    }};
+}
+
+/// Executes a statement about every row whose key is in a list of any length.
+macro_rules! execute_listed {
+    ($tx:expr, $texts:expr, $clinic:expr, $values:expr) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        for (text, room, values) in $texts.lists($values) {
+            let done = on!(tx, |conn| {
+                let mut query = sqlx::query(text).bind($clinic);
+                for place in 0..room {
+                    query = query.bind(values.get(place).unwrap_or(&values[0]).to_owned());
+                }
+                query.execute(conn).await.map(|_| ())
+            });
+            done.map_err($crate::store::failed)?;
+        }
+    }};
+}
+
 /// What a statement that writes returns: every row.
 macro_rules! returning_all {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
@@ -152,7 +188,7 @@ impl Db {
         // A replica that hangs must not hold a patient for ever.
         let bounds =
             [("lock_timeout", "10s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
-        let options = options.application_name("cocm-registry").options(bounds);
+        let options = options.application_name("cocm-registry").statement_cache_capacity(512).options(bounds);
         let pool = |most| PgPoolOptions::new().max_connections(most).acquire_timeout(Duration::from_secs(5));
         let writer = pool(8).connect_with(options.clone()).await.map_err(failed)?;
         check_postgres(&writer).await?;
@@ -175,7 +211,7 @@ impl Db {
             .busy_timeout(Duration::from_secs(30))
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-8000")
-            .statement_cache_capacity(256);
+            .statement_cache_capacity(512);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(30))
@@ -271,10 +307,11 @@ impl Db {
         })
     }
 
-    /// How many recorders may work at once: SQLite has one writer.
-    pub fn writers(&self) -> usize {
+    /// How many recorders may work at once: SQLite has one writer; on PostgreSQL a few that gather big batches do more than
+    /// many that split them.
+    pub fn recorders(&self) -> usize {
         match self {
-            Self::Postgres { .. } => 6,
+            Self::Postgres { .. } => 2,
             Self::Sqlite { .. } => 1,
         }
     }

@@ -3,36 +3,36 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::enter::{episode_of, not_in_future, recorded};
 use super::identify::locked;
 use super::settle::{Line, settle};
+use super::unit_of_work::UnitOfWork;
 use super::{Amendment, Change, Context, Effect, Recorded};
 use crate::domain::care::FitDecision;
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::problem::Problem;
-use crate::store::{WriteTx, episode, fact};
+use crate::store::fact;
 
 /// The particulars of an episode changed. The log says what they were and what they are.
 pub async fn amended(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     id: Uuid,
     amendment: &Amendment,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {
-    let stored = episode_of(tx, context, id, None).await?;
-    let row = locked(tx, context, stored.patient_id).await?;
+    let stored = episode_of(work, id, None).await?;
+    let row = locked(work, stored.patient_id).await?;
     // Read again under the lock.
-    let stored = episode_of(tx, context, id, if_match).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
+    let stored = episode_of(work, id, if_match).await?;
+    let mut dossier = work.take(context, row).await?;
     let e = amended_episode(context, &dossier, &stored.episode, amendment)?;
     if amendment.transferred_on.is_some() {
         may_be_transferred(context, &dossier, &stored.episode, &e, amendment)?;
     }
-    episode::update(tx, context.clinic, &e, context.now).await?;
+    work.update_episode(&e, context.now).await?;
     let mut body = json!(e);
     body["changed"] = changed(&stored.episode, &e);
     if let Some(on) = amendment.transferred_on {
@@ -55,7 +55,7 @@ pub async fn amended(
     }
     let revision = stored.revision + 1;
     let answer = Recorded { effect: Effect::Updated, ..recorded(context, line.id, revision, dossier.patient.id) };
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(work, context, dossier, Some(line)).await?;
     Ok(answer)
 }
 

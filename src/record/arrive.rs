@@ -2,26 +2,24 @@
 
 use uuid::Uuid;
 
-use super::dossier::Dossiers;
 use super::evidence::{evaluate, evidence_arrived};
 use super::identify::{id_of, locked};
 use super::person::person_arrived;
 use super::settle::settle;
+use super::unit_of_work::UnitOfWork;
 use super::{Condition, Context, Effect, Recorded, derived_id};
 use crate::domain::measurement::Counting;
 use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, identifiers_of};
 use crate::problem::{Category, Problem};
-use crate::store::resource::{self, Resource};
-use crate::store::{WriteTx, patient, quarantine};
+use crate::store::resource::Resource;
 
 /// The reason of a form whose patient has not arrived yet.
 pub(super) const PATIENT_NOT_SEEN: &str = "patient_not_seen";
 
 /// A resource arrived.
 pub async fn arrived(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     arrival: &Arrival,
     condition: &Condition,
 ) -> Result<Recorded, Problem> {
@@ -29,7 +27,7 @@ pub async fn arrived(
         Condition::Under { id, condition } => (&**condition, Some(id)),
         plain => (plain, None),
     };
-    let chosen = chosen(tx, context, arrival, condition).await?;
+    let chosen = chosen(work, context, arrival, condition).await?;
     if expected.is_some_and(|id| id != chosen.id()) {
         return Err(Problem::conflict("the resource that matches the condition has changed meanwhile; try again"));
     }
@@ -39,8 +37,8 @@ pub async fn arrived(
     };
     let place = Place { id: &id, again: *condition == Condition::Again };
     match &arrival.content {
-        Content::Patient(person) => person_arrived(tx, context, dossiers, arrival, place, person).await,
-        Content::Evidence(evidence) => evidence_arrived(tx, context, dossiers, arrival, place, evidence).await,
+        Content::Patient(person) => person_arrived(work, context, arrival, place, person).await,
+        Content::Evidence(evidence) => evidence_arrived(work, context, arrival, place, evidence).await,
     }
 }
 
@@ -74,7 +72,7 @@ impl Chosen {
 /// The id that the sender gave; else one that follows from the content, so that sending the same twice stores it once.
 /// A Patient without identifiers has nothing that tells it from another one: it gets a new id.
 async fn chosen(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
     arrival: &Arrival,
     condition: &Condition,
@@ -82,7 +80,7 @@ async fn chosen(
     let kind = arrival.kind.name();
     match condition {
         Condition::NoneWith(token) | Condition::TheOneWith(token) => {
-            let found = resource::by_identifier(tx, context.clinic, kind, token).await?;
+            let found = work.resources_with(kind, token).await?;
             match found.as_slice() {
                 [] => {}
                 [one] if matches!(condition, Condition::NoneWith(_)) => {
@@ -105,7 +103,7 @@ async fn chosen(
         }
         Condition::Version(version) => {
             let id = arrival.id.as_deref().unwrap_or_default();
-            let now = resource::find(tx, context.clinic, kind, id).await?.map(|r| r.version);
+            let now = work.resource(kind, id).await?.map(|r| r.version);
             if now != Some(*version) {
                 return Err(Problem::new(Category::PreconditionFailed, "the resource is at another version"));
             }
@@ -130,7 +128,7 @@ pub(super) fn unchanged(found: &Resource) -> Recorded {
 
 /// Stores the resource. `Err(found)` when it is known already, or older than what is known.
 pub(super) async fn keep(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
     arrival: &Arrival,
     Place { id, again }: Place<'_>,
@@ -149,28 +147,29 @@ pub(super) async fn keep(
         body: arrival.body(id),
     };
     let mut before = None;
-    if !resource::insert(tx, context.clinic, &row).await? {
-        let found = resource::find(tx, context.clinic, kind, id)
+    if !work.insert_resource(&row).await? {
+        let found = work
+            .resource(kind, id)
             .await?
             .ok_or_else(|| Problem::internal("a resource vanished inside a transaction"))?;
         if is_old_news(&found, &row) {
             if again && !found.deleted && found.body == row.body {
                 if found.patient_id != patient {
-                    resource::update(tx, context.clinic, &Resource { patient_id: patient, ..found.clone() }).await?;
+                    work.update_resource(&Resource { patient_id: patient, ..found.clone() });
                 }
                 return Ok(Ok((found.version, Some(found))));
             }
             return Ok(Err(found));
         }
         row.version = found.version + 1;
-        resource::update(tx, context.clinic, &row).await?;
+        work.update_resource(&row);
         for token in dropped(&found, arrival) {
-            resource::drop_identifier(tx, context.clinic, kind, &token, id).await?;
+            work.drop_identifier(kind, &token, id);
         }
         before = Some(found);
     }
     for identifier in &arrival.identifiers {
-        resource::add_identifier(tx, context.clinic, kind, &identifier.token(), id).await?;
+        work.add_identifier(kind, &identifier.token(), id);
     }
     Ok(Ok((row.version, before)))
 }
@@ -211,14 +210,13 @@ fn is_same_version(known: &Resource, sent: &Resource) -> bool {
 
 /// A resource was deleted: what it said does not count any more.
 pub async fn deleted(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     kind: Kind,
     id: &str,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {
-    let Some(mut found) = resource::find(tx, context.clinic, kind.name(), id).await? else {
+    let Some(mut found) = work.resource(kind.name(), id).await? else {
         return Err(Problem::not_found(kind.name()));
     };
     if if_match.is_some_and(|version| version != found.version) {
@@ -232,15 +230,15 @@ pub async fn deleted(
     found.updated_at = context.now;
     let source = format!("{}/{id}", kind.name());
     if let Some(patient) = found.patient_id {
-        let row = locked(tx, context, patient).await?;
-        let mut dossier = dossiers.take(tx, context, row).await?;
-        resource::update(tx, context.clinic, &found).await?;
+        let row = locked(work, patient).await?;
+        let mut dossier = work.take(context, row).await?;
+        work.update_resource(&found);
         if kind == Kind::Patient {
             if dossier.patient.reference == source {
                 dossier.patient.inactive = true;
-                patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+                work.update_patient(&dossier.patient);
             }
-            settle(tx, context, dossiers, dossier, None).await?;
+            settle(work, context, dossier, None).await?;
         } else {
             let gone = Evidence {
                 subject: None,
@@ -250,11 +248,11 @@ pub async fn deleted(
                 doubt: None,
                 language: None,
             };
-            evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
+            evaluate(work, context, dossier, &gone, &source, found.version).await?;
         }
     } else {
-        resource::update(tx, context.clinic, &found).await?;
+        work.update_resource(&found);
     }
-    quarantine::release(tx, context.clinic, id_of(context.clinic, &["quarantine", &source])).await?;
+    work.release(id_of(context.clinic, &["quarantine", &source]));
     Ok(Recorded { effect: Effect::Deleted, ..unchanged(&found) })
 }

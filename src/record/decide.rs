@@ -3,12 +3,12 @@
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::Context;
+use super::unit_of_work::UnitOfWork;
 use crate::domain::care::{Care, Decision, Progress};
 use crate::domain::recommendation::{Followed, follow};
 use crate::domain::story::Story;
 use crate::problem::Problem;
-use crate::store::{WriteTx, review_session};
+use crate::store::review_session::Joined;
 
 /// Whether a decision about a recommendation, or its progress, may follow what is known of it.
 pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> {
@@ -63,15 +63,14 @@ fn permitted<T: PartialEq + ToString>(allowed: &[T], wanted: &T, detail: impl Fn
 
 /// Lets a case review be part of the session that it names: one of this clinic, not closed yet.
 pub async fn join_session(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
+    work: &mut UnitOfWork,
     (entry, episode): (Uuid, Uuid),
     on: NaiveDate,
     care: &Care,
 ) -> Result<(), Problem> {
     let Care::CaseReview { session: Some(session), .. } = care else { return Ok(()) };
     let absent = || Problem::unprocessable("no such review session").at("session");
-    let stored = review_session::find(tx, context.clinic, *session).await?.ok_or_else(absent)?;
+    let stored = work.review_session(*session).await?.ok_or_else(absent)?;
     if stored.closed_at.is_some() {
         return Err(Problem::conflict("the review session is closed").at("session"));
     }
@@ -79,5 +78,6 @@ pub async fn join_session(
         let detail = format!("before the session was held, {}", stored.held_on);
         return Err(Problem::unprocessable(detail).at("reviewed_on"));
     }
-    review_session::join(tx, context.clinic, *session, entry, episode).await
+    work.join_session(Joined { session: *session, review: entry, episode });
+    Ok(())
 }

@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use super::candidate;
 use super::decide;
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::evidence::measure;
 use super::identify::{locked, whom};
 use super::settle::{Line, settle};
+use super::unit_of_work::UnitOfWork;
 use super::{Context, Effect, Recorded, Whom};
 use crate::domain::care::{Care, Entry, FitCheck};
 use crate::domain::day::local_midnight;
@@ -20,7 +21,7 @@ use crate::domain::score::Answers;
 use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
 use crate::problem::{Category, Problem};
-use crate::store::{WriteTx, episode, patient};
+use crate::store::episode;
 
 /// Nobody alive was in care before this year; dates far away would run out of the calendar.
 const FIRST_YEAR: i32 = 1900;
@@ -49,14 +50,13 @@ pub(super) fn recorded(context: &Context<'_>, id: Uuid, version: i64, patient: U
 
 /// An episode began.
 pub async fn enrolled(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     who: &Whom,
     entered: &Episode,
     fit: Option<&FitCheck>,
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(tx, context, dossiers, who).await?;
+    let mut dossier = whom(work, context, who).await?;
     for (on, field) in [(entered.enrolled_on, "enrolled_on"), (entered.consent_on, "consent_on")] {
         on.map_or(Ok(()), |on| not_in_future(context, on, field))?;
     }
@@ -72,10 +72,10 @@ pub async fn enrolled(
         return Err(Problem::conflict(format!("the previous episode ended on {end}")).at("enrolled_on"));
     }
     let episode = Episode { id: context.clock.id(), ..entered.clone() };
-    episode::insert(tx, context.clinic, dossier.patient.id, &episode, context.by, context.now).await?;
+    work.insert_episode(dossier.patient.id, &episode, context.by, context.now);
     if !dossier.patient.has_care {
         dossier.patient.has_care = true;
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        work.update_patient(&dossier.patient);
     }
     let on = episode.enrolled_on.unwrap_or(context.today);
     let line = Line {
@@ -92,20 +92,19 @@ pub async fn enrolled(
     let answer = recorded(context, episode.id, 1, dossier.patient.id);
     let id = episode.id;
     dossier.story.episodes.push(episode);
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(work, context, dossier, Some(line)).await?;
     if let Some(fit) = fit {
-        cared(tx, context, dossiers, id, (on, None), &Care::FitCheck(fit.clone()), None).await?;
+        cared(work, context, id, (on, None), &Care::FitCheck(fit.clone()), None).await?;
     }
     Ok(answer)
 }
 
 pub(super) async fn episode_of(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
+    work: &mut UnitOfWork,
     id: Uuid,
     if_match: Option<i64>,
 ) -> Result<episode::Stored, Problem> {
-    let stored = episode::find(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("episode"))?;
+    let stored = work.episode(id).await?.ok_or_else(|| Problem::not_found("episode"))?;
     if if_match.is_some_and(|revision| revision != stored.revision) {
         return Err(Problem::new(
             Category::PreconditionFailed,
@@ -117,18 +116,17 @@ pub(super) async fn episode_of(
 
 /// The care team did something in an episode.
 pub async fn cared(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     id: Uuid,
     (on, at): (NaiveDate, Option<DateTime<Utc>>),
     care: &Care,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {
-    let stored = episode_of(tx, context, id, None).await?;
-    let row = locked(tx, context, stored.patient_id).await?;
-    let stored = episode_of(tx, context, id, if_match).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
+    let stored = episode_of(work, id, None).await?;
+    let row = locked(work, stored.patient_id).await?;
+    let stored = episode_of(work, id, if_match).await?;
+    let mut dossier = work.take(context, row).await?;
     not_in_future(context, on, "on")?;
 
     let entries = dossier.story.standing_entries();
@@ -157,12 +155,12 @@ pub async fn cared(
         at: at.unwrap_or_else(|| local_midnight(context.zone, on)),
         care: care.clone(),
     };
-    decide::join_session(tx, context, (entry.id, id), on, care).await?;
-    episode::touch(tx, context.clinic, id, context.now).await?;
+    decide::join_session(work, (entry.id, id), on, care).await?;
+    work.touch_episode(id, context.now).await?;
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, stored.revision + 1, dossier.patient.id);
     dossier.story.entries.push(entry);
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(work, context, dossier, Some(line)).await?;
     Ok(answer)
 }
 
@@ -253,19 +251,18 @@ pub(super) fn line_of(entry: &Entry) -> Line {
 
 /// Something about the patient, in whichever episode.
 pub async fn of_patient(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     id: Uuid,
     at: DateTime<Utc>,
     care: &Care,
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+    let mut dossier = whom(work, context, &Whom::Id(id)).await?;
     let on = at.with_timezone(&context.zone).date_naive();
     not_in_future(context, on, "assessed_at")?;
     if !dossier.patient.has_care {
         dossier.patient.has_care = true;
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        work.update_patient(&dossier.patient);
     }
     let care = match care {
         Care::CandidateDismissal { reason, .. } => candidate::dismissal(&dossier, reason)?,
@@ -276,20 +273,19 @@ pub async fn of_patient(
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, 1, dossier.patient.id);
     dossier.story.entries.push(entry);
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(work, context, dossier, Some(line)).await?;
     Ok(answer)
 }
 
 /// A score was taken outside the EHR.
 pub async fn measured(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     id: Uuid,
     (instrument, taken, answers): (Instrument, Taken, &Answers),
     (taken_by, language): (Option<&str>, Option<&str>),
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+    let mut dossier = whom(work, context, &Whom::Id(id)).await?;
     not_in_future(context, taken.on, "taken_at")?;
     let measurement_id = context.clock.id();
     let source = format!("urn:uuid:{measurement_id}");
@@ -299,7 +295,7 @@ pub async fn measured(
     };
     measurement.language = language.map(str::to_owned);
     let one = std::slice::from_ref(&measurement);
-    crate::store::measurement::put(tx, context.clinic, dossier.patient.id, one, context.now).await?;
+    work.put_measurements(dossier.patient.id, one, context.now);
     let line = Line {
         id: context.clock.id(),
         episode: None,
@@ -313,19 +309,14 @@ pub async fn measured(
     };
     let answer = recorded(context, measurement_id, 1, dossier.patient.id);
     dossier.story.measurements.push(measurement);
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(work, context, dossier, Some(line)).await?;
     Ok(answer)
 }
 
 /// A day has passed, or the rules have changed.
-pub async fn looked_at(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    id: Uuid,
-) -> Result<Recorded, Problem> {
-    let dossier = whom(tx, context, dossiers, &Whom::Id(id)).await?;
+pub async fn looked_at(work: &mut UnitOfWork, context: &Context<'_>, id: Uuid) -> Result<Recorded, Problem> {
+    let dossier = whom(work, context, &Whom::Id(id)).await?;
     let patient = dossier.patient.id;
-    settle(tx, context, dossiers, dossier, None).await?;
+    settle(work, context, dossier, None).await?;
     Ok(Recorded { effect: Effect::Unchanged, ..recorded(context, patient, 1, patient) })
 }

@@ -4,18 +4,18 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::arrive::{PATIENT_NOT_SEEN, Place, keep, unchanged};
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::identify::{Found, id_of, locked, subject};
 use super::items::{rejoined, retract_items, single_item};
 use super::settle::{Line, settle};
+use super::unit_of_work::UnitOfWork;
 use super::{Context, Effect, Recorded};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, Evidence, Kind, Taken};
 use crate::problem::Problem;
-use crate::store::quarantine::{self, Kept};
-use crate::store::{WriteTx, measurement, resource};
+use crate::store::quarantine::Kept;
 
 /// A scored form as a measurement; `None` where there is neither an item nor a total.
 pub fn measure(
@@ -46,9 +46,8 @@ pub fn measure(
 
 /// A form or an Observation arrived.
 pub(super) async fn evidence_arrived(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     arrival: &Arrival,
     place: Place<'_>,
     evidence: &Evidence,
@@ -57,7 +56,7 @@ pub(super) async fn evidence_arrived(
     let source = format!("{}/{id}", arrival.kind.name());
     let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
     let dossier = match &evidence.subject {
-        Some(named) => match subject(tx, context, dossiers, named).await? {
+        Some(named) => match subject(work, context, named).await? {
             Found::One(dossier) => Some(*dossier),
             Found::Several => {
                 doubt = Some(("ambiguous_subject".into(), "several patients carry the subject's identifier".into()));
@@ -65,20 +64,20 @@ pub(super) async fn evidence_arrived(
             }
         },
         // A retraction may leave the subject out: it is still the same form.
-        None => match resource::find(tx, context.clinic, arrival.kind.name(), id).await?.and_then(|r| r.patient_id) {
+        None => match work.resource(arrival.kind.name(), id).await?.and_then(|r| r.patient_id) {
             Some(patient) => {
-                let row = locked(tx, context, patient).await?;
-                Some(dossiers.take(tx, context, row).await?)
+                let row = locked(work, patient).await?;
+                Some(work.take(context, row).await?)
             }
             None => None,
         },
     };
     let patient = dossier.as_ref().map(|d| d.patient.id);
-    let (version, before) = match keep(tx, context, arrival, place, patient).await? {
+    let (version, before) = match keep(work, context, arrival, place, patient).await? {
         Ok(kept) => kept,
         Err(found) => {
             if let Some(dossier) = dossier {
-                dossiers.put(context, dossier);
+                work.put(dossier);
             }
             return Ok(unchanged(&found));
         }
@@ -86,7 +85,7 @@ pub(super) async fn evidence_arrived(
     if let Some(was) = before.as_ref().and_then(|r| r.patient_id)
         && patient != Some(was)
     {
-        leave(tx, context, dossiers, &source, was).await?;
+        leave(work, context, &source, was).await?;
     }
     let retracted = evidence.counting == Counting::Retracted;
     if doubt.is_none()
@@ -108,13 +107,13 @@ pub(super) async fn evidence_arrived(
                 detail: detail.clone(),
                 received_at: context.now,
             };
-            quarantine::put(tx, context.clinic, &kept).await?;
+            work.quarantine(&kept);
         }
-        None if before.is_some() => quarantine::release(tx, context.clinic, kept_as).await?,
+        None if before.is_some() => work.release(kept_as),
         None => {}
     }
     if let Some(dossier) = dossier {
-        evaluate(tx, context, dossiers, dossier, evidence, &source, version).await?;
+        evaluate(work, context, dossier, evidence, &source, version).await?;
     }
     Ok(Recorded {
         effect: if before.is_none() { Effect::Created } else { Effect::Updated },
@@ -129,9 +128,8 @@ pub(super) async fn evidence_arrived(
 
 /// Lets what a source says change its patient's story.
 pub(super) async fn evaluate(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     evidence: &Evidence,
     source: &str,
@@ -147,10 +145,10 @@ pub(super) async fn evaluate(
         if reading.is_single_item {
             let item = single_item(reading.instrument, &reading.answers, taken, counting, source);
             is_item = true;
-            let before = measurement::put_item(tx, context.clinic, patient, &item).await?;
+            let before = work.put_item(patient, &item).await?;
             let moved = before.filter(|b| (b.instrument, b.taken_at) != (item.instrument, item.taken_at));
             for item in moved.iter().chain([&item]) {
-                said.extend(rejoined(tx, context, &dossier, item.instrument, item.taken_at).await?);
+                said.extend(rejoined(work, context, &dossier, item.instrument, item.taken_at).await?);
             }
             continue;
         }
@@ -163,7 +161,7 @@ pub(super) async fn evaluate(
     }
     // An Observation that was an item, and is none any more: taken back, or about something else, or in doubt.
     if !is_item && source.starts_with(Kind::Observation.name()) {
-        said.extend(retract_items(tx, context, &dossier, source).await?);
+        said.extend(retract_items(work, context, &dossier, source).await?);
     }
     // What this source said before and does not say any more is retracted.
     for old in dossier.story.measurements.iter().filter(|m| m.source == source && m.counting != Counting::Retracted) {
@@ -178,11 +176,11 @@ pub(super) async fn evaluate(
             None if m.counting == Counting::Retracted => continue,
             None => dossier.story.measurements.push(m.clone()),
         }
-        measurement::put(tx, context.clinic, patient, std::slice::from_ref(&m), context.now).await?;
+        work.put_measurements(patient, std::slice::from_ref(&m), context.now);
         changed.push(m);
     }
     if changed.is_empty() {
-        dossiers.put(context, dossier);
+        work.put(dossier);
         return Ok(());
     }
     let first = &changed[0];
@@ -198,7 +196,7 @@ pub(super) async fn evaluate(
         minutes: None,
         body: json!({"source": source, "version": version, "measurements": changed}),
     };
-    settle(tx, context, dossiers, dossier, Some(line)).await
+    settle(work, context, dossier, Some(line)).await
 }
 
 /// How evidence counts, and when it was taken. A form in doubt is never a score; but if it carries a suicidal answer,
@@ -220,21 +218,15 @@ fn weigh(context: &Context<'_>, evidence: &Evidence, item9: Option<u8>) -> (Take
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.
-async fn leave(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    source: &str,
-    was: Uuid,
-) -> Result<(), Problem> {
-    let row = locked(tx, context, was).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
+async fn leave(work: &mut UnitOfWork, context: &Context<'_>, source: &str, was: Uuid) -> Result<(), Problem> {
+    let row = locked(work, was).await?;
+    let mut dossier = work.take(context, row).await?;
     let mut left = Vec::new();
     for m in dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != Counting::Retracted) {
         m.counting = Counting::Retracted;
         left.push(m.clone());
     }
-    for joined in retract_items(tx, context, &dossier, source).await? {
+    for joined in retract_items(work, context, &dossier, source).await? {
         if let Some(known) = dossier.story.measurements.iter_mut().find(|m| m.id == joined.id) {
             known.clone_from(&joined);
         }
@@ -243,10 +235,10 @@ async fn leave(
         left.push(joined);
     }
     for m in &left {
-        measurement::put(tx, context.clinic, dossier.patient.id, std::slice::from_ref(m), context.now).await?;
+        work.put_measurements(dossier.patient.id, std::slice::from_ref(m), context.now);
     }
     let Some(first) = left.first() else {
-        dossiers.put(context, dossier);
+        work.put(dossier);
         return Ok(());
     };
     let line = Line {
@@ -260,5 +252,5 @@ async fn leave(
         minutes: None,
         body: json!({"source": source, "because": "the source names another patient now", "measurements": left}),
     };
-    settle(tx, context, dossiers, dossier, Some(line)).await
+    settle(work, context, dossier, Some(line)).await
 }

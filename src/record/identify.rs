@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
+use super::unit_of_work::UnitOfWork;
 use super::{Context, Whom};
 use crate::fhir::arrival::Subject;
 use crate::problem::{Category, Problem};
-use crate::store::WriteTx;
-use crate::store::patient::{self, Patient};
+use crate::store::patient::Patient;
 
 /// Our namespace for ids that follow from what they name.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7c0c_3d2e_9a51_4b7e_8f06_2b1d_5e9a_c0c4);
@@ -40,36 +40,26 @@ pub enum Found {
 }
 
 /// Finds and locks the person a subject names; makes one of whom only the reference is known if there is none.
-pub async fn subject(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    subject: &Subject,
-) -> Result<Found, Problem> {
+pub async fn subject(work: &mut UnitOfWork, context: &Context<'_>, subject: &Subject) -> Result<Found, Problem> {
     let mut name = key(subject);
     if let Subject::Urn(urn) = subject
         && let Some(id) = urn.strip_prefix("urn:uuid:")
-        && !patient::by_key(tx, context.clinic, &format!("Patient/{id}")).await?.is_empty()
+        && !work.persons_with_key(&format!("Patient/{id}")).await?.is_empty()
     {
         name = format!("Patient/{id}");
     }
-    if matches!(subject, Subject::Identifier(_)) && patient::by_key(tx, context.clinic, &name).await?.len() > 1 {
+    if matches!(subject, Subject::Identifier(_)) && work.persons_with_key(&name).await?.len() > 1 {
         return Ok(Found::Several);
     }
-    Ok(Found::One(Box::new(by_key_or_new(tx, context, dossiers, &name).await?)))
+    Ok(Found::One(Box::new(by_key_or_new(work, context, &name).await?)))
 }
 
 /// Finds and locks the person of a key, or makes one of whom only that key is known.
-pub async fn by_key_or_new(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    name: &str,
-) -> Result<Dossier, Problem> {
-    if let Some(row) = patient::lock_by_key(tx, context.clinic, name).await? {
-        return dossiers.take(tx, context, row).await;
+pub async fn by_key_or_new(work: &mut UnitOfWork, context: &Context<'_>, name: &str) -> Result<Dossier, Problem> {
+    if let Some(row) = work.lock_by_key(name).await? {
+        return work.take(context, row).await;
     }
-    new(tx, context, dossiers, unseen(context, name)).await
+    new(work, context, unseen(context, name)).await
 }
 
 /// A person of whom only a key is known, not stored yet.
@@ -78,49 +68,39 @@ pub fn unseen(context: &Context<'_>, name: &str) -> Patient {
 }
 
 /// Stores a person whose key nobody has.
-pub async fn new(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    person: Patient,
-) -> Result<Dossier, Problem> {
+pub async fn new(work: &mut UnitOfWork, context: &Context<'_>, person: Patient) -> Result<Dossier, Problem> {
     let name = person.reference.clone();
-    if patient::insert(tx, context.clinic, &person).await? {
-        patient::add_key(tx, context.clinic, &name, person.id).await?;
+    if work.insert_patient(&person).await? {
+        work.add_key(&name, person.id);
         return Ok(Dossier::fresh(context, person));
     }
     // The id was used before: the person has lost this key since, by a merge or a changed identifier.
-    let row = locked(tx, context, person.id).await?;
-    patient::add_key(tx, context.clinic, &name, row.id).await?;
-    dossiers.take(tx, context, row).await
+    let row = locked(work, person.id).await?;
+    work.add_key(&name, row.id);
+    work.take(context, row).await
 }
 
 /// Finds and locks the person that a request names.
-pub async fn whom(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    whom: &Whom,
-) -> Result<Dossier, Problem> {
+pub async fn whom(work: &mut UnitOfWork, context: &Context<'_>, whom: &Whom) -> Result<Dossier, Problem> {
     let row = match whom {
-        Whom::Id(id) => locked(tx, context, *id).await?,
+        Whom::Id(id) => locked(work, *id).await?,
         Whom::Key(key) => {
-            let found = patient::by_key(tx, context.clinic, key).await?;
+            let found = work.persons_with_key(key).await?;
             match found.as_slice() {
                 [] => return Err(Problem::not_found("patient")),
-                [one] => locked(tx, context, one.id).await?,
+                [one] => locked(work, one.id).await?,
                 _ => return Err(Problem::conflict("several patients carry this identifier; name one by its id")),
             }
         }
     };
-    dossiers.take(tx, context, row).await
+    work.take(context, row).await
 }
 
 /// Locks a patient by id, following a merge.
-pub async fn locked(tx: &mut WriteTx, context: &Context<'_>, id: Uuid) -> Result<Patient, Problem> {
+pub async fn locked(work: &mut UnitOfWork, id: Uuid) -> Result<Patient, Problem> {
     let mut id = id;
     for _ in 0..8 {
-        let row = patient::lock(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
+        let row = work.lock(id).await?.ok_or_else(|| Problem::not_found("patient"))?;
         match row.merged_into {
             None => return Ok(row),
             Some(into) => id = into,
@@ -131,16 +111,14 @@ pub async fn locked(tx: &mut WriteTx, context: &Context<'_>, id: Uuid) -> Result
 
 /// Makes two persons one: everything known about `from` belongs to `into` from now on.
 pub async fn merge(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     from: Dossier,
     into: Dossier,
 ) -> Result<Dossier, Problem> {
-    patient::merge(tx, context.clinic, from.patient.id, into.patient.id, context.now).await?;
-    dossiers.drop(context, from.patient.id);
+    work.merge_patients(from.patient.id, into.patient.id).await?;
     let mut row = into.patient;
     row.has_care |= from.patient.has_care;
-    patient::update(tx, context.clinic, &row, context.now).await?;
-    Dossier::load(tx, context, row).await
+    work.update_patient(&row);
+    work.load(context, row).await
 }

@@ -12,11 +12,12 @@ use chrono_tz::Tz;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::enter::line_of;
 use super::evidence::measure;
 use super::identify::{self, id_of, locked};
 use super::settle::{Line, note, settle};
+use super::unit_of_work::UnitOfWork;
 use super::{Added, Context, Effect, Recorded};
 use crate::domain::care::{Care, ContactKind, ContactOutcome, DischargeReason, Entry, Payer};
 use crate::domain::day::local_midnight;
@@ -31,7 +32,7 @@ use crate::domain::story::Story;
 use crate::fhir::arrival::Taken;
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
-use crate::store::{ReadTx, WriteTx, episode, measurement, patient, story};
+use crate::store::{ReadTx, patient, story};
 
 /// The source of what was imported.
 pub const SOURCE: &str = "import";
@@ -131,20 +132,15 @@ pub async fn foresee(
 }
 
 /// Takes a row over.
-pub async fn imported(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    case: &ImportedCase,
-) -> Result<Recorded, Problem> {
-    let mut dossier = if let Some(known) = one(patient::by_key(tx, context.clinic, &case.key).await?)? {
-        let row = locked(tx, context, known.id).await?;
+pub async fn imported(work: &mut UnitOfWork, context: &Context<'_>, case: &ImportedCase) -> Result<Recorded, Problem> {
+    let mut dossier = if let Some(known) = one(work.persons_with_key(&case.key).await?)? {
+        let row = locked(work, known.id).await?;
         is_the_same(&row, case)?;
-        dossiers.take(tx, context, row).await?
+        work.take(context, row).await?
     } else {
         let mut person = identify::unseen(context, &case.key);
         name(&mut person, case);
-        identify::new(tx, context, dossiers, person).await?
+        identify::new(work, context, person).await?
     };
     let standings = &dossier.plan.standings;
     let additions = additions(context.clinic, context.zone, context.today, case, &dossier.story, standings)?;
@@ -159,20 +155,20 @@ pub async fn imported(
         added: Some(added),
     };
     if answer.effect == Effect::Unchanged {
-        dossiers.put(context, dossier);
+        work.put(dossier);
         return Ok(answer);
     }
     let before = dossier.patient.clone();
     name(&mut dossier.patient, case);
     if dossier.patient != before {
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        work.update_patient(&dossier.patient);
     }
-    write(tx, context, dossiers, &mut dossier, additions).await?;
+    write(work, context, &mut dossier, additions).await?;
     let line = Line {
         body: json!({"scores": added.measurements, "entries": added.entries, "note": case.note}),
         ..plain_line(context, Some(id), "import", (context.today, context.now))
     };
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(work, context, dossier, Some(line)).await?;
     Ok(answer)
 }
 
@@ -187,25 +183,24 @@ fn name(person: &mut Patient, case: &ImportedCase) {
 }
 
 async fn write(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     dossier: &mut Dossier,
     additions: Additions,
 ) -> Result<(), Problem> {
-    let (clinic, patient) = (context.clinic, dossier.patient.id);
+    let patient = dossier.patient.id;
     let mut lines = Vec::new();
     if let Some(new) = additions.episode {
-        episode::insert(tx, clinic, patient, &new, context.by, context.now).await?;
+        work.insert_episode(patient, &new, context.by, context.now);
         let on = new.enrolled_on.unwrap_or(context.today);
         let kind = if new.enrolled_on.is_some() { "enrolment" } else { "referral" };
         let line = plain_line(context, Some(new.id), kind, (on, local_midnight(context.zone, on)));
         lines.push(Line { body: json!(new), ..line });
         dossier.story.episodes.push(new);
     } else if !additions.entries.is_empty() {
-        episode::touch(tx, clinic, additions.id, context.now).await?;
+        work.touch_episode(additions.id, context.now).await?;
     }
-    measurement::put(tx, clinic, patient, &additions.measurements, context.now).await?;
+    work.put_measurements(patient, &additions.measurements, context.now);
     for new in additions.measurements {
         let line = plain_line(context, None, "measurement", (new.taken_on, new.taken_at));
         lines.push(Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line });
@@ -215,7 +210,8 @@ async fn write(
         lines.push(line_of(&new));
         dossier.story.entries.push(new);
     }
-    note(tx, context, dossiers, dossier, lines).await
+    note(work, context, dossier, lines);
+    Ok(())
 }
 
 fn plain_line(

@@ -7,12 +7,13 @@ use super::Context;
 use super::dossier::Dossier;
 use super::evidence::measure;
 use super::identify::id_of;
+use super::unit_of_work::UnitOfWork;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::Taken;
 use crate::problem::Problem;
-use crate::store::{WriteTx, measurement};
+use crate::store::measurement;
 
 /// An item to be stored.
 pub(super) fn single_item(
@@ -40,13 +41,13 @@ pub(super) fn single_item(
 
 /// The items that arrived one by one, joined by their instant to one measurement.
 async fn joined(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
     patient: Uuid,
     instrument: Instrument,
     at: DateTime<Utc>,
 ) -> Result<Option<Measurement>, Problem> {
-    let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
+    let items = work.items_at(patient, instrument, at).await?;
     let id =
         id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
     let Some(any) = items.first() else { return Ok(None) };
@@ -101,15 +102,15 @@ async fn joined(
 /// What was joined at an instant, as it is now; and what was joined of the same items when their patient was still
 /// another one, as retracted.
 pub(super) async fn rejoined(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
     dossier: &Dossier,
     instrument: Instrument,
     at: DateTime<Utc>,
 ) -> Result<Vec<Measurement>, Problem> {
     let patient = dossier.patient.id;
-    let Some(joined) = joined(tx, context, patient, instrument, at).await? else { return Ok(Vec::new()) };
-    let items = measurement::items_at(tx, context.clinic, patient, instrument, at).await?;
+    let Some(joined) = joined(work, context, patient, instrument, at).await? else { return Ok(Vec::new()) };
+    let items = work.items_at(patient, instrument, at).await?;
     let is_before = |m: &&Measurement| {
         m.instrument == instrument
             && m.taken_at == at
@@ -126,16 +127,16 @@ pub(super) async fn rejoined(
 
 /// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
 pub(super) async fn retract_items(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
     dossier: &Dossier,
     source: &str,
 ) -> Result<Vec<Measurement>, Problem> {
     let patient = dossier.patient.id;
-    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else {
+    let Some(mut item) = work.item_of(patient, source).await? else {
         return Ok(Vec::new());
     };
     item.counting = Counting::Retracted;
-    measurement::put_item(tx, context.clinic, patient, &item).await?;
-    rejoined(tx, context, dossier, item.instrument, item.taken_at).await
+    work.put_item(patient, &item).await?;
+    rejoined(work, context, dossier, item.instrument, item.taken_at).await
 }

@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Context, Recorded};
+use super::unit_of_work::UnitOfWork;
+use super::{Answer, Recorded};
 use crate::problem::{Category, Problem};
-use crate::store::WriteTx;
-use crate::store::idempotency::{self, Answered, COMMITTED};
+use crate::store::idempotency::{Answered, COMMITTED};
 
 /// Under which key a submission may happen only once, and a digest of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ struct Committed {
 }
 
 /// What was answered under the key, if anything was.
-pub async fn answered(tx: &mut WriteTx, clinic: &str, once: &Once) -> Result<Option<Result<Answer, Problem>>, Problem> {
-    let Some(found) = idempotency::find(tx, clinic, &once.key).await? else { return Ok(None) };
+pub async fn answered(work: &mut UnitOfWork, once: &Once) -> Result<Option<Result<Answer, Problem>>, Problem> {
+    let Some(found) = work.answered(&once.key).await? else { return Ok(None) };
     if found.request != once.request {
         return Ok(Some(Err(Problem::unprocessable("this Idempotency-Key was used for another request"))));
     }
@@ -42,17 +42,13 @@ pub async fn answered(tx: &mut WriteTx, clinic: &str, once: &Once) -> Result<Opt
 }
 
 /// Stores the key beside the facts. Only of a submission that succeeded as a whole.
-pub async fn remember(tx: &mut WriteTx, context: &Context<'_>, once: &Once, answer: &Answer) -> Result<(), Problem> {
+pub fn remember(work: &mut UnitOfWork, once: &Once, answer: &Answer) -> Result<(), Problem> {
     let recorded: Vec<Recorded> = answer.iter().filter_map(|recorded| recorded.as_ref().ok().cloned()).collect();
     if recorded.len() < answer.len() {
         return Ok(());
     }
     let body = serde_json::to_string(&Committed { recorded })
         .map_err(|_| Problem::internal("an answer cannot be remembered"))?;
-    let claim = Answered { request: once.request.clone(), status: COMMITTED, body };
-    if idempotency::insert(tx, context.clinic, &once.key, &claim, context.now).await? {
-        return Ok(());
-    }
-    // Another replica was quicker. The whole batch is run again, and finds its answer.
-    Err(Problem::new(Category::Unavailable, "the same request is being answered elsewhere; send it again"))
+    work.remember(&once.key, Answered { request: once.request.clone(), status: COMMITTED, body });
+    Ok(())
 }

@@ -3,30 +3,29 @@
 use serde_json::json;
 
 use super::arrive::{PATIENT_NOT_SEEN, Place, dropped, keep, unchanged};
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::identify::{by_key_or_new, key, locked, merge};
 use super::settle::{Line, settle};
+use super::unit_of_work::UnitOfWork;
 use super::{Context, Effect, Recorded};
 use crate::fhir::arrival::{Arrival, Person};
 use crate::problem::Problem;
-use crate::store::{WriteTx, patient, quarantine, resource};
 
 /// A Patient arrived.
 pub async fn person_arrived(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     arrival: &Arrival,
     place: Place<'_>,
     person: &Person,
 ) -> Result<Recorded, Problem> {
     let id = place.id;
     let reference = format!("Patient/{id}");
-    let mut dossier = known_person(tx, context, dossiers, arrival, &reference).await?;
-    let (version, before) = match keep(tx, context, arrival, place, Some(dossier.patient.id)).await? {
+    let mut dossier = known_person(work, context, arrival, &reference).await?;
+    let (version, before) = match keep(work, context, arrival, place, Some(dossier.patient.id)).await? {
         Ok(kept) => kept,
         Err(found) => {
-            dossiers.put(context, dossier);
+            work.put(dossier);
             return Ok(unchanged(&found));
         }
     };
@@ -43,23 +42,23 @@ pub async fn person_arrived(
         row.language.clone_from(&person.language);
         row.inactive = person.inactive && person.replaced_by.is_empty();
         row.deceased_on = person.deceased.then(|| person.deceased_on.or(row.deceased_on).unwrap_or(context.today));
-        patient::update(tx, context.clinic, row, context.now).await?;
+        work.update_patient(row);
     }
     let me = row.id;
-    patient::add_key(tx, context.clinic, &reference, me).await?;
+    work.add_key(&reference, me);
     for identifier in &arrival.identifiers {
-        patient::add_key(tx, context.clinic, &identifier.token(), me).await?;
+        work.add_key(&identifier.token(), me);
     }
     for token in before.iter().flat_map(|before| dropped(before, arrival)) {
-        let still = resource::by_identifier(tx, context.clinic, arrival.kind.name(), &token).await?;
+        let still = work.resources_with(arrival.kind.name(), &token).await?;
         if !still.iter().any(|resource| resource.patient_id == Some(me)) {
-            patient::drop_key(tx, context.clinic, &token, me).await?;
+            work.drop_key(&token, me);
         }
     }
-    dossier = join_references(tx, context, dossiers, dossier, arrival).await?;
-    dossier = join_links(tx, context, dossiers, dossier, person).await?;
+    dossier = join_references(work, context, dossier, arrival).await?;
+    dossier = join_links(work, context, dossier, person).await?;
     if dossier.patient.seen {
-        quarantine::release_patient(tx, context.clinic, dossier.patient.id, PATIENT_NOT_SEEN).await?;
+        work.release_patient(dossier.patient.id, PATIENT_NOT_SEEN);
     }
 
     let line = Line {
@@ -75,7 +74,7 @@ pub async fn person_arrived(
             "known": {"inactive": dossier.patient.inactive, "deceased_on": dossier.patient.deceased_on}}),
     };
     let survivor = dossier.patient.id;
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(work, context, dossier, Some(line)).await?;
     Ok(Recorded {
         effect: if before.is_none() { Effect::Created } else { Effect::Updated },
         id: id.to_owned(),
@@ -89,23 +88,22 @@ pub async fn person_arrived(
 
 /// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
 async fn known_person(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     arrival: &Arrival,
     reference: &str,
 ) -> Result<Dossier, Problem> {
-    if let Some(row) = patient::lock_by_key(tx, context.clinic, reference).await? {
-        return dossiers.take(tx, context, row).await;
+    if let Some(row) = work.lock_by_key(reference).await? {
+        return work.take(context, row).await;
     }
     for name in other_names(arrival, reference) {
-        let unseen = patient::by_key(tx, context.clinic, &name).await?.into_iter().find(|p| !p.seen);
+        let unseen = work.persons_with_key(&name).await?.into_iter().find(|p| !p.seen);
         if let Some(unseen) = unseen {
-            let row = locked(tx, context, unseen.id).await?;
-            return dossiers.take(tx, context, row).await;
+            let row = locked(work, unseen.id).await?;
+            return work.take(context, row).await;
         }
     }
-    by_key_or_new(tx, context, dossiers, reference).await
+    by_key_or_new(work, context, reference).await
 }
 
 /// The names under which forms may have referred to a Patient before it arrived.
@@ -116,19 +114,18 @@ fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
 
 /// Persons of whom only another name of this Patient was known are this person.
 async fn join_references(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     arrival: &Arrival,
 ) -> Result<Dossier, Problem> {
     let reference = dossier.patient.reference.clone();
     for name in other_names(arrival, &reference) {
-        for other in patient::by_key(tx, context.clinic, &name).await? {
+        for other in work.persons_with_key(&name).await? {
             if !other.seen && other.id != dossier.patient.id {
-                let row = locked(tx, context, other.id).await?;
-                let other = dossiers.take(tx, context, row).await?;
-                dossier = merge(tx, context, dossiers, other, dossier).await?;
+                let row = locked(work, other.id).await?;
+                let other = work.take(context, row).await?;
+                dossier = merge(work, context, other, dossier).await?;
             }
         }
     }
@@ -137,22 +134,21 @@ async fn join_references(
 
 /// `link.type` replaced-by and replaces: two records of one person become one story.
 async fn join_links(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     person: &Person,
 ) -> Result<Dossier, Problem> {
     for replaced in &person.replaces {
-        let other = by_key_or_new(tx, context, dossiers, &key(replaced)).await?;
+        let other = by_key_or_new(work, context, &key(replaced)).await?;
         if other.patient.id != dossier.patient.id {
-            dossier = merge(tx, context, dossiers, other, dossier).await?;
+            dossier = merge(work, context, other, dossier).await?;
         }
     }
     for survivor in &person.replaced_by {
-        let other = by_key_or_new(tx, context, dossiers, &key(survivor)).await?;
+        let other = by_key_or_new(work, context, &key(survivor)).await?;
         if other.patient.id != dossier.patient.id {
-            dossier = merge(tx, context, dossiers, dossier, other).await?;
+            dossier = merge(work, context, dossier, other).await?;
         }
     }
     Ok(dossier)

@@ -5,10 +5,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::enter::line_of;
 use super::identify::locked;
 use super::settle::{note, settle};
+use super::unit_of_work::UnitOfWork;
 use super::{Context, Effect, Recorded, Sighting, decide};
 use crate::domain::care::{Care, DELETED, Entry};
 use crate::domain::chart::{Drift, decision, is_closed, told};
@@ -17,8 +18,8 @@ use crate::domain::recommendation::{Followed, followed};
 use crate::fhir::planned::{ChartState, FLAG_CODES, Form, Planned, TASK_CODES, Written, carries};
 use crate::fhir::seen::Seen;
 use crate::problem::Problem;
-use crate::store::outbox::{self, Delivery, Noted, State};
-use crate::store::{WriteTx, fact, journal, patient};
+use crate::store::journal;
+use crate::store::outbox::{Delivery, Noted, State};
 
 /// How often what was lost is written again, until the intent changes. A chart that loses it once more has to be looked
 /// at by a person.
@@ -34,22 +35,17 @@ struct Judged {
 }
 
 /// Something of ours was looked at in the chart.
-pub async fn seen(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    sighting: &Sighting,
-) -> Result<Recorded, Problem> {
-    let row = locked(tx, context, sighting.patient).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
+pub async fn seen(work: &mut UnitOfWork, context: &Context<'_>, sighting: &Sighting) -> Result<Recorded, Problem> {
+    let row = locked(work, sighting.patient).await?;
+    let mut dossier = work.take(context, row).await?;
     let absent = || Problem::not_found("delivery");
-    let delivery = outbox::look(tx, context.clinic, sighting.delivery, context.now).await?.ok_or_else(absent)?;
+    let delivery = work.look_at(sighting.delivery).await?.ok_or_else(absent)?;
     let here = match &sighting.seen {
         Some(seen) if still_ours(seen, &delivery, &sighting.system) => Some(seen),
         _ => None,
     };
     let about_another = match here.and_then(|seen| seen.about.as_deref()) {
-        Some(key) => !patient::by_key(tx, context.clinic, key).await?.iter().any(|one| one.id == dossier.patient.id),
+        Some(key) => !work.persons_with_key(key).await?.iter().any(|one| one.id == dossier.patient.id),
         None => false,
     };
     let told = told(&dossier.story, delivery.id);
@@ -68,17 +64,17 @@ pub async fn seen(
         added: None,
     };
     let Some(judged) = judged else {
-        dossiers.put(context, dossier);
+        work.put(dossier);
         return Ok(Recorded { effect: Effect::Unchanged, ..answer });
     };
-    outbox::noted(tx, context.clinic, &delivery, &judged.noted, context.now).await?;
-    dossiers.delivers |= judged.noted.state == State::Pending;
+    work.note_sighting(&delivery, &judged.noted).await?;
+    work.delivers |= judged.noted.state == State::Pending;
     if judged.noted.drift == Some(Drift::OursLost) && delivery.drift.as_deref() != Some(Drift::OursLost.as_str()) {
-        dossiers.lines.push(line(context, &delivery, "delivery.lost_in_chart"));
+        work.lines.push(line(context, &delivery, "delivery.lost_in_chart"));
         tracing::warn!(delivery = %delivery.id, heals = judged.noted.heal, "what was written is not what stands in the chart");
     }
     let Some(status) = judged.news else {
-        dossiers.put(context, dossier);
+        work.put(dossier);
         return Ok(answer);
     };
     if status == DELETED {
@@ -86,18 +82,17 @@ pub async fn seen(
     }
     if !dossier.patient.has_care {
         dossier.patient.has_care = true;
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        work.update_patient(&dossier.patient);
     }
     let at = here.and_then(|seen| seen.changed_at).map_or(context.now, |at| at.min(context.now));
-    tell(tx, context, dossiers, dossier, &delivery, (here, status), at).await?;
+    tell(work, context, dossier, &delivery, (here, status), at).await?;
     Ok(answer)
 }
 
 /// Tells that a person set a status, and what follows from it.
 async fn tell(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     delivery: &Delivery,
     (seen, status): (Option<&Seen>, String),
@@ -133,20 +128,20 @@ async fn tell(
     let set_line = line_of(&set);
     dossier.story.entries.push(set);
     let Some((known, decision, by, reason)) = asked else {
-        return settle(tx, context, dossiers, dossier, Some(set_line)).await;
+        return settle(work, context, dossier, Some(set_line)).await;
     };
     let on = on.max(known.recommended_on);
     let recommendation = known.recommendation.id;
     let care = Care::RecommendationDecision { recommendation, decision, by: Some(by), reason };
     let follows = decide::may_follow(&dossier.story, &care, on).is_ok() && !repeats(&known, &care);
-    if !follows || decided_since(tx, context, delivery, recommendation, at).await? {
-        return settle(tx, context, dossiers, dossier, Some(set_line)).await;
+    if !follows || decided_since(work, context, delivery, recommendation, at).await? {
+        return settle(work, context, dossier, Some(set_line)).await;
     }
-    note(tx, context, dossiers, &dossier, vec![set_line]).await?;
+    note(work, context, &dossier, vec![set_line]);
     let decided = entry(care, on);
     let line = line_of(&decided);
     dossier.story.entries.push(decided);
-    settle(tx, context, dossiers, dossier, Some(line)).await
+    settle(work, context, dossier, Some(line)).await
 }
 
 /// The recommendation that a Task is about.
@@ -163,7 +158,7 @@ fn repeats(known: &Followed, care: &Care) -> bool {
 /// Whether somebody decided in the registry after the chart was changed: the last word counts. Decisions that came from
 /// the chart follow each other there.
 async fn decided_since(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
     delivery: &Delivery,
     recommendation: Uuid,
@@ -172,7 +167,7 @@ async fn decided_since(
     let Some(episode) = delivery.intent.desired.episode else { return Ok(false) };
     let id = recommendation.to_string();
     for kind in ["recommendation_decision", "recommendation_progress"] {
-        let decided = fact::of_episode(tx, context.clinic, episode, kind).await?;
+        let decided = work.facts_of_episode(episode, kind).await?;
         let later = decided.iter().any(|one| {
             one.body.0["recommendation"] == id.as_str() && one.recorded_by != context.by && one.recorded_at >= at
         });

@@ -6,18 +6,17 @@ use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::follow;
 use super::identify::id_of;
+use super::unit_of_work::UnitOfWork;
 use super::{Context, candidate, documents, lines};
-use crate::domain::history::History;
-use crate::domain::line;
 use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
 use crate::store::fact::Fact;
-use crate::store::{WriteTx, episode, fact, outbox, patient, standing};
+use crate::store::outbox::{self, Planned};
 
 /// What is written into the log about a fact.
 pub struct Line {
@@ -44,9 +43,8 @@ pub struct Line {
 /// Plans anew after the story of `dossier` has changed, and writes everything that follows from it.
 /// `line` is what the log says about it; nothing is logged for a day that merely passed.
 pub async fn settle(
-    tx: &mut WriteTx,
+    work: &mut UnitOfWork,
     context: &Context<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     line: Option<Line>,
 ) -> Result<(), Problem> {
@@ -56,41 +54,36 @@ pub async fn settle(
     let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
     if let Some(line) = line {
         documents::changes(&dossier.story, &line, &mut changes);
-        append(tx, context, dossiers, &dossier, vec![(line, changes)]).await?;
+        append(work, context, &dossier, vec![(line, changes)]);
     } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
-        dossiers.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
+        work.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
     }
-    write_standings(tx, context, &dossier, &after).await?;
-    follow::write(tx, context, &mut dossier).await?;
-    if write_ledger(tx, context, &mut dossier, &after).await? {
-        dossiers.delivers = true;
+    for now in after.standings.iter().filter(|now| is_new_phase(&dossier.plan, now)) {
+        work.settle_episode(now).await?;
     }
+    follow::write(work, context, &mut dossier);
+    write_ledger(work, context, &mut dossier, &after)?;
     if row_differs {
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        work.update_patient(&dossier.patient);
     }
     dossier.plan = after;
-    dossiers.put(context, dossier);
+    work.plan_anew(dossier.patient.id);
+    work.put(dossier);
     Ok(())
 }
 
-/// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
-pub async fn note(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    dossier: &Dossier,
-    lines: Vec<Line>,
-) -> Result<(), Problem> {
-    append(tx, context, dossiers, dossier, lines.into_iter().map(|line| (line, json!({}))).collect()).await
+/// Whether an episode stands elsewhere than it did before.
+fn is_new_phase(before: &Plan, now: &Standing) -> bool {
+    let end = |s: &Standing| (s.status, s.discharged_on, s.discharge_reason);
+    before.standings.iter().find(|s| s.episode == now.episode).is_none_or(|before| end(before) != end(now))
 }
 
-async fn append(
-    tx: &mut WriteTx,
-    context: &Context<'_>,
-    dossiers: &mut Dossiers,
-    dossier: &Dossier,
-    lines: Vec<(Line, Value)>,
-) -> Result<(), Problem> {
+/// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
+pub fn note(work: &mut UnitOfWork, context: &Context<'_>, dossier: &Dossier, lines: Vec<Line>) {
+    append(work, context, dossier, lines.into_iter().map(|line| (line, json!({}))).collect());
+}
+
+fn append(work: &mut UnitOfWork, context: &Context<'_>, dossier: &Dossier, lines: Vec<(Line, Value)>) {
     // What both databases keep: the digest is of what will be read again.
     let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
     let fact = |(line, changes): (Line, Value)| Fact {
@@ -109,87 +102,59 @@ async fn append(
         recorded_by: context.by.to_owned(),
     };
     let facts: Vec<Fact> = lines.into_iter().map(fact).collect();
-    fact::append(tx, context.clinic, &facts).await?;
-    dossiers.lines.extend(facts.iter().map(|fact| lines::of_settled(context, fact)));
-    Ok(())
+    work.lines.extend(facts.iter().map(|fact| lines::of_settled(context, fact)));
+    work.append(facts);
 }
 
-async fn write_standings(tx: &mut WriteTx, context: &Context<'_>, dossier: &Dossier, after: &Plan) -> Result<(), Problem> {
-    let label = dossier.patient.label();
-    let history = History::of(&dossier.story);
-    for (now, course) in after.standings.iter().zip(&history.courses(context.today)) {
-        let before = dossier.plan.standings.iter().find(|s| s.episode == now.episode);
-        if before.is_none_or(|b| {
-            (b.status, b.discharged_on, b.discharge_reason) != (now.status, now.discharged_on, now.discharge_reason)
-        }) {
-            episode::settle(tx, context.clinic, now).await?;
-        }
-        let episode = dossier.story.episodes.iter().find(|e| e.id == now.episode);
-        let line = line::Line::of(&history, context.rules, course, now);
-        let written = standing::Written {
-            label: &label,
-            care_manager: episode.and_then(|e| e.care_manager.as_deref()),
-            psychiatric_consultant: episode.and_then(|e| e.psychiatric_consultant.as_deref()),
-            standing: now,
-            line: &line,
-        };
-        standing::put(tx, context.clinic, dossier.patient.id, written, context.now).await?;
-    }
-    Ok(())
-}
-
-/// Puts the difference between the plan and the ledger into the outbox. Answers whether there was one.
-async fn write_ledger(
-    tx: &mut WriteTx,
+/// Puts the difference between the plan and the ledger into the outbox.
+fn write_ledger(
+    work: &mut UnitOfWork,
     context: &Context<'_>,
     dossier: &mut Dossier,
     after: &Plan,
-) -> Result<bool, Problem> {
-    let mut written = false;
-    let id = dossier.patient.id;
+) -> Result<(), Problem> {
+    let patient = dossier.patient.id;
     for desired in &after.desired {
         let known = dossier.ledger.iter().position(|e| e.key == desired.key);
         let intent = intent(context, dossier, desired, known.map(|i| &dossier.ledger[i]));
         let digest = digest(&intent);
-        match known {
-            Some(i) if dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open => continue,
-            Some(i) => {
-                dossier.ledger[i] =
-                    outbox::Entry { posture: Posture::Open, digest: digest.clone(), ..dossier.ledger[i].clone() }
-            }
-            None => dossier.ledger.push(outbox::Entry {
-                key: desired.key.clone(),
-                posture: Posture::Open,
-                identifier: intent.identifier.clone(),
-                digest: digest.clone(),
-                created_at: context.now,
-            }),
+        if known.is_some_and(|i| dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open) {
+            continue;
         }
-        let delivery = id_of(context.clinic, &["delivery", &id.to_string(), &desired.key]);
-        outbox::plan(tx, context.clinic, id, delivery, &intent, &digest, context.now).await?;
-        written = true;
+        let before = known.map(|i| dossier.ledger.remove(i));
+        let id = before.as_ref().map_or_else(
+            || id_of(context.clinic, &["delivery", &patient.to_string(), &desired.key]),
+            |before| before.id,
+        );
+        dossier.ledger.push(outbox::Entry {
+            patient_id: patient,
+            key: desired.key.clone(),
+            id,
+            posture: Posture::Open,
+            identifier: intent.identifier.clone(),
+            digest: digest.clone(),
+            intent: serde_json::to_string(&intent).ok(),
+            created_at: before.map_or(context.now, |before| before.created_at),
+        });
+        work.plan(Planned { patient, id, intent, digest });
     }
-    for i in 0..dossier.ledger.len() {
-        let entry = &dossier.ledger[i];
+    for entry in &mut dossier.ledger {
         if entry.posture != Posture::Open || after.desired.iter().any(|d| d.key == entry.key) {
             continue;
         }
-        let Some(row) = outbox::find(tx, context.clinic, id, &entry.key).await? else { continue };
-        let mut intent = row.intent.0;
+        let unreadable = || Problem::internal("a stored intent cannot be read");
+        let stored = entry.intent.take().ok_or_else(unreadable)?;
+        let mut intent: Intent = serde_json::from_str(&stored).map_err(|_| unreadable())?;
         let (posture, reason) = resolve(&intent.desired, &dossier.story, context.today);
         intent.desired.posture = posture;
         intent.desired.key.clone_from(&entry.key);
         intent.ended_on = Some(context.today);
         intent.ended_because = Some(reason);
         let digest = digest(&intent);
-        outbox::plan(tx, context.clinic, id, row.id, &intent, &digest, context.now).await?;
-        dossier.ledger[i] = outbox::Entry { posture, digest, ..dossier.ledger[i].clone() };
-        written = true;
+        (entry.posture, entry.digest) = (posture, digest.clone());
+        work.plan(Planned { patient, id: entry.id, intent, digest });
     }
-    if written {
-        outbox::wake(tx, context.clinic, id, context.now).await?;
-    }
-    Ok(written)
+    Ok(())
 }
 
 fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Option<&outbox::Entry>) -> Intent {

@@ -42,18 +42,25 @@ static APPEND: LazyLock<Texts> = LazyLock::new(|| {
 
 /// Adds lines.
 pub async fn append(tx: &mut WriteTx, clinic: &str, facts: &[Fact]) -> Result<(), Problem> {
-    for (text, some) in APPEND.pieces(facts) {
-        on!(tx, |conn| {
-            let mut query = sqlx::query(text).bind(clinic);
-            for f in some {
-                query = query.bind(f.patient_id).bind(f.id).bind(f.episode_id).bind(&f.kind).bind(f.is_care);
-                query = query.bind(f.happened_on).bind(f.happened_at).bind(&f.outcome).bind(f.minutes);
-                query = query.bind(&f.body).bind(&f.changes).bind(f.recorded_at).bind(&f.recorded_by);
-            }
-            query.execute(conn).await.map(|_| ())
-        })
-        .map_err(failed)?;
-    }
+    execute_rows!(
+        tx,
+        APPEND,
+        clinic,
+        facts,
+        |f| f.patient_id,
+        f.id,
+        f.episode_id,
+        &f.kind,
+        f.is_care,
+        f.happened_on,
+        f.happened_at,
+        &f.outcome,
+        f.minutes,
+        &f.body,
+        &f.changes,
+        f.recorded_at,
+        &f.recorded_by
+    );
     Ok(())
 }
 

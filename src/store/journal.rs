@@ -7,10 +7,13 @@
 mod entry;
 mod audit;
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
@@ -173,9 +176,51 @@ pub async fn seal(tx: &mut WriteTx, clinic: &str, head: &Head, lines: &[(Uuid, S
         .map_err(failed)?;
     }
     let head = Head { seq, hash, facts_before: head.facts_before };
-    execute!(tx, "UPDATE journal_head SET seq = $2, hash = $3 WHERE clinic_id = $1", clinic, head.seq, &head.hash)
-        .map_err(failed)?;
+    move_head(tx, clinic, head.seq, &head.hash).await?;
     Ok(head)
+}
+
+static APPEND: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO journal (clinic_id, id, at, is_change, patient_id, is_list, entry, seq, hash)";
+    Texts::values(head, 8, "")
+});
+
+/// Adds lines with their places, and moves the end of the chain there: in the transaction of what they tell, last of all, for
+/// whoever else wants to add something to this chain waits from here on.
+pub async fn append(tx: &mut WriteTx, clinic: &str, entries: &[Entry]) -> Result<(), Problem> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let head = hold_head(tx, clinic).await?;
+    let (mut seq, mut hash) = (head.seq, head.before(clinic));
+    let mut rows = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let line = entry.line();
+        seq += 1;
+        hash = chained(&hash, seq, &line);
+        rows.push((entry, line, seq, hash.clone()));
+    }
+    execute_rows!(
+        tx,
+        APPEND,
+        clinic,
+        &rows,
+        |r| r.0.id,
+        r.0.at,
+        r.0.is_change(),
+        r.0.patient,
+        r.0.is_list(),
+        &r.1,
+        r.2,
+        &r.3
+    );
+    move_head(tx, clinic, seq, &hash).await
+}
+
+async fn move_head(tx: &mut WriteTx, clinic: &str, seq: i64, hash: &str) -> Result<(), Problem> {
+    execute!(tx, "UPDATE journal_head SET seq = $2, hash = $3 WHERE clinic_id = $1", clinic, seq, hash)
+        .map(|_| ())
+        .map_err(failed)
 }
 
 /// A sealed line.

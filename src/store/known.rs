@@ -6,7 +6,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
-use super::{ReadTx};
+use super::ReadTx;
 use super::fact::{self, Fact};
 use super::patient::Patient;
 use crate::domain::care::Entry;

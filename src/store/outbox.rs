@@ -26,10 +26,13 @@ mod climb;
 mod lane;
 mod seen;
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::rows::Texts;
 use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::chart::Drift;
@@ -38,7 +41,7 @@ use crate::problem::Problem;
 
 pub use attempt::{Attempt, attempted, attempts};
 pub use climb::{below, climb, is_anything_below};
-pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
+pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake, wake_each};
 pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
 
 /// How a delivery stands.
@@ -127,24 +130,36 @@ impl Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Entry {
+    pub patient_id: Uuid,
     pub key: String,
+    pub id: Uuid,
     #[sqlx(try_from = "String")]
     pub posture: Posture,
     pub identifier: String,
     pub digest: String,
+    /// As JSON, while it is open.
+    pub intent: Option<String>,
     pub created_at: DateTime<Utc>,
+}
+
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    // What is closed stays as it is: only open intents are read again.
+    let head = "SELECT patient_id, key, id, posture, identifier, digest,
+        CASE WHEN posture = 'open' THEN CAST(intent AS TEXT) END AS intent, created_at
+        FROM delivery WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// What is in the ledger for each of these patients, of one patient in order of key.
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<Entry>, Problem> {
+    let mut rows = fetch_listed!(tx, Entry, OF_EACH, patients, clinic);
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(rows)
 }
 
 /// What is in the ledger for a patient.
 pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
-    fetch_all!(
-        tx,
-        Entry,
-        "SELECT key, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
-        clinic,
-        patient
-    )
-    .map_err(failed)
+    of_each(tx, clinic, &[patient]).await
 }
 
 /// Reads one row by patient and key.
@@ -240,8 +255,61 @@ pub async fn page(
     Ok(rows)
 }
 
-/// Writes what should stand in the chart from now on. A row that a person closed in the chart stays closed: what is
-/// planned for it is kept for reading and not sent.
+static PLAN: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent, digest,
+        revision, settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at, identifier)";
+    let tail = "ON CONFLICT (clinic_id, patient_id, key) DO UPDATE SET priority = excluded.priority,
+        posture = excluded.posture, intent = excluded.intent, digest = excluded.digest,
+        revision = delivery.revision + 1, attempts = 0, heals = 0, next_attempt_at = excluded.next_attempt_at,
+        updated_at = excluded.updated_at,
+        state = CASE WHEN delivery.state = 'closed_in_chart' THEN delivery.state ELSE 'pending' END";
+    Texts::values(head, 18, tail)
+});
+
+/// What should stand in the chart from now on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// Whose.
+    pub patient: Uuid,
+    /// The delivery.
+    pub id: Uuid,
+    /// What to write.
+    pub intent: Intent,
+    /// What makes it another one.
+    pub digest: String,
+}
+
+/// Writes what should stand in the chart from now on; each key once. A row that a person closed in the chart stays closed:
+/// what is planned for it is kept for reading and not sent.
+pub async fn plan_all(tx: &mut WriteTx, clinic: &str, planned: &[&Planned], now: DateTime<Utc>) -> Result<(), Problem> {
+    execute_rows!(
+        tx,
+        PLAN,
+        clinic,
+        planned,
+        |p| p.patient,
+        &p.intent.desired.key,
+        p.id,
+        p.intent.desired.resource.as_str(),
+        p.intent.desired.code.as_str(),
+        p.intent.desired.priority.as_str(),
+        p.intent.desired.posture.as_str(),
+        Json(&p.intent),
+        &p.digest,
+        1_i64,
+        0_i64,
+        "pending",
+        0_i32,
+        false,
+        now,
+        now,
+        now,
+        &p.intent.identifier
+    );
+    Ok(())
+}
+
+/// Writes what should stand in the chart from now on, of one delivery.
 pub async fn plan(
     tx: &mut WriteTx,
     clinic: &str,
@@ -251,33 +319,17 @@ pub async fn plan(
     digest: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent, digest, revision,
-           settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at, identifier)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, 'pending', 0, FALSE, $11, $11, $11, $12)
-         ON CONFLICT (clinic_id, patient_id, key) DO UPDATE SET priority = $7, posture = $8, intent = $9, digest = $10,
-           revision = delivery.revision + 1, attempts = 0, heals = 0, next_attempt_at = $11, updated_at = $11,
-           state = CASE WHEN delivery.state = 'closed_in_chart' THEN delivery.state ELSE 'pending' END",
-        clinic,
-        patient,
-        &intent.desired.key,
-        id,
-        intent.desired.resource.as_str(),
-        intent.desired.code.as_str(),
-        intent.desired.priority.as_str(),
-        intent.desired.posture.as_str(),
-        Json(intent),
-        digest,
-        now,
-        &intent.identifier
-    )
-    .map(|_| ())
-    .map_err(failed)
+    let planned = Planned { patient, id, intent: intent.clone(), digest: digest.to_owned() };
+    plan_all(tx, clinic, &[&planned], now).await
 }
 
 /// What has to be written for a patient now: most urgent first, then oldest.
-pub async fn pending(tx: &mut ReadTx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<Vec<Delivery>, Problem> {
+pub async fn pending(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patient: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<Delivery>, Problem> {
     fetch_all!(
         tx,
         Delivery,
@@ -357,7 +409,13 @@ pub struct Settlement {
 
 /// Writes down what an attempt came to. `false` when the lease was lost meanwhile: then nothing is written.
 /// If the plan moved on while we wrote, the row stays pending.
-pub async fn settle(tx: &mut WriteTx, lane: &Lane, key: &str, s: &Settlement, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn settle(
+    tx: &mut WriteTx,
+    lane: &Lane,
+    key: &str,
+    s: &Settlement,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE delivery SET

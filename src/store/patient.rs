@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::key::indexed;
 use super::rows::Texts;
 use super::shown::note;
-use super::transaction::Engine;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
@@ -82,55 +81,21 @@ impl Patient {
     }
 }
 
-/// Locks the patient a key belongs to until the end of the transaction, and reads the row.
-pub async fn lock_by_key(tx: &mut WriteTx, clinic: &str, key: &str) -> Result<Option<Patient>, Problem> {
-    returning_optional!(
-        tx,
-        Patient,
-        concat!("UPDATE patient SET revision = revision + 1
-         WHERE clinic_id = $1 AND id = (SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = $2 ORDER BY patient_id LIMIT 1)
-         RETURNING ", columns!("")),
-        clinic,
-        indexed(key)
-    )
-    .map_err(failed)
-}
+static READ: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::list(concat!("SELECT ", columns!(""), " FROM patient WHERE clinic_id = $1 AND id IN"), 2, "ORDER BY id")
+});
+static LOCK: LazyLock<Texts> = LazyLock::new(|| {
+    let head = concat!("SELECT ", columns!(""), " FROM patient WHERE clinic_id = $1 AND id IN");
+    Texts::list(head, 2, "ORDER BY id FOR UPDATE")
+});
 
-/// Locks a patient until the end of the transaction, and reads the row.
-pub async fn lock(tx: &mut WriteTx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
-    returning_optional!(
-        tx,
-        Patient,
-        concat!(
-            "UPDATE patient SET revision = revision + 1 WHERE clinic_id = $1 AND id = $2
-         RETURNING ",
-            columns!("")
-        ),
-        clinic,
-        id
-    )
-    .map_err(failed)
-}
-
-/// Locks the patients that several names lead to (keys, ids, ids of episodes) until the end of the transaction, in one
-/// order. Where only one writes at a time there is nothing to lock.
-pub async fn lock_all(tx: &mut WriteTx, clinic: &str, names: &[String]) -> Result<(), Problem> {
-    let Engine::Postgres(pooled) = tx.engine() else { return Ok(()) };
-    let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    sqlx::query(
-        "SELECT 1 FROM patient WHERE clinic_id = $1 AND id IN (
-           SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = ANY($2)
-           UNION SELECT patient_id FROM episode WHERE clinic_id = $1 AND id = ANY($3)
-           UNION SELECT unnest($3))
-         ORDER BY id FOR UPDATE",
-    )
-    .bind(clinic)
-    .bind(names.iter().map(|name| indexed(name)).collect::<Vec<_>>())
-    .bind(&ids)
-    .execute(&mut **pooled)
-    .await
-    .map(|_| ())
-    .map_err(failed)
+/// Locks patients until the end of the transaction, in the order of their ids, and reads their rows. Where only one writes
+/// at a time there is nothing to lock.
+pub async fn lock_each(tx: &mut WriteTx, clinic: &str, ids: &[Uuid]) -> Result<Vec<Patient>, Problem> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    let texts = if tx.has_many_writers() { &LOCK } else { &READ };
+    Ok(fetch_listed!(tx, Patient, texts, &ids, clinic))
 }
 
 /// Reads a patient; one who was merged into another is found as the other.
@@ -228,74 +193,142 @@ pub async fn page(tx: &mut ReadTx, clinic: &str, after: Option<Uuid>, limit: i64
     .map_err(failed)
 }
 
-/// Stores a new person under a key. `false` if the id is taken already.
-pub async fn insert(tx: &mut WriteTx, clinic: &str, patient: &Patient) -> Result<bool, Problem> {
-    execute!(
+static INSERT: LazyLock<Texts> = LazyLock::new(|| {
+    let head =
+        "INSERT INTO patient (clinic_id, id, reference, seen, display_name, family, birth_date, gender, language,
+        inactive, deceased_on, merged_into, has_care, reevaluate_on, candidate_since, candidate_dismissed, candidate,
+        updated_at, created_at, revision)";
+    Texts::values(head, 19, "ON CONFLICT DO NOTHING")
+});
+
+static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
+    let columns = [
+        "reference",
+        "seen",
+        "display_name",
+        "family",
+        "birth_date",
+        "gender",
+        "language",
+        "inactive",
+        "deceased_on",
+        "merged_into",
+        "has_care",
+        "reevaluate_on",
+        "candidate_since",
+        "candidate_dismissed",
+        "candidate",
+        "updated_at",
+    ];
+    Texts::update("patient", &["id"], &columns)
+});
+
+impl Patient {
+    fn candidate_since(&self) -> Option<NaiveDate> {
+        self.candidate.as_ref().map(|candidate| candidate.since)
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.candidate.as_ref().is_some_and(|candidate| candidate.dismissed.is_some())
+    }
+}
+
+/// Stores new persons. `false` if one of the ids is taken: then not all of them were stored.
+pub async fn insert_all(
+    tx: &mut WriteTx,
+    clinic: &str,
+    patients: &[&Patient],
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
+    let stored = execute_rows!(
         tx,
-        "INSERT INTO patient (clinic_id, id, reference, seen, display_name, family, birth_date, gender, language, inactive,
-           deceased_on, merged_into, has_care, reevaluate_on, revision, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12, $13, 1, $14, $14) ON CONFLICT DO NOTHING",
+        INSERT,
         clinic,
-        patient.id,
-        &patient.reference,
-        patient.seen,
-        &patient.display_name,
-        &patient.family,
-        &patient.birth_date,
-        &patient.gender,
-        &patient.language,
-        patient.inactive,
-        patient.deceased_on,
-        patient.has_care,
-        patient.reevaluate_on,
-        patient.updated_at
-    )
-    .map(|n| n == 1)
-    .map_err(failed)
+        patients,
+        |p| p.id,
+        &p.reference,
+        p.seen,
+        &p.display_name,
+        &p.family,
+        &p.birth_date,
+        &p.gender,
+        &p.language,
+        p.inactive,
+        p.deceased_on,
+        p.merged_into,
+        p.has_care,
+        p.reevaluate_on,
+        p.candidate_since(),
+        p.is_dismissed(),
+        &p.candidate,
+        now,
+        now,
+        1_i64
+    );
+    Ok(usize::try_from(stored).is_ok_and(|stored| stored == patients.len()))
+}
+
+/// Writes everything about locked persons that may change.
+pub async fn update_all(
+    tx: &mut WriteTx,
+    clinic: &str,
+    patients: &[&Patient],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    execute_rows!(
+        tx,
+        UPDATE,
+        clinic,
+        patients,
+        |p| p.id,
+        &p.reference,
+        p.seen,
+        &p.display_name,
+        &p.family,
+        &p.birth_date,
+        &p.gender,
+        &p.language,
+        p.inactive,
+        p.deceased_on,
+        p.merged_into,
+        p.has_care,
+        p.reevaluate_on,
+        p.candidate_since(),
+        p.is_dismissed(),
+        &p.candidate,
+        now
+    );
+    Ok(())
+}
+
+/// Stores a new person. `false` if the id is taken already.
+pub async fn insert(tx: &mut WriteTx, clinic: &str, patient: &Patient) -> Result<bool, Problem> {
+    insert_all(tx, clinic, &[patient], patient.updated_at).await
 }
 
 /// Writes everything about a locked person that may change.
 pub async fn update(tx: &mut WriteTx, clinic: &str, patient: &Patient, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "UPDATE patient SET reference = $3, seen = $4, display_name = $5, family = $6, birth_date = $7, gender = $8,
-           language = $9, inactive = $10, deceased_on = $11, merged_into = $12, has_care = $13, reevaluate_on = $14,
-           updated_at = $15, candidate_since = $16, candidate_dismissed = $17, candidate = $18
-         WHERE clinic_id = $1 AND id = $2",
-        clinic,
-        patient.id,
-        &patient.reference,
-        patient.seen,
-        &patient.display_name,
-        &patient.family,
-        &patient.birth_date,
-        &patient.gender,
-        &patient.language,
-        patient.inactive,
-        patient.deceased_on,
-        patient.merged_into,
-        patient.has_care,
-        patient.reevaluate_on,
-        now,
-        patient.candidate.as_ref().map(|candidate| candidate.since),
-        patient.candidate.as_ref().is_some_and(|candidate| candidate.dismissed.is_some()),
-        &patient.candidate
-    )
-    .map(|_| ())
-    .map_err(failed)
+    update_all(tx, clinic, &[patient], now).await
+}
+
+static ADD_KEYS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::values("INSERT INTO patient_key (clinic_id, key, patient_id)", 2, "ON CONFLICT DO NOTHING")
+});
+
+/// A key as it is stored and compared.
+pub fn stored_key(key: &str) -> String {
+    indexed(key).into_owned()
+}
+
+/// Lets persons be known by more keys: (key, patient).
+pub async fn add_keys(tx: &mut WriteTx, clinic: &str, keys: &[(&str, Uuid)]) -> Result<(), Problem> {
+    execute_rows!(tx, ADD_KEYS, clinic, keys, |key| indexed(key.0).into_owned(), key.1);
+    Ok(())
 }
 
 /// Lets a person be known by one more key.
 pub async fn add_key(tx: &mut WriteTx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO patient_key (clinic_id, key, patient_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        clinic,
-        indexed(key),
-        patient
-    )
-    .map(|_| ())
-    .map_err(failed)
+    add_keys(tx, clinic, &[(key, patient)]).await
 }
 
 /// The keys a person is known by.

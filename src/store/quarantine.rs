@@ -1,8 +1,11 @@
 //! What arrived in good faith and cannot be used yet.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::rows::Texts;
 use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
@@ -21,29 +24,48 @@ pub struct Kept {
     pub received_at: DateTime<Utc>,
 }
 
+static PUT: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO quarantine (clinic_id, id, type, resource_id, patient_id, code, detail, received_at)";
+    let tail = "ON CONFLICT (clinic_id, id) DO UPDATE SET patient_id = excluded.patient_id, code = excluded.code,
+        detail = excluded.detail, received_at = excluded.received_at";
+    Texts::values(head, 7, tail)
+});
+
+/// Keeps things back; what was said about the same resources before is replaced.
+pub async fn put_all(tx: &mut WriteTx, clinic: &str, kept: &[&Kept]) -> Result<(), Problem> {
+    execute_rows!(
+        tx,
+        PUT,
+        clinic,
+        kept,
+        |k| k.id,
+        &k.kind,
+        &k.resource_id,
+        k.patient_id,
+        &k.code,
+        &k.detail,
+        k.received_at
+    );
+    Ok(())
+}
+
 /// Keeps something back; what was said about the same resource before is replaced.
 pub async fn put(tx: &mut WriteTx, clinic: &str, kept: &Kept) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO quarantine (clinic_id, id, type, resource_id, patient_id, code, detail, received_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (clinic_id, id) DO UPDATE SET patient_id = $5, code = $6, detail = $7, received_at = $8",
-        clinic,
-        kept.id,
-        &kept.kind,
-        &kept.resource_id,
-        kept.patient_id,
-        &kept.code,
-        &kept.detail,
-        kept.received_at
-    )
-    .map(|_| ())
-    .map_err(failed)
+    put_all(tx, clinic, &[kept]).await
+}
+
+static RELEASE: LazyLock<Texts> =
+    LazyLock::new(|| Texts::list("DELETE FROM quarantine WHERE clinic_id = $1 AND id IN", 2, ""));
+
+/// Lets things go.
+pub async fn release_all(tx: &mut WriteTx, clinic: &str, ids: &[Uuid]) -> Result<(), Problem> {
+    execute_listed!(tx, RELEASE, clinic, ids);
+    Ok(())
 }
 
 /// Lets something go.
 pub async fn release(tx: &mut WriteTx, clinic: &str, id: Uuid) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
+    release_all(tx, clinic, &[id]).await
 }
 
 /// Lets go what only waited for its patient.

@@ -1,10 +1,13 @@
 //! What case reviews recommended, ready to list.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::rows::Texts;
 use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
@@ -22,31 +25,51 @@ pub struct Row {
     pub body: Json<Value>,
 }
 
-/// Writes one.
-pub async fn put(tx: &mut WriteTx, clinic: &str, row: &Row, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
+static PUT: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO recommendation (clinic_id, id, patient_id, episode_id, state, addressee, waits_until, body, updated_at)";
+    let tail = "ON CONFLICT (clinic_id, id) DO UPDATE SET patient_id = excluded.patient_id, episode_id = excluded.episode_id,
+        state = excluded.state, addressee = excluded.addressee, waits_until = excluded.waits_until, body = excluded.body,
+        updated_at = excluded.updated_at";
+    Texts::values(head, 8, tail)
+});
+
+/// Writes them.
+pub async fn put_all(tx: &mut WriteTx, clinic: &str, rows: &[&Row], now: DateTime<Utc>) -> Result<(), Problem> {
+    execute_rows!(
         tx,
-        "INSERT INTO recommendation (clinic_id, id, patient_id, episode_id, state, addressee, waits_until, body, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (clinic_id, id) DO UPDATE SET patient_id = $3, episode_id = $4, state = $5, addressee = $6,
-           waits_until = $7, body = $8, updated_at = $9",
+        PUT,
         clinic,
-        row.id,
-        row.patient_id,
-        row.episode_id,
-        &row.state,
-        &row.addressee,
-        row.waits_until,
-        &row.body,
+        rows,
+        |r| r.id,
+        r.patient_id,
+        r.episode_id,
+        &r.state,
+        &r.addressee,
+        r.waits_until,
+        &r.body,
         now
-    )
-    .map(|_| ())
-    .map_err(failed)
+    );
+    Ok(())
 }
 
-/// Removes one: its review was taken back.
-pub async fn remove(tx: &mut WriteTx, clinic: &str, id: Uuid) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM recommendation WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
+static REMOVE: LazyLock<Texts> =
+    LazyLock::new(|| Texts::list("DELETE FROM recommendation WHERE clinic_id = $1 AND id IN", 2, ""));
+
+/// Removes those whose reviews were taken back.
+pub async fn remove_all(tx: &mut WriteTx, clinic: &str, ids: &[Uuid]) -> Result<(), Problem> {
+    execute_listed!(tx, REMOVE, clinic, ids);
+    Ok(())
+}
+
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT id, patient_id, episode_id, state, addressee, waits_until, body FROM recommendation
+        WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// Those of each of these patients.
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<Row>, Problem> {
+    Ok(fetch_listed!(tx, Row, OF_EACH, patients, clinic))
 }
 
 /// Those of a patient.

@@ -1,9 +1,12 @@
 //! FHIR resources as they came.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::key::indexed;
+use super::rows::Texts;
 use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
@@ -39,14 +42,25 @@ pub async fn find(tx: &mut ReadTx, clinic: &str, kind: &str, id: &str) -> Result
     .map_err(failed)
 }
 
-/// Stores a new one. `false` if there is one of that type and id already.
-pub async fn insert(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<bool, Problem> {
-    execute!(
+static INSERT: LazyLock<Texts> = LazyLock::new(|| {
+    let head =
+        "INSERT INTO resource (clinic_id, type, id, version, source_version, source_updated, patient_id, deleted,
+        updated_at, body)";
+    Texts::values(head, 9, "ON CONFLICT DO NOTHING")
+});
+
+static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
+    let columns = ["version", "source_version", "source_updated", "patient_id", "deleted", "updated_at", "body"];
+    Texts::update("resource", &["type", "id"], &columns)
+});
+
+async fn write(tx: &mut WriteTx, texts: &'static Texts, clinic: &str, resources: &[&Resource]) -> Result<u64, Problem> {
+    Ok(execute_rows!(
         tx,
-        "INSERT INTO resource (clinic_id, type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+        texts,
         clinic,
-        &r.kind,
+        resources,
+        |r| &r.kind,
         &r.id,
         r.version,
         &r.source_version,
@@ -55,45 +69,91 @@ pub async fn insert(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<bool
         r.deleted,
         r.updated_at,
         &r.body
+    ))
+}
+
+/// Stores new ones. `false` if there is one of these types and ids already: then not all of them were stored.
+pub async fn insert_all(tx: &mut WriteTx, clinic: &str, resources: &[&Resource]) -> Result<bool, Problem> {
+    let stored = write(tx, &INSERT, clinic, resources).await?;
+    Ok(usize::try_from(stored).is_ok_and(|stored| stored == resources.len()))
+}
+
+/// Replaces those that are there.
+pub async fn update_all(tx: &mut WriteTx, clinic: &str, resources: &[&Resource]) -> Result<(), Problem> {
+    write(tx, &UPDATE, clinic, resources).await.map(|_| ())
+}
+
+static EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
+        FROM resource WHERE clinic_id = $1 AND type = $2 AND id IN";
+    Texts::list(head, 3, "")
+});
+
+/// Reads those of a type that are there, in no order.
+pub async fn find_each(tx: &mut ReadTx, clinic: &str, kind: &str, ids: &[String]) -> Result<Vec<Resource>, Problem> {
+    Ok(fetch_listed!(tx, Resource, EACH, ids, clinic, kind))
+}
+
+/// A business identifier as it is stored and compared.
+pub fn stored_token(token: &str) -> String {
+    indexed(token).into_owned()
+}
+
+static CARRIERS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::list(
+        "SELECT token, id FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND id <> '' AND token IN",
+        3,
+        "",
     )
-    .map(|n| n == 1)
-    .map_err(failed)
+});
+
+/// The ids of the resources of a type that carry one of these business identifiers, deleted or not: (token, id).
+pub async fn carriers(
+    tx: &mut ReadTx,
+    clinic: &str,
+    kind: &str,
+    tokens: &[String],
+) -> Result<Vec<(String, String)>, Problem> {
+    let tokens: Vec<String> = tokens.iter().map(|token| indexed(token).into_owned()).collect();
+    let mut rows = fetch_listed!(tx, (String, String), CARRIERS, &tokens, clinic, kind);
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// A business identifier of a resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried<'a> {
+    /// The type of the resource.
+    pub kind: &'a str,
+    /// `system|value`.
+    pub token: &'a str,
+    /// The resource's id.
+    pub id: &'a str,
+}
+
+static ADD_IDENTIFIERS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::values("INSERT INTO resource_identifier (clinic_id, type, token, id)", 3, "ON CONFLICT DO NOTHING")
+});
+
+/// Lets resources be found by their business identifiers.
+pub async fn add_identifiers(tx: &mut WriteTx, clinic: &str, carried: &[Carried<'_>]) -> Result<(), Problem> {
+    execute_rows!(tx, ADD_IDENTIFIERS, clinic, carried, |c| c.kind, indexed(c.token).into_owned(), c.id);
+    Ok(())
+}
+
+/// Stores a new one. `false` if there is one of that type and id already.
+pub async fn insert(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<bool, Problem> {
+    insert_all(tx, clinic, &[r]).await
 }
 
 /// Replaces one.
 pub async fn update(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "UPDATE resource SET version = $4, source_version = $5, source_updated = $6, patient_id = $7, deleted = $8,
-           updated_at = $9, body = $10
-         WHERE clinic_id = $1 AND type = $2 AND id = $3",
-        clinic,
-        &r.kind,
-        &r.id,
-        r.version,
-        &r.source_version,
-        r.source_updated,
-        r.patient_id,
-        r.deleted,
-        r.updated_at,
-        &r.body
-    )
-    .map(|_| ())
-    .map_err(failed)
+    update_all(tx, clinic, &[r]).await
 }
 
 /// Lets a resource be found by a business identifier.
 pub async fn add_identifier(tx: &mut WriteTx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO resource_identifier (clinic_id, type, token, id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        clinic,
-        kind,
-        indexed(token),
-        id
-    )
-    .map(|_| ())
-    .map_err(failed)
+    add_identifiers(tx, clinic, &[Carried { kind, token, id }]).await
 }
 
 /// Lets nobody else look for a business identifier on a condition until the end of the transaction: two who would

@@ -1,9 +1,12 @@
 //! Weekly review sessions: their agenda as it was, and the case reviews that were part of them.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::rows::Texts;
 use super::shown::note;
 use super::{ReadTx, WriteTx, fact, failed};
 use crate::domain::attention::Waiting;
@@ -171,22 +174,35 @@ async fn entered(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Rev
     .map_err(failed)
 }
 
-/// Lets a case review be part of a session.
-pub async fn join(tx: &mut WriteTx, clinic: &str, session: Uuid, review: Uuid, episode: Uuid) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO review_session_review (clinic_id, session_id, review_id, episode_id) VALUES ($1, $2, $3, $4)",
-        clinic,
-        session,
-        review,
-        episode
-    )
-    .map(|_| ())
-    .map_err(failed)
+/// A case review that is part of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The session.
+    pub session: Uuid,
+    /// The case review.
+    pub review: Uuid,
+    /// Its episode.
+    pub episode: Uuid,
+}
+
+static JOIN: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::values("INSERT INTO review_session_review (clinic_id, session_id, review_id, episode_id)", 3, "")
+});
+
+/// Lets case reviews be part of sessions.
+pub async fn join_all(tx: &mut WriteTx, clinic: &str, joined: &[Joined]) -> Result<(), Problem> {
+    execute_rows!(tx, JOIN, clinic, joined, |j| j.session, j.review, j.episode);
+    Ok(())
 }
 
 /// Says why an item of the agenda was put off. `false` if the episode is not on it.
-pub async fn defer(tx: &mut WriteTx, clinic: &str, session: Uuid, episode: Uuid, because: &str) -> Result<bool, Problem> {
+pub async fn defer(
+    tx: &mut WriteTx,
+    clinic: &str,
+    session: Uuid,
+    episode: Uuid,
+    because: &str,
+) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE review_session_item SET deferred_because = $4 WHERE clinic_id = $1 AND session_id = $2 AND episode_id = $3",

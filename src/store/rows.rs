@@ -13,7 +13,7 @@ pub struct Texts(Vec<(usize, String)>);
 impl Texts {
     /// `{head} VALUES ($1, $2, …), ($1, …) {tail}`. `$1` is the clinic; each row has so many places after it.
     pub fn values(head: &str, places: usize, tail: &str) -> Self {
-        let text = |rows: usize| {
+        Self::written(|rows| {
             let mut text = format!("{head} VALUES");
             for row in 0..rows {
                 text.push_str(if row == 0 { " ($1" } else { ", ($1" });
@@ -23,7 +23,31 @@ impl Texts {
                 text.push(')');
             }
             text + " " + tail
-        };
+        })
+    }
+
+    /// `UPDATE {table} SET … FROM (VALUES …) WHERE …`: of each row, the columns of its key, then those that change.
+    pub fn update(table: &str, key: &[&str], columns: &[&str]) -> Self {
+        let places = key.len() + columns.len();
+        let change = |(n, column): (usize, &&str)| format!("{column} = v.column{}", key.len() + n + 1);
+        let changes: Vec<String> = columns.iter().enumerate().map(change).collect();
+        let matches: String =
+            key.iter().enumerate().map(|(n, column)| format!(" AND {table}.{column} = v.column{}", n + 1)).collect();
+        Self::written(|rows| {
+            let row = |row: usize| {
+                let places: Vec<String> = (0..places).map(|place| format!("${}", 2 + row * places + place)).collect();
+                format!("({})", places.join(", "))
+            };
+            let rows: Vec<String> = (0..rows).map(row).collect();
+            format!(
+                "UPDATE {table} SET {} FROM (VALUES {}) AS v WHERE {table}.clinic_id = $1{matches}",
+                changes.join(", "),
+                rows.join(", ")
+            )
+        })
+    }
+
+    fn written(text: impl Fn(usize) -> String) -> Self {
         Self(WRITTEN.into_iter().map(|rows| (rows, text(rows))).collect())
     }
 
@@ -69,6 +93,15 @@ mod tests {
         let pieces: Vec<(&str, usize)> = TEXTS.pieces(&rows).map(|(text, piece)| (text, piece.len())).collect();
         assert_eq!(pieces.iter().map(|(_, rows)| *rows).collect::<Vec<_>>(), [64, 32, 4]);
         assert!(pieces[2].0.ends_with("($1, $6, $7), ($1, $8, $9) ON CONFLICT DO NOTHING"), "{}", pieces[2].0);
+    }
+
+    #[test]
+    fn an_update_names_its_rows_by_their_key() {
+        static TEXTS: LazyLock<Texts> = LazyLock::new(|| Texts::update("t", &["id"], &["a", "b"]));
+        let two = TEXTS.pieces(&[0; 2]).next().map(|(text, _)| text);
+        let expected = "UPDATE t SET a = v.column2, b = v.column3 FROM (VALUES ($2, $3, $4), ($5, $6, $7)) AS v \
+            WHERE t.clinic_id = $1 AND t.id = v.column1";
+        assert_eq!(two, Some(expected));
     }
 
     #[test]

@@ -54,7 +54,13 @@ pub async fn find(tx: &mut ReadTx, clinic: &str, version: i32) -> Result<Option<
 }
 
 /// Adds a version. `false` if that version exists.
-pub async fn insert(tx: &mut WriteTx, clinic: &str, rules: &RuleSet, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn insert(
+    tx: &mut WriteTx,
+    clinic: &str,
+    rules: &RuleSet,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO rule_set (clinic_id, version, body, created_at, created_by) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
@@ -69,7 +75,13 @@ pub async fn insert(tx: &mut WriteTx, clinic: &str, rules: &RuleSet, by: &str, n
 }
 
 /// Puts a version in force. `false` if there is none of that number.
-pub async fn activate(tx: &mut WriteTx, clinic: &str, version: i32, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn activate(
+    tx: &mut WriteTx,
+    clinic: &str,
+    version: i32,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     let found = execute!(
         tx,
         "UPDATE rule_set SET activated_at = $3 WHERE clinic_id = $1 AND version = $2",

@@ -29,12 +29,26 @@ pub async fn of(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Stor
 
 /// The stories of these patients, in three statements.
 pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Result<Vec<Story>, Problem> {
+    let episodes = episode::of_each(tx, clinic, &in_care(patients)).await?;
+    of_each_with(tx, clinic, patients, episodes).await
+}
+
+/// Those of them who have an episode or an entry of the care team.
+pub fn in_care(patients: &[Patient]) -> Vec<Uuid> {
+    patients.iter().filter(|patient| patient.has_care).map(|patient| patient.id).collect()
+}
+
+/// The stories of these patients, whose episodes were read already.
+pub async fn of_each_with(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patients: &[Patient],
+    episodes: Vec<episode::Stored>,
+) -> Result<Vec<Story>, Problem> {
     let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
-    let in_care: Vec<Uuid> = patients.iter().filter(|p| p.has_care).map(|patient| patient.id).collect();
     let mut measurements = grouped(measurement::of_each(tx, clinic, &ids).await?);
-    let episodes = episode::of_each(tx, clinic, &in_care).await?;
     let mut episodes = grouped(episodes.into_iter().map(|stored| (stored.patient_id, stored.episode)).collect());
-    let mut told = grouped(fact::told_of_each(tx, clinic, &in_care).await?);
+    let mut told = grouped(fact::told_of_each(tx, clinic, &in_care(patients)).await?);
     Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
 }
 

@@ -116,22 +116,6 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Marks a point to return to.
-    pub async fn savepoint(&mut self) -> Result<(), Problem> {
-        self.engine().run("SAVEPOINT fact", "SAVEPOINT fact").await
-    }
-
-    /// Keeps what was done since the savepoint.
-    pub async fn release(&mut self) -> Result<(), Problem> {
-        self.engine().run("RELEASE SAVEPOINT fact", "RELEASE SAVEPOINT fact").await
-    }
-
-    /// Undoes what was done since the savepoint.
-    pub async fn undo(&mut self) -> Result<(), Problem> {
-        self.engine().run("ROLLBACK TO SAVEPOINT fact", "ROLLBACK TO SAVEPOINT fact").await?;
-        self.release().await
-    }
-
     fn end(&mut self, outcome: &'static str) {
         self.measure(outcome);
         // Back into the pool.

@@ -58,11 +58,10 @@ async fn a_person_is_read_as_written(#[values(Engine::Sqlite, Engine::Postgres)]
     assert_eq!(found, Patient { updated_at: later, ..changed });
     let other = patient::find(&mut tx, OTHER, one.id).await.unwrap().unwrap();
     assert_eq!((other.reference.as_str(), other.display_name), ("Patient/x", None));
-    let locked = patient::lock(&mut tx, CLINIC, one.id).await.unwrap().unwrap();
-    assert_eq!(locked.revision, 2);
-    assert_eq!(patient::lock_by_key(&mut tx, CLINIC, "Patient/1").await.unwrap().unwrap().revision, 3);
-    let names = [one.id.to_string(), "Patient/1".into(), "nobody".into(), String::new()];
-    patient::lock_all(&mut tx, CLINIC, &names).await.unwrap();
+    let locked = patient::lock_each(&mut tx, CLINIC, &[id(9), one.id]).await.unwrap();
+    assert_eq!(locked, [found]);
+    let keys = ["Patient/1".to_owned(), "nobody".to_owned(), String::new()];
+    assert_eq!(patient::with_keys(&mut tx, CLINIC, &keys).await.unwrap(), [("Patient/1".to_owned(), one.id)]);
     assert_eq!(patient::clinics(&mut tx).await.unwrap(), [CLINIC, OTHER]);
 }
 
@@ -74,8 +73,8 @@ async fn the_other_clinic_finds_nobody_and_changes_nothing(#[values(Engine::Sqli
     with(&db, [somebody(1), somebody(2)]).await;
     let mut tx = db.begin("test").await.unwrap();
     assert_eq!(patient::find(&mut tx, OTHER, id(1)).await.unwrap(), None);
-    assert_eq!(patient::lock(&mut tx, OTHER, id(1)).await.unwrap(), None);
-    assert_eq!(patient::lock_by_key(&mut tx, OTHER, "Patient/1").await.unwrap(), None);
+    assert_eq!(patient::lock_each(&mut tx, OTHER, &[id(1)]).await.unwrap(), []);
+    assert_eq!(patient::with_keys(&mut tx, OTHER, &["Patient/1".to_owned()]).await.unwrap(), []);
     assert!(patient::by_key(&mut tx, OTHER, "Patient/1").await.unwrap().is_empty());
     assert!(patient::page(&mut tx, OTHER, None, 10).await.unwrap().is_empty());
     assert!(patient::keys(&mut tx, OTHER, id(1)).await.unwrap().is_empty());
@@ -154,7 +153,8 @@ async fn two_who_are_one_have_one_story(#[values(Engine::Sqlite, Engine::Postgre
     patient::merge(&mut tx, CLINIC, id(2), id(1), monday()).await.unwrap();
     for n in 1..=3 {
         assert_eq!(patient::find(&mut tx, CLINIC, id(n)).await.unwrap().unwrap().id, id(1));
-        assert_eq!(patient::lock_by_key(&mut tx, CLINIC, &format!("Patient/{n}")).await.unwrap().unwrap().id, id(1));
+        let key = format!("Patient/{n}");
+        assert_eq!(patient::with_keys(&mut tx, CLINIC, &[key.clone()]).await.unwrap(), [(key, id(1))]);
     }
     assert_eq!(measurement::of_patient(&mut tx, CLINIC, id(1)).await.unwrap().len(), 3);
     assert_eq!(patient::page(&mut tx, CLINIC, None, 10).await.unwrap().len(), 1);

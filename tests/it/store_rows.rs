@@ -196,8 +196,8 @@ async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)
     let stored = episode::find(&mut tx, CLINIC, id(1)).await.unwrap().unwrap();
     assert_eq!((&stored.episode, stored.patient_id, stored.revision), (&one, id(7), 1));
     one.consent_on = Some(NaiveDate::from_ymd_opt(9999, 12, 31).unwrap());
-    episode::update(&mut tx, CLINIC, &one, monday()).await.unwrap();
-    episode::touch(&mut tx, CLINIC, id(1), monday()).await.unwrap();
+    let changed = episode::Stored { episode: one.clone(), revision: 3, ..stored };
+    episode::update_all(&mut tx, CLINIC, &[&changed]).await.unwrap();
     for clinic in [CLINIC, OTHER] {
         let mine = clinic == CLINIC;
         let found = episode::find(&mut tx, clinic, id(1)).await.unwrap();
@@ -205,8 +205,8 @@ async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)
         assert_eq!(episode::of_patient(&mut tx, clinic, id(7)).await.unwrap().len(), usize::from(mine));
         assert_eq!(episode::of_patients(&mut tx, clinic, id(7), id(7)).await.unwrap().len(), usize::from(mine));
     }
-    episode::update(&mut tx, OTHER, &world::episode("2020-01-01"), monday()).await.unwrap();
-    episode::touch(&mut tx, OTHER, id(1), monday()).await.unwrap();
+    let other = episode::Stored { revision: 9, ..changed };
+    episode::update_all(&mut tx, OTHER, &[&other]).await.unwrap();
     let stored = episode::find(&mut tx, CLINIC, id(1)).await.unwrap().unwrap();
     assert_eq!((stored.episode, stored.revision), (one, 3));
 }

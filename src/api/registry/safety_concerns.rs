@@ -139,8 +139,9 @@ async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<J
     };
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
     let concerns = concerns_behind(&mut tx, &ask, &rules, &tasks.items).await?;
-    let concern_of =
-        |task: &SafetyTask| concerns.iter().find(|(patient, concern)| (*patient, &concern.key) == (task.patient_id, &task.key));
+    let concern_of = |task: &SafetyTask| {
+        concerns.iter().find(|(patient, concern)| (*patient, &concern.key) == (task.patient_id, &task.key))
+    };
     let items = tasks.items.into_iter().map(|task| {
         let concern = concern_of(&task).map(|(_, concern)| concern.clone());
         body(&ask, query.state, task, concern)

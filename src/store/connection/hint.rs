@@ -113,7 +113,13 @@ pub async fn was_read(tx: &mut WriteTx, of: Of<'_>, kind: &str, id: &str) -> Res
 }
 
 /// It could not be fetched.
-pub async fn postpone(tx: &mut WriteTx, of: Of<'_>, hint: &Hint, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn postpone(
+    tx: &mut WriteTx,
+    of: Of<'_>,
+    hint: &Hint,
+    why: &str,
+    next: DateTime<Utc>,
+) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE connection_hint SET attempts = attempts + 1, next_attempt_at = $6, last_error = $7

@@ -1,24 +1,29 @@
 //! One lane per patient with something to deliver: whoever holds its lease writes, nobody else.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::problem::Problem;
+use crate::store::rows::Texts;
 use crate::store::{ReadTx, WriteTx, failed};
+
+static WAKE: LazyLock<Texts> = LazyLock::new(|| {
+    let tail = "ON CONFLICT (clinic_id, patient_id) DO UPDATE SET wanted = lane.wanted + 1,
+        due_at = CASE WHEN lane.due_at < excluded.due_at THEN lane.due_at ELSE excluded.due_at END";
+    Texts::values("INSERT INTO lane (clinic_id, patient_id, due_at, wanted)", 3, tail)
+});
+
+/// Puts the lanes of patients on the list of those with something to do; each patient once.
+pub async fn wake_each(tx: &mut WriteTx, clinic: &str, patients: &[Uuid], now: DateTime<Utc>) -> Result<(), Problem> {
+    execute_rows!(tx, WAKE, clinic, patients, |patient| *patient, now, 1_i64);
+    Ok(())
+}
 
 /// Puts a patient's lane on the list of those with something to do.
 pub async fn wake(tx: &mut WriteTx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO lane (clinic_id, patient_id, due_at, wanted) VALUES ($1, $2, $3, 1)
-         ON CONFLICT (clinic_id, patient_id) DO UPDATE SET wanted = lane.wanted + 1,
-           due_at = CASE WHEN lane.due_at < $3 THEN lane.due_at ELSE $3 END",
-        clinic,
-        patient,
-        now
-    )
-    .map(|_| ())
-    .map_err(failed)
+    wake_each(tx, clinic, &[patient], now).await
 }
 
 /// A claimed lane.

@@ -170,7 +170,12 @@ async fn by_ids(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, ids: &[Strin
     Ok(found)
 }
 
-async fn by_identifiers(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, tokens: &[String]) -> Result<Rows, Problem> {
+async fn by_identifiers(
+    tx: &mut ReadTx,
+    clinic: &str,
+    criteria: &Criteria,
+    tokens: &[String],
+) -> Result<Rows, Problem> {
     let kind = criteria.kind.name();
     let mut found = Rows::new();
     for token in tokens {

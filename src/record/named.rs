@@ -1,0 +1,86 @@
+//! The keys that commands name: what is gathered before any of them is applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::{Condition, Fact, Whom, derived_id, identify};
+use crate::fhir::arrival::{Arrival, Content, Subject};
+
+/// What several commands name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Keys of patients: `Patient/123`, `system|value`.
+    pub keys: BTreeSet<String>,
+    /// Ids of patients.
+    pub patients: BTreeSet<Uuid>,
+    /// Ids of episodes.
+    pub episodes: BTreeSet<Uuid>,
+    /// Ids of resources, by type.
+    pub resources: BTreeMap<&'static str, BTreeSet<String>>,
+    /// Of them, those whose patient only the database knows.
+    pub deleted: BTreeMap<&'static str, BTreeSet<String>>,
+    /// Business identifiers that conditions look for, by type.
+    pub tokens: BTreeMap<&'static str, BTreeSet<String>>,
+    /// Idempotency keys.
+    pub once: BTreeSet<String>,
+}
+
+impl Named {
+    /// Adds what a command names.
+    pub fn add(&mut self, clinic: &str, fact: &Fact) {
+        match fact {
+            Fact::Arrived { arrival, condition } => self.add_arrival(clinic, arrival, condition),
+            Fact::Deleted { kind, id, .. } => {
+                self.resources.entry(kind.name()).or_default().insert(id.clone());
+                self.deleted.entry(kind.name()).or_default().insert(id.clone());
+            }
+            Fact::Enrolled { whom: Whom::Key(key), .. } => drop(self.keys.insert(key.clone())),
+            Fact::Enrolled { whom: Whom::Id(id), .. }
+            | Fact::OfPatient { patient: id, .. }
+            | Fact::Measured { patient: id, .. }
+            | Fact::LookedAt { patient: id } => drop(self.patients.insert(*id)),
+            Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => drop(self.episodes.insert(*episode)),
+            Fact::Seen(sighting) => drop(self.patients.insert(sighting.patient)),
+            Fact::Imported(case) => drop(self.keys.insert(case.key.clone())),
+        }
+    }
+
+    fn add_arrival(&mut self, clinic: &str, arrival: &Arrival, condition: &Condition) {
+        let kind = arrival.kind.name();
+        let condition = if let Condition::Under { condition, .. } = condition { condition } else { condition };
+        if let Condition::NoneWith(token) | Condition::TheOneWith(token) = condition {
+            self.tokens.entry(kind).or_default().insert(token.clone());
+        }
+        let id = arrival.id.clone().or_else(|| derived_id(clinic, arrival, None));
+        match &arrival.content {
+            Content::Patient(person) => {
+                if let Some(id) = &id {
+                    self.keys.extend([format!("Patient/{id}"), format!("urn:uuid:{id}")]);
+                }
+                self.keys.extend(arrival.identifiers.iter().map(crate::fhir::arrival::Identifier::token));
+                self.keys.extend(person.replaces.iter().chain(&person.replaced_by).map(identify::key));
+            }
+            Content::Evidence(evidence) => match &evidence.subject {
+                Some(subject) => self.add_subject(subject),
+                // A retraction may leave the subject out.
+                None => self.deleted.entry(kind).or_default().extend(id.clone()),
+            },
+        }
+        self.resources.entry(kind).or_default().extend(id);
+    }
+
+    fn add_subject(&mut self, subject: &Subject) {
+        if let Subject::Urn(urn) = subject
+            && let Some(id) = urn.strip_prefix("urn:uuid:")
+        {
+            self.keys.insert(format!("Patient/{id}"));
+        }
+        self.keys.insert(identify::key(subject));
+    }
+
+    /// The business identifiers that conditions look for, each with its type.
+    pub fn conditional(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.tokens.iter().flat_map(|(kind, tokens)| tokens.iter().map(|token| (*kind, token.as_str())))
+    }
+}

@@ -1,0 +1,105 @@
+//! Episodes, recommendations, review sessions, and requests that may happen only once.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::UnitOfWork;
+use crate::domain::episode::Episode;
+use crate::domain::standing::Standing;
+use crate::problem::Problem;
+use crate::store::episode::{self, Stored};
+use crate::store::fact::{self, Fact};
+use crate::store::idempotency::{self, Answered};
+use crate::store::recommendation;
+use crate::store::review_session::{self, Joined, Session};
+
+impl UnitOfWork {
+    /// An episode by its id.
+    pub async fn episode(&mut self, id: Uuid) -> Result<Option<Stored>, Problem> {
+        if !self.episodes.is_known(&id) {
+            let found = episode::find(&mut self.tx, &self.clinic, id).await?;
+            self.episodes.gathered(id, found);
+        }
+        Ok(self.episodes.get(&id).cloned())
+    }
+
+    /// Stores a new one.
+    pub fn insert_episode(&mut self, patient: Uuid, episode: &Episode, by: &str, now: DateTime<Utc>) {
+        self.entered_by.insert(episode.id, by.to_owned());
+        self.episodes.set(episode.id, Stored::entered(patient, episode.clone(), now));
+    }
+
+    /// Writes what was entered about an episode anew, as its next revision.
+    pub async fn update_episode(&mut self, entered: &Episode, now: DateTime<Utc>) -> Result<(), Problem> {
+        self.change_episode(entered.id, |stored| {
+            stored.episode = entered.clone();
+            stored.revision += 1;
+            stored.updated_at = now;
+        })
+        .await
+    }
+
+    /// Counts a change that is not in the episode's own row.
+    pub async fn touch_episode(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+        self.change_episode(id, |stored| {
+            stored.revision += 1;
+            stored.updated_at = now;
+        })
+        .await
+    }
+
+    /// Writes the planner's word on where an episode stands.
+    pub async fn settle_episode(&mut self, standing: &Standing) -> Result<(), Problem> {
+        self.change_episode(standing.episode, |stored| stored.settle(standing)).await
+    }
+
+    async fn change_episode(&mut self, id: Uuid, change: impl FnOnce(&mut Stored)) -> Result<(), Problem> {
+        if let Some(mut stored) = self.episode(id).await? {
+            change(&mut stored);
+            self.episodes.set(id, stored);
+        }
+        Ok(())
+    }
+
+    /// Everything of one kind in an episode, in order of entry.
+    pub async fn facts_of_episode(&mut self, episode: Uuid, kind: &str) -> Result<Vec<Fact>, Problem> {
+        let mut facts = fact::of_episode(&mut self.tx, &self.clinic, episode, kind).await?;
+        facts.extend(self.facts.iter().filter(|fact| fact.episode_id == Some(episode) && fact.kind == kind).cloned());
+        Ok(facts)
+    }
+
+    /// Writes what is listed of a recommendation.
+    pub fn put_recommendation(&mut self, row: recommendation::Row) {
+        self.recommendations.set(row.id, Some(row));
+    }
+
+    /// Removes one: its review was taken back.
+    pub fn remove_recommendation(&mut self, id: Uuid) {
+        self.recommendations.set(id, None);
+    }
+
+    /// A review session.
+    pub async fn review_session(&mut self, id: Uuid) -> Result<Option<Session>, Problem> {
+        review_session::find(&mut self.tx, &self.clinic, id).await
+    }
+
+    /// Lets a case review be part of a session.
+    pub fn join_session(&mut self, joined: Joined) {
+        self.joined.push(joined);
+    }
+
+    /// What was answered under an idempotency key.
+    pub async fn answered(&mut self, key: &str) -> Result<Option<Answered>, Problem> {
+        let named = key.to_owned();
+        if !self.answers.is_known(&named) {
+            let found = idempotency::find(&mut self.tx, &self.clinic, key).await?;
+            self.answers.gathered(named.clone(), found);
+        }
+        Ok(self.answers.get(&named).cloned())
+    }
+
+    /// Remembers an answer under an idempotency key.
+    pub fn remember(&mut self, key: &str, answer: Answered) {
+        self.answers.set(key.to_owned(), answer);
+    }
+}

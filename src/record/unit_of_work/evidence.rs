@@ -1,0 +1,56 @@
+//! Measurements, and the single items that they are joined from.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::UnitOfWork;
+use crate::domain::instrument::Instrument;
+use crate::domain::measurement::Measurement;
+use crate::problem::Problem;
+use crate::store::measurement::{self, Item};
+
+impl UnitOfWork {
+    /// Stores measurements, or replaces what was known under their ids.
+    pub fn put_measurements(&mut self, patient: Uuid, measurements: &[Measurement], now: DateTime<Utc>) {
+        for one in measurements {
+            self.measurements.set((patient, one.id), (one.clone(), now));
+        }
+    }
+
+    async fn read_items(&mut self, patient: Uuid) -> Result<(), Problem> {
+        if self.items_read.insert(patient) {
+            for item in measurement::items_of(&mut self.tx, &self.clinic, patient).await? {
+                self.items.gathered((patient, item.source.clone()), Some(item));
+            }
+        }
+        Ok(())
+    }
+
+    /// The single item of a source.
+    pub async fn item_of(&mut self, patient: Uuid, source: &str) -> Result<Option<Item>, Problem> {
+        self.read_items(patient).await?;
+        Ok(self.items.get(&(patient, source.to_owned())).cloned())
+    }
+
+    /// Stores a single item, or replaces what its source said before; answers what that was.
+    pub async fn put_item(&mut self, patient: Uuid, item: &Item) -> Result<Option<Item>, Problem> {
+        let before = self.item_of(patient, &item.source).await?;
+        self.items.set((patient, item.source.clone()), item.clone());
+        Ok(before)
+    }
+
+    /// The single items of one taking, in order of item and source.
+    pub async fn items_at(
+        &mut self,
+        patient: Uuid,
+        instrument: Instrument,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<Item>, Problem> {
+        self.read_items(patient).await?;
+        let is_of_taking = |item: &&Item| item.instrument == instrument && item.taken_at == at;
+        let of_patient = self.items.iter().filter(|((of, _), _)| *of == patient).map(|(_, item)| item);
+        let mut items: Vec<Item> = of_patient.filter(is_of_taking).cloned().collect();
+        items.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
+        Ok(items)
+    }
+}

@@ -1,0 +1,28 @@
+//! The ledger of the chart. The dispatcher writes these rows too: what was seen in the chart is written at once, by
+//! statements that hold the row.
+
+use uuid::Uuid;
+
+use super::UnitOfWork;
+use crate::problem::Problem;
+use crate::store::outbox::{self, Delivery, Noted, Planned, State};
+
+impl UnitOfWork {
+    /// Writes what should stand in the chart from now on.
+    pub fn plan(&mut self, planned: Planned) {
+        self.delivers = true;
+        self.planned.set((planned.patient, planned.intent.desired.key.clone()), planned);
+    }
+
+    /// Holds a delivery, so that nobody settles it meanwhile, and remembers that it was looked at.
+    pub async fn look_at(&mut self, id: Uuid) -> Result<Option<Delivery>, Problem> {
+        self.write_through().await?;
+        outbox::look(&mut self.tx, &self.clinic, id, self.now).await
+    }
+
+    /// Writes down what a look came to; what has to be written wakes the lane.
+    pub async fn note_sighting(&mut self, delivery: &Delivery, noted: &Noted) -> Result<(), Problem> {
+        self.delivers |= noted.state == State::Pending;
+        outbox::noted(&mut self.tx, &self.clinic, delivery, noted, self.now).await
+    }
+}

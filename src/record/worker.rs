@@ -1,0 +1,215 @@
+//! A worker takes what is waiting, runs it in one transaction, and answers everybody after the commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::named::Named;
+use super::queue::Queue;
+use super::recorder::Job;
+use super::unit_of_work::UnitOfWork;
+use super::{Answer, Context, Fact, Submission, Zones, apply, lines, once};
+use crate::clock::Clock;
+use crate::problem::{Category, Problem};
+use crate::store::{Db, rule_set};
+
+/// How often a batch is tried that the database undid.
+const TRIES: u32 = 6;
+
+/// What a worker needs.
+pub(super) struct Worker {
+    pub(super) db: Db,
+    pub(super) zones: Arc<Zones>,
+    pub(super) clock: Clock,
+    pub(super) written: Arc<Notify>,
+    pub(super) journaled: Arc<Notify>,
+}
+
+/// Why a batch has no answers.
+enum Lost {
+    /// Nothing of it was stored.
+    Undone(Problem),
+    /// The commit was not answered: it may be stored. To try again would be to enter the care team's facts twice.
+    InDoubt(Problem),
+}
+use Lost::{InDoubt, Undone};
+
+impl From<Problem> for Lost {
+    fn from(problem: Problem) -> Self {
+        Undone(problem)
+    }
+}
+
+/// The answer of each submission.
+type Answers = Vec<Result<Answer, Problem>>;
+
+impl Worker {
+    pub(super) async fn run(self, queue: Arc<Queue>) {
+        while let Some(batch) = queue.next().await {
+            let size: usize = batch.iter().map(|job| job.submission.facts.len()).sum();
+            metrics::histogram!("cocm_record_batch_facts").record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+            let answers = self.answers(&batch).await;
+            for (job, answer) in batch.into_iter().zip(answers) {
+                // Nobody waits any more: the client is gone, what it sent is stored.
+                let _ = job.reply.send(answer);
+            }
+        }
+    }
+
+    /// Commits a batch. Where that fails because of something in it, each submission is committed by itself, so that what
+    /// the database refuses fails alone.
+    async fn answers(&self, batch: &[Job]) -> Answers {
+        let jobs: Vec<&Job> = batch.iter().collect();
+        match self.persist(&jobs).await {
+            Ok(answers) => answers,
+            Err(Undone(problem)) if problem.category != Category::Unavailable => {
+                let mut answers = Vec::with_capacity(batch.len());
+                for job in batch {
+                    answers.push(self.alone(job, &problem, batch.len() == 1).await);
+                }
+                answers
+            }
+            Err(Undone(problem) | InDoubt(problem)) => batch.iter().map(|_| Err(problem.clone())).collect(),
+        }
+    }
+
+    /// Commits one submission; each of its facts by itself where they do not belong together. `refused` is why the batch
+    /// failed; `tried` says that this was all of the batch.
+    async fn alone(&self, job: &Job, refused: &Problem, tried: bool) -> Result<Answer, Problem> {
+        let submission = &job.submission;
+        if submission.atomic || submission.facts.len() == 1 || job.once.is_some() {
+            let answer = if tried { Err(Undone(refused.clone())) } else { self.persist(&[job]).await };
+            return match answer {
+                Ok(mut answers) => answers.pop().unwrap_or_else(|| Err(Problem::internal("not answered"))),
+                Err(Undone(problem)) if !submission.atomic && problem.category != Category::Unavailable => {
+                    Ok(vec![Err(problem)])
+                }
+                Err(Undone(problem) | InDoubt(problem)) => Err(problem),
+            };
+        }
+        let mut answer = Answer::with_capacity(submission.facts.len());
+        for fact in &submission.facts {
+            let one = Submission { facts: vec![fact.clone()], atomic: true, ..submission.clone() };
+            let (mut one, _) = Job::new(one, None);
+            one.role = job.role;
+            answer.push(match self.persist(&[&one]).await {
+                Ok(mut answers) => answers
+                    .pop()
+                    .and_then(|answer| answer.map(|mut facts| facts.pop()).transpose())
+                    .unwrap_or_else(|| Err(Problem::internal("not answered")))
+                    .and_then(|recorded| recorded),
+                Err(InDoubt(problem)) => return Err(problem),
+                Err(Undone(problem)) if problem.category == Category::Unavailable => return Err(problem),
+                Err(Undone(problem)) => Err(problem),
+            });
+        }
+        Ok(answer)
+    }
+
+    /// Commits submissions in one transaction, and tries again what the database undid: a deadlock, a connection lost before
+    /// the commit, somebody who stored the same at the same time.
+    async fn persist(&self, jobs: &[&Job]) -> Result<Answers, Lost> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.attempt(jobs).await {
+                Err(Undone(problem)) if problem.category == Category::Unavailable && tries < TRIES => {
+                    tokio::time::sleep(Duration::from_millis(13) * tries).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn attempt(&self, jobs: &[&Job]) -> Result<Answers, Lost> {
+        let Some(clinic) = jobs.first().map(|job| job.submission.clinic.as_str()) else { return Ok(Vec::new()) };
+        let mut tx = self.db.begin("record").await?;
+        let now = self.clock.now();
+        let rules = rule_set::active(&mut tx, clinic).await?;
+        let mut work = UnitOfWork::new(tx, clinic, now, rules.clone());
+        let zone = self.zones.of(clinic);
+        let today = now.with_timezone(&zone).date_naive();
+        let context = Context { clinic, by: "", role: None, zone, now, today, rules: &rules, clock: &self.clock };
+        let answers = match through(&mut work, &context, jobs).await {
+            Ok(answers) => answers,
+            Err(problem) => {
+                // A connection that could not do its work is not used again.
+                if problem.category != Category::Unavailable {
+                    work.rollback().await?;
+                }
+                return Err(Undone(problem));
+            }
+        };
+        let (delivers, tells) = (work.delivers, !work.lines.is_empty());
+        work.commit().await.map_err(InDoubt)?;
+        if delivers {
+            self.written.notify_one();
+        }
+        if tells {
+            self.journaled.notify_one();
+        }
+        Ok(answers)
+    }
+}
+
+/// Gathers, applies, writes.
+async fn through(work: &mut UnitOfWork, batch: &Context<'_>, jobs: &[&Job]) -> Result<Answers, Problem> {
+    let mut named = Named::default();
+    for job in jobs {
+        named.once.extend(job.once.as_ref().map(|once| once.key.clone()));
+        job.submission.facts.iter().for_each(|fact| named.add(batch.clinic, fact));
+    }
+    work.gather(batch, &named).await?;
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let context = Context { by: &job.submission.by, role: job.role, ..*batch };
+        if let Some(once) = &job.once
+            && let Some(before) = once::answered(work, once).await?
+        {
+            answers.push(before);
+            continue;
+        }
+        answers.push(submission(work, &context, job).await?);
+    }
+    work.write().await?;
+    Ok(answers)
+}
+
+/// Applies one submission. A fact that fails takes back its own changes, or those of its submission where that is atomic.
+async fn submission(
+    work: &mut UnitOfWork,
+    context: &Context<'_>,
+    job: &Job,
+) -> Result<Result<Answer, Problem>, Problem> {
+    let Submission { facts, atomic, .. } = &job.submission;
+    let begun = work.mark();
+    let mut answer = Answer::with_capacity(facts.len());
+    for (number, fact) in facts.iter().enumerate() {
+        let mark = work.mark();
+        match applied(work, context, fact).await {
+            Ok(recorded) => answer.push(Ok(recorded)),
+            Err(problem) => {
+                let problem = Problem { fact: Some(number), ..problem };
+                if problem.category == Category::Unavailable || !work.take_back(if *atomic { &begun } else { &mark }) {
+                    return Err(problem);
+                }
+                if *atomic {
+                    return Ok(Err(problem));
+                }
+                answer.push(Err(problem));
+            }
+        }
+    }
+    if let Some(once) = &job.once {
+        once::remember(work, once, &answer)?;
+    }
+    Ok(Ok(answer))
+}
+
+async fn applied(work: &mut UnitOfWork, context: &Context<'_>, fact: &Fact) -> Result<super::Recorded, Problem> {
+    let before = work.lines.len();
+    let recorded = apply(work, context, fact).await?;
+    lines::of_fact(context, &mut work.lines, before, fact, &recorded);
+    Ok(recorded)
+}
