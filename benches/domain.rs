@@ -7,8 +7,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use cocm_registry::domain::chart_plan::{plan, plan_without_outlook};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::plan::{plan, plan_without_outlook};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::score::{Answers, score};
 use cocm_registry::domain::story::Story;

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::journal::verify::{Report, verify};
+use crate::journal::verify::{ChainReport, verify};
 use crate::problem::Problem;
 use crate::store::Db;
 use crate::store::backup::{copy_into, holds_anything, integrity, is_open_elsewhere};
@@ -44,7 +44,7 @@ pub async fn back_up(url: &str, file: &Path) -> Result<(), Problem> {
 ///
 /// # Errors
 /// What is wrong with the backup, or in the way, for the operator: then nothing was replaced.
-pub async fn restore(url: &str, file: &Path, force: bool) -> Result<Vec<Report>, Problem> {
+pub async fn restore(url: &str, file: &Path, force: bool) -> Result<Vec<ChainReport>, Problem> {
     let path = sqlite_file(url)?;
     let partial = beside(&path, ".restoring");
     remove_all(&partial)?;
@@ -86,7 +86,7 @@ pub async fn restore(url: &str, file: &Path, force: bool) -> Result<Vec<Report>,
 }
 
 /// Whether a backup is whole: its pages, its schema, its journal.
-async fn look(partial: &Path) -> Result<Vec<Report>, Problem> {
+async fn look(partial: &Path) -> Result<Vec<ChainReport>, Problem> {
     let db = Db::open(&format!("sqlite://{}", partial.display())).await?;
     let looked = async {
         let said = integrity(&db).await?;

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 /// The service's clock. A clone shows the same time.
 #[derive(Clone, Debug)]
-pub struct Clock(Arc<Kind>);
+pub struct Clock(Arc<ClockKind>);
 
 #[derive(Debug)]
-enum Kind {
+enum ClockKind {
     /// The machine's time, moved by an offset in microseconds (0 in production).
     Running { offset_us: AtomicI64 },
     /// Stands still until somebody moves it: tests and the demo.
@@ -22,38 +22,38 @@ enum Kind {
 impl Clock {
     /// The machine's time.
     pub fn system() -> Self {
-        Self(Arc::new(Kind::Running { offset_us: AtomicI64::new(0) }))
+        Self(Arc::new(ClockKind::Running { offset_us: AtomicI64::new(0) }))
     }
 
     /// Starts at `at` and runs on from there (development only).
     pub fn starting_at(at: DateTime<Utc>) -> Self {
         let offset = (at - machine_time()).num_microseconds().unwrap_or(0);
-        Self(Arc::new(Kind::Running { offset_us: AtomicI64::new(offset) }))
+        Self(Arc::new(ClockKind::Running { offset_us: AtomicI64::new(offset) }))
     }
 
     /// Stands still at `at` until [`Clock::set`].
     pub fn standing_at(at: DateTime<Utc>) -> Self {
-        Self(Arc::new(Kind::Standing { now_us: AtomicI64::new(at.timestamp_micros()) }))
+        Self(Arc::new(ClockKind::Standing { now_us: AtomicI64::new(at.timestamp_micros()) }))
     }
 
     /// Moves the clock to `at`.
     pub fn set(&self, at: DateTime<Utc>) {
         match &*self.0 {
-            Kind::Running { offset_us } => {
+            ClockKind::Running { offset_us } => {
                 let offset = (at - machine_time()).num_microseconds().unwrap_or(0);
                 offset_us.store(offset, Ordering::SeqCst);
             }
-            Kind::Standing { now_us } => now_us.store(at.timestamp_micros(), Ordering::SeqCst),
+            ClockKind::Standing { now_us } => now_us.store(at.timestamp_micros(), Ordering::SeqCst),
         }
     }
 
     /// The present instant, with microseconds: what both databases keep.
     pub fn now(&self) -> DateTime<Utc> {
         let micros = match &*self.0 {
-            Kind::Running { offset_us } => {
+            ClockKind::Running { offset_us } => {
                 (machine_time() + TimeDelta::microseconds(offset_us.load(Ordering::Relaxed))).timestamp_micros()
             }
-            Kind::Standing { now_us } => now_us.load(Ordering::SeqCst),
+            ClockKind::Standing { now_us } => now_us.load(Ordering::SeqCst),
         };
         DateTime::from_timestamp_micros(micros).unwrap_or_default()
     }

@@ -24,10 +24,13 @@ use serde::{Deserialize, Deserializer};
 pub use cds_hooks::{CardLink, CdsHooks};
 pub use check::is_private;
 pub use clinic::ClinicId;
-pub use connection::{AuthKind, BackendServices, Bulk, Ehr, KeyAlgorithm, Notify, Poll, Push, Way, Write, key_folder};
+pub use connection::{
+    AuthKind, BackendServices, Bulk, EhrConnection, KeyAlgorithm, Notify, Poll, Push, SearchStrategy, WriteConfig,
+    key_folder,
+};
 pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
 pub use overlay::Flags;
-pub use sign_in::SignIn;
+pub use sign_in::SignInConfig;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,16 +49,16 @@ pub struct Config {
     /// Bounds on what a caller may cost.
     pub limits: Limits,
     /// Who may say who is calling.
-    pub auth: Auth,
+    pub auth: AuthConfig,
     /// Ways to sign in to the pages.
     #[serde(rename = "sign_in")]
-    pub sign_ins: Vec<SignIn>,
+    pub sign_ins: Vec<SignInConfig>,
     /// The clinics served here.
     #[serde(rename = "clinic")]
     pub clinics: Vec<Clinic>,
     /// The charts written to.
     #[serde(rename = "ehr")]
-    pub ehrs: Vec<Ehr>,
+    pub ehrs: Vec<EhrConnection>,
     /// Who is told what happens.
     #[serde(rename = "webhook")]
     pub webhooks: Vec<Webhook>,
@@ -96,7 +99,7 @@ pub struct Limits {
 /// Who may say who is calling.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Auth {
+pub struct AuthConfig {
     /// Token issuers we believe.
     pub issuers: Vec<Issuer>,
 }
@@ -295,7 +298,7 @@ impl Config {
     }
 
     /// A chart's settings by its name.
-    pub fn ehr(&self, name: &str) -> Option<&Ehr> {
+    pub fn ehr(&self, name: &str) -> Option<&EhrConnection> {
         self.ehrs.iter().find(|ehr| ehr.name == name)
     }
 }
@@ -309,7 +312,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./data"),
             public_url: None,
             limits: Limits::default(),
-            auth: Auth::default(),
+            auth: AuthConfig::default(),
             sign_ins: Vec::new(),
             clinics: Vec::new(),
             ehrs: Vec::new(),

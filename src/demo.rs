@@ -1,7 +1,7 @@
 //! Twenty weeks of care in a minute: synthetic patients, the real doors, a chart to look at.
 
 mod cast;
-mod door;
+mod client;
 mod forms;
 mod life;
 mod show;
@@ -21,7 +21,7 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::misbehaviour::Misbehaviour;
 use crate::service::{Service, sweep};
 use crate::{listener, telemetry};
-use door::Door;
+use client::DemoClient;
 
 /// The first day: a Monday.
 const FIRST_DAY: &str = "2026-01-05";
@@ -91,7 +91,7 @@ async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path)
         .map_err(failed("the address to listen on"))?;
     let address = socket.local_addr().map_err(failed("the address to listen on"))?;
     let service = Service::prepare(config, clock.clone(), keys).await?;
-    let door = Door::open(&format!("http://{address}"), folder)?;
+    let door = DemoClient::open(&format!("http://{address}"), folder)?;
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = service.serve(socket, async {
@@ -130,9 +130,9 @@ fn token(folder: &Path) -> Result<String, Problem> {
 async fn this_morning(
     first: NaiveDate,
     service: &Service,
-    door: &Door,
+    door: &DemoClient,
     sandbox: Option<&Sandbox>,
-    people: &mut [cast::Person],
+    people: &mut [cast::DemoPatient],
 ) -> Result<(), Problem> {
     let today = first + Days::new(DAYS);
     for person in cast::screened(people.len(), today) {
@@ -158,8 +158,8 @@ async fn twenty_weeks(
     first: NaiveDate,
     clock: &Clock,
     service: &Service,
-    door: &Door,
-) -> Result<Vec<cast::Person>, Problem> {
+    door: &DemoClient,
+) -> Result<Vec<cast::DemoPatient>, Problem> {
     let mut people = cast::people(options.patients, first);
     let bar = ProgressBar::new(DAYS);
     if let Ok(style) = ProgressStyle::with_template("  {msg}  {bar:40.cyan/dim}  {percent}%  {elapsed} of your time") {

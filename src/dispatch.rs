@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::domain::plan::Rung;
-use crate::ehr::{Delivered, Effect, Ehr, Failure, Ledger, Route, deliver, reconcile};
+use crate::domain::chart_plan::Rung;
+use crate::ehr::{Delivered, DeliveryEffect, EhrClient, Failure, Ledger, Route, deliver, reconcile};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
-use crate::store::outbox::{self, Delivery, Lane, State};
+use crate::store::outbox::{self, Delivery, DeliveryState, Lane};
 use crate::store::{Db, journal};
 use account::{attempt, ledger, line, settlement};
 
@@ -36,13 +36,13 @@ const IDLE: Duration = Duration::from_secs(5);
 #[derive(Clone, Default)]
 pub struct Charts {
     /// For a clinic that is not named; `None`: nothing is written for it.
-    pub default: Option<Ehr>,
+    pub default: Option<EhrClient>,
     /// By clinic.
-    pub by_clinic: HashMap<String, Ehr>,
+    pub by_clinic: HashMap<String, EhrClient>,
 }
 
 impl Charts {
-    fn of(&self, clinic: &str) -> Option<&Ehr> {
+    fn of(&self, clinic: &str) -> Option<&EhrClient> {
         self.by_clinic.get(clinic).or(self.default.as_ref())
     }
 
@@ -216,7 +216,7 @@ impl Dispatcher {
     }
 
     /// One attempt: the ledger is told before the call, and after it. `false` when the lease was lost.
-    async fn deliver(&self, ehr: &Ehr, lane: &Lane, delivery: Delivery) -> Result<bool, Problem> {
+    async fn deliver(&self, ehr: &EhrClient, lane: &Lane, delivery: Delivery) -> Result<bool, Problem> {
         let intent = &delivery.intent.0;
         let posture = intent.desired.posture;
         let before = ledger(&delivery);
@@ -269,7 +269,7 @@ impl Dispatcher {
             journal::add(&mut tx, &[line]).await?;
         }
         tx.commit().await?;
-        if settlement.state == State::Parked {
+        if settlement.state == DeliveryState::Parked {
             tracing::error!(delivery = %delivery.id, error = settlement.error, "a delivery is parked: a person has to look");
         }
         Ok(held)
@@ -286,7 +286,13 @@ impl Dispatcher {
         }
     }
 
-    async fn call(&self, ehr: &Ehr, route: Route, before: &Ledger, delivery: &Delivery) -> Result<Delivered, Failure> {
+    async fn call(
+        &self,
+        ehr: &EhrClient,
+        route: Route,
+        before: &Ledger,
+        delivery: &Delivery,
+    ) -> Result<Delivered, Failure> {
         let intent = &delivery.intent.0;
         // The plan stands in the chart already: this is the later look for doubles.
         if delivery.settled_revision == delivery.revision && before.chart_id.is_some() {
@@ -294,7 +300,7 @@ impl Dispatcher {
                 chart_id: before.chart_id.clone(),
                 version: None,
                 chart_status: None,
-                effect: Effect::Unchanged,
+                effect: DeliveryEffect::Unchanged,
                 recheck: false,
                 follow_ups: before.follow_ups,
             };

@@ -15,8 +15,8 @@ pub mod delivery;
 pub mod write;
 pub mod probe;
 
-pub use client::{Answer, Auth, Ehr, EhrConfig};
-pub use delivery::{Delivered, Effect, Ledger, LeftAlone};
+pub use client::{EhrAuth, EhrClient, EhrConfig, EhrResponse};
+pub use delivery::{Delivered, DeliveryEffect, Ledger, LeftAlone};
 pub use failure::Failure;
 pub use ladder::{Ladder, Provenance, Route};
 pub use offers::Offers;

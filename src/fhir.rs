@@ -25,7 +25,7 @@ pub mod note;
 pub mod communication;
 pub mod document_reference;
 pub mod provenance;
-pub mod seen;
+pub mod chart_item;
 pub mod care_plan;
 pub mod measure_report;
 pub mod audit_event;

@@ -16,11 +16,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::fhir::arrival::{Arrival, Context, Kind, read};
-use crate::fhir::mapping::Mapping;
+use crate::fhir::arrival::{Arrival, ReadingContext, ResourceType, read};
+use crate::fhir::mapping::CodeMapping;
 use crate::listener::{DEEPEST, check_depth};
 use crate::problem::Problem;
-use crate::record::{Condition, Fact, Recorded, Recorder, Submission, Zones};
+use crate::record::{Command, Condition, Recorded, Recorder, Submission, Zones};
 use crate::store::Db;
 
 /// Reads resources with a clinic's mapping and time zone, and hands them to the hallway. Cheap to clone.
@@ -30,8 +30,8 @@ pub struct Intake {
     recorder: Recorder,
     clock: Clock,
     zones: Arc<Zones>,
-    mappings: Arc<HashMap<String, Mapping>>,
-    default_mapping: Arc<Mapping>,
+    mappings: Arc<HashMap<String, CodeMapping>>,
+    default_mapping: Arc<CodeMapping>,
 }
 
 impl Intake {
@@ -41,9 +41,16 @@ impl Intake {
         recorder: Recorder,
         clock: Clock,
         zones: Arc<Zones>,
-        mappings: HashMap<String, Mapping>,
+        mappings: HashMap<String, CodeMapping>,
     ) -> Self {
-        Self { db, recorder, clock, zones, mappings: Arc::new(mappings), default_mapping: Arc::new(Mapping::default()) }
+        Self {
+            db,
+            recorder,
+            clock,
+            zones,
+            mappings: Arc::new(mappings),
+            default_mapping: Arc::new(CodeMapping::default()),
+        }
     }
 
     /// Reads one resource.
@@ -53,7 +60,7 @@ impl Intake {
     pub fn read(&self, clinic: &str, raw: &str) -> Result<Arrival, Problem> {
         check_depth(raw.as_bytes(), DEEPEST)?;
         let mapping = self.mappings.get(clinic).unwrap_or(&self.default_mapping);
-        read(raw, &Context { zone: self.zones.of(clinic), now: self.clock.now(), mapping })
+        read(raw, &ReadingContext { zone: self.zones.of(clinic), now: self.clock.now(), mapping })
     }
 
     /// Takes one resource in; answers after the commit.
@@ -67,7 +74,7 @@ impl Intake {
         arrival: Arrival,
         condition: Condition,
     ) -> Result<Recorded, Problem> {
-        self.recorder.one(clinic, by, Fact::Arrived { arrival: Box::new(arrival), condition }).await
+        self.recorder.one(clinic, by, Command::Arrived { arrival: Box::new(arrival), condition }).await
     }
 
     /// Takes in that a resource was deleted; answers after the commit.
@@ -78,11 +85,11 @@ impl Intake {
         &self,
         clinic: &str,
         by: &str,
-        kind: Kind,
+        kind: ResourceType,
         id: String,
         if_match: Option<i64>,
     ) -> Result<Recorded, Problem> {
-        self.recorder.one(clinic, by, Fact::Deleted { kind, id, if_match }).await
+        self.recorder.one(clinic, by, Command::Deleted { kind, id, if_match }).await
     }
 
     /// Takes several facts in, all or nothing if `atomic`; answers after the commit.
@@ -93,7 +100,7 @@ impl Intake {
         &self,
         clinic: &str,
         by: &str,
-        facts: Vec<Fact>,
+        facts: Vec<Command>,
         atomic: bool,
     ) -> Result<Vec<Result<Recorded, Problem>>, Problem> {
         self.recorder.record(Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts, atomic }).await

@@ -8,7 +8,7 @@
 
 mod listeners;
 mod reads;
-pub mod told;
+pub mod events;
 pub mod verify;
 
 use std::collections::HashMap;
@@ -18,11 +18,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::problem::Problem;
-use crate::store::journal::{self, Entry};
+use crate::store::journal::{self, JournalEntry};
 use crate::store::{Db, WriteTx};
 pub use listeners::Listener;
 use listeners::Listeners;
-use reads::Waiting;
+use reads::PendingRead;
 
 /// How many lines are sealed in one transaction.
 const SOME: i64 = 256;
@@ -40,7 +40,7 @@ pub struct Journal {
     db: Db,
     bell: Arc<Notify>,
     heads: watch::Sender<Heads>,
-    reads: mpsc::Sender<Waiting>,
+    reads: mpsc::Sender<PendingRead>,
     listeners: Listeners,
 }
 
@@ -123,7 +123,7 @@ impl Journal {
     }
 
     /// Writes down that somebody was shown something, and waits for it, within bounds: see `reads`.
-    pub async fn write(&self, entry: Entry) {
+    pub async fn write(&self, entry: JournalEntry) {
         reads::write(&self.reads, entry).await;
     }
 

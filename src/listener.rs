@@ -35,7 +35,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower::ServiceExt;
 
-use self::connections::{Connections, Permit, Place, Tracked};
+use self::connections::{ConnectionSlot, OpenConnections, Permit, Tracked};
 use self::stall::Stalling;
 use crate::config::Limits;
 
@@ -57,7 +57,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The steps of stopping, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+enum ShutdownPhase {
     Serving,
     /// Answers say `Connection: close`.
     Leaving,
@@ -71,18 +71,18 @@ enum Phase {
 
 /// Told to every request (as an extension), for those that would never end: an event stream ends when stopping begins.
 #[derive(Clone, Debug)]
-pub struct Stopping(watch::Receiver<Phase>);
+pub struct Stopping(watch::Receiver<ShutdownPhase>);
 
 impl Stopping {
     /// Whether stopping has begun.
     pub fn has_begun(&self) -> bool {
-        *self.0.borrow() > Phase::Serving
+        *self.0.borrow() > ShutdownPhase::Serving
     }
 
     /// Waits until stopping begins.
     pub async fn begun(&mut self) {
         // An error means that the listener is gone, which is as good as stopping.
-        let _ = self.0.wait_for(|phase| *phase > Phase::Serving).await;
+        let _ = self.0.wait_for(|phase| *phase > ShutdownPhase::Serving).await;
     }
 }
 
@@ -112,15 +112,15 @@ pub async fn serve(
     limits: &Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let connections = Connections::new(limits.connections);
-    let (phase, watched) = watch::channel(Phase::Serving);
+    let connections = OpenConnections::new(limits.connections);
+    let (phase, watched) = watch::channel(ShutdownPhase::Serving);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         // Runs while a kept-alive connection is idle, too: it is the idle limit as well.
         .header_read_timeout(limits.header_timeout)
         .max_header_size(LONGEST_HEAD)
         .max_buf_size(2 * LONGEST_HEAD);
-    let spawn = |stream: TcpStream, place: Place| {
+    let spawn = |stream: TcpStream, place: ConnectionSlot| {
         // Only a delay if it fails.
         let _ = stream.set_nodelay(true);
         let stream = Stalling::new(stream, limits.request_timeout);
@@ -145,7 +145,7 @@ pub async fn serve(
     Ok(())
 }
 
-async fn next(listener: &TcpListener, connections: &Connections) -> (TcpStream, Permit) {
+async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStream, Permit) {
     let permit = connections.leave_to_enter().await;
     loop {
         match listener.accept().await {
@@ -172,19 +172,19 @@ fn knocking(listener: TcpListener) -> io::Result<Vec<TcpStream>> {
     Ok(streams)
 }
 
-async fn stop(phase: &watch::Sender<Phase>, connections: &Connections, drain: Duration) {
+async fn stop(phase: &watch::Sender<ShutdownPhase>, connections: &OpenConnections, drain: Duration) {
     let (begun, open) = (Instant::now(), connections.open());
     tracing::info!(open, "stopping");
     let end = begun + drain;
     let farewell = begun + FAREWELL.min(drain / 4);
     let steps = [
-        (Phase::Leaving, farewell),
-        (Phase::Closing, end.min(farewell + PATIENCE)),
-        (Phase::Impatient, end),
-        (Phase::Cut, end + PAUSE),
+        (ShutdownPhase::Leaving, farewell),
+        (ShutdownPhase::Closing, end.min(farewell + PATIENCE)),
+        (ShutdownPhase::Impatient, end),
+        (ShutdownPhase::Cut, end + PAUSE),
     ];
     for (step, until) in steps {
-        if step == Phase::Cut {
+        if step == ShutdownPhase::Cut {
             tracing::warn!(open = connections.open(), "cutting what has not finished");
         }
         phase.send_replace(step);
@@ -199,8 +199,8 @@ async fn converse(
     http: http1::Builder,
     stream: Stalling,
     router: Router,
-    place: Place,
-    mut phase: watch::Receiver<Phase>,
+    place: ConnectionSlot,
+    mut phase: watch::Receiver<ShutdownPhase>,
 ) {
     let (seat, stopping) = (place.seat(), Stopping(phase.clone()));
     let service = service_fn(|mut request: Request<Incoming>| {
@@ -223,9 +223,9 @@ async fn converse(
             changed = phase.changed() => {
                 let now = *phase.borrow_and_update();
                 match now {
-                    Phase::Cut => break,
-                    Phase::Impatient if seat.is_waiting() => break,
-                    Phase::Closing => connection.as_mut().graceful_shutdown(),
+                    ShutdownPhase::Cut => break,
+                    ShutdownPhase::Impatient if seat.is_waiting() => break,
+                    ShutdownPhase::Closing => connection.as_mut().graceful_shutdown(),
                     _ if changed.is_err() => break,
                     _ => {}
                 }

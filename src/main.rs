@@ -11,7 +11,7 @@ use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
 use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::intake::load::Loaded;
-use cocm_registry::intake::spreadsheet::{Import, Imported, Mapping, decoded};
+use cocm_registry::intake::spreadsheet::{ColumnMapping, Import, Imported, decoded};
 use cocm_registry::journal::verify::{Anchor, verify};
 use cocm_registry::service::{Service, connections, replan};
 use cocm_registry::store::Db;
@@ -438,7 +438,7 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
     Ok(())
 }
 
-fn read_mapping(file: &Path) -> Result<Mapping, Failed> {
+fn read_mapping(file: &Path) -> Result<ColumnMapping, Failed> {
     Ok(toml::from_str(&std::fs::read_to_string(file)?)?)
 }
 

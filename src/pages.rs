@@ -6,7 +6,7 @@
 mod assets;
 mod candidates;
 mod caseload;
-mod chart;
+mod score_graph;
 mod door;
 mod form;
 mod items;
@@ -14,14 +14,14 @@ mod live;
 mod moment;
 mod operations;
 mod patient;
-mod programme;
+mod program;
 mod review;
 mod safety;
 mod session;
 mod shell;
 mod sign_in;
 mod teams;
-mod trend;
+mod sparkline;
 mod watch;
 mod words;
 
@@ -36,16 +36,16 @@ use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 
 use crate::api::App;
-use door::Door;
-use sign_in::oidc::Way;
+use door::ApiClient;
+use sign_in::oidc::IdentityProvider;
 
 /// What the pages share. Cheap to clone.
 #[derive(Clone)]
 struct Pages {
     app: App,
-    door: Door,
+    door: ApiClient,
     /// Configured ways to sign in.
-    ways: Arc<Vec<Way>>,
+    ways: Arc<Vec<IdentityProvider>>,
 }
 
 impl FromRef<Pages> for App {
@@ -61,7 +61,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// Every page. `api` are the routes of the JSON API, which take what is entered here.
 pub fn router(app: App, api: Router) -> Router {
     let ways = sign_in::oidc::ways(&app.config);
-    let pages = Pages { app, door: Door::to(api), ways };
+    let pages = Pages { app, door: ApiClient::to(api), ways };
     Router::new()
         .route("/", get(async || Redirect::to("/caseload")))
         .route("/sign-in", get(sign_in::choose))
@@ -81,8 +81,8 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/patients/{id}/handover", get(patient::documents::handover))
         .route("/patients/{id}/{form}", post(patient::enter))
         .route("/safety", get(safety::show))
-        .route("/programme", get(programme::show))
-        .route("/programme/behind", get(programme::behind))
+        .route("/programme", get(program::show))
+        .route("/programme/behind", get(program::behind))
         .route("/operations", get(operations::show))
         .route("/operations/connections/{name}/sync", post(operations::connections::sync))
         .route("/operations/deliveries/{id}/retry", post(operations::retry))

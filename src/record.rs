@@ -1,4 +1,4 @@
-//! The hallway. Every change to a patient's story is a [`Fact`] handed to [`Recorder::record`]; nothing else writes the
+//! The hallway. Every change to a patient's story is a [`Command`] handed to [`Recorder::record`]; nothing else writes the
 //! registry.
 //!
 //! A commit with fsync costs milliseconds, and a statement a hop to the database, so both are shared: a worker takes what is
@@ -10,13 +10,13 @@
 mod arrive;
 mod decide;
 mod dossier;
-mod enter;
+mod care_entry;
 mod amend;
 mod candidate;
 mod documents;
 mod evidence;
-mod fact;
-mod follow;
+mod command;
+mod recommendation_rows;
 mod identify;
 mod import;
 mod items;
@@ -27,9 +27,9 @@ mod queue;
 mod recorder;
 mod worker;
 mod unit_of_work;
-mod seen;
+mod read_back;
 mod settle;
-mod once;
+mod idempotency;
 mod rules;
 mod sessions;
 mod closing;
@@ -43,13 +43,16 @@ use sha2::{Digest, Sha256};
 use crate::clock::Clock;
 pub use crate::domain::day::local_midnight;
 use crate::domain::rules::RuleSet;
-use crate::fhir::arrival::{Arrival, Kind, Subject};
+use crate::fhir::arrival::{Arrival, ResourceType, Subject};
 use crate::identity::Role;
 use crate::problem::Problem;
 pub use closing::{Restated, close, figures, restate};
-pub use fact::{Added, Amendment, Answer, Change, Condition, Effect, Fact, Recorded, Sighting, Submission, Whom};
+pub use command::{
+    Amendment, Change, Command, CommandEffect, Condition, ImportCount, Recorded, Sighting, Submission,
+    SubmissionResult, Whom,
+};
+pub use idempotency::IdempotencyKey;
 pub use import::{Additions, Foreseen, ImportedCase, foresee};
-pub use once::Once;
 pub use recorder::Recorder;
 pub use rules::{activate, attest, propose};
 pub use sessions::{Deferred, close_session, open_session};
@@ -73,7 +76,7 @@ impl Zones {
 
 /// What a fact is recorded with.
 #[derive(Clone, Copy)]
-struct Context<'a> {
+struct RecordContext<'a> {
     clinic: &'a str,
     by: &'a str,
     role: Option<Role>,
@@ -85,25 +88,27 @@ struct Context<'a> {
 }
 
 /// Lets one fact change the story of its patient.
-async fn apply(work: &mut UnitOfWork, context: &Context<'_>, fact: &Fact) -> Result<Recorded, Problem> {
+async fn apply(work: &mut UnitOfWork, context: &RecordContext<'_>, fact: &Command) -> Result<Recorded, Problem> {
     match fact {
-        Fact::Arrived { arrival, condition } => arrive::arrived(work, context, arrival, condition).await,
-        Fact::Deleted { kind, id, if_match } => arrive::deleted(work, context, *kind, id, *if_match).await,
-        Fact::Enrolled { whom, episode, fit } => enter::enrolled(work, context, whom, episode, fit.as_deref()).await,
-        Fact::Amended { episode, amendment, if_match } => {
+        Command::Arrived { arrival, condition } => arrive::arrived(work, context, arrival, condition).await,
+        Command::Deleted { kind, id, if_match } => arrive::deleted(work, context, *kind, id, *if_match).await,
+        Command::Enrolled { whom, episode, fit } => {
+            care_entry::enrolled(work, context, whom, episode, fit.as_deref()).await
+        }
+        Command::Amended { episode, amendment, if_match } => {
             amend::amended(work, context, *episode, amendment, *if_match).await
         }
-        Fact::Cared { episode, on, at, care, if_match } => {
-            enter::cared(work, context, *episode, (*on, *at), care, *if_match).await
+        Command::Cared { episode, on, at, care, if_match } => {
+            care_entry::cared(work, context, *episode, (*on, *at), care, *if_match).await
         }
-        Fact::OfPatient { patient, at, care } => enter::of_patient(work, context, *patient, *at, care).await,
-        Fact::Measured { patient, instrument, taken, answers, taken_by, language } => {
+        Command::OfPatient { patient, at, care } => care_entry::of_patient(work, context, *patient, *at, care).await,
+        Command::Measured { patient, instrument, taken, answers, taken_by, language } => {
             let said = (taken_by.as_deref(), language.as_deref());
-            enter::measured(work, context, *patient, (*instrument, *taken, answers), said).await
+            care_entry::measured(work, context, *patient, (*instrument, *taken, answers), said).await
         }
-        Fact::Seen(sighting) => seen::seen(work, context, sighting).await,
-        Fact::Imported(case) => import::imported(work, context, case).await,
-        Fact::LookedAt { patient } => enter::looked_at(work, context, *patient).await,
+        Command::Seen(sighting) => read_back::seen(work, context, sighting).await,
+        Command::Imported(case) => import::imported(work, context, case).await,
+        Command::LookedAt { patient } => care_entry::looked_at(work, context, *patient).await,
     }
 }
 
@@ -111,7 +116,7 @@ async fn apply(work: &mut UnitOfWork, context: &Context<'_>, fact: &Fact) -> Res
 /// same twice stores it once. `None` for a Patient without identifiers, which nothing tells from another one but what
 /// the Bundle around it calls it (`full_url`).
 pub fn derived_id(clinic: &str, arrival: &Arrival, full_url: Option<&str>) -> Option<String> {
-    let anonymous = arrival.kind == Kind::Patient && arrival.identifiers.is_empty();
+    let anonymous = arrival.kind == ResourceType::Patient && arrival.identifiers.is_empty();
     if anonymous && full_url.is_none() {
         return None;
     }

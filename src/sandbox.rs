@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use chart::{Chart, Version};
+use chart::{ResourceVersion, SandboxChart};
 use misbehaviour::{Dice, Misbehaviour};
 use profile::Profile;
 
@@ -41,19 +41,19 @@ pub struct Logged {
 }
 
 /// Everything the server remembers.
-struct State {
-    chart: Chart,
+struct SandboxState {
+    chart: SandboxChart,
     profile: Profile,
     misbehaviour: Misbehaviour,
     dice: Dice,
     log: VecDeque<Logged>,
-    told: Vec<events::Told>,
-    topical: topics::Told,
+    told: Vec<events::EventReceipt>,
+    topical: topics::TopicEvents,
 }
 
-type Shared = Arc<Mutex<State>>;
+type Shared = Arc<Mutex<SandboxState>>;
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<SandboxState>) -> MutexGuard<'_, SandboxState> {
     // A panic in one call of a test must not hide what the others did.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -71,14 +71,14 @@ impl Sandbox {
     pub async fn start(listen: SocketAddr, clock: Clock) -> std::io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let state = Arc::new(Mutex::new(State {
-            chart: Chart::new(clock),
+        let state = Arc::new(Mutex::new(SandboxState {
+            chart: SandboxChart::new(clock),
             profile: Profile::default(),
             misbehaviour: Misbehaviour::default(),
             dice: Dice::new(0),
             log: VecDeque::new(),
             told: Vec::new(),
-            topical: topics::Told::new(),
+            topical: topics::TopicEvents::new(),
         }));
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(server::serve(listener, state.clone(), url.clone(), stopped));
@@ -155,7 +155,7 @@ impl Sandbox {
     }
 
     /// Every version of a resource, oldest first; a deletion has no resource.
-    pub fn history(&self, kind: &str, id: &str) -> Vec<Version> {
+    pub fn history(&self, kind: &str, id: &str) -> Vec<ResourceVersion> {
         lock(&self.state).chart.history(kind, id).to_vec()
     }
 
@@ -192,7 +192,7 @@ impl Drop for Sandbox {
     }
 }
 
-impl State {
+impl SandboxState {
     fn set_misbehaviour(&mut self, how: Misbehaviour) {
         self.dice = Dice::new(how.seed);
         self.misbehaviour = how;

@@ -14,7 +14,7 @@ use crate::api::{self, App};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::{Charts, Dispatcher};
-use crate::fhir::mapping::Mapping;
+use crate::fhir::mapping::CodeMapping;
 use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::{self, Connection, Connections};
@@ -190,7 +190,7 @@ fn zones(config: &Config) -> Zones {
     Zones { default, by_clinic }
 }
 
-fn mappings(config: &Config) -> Result<HashMap<String, Mapping>, Problem> {
+fn mappings(config: &Config) -> Result<HashMap<String, CodeMapping>, Problem> {
     let mut mappings = HashMap::new();
     for clinic in &config.clinics {
         let Some(ehr) = clinic.ehr.as_ref().and_then(|name| config.ehr(name)) else { continue };

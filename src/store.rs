@@ -125,13 +125,13 @@ macro_rules! returning_optional {
 mod transaction;
 mod key;
 mod rows;
-pub mod shown;
+pub mod access_trace;
 pub mod lease;
 pub mod patient;
 pub mod resource;
 pub mod measurement;
 pub mod episode;
-pub mod fact;
+pub mod event_log;
 pub mod standing;
 pub mod recommendation;
 pub mod review_session;
@@ -148,7 +148,7 @@ pub mod journal;
 pub mod webhook;
 pub mod backup;
 pub mod story;
-pub mod known;
+pub mod story_as_known;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::metrics::Month;
 use crate::problem::Problem;
-use crate::record::{Fact, Recorder, Submission, Zones, close, local_midnight};
+use crate::record::{Command, Recorder, Submission, Zones, close, local_midnight};
 use crate::store::{Db, closed_month, idempotency, patient, webhook};
 
 /// How many patients are taken at once.
@@ -143,7 +143,7 @@ impl Upkeep {
 
     async fn look_at(&self, clinic: &str, patients: &[Uuid]) -> Result<(), Problem> {
         for some in patients.chunks(SOME) {
-            let facts = some.iter().map(|patient| Fact::LookedAt { patient: *patient }).collect();
+            let facts = some.iter().map(|patient| Command::LookedAt { patient: *patient }).collect();
             let by = OURSELVES.to_owned();
             self.recorder.record(Submission { clinic: clinic.to_owned(), by, facts, atomic: false }).await?;
         }

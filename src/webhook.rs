@@ -21,12 +21,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ehr::http::client;
 use crate::journal::Heads;
-use crate::journal::told::{Mark, Told, Wanted, after};
+use crate::journal::events::{EventFilter, EventPosition, JournalEvent, after};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
-use crate::store::webhook::{self, Delivery};
+use crate::store::webhook::{self, WebhookDelivery};
 use crate::store::{Db, WriteTx, journal};
-use sign::Key;
+use sign::SigningSecret;
 
 /// How often it is looked for what another replica or a person has left to do.
 const IDLE: Duration = Duration::from_secs(5);
@@ -36,8 +36,8 @@ struct Hook {
     clinic: String,
     name: String,
     url: Url,
-    keys: Vec<Key>,
-    wanted: Wanted,
+    keys: Vec<SigningSecret>,
+    wanted: EventFilter,
     client: Client,
 }
 
@@ -51,7 +51,7 @@ pub struct Webhooks {
 }
 
 /// What is to be done after a step.
-enum Next {
+enum NextStep {
     /// The next step, at once.
     Step,
     /// Nothing, for so long or until something happens.
@@ -71,8 +71,8 @@ impl Webhooks {
             Ok(Hook {
                 clinic: hook.clinic.as_str().to_owned(),
                 name: hook.name.clone(),
-                keys: hook.secrets.iter().map(Key::read).collect::<Result<_, _>>().map_err(wrong)?,
-                wanted: Wanted::new(hook.types.iter().map(String::as_str)).map_err(wrong)?,
+                keys: hook.secrets.iter().map(SigningSecret::read).collect::<Result<_, _>>().map_err(wrong)?,
+                wanted: EventFilter::new(hook.types.iter().map(String::as_str)).map_err(wrong)?,
                 client: client(hook.timeout, uses_proxy)?,
                 url,
             })
@@ -92,8 +92,8 @@ impl Webhooks {
         while !*stop.borrow() {
             heads.mark_unchanged();
             let rest = match self.step(hook).await {
-                Ok(Next::Step) => continue,
-                Ok(Next::Rest(rest)) => rest,
+                Ok(NextStep::Step) => continue,
+                Ok(NextStep::Rest(rest)) => rest,
                 Err(problem) => {
                     tracing::warn!(webhook = hook.name, %problem, "a webhook cannot be told now");
                     IDLE
@@ -120,13 +120,13 @@ impl Webhooks {
     /// When the database does not answer.
     pub async fn send_due(&self) -> Result<(), Problem> {
         for hook in self.hooks.iter() {
-            while matches!(self.step(hook).await?, Next::Step) {}
+            while matches!(self.step(hook).await?, NextStep::Step) {}
         }
         Ok(())
     }
 
     /// One thing: an attempt, or a look at what is next.
-    async fn step(&self, hook: &Hook) -> Result<Next, Problem> {
+    async fn step(&self, hook: &Hook) -> Result<NextStep, Problem> {
         let mut tx = self.db.read().await?;
         let head = journal::head(&mut tx, &hook.clinic).await?.map_or(0, |head| head.seq);
         let known = webhook::cursor(&mut tx, &hook.clinic, &hook.name).await?;
@@ -136,38 +136,38 @@ impl Webhooks {
             let mut tx = self.db.begin("webhook_deliver").await?;
             webhook::begin(&mut tx, &hook.clinic, &hook.name, head, self.clock.now()).await?;
             tx.commit().await?;
-            return Ok(Next::Rest(IDLE));
+            return Ok(NextStep::Rest(IDLE));
         };
         let pending = webhook::pending(&mut tx, &hook.clinic, &hook.name).await?;
         drop(tx);
         let now = self.clock.now();
-        let mark = Mark { seq: cursor.seq, part: cursor.part };
+        let mark = EventPosition { seq: cursor.seq, part: cursor.part };
         match &pending {
-            _ if cursor.disabled.is_some() => return Ok(Next::Rest(IDLE)),
+            _ if cursor.disabled.is_some() => return Ok(NextStep::Rest(IDLE)),
             Some(waiting) if waiting.next_attempt_at > now => {
                 let wait = (waiting.next_attempt_at - now).to_std().unwrap_or(IDLE);
-                return Ok(Next::Rest(wait.min(IDLE)));
+                return Ok(NextStep::Rest(wait.min(IDLE)));
             }
-            None if !mark.is_before(head) => return Ok(Next::Rest(IDLE)),
+            None if !mark.is_before(head) => return Ok(NextStep::Rest(IDLE)),
             _ => {}
         }
         let mut tx = self.db.begin("webhook_deliver").await?;
         let claimed = webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
         let Some(cursor) = claimed.filter(|cursor| cursor.disabled.is_none()) else {
             tx.commit().await?;
-            return Ok(Next::Rest(IDLE));
+            return Ok(NextStep::Rest(IDLE));
         };
         // Another replica may have sent it a moment ago.
         let delivery = match webhook::pending(&mut tx, &hook.clinic, &hook.name).await? {
             Some(waiting) if waiting.next_attempt_at > now => None,
             Some(waiting) => Some(waiting),
-            None => self.advance(&mut tx, hook, Mark { seq: cursor.seq, part: cursor.part }, head).await?,
+            None => self.advance(&mut tx, hook, EventPosition { seq: cursor.seq, part: cursor.part }, head).await?,
         };
         tx.commit().await?;
         if let Some(delivery) = delivery {
             holding(Box::pin(self.attempt(hook, delivery)), || self.prolong(hook)).await?;
         }
-        Ok(Next::Step)
+        Ok(NextStep::Step)
     }
 
     async fn prolong(&self, hook: &Hook) {
@@ -182,7 +182,13 @@ impl Webhooks {
     }
 
     /// The next event becomes a delivery; `None` where nothing in the stretch looked at is wanted.
-    async fn advance(&self, tx: &mut WriteTx, hook: &Hook, mark: Mark, head: i64) -> Result<Option<Delivery>, Problem> {
+    async fn advance(
+        &self,
+        tx: &mut WriteTx,
+        hook: &Hook,
+        mark: EventPosition,
+        head: i64,
+    ) -> Result<Option<WebhookDelivery>, Problem> {
         if !mark.is_before(head) {
             return Ok(None);
         }
@@ -192,7 +198,7 @@ impl Webhooks {
         webhook::reached(tx, &hook.clinic, &hook.name, (mark.seq, mark.part), now).await?;
         let Some(event) = told.first() else { return Ok(None) };
         let name = format!("cocm-registry webhook/{}/{}/{}", hook.clinic, hook.name, event.id);
-        let delivery = Delivery {
+        let delivery = WebhookDelivery {
             id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
             webhook: hook.name.clone(),
             seq: event.id.seq,
@@ -212,6 +218,6 @@ impl Webhooks {
 }
 
 /// `{"type", "timestamp", "data"}`, as the specification recommends.
-fn body(event: &Told) -> String {
+fn body(event: &JournalEvent) -> String {
     json!({"type": event.kind, "timestamp": event.at, "data": event}).to_string()
 }

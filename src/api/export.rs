@@ -112,22 +112,22 @@ pub const fn column(title: &'static str, width: u8) -> Column {
 }
 
 /// Where the rows come from, page by page.
-pub trait Rows: Send + 'static {
+pub trait RowSource: Send + 'static {
     /// The next rows; none at the end.
     fn next(&mut self) -> impl Future<Output = Result<Vec<Vec<Cell>>, Problem>> + Send;
 }
 
 /// Rows that are all there.
-pub struct Ready(Vec<Vec<Cell>>);
+pub struct CompleteRows(Vec<Vec<Cell>>);
 
-impl Ready {
+impl CompleteRows {
     /// These.
     pub fn of(rows: Vec<Vec<Cell>>) -> Self {
         Self(rows)
     }
 }
 
-impl Rows for Ready {
+impl RowSource for CompleteRows {
     async fn next(&mut self) -> Result<Vec<Vec<Cell>>, Problem> {
         Ok(std::mem::take(&mut self.0))
     }
@@ -142,7 +142,7 @@ pub async fn export(
     format: Format,
     name: &str,
     columns: &'static [Column],
-    mut rows: impl Rows,
+    mut rows: impl RowSource,
 ) -> Result<Response, Problem> {
     let first = rows.next().await?;
     let (ending, kind, body) = match format {
@@ -165,7 +165,7 @@ pub async fn export(
     Ok(response)
 }
 
-async fn gathered(first: Vec<Vec<Cell>>, mut rows: impl Rows) -> Result<Vec<Vec<Cell>>, Problem> {
+async fn gathered(first: Vec<Vec<Cell>>, mut rows: impl RowSource) -> Result<Vec<Vec<Cell>>, Problem> {
     let mut all = first;
     let mut length = 0;
     while length < all.len() {
@@ -179,7 +179,7 @@ async fn gathered(first: Vec<Vec<Cell>>, mut rows: impl Rows) -> Result<Vec<Vec<
     Ok(all)
 }
 
-fn streamed(columns: &'static [Column], first: Vec<Vec<Cell>>, rows: impl Rows) -> Body {
+fn streamed(columns: &'static [Column], first: Vec<Vec<Cell>>, rows: impl RowSource) -> Body {
     let mut head = String::from('\u{feff}').into_bytes();
     head.extend(lines([columns.iter().map(|column| Cell::from(column.title)).collect()]));
     let is_end = first.is_empty();

@@ -19,7 +19,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::App;
-use crate::fhir::arrival::Kind;
+use crate::fhir::arrival::ResourceType;
 use crate::problem::{Category, Problem};
 
 /// The routes.
@@ -50,7 +50,7 @@ async fn no_such_method() -> Problem {
 }
 
 async fn unknown(address: Uri) -> Problem {
-    match address.path().trim_start_matches('/').split('/').next().and_then(Kind::of) {
+    match address.path().trim_start_matches('/').split('/').next().and_then(ResourceType::of) {
         Some(_) => call::unknown_interaction(),
         None => call::unknown_type(),
     }

@@ -3,7 +3,7 @@
 //! What holds:
 //!
 //! - A request that changes a story is executed once, whatever happens: its key is committed in the transaction of its
-//!   facts ([`crate::record::Once`]). If the process ends before the answer is stored, or two of the same arrive at
+//!   facts ([`crate::record::IdempotencyKey`]). If the process ends before the answer is stored, or two of the same arrive at
 //!   once, here or at another replica, the later one finds what was recorded and answers from that.
 //! - The other POSTs (retry, replay, rule sets) are harmless to repeat; their answer is remembered once it is made.
 //! - Remembered are 2xx, and the 4xx that say something about the request itself. Not 401, 403, 408, 413, 415, 429:
@@ -28,7 +28,7 @@ use super::App;
 use crate::identity::Caller;
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::Problem;
-use crate::record::Once;
+use crate::record::IdempotencyKey;
 use crate::store::idempotency::{self, Answered, COMMITTED};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -67,7 +67,7 @@ async fn handle(app: &App, request: Request, next: Next) -> Result<Response, Pro
     let key = the_key(&parts.headers)?;
     let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
     let bytes = read_body(&parts.headers, body, limit.body).await?;
-    let once = Once {
+    let once = IdempotencyKey {
         key: digest(&[caller.subject.as_bytes(), caller.role.as_str().as_bytes(), key.as_bytes()]),
         request: request_digest(&parts, &bytes),
     };
@@ -129,7 +129,7 @@ fn request_digest(parts: &Parts, body: &Bytes) -> String {
     digest(&[parts.method.as_str().as_bytes(), target.as_bytes(), if_match, body])
 }
 
-async fn look_up(app: &App, clinic: &str, once: &Once) -> Result<Option<Answered>, Problem> {
+async fn look_up(app: &App, clinic: &str, once: &IdempotencyKey) -> Result<Option<Answered>, Problem> {
     let mut tx = app.db.read().await?;
     let found = idempotency::find(&mut tx, clinic, &once.key).await?;
     match found {
@@ -140,7 +140,7 @@ async fn look_up(app: &App, clinic: &str, once: &Once) -> Result<Option<Answered
     }
 }
 
-async fn store(app: &App, clinic: &str, once: &Once, answered: &Answered) -> Result<(), Problem> {
+async fn store(app: &App, clinic: &str, once: &IdempotencyKey, answered: &Answered) -> Result<(), Problem> {
     let mut tx = app.db.begin("idempotency").await?;
     idempotency::finish(&mut tx, clinic, &once.key, answered, app.clock.now()).await?;
     tx.commit().await

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::App;
 use crate::identity::{Caller, Role};
 use crate::problem::Problem;
-use crate::record::{Fact, Once, Recorded, Submission, local_midnight};
+use crate::record::{Command, IdempotencyKey, Recorded, Submission, local_midnight};
 
 /// Whoever may read what concerns care: everybody in the team, not the EHR's program.
 pub const READERS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare, Role::Admin];
@@ -25,28 +25,28 @@ pub const READERS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, R
 pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare];
 
 /// One request: who asks, and what it was sent with.
-pub struct Ask {
+pub struct RequestContext {
     /// What the handlers share.
     pub app: App,
     /// Who.
     pub caller: Caller,
     /// `Idempotency-Key`.
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
     /// `If-Match`.
     pub if_match: Option<i64>,
 }
 
-impl FromRequestParts<App> for Ask {
+impl FromRequestParts<App> for RequestContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
-        let once = parts.extensions.get::<Once>().cloned();
+        let once = parts.extensions.get::<IdempotencyKey>().cloned();
         Ok(Self { app: app.clone(), caller, once, if_match: if_match(&parts.headers)? })
     }
 }
 
-impl Ask {
+impl RequestContext {
     /// The clinic that everything is within.
     pub fn clinic(&self) -> &str {
         self.caller.clinic.as_str()
@@ -71,14 +71,14 @@ impl Ask {
     }
 
     /// Records facts, all or nothing, and only once under the request's key.
-    pub async fn record(&self, facts: Vec<Fact>) -> Result<Vec<Recorded>, Problem> {
+    pub async fn record(&self, facts: Vec<Command>) -> Result<Vec<Recorded>, Problem> {
         let submission =
             Submission { clinic: self.clinic().to_owned(), by: self.caller.subject.clone(), facts, atomic: true };
         self.app.recorder.record_once(submission, self.once.clone()).await?.into_iter().collect()
     }
 
     /// Records one fact.
-    pub async fn record_one(&self, fact: Fact) -> Result<Recorded, Problem> {
+    pub async fn record_one(&self, fact: Command) -> Result<Recorded, Problem> {
         self.record(vec![fact]).await?.pop().ok_or_else(|| Problem::internal("a fact was not answered"))
     }
 }
@@ -123,9 +123,9 @@ impl FromRequestParts<App> for EntryId {
 }
 
 /// The `{version}` of the path.
-pub struct Version(pub i32);
+pub struct VersionInPath(pub i32);
 
-impl FromRequestParts<App> for Version {
+impl FromRequestParts<App> for VersionInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -140,9 +140,9 @@ pub fn parse_id(text: &str) -> Result<Uuid, Problem> {
 }
 
 /// The query, read strictly: a misspelt filter must not show everything. 400 with the name of the parameter.
-pub struct Asked<T>(pub T);
+pub struct StrictQuery<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<App> for StrictQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -171,9 +171,9 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
 /// Words that have to say something: trimmed, not empty, at most 20,000 characters.
 #[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 20_000)]
-pub struct Text(pub String);
+pub struct RequiredText(pub String);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for RequiredText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let trimmed = text.trim();
@@ -183,24 +183,24 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-impl fmt::Display for Text {
+impl fmt::Display for RequiredText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 /// The words of a field that may be left out.
-pub fn words(text: Option<Text>) -> Option<String> {
+pub fn words(text: Option<RequiredText>) -> Option<String> {
     text.map(|text| text.0)
 }
 
 /// An instant (RFC 3339), or a date in the clinic's time zone where the hour is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, example = "2026-02-16T09:30:00Z")]
-pub struct Moment(Known);
+pub struct Moment(KnownAt);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
+enum KnownAt {
     At(DateTime<Utc>),
     On(NaiveDate),
 }
@@ -208,9 +208,9 @@ enum Known {
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let at = DateTime::parse_from_rfc3339(&text).map(|at| Known::At(at.with_timezone(&Utc)));
+        let at = DateTime::parse_from_rfc3339(&text).map(|at| KnownAt::At(at.with_timezone(&Utc)));
         // Years of more than four digits are nobody's.
-        let on = || text.parse().map(Known::On).ok().filter(|_| text.len() == 10);
+        let on = || text.parse().map(KnownAt::On).ok().filter(|_| text.len() == 10);
         let known = at.ok().or_else(on).ok_or_else(|| serde::de::Error::custom("neither an instant nor a date"));
         known.map(Self)
     }
@@ -220,8 +220,8 @@ impl Moment {
     /// The date in a time zone, and the instant where it is known.
     pub fn in_zone(self, zone: Tz) -> (NaiveDate, Option<DateTime<Utc>>) {
         match self.0 {
-            Known::At(at) => (at.with_timezone(&zone).date_naive(), Some(at)),
-            Known::On(on) => (on, None),
+            KnownAt::At(at) => (at.with_timezone(&zone).date_naive(), Some(at)),
+            KnownAt::On(on) => (on, None),
         }
     }
 

@@ -13,8 +13,8 @@ use futures_util::{StreamExt, stream};
 
 use super::App;
 use crate::identity::{Caller, acting_as};
-use crate::store::journal::{self, Entry};
-use crate::store::shown::watched;
+use crate::store::access_trace::watched;
+use crate::store::journal::{self, JournalEntry};
 
 /// The layer.
 pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -32,7 +32,7 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
     let status = response.status();
     // A stream tells about everybody, from now on.
     let everybody = route.ends_with("/events") && status.is_success();
-    let request = journal::Request { method: method.to_string(), route, ids, status: status.as_u16() };
+    let request = journal::AccessRequest { method: method.to_string(), route, ids, status: status.as_u16() };
     let showed = reads(&method, &request.route) && (everybody || !shown.is_empty());
     if showed || is_refusal(status) {
         let mut line = entry(&app, &caller);
@@ -47,17 +47,17 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
     response.map(|body| told_while_sent(app, caller, request, body))
 }
 
-fn entry(app: &App, caller: &Caller) -> Entry {
-    Entry::new(app.clock.id(), caller.clinic.as_str(), app.clock.now(), &caller.subject, Some(caller.role))
+fn entry(app: &App, caller: &Caller) -> JournalEntry {
+    JournalEntry::new(app.clock.id(), caller.clinic.as_str(), app.clock.now(), &caller.subject, Some(caller.role))
 }
 
 /// A body that is read while it is sent, with a line for each part that shows somebody, before the part goes out.
-fn told_while_sent(app: App, caller: Caller, request: journal::Request, body: Body) -> Body {
+fn told_while_sent(app: App, caller: Caller, request: journal::AccessRequest, body: Body) -> Body {
     let parts =
         stream::unfold((body.into_data_stream(), app, caller, request), async |(mut parts, app, caller, request)| {
             let (part, shown) = acting_as(caller.role, watched(parts.next())).await;
             if !shown.is_empty() {
-                let line = Entry { request: Some(request.clone()), ..entry(&app, &caller) };
+                let line = JournalEntry { request: Some(request.clone()), ..entry(&app, &caller) };
                 app.journal.write(line.naming(shown)).await;
             }
             part.map(|part| (part, (parts, app, caller, request)))

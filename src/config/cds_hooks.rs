@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Config, Ehr, Issuer};
+use super::{Config, EhrConnection, Issuer};
 
 /// An EHR as a CDS client of ours.
 #[derive(Clone, Debug, Deserialize)]
@@ -54,7 +54,7 @@ impl CdsHooks {
 
 impl Config {
     /// The EHRs that may call our CDS service.
-    pub fn cds_clients(&self) -> impl Iterator<Item = (&Ehr, &CdsHooks)> {
+    pub fn cds_clients(&self) -> impl Iterator<Item = (&EhrConnection, &CdsHooks)> {
         self.ehrs.iter().filter_map(|ehr| Some((ehr, ehr.cds_hooks.as_ref()?)))
     }
 

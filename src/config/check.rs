@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError, Issuer, SignIn};
+use super::{Config, ConfigError, Issuer, SignInConfig};
 
 impl Config {
     /// Looks for what would fail later: unknown names, two of one name, addresses that are none, bounds out of bounds.
@@ -109,7 +109,7 @@ impl Config {
         }
     }
 
-    fn check_frames(&self, key: &str, way: &SignIn, faults: &mut Vec<String>) {
+    fn check_frames(&self, key: &str, way: &SignInConfig, faults: &mut Vec<String>) {
         if way.frame_origins.is_empty() {
             return;
         }

@@ -11,12 +11,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::{CdsHooks, seconds};
-use crate::domain::plan::{Resource, Rung};
+use crate::domain::chart_plan::{ChartResource, Rung};
 
 /// One EHR: the chart that is written to, and the server that is read from.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ehr {
+pub struct EhrConnection {
     /// What clinics call it; part of the address of its notifications.
     pub name: String,
     /// The FHIR base.
@@ -54,7 +54,7 @@ pub struct Ehr {
     pub cds_hooks: Option<CdsHooks>,
     /// How what the plan asks for reaches the chart.
     #[serde(default)]
-    pub write: Write,
+    pub write: WriteConfig,
     /// How its questionnaires map to instruments; read by `fhir`.
     #[serde(default)]
     pub mapping: toml::Table,
@@ -144,7 +144,7 @@ pub struct Poll {
     /// codes that we understand; for Task and Flag, our identifiers where the server can search for them.
     pub search: BTreeMap<String, String>,
     /// How a type is looked for, where the EHR's refusals should not decide.
-    pub way: BTreeMap<String, Way>,
+    pub way: BTreeMap<String, SearchStrategy>,
     /// Whether the Tasks and Flags that we wrote are read back: what people do to them there counts.
     pub read_back: bool,
     /// How often each of them that stands open is looked at by itself, for what no search tells; 0 is never.
@@ -158,7 +158,7 @@ pub struct Poll {
 /// How the changes of a type are looked for. The order is the order in which they are tried.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum SearchStrategy {
     /// `_lastUpdated`, in order of it.
     #[default]
     LastUpdated,
@@ -170,7 +170,7 @@ pub enum Way {
     ByPatient,
 }
 
-impl Way {
+impl SearchStrategy {
     /// All, in the order in which they are tried.
     pub const ALL: [Self; 4] = [Self::LastUpdated, Self::LastUpdatedUnsorted, Self::Everything, Self::ByPatient];
 
@@ -242,7 +242,7 @@ pub struct Bulk {
 /// How what the plan asks for reaches the chart.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
-pub struct Write {
+pub struct WriteConfig {
     /// How what a Task says is told; `auto` (`None`) is the best way that the EHR's CapabilityStatement offers.
     #[serde(deserialize_with = "rung")]
     pub task: Option<Rung>,
@@ -257,17 +257,17 @@ pub struct Write {
     pub provenance: bool,
 }
 
-impl Write {
+impl WriteConfig {
     /// What is set for a kind of resource; `None` is `auto`.
-    pub fn set_for(self, resource: Resource) -> Option<Rung> {
+    pub fn set_for(self, resource: ChartResource) -> Option<Rung> {
         match resource {
-            Resource::Task => self.task,
-            Resource::Flag => self.flag,
+            ChartResource::Task => self.task,
+            ChartResource::Flag => self.flag,
         }
     }
 }
 
-impl Default for Write {
+impl Default for WriteConfig {
     fn default() -> Self {
         Self { task: None, flag: None, cards: false, provenance: true }
     }
@@ -283,7 +283,7 @@ fn rung<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rung>, D::E
     }
 }
 
-impl Ehr {
+impl EhrConnection {
     /// An EHR with the defaults.
     pub fn at(name: impl Into<String>, base_url: impl Into<String>) -> Self {
         Self {
@@ -301,7 +301,7 @@ impl Ehr {
             notify: Notify::default(),
             bulk: Bulk::default(),
             cds_hooks: None,
-            write: Write::default(),
+            write: WriteConfig::default(),
             mapping: toml::Table::new(),
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{Auth, Clinic, ClinicId, Config, ConfigError, DatabaseUrl, Ehr, Issuer, Log, LogFormat};
+use super::{AuthConfig, Clinic, ClinicId, Config, ConfigError, DatabaseUrl, EhrConnection, Issuer, Log, LogFormat};
 
 /// The `iss` of development tokens.
 pub const ISSUER: &str = "urn:cocm-registry:development";
@@ -43,12 +43,12 @@ impl Config {
         let defaults = Self::default();
         let data_dir = options.data_dir.unwrap_or(defaults.data_dir);
         let demo = ClinicId::new("demo").map_err(ConfigError::one)?;
-        let ehr = options.ehr.map(|base_url| Ehr::at("ehr", base_url));
+        let ehr = options.ehr.map(|base_url| EhrConnection::at("ehr", base_url));
         let config = Self {
             listen: options.listen.unwrap_or(defaults.listen),
             admin_listen: options.admin_listen,
             database_url: options.database_url.map(DatabaseUrl::new),
-            auth: Auth {
+            auth: AuthConfig {
                 issuers: vec![Issuer {
                     issuer: ISSUER.into(),
                     jwks_url: None,

@@ -11,7 +11,7 @@ use super::{ClinicId, Issuer};
 /// One way to sign in.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SignIn {
+pub struct SignInConfig {
     /// What the button says.
     pub name: String,
     /// The `iss` of its ID tokens, compared exactly.
@@ -43,7 +43,7 @@ pub struct SignIn {
     pub roles: BTreeMap<String, String>,
 }
 
-impl SignIn {
+impl SignInConfig {
     /// As the verifier of tokens knows issuers.
     pub fn as_issuer(&self) -> Issuer {
         Issuer {

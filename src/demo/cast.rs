@@ -7,7 +7,7 @@ use crate::sandbox::misbehaviour::Dice;
 
 /// How a person's illness goes, before anything is changed about the treatment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum IllnessCourse {
     /// Halved by week 8, in remission in the end.
     Responds,
     /// Quickly well, and discharged.
@@ -27,14 +27,16 @@ pub enum Fate {
 }
 
 /// In hundredths of the first score, every two weeks.
-fn curve(fate: Fate) -> [u16; 11] {
+fn curve(fate: IllnessCourse) -> [u16; 11] {
     match fate {
-        Fate::Responds | Fate::DropsOut | Fate::IsNotMeasured => [100, 86, 72, 58, 47, 40, 34, 29, 25, 21, 18],
-        Fate::Graduates => [100, 74, 48, 30, 22, 16, 14, 12, 10, 10, 10],
-        Fate::RespondsPartly => [100, 92, 84, 76, 72, 70, 68, 67, 66, 66, 65],
-        Fate::DoesNotRespond => [100, 98, 97, 99, 96, 97, 95, 97, 96, 95, 97],
-        Fate::Relapses => [100, 78, 56, 42, 34, 30, 62, 84, 88, 86, 84],
-        Fate::IsSubthreshold => [100, 98, 104, 110, 128, 142, 150, 150, 152, 150, 150],
+        IllnessCourse::Responds | IllnessCourse::DropsOut | IllnessCourse::IsNotMeasured => {
+            [100, 86, 72, 58, 47, 40, 34, 29, 25, 21, 18]
+        }
+        IllnessCourse::Graduates => [100, 74, 48, 30, 22, 16, 14, 12, 10, 10, 10],
+        IllnessCourse::RespondsPartly => [100, 92, 84, 76, 72, 70, 68, 67, 66, 66, 65],
+        IllnessCourse::DoesNotRespond => [100, 98, 97, 99, 96, 97, 95, 97, 96, 95, 97],
+        IllnessCourse::Relapses => [100, 78, 56, 42, 34, 30, 62, 84, 88, 86, 84],
+        IllnessCourse::IsSubthreshold => [100, 98, 104, 110, 128, 142, 150, 150, 152, 150, 150],
     }
 }
 
@@ -57,7 +59,7 @@ pub enum Later {
 
 /// A person of the demo.
 #[derive(Debug)]
-pub struct Person {
+pub struct DemoPatient {
     /// From 0.
     pub number: usize,
     /// Id in the chart.
@@ -67,7 +69,7 @@ pub struct Person {
     /// First day of care.
     pub starts: NaiveDate,
     /// How it goes.
-    pub fate: Fate,
+    pub fate: IllnessCourse,
     /// First PHQ-9 and GAD-7.
     pub first: (u16, u16),
     /// First answer to item 9.
@@ -122,33 +124,34 @@ const FAMILY: [&str; 20] = [
 pub const CARE_MANAGERS: [&str; 3] = ["R. Alvarez, LCSW", "J. Chen, RN", "M. Osei, LMHC"];
 
 /// The people.
-pub fn people(count: usize, first_day: NaiveDate) -> Vec<Person> {
+pub fn people(count: usize, first_day: NaiveDate) -> Vec<DemoPatient> {
     (0..count).map(|number| person(number, first_day)).collect()
 }
 
 /// Three more whom their doctors have screened in these days; nobody has spoken with them about the programme yet.
-pub fn screened(others: usize, today: NaiveDate) -> Vec<Person> {
+pub fn screened(others: usize, today: NaiveDate) -> Vec<DemoPatient> {
     let ago = |number: usize| Days::new(u64::try_from(number - others).unwrap_or(0) * 2 + 1);
-    (others..others + 3).map(|number| Person { starts: today - ago(number), ..person(number, today) }).collect()
+    (others..others + 3).map(|number| DemoPatient { starts: today - ago(number), ..person(number, today) }).collect()
 }
 
-fn person(number: usize, first_day: NaiveDate) -> Person {
+fn person(number: usize, first_day: NaiveDate) -> DemoPatient {
     let seed = u64::try_from(number).unwrap_or_default();
     let mut dice = Dice::new(0xC0C3_0000 + seed);
     let fate = match number % 24 {
-        0..=6 => Fate::Responds,
-        7 | 8 => Fate::Graduates,
-        9..=13 => Fate::RespondsPartly,
-        14..=17 => Fate::DoesNotRespond,
-        18 | 19 => Fate::Relapses,
-        20 | 21 => Fate::DropsOut,
-        22 => Fate::IsNotMeasured,
-        _ => Fate::IsSubthreshold,
+        0..=6 => IllnessCourse::Responds,
+        7 | 8 => IllnessCourse::Graduates,
+        9..=13 => IllnessCourse::RespondsPartly,
+        14..=17 => IllnessCourse::DoesNotRespond,
+        18 | 19 => IllnessCourse::Relapses,
+        20 | 21 => IllnessCourse::DropsOut,
+        22 => IllnessCourse::IsNotMeasured,
+        _ => IllnessCourse::IsSubthreshold,
     };
     let between = |dice: &mut Dice, low: u16, high: u16| {
         low + u16::try_from(dice.roll() % u64::from(high - low + 1)).unwrap_or(0)
     };
-    let phq9 = if fate == Fate::IsSubthreshold { between(&mut dice, 6, 9) } else { between(&mut dice, 12, 23) };
+    let phq9 =
+        if fate == IllnessCourse::IsSubthreshold { between(&mut dice, 6, 9) } else { between(&mut dice, 12, 23) };
     let gad7 = if number.is_multiple_of(3) { between(&mut dice, 4, 9) } else { between(&mut dice, 10, 18) };
     let item9 = match dice.roll() % 100 {
         _ if phq9 < 10 => 0,
@@ -159,7 +162,7 @@ fn person(number: usize, first_day: NaiveDate) -> Person {
     };
     // Most are in care from the start; the others come in one by one until week 12.
     let offset = if number % 5 < 3 { dice.roll() % 12 } else { dice.roll() % 84 };
-    Person {
+    DemoPatient {
         number,
         id: format!("demo-{:03}", number + 1),
         name: (GIVEN[number % GIVEN.len()], FAMILY[(number * 7 + number / GIVEN.len()) % FAMILY.len()]),
@@ -179,7 +182,7 @@ fn person(number: usize, first_day: NaiveDate) -> Person {
     }
 }
 
-impl Person {
+impl DemoPatient {
     /// The scores of a day: where the curve is, a little up or down.
     pub fn scores(&mut self, today: NaiveDate) -> (u16, u16) {
         let step = usize::try_from((today - self.starts).num_days().max(0) / 14).unwrap_or(0).min(10);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::cast::Person;
+use super::cast::DemoPatient;
 use crate::domain::instrument::Instrument;
 
 const ANSWERS: [(&str, &str); 4] = [
@@ -14,7 +14,7 @@ const ANSWERS: [(&str, &str); 4] = [
 ];
 
 /// The Patient.
-pub fn patient(person: &Person) -> Value {
+pub fn patient(person: &DemoPatient) -> Value {
     let (given, family) = person.name;
     let year = 1950 + (person.number * 13) % 54;
     json!({
@@ -35,7 +35,7 @@ pub fn at(day: NaiveDate) -> DateTime<Utc> {
 }
 
 /// A filled-in form whose items sum to `total`.
-pub fn form(person: &Person, instrument: Instrument, nth: usize, day: NaiveDate, total: u16, item9: u8) -> Value {
+pub fn form(person: &DemoPatient, instrument: Instrument, nth: usize, day: NaiveDate, total: u16, item9: u8) -> Value {
     let definition = instrument.definition();
     let last = u16::from(item9);
     let mut answers = vec![0_u8; definition.item_count];

@@ -4,8 +4,8 @@ use chrono::{Datelike, Days, NaiveDate, Weekday};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use super::cast::{Fate, Later, Person};
-use super::door::Door;
+use super::cast::{DemoPatient, IllnessCourse, Later};
+use super::client::DemoClient;
 use super::forms::{at, corrected, form, patient};
 use crate::domain::instrument::Instrument;
 use crate::problem::Problem;
@@ -17,7 +17,7 @@ const REVIEWED: usize = 30;
 const CONSULTANT: &str = "Dr. H. Weiss";
 
 /// Lives one day.
-pub async fn day(door: &Door, people: &mut [Person], today: NaiveDate) -> Result<(), Problem> {
+pub async fn day(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate) -> Result<(), Problem> {
     stream::iter(people.iter_mut().filter(|p| !p.gone))
         .map(|person| async move { live(door, person, today).await })
         .buffer_unordered(AT_ONCE)
@@ -29,7 +29,7 @@ pub async fn day(door: &Door, people: &mut [Person], today: NaiveDate) -> Result
     Ok(())
 }
 
-async fn live(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
+async fn live(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     let due: Vec<Later> = {
         let (now, later) = std::mem::take(&mut person.later).into_iter().partition(|(on, _)| *on <= today);
         person.later = later;
@@ -49,7 +49,7 @@ async fn live(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), 
 }
 
 /// Enrolment: the care manager's initial assessment.
-async fn begin(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
+async fn begin(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     // One form overtakes its Patient on the way.
     let overtaken = person.number == 76;
     if !overtaken {
@@ -78,14 +78,15 @@ async fn begin(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(),
 }
 
 /// A PHQ-9 at the doctor's, and no episode.
-pub async fn is_screened(door: &Door, person: &Person) -> Result<(), Problem> {
+pub async fn is_screened(door: &DemoClient, person: &DemoPatient) -> Result<(), Problem> {
     door.put(&patient(person)).await?;
     door.put(&form(person, Instrument::Phq9, 1, person.starts, person.first.0.max(12), 0)).await
 }
 
 /// Every second week: a contact and the scales, if the person comes.
-async fn visit(door: &Door, person: &mut Person, today: NaiveDate, days: u64) -> Result<(), Problem> {
-    let away = person.fate == Fate::DropsOut && days >= 42 + 14 * (u64::try_from(person.number).unwrap_or(0) % 3);
+async fn visit(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, days: u64) -> Result<(), Problem> {
+    let away =
+        person.fate == IllnessCourse::DropsOut && days >= 42 + 14 * (u64::try_from(person.number).unwrap_or(0) % 3);
     if away {
         if days.is_multiple_of(28) && days < 112 {
             contact(door, person, today, "not_reached").await?;
@@ -101,14 +102,14 @@ async fn visit(door: &Door, person: &mut Person, today: NaiveDate, days: u64) ->
         }
         return Ok(());
     }
-    let measured = if person.fate == Fate::IsNotMeasured { 0.15 } else { 0.93 };
+    let measured = if person.fate == IllnessCourse::IsNotMeasured { 0.15 } else { 0.93 };
     if person.happens(measured) {
         measure(door, person, today, today).await?;
     }
     Ok(())
 }
 
-async fn contact(door: &Door, person: &Person, today: NaiveDate, outcome: &str) -> Result<(), Problem> {
+async fn contact(door: &DemoClient, person: &DemoPatient, today: NaiveDate, outcome: &str) -> Result<(), Problem> {
     let Some(episode) = &person.episode else { return Ok(()) };
     let treatment = outcome == "attended" || outcome == "no_show";
     let body = json!({
@@ -125,7 +126,7 @@ async fn contact(door: &Door, person: &Person, today: NaiveDate, outcome: &str) 
 }
 
 /// The scales are taken on `day` and arrive `today`.
-async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveDate) -> Result<(), Problem> {
+async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, today: NaiveDate) -> Result<(), Problem> {
     let (phq9, gad7) = person.scores(day);
     let item9 = person.item9_at(phq9).min(u8::try_from(phq9.min(3)).unwrap_or(0));
     person.taken += 1;
@@ -171,7 +172,7 @@ async fn measure(door: &Door, person: &mut Person, day: NaiveDate, today: NaiveD
 }
 
 /// A PHQ-9 whose last question is left open.
-pub async fn leaves_item9_open(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
+pub async fn leaves_item9_open(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     let (phq9, _) = person.scores(today);
     person.taken += 1;
     let mut filled = form(person, Instrument::Phq9, person.taken, today, phq9, 0);
@@ -182,13 +183,18 @@ pub async fn leaves_item9_open(door: &Door, person: &mut Person, today: NaiveDat
 }
 
 /// A PHQ-9 with this answer to its last question, which nobody has assessed yet.
-pub async fn answers_item9(door: &Door, person: &mut Person, today: NaiveDate, item9: u8) -> Result<(), Problem> {
+pub async fn answers_item9(
+    door: &DemoClient,
+    person: &mut DemoPatient,
+    today: NaiveDate,
+    item9: u8,
+) -> Result<(), Problem> {
     let (phq9, _) = person.scores(today);
     person.taken += 1;
     door.put(&form(person, Instrument::Phq9, person.taken, today, phq9.max(u16::from(item9)), item9)).await
 }
 
-async fn assess(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
+async fn assess(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     if person.patient.is_none() {
         let found = door.get(&format!("patients?reference=Patient/{}", person.id)).await?;
         person.patient = found["items"][0]["id"].as_str().map(str::to_owned);
@@ -202,7 +208,7 @@ async fn assess(door: &Door, person: &mut Person, today: NaiveDate) -> Result<()
     door.enter(&format!("patients/{patient}/safety-assessments"), &body).await.map(|_| ())
 }
 
-async fn happen(door: &Door, person: &mut Person, what: Later, today: NaiveDate) -> Result<(), Problem> {
+async fn happen(door: &DemoClient, person: &mut DemoPatient, what: Later, today: NaiveDate) -> Result<(), Problem> {
     match what {
         Later::Send(resource) => door.put(&resource).await,
         Later::Measure => measure(door, person, today, today).await,
@@ -239,7 +245,7 @@ async fn happen(door: &Door, person: &mut Person, what: Later, today: NaiveDate)
 }
 
 /// What happens to a few.
-async fn specials(door: &Door, person: &mut Person, today: NaiveDate, days: i64) -> Result<(), Problem> {
+async fn specials(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, days: i64) -> Result<(), Problem> {
     if person.number == 59 && days == 40 {
         let mut died = patient(person);
         died["meta"]["versionId"] = json!("2");
@@ -259,7 +265,7 @@ async fn specials(door: &Door, person: &mut Person, today: NaiveDate, days: i64)
 }
 
 /// Tuesday: the consultant goes through the queue, and the care manager sees who is ready to stay well.
-async fn weekly_review(door: &Door, people: &mut [Person], today: NaiveDate) -> Result<(), Problem> {
+async fn weekly_review(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate) -> Result<(), Problem> {
     let mut queue = door.list("review-queue").await?;
     // Ids differ from run to run; the same people must be reviewed in each.
     queue.sort_by_cached_key(super::show::place);
@@ -286,7 +292,7 @@ async fn weekly_review(door: &Door, people: &mut [Person], today: NaiveDate) -> 
     Ok(())
 }
 
-async fn review(door: &Door, person: &mut Person, today: NaiveDate, change: bool) -> Result<(), Problem> {
+async fn review(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, change: bool) -> Result<(), Problem> {
     let Some(episode) = &person.episode else { return Ok(()) };
     let (kind, text) = match person.number % 3 {
         _ if !change => ("continue", "Go on as planned."),
@@ -307,11 +313,11 @@ async fn review(door: &Door, person: &mut Person, today: NaiveDate, change: bool
     Ok(())
 }
 
-async fn prevent_relapse(door: &Door, person: &mut Person, today: NaiveDate) -> Result<(), Problem> {
+async fn prevent_relapse(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     let Some(episode) = &person.episode else { return Ok(()) };
     let plan = "Early signs: poor sleep, staying in. First steps: call the care manager, resume activity plan.";
     door.enter(&format!("episodes/{episode}/relapse-prevention"), &json!({"on": today, "plan": plan})).await?;
-    if person.fate == Fate::Graduates {
+    if person.fate == IllnessCourse::Graduates {
         person.later.push((today + Days::new(28), Later::Graduate));
     }
     Ok(())

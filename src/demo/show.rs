@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use super::door::Door;
+use super::client::DemoClient;
 use crate::problem::Problem;
 use crate::sandbox::Sandbox;
 
@@ -17,7 +17,12 @@ const ROWS: usize = 30;
 const LINES: usize = 24;
 
 /// Prints the caseload and the chart.
-pub async fn everything(door: &Door, sandbox: Option<&Sandbox>, chart: &str, people: usize) -> Result<(), Problem> {
+pub async fn everything(
+    door: &DemoClient,
+    sandbox: Option<&Sandbox>,
+    chart: &str,
+    people: usize,
+) -> Result<(), Problem> {
     let mut rows = door.list("caseload").await?;
     rows.sort_by_cached_key(place);
     println!("\n  CASELOAD  {} open episodes of {people} patients, most pressing first\n", rows.len());
@@ -259,7 +264,7 @@ fn due(task: &Value) -> Option<NaiveDate> {
 }
 
 /// Prints the addresses, a token and three lines worth trying.
-pub fn what_to_try(door: &Door, chart: &str, token: &str) {
+pub fn what_to_try(door: &DemoClient, chart: &str, token: &str) {
     let base = &door.base;
     println!(
         "

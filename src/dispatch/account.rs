@@ -6,12 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::RECHECK;
-use crate::domain::chart::Drift;
-use crate::domain::plan::{Posture, Rung};
-use crate::ehr::retry::{Decision, decide};
-use crate::ehr::{Delivered, Effect, Failure, Ledger, LeftAlone};
+use crate::domain::chart_plan::{Posture, Rung};
+use crate::domain::read_back::Drift;
+use crate::ehr::retry::{RetryDecision, decide};
+use crate::ehr::{Delivered, DeliveryEffect, Failure, Ledger, LeftAlone};
 use crate::store::journal;
-use crate::store::outbox::{Attempt, Delivery, Settlement, State};
+use crate::store::outbox::{Delivery, DeliveryAttempt, DeliveryState, Settlement};
 
 /// What is known of a delivery before an attempt.
 pub(super) fn ledger(delivery: &Delivery) -> Ledger {
@@ -44,7 +44,7 @@ pub(super) fn settlement(
         revision: delivery.revision,
         // As far as it will be, on this rung.
         written: result.is_ok(),
-        state: State::Settled,
+        state: DeliveryState::Settled,
         posture: after.last_written,
         chart_id: after.chart_id.clone(),
         rung: None,
@@ -63,19 +63,21 @@ pub(super) fn settlement(
             settlement.rung = rung;
             settlement.chart_status.clone_from(&done.chart_status);
             match &done.effect {
-                Effect::LeftAlone(LeftAlone::ClosedInChart) => settlement.drift = Some(Drift::ClosedByPerson),
-                Effect::LeftAlone(LeftAlone::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
+                DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart) => settlement.drift = Some(Drift::ClosedByPerson),
+                DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
                 _ => settlement.version.clone_from(&done.version),
             }
             settlement.state = match &done.effect {
-                Effect::LeftAlone(LeftAlone::ClosedInChart | LeftAlone::DeletedInChart) => State::ClosedInChart,
-                _ if done.recheck => State::Pending,
-                _ => State::Settled,
+                DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart | LeftAlone::DeletedInChart) => {
+                    DeliveryState::ClosedInChart
+                }
+                _ if done.recheck => DeliveryState::Pending,
+                _ => DeliveryState::Settled,
             };
             if done.recheck {
                 settlement.next_attempt_at = now + RECHECK;
             }
-            if let Effect::Reconciled { duplicates, closed } = &done.effect {
+            if let DeliveryEffect::Reconciled { duplicates, closed } = &done.effect {
                 let told = if *closed { "and closed" } else { "where nothing can be changed" };
                 let (id, count) = (delivery.id, duplicates.len());
                 tracing::error!(delivery = %id, duplicates = count, closed, "doubles were found in the chart");
@@ -85,15 +87,15 @@ pub(super) fn settlement(
         Err(failure) => {
             settlement.error = Some(failure.to_string());
             match decide(failure, after.attempts, jitter(delivery), now) {
-                Decision::RetryAt { at, counts_attempt } => {
-                    settlement.state = State::Pending;
+                RetryDecision::RetryAt { at, counts_attempt } => {
+                    settlement.state = DeliveryState::Pending;
                     settlement.next_attempt_at = at;
                     if !counts_attempt {
                         settlement.attempts = i32::try_from(before.attempts).unwrap_or(i32::MAX);
                     }
                 }
-                Decision::Park(parked) => {
-                    settlement.state = State::Parked;
+                RetryDecision::Park(parked) => {
+                    settlement.state = DeliveryState::Parked;
                     settlement.error = Some(format!("{failure} ({parked:?})"));
                 }
             }
@@ -109,15 +111,15 @@ pub(super) fn line(
     settlement: &Settlement,
     now: DateTime<Utc>,
     id: uuid::Uuid,
-) -> Option<journal::Entry> {
+) -> Option<journal::JournalEntry> {
     let in_chart = settlement.written && settlement.rung.is_none_or(Rung::is_written);
     let event = match settlement.state {
-        State::Parked => "delivery.parked",
-        State::ClosedInChart => "delivery.closed_in_chart",
-        State::Settled | State::Pending if in_chart => "delivery.written",
-        State::Settled | State::Pending => return None,
+        DeliveryState::Parked => "delivery.parked",
+        DeliveryState::ClosedInChart => "delivery.closed_in_chart",
+        DeliveryState::Settled | DeliveryState::Pending if in_chart => "delivery.written",
+        DeliveryState::Settled | DeliveryState::Pending => return None,
     };
-    let mut line = journal::Entry::new(id, clinic, now, "cocm-registry", None).event(event);
+    let mut line = journal::JournalEntry::new(id, clinic, now, "cocm-registry", None).event(event);
     line.patient = Some(delivery.patient_id);
     line.episode = delivery.intent.0.desired.episode;
     line.subject = Some(format!("delivery/{}", delivery.id));
@@ -130,20 +132,20 @@ pub(super) fn attempt(
     took: Duration,
     at: DateTime<Utc>,
     id: uuid::Uuid,
-) -> Attempt {
+) -> DeliveryAttempt {
     let (outcome, http_status, detail) = match result {
         Ok(done) => {
             let outcome = match &done.effect {
-                Effect::Created => "created",
-                Effect::Updated => "updated",
-                Effect::FollowedUp => "followed_up",
-                Effect::NotWritten => "not_written",
-                Effect::Unchanged => "unchanged",
-                Effect::AlreadyThere => "already_there",
-                Effect::LeftAlone(LeftAlone::ClosedInChart) => "closed_in_chart",
-                Effect::LeftAlone(LeftAlone::DeletedInChart) => "deleted_in_chart",
-                Effect::LeftAlone(LeftAlone::InProgressNoted) => "noted",
-                Effect::Reconciled { .. } => "reconciled",
+                DeliveryEffect::Created => "created",
+                DeliveryEffect::Updated => "updated",
+                DeliveryEffect::FollowedUp => "followed_up",
+                DeliveryEffect::NotWritten => "not_written",
+                DeliveryEffect::Unchanged => "unchanged",
+                DeliveryEffect::AlreadyThere => "already_there",
+                DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart) => "closed_in_chart",
+                DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart) => "deleted_in_chart",
+                DeliveryEffect::LeftAlone(LeftAlone::InProgressNoted) => "noted",
+                DeliveryEffect::Reconciled { .. } => "reconciled",
             };
             (outcome, None, None)
         }
@@ -158,7 +160,7 @@ pub(super) fn attempt(
             (outcome, failure.status(), Some(failure.to_string()))
         }
     };
-    Attempt {
+    DeliveryAttempt {
         delivery_id: delivery.id,
         id,
         at,

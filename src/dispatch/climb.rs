@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use chrono::TimeDelta;
 
 use super::{Dispatcher, IDLE};
-use crate::domain::plan::Resource;
-use crate::ehr::Ehr;
+use crate::domain::chart_plan::ChartResource;
+use crate::ehr::EhrClient;
 use crate::problem::Problem;
 use crate::store::outbox;
 
@@ -43,7 +43,7 @@ impl Dispatcher {
         is_due
     }
 
-    async fn climb_in(&self, clinic: &str, ehr: &Ehr) -> Result<(), Problem> {
+    async fn climb_in(&self, clinic: &str, ehr: &EhrClient) -> Result<(), Problem> {
         let mut tx = self.db.read().await?;
         if !outbox::is_anything_below(&mut tx, clinic).await? {
             return Ok(());
@@ -51,7 +51,7 @@ impl Dispatcher {
         drop(tx);
         // Nothing is heard: nothing is known to be better than before.
         let Ok(offers) = ehr.offers().await else { return Ok(()) };
-        for resource in Resource::ALL {
+        for resource in ChartResource::ALL {
             let rung = offers.ladder.rung(ehr.config().write, *resource);
             let mut tx = self.db.read().await?;
             let patients = outbox::below(&mut tx, clinic, *resource, rung).await?;

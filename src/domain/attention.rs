@@ -15,7 +15,7 @@ pub const NOTHING_DUE: i16 = 99;
 
 named! {
     /// The places of the review queue, most pressing first.
-    pub enum Place {
+    pub enum QueuePlace {
         /// A safety answer that nobody has assessed.
         OpenSafety = "open_safety",
         /// Worse than at baseline, or ill again after improvement.
@@ -39,7 +39,7 @@ named! {
     }
 }
 
-impl Place {
+impl QueuePlace {
     /// 1 is most pressing.
     pub fn rank(self) -> i16 {
         Self::ALL.iter().position(|place| *place == self).and_then(|i| i16::try_from(i + 1).ok()).unwrap_or(NOTHING_DUE)
@@ -59,9 +59,9 @@ const BESIDE_THE_QUEUE: i16 = 11;
 
 /// Why an episode is in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Reason {
+pub struct QueueReason {
     /// Where it puts the episode.
-    pub place: Place,
+    pub place: QueuePlace,
     /// The rule behind it, where it is one.
     pub rule: Option<Rule>,
     /// The measure it speaks about.
@@ -102,15 +102,15 @@ impl Attention {
             standing.findings.iter().filter(is_due).map(|f| (BESIDE_THE_QUEUE, f.since)).min()
         };
         let (rank, since) = first.or_else(beside).unwrap_or((NOTHING_DUE, standing.as_of));
-        Self { rank, since, open_safety: reasons.iter().any(|r| r.place == Place::OpenSafety) }
+        Self { rank, since, open_safety: reasons.iter().any(|r| r.place == QueuePlace::OpenSafety) }
     }
 }
 
 /// An episode in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Waiting {
+pub struct QueueEntry {
     /// Why it is there: the first reason decides its place.
-    pub place: Place,
+    pub place: QueuePlace,
     /// 1 is most pressing.
     pub rank: i16,
     /// Since when it waits in that place.
@@ -118,15 +118,15 @@ pub struct Waiting {
     /// The latest score of the primary measure.
     pub latest_score: Option<u16>,
     /// Every reason, most pressing first.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<QueueReason>,
 }
 
-impl Waiting {
+impl QueueEntry {
     /// `None` where nothing puts it into the queue.
     pub fn of(standing: &Standing) -> Option<Self> {
         let attention = Attention::of(standing);
         Some(Self {
-            place: Place::of_rank(attention.rank)?,
+            place: QueuePlace::of_rank(attention.rank)?,
             rank: attention.rank,
             waiting_since: attention.since,
             latest_score: standing.measures.first().and_then(|m| m.latest.as_ref()).map(|l| l.score),
@@ -136,14 +136,14 @@ impl Waiting {
 }
 
 /// Why an episode is in the queue: every reason, most pressing first. Empty when it is not.
-pub fn reasons(standing: &Standing) -> Vec<Reason> {
+pub fn reasons(standing: &Standing) -> Vec<QueueReason> {
     if standing.status == Phase::Discharged {
         return Vec::new();
     }
-    let mut reasons: Vec<Reason> = standing.findings.iter().filter_map(|f| of_finding(standing, f)).collect();
+    let mut reasons: Vec<QueueReason> = standing.findings.iter().filter_map(|f| of_finding(standing, f)).collect();
     if let Some(since) = standing.discussion_flag_since {
         let reason = format!("Flagged by hand for the weekly review on {since}.");
-        reasons.push(Reason { place: Place::Flagged, rule: None, instrument: None, since, reason });
+        reasons.push(QueueReason { place: QueuePlace::Flagged, rule: None, instrument: None, since, reason });
     }
     let in_treatment = matches!(standing.status, Phase::Active | Phase::RelapsePrevention);
     let enrolled_on = standing
@@ -152,35 +152,35 @@ pub fn reasons(standing: &Standing) -> Vec<Reason> {
         .and_then(|day| standing.as_of.checked_sub_days(Days::new(day)));
     if let (true, None, Some(since)) = (in_treatment, standing.reviewed_on, enrolled_on) {
         let reason = format!("Enrolled on {since} and not reviewed yet.");
-        reasons.push(Reason { place: Place::NewWithoutReview, rule: None, instrument: None, since, reason });
+        reasons.push(QueueReason { place: QueuePlace::NewWithoutReview, rule: None, instrument: None, since, reason });
     }
     reasons.sort_by_key(|r| (r.place.rank(), r.since, r.rule, r.instrument));
     reasons
 }
 
-fn of_finding(standing: &Standing, finding: &Finding) -> Option<Reason> {
+fn of_finding(standing: &Standing, finding: &Finding) -> Option<QueueReason> {
     let (place, since) = match finding.rule {
-        Rule::SafetyItem9High | Rule::SafetyItem9 => (Place::OpenSafety, finding.since),
-        Rule::Worsening | Rule::Relapse => (Place::WorseningOrRelapse, finding.since),
-        Rule::ReviewRequired => (Place::NonresponseWithoutReview, finding.since),
+        Rule::SafetyItem9High | Rule::SafetyItem9 => (QueuePlace::OpenSafety, finding.since),
+        Rule::Worsening | Rule::Relapse => (QueuePlace::WorseningOrRelapse, finding.since),
+        Rule::ReviewRequired => (QueuePlace::NonresponseWithoutReview, finding.since),
         Rule::Nonresponse | Rule::PersistentNonresponse => match unreviewed_since(standing, finding) {
-            Some(since) => (Place::NonresponseWithoutReview, since),
-            None => (Place::InadequateResponse, finding.since),
+            Some(since) => (QueuePlace::NonresponseWithoutReview, since),
+            None => (QueuePlace::InadequateResponse, finding.since),
         },
-        Rule::InadequateResponse => (Place::InadequateResponse, finding.since),
-        Rule::Unmeasured => (Place::UnmeasuredOrRed, finding.since),
-        Rule::ContactOverdue => (Place::UnmeasuredOrRed, red_since(standing, finding)?),
-        Rule::Plateau => (Place::Plateau, finding.since),
+        Rule::InadequateResponse => (QueuePlace::InadequateResponse, finding.since),
+        Rule::Unmeasured => (QueuePlace::UnmeasuredOrRed, finding.since),
+        Rule::ContactOverdue => (QueuePlace::UnmeasuredOrRed, red_since(standing, finding)?),
+        Rule::Plateau => (QueuePlace::Plateau, finding.since),
         // What a review recommended and nobody has done belongs where the review itself is overdue; so does a review of
         // which only the chart says that it was held.
         Rule::ReviewOverdue | Rule::ReviewUndocumented | Rule::RecommendationOverdue => {
-            (Place::ReviewOverdue, finding.since)
+            (QueuePlace::ReviewOverdue, finding.since)
         }
-        Rule::RelapsePreventionSuggested | Rule::SustainedRemission => (Place::ReadyToStepDown, finding.since),
+        Rule::RelapsePreventionSuggested | Rule::SustainedRemission => (QueuePlace::ReadyToStepDown, finding.since),
         _ => return None,
     };
     let reason = finding.reason.clone();
-    Some(Reason { place, rule: Some(finding.rule), instrument: finding.instrument, since, reason })
+    Some(QueueReason { place, rule: Some(finding.rule), instrument: finding.instrument, since, reason })
 }
 
 /// R15: "without a review in 60 d".

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::chart_plan::{ChartResource, Code};
 use super::instrument::Instrument;
-use super::plan::{Code, Resource};
 
 pub mod contact;
 pub mod plan;
@@ -14,8 +14,8 @@ pub mod recommendation;
 pub mod treatment;
 
 pub use contact::{ContactKind, ContactOutcome, Modality};
-pub use plan::{CarePlan, FitCheck, FitConcern, FitDecision};
-pub use recommendation::{Addressee, ChangeKind, Decision, Progress, Recommendation};
+pub use plan::{FitCheck, FitConcern, FitDecision, SharedCarePlan};
+pub use recommendation::{Addressee, ChangeKind, Recommendation, RecommendationDecision, ReferralProgress};
 pub use treatment::{Intervention, MedicationAct, MedicationChange};
 
 named! {
@@ -123,7 +123,7 @@ pub enum Care {
         /// Which.
         recommendation: Uuid,
         /// What became of it.
-        decision: Decision,
+        decision: RecommendationDecision,
         /// Who decided.
         by: Option<String>,
         /// Why.
@@ -134,7 +134,7 @@ pub enum Care {
         /// Which.
         recommendation: Uuid,
         /// How far.
-        progress: Progress,
+        progress: ReferralProgress,
         /// The appointment.
         scheduled_for: Option<NaiveDate>,
         /// Who says so.
@@ -202,7 +202,7 @@ pub enum Care {
     /// Somebody checked whether the model fits this patient.
     FitCheck(FitCheck),
     /// The plan that patient and team share, as a whole: its next version.
-    CarePlan(CarePlan),
+    CarePlan(SharedCarePlan),
     /// A patient who screened positive is not offered an episode.
     CandidateDismissal {
         /// Why.
@@ -217,7 +217,7 @@ pub enum Care {
         /// Names its cause.
         key: String,
         /// Task or Flag.
-        resource: Resource,
+        resource: ChartResource,
         /// What it is about.
         code: Code,
         /// Since when its cause holds.
@@ -291,7 +291,7 @@ impl Care {
 
 /// An entry of the story: what happened, when, in which episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct CareEntry {
     /// Our id.
     pub id: Uuid,
     /// The episode; `None` for what concerns the patient (safety assessments).

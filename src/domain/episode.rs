@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::care::{Care, Decision, DischargeReason, Entry, Progress};
+use super::care::{Care, CareEntry, DischargeReason, RecommendationDecision, ReferralProgress};
 use super::instrument::Instrument;
 
 named! {
@@ -119,13 +119,18 @@ pub struct Course<'a> {
     /// Its end, where it has ended by that date.
     pub end: Option<End>,
     /// Its entries up to that date.
-    pub entries: Vec<&'a Entry>,
+    pub entries: Vec<&'a CareEntry>,
 }
 
 impl<'a> Course<'a> {
     /// Looks at an episode on a date. `entries` are the story's, in order, none taken back.
-    pub fn on(episode: &'a Episode, entries: &[&'a Entry], deceased_on: Option<NaiveDate>, as_of: NaiveDate) -> Self {
-        let entries: Vec<&Entry> =
+    pub fn on(
+        episode: &'a Episode,
+        entries: &[&'a CareEntry],
+        deceased_on: Option<NaiveDate>,
+        as_of: NaiveDate,
+    ) -> Self {
+        let entries: Vec<&CareEntry> =
             entries.iter().copied().filter(|e| e.episode == Some(episode.id) && e.on <= as_of).collect();
         let start = episode.enrolled_on.filter(|enrolled| *enrolled <= as_of);
         let mut phase = if start.is_some() { Phase::Active } else { Phase::Referred };
@@ -173,13 +178,13 @@ impl<'a> Course<'a> {
 
     /// The treatment changes since enrolment, in order. A recommendation that was done is one too, unless an entry of
     /// its own says when it was carried out; to go on as before changes nothing.
-    fn plan_changes(&self) -> impl DoubleEndedIterator<Item = &'a Entry> + '_ {
+    fn plan_changes(&self) -> impl DoubleEndedIterator<Item = &'a CareEntry> + '_ {
         let start = self.start();
         self.entries.iter().copied().filter(move |e| {
             let changes = match &e.care {
                 Care::TreatmentChange { .. } => true,
-                Care::RecommendationDecision { recommendation, decision: Decision::Done, .. }
-                | Care::RecommendationProgress { recommendation, progress: Progress::Completed, .. } => {
+                Care::RecommendationDecision { recommendation, decision: RecommendationDecision::Done, .. }
+                | Care::RecommendationProgress { recommendation, progress: ReferralProgress::Completed, .. } => {
                     self.recommends_change(*recommendation) && !self.changed_by(*recommendation)
                 }
                 _ => false,
@@ -194,7 +199,7 @@ impl<'a> Course<'a> {
     }
 
     /// The entry that opened the present plan; `None` while that is the enrolment.
-    pub fn plan_opening(&self) -> Option<&'a Entry> {
+    pub fn plan_opening(&self) -> Option<&'a CareEntry> {
         self.plan_changes().next_back()
     }
 

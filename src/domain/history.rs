@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::care::{Care, Entry};
+use super::care::{Care, CareEntry};
 use super::episode::{Course, Episode};
 use super::instrument::Instrument;
-use super::measurement::{Counting, Measurement};
+use super::measurement::{EvidenceStatus, Measurement};
 use super::story::{Score, Story};
 
 /// When suicide risk was assessed: (instant, local date, entry).
@@ -17,7 +17,7 @@ pub type Assessment = (DateTime<Utc>, NaiveDate, Uuid);
 pub struct History<'a> {
     /// What it was made from.
     pub story: &'a Story,
-    entries: Vec<&'a Entry>,
+    entries: Vec<&'a CareEntry>,
     episodes: Vec<&'a Episode>,
     scores: Vec<(Instrument, Vec<Score<'a>>)>,
     forms: Vec<&'a Measurement>,
@@ -67,7 +67,7 @@ impl<'a> History<'a> {
     }
 
     /// What was entered up to a date, in order of time, without what was taken back.
-    pub fn entries(&self, as_of: NaiveDate) -> &[&'a Entry] {
+    pub fn entries(&self, as_of: NaiveDate) -> &[&'a CareEntry] {
         &self.entries[..self.entries.partition_point(|e| e.on <= as_of)]
     }
 
@@ -88,5 +88,5 @@ impl<'a> History<'a> {
 }
 
 fn asks_about_suicide(m: &Measurement) -> bool {
-    m.instrument.definition().suicide_item.is_some() && m.counting != Counting::Retracted
+    m.instrument.definition().suicide_item.is_some() && m.counting != EvidenceStatus::Retracted
 }

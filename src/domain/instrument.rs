@@ -26,7 +26,7 @@ pub enum Instrument {
 
 /// One band of severity: scores from `from` up to the next band.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Band {
+pub struct SeverityBand {
     /// The lowest score of the band.
     pub from: u16,
     /// What clinicians call it.
@@ -53,7 +53,7 @@ pub struct Definition {
     /// How many items may be missing for a prorated total.
     pub may_miss: usize,
     /// Severity bands, ascending.
-    pub bands: &'static [Band],
+    pub bands: &'static [SeverityBand],
     /// The item (0-based) that asks about suicidal thoughts, where there is one.
     pub suicide_item: Option<usize>,
     /// Items that are asked beside it and never summed.
@@ -63,12 +63,12 @@ pub struct Definition {
 const PHQ9_ITEMS: [&str; 9] =
     ["44250-9", "44255-8", "44259-0", "44254-1", "44251-7", "44258-2", "44252-5", "44253-3", "44260-8"];
 
-const PHQ9_BANDS: [Band; 5] = [
-    Band { from: 0, name: "minimal" },
-    Band { from: 5, name: "mild" },
-    Band { from: 10, name: "moderate" },
-    Band { from: 15, name: "moderately severe" },
-    Band { from: 20, name: "severe" },
+const PHQ9_BANDS: [SeverityBand; 5] = [
+    SeverityBand { from: 0, name: "minimal" },
+    SeverityBand { from: 5, name: "mild" },
+    SeverityBand { from: 10, name: "moderate" },
+    SeverityBand { from: 15, name: "moderately severe" },
+    SeverityBand { from: 20, name: "severe" },
 ];
 
 static PHQ9: Definition = Definition {
@@ -95,10 +95,10 @@ static GAD7: Definition = Definition {
     item_max: 3,
     may_miss: 2,
     bands: &[
-        Band { from: 0, name: "minimal" },
-        Band { from: 5, name: "mild" },
-        Band { from: 10, name: "moderate" },
-        Band { from: 15, name: "severe" },
+        SeverityBand { from: 0, name: "minimal" },
+        SeverityBand { from: 5, name: "mild" },
+        SeverityBand { from: 10, name: "moderate" },
+        SeverityBand { from: 15, name: "severe" },
     ],
     suicide_item: None,
     never_summed: &["69722-7"],
@@ -113,7 +113,7 @@ static PHQ2: Definition = Definition {
     item_count: 2,
     item_max: 3,
     may_miss: 0,
-    bands: &[Band { from: 0, name: "negative screen" }, Band { from: 3, name: "positive screen" }],
+    bands: &[SeverityBand { from: 0, name: "negative screen" }, SeverityBand { from: 3, name: "positive screen" }],
     suicide_item: None,
     never_summed: &[],
 };
@@ -141,7 +141,7 @@ static PCL5: Definition = Definition {
     item_count: 20,
     item_max: 4,
     may_miss: 2,
-    bands: &[Band { from: 0, name: "below the cut-off" }, Band { from: 33, name: "probable PTSD" }],
+    bands: &[SeverityBand { from: 0, name: "below the cut-off" }, SeverityBand { from: 33, name: "probable PTSD" }],
     suicide_item: None,
     never_summed: &[],
 };

@@ -22,7 +22,7 @@ named! {
 
 named! {
     /// Whether the evidence counts.
-    pub enum Counting {
+    pub enum EvidenceStatus {
         /// Submitted (`completed`, `amended`, `final`, …).
         Submitted = "submitted",
         /// `in-progress` or `stopped`: never a score, but safety looks at it.
@@ -70,7 +70,7 @@ pub struct Measurement {
     /// The suicide item belongs to this form and was left open or cannot be read: somebody has to ask.
     pub item9_unknown: bool,
     /// Whether it counts.
-    pub counting: Counting,
+    pub counting: EvidenceStatus,
     /// Where it came from, as the chart names it: `QuestionnaireResponse/123`.
     pub source: String,
     /// Data-quality remarks.
@@ -83,6 +83,6 @@ pub struct Measurement {
 impl Measurement {
     /// The total, if this evidence counts as a score.
     pub fn score(&self) -> Option<u16> {
-        if self.counting == Counting::Submitted { self.total } else { None }
+        if self.counting == EvidenceStatus::Submitted { self.total } else { None }
     }
 }

@@ -9,7 +9,7 @@ mod figures;
 mod month;
 mod nys;
 mod remission;
-mod seen;
+mod episode_month;
 mod tally;
 
 use serde::{Deserialize, Serialize};
@@ -17,12 +17,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use aims::aims_tallies;
+pub use episode_month::{CareManager, Narrowing, caseloads};
 pub use fidelity::{fidelity, fidelity_tallies};
-pub use figures::{Counted, Difference, Figures, MonthFigures, MonthTallies, OfCareManager, differences};
+pub use figures::{Difference, Figures, MetricValue, MonthFigures, MonthTallies, OfCareManager, differences};
 pub use month::Month;
 pub use nys::{nys, nys_tallies};
 pub use remission::{cms159, cms159_tallies, hedis_drr, hedis_drr_tallies};
-pub use seen::{CareManager, Narrowing, caseloads};
 pub use tally::Tallies;
 
 use super::measurement::Quality;

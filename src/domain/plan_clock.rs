@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::care::{Care, Entry};
+use super::care::{Care, CareEntry};
 use super::episode::Course;
 
 named! {
@@ -55,7 +55,7 @@ pub fn plan_clock(course: &Course<'_>) -> Option<PlanClock> {
     Some(PlanClock { started_on: entry.on, basis, entry: Some(entry.id), reason })
 }
 
-fn recommended<'a>(course: &Course<'a>, entry: &Entry) -> Option<&'a str> {
+fn recommended<'a>(course: &Course<'a>, entry: &CareEntry) -> Option<&'a str> {
     let Care::RecommendationDecision { recommendation, .. } = &entry.care else { return None };
     course.entries.iter().find_map(|e| match &e.care {
         Care::CaseReview { recommendations, .. } => {

@@ -14,21 +14,21 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::care::{Addressee, Care, ChangeKind, Decision, Entry, Progress, Recommendation};
+use super::care::{Addressee, Care, CareEntry, ChangeKind, Recommendation, RecommendationDecision, ReferralProgress};
+use super::chart_plan::Owner;
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
-use super::plan::Owner;
 use super::rules::RuleSet;
 use super::story::Story;
 
 mod outcome;
 
-pub use outcome::{Listed, Outcome, listed, outcomes};
+pub use outcome::{MeasureChange, RecommendationDetail, listed, outcomes};
 
 named! {
     /// How a recommendation stands.
-    pub enum State {
+    pub enum RecommendationState {
         /// Nobody has decided yet.
         Undecided = "undecided",
         /// Accepted or modified, and not done yet.
@@ -44,7 +44,7 @@ named! {
     }
 }
 
-impl State {
+impl RecommendationState {
     /// Somebody still has to act.
     pub fn waits(self) -> bool {
         matches!(self, Self::Undecided | Self::Open)
@@ -53,7 +53,7 @@ impl State {
 
 /// A recommendation and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Followed {
+pub struct TrackedRecommendation {
     /// As recommended.
     #[serde(flatten)]
     pub recommendation: Recommendation,
@@ -68,9 +68,9 @@ pub struct Followed {
     /// When it was made.
     pub recommended_on: NaiveDate,
     /// How it stands.
-    pub state: State,
+    pub state: RecommendationState,
     /// What was decided last; `null` while nobody has.
-    pub decision: Option<Decision>,
+    pub decision: Option<RecommendationDecision>,
     /// When.
     pub decided_on: Option<NaiveDate>,
     /// By whom.
@@ -78,15 +78,15 @@ pub struct Followed {
     /// Why it was decided, or ended, so.
     pub reason: Option<String>,
     /// How far a referral or a direct evaluation has come.
-    pub progress: Option<Progress>,
+    pub progress: Option<ReferralProgress>,
     /// Since when.
     pub progress_on: Option<NaiveDate>,
     /// The appointment, while it is scheduled.
     pub scheduled_for: Option<NaiveDate>,
 }
 
-impl Followed {
-    fn of(review: &Entry, recommendation: &Recommendation, reviewer: &str, session: Option<Uuid>) -> Self {
+impl TrackedRecommendation {
+    fn of(review: &CareEntry, recommendation: &Recommendation, reviewer: &str, session: Option<Uuid>) -> Self {
         Self {
             recommendation: recommendation.clone(),
             review: review.id,
@@ -94,7 +94,7 @@ impl Followed {
             session,
             episode: review.episode,
             recommended_on: review.on,
-            state: State::Undecided,
+            state: RecommendationState::Undecided,
             decision: None,
             decided_on: None,
             decided_by: None,
@@ -105,7 +105,13 @@ impl Followed {
         }
     }
 
-    fn decide(&mut self, decision: Decision, on: NaiveDate, by: Option<&String>, reason: Option<&String>) {
+    fn decide(
+        &mut self,
+        decision: RecommendationDecision,
+        on: NaiveDate,
+        by: Option<&String>,
+        reason: Option<&String>,
+    ) {
         self.decision = Some(decision);
         self.decided_on = Some(on);
         self.decided_by = by.cloned();
@@ -113,7 +119,7 @@ impl Followed {
     }
 
     /// One more entry about it.
-    fn take(&mut self, entry: &Entry) {
+    fn take(&mut self, entry: &CareEntry) {
         match &entry.care {
             Care::RecommendationDecision { decision, by, reason, .. } => {
                 self.decide(*decision, entry.on, by.as_ref(), reason.as_ref());
@@ -123,52 +129,67 @@ impl Followed {
                 self.progress_on = Some(entry.on);
                 self.scheduled_for = *scheduled_for;
                 match progress {
-                    Progress::Completed => self.decide(Decision::Done, entry.on, by.as_ref(), reason.as_ref()),
-                    // To do what nobody has decided yet is to accept it.
-                    Progress::Ordered | Progress::Scheduled if self.decision.is_none() => {
-                        self.decide(Decision::Accepted, entry.on, by.as_ref(), reason.as_ref());
+                    ReferralProgress::Completed => {
+                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref())
                     }
-                    Progress::Ordered | Progress::Scheduled => {}
-                    Progress::Declined | Progress::Closed => self.reason.clone_from(reason),
+                    // To do what nobody has decided yet is to accept it.
+                    ReferralProgress::Ordered | ReferralProgress::Scheduled if self.decision.is_none() => {
+                        self.decide(RecommendationDecision::Accepted, entry.on, by.as_ref(), reason.as_ref());
+                    }
+                    ReferralProgress::Ordered | ReferralProgress::Scheduled => {}
+                    ReferralProgress::Declined | ReferralProgress::Closed => self.reason.clone_from(reason),
                 }
             }
             _ => {}
         }
     }
 
-    fn stands(&self) -> State {
+    fn stands(&self) -> RecommendationState {
         match (self.progress, self.decision) {
-            (Some(Progress::Declined | Progress::Closed), _) => State::Closed,
-            (_, Some(Decision::Done)) => State::Done,
-            (_, Some(Decision::Declined)) => State::Declined,
-            _ if self.recommendation.kind == ChangeKind::Continue => State::NothingToDo,
-            (_, None) => State::Undecided,
-            (_, Some(Decision::Accepted | Decision::Modified)) => State::Open,
+            (Some(ReferralProgress::Declined | ReferralProgress::Closed), _) => RecommendationState::Closed,
+            (_, Some(RecommendationDecision::Done)) => RecommendationState::Done,
+            (_, Some(RecommendationDecision::Declined)) => RecommendationState::Declined,
+            _ if self.recommendation.kind == ChangeKind::Continue => RecommendationState::NothingToDo,
+            (_, None) => RecommendationState::Undecided,
+            (_, Some(RecommendationDecision::Accepted | RecommendationDecision::Modified)) => RecommendationState::Open,
         }
     }
 
     /// What may be decided now. Doing what nobody has decided yet is accepting it; what was declined has to be accepted
     /// first; a referral that has ended is decided.
-    pub fn allowed(&self) -> &'static [Decision] {
+    pub fn allowed(&self) -> &'static [RecommendationDecision] {
         match (self.progress, self.decision) {
-            (Some(Progress::Declined | Progress::Closed), _) | (_, Some(Decision::Done)) => &[],
-            (_, None) => &[Decision::Accepted, Decision::Modified, Decision::Declined, Decision::Done],
-            (_, Some(Decision::Accepted)) => &[Decision::Modified, Decision::Declined, Decision::Done],
-            (_, Some(Decision::Modified)) => &[Decision::Accepted, Decision::Declined, Decision::Done],
-            (_, Some(Decision::Declined)) => &[Decision::Accepted, Decision::Modified],
+            (Some(ReferralProgress::Declined | ReferralProgress::Closed), _)
+            | (_, Some(RecommendationDecision::Done)) => &[],
+            (_, None) => &[
+                RecommendationDecision::Accepted,
+                RecommendationDecision::Modified,
+                RecommendationDecision::Declined,
+                RecommendationDecision::Done,
+            ],
+            (_, Some(RecommendationDecision::Accepted)) => {
+                &[RecommendationDecision::Modified, RecommendationDecision::Declined, RecommendationDecision::Done]
+            }
+            (_, Some(RecommendationDecision::Modified)) => {
+                &[RecommendationDecision::Accepted, RecommendationDecision::Declined, RecommendationDecision::Done]
+            }
+            (_, Some(RecommendationDecision::Declined)) => {
+                &[RecommendationDecision::Accepted, RecommendationDecision::Modified]
+            }
         }
     }
 
     /// How it may go on now, where it is followed on its way. What was declined has to be accepted first.
-    pub fn allowed_progress(&self) -> &'static [Progress] {
-        if !self.recommendation.kind.is_followed() || matches!(self.decision, Some(Decision::Declined | Decision::Done))
+    pub fn allowed_progress(&self) -> &'static [ReferralProgress] {
+        if !self.recommendation.kind.is_followed()
+            || matches!(self.decision, Some(RecommendationDecision::Declined | RecommendationDecision::Done))
         {
             return &[];
         }
         match self.progress {
-            None | Some(Progress::Scheduled) => Progress::ALL,
-            Some(Progress::Ordered) => &Progress::ALL[1..],
-            Some(Progress::Completed | Progress::Declined | Progress::Closed) => &[],
+            None | Some(ReferralProgress::Scheduled) => ReferralProgress::ALL,
+            Some(ReferralProgress::Ordered) => &ReferralProgress::ALL[1..],
+            Some(ReferralProgress::Completed | ReferralProgress::Declined | ReferralProgress::Closed) => &[],
         }
     }
 
@@ -187,7 +208,7 @@ impl Followed {
 
     /// When it was done.
     pub fn done_on(&self) -> Option<NaiveDate> {
-        self.decided_on.filter(|_| self.decision == Some(Decision::Done))
+        self.decided_on.filter(|_| self.decision == Some(RecommendationDecision::Done))
     }
 
     /// Who should act on it.
@@ -207,7 +228,7 @@ impl Followed {
             self.recommended_on,
             self.recommendation.text.trim_end_matches('.')
         );
-        if let (Some(Decision::Modified), Some(on)) = (self.decision, self.decided_on) {
+        if let (Some(RecommendationDecision::Modified), Some(on)) = (self.decision, self.decided_on) {
             said = match &self.reason {
                 Some(reason) => format!("{said}. Modified on {on}: {}", reason.trim_end_matches('.')),
                 None => format!("{said}. Modified on {on}"),
@@ -231,28 +252,28 @@ fn subject(care: &Care) -> Option<Uuid> {
 }
 
 /// Every recommendation of an episode's reviews that stand, in order of time, as of the course's date.
-pub fn of_course(course: &Course<'_>) -> Vec<Followed> {
+pub fn of_course(course: &Course<'_>) -> Vec<TrackedRecommendation> {
     let mut all = followed_in(&course.entries);
     if course.end.is_some() {
         for one in all.iter_mut().filter(|one| one.state.waits()) {
-            one.state = State::Closed;
+            one.state = RecommendationState::Closed;
         }
     }
     all
 }
 
 /// The same of entries in order, whatever became of the episode.
-fn followed_in(entries: &[&Entry]) -> Vec<Followed> {
-    let mut all: Vec<Followed> = Vec::new();
+fn followed_in(entries: &[&CareEntry]) -> Vec<TrackedRecommendation> {
+    let mut all: Vec<TrackedRecommendation> = Vec::new();
     for entry in entries {
         let Care::CaseReview { reviewer, recommendations, session, .. } = &entry.care else { continue };
-        all.extend(recommendations.iter().map(|one| Followed::of(entry, one, reviewer, *session)));
+        all.extend(recommendations.iter().map(|one| TrackedRecommendation::of(entry, one, reviewer, *session)));
     }
     if all.is_empty() {
         return all;
     }
     // In order of entry, not of date: who declines after accepting may date it the same day. Ids are ordered by time.
-    let mut about: Vec<(Uuid, &Entry)> = entries.iter().filter_map(|e| Some((subject(&e.care)?, *e))).collect();
+    let mut about: Vec<(Uuid, &CareEntry)> = entries.iter().filter_map(|e| Some((subject(&e.care)?, *e))).collect();
     about.sort_by_key(|(_, entry)| entry.id);
     for (id, entry) in about {
         if let Some(one) = all.iter_mut().find(|f| f.recommendation.id == id) {
@@ -266,19 +287,19 @@ fn followed_in(entries: &[&Entry]) -> Vec<Followed> {
 }
 
 /// Every recommendation of the reviews that stand, in order of time.
-pub fn followed(story: &Story) -> Vec<Followed> {
-    let mut all: Vec<Followed> = story.courses(NaiveDate::MAX).iter().flat_map(of_course).collect();
+pub fn followed(story: &Story) -> Vec<TrackedRecommendation> {
+    let mut all: Vec<TrackedRecommendation> = story.courses(NaiveDate::MAX).iter().flat_map(of_course).collect();
     all.sort_by_key(|f| (f.recommended_on, f.review));
     all
 }
 
 /// One recommendation, if the review it comes from stands.
-pub fn follow(story: &Story, recommendation: Uuid) -> Option<Followed> {
+pub fn follow(story: &Story, recommendation: Uuid) -> Option<TrackedRecommendation> {
     followed(story).into_iter().find(|f| f.recommendation.id == recommendation)
 }
 
 /// What waits for somebody on the course's date, with the day it is due; nothing before enrolment or after the end.
-pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(Followed, NaiveDate)> {
+pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(TrackedRecommendation, NaiveDate)> {
     if matches!(course.phase, Phase::Referred | Phase::Discharged) {
         return Vec::new();
     }

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::chart_plan::{Owner, Priority};
 use super::instrument::Instrument;
-use super::plan::{Owner, Priority};
 
 /// One version of the thresholds. Days are whole calendar days in the clinic's time zone; scores are points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -21,9 +21,9 @@ pub struct RuleSet {
     /// What "at target" means for one measure.
     pub at_target: AtTarget,
     /// R4.
-    pub baseline: Baseline,
+    pub baseline: BaselineRules,
     /// R5, R6, per instrument.
-    pub measures: BTreeMap<Instrument, Measure>,
+    pub measures: BTreeMap<Instrument, InstrumentRules>,
     /// R8.
     pub checkpoints: Checkpoints,
     /// R9.
@@ -56,7 +56,7 @@ named! {
 /// R4: where a baseline may come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Baseline {
+pub struct BaselineRules {
     /// Days from enrolment in which the first score is the baseline.
     pub window_days: u16,
     /// Days before enrolment in which a provisional baseline may lie.
@@ -66,7 +66,7 @@ pub struct Baseline {
 /// What counts as a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
-pub enum Response {
+pub enum ResponseRule {
     /// `"half"`: at least 50 % below baseline; exactly half counts.
     Half(Half),
     /// At least so many points below baseline.
@@ -81,7 +81,7 @@ named! {
     }
 }
 
-impl Response {
+impl ResponseRule {
     /// Whether `latest` is a response to `baseline`.
     pub fn reached(self, baseline: u16, latest: u16) -> bool {
         match self {
@@ -94,7 +94,7 @@ impl Response {
 /// R5, R6: the numbers of one instrument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Measure {
+pub struct InstrumentRules {
     /// A baseline from here up is elevated.
     pub elevated_at: u16,
     /// A score below this is remission.
@@ -103,7 +103,7 @@ pub struct Measure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved_below: Option<u16>,
     /// What counts as a response.
-    pub response: Response,
+    pub response: ResponseRule,
     /// The minimal important difference.
     pub important_difference: u16,
     /// Crossing into this from below is worsening.
@@ -250,12 +250,12 @@ impl Default for RuleSet {
 
 impl RuleSet {
     /// The numbers of an instrument; an instrument left out of a rule set keeps its defaults.
-    pub fn measure(&self, instrument: Instrument) -> &Measure {
-        static NONE: LazyLock<Measure> = LazyLock::new(|| Measure {
+    pub fn measure(&self, instrument: Instrument) -> &InstrumentRules {
+        static NONE: LazyLock<InstrumentRules> = LazyLock::new(|| InstrumentRules {
             elevated_at: u16::MAX,
             remission_below: 0,
             improved_below: None,
-            response: Response::Half(Half::Half),
+            response: ResponseRule::Half(Half::Half),
             important_difference: u16::MAX,
             severe_at: None,
         });

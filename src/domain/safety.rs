@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::chart;
+use super::chart_plan::{Owner, Priority};
 use super::day;
 use super::finding::{Finding, Rule};
 use super::history::History;
 use super::instrument::Instrument;
-use super::measurement::{Counting, Measurement};
-use super::plan::{Owner, Priority};
+use super::measurement::{EvidenceStatus, Measurement};
+use super::read_back;
 use super::rules::RuleSet;
 use super::story::Story;
 
@@ -79,7 +79,7 @@ pub struct Concern {
 
 /// What the forms of one concern showed at most: the level that an assessment looks at.
 #[derive(Clone, Copy)]
-struct Level {
+struct ConcernLevel {
     item9: u8,
     severe: bool,
 }
@@ -96,7 +96,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
     let assessments = history.assessments(as_of);
     let mut concerns: Vec<Concern> = Vec::new();
     // (instant, level) of every answer above 0 so far.
-    let mut answered: Vec<(DateTime<Utc>, Level)> = Vec::new();
+    let mut answered: Vec<(DateTime<Utc>, ConcernLevel)> = Vec::new();
     for (i, form) in forms.iter().enumerate() {
         let Some(answer) = form.item9.filter(|a| *a > 0) else { continue };
         let before_it = assessments.iter().filter(|(at, on, _)| *on == form.taken_on && *at < form.taken_at).count();
@@ -115,7 +115,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
             .map(|(_, level)| *level);
         let repeated = looked_at.is_some_and(|level| answer <= level.item9 && (level.severe || !severe))
             && previous.is_none_or(|p| answer <= p);
-        answered.push((form.taken_at, Level { item9: answer, severe }));
+        answered.push((form.taken_at, ConcernLevel { item9: answer, severe }));
 
         let higher = previous.is_some_and(|p| answer > p);
         let high = !repeated && (answer >= 2 || higher || severe);
@@ -124,7 +124,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
             previous.filter(|p| answer > *p).map(|p| format!("higher than the previous answer, {p}")),
             severe.then(|| format!("with a total of {}", form.total.unwrap_or_default())),
             repeated.then(|| "no higher than the level assessed shortly before".to_owned()),
-            (form.counting == Counting::Partial).then(|| "on a form that was not finished".to_owned()),
+            (form.counting == EvidenceStatus::Partial).then(|| "on a form that was not finished".to_owned()),
         ];
         let why: Vec<String> = why.into_iter().flatten().collect();
         let mut reason = format!("{} item 9 answered {answer} on {}", form.instrument, form.taken_on);
@@ -162,7 +162,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
     }
     for concern in &mut concerns {
         concern.escalation = chain(concern, rules);
-        concern.closed_in_chart_on = chart::closed_on(history.entries(as_of), &concern.key);
+        concern.closed_in_chart_on = read_back::closed_on(history.entries(as_of), &concern.key);
     }
     concerns
 }
@@ -208,7 +208,7 @@ pub fn unanswered<'a>(history: &History<'a>, as_of: NaiveDate) -> Vec<&'a Measur
     forms
         .iter()
         .copied()
-        .filter(|open| open.counting == Counting::Submitted && open.item9_unknown)
+        .filter(|open| open.counting == EvidenceStatus::Submitted && open.item9_unknown)
         .filter(|open| {
             let answered = forms.iter().any(|m| {
                 !m.item9_unknown && m.item9.is_some() && (m.taken_at >= open.taken_at || m.taken_on == open.taken_on)

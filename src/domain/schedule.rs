@@ -6,10 +6,10 @@ use chrono::NaiveDate;
 
 use super::attention::{self, Attention};
 use super::cadence;
+use super::chart_plan::{ChartPlan, without_outlook};
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
 use super::history::History;
-use super::plan::{Plan, without_outlook};
 use super::recommendation;
 use super::rules::RuleSet;
 use super::safety::ConcernState;
@@ -21,7 +21,7 @@ use super::standing::Standing;
 /// reached; each such date is tried in order. `tests/it/rules_properties.rs` walks day by day and finds no other.
 /// Facts normally lie in the past. Where one lies ahead it may move the anchors without changing the plan, and the
 /// search goes on from there.
-pub fn next_change(history: &History<'_>, rules: &RuleSet, now: &Plan, as_of: NaiveDate) -> Option<NaiveDate> {
+pub fn next_change(history: &History<'_>, rules: &RuleSet, now: &ChartPlan, as_of: NaiveDate) -> Option<NaiveDate> {
     let differs = |date: &NaiveDate| !says_the_same(&without_outlook(history, rules, *date), now);
     let mut from = as_of;
     loop {
@@ -39,7 +39,7 @@ pub fn next_change(history: &History<'_>, rules: &RuleSet, now: &Plan, as_of: Na
     }
 }
 
-fn says_the_same(then: &Plan, now: &Plan) -> bool {
+fn says_the_same(then: &ChartPlan, now: &ChartPlan) -> bool {
     then.standings.len() == now.standings.len()
         && then.standings.iter().zip(&now.standings).all(|(then, now)| {
             // The place in the queue may move while every finding stays.
@@ -51,7 +51,7 @@ fn says_the_same(then: &Plan, now: &Plan) -> bool {
 
 /// The dates on which a rule may begin or cease to hold, as things stand on a day. Safety waits for people; only its
 /// escalation has dates.
-fn thresholds(history: &History<'_>, rules: &RuleSet, plan: &Plan, on: NaiveDate) -> BTreeSet<NaiveDate> {
+fn thresholds(history: &History<'_>, rules: &RuleSet, plan: &ChartPlan, on: NaiveDate) -> BTreeSet<NaiveDate> {
     let open = plan.concerns.iter().filter(|c| c.state == ConcernState::Open);
     let mut dates: BTreeSet<NaiveDate> = open.flat_map(|c| &c.escalation).map(|step| step.on).collect();
     for (standing, course) in plan.standings.iter().zip(&history.courses(on)) {

@@ -6,13 +6,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cadence;
-use super::chart;
 use super::checkpoint;
 use super::contacts::{NextContact, next_contact};
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
 use super::history::History;
 use super::plan_clock::{PlanClock, plan_clock};
+use super::read_back;
 use super::recommendation;
 use super::rules::RuleSet;
 use super::target::{MeasureSummary, Track};
@@ -28,19 +28,19 @@ pub struct RuleSetName {
 
 /// A Task or Flag that the plan wants open, as shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DesiredSummary {
+pub struct WorkItemSummary {
     /// Names the cause.
     pub key: String,
     /// `Task` or `Flag`.
-    pub resource: super::plan::Resource,
+    pub resource: super::chart_plan::ChartResource,
     /// What it is about.
-    pub code: super::plan::Code,
+    pub code: super::chart_plan::Code,
     /// How urgent.
-    pub priority: super::plan::Priority,
+    pub priority: super::chart_plan::Priority,
     /// The rule that asks for it.
     pub rule: Rule,
     /// Who should act.
-    pub owner: super::plan::Owner,
+    pub owner: super::chart_plan::Owner,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// When it should be done.
@@ -94,7 +94,7 @@ pub struct Standing {
     /// What the rules conclude, the patient's safety included.
     pub findings: Vec<Finding>,
     /// The Tasks and Flags that should stand open.
-    pub desired: Vec<DesiredSummary>,
+    pub desired: Vec<WorkItemSummary>,
     /// The first date on which this changes by itself; `null` if never.
     pub reevaluate_on: Option<NaiveDate>,
 }
@@ -168,7 +168,7 @@ pub fn standing(
     let suggestion = relapse_prevention_suggested(&findings, &elevated, course);
     findings.extend(suggestion.filter(|_| at_target));
     findings.extend(cadence::findings(course, &tracks, rules));
-    findings.extend(chart::review_undocumented(course));
+    findings.extend(read_back::review_undocumented(course));
     findings.extend(recommendation::overdue(course, rules));
     let until = course.end.map_or(course.as_of, |end| end.on);
     Standing {

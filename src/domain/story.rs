@@ -4,15 +4,15 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::care::{Care, CarePlan, Entry, FitCheck};
+use super::care::{Care, CareEntry, FitCheck, SharedCarePlan};
 use super::episode::{Course, Episode};
 use super::history::History;
 use super::instrument::Instrument;
-use super::measurement::{Counting, Measurement, Quality};
+use super::measurement::{EvidenceStatus, Measurement, Quality};
 
 /// What matters about the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Patient {
+pub struct PatientStatus {
     /// Our id.
     pub id: Uuid,
     /// The record is marked inactive in the chart.
@@ -25,13 +25,13 @@ pub struct Patient {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Story {
     /// The person.
-    pub patient: Patient,
+    pub patient: PatientStatus,
     /// Every measurement, retracted ones too.
     pub measurements: Vec<Measurement>,
     /// Every episode.
     pub episodes: Vec<Episode>,
     /// Everything the care team did.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CareEntry>,
     /// Every time an episode went to another care manager of the clinic, in order of entry: dates do not go back.
     #[serde(default)]
     pub handovers: Vec<Handover>,
@@ -61,13 +61,13 @@ pub struct Score<'a> {
 
 /// One version of a care plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version<'a> {
+pub struct CarePlanVersion<'a> {
     /// From 1.
     pub number: i64,
     /// The entry that it is.
-    pub entry: &'a Entry,
+    pub entry: &'a CareEntry,
     /// The plan.
-    pub plan: &'a CarePlan,
+    pub plan: &'a SharedCarePlan,
     /// It was a mistake, and was taken back.
     pub taken_back: bool,
 }
@@ -81,12 +81,12 @@ impl Score<'_> {
 
 impl Story {
     /// A patient of whom nothing else is known.
-    pub fn of(patient: Patient) -> Self {
+    pub fn of(patient: PatientStatus) -> Self {
         Self { patient, measurements: Vec::new(), episodes: Vec::new(), entries: Vec::new(), handovers: Vec::new() }
     }
 
     /// The entries that stand, in order of (date, instant, id): nothing that was taken back.
-    pub fn standing_entries(&self) -> Vec<&Entry> {
+    pub fn standing_entries(&self) -> Vec<&CareEntry> {
         let taken_back: Vec<Uuid> = self
             .entries
             .iter()
@@ -95,7 +95,7 @@ impl Story {
                 _ => None,
             })
             .collect();
-        let mut entries: Vec<&Entry> = self.entries.iter().filter(|e| !taken_back.contains(&e.id)).collect();
+        let mut entries: Vec<&CareEntry> = self.entries.iter().filter(|e| !taken_back.contains(&e.id)).collect();
         entries.sort_by_key(|e| (e.on, e.at, e.id));
         entries
     }
@@ -118,9 +118,9 @@ impl Story {
     }
 
     /// The versions of an episode's care plan, in order of entry, from 1. What was taken back keeps its number.
-    pub fn care_plans(&self, episode: Uuid) -> Vec<Version<'_>> {
+    pub fn care_plans(&self, episode: Uuid) -> Vec<CarePlanVersion<'_>> {
         let standing = self.standing_entries();
-        let mut plans: Vec<(&Entry, &CarePlan)> = self
+        let mut plans: Vec<(&CareEntry, &SharedCarePlan)> = self
             .entries
             .iter()
             .filter_map(|e| match &e.care {
@@ -131,7 +131,7 @@ impl Story {
         plans.sort_by_key(|(e, _)| e.id);
         let numbered = plans.into_iter().zip(1..);
         numbered
-            .map(|((entry, plan), number)| Version {
+            .map(|((entry, plan), number)| CarePlanVersion {
                 number,
                 entry,
                 plan,
@@ -141,7 +141,7 @@ impl Story {
     }
 
     /// The care plan of an episode that holds: its last version that was not taken back.
-    pub fn care_plan(&self, episode: Uuid) -> Option<Version<'_>> {
+    pub fn care_plan(&self, episode: Uuid) -> Option<CarePlanVersion<'_>> {
         self.care_plans(episode).into_iter().rfind(|version| !version.taken_back)
     }
 
@@ -177,7 +177,7 @@ impl Story {
 
     /// Whether the measurement behind a chart reference still counts for anything.
     pub fn source_stands(&self, source: &str) -> bool {
-        self.measurements.iter().any(|m| m.source == source && m.counting != Counting::Retracted)
+        self.measurements.iter().any(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
     }
 }
 

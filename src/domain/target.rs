@@ -10,7 +10,7 @@ use super::day;
 use super::episode::Course;
 use super::instrument::Instrument;
 use super::measurement::Quality;
-use super::rules::{AtTarget, Measure, RuleSet};
+use super::rules::{AtTarget, InstrumentRules, RuleSet};
 use super::story::{Score, Story};
 
 named! {
@@ -66,7 +66,7 @@ pub struct Track<'a> {
     /// Which measure.
     pub instrument: Instrument,
     /// Its numbers.
-    pub numbers: &'a Measure,
+    pub numbers: &'a InstrumentRules,
     /// What "at target" means.
     pub at_target: AtTarget,
     /// The baseline, if there is one.

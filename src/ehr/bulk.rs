@@ -7,7 +7,7 @@ use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::client::Ehr;
+use super::client::EhrClient;
 use super::failure::Failure;
 use super::http::cause;
 
@@ -27,15 +27,15 @@ pub struct Manifest {
     pub requires_access_token: bool,
     /// Files with resources.
     #[serde(default)]
-    pub output: Vec<Listed>,
+    pub output: Vec<ExportFile>,
     /// Files with Bundles of deletions.
     #[serde(default)]
-    pub deleted: Vec<Listed>,
+    pub deleted: Vec<ExportFile>,
 }
 
 /// A file of an export.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Listed {
+pub struct ExportFile {
     /// The type of its resources.
     #[serde(rename = "type")]
     pub kind: String,
@@ -45,7 +45,7 @@ pub struct Listed {
 
 /// How far the server is with an export.
 #[derive(Clone, Debug)]
-pub enum Progress {
+pub enum ExportProgress {
     /// Still at it.
     Working {
         /// What it says about that.
@@ -57,7 +57,7 @@ pub enum Progress {
     Ready(Manifest),
 }
 
-impl Ehr {
+impl EhrClient {
     /// Asks for an export of the types; answers with where its state can be read.
     pub async fn export(&self, group: Option<&str>, types: &str) -> Result<String, Failure> {
         let mut url = match group {
@@ -78,17 +78,17 @@ impl Ehr {
     }
 
     /// How far it is.
-    pub async fn export_progress(&self, status_url: &str) -> Result<Progress, Failure> {
+    pub async fn export_progress(&self, status_url: &str) -> Result<ExportProgress, Failure> {
         let sent = self.http().send(Method::GET, self.same_server(status_url)?, None, None).await?;
         let text = |name: &str| sent.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if sent.status == 202 {
             let seconds = text(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok()).unwrap_or(5);
             let wait = Duration::from_secs(u64::clamp(seconds, 1, 300));
-            return Ok(Progress::Working { note: text("x-progress"), wait });
+            return Ok(ExportProgress::Working { note: text("x-progress"), wait });
         }
         let no_manifest =
             Failure::Unanswered { cause: "no manifest came", status: Some(sent.status), retry_after: None };
-        serde_json::from_slice(&sent.body).map(Progress::Ready).map_err(|_| no_manifest)
+        serde_json::from_slice(&sent.body).map(ExportProgress::Ready).map_err(|_| no_manifest)
     }
 
     /// Tells the server that its files are not needed any more.

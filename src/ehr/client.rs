@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::http::{Http, base_url, client_for};
 use super::offers::Offers;
 use crate::clock::Clock;
-use crate::config::{BackendServices, Write};
+use crate::config::{BackendServices, WriteConfig};
 use crate::problem::Problem;
 
 /// How long we rely on what a server said that it offers.
@@ -31,7 +31,7 @@ const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 
 /// How we prove to a server who we are.
 #[derive(Clone, Debug, Default)]
-pub enum Auth {
+pub enum EhrAuth {
     /// Not at all.
     #[default]
     Nobody,
@@ -47,7 +47,7 @@ pub struct EhrConfig {
     /// Its FHIR base URL. Nothing else is ever called.
     pub base_url: String,
     /// How we prove who we are.
-    pub auth: Auth,
+    pub auth: EhrAuth,
     /// Certificate authorities (PEM) believed beside the machine's own.
     pub authorities: Option<Vec<u8>>,
     /// At most so many calls in a second.
@@ -64,7 +64,7 @@ pub struct EhrConfig {
     /// repeated.
     pub search_lag: Duration,
     /// How what the plan asks for reaches the chart.
-    pub write: Write,
+    pub write: WriteConfig,
 }
 
 impl EhrConfig {
@@ -72,7 +72,7 @@ impl EhrConfig {
     pub fn at(base_url: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),
-            auth: Auth::Nobody,
+            auth: EhrAuth::Nobody,
             authorities: None,
             per_second: None,
             timeout: Duration::from_secs(20),
@@ -80,14 +80,14 @@ impl EhrConfig {
             identifier_system: "https://cocm-registry.dev/fhir/identifier/plan".to_owned(),
             conditional_create: true,
             search_lag: Duration::from_secs(2),
-            write: Write::default(),
+            write: WriteConfig::default(),
         }
     }
 }
 
 /// What the server answered to a call that went well.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct EhrResponse {
     /// The status: 2xx.
     pub status: u16,
     /// The resource, where one came.
@@ -100,7 +100,7 @@ pub struct Answer {
     pub last_modified: Option<String>,
 }
 
-impl Answer {
+impl EhrResponse {
     /// The resource's id, from the body or from its location.
     pub fn id(&self) -> Option<String> {
         let in_body = self.body.as_ref().filter(|body| body["resourceType"] != "OperationOutcome");
@@ -131,7 +131,7 @@ fn last(path: &str) -> Option<String> {
 
 /// A client of one FHIR server. A clone shares its connections.
 #[derive(Clone, Debug)]
-pub struct Ehr(Arc<Inner>);
+pub struct EhrClient(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -152,15 +152,15 @@ struct Offered {
     failed: Option<(DateTime<Utc>, Failure)>,
 }
 
-impl Ehr {
+impl EhrClient {
     /// A client; nothing is sent yet.
     pub fn new(config: EhrConfig, clock: Clock) -> Result<Self, Problem> {
         let base = base_url(&config.base_url)?;
         let client = client_for(&base, config.timeout, config.authorities.as_deref())?;
         let credentials = match &config.auth {
-            Auth::Nobody => Credentials::None,
-            Auth::Bearer(token) => Credentials::Fixed(token.clone()),
-            Auth::BackendServices(settings, keys) => {
+            EhrAuth::Nobody => Credentials::None,
+            EhrAuth::Bearer(token) => Credentials::Fixed(token.clone()),
+            EhrAuth::BackendServices(settings, keys) => {
                 let (settings, keys) = (settings.as_ref().clone(), keys.clone());
                 let source = TokenSource::new(client.clone(), base.clone(), settings, keys, clock.clone());
                 Credentials::BackendServices(Arc::new(source))
@@ -240,36 +240,36 @@ impl Ehr {
     }
 
     /// `GET metadata`.
-    pub async fn capabilities(&self) -> Result<Answer, Failure> {
+    pub async fn capabilities(&self) -> Result<EhrResponse, Failure> {
         self.call(Method::GET, self.0.http.url("metadata")?, None, None).await
     }
 
     /// `GET Type/id`.
-    pub async fn read(&self, kind: &str, id: &str) -> Result<Answer, Failure> {
+    pub async fn read(&self, kind: &str, id: &str) -> Result<EhrResponse, Failure> {
         self.call(Method::GET, self.resource(kind, id)?, None, None).await
     }
 
     /// `GET Type?…`.
-    pub async fn search(&self, kind: &str, parameters: &[(&str, &str)]) -> Result<Answer, Failure> {
+    pub async fn search(&self, kind: &str, parameters: &[(&str, &str)]) -> Result<EhrResponse, Failure> {
         let mut url = self.kind(kind)?;
         url.query_pairs_mut().extend_pairs(parameters);
         self.call(Method::GET, url, None, None).await
     }
 
     /// Follows a Bundle's `next` link, as long as it stays on this server.
-    pub async fn follow(&self, link: &str) -> Result<Answer, Failure> {
+    pub async fn follow(&self, link: &str) -> Result<EhrResponse, Failure> {
         self.call(Method::GET, self.0.http.url(link)?, None, None).await
     }
 
     /// `POST Type`, with `If-None-Exist` where a query is given. The type is the body's.
-    pub async fn create(&self, body: &Value, if_none_exist: Option<&str>) -> Result<Answer, Failure> {
+    pub async fn create(&self, body: &Value, if_none_exist: Option<&str>) -> Result<EhrResponse, Failure> {
         let url = self.kind(body["resourceType"].as_str().unwrap_or_default())?;
         let condition = if_none_exist.map(|query| (IF_NONE_EXIST, query));
         self.call(Method::POST, url, Some(body), condition).await
     }
 
     /// `POST` of a Bundle to the base.
-    pub async fn transaction(&self, bundle: &Value) -> Result<Answer, Failure> {
+    pub async fn transaction(&self, bundle: &Value) -> Result<EhrResponse, Failure> {
         let mut base = self.0.http.base().clone();
         // As the specification writes it, and as some servers insist.
         base.path_segments_mut().map_err(|()| Failure::NotAllowed { cause: "no base" })?.pop_if_empty();
@@ -277,7 +277,13 @@ impl Ehr {
     }
 
     /// `PUT Type/id`, with `If-Match` where a version is given.
-    pub async fn update(&self, kind: &str, id: &str, body: &Value, if_match: Option<&str>) -> Result<Answer, Failure> {
+    pub async fn update(
+        &self,
+        kind: &str,
+        id: &str,
+        body: &Value,
+        if_match: Option<&str>,
+    ) -> Result<EhrResponse, Failure> {
         let condition = if_match.map(|etag| (IF_MATCH, etag));
         self.call(Method::PUT, self.resource(kind, id)?, Some(body), condition).await
     }
@@ -288,7 +294,7 @@ impl Ehr {
         kind: &str,
         query: &[(&str, &str)],
         body: &Value,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<EhrResponse, Failure> {
         let mut url = self.kind(kind)?;
         url.query_pairs_mut().extend_pairs(query);
         self.call(Method::PUT, url, Some(body), None).await
@@ -322,10 +328,10 @@ impl Ehr {
         url: Url,
         body: Option<&Value>,
         header: Option<(HeaderName, &str)>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<EhrResponse, Failure> {
         let raw = self.0.http.call(method, url, body, header).await?;
         let text = |name: &HeaderName| text(&raw.headers, name);
-        Ok(Answer {
+        Ok(EhrResponse {
             status: raw.status,
             etag: text(&ETAG),
             location: text(&LOCATION).or_else(|| text(&reqwest::header::CONTENT_LOCATION)),
@@ -362,8 +368,13 @@ mod tests {
         #[case] id: Option<&str>,
         #[case] version: Option<&str>,
     ) {
-        let answer =
-            Answer { status: 201, body: None, etag: None, location: Some(location.to_owned()), last_modified: None };
+        let answer = EhrResponse {
+            status: 201,
+            body: None,
+            etag: None,
+            location: Some(location.to_owned()),
+            last_modified: None,
+        };
         assert_eq!((answer.id().as_deref(), answer.version().as_deref()), (id, version));
     }
 

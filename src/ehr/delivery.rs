@@ -1,7 +1,7 @@
 //! What is known before a delivery, and what it did.
 
 use super::failure::Failure;
-use crate::domain::plan::Posture;
+use crate::domain::chart_plan::Posture;
 
 /// What our ledger knows of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Ledger {
     pub fn after(mut self, posture: Posture, result: &Result<Delivered, Failure>) -> Self {
         match result {
             // Where nothing is written, nothing stands in any way.
-            Ok(done) if done.effect == Effect::NotWritten => Self::default(),
+            Ok(done) if done.effect == DeliveryEffect::NotWritten => Self::default(),
             Ok(done) => Self {
                 chart_id: done.chart_id.clone(),
                 last_written: Some(posture),
@@ -60,7 +60,7 @@ pub enum LeftAlone {
 
 /// What a delivery did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum DeliveryEffect {
     /// Written for the first time.
     Created,
     /// Changed.
@@ -94,7 +94,7 @@ pub struct Delivered {
     /// Its status there, as far as known.
     pub chart_status: Option<String>,
     /// What was done.
-    pub effect: Effect,
+    pub effect: DeliveryEffect,
     /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
     pub recheck: bool,
     /// How many follow-ups the chart has.
@@ -108,7 +108,7 @@ impl Delivered {
             chart_id: None,
             version: None,
             chart_status: None,
-            effect: Effect::NotWritten,
+            effect: DeliveryEffect::NotWritten,
             recheck: false,
             follow_ups: 0,
         }

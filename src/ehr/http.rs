@@ -43,7 +43,7 @@ pub struct Raw {
 
 /// An answer whose body has not been looked at.
 #[derive(Debug)]
-pub struct Sent {
+pub struct RawResponse {
     /// The status.
     pub status: u16,
     /// The headers.
@@ -147,7 +147,7 @@ impl Http {
         url: Url,
         body: Option<&Value>,
         header: Option<(HeaderName, &str)>,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<RawResponse, Failure> {
         let bearer = self.credentials.bearer().await?;
         let first = self.send_with(bearer.as_ref(), &method, &url, body, header.as_ref()).await;
         let (Err(Failure::Refused { status: 401, .. }), Some(refused)) = (&first, &bearer) else { return first };
@@ -165,7 +165,7 @@ impl Http {
         url: &Url,
         body: Option<&Value>,
         header: Option<&(HeaderName, &str)>,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<RawResponse, Failure> {
         // A token is for this server and for nobody else, whoever made the address.
         if url.origin() != self.base.origin() {
             return Err(Failure::NotAllowed { cause: "an address outside the configured server" });
@@ -203,7 +203,7 @@ impl Http {
             return Err(Failure::Refused { status: status.as_u16(), retry_after, diagnostics });
         }
         let body = body.map_err(|cause| unknown(cause, writes, Some(status.as_u16()), retry_after))?;
-        Ok(Sent { status: status.as_u16(), headers, body })
+        Ok(RawResponse { status: status.as_u16(), headers, body })
     }
 }
 

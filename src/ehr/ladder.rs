@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::offers::{can, has, resource};
-use crate::config::Write;
-use crate::domain::plan::{Resource, Rung};
-use crate::fhir::planned::Form;
+use crate::config::WriteConfig;
+use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::fhir::planned::WriteForm;
 
 /// What a server offers for a type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum Provenance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// As what.
-    pub form: Form,
+    pub form: WriteForm,
     /// Whether it can be changed there.
     pub updates: bool,
     /// Whether it can be searched for by its identifier.
@@ -53,7 +53,7 @@ pub struct Route {
 
 impl Route {
     /// Changed in place, found by its identifier, without a Provenance.
-    pub fn plain(form: Form) -> Self {
+    pub fn plain(form: WriteForm) -> Self {
         Self { form, updates: true, by_identifier: true, conditional: true, provenance: Provenance::Not }
     }
 }
@@ -61,12 +61,13 @@ impl Route {
 /// What a server lets us write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ladder {
-    offers: HashMap<Form, Offer>,
+    offers: HashMap<WriteForm, Offer>,
     transactions: bool,
     provenance: bool,
 }
 
-const FORMS: [Form; 4] = [Form::Task, Form::Flag, Form::Communication, Form::DocumentReference];
+const FORMS: [WriteForm; 4] =
+    [WriteForm::Task, WriteForm::Flag, WriteForm::Communication, WriteForm::DocumentReference];
 
 impl Ladder {
     /// As a CapabilityStatement says.
@@ -85,24 +86,24 @@ impl Ladder {
     pub fn untold() -> Self {
         let all =
             Offer { creates: true, updates: true, searches: true, by_identifier: true, refuses_conditions: false };
-        Self { offers: [(Form::Task, all), (Form::Flag, all)].into(), ..Self::default() }
+        Self { offers: [(WriteForm::Task, all), (WriteForm::Flag, all)].into(), ..Self::default() }
     }
 
     /// What it offers for a type.
-    pub fn offer(&self, form: Form) -> Offer {
+    pub fn offer(&self, form: WriteForm) -> Offer {
         self.offers.get(&form).copied().unwrap_or_default()
     }
 
     /// Whether something written on a rung could be looked after there: created, found again, and what people work on
     /// changed.
-    pub fn reaches(&self, rung: Rung, resource: Resource) -> bool {
-        let Some(form) = Form::of(rung, resource) else { return true };
+    pub fn reaches(&self, rung: Rung, resource: ChartResource) -> bool {
+        let Some(form) = WriteForm::of(rung, resource) else { return true };
         let offer = self.offer(form);
         offer.creates && offer.searches && (offer.updates || rung != Rung::TaskAndFlag)
     }
 
     /// The rung for a kind of resource: as configured, else the best that the server offers.
-    pub fn rung(&self, write: Write, resource: Resource) -> Rung {
+    pub fn rung(&self, write: WriteConfig, resource: ChartResource) -> Rung {
         let best = || {
             let mut all = Rung::ALL.iter().copied().filter(|rung| *rung != Rung::CdsCard || write.cards);
             all.find(|rung| self.reaches(*rung, resource)).unwrap_or(Rung::Worklist)
@@ -111,8 +112,8 @@ impl Ladder {
     }
 
     /// How something goes into the chart on a rung; `None` where nothing is written.
-    pub fn route(&self, write: Write, rung: Rung, resource: Resource) -> Option<Route> {
-        let form = Form::of(rung, resource)?;
+    pub fn route(&self, write: WriteConfig, rung: Rung, resource: ChartResource) -> Option<Route> {
+        let form = WriteForm::of(rung, resource)?;
         let offer = self.offer(form);
         Some(Route {
             form,
@@ -168,32 +169,35 @@ mod tests {
         #[case] task: Rung,
         #[case] flag: Rung,
     ) {
-        let (ladder, write) = (ladder(kinds), Write::default());
-        assert_eq!((ladder.rung(write, Resource::Task), ladder.rung(write, Resource::Flag)), (task, flag));
+        let (ladder, write) = (ladder(kinds), WriteConfig::default());
+        assert_eq!((ladder.rung(write, ChartResource::Task), ladder.rung(write, ChartResource::Flag)), (task, flag));
     }
 
     #[test]
     fn what_is_configured_goes_before_what_is_offered() {
         let nothing = ladder(&[]);
-        let write = Write { task: Some(Rung::Communication), cards: true, ..Write::default() };
-        assert_eq!(nothing.rung(write, Resource::Task), Rung::Communication);
-        assert_eq!(nothing.rung(write, Resource::Flag), Rung::CdsCard);
-        let route = nothing.route(write, Rung::Communication, Resource::Task).unwrap();
+        let write = WriteConfig { task: Some(Rung::Communication), cards: true, ..WriteConfig::default() };
+        assert_eq!(nothing.rung(write, ChartResource::Task), Rung::Communication);
+        assert_eq!(nothing.rung(write, ChartResource::Flag), Rung::CdsCard);
+        let route = nothing.route(write, Rung::Communication, ChartResource::Task).unwrap();
         assert!(!route.updates && route.by_identifier && route.provenance == Provenance::Not);
-        assert_eq!(nothing.route(write, Rung::Worklist, Resource::Task), None);
+        assert_eq!(nothing.route(write, Rung::Worklist, ChartResource::Task), None);
     }
 
     #[test]
     fn a_provenance_goes_along_where_the_server_takes_it() {
         let mut statement =
             json!({"rest": [{"resource": [{"type": "Provenance", "interaction": [{"code": "create"}]}]}]});
-        let provenance = |statement: &Value, write: Write| {
-            Ladder::of(statement).route(write, Rung::TaskAndFlag, Resource::Task).unwrap().provenance
+        let provenance = |statement: &Value, write: WriteConfig| {
+            Ladder::of(statement).route(write, Rung::TaskAndFlag, ChartResource::Task).unwrap().provenance
         };
-        assert_eq!(provenance(&statement, Write::default()), Provenance::Apart);
+        assert_eq!(provenance(&statement, WriteConfig::default()), Provenance::Apart);
         statement["rest"][0]["interaction"] = json!([{"code": "transaction"}]);
-        assert_eq!(provenance(&statement, Write::default()), Provenance::Together);
-        assert_eq!(provenance(&statement, Write { provenance: false, ..Write::default() }), Provenance::Not);
-        assert_eq!(provenance(&json!({}), Write::default()), Provenance::Not);
+        assert_eq!(provenance(&statement, WriteConfig::default()), Provenance::Together);
+        assert_eq!(
+            provenance(&statement, WriteConfig { provenance: false, ..WriteConfig::default() }),
+            Provenance::Not
+        );
+        assert_eq!(provenance(&json!({}), WriteConfig::default()), Provenance::Not);
     }
 }

@@ -9,11 +9,11 @@ use reqwest::header::ACCEPT;
 use serde_json::Value;
 
 use super::auth::{Credentials, NoToken, TokenSource};
-use super::client::Ehr;
+use super::client::EhrClient;
 use super::failure::Failure;
 use super::http::{cause, read_body};
 use super::ladder::Ladder;
-use crate::domain::plan::Resource;
+use crate::domain::chart_plan::ChartResource;
 
 /// The largest CapabilityStatement that is read, in bytes: HAPI's has 3 MB.
 const LARGEST: usize = 16 << 20;
@@ -31,14 +31,14 @@ pub enum Verdict {
 
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct ProbeResult {
     /// How serious it is.
     pub verdict: Verdict,
     /// A sentence.
     pub sentence: String,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for ProbeResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = match self.verdict {
             Verdict::Works => "ok     ",
@@ -49,19 +49,19 @@ impl fmt::Display for Finding {
     }
 }
 
-fn finding(verdict: Verdict, sentence: impl Into<String>) -> Finding {
-    Finding { verdict, sentence: sentence.into() }
+fn finding(verdict: Verdict, sentence: impl Into<String>) -> ProbeResult {
+    ProbeResult { verdict, sentence: sentence.into() }
 }
 
-fn works(sentence: impl Into<String>) -> Finding {
+fn works(sentence: impl Into<String>) -> ProbeResult {
     finding(Verdict::Works, sentence)
 }
 
-fn limited(sentence: impl Into<String>) -> Finding {
+fn limited(sentence: impl Into<String>) -> ProbeResult {
     finding(Verdict::Limited, sentence)
 }
 
-fn broken(sentence: impl Into<String>) -> Finding {
+fn broken(sentence: impl Into<String>) -> ProbeResult {
     finding(Verdict::Broken, sentence)
 }
 
@@ -75,7 +75,7 @@ pub struct Trial {
 }
 
 /// Tries everything that can be tried without writing: metadata, token, searches, and what could be written.
-pub async fn probe(ehr: &Ehr, trial: &Trial) -> Vec<Finding> {
+pub async fn probe(ehr: &EhrClient, trial: &Trial) -> Vec<ProbeResult> {
     let base = ehr.http().base().as_str().trim_end_matches('/').to_owned();
     let statement = match metadata(ehr).await {
         Ok(statement) => statement,
@@ -104,7 +104,7 @@ pub async fn probe(ehr: &Ehr, trial: &Trial) -> Vec<Finding> {
     findings
 }
 
-async fn metadata(ehr: &Ehr) -> Result<Value, Finding> {
+async fn metadata(ehr: &EhrClient) -> Result<Value, ProbeResult> {
     let base = ehr.http().base();
     let shown = base.as_str().trim_end_matches('/');
     let lost = |why: &str| broken(format!("{shown}: {why}; {}", advice(why)));
@@ -157,7 +157,7 @@ fn advice(why: &str) -> &'static str {
     }
 }
 
-async fn token(source: &TokenSource, trial: &Trial) -> Vec<Finding> {
+async fn token(source: &TokenSource, trial: &Trial) -> Vec<ProbeResult> {
     let settings = source.settings();
     let endpoint = match source.endpoint().await {
         Ok(endpoint) => endpoint,
@@ -251,11 +251,11 @@ fn scope(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Whether the scopes that we ask for let us write what is to be written.
-fn permission(ehr: &Ehr, ladder: &Ladder) -> Option<Finding> {
+fn permission(ehr: &EhrClient, ladder: &Ladder) -> Option<ProbeResult> {
     let Credentials::BackendServices(source) = ehr.http().credentials() else { return None };
     let (asked, write) = (&source.settings().scopes, ehr.config().write);
     let mut wanted: Vec<String> = Vec::new();
-    for kind in Resource::ALL {
+    for kind in ChartResource::ALL {
         let Some(route) = ladder.route(write, ladder.rung(write, *kind), *kind) else { continue };
         let rights = if route.updates { "crus" } else { "crs" };
         wanted.push(format!("system/{}.{rights}", route.form.as_str()));
@@ -266,7 +266,7 @@ fn permission(ehr: &Ehr, ladder: &Ladder) -> Option<Finding> {
     (!wanted.is_empty()).then(|| limited(format!("writing: auth.scopes does not ask for {}; add it", wanted.join(" "))))
 }
 
-async fn search(ehr: &Ehr, kind: &str, query: &str) -> Finding {
+async fn search(ehr: &EhrClient, kind: &str, query: &str) -> ProbeResult {
     match ehr.search_text(kind, query).await {
         Ok(_) => works(format!("{kind}: can be searched by _lastUpdated")),
         Err(Failure::Refused { status: status @ (401 | 403), .. }) => broken(format!(

@@ -79,7 +79,7 @@ impl Parked {
 
 /// What happens next to a write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum RetryDecision {
     /// Tried again.
     RetryAt {
         /// Not before.
@@ -92,19 +92,19 @@ pub enum Decision {
 }
 
 /// Decides after the `attempt`-th counted attempt (from 1) failed. `jitter` in 0..1 spreads the wait by ±10 %.
-pub fn decide(failure: &Failure, attempt: u32, jitter: f64, now: DateTime<Utc>) -> Decision {
+pub fn decide(failure: &Failure, attempt: u32, jitter: f64, now: DateTime<Utc>) -> RetryDecision {
     match failure {
-        Failure::NotAllowed { .. } => return Decision::Park(Parked::NotAllowed),
-        Failure::Refused { status, .. } if !is_passing(*status) => return Decision::Park(Parked::Refused),
+        Failure::NotAllowed { .. } => return RetryDecision::Park(Parked::NotAllowed),
+        Failure::Refused { status, .. } if !is_passing(*status) => return RetryDecision::Park(Parked::Refused),
         _ => {}
     }
     if let Some(after) = failure.retry_after() {
-        return Decision::RetryAt { at: after.instant(now), counts_attempt: false };
+        return RetryDecision::RetryAt { at: after.instant(now), counts_attempt: false };
     }
     let Some(wait) = SCHEDULE.get(attempt.max(1) as usize - 1) else {
-        return Decision::Park(Parked::Exhausted);
+        return RetryDecision::Park(Parked::Exhausted);
     };
-    Decision::RetryAt { at: now + spread(*wait, jitter), counts_attempt: true }
+    RetryDecision::RetryAt { at: now + spread(*wait, jitter), counts_attempt: true }
 }
 
 /// Refusals that pass by themselves: 401 by a new token, 409 and 412 by reading again, 423 when the lock is gone.
@@ -137,8 +137,8 @@ mod tests {
 
     fn wait(failure: &Failure, attempt: u32, jitter: f64) -> Option<(i64, bool)> {
         match decide(failure, attempt, jitter, now()) {
-            Decision::RetryAt { at, counts_attempt } => Some(((at - now()).num_milliseconds(), counts_attempt)),
-            Decision::Park(_) => None,
+            RetryDecision::RetryAt { at, counts_attempt } => Some(((at - now()).num_milliseconds(), counts_attempt)),
+            RetryDecision::Park(_) => None,
         }
     }
 
@@ -146,7 +146,7 @@ mod tests {
     fn the_published_schedule_is_kept_and_then_parked() {
         let waits: Vec<i64> = (1..=8).map(|n| wait(&lost(None, None), n, 0.5).unwrap().0 / 1000).collect();
         assert_eq!(waits, [5, 30, 300, 1_800, 7_200, 18_000, 36_000, 36_000]);
-        assert_eq!(decide(&lost(None, None), 9, 0.5, now()), Decision::Park(Parked::Exhausted));
+        assert_eq!(decide(&lost(None, None), 9, 0.5, now()), RetryDecision::Park(Parked::Exhausted));
     }
 
     #[rstest]
@@ -173,7 +173,7 @@ mod tests {
         status: u16,
         #[values(None, Some(RetryAfter::Seconds(5)))] after: Option<RetryAfter>,
     ) {
-        assert_eq!(decide(&refused(status, after), 1, 0.5, now()), Decision::Park(Parked::Refused));
+        assert_eq!(decide(&refused(status, after), 1, 0.5, now()), RetryDecision::Park(Parked::Refused));
     }
 
     #[rstest]
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn an_address_outside_is_parked() {
         let failure = Failure::NotAllowed { cause: "outside the configured server" };
-        assert_eq!(decide(&failure, 1, 0.5, now()), Decision::Park(Parked::NotAllowed));
+        assert_eq!(decide(&failure, 1, 0.5, now()), RetryDecision::Park(Parked::NotAllowed));
     }
 
     #[rstest]

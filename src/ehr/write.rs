@@ -11,28 +11,33 @@ mod make;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::client::{Answer, Ehr};
-use super::delivery::{Delivered, Effect, Ledger, LeftAlone};
+use super::client::{EhrClient, EhrResponse};
+use super::delivery::{Delivered, DeliveryEffect, Ledger, LeftAlone};
 use super::failure::Failure;
 use super::ladder::Route;
-use crate::domain::plan::{Intent, Posture};
-use crate::fhir::planned::{self, ChartState, Planned, Written};
+use crate::domain::chart_plan::{Posture, WriteIntent};
+use crate::fhir::planned::{self, ChartState, Planned, WrittenPostures};
 use make::Made;
 
 /// Makes the chart hold `intent`, once.
 ///
 /// On an error, nothing is known beyond what [`Failure`] says; the caller keeps [`Ledger::after`] and delivers again
 /// with that, when `retry::decide` says so.
-pub async fn deliver(ehr: &Ehr, route: Route, intent: &Intent, ledger: &Ledger) -> Result<Delivered, Failure> {
-    let write = Write::new(ehr, route, intent, ledger);
+pub async fn deliver(
+    ehr: &EhrClient,
+    route: Route,
+    intent: &WriteIntent,
+    ledger: &Ledger,
+) -> Result<Delivered, Failure> {
+    let write = ChartWrite::new(ehr, route, intent, ledger);
     if let Some(id) = &ledger.chart_id {
         if !write.changes() {
-            return write.follow_up(id, Effect::Unchanged, ledger.outcome_unknown).await;
+            return write.follow_up(id, DeliveryEffect::Unchanged, ledger.outcome_unknown).await;
         }
         return match write.read(id).await? {
-            Present::Here(answer) => write.settle(id, answer, Effect::Unchanged).await,
-            Present::Gone => Ok(write.deleted(id)),
-            Present::NotFound => match write.search().await?.as_slice() {
+            CurrentResource::Here(answer) => write.settle(id, answer, DeliveryEffect::Unchanged).await,
+            CurrentResource::Gone => Ok(write.deleted(id)),
+            CurrentResource::NotFound => match write.search().await?.as_slice() {
                 // A lagging replica, or moved by a merge of patients.
                 [] => Ok(write.deleted(id)),
                 found => write.keep_one(found).await,
@@ -55,12 +60,12 @@ pub async fn deliver(ehr: &Ehr, route: Route, intent: &Intent, ledger: &Ledger) 
 /// Looks for several resources with the intent's identifier, and keeps one; and for a follow-up that surfaced late.
 /// `None` where there is nothing of either.
 pub async fn reconcile(
-    ehr: &Ehr,
+    ehr: &EhrClient,
     route: Route,
-    intent: &Intent,
+    intent: &WriteIntent,
     ledger: &Ledger,
 ) -> Result<Option<Delivered>, Failure> {
-    let write = Write::new(ehr, route, intent, ledger);
+    let write = ChartWrite::new(ehr, route, intent, ledger);
     let found = write.search().await?;
     if found.len() > 1 {
         return write.keep_one(&found).await.map(Some);
@@ -71,21 +76,21 @@ pub async fn reconcile(
     }
 }
 
-struct Write<'a> {
-    ehr: &'a Ehr,
+struct ChartWrite<'a> {
+    ehr: &'a EhrClient,
     route: Route,
     planned: Planned<'a>,
     ledger: &'a Ledger,
 }
 
-enum Present {
-    Here(Answer),
+enum CurrentResource {
+    Here(EhrResponse),
     NotFound,
     Gone,
 }
 
-impl<'a> Write<'a> {
-    fn new(ehr: &'a Ehr, route: Route, intent: &'a Intent, ledger: &'a Ledger) -> Self {
+impl<'a> ChartWrite<'a> {
+    fn new(ehr: &'a EhrClient, route: Route, intent: &'a WriteIntent, ledger: &'a Ledger) -> Self {
         let system = &ehr.config().identifier_system;
         let planned = Planned { intent, form: route.form, system, updates: route.updates };
         Self { ehr, route, planned, ledger }
@@ -100,18 +105,18 @@ impl<'a> Write<'a> {
         self.route.updates && self.ledger.follow_ups == 0
     }
 
-    fn written(&self) -> Written {
-        Written(self.ledger.last_written.into_iter().chain(self.ledger.unanswered.iter().copied()).collect())
+    fn written(&self) -> WrittenPostures {
+        WrittenPostures(self.ledger.last_written.into_iter().chain(self.ledger.unanswered.iter().copied()).collect())
     }
 
-    async fn read(&self, id: &str) -> Result<Present, Failure> {
+    async fn read(&self, id: &str) -> Result<CurrentResource, Failure> {
         match self.ehr.read(self.kind(), id).await {
             Ok(answer) if answer.body.as_ref().is_some_and(|body| body["resourceType"] == self.kind()) => {
-                Ok(Present::Here(answer))
+                Ok(CurrentResource::Here(answer))
             }
             Ok(answer) => Err(unusable("the answer is not the resource", answer.status)),
-            Err(failure) if failure.is_refused_with(&[404]) => Ok(Present::NotFound),
-            Err(failure) if failure.is_refused_with(&[410]) => Ok(Present::Gone),
+            Err(failure) if failure.is_refused_with(&[404]) => Ok(CurrentResource::NotFound),
+            Err(failure) if failure.is_refused_with(&[410]) => Ok(CurrentResource::Gone),
             Err(failure) => Err(failure),
         }
     }
@@ -150,19 +155,19 @@ impl<'a> Write<'a> {
         }
         let mut done = if self.changes() {
             // The search may lag: what is changed is what a read gives.
-            let Present::Here(answer) = self.read(id(first)).await? else { return Ok(self.deleted(id(first))) };
-            self.settle(id(first), answer, Effect::AlreadyThere).await?
+            let CurrentResource::Here(answer) = self.read(id(first)).await? else { return Ok(self.deleted(id(first))) };
+            self.settle(id(first), answer, DeliveryEffect::AlreadyThere).await?
         } else {
-            self.follow_up(id(first), Effect::AlreadyThere, self.ledger.outcome_unknown).await?
+            self.follow_up(id(first), DeliveryEffect::AlreadyThere, self.ledger.outcome_unknown).await?
         };
         if !duplicates.is_empty() {
-            done.effect = Effect::Reconciled { duplicates, closed: self.route.updates };
+            done.effect = DeliveryEffect::Reconciled { duplicates, closed: self.route.updates };
         }
         Ok(done)
     }
 
     /// Brings the intent into what the chart holds. `as_wanted` is the effect where nothing has to change.
-    async fn settle(&self, id: &str, mut answer: Answer, as_wanted: Effect) -> Result<Delivered, Failure> {
+    async fn settle(&self, id: &str, mut answer: EhrResponse, as_wanted: DeliveryEffect) -> Result<Delivered, Failure> {
         let mut rereads = 0;
         loop {
             let Some(current) = answer.body.take() else {
@@ -179,23 +184,23 @@ impl<'a> Write<'a> {
                 follow_ups: self.ledger.follow_ups,
             };
             if merge.state == ChartState::ClosedThere {
-                return Ok(done(version, &current, Effect::LeftAlone(LeftAlone::ClosedInChart)));
+                return Ok(done(version, &current, DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart)));
             }
-            let noted = merge.only_noted.then_some(Effect::LeftAlone(LeftAlone::InProgressNoted));
+            let noted = merge.only_noted.then_some(DeliveryEffect::LeftAlone(LeftAlone::InProgressNoted));
             let Some(body) = merge.body else {
                 return Ok(done(version, &current, noted.unwrap_or(as_wanted)));
             };
             let if_match = answer.etag.clone().or_else(|| etag_of(&current));
             match self.ehr.update(self.kind(), id, &body, if_match.as_deref()).await {
-                Ok(updated) => return Ok(done(updated.version(), &body, noted.unwrap_or(Effect::Updated))),
+                Ok(updated) => return Ok(done(updated.version(), &body, noted.unwrap_or(DeliveryEffect::Updated))),
                 // Somebody was faster: their change is read and kept.
                 Err(failure) if failure.is_refused_with(&[409, 412]) && rereads == 0 => rereads += 1,
                 Err(failure) if failure.is_refused_with(&[404, 410]) => return Ok(self.deleted(id)),
                 Err(failure) => return Err(failure),
             }
             match self.read(id).await? {
-                Present::Here(fresh) => answer = fresh,
-                Present::NotFound | Present::Gone => return Ok(self.deleted(id)),
+                CurrentResource::Here(fresh) => answer = fresh,
+                CurrentResource::NotFound | CurrentResource::Gone => return Ok(self.deleted(id)),
             }
         }
     }
@@ -206,17 +211,17 @@ impl<'a> Write<'a> {
         match self.make(&body, &self.planned.intent.identifier, searched).await? {
             Made::New(answer) => self.created(&body, &answer).await,
             Made::There(Some(id)) if self.changes() => match self.read(&id).await? {
-                Present::Here(current) => self.settle(&id, current, Effect::AlreadyThere).await,
-                Present::NotFound | Present::Gone => Ok(self.deleted(&id)),
+                CurrentResource::Here(current) => self.settle(&id, current, DeliveryEffect::AlreadyThere).await,
+                CurrentResource::NotFound | CurrentResource::Gone => Ok(self.deleted(&id)),
             },
-            Made::There(Some(id)) => self.follow_up(&id, Effect::AlreadyThere, false).await,
+            Made::There(Some(id)) => self.follow_up(&id, DeliveryEffect::AlreadyThere, false).await,
             // It is there, and only a search says where.
             Made::There(None) => self.look().await?.ok_or_else(|| no_id(StatusCode::OK.as_u16())),
             Made::Found(found) => self.keep_one(&found).await,
         }
     }
 
-    async fn created(&self, body: &Value, answer: &Answer) -> Result<Delivered, Failure> {
+    async fn created(&self, body: &Value, answer: &EhrResponse) -> Result<Delivered, Failure> {
         let Some(id) = answer.id() else {
             // It is there, whatever the search says.
             return self.look().await.ok().flatten().ok_or_else(|| no_id(answer.status));
@@ -225,7 +230,7 @@ impl<'a> Write<'a> {
             chart_id: Some(id),
             version: answer.version(),
             chart_status: body["status"].as_str().map(str::to_owned),
-            effect: Effect::Created,
+            effect: DeliveryEffect::Created,
             recheck: self.ledger.outcome_unknown,
             follow_ups: 0,
         })
@@ -236,7 +241,7 @@ impl<'a> Write<'a> {
             chart_id: None,
             version: None,
             chart_status: None,
-            effect: Effect::Unchanged,
+            effect: DeliveryEffect::Unchanged,
             // The lost create may still surface.
             recheck: self.ledger.outcome_unknown,
             follow_ups: 0,
@@ -248,7 +253,7 @@ impl<'a> Write<'a> {
             chart_id: Some(id.to_owned()),
             version: None,
             chart_status: None,
-            effect: Effect::LeftAlone(LeftAlone::DeletedInChart),
+            effect: DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart),
             recheck: false,
             follow_ups: self.ledger.follow_ups,
         }

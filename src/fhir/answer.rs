@@ -8,7 +8,7 @@ mod gather;
 pub(super) use gather::gather;
 
 use super::json::Node;
-use super::mapping::{Mapping, names};
+use super::mapping::{CodeMapping, names};
 use crate::domain::instrument::Instrument;
 
 const ORDINAL: &str = "http://hl7.org/fhir/StructureDefinition/ordinalValue";
@@ -23,7 +23,7 @@ const DIFFICULTY: [&str; 4] = ["LA6572-7", "LA6573-5", "LA6574-3", "LA6575-0"];
 
 /// What one answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum AnswerValue {
     /// Nothing.
     Nothing,
     /// A value within the instrument's range.
@@ -37,7 +37,7 @@ pub(super) enum Said {
 /// An answer and what there is to remark about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Heard {
-    pub(super) said: Said,
+    pub(super) said: AnswerValue,
     /// The code and the words disagree; the code wins.
     pub(super) disagrees: bool,
     /// By how much a local figure is above its words: a chart that counts from 1 shows 1 everywhere.
@@ -62,7 +62,7 @@ struct Clues {
 }
 
 /// Reads `value[x]` of an answer, a component or an Observation.
-pub(super) fn hear(node: &Node<'_>, instrument: Instrument, mapping: &Mapping) -> Heard {
+pub(super) fn hear(node: &Node<'_>, instrument: Instrument, mapping: &CodeMapping) -> Heard {
     let mut outside = (extension(node, ORDINAL), extension(node, WEIGHT));
     let mut heard: Option<Heard> = None;
     // `_valueString` carries the extensions of `valueString`.
@@ -78,7 +78,7 @@ pub(super) fn hear(node: &Node<'_>, instrument: Instrument, mapping: &Mapping) -
         let next = judge(&clues, outside, instrument);
         // Two values in one answer are invalid; where they differ nobody knows which is meant.
         heard = Some(match heard {
-            Some(first) if first.said != next.said => Heard { said: Said::Unclear, ..first },
+            Some(first) if first.said != next.said => Heard { said: AnswerValue::Unclear, ..first },
             Some(first) => first,
             None => next,
         });
@@ -90,7 +90,7 @@ pub(super) fn hear(node: &Node<'_>, instrument: Instrument, mapping: &Mapping) -
     })
 }
 
-fn clues(name: &str, value: &Node<'_>, instrument: Instrument, mapping: &Mapping) -> Clues {
+fn clues(name: &str, value: &Node<'_>, instrument: Instrument, mapping: &CodeMapping) -> Clues {
     let mut clues = Clues::default();
     match (name, value) {
         ("valueCoding", coding) => read_coding(coding, &mut clues, instrument, mapping),
@@ -126,7 +126,7 @@ fn clues(name: &str, value: &Node<'_>, instrument: Instrument, mapping: &Mapping
     clues
 }
 
-fn read_coding(coding: &Node<'_>, clues: &mut Clues, instrument: Instrument, mapping: &Mapping) {
+fn read_coding(coding: &Node<'_>, clues: &mut Clues, instrument: Instrument, mapping: &CodeMapping) {
     let (system, code, display) = (coding.text("system"), coding.text("code"), coding.text("display"));
     if system.is_some_and(|system| ABSENT.contains(&system)) || code == Some(DECLINED) {
         return;
@@ -156,14 +156,14 @@ fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), instrument: Instrum
     let max = instrument.definition().item_max;
     let figure = clues.ordinal.or(outside.0).or(clues.weight).or(outside.1).or(clues.figure);
     let said = match (clues.coded, figure, clues.words) {
-        _ if !clues.is_there => Said::Nothing,
+        _ if !clues.is_there => AnswerValue::Nothing,
         (None, Some(figure), _) => whole(figure, max),
-        (Some(value), _, _) | (None, None, Some(value)) if value <= max => Said::Value(value),
-        (None, None, None) => Said::Unclear,
-        _ => Said::OutOfRange,
+        (Some(value), _, _) | (None, None, Some(value)) if value <= max => AnswerValue::Value(value),
+        (None, None, None) => AnswerValue::Unclear,
+        _ => AnswerValue::OutOfRange,
     };
-    let disagrees = matches!((said, clues.words), (Said::Value(value), Some(words)) if value != words)
-        || (said == Said::OutOfRange && clues.words.is_some());
+    let disagrees = matches!((said, clues.words), (AnswerValue::Value(value), Some(words)) if value != words)
+        || (said == AnswerValue::OutOfRange && clues.words.is_some());
     let is_bare_figure = clues.coded.is_none() && figure == clues.figure && clues.is_local_code;
     let figure_above_words = match (clues.figure, clues.words) {
         (Some(figure), Some(words)) if is_bare_figure => {
@@ -176,11 +176,13 @@ fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), instrument: Instrum
 }
 
 /// A figure as a value: whole, and within 0 to `max`.
-fn whole(figure: f64, max: u8) -> Said {
+fn whole(figure: f64, max: u8) -> AnswerValue {
     if figure.fract().abs() > 1e-9 {
-        return Said::Unclear;
+        return AnswerValue::Unclear;
     }
-    (0..=max).find(|value| (f64::from(*value) - figure).abs() < 1e-9).map_or(Said::OutOfRange, Said::Value)
+    (0..=max)
+        .find(|value| (f64::from(*value) - figure).abs() < 1e-9)
+        .map_or(AnswerValue::OutOfRange, AnswerValue::Value)
 }
 
 /// The number in an extension of this URL (or a form of it with a version or from another FHIR release).

@@ -5,27 +5,27 @@ use chrono_tz::Tz;
 
 use super::date::When;
 use super::json::Node;
-use super::mapping::Mapping;
+use super::mapping::CodeMapping;
 use super::{observation, patient, questionnaire_response, reference};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::Counting;
+use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 use crate::problem::Problem;
 
 /// What reading depends on, beside the resource.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub struct ReadingContext<'a> {
     /// The clinic's time zone: what counts as a day.
     pub zone: Tz,
     /// The present instant: what counts as the future.
     pub now: DateTime<Utc>,
     /// What the connection's codes mean.
-    pub mapping: &'a Mapping,
+    pub mapping: &'a CodeMapping,
 }
 
 /// The resource types that the registry takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ResourceType {
     /// Who.
     Patient,
     /// A filled-in form.
@@ -34,7 +34,7 @@ pub enum Kind {
     Observation,
 }
 
-impl Kind {
+impl ResourceType {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Patient, Self::QuestionnaireResponse, Self::Observation];
 
@@ -96,7 +96,7 @@ pub struct Doubt {
 
 /// When a form was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct EvidenceTime {
     /// The instant; local midnight where only a date is known.
     pub at: DateTime<Utc>,
     /// The date in the clinic's time zone.
@@ -105,7 +105,7 @@ pub struct Taken {
 
 /// One instrument found in a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct InstrumentReading {
     /// Which instrument.
     pub instrument: Instrument,
     /// What was answered.
@@ -121,11 +121,11 @@ pub struct Evidence {
     /// Whom it is about; `None` where the resource does not say.
     pub subject: Option<Subject>,
     /// Whether it counts.
-    pub counting: Counting,
+    pub counting: EvidenceStatus,
     /// When it was taken; `None` where the resource does not say (then there is a doubt).
-    pub taken: Option<Taken>,
+    pub taken: Option<EvidenceTime>,
     /// The instruments found. Empty for a form that is none of ours: kept, and nothing is computed.
-    pub readings: Vec<Reading>,
+    pub readings: Vec<InstrumentReading>,
     /// Why it must wait in quarantine.
     pub doubt: Option<Doubt>,
     /// The language it was asked in (BCP 47), where the resource says so.
@@ -134,7 +134,7 @@ pub struct Evidence {
 
 /// What a Patient says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Person {
+pub struct PatientDetails {
     /// For display: the official name, else the first usable one.
     pub display_name: Option<String>,
     /// Family name for sorting.
@@ -161,7 +161,7 @@ pub struct Person {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A Patient.
-    Patient(Person),
+    Patient(PatientDetails),
     /// A QuestionnaireResponse or an Observation.
     Evidence(Evidence),
 }
@@ -170,7 +170,7 @@ pub enum Content {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// Its type.
-    pub kind: Kind,
+    pub kind: ResourceType,
     /// Its logical id, where it has one.
     pub id: Option<String>,
     /// `meta.versionId`.
@@ -225,16 +225,16 @@ pub fn identifiers_of(raw: &str) -> Vec<Identifier> {
 ///
 /// Unknown elements never fail. What violates FHIR where we look is a [`Problem`] with the place in it; what is valid
 /// but cannot be used safely is a [`Doubt`] in the evidence. Neither repeats anything that the resource says.
-pub fn read(raw: &str, context: &Context<'_>) -> Result<Arrival, Problem> {
+pub fn read(raw: &str, context: &ReadingContext<'_>) -> Result<Arrival, Problem> {
     let raw = raw.trim_start_matches('\u{feff}').trim();
     let resource = Node::read(raw)?;
     if !matches!(resource, Node::Object(_)) {
         return Err(Problem::malformed("a resource must be a JSON object").at("Resource"));
     }
     let kind = match resource.text("resourceType") {
-        Some("Patient") => Kind::Patient,
-        Some("QuestionnaireResponse") => Kind::QuestionnaireResponse,
-        Some("Observation") => Kind::Observation,
+        Some("Patient") => ResourceType::Patient,
+        Some("QuestionnaireResponse") => ResourceType::QuestionnaireResponse,
+        Some("Observation") => ResourceType::Observation,
         Some(name) if is_type_name(name) => {
             return Err(Problem::unprocessable(format!("{name} is not taken in here")).at("Resource.resourceType"));
         }
@@ -251,9 +251,9 @@ pub fn read(raw: &str, context: &Context<'_>) -> Result<Arrival, Problem> {
     let language = resource.text("language").map(str::trim).filter(|tag| is_language(tag)).map(str::to_owned);
     let in_language = |evidence: Evidence| Content::Evidence(Evidence { language, ..evidence });
     let says = match kind {
-        Kind::Patient => Content::Patient(patient::read(&resource, context)),
-        Kind::QuestionnaireResponse => in_language(questionnaire_response::read(&resource, context)?),
-        Kind::Observation => in_language(observation::read(&resource, context)?),
+        ResourceType::Patient => Content::Patient(patient::read(&resource, context)),
+        ResourceType::QuestionnaireResponse => in_language(questionnaire_response::read(&resource, context)?),
+        ResourceType::Observation => in_language(observation::read(&resource, context)?),
     };
     Ok(Arrival { kind, id, version_id, last_updated, identifiers, content: says, raw: raw.to_owned() })
 }
@@ -271,7 +271,7 @@ fn is_type_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
-fn logical_id(resource: &Node<'_>, kind: Kind) -> Result<Option<String>, Problem> {
+fn logical_id(resource: &Node<'_>, kind: ResourceType) -> Result<Option<String>, Problem> {
     let id = match resource.get("id") {
         // An id that is there and empty would stand beside the one we give.
         None if resource.members().iter().any(|(name, _)| name == "id") => "",
@@ -286,7 +286,7 @@ fn logical_id(resource: &Node<'_>, kind: Kind) -> Result<Option<String>, Problem
     }
 }
 
-fn last_updated(about: Option<&Node<'_>>, kind: Kind) -> Result<Option<DateTime<Utc>>, Problem> {
+fn last_updated(about: Option<&Node<'_>>, kind: ResourceType) -> Result<Option<DateTime<Utc>>, Problem> {
     let Some(updated) = about.and_then(|about| about.get("lastUpdated")) else { return Ok(None) };
     let when = if let Node::Text(text) = updated { When::parse(text) } else { None };
     let impossible =

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::problem::{Category, Problem};
 
 pub use links::Links;
-pub use target::Target;
+pub use target::RequestTarget;
 
 /// How many entries a Bundle may have.
 pub const MOST_ENTRIES: usize = 1000;
@@ -39,7 +39,7 @@ pub struct Bundle<'a> {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct BundleEnvelope<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -48,19 +48,19 @@ struct Envelope<'a> {
 
 /// One entry of a Bundle.
 #[derive(Clone, Debug, Default)]
-pub struct Entry<'a> {
+pub struct BundleEntry<'a> {
     /// What the others may call it.
     pub full_url: Option<Cow<'a, str>>,
     /// The resource, not looked at.
     pub resource: Option<&'a RawValue>,
     /// What is to be done.
-    pub request: Option<Request<'a>>,
+    pub request: Option<BundleRequest<'a>>,
 }
 
 /// What an entry wants done.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Request<'a> {
+pub struct BundleRequest<'a> {
     /// The HTTP method.
     #[serde(borrow)]
     pub method: Cow<'a, str>,
@@ -91,7 +91,7 @@ struct RawEntry<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Named<'a> {
+struct ResourceName<'a> {
     #[serde(borrow)]
     resource_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -100,7 +100,7 @@ struct Named<'a> {
 
 /// The type and the id that a document says it has.
 pub fn name_of(raw: &str) -> Option<(Cow<'_, str>, Option<Cow<'_, str>>)> {
-    let named: Named<'_> = serde_json::from_str(raw.trim_start_matches('\u{feff}')).ok()?;
+    let named: ResourceName<'_> = serde_json::from_str(raw.trim_start_matches('\u{feff}')).ok()?;
     Some((named.resource_type?, named.id))
 }
 
@@ -110,7 +110,7 @@ impl<'a> Bundle<'a> {
     /// # Errors
     /// With its place, what is wrong with the Bundle itself.
     pub fn read(raw: &'a str) -> Result<Self, Problem> {
-        let envelope: Envelope<'a> = serde_json::from_str(raw).map_err(|e| {
+        let envelope: BundleEnvelope<'a> = serde_json::from_str(raw).map_err(|e| {
             Problem::malformed(format!("not a Bundle: line {}, column {}", e.line(), e.column())).at("Bundle")
         })?;
         let kind: Option<Cow<'_, str>> = envelope.kind.and_then(|kind| serde_json::from_str(kind.get()).ok());
@@ -138,7 +138,7 @@ impl<'a> Bundle<'a> {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> BundleEntry<'a> {
     /// Reads one entry; its resource stays unread.
     ///
     /// # Errors
@@ -202,7 +202,7 @@ mod tests {
         let raw =
             r#"{"type":"batch","entry":[7,{"request":{"method":"POST"}},{"resource":{"resourceType":"Patient"}}]}"#;
         let bundle = Bundle::read(raw).unwrap();
-        let read: Vec<_> = bundle.entries.iter().map(|entry| Entry::read(entry)).collect();
+        let read: Vec<_> = bundle.entries.iter().map(|entry| BundleEntry::read(entry)).collect();
         assert!(read[0].is_err());
         assert_eq!(read[1].as_ref().unwrap_err().expression.as_deref(), Some("request"));
         assert_eq!(name_of(read[2].as_ref().unwrap().resource.unwrap().get()).unwrap().0, "Patient");

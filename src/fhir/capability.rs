@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::arrival::Kind;
+use super::arrival::ResourceType;
 
 /// How ids are given: for the people who read the CapabilityStatement.
 const IDS: &str = "This is an integration door. The id that the sender puts into a resource is kept, also by POST, so \
@@ -23,7 +23,7 @@ const SECURITY: &str = "`Authorization: Bearer` with a JWT of a configured issue
 
 /// The CapabilityStatement of the door at `base`.
 pub fn statement(base: &str, now: DateTime<Utc>) -> Value {
-    let resources = Kind::ALL.map(resource);
+    let resources = ResourceType::ALL.map(resource);
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -57,7 +57,7 @@ pub fn statement(base: &str, now: DateTime<Utc>) -> Value {
     })
 }
 
-fn resource(kind: Kind) -> Value {
+fn resource(kind: ResourceType) -> Value {
     let plain = ["read", "create", "update", "delete", "search-type"].map(|code| json!({ "code": code }));
     let vread = json!({ "code": "vread", "documentation": "The current version only." });
     let interactions: Vec<Value> = plain.into_iter().chain([vread]).collect();
@@ -76,7 +76,7 @@ fn resource(kind: Kind) -> Value {
     })
 }
 
-fn parameters(kind: Kind) -> Vec<Value> {
+fn parameters(kind: ResourceType) -> Vec<Value> {
     let parameter = |name: &str, kind: &str, note: &str| json!({ "name": name, "type": kind, "documentation": note });
     let mut parameters = vec![
         parameter("_id", "token", "One or several, with commas."),
@@ -88,14 +88,14 @@ fn parameters(kind: Kind) -> Vec<Value> {
                 a system or the bar.",
         ),
     ];
-    if kind == Kind::Patient {
+    if kind == ResourceType::Patient {
         return parameters;
     }
     let whom = "`Patient/1` or `1`, several with commas. Finds what is about the person, under whichever of their \
         references it came. `patient.identifier` and `patient:identifier` take `system|value`.";
     parameters.push(parameter("patient", "reference", whom));
     parameters.push(parameter("subject", "reference", whom));
-    if kind == Kind::QuestionnaireResponse {
+    if kind == ResourceType::QuestionnaireResponse {
         parameters.push(parameter("questionnaire", "reference", "The canonical, with or without its version."));
         parameters.push(parameter("authored", "date", "eq, ge, gt, le, lt; may repeat."));
         parameters.push(parameter("status", "token", "One or several, with commas."));

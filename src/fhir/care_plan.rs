@@ -16,7 +16,7 @@ use crate::domain::care::{Care, Intervention};
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
-use crate::domain::story::{Story, Version};
+use crate::domain::story::{CarePlanVersion, Story};
 
 /// The namespace of our care plans' identifiers: the episode's id.
 pub const CARE_PLANS: &str = "https://cocm-registry.dev/fhir/NamingSystem/care-plan";
@@ -30,7 +30,7 @@ pub const NO_CRISIS_SERVICE: &str = "This program is not a crisis service and no
 
 /// Everything that a care plan says to somebody outside of the registry.
 #[derive(Clone, Copy, Debug)]
-pub struct Sheet<'a> {
+pub struct CarePlanDocument<'a> {
     /// The patient as the chart names them: `Patient/123`.
     pub reference: &'a str,
     /// For display.
@@ -46,7 +46,7 @@ pub struct Sheet<'a> {
     /// Where it stands on the day of the sheet.
     pub standing: &'a Standing,
     /// The version of the plan; `None` where there is no plan.
-    pub plan: Option<Version<'a>>,
+    pub plan: Option<CarePlanVersion<'a>>,
     /// Whether that is the version that holds.
     pub holds: bool,
     /// When that version was recorded.
@@ -54,11 +54,11 @@ pub struct Sheet<'a> {
 }
 
 /// The present score of a measure: (points, local date, language of the form).
-type Present<'a> = (u16, NaiveDate, Option<&'a str>);
+type PresentScore<'a> = (u16, NaiveDate, Option<&'a str>);
 
-impl<'a> Sheet<'a> {
+impl<'a> CarePlanDocument<'a> {
     /// The latest score of a targeted measure, the baseline where there is no later one.
-    fn present(&self, instrument: Instrument) -> Option<Present<'a>> {
+    fn present(&self, instrument: Instrument) -> Option<PresentScore<'a>> {
         let measure = self.standing.measures.iter().find(|m| m.instrument == instrument)?;
         let latest = measure.latest.as_ref().map(|l| (l.score, l.taken_on, l.measurement));
         let (score, on, id) =
@@ -91,8 +91,8 @@ fn in_words(intervention: &str) -> String {
 }
 
 /// The plan as a FHIR R4 `CarePlan`: problems and goals are contained. `None` where there is no plan.
-pub fn care_plan(sheet: &Sheet<'_>) -> Option<Value> {
-    let Version { number, entry, plan, taken_back } = sheet.plan?;
+pub fn care_plan(sheet: &CarePlanDocument<'_>) -> Option<Value> {
+    let CarePlanVersion { number, entry, plan, taken_back } = sheet.plan?;
     let mut contained: Vec<Resource> = Vec::new();
     let mut refer = |name: String, resource: Resource| {
         contained.push(resource);
@@ -132,7 +132,7 @@ pub fn care_plan(sheet: &Sheet<'_>) -> Option<Value> {
             Narrative::builder()
                 // The team's words and the scores beside the targets are more than the elements say.
                 .status(NarrativeStatus::Additional)
-                .div(narrative::fragment(sheet, narrative::Kind::Plan))
+                .div(narrative::fragment(sheet, narrative::NarrativeKind::Plan))
                 .build()
                 .expect(COMPLETE),
         );
@@ -153,7 +153,7 @@ pub fn care_plan(sheet: &Sheet<'_>) -> Option<Value> {
     Some(serde_json::to_value(resource.build().expect(COMPLETE)).expect("a CarePlan is JSON"))
 }
 
-fn condition(sheet: &Sheet<'_>, n: usize, problem: &str) -> Resource {
+fn condition(sheet: &CarePlanDocument<'_>, n: usize, problem: &str) -> Resource {
     let condition = Condition::builder()
         .id(format!("p{n}"))
         .clinical_status(concept(Some(coding(CLINICAL_STATUS, "active", None)), ""))
@@ -162,7 +162,7 @@ fn condition(sheet: &Sheet<'_>, n: usize, problem: &str) -> Resource {
     Resource::Condition(condition.build().expect(COMPLETE))
 }
 
-fn own_goal(sheet: &Sheet<'_>, n: usize, goal: &crate::domain::care::plan::Goal) -> Resource {
+fn own_goal(sheet: &CarePlanDocument<'_>, n: usize, goal: &crate::domain::care::plan::Goal) -> Resource {
     let mut resource = Goal::builder()
         .id(format!("g{n}"))
         .lifecycle_status(match goal.reached_on {
@@ -181,7 +181,11 @@ fn own_goal(sheet: &Sheet<'_>, n: usize, goal: &crate::domain::care::plan::Goal)
     Resource::Goal(resource.build().expect(COMPLETE))
 }
 
-fn target_goal(sheet: &Sheet<'_>, n: usize, target: &crate::domain::care::plan::Target) -> Resource {
+fn target_goal(
+    sheet: &CarePlanDocument<'_>,
+    n: usize,
+    target: &crate::domain::care::plan::TreatmentTarget,
+) -> Resource {
     let definition = target.instrument.definition();
     let code = definition.totals.first().map(|code| coding(LOINC, code, None));
     let most = Quantity::builder().value(f64::from(target.at_most)).unit("{score}".to_owned()).build();
@@ -219,8 +223,8 @@ struct Act<'a> {
     product: Option<&'a str>,
 }
 
-fn activities(sheet: &Sheet<'_>) -> Vec<Option<CarePlanActivity>> {
-    let Some(Version { plan, .. }) = sheet.plan else { return Vec::new() };
+fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
+    let Some(CarePlanVersion { plan, .. }) = sheet.plan else { return Vec::new() };
     let interventions = plan.interventions.iter().map(|i| Act {
         kind: "ServiceRequest",
         code: concept(

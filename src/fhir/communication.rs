@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::note;
 use super::planned::{
-    COMPLETE, ChartState, FLAG_CODES, Merge, Planned, TASK_CODES, Written, coding, concept, fhir_instant, identifier,
-    is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
+    COMPLETE, ChartState, FLAG_CODES, Merge, Planned, TASK_CODES, WrittenPostures, coding, concept, fhir_instant,
+    identifier, is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
 };
 use super::task::{closing, display, ended_because, is_our_closing};
-use crate::domain::plan::{Code, Intent, Posture, Resource};
+use crate::domain::chart_plan::{ChartResource, Code, Posture, WriteIntent};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/communication-category";
 
@@ -92,12 +92,12 @@ fn written(planned: Planned<'_>, message: Message<'_>, sent: DateTime<Utc>) -> V
 }
 
 /// What it is about; of safety only as much as a Flag says.
-fn topic(intent: &Intent) -> CodeableConcept {
+fn topic(intent: &WriteIntent) -> CodeableConcept {
     let plan = &intent.desired;
     let (system, code) = match plan.resource {
         _ if note::is_about_safety(plan.code) => (FLAG_CODES, Code::CocmSafety),
-        Resource::Task => (TASK_CODES, plan.code),
-        Resource::Flag => (FLAG_CODES, plan.code),
+        ChartResource::Task => (TASK_CODES, plan.code),
+        ChartResource::Flag => (FLAG_CODES, plan.code),
     };
     concept(Some(coding(system, code.as_str(), None)), &note::heading(intent))
 }
@@ -107,7 +107,7 @@ fn payload(text: String) -> CommunicationPayload {
 }
 
 /// How the Communication stands in the chart: whoever completed it there has read it.
-pub fn state(current: &Value, written: &Written) -> ChartState {
+pub fn state(current: &Value, written: &WrittenPostures) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "preparation" | "in-progress" | "on-hold" | "unknown" => ChartState::Ours,
         _ if is_our_closing(current, written, status) => ChartState::Ours,
@@ -116,7 +116,7 @@ pub fn state(current: &Value, written: &Written) -> ChartState {
 }
 
 /// Brings our change into the chart's present version; never reopens what a person closed.
-pub fn merge(current: &Value, planned: Planned<'_>, written: &Written) -> Merge {
+pub fn merge(current: &Value, planned: Planned<'_>, written: &WrittenPostures) -> Merge {
     let state = state(current, written);
     if state == ChartState::ClosedThere {
         return Merge { state, body: None, only_noted: false };

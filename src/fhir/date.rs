@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::arrival::{Context, Doubt, Taken};
+use super::arrival::{Doubt, EvidenceTime, ReadingContext};
 use super::json::Node;
 use crate::domain::measurement::Issue;
 use crate::problem::Problem;
@@ -59,12 +59,12 @@ impl When {
     }
 
     /// The instant and the clinic's date, where it is precise enough.
-    pub fn taken(self, zone: Tz) -> Option<Taken> {
+    pub fn taken(self, zone: Tz) -> Option<EvidenceTime> {
         match self {
             Self::Year | Self::Month => None,
-            Self::Day(on) => Some(Taken { at: local(on.and_time(NaiveTime::MIN), zone), on }),
-            Self::Instant(at) => Some(Taken { at, on: at.with_timezone(&zone).date_naive() }),
-            Self::Local(time) => Some(Taken { at: local(time, zone), on: time.date() }),
+            Self::Day(on) => Some(EvidenceTime { at: local(on.and_time(NaiveTime::MIN), zone), on }),
+            Self::Instant(at) => Some(EvidenceTime { at, on: at.with_timezone(&zone).date_naive() }),
+            Self::Local(time) => Some(EvidenceTime { at: local(time, zone), on: time.date() }),
         }
     }
 }
@@ -124,17 +124,21 @@ fn local(time: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
 
 /// When evidence was taken, with what there is to say about it.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) taken: Option<Taken>,
+pub(super) struct DateReading {
+    pub(super) taken: Option<EvidenceTime>,
     pub(super) doubt: Option<Doubt>,
     pub(super) issue: Option<Issue>,
 }
 
 /// Reads the clinical date of a form or an Observation. Nothing is guessed.
-pub(super) fn clinical(date: Option<&Node<'_>>, expression: &str, context: &Context<'_>) -> Result<Reading, Problem> {
-    let doubtful = |code, detail: &str| Reading {
+pub(super) fn clinical(
+    date: Option<&Node<'_>>,
+    expression: &str,
+    context: &ReadingContext<'_>,
+) -> Result<DateReading, Problem> {
+    let doubtful = |code, detail: &str| DateReading {
         doubt: Some(Doubt { code, detail: format!("{expression} {detail}") }),
-        ..Reading::default()
+        ..DateReading::default()
     };
     let text = match date {
         None => return Ok(doubtful("no_authored", "is missing: it is unknown when this was taken")),
@@ -158,7 +162,7 @@ pub(super) fn clinical(date: Option<&Node<'_>>, expression: &str, context: &Cont
         .then(|| Issue::new("no_offset", format!("{expression} has no offset; taken as the clinic's local time")));
     let doubt = is_future
         .then(|| Doubt { code: "future_authored", detail: format!("{expression} is more than one day in the future") });
-    Ok(Reading { taken: Some(taken), doubt, issue })
+    Ok(DateReading { taken: Some(taken), doubt, issue })
 }
 
 #[cfg(test)]

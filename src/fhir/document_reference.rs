@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::note;
 use super::planned::{
-    COMPLETE, ChartState, Merge, Planned, Written, coding, concept, fhir_instant, identifier, instant_text, mend,
-    ourselves, person, reference, restricted, take,
+    COMPLETE, ChartState, Merge, Planned, WrittenPostures, coding, concept, fhir_instant, identifier, instant_text,
+    mend, ourselves, person, reference, restricted, take,
 };
-use crate::domain::plan::Posture;
+use crate::domain::chart_plan::Posture;
 
 const LOINC: &str = "http://loinc.org";
 const CATEGORIES: &str = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category";
@@ -88,13 +88,13 @@ fn written(
 }
 
 /// How the note stands in the chart: it is ours, or somebody took it out of use.
-pub fn state(current: &Value, written: &Written) -> ChartState {
+pub fn state(current: &Value, written: &WrittenPostures) -> ChartState {
     let is_it = |posture: Posture| current["status"] == status(posture);
     if is_it(Posture::Open) || written.any(is_it) { ChartState::Ours } else { ChartState::ClosedThere }
 }
 
 /// Brings our change into the chart's present version; never takes back into use what a person took out of it.
-pub fn merge(current: &Value, planned: Planned<'_>, written: &Written) -> Merge {
+pub fn merge(current: &Value, planned: Planned<'_>, written: &WrittenPostures) -> Merge {
     let state = state(current, written);
     if state == ChartState::ClosedThere {
         return Merge { state, body: None, only_noted: false };

@@ -6,10 +6,10 @@ use fhir_sdk::r4b::types::Period;
 use serde_json::Value;
 
 use super::planned::{
-    COMPLETE, ChartState, FLAG_CODES, Merge, Written, coding, concept, fhir_date, identifier, mend, ourselves, person,
-    put, restricted, take, title,
+    COMPLETE, ChartState, FLAG_CODES, Merge, WrittenPostures, coding, concept, fhir_date, identifier, mend, ourselves,
+    person, put, restricted, take, title,
 };
-use crate::domain::plan::{Code, Intent, Posture};
+use crate::domain::chart_plan::{Code, Posture, WriteIntent};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/flag-category";
 
@@ -23,7 +23,7 @@ pub fn status(posture: Posture) -> &'static str {
 }
 
 /// The Flag as the plan wants it. It carries no reason and no score: a Flag is seen across the whole chart.
-pub fn flag(intent: &Intent, system: &str) -> Value {
+pub fn flag(intent: &WriteIntent, system: &str) -> Value {
     let plan = &intent.desired;
     let (category, category_title) = match plan.code {
         Code::CocmSafety => ("safety", "Safety"),
@@ -57,13 +57,13 @@ pub fn flag(intent: &Intent, system: &str) -> Value {
 }
 
 /// How the Flag stands in the chart. Nobody works *on* a Flag: it is ours, or somebody closed it.
-pub fn state(current: &Value, written: &Written) -> ChartState {
+pub fn state(current: &Value, written: &WrittenPostures) -> ChartState {
     let is_it = |posture: Posture| current["status"] == status(posture);
     if is_it(Posture::Open) || written.any(is_it) { ChartState::Ours } else { ChartState::ClosedThere }
 }
 
 /// Brings our change into the chart's present version; never reopens what a person closed.
-pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written) -> Merge {
+pub fn merge(current: &Value, intent: &WriteIntent, system: &str, written: &WrittenPostures) -> Merge {
     let state = state(current, written);
     if state == ChartState::ClosedThere {
         return Merge { state, body: None, only_noted: false };

@@ -5,13 +5,13 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::bundle::Target;
+use super::bundle::RequestTarget;
 use super::date::When;
 use super::searchset::{Searchset, outside};
 
 /// A page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
+pub struct HistoryPage {
     /// The ids of what was deleted, each once.
     pub deleted: Vec<String>,
     /// How many versions there are on it.
@@ -23,44 +23,44 @@ pub struct History {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct HistoryEnvelope<'a> {
     #[serde(borrow, default)]
     entry: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Entry<'a> {
-    request: Request,
+struct HistoryEntry<'a> {
+    request: HistoryRequest,
     #[serde(borrow)]
     resource: Option<&'a RawValue>,
     #[serde(default)]
-    response: Response,
+    response: HistoryResponse,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Response {
+struct HistoryResponse {
     last_modified: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Request {
+struct HistoryRequest {
     method: String,
     url: String,
 }
 
-impl History {
+impl HistoryPage {
     /// Reads a page; `None` where it is no Bundle. An odd entry hides no other.
     pub fn read(raw: &str) -> Option<Self> {
         let next = Searchset::read(raw).ok()?.next;
-        let Envelope { entry: entries } = serde_json::from_str(raw.trim_start_matches('\u{feff}')).ok()?;
+        let HistoryEnvelope { entry: entries } = serde_json::from_str(raw.trim_start_matches('\u{feff}')).ok()?;
         let mut page = Self { next, versions: entries.len(), ..Self::default() };
         for entry in entries {
-            let Ok(Entry { request, resource, response }) = serde_json::from_str(entry.get()) else { continue };
+            let Ok(HistoryEntry { request, resource, response }) = serde_json::from_str(entry.get()) else { continue };
             let told = response.last_modified.and_then(|text| When::parse(&text)).and_then(|when| when.taken(Tz::UTC));
             let updated = || resource.and_then(|resource| outside(resource.get())?.updated);
             page.latest = page.latest.max(told.map(|taken| taken.at).or_else(updated));
-            let Ok(Target { id: Some(id), .. }) = Target::read(&request.url) else { continue };
+            let Ok(RequestTarget { id: Some(id), .. }) = RequestTarget::read(&request.url) else { continue };
             if request.method == "DELETE" && !page.deleted.iter().any(|one| one == id) {
                 page.deleted.push(id.to_owned());
             }
@@ -81,10 +81,10 @@ mod tests {
             {"fullUrl":"x","request":{"method":"DELETE","url":"https://ehr.example/fhir/Patient/2/_history/9"}},
             {"resource":{"resourceType":"Patient","id":"3","meta":{"lastUpdated":"2026-03-02T08:30:00Z"}},"request":{"method":"PUT","url":"Patient/3"}},
             {"request":{"method":"DELETE","url":"Encounter/4"}},{"request":{"method":"DELETE"}}]}"#;
-        let read = History::read(raw).unwrap();
+        let read = HistoryPage::read(raw).unwrap();
         assert_eq!((read.deleted, read.next.as_deref()), (vec!["1".to_owned(), "2".to_owned()], Some("n")));
         assert_eq!((read.versions, read.latest.unwrap().to_rfc3339().as_str()), (8, "2026-03-02T08:30:00+00:00"));
-        assert_eq!(History::read(r#"{"resourceType":"Bundle"}"#), Some(History::default()));
-        assert_eq!((History::read("<html>"), History::read(r#"{"resourceType":"Patient"}"#)), (None, None));
+        assert_eq!(HistoryPage::read(r#"{"resourceType":"Bundle"}"#), Some(HistoryPage::default()));
+        assert_eq!((HistoryPage::read("<html>"), HistoryPage::read(r#"{"resourceType":"Patient"}"#)), (None, None));
     }
 }

@@ -25,7 +25,7 @@ mod config;
 pub(super) mod names;
 pub(super) mod words;
 
-pub use config::{AnswerConfig, Form, MappingConfig, Meaning};
+pub use config::{AnswerConfig, MappingConfig, Meaning, QuestionnaireMapping};
 
 use std::collections::HashMap;
 
@@ -33,15 +33,15 @@ use crate::domain::instrument::Instrument;
 
 /// A code's value, on the instruments that use this scale.
 #[derive(Clone, Debug)]
-struct Known {
+struct CodeValue {
     system: Option<String>,
-    scale: Scale,
+    scale: AnswerScale,
     value: u8,
 }
 
 /// Which instruments an answer belongs to: "not at all" is on every scale, "quite a bit" is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scale {
+enum AnswerScale {
     Any,
     /// How often: PHQ and GAD.
     Frequency,
@@ -50,7 +50,7 @@ enum Scale {
     Only(Instrument),
 }
 
-impl Scale {
+impl AnswerScale {
     fn covers(self, instrument: Instrument) -> bool {
         match self {
             Self::Any => true,
@@ -63,21 +63,21 @@ impl Scale {
 
 /// The defaults and one connection's configuration, made ready for looking up.
 #[derive(Clone, Debug)]
-pub struct Mapping {
-    forms: Vec<(String, Form)>,
+pub struct CodeMapping {
+    forms: Vec<(String, QuestionnaireMapping)>,
     configured: HashMap<String, Meaning>,
     codes: HashMap<&'static str, Meaning>,
-    coded: HashMap<String, Vec<Known>>,
-    worded: HashMap<String, Vec<Known>>,
+    coded: HashMap<String, Vec<CodeValue>>,
+    worded: HashMap<String, Vec<CodeValue>>,
 }
 
-impl Default for Mapping {
+impl Default for CodeMapping {
     fn default() -> Self {
         Self::from_config(&MappingConfig::default())
     }
 }
 
-impl Mapping {
+impl CodeMapping {
     /// The defaults, with a connection's configuration over them.
     pub fn from_config(config: &MappingConfig) -> Self {
         let mut mapping = Self {
@@ -89,24 +89,26 @@ impl Mapping {
         };
         // The first that fits wins, so what is configured goes in first.
         for answer in &config.answers {
-            let scale = answer.instrument.map_or(Scale::Any, Scale::Only);
-            let known = Known { system: answer.system.clone(), scale, value: answer.value };
+            let scale = answer.instrument.map_or(AnswerScale::Any, AnswerScale::Only);
+            let known = CodeValue { system: answer.system.clone(), scale, value: answer.value };
             if let Some(code) = &answer.code {
                 mapping.coded.entry(code.clone()).or_default().push(known.clone());
             }
             if let Some(text) = &answer.text {
-                mapping.worded.entry(words::normal(text)).or_default().push(Known { system: None, ..known });
+                mapping.worded.entry(words::normal(text)).or_default().push(CodeValue { system: None, ..known });
             }
         }
         for (code, value) in words::CODES {
             // LOINC's answer codes are unique, so the system says nothing more (real ones come without, or with a typo).
-            let scale = if value == 0 { Scale::Any } else { Scale::Frequency };
-            mapping.coded.entry(code.to_owned()).or_default().push(Known { system: None, scale, value });
+            let scale = if value == 0 { AnswerScale::Any } else { AnswerScale::Frequency };
+            mapping.coded.entry(code.to_owned()).or_default().push(CodeValue { system: None, scale, value });
         }
-        for (scale, table) in [(Scale::Frequency, &words::FREQUENCY[..]), (Scale::Amount, &words::AMOUNT[..])] {
+        for (scale, table) in
+            [(AnswerScale::Frequency, &words::FREQUENCY[..]), (AnswerScale::Amount, &words::AMOUNT[..])]
+        {
             for (value, texts) in (0..).zip(table) {
                 for text in *texts {
-                    let known = Known { system: None, scale, value };
+                    let known = CodeValue { system: None, scale, value };
                     mapping.worded.entry((*text).to_owned()).or_default().push(known);
                 }
             }
@@ -127,7 +129,7 @@ impl Mapping {
     }
 
     /// What is configured for a canonical, a name or a relative reference.
-    pub(super) fn form(&self, canonical: &str) -> Option<&Form> {
+    pub(super) fn form(&self, canonical: &str) -> Option<&QuestionnaireMapping> {
         let plain = canonical.split('|').next().unwrap_or(canonical);
         let name = plain.trim_end_matches('/').rsplit('/').next().unwrap_or(plain);
         let fits = |pattern: &str, text: &str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
@@ -159,7 +161,7 @@ impl Mapping {
 
     /// The value of a coded answer.
     pub(super) fn coded(&self, system: Option<&str>, code: &str, instrument: Instrument) -> Option<u8> {
-        let fits = |known: &&Known| {
+        let fits = |known: &&CodeValue| {
             known.scale.covers(instrument)
                 && (known.system.is_none() || system.is_none() || known.system.as_deref() == system)
         };
@@ -206,8 +208,8 @@ fn default_codes() -> HashMap<&'static str, Meaning> {
 mod tests {
     use super::*;
 
-    fn mapping(toml: &str) -> Mapping {
-        Mapping::from_config(&toml::from_str(toml).unwrap())
+    fn mapping(toml: &str) -> CodeMapping {
+        CodeMapping::from_config(&toml::from_str(toml).unwrap())
     }
 
     #[test]
@@ -220,16 +222,19 @@ mod tests {
             "mood" = "phq9+gad7""#,
         );
         let found = |canonical: &str| mapping.form(canonical).cloned();
-        assert_eq!(found("https://ehr.example/dep-7|3"), Some(Form::Ours(vec![Instrument::Phq9])));
-        assert_eq!(found("https://ehr.example/deposit|1"), Some(Form::Ignore));
-        assert_eq!(found("Questionnaire/anx"), Some(Form::Ours(vec![Instrument::Gad7])));
-        assert_eq!(found("Questionnaire/Mood"), Some(Form::Ours(vec![Instrument::Phq9, Instrument::Gad7])));
+        assert_eq!(found("https://ehr.example/dep-7|3"), Some(QuestionnaireMapping::Ours(vec![Instrument::Phq9])));
+        assert_eq!(found("https://ehr.example/deposit|1"), Some(QuestionnaireMapping::Ignore));
+        assert_eq!(found("Questionnaire/anx"), Some(QuestionnaireMapping::Ours(vec![Instrument::Gad7])));
+        assert_eq!(
+            found("Questionnaire/Mood"),
+            Some(QuestionnaireMapping::Ours(vec![Instrument::Phq9, Instrument::Gad7]))
+        );
         assert_eq!(found("https://other.example/x"), None);
     }
 
     #[test]
     fn answers_are_known_by_code_and_in_four_languages() {
-        let mapping = Mapping::default();
+        let mapping = CodeMapping::default();
         let phq9 = Instrument::Phq9;
         assert_eq!(mapping.coded(None, "LA6571-9", phq9), Some(3));
         assert_eq!(mapping.coded(Some("http://loinc.org"), "LA6569-3", phq9), Some(1));

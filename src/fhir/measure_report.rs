@@ -13,7 +13,7 @@ const SUBJECTS: &str = "https://cocm-registry.dev/fhir/identifier/metric-subject
 
 /// What is reported.
 #[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
+pub struct MeasureReportData<'a> {
     /// The measure's name.
     pub measure: &'a str,
     /// First day of the period.
@@ -25,7 +25,7 @@ pub struct Report<'a> {
 }
 
 /// A summary report: counts and scores, nobody's data.
-pub fn summary(report: &Report<'_>) -> Value {
+pub fn summary(report: &MeasureReportData<'_>) -> Value {
     let groups: Vec<Value> = report.metrics.iter().map(group).collect();
     let mut summary = resource(report, "summary");
     summary["group"] = groups.into();
@@ -34,7 +34,7 @@ pub fn summary(report: &Report<'_>) -> Value {
 
 /// One report for each episode or patient behind the metrics, with the metrics that count it. `subjects` are the chart's
 /// references of patients, by episode and by patient.
-pub fn individual(report: &Report<'_>, subjects: &BTreeMap<Uuid, String>) -> Value {
+pub fn individual(report: &MeasureReportData<'_>, subjects: &BTreeMap<Uuid, String>) -> Value {
     let mut groups: BTreeMap<Uuid, Vec<Value>> = BTreeMap::new();
     for metric in report.metrics {
         let counted = |ids: &[Uuid]| -> BTreeSet<Uuid> { ids.iter().copied().collect() };
@@ -81,7 +81,7 @@ pub fn individual(report: &Report<'_>, subjects: &BTreeMap<Uuid, String>) -> Val
     bundle
 }
 
-fn resource(report: &Report<'_>, kind: &str) -> Value {
+fn resource(report: &MeasureReportData<'_>, kind: &str) -> Value {
     json!({
         "resourceType": "MeasureReport",
         "status": "complete",
@@ -140,7 +140,8 @@ mod tests {
     fn an_individual_report_counts_its_subject_once_or_not_at_all() {
         let date = |text: &str| text.parse().unwrap();
         let metrics = [rate(&[1], &[1, 2, 3])];
-        let report = Report { measure: "m", from: date("2026-03-01"), to: date("2026-03-31"), metrics: &metrics };
+        let report =
+            MeasureReportData { measure: "m", from: date("2026-03-01"), to: date("2026-03-31"), metrics: &metrics };
         let subjects = [(Uuid::from_u128(1), "Patient/a".to_owned()), (Uuid::from_u128(2), "Patient/b".to_owned())];
         let bundle = individual(&report, &subjects.into());
         assert_eq!((&bundle["resourceType"], &bundle["type"]), (&json!("Bundle"), &json!("collection")));
@@ -157,7 +158,7 @@ mod tests {
         let unnamed = &entries[2]["resource"]["subject"]["identifier"]["value"];
         assert_eq!(*unnamed, json!(Uuid::from_u128(3)), "nobody is dropped");
         assert_eq!(summary(&report)["group"][0]["population"][0]["code"]["coding"][0]["code"], "denominator");
-        let nobody = Report { metrics: &[], ..report };
+        let nobody = MeasureReportData { metrics: &[], ..report };
         assert_eq!(individual(&nobody, &BTreeMap::new()), json!({"resourceType": "Bundle", "type": "collection"}));
     }
 }

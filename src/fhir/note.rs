@@ -1,6 +1,6 @@
 //! What a message or a note says where the chart takes neither Task nor Flag: for a doctor, short and calm.
 
-use crate::domain::plan::{Code, Intent, Posture};
+use crate::domain::chart_plan::{Code, Posture, WriteIntent};
 
 use super::planned::{AUTHOR, title};
 use super::task::{display, ended_because};
@@ -12,19 +12,19 @@ pub(super) fn is_about_safety(code: Code) -> bool {
 }
 
 /// What it is about, in a line.
-pub(super) fn heading(intent: &Intent) -> String {
+pub(super) fn heading(intent: &WriteIntent) -> String {
     let about = if is_about_safety(intent.desired.code) { "see the care manager" } else { title(intent.desired.code) };
     format!("Collaborative Care: {}", about.trim_start_matches("CoCM: "))
 }
 
 /// The paragraphs of a note as it stands: what ended it comes first, where something did.
-pub(super) fn paragraphs(intent: &Intent) -> Vec<String> {
+pub(super) fn paragraphs(intent: &WriteIntent) -> Vec<String> {
     let ending = (intent.desired.posture != Posture::Open).then(|| ending(intent));
     ending.into_iter().chain([opening(intent)]).collect()
 }
 
 /// What is asked, why, by whom and until when, and who says so.
-pub(super) fn opening(intent: &Intent) -> String {
+pub(super) fn opening(intent: &WriteIntent) -> String {
     let plan = &intent.desired;
     let names =
         std::iter::once(&intent.owner_display).chain(intent.also_for_display.iter().chain(std::iter::repeat(&None)));
@@ -43,7 +43,7 @@ pub(super) fn opening(intent: &Intent) -> String {
 }
 
 /// That it is no longer called for, and why.
-pub(super) fn ending(intent: &Intent) -> String {
+pub(super) fn ending(intent: &WriteIntent) -> String {
     let (what, since) = (heading(intent), intent.authored_on.date_naive());
     if is_about_safety(intent.desired.code) {
         return format!("Closed: {what} ({since}). Questions go to the care manager.");
@@ -57,7 +57,7 @@ pub(super) fn ending(intent: &Intent) -> String {
 }
 
 /// What the `number`-th follow-up says: the odd ones that it is no longer called for, the even ones that it is again.
-pub(super) fn follow_up(intent: &Intent, number: u32) -> String {
+pub(super) fn follow_up(intent: &WriteIntent, number: u32) -> String {
     if is_ending(number) { ending(intent) } else { format!("Called for again.\n{}", opening(intent)) }
 }
 

@@ -13,13 +13,13 @@ use super::topic::Topic;
 use crate::problem::Problem;
 
 /// A resource that has changed: its type, as far as it concerns us, and its id.
-pub type Changed = (Topic, String);
+pub type ChangedResource = (Topic, String);
 
 /// What was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notification {
     /// The resources that have changed, each once.
-    pub changed: Vec<Changed>,
+    pub changed: Vec<ChangedResource>,
     /// Something has changed, and what is not said, or not in a way that we understand.
     pub look_again: bool,
     /// What a Subscription says about itself.
@@ -210,7 +210,7 @@ mod tests {
         Notification::read(&body.to_string(), &BASES).unwrap()
     }
 
-    fn one(id: &str) -> Vec<Changed> {
+    fn one(id: &str) -> Vec<ChangedResource> {
         vec![(Topic::of("QuestionnaireResponse").unwrap(), id.to_owned())]
     }
 

@@ -1,24 +1,24 @@
 //! An Observation: a total, a single item, or a whole form in components.
 
 use super::answer::{gather, has_value, is_of_mds, number_in};
-use super::arrival::{Context, Evidence, Reading};
+use super::arrival::{Evidence, InstrumentReading, ReadingContext};
 use super::json::Node;
 use super::mapping::Meaning;
 use super::questionnaire_response::{Stated, add_issue, whole};
 use super::{date, reference};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue};
+use crate::domain::measurement::{EvidenceStatus, Issue};
 use crate::domain::score::Answers;
 use crate::problem::Problem;
 
 /// Reads an Observation.
-pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidence, Problem> {
+pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let (mut readings, unmapped) = readings(resource, context);
     let subject = reference::patient(resource, resource.get("subject"), "Observation.subject");
     let (effective, expression) = effective(resource);
     let when = date::clinical(effective, expression, context);
-    if counting == Counting::Retracted {
+    if counting == EvidenceStatus::Retracted {
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
         return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None });
@@ -30,11 +30,11 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
     Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
-fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {
+fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
     match resource.text("status") {
-        Some("final" | "amended" | "corrected") => Ok(Counting::Submitted),
-        Some("registered" | "preliminary" | "partial" | "unknown") => Ok(Counting::Partial),
-        Some("cancelled" | "entered-in-error") => Ok(Counting::Retracted),
+        Some("final" | "amended" | "corrected") => Ok(EvidenceStatus::Submitted),
+        Some("registered" | "preliminary" | "partial" | "unknown") => Ok(EvidenceStatus::Partial),
+        Some("cancelled" | "entered-in-error") => Ok(EvidenceStatus::Retracted),
         Some(_) => Err(Problem::malformed("not a status of an Observation").at("Observation.status")),
         None => Err(Problem::malformed("status is missing").at("Observation.status")),
     }
@@ -53,21 +53,24 @@ fn effective<'n, 'a>(resource: &'n Node<'a>) -> (Option<&'n Node<'a>>, &'static 
 }
 
 /// What a code means: the first of its codings that we know.
-fn meaning(node: &Node<'_>, context: &Context<'_>) -> Option<Meaning> {
+fn meaning(node: &Node<'_>, context: &ReadingContext<'_>) -> Option<Meaning> {
     let codings = node.get("code")?.list("coding").iter();
     codings.filter_map(|coding| coding.text("code")).find_map(|code| context.mapping.code(code))
 }
 
 /// What a resource or its components say about one instrument.
-struct Part<'n, 'a> {
+struct ObservationPart<'n, 'a> {
     instrument: Instrument,
     items: Vec<(usize, &'n Node<'a>)>,
     stated: Option<Stated>,
 }
 
-fn readings(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option<super::arrival::Doubt>) {
+fn readings(
+    resource: &Node<'_>,
+    context: &ReadingContext<'_>,
+) -> (Vec<InstrumentReading>, Option<super::arrival::Doubt>) {
     let own = meaning(resource, context);
-    let mut parts: Vec<Part<'_, '_>> = Vec::new();
+    let mut parts: Vec<ObservationPart<'_, '_>> = Vec::new();
     let mut is_single_item = false;
     match own {
         Some(Meaning::Foreign | Meaning::Ignore) => return (Vec::new(), None),
@@ -110,15 +113,18 @@ fn readings(resource: &Node<'_>, context: &Context<'_>) -> (Vec<Reading>, Option
             answers.stated_total = stated.total;
             answers.issues.extend(stated.issue);
         }
-        readings.push(Reading { instrument: part.instrument, answers, is_single_item });
+        readings.push(InstrumentReading { instrument: part.instrument, answers, is_single_item });
     }
     (readings, None)
 }
 
-fn part<'p, 'n, 'a>(parts: &'p mut Vec<Part<'n, 'a>>, instrument: Instrument) -> &'p mut Part<'n, 'a> {
+fn part<'p, 'n, 'a>(
+    parts: &'p mut Vec<ObservationPart<'n, 'a>>,
+    instrument: Instrument,
+) -> &'p mut ObservationPart<'n, 'a> {
     let at = parts.iter().position(|part| part.instrument == instrument).unwrap_or(parts.len());
     if at == parts.len() {
-        parts.push(Part { instrument, items: Vec::new(), stated: None });
+        parts.push(ObservationPart { instrument, items: Vec::new(), stated: None });
     }
     &mut parts[at]
 }

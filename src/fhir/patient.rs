@@ -1,16 +1,16 @@
 //! A Patient, read leniently: whatever is odd is left out, never refused.
 
-use super::arrival::{Context, Person, Subject};
+use super::arrival::{PatientDetails, ReadingContext, Subject};
 use super::date::When;
 use super::json::Node;
 use super::reference;
 
 /// Reads what the registry shows and matches on.
-pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Person {
+pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> PatientDetails {
     let deceased_at = resource.text("deceasedDateTime");
     let deceased_on = deceased_at.and_then(When::parse).and_then(|when| when.taken(context.zone)).map(|taken| taken.on);
     let name = best_name(resource);
-    Person {
+    PatientDetails {
         display_name: name.and_then(display),
         family: name.and_then(|name| name.text("family")).map(str::to_owned),
         birth_date: resource.text("birthDate").filter(|date| When::parse(date).is_some()).map(str::to_owned),
@@ -66,11 +66,12 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::fhir::mapping::Mapping;
+    use crate::fhir::mapping::CodeMapping;
 
-    fn person(raw: &str) -> Person {
-        let mapping = Mapping::default();
-        let context = Context { zone: chrono_tz::America::New_York, now: DateTime::default(), mapping: &mapping };
+    fn person(raw: &str) -> PatientDetails {
+        let mapping = CodeMapping::default();
+        let context =
+            ReadingContext { zone: chrono_tz::America::New_York, now: DateTime::default(), mapping: &mapping };
         read(&Node::read(raw).unwrap(), &context)
     }
 
@@ -88,7 +89,7 @@ mod tests {
         let given = person(r#"{"name":[{"use":"old","family":"Before"},{"text":"张无忌"}]}"#);
         assert_eq!((given.display_name.as_deref(), given.family), (Some("张无忌"), None));
         assert_eq!(person(r#"{"name":[{"use":"old","family":"Before"}]}"#).display_name, None);
-        assert_eq!(person("{}"), Person::default());
+        assert_eq!(person("{}"), PatientDetails::default());
     }
 
     #[test]
@@ -119,7 +120,7 @@ mod tests {
             r#"{"name":"Jane","birthDate":"1980-02-30","gender":"F","active":"no","communication":[
             {"language":{"coding":[{"code":"en"}]}},{"language":{"coding":[{"code":"es"}]},"preferred":true}]}"#,
         );
-        assert_eq!(odd, Person { language: Some("es".into()), ..Person::default() });
+        assert_eq!(odd, PatientDetails { language: Some("es".into()), ..PatientDetails::default() });
         assert_eq!(person(r#"{"birthDate":"1980-02"}"#).birth_date.as_deref(), Some("1980-02"));
     }
 }

@@ -7,7 +7,7 @@ use fhir_sdk::r4b::codes::RequestPriority;
 use fhir_sdk::r4b::types::{CodeableConcept, Coding, Identifier, Meta, Reference};
 use serde_json::{Map, Value, json};
 
-use crate::domain::plan::{Code, Intent, Posture, Priority, Resource, Rung};
+use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung, WriteIntent};
 
 /// Who wrote it, for people who read the chart.
 pub const AUTHOR: &str = "cocm-registry";
@@ -40,7 +40,7 @@ pub fn title(code: Code) -> &'static str {
 
 /// As what something planned is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Form {
+pub enum WriteForm {
     /// Something to do.
     Task,
     /// Something to see.
@@ -51,12 +51,12 @@ pub enum Form {
     DocumentReference,
 }
 
-impl Form {
+impl WriteForm {
     /// What is written on a rung; `None` where nothing is.
-    pub fn of(rung: Rung, resource: Resource) -> Option<Self> {
+    pub fn of(rung: Rung, resource: ChartResource) -> Option<Self> {
         match (rung, resource) {
-            (Rung::TaskAndFlag, Resource::Task) => Some(Self::Task),
-            (Rung::TaskAndFlag, Resource::Flag) => Some(Self::Flag),
+            (Rung::TaskAndFlag, ChartResource::Task) => Some(Self::Task),
+            (Rung::TaskAndFlag, ChartResource::Flag) => Some(Self::Flag),
             (Rung::Communication, _) => Some(Self::Communication),
             (Rung::DocumentReference, _) => Some(Self::DocumentReference),
             (Rung::CdsCard | Rung::Worklist, _) => None,
@@ -87,9 +87,9 @@ pub enum ChartState {
 
 /// The postures that we wrote, or may have written: the confirmed one, and those sent since without an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written(pub Vec<Posture>);
+pub struct WrittenPostures(pub Vec<Posture>);
 
-impl Written {
+impl WrittenPostures {
     /// Whether one of them is such.
     pub fn any(&self, is_it: impl Fn(Posture) -> bool) -> bool {
         self.0.iter().any(|posture| is_it(*posture))
@@ -127,9 +127,9 @@ fn without_moment(resource: &Value) -> Value {
 #[derive(Clone, Copy, Debug)]
 pub struct Planned<'a> {
     /// What is planned.
-    pub intent: &'a Intent,
+    pub intent: &'a WriteIntent,
     /// As what it is written.
-    pub form: Form,
+    pub form: WriteForm,
     /// The namespace of its identifier.
     pub system: &'a str,
     /// Whether what was written can be changed later: what cannot be changed never says that it is still going on.
@@ -140,30 +140,30 @@ impl Planned<'_> {
     /// A new resource as the plan wants it.
     pub fn resource(self, now: DateTime<Utc>) -> Value {
         match self.form {
-            Form::Task => super::task::task(self.intent, self.system, now),
-            Form::Flag => super::flag::flag(self.intent, self.system),
-            Form::Communication => super::communication::communication(self),
-            Form::DocumentReference => super::document_reference::document_reference(self),
+            WriteForm::Task => super::task::task(self.intent, self.system, now),
+            WriteForm::Flag => super::flag::flag(self.intent, self.system),
+            WriteForm::Communication => super::communication::communication(self),
+            WriteForm::DocumentReference => super::document_reference::document_reference(self),
         }
     }
 
     /// Brings our change into the chart's present version.
-    pub fn merge(self, current: &Value, written: &Written, now: DateTime<Utc>) -> Merge {
+    pub fn merge(self, current: &Value, written: &WrittenPostures, now: DateTime<Utc>) -> Merge {
         match self.form {
-            Form::Task => super::task::merge(current, self.intent, self.system, written, now),
-            Form::Flag => super::flag::merge(current, self.intent, self.system, written),
-            Form::Communication => super::communication::merge(current, self, written),
-            Form::DocumentReference => super::document_reference::merge(current, self, written),
+            WriteForm::Task => super::task::merge(current, self.intent, self.system, written, now),
+            WriteForm::Flag => super::flag::merge(current, self.intent, self.system, written),
+            WriteForm::Communication => super::communication::merge(current, self, written),
+            WriteForm::DocumentReference => super::document_reference::merge(current, self, written),
         }
     }
 
     /// How a resource stands in the chart.
-    pub fn state(self, current: &Value, written: &Written) -> ChartState {
+    pub fn state(self, current: &Value, written: &WrittenPostures) -> ChartState {
         match self.form {
-            Form::Task => super::task::state(current, written),
-            Form::Flag => super::flag::state(current, written),
-            Form::Communication => super::communication::state(current, written),
-            Form::DocumentReference => super::document_reference::state(current, written),
+            WriteForm::Task => super::task::state(current, written),
+            WriteForm::Flag => super::flag::state(current, written),
+            WriteForm::Communication => super::communication::state(current, written),
+            WriteForm::DocumentReference => super::document_reference::state(current, written),
         }
     }
 
@@ -171,9 +171,9 @@ impl Planned<'_> {
     /// for what is always changed in place.
     pub fn follow_up(self, first: &str, number: u32, now: DateTime<Utc>) -> Option<Value> {
         match self.form {
-            Form::Task | Form::Flag => None,
-            Form::Communication => Some(super::communication::follow_up(self, first, number, now)),
-            Form::DocumentReference => Some(super::document_reference::follow_up(self, first, number, now)),
+            WriteForm::Task | WriteForm::Flag => None,
+            WriteForm::Communication => Some(super::communication::follow_up(self, first, number, now)),
+            WriteForm::DocumentReference => Some(super::document_reference::follow_up(self, first, number, now)),
         }
     }
 

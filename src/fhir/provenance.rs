@@ -6,14 +6,14 @@ use fhir_sdk::r4b::resources::{Provenance, ProvenanceAgent, ProvenanceEntity};
 use serde_json::Value;
 
 use super::planned::{COMPLETE, coding, concept, instant_text, is_reference, ourselves, reference};
-use crate::domain::plan::Intent;
+use crate::domain::chart_plan::WriteIntent;
 
 const OPERATIONS: &str = "http://terminology.hl7.org/CodeSystem/v3-DataOperation";
 const PARTICIPANTS: &str = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
 
 /// The Provenance of what was written as `target` (`Task/12`, or a `urn:uuid` in the same transaction). `None` only for
 /// years that FHIR cannot write.
-pub fn provenance(intent: &Intent, target: &str, now: DateTime<Utc>) -> Option<Value> {
+pub fn provenance(intent: &WriteIntent, target: &str, now: DateTime<Utc>) -> Option<Value> {
     let evidence = intent.desired.evidence.iter().filter(|name| is_reference(name));
     let source = |name: &String| {
         let entity = ProvenanceEntity::builder().role(ProvenanceEntityRole::Source).what(reference(name));

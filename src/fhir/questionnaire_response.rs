@@ -5,25 +5,25 @@ mod identify;
 mod place;
 mod total;
 
-use self::form::Entry;
-use self::identify::{Found, Identity};
+use self::form::FormItem;
+use self::identify::{FormIdentity, InstrumentMatch};
 pub(super) use self::total::{Stated, whole};
 use super::answer::gather;
-use super::arrival::{Context, Doubt, Evidence, Reading};
+use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::Node;
 use super::{date, reference};
-use crate::domain::measurement::{Counting, Issue};
+use crate::domain::measurement::{EvidenceStatus, Issue};
 use crate::problem::Problem;
 
 /// Reads a form.
-pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidence, Problem> {
+pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let entries = form::entries(resource, context.mapping);
     let (mut readings, unmapped) = readings(resource, &entries, context);
 
     let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject");
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
-    if counting == Counting::Retracted {
+    if counting == EvidenceStatus::Retracted {
         // What is taken back is found by its id; nothing else of it has to be right.
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
@@ -38,17 +38,17 @@ pub(super) fn read(resource: &Node<'_>, context: &Context<'_>) -> Result<Evidenc
 }
 
 /// Adds a remark about the whole resource to every reading.
-pub(super) fn add_issue(readings: &mut [Reading], issue: Option<&Issue>) {
+pub(super) fn add_issue(readings: &mut [InstrumentReading], issue: Option<&Issue>) {
     for reading in readings {
         reading.answers.issues.extend(issue.cloned());
     }
 }
 
-fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {
+fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
     match resource.text("status") {
-        Some("completed" | "amended") => Ok(Counting::Submitted),
-        Some("in-progress" | "stopped") => Ok(Counting::Partial),
-        Some("entered-in-error") => Ok(Counting::Retracted),
+        Some("completed" | "amended") => Ok(EvidenceStatus::Submitted),
+        Some("in-progress" | "stopped") => Ok(EvidenceStatus::Partial),
+        Some("entered-in-error") => Ok(EvidenceStatus::Retracted),
         Some(_) => {
             Err(Problem::malformed("not a status of a QuestionnaireResponse").at("QuestionnaireResponse.status"))
         }
@@ -57,14 +57,18 @@ fn counting(resource: &Node<'_>) -> Result<Counting, Problem> {
 }
 
 /// Every instrument in the form, or why somebody has to say first how to read it.
-fn readings(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -> (Vec<Reading>, Option<Doubt>) {
+fn readings(
+    resource: &Node<'_>,
+    entries: &[FormItem<'_>],
+    context: &ReadingContext<'_>,
+) -> (Vec<InstrumentReading>, Option<Doubt>) {
     let names = identify::names(resource);
     let found = match identify::identify(&names, entries, context.mapping) {
-        Identity::NotOurs => return (Vec::new(), None),
-        Identity::Resembles => {
+        FormIdentity::NotOurs => return (Vec::new(), None),
+        FormIdentity::Resembles => {
             return (Vec::new(), Some(mapping_needed("it resembles one of our instruments, and does not name it")));
         }
-        Identity::Ours(found) => found,
+        FormIdentity::Ours(found) => found,
     };
     let placements = match place::place(&found, entries, context.mapping) {
         Ok(placements) => placements,
@@ -85,13 +89,13 @@ fn readings(resource: &Node<'_>, entries: &[Entry<'_>], context: &Context<'_>) -
 /// One instrument of the form.
 fn reading(
     resource: &Node<'_>,
-    entries: &[Entry<'_>],
-    which: Found,
-    found: &[Found],
+    entries: &[FormItem<'_>],
+    which: InstrumentMatch,
+    found: &[InstrumentMatch],
     placed: &[place::Placed],
     has_any: bool,
-    context: &Context<'_>,
-) -> Result<Option<Reading>, &'static str> {
+    context: &ReadingContext<'_>,
+) -> Result<Option<InstrumentReading>, &'static str> {
     let instrument = which.instrument;
     let nodes: Vec<(usize, &Node<'_>)> = placed
         .iter()
@@ -118,7 +122,7 @@ fn reading(
             answers.items.clear();
         }
     }
-    Ok(Some(Reading { instrument, answers, is_single_item: false }))
+    Ok(Some(InstrumentReading { instrument, answers, is_single_item: false }))
 }
 
 pub(super) fn mapping_needed(why: &str) -> Doubt {

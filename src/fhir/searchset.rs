@@ -14,7 +14,7 @@ use crate::problem::Problem;
 #[derive(Clone, Debug, Default)]
 pub struct Searchset<'a> {
     /// What was found, in the server's order; without its outcomes.
-    pub found: Vec<Found<'a>>,
+    pub found: Vec<SearchsetResource<'a>>,
     /// The link to the next page.
     pub next: Option<String>,
     /// How many entries are none.
@@ -23,7 +23,7 @@ pub struct Searchset<'a> {
 
 /// A resource that was found.
 #[derive(Clone, Debug)]
-pub struct Found<'a> {
+pub struct SearchsetResource<'a> {
     /// Its type.
     pub kind: Cow<'a, str>,
     /// Its id.
@@ -38,7 +38,7 @@ pub struct Found<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct SearchsetEnvelope<'a> {
     #[serde(borrow)]
     resource_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -48,13 +48,13 @@ struct Envelope<'a> {
 }
 
 #[derive(Deserialize)]
-struct Link {
+struct BundleLink {
     relation: Option<String>,
     url: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Entry<'a> {
+struct SearchsetEntry<'a> {
     #[serde(borrow)]
     resource: Option<&'a RawValue>,
 }
@@ -84,11 +84,12 @@ impl<'a> Searchset<'a> {
     /// Where it is no Bundle.
     pub fn read(raw: &'a str) -> Result<Self, Problem> {
         let none = || Problem::malformed("what the server answers is no Bundle").at("Bundle");
-        let envelope: Envelope<'a> = serde_json::from_str(raw.trim_start_matches('\u{feff}')).map_err(|_| none())?;
+        let envelope: SearchsetEnvelope<'a> =
+            serde_json::from_str(raw.trim_start_matches('\u{feff}')).map_err(|_| none())?;
         if envelope.resource_type.as_deref() != Some("Bundle") {
             return Err(none());
         }
-        let links: Vec<Link> =
+        let links: Vec<BundleLink> =
             envelope.link.and_then(|links| serde_json::from_str(links.get()).ok()).unwrap_or_default();
         let next = links.into_iter().find(|link| link.relation.as_deref() == Some("next")).and_then(|link| link.url);
         let mut page = Self { next, ..Self::default() };
@@ -103,13 +104,13 @@ impl<'a> Searchset<'a> {
     }
 }
 
-fn found(entry: &RawValue) -> Option<Found<'_>> {
-    let raw = serde_json::from_str::<Entry<'_>>(entry.get()).ok()?.resource?.get();
+fn found(entry: &RawValue) -> Option<SearchsetResource<'_>> {
+    let raw = serde_json::from_str::<SearchsetEntry<'_>>(entry.get()).ok()?.resource?.get();
     outside(raw)
 }
 
 /// A resource, from outside.
-pub fn outside(raw: &str) -> Option<Found<'_>> {
+pub fn outside(raw: &str) -> Option<SearchsetResource<'_>> {
     let outside: Outside<'_> = serde_json::from_str(raw).ok()?;
     let meta: Option<Meta> = outside.meta.and_then(|meta| serde_json::from_str(meta.get()).ok());
     let (version, updated) = meta.map_or((None, None), |meta| (meta.version_id, meta.last_updated));
@@ -117,7 +118,7 @@ pub fn outside(raw: &str) -> Option<Found<'_>> {
     // The server's own clock, so a missing offset cannot be the clinic's.
     let updated =
         updated.and_then(|text| When::parse(&text)).and_then(|when| when.taken(Tz::UTC)).map(|taken| taken.at);
-    Some(Found { kind: outside.resource_type, id: outside.id, version, updated, raw })
+    Some(SearchsetResource { kind: outside.resource_type, id: outside.id, version, updated, raw })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::arrival::Kind;
+use super::arrival::ResourceType;
 use crate::config::Config;
 
 /// What the door says about itself.
@@ -12,11 +12,11 @@ use crate::config::Config;
 pub fn configuration(config: &Config) -> Value {
     let scopes: Vec<String> = ["system", "user"]
         .iter()
-        .flat_map(|context| Kind::ALL.iter().map(move |kind| format!("{context}/{}.cruds", kind.name())))
+        .flat_map(|context| ResourceType::ALL.iter().map(move |kind| format!("{context}/{}.cruds", kind.name())))
         .chain(
             ["read", "write"]
                 .iter()
-                .flat_map(|rights| Kind::ALL.map(|kind| format!("system/{}.{rights}", kind.name()))),
+                .flat_map(|rights| ResourceType::ALL.map(|kind| format!("system/{}.{rights}", kind.name()))),
         )
         .collect();
     let mut said = json!({

@@ -7,11 +7,11 @@ use fhir_sdk::r4b::types::{CodeableConcept, Period};
 use serde_json::{Value, json};
 
 use super::planned::{
-    AUTHOR, CLOSING_CODES, COMPLETE, ChartState, Merge, TASK_CODES, Written, coding, concept, fhir_date, fhir_instant,
-    forget_narrative, identifier, instant_text, is_reference, keep_identifier, mend, named, ourselves, person,
-    priority, put, reference, take, title,
+    AUTHOR, CLOSING_CODES, COMPLETE, ChartState, Merge, TASK_CODES, WrittenPostures, coding, concept, fhir_date,
+    fhir_instant, forget_narrative, identifier, instant_text, is_reference, keep_identifier, mend, named, ourselves,
+    person, priority, put, reference, take, title,
 };
-use crate::domain::plan::{Intent, Owner, Posture};
+use crate::domain::chart_plan::{Owner, Posture, WriteIntent};
 
 /// Marks our own entries among a Task's inputs.
 const EVIDENCE: &str = "evidence";
@@ -35,7 +35,7 @@ fn role(owner: Owner) -> &'static str {
 }
 
 /// The Task as the plan wants it. `system` is the namespace of `intent.identifier`.
-pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
+pub fn task(intent: &WriteIntent, system: &str, now: DateTime<Utc>) -> Value {
     let plan = &intent.desired;
     let mut evidence = plan.evidence.iter().filter(|name| is_reference(name));
     let latest = evidence.next();
@@ -90,7 +90,7 @@ pub fn task(intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
 }
 
 /// By when, and who is asked where that is more than one: R4 has one owner, and this element for the others.
-fn restriction(intent: &Intent) -> Option<TaskRestriction> {
+fn restriction(intent: &WriteIntent) -> Option<TaskRestriction> {
     let plan = &intent.desired;
     let due = plan.due_on.and_then(fhir_date);
     let names =
@@ -123,7 +123,7 @@ fn input(name: &str) -> TaskInput {
         .expect(COMPLETE)
 }
 
-pub(super) fn ended_because(intent: &Intent) -> &str {
+pub(super) fn ended_because(intent: &WriteIntent) -> &str {
     intent.ended_because.as_deref().map_or("No longer called for.", str::trim)
 }
 
@@ -132,7 +132,7 @@ pub(super) fn closing(posture: Posture, reason: &str) -> CodeableConcept {
 }
 
 /// How the Task stands in the chart.
-pub fn state(current: &Value, written: &Written) -> ChartState {
+pub fn state(current: &Value, written: &WrittenPostures) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "draft" | "requested" | "received" => ChartState::Ours,
         // An unknown status is a person's: nothing of ours has it.
@@ -147,7 +147,7 @@ pub fn state(current: &Value, written: &Written) -> ChartState {
 }
 
 /// Whether the status is one that we gave: it says so itself, or the ledger does.
-pub(super) fn is_our_closing(current: &Value, written: &Written, status: fn(Posture) -> &'static str) -> bool {
+pub(super) fn is_our_closing(current: &Value, written: &WrittenPostures, status: fn(Posture) -> &'static str) -> bool {
     let is_it = |posture: Posture| current["status"] == status(posture);
     let marked = current["statusReason"]["coding"].as_array().into_iter().flatten().any(|coding| {
         coding["system"] == CLOSING_CODES
@@ -158,7 +158,13 @@ pub(super) fn is_our_closing(current: &Value, written: &Written, status: fn(Post
 
 /// Brings our change into the chart's present version: keeps what the chart added, never reopens what a person
 /// closed, and tells a person who works on it by a note instead of cancelling under their hands.
-pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written, now: DateTime<Utc>) -> Merge {
+pub fn merge(
+    current: &Value,
+    intent: &WriteIntent,
+    system: &str,
+    written: &WrittenPostures,
+    now: DateTime<Utc>,
+) -> Merge {
     let state = state(current, written);
     let posture = intent.desired.posture;
     match (state, posture) {
@@ -171,7 +177,7 @@ pub fn merge(current: &Value, intent: &Intent, system: &str, written: &Written, 
     }
 }
 
-fn opened(current: &Value, intent: &Intent, system: &str, state: ChartState, now: DateTime<Utc>) -> Value {
+fn opened(current: &Value, intent: &WriteIntent, system: &str, state: ChartState, now: DateTime<Utc>) -> Value {
     let wanted = task(intent, system, now);
     let mut body = current.clone();
     // `for` stays the chart's: after a merge of patients it has moved the Task itself.
@@ -204,7 +210,7 @@ fn opened(current: &Value, intent: &Intent, system: &str, state: ChartState, now
     body
 }
 
-fn ended(current: &Value, intent: &Intent, system: &str, now: DateTime<Utc>) -> Value {
+fn ended(current: &Value, intent: &WriteIntent, system: &str, now: DateTime<Utc>) -> Value {
     let wanted = task(intent, system, now);
     let mut body = current.clone();
     // Why it was asked for stays readable: only how it ended is added.
@@ -229,7 +235,7 @@ fn taken_by_a_person(current: &Value) -> bool {
 }
 
 /// `None` where the note is there already.
-fn with_note(current: &Value, intent: &Intent, now: DateTime<Utc>) -> Option<Value> {
+fn with_note(current: &Value, intent: &WriteIntent, now: DateTime<Utc>) -> Option<Value> {
     let opening = match intent.desired.posture {
         Posture::EnteredInError => "The evidence for this task was retracted",
         _ => "No longer called for",

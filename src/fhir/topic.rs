@@ -1,22 +1,22 @@
 //! What an EHR is asked about: the types that the registry keeps, and those that it writes itself and reads back.
 
-use super::arrival::Kind;
-use crate::domain::plan::Resource;
+use super::arrival::ResourceType;
+use crate::domain::chart_plan::ChartResource;
 
 /// A FHIR type that concerns us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// Kept here as it comes.
-    Kept(Kind),
+    Kept(ResourceType),
     /// Written by us.
-    Ours(Resource),
+    Ours(ChartResource),
 }
 
 impl Topic {
     /// By its FHIR type name.
     pub fn of(name: &str) -> Option<Self> {
         let ours = || name.parse().ok().map(Self::Ours);
-        Kind::of(name).map(Self::Kept).or_else(ours)
+        ResourceType::of(name).map(Self::Kept).or_else(ours)
     }
 
     /// The FHIR type name.

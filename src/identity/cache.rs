@@ -20,11 +20,11 @@ pub(super) fn fingerprint(token: &str) -> Fingerprint {
 /// At most `capacity` tokens, the oldest forgotten first.
 pub(super) struct Cache {
     capacity: usize,
-    held: Mutex<Held>,
+    held: Mutex<CacheState>,
 }
 
 #[derive(Default)]
-struct Held {
+struct CacheState {
     callers: HashMap<Fingerprint, (Caller, u64)>,
     oldest_first: VecDeque<Fingerprint>,
 }

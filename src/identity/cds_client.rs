@@ -43,7 +43,7 @@ impl CdsClients {
     /// # Errors
     /// What is wrong with the keys of one.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let client = |(ehr, settings): (&crate::config::Ehr, &CdsHooks)| {
+        let client = |(ehr, settings): (&crate::config::EhrConnection, &CdsHooks)| {
             let clinic = config.clinics.iter().find(|clinic| clinic.ehr.as_ref() == Some(&ehr.name))?.id.clone();
             let keys = KeySource::new(&settings.as_issuer(), KeyPolicy::default()).map(Arc::new);
             Some(keys.map(|keys| Client { clinic, connection: ehr.name.clone(), settings: settings.clone(), keys }))

@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::redirect;
 use tokio::io::AsyncReadExt;
 
-use self::set::{Found, KeySet};
+use self::set::{KeyLookup, KeySet};
 use super::TokenError;
 use crate::config::{ConfigError, Issuer};
 
@@ -47,19 +47,19 @@ impl Default for KeyPolicy {
 /// One issuer's keys and where they come from.
 pub(super) struct KeySource {
     issuer: String,
-    place: Place,
+    place: KeyLocation,
     policy: KeyPolicy,
-    held: Mutex<Held>,
+    held: Mutex<KeyState>,
     fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
-enum Place {
+enum KeyLocation {
     File(PathBuf),
     Url(reqwest::Client, String),
 }
 
 #[derive(Default)]
-struct Held {
+struct KeyState {
     keys: KeySet,
     fetched: Option<Instant>,
     attempted: Option<Instant>,
@@ -73,9 +73,9 @@ impl KeySource {
                 // A redirect could lead to keys of somebody else's choosing.
                 let client =
                     reqwest::Client::builder().timeout(policy.timeout).redirect(redirect::Policy::none()).build();
-                Place::Url(client.map_err(|e| fault(&e.to_string()))?, url.clone())
+                KeyLocation::Url(client.map_err(|e| fault(&e.to_string()))?, url.clone())
             }
-            (None, Some(file)) => Place::File(file.clone()),
+            (None, Some(file)) => KeyLocation::File(file.clone()),
             _ => return Err(fault("needs either jwks_url or jwks_file")),
         };
         let (held, fetching) = (Mutex::default(), Arc::default());
@@ -86,10 +86,10 @@ impl KeySource {
     pub(super) async fn find(self: &Arc<Self>, kid: Option<&str>, alg: Algorithm) -> Result<DecodingKey, TokenError> {
         let (found, age) = self.look(kid, alg);
         match (found, age) {
-            (Found::Key(key), Some(age)) if age < self.policy.fresh => return Ok(key),
-            (Found::OtherAlgorithm, Some(age)) if age < self.policy.fresh => return Err(TokenError::Algorithm),
+            (KeyLookup::Key(key), Some(age)) if age < self.policy.fresh => return Ok(key),
+            (KeyLookup::OtherAlgorithm, Some(age)) if age < self.policy.fresh => return Err(TokenError::Algorithm),
             // Keys that serve are good enough for everybody but the one who fetches new ones.
-            (Found::Key(key), Some(age)) if age < self.policy.stale => {
+            (KeyLookup::Key(key), Some(age)) if age < self.policy.stale => {
                 let Ok(turn) = self.fetching.clone().try_lock_owned() else { return Ok(key) };
                 self.fetch_in(turn).await;
             }
@@ -100,9 +100,9 @@ impl KeySource {
             return Err(TokenError::KeysUnavailable);
         }
         match found {
-            Found::Key(key) => Ok(key),
-            Found::OtherAlgorithm => Err(TokenError::Algorithm),
-            Found::Nothing => Err(TokenError::Key),
+            KeyLookup::Key(key) => Ok(key),
+            KeyLookup::OtherAlgorithm => Err(TokenError::Algorithm),
+            KeyLookup::Nothing => Err(TokenError::Key),
         }
     }
 
@@ -134,8 +134,8 @@ impl KeySource {
 
     async fn fetch(&self) {
         let fetched = match &self.place {
-            Place::File(path) => from_file(path).await,
-            Place::Url(client, url) => from_url(client, url).await,
+            KeyLocation::File(path) => from_file(path).await,
+            KeyLocation::Url(client, url) => from_url(client, url).await,
         };
         let read = fetched.and_then(|json| KeySet::read(&json));
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,7 +151,7 @@ impl KeySource {
         }
     }
 
-    fn look(&self, kid: Option<&str>, alg: Algorithm) -> (Found, Option<Duration>) {
+    fn look(&self, kid: Option<&str>, alg: Algorithm) -> (KeyLookup, Option<Duration>) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         (held.keys.find(kid, alg), held.fetched.map(|fetched| fetched.elapsed()))
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::cache::{Cache, fingerprint};
 use super::keys::KeySource;
 use super::{Caller, ClinicId, KeyPolicy, TokenError, claims};
-use crate::config::{Config, ConfigError, Issuer, SignIn};
+use crate::config::{Config, ConfigError, Issuer, SignInConfig};
 
 /// How far an issuer's clock and ours may differ, in seconds.
 pub(super) const LEEWAY: u64 = 30;
@@ -38,7 +38,7 @@ impl Verifier {
     }
 
     /// Verifies the ID tokens of one way to sign in.
-    pub fn of_sign_in(way: &SignIn) -> Result<Self, ConfigError> {
+    pub fn of_sign_in(way: &SignInConfig) -> Result<Self, ConfigError> {
         let issuer = way.as_issuer();
         let keys = Arc::new(KeySource::new(&issuer, KeyPolicy::default())?);
         Ok(Self { issuers: vec![(issuer, keys)], clinics: None, cache: Cache::new(1) })

@@ -9,11 +9,11 @@ mod plan;
 use std::borrow::Cow;
 
 use super::Intake;
-use crate::fhir::arrival::Kind;
-use crate::fhir::bundle::{Bundle, Entry, Purpose, inside};
+use crate::fhir::arrival::ResourceType;
+use crate::fhir::bundle::{Bundle, BundleEntry, Purpose, inside};
 use crate::problem::{Category, Problem};
 use crate::record::Recorded;
-use plan::Plan;
+use plan::BundlePlan;
 
 pub use plan::addressed;
 
@@ -37,11 +37,11 @@ pub enum Action {
 
 /// What became of an entry.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub enum EntryOutcome {
     /// Recorded.
     Recorded {
         /// The resource's type.
-        kind: Kind,
+        kind: ResourceType,
         /// What it came to.
         recorded: Recorded,
     },
@@ -59,7 +59,7 @@ pub enum Outcome {
 }
 
 /// Who may do what with a type; asked before an entry is taken.
-pub type Permission<'a> = &'a (dyn Fn(Kind, Action) -> Result<(), Problem> + Send + Sync);
+pub type Permission<'a> = &'a (dyn Fn(ResourceType, Action) -> Result<(), Problem> + Send + Sync);
 
 impl Intake {
     /// Takes a Bundle in; answers after the commit, entry by entry.
@@ -72,7 +72,7 @@ impl Intake {
         by: &str,
         bundle: &Bundle<'_>,
         may: Permission<'_>,
-    ) -> Result<Vec<Outcome>, Problem> {
+    ) -> Result<Vec<EntryOutcome>, Problem> {
         let mut tried = 0;
         loop {
             tried += 1;
@@ -86,11 +86,11 @@ impl Intake {
     }
 
     /// Looks at every entry: what is to be recorded, and what is not.
-    async fn plan(&self, clinic: &str, bundle: &Bundle<'_>, may: Permission<'_>) -> Result<Plan, Problem> {
+    async fn plan(&self, clinic: &str, bundle: &Bundle<'_>, may: Permission<'_>) -> Result<BundlePlan, Problem> {
         let atomic = bundle.purpose == Purpose::Transaction;
         let mut entries = Vec::with_capacity(bundle.entries.len());
         for raw in &bundle.entries {
-            let step = Entry::read(raw).and_then(|entry| plan::look(entry, bundle.purpose, may));
+            let step = BundleEntry::read(raw).and_then(|entry| plan::look(entry, bundle.purpose, may));
             entries.push(step);
         }
         plan::one_per_resource(&mut entries, bundle.purpose);
@@ -102,13 +102,13 @@ impl Intake {
             }
         }
         let links = self.foresee(clinic, &mut entries).await?;
-        let mut plan = Plan::default();
+        let mut plan = BundlePlan::default();
         for (i, entry) in entries.into_iter().enumerate() {
             match entry.and_then(|step| self.fact(clinic, step, &links)) {
                 Err(problem) if atomic => return Err(inside(problem, i)),
-                Err(problem) => plan.outcomes.push(Some(Outcome::Failed(inside(problem, i)))),
-                Ok(plan::Ready::Outcome(outcome)) => plan.outcomes.push(Some(outcome)),
-                Ok(plan::Ready::Fact(kind, fact)) => {
+                Err(problem) => plan.outcomes.push(Some(EntryOutcome::Failed(inside(problem, i)))),
+                Ok(plan::EntryStep::Outcome(outcome)) => plan.outcomes.push(Some(outcome)),
+                Ok(plan::EntryStep::Fact(kind, fact)) => {
                     plan.places.push((i, kind));
                     plan.facts.push(*fact);
                     plan.outcomes.push(None);
@@ -118,8 +118,14 @@ impl Intake {
         Ok(plan)
     }
 
-    async fn carry_out(&self, clinic: &str, by: &str, purpose: Purpose, plan: Plan) -> Result<Vec<Outcome>, Problem> {
-        let Plan { mut outcomes, places, facts } = plan;
+    async fn carry_out(
+        &self,
+        clinic: &str,
+        by: &str,
+        purpose: Purpose,
+        plan: BundlePlan,
+    ) -> Result<Vec<EntryOutcome>, Problem> {
+        let BundlePlan { mut outcomes, places, facts } = plan;
         if !facts.is_empty() {
             let atomic = purpose == Purpose::Transaction;
             let answers = self.take_all(clinic, by, facts, atomic).await.map_err(|problem| {
@@ -130,20 +136,20 @@ impl Intake {
             })?;
             for ((i, kind), answer) in places.into_iter().zip(answers) {
                 outcomes[i] = Some(match answer {
-                    Ok(recorded) => Outcome::Recorded { kind, recorded },
+                    Ok(recorded) => EntryOutcome::Recorded { kind, recorded },
                     // Known or not: it is not there any more, which is all that was said.
                     Err(problem) if problem.category == Category::NotFound && purpose == Purpose::History => {
-                        Outcome::Ignored("was not known".into())
+                        EntryOutcome::Ignored("was not known".into())
                     }
-                    Err(problem) => Outcome::Failed(inside(problem, i)),
+                    Err(problem) => EntryOutcome::Failed(inside(problem, i)),
                 });
             }
         }
-        let lost = || Outcome::Failed(Problem::internal("an entry was not answered"));
+        let lost = || EntryOutcome::Failed(Problem::internal("an entry was not answered"));
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(lost)).collect())
     }
 }
 
-fn is_conflict(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(problem) if problem.category == Category::Conflict)
+fn is_conflict(outcome: &EntryOutcome) -> bool {
+    matches!(outcome, EntryOutcome::Failed(problem) if problem.category == Category::Conflict)
 }

@@ -8,10 +8,10 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::plan::Resource;
+use crate::domain::chart_plan::ChartResource;
 use crate::ehr::auth::KeyRing;
-use crate::ehr::{Auth, Ehr, EhrConfig};
-use crate::fhir::mapping::{Mapping, MappingConfig};
+use crate::ehr::{EhrAuth, EhrClient, EhrConfig};
+use crate::fhir::mapping::{CodeMapping, MappingConfig};
 use crate::problem::Problem;
 use crate::store::connection::Of;
 
@@ -24,9 +24,9 @@ pub struct Connection {
     /// Whose.
     pub clinic: String,
     /// As configured.
-    pub settings: config::Ehr,
+    pub settings: config::EhrConnection,
     /// The client.
-    pub ehr: Ehr,
+    pub ehr: EhrClient,
     /// Where the EHR sends what it has to say.
     pub endpoint: String,
     /// Told when the EHR has said that something has changed.
@@ -52,8 +52,8 @@ impl Connection {
     }
 
     /// Which of the types that we write are read back.
-    pub fn reads_back(&self) -> &'static [Resource] {
-        if self.settings.poll.read_back { Resource::ALL } else { &[] }
+    pub fn reads_back(&self) -> &'static [ChartResource] {
+        if self.settings.poll.read_back { ChartResource::ALL } else { &[] }
     }
 
     /// What is added to the search for a type.
@@ -112,7 +112,7 @@ impl Connections {
 ///
 /// # Errors
 /// What is wrong with the configuration.
-pub fn client(config: &Config, settings: &config::Ehr, clock: &Clock) -> Result<Ehr, Problem> {
+pub fn client(config: &Config, settings: &config::EhrConnection, clock: &Clock) -> Result<EhrClient, Problem> {
     let unreadable = |path: &std::path::Path, e: std::io::Error| {
         Problem::unprocessable(format!("ehr {}: {} cannot be read: {e}", settings.name, path.display())).at("ca_file")
     };
@@ -122,10 +122,10 @@ pub fn client(config: &Config, settings: &config::Ehr, clock: &Clock) -> Result<
     };
     let auth = match (&settings.auth, &settings.bearer_token) {
         (Some(auth), _) => {
-            Auth::BackendServices(Box::new(auth.clone()), KeyRing::at(auth.key_folder(&config.data_dir)))
+            EhrAuth::BackendServices(Box::new(auth.clone()), KeyRing::at(auth.key_folder(&config.data_dir)))
         }
-        (None, Some(token)) => Auth::Bearer(token.clone()),
-        (None, None) => Auth::Nobody,
+        (None, Some(token)) => EhrAuth::Bearer(token.clone()),
+        (None, None) => EhrAuth::Nobody,
     };
     let settings = EhrConfig {
         auth,
@@ -135,13 +135,13 @@ pub fn client(config: &Config, settings: &config::Ehr, clock: &Clock) -> Result<
         max_body: LARGEST,
         conditional_create: settings.conditional_create,
         search_lag: settings.search_lag,
-        write: config::Write { cards: settings.cds_hooks.is_some(), ..settings.write },
+        write: config::WriteConfig { cards: settings.cds_hooks.is_some(), ..settings.write },
         ..EhrConfig::at(&settings.base_url)
     };
-    Ehr::new(settings, clock.clone())
+    EhrClient::new(settings, clock.clone())
 }
 
-fn endpoint(config: &Config, settings: &config::Ehr) -> String {
+fn endpoint(config: &Config, settings: &config::EhrConnection) -> String {
     let base = config.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
     format!("{base}/api/v1/connections/{}/notifications", settings.name)
 }
@@ -150,7 +150,7 @@ fn endpoint(config: &Config, settings: &config::Ehr) -> String {
 ///
 /// # Errors
 /// What is wrong with the mapping.
-pub fn trial(settings: &config::Ehr, now: DateTime<Utc>) -> Result<Vec<(String, String)>, Problem> {
+pub fn trial(settings: &config::EhrConnection, now: DateTime<Utc>) -> Result<Vec<(String, String)>, Problem> {
     let codes = codes(settings)?;
     let since = (now - TimeDelta::days(1)).to_rfc3339_opts(SecondsFormat::Millis, true);
     let query = |kind: &String| {
@@ -161,7 +161,7 @@ pub fn trial(settings: &config::Ehr, now: DateTime<Utc>) -> Result<Vec<(String, 
 }
 
 /// What is added to the search for a type.
-fn added(settings: &config::Ehr, kind: &str, codes: &str) -> Option<String> {
+fn added(settings: &config::EhrConnection, kind: &str, codes: &str) -> Option<String> {
     match settings.poll.search.get(kind) {
         Some(configured) => Some(configured.clone()),
         None if kind == "Observation" => Some(format!("code={codes}")),
@@ -173,16 +173,16 @@ fn added(settings: &config::Ehr, kind: &str, codes: &str) -> Option<String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn mapping(settings: &config::Ehr) -> Result<Mapping, Problem> {
+pub fn mapping(settings: &config::EhrConnection) -> Result<CodeMapping, Problem> {
     let mapping: MappingConfig = settings
         .mapping
         .clone()
         .try_into()
         .map_err(|e| Problem::internal(format!("ehr {}: mapping: {e}", settings.name)))?;
-    Ok(Mapping::from_config(&mapping))
+    Ok(CodeMapping::from_config(&mapping))
 }
 
-fn codes(settings: &config::Ehr) -> Result<String, Problem> {
+fn codes(settings: &config::EhrConnection) -> Result<String, Problem> {
     let mapping = mapping(settings)?;
     // A linkId may look like anything; a code that would break the query is none.
     let is_plain = |code: &&str| code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));

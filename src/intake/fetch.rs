@@ -6,8 +6,8 @@ use super::Intake;
 use super::connection::Connection;
 use super::readback::Looked;
 use crate::ehr::Failure;
-use crate::ehr::retry::{Decision, decide};
-use crate::fhir::arrival::Kind;
+use crate::ehr::retry::{RetryDecision, decide};
+use crate::fhir::arrival::ResourceType;
 use crate::fhir::searchset::outside;
 use crate::fhir::topic::Topic;
 use crate::problem::{Category, Problem};
@@ -70,14 +70,14 @@ impl Intake {
         let attempts = u32::try_from(hint.attempts).unwrap_or(0) + 1;
         let now = self.clock.now();
         let wait = match decide(failure, attempts, 0.5, now) {
-            Decision::RetryAt { at, .. } => at - now,
-            Decision::Park(_) => REFUSED,
+            RetryDecision::RetryAt { at, .. } => at - now,
+            RetryDecision::Park(_) => REFUSED,
         };
         self.postpone(connection, hint, &failure.to_string(), wait).await
     }
 
     async fn gone(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
-        let Some(kind) = Kind::of(&hint.kind) else { return Ok(()) };
+        let Some(kind) = ResourceType::of(&hint.kind) else { return Ok(()) };
         let (clinic, by) = (&connection.clinic, connection.author());
         match self.delete(clinic, &by, kind, hint.resource_id.clone(), None).await {
             // It was never known.

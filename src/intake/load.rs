@@ -5,16 +5,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Intake;
-use super::bundle::Outcome;
+use super::bundle::EntryOutcome;
 use super::connection::Connection;
 use super::sweep::Stopped;
 use crate::ehr::Failure;
-use crate::ehr::bulk::{Listed, Manifest, Progress};
-use crate::fhir::arrival::{Content, Kind};
-use crate::fhir::bundle::{Bundle, Entry, Purpose, name_of};
+use crate::ehr::bulk::{ExportFile, ExportProgress, Manifest};
+use crate::fhir::arrival::{Content, ResourceType};
+use crate::fhir::bundle::{Bundle, BundleEntry, Purpose, name_of};
 use crate::fhir::date::When;
 use crate::problem::{Category, Problem};
-use crate::record::{Condition, Effect, Fact};
+use crate::record::{Command, CommandEffect, Condition};
 use crate::store::connection::export::{self, Export, File};
 use crate::store::connection::{self, Watermark};
 
@@ -125,8 +125,8 @@ impl Intake {
         let mut failures = 0;
         loop {
             match connection.ehr.export_progress(&export.status_url).await {
-                Ok(Progress::Ready(manifest)) => return Ok(manifest),
-                Ok(Progress::Working { note, wait }) => {
+                Ok(ExportProgress::Ready(manifest)) => return Ok(manifest),
+                Ok(ExportProgress::Working { note, wait }) => {
                     failures = 0;
                     tell(note.as_deref().unwrap_or("the server is making the export"), &Loaded::default());
                     tokio::time::sleep(wait).await;
@@ -186,15 +186,15 @@ impl Intake {
     async fn load_lines(&self, clinic: &str, by: &str, lines: &[String], loaded: &mut Loaded) -> Result<(), Problem> {
         let mut facts = Vec::with_capacity(lines.len());
         for line in lines {
-            if name_of(line).is_some_and(|(name, _)| Kind::of(&name).is_none()) {
+            if name_of(line).is_some_and(|(name, _)| ResourceType::of(&name).is_none()) {
                 continue;
             }
             loaded.seen += 1;
             match self.read(clinic, line) {
                 // A hospital's blood pressures are none of our business.
-                Ok(arrival) if is_foreign(&arrival.content) && arrival.kind == Kind::Observation => {}
+                Ok(arrival) if is_foreign(&arrival.content) && arrival.kind == ResourceType::Observation => {}
                 Ok(arrival) => {
-                    facts.push(Fact::Arrived { arrival: Box::new(arrival), condition: Condition::None });
+                    facts.push(Command::Arrived { arrival: Box::new(arrival), condition: Condition::None });
                 }
                 Err(problem) => loaded.fault(&problem),
             }
@@ -204,7 +204,7 @@ impl Intake {
         }
         for answer in self.take_all(clinic, by, facts, false).await? {
             match answer {
-                Ok(recorded) => loaded.taken += usize::from(recorded.effect != Effect::Unchanged),
+                Ok(recorded) => loaded.taken += usize::from(recorded.effect != CommandEffect::Unchanged),
                 Err(problem) if problem.category == Category::Unavailable => return Err(problem),
                 Err(problem) => loaded.fault(&problem),
             }
@@ -225,11 +225,11 @@ impl Intake {
             };
             for outcome in self.take_bundle(clinic, by, &bundle, &|_, _| Ok(())).await? {
                 match outcome {
-                    Outcome::Recorded { recorded, .. } => {
-                        loaded.deleted += usize::from(recorded.effect == Effect::Deleted);
+                    EntryOutcome::Recorded { recorded, .. } => {
+                        loaded.deleted += usize::from(recorded.effect == CommandEffect::Deleted);
                     }
-                    Outcome::Failed(problem) => loaded.fault(&problem),
-                    Outcome::Ignored(_) | Outcome::Wanted { .. } => {}
+                    EntryOutcome::Failed(problem) => loaded.fault(&problem),
+                    EntryOutcome::Ignored(_) | EntryOutcome::Wanted { .. } => {}
                 }
             }
         }
@@ -292,16 +292,20 @@ impl Intake {
         };
         // Whatever it was made for: what it carries is taken, and of a patient's record most is of other types.
         let is_ours = |entry: &&RawValue| {
-            let resource = Entry::read(entry).ok().and_then(|entry| entry.resource);
-            resource.and_then(|resource| name_of(resource.get())).is_some_and(|(name, _)| Kind::of(&name).is_some())
+            let resource = BundleEntry::read(entry).ok().and_then(|entry| entry.resource);
+            resource
+                .and_then(|resource| name_of(resource.get()))
+                .is_some_and(|(name, _)| ResourceType::of(&name).is_some())
         };
         let bundle = Bundle { purpose: Purpose::Collection, entries: entries.into_iter().filter(is_ours).collect() };
         loaded.seen += bundle.entries.len();
         for outcome in self.take_bundle(clinic, by, &bundle, &|_, _| Ok(())).await? {
             match outcome {
-                Outcome::Recorded { recorded, .. } => loaded.taken += usize::from(recorded.effect != Effect::Unchanged),
-                Outcome::Failed(problem) => loaded.fault(&problem),
-                Outcome::Ignored(_) | Outcome::Wanted { .. } => {}
+                EntryOutcome::Recorded { recorded, .. } => {
+                    loaded.taken += usize::from(recorded.effect != CommandEffect::Unchanged)
+                }
+                EntryOutcome::Failed(problem) => loaded.fault(&problem),
+                EntryOutcome::Ignored(_) | EntryOutcome::Wanted { .. } => {}
             }
         }
         Ok(())
@@ -321,10 +325,10 @@ fn is_foreign(content: &Content) -> bool {
 }
 
 fn files(manifest: &Manifest) -> Vec<File> {
-    let of = |listed: &Listed, deletes| (listed.kind.clone(), listed.url.clone(), deletes);
+    let of = |listed: &ExportFile, deletes| (listed.kind.clone(), listed.url.clone(), deletes);
     // What was deleted comes last: it would else come back.
     let all = manifest.output.iter().map(|one| of(one, false)).chain(manifest.deleted.iter().map(|one| of(one, true)));
-    let kept = all.filter(|(kind, _, deletes)| *deletes || Kind::of(kind).is_some());
+    let kept = all.filter(|(kind, _, deletes)| *deletes || ResourceType::of(kind).is_some());
     (0..)
         .zip(kept)
         .map(|(number, (kind, url, deletes))| File {

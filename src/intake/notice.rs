@@ -6,7 +6,7 @@ use super::Intake;
 use super::connection::Connection;
 use crate::fhir::notification::{Notification, Status};
 use crate::problem::Problem;
-use crate::store::connection::subscription::{self, Subscription};
+use crate::store::connection::subscription::{self, SubscriptionRecord};
 use crate::store::connection::{self, hint};
 
 impl Intake {
@@ -86,8 +86,13 @@ impl Connection {
 }
 
 /// How far a Subscription's events have come after this notification, and whether one is missing.
-fn follow(known: Option<Subscription>, name: &str, status: &Status, now: DateTime<Utc>) -> (Subscription, bool) {
-    let mut row = known.unwrap_or_else(|| Subscription::new(name.to_owned()));
+fn follow(
+    known: Option<SubscriptionRecord>,
+    name: &str,
+    status: &Status,
+    now: DateTime<Utc>,
+) -> (SubscriptionRecord, bool) {
+    let mut row = known.unwrap_or_else(|| SubscriptionRecord::new(name.to_owned()));
     row.heard_at = Some(now);
     if let Some(said) = &status.status {
         said.clone_into(&mut row.status);

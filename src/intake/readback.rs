@@ -6,16 +6,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Intake;
 use super::connection::Connection;
-use super::sweep::{Search, Stopped, Sweep, Tally, UNREAD};
-use crate::domain::plan::Resource;
+use super::sweep::{Search, Stopped, Sweep, SweepCount, UNREAD};
+use crate::domain::chart_plan::ChartResource;
 use crate::ehr::Failure;
-use crate::ehr::retry::{Decision, decide};
-use crate::fhir::searchset::{Found, Searchset};
-use crate::fhir::seen::Seen;
+use crate::ehr::retry::{RetryDecision, decide};
+use crate::fhir::chart_item::ChartItem;
+use crate::fhir::searchset::{Searchset, SearchsetResource};
 use crate::fhir::topic::Topic;
 use crate::listener::{DEEPEST, check_depth};
 use crate::problem::{Category, Problem};
-use crate::record::{Effect, Fact, Sighting};
+use crate::record::{Command, CommandEffect, Sighting};
 use crate::store::connection::hint;
 use crate::store::outbox::{self, Delivery};
 
@@ -43,7 +43,7 @@ impl Intake {
     pub(super) async fn look_at(
         &self,
         connection: &Connection,
-        resource: Resource,
+        resource: ChartResource,
         id: &str,
     ) -> Result<Looked, Problem> {
         if !connection.settings.poll.read_back {
@@ -68,9 +68,9 @@ impl Intake {
     pub(super) async fn see_found(
         &self,
         connection: &Connection,
-        resource: Resource,
-        found: &[&Found<'_>],
-    ) -> Result<Tally, Problem> {
+        resource: ChartResource,
+        found: &[&SearchsetResource<'_>],
+    ) -> Result<SweepCount, Problem> {
         let (mut facts, mut unread, mut known) = (Vec::new(), Vec::new(), Vec::new());
         let mut tx = self.db.read().await?;
         for one in found {
@@ -87,20 +87,20 @@ impl Intake {
         }
         drop(tx);
         let taken = self.saw(connection, facts).await?;
-        let tally = Tally { taken, unread: unread.len() };
+        let tally = SweepCount { taken, unread: unread.len() };
         self.remember_unread(connection, &known, &unread).await?;
         Ok(tally)
     }
 
     /// Hands looks to the hallway; answers how many said something new.
-    async fn saw(&self, connection: &Connection, facts: Vec<Fact>) -> Result<usize, Problem> {
+    async fn saw(&self, connection: &Connection, facts: Vec<Command>) -> Result<usize, Problem> {
         if facts.is_empty() {
             return Ok(0);
         }
         let mut news = 0;
         for answer in self.take_all(&connection.clinic, &connection.author(), facts, false).await? {
             match answer {
-                Ok(recorded) => news += usize::from(recorded.effect != Effect::Unchanged),
+                Ok(recorded) => news += usize::from(recorded.effect != CommandEffect::Unchanged),
                 // It was merged away, or planned anew, between the look and now: the next look finds it.
                 Err(problem) if problem.category == Category::NotFound => {}
                 Err(problem) => return Err(problem),
@@ -131,7 +131,7 @@ impl Sweep<'_> {
 
     /// The search for our identifiers, where the server shows that it can do it: by finding one that is surely there. A
     /// server that takes `system|` for something else would find nothing, for ever.
-    async fn by_identifier(&self, resource: Resource, known: &str) -> Option<String> {
+    async fn by_identifier(&self, resource: ChartResource, known: &str) -> Option<String> {
         let system = &self.connection.ehr.config().identifier_system;
         let ours = self.connection.ehr.query(&[("identifier", &format!("{system}|"))]);
         let page = self.connection.ehr.search_text(resource.as_str(), &format!("{ours}&_id={known}")).await.ok()?;
@@ -158,8 +158,8 @@ impl Sweep<'_> {
                     Looked::Unread(why) => self.later(resource, id, &why, now + UNREAD).await?,
                     Looked::Failed(failure) => {
                         let (next, is_passing) = match decide(&failure, 1, 0.5, now) {
-                            Decision::RetryAt { at, .. } => (at, true),
-                            Decision::Park(_) => (now + UNREAD, false),
+                            RetryDecision::RetryAt { at, .. } => (at, true),
+                            RetryDecision::Park(_) => (now + UNREAD, false),
                         };
                         self.later(resource, id, &failure.to_string(), next).await?;
                         if is_passing {
@@ -173,7 +173,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn later(&self, resource: Resource, id: &str, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
+    async fn later(&self, resource: ChartResource, id: &str, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
         tracing::info!(connection = self.connection.name(), why, "one of ours cannot be read back now");
         let (of, now) = (self.connection.of(), self.intake.clock.now());
         let mut tx = self.intake.db.begin("readback_postpone").await?;
@@ -187,17 +187,17 @@ impl Sweep<'_> {
     }
 }
 
-fn read(raw: &str, resource: Resource) -> Result<Seen, Problem> {
+fn read(raw: &str, resource: ChartResource) -> Result<ChartItem, Problem> {
     check_depth(raw.as_bytes(), DEEPEST)?;
-    Seen::read(raw, resource)
+    ChartItem::read(raw, resource)
 }
 
-fn is_it(seen: Seen, id: &str) -> Result<Seen, Problem> {
+fn is_it(seen: ChartItem, id: &str) -> Result<ChartItem, Problem> {
     if seen.id == id { Ok(seen) } else { Err(Problem::malformed("what came is not that resource")) }
 }
 
-fn sighting(connection: &Connection, ours: &Delivery, seen: Option<Seen>) -> Fact {
-    Fact::Seen(Box::new(Sighting {
+fn sighting(connection: &Connection, ours: &Delivery, seen: Option<ChartItem>) -> Command {
+    Command::Seen(Box::new(Sighting {
         patient: ours.patient_id,
         delivery: ours.id,
         system: connection.ehr.config().identifier_system.clone(),

@@ -17,12 +17,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub use self::mapping::Mapping;
+pub use self::mapping::ColumnMapping;
 pub use self::sheet::{LARGEST, MOST_ROWS, decoded};
 use self::sheet::{Record, Sheet};
 use super::Intake;
 use crate::problem::{Category, Problem};
-use crate::record::{Added, Effect, Fact, Foreseen, ImportedCase, Submission, foresee};
+use crate::record::{Command, CommandEffect, Foreseen, ImportCount, ImportedCase, Submission, foresee};
 use crate::store::rule_set;
 
 /// Rows that share a transaction.
@@ -42,7 +42,7 @@ pub struct RowError {
 /// What becomes of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RowOutcome {
     /// The patient's episode is new.
     Created,
     /// The episode was imported before; something is new.
@@ -59,7 +59,7 @@ pub struct RowResult {
     /// The row, as a spreadsheet counts.
     pub row: usize,
     /// What becomes of it.
-    pub outcome: Outcome,
+    pub outcome: RowOutcome,
     /// The patient; in a dry run, where the registry knows them already.
     pub patient: Option<Uuid>,
     /// The episode.
@@ -88,7 +88,7 @@ pub struct Imported {
     /// Rows that were left out.
     pub rejected: usize,
     /// How the columns were read: to be corrected and sent again.
-    pub mapping: Mapping,
+    pub mapping: ColumnMapping,
     /// Columns that were not read.
     pub unread_columns: Vec<String>,
     /// Each row, in order.
@@ -107,13 +107,13 @@ pub struct Import {
     /// The namespace of the record numbers, as the chart sends it.
     pub identifier_system: String,
     /// How the columns are read; guessed where it is left out.
-    pub mapping: Option<Mapping>,
+    pub mapping: Option<ColumnMapping>,
     /// Only say what would be done.
     pub dry_run: bool,
 }
 
 /// A row that was read, or why not.
-struct Read {
+struct SpreadsheetRow {
     row: usize,
     case: Result<ImportedCase, Vec<RowError>>,
 }
@@ -131,18 +131,18 @@ impl Intake {
         let columns = mapping::Columns::of(&mapping, &sheet)?;
         let zone = self.zones.of(&import.clinic);
         let today = self.clock.now().with_timezone(&zone).date_naive();
-        let context = row::Context {
+        let context = row::RowContext {
             columns: &columns,
             mapping: &mapping,
             sheet: &sheet,
             today,
             system: &import.identifier_system,
         };
-        let mut reads: Vec<Read> = sheet.records.iter().map(|record| read(&context, record)).collect();
+        let mut reads: Vec<SpreadsheetRow> = sheet.records.iter().map(|record| read(&context, record)).collect();
         within_the_file(&mut reads, &columns, &sheet);
         let mut results = Vec::with_capacity(reads.len());
         let mut cases = Vec::new();
-        for Read { row, case } in reads {
+        for SpreadsheetRow { row, case } in reads {
             match case {
                 Ok(case) => cases.push((row, case)),
                 Err(errors) => results.push(rejected(row, errors)),
@@ -158,10 +158,10 @@ impl Intake {
         Ok(Imported {
             dry_run: import.dry_run,
             rows: results.len(),
-            created: count(Outcome::Created),
-            updated: count(Outcome::Updated),
-            unchanged: count(Outcome::Unchanged),
-            rejected: count(Outcome::Rejected),
+            created: count(RowOutcome::Created),
+            updated: count(RowOutcome::Updated),
+            unchanged: count(RowOutcome::Unchanged),
+            rejected: count(RowOutcome::Rejected),
             unread_columns: columns.unread(&sheet),
             mapping,
             results,
@@ -182,7 +182,7 @@ impl Intake {
         } else {
             self.taken_over(import, cases).await?
         };
-        let result = |(row, taken): (usize, Result<Taken, Problem>)| match taken {
+        let result = |(row, taken): (usize, Result<ImportedRow, Problem>)| match taken {
             Ok(taken) => Ok(taken.result(row)),
             Err(problem) => match problem.category {
                 Category::Unavailable | Category::Internal => Err(problem),
@@ -198,13 +198,13 @@ impl Intake {
         import: &Import,
         cases: &[(usize, ImportedCase)],
         when: (chrono_tz::Tz, NaiveDate),
-    ) -> Result<Vec<Result<Taken, Problem>>, Problem> {
+    ) -> Result<Vec<Result<ImportedRow, Problem>>, Problem> {
         let mut tx = self.db.read().await?;
         let rules = rule_set::active(&mut tx, &import.clinic).await?;
         let mut all = Vec::with_capacity(cases.len());
         for (_, case) in cases {
             let foreseen = foresee(&mut tx, &import.clinic, when, &rules, case).await;
-            all.push(foreseen.map(|Foreseen { patient, additions }| Taken {
+            all.push(foreseen.map(|Foreseen { patient, additions }| ImportedRow {
                 effect: additions.effect(),
                 patient,
                 episode: Some(additions.id),
@@ -219,13 +219,13 @@ impl Intake {
         &self,
         import: &Import,
         cases: &[(usize, ImportedCase)],
-    ) -> Result<Vec<Result<Taken, Problem>>, Problem> {
-        let facts = cases.iter().map(|(_, case)| Fact::Imported(Box::new(case.clone()))).collect();
+    ) -> Result<Vec<Result<ImportedRow, Problem>>, Problem> {
+        let facts = cases.iter().map(|(_, case)| Command::Imported(Box::new(case.clone()))).collect();
         let submission = Submission { clinic: import.clinic.clone(), by: import.by.clone(), facts, atomic: false };
         let answers = self.recorder.record(submission).await?.into_iter();
         Ok(answers
             .map(|answer| {
-                answer.map(|recorded| Taken {
+                answer.map(|recorded| ImportedRow {
                     effect: recorded.effect,
                     patient: recorded.patient,
                     episode: recorded.id.parse().ok(),
@@ -237,33 +237,33 @@ impl Intake {
 }
 
 /// What became of a row that was not refused, or would.
-struct Taken {
-    effect: Effect,
+struct ImportedRow {
+    effect: CommandEffect,
     patient: Option<Uuid>,
     episode: Option<Uuid>,
-    added: Added,
+    added: ImportCount,
 }
 
-impl Taken {
+impl ImportedRow {
     fn result(self, row: usize) -> RowResult {
         let outcome = match self.effect {
-            Effect::Created => Outcome::Created,
-            Effect::Unchanged => Outcome::Unchanged,
-            Effect::Updated | Effect::Deleted => Outcome::Updated,
+            CommandEffect::Created => RowOutcome::Created,
+            CommandEffect::Unchanged => RowOutcome::Unchanged,
+            CommandEffect::Updated | CommandEffect::Deleted => RowOutcome::Updated,
         };
-        let Added { measurements, entries } = self.added;
+        let ImportCount { measurements, entries } = self.added;
         let (patient, episode) = (self.patient, self.episode);
         RowResult { row, outcome, patient, episode, measurements, entries, errors: Vec::new() }
     }
 }
 
-fn read(context: &row::Context<'_>, record: &Record) -> Read {
-    Read { row: record.row, case: row::read(context, record) }
+fn read(context: &row::RowContext<'_>, record: &Record) -> SpreadsheetRow {
+    SpreadsheetRow { row: record.row, case: row::read(context, record) }
 }
 
 fn rejected(row: usize, errors: Vec<RowError>) -> RowResult {
     let (patient, episode) = (None, None);
-    RowResult { row, outcome: Outcome::Rejected, patient, episode, measurements: 0, entries: 0, errors }
+    RowResult { row, outcome: RowOutcome::Rejected, patient, episode, measurements: 0, entries: 0, errors }
 }
 
 fn refusal(row: usize, problem: Problem, columns: &mapping::Columns, sheet: &Sheet) -> RowError {
@@ -272,9 +272,9 @@ fn refusal(row: usize, problem: Problem, columns: &mapping::Columns, sheet: &She
 }
 
 /// What rows of one file say of the same patient: no course twice, and none before the last one ended.
-fn within_the_file(reads: &mut [Read], columns: &mapping::Columns, sheet: &Sheet) {
+fn within_the_file(reads: &mut [SpreadsheetRow], columns: &mapping::Columns, sheet: &Sheet) {
     let mut order: Vec<usize> = (0..reads.len()).filter(|i| reads[*i].case.is_ok()).collect();
-    let start = |read: &Read| read.case.as_ref().ok().and_then(|case| case.episode.enrolled_on);
+    let start = |read: &SpreadsheetRow| read.case.as_ref().ok().and_then(|case| case.episode.enrolled_on);
     order.sort_by_key(|i| (start(&reads[*i]), reads[*i].row));
     let mut last: HashMap<String, usize> = HashMap::new();
     for i in order {

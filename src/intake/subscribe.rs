@@ -1,6 +1,6 @@
 //! Subscriptions that we make in an EHR, one for each topic or for each type, and renew before they end.
 
-mod wanted;
+mod desired_subscription;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use super::Intake;
 use super::connection::Connection;
 use crate::config::Push;
 use crate::ehr::Failure;
-use crate::ehr::retry::{Decision, decide};
+use crate::ehr::retry::{RetryDecision, decide};
 use crate::problem::Problem;
-use crate::store::connection::subscription::{self, Subscription};
-use wanted::Wanted;
+use crate::store::connection::subscription::{self, SubscriptionRecord};
+use desired_subscription::DesiredSubscription;
 
 /// How long a Subscription is asked for.
 const LASTS: TimeDelta = TimeDelta::days(30);
@@ -34,9 +34,9 @@ impl Without {
     fn after(failure: &Failure, now: DateTime<Utc>) -> Self {
         let why = failure.to_string();
         match decide(failure, 1, 0.5, now) {
-            Decision::Park(_) => Self { status: "refused", again: now + REFUSED, why },
+            RetryDecision::Park(_) => Self { status: "refused", again: now + REFUSED, why },
             // With the next sweep.
-            Decision::RetryAt { .. } => Self { status: "unanswered", again: now, why },
+            RetryDecision::RetryAt { .. } => Self { status: "unanswered", again: now, why },
         }
     }
 }
@@ -68,7 +68,7 @@ impl Intake {
         }
         let read_back = connection.reads_back().iter().map(|resource| resource.as_str());
         let kinds = connection.settings.poll.types.iter().map(String::as_str).chain(read_back);
-        let criteria = kinds.map(|kind| Wanted::criteria(connection, push, kind)).collect();
+        let criteria = kinds.map(|kind| DesiredSubscription::criteria(connection, push, kind)).collect();
         self.keep_all(connection, criteria, &mut purposes).await?;
         self.tidy(connection, &purposes).await
     }
@@ -77,7 +77,7 @@ impl Intake {
     async fn keep_all(
         &self,
         connection: &Connection,
-        all: Vec<Wanted>,
+        all: Vec<DesiredSubscription>,
         purposes: &mut Vec<String>,
     ) -> Result<bool, Problem> {
         let mut is_refused = false;
@@ -88,7 +88,7 @@ impl Intake {
         Ok(is_refused)
     }
 
-    async fn keep(&self, connection: &Connection, wanted: &Wanted) -> Result<bool, Problem> {
+    async fn keep(&self, connection: &Connection, wanted: &DesiredSubscription) -> Result<bool, Problem> {
         let now = self.clock.now();
         let ours = self.known(connection, &wanted.purpose).await?;
         let (without, standing) = match ours {
@@ -119,10 +119,10 @@ impl Intake {
     }
 
     /// Writes down what a look has shown, where it is news. It is not refused.
-    async fn works(&self, connection: &Connection, one: &Subscription, status: String) -> Result<bool, Problem> {
+    async fn works(&self, connection: &Connection, one: &SubscriptionRecord, status: String) -> Result<bool, Problem> {
         if one.status != status {
             let mut tx = self.db.begin("subscription_works").await?;
-            subscription::put(&mut tx, connection.of(), &Subscription { status, ..one.clone() }).await?;
+            subscription::put(&mut tx, connection.of(), &SubscriptionRecord { status, ..one.clone() }).await?;
             tx.commit().await?;
         }
         Ok(false)
@@ -141,7 +141,7 @@ impl Intake {
         self.write_down(connection, TOPICS, before, Err(why)).await
     }
 
-    async fn known(&self, connection: &Connection, purpose: &str) -> Result<Option<Subscription>, Problem> {
+    async fn known(&self, connection: &Connection, purpose: &str) -> Result<Option<SubscriptionRecord>, Problem> {
         let mut tx = self.db.read().await?;
         let all = subscription::all(&mut tx, connection.of()).await?;
         Ok(all.into_iter().find(|one| one.purpose.as_deref() == Some(purpose)))
@@ -152,7 +152,7 @@ impl Intake {
         &self,
         connection: &Connection,
         purpose: &str,
-        before: Option<Subscription>,
+        before: Option<SubscriptionRecord>,
         outcome: Result<Stands, Without>,
     ) -> Result<bool, Problem> {
         let (of, mut tx) = (connection.of(), self.db.begin("subscription_store").await?);
@@ -161,11 +161,11 @@ impl Intake {
             Ok(Stands { name, status, end }) => {
                 // It may have shaken hands before it was told to us.
                 let heard = subscription::find(&mut tx, of, &name).await?;
-                let row = heard.unwrap_or_else(|| Subscription::new(name));
+                let row = heard.unwrap_or_else(|| SubscriptionRecord::new(name));
                 // A handshake says more of it than the answer to what we sent.
                 let is_told = row.status.is_empty() || is_ill(&row.status) || is_ill(&status);
                 let status = if is_told { status } else { row.status };
-                Subscription { status, expires_at: Some(end), last_error: None, ..row }
+                SubscriptionRecord { status, expires_at: Some(end), last_error: None, ..row }
             }
             Err(without) => {
                 if before.as_ref().and_then(|before| before.last_error.as_ref()) != Some(&without.why) {
@@ -175,12 +175,12 @@ impl Intake {
                 let stands = before.clone().filter(|one| !is_placeholder(one) && !is_refused);
                 match stands {
                     // It could not be renewed now; it may work all the same.
-                    Some(one) => Subscription { last_error: Some(without.why), ..one },
-                    None => Subscription {
+                    Some(one) => SubscriptionRecord { last_error: Some(without.why), ..one },
+                    None => SubscriptionRecord {
                         status: without.status.to_owned(),
                         expires_at: Some(without.again),
                         last_error: Some(without.why),
-                        ..Subscription::new(format!("Subscription for {purpose}"))
+                        ..SubscriptionRecord::new(format!("Subscription for {purpose}"))
                     },
                 }
             }
@@ -200,8 +200,8 @@ impl Intake {
         let mut tx = self.db.read().await?;
         let all = subscription::all(&mut tx, of).await?;
         drop(tx);
-        let has_ended = |one: &&Subscription| one.expires_at.is_some_and(|end| end <= now);
-        let is_ours = |one: &&Subscription| one.purpose.as_ref().is_some_and(|purpose| !wanted.contains(purpose));
+        let has_ended = |one: &&SubscriptionRecord| one.expires_at.is_some_and(|end| end <= now);
+        let is_ours = |one: &&SubscriptionRecord| one.purpose.as_ref().is_some_and(|purpose| !wanted.contains(purpose));
         for one in all.iter().filter(has_ended).filter(is_ours) {
             let mut tx = self.db.begin("subscription_tidy").await?;
             subscription::forget(&mut tx, of, &one.subscription).await?;
@@ -212,23 +212,28 @@ impl Intake {
 }
 
 /// The topics to subscribe to: as configured, else as the server names them.
-async fn topics(connection: &Connection) -> Result<Vec<Wanted>, Without> {
+async fn topics(connection: &Connection) -> Result<Vec<DesiredSubscription>, Without> {
     let now = connection.ehr.clock().now();
     let configured = &connection.settings.notify.topics;
     if !configured.is_empty() {
-        return Ok(configured.iter().map(|(topic, filters)| Wanted::topic(connection, topic, filters)).collect());
+        return Ok(configured
+            .iter()
+            .map(|(topic, filters)| DesiredSubscription::topic(connection, topic, filters))
+            .collect());
     }
     let offers = connection.ehr.offers().await.map_err(|failure| Without::after(&failure, now))?;
     let why = match offers.topics.as_deref() {
         None => "the CapabilityStatement says nothing of topics, and notify.topics names none",
         Some([]) => "the CapabilityStatement names no topic; name them in notify.topics",
-        Some(topics) => return Ok(topics.iter().map(|topic| Wanted::topic(connection, topic, &[])).collect()),
+        Some(topics) => {
+            return Ok(topics.iter().map(|topic| DesiredSubscription::topic(connection, topic, &[])).collect());
+        }
     };
     Err(Without { status: "refused", again: now + REFUSED, why: why.to_owned() })
 }
 
 /// A row that only says why there is none.
-fn is_placeholder(one: &Subscription) -> bool {
+fn is_placeholder(one: &SubscriptionRecord) -> bool {
     matches!(one.status.as_str(), "refused" | "unanswered")
 }
 
@@ -244,7 +249,7 @@ enum Look {
     Gone,
 }
 
-async fn look(connection: &Connection, one: &Subscription) -> Look {
+async fn look(connection: &Connection, one: &SubscriptionRecord) -> Look {
     match connection.ehr.read("Subscription", id_of(&one.subscription)).await {
         Ok(found) => {
             let status = status(found.body.as_ref());
@@ -257,14 +262,14 @@ async fn look(connection: &Connection, one: &Subscription) -> Look {
 }
 
 /// One that is there already, because an answer was lost, is taken over.
-async fn make(connection: &Connection, wanted: &Wanted, now: DateTime<Utc>) -> Result<Stands, Failure> {
+async fn make(connection: &Connection, wanted: &DesiredSubscription, now: DateTime<Utc>) -> Result<Stands, Failure> {
     match find(connection, wanted).await {
         Some(same) => renew(connection, &same, wanted, now).await,
         None => create(connection, wanted, now).await,
     }
 }
 
-async fn find(connection: &Connection, wanted: &Wanted) -> Option<String> {
+async fn find(connection: &Connection, wanted: &DesiredSubscription) -> Option<String> {
     let by_address = connection.ehr.search("Subscription", &[("url", &connection.endpoint)]).await;
     let found = match by_address {
         // Not by this parameter: whoever may subscribe sees few.
@@ -276,7 +281,7 @@ async fn find(connection: &Connection, wanted: &Wanted) -> Option<String> {
     Some(format!("Subscription/{}", same["id"].as_str()?))
 }
 
-async fn create(connection: &Connection, wanted: &Wanted, now: DateTime<Utc>) -> Result<Stands, Failure> {
+async fn create(connection: &Connection, wanted: &DesiredSubscription, now: DateTime<Utc>) -> Result<Stands, Failure> {
     let end = now + LASTS;
     let made = connection.ehr.create(&wanted.until(end), None).await?;
     let cause = "no id came back";
@@ -284,7 +289,12 @@ async fn create(connection: &Connection, wanted: &Wanted, now: DateTime<Utc>) ->
     Ok(Stands { name: format!("Subscription/{id}"), status: status(made.body.as_ref()), end })
 }
 
-async fn renew(connection: &Connection, name: &str, wanted: &Wanted, now: DateTime<Utc>) -> Result<Stands, Failure> {
+async fn renew(
+    connection: &Connection,
+    name: &str,
+    wanted: &DesiredSubscription,
+    now: DateTime<Utc>,
+) -> Result<Stands, Failure> {
     let (id, end) = (id_of(name), now + LASTS);
     let mut body = wanted.until(end);
     body["id"] = json!(id);

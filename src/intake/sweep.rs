@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::Intake;
 use super::connection::Connection;
-use crate::config::Way;
+use crate::config::SearchStrategy;
 use crate::ehr::Failure;
-use crate::fhir::searchset::Found;
+use crate::fhir::searchset::SearchsetResource;
 use crate::fhir::topic::Topic;
 use crate::problem::{Category, Problem};
-use crate::record::{Condition, Effect, Fact};
+use crate::record::{Command, CommandEffect, Condition};
 use crate::store::connection::{self, Watermark, hint};
 use crate::store::lease::LEASE;
 
@@ -121,7 +121,7 @@ impl Sweep<'_> {
         let fixed = self.connection.settings.poll.way.get(kind.name()).copied();
         let before = marks.iter().find(|mark| mark.kind == kind.name()).cloned();
         let mut mark = before.unwrap_or_else(|| beginning(search, now));
-        let learned = Way::of(&mark.way).filter(|_| now - mark.way_since < KEPT_TO);
+        let learned = SearchStrategy::of(&mark.way).filter(|_| now - mark.way_since < KEPT_TO);
         let mut way = fixed.or(learned).unwrap_or_default();
         if way.as_str() != mark.way {
             mark.way_since = now;
@@ -184,7 +184,7 @@ impl Sweep<'_> {
     }
 
     /// Records a page. What cannot be read is remembered and stops nothing.
-    async fn record(&self, topic: Topic, found: &[&Found<'_>], swept: &mut Swept) -> Result<(), Problem> {
+    async fn record(&self, topic: Topic, found: &[&SearchsetResource<'_>], swept: &mut Swept) -> Result<(), Problem> {
         let tally = match topic {
             Topic::Kept(_) => self.intake.take_found(self.connection, found).await?,
             Topic::Ours(resource) => self.intake.see_found(self.connection, resource, found).await?,
@@ -209,7 +209,7 @@ fn beginning(search: &Search, now: DateTime<Utc>) -> Watermark {
     Watermark {
         kind: search.topic.name().to_owned(),
         watermark: search.since,
-        way: Way::default().as_str().to_owned(),
+        way: SearchStrategy::default().as_str().to_owned(),
         way_since: now,
         swept_at: None,
         taken: 0,
@@ -221,22 +221,26 @@ fn beginning(search: &Search, now: DateTime<Utc>) -> Watermark {
 
 /// What became of resources that were fetched.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct SweepCount {
     pub(super) taken: usize,
     pub(super) unread: usize,
 }
 
 impl Intake {
     /// Records resources that were fetched. What cannot be read is remembered, fails alone, and is no error.
-    pub(super) async fn take_found(&self, connection: &Connection, found: &[&Found<'_>]) -> Result<Tally, Problem> {
-        let mut tally = Tally::default();
-        let mut unread: Vec<(&Found<'_>, Problem)> = Vec::new();
+    pub(super) async fn take_found(
+        &self,
+        connection: &Connection,
+        found: &[&SearchsetResource<'_>],
+    ) -> Result<SweepCount, Problem> {
+        let mut tally = SweepCount::default();
+        let mut unread: Vec<(&SearchsetResource<'_>, Problem)> = Vec::new();
         for some in found.chunks(SOME) {
             let (mut facts, mut places) = (Vec::with_capacity(some.len()), Vec::with_capacity(some.len()));
             for one in some {
                 match self.read(&connection.clinic, one.raw) {
                     Ok(arrival) => {
-                        facts.push(Fact::Arrived { arrival: Box::new(arrival), condition: Condition::None });
+                        facts.push(Command::Arrived { arrival: Box::new(arrival), condition: Condition::None });
                         places.push(*one);
                     }
                     Err(problem) => unread.push((one, problem)),
@@ -248,7 +252,7 @@ impl Intake {
             let answers = self.take_all(&connection.clinic, &connection.author(), facts, false).await?;
             for (one, answer) in places.into_iter().zip(answers) {
                 match answer {
-                    Ok(recorded) => tally.taken += usize::from(recorded.effect != Effect::Unchanged),
+                    Ok(recorded) => tally.taken += usize::from(recorded.effect != CommandEffect::Unchanged),
                     Err(problem) if problem.category == Category::Unavailable => return Err(problem),
                     Err(problem) => unread.push((one, problem)),
                 }
@@ -262,8 +266,8 @@ impl Intake {
     pub(super) async fn remember_unread(
         &self,
         connection: &Connection,
-        found: &[&Found<'_>],
-        unread: &[(&Found<'_>, Problem)],
+        found: &[&SearchsetResource<'_>],
+        unread: &[(&SearchsetResource<'_>, Problem)],
     ) -> Result<(), Problem> {
         let of = connection.of();
         let mut tx = self.db.read().await?;

@@ -11,7 +11,7 @@ use super::Intake;
 use super::connection::{Connection, Connections};
 use super::sweep::{Stopped, Sweep, Swept};
 use crate::ehr::Failure;
-use crate::ehr::retry::{Decision, decide};
+use crate::ehr::retry::{RetryDecision, decide};
 use crate::problem::Problem;
 use crate::store::connection::{self, Claimed, hint};
 use crate::store::lease::{LEASE, holding};
@@ -97,7 +97,7 @@ impl Watch {
         let claimed = connection::claim(&mut tx, of, token, moment, moment + LEASE).await?;
         tx.commit().await?;
         let Some(claimed) = claimed else { return Ok(Visit::default()) };
-        let mut held = Held { watch: self, connection, claimed: Some(claimed), due: due.sweep };
+        let mut held = ConnectionLease { watch: self, connection, claimed: Some(claimed), due: due.sweep };
         let sweep = Sweep { intake: &self.intake, connection, token };
         let outcome = holding(Box::pin(self.work(&sweep, sweeps)), || async {
             // A lease that is lost is noticed by who writes next.
@@ -168,14 +168,14 @@ struct Due {
 
 /// A connection that is ours. When a visit is given up in the middle, it is given back, so that nobody has to wait for
 /// the lease to run out.
-struct Held<'a> {
+struct ConnectionLease<'a> {
     watch: &'a Watch,
     connection: &'a Connection,
     claimed: Option<Claimed>,
     due: DateTime<Utc>,
 }
 
-impl Held<'_> {
+impl ConnectionLease<'_> {
     async fn give_back(&mut self) -> Result<(), Problem> {
         let Some(claimed) = self.claimed.take() else { return Ok(()) };
         let intake = &self.watch.intake;
@@ -185,7 +185,7 @@ impl Held<'_> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for ConnectionLease<'_> {
     fn drop(&mut self) {
         let Some(claimed) = self.claimed.take() else { return };
         let (intake, due) = (self.watch.intake.clone(), self.due);
@@ -214,10 +214,10 @@ fn again(connection: &Connection, visit: &Visit, now: DateTime<Utc>) -> DateTime
 
 fn retry(failure: &Failure, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match decide(failure, 1, 0.5, now) {
-        Decision::RetryAt { at, counts_attempt: false } => Some(at),
-        Decision::RetryAt { .. } => Some(now + SOON),
+        RetryDecision::RetryAt { at, counts_attempt: false } => Some(at),
+        RetryDecision::RetryAt { .. } => Some(now + SOON),
         // The same would be refused again; a person, or the next period.
-        Decision::Park(_) => None,
+        RetryDecision::Park(_) => None,
     }
 }
 

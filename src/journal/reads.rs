@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::problem::{Category, Problem};
 use crate::store::Db;
-use crate::store::journal::{self, Entry};
+use crate::store::journal::{self, JournalEntry};
 
 /// How long an answer waits for its line.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -27,20 +27,20 @@ const QUEUE: usize = 10_000;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A line to be written, or nothing: then only everything before it is waited for.
-pub(super) struct Waiting {
-    entry: Option<Entry>,
+pub(super) struct PendingRead {
+    entry: Option<JournalEntry>,
     written: oneshot::Sender<()>,
 }
 
-pub(super) fn start(db: Db, bell: Arc<Notify>) -> mpsc::Sender<Waiting> {
+pub(super) fn start(db: Db, bell: Arc<Notify>) -> mpsc::Sender<PendingRead> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(work(db, bell, receiver));
     sender
 }
 
-pub(super) async fn write(queue: &mpsc::Sender<Waiting>, entry: Entry) {
+pub(super) async fn write(queue: &mpsc::Sender<PendingRead>, entry: JournalEntry) {
     let (written, done) = oneshot::channel();
-    if let Err(refused) = queue.try_send(Waiting { entry: Some(entry), written }) {
+    if let Err(refused) = queue.try_send(PendingRead { entry: Some(entry), written }) {
         let (mpsc::error::TrySendError::Full(waiting) | mpsc::error::TrySendError::Closed(waiting)) = refused;
         lost(waiting.entry.iter());
         return;
@@ -50,16 +50,16 @@ pub(super) async fn write(queue: &mpsc::Sender<Waiting>, entry: Entry) {
     }
 }
 
-pub(super) async fn flush(queue: &mpsc::Sender<Waiting>) {
+pub(super) async fn flush(queue: &mpsc::Sender<PendingRead>) {
     let (written, done) = oneshot::channel();
-    let asked = queue.send(Waiting { entry: None, written });
+    let asked = queue.send(PendingRead { entry: None, written });
     let flushed = timeout(LAST_PATIENCE, async { asked.await.is_ok() && done.await.is_ok() }).await;
     if !flushed.unwrap_or(false) {
         tracing::error!("not every read could be written into the journal before the end");
     }
 }
 
-async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<Waiting>) {
+async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<PendingRead>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         let (mut entries, mut written) = (Vec::new(), Vec::new());
@@ -102,14 +102,14 @@ async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<Waiting>) {
     }
 }
 
-async fn store(db: &Db, entries: &[Entry]) -> Result<(), Problem> {
+async fn store(db: &Db, entries: &[JournalEntry]) -> Result<(), Problem> {
     let mut tx = db.begin("journal_reads").await?;
     journal::add(&mut tx, entries).await?;
     tx.commit().await
 }
 
 /// The last place where a line can be kept.
-fn lost<'a>(entries: impl IntoIterator<Item = &'a Entry>) {
+fn lost<'a>(entries: impl IntoIterator<Item = &'a JournalEntry>) {
     for entry in entries {
         metrics::counter!("cocm_journal_reads_lost").increment(1);
         tracing::error!(line = entry.line(), "this line could not be written into the journal");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::problem::{Category, Problem};
-use crate::store::journal::{self, Checked, Entry, Head, chained};
+use crate::store::journal::{self, ChainHead, Checked, JournalEntry, chained};
 use crate::store::{Db, ReadTx};
 
 /// How many lines are read at once.
@@ -39,7 +39,7 @@ impl FromStr for Anchor {
 
 /// What was found out about one clinic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct ChainReport {
     /// The clinic.
     pub clinic: String,
     /// Lines that hold, from the first one on.
@@ -54,7 +54,7 @@ pub struct Report {
     pub met: Vec<Anchor>,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ChainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clinic, entries, unsealed, .. } = self;
         write!(f, "{clinic}: {entries} entries, {unsealed} not sealed yet")?;
@@ -72,7 +72,7 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// When the database does not answer. What does not hold is in the reports.
-pub async fn verify(db: &Db, anchors: &[Anchor]) -> Result<Vec<Report>, Problem> {
+pub async fn verify(db: &Db, anchors: &[Anchor]) -> Result<Vec<ChainReport>, Problem> {
     let mut tx = db.read().await?;
     let mut reports = Vec::new();
     for clinic in journal::clinics(&mut tx).await? {
@@ -81,12 +81,12 @@ pub async fn verify(db: &Db, anchors: &[Anchor]) -> Result<Vec<Report>, Problem>
     Ok(reports)
 }
 
-async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[Anchor]) -> Result<Report, Problem> {
+async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[Anchor]) -> Result<ChainReport, Problem> {
     // The end first: what is sealed while we walk is left for the next time.
-    let head = journal::head(tx, clinic).await?.unwrap_or(Head { seq: 0, hash: String::new(), facts_before: 0 });
+    let head = journal::head(tx, clinic).await?.unwrap_or(ChainHead { seq: 0, hash: String::new(), facts_before: 0 });
     let unsealed = journal::count_unsealed(tx, clinic).await?;
     let mut report =
-        Report { clinic: clinic.to_owned(), entries: 0, head: None, unsealed, fault: None, met: Vec::new() };
+        ChainReport { clinic: clinic.to_owned(), entries: 0, head: None, unsealed, fault: None, met: Vec::new() };
     let mut hash = journal::genesis(clinic, head.facts_before);
     let mut limit = PAGE;
     while report.entries < head.seq {
@@ -136,7 +136,7 @@ fn look(clinic: &str, row: &Checked, expected: i64, before: &str) -> Result<Stri
     if row.hash.as_deref() != Some(hash.as_str()) {
         return Err(at("it is not what was sealed"));
     }
-    let entry = Entry::read(&row.entry).ok_or_else(|| at("it cannot be read"))?;
+    let entry = JournalEntry::read(&row.entry).ok_or_else(|| at("it cannot be read"))?;
     let columns = [
         ("clinic_id", entry.clinic == clinic),
         ("id", entry.id == row.id),
@@ -156,7 +156,7 @@ fn look(clinic: &str, row: &Checked, expected: i64, before: &str) -> Result<Stri
 }
 
 /// What the end of the chain must agree with.
-async fn ending(tx: &mut ReadTx, clinic: &str, head: &Head, hash: &str) -> Result<Option<String>, Problem> {
+async fn ending(tx: &mut ReadTx, clinic: &str, head: &ChainHead, hash: &str) -> Result<Option<String>, Problem> {
     if head.seq > 0 && head.hash != hash {
         return Ok(Some(format!("the end of the chain, {}, is not what was sealed", head.seq)));
     }

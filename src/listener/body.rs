@@ -31,9 +31,9 @@ impl Default for BodyLimit {
 /// and is noticed as soon as it is passed: 413.
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     let mut reading = if is_gzip(headers)? {
-        Reading::Gzip { decoder: Box::new(GzDecoder::new(Bounded { bytes: Vec::new(), limit })), arrived: 0 }
+        BodyReader::Gzip { decoder: Box::new(GzDecoder::new(Bounded { bytes: Vec::new(), limit })), arrived: 0 }
     } else {
-        Reading::Plain(Bounded { bytes: Vec::with_capacity(announced(headers).min(limit)), limit })
+        BodyReader::Plain(Bounded { bytes: Vec::with_capacity(announced(headers).min(limit)), limit })
     };
     let mut stream = body.into_data_stream();
     let too_large = announced(headers) > most_arriving(limit);
@@ -51,12 +51,12 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     }
 }
 
-enum Reading {
+enum BodyReader {
     Plain(Bounded),
     Gzip { decoder: Box<GzDecoder<Bounded>>, arrived: usize },
 }
 
-impl Reading {
+impl BodyReader {
     async fn all(&mut self, stream: &mut BodyDataStream, limit: usize) -> Result<(), Problem> {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| Problem::malformed("the body ended before it was complete"))?;

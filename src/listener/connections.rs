@@ -19,14 +19,14 @@ const GRACE: Duration = Duration::from_millis(500);
 const RECHECK: Duration = Duration::from_millis(50);
 const OPEN: &str = "http_connections_open";
 
-pub(super) struct Connections {
+pub(super) struct OpenConnections {
     total: u32,
     free: Arc<Semaphore>,
     seats: Arc<Mutex<HashMap<u64, Arc<Seat>>>>,
     next: AtomicU64,
 }
 
-impl Connections {
+impl OpenConnections {
     pub(super) fn new(total: usize) -> Self {
         let total = u32::try_from(total).unwrap_or(u32::MAX).max(1);
         let free = Arc::new(Semaphore::new(total as usize));
@@ -55,12 +55,12 @@ impl Connections {
     }
 
     /// A place for whoever has come in. Their wait begins now.
-    pub(super) fn seat(&self, permit: Permit) -> Place {
+    pub(super) fn seat(&self, permit: Permit) -> ConnectionSlot {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let seat = Arc::new(Seat::new());
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&seat));
         gauge!(OPEN).increment(1);
-        Place { id, seat, seats: Arc::clone(&self.seats), _permit: permit.0 }
+        ConnectionSlot { id, seat, seats: Arc::clone(&self.seats), _permit: permit.0 }
     }
 
     /// Asks those who sit idle beyond the grace to leave. All the silent at once, as they come in thousands; only if
@@ -91,20 +91,20 @@ impl Connections {
 pub(super) struct Permit(OwnedSemaphorePermit);
 
 /// A connection's place; given back when dropped.
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     id: u64,
     seat: Arc<Seat>,
     seats: Arc<Mutex<HashMap<u64, Arc<Seat>>>>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl ConnectionSlot {
     pub(super) fn seat(&self) -> Arc<Seat> {
         Arc::clone(&self.seat)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
         gauge!(OPEN).decrement(1);

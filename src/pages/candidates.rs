@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::moment::{day, in_sentence};
 use super::session::Visitor;
-use super::shell::{Part, Shell, Trouble, html};
+use super::shell::{NavSection, Shell, Trouble, html};
 use super::words;
 use crate::api::request::READERS;
 use crate::domain::candidate::Candidate;
@@ -18,14 +18,14 @@ use crate::problem::Problem;
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct CandidatesPageQuery {
     /// Those whom somebody dismissed.
     dismissed: bool,
     /// Where a page goes on.
     cursor: String,
 }
 
-impl Asked {
+impl CandidatesPageQuery {
     /// The address of a page of the same candidates.
     fn address(&self, path: &str, cursor: &str) -> String {
         let mut query = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
@@ -39,8 +39,8 @@ impl Asked {
 
 /// A candidate, as the API tells it.
 #[derive(Deserialize)]
-struct Told {
-    patient: Name,
+struct CandidateReply {
+    patient: CandidateName,
     age: Option<i32>,
     language: Option<String>,
     waiting_days: i64,
@@ -49,12 +49,12 @@ struct Told {
 }
 
 #[derive(Deserialize)]
-struct Name {
+struct CandidateName {
     id: Uuid,
     display_name: String,
 }
 
-struct Row {
+struct CandidateRow {
     patient: Uuid,
     name: String,
     about: String,
@@ -69,7 +69,7 @@ struct Row {
 #[template(path = "candidates.html")]
 struct CandidatesPage {
     shell: Shell,
-    rows: Vec<Row>,
+    rows: Vec<CandidateRow>,
     dismissed: bool,
     enrols: bool,
     dismisses: bool,
@@ -77,11 +77,11 @@ struct CandidatesPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<CandidatesPageQuery>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     let mut said = visitor.pages.door.get(&visitor.caller, &asked.address("candidates", &asked.cursor)).await?;
     let more = said["next"].as_str().map(|cursor| asked.address("/candidates", cursor));
-    let told: Vec<Told> =
+    let told: Vec<CandidateReply> =
         serde_json::from_value(said["items"].take()).map_err(|_| Problem::internal("candidates could not be read"))?;
     Ok(html(&CandidatesPage {
         rows: told.into_iter().map(|told| row(told, &visitor)).collect(),
@@ -89,11 +89,11 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         enrols: visitor.is(&[Role::CareManager]),
         dismisses: !asked.dismissed && visitor.is(&[Role::CareManager, Role::PrimaryCare]),
         more,
-        shell: Shell::around(&visitor, "Candidates", Part::Candidates).await?,
+        shell: Shell::around(&visitor, "Candidates", NavSection::Candidates).await?,
     }))
 }
 
-fn row(told: Told, visitor: &Visitor) -> Row {
+fn row(told: CandidateReply, visitor: &Visitor) -> CandidateRow {
     let (today, candidate) = (visitor.today(), told.candidate);
     let score =
         |s: &crate::domain::candidate::Positive| format!("{} {}, {}", s.instrument, s.score, day(s.taken_on, today));
@@ -104,7 +104,7 @@ fn row(told: Told, visitor: &Visitor) -> Row {
     });
     let dismissed = candidate.dismissed.map(|of| format!("Dismissed {}: {}", day(of.on, today), of.reason));
     let about = [told.age.map(|age| format!("{age} years")), told.language].into_iter().flatten();
-    Row {
+    CandidateRow {
         patient: told.patient.id,
         name: told.patient.display_name,
         about: about.collect::<Vec<_>>().join(", "),

@@ -8,24 +8,24 @@ use axum::extract::{Query, RawQuery};
 use axum::response::Response;
 
 use super::session::Visitor;
-use super::shell::{Part, Shell, Trouble, html};
+use super::shell::{NavSection, Shell, Trouble, html};
 use crate::api::request::READERS;
-use crate::domain::line::Line;
+use crate::domain::caseload_row::CaseloadRow;
 use crate::store::standing::caseload::{self, ROWS};
-use choice::{Chip, Choice, Heading, Named};
-use row::Row;
+use choice::{CaseloadChoice, Chip, Heading, SelectOption};
+use row::CaseloadPageRow;
 
 #[derive(Template)]
 #[template(path = "caseload.html")]
 struct CaseloadPage {
     shell: Shell,
-    choice: Choice,
+    choice: CaseloadChoice,
     chips: Vec<Chip>,
-    managers: Vec<Named>,
-    statuses: Vec<Named>,
-    findings: Vec<Named>,
+    managers: Vec<SelectOption>,
+    statuses: Vec<SelectOption>,
+    findings: Vec<SelectOption>,
     headings: Vec<Heading>,
-    rows: Vec<Row>,
+    rows: Vec<CaseloadPageRow>,
     /// How many there are in all, before and after the filters.
     all: usize,
     found: usize,
@@ -45,7 +45,7 @@ struct CaseloadPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     let today = visitor.today();
     let asked = choice.asked();
@@ -57,11 +57,14 @@ pub async fn show(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Resp
     let episodes = caseload::found(&mut tx, visitor.clinic(), asked, choice.order(), start).await?;
     let read = caseload::rows(&mut tx, visitor.clinic(), &episodes).await?;
     drop(tx);
-    let none = Line::default();
-    let lines: Vec<Option<Line>> = read.iter().map(caseload::Row::line).collect();
-    let rows: Vec<Row> =
-        read.iter().zip(&lines).map(|(row, line)| Row::of(row, line.as_ref().unwrap_or(&none), today)).collect();
-    let shell = Shell::around(&visitor, "Caseload", Part::Caseload).await?;
+    let none = CaseloadRow::default();
+    let lines: Vec<Option<CaseloadRow>> = read.iter().map(caseload::EpisodeListing::line).collect();
+    let rows: Vec<CaseloadPageRow> = read
+        .iter()
+        .zip(&lines)
+        .map(|(row, line)| CaseloadPageRow::of(row, line.as_ref().unwrap_or(&none), today))
+        .collect();
+    let shell = Shell::around(&visitor, "Caseload", NavSection::Caseload).await?;
     let page = CaseloadPage {
         chips: choice.chips(&tallies),
         managers: choice.managers(&tallies),

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 
 /// The API's routes.
 #[derive(Clone)]
-pub struct Door(Router);
+pub struct ApiClient(Router);
 
 /// What the API refused.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Refused {
 
 /// A call.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
+pub struct ApiCall<'a> {
     /// The method.
     pub method: &'a Method,
     /// The path within `/api/v1/`.
@@ -43,7 +43,7 @@ pub struct Call<'a> {
     pub body: Option<&'a Value>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> ApiCall<'a> {
     /// Of a method at a path.
     pub fn of(method: &'a Method, path: &'a str) -> Self {
         Self { method, path, once: None, if_match: None, body: None }
@@ -56,7 +56,7 @@ impl From<Problem> for Refused {
     }
 }
 
-impl Door {
+impl ApiClient {
     /// Calls these routes.
     pub fn to(api: Router) -> Self {
         Self(api)
@@ -64,12 +64,12 @@ impl Door {
 
     /// Reads something; the path within `/api/v1/`.
     pub async fn get(&self, caller: &Caller, path: &str) -> Result<Value, Refused> {
-        self.call(caller, Call::of(&Method::GET, path)).await
+        self.call(caller, ApiCall::of(&Method::GET, path)).await
     }
 
     /// Enters something, once under its key.
     pub async fn post(&self, caller: &Caller, path: &str, once: Option<&str>, body: &Value) -> Result<Value, Refused> {
-        self.call(caller, Call { once, body: Some(body), ..Call::of(&Method::POST, path) }).await
+        self.call(caller, ApiCall { once, body: Some(body), ..ApiCall::of(&Method::POST, path) }).await
     }
 
     /// Reads something and hands the answer on as it is: a stream, a file.
@@ -88,8 +88,8 @@ impl Door {
     }
 
     /// Calls one of them.
-    pub async fn call(&self, caller: &Caller, call: Call<'_>) -> Result<Value, Refused> {
-        let Call { method, path, once, if_match, body } = call;
+    pub async fn call(&self, caller: &Caller, call: ApiCall<'_>) -> Result<Value, Refused> {
+        let ApiCall { method, path, once, if_match, body } = call;
         let mut request = Request::builder().method(method).uri(format!("/api/v1/{path}")).extension(caller.clone());
         for (name, value) in [("idempotency-key", once), ("if-match", if_match)] {
             if let Some(value) = value {

@@ -16,7 +16,7 @@ pub type Choices = Vec<(Cow<'static, str>, String)>;
 
 /// What a field takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     Text,
     /// Several lines.
     Area,
@@ -32,11 +32,11 @@ pub enum Kind {
 
 /// One field.
 #[derive(Clone, Debug)]
-pub struct Field {
+pub struct FormField {
     /// The API's name of it; `goals.2.text` is the text of the third goal.
     pub name: Cow<'static, str>,
     pub label: &'static str,
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// What was typed.
     pub values: Vec<String>,
     pub hint: Option<&'static str>,
@@ -47,8 +47,8 @@ pub struct Field {
     pub problem: Option<String>,
 }
 
-impl Field {
-    fn new(name: impl Into<Cow<'static, str>>, label: &'static str, kind: Kind) -> Self {
+impl FormField {
+    fn new(name: impl Into<Cow<'static, str>>, label: &'static str, kind: FieldKind) -> Self {
         Self {
             name: name.into(),
             label,
@@ -62,32 +62,35 @@ impl Field {
     }
 
     pub fn text(name: impl Into<Cow<'static, str>>, label: &'static str) -> Self {
-        Self::new(name, label, Kind::Text)
+        Self::new(name, label, FieldKind::Text)
     }
 
     pub fn area(name: impl Into<Cow<'static, str>>, label: &'static str) -> Self {
-        Self::new(name, label, Kind::Area)
+        Self::new(name, label, FieldKind::Area)
     }
 
     pub fn number(name: impl Into<Cow<'static, str>>, label: &'static str) -> Self {
-        Self::new(name, label, Kind::Number)
+        Self::new(name, label, FieldKind::Number)
     }
 
     pub fn date(name: impl Into<Cow<'static, str>>, label: &'static str, on: Option<NaiveDate>) -> Self {
-        Self { values: on.iter().map(NaiveDate::to_string).collect(), ..Self::new(name, label, Kind::Date) }
+        Self { values: on.iter().map(NaiveDate::to_string).collect(), ..Self::new(name, label, FieldKind::Date) }
     }
 
     pub fn yes(name: &'static str, label: &'static str, checked: bool) -> Self {
-        Self { values: if checked { vec!["yes".to_owned()] } else { Vec::new() }, ..Self::new(name, label, Kind::Yes) }
+        Self {
+            values: if checked { vec!["yes".to_owned()] } else { Vec::new() },
+            ..Self::new(name, label, FieldKind::Yes)
+        }
     }
 
     /// One of these; the first where nothing is chosen and the field is required.
     pub fn one(name: impl Into<Cow<'static, str>>, label: &'static str, options: Choices) -> Self {
-        Self::new(name, label, Kind::One(options))
+        Self::new(name, label, FieldKind::One(options))
     }
 
     pub fn some(name: &'static str, label: &'static str, options: Choices) -> Self {
-        Self::new(name, label, Kind::Some(options))
+        Self::new(name, label, FieldKind::Some(options))
     }
 
     pub fn required(mut self) -> Self {
@@ -122,12 +125,12 @@ impl Field {
     fn json(&self) -> Result<Option<Value>, &'static str> {
         let value = self.value().trim();
         Ok(match &self.kind {
-            Kind::Yes => Some(json!(!self.values.is_empty())),
-            Kind::Some(_) if self.values.is_empty() && self.required => return Err("choose at least one"),
-            Kind::Some(_) => Some(json!(self.values)),
+            FieldKind::Yes => Some(json!(!self.values.is_empty())),
+            FieldKind::Some(_) if self.values.is_empty() && self.required => return Err("choose at least one"),
+            FieldKind::Some(_) => Some(json!(self.values)),
             _ if value.is_empty() && self.required => return Err("this is needed"),
             _ if value.is_empty() => None,
-            Kind::Number => Some(json!(value.parse::<u32>().map_err(|_| "a whole number, please")?)),
+            FieldKind::Number => Some(json!(value.parse::<u32>().map_err(|_| "a whole number, please")?)),
             _ => Some(json!(value)),
         })
     }
@@ -138,7 +141,7 @@ impl Field {
 #[template(path = "fields.html")]
 pub struct Fields<'a> {
     id: &'a str,
-    fields: Vec<&'a Field>,
+    fields: Vec<&'a FormField>,
 }
 
 // Templates escape what they are made of.
@@ -157,7 +160,7 @@ pub struct Form {
     pub csrf: String,
     /// Sent twice, it counts once.
     pub once: String,
-    pub fields: Vec<Field>,
+    pub fields: Vec<FormField>,
     /// What is wrong with the whole.
     pub problem: Option<String>,
     /// What else is carried along: (name, value).
@@ -170,7 +173,7 @@ impl Form {
         id: impl Into<String>,
         action: String,
         submit: &'static str,
-        fields: Vec<Field>,
+        fields: Vec<FormField>,
     ) -> Self {
         Self {
             id: id.into(),
@@ -264,17 +267,17 @@ impl Form {
         row.all(|field| field.problem.is_none() && (field.value().is_empty() || field.required))
     }
 
-    fn those(&self, which: impl Fn(&Field) -> bool) -> Fields<'_> {
+    fn those(&self, which: impl Fn(&FormField) -> bool) -> Fields<'_> {
         Fields { id: &self.id, fields: self.fields.iter().filter(|field| which(field)).collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Field, Form};
+    use super::{Form, FormField};
     use askama::Template;
 
-    fn form(fields: Vec<Field>) -> Form {
+    fn form(fields: Vec<FormField>) -> Form {
         Form {
             id: "f".into(),
             action: "/x".into(),
@@ -290,10 +293,10 @@ mod tests {
     #[test]
     fn what_is_left_empty_is_left_out_and_numbers_are_numbers() {
         let mut form = form(vec![
-            Field::text("note", "Note"),
-            Field::number("minutes", "Minutes"),
-            Field::yes("scheduled", "Scheduled", true),
-            Field::some("kinds", "Kinds", vec![("a".into(), "A".into()), ("b".into(), "B".into())]),
+            FormField::text("note", "Note"),
+            FormField::number("minutes", "Minutes"),
+            FormField::yes("scheduled", "Scheduled", true),
+            FormField::some("kinds", "Kinds", vec![("a".into(), "A".into()), ("b".into(), "B".into())]),
         ]);
         form.fill(&[("minutes".into(), " 25 ".into()), ("kinds".into(), "a".into()), ("kinds".into(), "b".into())]);
         let json = serde_json::Value::Object(form.json().unwrap());
@@ -302,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_field_that_cannot_be_read_says_so_and_keeps_what_was_typed() {
-        let mut form = form(vec![Field::number("minutes", "Minutes"), Field::text("plan", "Plan").required()]);
+        let mut form = form(vec![FormField::number("minutes", "Minutes"), FormField::text("plan", "Plan").required()]);
         form.fill(&[("minutes".into(), "<b>soon".into())]);
         assert!(form.json().is_none());
         assert!(form.fields.iter().all(|f| f.problem.is_some()));

@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use super::moment::{self, instant};
 use super::session::{Submitted, Visitor};
-use super::shell::{Done, Part, Shell, Trouble, html};
+use super::shell::{Confirmation, NavSection, Shell, Trouble, html};
 use super::words::{self, Tone};
-use crate::domain::chart::Drift;
+use crate::domain::read_back::Drift;
 use crate::identity::Role;
 use crate::problem::Problem;
-use crate::store::outbox::{self, Delivery, State, Tally};
+use crate::store::outbox::{self, Delivery, DeliveryState, StateCount};
 use crate::store::{patient, resource};
-use connections::Fetched;
+use connections::ConnectionStatus;
 
 /// Rows shown of each list; the counts are of all.
 const SHOWN: i64 = 100;
@@ -30,7 +30,7 @@ pub const OPERATORS: &[Role] = &[Role::Admin, Role::CareManager];
 /// What was just done.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct OperationsPageQuery {
     done: String,
 }
 
@@ -50,7 +50,7 @@ struct Undelivered {
 }
 
 /// One thing that was kept back.
-struct KeptBack {
+struct QuarantineLine {
     id: Uuid,
     resource: String,
     code: String,
@@ -58,7 +58,7 @@ struct KeptBack {
     received: String,
 }
 
-struct Connection {
+struct ConnectionLine {
     name: String,
     base: String,
     waiting: i64,
@@ -74,9 +74,9 @@ struct Connection {
 #[template(path = "operations.html")]
 struct OperationsPage {
     shell: Shell,
-    connection: Option<Connection>,
+    connection: Option<ConnectionLine>,
     /// Where we fetch from.
-    fetched: Vec<Fetched>,
+    fetched: Vec<ConnectionStatus>,
     /// What arrived last: (type, when).
     arrivals: Vec<(&'static str, String)>,
     failed: Vec<Undelivered>,
@@ -85,7 +85,7 @@ struct OperationsPage {
     waiting_count: i64,
     /// What is not in the chart as it was written there.
     drifted: Vec<Drifted>,
-    quarantine: Vec<KeptBack>,
+    quarantine: Vec<QuarantineLine>,
     rules: bool,
 }
 
@@ -99,12 +99,12 @@ struct Drifted {
     seen: String,
 }
 
-fn count(tally: &[Tally], state: State) -> i64 {
+fn count(tally: &[StateCount], state: DeliveryState) -> i64 {
     tally.iter().filter(|t| t.state == state.as_str()).map(|t| t.count).sum()
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) -> Result<Response, Trouble> {
     visitor.caller.require(OPERATORS)?;
     let (clinic, zone, now, today) = (visitor.clinic(), visitor.zone(), visitor.now(), visitor.today());
     let mut tx = visitor.pages.app.db.read().await?;
@@ -119,7 +119,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         arrivals.push((kind, said));
     }
     let mut lists = Vec::new();
-    for state in [State::Parked, State::Pending] {
+    for state in [DeliveryState::Parked, DeliveryState::Pending] {
         let mut list = Vec::new();
         for delivery in
             outbox::page(&mut tx, clinic, outbox::Which { state: Some(state), ..outbox::Which::default() }, None, SHOWN)
@@ -150,14 +150,14 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     drop(tx);
     let config = &visitor.pages.app.config;
     let ehr = config.clinic(&visitor.caller.clinic).and_then(|c| c.ehr).and_then(|name| config.ehr(&name).cloned());
-    let oldest = tally.iter().filter(|t| t.state == State::Pending.as_str()).filter_map(|t| t.oldest).min();
-    let connection = ehr.map(|ehr| Connection {
+    let oldest = tally.iter().filter(|t| t.state == DeliveryState::Pending.as_str()).filter_map(|t| t.oldest).min();
+    let connection = ehr.map(|ehr| ConnectionLine {
         name: ehr.name,
         base: ehr.base_url,
-        waiting: count(&tally, State::Pending),
+        waiting: count(&tally, DeliveryState::Pending),
         oldest: oldest.map(|at| moment::elapsed(now - at)),
-        failed: count(&tally, State::Parked),
-        delivered: count(&tally, State::Settled) + count(&tally, State::ClosedInChart),
+        failed: count(&tally, DeliveryState::Parked),
+        delivered: count(&tally, DeliveryState::Settled) + count(&tally, DeliveryState::ClosedInChart),
         below: tally.iter().filter(|t| t.state == "below").map(|t| t.count).sum(),
         lag_tone: match oldest.map(|at| (now - at).num_minutes()) {
             None | Some(..=5) => Tone::Good,
@@ -165,7 +165,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
             Some(_) => Tone::Bad,
         },
     });
-    let mut shell = Shell::around(&visitor, "Operations", Part::Operations).await?;
+    let mut shell = Shell::around(&visitor, "Operations", NavSection::Operations).await?;
     let said = match asked.done.as_str() {
         "retry" => Some("It is being sent again."),
         "replay" => Some("It was read again and could be used: it is no longer in quarantine."),
@@ -173,7 +173,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         "sync" => Some("The EHR is looked through as soon as possible."),
         _ => None,
     };
-    shell.done = said.map(|words| Done { words: words.to_owned(), undo: None });
+    shell.done = said.map(|words| Confirmation { words: words.to_owned(), undo: None });
     let waiting = lists.pop().unwrap_or_default();
     let page = OperationsPage {
         shell,
@@ -181,13 +181,13 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
         fetched: connections::read(&visitor).await?,
         arrivals,
         failed: lists.pop().unwrap_or_default(),
-        failed_count: count(&tally, State::Parked),
+        failed_count: count(&tally, DeliveryState::Parked),
         waiting,
-        waiting_count: count(&tally, State::Pending),
+        waiting_count: count(&tally, DeliveryState::Pending),
         drifted,
         quarantine: kept
             .into_iter()
-            .map(|k| KeptBack {
+            .map(|k| QuarantineLine {
                 id: k.id,
                 resource: format!("{}/{}", k.kind, k.resource_id),
                 code: words::spaced(&k.code),
@@ -205,7 +205,7 @@ async fn undelivered(tx: &mut crate::store::ReadTx, visitor: &Visitor, d: Delive
     let row = patient::find(tx, clinic, d.patient_id).await?;
     let attempts = outbox::attempts(tx, clinic, d.id).await?;
     let desired = d.intent.0.desired;
-    let attempt = |a: &outbox::Attempt| {
+    let attempt = |a: &outbox::DeliveryAttempt| {
         let status = a.http_status.map(|status| format!(" {status}")).unwrap_or_default();
         let detail = a.detail.as_deref().map(|d| format!(": {d}")).unwrap_or_default();
         format!("{} {}{status}{detail} ({} ms)", instant(a.at, zone, today), words::spaced(&a.outcome), a.milliseconds)

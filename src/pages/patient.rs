@@ -14,26 +14,26 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::chart::Chart;
-use super::door::Call;
+use super::door::ApiCall;
 use super::form::Form;
+use super::score_graph::ScoreGraph;
 use super::session::{Submitted, Visitor};
-use super::shell::{Done, Part, Shell, Trouble, html};
+use super::shell::{Confirmation, NavSection, Shell, Trouble, html};
 use super::teams::Teams;
 use crate::api::request::{CLINICIANS, READERS};
-use crate::domain::plan::{Plan, plan};
+use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 use crate::problem::Problem;
-use crate::store::fact::{self, Fact};
+use crate::store::event_log::{self, EventRow};
 use crate::store::outbox::{self, Delivery};
 use crate::store::patient::Patient;
 use crate::store::{episode, patient, rule_set, story};
 use forms::What;
 pub use forms::options;
-pub use timeline::{Happening, of as timeline_of};
-use view::{Assessed, ChartEntry, Open, Score};
-pub use view::{Followed, Head, Said};
+pub use timeline::{TimelineItem, of as timeline_of};
+use view::{AssessmentView, ChartEntry, Open, ScoreView};
+pub use view::{FindingView, PatientHeader, RecommendationView};
 
 /// Tasks and Flags of one patient that are shown.
 const DELIVERIES: i64 = 500;
@@ -41,7 +41,7 @@ const DELIVERIES: i64 = 500;
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct PatientPageQuery {
     /// An earlier episode.
     episode: Option<Uuid>,
     /// Which form stands open.
@@ -55,11 +55,11 @@ pub struct Asked {
 /// Everything known about one patient, in one read.
 pub struct Whole {
     pub row: Patient,
-    stored: Vec<episode::Stored>,
+    stored: Vec<episode::EpisodeRecord>,
     pub story: Story,
     pub rules: RuleSet,
-    pub plan: Plan,
-    pub facts: Vec<Fact>,
+    pub plan: ChartPlan,
+    pub facts: Vec<EventRow>,
     deliveries: Vec<Delivery>,
 }
 
@@ -72,7 +72,7 @@ impl Whole {
         let story = story::of(&mut tx, clinic, &row).await?;
         let stored = episode::of_patient(&mut tx, clinic, row.id).await?;
         let rules = rule_set::active(&mut tx, clinic).await?;
-        let facts = fact::of_patient(&mut tx, clinic, row.id).await?;
+        let facts = event_log::of_patient(&mut tx, clinic, row.id).await?;
         let deliveries = outbox::page(
             &mut tx,
             clinic,
@@ -92,7 +92,7 @@ impl Whole {
     }
 
     /// The episode asked for; the open one, or the last.
-    fn episode(&self, asked: Option<Uuid>) -> Option<&episode::Stored> {
+    fn episode(&self, asked: Option<Uuid>) -> Option<&episode::EpisodeRecord> {
         let asked = asked.and_then(|id| self.stored.iter().find(|s| s.episode.id == id));
         let open = || self.stored.iter().rev().find(|s| s.discharged_on.is_none());
         asked.or_else(open).or_else(|| self.stored.last())
@@ -100,7 +100,7 @@ impl Whole {
 }
 
 /// A form of the page, folded or open.
-struct Entry {
+struct PatientForm {
     name: &'static str,
     title: &'static str,
     form: Form,
@@ -111,19 +111,19 @@ struct Entry {
 #[template(path = "patient.html")]
 struct PatientPage {
     shell: Shell,
-    head: Head,
-    chart: Option<Chart>,
-    said: Vec<Said>,
+    head: PatientHeader,
+    chart: Option<ScoreGraph>,
+    said: Vec<FindingView>,
     /// Why somebody without an episode might be offered one.
     candidate: Option<String>,
     open: Vec<Open>,
-    last_assessment: Option<Assessed>,
-    safety_form: Option<Entry>,
-    entries: Vec<Entry>,
-    followed: Vec<Followed>,
+    last_assessment: Option<AssessmentView>,
+    safety_form: Option<PatientForm>,
+    entries: Vec<PatientForm>,
+    followed: Vec<RecommendationView>,
     chart_entries: Vec<ChartEntry>,
-    scores: Vec<Score>,
-    happenings: Vec<Happening>,
+    scores: Vec<ScoreView>,
+    happenings: Vec<TimelineItem>,
     patient: Uuid,
     /// The episode that is shown.
     episode: Option<Uuid>,
@@ -134,7 +134,11 @@ struct PatientPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(asked): Query<PatientPageQuery>,
+) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
     let whole = Whole::read(&visitor, id).await?;
@@ -145,21 +149,27 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<
     render(&visitor, whole, &asked, None).await
 }
 
-async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Form>) -> Result<Response, Trouble> {
+async fn render(
+    visitor: &Visitor,
+    whole: Whole,
+    asked: &PatientPageQuery,
+    tried: Option<Form>,
+) -> Result<Response, Trouble> {
     let today = visitor.today();
     let stored = whole.episode(asked.episode);
     let standing = stored.and_then(|s| whole.plan.standings.iter().find(|standing| standing.episode == s.episode.id));
     let status = if tried.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let mut shell = Shell::around(visitor, whole.row.label(), Part::Caseload).await?;
-    shell.done = What::named(&asked.done).map(|what| Done {
+    let mut shell = Shell::around(visitor, whole.row.label(), NavSection::Caseload).await?;
+    shell.done = What::named(&asked.done).map(|what| Confirmation {
         words: what.words().1.to_owned(),
         undo: asked.entry.map(|entry| format!("/patients/{}/take-back?entry={entry}", whole.row.id)),
     });
     if asked.done == "take-back" {
-        shell.done = Some(Done { words: "The entry was taken back; it stays in the timeline.".to_owned(), undo: None });
+        shell.done =
+            Some(Confirmation { words: "The entry was taken back; it stays in the timeline.".to_owned(), undo: None });
     }
     let teams = Teams::read(visitor).await?;
-    let mut forms: Vec<Entry> = What::ALL
+    let mut forms: Vec<PatientForm> = What::ALL
         .into_iter()
         .filter(|what| visitor.is(what.roles()) && what.fits(stored.map(|s| s.phase), &whole))
         .map(|what| {
@@ -168,17 +178,17 @@ async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Fo
                 _ => what.form(visitor, &whole, stored, &teams),
             };
             let open = form.problem.is_some() || asked.form == what.name();
-            Entry { name: what.name(), title: what.words().0, form, open }
+            PatientForm { name: what.name(), title: what.words().0, form, open }
         })
         .collect();
     let safety_form =
         forms.iter().position(|entry| entry.name == What::SafetyAssessment.name()).map(|at| forms.remove(at));
     let followed = view::followed(visitor, &whole, stored.map(|s| s.episode.id), tried.as_ref(), today);
     let page = PatientPage {
-        head: Head::of(&whole, stored, standing, today),
+        head: PatientHeader::of(&whole, stored, standing, today),
         chart: standing.and_then(|standing| {
             let enrolled = stored.and_then(|s| s.episode.enrolled_on);
-            Chart::of(&whole.story, standing, &whole.rules, enrolled, today)
+            ScoreGraph::of(&whole.story, standing, &whole.rules, enrolled, today)
         }),
         candidate: view::candidacy(&whole, today),
         said: standing.map_or_else(Vec::new, |standing| view::said(standing, &whole, today)),
@@ -204,7 +214,7 @@ async fn render(visitor: &Visitor, whole: Whole, asked: &Asked, tried: Option<Fo
 /// What was typed into one of the page's forms.
 pub async fn enter(
     Path((id, name)): Path<(String, String)>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<PatientPageQuery>,
     submitted: Submitted,
 ) -> Result<Response, Trouble> {
     let visitor = &submitted.visitor;
@@ -224,7 +234,7 @@ pub async fn enter(
     form.fill(&submitted.fields);
     if let Some(typed) = form.json() {
         let body = what.body(typed, &whole, stored);
-        let call = Call { once: Some(&form.once), body: Some(&body), ..Call::of(&method, &path) };
+        let call = ApiCall { once: Some(&form.once), body: Some(&body), ..ApiCall::of(&method, &path) };
         match visitor.pages.door.call(&visitor.caller, call).await {
             Ok(entered) => {
                 // An episode is no entry: it is not taken back.
@@ -236,7 +246,7 @@ pub async fn enter(
             Err(refused) => form.blame(refused, visitor),
         }
     }
-    render(visitor, whole, &Asked::default(), Some(form)).await
+    render(visitor, whole, &PatientPageQuery::default(), Some(form)).await
 }
 
 async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) -> Result<Response, Trouble> {
@@ -274,5 +284,5 @@ async fn decide(submitted: &Submitted, whole: Whole) -> Result<Response, Trouble
             Err(refused) => form.blame(refused, visitor),
         }
     }
-    render(visitor, whole, &Asked::default(), Some(form)).await
+    render(visitor, whole, &PatientPageQuery::default(), Some(form)).await
 }

@@ -3,7 +3,7 @@
 
 mod agenda;
 mod case;
-mod held;
+mod replies;
 mod summary;
 
 use askama::Template;
@@ -15,16 +15,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::form::{Field, Form};
+use super::form::{Form, FormField};
 use super::moment::whole_day;
 use super::session::{Submitted, Visitor};
-use super::shell::{Part, Shell, Trouble, html};
+use super::shell::{NavSection, Shell, Trouble, html};
 use super::teams::Teams;
 use crate::api::request::READERS;
 use crate::identity::Role;
 pub use agenda::{close, show as agenda};
 pub use case::{save, show as case};
-use held::{Held, State};
+use replies::{AgendaState, SessionReply};
 pub use summary::show as summary;
 
 /// Who holds sessions and documents reviews, as the API says.
@@ -35,13 +35,13 @@ const LISTED: usize = 20;
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct SessionsPageQuery {
     /// An episode that is to be talked about, whether or not it is on an agenda.
     discuss: Option<Uuid>,
 }
 
 /// A session in the list.
-struct Listed {
+struct SessionSummary {
     link: String,
     when: String,
     consultant: String,
@@ -54,8 +54,8 @@ struct Listed {
 #[template(path = "review.html")]
 struct SessionsPage {
     shell: Shell,
-    open: Vec<Listed>,
-    closed: Vec<Listed>,
+    open: Vec<SessionSummary>,
+    closed: Vec<SessionSummary>,
     form: Option<Form>,
     /// In the queue today.
     waiting: i64,
@@ -63,15 +63,15 @@ struct SessionsPage {
 }
 
 /// The sessions: one to go on with, or to begin.
-pub async fn sessions(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn sessions(visitor: Visitor, Query(asked): Query<SessionsPageQuery>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     render(&visitor, asked.discuss, None).await
 }
 
 async fn render(visitor: &Visitor, discuss: Option<Uuid>, tried: Option<Form>) -> Result<Response, Trouble> {
     let (mut open, mut closed) = (Vec::new(), Vec::new());
-    for session in Held::latest(visitor, LISTED).await? {
-        let mut listed = Listed {
+    for session in SessionReply::latest(visitor, LISTED).await? {
+        let mut listed = SessionSummary {
             link: format!("/review/{}/summary", session.id),
             when: whole_day(session.on),
             care_manager: session.care_manager.clone().unwrap_or_default(),
@@ -79,8 +79,9 @@ async fn render(visitor: &Visitor, discuss: Option<Uuid>, tried: Option<Form>) -
             progress: String::new(),
         };
         if session.is_open() {
-            let whole = Held::read(visitor, &session.id.to_string()).await?;
-            let (waits, done) = (whole.count(State::Waiting), whole.count(State::Reviewed) + whole.added.len());
+            let whole = SessionReply::read(visitor, &session.id.to_string()).await?;
+            let (waits, done) =
+                (whole.count(AgendaState::Waiting), whole.count(AgendaState::Reviewed) + whole.added.len());
             listed.progress = format!("{waits} to review, {done} reviewed");
             listed.link = discuss.map_or_else(|| format!("/review/{}", session.id), |of| session.case(of));
             open.push(listed);
@@ -91,7 +92,7 @@ async fn render(visitor: &Visitor, discuss: Option<Uuid>, tried: Option<Form>) -
     let teams = Teams::read(visitor).await?;
     let status = if tried.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = SessionsPage {
-        shell: Shell::around(visitor, "Weekly review", Part::Review).await?,
+        shell: Shell::around(visitor, "Weekly review", NavSection::Review).await?,
         open,
         closed,
         form: visitor.is(REVIEWERS).then(|| tried.unwrap_or_else(|| form(visitor, &teams))),
@@ -108,12 +109,12 @@ fn form(visitor: &Visitor, teams: &Teams) -> Form {
         _ => own,
     };
     let fields = vec![
-        Field::text("consultant", "Consultant")
+        FormField::text("consultant", "Consultant")
             .required()
             .with(likely)
             .suggest(teams.consultants.clone())
             .hint("As episodes name them. Patients without a consultant come along"),
-        Field::text("care_manager", "Only patients of this care manager").suggest(teams.care_managers.clone()),
+        FormField::text("care_manager", "Only patients of this care manager").suggest(teams.care_managers.clone()),
     ];
     Form::new(visitor, "session", "/review".to_owned(), "Begin the session", fields)
 }
@@ -128,7 +129,7 @@ pub async fn begin(submitted: Submitted) -> Result<Response, Trouble> {
     if let Some(mut body) = form.json() {
         let text = |name: &str| body.get(name).and_then(Value::as_str);
         let (consultant, care_manager) = (text("consultant"), text("care_manager"));
-        let sessions = Held::latest(visitor, LISTED).await?;
+        let sessions = SessionReply::latest(visitor, LISTED).await?;
         let begun = sessions.iter().find(|s| {
             s.is_open()
                 && s.on.iso_week() == today.iso_week()

@@ -5,10 +5,10 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use super::session::Visitor;
-use super::shell::{Part, Shell, Trouble, html};
+use super::shell::{NavSection, Shell, Trouble, html};
 use super::{moment, words};
 use crate::api::request::READERS;
-use crate::domain::plan::Priority;
+use crate::domain::chart_plan::Priority;
 use crate::problem::Problem;
 use crate::store::safety;
 
@@ -22,7 +22,7 @@ const NAMED: usize = 4;
 /// The strip on every page: how many wait, and the first few.
 pub struct Strip {
     pub count: i64,
-    pub first: Vec<Waiting>,
+    pub first: Vec<SafetyItem>,
 }
 
 impl Strip {
@@ -45,7 +45,7 @@ impl Strip {
 }
 
 /// Somebody who waits for an assessment.
-pub struct Waiting {
+pub struct SafetyItem {
     pub patient: Uuid,
     pub name: String,
     pub priority: Priority,
@@ -64,7 +64,7 @@ pub struct Waiting {
     pub told_tone: words::Tone,
 }
 
-impl Waiting {
+impl SafetyItem {
     pub fn level(&self) -> &'static str {
         match self.priority {
             Priority::Stat => "now",
@@ -76,7 +76,7 @@ impl Waiting {
 
 /// The oldest who wait, longest due first, graver first.
 /// Of so many of the oldest, so many that are due first.
-async fn waiting(visitor: &Visitor, many: i64, first: usize) -> Result<Vec<Waiting>, Problem> {
+async fn waiting(visitor: &Visitor, many: i64, first: usize) -> Result<Vec<SafetyItem>, Problem> {
     let mut tx = visitor.pages.app.db.read().await?;
     let mut rows = safety::open(&mut tx, visitor.clinic(), many).await?;
     drop(tx);
@@ -91,7 +91,7 @@ async fn waiting(visitor: &Visitor, many: i64, first: usize) -> Result<Vec<Waiti
             let open_for = now - intent.authored_on;
             let overdue = desired.due_on.is_some_and(|due| due < today);
             let (told, told_tone) = words::delivery(row.state, row.rung.as_deref().and_then(|rung| rung.parse().ok()));
-            Waiting {
+            SafetyItem {
                 patient: row.patient_id,
                 name: row.display_name.unwrap_or(row.reference),
                 priority: desired.priority,
@@ -117,7 +117,7 @@ async fn waiting(visitor: &Visitor, many: i64, first: usize) -> Result<Vec<Waiti
 #[template(path = "safety.html")]
 struct SafetyPage {
     shell: Shell,
-    waiting: Vec<Waiting>,
+    waiting: Vec<SafetyItem>,
     /// How many are not shown.
     more: i64,
     assesses: bool,
@@ -126,7 +126,7 @@ struct SafetyPage {
 /// The list.
 pub async fn show(visitor: Visitor) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let shell = Shell::around(&visitor, "Safety", Part::Safety).await?;
+    let shell = Shell::around(&visitor, "Safety", NavSection::Safety).await?;
     let waiting = waiting(&visitor, MOST, usize::MAX).await?;
     let more = shell.safety.count - i64::try_from(waiting.len()).unwrap_or_default();
     let assesses = visitor.is(crate::api::request::CLINICIANS);

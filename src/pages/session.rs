@@ -18,7 +18,7 @@ use super::sign_in::oidc;
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::{Category, Problem};
-use crate::store::session::{self, Session};
+use crate::store::session::{self, SignInSession};
 use crate::telemetry::RequestLog;
 
 /// After so long without a request one has to sign in again.
@@ -34,7 +34,7 @@ pub struct Visitor {
     pub pages: Pages,
     /// As the API knows callers.
     pub caller: Caller,
-    pub session: Session,
+    pub session: SignInSession,
     /// Within whose pages, where it began in a frame.
     pub frame: Frame,
 }
@@ -139,7 +139,7 @@ impl Pages {
             word = format!("{way}~{word}");
         }
         let clinic = caller.clinic.as_str();
-        let session = Session {
+        let session = SignInSession {
             id: digest(&word),
             subject: caller.subject.clone(),
             role: caller.role,

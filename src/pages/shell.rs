@@ -14,7 +14,7 @@ use crate::problem::{Category, Problem};
 
 /// Which part of the pages one is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum NavSection {
     Caseload,
     Candidates,
     Review,
@@ -26,7 +26,7 @@ pub enum Part {
 /// What stands around a page.
 pub struct Shell {
     pub title: String,
-    pub part: Part,
+    pub part: NavSection,
     pub clinic: String,
     pub name: String,
     pub csrf: String,
@@ -40,12 +40,12 @@ pub struct Shell {
     /// May try other thresholds.
     pub tries_rules: bool,
     /// What was just done.
-    pub done: Option<Done>,
+    pub done: Option<Confirmation>,
     pub idle_seconds: i64,
 }
 
 /// What was just done, and how to undo it.
-pub struct Done {
+pub struct Confirmation {
     pub words: String,
     /// Where an undo is sent.
     pub undo: Option<String>,
@@ -53,7 +53,7 @@ pub struct Done {
 
 impl Shell {
     /// Around a page of this title.
-    pub async fn around(visitor: &Visitor, title: impl Into<String>, part: Part) -> Result<Self, Problem> {
+    pub async fn around(visitor: &Visitor, title: impl Into<String>, part: NavSection) -> Result<Self, Problem> {
         Ok(Self {
             title: title.into(),
             part,
@@ -71,7 +71,7 @@ impl Shell {
         })
     }
 
-    pub fn is(&self, part: Part) -> bool {
+    pub fn is(&self, part: NavSection) -> bool {
         self.part == part
     }
 }

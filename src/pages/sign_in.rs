@@ -19,7 +19,7 @@ use crate::problem::{Category, Problem};
 
 /// Where to go afterwards, and why one is here.
 #[derive(Debug, Default, Deserialize)]
-pub struct Way {
+pub struct SignInQuery {
     #[serde(default)]
     to: String,
     #[serde(default)]
@@ -28,7 +28,7 @@ pub struct Way {
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
-struct SignIn {
+struct SignInPage {
     style: String,
     icon: String,
     to: String,
@@ -48,7 +48,7 @@ fn own_path(to: &str) -> &str {
 }
 
 /// The ways in.
-pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(way): Query<Way>) -> Response {
+pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(way): Query<SignInQuery>) -> Response {
     let to = own_path(&way.to);
     if visitor.is_some() && !way.idle {
         return Redirect::to(to).into_response();
@@ -63,7 +63,7 @@ pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(
     } else {
         Vec::new()
     };
-    html(&SignIn {
+    html(&SignInPage {
         style: assets::style(),
         icon: assets::icon(),
         to: to.to_owned(),

@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use super::Pages;
 use crate::api::watch::ids;
-use crate::store::journal::{self, Entry};
-use crate::store::shown::watched;
+use crate::store::access_trace::watched;
+use crate::store::journal::{self, JournalEntry};
 
 /// The layer. What is entered has its lines from the API, which it goes through.
 pub async fn watch(State(pages): State<Pages>, request: Request, next: Next) -> Response {
@@ -22,8 +22,9 @@ pub async fn watch(State(pages): State<Pages>, request: Request, next: Next) -> 
     if refused || (method == Method::GET && !shown.is_empty()) {
         let (at, caller) = (visitor.now(), &visitor.caller);
         let app = &visitor.pages.app;
-        let mut line = Entry::new(app.clock.id(), caller.clinic.as_str(), at, &caller.subject, Some(caller.role));
-        line.request = Some(journal::Request { method: method.to_string(), route, ids, status: status.as_u16() });
+        let mut line =
+            JournalEntry::new(app.clock.id(), caller.clinic.as_str(), at, &caller.subject, Some(caller.role));
+        line.request = Some(journal::AccessRequest { method: method.to_string(), route, ids, status: status.as_u16() });
         app.journal.write(line.naming(shown)).await;
     }
     response

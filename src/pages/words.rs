@@ -1,16 +1,16 @@
 //! Names of things, for people.
 
 use crate::domain::care::{
-    Addressee, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, FitConcern, FitDecision,
-    Intervention, MedicationAct, Modality,
+    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, Intervention,
+    MedicationAct, Modality, RecommendationDecision,
 };
-use crate::domain::chart::Drift;
+use crate::domain::chart_plan::{Code, Posture, Rung};
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
-use crate::domain::plan::{Code, Posture, Rung};
+use crate::domain::read_back::Drift;
 use crate::domain::target::{Basis, MeasureStatus};
 use crate::identity::Role;
-use crate::store::outbox::State;
+use crate::store::outbox::DeliveryState;
 
 /// How something is coloured; always beside its words and its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,12 +247,12 @@ pub fn addressee(to: Addressee) -> &'static str {
     }
 }
 
-pub fn decision(decision: Decision) -> &'static str {
+pub fn decision(decision: RecommendationDecision) -> &'static str {
     match decision {
-        Decision::Accepted => "accepted",
-        Decision::Modified => "modified",
-        Decision::Declined => "declined",
-        Decision::Done => "done",
+        RecommendationDecision::Accepted => "accepted",
+        RecommendationDecision::Modified => "modified",
+        RecommendationDecision::Declined => "declined",
+        RecommendationDecision::Done => "done",
     }
 }
 
@@ -270,16 +270,16 @@ pub fn discharge(reason: DischargeReason) -> &'static str {
 }
 
 /// Whether the chart has been told, and how.
-pub fn delivery(state: State, rung: Option<Rung>) -> (&'static str, Tone) {
+pub fn delivery(state: DeliveryState, rung: Option<Rung>) -> (&'static str, Tone) {
     match state {
-        State::Pending => ("waiting to be sent", Tone::Watch),
-        State::Settled if rung == Some(Rung::CdsCard) => ("on the card in the chart", Tone::Plain),
-        State::Settled if rung == Some(Rung::Worklist) => ("only in this list", Tone::Plain),
-        State::Settled if rung == Some(Rung::Communication) => ("in the chart, as a message", Tone::Good),
-        State::Settled if rung == Some(Rung::DocumentReference) => ("in the chart, as a note", Tone::Good),
-        State::Settled => ("in the chart", Tone::Good),
-        State::Parked => ("failed", Tone::Bad),
-        State::ClosedInChart => ("closed in the chart", Tone::Plain),
+        DeliveryState::Pending => ("waiting to be sent", Tone::Watch),
+        DeliveryState::Settled if rung == Some(Rung::CdsCard) => ("on the card in the chart", Tone::Plain),
+        DeliveryState::Settled if rung == Some(Rung::Worklist) => ("only in this list", Tone::Plain),
+        DeliveryState::Settled if rung == Some(Rung::Communication) => ("in the chart, as a message", Tone::Good),
+        DeliveryState::Settled if rung == Some(Rung::DocumentReference) => ("in the chart, as a note", Tone::Good),
+        DeliveryState::Settled => ("in the chart", Tone::Good),
+        DeliveryState::Parked => ("failed", Tone::Bad),
+        DeliveryState::ClosedInChart => ("closed in the chart", Tone::Plain),
     }
 }
 

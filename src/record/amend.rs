@@ -3,22 +3,22 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::care_entry::{episode_of, not_in_future, recorded};
 use super::dossier::Dossier;
-use super::enter::{episode_of, not_in_future, recorded};
 use super::identify::locked;
-use super::settle::{Line, settle};
+use super::settle::{NewEvent, settle};
 use super::unit_of_work::UnitOfWork;
-use super::{Amendment, Change, Context, Effect, Recorded};
+use super::{Amendment, Change, CommandEffect, RecordContext, Recorded};
 use crate::domain::care::FitDecision;
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::problem::Problem;
-use crate::store::fact;
+use crate::store::event_log;
 
 /// The particulars of an episode changed. The log says what they were and what they are.
 pub async fn amended(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     id: Uuid,
     amendment: &Amendment,
     if_match: Option<i64>,
@@ -36,10 +36,10 @@ pub async fn amended(
     let mut body = json!(e);
     body["changed"] = changed(&stored.episode, &e);
     if let Some(on) = amendment.transferred_on {
-        dossier.story.handovers.extend(fact::handover(Some(id), on, &body));
+        dossier.story.handovers.extend(event_log::handover(Some(id), on, &body));
     }
     body["reason"] = json!(amendment.reason);
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: Some(id),
         kind: if amendment.transferred_on.is_some() { "transfer" } else { "amendment" }.to_owned(),
@@ -54,14 +54,15 @@ pub async fn amended(
         *slot = e;
     }
     let revision = stored.revision + 1;
-    let answer = Recorded { effect: Effect::Updated, ..recorded(context, line.id, revision, dossier.patient.id) };
+    let answer =
+        Recorded { effect: CommandEffect::Updated, ..recorded(context, line.id, revision, dossier.patient.id) };
     settle(work, context, dossier, Some(line)).await?;
     Ok(answer)
 }
 
 /// The episode after the amendment.
 fn amended_episode(
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &Dossier,
     before: &Episode,
     amendment: &Amendment,
@@ -104,7 +105,7 @@ fn amended_episode(
 
 /// Somebody in care is handed over, to somebody else, since they are in care.
 fn may_be_transferred(
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &Dossier,
     before: &Episode,
     after: &Episode,

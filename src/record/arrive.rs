@@ -7,9 +7,9 @@ use super::identify::{id_of, locked};
 use super::person::person_arrived;
 use super::settle::settle;
 use super::unit_of_work::UnitOfWork;
-use super::{Condition, Context, Effect, Recorded, derived_id};
-use crate::domain::measurement::Counting;
-use crate::fhir::arrival::{Arrival, Content, Evidence, Kind, identifiers_of};
+use super::{CommandEffect, Condition, RecordContext, Recorded, derived_id};
+use crate::domain::measurement::EvidenceStatus;
+use crate::fhir::arrival::{Arrival, Content, Evidence, ResourceType, identifiers_of};
 use crate::problem::{Category, Problem};
 use crate::store::resource::Resource;
 
@@ -19,7 +19,7 @@ pub(super) const PATIENT_NOT_SEEN: &str = "patient_not_seen";
 /// A resource arrived.
 pub async fn arrived(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     arrival: &Arrival,
     condition: &Condition,
 ) -> Result<Recorded, Problem> {
@@ -35,7 +35,7 @@ pub async fn arrived(
         Chosen::Existing(found) => return Ok(unchanged(&found)),
         Chosen::Id(id) => id,
     };
-    let place = Place { id: &id, again: *condition == Condition::Again };
+    let place = ResourceSlot { id: &id, again: *condition == Condition::Again };
     match &arrival.content {
         Content::Patient(person) => person_arrived(work, context, arrival, place, person).await,
         Content::Evidence(evidence) => evidence_arrived(work, context, arrival, place, evidence).await,
@@ -44,7 +44,7 @@ pub async fn arrived(
 
 /// Where an arrival is stored.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct ResourceSlot<'a> {
     /// Under this id.
     pub(super) id: &'a str,
     /// What is there already is looked at again.
@@ -73,7 +73,7 @@ impl Chosen {
 /// A Patient without identifiers has nothing that tells it from another one: it gets a new id.
 async fn chosen(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     arrival: &Arrival,
     condition: &Condition,
 ) -> Result<Chosen, Problem> {
@@ -116,7 +116,7 @@ async fn chosen(
 
 pub(super) fn unchanged(found: &Resource) -> Recorded {
     Recorded {
-        effect: Effect::Unchanged,
+        effect: CommandEffect::Unchanged,
         id: found.id.clone(),
         version: found.version,
         at: found.updated_at,
@@ -129,9 +129,9 @@ pub(super) fn unchanged(found: &Resource) -> Recorded {
 /// Stores the resource. `Err(found)` when it is known already, or older than what is known.
 pub(super) async fn keep(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     arrival: &Arrival,
-    Place { id, again }: Place<'_>,
+    ResourceSlot { id, again }: ResourceSlot<'_>,
     patient: Option<Uuid>,
 ) -> Result<Result<(i64, Option<Resource>), Resource>, Problem> {
     let kind = arrival.kind.name();
@@ -211,8 +211,8 @@ fn is_same_version(known: &Resource, sent: &Resource) -> bool {
 /// A resource was deleted: what it said does not count any more.
 pub async fn deleted(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
-    kind: Kind,
+    context: &RecordContext<'_>,
+    kind: ResourceType,
     id: &str,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {
@@ -233,7 +233,7 @@ pub async fn deleted(
         let row = locked(work, patient).await?;
         let mut dossier = work.take(context, row).await?;
         work.update_resource(&found);
-        if kind == Kind::Patient {
+        if kind == ResourceType::Patient {
             if dossier.patient.reference == source {
                 dossier.patient.inactive = true;
                 work.update_patient(&dossier.patient);
@@ -242,7 +242,7 @@ pub async fn deleted(
         } else {
             let gone = Evidence {
                 subject: None,
-                counting: Counting::Retracted,
+                counting: EvidenceStatus::Retracted,
                 taken: None,
                 readings: Vec::new(),
                 doubt: None,
@@ -254,5 +254,5 @@ pub async fn deleted(
         work.update_resource(&found);
     }
     work.release(id_of(context.clinic, &["quarantine", &source]));
-    Ok(Recorded { effect: Effect::Deleted, ..unchanged(&found) })
+    Ok(Recorded { effect: CommandEffect::Deleted, ..unchanged(&found) })
 }

@@ -3,17 +3,22 @@
 use serde_json::{Value, json};
 use sqlx::types::Json;
 
-use super::Context;
+use super::RecordContext;
 use super::dossier::Dossier;
 use crate::domain::candidate::{Candidate, candidate};
 use crate::domain::care::Care;
+use crate::domain::chart_plan::ChartPlan;
 use crate::domain::day;
-use crate::domain::plan::Plan;
 use crate::problem::Problem;
 
 /// Puts the patient's candidacy and the next date on which anything changes by itself into the row. Answers whether
 /// the row has to be written, and adds to `changes` what became of the candidacy.
-pub(super) fn settle(context: &Context<'_>, dossier: &mut Dossier, after: &Plan, changes: &mut Value) -> bool {
+pub(super) fn settle(
+    context: &RecordContext<'_>,
+    dossier: &mut Dossier,
+    after: &ChartPlan,
+    changes: &mut Value,
+) -> bool {
     let now = candidate(&dossier.story, &after.standings, context.rules, context.today);
     let row = &mut dossier.patient;
     let (was, is) = (word(row.candidate.as_deref()), word(now.as_ref()));

@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::unit_of_work::UnitOfWork;
-use crate::domain::care::{Care, Decision, Progress};
-use crate::domain::recommendation::{Followed, follow};
+use crate::domain::care::{Care, RecommendationDecision, ReferralProgress};
+use crate::domain::recommendation::{TrackedRecommendation, follow};
 use crate::domain::story::Story;
 use crate::problem::Problem;
 use crate::store::review_session::Joined;
@@ -16,8 +16,11 @@ pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Probl
         Care::RecommendationDecision { recommendation, decision, .. } => {
             let followed = known(story, *recommendation, on, "decided_on")?;
             let allowed = followed.allowed();
-            let now = followed.progress.filter(|p| matches!(p, Progress::Declined | Progress::Closed));
-            let now = now.map_or_else(|| followed.decision.map_or("undecided", Decision::as_str), Progress::as_str);
+            let now = followed.progress.filter(|p| matches!(p, ReferralProgress::Declined | ReferralProgress::Closed));
+            let now = now.map_or_else(
+                || followed.decision.map_or("undecided", RecommendationDecision::as_str),
+                ReferralProgress::as_str,
+            );
             permitted(allowed, decision, || format!("the recommendation is {now}: it cannot be {decision}"))
         }
         Care::RecommendationProgress { recommendation, progress, .. } => {
@@ -30,7 +33,10 @@ pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Probl
                 return Err(Problem::unprocessable("before the progress that was entered last").at("on"));
             }
             let decided = followed.decision.filter(|_| followed.progress.is_none());
-            let now = decided.map(Decision::as_str).or(followed.progress.map(Progress::as_str)).unwrap_or("undecided");
+            let now = decided
+                .map(RecommendationDecision::as_str)
+                .or(followed.progress.map(ReferralProgress::as_str))
+                .unwrap_or("undecided");
             permitted(followed.allowed_progress(), progress, || {
                 format!("the recommendation is {now}: it cannot be {progress}")
             })
@@ -42,7 +48,7 @@ pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Probl
     }
 }
 
-fn known(story: &Story, recommendation: Uuid, on: NaiveDate, field: &str) -> Result<Followed, Problem> {
+fn known(story: &Story, recommendation: Uuid, on: NaiveDate, field: &str) -> Result<TrackedRecommendation, Problem> {
     let absent = || Problem::unprocessable("no such recommendation").at("recommendation");
     let followed = follow(story, recommendation).ok_or_else(absent)?;
     if on < followed.recommended_on {

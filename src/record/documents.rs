@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::settle::Line;
+use super::settle::NewEvent;
 use crate::domain::story::Story;
 
 /// Adds what became of the fit check and of the care plan to `changes`. The entry of `line` is in the story already.
-pub(super) fn changes(story: &Story, line: &Line, changes: &mut Value) {
+pub(super) fn changes(story: &Story, line: &NewEvent, changes: &mut Value) {
     let Some(episode) = line.episode else { return };
     if !matches!(line.kind.as_str(), "fit_check" | "care_plan" | "taken_back") {
         return;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::Context;
-use crate::domain::plan::{Plan, plan};
+use super::RecordContext;
+use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::story::Story;
-use crate::store::outbox::Entry;
+use crate::store::outbox::LedgerEntry;
 use crate::store::patient::Patient;
 use crate::store::recommendation;
 
@@ -19,16 +19,16 @@ pub struct Dossier {
     /// The planner's input.
     pub story: Story,
     /// What the ledger of the chart holds.
-    pub ledger: Vec<Entry>,
+    pub ledger: Vec<LedgerEntry>,
     /// What is listed of its recommendations.
-    pub recommendations: BTreeMap<Uuid, recommendation::Row>,
+    pub recommendations: BTreeMap<Uuid, recommendation::RecommendationRow>,
     /// The plan before the next command.
-    pub plan: Plan,
+    pub plan: ChartPlan,
 }
 
 impl Dossier {
     /// A person of whom nothing is stored yet.
-    pub fn fresh(context: &Context<'_>, patient: Patient) -> Self {
+    pub fn fresh(context: &RecordContext<'_>, patient: Patient) -> Self {
         let story = Story::of(patient.for_story());
         let plan = plan(&story, context.rules, context.today);
         Self { patient, story, ledger: Vec::new(), recommendations: BTreeMap::new(), plan }

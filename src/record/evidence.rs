@@ -3,27 +3,27 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::arrive::{PATIENT_NOT_SEEN, Place, keep, unchanged};
+use super::arrive::{PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::dossier::Dossier;
-use super::identify::{Found, id_of, locked, subject};
+use super::identify::{PersonMatch, id_of, locked, subject};
 use super::items::{rejoined, retract_items, single_item};
-use super::settle::{Line, settle};
+use super::settle::{NewEvent, settle};
 use super::unit_of_work::UnitOfWork;
-use super::{Context, Effect, Recorded};
+use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement};
+use crate::domain::measurement::{EvidenceStatus, Issue, Measurement};
 use crate::domain::score::{Answers, score};
-use crate::fhir::arrival::{Arrival, Evidence, Kind, Taken};
+use crate::fhir::arrival::{Arrival, Evidence, EvidenceTime, ResourceType};
 use crate::problem::Problem;
-use crate::store::quarantine::Kept;
+use crate::store::quarantine::QuarantineRecord;
 
 /// A scored form as a measurement; `None` where there is neither an item nor a total.
 pub fn measure(
     id: Uuid,
     instrument: Instrument,
     answers: &Answers,
-    taken: Taken,
-    counting: Counting,
+    taken: EvidenceTime,
+    counting: EvidenceStatus,
     source: &str,
 ) -> Option<Measurement> {
     let scored = score(instrument, answers)?;
@@ -47,9 +47,9 @@ pub fn measure(
 /// A form or an Observation arrived.
 pub(super) async fn evidence_arrived(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     arrival: &Arrival,
-    place: Place<'_>,
+    place: ResourceSlot<'_>,
     evidence: &Evidence,
 ) -> Result<Recorded, Problem> {
     let id = place.id;
@@ -57,8 +57,8 @@ pub(super) async fn evidence_arrived(
     let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
     let dossier = match &evidence.subject {
         Some(named) => match subject(work, context, named).await? {
-            Found::One(dossier) => Some(*dossier),
-            Found::Several => {
+            PersonMatch::One(dossier) => Some(*dossier),
+            PersonMatch::Several => {
                 doubt = Some(("ambiguous_subject".into(), "several patients carry the subject's identifier".into()));
                 None
             }
@@ -87,7 +87,7 @@ pub(super) async fn evidence_arrived(
     {
         leave(work, context, &source, was).await?;
     }
-    let retracted = evidence.counting == Counting::Retracted;
+    let retracted = evidence.counting == EvidenceStatus::Retracted;
     if doubt.is_none()
         && !retracted
         && !evidence.readings.is_empty()
@@ -98,7 +98,7 @@ pub(super) async fn evidence_arrived(
     let kept_as = id_of(context.clinic, &["quarantine", &source]);
     match doubt.as_ref().filter(|_| !retracted) {
         Some((code, detail)) => {
-            let kept = Kept {
+            let kept = QuarantineRecord {
                 id: kept_as,
                 kind: arrival.kind.name().to_owned(),
                 resource_id: id.to_owned(),
@@ -116,7 +116,7 @@ pub(super) async fn evidence_arrived(
         evaluate(work, context, dossier, evidence, &source, version).await?;
     }
     Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
+        effect: if before.is_none() { CommandEffect::Created } else { CommandEffect::Updated },
         id: id.to_owned(),
         version,
         at: context.now,
@@ -129,7 +129,7 @@ pub(super) async fn evidence_arrived(
 /// Lets what a source says change its patient's story.
 pub(super) async fn evaluate(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     mut dossier: Dossier,
     evidence: &Evidence,
     source: &str,
@@ -160,20 +160,22 @@ pub(super) async fn evaluate(
         }
     }
     // An Observation that was an item, and is none any more: taken back, or about something else, or in doubt.
-    if !is_item && source.starts_with(Kind::Observation.name()) {
+    if !is_item && source.starts_with(ResourceType::Observation.name()) {
         said.extend(retract_items(work, context, &dossier, source).await?);
     }
     // What this source said before and does not say any more is retracted.
-    for old in dossier.story.measurements.iter().filter(|m| m.source == source && m.counting != Counting::Retracted) {
+    for old in
+        dossier.story.measurements.iter().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
+    {
         if !said.iter().any(|m| m.id == old.id) {
-            said.push(Measurement { counting: Counting::Retracted, ..old.clone() });
+            said.push(Measurement { counting: EvidenceStatus::Retracted, ..old.clone() });
         }
     }
     for m in said {
         match dossier.story.measurements.iter_mut().find(|old| old.id == m.id) {
             Some(old) if *old == m => continue,
             Some(old) => *old = m.clone(),
-            None if m.counting == Counting::Retracted => continue,
+            None if m.counting == EvidenceStatus::Retracted => continue,
             None => dossier.story.measurements.push(m.clone()),
         }
         work.put_measurements(patient, std::slice::from_ref(&m), context.now);
@@ -184,11 +186,15 @@ pub(super) async fn evaluate(
         return Ok(());
     }
     let first = &changed[0];
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: None,
-        kind: if changed.iter().all(|m| m.counting == Counting::Retracted) { "retraction" } else { "measurement" }
-            .to_owned(),
+        kind: if changed.iter().all(|m| m.counting == EvidenceStatus::Retracted) {
+            "retraction"
+        } else {
+            "measurement"
+        }
+        .to_owned(),
         is_care: false,
         on: first.taken_on,
         at: first.taken_at,
@@ -201,29 +207,35 @@ pub(super) async fn evaluate(
 
 /// How evidence counts, and when it was taken. A form in doubt is never a score; but if it carries a suicidal answer,
 /// safety sees it, as of its receipt where it has no usable date.
-fn weigh(context: &Context<'_>, evidence: &Evidence, item9: Option<u8>) -> (Taken, Option<Counting>, Option<Issue>) {
-    let received = Taken { at: context.now, on: context.today };
+fn weigh(
+    context: &RecordContext<'_>,
+    evidence: &Evidence,
+    item9: Option<u8>,
+) -> (EvidenceTime, Option<EvidenceStatus>, Option<Issue>) {
+    let received = EvidenceTime { at: context.now, on: context.today };
     let taken = evidence.taken.filter(|t| t.on <= context.today + chrono::Days::new(1));
-    if evidence.counting == Counting::Retracted {
-        return (taken.unwrap_or(received), Some(Counting::Retracted), None);
+    if evidence.counting == EvidenceStatus::Retracted {
+        return (taken.unwrap_or(received), Some(EvidenceStatus::Retracted), None);
     }
     match (&evidence.doubt, taken) {
         (None, Some(taken)) => (taken, Some(evidence.counting), None),
         (_, taken) => {
             let fires = item9.is_some_and(|answer| answer > 0);
             let remark = Issue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
-            (taken.unwrap_or(received), fires.then_some(Counting::Partial), Some(remark))
+            (taken.unwrap_or(received), fires.then_some(EvidenceStatus::Partial), Some(remark))
         }
     }
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.
-async fn leave(work: &mut UnitOfWork, context: &Context<'_>, source: &str, was: Uuid) -> Result<(), Problem> {
+async fn leave(work: &mut UnitOfWork, context: &RecordContext<'_>, source: &str, was: Uuid) -> Result<(), Problem> {
     let row = locked(work, was).await?;
     let mut dossier = work.take(context, row).await?;
     let mut left = Vec::new();
-    for m in dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != Counting::Retracted) {
-        m.counting = Counting::Retracted;
+    for m in
+        dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
+    {
+        m.counting = EvidenceStatus::Retracted;
         left.push(m.clone());
     }
     for joined in retract_items(work, context, &dossier, source).await? {
@@ -241,7 +253,7 @@ async fn leave(work: &mut UnitOfWork, context: &Context<'_>, source: &str, was: 
         work.put(dossier);
         return Ok(());
     };
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: None,
         kind: "retraction".to_owned(),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::dossier::Dossier;
 use super::unit_of_work::UnitOfWork;
-use super::{Context, Whom};
+use super::{RecordContext, Whom};
 use crate::fhir::arrival::Subject;
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
@@ -32,7 +32,7 @@ pub fn key(subject: &Subject) -> String {
 }
 
 /// What was found for a subject.
-pub enum Found {
+pub enum PersonMatch {
     /// One person.
     One(Box<Dossier>),
     /// Several: nobody may be guessed.
@@ -40,7 +40,11 @@ pub enum Found {
 }
 
 /// Finds and locks the person a subject names; makes one of whom only the reference is known if there is none.
-pub async fn subject(work: &mut UnitOfWork, context: &Context<'_>, subject: &Subject) -> Result<Found, Problem> {
+pub async fn subject(
+    work: &mut UnitOfWork,
+    context: &RecordContext<'_>,
+    subject: &Subject,
+) -> Result<PersonMatch, Problem> {
     let mut name = key(subject);
     if let Subject::Urn(urn) = subject
         && let Some(id) = urn.strip_prefix("urn:uuid:")
@@ -49,13 +53,13 @@ pub async fn subject(work: &mut UnitOfWork, context: &Context<'_>, subject: &Sub
         name = format!("Patient/{id}");
     }
     if matches!(subject, Subject::Identifier(_)) && work.persons_with_key(&name).await?.len() > 1 {
-        return Ok(Found::Several);
+        return Ok(PersonMatch::Several);
     }
-    Ok(Found::One(Box::new(by_key_or_new(work, context, &name).await?)))
+    Ok(PersonMatch::One(Box::new(by_key_or_new(work, context, &name).await?)))
 }
 
 /// Finds and locks the person of a key, or makes one of whom only that key is known.
-pub async fn by_key_or_new(work: &mut UnitOfWork, context: &Context<'_>, name: &str) -> Result<Dossier, Problem> {
+pub async fn by_key_or_new(work: &mut UnitOfWork, context: &RecordContext<'_>, name: &str) -> Result<Dossier, Problem> {
     if let Some(row) = work.lock_by_key(name).await? {
         return work.take(context, row).await;
     }
@@ -63,12 +67,12 @@ pub async fn by_key_or_new(work: &mut UnitOfWork, context: &Context<'_>, name: &
 }
 
 /// A person of whom only a key is known, not stored yet.
-pub fn unseen(context: &Context<'_>, name: &str) -> Patient {
+pub fn unseen(context: &RecordContext<'_>, name: &str) -> Patient {
     Patient::unseen(id_of(context.clinic, &["patient", name]), name.to_owned(), context.now)
 }
 
 /// Stores a person whose key nobody has.
-pub async fn new(work: &mut UnitOfWork, context: &Context<'_>, person: Patient) -> Result<Dossier, Problem> {
+pub async fn new(work: &mut UnitOfWork, context: &RecordContext<'_>, person: Patient) -> Result<Dossier, Problem> {
     let name = person.reference.clone();
     if work.insert_patient(&person).await? {
         work.add_key(&name, person.id);
@@ -81,7 +85,7 @@ pub async fn new(work: &mut UnitOfWork, context: &Context<'_>, person: Patient) 
 }
 
 /// Finds and locks the person that a request names.
-pub async fn whom(work: &mut UnitOfWork, context: &Context<'_>, whom: &Whom) -> Result<Dossier, Problem> {
+pub async fn whom(work: &mut UnitOfWork, context: &RecordContext<'_>, whom: &Whom) -> Result<Dossier, Problem> {
     let row = match whom {
         Whom::Id(id) => locked(work, *id).await?,
         Whom::Key(key) => {
@@ -112,7 +116,7 @@ pub async fn locked(work: &mut UnitOfWork, id: Uuid) -> Result<Patient, Problem>
 /// Makes two persons one: everything known about `from` belongs to `into` from now on.
 pub async fn merge(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     from: Dossier,
     into: Dossier,
 ) -> Result<Dossier, Problem> {

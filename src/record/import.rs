@@ -12,24 +12,24 @@ use chrono_tz::Tz;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::care_entry::line_of;
 use super::dossier::Dossier;
-use super::enter::line_of;
 use super::evidence::measure;
 use super::identify::{self, id_of, locked};
-use super::settle::{Line, note, settle};
+use super::settle::{NewEvent, note, settle};
 use super::unit_of_work::UnitOfWork;
-use super::{Added, Context, Effect, Recorded};
-use crate::domain::care::{Care, ContactKind, ContactOutcome, DischargeReason, Entry, Payer};
+use super::{CommandEffect, ImportCount, RecordContext, Recorded};
+use crate::domain::care::{Care, CareEntry, ContactKind, ContactOutcome, DischargeReason, Payer};
+use crate::domain::chart_plan::plan;
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Measurement};
-use crate::domain::plan::plan;
+use crate::domain::measurement::{EvidenceStatus, Measurement};
 use crate::domain::rules::RuleSet;
 use crate::domain::score::Answers;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
-use crate::fhir::arrival::Taken;
+use crate::fhir::arrival::EvidenceTime;
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
 use crate::store::{ReadTx, patient, story};
@@ -78,22 +78,22 @@ pub struct Additions {
     /// Scores.
     pub measurements: Vec<Measurement>,
     /// Contacts, reviews, relapse prevention, discharge, coverage.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CareEntry>,
 }
 
 impl Additions {
     /// What becomes of the row's episode: it is new, or there is something new in it, or nothing.
-    pub fn effect(&self) -> Effect {
+    pub fn effect(&self) -> CommandEffect {
         match &self.episode {
-            Some(_) => Effect::Created,
-            None if self.measurements.is_empty() && self.entries.is_empty() => Effect::Unchanged,
-            None => Effect::Updated,
+            Some(_) => CommandEffect::Created,
+            None if self.measurements.is_empty() && self.entries.is_empty() => CommandEffect::Unchanged,
+            None => CommandEffect::Updated,
         }
     }
 
     /// How much is new.
-    pub fn added(&self) -> Added {
-        Added { measurements: self.measurements.len(), entries: self.entries.len() }
+    pub fn added(&self) -> ImportCount {
+        ImportCount { measurements: self.measurements.len(), entries: self.entries.len() }
     }
 }
 
@@ -120,7 +120,7 @@ pub async fn foresee(
     let known = one(patient::by_key(tx, clinic, &case.key).await?)?;
     let Some(person) = known else {
         let id = id_of(clinic, &["patient", &case.key]);
-        let nobody = Story::of(crate::domain::story::Patient { id, inactive: false, deceased_on: None });
+        let nobody = Story::of(crate::domain::story::PatientStatus { id, inactive: false, deceased_on: None });
         let additions = additions(clinic, zone, today, case, &nobody, &[])?;
         return Ok(Foreseen { patient: None, additions });
     };
@@ -132,7 +132,11 @@ pub async fn foresee(
 }
 
 /// Takes a row over.
-pub async fn imported(work: &mut UnitOfWork, context: &Context<'_>, case: &ImportedCase) -> Result<Recorded, Problem> {
+pub async fn imported(
+    work: &mut UnitOfWork,
+    context: &RecordContext<'_>,
+    case: &ImportedCase,
+) -> Result<Recorded, Problem> {
     let mut dossier = if let Some(known) = one(work.persons_with_key(&case.key).await?)? {
         let row = locked(work, known.id).await?;
         is_the_same(&row, case)?;
@@ -154,7 +158,7 @@ pub async fn imported(work: &mut UnitOfWork, context: &Context<'_>, case: &Impor
         quarantined: None,
         added: Some(added),
     };
-    if answer.effect == Effect::Unchanged {
+    if answer.effect == CommandEffect::Unchanged {
         work.put(dossier);
         return Ok(answer);
     }
@@ -164,7 +168,7 @@ pub async fn imported(work: &mut UnitOfWork, context: &Context<'_>, case: &Impor
         work.update_patient(&dossier.patient);
     }
     write(work, context, &mut dossier, additions).await?;
-    let line = Line {
+    let line = NewEvent {
         body: json!({"scores": added.measurements, "entries": added.entries, "note": case.note}),
         ..plain_line(context, Some(id), "import", (context.today, context.now))
     };
@@ -184,7 +188,7 @@ fn name(person: &mut Patient, case: &ImportedCase) {
 
 async fn write(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &mut Dossier,
     additions: Additions,
 ) -> Result<(), Problem> {
@@ -195,7 +199,7 @@ async fn write(
         let on = new.enrolled_on.unwrap_or(context.today);
         let kind = if new.enrolled_on.is_some() { "enrolment" } else { "referral" };
         let line = plain_line(context, Some(new.id), kind, (on, local_midnight(context.zone, on)));
-        lines.push(Line { body: json!(new), ..line });
+        lines.push(NewEvent { body: json!(new), ..line });
         dossier.story.episodes.push(new);
     } else if !additions.entries.is_empty() {
         work.touch_episode(additions.id, context.now).await?;
@@ -203,7 +207,7 @@ async fn write(
     work.put_measurements(patient, &additions.measurements, context.now);
     for new in additions.measurements {
         let line = plain_line(context, None, "measurement", (new.taken_on, new.taken_at));
-        lines.push(Line { body: json!({"source": SOURCE, "measurements": [new]}), ..line });
+        lines.push(NewEvent { body: json!({"source": SOURCE, "measurements": [new]}), ..line });
         dossier.story.measurements.push(new);
     }
     for new in additions.entries {
@@ -215,13 +219,13 @@ async fn write(
 }
 
 fn plain_line(
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     episode: Option<Uuid>,
     kind: &str,
     (on, at): (NaiveDate, chrono::DateTime<chrono::Utc>),
-) -> Line {
+) -> NewEvent {
     let (id, body) = (context.clock.id(), json!({}));
-    Line { id, episode, kind: kind.to_owned(), is_care: false, on, at, outcome: None, minutes: None, body }
+    NewEvent { id, episode, kind: kind.to_owned(), is_care: false, on, at, outcome: None, minutes: None, body }
 }
 
 fn one(found: Vec<Patient>) -> Result<Option<Patient>, Problem> {
@@ -272,16 +276,16 @@ fn additions(
             }
             None => {}
         }
-        let taken = Taken { at: local_midnight(zone, *on), on: *on };
+        let taken = EvidenceTime { at: local_midnight(zone, *on), on: *on };
         let answers = Answers { items: Vec::new(), stated_total: Some(*total), ..Answers::default() };
-        let new = measure(id, *instrument, &answers, taken, Counting::Submitted, SOURCE);
+        let new = measure(id, *instrument, &answers, taken, EvidenceStatus::Submitted, SOURCE);
         additions.measurements.extend(new);
     }
     for (what, on, care) in entries(case) {
         let of = (!matches!(care, Care::Coverage { .. })).then_some(id);
         let entry = id_of(&format!("{what}/{on}"));
         if !story.entries.iter().any(|e| e.id == entry) {
-            additions.entries.push(Entry { id: entry, episode: of, on, at: local_midnight(zone, on), care });
+            additions.entries.push(CareEntry { id: entry, episode: of, on, at: local_midnight(zone, on), care });
         }
     }
     if known {

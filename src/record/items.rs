@@ -3,15 +3,15 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Context;
+use super::RecordContext;
 use super::dossier::Dossier;
 use super::evidence::measure;
 use super::identify::id_of;
 use super::unit_of_work::UnitOfWork;
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
+use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::Taken;
+use crate::fhir::arrival::EvidenceTime;
 use crate::problem::Problem;
 use crate::store::measurement;
 
@@ -19,17 +19,17 @@ use crate::store::measurement;
 pub(super) fn single_item(
     instrument: Instrument,
     answers: &Answers,
-    taken: Taken,
-    counting: Counting,
+    taken: EvidenceTime,
+    counting: EvidenceStatus,
     source: &str,
-) -> measurement::Item {
+) -> measurement::ItemObservation {
     let item = answers
         .items
         .iter()
         .position(Option::is_some)
         .or_else(|| answers.unreadable.first().copied())
         .unwrap_or_default();
-    measurement::Item {
+    measurement::ItemObservation {
         source: source.to_owned(),
         instrument,
         taken_at: taken.at,
@@ -42,7 +42,7 @@ pub(super) fn single_item(
 /// The items that arrived one by one, joined by their instant to one measurement.
 async fn joined(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     patient: Uuid,
     instrument: Instrument,
     at: DateTime<Utc>,
@@ -52,7 +52,8 @@ async fn joined(
         id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
     let Some(any) = items.first() else { return Ok(None) };
     let mut answers = Answers { items: vec![None; instrument.definition().item_count], ..Answers::default() };
-    let counted: Vec<&measurement::Item> = items.iter().filter(|i| i.counting != Counting::Retracted).collect();
+    let counted: Vec<&measurement::ItemObservation> =
+        items.iter().filter(|i| i.counting != EvidenceStatus::Retracted).collect();
     for item in &counted {
         match item.answer {
             // The higher of two: safety must not miss it.
@@ -67,13 +68,13 @@ async fn joined(
         }
     }
     let counting = if counted.is_empty() {
-        Counting::Retracted
-    } else if counted.iter().any(|i| i.counting == Counting::Submitted) {
-        Counting::Submitted
+        EvidenceStatus::Retracted
+    } else if counted.iter().any(|i| i.counting == EvidenceStatus::Submitted) {
+        EvidenceStatus::Submitted
     } else {
-        Counting::Partial
+        EvidenceStatus::Partial
     };
-    let taken = Taken { at, on: at.with_timezone(&context.zone).date_naive() };
+    let taken = EvidenceTime { at, on: at.with_timezone(&context.zone).date_naive() };
     let mut joined = measure(id, instrument, &answers, taken, counting, &any.source);
     if let Some(m) = &mut joined {
         // The other items may be on their way, or may never have been asked: nobody is sent to ask item 9 yet.
@@ -81,7 +82,7 @@ async fn joined(
             m.item9_unknown && instrument.definition().suicide_item.is_some_and(|i| answers.unreadable.contains(&i));
     }
     Ok(joined.or_else(|| {
-        (counting == Counting::Retracted).then(|| Measurement {
+        (counting == EvidenceStatus::Retracted).then(|| Measurement {
             id,
             instrument,
             taken_at: taken.at,
@@ -103,7 +104,7 @@ async fn joined(
 /// another one, as retracted.
 pub(super) async fn rejoined(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &Dossier,
     instrument: Instrument,
     at: DateTime<Utc>,
@@ -115,12 +116,12 @@ pub(super) async fn rejoined(
         m.instrument == instrument
             && m.taken_at == at
             && m.id != joined.id
-            && m.counting != Counting::Retracted
+            && m.counting != EvidenceStatus::Retracted
             && items.iter().any(|item| item.source == m.source)
     };
     let before = dossier.story.measurements.iter().filter(is_before);
     let mut all: Vec<Measurement> =
-        before.map(|m| Measurement { counting: Counting::Retracted, ..m.clone() }).collect();
+        before.map(|m| Measurement { counting: EvidenceStatus::Retracted, ..m.clone() }).collect();
     all.push(joined);
     Ok(all)
 }
@@ -128,7 +129,7 @@ pub(super) async fn rejoined(
 /// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
 pub(super) async fn retract_items(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &Dossier,
     source: &str,
 ) -> Result<Vec<Measurement>, Problem> {
@@ -136,7 +137,7 @@ pub(super) async fn retract_items(
     let Some(mut item) = work.item_of(patient, source).await? else {
         return Ok(Vec::new());
     };
-    item.counting = Counting::Retracted;
+    item.counting = EvidenceStatus::Retracted;
     work.put_item(patient, &item).await?;
     rejoined(work, context, dossier, item.instrument, item.taken_at).await
 }

@@ -4,16 +4,16 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Context, Effect, Fact, Recorded};
-use crate::fhir::arrival::Kind;
+use super::{Command, CommandEffect, RecordContext, Recorded};
+use crate::fhir::arrival::ResourceType;
 use crate::identity::acting;
 use crate::problem::Problem;
-use crate::store::journal::{self, Entry, digest};
-use crate::store::{WriteTx, fact};
+use crate::store::journal::{self, JournalEntry, digest};
+use crate::store::{WriteTx, event_log};
 
 /// A fact was logged.
-pub(super) fn of_settled(context: &Context<'_>, fact: &fact::Fact) -> Entry {
-    let mut line = Entry::new(fact.id, context.clinic, context.now, context.by, context.role).event(name(fact));
+pub(super) fn of_settled(context: &RecordContext<'_>, fact: &event_log::EventRow) -> JournalEntry {
+    let mut line = JournalEntry::new(fact.id, context.clinic, context.now, context.by, context.role).event(name(fact));
     line.patient = Some(fact.patient_id);
     line.episode = fact.episode_id;
     line.subject = fact.body.0["source"].as_str().map(str::to_owned);
@@ -22,27 +22,33 @@ pub(super) fn of_settled(context: &Context<'_>, fact: &fact::Fact) -> Entry {
 }
 
 /// A day has passed, or the rules have changed, and with them a plan.
-pub(super) fn of_passed(context: &Context<'_>, patient: Uuid, changes: &Value) -> Entry {
-    let mut line = Entry::new(context.clock.id(), context.clinic, context.now, context.by, context.role);
+pub(super) fn of_passed(context: &RecordContext<'_>, patient: Uuid, changes: &Value) -> JournalEntry {
+    let mut line = JournalEntry::new(context.clock.id(), context.clinic, context.now, context.by, context.role);
     line.patient = Some(patient);
     with_changes(line, changes)
 }
 
 /// What is left to be said after a fact: a resource that changed nothing else, or one that waits in quarantine.
-pub(super) fn of_fact(context: &Context<'_>, lines: &mut Vec<Entry>, written: usize, fact: &Fact, done: &Recorded) {
+pub(super) fn of_fact(
+    context: &RecordContext<'_>,
+    lines: &mut Vec<JournalEntry>,
+    written: usize,
+    fact: &Command,
+    done: &Recorded,
+) {
     let kind = match fact {
-        Fact::Arrived { arrival, .. } => arrival.kind,
-        Fact::Deleted { kind, .. } => *kind,
+        Command::Arrived { arrival, .. } => arrival.kind,
+        Command::Deleted { kind, .. } => *kind,
         _ => return,
     };
     if lines.len() == written {
         let event = match done.effect {
-            Effect::Created => "resource.created",
-            Effect::Updated => "resource.updated",
-            Effect::Deleted => "resource.deleted",
-            Effect::Unchanged => return,
+            CommandEffect::Created => "resource.created",
+            CommandEffect::Updated => "resource.updated",
+            CommandEffect::Deleted => "resource.deleted",
+            CommandEffect::Unchanged => return,
         };
-        let mut line = Entry::new(context.clock.id(), context.clinic, context.now, context.by, context.role);
+        let mut line = JournalEntry::new(context.clock.id(), context.clinic, context.now, context.by, context.role);
         line.patient = done.patient;
         line.subject = Some(subject(kind, &done.id));
         lines.push(line.event(event));
@@ -61,17 +67,17 @@ pub(super) async fn of_clinic(
     event: &str,
     subject: String,
 ) -> Result<(), Problem> {
-    let mut line = Entry::new(crate::clock::new_id(), clinic, now, by, acting()).event(event);
+    let mut line = JournalEntry::new(crate::clock::new_id(), clinic, now, by, acting()).event(event);
     line.subject = Some(subject);
     journal::add(tx, &[line]).await
 }
 
-fn subject(kind: Kind, id: &str) -> String {
+fn subject(kind: ResourceType, id: &str) -> String {
     format!("{}/{id}", kind.name())
 }
 
 /// The stable name of what a kind of fact is to a listener.
-fn name(fact: &fact::Fact) -> String {
+fn name(fact: &event_log::EventRow) -> String {
     match fact.kind.as_str() {
         // `task.completed_in_chart`, `flag.inactive_in_chart`, `task.deleted_in_chart`
         "set_in_chart" => {
@@ -87,7 +93,7 @@ fn name(fact: &fact::Fact) -> String {
     }
 }
 
-fn with_changes(mut line: Entry, changes: &Value) -> Entry {
+fn with_changes(mut line: JournalEntry, changes: &Value) -> JournalEntry {
     let names = [
         ("episodes", "standing.changed"),
         ("safety_opened", "safety.opened"),

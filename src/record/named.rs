@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Condition, Fact, Whom, derived_id, identify};
+use super::{Command, Condition, Whom, derived_id, identify};
 use crate::fhir::arrival::{Arrival, Content, Subject};
 
 /// What several commands name.
@@ -28,21 +28,21 @@ pub struct Named {
 
 impl Named {
     /// Adds what a command names.
-    pub fn add(&mut self, clinic: &str, fact: &Fact) {
+    pub fn add(&mut self, clinic: &str, fact: &Command) {
         match fact {
-            Fact::Arrived { arrival, condition } => self.add_arrival(clinic, arrival, condition),
-            Fact::Deleted { kind, id, .. } => {
+            Command::Arrived { arrival, condition } => self.add_arrival(clinic, arrival, condition),
+            Command::Deleted { kind, id, .. } => {
                 self.resources.entry(kind.name()).or_default().insert(id.clone());
                 self.deleted.entry(kind.name()).or_default().insert(id.clone());
             }
-            Fact::Enrolled { whom: Whom::Key(key), .. } => drop(self.keys.insert(key.clone())),
-            Fact::Enrolled { whom: Whom::Id(id), .. }
-            | Fact::OfPatient { patient: id, .. }
-            | Fact::Measured { patient: id, .. }
-            | Fact::LookedAt { patient: id } => drop(self.patients.insert(*id)),
-            Fact::Cared { episode, .. } | Fact::Amended { episode, .. } => drop(self.episodes.insert(*episode)),
-            Fact::Seen(sighting) => drop(self.patients.insert(sighting.patient)),
-            Fact::Imported(case) => drop(self.keys.insert(case.key.clone())),
+            Command::Enrolled { whom: Whom::Key(key), .. } => drop(self.keys.insert(key.clone())),
+            Command::Enrolled { whom: Whom::Id(id), .. }
+            | Command::OfPatient { patient: id, .. }
+            | Command::Measured { patient: id, .. }
+            | Command::LookedAt { patient: id } => drop(self.patients.insert(*id)),
+            Command::Cared { episode, .. } | Command::Amended { episode, .. } => drop(self.episodes.insert(*episode)),
+            Command::Seen(sighting) => drop(self.patients.insert(sighting.patient)),
+            Command::Imported(case) => drop(self.keys.insert(case.key.clone())),
         }
     }
 

@@ -2,22 +2,22 @@
 
 use serde_json::json;
 
-use super::arrive::{PATIENT_NOT_SEEN, Place, dropped, keep, unchanged};
+use super::arrive::{PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::dossier::Dossier;
 use super::identify::{by_key_or_new, key, locked, merge};
-use super::settle::{Line, settle};
+use super::settle::{NewEvent, settle};
 use super::unit_of_work::UnitOfWork;
-use super::{Context, Effect, Recorded};
-use crate::fhir::arrival::{Arrival, Person};
+use super::{CommandEffect, RecordContext, Recorded};
+use crate::fhir::arrival::{Arrival, PatientDetails};
 use crate::problem::Problem;
 
 /// A Patient arrived.
 pub async fn person_arrived(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     arrival: &Arrival,
-    place: Place<'_>,
-    person: &Person,
+    place: ResourceSlot<'_>,
+    person: &PatientDetails,
 ) -> Result<Recorded, Problem> {
     let id = place.id;
     let reference = format!("Patient/{id}");
@@ -61,7 +61,7 @@ pub async fn person_arrived(
         work.release_patient(dossier.patient.id, PATIENT_NOT_SEEN);
     }
 
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: None,
         kind: "patient".to_owned(),
@@ -76,7 +76,7 @@ pub async fn person_arrived(
     let survivor = dossier.patient.id;
     settle(work, context, dossier, Some(line)).await?;
     Ok(Recorded {
-        effect: if before.is_none() { Effect::Created } else { Effect::Updated },
+        effect: if before.is_none() { CommandEffect::Created } else { CommandEffect::Updated },
         id: id.to_owned(),
         version,
         at: context.now,
@@ -89,7 +89,7 @@ pub async fn person_arrived(
 /// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
 async fn known_person(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     arrival: &Arrival,
     reference: &str,
 ) -> Result<Dossier, Problem> {
@@ -115,7 +115,7 @@ fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
 /// Persons of whom only another name of this Patient was known are this person.
 async fn join_references(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     mut dossier: Dossier,
     arrival: &Arrival,
 ) -> Result<Dossier, Problem> {
@@ -135,9 +135,9 @@ async fn join_references(
 /// `link.type` replaced-by and replaces: two records of one person become one story.
 async fn join_links(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     mut dossier: Dossier,
-    person: &Person,
+    person: &PatientDetails,
 ) -> Result<Dossier, Problem> {
     for replaced in &person.replaces {
         let other = by_key_or_new(work, context, &key(replaced)).await?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::Fact;
+use super::Command;
 use super::recorder::Job;
 use crate::problem::{Category, Problem};
 
@@ -28,18 +28,20 @@ enum Turn {
 }
 
 impl Turn {
-    fn of(facts: &[Fact]) -> Self {
-        let is_entry = |fact: &Fact| {
+    fn of(facts: &[Command]) -> Self {
+        let is_entry = |fact: &Command| {
             matches!(
                 fact,
-                Fact::Enrolled { .. }
-                    | Fact::Amended { .. }
-                    | Fact::Cared { .. }
-                    | Fact::OfPatient { .. }
-                    | Fact::Measured { .. }
+                Command::Enrolled { .. }
+                    | Command::Amended { .. }
+                    | Command::Cared { .. }
+                    | Command::OfPatient { .. }
+                    | Command::Measured { .. }
             )
         };
-        if facts.len() >= PIECE || facts.iter().any(|fact| matches!(fact, Fact::LookedAt { .. } | Fact::Imported(_))) {
+        if facts.len() >= PIECE
+            || facts.iter().any(|fact| matches!(fact, Command::LookedAt { .. } | Command::Imported(_)))
+        {
             Self::Backfill
         } else if facts.iter().all(is_entry) {
             Self::Person
@@ -148,14 +150,14 @@ mod tests {
     use super::super::Submission;
     use super::*;
 
-    fn job(clinic: &str, facts: Vec<Fact>) -> Job {
+    fn job(clinic: &str, facts: Vec<Command>) -> Job {
         let submission = Submission { clinic: clinic.to_owned(), by: "test".to_owned(), facts, atomic: false };
         Job::new(submission, None).0
     }
 
-    fn click() -> Fact {
+    fn click() -> Command {
         let care = crate::domain::care::Care::DiscussionFlag { on: true };
-        Fact::Cared { episode: Uuid::nil(), on: chrono::NaiveDate::default(), at: None, care, if_match: None }
+        Command::Cared { episode: Uuid::nil(), on: chrono::NaiveDate::default(), at: None, care, if_match: None }
     }
 
     fn sizes(batch: &[Job]) -> Vec<(&str, usize)> {
@@ -166,7 +168,7 @@ mod tests {
     fn a_click_goes_before_a_backfill_that_came_before() {
         let mut waiting = Waiting::default();
         for _ in 0..3 {
-            waiting.push(job("a", vec![Fact::LookedAt { patient: Uuid::nil() }; PIECE]));
+            waiting.push(job("a", vec![Command::LookedAt { patient: Uuid::nil() }; PIECE]));
         }
         waiting.push(job("a", vec![click()]));
         assert_eq!(sizes(&waiting.take()), [("a", 1), ("a", PIECE)]);
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn a_batch_is_of_the_clinic_that_has_waited_longest() {
         let mut waiting = Waiting::default();
-        waiting.push(job("a", vec![Fact::LookedAt { patient: Uuid::nil() }]));
+        waiting.push(job("a", vec![Command::LookedAt { patient: Uuid::nil() }]));
         waiting.push(job("b", vec![click()]));
         waiting.push(job("a", vec![click()]));
         assert_eq!(sizes(&waiting.take()), [("a", 1), ("a", 1)]);

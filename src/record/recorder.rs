@@ -7,7 +7,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 use super::queue::{PIECE, Queue};
 use super::worker::Worker;
-use super::{Answer, Fact, Once, Recorded, Submission, Zones};
+use super::{Command, IdempotencyKey, Recorded, Submission, SubmissionResult, Zones};
 use crate::clock::Clock;
 use crate::identity::{Role, acting};
 use crate::problem::{Category, Problem};
@@ -16,9 +16,9 @@ use crate::store::Db;
 /// A submission that waits for its answer.
 pub(super) struct Job {
     pub(super) submission: Submission,
-    pub(super) once: Option<Once>,
+    pub(super) once: Option<IdempotencyKey>,
     pub(super) role: Option<Role>,
-    pub(super) reply: oneshot::Sender<Result<Answer, Problem>>,
+    pub(super) reply: oneshot::Sender<Result<SubmissionResult, Problem>>,
     /// Its place in the queue, once it has one.
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
@@ -26,8 +26,8 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(
         submission: Submission,
-        once: Option<Once>,
-    ) -> (Self, oneshot::Receiver<Result<Answer, Problem>>) {
+        once: Option<IdempotencyKey>,
+    ) -> (Self, oneshot::Receiver<Result<SubmissionResult, Problem>>) {
         let (reply, answer) = oneshot::channel();
         (Self { submission, once, role: acting(), reply, place: None }, answer)
     }
@@ -80,14 +80,14 @@ impl Recorder {
     /// # Errors
     /// `Unavailable` when the database cannot commit now: nothing of the submission was stored, or of its last pieces.
     /// For an atomic submission, the problem of the fact that failed.
-    pub async fn record(&self, submission: Submission) -> Result<Answer, Problem> {
+    pub async fn record(&self, submission: Submission) -> Result<SubmissionResult, Problem> {
         if submission.atomic || submission.facts.len() <= PIECE {
             return self.record_once(submission, None).await;
         }
-        let mut answer = Answer::with_capacity(submission.facts.len());
+        let mut answer = SubmissionResult::with_capacity(submission.facts.len());
         let mut facts = submission.facts.into_iter();
         loop {
-            let piece: Vec<Fact> = facts.by_ref().take(PIECE).collect();
+            let piece: Vec<Command> = facts.by_ref().take(PIECE).collect();
             if piece.is_empty() {
                 return Ok(answer);
             }
@@ -100,7 +100,11 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Recorder::record`]; `Unprocessable` when the key was used for another request.
-    pub async fn record_once(&self, submission: Submission, once: Option<Once>) -> Result<Answer, Problem> {
+    pub async fn record_once(
+        &self,
+        submission: Submission,
+        once: Option<IdempotencyKey>,
+    ) -> Result<SubmissionResult, Problem> {
         let queue = self.queue_of(&submission.clinic);
         let (job, answer) = Job::new(submission, once);
         queue.push(job).await?;
@@ -120,7 +124,7 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Recorder::record`], and the problem of the fact itself.
-    pub async fn one(&self, clinic: &str, by: &str, fact: Fact) -> Result<Recorded, Problem> {
+    pub async fn one(&self, clinic: &str, by: &str, fact: Command) -> Result<Recorded, Problem> {
         let submission = Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts: vec![fact], atomic: true };
         let mut answer = self.record(submission).await?;
         answer.pop().unwrap_or_else(|| Err(Problem::internal("a fact was not answered")))

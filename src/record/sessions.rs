@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::lines::of_clinic;
-use crate::domain::attention::{LAST_IN_QUEUE, Waiting};
+use crate::domain::attention::{LAST_IN_QUEUE, QueueEntry};
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
-use crate::store::review_session::Session;
-use crate::store::standing::{self, AttentionKey, Filter};
+use crate::store::review_session::ReviewSession;
+use crate::store::standing::{self, AttentionKey, StandingFilter};
 use crate::store::{Db, ReadTx, review_session};
 
 /// How many rows of the queue are read at once.
@@ -28,7 +28,7 @@ pub struct Deferred {
 ///
 /// # Errors
 /// When the database does not answer: nothing was stored.
-pub async fn open_session(db: &Db, clinic: &str, session: &Session) -> Result<(), Problem> {
+pub async fn open_session(db: &Db, clinic: &str, session: &ReviewSession) -> Result<(), Problem> {
     let mut tx = db.begin("review_session_open").await?;
     if review_session::insert(&mut tx, clinic, session).await? {
         let mut position = 0;
@@ -42,8 +42,8 @@ pub async fn open_session(db: &Db, clinic: &str, session: &Session) -> Result<()
     tx.commit().await
 }
 
-async fn queue(tx: &mut ReadTx, clinic: &str, session: &Session) -> Result<Vec<(Uuid, Waiting)>, Problem> {
-    let filter = Filter { care_manager: session.care_manager.clone(), ..Filter::default() };
+async fn queue(tx: &mut ReadTx, clinic: &str, session: &ReviewSession) -> Result<Vec<(Uuid, QueueEntry)>, Problem> {
+    let filter = StandingFilter { care_manager: session.care_manager.clone(), ..StandingFilter::default() };
     let (mut agenda, mut after): (_, Option<AttentionKey>) = (Vec::new(), None);
     loop {
         let rows = standing::by_attention(tx, clinic, &filter, Some(LAST_IN_QUEUE), after, SOME).await?;
@@ -55,7 +55,7 @@ async fn queue(tx: &mut ReadTx, clinic: &str, session: &Session) -> Result<Vec<(
             }
             let unreadable = |_| Problem::internal("a stored standing cannot be read; replan the clinic");
             let standing: Standing = serde_json::from_str(row.body.0.get()).map_err(unreadable)?;
-            agenda.extend(Waiting::of(&standing).map(|waiting| (row.episode_id, waiting)));
+            agenda.extend(QueueEntry::of(&standing).map(|waiting| (row.episode_id, waiting)));
         }
     }
 }

@@ -7,19 +7,19 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::dossier::Dossier;
-use super::follow;
 use super::identify::id_of;
+use super::recommendation_rows;
 use super::unit_of_work::UnitOfWork;
-use super::{Context, candidate, documents, lines};
-use crate::domain::plan::{Desired, Intent, Owner, Plan, Posture, plan, resolve};
+use super::{RecordContext, candidate, documents, lines};
+use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
-use crate::store::fact::Fact;
+use crate::store::event_log::EventRow;
 use crate::store::outbox::{self, Planned};
 
 /// What is written into the log about a fact.
-pub struct Line {
+pub struct NewEvent {
     /// Its id: the entry's, where it is one.
     pub id: Uuid,
     /// The episode it belongs to.
@@ -44,9 +44,9 @@ pub struct Line {
 /// `line` is what the log says about it; nothing is logged for a day that merely passed.
 pub async fn settle(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     mut dossier: Dossier,
-    line: Option<Line>,
+    line: Option<NewEvent>,
 ) -> Result<(), Problem> {
     dossier.story.patient = dossier.patient.for_story();
     let after = plan(&dossier.story, context.rules, context.today);
@@ -61,7 +61,7 @@ pub async fn settle(
     for now in after.standings.iter().filter(|now| is_new_phase(&dossier.plan, now)) {
         work.settle_episode(now).await?;
     }
-    follow::write(work, context, &mut dossier);
+    recommendation_rows::write(work, context, &mut dossier);
     write_ledger(work, context, &mut dossier, &after)?;
     if row_differs {
         work.update_patient(&dossier.patient);
@@ -73,20 +73,20 @@ pub async fn settle(
 }
 
 /// Whether an episode stands elsewhere than it did before.
-fn is_new_phase(before: &Plan, now: &Standing) -> bool {
+fn is_new_phase(before: &ChartPlan, now: &Standing) -> bool {
     let end = |s: &Standing| (s.status, s.discharged_on, s.discharge_reason);
     before.standings.iter().find(|s| s.episode == now.episode).is_none_or(|before| end(before) != end(now))
 }
 
 /// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
-pub fn note(work: &mut UnitOfWork, context: &Context<'_>, dossier: &Dossier, lines: Vec<Line>) {
+pub fn note(work: &mut UnitOfWork, context: &RecordContext<'_>, dossier: &Dossier, lines: Vec<NewEvent>) {
     append(work, context, dossier, lines.into_iter().map(|line| (line, json!({}))).collect());
 }
 
-fn append(work: &mut UnitOfWork, context: &Context<'_>, dossier: &Dossier, lines: Vec<(Line, Value)>) {
+fn append(work: &mut UnitOfWork, context: &RecordContext<'_>, dossier: &Dossier, lines: Vec<(NewEvent, Value)>) {
     // What both databases keep: the digest is of what will be read again.
     let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
-    let fact = |(line, changes): (Line, Value)| Fact {
+    let fact = |(line, changes): (NewEvent, Value)| EventRow {
         patient_id: dossier.patient.id,
         id: line.id,
         episode_id: line.episode,
@@ -101,7 +101,7 @@ fn append(work: &mut UnitOfWork, context: &Context<'_>, dossier: &Dossier, lines
         recorded_at: micros(context.now),
         recorded_by: context.by.to_owned(),
     };
-    let facts: Vec<Fact> = lines.into_iter().map(fact).collect();
+    let facts: Vec<EventRow> = lines.into_iter().map(fact).collect();
     work.lines.extend(facts.iter().map(|fact| lines::of_settled(context, fact)));
     work.append(facts);
 }
@@ -109,9 +109,9 @@ fn append(work: &mut UnitOfWork, context: &Context<'_>, dossier: &Dossier, lines
 /// Puts the difference between the plan and the ledger into the outbox.
 fn write_ledger(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     dossier: &mut Dossier,
-    after: &Plan,
+    after: &ChartPlan,
 ) -> Result<(), Problem> {
     let patient = dossier.patient.id;
     for desired in &after.desired {
@@ -126,7 +126,7 @@ fn write_ledger(
             || id_of(context.clinic, &["delivery", &patient.to_string(), &desired.key]),
             |before| before.id,
         );
-        dossier.ledger.push(outbox::Entry {
+        dossier.ledger.push(outbox::LedgerEntry {
             patient_id: patient,
             key: desired.key.clone(),
             id,
@@ -144,7 +144,7 @@ fn write_ledger(
         }
         let unreadable = || Problem::internal("a stored intent cannot be read");
         let stored = entry.intent.take().ok_or_else(unreadable)?;
-        let mut intent: Intent = serde_json::from_str(&stored).map_err(|_| unreadable())?;
+        let mut intent: WriteIntent = serde_json::from_str(&stored).map_err(|_| unreadable())?;
         let (posture, reason) = resolve(&intent.desired, &dossier.story, context.today);
         intent.desired.posture = posture;
         intent.desired.key.clone_from(&entry.key);
@@ -157,7 +157,12 @@ fn write_ledger(
     Ok(())
 }
 
-fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Option<&outbox::Entry>) -> Intent {
+fn intent(
+    context: &RecordContext<'_>,
+    dossier: &Dossier,
+    desired: &WorkItem,
+    known: Option<&outbox::LedgerEntry>,
+) -> WriteIntent {
     let episode = desired.episode.and_then(|id| dossier.story.episodes.iter().find(|e| e.id == id));
     // For safety, the care manager of any open episode is the one to act.
     let episode = episode.or_else(|| {
@@ -171,7 +176,7 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
             Owner::PrimaryCareProvider => e.primary_care_provider.clone(),
         })
     };
-    Intent {
+    WriteIntent {
         // What stands in the chart keeps its name, also where a merge has brought it here.
         identifier: known.map_or_else(
             || format!("{}/{}/{}", context.clinic, dossier.patient.id, desired.key),
@@ -189,7 +194,7 @@ fn intent(context: &Context<'_>, dossier: &Dossier, desired: &Desired, known: Op
 }
 
 /// What makes an intent another one. Not the rule set's version: the same Task under new rules is not written again.
-fn digest(intent: &Intent) -> String {
+fn digest(intent: &WriteIntent) -> String {
     let mut said = vec![
         json!(intent.identifier),
         json!(intent.patient),
@@ -210,7 +215,7 @@ fn digest(intent: &Intent) -> String {
 }
 
 /// What a fact changed, for the timeline.
-fn changes(before: &Plan, after: &Plan) -> Value {
+fn changes(before: &ChartPlan, after: &ChartPlan) -> Value {
     let mut changes = serde_json::Map::new();
     let mut episodes = Vec::new();
     for now in &after.standings {
@@ -223,7 +228,7 @@ fn changes(before: &Plan, after: &Plan) -> Value {
     if !episodes.is_empty() {
         changes.insert("episodes".into(), json!(episodes));
     }
-    let open = |plan: &Plan| -> Vec<String> {
+    let open = |plan: &ChartPlan| -> Vec<String> {
         plan.concerns.iter().filter(|c| c.state == ConcernState::Open).map(|c| c.key.clone()).collect()
     };
     let (was, now) = (open(before), open(after));
@@ -235,7 +240,7 @@ fn changes(before: &Plan, after: &Plan) -> Value {
     if !closed.is_empty() {
         changes.insert("safety_closed".into(), json!(closed));
     }
-    let keys = |plan: &Plan| -> Vec<String> { plan.desired.iter().map(|d| d.key.clone()).collect() };
+    let keys = |plan: &ChartPlan| -> Vec<String> { plan.desired.iter().map(|d| d.key.clone()).collect() };
     let (was, now) = (keys(before), keys(after));
     let opened: Vec<&String> = now.iter().filter(|k| !was.contains(k)).collect();
     let ended: Vec<&String> = was.iter().filter(|k| !now.contains(k)).collect();

@@ -24,17 +24,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Context;
+use super::RecordContext;
 use super::dossier::Dossier;
 use crate::domain::measurement::Measurement;
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
-use crate::store::fact::Fact;
+use crate::store::event_log::EventRow;
 use crate::store::idempotency::Answered;
-use crate::store::measurement::Item;
+use crate::store::measurement::ItemObservation;
 use crate::store::outbox::Planned;
 use crate::store::patient::Patient;
-use crate::store::quarantine::Kept;
+use crate::store::quarantine::QuarantineRecord;
 use crate::store::resource::Resource;
 use crate::store::review_session::Joined;
 use crate::store::{WriteTx, episode, journal, recommendation};
@@ -63,25 +63,25 @@ pub struct UnitOfWork {
     carrier_changes: Table<(String, String, String), bool>,
     measurements: Table<(Uuid, Uuid), (Measurement, DateTime<Utc>)>,
     /// By patient and source.
-    items: Table<(Uuid, String), Item>,
+    items: Table<(Uuid, String), ItemObservation>,
     /// Patients whose items are all here.
     items_read: HashSet<Uuid>,
-    episodes: Table<Uuid, episode::Stored>,
+    episodes: Table<Uuid, episode::EpisodeRecord>,
     /// Who entered the episodes that are new.
     entered_by: BTreeMap<Uuid, String>,
     /// `None` where it is removed.
-    recommendations: Table<Uuid, Option<recommendation::Row>>,
+    recommendations: Table<Uuid, Option<recommendation::RecommendationRow>>,
     /// By patient and key.
     planned: Table<(Uuid, String), Planned>,
     /// `None` where it is let go.
-    quarantined: Table<Uuid, Option<Kept>>,
+    quarantined: Table<Uuid, Option<QuarantineRecord>>,
     /// Patients who have arrived, so that what waited for them is let go, by reason.
     arrived: Table<(Uuid, String), ()>,
-    facts: Vec<Fact>,
+    facts: Vec<EventRow>,
     joined: Vec<Joined>,
     answers: Table<String, Answered>,
     /// What the journal says about it.
-    pub lines: Vec<journal::Entry>,
+    pub lines: Vec<journal::JournalEntry>,
     /// Whether anything was put into the outbox.
     pub delivers: bool,
     /// How often everything was written in the middle.
@@ -188,7 +188,7 @@ impl UnitOfWork {
     }
 
     /// A copy of the dossier of a locked patient, to be changed and put back.
-    pub async fn take(&mut self, context: &Context<'_>, patient: Patient) -> Result<Dossier, Problem> {
+    pub async fn take(&mut self, context: &RecordContext<'_>, patient: Patient) -> Result<Dossier, Problem> {
         if let Some(dossier) = self.dossiers.get(&patient.id) {
             return Ok(Dossier { patient, ..dossier.clone() });
         }
@@ -201,7 +201,7 @@ impl UnitOfWork {
     }
 
     /// Reads the dossier of a locked patient.
-    pub async fn load(&mut self, context: &Context<'_>, patient: Patient) -> Result<Dossier, Problem> {
+    pub async fn load(&mut self, context: &RecordContext<'_>, patient: Patient) -> Result<Dossier, Problem> {
         self.load_each(context, vec![patient]).await?.pop().ok_or_else(|| Problem::internal("a story was not read"))
     }
 
@@ -211,7 +211,7 @@ impl UnitOfWork {
     }
 
     /// Adds lines to the log.
-    pub fn append(&mut self, facts: Vec<Fact>) {
+    pub fn append(&mut self, facts: Vec<EventRow>) {
         self.facts.extend(facts);
     }
 }

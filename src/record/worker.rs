@@ -9,7 +9,7 @@ use super::named::Named;
 use super::queue::Queue;
 use super::recorder::Job;
 use super::unit_of_work::UnitOfWork;
-use super::{Answer, Context, Fact, Submission, Zones, apply, lines, once};
+use super::{Command, RecordContext, Submission, SubmissionResult, Zones, apply, idempotency, lines};
 use crate::clock::Clock;
 use crate::problem::{Category, Problem};
 use crate::store::{Db, rule_set};
@@ -42,7 +42,7 @@ impl From<Problem> for Lost {
 }
 
 /// The answer of each submission.
-type Answers = Vec<Result<Answer, Problem>>;
+type Answers = Vec<Result<SubmissionResult, Problem>>;
 
 impl Worker {
     pub(super) async fn run(self, queue: Arc<Queue>) {
@@ -76,7 +76,7 @@ impl Worker {
 
     /// Commits one submission; each of its facts by itself where they do not belong together. `refused` is why the batch
     /// failed; `tried` says that this was all of the batch.
-    async fn alone(&self, job: &Job, refused: &Problem, tried: bool) -> Result<Answer, Problem> {
+    async fn alone(&self, job: &Job, refused: &Problem, tried: bool) -> Result<SubmissionResult, Problem> {
         let submission = &job.submission;
         if submission.atomic || submission.facts.len() == 1 || job.once.is_some() {
             let answer = if tried { Err(Undone(refused.clone())) } else { self.persist(&[job]).await };
@@ -88,7 +88,7 @@ impl Worker {
                 Err(Undone(problem) | InDoubt(problem)) => Err(problem),
             };
         }
-        let mut answer = Answer::with_capacity(submission.facts.len());
+        let mut answer = SubmissionResult::with_capacity(submission.facts.len());
         for fact in &submission.facts {
             let one = Submission { facts: vec![fact.clone()], atomic: true, ..submission.clone() };
             let (mut one, _) = Job::new(one, None);
@@ -130,7 +130,7 @@ impl Worker {
         let mut work = UnitOfWork::new(tx, clinic, now, rules.clone());
         let zone = self.zones.of(clinic);
         let today = now.with_timezone(&zone).date_naive();
-        let context = Context { clinic, by: "", role: None, zone, now, today, rules: &rules, clock: &self.clock };
+        let context = RecordContext { clinic, by: "", role: None, zone, now, today, rules: &rules, clock: &self.clock };
         let answers = match through(&mut work, &context, jobs).await {
             Ok(answers) => answers,
             Err(problem) => {
@@ -154,7 +154,7 @@ impl Worker {
 }
 
 /// Gathers, applies, writes.
-async fn through(work: &mut UnitOfWork, batch: &Context<'_>, jobs: &[&Job]) -> Result<Answers, Problem> {
+async fn through(work: &mut UnitOfWork, batch: &RecordContext<'_>, jobs: &[&Job]) -> Result<Answers, Problem> {
     let mut named = Named::default();
     for job in jobs {
         named.once.extend(job.once.as_ref().map(|once| once.key.clone()));
@@ -163,9 +163,9 @@ async fn through(work: &mut UnitOfWork, batch: &Context<'_>, jobs: &[&Job]) -> R
     work.gather(batch, &named).await?;
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let context = Context { by: &job.submission.by, role: job.role, ..*batch };
+        let context = RecordContext { by: &job.submission.by, role: job.role, ..*batch };
         if let Some(once) = &job.once
-            && let Some(before) = once::answered(work, once).await?
+            && let Some(before) = idempotency::answered(work, once).await?
         {
             answers.push(before);
             continue;
@@ -179,12 +179,12 @@ async fn through(work: &mut UnitOfWork, batch: &Context<'_>, jobs: &[&Job]) -> R
 /// Applies one submission. A fact that fails takes back its own changes, or those of its submission where that is atomic.
 async fn submission(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     job: &Job,
-) -> Result<Result<Answer, Problem>, Problem> {
+) -> Result<Result<SubmissionResult, Problem>, Problem> {
     let Submission { facts, atomic, .. } = &job.submission;
     let begun = work.mark();
-    let mut answer = Answer::with_capacity(facts.len());
+    let mut answer = SubmissionResult::with_capacity(facts.len());
     for (number, fact) in facts.iter().enumerate() {
         let mark = work.mark();
         match applied(work, context, fact).await {
@@ -202,12 +202,16 @@ async fn submission(
         }
     }
     if let Some(once) = &job.once {
-        once::remember(work, once, &answer)?;
+        idempotency::remember(work, once, &answer)?;
     }
     Ok(Ok(answer))
 }
 
-async fn applied(work: &mut UnitOfWork, context: &Context<'_>, fact: &Fact) -> Result<super::Recorded, Problem> {
+async fn applied(
+    work: &mut UnitOfWork,
+    context: &RecordContext<'_>,
+    fact: &Command,
+) -> Result<super::Recorded, Problem> {
     let before = work.lines.len();
     let recorded = apply(work, context, fact).await?;
     lines::of_fact(context, &mut work.lines, before, fact, &recorded);

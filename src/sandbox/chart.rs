@@ -11,7 +11,7 @@ use crate::clock::Clock;
 
 /// One version of a resource.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Version {
+pub struct ResourceVersion {
     /// From 1.
     pub number: u64,
     /// When it was written.
@@ -23,13 +23,13 @@ pub struct Version {
 }
 
 #[derive(Clone, Debug)]
-struct Stored {
-    versions: Vec<Version>,
+struct StoredResource {
+    versions: Vec<ResourceVersion>,
     /// By the machine's clock, for the lag of the index: the chart's clock may stand still.
     since: Instant,
 }
 
-impl Stored {
+impl StoredResource {
     fn present(&self) -> Option<&Value> {
         self.versions.last().and_then(|version| version.resource.as_ref())
     }
@@ -37,19 +37,19 @@ impl Stored {
 
 /// All resources. A clone is a snapshot, for a transaction that may fail.
 #[derive(Clone, Debug)]
-pub struct Chart {
+pub struct SandboxChart {
     clock: Clock,
     last: DateTime<Utc>,
     next_id: u64,
     /// By type and id; ids that are numbers in their order.
-    resources: BTreeMap<(String, usize, String), Stored>,
+    resources: BTreeMap<(String, usize, String), StoredResource>,
     /// How long a new resource is not found by a search.
     pub(super) search_lag: Duration,
     /// What was put in, one after the other, where somebody is told of it.
     pub(super) changed: Option<Vec<String>>,
 }
 
-impl Chart {
+impl SandboxChart {
     pub(super) fn new(clock: Clock) -> Self {
         let last = DateTime::UNIX_EPOCH;
         Self { clock, last, next_id: 1, resources: BTreeMap::new(), search_lag: Duration::ZERO, changed: None }
@@ -83,7 +83,7 @@ impl Chart {
         let stored = self
             .resources
             .entry(key(&kind, &id))
-            .or_insert_with(|| Stored { versions: Vec::new(), since: Instant::now() });
+            .or_insert_with(|| StoredResource { versions: Vec::new(), since: Instant::now() });
         let number = stored.versions.len() as u64 + 1;
         if let Some(changed) = &mut self.changed {
             changed.push(format!("{kind}/{id}"));
@@ -92,7 +92,7 @@ impl Chart {
         resource["meta"]["versionId"] = json!(number.to_string());
         resource["meta"]["lastUpdated"] = json!(at.to_rfc3339_opts(SecondsFormat::Millis, true));
         let change = if stored.present().is_some() { "update" } else { "create" };
-        stored.versions.push(Version { number, at, change, resource: Some(resource.clone()) });
+        stored.versions.push(ResourceVersion { number, at, change, resource: Some(resource.clone()) });
         resource
     }
 
@@ -102,7 +102,7 @@ impl Chart {
             && stored.present().is_some()
         {
             let number = stored.versions.len() as u64 + 1;
-            stored.versions.push(Version { number, at, change: "delete", resource: None });
+            stored.versions.push(ResourceVersion { number, at, change: "delete", resource: None });
         }
     }
 
@@ -117,24 +117,24 @@ impl Chart {
         self.resources.get(&key(kind, id))?.present()
     }
 
-    pub(super) fn history(&self, kind: &str, id: &str) -> &[Version] {
+    pub(super) fn history(&self, kind: &str, id: &str) -> &[ResourceVersion] {
         self.resources.get(&key(kind, id)).map_or(&[], |stored| &stored.versions)
     }
 
     /// Every version of everything of a type, with its id.
-    pub(super) fn versions(&self, kind: &str) -> Vec<(&str, &Version)> {
+    pub(super) fn versions(&self, kind: &str) -> Vec<(&str, &ResourceVersion)> {
         let of_kind = self.resources.iter().filter(|((one, ..), _)| one == kind);
         of_kind.flat_map(|((.., id), stored)| stored.versions.iter().map(|one| (id.as_str(), one))).collect()
     }
 
-    fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Stored> {
+    fn of_kind(&self, kind: &str) -> impl Iterator<Item = &StoredResource> {
         let from = (kind.to_owned(), 0, String::new());
         let kind = kind.to_owned();
         self.resources.range(from..).take_while(move |((one, ..), _)| *one == kind).map(|(_, stored)| stored)
     }
 
     pub(super) fn all(&self, kind: &str) -> Vec<&Value> {
-        self.of_kind(kind).filter_map(Stored::present).collect()
+        self.of_kind(kind).filter_map(StoredResource::present).collect()
     }
 
     /// The types of which there is something, with how many.
@@ -155,7 +155,8 @@ impl Chart {
     /// What a search finds, in its order; not yet what the index has not caught up with.
     pub(super) fn search(&self, kind: &str, query: &Query) -> Vec<&Value> {
         let indexed = self.of_kind(kind).filter(|stored| stored.since.elapsed() >= self.search_lag);
-        let mut found: Vec<&Value> = indexed.filter_map(Stored::present).filter(|one| query.matches(one)).collect();
+        let mut found: Vec<&Value> =
+            indexed.filter_map(StoredResource::present).filter(|one| query.matches(one)).collect();
         query.sort(&mut found);
         found
     }

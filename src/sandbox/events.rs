@@ -33,7 +33,7 @@ pub struct Events {
 
 /// One event that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct EventReceipt {
     /// Its number.
     pub number: usize,
     /// The status of the acknowledgement; `None` where none came in time.
@@ -54,7 +54,7 @@ impl Sandbox {
     }
 
     /// What was told, in the order of the answers.
-    pub fn told(&self) -> Vec<Told> {
+    pub fn told(&self) -> Vec<EventReceipt> {
         lock(&self.state).told.clone()
     }
 }
@@ -102,7 +102,7 @@ async fn telling(state: Shared, events: Events, http: reqwest::Client) {
     }
 }
 
-async fn tell(http: &reqwest::Client, events: &Events, number: usize, name: &str) -> Told {
+async fn tell(http: &reqwest::Client, events: &Events, number: usize, name: &str) -> EventReceipt {
     let body = notification(number, name).to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, events.secret.as_bytes());
     let signed = hmac::sign(&key, body.as_bytes());
@@ -110,7 +110,7 @@ async fn tell(http: &reqwest::Client, events: &Events, number: usize, name: &str
     let begun = Instant::now();
     let request = http.post(&events.url).header("content-type", "application/fhir+json");
     let answer = request.header("x-signature", signature).body(body).send().await;
-    Told { number, status: answer.ok().map(|answer| answer.status().as_u16()), took: begun.elapsed() }
+    EventReceipt { number, status: answer.ok().map(|answer| answer.status().as_u16()), took: begun.elapsed() }
 }
 
 fn notification(number: usize, name: &str) -> Value {

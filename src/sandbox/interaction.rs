@@ -4,15 +4,15 @@ use axum::http::Method;
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::State;
-use super::chart::Version;
+use super::SandboxState;
+use super::chart::ResourceVersion;
 use super::profile::Profile;
 use super::search::{Query, pairs};
 use super::topics;
 
 /// One call.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct SandboxCall {
     pub method: Method,
     /// Without a leading slash.
     pub path: String,
@@ -58,7 +58,7 @@ impl Reply {
 }
 
 /// Executes one call, as far as the EHR that is played takes it, and answers in its manner.
-pub(super) fn perform(state: &mut State, call: &Call, base: &str) -> Reply {
+pub(super) fn perform(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Reply {
     let profile = state.profile.clone();
     if !profile.takes(call) {
         return profile.refuses();
@@ -66,7 +66,7 @@ pub(super) fn perform(state: &mut State, call: &Call, base: &str) -> Reply {
     profile.in_its_manner(interact(state, call, base), base)
 }
 
-fn interact(state: &mut State, call: &Call, base: &str) -> Reply {
+fn interact(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Reply {
     let parts: Vec<&str> = call.path.split('/').filter(|part| !part.is_empty()).collect();
     match (call.method.as_str(), parts.as_slice()) {
         ("GET", ["metadata"]) => Reply::with(200, state.profile.statement()),
@@ -97,7 +97,7 @@ fn is_type(kind: &str) -> bool {
 }
 
 /// From now on it plays the EHR that `{"name": …}` says.
-fn play(state: &mut State, call: &Call) -> Reply {
+fn play(state: &mut SandboxState, call: &SandboxCall) -> Reply {
     let name = call.body.as_ref().and_then(|body| body["name"].as_str()).unwrap_or_default();
     match Profile::named(name) {
         Some(profile) => {
@@ -108,7 +108,7 @@ fn play(state: &mut State, call: &Call) -> Reply {
     }
 }
 
-fn misbehave(state: &mut State, call: &Call) -> Reply {
+fn misbehave(state: &mut SandboxState, call: &SandboxCall) -> Reply {
     match serde_json::from_value(call.body.clone().unwrap_or_else(|| json!({}))) {
         Ok(how) => {
             state.set_misbehaviour(how);
@@ -118,7 +118,7 @@ fn misbehave(state: &mut State, call: &Call) -> Reply {
     }
 }
 
-fn search(state: &State, kind: &str, query: &str, base: &str) -> Reply {
+fn search(state: &SandboxState, kind: &str, query: &str, base: &str) -> Reply {
     let how = &state.misbehaviour;
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     let is_there = |wanted: &str| wanted.is_empty() || query.split('&').any(|pair| name(pair) == wanted);
@@ -156,7 +156,7 @@ fn search(state: &State, kind: &str, query: &str, base: &str) -> Reply {
 }
 
 /// The body as a resource of this type, with what the sandbox insists on.
-fn resource(profile: &Profile, call: &Call, kind: &str) -> Result<Value, Reply> {
+fn resource(profile: &Profile, call: &SandboxCall, kind: &str) -> Result<Value, Reply> {
     let Some(body) = call.body.clone().filter(Value::is_object) else {
         return Err(Reply::refusal(400, "structure", "a JSON object is wanted"));
     };
@@ -182,7 +182,7 @@ fn resource(profile: &Profile, call: &Call, kind: &str) -> Result<Value, Reply> 
     }
 }
 
-fn create(state: &mut State, kind: &str, call: &Call, base: &str) -> Reply {
+fn create(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) -> Reply {
     let mut body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
@@ -210,7 +210,7 @@ fn create(state: &mut State, kind: &str, call: &Call, base: &str) -> Reply {
     Reply::resource(201, state.chart.put(body), base)
 }
 
-fn one_match(state: &State, kind: &str, condition: &str) -> Result<Option<Value>, Reply> {
+fn one_match(state: &SandboxState, kind: &str, condition: &str) -> Result<Option<Value>, Reply> {
     let query = Query::read(condition).map_err(|why| Reply::refusal(400, "not-supported", &why))?;
     match state.chart.search(kind, &query).as_slice() {
         [] => Ok(None),
@@ -219,7 +219,7 @@ fn one_match(state: &State, kind: &str, condition: &str) -> Result<Option<Value>
     }
 }
 
-fn conditional_update(state: &mut State, kind: &str, call: &Call, base: &str) -> Reply {
+fn conditional_update(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) -> Reply {
     let mut body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
@@ -236,7 +236,7 @@ fn conditional_update(state: &mut State, kind: &str, call: &Call, base: &str) ->
     }
 }
 
-fn update(state: &mut State, kind: &str, id: &str, call: &Call, base: &str) -> Reply {
+fn update(state: &mut SandboxState, kind: &str, id: &str, call: &SandboxCall, base: &str) -> Reply {
     let body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
@@ -254,7 +254,7 @@ fn update(state: &mut State, kind: &str, id: &str, call: &Call, base: &str) -> R
     Reply::resource(if present.is_some() { 200 } else { 201 }, state.chart.put(body), base)
 }
 
-fn read(state: &State, kind: &str, id: &str, base: &str) -> Reply {
+fn read(state: &SandboxState, kind: &str, id: &str, base: &str) -> Reply {
     match state.chart.get(kind, id) {
         Some(resource) => Reply::resource(200, resource.clone(), base),
         None if state.chart.history(kind, id).is_empty() => Reply::refusal(404, "not-found", "not here"),
@@ -262,7 +262,7 @@ fn read(state: &State, kind: &str, id: &str, base: &str) -> Reply {
     }
 }
 
-fn history(state: &State, kind: &str, id: &str) -> Reply {
+fn history(state: &SandboxState, kind: &str, id: &str) -> Reply {
     let entries: Vec<Value> = state.chart.history(kind, id).iter().rev().map(|one| as_entry(kind, id, one)).collect();
     if entries.is_empty() {
         return Reply::refusal(404, "not-found", "not here");
@@ -271,7 +271,7 @@ fn history(state: &State, kind: &str, id: &str) -> Reply {
 }
 
 /// Every version of everything of a type, newest first, page by page.
-fn history_of_type(state: &State, kind: &str, query: &str, base: &str) -> Reply {
+fn history_of_type(state: &SandboxState, kind: &str, query: &str, base: &str) -> Reply {
     let asked = pairs(query);
     let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let number = |name: &str, otherwise| value(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
@@ -290,7 +290,7 @@ fn history_of_type(state: &State, kind: &str, query: &str, base: &str) -> Reply 
     Reply::with(200, json!({"resourceType": "Bundle", "type": "history", "link": links, "entry": entries}))
 }
 
-fn as_entry(kind: &str, id: &str, version: &Version) -> Value {
+fn as_entry(kind: &str, id: &str, version: &ResourceVersion) -> Value {
     let (method, status) = match version.change {
         "create" => ("POST", "201"),
         "delete" => ("DELETE", "204"),
@@ -306,7 +306,7 @@ fn as_entry(kind: &str, id: &str, version: &Version) -> Value {
     entry
 }
 
-fn version(state: &State, kind: &str, id: &str, number: &str, base: &str) -> Reply {
+fn version(state: &SandboxState, kind: &str, id: &str, number: &str, base: &str) -> Reply {
     let found = state.chart.history(kind, id).iter().find(|version| version.number.to_string() == number);
     match found.map(|version| version.resource.clone()) {
         Some(Some(resource)) => Reply::resource(200, resource, base),
@@ -317,7 +317,7 @@ fn version(state: &State, kind: &str, id: &str, number: &str, base: &str) -> Rep
 
 /// A batch answers entry by entry; a transaction does all or nothing, in the order sent, and what names an earlier entry
 /// by its `urn:uuid` names what became of it.
-fn bundle(state: &mut State, call: &Call, base: &str) -> Reply {
+fn bundle(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Reply {
     let Some(bundle) = call.body.as_ref().filter(|body| body["resourceType"] == "Bundle") else {
         return Reply::refusal(400, "invalid", "a Bundle is wanted here");
     };
@@ -359,13 +359,13 @@ fn resolved(entry: &Value, became: &[(String, String)]) -> Value {
     entry
 }
 
-fn entry_call(entry: &Value, base: &str) -> Call {
+fn entry_call(entry: &Value, base: &str) -> SandboxCall {
     let request = &entry["request"];
     let text = |field: &str| request[field].as_str().map(str::to_owned);
     let url = text("url").unwrap_or_default();
     let url = url.strip_prefix(base).unwrap_or(&url).trim_start_matches('/');
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
-    Call {
+    SandboxCall {
         // An entry without a method reads; a Bundle in a Bundle is refused, because its path is empty.
         method: text("method").and_then(|name| name.parse().ok()).unwrap_or(Method::GET),
         path: if path.is_empty() { "-".to_owned() } else { path.to_owned() },

@@ -68,7 +68,7 @@ impl Default for Misbehaviour {
 
 /// What happens to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum CallFate {
     /// It is executed and answered.
     Answered,
     /// It is neither.
@@ -85,19 +85,19 @@ pub(super) enum Fate {
 
 impl Misbehaviour {
     /// Rolls once for each kind, whatever comes out, so that one kind's probability does not shift the others' dice.
-    pub(super) fn fate(&self, dice: &mut Dice, writes: bool) -> Fate {
+    pub(super) fn fate(&self, dice: &mut Dice, writes: bool) -> CallFate {
         let rolls = [
-            (self.drop_request, Fate::RequestDropped),
-            (self.drop_response, Fate::ResponseDropped),
-            (self.hang, Fate::Hung),
-            (self.throttle, Fate::Throttled),
-            (self.unavailable, Fate::Unavailable),
+            (self.drop_request, CallFate::RequestDropped),
+            (self.drop_response, CallFate::ResponseDropped),
+            (self.hang, CallFate::Hung),
+            (self.throttle, CallFate::Throttled),
+            (self.unavailable, CallFate::Unavailable),
         ]
         .map(|(probability, fate)| dice.happens(probability).then_some(fate));
         if self.only_writes && !writes {
-            return Fate::Answered;
+            return CallFate::Answered;
         }
-        rolls.into_iter().flatten().next().unwrap_or(Fate::Answered)
+        rolls.into_iter().flatten().next().unwrap_or(CallFate::Answered)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::State;
+use super::SandboxState;
 
 /// The list of what is in the chart.
-pub(super) fn page(state: &State) -> String {
+pub(super) fn page(state: &SandboxState) -> String {
     let mut html = String::from(
         "<!doctype html><meta charset=utf-8><title>Sandbox EHR</title>\
          <style>body{font:15px system-ui;margin:2em}td,th{padding:.2em .8em;text-align:left}</style>\

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::interaction::{Call, Reply};
+use super::interaction::{Reply, SandboxCall};
 
 /// An EHR's abilities and manners.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl Profile {
     }
 
     /// Whether a call is one of those that are offered.
-    pub(super) fn takes(&self, call: &Call) -> bool {
+    pub(super) fn takes(&self, call: &SandboxCall) -> bool {
         let parts: Vec<&str> = call.path.split('/').filter(|part| !part.is_empty()).collect();
         let (kind, interaction) = match (call.method.as_str(), parts.as_slice()) {
             ("POST", []) => {

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::interaction::{Call, Reply, perform};
-use super::misbehaviour::Fate;
+use super::interaction::{Reply, SandboxCall, perform};
+use super::misbehaviour::CallFate;
 use super::{Shared, lock, page};
 
 const BODY_MAX: usize = 32 * 1024 * 1024;
@@ -77,29 +77,29 @@ async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Resu
     let fate = {
         let mut state = lock(&state);
         let how = state.misbehaviour.clone();
-        let fate = if steers { Fate::Answered } else { how.fate(&mut state.dice, parts.method != Method::GET) };
+        let fate = if steers { CallFate::Answered } else { how.fate(&mut state.dice, parts.method != Method::GET) };
         state.chart.search_lag = Duration::from_millis(how.search_lag_ms);
         match fate {
-            Fate::RequestDropped => {
+            CallFate::RequestDropped => {
                 state.record(&method, &path, "request dropped");
                 return Err(Dropped);
             }
-            Fate::Throttled => {
+            CallFate::Throttled => {
                 state.record(&method, &path, "429");
                 let mut reply = Reply::refusal(429, "throttled", "too many");
                 reply.headers.push(("retry-after", how.retry_after));
                 return Ok(response(reply));
             }
-            Fate::Unavailable => {
+            CallFate::Unavailable => {
                 state.record(&method, &path, "503");
                 return Ok(html(503, "<html><h1>Service Unavailable</h1></html>".to_owned()));
             }
-            Fate::Hung => state.record(&method, &path, "hung"),
-            Fate::Answered | Fate::ResponseDropped => {}
+            CallFate::Hung => state.record(&method, &path, "hung"),
+            CallFate::Answered | CallFate::ResponseDropped => {}
         }
         fate
     };
-    if fate == Fate::Hung {
+    if fate == CallFate::Hung {
         tokio::time::sleep(FOR_EVER).await;
         return Err(Dropped);
     }
@@ -117,7 +117,7 @@ async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Resu
     let mut state = lock(&state);
     let reply = match body {
         Ok(body) => {
-            let call = Call {
+            let call = SandboxCall {
                 method: parts.method,
                 path: parts.uri.path().trim_start_matches('/').to_owned(),
                 query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -129,7 +129,7 @@ async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Resu
         }
         Err(_) => Reply::refusal(400, "structure", "not JSON"),
     };
-    if fate == Fate::ResponseDropped {
+    if fate == CallFate::ResponseDropped {
         state.record(&method, &path, "response dropped");
         return Err(Dropped);
     }

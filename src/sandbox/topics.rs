@@ -11,7 +11,7 @@ use super::events::Telling;
 use super::interaction::Reply;
 use super::profile::Profile;
 use super::search::{Query, pairs};
-use super::{Sandbox, Shared, State, lock};
+use super::{Sandbox, SandboxState, Shared, lock};
 use crate::ehr::http::client;
 use crate::problem::Problem;
 
@@ -21,10 +21,10 @@ const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureD
 const FILTER: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-filter-criteria";
 
 /// What there was to tell under each Subscription, by its id: the first event first.
-pub(super) type Told = BTreeMap<String, Vec<String>>;
+pub(super) type TopicEvents = BTreeMap<String, Vec<String>>;
 
 /// Something to send.
-struct Notification {
+struct OutgoingNotification {
     id: String,
     to: Value,
     kind: &'static str,
@@ -53,7 +53,7 @@ impl Sandbox {
     }
 }
 
-async fn tell(state: &Shared, http: &reqwest::Client, one: Notification) {
+async fn tell(state: &Shared, http: &reqwest::Client, one: OutgoingNotification) {
     let mut request = http.post(one.to["endpoint"].as_str().unwrap_or_default());
     for header in one.to["header"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if let Some((name, value)) = header.split_once(':') {
@@ -68,16 +68,17 @@ async fn tell(state: &Shared, http: &reqwest::Client, one: Notification) {
     }
 }
 
-impl State {
+impl SandboxState {
     /// What is to be sent now.
-    fn due(&mut self, lost: f64) -> Vec<Notification> {
+    fn due(&mut self, lost: f64) -> Vec<OutgoingNotification> {
         let changed = self.chart.changed.replace(Vec::new()).unwrap_or_default();
         let all: Vec<Value> = self.chart.all("Subscription").into_iter().cloned().collect();
         let mut due = Vec::new();
         for one in all {
             let Some(kinds) = kinds(&self.profile, &one) else { continue };
             let id = one["id"].as_str().unwrap_or_default();
-            let notification = |kind, body| Notification { id: id.to_owned(), to: one["channel"].clone(), kind, body };
+            let notification =
+                |kind, body| OutgoingNotification { id: id.to_owned(), to: one["channel"].clone(), kind, body };
             match one["status"].as_str() {
                 Some("requested") => {
                     due.push(notification("handshake", self.bundle("history", &one, "handshake", &[])));

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, KeyAlgorithm};
 use crate::ehr::auth::KeyRing;
 use crate::ehr::auth::keys::Rotated;
-use crate::ehr::probe::{Finding, Trial, probe};
+use crate::ehr::probe::{ProbeResult, Trial, probe};
 use crate::intake::connection;
 use crate::problem::Problem;
 
@@ -20,7 +20,11 @@ pub fn jwks_url(config: &Config) -> String {
 ///
 /// # Errors
 /// What is wrong with its configuration.
-pub async fn try_connection(config: &Config, settings: &config::Ehr, clock: &Clock) -> Result<Vec<Finding>, Problem> {
+pub async fn try_connection(
+    config: &Config,
+    settings: &config::EhrConnection,
+    clock: &Clock,
+) -> Result<Vec<ProbeResult>, Problem> {
     let ehr = connection::client(config, settings, clock)?;
     let trial = Trial { searches: connection::trial(settings, clock.now())?, jwks_url: jwks_url(config) };
     Ok(probe(&ehr, &trial).await)

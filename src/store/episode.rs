@@ -6,8 +6,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::rows::Texts;
-use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::episode;
 use crate::domain::instrument::Instrument;
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 
 /// A stored episode.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct EpisodeRecord {
     /// As entered.
     pub episode: episode::Episode,
     /// Whose.
@@ -36,7 +36,7 @@ pub struct Stored {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct EpisodeRow {
     id: Uuid,
     patient_id: Uuid,
     enrolled_on: Option<NaiveDate>,
@@ -56,8 +56,8 @@ struct Row {
     updated_at: DateTime<Utc>,
 }
 
-impl From<Row> for Stored {
-    fn from(row: Row) -> Self {
+impl From<EpisodeRow> for EpisodeRecord {
+    fn from(row: EpisodeRow) -> Self {
         Self {
             episode: episode::Episode {
                 id: row.id,
@@ -81,10 +81,10 @@ impl From<Row> for Stored {
 }
 
 /// Every episode of a patient.
-pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Stored>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<EpisodeRecord>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        EpisodeRow,
         "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
            primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
          FROM episode WHERE clinic_id = $1 AND patient_id = $2 ORDER BY enrolled_on, id",
@@ -92,7 +92,7 @@ pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<
         patient
     )
     .inspect(|rows| note(rows.iter().map(|e| e.patient_id)))
-    .map(|rows| rows.into_iter().map(Stored::from).collect())
+    .map(|rows| rows.into_iter().map(EpisodeRecord::from).collect())
     .map_err(failed)
 }
 
@@ -104,12 +104,12 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Every episode of each of these patients, of one patient in order of enrolment.
-pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<Stored>, Problem> {
-    let mut rows = fetch_listed!(tx, Row, OF_EACH, patients, clinic);
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<EpisodeRecord>, Problem> {
+    let mut rows = fetch_listed!(tx, EpisodeRow, OF_EACH, patients, clinic);
     note(rows.iter().map(|e| e.patient_id));
     // As the databases order what is not enrolled yet: PostgreSQL last, SQLite first. The story sorts again.
     rows.sort_by_key(|row| (row.enrolled_on, row.id));
-    Ok(rows.into_iter().map(Stored::from).collect())
+    Ok(rows.into_iter().map(EpisodeRecord::from).collect())
 }
 
 /// Every episode of the patients from one id to another, by patient and in order of enrolment.
@@ -121,7 +121,7 @@ pub async fn of_patients(
 ) -> Result<Vec<(Uuid, episode::Episode)>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        EpisodeRow,
         "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
            primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
          FROM episode WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 ORDER BY patient_id, enrolled_on, id",
@@ -129,7 +129,7 @@ pub async fn of_patients(
         from,
         to
     )
-    .map(|rows| rows.into_iter().map(|row| (row.patient_id, Stored::from(row).episode)).collect())
+    .map(|rows| rows.into_iter().map(|row| (row.patient_id, EpisodeRecord::from(row).episode)).collect())
     .map_err(failed)
 }
 
@@ -152,10 +152,10 @@ pub async fn entered(
 }
 
 /// Reads one.
-pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Stored>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<EpisodeRecord>, Problem> {
     fetch_optional!(
         tx,
-        Row,
+        EpisodeRow,
         "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
            primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
          FROM episode WHERE clinic_id = $1 AND id = $2",
@@ -163,7 +163,7 @@ pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Stor
         id
     )
     .inspect(|row| note(row.as_ref().map(|e| e.patient_id)))
-    .map(|row| row.map(Stored::from))
+    .map(|row| row.map(EpisodeRecord::from))
     .map_err(failed)
 }
 
@@ -192,7 +192,7 @@ static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Stores new ones, each with who entered it.
-pub async fn insert_all(tx: &mut WriteTx, clinic: &str, episodes: &[(&Stored, &str)]) -> Result<(), Problem> {
+pub async fn insert_all(tx: &mut WriteTx, clinic: &str, episodes: &[(&EpisodeRecord, &str)]) -> Result<(), Problem> {
     execute_rows!(
         tx,
         INSERT,
@@ -219,7 +219,7 @@ pub async fn insert_all(tx: &mut WriteTx, clinic: &str, episodes: &[(&Stored, &s
 }
 
 /// Writes everything about episodes that may change.
-pub async fn update_all(tx: &mut WriteTx, clinic: &str, episodes: &[&Stored]) -> Result<(), Problem> {
+pub async fn update_all(tx: &mut WriteTx, clinic: &str, episodes: &[&EpisodeRecord]) -> Result<(), Problem> {
     execute_rows!(
         tx,
         UPDATE,
@@ -250,7 +250,7 @@ pub async fn owners(tx: &mut ReadTx, clinic: &str, ids: &[Uuid]) -> Result<Vec<U
     Ok(rows.into_iter().map(|(patient,)| patient).collect())
 }
 
-impl Stored {
+impl EpisodeRecord {
     /// As it is entered.
     pub fn entered(patient_id: Uuid, episode: episode::Episode, now: DateTime<Utc>) -> Self {
         Self {
@@ -282,5 +282,5 @@ pub async fn insert(
     by: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    insert_all(tx, clinic, &[(&Stored::entered(patient, e.clone(), now), by)]).await
+    insert_all(tx, clinic, &[(&EpisodeRecord::entered(patient, e.clone(), now), by)]).await
 }

@@ -18,7 +18,7 @@ use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 pub use audit::{Checked, checked, clinics, count_outside, facts_without_entry};
-pub use entry::{Entry, Request, digest};
+pub use entry::{AccessRequest, JournalEntry, digest};
 
 /// How many lines one statement adds.
 const ADDED: usize = 8;
@@ -45,11 +45,11 @@ const SEAL_SOME: &str = "UPDATE journal SET seq = v.column2, hash = v.column3
         WHERE journal.clinic_id = $1 AND journal.id = v.column1 AND journal.seq IS NULL";
 
 /// Adds lines, which have no place yet. One that is there already stays as it is.
-pub async fn add(tx: &mut WriteTx, entries: &[Entry]) -> Result<(), Problem> {
+pub async fn add(tx: &mut WriteTx, entries: &[JournalEntry]) -> Result<(), Problem> {
     for some in entries.chunks(ADDED) {
         // What is left of a statement's places is filled with the last line again: it is there by then.
         let (sql, places) = if some.len() == 1 { (ADD_ONE, 1) } else { (ADD_SOME, ADDED) };
-        let lines: Vec<String> = some.iter().map(Entry::line).collect();
+        let lines: Vec<String> = some.iter().map(JournalEntry::line).collect();
         on!(tx, |conn| {
             let mut query = sqlx::query(sql);
             for i in (0..places).map(|i| i.min(some.len() - 1)) {
@@ -66,7 +66,7 @@ pub async fn add(tx: &mut WriteTx, entries: &[Entry]) -> Result<(), Problem> {
 
 /// The end of a clinic's chain.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Head {
+pub struct ChainHead {
     /// The number of the last sealed line; 0 before the first.
     pub seq: i64,
     /// Its hash; empty before the first.
@@ -75,7 +75,7 @@ pub struct Head {
     pub facts_before: i64,
 }
 
-impl Head {
+impl ChainHead {
     /// The hash that the next line follows. The first one follows the clinic's name and what was there before it.
     pub fn before(&self, clinic: &str) -> String {
         if self.seq > 0 { self.hash.clone() } else { genesis(clinic, self.facts_before) }
@@ -102,9 +102,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads the end of a clinic's chain, and holds it until the end of the transaction.
-pub async fn hold_head(tx: &mut WriteTx, clinic: &str) -> Result<Head, Problem> {
+pub async fn hold_head(tx: &mut WriteTx, clinic: &str) -> Result<ChainHead, Problem> {
     const HOLD: &str = "UPDATE journal_head SET seq = seq WHERE clinic_id = $1 RETURNING seq, hash, facts_before";
-    if let Some(head) = returning_optional!(tx, Head, HOLD, clinic).map_err(failed)? {
+    if let Some(head) = returning_optional!(tx, ChainHead, HOLD, clinic).map_err(failed)? {
         return Ok(head);
     }
     execute!(
@@ -113,13 +113,13 @@ pub async fn hold_head(tx: &mut WriteTx, clinic: &str) -> Result<Head, Problem> 
         clinic
     )
     .map_err(failed)?;
-    let head = returning_optional!(tx, Head, HOLD, clinic).map_err(failed)?;
+    let head = returning_optional!(tx, ChainHead, HOLD, clinic).map_err(failed)?;
     head.ok_or_else(|| Problem::internal("the journal of a clinic has no end"))
 }
 
 /// Reads the end of a clinic's chain; `None` before anything was sealed.
-pub async fn head(tx: &mut ReadTx, clinic: &str) -> Result<Option<Head>, Problem> {
-    fetch_optional!(tx, Head, "SELECT seq, hash, facts_before FROM journal_head WHERE clinic_id = $1", clinic)
+pub async fn head(tx: &mut ReadTx, clinic: &str) -> Result<Option<ChainHead>, Problem> {
+    fetch_optional!(tx, ChainHead, "SELECT seq, hash, facts_before FROM journal_head WHERE clinic_id = $1", clinic)
         .map_err(failed)
 }
 
@@ -155,7 +155,12 @@ pub async fn count_unsealed(tx: &mut ReadTx, clinic: &str) -> Result<i64, Proble
 }
 
 /// Gives lines their places, and moves the end of the chain there. The end must be held.
-pub async fn seal(tx: &mut WriteTx, clinic: &str, head: &Head, lines: &[(Uuid, String)]) -> Result<Head, Problem> {
+pub async fn seal(
+    tx: &mut WriteTx,
+    clinic: &str,
+    head: &ChainHead,
+    lines: &[(Uuid, String)],
+) -> Result<ChainHead, Problem> {
     let mut seq = head.seq;
     let mut hash = head.before(clinic);
     let mut places: Vec<(Uuid, i64, String)> = Vec::with_capacity(lines.len());
@@ -175,7 +180,7 @@ pub async fn seal(tx: &mut WriteTx, clinic: &str, head: &Head, lines: &[(Uuid, S
         })
         .map_err(failed)?;
     }
-    let head = Head { seq, hash, facts_before: head.facts_before };
+    let head = ChainHead { seq, hash, facts_before: head.facts_before };
     move_head(tx, clinic, head.seq, &head.hash).await?;
     Ok(head)
 }
@@ -187,7 +192,7 @@ static APPEND: LazyLock<Texts> = LazyLock::new(|| {
 
 /// Adds lines with their places, and moves the end of the chain there: in the transaction of what they tell, last of all, for
 /// whoever else wants to add something to this chain waits from here on.
-pub async fn append(tx: &mut WriteTx, clinic: &str, entries: &[Entry]) -> Result<(), Problem> {
+pub async fn append(tx: &mut WriteTx, clinic: &str, entries: &[JournalEntry]) -> Result<(), Problem> {
     if entries.is_empty() {
         return Ok(());
     }
@@ -247,7 +252,7 @@ pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> R
 
 /// Which lines of the journal.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct JournalFilter {
     /// That name this patient.
     pub patient: Option<Uuid>,
     /// Not before.
@@ -259,7 +264,7 @@ pub struct Asked {
 }
 
 /// A page of the journal, newest first.
-pub async fn page(tx: &mut ReadTx, clinic: &str, asked: &Asked, limit: i64) -> Result<Vec<Sealed>, Problem> {
+pub async fn page(tx: &mut ReadTx, clinic: &str, asked: &JournalFilter, limit: i64) -> Result<Vec<Sealed>, Problem> {
     let below = asked.below.unwrap_or(i64::MAX);
     let Some(patient) = asked.patient else {
         return fetch_all!(

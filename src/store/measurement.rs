@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
+use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use crate::problem::Problem;
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct MeasurementRow {
     patient_id: Uuid,
     id: Uuid,
     #[sqlx(try_from = "String")]
@@ -26,15 +26,15 @@ struct Row {
     item9: Option<i16>,
     item9_unknown: bool,
     #[sqlx(try_from = "String")]
-    counting: Counting,
+    counting: EvidenceStatus,
     source: String,
     answers: Json<Vec<Option<u8>>>,
     issues: Json<Vec<Issue>>,
     language: Option<String>,
 }
 
-impl From<Row> for Measurement {
-    fn from(row: Row) -> Self {
+impl From<MeasurementRow> for Measurement {
+    fn from(row: MeasurementRow) -> Self {
         Self {
             id: row.id,
             instrument: row.instrument,
@@ -57,7 +57,7 @@ impl From<Row> for Measurement {
 pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Measurement>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        MeasurementRow,
         "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
            issues, language
          FROM measurement WHERE clinic_id = $1 AND patient_id = $2 ORDER BY taken_at, id",
@@ -78,7 +78,7 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 
 /// Every measurement of each of these patients, of one patient in order of time.
 pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<(Uuid, Measurement)>, Problem> {
-    let mut rows = fetch_listed!(tx, Row, OF_EACH, patients, clinic);
+    let mut rows = fetch_listed!(tx, MeasurementRow, OF_EACH, patients, clinic);
     rows.sort_by_key(|row| (row.taken_at, row.id));
     Ok(rows.into_iter().map(|row| (row.patient_id, Measurement::from(row))).collect())
 }
@@ -92,7 +92,7 @@ pub async fn of_patients(
 ) -> Result<Vec<(Uuid, Measurement)>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        MeasurementRow,
         "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source, answers,
            issues, language
          FROM measurement WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 ORDER BY patient_id, taken_at, id",
@@ -192,7 +192,7 @@ pub async fn move_source(tx: &mut WriteTx, clinic: &str, source: &str, from: Uui
 
 /// One answer that arrived by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct ItemObservation {
     /// `Observation/123`.
     pub source: String,
     /// Of which instrument.
@@ -204,7 +204,7 @@ pub struct Item {
     /// The answer; `None` where it cannot be read.
     pub answer: Option<u8>,
     /// Whether it counts.
-    pub counting: Counting,
+    pub counting: EvidenceStatus,
 }
 
 #[derive(sqlx::FromRow)]
@@ -216,10 +216,10 @@ struct ItemRow {
     item: i16,
     answer: Option<i16>,
     #[sqlx(try_from = "String")]
-    counting: Counting,
+    counting: EvidenceStatus,
 }
 
-impl From<ItemRow> for Item {
+impl From<ItemRow> for ItemObservation {
     fn from(row: ItemRow) -> Self {
         Self {
             source: row.source,
@@ -233,7 +233,12 @@ impl From<ItemRow> for Item {
 }
 
 /// The single item of a source.
-pub async fn item_of(tx: &mut ReadTx, clinic: &str, patient: Uuid, source: &str) -> Result<Option<Item>, Problem> {
+pub async fn item_of(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patient: Uuid,
+    source: &str,
+) -> Result<Option<ItemObservation>, Problem> {
     fetch_optional!(
         tx,
         ItemRow,
@@ -243,7 +248,7 @@ pub async fn item_of(tx: &mut ReadTx, clinic: &str, patient: Uuid, source: &str)
         patient,
         source
     )
-    .map(|row| row.map(Item::from))
+    .map(|row| row.map(ItemObservation::from))
     .map_err(failed)
 }
 
@@ -256,7 +261,7 @@ static PUT_ITEMS: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Stores single items, or replaces what their sources said before: (patient, item).
-pub async fn put_items(tx: &mut WriteTx, clinic: &str, items: &[(Uuid, &Item)]) -> Result<(), Problem> {
+pub async fn put_items(tx: &mut WriteTx, clinic: &str, items: &[(Uuid, &ItemObservation)]) -> Result<(), Problem> {
     execute_rows!(
         tx,
         PUT_ITEMS,
@@ -274,14 +279,19 @@ pub async fn put_items(tx: &mut WriteTx, clinic: &str, items: &[(Uuid, &Item)]) 
 }
 
 /// Stores a single item, or replaces what its source said before; answers what that was.
-pub async fn put_item(tx: &mut WriteTx, clinic: &str, patient: Uuid, item: &Item) -> Result<Option<Item>, Problem> {
+pub async fn put_item(
+    tx: &mut WriteTx,
+    clinic: &str,
+    patient: Uuid,
+    item: &ItemObservation,
+) -> Result<Option<ItemObservation>, Problem> {
     let before = item_of(tx, clinic, patient, &item.source).await?;
     put_items(tx, clinic, &[(patient, item)]).await?;
     Ok(before)
 }
 
 /// Every single item of a patient.
-pub async fn items_of(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Item>, Problem> {
+pub async fn items_of(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<ItemObservation>, Problem> {
     fetch_all!(
         tx,
         ItemRow,
@@ -290,7 +300,7 @@ pub async fn items_of(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Ve
         clinic,
         patient
     )
-    .map(|rows| rows.into_iter().map(Item::from).collect())
+    .map(|rows| rows.into_iter().map(ItemObservation::from).collect())
     .map_err(failed)
 }
 
@@ -301,7 +311,7 @@ pub async fn items_at(
     patient: Uuid,
     instrument: Instrument,
     at: DateTime<Utc>,
-) -> Result<Vec<Item>, Problem> {
+) -> Result<Vec<ItemObservation>, Problem> {
     fetch_all!(
         tx,
         ItemRow,
@@ -312,6 +322,6 @@ pub async fn items_at(
         instrument.id(),
         at
     )
-    .map(|rows| rows.into_iter().map(Item::from).collect())
+    .map(|rows| rows.into_iter().map(ItemObservation::from).collect())
     .map_err(failed)
 }

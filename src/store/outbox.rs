@@ -32,14 +32,14 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::rows::Texts;
-use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
-use crate::domain::chart::Drift;
-use crate::domain::plan::{Intent, Posture, Rung};
+use crate::domain::chart_plan::{Posture, Rung, WriteIntent};
+use crate::domain::read_back::Drift;
 use crate::problem::Problem;
 
-pub use attempt::{Attempt, attempted, attempts};
+pub use attempt::{DeliveryAttempt, attempted, attempts};
 pub use climb::{below, climb, is_anything_below};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake, wake_each};
 pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
@@ -47,7 +47,7 @@ pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum DeliveryState {
     /// Has to be written, or written anew.
     Pending,
     /// The chart agrees with the plan.
@@ -58,7 +58,7 @@ pub enum State {
     ClosedInChart,
 }
 
-impl State {
+impl DeliveryState {
     /// As stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl State {
     }
 }
 
-impl TryFrom<String> for State {
+impl TryFrom<String> for DeliveryState {
     type Error = String;
 
     fn try_from(s: String) -> Result<Self, String> {
@@ -93,13 +93,13 @@ pub struct Delivery {
     pub id: Uuid,
     #[sqlx(try_from = "String")]
     pub posture: Posture,
-    pub intent: Json<Intent>,
+    pub intent: Json<WriteIntent>,
     pub digest: String,
     pub revision: i64,
     pub settled_revision: i64,
     pub settled_posture: Option<String>,
     #[sqlx(try_from = "String")]
-    pub state: State,
+    pub state: DeliveryState,
     pub attempts: i32,
     pub outcome_unknown: bool,
     pub unanswered: String,
@@ -129,7 +129,7 @@ impl Delivery {
 /// The part of a ledger row that is compared with a new plan.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Entry {
+pub struct LedgerEntry {
     pub patient_id: Uuid,
     pub key: String,
     pub id: Uuid,
@@ -151,14 +151,14 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// What is in the ledger for each of these patients, of one patient in order of key.
-pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<Entry>, Problem> {
-    let mut rows = fetch_listed!(tx, Entry, OF_EACH, patients, clinic);
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<LedgerEntry>, Problem> {
+    let mut rows = fetch_listed!(tx, LedgerEntry, OF_EACH, patients, clinic);
     rows.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(rows)
 }
 
 /// What is in the ledger for a patient.
-pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
+pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<LedgerEntry>, Problem> {
     of_each(tx, clinic, &[patient]).await
 }
 
@@ -189,10 +189,14 @@ pub async fn by_id(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Del
 }
 
 /// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
-pub async fn standing(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<(Intent, State)>, Problem> {
+pub async fn standing(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patient: Uuid,
+) -> Result<Vec<(WriteIntent, DeliveryState)>, Problem> {
     let rows = fetch_all!(
         tx,
-        (Json<Intent>, String),
+        (Json<WriteIntent>, String),
         "SELECT intent, state FROM delivery WHERE clinic_id = $1 AND patient_id = $2 AND posture = 'open' ORDER BY key",
         clinic,
         patient
@@ -200,7 +204,7 @@ pub async fn standing(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Ve
     .map_err(failed)?;
     note([patient]);
     let mut all: Vec<_> =
-        rows.into_iter().filter_map(|(intent, state)| Some((intent.0, State::try_from(state).ok()?))).collect();
+        rows.into_iter().filter_map(|(intent, state)| Some((intent.0, DeliveryState::try_from(state).ok()?))).collect();
     all.sort_by_key(|(intent, _)| {
         let desired = &intent.desired;
         (std::cmp::Reverse(desired.priority), desired.due_on.is_none(), desired.due_on)
@@ -212,7 +216,7 @@ pub async fn standing(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Ve
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Which {
     /// In this state.
-    pub state: Option<State>,
+    pub state: Option<DeliveryState>,
     /// About this patient.
     pub patient: Option<Uuid>,
     /// Where the chart differs in this way.
@@ -228,7 +232,7 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<Delivery>, Problem> {
     let after = after.unwrap_or_default();
-    let (state, drift) = (which.state.map(State::as_str), which.drift.map(Drift::as_str));
+    let (state, drift) = (which.state.map(DeliveryState::as_str), which.drift.map(Drift::as_str));
     macro_rules! text {
         ($index:literal, $order:literal) => {
             concat!("SELECT ", columns!(), " FROM delivery WHERE clinic_id = $1 AND id > $2 AND ", $index, $order)
@@ -274,7 +278,7 @@ pub struct Planned {
     /// The delivery.
     pub id: Uuid,
     /// What to write.
-    pub intent: Intent,
+    pub intent: WriteIntent,
     /// What makes it another one.
     pub digest: String,
 }
@@ -315,7 +319,7 @@ pub async fn plan(
     clinic: &str,
     patient: Uuid,
     id: Uuid,
-    intent: &Intent,
+    intent: &WriteIntent,
     digest: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -380,7 +384,7 @@ pub struct Settlement {
     /// Whether the chart has it.
     pub written: bool,
     /// How it stands now.
-    pub state: State,
+    pub state: DeliveryState,
     /// How the chart stands, where we know.
     pub posture: Option<Posture>,
     /// The id in the chart.
@@ -474,7 +478,7 @@ pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>)
 
 /// How many deliveries are in a state, and since when the one that has been in it longest.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Tally {
+pub struct StateCount {
     /// The state, or `below`.
     pub state: String,
     /// How many.
@@ -484,10 +488,10 @@ pub struct Tally {
 }
 
 /// How many deliveries of a clinic are in which state; what is settled without standing in the chart is `below` it.
-pub async fn tally(tx: &mut ReadTx, clinic: &str) -> Result<Vec<Tally>, Problem> {
+pub async fn tally(tx: &mut ReadTx, clinic: &str) -> Result<Vec<StateCount>, Problem> {
     fetch_all!(
         tx,
-        Tally,
+        StateCount,
         "SELECT CASE WHEN state = 'settled' AND rung IN ('cds-card', 'worklist') THEN 'below' ELSE state END AS state,
            COUNT(*) AS count, MIN(updated_at) AS oldest
          FROM delivery WHERE clinic_id = $1 GROUP BY 1",

@@ -6,9 +6,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::key::indexed;
 use super::rows::Texts;
-use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
@@ -71,8 +71,8 @@ impl Patient {
     }
 
     /// What the planner needs to know of the person.
-    pub fn for_story(&self) -> story::Patient {
-        story::Patient { id: self.id, inactive: self.inactive, deceased_on: self.deceased_on }
+    pub fn for_story(&self) -> story::PatientStatus {
+        story::PatientStatus { id: self.id, inactive: self.inactive, deceased_on: self.deceased_on }
     }
 
     /// A name for lists: never empty.

@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::rows::Texts;
-use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// Something kept back, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Kept {
+pub struct QuarantineRecord {
     pub id: Uuid,
     #[sqlx(rename = "type")]
     pub kind: String,
@@ -32,7 +32,7 @@ static PUT: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Keeps things back; what was said about the same resources before is replaced.
-pub async fn put_all(tx: &mut WriteTx, clinic: &str, kept: &[&Kept]) -> Result<(), Problem> {
+pub async fn put_all(tx: &mut WriteTx, clinic: &str, kept: &[&QuarantineRecord]) -> Result<(), Problem> {
     execute_rows!(
         tx,
         PUT,
@@ -50,7 +50,7 @@ pub async fn put_all(tx: &mut WriteTx, clinic: &str, kept: &[&Kept]) -> Result<(
 }
 
 /// Keeps something back; what was said about the same resource before is replaced.
-pub async fn put(tx: &mut WriteTx, clinic: &str, kept: &Kept) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, clinic: &str, kept: &QuarantineRecord) -> Result<(), Problem> {
     put_all(tx, clinic, &[kept]).await
 }
 
@@ -76,10 +76,10 @@ pub async fn release_patient(tx: &mut WriteTx, clinic: &str, patient: Uuid, code
 }
 
 /// Reads one.
-pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Kept>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<QuarantineRecord>, Problem> {
     fetch_optional!(
         tx,
-        Kept,
+        QuarantineRecord,
         "SELECT id, type, resource_id, patient_id, code, detail, received_at FROM quarantine WHERE clinic_id = $1 AND id = $2",
         clinic,
         id
@@ -89,10 +89,15 @@ pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Kept
 }
 
 /// A page after an id, in order of id.
-pub async fn page(tx: &mut ReadTx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Kept>, Problem> {
+pub async fn page(
+    tx: &mut ReadTx,
+    clinic: &str,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<QuarantineRecord>, Problem> {
     fetch_all!(
         tx,
-        Kept,
+        QuarantineRecord,
         "SELECT id, type, resource_id, patient_id, code, detail, received_at FROM quarantine
          WHERE clinic_id = $1 AND id > $2 ORDER BY id LIMIT $3",
         clinic,

@@ -7,15 +7,15 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::rows::Texts;
-use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// A recommendation of a review that stands.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Row {
+pub struct RecommendationRow {
     pub id: Uuid,
     pub patient_id: Uuid,
     pub episode_id: Uuid,
@@ -34,7 +34,12 @@ static PUT: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Writes them.
-pub async fn put_all(tx: &mut WriteTx, clinic: &str, rows: &[&Row], now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn put_all(
+    tx: &mut WriteTx,
+    clinic: &str,
+    rows: &[&RecommendationRow],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     execute_rows!(
         tx,
         PUT,
@@ -68,15 +73,15 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Those of each of these patients.
-pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<Row>, Problem> {
-    Ok(fetch_listed!(tx, Row, OF_EACH, patients, clinic))
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<RecommendationRow>, Problem> {
+    Ok(fetch_listed!(tx, RecommendationRow, OF_EACH, patients, clinic))
 }
 
 /// Those of a patient.
-pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Row>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<RecommendationRow>, Problem> {
     fetch_all!(
         tx,
-        Row,
+        RecommendationRow,
         "SELECT id, patient_id, episode_id, state, addressee, waits_until, body FROM recommendation
          WHERE clinic_id = $1 AND patient_id = $2 ORDER BY id",
         clinic,
@@ -87,7 +92,7 @@ pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<
 
 /// What a list may be narrowed to; everything given must hold.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct RecommendationFilter {
     /// In this state.
     pub state: Option<String>,
     /// Waiting for somebody, and due before this date.
@@ -99,7 +104,7 @@ pub struct Filter {
 /// A recommendation with whose it is.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Listed {
+pub struct PatientRecommendation {
     pub id: Uuid,
     pub patient_id: Uuid,
     pub reference: String,
@@ -113,14 +118,14 @@ pub struct Listed {
 pub async fn page(
     tx: &mut ReadTx,
     clinic: &str,
-    filter: &Filter,
+    filter: &RecommendationFilter,
     after: Option<(NaiveDate, Uuid)>,
     limit: i64,
-) -> Result<Vec<Listed>, Problem> {
+) -> Result<Vec<PatientRecommendation>, Problem> {
     let (waits_until, id) = after.unzip();
     fetch_all!(
         tx,
-        Listed,
+        PatientRecommendation,
         "SELECT r.id, r.patient_id, p.reference, p.display_name, r.waits_until, r.state, r.body
          FROM recommendation r JOIN patient p ON p.clinic_id = r.clinic_id AND p.id = r.patient_id
          WHERE r.clinic_id = $1

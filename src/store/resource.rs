@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::key::indexed;
 use super::rows::Texts;
-use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 

@@ -6,16 +6,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::rows::Texts;
-use super::shown::note;
-use super::{ReadTx, WriteTx, fact, failed};
-use crate::domain::attention::Waiting;
+use super::{ReadTx, WriteTx, event_log, failed};
+use crate::domain::attention::QueueEntry;
 use crate::problem::Problem;
 
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Session {
+pub struct ReviewSession {
     pub id: Uuid,
     pub held_on: NaiveDate,
     pub consultant: String,
@@ -28,7 +28,7 @@ pub struct Session {
 }
 
 /// Adds a session. `false` if it is there already.
-pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &Session) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &ReviewSession) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO review_session (clinic_id, id, held_on, consultant, care_manager, note, opened_at, opened_by)
@@ -53,7 +53,7 @@ pub async fn put_item(
     session: Uuid,
     position: i32,
     episode: Uuid,
-    waiting: &Waiting,
+    waiting: &QueueEntry,
 ) -> Result<(), Problem> {
     execute!(
         tx,
@@ -69,10 +69,10 @@ pub async fn put_item(
 }
 
 /// Reads one.
-pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Session>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<ReviewSession>, Problem> {
     fetch_optional!(
         tx,
-        Session,
+        ReviewSession,
         "SELECT id, held_on, consultant, care_manager, note, opened_at, opened_by, closed_at, closed_by
          FROM review_session WHERE clinic_id = $1 AND id = $2",
         clinic,
@@ -88,11 +88,11 @@ pub async fn page(
     consultant: Option<&str>,
     after: Option<(NaiveDate, Uuid)>,
     limit: i64,
-) -> Result<Vec<Session>, Problem> {
+) -> Result<Vec<ReviewSession>, Problem> {
     let (held_on, id) = after.unzip();
     fetch_all!(
         tx,
-        Session,
+        ReviewSession,
         "SELECT id, held_on, consultant, care_manager, note, opened_at, opened_by, closed_at, closed_by
          FROM review_session WHERE clinic_id = $1 AND ($2 IS NULL OR consultant = $2)
            AND ($3 IS NULL OR held_on < $3 OR (held_on = $3 AND id < $4))
@@ -109,21 +109,21 @@ pub async fn page(
 /// An item of an agenda, with whose episode it is.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Item {
+pub struct AgendaItem {
     pub position: i32,
     pub episode_id: Uuid,
     pub patient_id: Uuid,
     pub reference: String,
     pub display_name: Option<String>,
-    pub body: Json<Waiting>,
+    pub body: Json<QueueEntry>,
     pub deferred_because: Option<String>,
 }
 
 /// The agenda of a session, in order.
-pub async fn agenda(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Item>, Problem> {
+pub async fn agenda(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<AgendaItem>, Problem> {
     fetch_all!(
         tx,
-        Item,
+        AgendaItem,
         "SELECT i.position, i.episode_id, p.id AS patient_id, p.reference, p.display_name, i.body, i.deferred_because
          FROM review_session_item i
            JOIN episode e ON e.clinic_id = i.clinic_id AND e.id = i.episode_id
@@ -151,7 +151,7 @@ pub struct Review {
 pub async fn reviews(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
     let mut standing = Vec::new();
     for review in entered(tx, clinic, session).await? {
-        if !fact::taken_back(tx, clinic, review.patient_id).await?.contains(&review.review_id) {
+        if !event_log::taken_back(tx, clinic, review.patient_id).await?.contains(&review.review_id) {
             standing.push(review);
         }
     }

@@ -10,7 +10,7 @@ use crate::problem::Problem;
 /// A stored version.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Stored {
+pub struct RuleSetRecord {
     pub version: i32,
     pub body: Json<RuleSet>,
     pub created_at: DateTime<Utc>,
@@ -31,10 +31,10 @@ pub async fn active(tx: &mut ReadTx, clinic: &str) -> Result<RuleSet, Problem> {
 }
 
 /// Every version, newest first.
-pub async fn all(tx: &mut ReadTx, clinic: &str) -> Result<Vec<Stored>, Problem> {
+pub async fn all(tx: &mut ReadTx, clinic: &str) -> Result<Vec<RuleSetRecord>, Problem> {
     fetch_all!(
         tx,
-        Stored,
+        RuleSetRecord,
         "SELECT version, body, created_at, created_by, activated_at FROM rule_set WHERE clinic_id = $1 ORDER BY version DESC",
         clinic
     )
@@ -42,10 +42,10 @@ pub async fn all(tx: &mut ReadTx, clinic: &str) -> Result<Vec<Stored>, Problem> 
 }
 
 /// Reads one version.
-pub async fn find(tx: &mut ReadTx, clinic: &str, version: i32) -> Result<Option<Stored>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, version: i32) -> Result<Option<RuleSetRecord>, Problem> {
     fetch_optional!(
         tx,
-        Stored,
+        RuleSetRecord,
         "SELECT version, body, created_at, created_by, activated_at FROM rule_set WHERE clinic_id = $1 AND version = $2",
         clinic,
         version

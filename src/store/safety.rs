@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::outbox::State;
-use super::shown::note;
+use super::access_trace::note;
+use super::outbox::DeliveryState;
 use super::{ReadTx, failed};
-use crate::domain::plan::Intent;
+use crate::domain::chart_plan::WriteIntent;
 use crate::problem::Problem;
 
 /// A Task for an answer that somebody has to assess, or has assessed.
@@ -19,9 +19,9 @@ pub struct SafetyTask {
     pub display_name: Option<String>,
     pub id: Uuid,
     pub key: String,
-    pub intent: Json<Intent>,
+    pub intent: Json<WriteIntent>,
     #[sqlx(try_from = "String")]
-    pub state: State,
+    pub state: DeliveryState,
     pub rung: Option<String>,
     pub created_at: DateTime<Utc>,
 }

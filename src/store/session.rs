@@ -8,7 +8,7 @@ use crate::problem::Problem;
 
 /// Somebody signed in.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Session {
+pub struct SignInSession {
     /// A hash of what the browser's cookie holds.
     pub id: String,
     /// Who, for the audit.
@@ -27,10 +27,10 @@ pub struct Session {
 }
 
 /// The session of a cookie.
-pub async fn find(tx: &mut ReadTx, clinic: &str, id: &str) -> Result<Option<Session>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: &str) -> Result<Option<SignInSession>, Problem> {
     fetch_optional!(
         tx,
-        Session,
+        SignInSession,
         "SELECT id, subject, role, name, csrf, created_at, seen_at FROM session WHERE clinic_id = $1 AND id = $2",
         clinic,
         id
@@ -39,7 +39,7 @@ pub async fn find(tx: &mut ReadTx, clinic: &str, id: &str) -> Result<Option<Sess
 }
 
 /// Signs somebody in.
-pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &Session) -> Result<(), Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &SignInSession) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO session (clinic_id, id, subject, role, name, csrf, created_at, seen_at)

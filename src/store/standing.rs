@@ -8,18 +8,18 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::key::listed;
 use super::rows::Texts;
-use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::attention::Attention;
+use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::instrument::Instrument;
-use crate::domain::line::Line;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
 use crate::problem::Problem;
 
-/// The columns of a [`Row`].
+/// The columns of a [`StandingRow`].
 macro_rules! columns {
     () => {
         "s.episode_id, s.patient_id, p.reference, p.language, s.status, s.display_name, s.care_manager,
@@ -31,7 +31,7 @@ macro_rules! columns {
 /// One row of the caseload.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Row {
+pub struct StandingRow {
     pub episode_id: Uuid,
     pub patient_id: Uuid,
     pub reference: String,
@@ -55,7 +55,7 @@ pub struct Row {
 
 /// What is written of an episode.
 #[derive(Clone, Copy, Debug)]
-pub struct Written<'a> {
+pub struct StandingWrite<'a> {
     /// How the patient is shown.
     pub label: &'a str,
     /// The care manager, where known.
@@ -65,7 +65,7 @@ pub struct Written<'a> {
     /// The whole standing.
     pub standing: &'a Standing,
     /// The row of the caseload page.
-    pub line: &'a Line,
+    pub line: &'a CaseloadRow,
 }
 
 static PUT: LazyLock<Texts> = LazyLock::new(|| {
@@ -92,7 +92,7 @@ fn small(score: Option<u16>) -> Option<i16> {
     score.and_then(|score| i16::try_from(score).ok())
 }
 
-impl Written<'_> {
+impl StandingWrite<'_> {
     fn findings(&self) -> String {
         let mut findings = String::from(",");
         for finding in &self.standing.findings {
@@ -126,7 +126,7 @@ impl Written<'_> {
 pub async fn put_all(
     tx: &mut WriteTx,
     clinic: &str,
-    all: &[(Uuid, Written<'_>)],
+    all: &[(Uuid, StandingWrite<'_>)],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     let rows: Vec<_> =
@@ -172,7 +172,7 @@ pub async fn put(
     tx: &mut WriteTx,
     clinic: &str,
     patient: Uuid,
-    written: Written<'_>,
+    written: StandingWrite<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     put_all(tx, clinic, &[(patient, written)], now).await
@@ -180,7 +180,7 @@ pub async fn put(
 
 /// A consultant and a care manager who have open episodes together.
 #[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Team {
+pub struct TeamCount {
     /// The consultant, where known.
     pub psychiatric_consultant: Option<String>,
     /// The care manager, where known.
@@ -190,10 +190,10 @@ pub struct Team {
 }
 
 /// Who works together in a clinic, and how many of theirs stand in the queue up to a place.
-pub async fn teams(tx: &mut ReadTx, clinic: &str, up_to: i16) -> Result<Vec<Team>, Problem> {
+pub async fn teams(tx: &mut ReadTx, clinic: &str, up_to: i16) -> Result<Vec<TeamCount>, Problem> {
     fetch_all!(
         tx,
-        Team,
+        TeamCount,
         "SELECT psychiatric_consultant, care_manager, SUM(CASE WHEN attention <= $2 THEN 1 ELSE 0 END) AS waiting
          FROM standing WHERE clinic_id = $1 AND status <> 'discharged' GROUP BY psychiatric_consultant, care_manager",
         clinic,
@@ -220,7 +220,7 @@ pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<
 
 /// What the caseload may be narrowed to; everything given must hold.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct StandingFilter {
     /// Of this care manager.
     pub care_manager: Option<String>,
     /// Of this consultant.
@@ -233,7 +233,7 @@ pub struct Filter {
     pub name: Option<String>,
 }
 
-impl Filter {
+impl StandingFilter {
     fn finding_pattern(&self) -> Option<String> {
         self.finding.as_ref().map(|f| format!("%,{f},%"))
     }
@@ -251,7 +251,7 @@ fn containing(name: &str) -> String {
 /// Where a page of the caseload goes on: (place in the queue, waiting since, minus the latest score, episode).
 pub type AttentionKey = (i16, NaiveDate, i32, Uuid);
 
-impl Row {
+impl StandingRow {
     /// Its place in the order of attention.
     pub fn attention_key(&self) -> AttentionKey {
         (self.attention, self.waiting_since, -self.latest_score.map_or(-1, i32::from), self.episode_id)
@@ -263,16 +263,16 @@ impl Row {
 pub async fn by_attention(
     tx: &mut ReadTx,
     clinic: &str,
-    filter: &Filter,
+    filter: &StandingFilter,
     up_to: Option<i16>,
     after: Option<AttentionKey>,
     limit: i64,
-) -> Result<Vec<Row>, Problem> {
+) -> Result<Vec<StandingRow>, Problem> {
     // No place is before this one.
     let (rank, since, score, id) = after.unwrap_or((i16::MIN, NaiveDate::default(), i32::MIN, Uuid::nil()));
     fetch_all!(
         tx,
-        Row,
+        StandingRow,
         concat!(
             "SELECT ",
             columns!(),
@@ -308,17 +308,17 @@ pub async fn by_attention(
 pub async fn by_name(
     tx: &mut ReadTx,
     clinic: &str,
-    filter: &Filter,
+    filter: &StandingFilter,
     after: Option<(String, Uuid)>,
     limit: i64,
-) -> Result<Vec<Row>, Problem> {
+) -> Result<Vec<StandingRow>, Problem> {
     let (after_name, id) = match after {
         Some((name, id)) => (Some(name), Some(id)),
         None => (None, None),
     };
     fetch_all!(
         tx,
-        Row,
+        StandingRow,
         concat!(
             "SELECT ",
             columns!(),

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::fact::Told;
+use super::event_log::StoryEvent;
 use super::patient::{self, Patient};
-use super::{ReadTx, episode, fact, measurement};
+use super::{ReadTx, episode, event_log, measurement};
 use crate::domain::episode::Episode;
 use crate::domain::measurement::Measurement;
 use crate::domain::story::Story;
@@ -19,7 +19,7 @@ pub async fn of(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Stor
     if patient.has_care {
         let episodes = episode::of_patient(tx, clinic, patient.id).await?;
         story.episodes = episodes.into_iter().map(|e| e.episode).collect();
-        let told = fact::told(tx, clinic, patient.id, patient.id).await?;
+        let told = event_log::told(tx, clinic, patient.id, patient.id).await?;
         for (_, told) in told {
             add(&mut story, told);
         }
@@ -43,12 +43,12 @@ pub async fn of_each_with(
     tx: &mut ReadTx,
     clinic: &str,
     patients: &[Patient],
-    episodes: Vec<episode::Stored>,
+    episodes: Vec<episode::EpisodeRecord>,
 ) -> Result<Vec<Story>, Problem> {
     let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
     let mut measurements = grouped(measurement::of_each(tx, clinic, &ids).await?);
     let mut episodes = grouped(episodes.into_iter().map(|stored| (stored.patient_id, stored.episode)).collect());
-    let mut told = grouped(fact::told_of_each(tx, clinic, &in_care(patients)).await?);
+    let mut told = grouped(event_log::told_of_each(tx, clinic, &in_care(patients)).await?);
     Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
 }
 
@@ -58,7 +58,7 @@ pub async fn of_page(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Res
     let (from, to) = (first.id, last.id);
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
-    let mut told = grouped(fact::told(tx, clinic, from, to).await?);
+    let mut told = grouped(event_log::told(tx, clinic, from, to).await?);
     Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
 }
 
@@ -69,7 +69,7 @@ fn put_together(
     patient: &Patient,
     measurements: &mut Grouped<Measurement>,
     episodes: &mut Grouped<Episode>,
-    told: &mut Grouped<Told>,
+    told: &mut Grouped<StoryEvent>,
 ) -> Story {
     let mut story = Story::of(patient.for_story());
     story.measurements = measurements.remove(&patient.id).unwrap_or_default();
@@ -84,17 +84,17 @@ fn put_together(
 const SOME: i64 = 500;
 
 /// Everybody of a clinic, some at a time.
-pub struct Pages<'a> {
+pub struct StoryPages<'a> {
     clinic: &'a str,
     after: Option<Uuid>,
 }
 
 /// Everybody of a clinic, some at a time: nobody is loaded yet.
-pub fn everybody(clinic: &str) -> Pages<'_> {
-    Pages { clinic, after: None }
+pub fn everybody(clinic: &str) -> StoryPages<'_> {
+    StoryPages { clinic, after: None }
 }
 
-impl Pages<'_> {
+impl StoryPages<'_> {
     /// The next patients in order of id, each with the story; `None` after the last.
     pub async fn next(&mut self, tx: &mut ReadTx) -> Result<Option<(Vec<Patient>, Vec<Story>)>, Problem> {
         let page = patient::page(tx, self.clinic, self.after, SOME).await?;
@@ -107,10 +107,10 @@ impl Pages<'_> {
     }
 }
 
-fn add(story: &mut Story, told: Told) {
+fn add(story: &mut Story, told: StoryEvent) {
     match told {
-        Told::Entry(entry) => story.entries.push(entry),
-        Told::Handover(handover) => story.handovers.push(handover),
+        StoryEvent::Entry(entry) => story.entries.push(entry),
+        StoryEvent::Handover(handover) => story.handovers.push(handover),
     }
 }
 

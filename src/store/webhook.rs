@@ -9,17 +9,17 @@ use crate::problem::Problem;
 /// How far a webhook was told.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Cursor {
+pub struct WebhookCursor {
     pub seq: i64,
     pub part: i32,
     pub disabled: Option<String>,
 }
 
 /// Reads it; `None` for one that was never told anything.
-pub async fn cursor(tx: &mut ReadTx, clinic: &str, name: &str) -> Result<Option<Cursor>, Problem> {
+pub async fn cursor(tx: &mut ReadTx, clinic: &str, name: &str) -> Result<Option<WebhookCursor>, Problem> {
     fetch_optional!(
         tx,
-        Cursor,
+        WebhookCursor,
         "SELECT seq, part, disabled FROM webhook WHERE clinic_id = $1 AND name = $2",
         clinic,
         name
@@ -50,10 +50,10 @@ pub async fn claim(
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> Result<Option<Cursor>, Problem> {
+) -> Result<Option<WebhookCursor>, Problem> {
     returning_optional!(
         tx,
-        Cursor,
+        WebhookCursor,
         "UPDATE webhook SET lease_token = $3, lease_until = $5 WHERE clinic_id = $1 AND name = $2
            AND (lease_until IS NULL OR lease_until <= $4 OR lease_token = $3)
          RETURNING seq, part, disabled",
@@ -123,7 +123,7 @@ pub async fn disable(
 /// One event for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Delivery {
+pub struct WebhookDelivery {
     pub id: Uuid,
     pub webhook: String,
     pub seq: i64,
@@ -140,7 +140,7 @@ pub struct Delivery {
 }
 
 /// Stores one that is to be sent. Nothing if it is there.
-pub async fn add(tx: &mut WriteTx, clinic: &str, d: &Delivery) -> Result<(), Problem> {
+pub async fn add(tx: &mut WriteTx, clinic: &str, d: &WebhookDelivery) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO webhook_delivery (clinic_id, id, webhook, seq, part, type, body, state, attempts, next_attempt_at,
@@ -160,10 +160,10 @@ pub async fn add(tx: &mut WriteTx, clinic: &str, d: &Delivery) -> Result<(), Pro
 }
 
 /// The first one of a webhook that is still to be sent.
-pub async fn pending(tx: &mut ReadTx, clinic: &str, webhook: &str) -> Result<Option<Delivery>, Problem> {
+pub async fn pending(tx: &mut ReadTx, clinic: &str, webhook: &str) -> Result<Option<WebhookDelivery>, Problem> {
     fetch_optional!(
         tx,
-        Delivery,
+        WebhookDelivery,
         "SELECT id, webhook, seq, part, type, body, state, attempts, next_attempt_at, last_error, created_at, updated_at
          FROM webhook_delivery WHERE clinic_id = $1 AND webhook = $2 AND state = 'pending' ORDER BY seq, part LIMIT 1",
         clinic,
@@ -173,10 +173,10 @@ pub async fn pending(tx: &mut ReadTx, clinic: &str, webhook: &str) -> Result<Opt
 }
 
 /// Reads one.
-pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<WebhookDelivery>, Problem> {
     fetch_optional!(
         tx,
-        Delivery,
+        WebhookDelivery,
         "SELECT id, webhook, seq, part, type, body, state, attempts, next_attempt_at, last_error, created_at, updated_at
          FROM webhook_delivery WHERE clinic_id = $1 AND id = $2",
         clinic,
@@ -192,10 +192,10 @@ pub async fn page(
     (webhook, state): (Option<&str>, Option<&str>),
     after: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<Delivery>, Problem> {
+) -> Result<Vec<WebhookDelivery>, Problem> {
     fetch_all!(
         tx,
-        Delivery,
+        WebhookDelivery,
         "SELECT id, webhook, seq, part, type, body, state, attempts, next_attempt_at, last_error, created_at, updated_at
          FROM webhook_delivery WHERE clinic_id = $1 AND ($2 IS NULL OR webhook = $2) AND ($3 IS NULL OR state = $3)
            AND id > $4 ORDER BY id LIMIT $5",
@@ -209,7 +209,7 @@ pub async fn page(
 }
 
 /// Writes down how one stands after an attempt.
-pub async fn settle(tx: &mut WriteTx, clinic: &str, d: &Delivery, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn settle(tx: &mut WriteTx, clinic: &str, d: &WebhookDelivery, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE webhook_delivery SET state = $3, attempts = $4, next_attempt_at = $5, last_error = $6, updated_at = $7
@@ -246,7 +246,7 @@ pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>)
 /// One attempt to tell a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Attempt {
+pub struct WebhookAttempt {
     pub delivery_id: Uuid,
     pub id: Uuid,
     pub at: DateTime<Utc>,
@@ -257,7 +257,7 @@ pub struct Attempt {
 }
 
 /// Adds an attempt.
-pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
+pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &WebhookAttempt) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO webhook_attempt (clinic_id, delivery_id, id, at, outcome, http_status, detail, milliseconds)
@@ -276,10 +276,10 @@ pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &Attempt) -> Result<()
 }
 
 /// The attempts of a delivery, in order.
-pub async fn attempts(tx: &mut ReadTx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
+pub async fn attempts(tx: &mut ReadTx, clinic: &str, delivery: Uuid) -> Result<Vec<WebhookAttempt>, Problem> {
     fetch_all!(
         tx,
-        Attempt,
+        WebhookAttempt,
         "SELECT delivery_id, id, at, outcome, http_status, detail, milliseconds FROM webhook_attempt
          WHERE clinic_id = $1 AND delivery_id = $2 ORDER BY at, id",
         clinic,

@@ -18,10 +18,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Travels with a request, so that whoever learns the clinic can tell the log.
 #[derive(Clone, Debug)]
-pub struct RequestLog(Arc<Known>);
+pub struct RequestLog(Arc<RequestScope>);
 
 #[derive(Debug)]
-struct Known {
+struct RequestScope {
     span: Span,
     clinic: OnceLock<String>,
 }
@@ -41,9 +41,9 @@ pub async fn log_requests(State(clock): State<Clock>, mut request: Request, next
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or_else(|| "unmatched".into(), |m| m.as_str().to_owned());
     let span = tracing::info_span!("request", request_id = %id, method, route, clinic = tracing::field::Empty);
-    let log = RequestLog(Arc::new(Known { span: span.clone(), clinic: OnceLock::new() }));
+    let log = RequestLog(Arc::new(RequestScope { span: span.clone(), clinic: OnceLock::new() }));
     request.extensions_mut().insert(log);
-    let mut line = Line { method, route, started: Instant::now(), span: span.clone(), status: None };
+    let mut line = RequestRecord { method, route, started: Instant::now(), span: span.clone(), status: None };
     let mut response = next.run(request).instrument(span).await;
     line.status = Some(response.status().as_u16());
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -53,7 +53,7 @@ pub async fn log_requests(State(clock): State<Clock>, mut request: Request, next
 }
 
 /// Written when dropped, so that a request whose caller went away is counted too (as 499).
-struct Line {
+struct RequestRecord {
     method: &'static str,
     route: String,
     started: Instant,
@@ -61,7 +61,7 @@ struct Line {
     status: Option<u16>,
 }
 
-impl Drop for Line {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         let (status, taken) = (self.status.unwrap_or(499), self.started.elapsed());
         let millis = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);

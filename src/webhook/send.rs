@@ -9,16 +9,16 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use super::sign::signature;
 use super::{Hook, Webhooks};
 use crate::ehr::Failure;
-use crate::ehr::retry::{Decision, RetryAfter, decide};
+use crate::ehr::retry::{RetryAfter, RetryDecision, decide};
 use crate::problem::Problem;
-use crate::store::webhook::{self, Attempt, Delivery};
+use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 
 /// Whoever answers so never wants to hear of it again.
 const GONE: u16 = 410;
 
 impl Webhooks {
     /// Tries once, and writes down what it came to.
-    pub(super) async fn attempt(&self, hook: &Hook, mut delivery: Delivery) -> Result<(), Problem> {
+    pub(super) async fn attempt(&self, hook: &Hook, mut delivery: WebhookDelivery) -> Result<(), Problem> {
         let started = Instant::now();
         let result = call(hook, &delivery, self.clock.now()).await;
         let now = self.clock.now();
@@ -26,7 +26,7 @@ impl Webhooks {
         let outcome = judge(&mut delivery, &result, now);
         metrics::counter!("cocm_webhook_attempts", "outcome" => outcome).increment(1);
         let status = result.as_ref().map_or_else(Failure::status, |status| Some(*status));
-        let attempt = Attempt {
+        let attempt = WebhookAttempt {
             delivery_id: delivery.id,
             id: self.clock.id(),
             at: now,
@@ -49,7 +49,7 @@ impl Webhooks {
 }
 
 /// The state after an attempt, and what it is called.
-fn judge(delivery: &mut Delivery, result: &Result<u16, Failure>, now: DateTime<Utc>) -> &'static str {
+fn judge(delivery: &mut WebhookDelivery, result: &Result<u16, Failure>, now: DateTime<Utc>) -> &'static str {
     let Err(failure) = result else {
         "delivered".clone_into(&mut delivery.state);
         delivery.last_error = None;
@@ -57,13 +57,13 @@ fn judge(delivery: &mut Delivery, result: &Result<u16, Failure>, now: DateTime<U
     };
     delivery.last_error = Some(failure.to_string());
     match decide(failure, u32::try_from(delivery.attempts).unwrap_or(u32::MAX), jitter(delivery), now) {
-        Decision::RetryAt { at, counts_attempt } => {
+        RetryDecision::RetryAt { at, counts_attempt } => {
             delivery.next_attempt_at = at;
             if !counts_attempt {
                 delivery.attempts -= 1;
             }
         }
-        Decision::Park(why) => {
+        RetryDecision::Park(why) => {
             "parked".clone_into(&mut delivery.state);
             delivery.last_error = Some(format!("{failure} ({})", why.as_str()));
         }
@@ -76,13 +76,13 @@ fn judge(delivery: &mut Delivery, result: &Result<u16, Failure>, now: DateTime<U
 }
 
 /// A figure between 0 and 1 that differs from delivery to delivery and from attempt to attempt.
-fn jitter(delivery: &Delivery) -> f64 {
+fn jitter(delivery: &WebhookDelivery) -> f64 {
     let mut hasher = DefaultHasher::new();
     (delivery.id, delivery.attempts).hash(&mut hasher);
     f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
-async fn call(hook: &Hook, delivery: &Delivery, now: DateTime<Utc>) -> Result<u16, Failure> {
+async fn call(hook: &Hook, delivery: &WebhookDelivery, now: DateTime<Utc>) -> Result<u16, Failure> {
     let (id, timestamp) = (delivery.id.to_string(), now.timestamp());
     let request = hook
         .client

@@ -6,9 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
 /// A secret that signs.
-pub struct Key(hmac::Key);
+pub struct SigningSecret(hmac::Key);
 
-impl Key {
+impl SigningSecret {
     /// Reads `whsec_` and 24 to 64 bytes in base64.
     ///
     /// # Errors
@@ -23,7 +23,7 @@ impl Key {
 }
 
 /// The value of `webhook-signature`: one for each key, so that a receiver may change to another at any time.
-pub fn signature(keys: &[Key], id: &str, timestamp: i64, body: &str) -> String {
+pub fn signature(keys: &[SigningSecret], id: &str, timestamp: i64, body: &str) -> String {
     let signed = format!("{id}.{timestamp}.{body}");
     let each = keys.iter().map(|key| format!("v1,{}", STANDARD.encode(hmac::sign(&key.0, signed.as_bytes()))));
     each.collect::<Vec<_>>().join(" ")
@@ -33,8 +33,8 @@ pub fn signature(keys: &[Key], id: &str, timestamp: i64, body: &str) -> String {
 mod tests {
     use super::*;
 
-    fn key(text: &str) -> Result<Key, String> {
-        Key::read(&SecretString::from(text))
+    fn key(text: &str) -> Result<SigningSecret, String> {
+        SigningSecret::read(&SecretString::from(text))
     }
 
     #[test]

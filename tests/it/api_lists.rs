@@ -1,7 +1,7 @@
 //! Pages, keys that may be sent twice, quarantine, rule sets.
 
 use cocm_registry::identity::Role;
-use cocm_registry::record::{Effect, Recorded};
+use cocm_registry::record::{CommandEffect, Recorded};
 use cocm_registry::store::Db;
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ async fn what_was_committed_without_an_answer_is_answered_and_not_done_again() {
     let first = world.ask(kim, "POST", &path, Some(body.clone()), &key).await.expect(201);
     // As if the process had ended between the commit and the answer: the key holds what was recorded, and no answer.
     let recorded = Recorded {
-        effect: Effect::Created,
+        effect: CommandEffect::Created,
         id: first.id(),
         version: first.body["revision"].as_i64().unwrap(),
         at: serde_json::from_value(first.body["recorded_at"].clone()).unwrap(),

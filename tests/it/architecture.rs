@@ -157,7 +157,7 @@ fn the_registry_is_written_in_the_hallway_only() {
         "episode::insert",
         "episode::update",
         "episode::settle",
-        "fact::append",
+        "event_log::append",
         "standing::put",
         "recommendation::put",
         "recommendation::remove",

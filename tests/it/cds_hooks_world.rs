@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::body::Body;
 use axum::http::Request;
 use chrono::Days;
-use cocm_registry::config::{CardLink, CdsHooks, Clinic, ClinicId, Config, Ehr};
+use cocm_registry::config::{CardLink, CdsHooks, Clinic, ClinicId, Config, EhrConnection};
 use cocm_registry::identity::Role;
-use cocm_registry::store::journal::{Asked, Entry, page};
+use cocm_registry::store::journal::{JournalEntry, JournalFilter, page};
 use jsonwebtoken::get_current_timestamp;
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ impl Hooked {
             config.clinics.push(Clinic { ehr: Some("south".into()), ..other });
             config.clinics[0].ehr = Some("north".into());
             for (name, key) in [("north", &north), ("south", &south)] {
-                let mut ehr = Ehr::at(name, format!("https://{name}.example/fhir"));
+                let mut ehr = EhrConnection::at(name, format!("https://{name}.example/fhir"));
                 ehr.cds_hooks = Some(client(&config.data_dir, name, key));
                 config.ehrs.push(ehr);
             }
@@ -133,12 +133,12 @@ impl Hooked {
     }
 
     /// The lines of what was asked for, of a clinic.
-    pub async fn lines(&self, clinic: &str) -> Vec<Entry> {
+    pub async fn lines(&self, clinic: &str) -> Vec<JournalEntry> {
         self.world.app.journal.flush().await;
         self.world.app.journal.seal().await.unwrap();
         let mut tx = self.world.app.db.read().await.unwrap();
-        let all = page(&mut tx, clinic, &Asked::default(), 500).await.unwrap();
-        let all = all.iter().filter_map(|line| Entry::read(&line.entry));
+        let all = page(&mut tx, clinic, &JournalFilter::default(), 500).await.unwrap();
+        let all = all.iter().filter_map(|line| JournalEntry::read(&line.entry));
         let mut asked: Vec<_> =
             all.filter(|line| line.request.as_ref().is_some_and(|r| r.route.starts_with("/cds-services"))).collect();
         asked.reverse();

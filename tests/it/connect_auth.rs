@@ -12,10 +12,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{self, AuthKind, BackendServices, KeyAlgorithm};
-use cocm_registry::domain::plan::Rung;
+use cocm_registry::domain::chart_plan::Rung;
 use cocm_registry::ehr::auth::KeyRing;
-use cocm_registry::ehr::probe::{Finding, Verdict};
-use cocm_registry::ehr::{Ehr, Failure};
+use cocm_registry::ehr::probe::{ProbeResult, Verdict};
+use cocm_registry::ehr::{EhrClient, Failure};
 use cocm_registry::intake::connection;
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
@@ -147,7 +147,7 @@ impl Scene {
         self.office.lock().unwrap().ring.rotate(self.algorithm, self.clock.now()).unwrap();
     }
 
-    fn settings(&self, ehr: &mut config::Ehr) {
+    fn settings(&self, ehr: &mut config::EhrConnection) {
         ehr.auth = Some(BackendServices {
             kind: AuthKind::BackendServices,
             client_id: "client-7".into(),
@@ -158,12 +158,12 @@ impl Scene {
         });
     }
 
-    fn ehr(&self) -> Ehr {
+    fn ehr(&self) -> EhrClient {
         let config = config(&self.database, self.chart.url(), |ehr| self.settings(ehr));
         connection::client(&config, &config.ehrs[0], &self.clock).unwrap()
     }
 
-    async fn check(&self, change: impl FnOnce(&mut config::Ehr)) -> Vec<Finding> {
+    async fn check(&self, change: impl FnOnce(&mut config::EhrConnection)) -> Vec<ProbeResult> {
         let mut config = config(&self.database, self.chart.url(), |ehr| {
             self.settings(ehr);
             change(ehr);
@@ -273,7 +273,7 @@ async fn the_token_endpoint_is_discovered_and_nobody_else_gets_the_assertion() {
     assert_eq!(scene.issued(), 1);
 }
 
-fn only(findings: Vec<Finding>, verdict: Verdict) -> String {
+fn only(findings: Vec<ProbeResult>, verdict: Verdict) -> String {
     let mut of: Vec<_> = findings.iter().filter(|finding| finding.verdict == verdict).collect();
     assert_eq!(of.len(), 1, "{findings:#?}");
     of.remove(0).sentence.clone()
@@ -386,7 +386,7 @@ async fn check_config_against_missing_scopes() {
     assert!(said.contains("did not grant system/Task.crus system/Flag.crus;"), "{said}");
 
     scene.office.lock().unwrap().granted = "system/*.*".into();
-    let notes = |ehr: &mut config::Ehr| ehr.write.flag = Some(Rung::Communication);
+    let notes = |ehr: &mut config::EhrConnection| ehr.write.flag = Some(Rung::Communication);
     let said = scene.check(notes).await.into_iter().find(|one| one.sentence.contains("auth.scopes")).unwrap().sentence;
     assert!(said.contains("does not ask for system/Communication.crus;"), "{said}");
 

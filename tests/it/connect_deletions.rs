@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use cocm_registry::domain::plan::{Code, Posture};
-use cocm_registry::record::{Fact, Whom};
+use cocm_registry::domain::chart_plan::{Code, Posture};
+use cocm_registry::record::{Command, Whom};
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::store::outbox::{self, Which};
 use cocm_registry::store::{patient, resource, standing};
@@ -40,7 +40,7 @@ async fn what_is_deleted_there_counts_no_more(#[values(Engine::Sqlite, Engine::P
     connected.chart.put(second);
     connected.sweep().await;
     let whom = Whom::Key("Patient/p0".to_owned());
-    let enrolled = Fact::Enrolled { whom, episode: Box::new(episode("2026-02-16")), fit: None };
+    let enrolled = Command::Enrolled { whom, episode: Box::new(episode("2026-02-16")), fit: None };
     connected.app.recorder.one(CLINIC, "test", enrolled).await.unwrap();
     let latest = async || {
         let mut tx = connected.app.db.read().await.unwrap();

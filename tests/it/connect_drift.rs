@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use cocm_registry::config;
-use cocm_registry::domain::care::Decision;
-use cocm_registry::domain::chart::Drift;
-use cocm_registry::domain::plan::{Code, Resource};
+use cocm_registry::domain::care::RecommendationDecision;
+use cocm_registry::domain::chart_plan::{ChartResource, Code};
+use cocm_registry::domain::read_back::Drift;
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::service;
 use cocm_registry::store::connection::hint;
-use cocm_registry::store::outbox::{self, State};
+use cocm_registry::store::outbox::{self, DeliveryState};
 use rstest::rstest;
 use serde_json::json;
 
@@ -36,7 +36,7 @@ async fn what_was_deleted_is_noticed_and_not_written_again(
         world.connected.clock.set(world.connected.clock.now() + TimeDelta::days(1));
         world.sweep().await;
     }
-    let expected = (State::ClosedInChart, "deleted".to_owned(), Some(Drift::Deleted));
+    let expected = (DeliveryState::ClosedInChart, "deleted".to_owned(), Some(Drift::Deleted));
     assert_eq!(world.stands(Code::SafetyAssessment).await, expected);
     assert_eq!(world.told(ALARMING).await, ["deleted"]);
     assert!(world.events().await.contains(&"task.deleted_in_chart".to_owned()));
@@ -54,7 +54,7 @@ async fn what_was_deleted_is_noticed_and_not_written_again(
     world.connected.chart.restore("Task", &id, 1);
     world.connected.clock.set(world.connected.clock.now() + TimeDelta::days(1));
     world.sweep().await;
-    assert_eq!(world.stands(Code::SafetyAssessment).await.0, State::Settled);
+    assert_eq!(world.stands(Code::SafetyAssessment).await.0, DeliveryState::Settled);
 }
 
 #[rstest]
@@ -84,7 +84,7 @@ async fn a_chart_that_lost_what_we_wrote_gets_it_again_and_not_for_ever(
         world.connected.service.deliver_due().await.unwrap();
         if heals <= 3 {
             assert_eq!(world.in_chart(code)["description"], said, "it is there again");
-            assert_eq!(world.stands(code).await, (State::Settled, "requested".to_owned(), None));
+            assert_eq!(world.stands(code).await, (DeliveryState::Settled, "requested".to_owned(), None));
             world.sweep().await;
             assert_eq!(world.stands(code).await.2, None);
         } else {
@@ -98,7 +98,7 @@ async fn a_chart_that_lost_what_we_wrote_gets_it_again_and_not_for_ever(
 #[tokio::test]
 async fn our_closing_that_a_restore_undid_is_made_again(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(world) = World::on(engine).await else { return };
-    world.decide(Decision::Declined).await;
+    world.decide(RecommendationDecision::Declined).await;
     world.connected.service.deliver_due().await.unwrap();
     world.sweep().await;
     let task = world.in_chart(Code::Recommendation);
@@ -127,7 +127,7 @@ async fn an_identifier_that_was_lost_is_put_back(#[values(Engine::Sqlite, Engine
     world.connected.service.deliver_due().await.unwrap();
     assert!(world.in_chart(code)["identifier"][0]["value"].as_str().unwrap().starts_with("demo/"));
     world.sweep().await;
-    assert_eq!(world.stands(code).await, (State::Settled, "requested".to_owned(), None));
+    assert_eq!(world.stands(code).await, (DeliveryState::Settled, "requested".to_owned(), None));
 }
 
 #[rstest]
@@ -143,7 +143,10 @@ async fn what_a_person_may_change_is_left_to_them(#[values(Engine::Sqlite, Engin
     });
     world.sweep().await;
     world.connected.service.deliver_due().await.unwrap();
-    assert_eq!(world.stands(code).await, (State::Settled, "requested".to_owned(), Some(Drift::ChangedByPerson)));
+    assert_eq!(
+        world.stands(code).await,
+        (DeliveryState::Settled, "requested".to_owned(), Some(Drift::ChangedByPerson))
+    );
     assert_eq!((world.writes(), world.told(NONRESPONSE).await.len()), (0, 0));
     assert_eq!(world.in_chart(code)["priority"], "stat");
 }
@@ -168,7 +171,7 @@ async fn what_is_not_ours_is_passed_over(#[values(Engine::Sqlite, Engine::Postgr
     world.connected.service.fetch_due(false).await.unwrap();
     assert!(world.connected.chart.log().is_empty(), "nobody asks for what is not ours");
     world.sweep().await;
-    assert_eq!(world.stands(Code::SafetyAssessment).await, (State::Settled, "requested".to_owned(), None));
+    assert_eq!(world.stands(Code::SafetyAssessment).await, (DeliveryState::Settled, "requested".to_owned(), None));
     assert_eq!((world.told(ALARMING).await.len(), world.told(NONRESPONSE).await.len()), (0, 0));
     // Its own id, and another patient: what becomes of it says nothing about this one.
     world.change(Code::SafetyAssessment, |task| {
@@ -176,7 +179,7 @@ async fn what_is_not_ours_is_passed_over(#[values(Engine::Sqlite, Engine::Postgr
         task["status"] = json!("completed");
     });
     world.sweep().await;
-    let expected = (State::Settled, "completed".to_owned(), Some(Drift::NamesAnotherPatient));
+    let expected = (DeliveryState::Settled, "completed".to_owned(), Some(Drift::NamesAnotherPatient));
     assert_eq!(world.stands(Code::SafetyAssessment).await, expected);
     assert_eq!((world.told(ALARMING).await.len(), world.told(NONRESPONSE).await.len()), (0, 0));
 }
@@ -249,8 +252,8 @@ async fn a_program_that_dies_between_seeing_and_recording_tells_it_once(
 async fn a_chart_that_cannot_search_for_ours_is_read_one_by_one(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let by_patient = |ehr: &mut config::Ehr| {
-        ehr.poll.way.insert("Task".to_owned(), config::Way::ByPatient);
+    let by_patient = |ehr: &mut config::EhrConnection| {
+        ehr.poll.way.insert("Task".to_owned(), config::SearchStrategy::ByPatient);
     };
     let Some(world) = World::with(engine, by_patient).await else { return };
     world.set(Code::Recommendation, "completed");
@@ -315,7 +318,7 @@ async fn what_cannot_be_had_is_listed_and_asked_for_once_a_day_and_takes_nobodys
     };
     world.connected.chart.play(Profile::default().with("Task", &["search-type", "create", "update"]));
     later(TimeDelta::days(1));
-    assert!(unseen().await.iter().filter(|one| one.intent.desired.resource == Resource::Task).count() >= 3);
+    assert!(unseen().await.iter().filter(|one| one.intent.desired.resource == ChartResource::Task).count() >= 3);
     world.connected.chart.clear_log();
     world.sweep().await;
     let tasks = asked();
@@ -334,5 +337,5 @@ async fn what_cannot_be_had_is_listed_and_asked_for_once_a_day_and_takes_nobodys
     world.set(Code::SafetyAssessment, "completed");
     world.connected.service.fetch_due(false).await.unwrap();
     assert_eq!(world.connected.in_vain().await, []);
-    assert_eq!(world.stands(Code::SafetyAssessment).await.0, State::ClosedInChart);
+    assert_eq!(world.stands(Code::SafetyAssessment).await.0, DeliveryState::ClosedInChart);
 }

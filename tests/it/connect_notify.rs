@@ -24,7 +24,7 @@ struct World {
 }
 
 impl World {
-    async fn on(engine: Engine, change: impl FnOnce(&mut config::Ehr)) -> Option<Self> {
+    async fn on(engine: Engine, change: impl FnOnce(&mut config::EhrConnection)) -> Option<Self> {
         let connected = Connected::on(engine, |ehr| {
             ehr.notify.token = Some("s3cret".into());
             change(ehr);

@@ -1,15 +1,15 @@
 //! Reading back: what people do in the chart to the Tasks and Flags that we wrote there, and what follows.
 
 use chrono::TimeDelta;
-use cocm_registry::domain::care::{Care, Decision};
-use cocm_registry::domain::chart::Drift;
+use cocm_registry::domain::care::{Care, RecommendationDecision};
+use cocm_registry::domain::chart_plan::{Code, Posture};
 use cocm_registry::domain::finding::Rule;
-use cocm_registry::domain::plan::{Code, Posture};
+use cocm_registry::domain::read_back::Drift;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::safety::{ConcernState, concerns};
-use cocm_registry::record::Fact;
+use cocm_registry::record::Command;
 use cocm_registry::service;
-use cocm_registry::store::outbox::State;
+use cocm_registry::store::outbox::DeliveryState;
 use rstest::rstest;
 use serde_json::json;
 
@@ -23,10 +23,10 @@ async fn our_own_writing_is_no_news(#[values(Engine::Sqlite, Engine::Postgres)] 
     world.sweep().await;
     for (person, code) in TASKS {
         assert_eq!(world.told(person).await, Vec::<String>::new());
-        assert_eq!(world.stands(code).await, (State::Settled, "requested".to_owned(), None));
+        assert_eq!(world.stands(code).await, (DeliveryState::Settled, "requested".to_owned(), None));
         assert!(world.delivery(code).await.chart_seen_at.is_some());
     }
-    assert_eq!(world.stands(Code::CocmSafety).await, (State::Settled, "active".to_owned(), None));
+    assert_eq!(world.stands(Code::CocmSafety).await, (DeliveryState::Settled, "active".to_owned(), None));
     // Nor is what we close.
     let (row, _) = world.person(ALARMING).await;
     let assessment = Care::SafetyAssessment {
@@ -36,13 +36,13 @@ async fn our_own_writing_is_no_news(#[values(Engine::Sqlite, Engine::Postgres)] 
         assessor: "C. Manager".into(),
         note: None,
     };
-    world.record(Fact::OfPatient { patient: row.id, at: world.connected.clock.now(), care: assessment }).await;
+    world.record(Command::OfPatient { patient: row.id, at: world.connected.clock.now(), care: assessment }).await;
     world.connected.service.deliver_due().await.unwrap();
     for _ in 0..2 {
         world.sweep().await;
     }
-    assert_eq!(world.stands(Code::SafetyAssessment).await, (State::Settled, "completed".to_owned(), None));
-    assert_eq!(world.stands(Code::CocmSafety).await, (State::Settled, "inactive".to_owned(), None));
+    assert_eq!(world.stands(Code::SafetyAssessment).await, (DeliveryState::Settled, "completed".to_owned(), None));
+    assert_eq!(world.stands(Code::CocmSafety).await, (DeliveryState::Settled, "inactive".to_owned(), None));
     assert_eq!(world.told(ALARMING).await, Vec::<String>::new());
 }
 
@@ -71,9 +71,9 @@ async fn every_status_that_a_person_sets_is_seen_once_and_counts_for_what_it_is(
     for (person, code) in TASKS {
         assert_eq!(world.told(person).await, [status], "{code}");
         let (state, drift) = if closed {
-            (State::ClosedInChart, Drift::ClosedByPerson)
+            (DeliveryState::ClosedInChart, Drift::ClosedByPerson)
         } else {
-            (State::Settled, Drift::ChangedByPerson)
+            (DeliveryState::Settled, Drift::ChangedByPerson)
         };
         assert_eq!(world.stands(code).await, (state, status.to_owned(), Some(drift)), "{code}");
         assert_eq!(world.in_chart(code)["status"], status, "nobody touches it again");
@@ -85,9 +85,9 @@ async fn every_status_that_a_person_sets_is_seen_once_and_counts_for_what_it_is(
     assert_eq!(world.writes(), 0);
     // What a recommendation asks for is a decision.
     let decision = match status {
-        "accepted" | "in-progress" => Some(Decision::Accepted),
-        "completed" => Some(Decision::Done),
-        "rejected" | "cancelled" => Some(Decision::Declined),
+        "accepted" | "in-progress" => Some(RecommendationDecision::Accepted),
+        "completed" => Some(RecommendationDecision::Done),
+        "rejected" | "cancelled" => Some(RecommendationDecision::Declined),
         _ => None,
     };
     let followed = world.followed().await;
@@ -125,7 +125,7 @@ async fn a_flag_that_a_person_takes_down_stays_down(
     }
     for (person, code) in [(ALARMING, Code::CocmSafety), (NONRESPONSE, Code::CocmNotAtTarget)] {
         assert_eq!(world.told(person).await, [status]);
-        let expected = (State::ClosedInChart, status.to_owned(), Some(Drift::ClosedByPerson));
+        let expected = (DeliveryState::ClosedInChart, status.to_owned(), Some(Drift::ClosedByPerson));
         assert_eq!(world.stands(code).await, expected);
     }
     assert_eq!(world.in_chart(Code::SafetyAssessment)["status"], "requested");
@@ -144,13 +144,13 @@ async fn a_way_through_several_statuses_is_told_as_far_as_it_was_seen(
         world.sweep().await;
     }
     assert_eq!(world.told(RECOMMENDED).await, ["accepted", "in-progress", "completed", "requested", "completed"]);
-    assert_eq!(world.followed().await.decision, Some(Decision::Done));
+    assert_eq!(world.followed().await.decision, Some(RecommendationDecision::Done));
     // Once accepted, once done: what is done stays done.
     let lines = world.lines(RECOMMENDED).await;
     assert_eq!(lines.iter().filter(|line| line.kind == "recommendation_decision").count(), 2);
     // Its Task is the person's, and was done.
     let d = world.delivery(Code::Recommendation).await;
-    assert_eq!((d.state, d.posture), (State::ClosedInChart, Posture::Fulfilled));
+    assert_eq!((d.state, d.posture), (DeliveryState::ClosedInChart, Posture::Fulfilled));
 }
 
 #[rstest]
@@ -168,27 +168,27 @@ async fn what_comes_late_says_nothing(#[values(Engine::Sqlite, Engine::Postgres)
     world.tell("POST", &format!("/Task/{id}"), "").await;
     world.connected.service.fetch_due(false).await.unwrap();
     assert_eq!(world.told(RECOMMENDED).await, ["completed"]);
-    assert_eq!(world.followed().await.decision, Some(Decision::Done));
-    assert_eq!(world.stands(Code::Recommendation).await.0, State::ClosedInChart);
+    assert_eq!(world.followed().await.decision, Some(RecommendationDecision::Done));
+    assert_eq!(world.stands(Code::Recommendation).await.0, DeliveryState::ClosedInChart);
 }
 
 #[rstest]
-#[case(Decision::Declined, false, "completed", Decision::Declined)] // the chart's word is the earlier one
-#[case(Decision::Declined, true, "completed", Decision::Declined)] // what was declined has to be accepted first
-#[case(Decision::Declined, true, "accepted", Decision::Accepted)]
-#[case(Decision::Accepted, true, "rejected", Decision::Declined)]
-#[case(Decision::Accepted, false, "rejected", Decision::Accepted)]
-#[case(Decision::Accepted, true, "completed", Decision::Done)]
-#[case(Decision::Modified, true, "accepted", Decision::Modified)]
-#[case(Decision::Modified, true, "completed", Decision::Done)]
-#[case(Decision::Done, true, "rejected", Decision::Done)]
+#[case(RecommendationDecision::Declined, false, "completed", RecommendationDecision::Declined)] // the chart's word is the earlier one
+#[case(RecommendationDecision::Declined, true, "completed", RecommendationDecision::Declined)] // what was declined has to be accepted first
+#[case(RecommendationDecision::Declined, true, "accepted", RecommendationDecision::Accepted)]
+#[case(RecommendationDecision::Accepted, true, "rejected", RecommendationDecision::Declined)]
+#[case(RecommendationDecision::Accepted, false, "rejected", RecommendationDecision::Accepted)]
+#[case(RecommendationDecision::Accepted, true, "completed", RecommendationDecision::Done)]
+#[case(RecommendationDecision::Modified, true, "accepted", RecommendationDecision::Modified)]
+#[case(RecommendationDecision::Modified, true, "completed", RecommendationDecision::Done)]
+#[case(RecommendationDecision::Done, true, "rejected", RecommendationDecision::Done)]
 #[tokio::test]
 async fn the_last_word_about_a_recommendation_counts_where_it_may_follow(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
-    #[case] in_registry: Decision,
+    #[case] in_registry: RecommendationDecision,
     #[case] chart_later: bool,
     #[case] status: &str,
-    #[case] expected: Decision,
+    #[case] expected: RecommendationDecision,
 ) {
     let Some(world) = World::on(engine).await else { return };
     if chart_later {
@@ -225,7 +225,7 @@ async fn a_review_that_only_the_chart_knows_of_is_asked_for_until_it_is_document
         session: None,
     };
     let (episode, on) = (story.episodes[0].id, date("2026-03-02"));
-    world.record(Fact::Cared { episode, on, at: None, care: review, if_match: None }).await;
+    world.record(Command::Cared { episode, on, at: None, care: review, if_match: None }).await;
     let standing = world.standing(NONRESPONSE).await;
     assert!(standing.findings.iter().all(|f| f.rule != Rule::ReviewUndocumented));
 }

@@ -8,8 +8,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use chrono::TimeDelta;
 use cocm_registry::clock::Clock;
-use cocm_registry::config::Way;
-use cocm_registry::record::{Condition, Fact, Whom};
+use cocm_registry::config::SearchStrategy;
+use cocm_registry::record::{Command, Condition, Whom};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::store::connection::{self, Of};
 use rstest::rstest;
@@ -133,11 +133,11 @@ async fn a_next_link_to_elsewhere_is_not_followed_and_is_told() {
 }
 
 #[rstest]
-#[case(&[], Way::LastUpdated)]
-#[case(&["_sort"], Way::LastUpdatedUnsorted)]
-#[case(&["_sort", "_lastUpdated"], Way::Everything)]
+#[case(&[], SearchStrategy::LastUpdated)]
+#[case(&["_sort"], SearchStrategy::LastUpdatedUnsorted)]
+#[case(&["_sort", "_lastUpdated"], SearchStrategy::Everything)]
 #[tokio::test]
-async fn a_server_that_refuses_a_parameter_is_asked_without_it(#[case] refused: &[&str], #[case] way: Way) {
+async fn a_server_that_refuses_a_parameter_is_asked_without_it(#[case] refused: &[&str], #[case] way: SearchStrategy) {
     let world = Connected::new(|ehr| ehr.poll.page_size = 6).await;
     world.fill(20);
     world.misbehave(|how| how.refuse_parameters = refused.iter().map(|one| (*one).to_owned()).collect());
@@ -181,7 +181,7 @@ async fn a_server_that_searches_by_patient_only_is_asked_about_those_in_care() {
         world.app.intake.take(CLINIC, "test", arrival, Condition::None).await.unwrap();
         let whom = Whom::Key(format!("Patient/{id}"));
         let episode = Box::new(episode("2026-02-20"));
-        world.app.recorder.one(CLINIC, "test", Fact::Enrolled { whom, episode, fit: None }).await.unwrap();
+        world.app.recorder.one(CLINIC, "test", Command::Enrolled { whom, episode, fit: None }).await.unwrap();
     }
     let visit = world.sweep().await;
     assert!(visit.swept.iter().all(|swept| swept.failed.is_none()), "{visit:?}");

@@ -11,12 +11,12 @@ use cocm_registry::api;
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{self, ClinicId, Push};
 use cocm_registry::identity::{Role, development};
-use cocm_registry::record::{Fact, Whom};
+use cocm_registry::record::{Command, Whom};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::events::Telling;
 use cocm_registry::sandbox::profile::{Profile, TOPIC};
 use cocm_registry::service::Service;
-use cocm_registry::store::connection::subscription::{self, Subscription};
+use cocm_registry::store::connection::subscription::{self, SubscriptionRecord};
 use cocm_registry::store::{patient, standing};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ impl Drop for World {
 }
 
 async fn service(database: &Database, clock: &Clock, chart: &Sandbox, at: SocketAddr, topics: &[&str]) -> Service {
-    let mut config = config(database, chart.url(), |ehr: &mut config::Ehr| {
+    let mut config = config(database, chart.url(), |ehr: &mut config::EhrConnection| {
         ehr.notify.token = Some("s3cret".into());
         ehr.notify.subscribe = Some(Push::Topics);
         ehr.notify.topics = topics.iter().map(|topic| ((*topic).to_owned(), Vec::new())).collect();
@@ -102,7 +102,7 @@ impl World {
         panic!("{} of {forms}", self.connected.arrived("QuestionnaireResponse").await);
     }
 
-    async fn rows(&self) -> Vec<Subscription> {
+    async fn rows(&self) -> Vec<SubscriptionRecord> {
         let mut tx = self.connected.app.db.read().await.unwrap();
         subscription::all(&mut tx, EHR).await.unwrap()
     }
@@ -150,7 +150,7 @@ async fn a_topic_is_subscribed_to_and_what_it_tells_stands(#[values(Engine::Sqli
 
     // A form is put into the chart: it is here without a sweep, and it counts.
     let whom = Whom::Key("Patient/p0".to_owned());
-    let enrolled = Fact::Enrolled { whom, episode: Box::new(episode("2026-02-16")), fit: None };
+    let enrolled = Command::Enrolled { whom, episode: Box::new(episode("2026-02-16")), fit: None };
     connected.app.recorder.one(CLINIC, "test", enrolled).await.unwrap();
     connected.chart.clear_log();
     let mut next = connected.form(1);

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::Counting;
+use cocm_registry::domain::measurement::EvidenceStatus;
 use cocm_registry::domain::score::{Scored, score};
-use cocm_registry::fhir::arrival::{Arrival, Content, Context, Evidence, Reading, Subject, read};
-use cocm_registry::fhir::mapping::Mapping;
+use cocm_registry::fhir::arrival::{Arrival, Content, Evidence, InstrumentReading, ReadingContext, Subject, read};
+use cocm_registry::fhir::mapping::CodeMapping;
 
 /// `COCM_SHARED`, or a `shared` beside the project or above it.
 fn folder(name: &str) -> Option<PathBuf> {
@@ -45,8 +45,8 @@ fn index(name: &str) -> Option<Vec<Row>> {
 
 fn arrival(raw: &str) -> Arrival {
     let now: DateTime<Utc> = "2026-06-01T12:00:00Z".parse().unwrap();
-    let mapping = Mapping::default();
-    read(raw, &Context { zone: chrono_tz::America::New_York, now, mapping: &mapping }).unwrap()
+    let mapping = CodeMapping::default();
+    read(raw, &ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping }).unwrap()
 }
 
 fn evidence(raw: &str) -> Evidence {
@@ -54,7 +54,7 @@ fn evidence(raw: &str) -> Evidence {
     evidence
 }
 
-fn only(evidence: &Evidence) -> (&Reading, Scored) {
+fn only(evidence: &Evidence) -> (&InstrumentReading, Scored) {
     let [reading] = evidence.readings.as_slice() else { panic!("not one reading: {evidence:?}") };
     (reading, score(reading.instrument, &reading.answers).unwrap())
 }
@@ -106,7 +106,7 @@ fn every_form_of_the_corpus_is_read_as_its_index_says() {
             None
         };
         assert_eq!(doubt, expected, "{file}");
-        assert_eq!(evidence.counting == Counting::Partial, raw.contains("in-progress"), "{file}");
+        assert_eq!(evidence.counting == EvidenceStatus::Partial, raw.contains("in-progress"), "{file}");
     }
 }
 

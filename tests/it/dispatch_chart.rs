@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use chrono::TimeDelta;
-use cocm_registry::domain::plan::{Posture, Rung};
+use cocm_registry::domain::chart_plan::{Posture, Rung};
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::service::Service;
 use cocm_registry::store::lease::LEASE;
-use cocm_registry::store::outbox::{self, Delivery, State};
+use cocm_registry::store::outbox::{self, Delivery, DeliveryState};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ async fn a_chart_that_loses_requests_and_answers_ends_with_one_of_each_cause(
     let (ledger, live) = (ledger(&world).await, live(&world));
     assert!(ledger.len() >= 30);
     for delivery in &ledger {
-        assert_eq!(delivery.state, State::Settled, "{:?}", delivery.last_error);
+        assert_eq!(delivery.state, DeliveryState::Settled, "{:?}", delivery.last_error);
         let identifier = &delivery.intent.identifier;
         let kind = delivery.intent.desired.resource.as_str();
         assert_eq!(world.chart.creations(kind, identifier), 1, "{identifier}");
@@ -89,13 +89,15 @@ async fn an_answer_that_was_lost_is_looked_for_before_anything_is_sent_again(
     world.chart.misbehave(Misbehaviour { drop_response: 1.0, only_writes: true, ..Misbehaviour::default() });
     alarm(&world, "1").await;
     world.deliver().await;
-    assert!(ledger(&world).await.iter().all(|d| d.state == State::Pending && d.outcome_unknown && d.attempts == 1));
+    assert!(
+        ledger(&world).await.iter().all(|d| d.state == DeliveryState::Pending && d.outcome_unknown && d.attempts == 1)
+    );
     world.chart.behave();
     world.chart.clear_log();
     world.advance(TimeDelta::seconds(4)).await;
     assert!(world.chart.log().is_empty(), "too early");
     world.advance(TimeDelta::seconds(2)).await;
-    assert!(ledger(&world).await.iter().all(|d| d.state == State::Settled && !d.outcome_unknown));
+    assert!(ledger(&world).await.iter().all(|d| d.state == DeliveryState::Settled && !d.outcome_unknown));
     assert_eq!(posts(&world), 0);
     assert!(live(&world).values().all(|n| *n == 1));
 }
@@ -117,14 +119,14 @@ async fn a_chart_that_asks_for_a_pause_gets_it_and_it_costs_no_attempt(
         alarm(&world, person).await;
     }
     world.deliver().await;
-    assert!(ledger(&world).await.iter().all(|d| d.attempts == 0 && d.state == State::Pending));
+    assert!(ledger(&world).await.iter().all(|d| d.attempts == 0 && d.state == DeliveryState::Pending));
     assert!(world.chart.log().len() <= 3, "one write each was under way when it asked: {:?}", world.chart.log());
     world.chart.clear_log();
     world.advance(TimeDelta::seconds(early)).await;
     assert!(world.chart.log().is_empty(), "{:?}", world.chart.log());
     world.chart.behave();
     world.advance(TimeDelta::seconds(rest)).await;
-    assert!(ledger(&world).await.iter().all(|d| d.state == State::Settled));
+    assert!(ledger(&world).await.iter().all(|d| d.state == DeliveryState::Settled));
 }
 
 #[rstest]
@@ -138,7 +140,7 @@ async fn what_the_chart_refuses_is_parked_with_its_reason_and_can_be_sent_again(
     alarm(&world, "1").await;
     world.deliver().await;
     let parked = ledger(&world).await;
-    assert!(parked.iter().all(|d| d.state == State::Parked && d.last_error.as_ref().unwrap().contains("422")));
+    assert!(parked.iter().all(|d| d.state == DeliveryState::Parked && d.last_error.as_ref().unwrap().contains("422")));
     world.chart.behave();
     world.advance(TimeDelta::hours(9)).await;
     assert!(live(&world).is_empty(), "nobody sent it again");
@@ -169,7 +171,7 @@ async fn two_replicas_share_the_work_and_do_nothing_twice(#[values(Engine::Sqlit
     let ledger = ledger(&world).await;
     let mut tx = world.read().await;
     for delivery in &ledger {
-        assert_eq!(delivery.state, State::Settled);
+        assert_eq!(delivery.state, DeliveryState::Settled);
         assert_eq!(outbox::attempts(&mut tx, CLINIC, delivery.id).await.unwrap().len(), 1);
     }
     assert_eq!(posts(&world), ledger.len());
@@ -191,13 +193,13 @@ async fn what_a_person_closed_in_the_chart_is_theirs(#[values(Engine::Sqlite, En
     world.deliver().await;
     assert_eq!(task(&world)["status"], "completed");
     let row = |ledger: Vec<Delivery>| ledger.into_iter().find(|d| d.intent.desired.key.starts_with("safety/")).unwrap();
-    assert_eq!(row(ledger(&world).await).state, State::ClosedInChart);
+    assert_eq!(row(ledger(&world).await).state, DeliveryState::ClosedInChart);
     // What is planned for it from now on is kept for reading, and the chart is not even asked.
     world.chart.clear_log();
     world.send(&form(3, 1)).await.unwrap();
     world.advance(TimeDelta::hours(9)).await;
     let row = row(ledger(&world).await);
-    assert_eq!(row.state, State::ClosedInChart);
+    assert_eq!(row.state, DeliveryState::ClosedInChart);
     assert!(row.revision > row.settled_revision);
     let asked = world.chart.log().into_iter().any(|call| call.path.starts_with("/Task"));
     assert!(!asked, "{:?}", world.chart.log());

@@ -10,7 +10,7 @@ use cocm_registry::domain::measurement::Measurement;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::listener::protect;
 use cocm_registry::service::Service;
-use cocm_registry::store::quarantine::Kept;
+use cocm_registry::store::quarantine::QuarantineRecord;
 use cocm_registry::store::{measurement, patient, quarantine};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -133,7 +133,7 @@ impl FhirWorld {
     }
 
     /// What waits in quarantine: the codes, by resource.
-    pub async fn quarantine(&self) -> Vec<Kept> {
+    pub async fn quarantine(&self) -> Vec<QuarantineRecord> {
         let mut tx = self.service.app.db.read().await.unwrap();
         quarantine::page(&mut tx, "demo", None, 500).await.unwrap()
     }

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use cocm_registry::domain::care::Care;
-use cocm_registry::journal::verify::{Anchor, Report, verify};
-use cocm_registry::record::Fact;
-use cocm_registry::store::{Db, fact, journal};
+use cocm_registry::journal::verify::{Anchor, ChainReport, verify};
+use cocm_registry::record::Command;
+use cocm_registry::store::{Db, event_log, journal};
 use rstest::rstest;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn story(world: &World) {
     world.send(&phq9("f2", "2", "1999-12-31T23:59:59.9999999Z", [1; 9])).await.unwrap();
     world.send(&phq9("f3", "nobody", "2026-03-01T10:00:00Z", [1; 9])).await.unwrap();
     let care = Care::Discharge { reason: "withdrew".parse().unwrap(), note: Some("Canary Ü ß \u{1F600}".to_owned()) };
-    let discharge = Fact::Cared { episode, on: date("2026-03-02"), at: None, care, if_match: None };
+    let discharge = Command::Cared { episode, on: date("2026-03-02"), at: None, care, if_match: None };
     world.record(discharge).await.unwrap();
     let mut away = patient("3");
     away["meta"]["versionId"] = json!("2");
@@ -33,13 +33,13 @@ async fn story(world: &World) {
     world.app.journal.seal().await.unwrap();
 }
 
-async fn report(db: &Db) -> Report {
+async fn report(db: &Db) -> ChainReport {
     let reports = verify(db, &[]).await.unwrap();
     reports.into_iter().find(|report| report.clinic == CLINIC).unwrap()
 }
 
 #[track_caller]
-fn assert_holds(report: &Report) {
+fn assert_holds(report: &ChainReport) {
     assert_eq!(report.fault, None, "{report}");
     assert_eq!(report.unsealed, 0);
 }
@@ -134,7 +134,7 @@ async fn one_flipped_bit_in_any_byte_of_a_line_is_found(#[values(Engine::Sqlite,
     story(&world).await;
     let db = &world.app.db;
     let mut tx = db.read().await.unwrap();
-    let line = journal::page(&mut tx, CLINIC, &journal::Asked::default(), 500).await.unwrap().pop().unwrap();
+    let line = journal::page(&mut tx, CLINIC, &journal::JournalFilter::default(), 500).await.unwrap().pop().unwrap();
     drop(tx);
     assert_eq!(line.seq, 1);
     for at in 0..line.entry.len() {
@@ -309,7 +309,7 @@ async fn a_batch_that_fails_in_part_leaves_lines_of_what_was_stored_only(
 ) {
     use cocm_registry::record::{Amendment, Submission};
     let Some(world) = World::on(engine).await else { return };
-    let bad = Fact::Amended { episode: uuid::Uuid::nil(), amendment: Amendment::default(), if_match: None };
+    let bad = Command::Amended { episode: uuid::Uuid::nil(), amendment: Amendment::default(), if_match: None };
     let facts = vec![world.fact(&patient("1")), bad.clone(), world.fact(&patient("2"))];
     let all = |atomic| Submission { clinic: CLINIC.into(), by: "test".into(), facts: facts.clone(), atomic };
     assert!(world.app.recorder.record(all(true)).await.is_err());
@@ -328,9 +328,9 @@ async fn a_line_holds_no_names_and_no_scores() {
     let Some(world) = World::on(Engine::Sqlite).await else { return };
     story(&world).await;
     let mut tx = world.read().await;
-    let lines = journal::page(&mut tx, CLINIC, &journal::Asked::default(), 500).await.unwrap();
+    let lines = journal::page(&mut tx, CLINIC, &journal::JournalFilter::default(), 500).await.unwrap();
     let patients = cocm_registry::store::patient::page(&mut tx, CLINIC, None, 10).await.unwrap();
-    assert!(!fact::of_patient(&mut tx, CLINIC, patients[0].id).await.unwrap().is_empty());
+    assert!(!event_log::of_patient(&mut tx, CLINIC, patients[0].id).await.unwrap().is_empty());
     let all: String = lines.iter().map(|line| line.entry.as_str()).collect();
     for canary in ["Family", "Given", "mrn-", "1980", "Casey", "Canary", "score", "total"] {
         assert!(!all.contains(canary), "{canary}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cocm_registry::api;
 use cocm_registry::identity::Role;
 use cocm_registry::journal::verify::verify;
-use cocm_registry::store::journal::{Asked, page};
+use cocm_registry::store::journal::{JournalFilter, page};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -96,7 +96,7 @@ async fn a_line_says_who_was_shown_whom_and_never_what_was_looked_for(
     assert_eq!(others[0].request.as_ref().unwrap().status, 404);
     // Who sent a resource, and as what, is in the line of the change.
     let mut tx = world.read().await;
-    let all = page(&mut tx, CLINIC, &Asked::default(), 500).await.unwrap();
+    let all = page(&mut tx, CLINIC, &JournalFilter::default(), 500).await.unwrap();
     assert!(all.iter().any(|l| l.entry.contains("\"role\":\"ehr\"") && l.entry.contains("Patient/4")));
     drop(tx);
     for report in verify(&world.app.db, &[]).await.unwrap() {

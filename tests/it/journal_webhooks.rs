@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use cocm_registry::config::{ClinicId, Config, Development, Webhook};
 use cocm_registry::identity::Role;
 use cocm_registry::service::Service;
-use cocm_registry::webhook::sign::{Key, signature};
+use cocm_registry::webhook::sign::{SigningSecret, signature};
 use rstest::rstest;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -114,7 +114,10 @@ async fn events_are_told_in_order_signed_and_once(#[values(Engine::Sqlite, Engin
     let ids = receiver.ids();
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
 
-    let keys = [Key::read(&SecretString::from(SECRET)).unwrap(), Key::read(&SecretString::from(OLD_SECRET)).unwrap()];
+    let keys = [
+        SigningSecret::read(&SecretString::from(SECRET)).unwrap(),
+        SigningSecret::read(&SecretString::from(OLD_SECRET)).unwrap(),
+    ];
     for (headers, body) in receiver.heard.lock().unwrap().iter() {
         let header = |name: &str| headers[name].to_str().unwrap();
         let timestamp: i64 = header("webhook-timestamp").parse().unwrap();

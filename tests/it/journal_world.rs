@@ -9,7 +9,7 @@ use cocm_registry::api;
 use cocm_registry::config::ClinicId;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::listener::protect;
-use cocm_registry::store::journal::{Asked, Entry, page};
+use cocm_registry::store::journal::{JournalEntry, JournalFilter, page};
 use futures_util::StreamExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -62,12 +62,12 @@ impl Door {
 }
 
 /// Everything that was asked for, oldest first.
-pub async fn reads(world: &World, clinic: &str) -> Vec<Entry> {
+pub async fn reads(world: &World, clinic: &str) -> Vec<JournalEntry> {
     world.app.journal.flush().await;
     world.app.journal.seal().await.unwrap();
     let mut tx = world.read().await;
-    let lines = page(&mut tx, clinic, &Asked::default(), 10_000).await.unwrap();
-    lines.iter().rev().map(|line| Entry::read(&line.entry).unwrap()).filter(|e| e.request.is_some()).collect()
+    let lines = page(&mut tx, clinic, &JournalFilter::default(), 10_000).await.unwrap();
+    lines.iter().rev().map(|line| JournalEntry::read(&line.entry).unwrap()).filter(|e| e.request.is_some()).collect()
 }
 
 /// One event of a stream.

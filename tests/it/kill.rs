@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::ClinicId;
-use cocm_registry::domain::plan::Posture;
+use cocm_registry::domain::chart_plan::Posture;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::{Dice, Misbehaviour};
-use cocm_registry::store::outbox::{self, State};
+use cocm_registry::store::outbox::{self, DeliveryState};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -261,7 +261,7 @@ async fn assert_once_in_chart(chart: &Sandbox, db: &cocm_registry::store::Db) {
     assert!(ledger.len() >= 2 * PATIENTS, "{}", ledger.len());
     for delivery in ledger {
         let identifier = &delivery.intent.identifier;
-        assert_eq!(delivery.state, State::Settled, "{identifier}: {:?}", delivery.last_error);
+        assert_eq!(delivery.state, DeliveryState::Settled, "{identifier}: {:?}", delivery.last_error);
         let count = live.remove(identifier).unwrap_or(0);
         assert!(count == 1 || (count == 0 && delivery.posture != Posture::Open), "{identifier}: {count}");
     }

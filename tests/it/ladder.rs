@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use cocm_registry::clock::Clock;
 use cocm_registry::config;
-use cocm_registry::domain::plan::{Resource, Rung};
-use cocm_registry::ehr::{Ehr, EhrConfig};
+use cocm_registry::domain::chart_plan::{ChartResource, Rung};
+use cocm_registry::ehr::{EhrClient, EhrConfig};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::events::{BUDGET, Events};
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::sandbox::profile::Profile;
-use cocm_registry::store::outbox::State;
+use cocm_registry::store::outbox::DeliveryState;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ async fn an_epic_like_ehr_gets_one_note_for_each_cause(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
     #[values(1, 2)] seed: u64,
 ) {
-    let settings = |ehr: &mut config::Ehr| {
+    let settings = |ehr: &mut config::EhrConnection| {
         // What it offers is asked while answers are lost.
         (ehr.conditional_create, ehr.poll.deletions) = (false, Duration::ZERO);
     };
@@ -108,7 +108,7 @@ async fn an_athenahealth_like_ehr_loses_no_form_and_is_written_to_once_it_lets_u
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let profile = Profile::like_athenahealth();
-    let hears = |ehr: &mut cocm_registry::config::Ehr| ehr.notify.hmac_secret = Some("key".into());
+    let hears = |ehr: &mut cocm_registry::config::EhrConnection| ehr.notify.hmac_secret = Some("key".into());
     let Some(mut world) = Loop::on(engine, profile.clone(), hears).await else { return };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -209,7 +209,7 @@ async fn an_ehr_with_tasks_and_without_flags_gets_each_in_its_way(
         assert!(papers.iter().any(|p| p["target"][0]["reference"] == place || p["entity"].is_array()), "{one}");
     }
     for delivery in world.open().await {
-        let kind = if delivery.intent.desired.resource == Resource::Task { "Task" } else { "Communication" };
+        let kind = if delivery.intent.desired.resource == ChartResource::Task { "Task" } else { "Communication" };
         assert_eq!(carriers(&world.chart, kind, &delivery.intent.identifier), 1, "{}", delivery.key);
     }
     // A message that can be changed is changed when it is over.
@@ -227,7 +227,7 @@ async fn an_ehr_with_tasks_and_without_flags_gets_each_in_its_way(
 async fn what_an_operator_sets_goes_before_what_the_ehr_offers_and_what_stands_stays_where_it_is(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let nothing = |ehr: &mut cocm_registry::config::Ehr| {
+    let nothing = |ehr: &mut cocm_registry::config::EhrConnection| {
         (ehr.write.task, ehr.write.flag) = (Some(Rung::Worklist), Some(Rung::CdsCard));
     };
     let Some(mut world) = Loop::on(engine, Profile::default(), nothing).await else { return };
@@ -236,7 +236,7 @@ async fn what_an_operator_sets_goes_before_what_the_ehr_offers_and_what_stands_s
     world.deliver().await;
     world.all_settled().await;
     let rungs: HashSet<_> = world.open().await.iter().map(|d| (d.intent.desired.resource, d.rung().unwrap())).collect();
-    assert_eq!(rungs, [(Resource::Task, Rung::Worklist), (Resource::Flag, Rung::CdsCard)].into());
+    assert_eq!(rungs, [(ChartResource::Task, Rung::Worklist), (ChartResource::Flag, Rung::CdsCard)].into());
     assert!(world.chart.all("Task").is_empty() && world.chart.all("Flag").is_empty());
 
     world.change = |ehr| ehr.write.flag = Some(Rung::DocumentReference);
@@ -260,7 +260,7 @@ async fn what_an_operator_sets_goes_before_what_the_ehr_offers_and_what_stands_s
 async fn what_was_refused_goes_another_way_when_the_operator_says_which(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    let insists = |ehr: &mut cocm_registry::config::Ehr| ehr.write.task = Some(Rung::TaskAndFlag);
+    let insists = |ehr: &mut cocm_registry::config::EhrConnection| ehr.write.task = Some(Rung::TaskAndFlag);
     let Some(mut world) = Loop::on(engine, Profile::like_epic().taking_once("QuestionnaireResponse"), insists).await
     else {
         return;
@@ -268,7 +268,7 @@ async fn what_was_refused_goes_another_way_when_the_operator_says_which(
     forms(&world).await;
     world.fetch().await;
     world.deliver().await;
-    let parked: Vec<_> = world.open().await.into_iter().filter(|d| d.state == State::Parked).collect();
+    let parked: Vec<_> = world.open().await.into_iter().filter(|d| d.state == DeliveryState::Parked).collect();
     assert!(parked.len() >= PEOPLE && parked.iter().all(|d| d.last_error.as_ref().unwrap().contains("403")));
     assert!(world.checked().await[0].contains("but the server does not offer to create and find a Task"));
     world.change = |_| {};
@@ -305,7 +305,8 @@ async fn a_provenance_names_what_was_written_and_from_what() {
 async fn a_task_never_fails_for_its_provenance(#[case] apart: bool, #[case] wanted: bool) {
     let profile = Profile::default();
     let profile = if apart { Profile { bundles: &[], takes_anything: false, ..profile } } else { profile };
-    let change: fn(&mut cocm_registry::config::Ehr) = if wanted { |_| {} } else { |ehr| ehr.write.provenance = false };
+    let change: fn(&mut cocm_registry::config::EhrConnection) =
+        if wanted { |_| {} } else { |ehr| ehr.write.provenance = false };
     let world = Loop::on(Engine::Sqlite, profile.clone(), change).await.unwrap();
     forms(&world).await;
     world.fetch().await;
@@ -337,7 +338,7 @@ async fn a_limit_of_calls_in_a_second_is_kept() {
     let chart = Sandbox::start(([127, 0, 0, 1], 0).into(), Clock::standing_at(monday())).await.unwrap();
     let mut config = EhrConfig::at(chart.url());
     config.per_second = NonZeroU32::new(20);
-    let ehr = Ehr::new(config, Clock::standing_at(monday())).unwrap();
+    let ehr = EhrClient::new(config, Clock::standing_at(monday())).unwrap();
     let begun = Instant::now();
     let calls = (0..60).map(|_| ehr.search("Task", &[("identifier", "urn:a|1")]));
     let answered = futures_util::future::join_all(calls).await;
@@ -346,7 +347,7 @@ async fn a_limit_of_calls_in_a_second_is_kept() {
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(1_900), "{took:?}");
     assert_eq!(chart.log().len(), 60);
-    let unlimited = Ehr::new(EhrConfig::at(chart.url()), Clock::standing_at(monday())).unwrap();
+    let unlimited = EhrClient::new(EhrConfig::at(chart.url()), Clock::standing_at(monday())).unwrap();
     let begun = Instant::now();
     futures_util::future::join_all((0..60).map(|_| unlimited.search("Task", &[("identifier", "urn:a|1")]))).await;
     assert!(begun.elapsed() < took);
@@ -366,14 +367,14 @@ async fn an_ehr_that_shows_no_statement_is_written_to_as_before() {
 #[tokio::test]
 async fn an_ehr_that_cannot_be_asked_what_it_offers_is_asked_again() {
     // Nobody has asked it before: not even whether it shows what was deleted.
-    let never = |ehr: &mut config::Ehr| ehr.poll.deletions = Duration::ZERO;
+    let never = |ehr: &mut config::EhrConnection| ehr.poll.deletions = Duration::ZERO;
     let world = Loop::on(Engine::Sqlite, Profile::default(), never).await.unwrap();
     forms(&world).await;
     world.fetch().await;
     world.chart.misbehave(Misbehaviour { unavailable: 1.0, ..Misbehaviour::default() });
     world.deliver().await;
     let waiting = world.open().await;
-    assert!(waiting.iter().all(|d| d.state == State::Pending && !d.outcome_unknown && d.rung.is_none()));
+    assert!(waiting.iter().all(|d| d.state == DeliveryState::Pending && !d.outcome_unknown && d.rung.is_none()));
     world.chart.behave();
     world.advance(6).await;
     world.all_settled().await;

@@ -4,14 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{self, ClinicId};
 use cocm_registry::domain::care::Care;
-use cocm_registry::domain::plan::{Code, Posture};
+use cocm_registry::domain::chart_plan::{Code, Posture};
 use cocm_registry::identity::{Role, development};
-use cocm_registry::record::Fact;
+use cocm_registry::record::Command;
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::service::{Service, connections, router, sweep};
-use cocm_registry::store::outbox::{self, Delivery, State, Which};
+use cocm_registry::store::outbox::{self, Delivery, DeliveryState, Which};
 use cocm_registry::store::resource;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -22,7 +22,7 @@ use crate::world::{CLINIC, Database, Engine, monday};
 /// Our identifiers' namespace in the chart.
 pub const PLAN: &str = "https://cocm-registry.dev/fhir/identifier/plan";
 
-type Change = fn(&mut config::Ehr);
+type Change = fn(&mut config::EhrConnection);
 
 pub struct Loop {
     pub service: Option<Service>,
@@ -116,7 +116,7 @@ impl Loop {
 
     pub async fn all_settled(&self) {
         for delivery in self.ledger().await {
-            assert_eq!(delivery.state, State::Settled, "{}: {:?}", delivery.key, delivery.last_error);
+            assert_eq!(delivery.state, DeliveryState::Settled, "{}: {:?}", delivery.key, delivery.last_error);
         }
     }
 
@@ -138,7 +138,7 @@ impl Loop {
                 note: None,
             };
             let at = self.clock.now();
-            let fact = Fact::OfPatient { patient: delivery.patient_id, at, care };
+            let fact = Command::OfPatient { patient: delivery.patient_id, at, care };
             self.service().app.recorder.one(CLINIC, "test", fact).await.unwrap();
         }
     }

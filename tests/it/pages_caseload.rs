@@ -1,18 +1,18 @@
 //! The caseload page of a large clinic, its pages and its orders.
 
+use cocm_registry::domain::caseload_row::{CaseloadRow, Gauge, NextContactKind};
+use cocm_registry::domain::chart_plan::{Code, plan};
 use cocm_registry::domain::episode::{Episode, Phase};
 use cocm_registry::domain::finding::{Finding, Rule};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::line::{Gauge, Line, Next};
-use cocm_registry::domain::plan::{Code, plan};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
-use cocm_registry::domain::story::{Patient as Person, Story};
+use cocm_registry::domain::story::{PatientStatus as Person, Story};
 use cocm_registry::domain::target::{Basis, MeasureStatus};
 use cocm_registry::store::ReadTx;
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::standing;
-use cocm_registry::store::standing::caseload::{self, Order};
+use cocm_registry::store::standing::caseload::{self, CaseloadOrder};
 use uuid::Uuid;
 
 use super::api_world::World;
@@ -34,16 +34,16 @@ fn gauge(instrument: Instrument, latest: Option<u16>) -> Gauge {
 }
 
 /// A row with everything that a row can have.
-fn full() -> Line {
-    Line {
+fn full() -> CaseloadRow {
+    CaseloadRow {
         measures: vec![gauge(Instrument::Phq9, Some(17)), gauge(Instrument::Gad7, Some(17))],
         last_contact: Some(date("2026-03-02")),
-        next_contact: Some((date("2026-03-14"), Next::Due)),
+        next_contact: Some((date("2026-03-14"), NextContactKind::Due)),
         last_review: Some(date("2026-02-10")),
         due: vec![(Code::Contact, Some(date("2026-03-14"))), (Code::PsychiatricCaseReview, None)],
         why: Some("PHQ-9 17 on 2026-03-14, down 1 from 18 on 2026-01-05: no clinically significant improvement by day 56 of the plan.".into()),
         also: vec![Rule::ContactOverdue, Rule::Plateau],
-        ..Line::default()
+        ..CaseloadRow::default()
     }
 }
 
@@ -51,7 +51,7 @@ fn full() -> Line {
 struct Somebody {
     name: String,
     standing: Standing,
-    line: Line,
+    line: CaseloadRow,
 }
 
 fn somebody(n: u128, name: impl Into<String>, enrolled_on: &str) -> Somebody {
@@ -72,7 +72,7 @@ async fn clinic(people: impl IntoIterator<Item = Somebody>) -> (World, Browser) 
         };
         patient::insert(&mut tx, "demo", &row).await.unwrap();
         let manager = format!("Manager {}", n % 7);
-        let written = standing::Written {
+        let written = standing::StandingWrite {
             label: &name,
             care_manager: Some(&manager),
             psychiatric_consultant: None,
@@ -106,7 +106,7 @@ async fn the_caseload_of_two_thousand_stays_below_a_megabyte() {
 #[tokio::test]
 async fn every_column_sorts_the_rows_by_what_it_shows() {
     let ill = |phq9, gad7| vec![gauge(Instrument::Phq9, phq9), gauge(Instrument::Gad7, gad7)];
-    let (day, on) = (|day| Some(date(day)), |day| Some((date(day), Next::Due)));
+    let (day, on) = (|day| Some(date(day)), |day| Some((date(day), NextContactKind::Due)));
     let people = [
         ("Ada", "2026-01-12", ill(Some(4), Some(15)), on("2026-03-20"), day("2026-02-10")),
         ("bob", "2025-11-03", ill(None, Some(3)), on("2026-03-01"), None),
@@ -114,7 +114,7 @@ async fn every_column_sorts_the_rows_by_what_it_shows() {
         ("Dov", "2026-03-02", ill(Some(11), Some(8)), on("2026-03-14"), day("2026-01-20")),
     ];
     let people = (0..).zip(people).map(|(n, (name, enrolled_on, measures, next_contact, last_review))| Somebody {
-        line: Line { measures, next_contact, last_review, ..full() },
+        line: CaseloadRow { measures, next_contact, last_review, ..full() },
         ..somebody(n, name, enrolled_on)
     });
     let (_world, browser) = clinic(people).await;
@@ -166,20 +166,21 @@ async fn what_is_counted_is_what_is_found() {
     }
     for name in ["özgür", "ÖZG", "ann_", "ann", "%", "!", "o'b", "nobody"] {
         for status in ["", "active", "discharged"] {
-            let asked = |name| caseload::Choice {
+            let asked = |name| caseload::CaseloadFilter {
                 discharged: status == "discharged",
                 status: Some(status).filter(|status| !status.is_empty()),
                 name,
-                ..caseload::Choice::default()
+                ..caseload::CaseloadFilter::default()
             };
             let mut tx = world.app.db.read().await.unwrap();
             let found = async |tx: &mut ReadTx, name, order| {
                 let page = caseload::found(tx, "demo", asked(name), order, 0).await.unwrap();
                 caseload::rows(tx, "demo", &page).await.unwrap()
             };
-            let has_it = |row: &caseload::Row| row.display_name.to_lowercase().contains(&name.to_lowercase());
-            let rows = found(&mut tx, Some(name), Order::Name).await;
-            let everybody = found(&mut tx, None, Order::Attention).await;
+            let has_it =
+                |row: &caseload::EpisodeListing| row.display_name.to_lowercase().contains(&name.to_lowercase());
+            let rows = found(&mut tx, Some(name), CaseloadOrder::Name).await;
+            let everybody = found(&mut tx, None, CaseloadOrder::Attention).await;
             let tallies = caseload::tally(&mut tx, "demo", status == "discharged", Some(name)).await.unwrap();
             let admitted = tallies.iter().filter(|tally| asked(Some(name)).admits(tally));
             let counted: usize = admitted.map(|tally| tally.named).sum();

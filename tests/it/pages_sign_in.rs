@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use cocm_registry::config::{ClinicId, Config, SignIn};
+use cocm_registry::config::{ClinicId, Config, SignInConfig};
 use cocm_registry::store::patient::{self, Patient};
 use jsonwebtoken::get_current_timestamp;
 use serde_json::{Value, json};
@@ -99,7 +99,7 @@ fn merge(into: &mut Value, from: &Value) {
 
 /// The service as configured for production: two ways to sign in, no development.
 fn served(world: &World, provider: &Provider) -> Browser {
-    let way = SignIn {
+    let way = SignInConfig {
         name: "Clinic account".into(),
         issuer: provider.base.clone(),
         jwks_url: Some(format!("{}/jwks", provider.base)),
@@ -113,7 +113,7 @@ fn served(world: &World, provider: &Provider) -> Browser {
         role_claim: "role".into(),
         roles: [].into(),
     };
-    let ehr = SignIn {
+    let ehr = SignInConfig {
         name: "Example EHR".into(),
         fhir_base: Some(format!("{}/fhir", provider.base)),
         frame_origins: vec!["https://ehr.test".into(), "https://ehr2.test".into()],

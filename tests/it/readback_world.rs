@@ -7,17 +7,17 @@ use axum::http::Request;
 use chrono::TimeDelta;
 use cocm_registry::api;
 use cocm_registry::config::{self, ClinicId};
-use cocm_registry::domain::care::{Addressee, Care, ChangeKind, Decision, Recommendation};
-use cocm_registry::domain::chart::Drift;
-use cocm_registry::domain::plan::Code;
-use cocm_registry::domain::recommendation::{Followed, follow};
+use cocm_registry::domain::care::{Addressee, Care, ChangeKind, Recommendation, RecommendationDecision};
+use cocm_registry::domain::chart_plan::Code;
+use cocm_registry::domain::read_back::Drift;
+use cocm_registry::domain::recommendation::{TrackedRecommendation, follow};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::Story;
 use cocm_registry::identity::{Role, development};
-use cocm_registry::record::{Fact, Whom};
-use cocm_registry::store::fact::{self, Fact as Line};
-use cocm_registry::store::outbox::{self, Delivery, State, Which};
+use cocm_registry::record::{Command, Whom};
+use cocm_registry::store::event_log::{self, EventRow as Line};
+use cocm_registry::store::outbox::{self, Delivery, DeliveryState, Which};
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{journal, story};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ impl World {
         Self::with(engine, |_| {}).await
     }
 
-    pub async fn with(engine: Engine, change: impl FnOnce(&mut config::Ehr)) -> Option<Self> {
+    pub async fn with(engine: Engine, change: impl FnOnce(&mut config::EhrConnection)) -> Option<Self> {
         let connected = Connected::on(engine, |ehr| {
             ehr.notify.token = Some("s3cret".into());
             change(ehr);
@@ -84,19 +84,19 @@ impl World {
             recommendations: vec![recommendation],
             session: None,
         };
-        world.record(Fact::Cared { episode, on: date("2026-03-01"), at: None, care: review, if_match: None }).await;
+        world.record(Command::Cared { episode, on: date("2026-03-01"), at: None, care: review, if_match: None }).await;
         world.connected.service.deliver_due().await.unwrap();
         world.sweep().await;
         Some(world)
     }
 
-    pub async fn record(&self, fact: Fact) -> Uuid {
+    pub async fn record(&self, fact: Command) -> Uuid {
         self.connected.app.recorder.one(CLINIC, "test", fact).await.unwrap().id.parse().unwrap()
     }
 
     pub async fn enrol(&self, person: &str, on: &str) -> Uuid {
         let whom = Whom::Key(format!("Patient/{person}"));
-        self.record(Fact::Enrolled { whom, episode: Box::new(episode(on)), fit: None }).await
+        self.record(Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None }).await
     }
 
     /// Some minutes later the connection is swept.
@@ -115,7 +115,7 @@ impl World {
     pub async fn lines(&self, person: &str) -> Vec<Line> {
         let (row, _) = self.person(person).await;
         let mut tx = self.connected.app.db.read().await.unwrap();
-        fact::of_patient(&mut tx, CLINIC, row.id).await.unwrap()
+        event_log::of_patient(&mut tx, CLINIC, row.id).await.unwrap()
     }
 
     /// What was told of the chart, as statuses.
@@ -134,7 +134,7 @@ impl World {
     }
 
     /// A delivery in three words: how it stands, its status in the chart, how that differs.
-    pub async fn stands(&self, code: Code) -> (State, String, Option<Drift>) {
+    pub async fn stands(&self, code: Code) -> (DeliveryState, String, Option<Drift>) {
         let d = self.delivery(code).await;
         (d.state, d.chart_status.unwrap_or_default(), d.drift.map(|drift| drift.parse().unwrap()))
     }
@@ -157,22 +157,22 @@ impl World {
         self.change(code, |one| one["status"] = json!(status))
     }
 
-    pub async fn followed(&self) -> Followed {
+    pub async fn followed(&self) -> TrackedRecommendation {
         follow(&self.person(RECOMMENDED).await.1, self.recommendation).unwrap()
     }
 
-    pub async fn decide(&self, decision: Decision) {
+    pub async fn decide(&self, decision: RecommendationDecision) {
         let (_, story) = self.person(RECOMMENDED).await;
         let (by, reason) = (Some("Dr. Ames".to_owned()), None);
         let care = Care::RecommendationDecision { recommendation: self.recommendation, decision, by, reason };
         let (episode, on) = (story.episodes[0].id, date("2026-03-02"));
-        self.record(Fact::Cared { episode, on, at: None, care, if_match: None }).await;
+        self.record(Command::Cared { episode, on, at: None, care, if_match: None }).await;
     }
 
     pub async fn standing(&self, person: &str) -> Standing {
         let (_, story) = self.person(person).await;
         let today = self.connected.clock.today(chrono_tz::America::New_York);
-        cocm_registry::domain::plan::plan(&story, &RuleSet::default(), today).standings.remove(0)
+        cocm_registry::domain::chart_plan::plan(&story, &RuleSet::default(), today).standings.remove(0)
     }
 
     pub fn writes(&self) -> usize {
@@ -193,7 +193,7 @@ impl World {
         self.connected.app.journal.seal().await.unwrap();
         let mut tx = self.connected.app.db.read().await.unwrap();
         let lines = journal::changes(&mut tx, CLINIC, 0, i64::MAX).await.unwrap();
-        lines.iter().flat_map(|line| journal::Entry::read(&line.entry).unwrap().events).collect()
+        lines.iter().flat_map(|line| journal::JournalEntry::read(&line.entry).unwrap().events).collect()
     }
 
     /// What the API answers a care manager of a clinic.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use cocm_registry::problem::Category;
-use cocm_registry::record::{Fact, Whom};
+use cocm_registry::record::{Command, Whom};
 use cocm_registry::sandbox::misbehaviour::Dice;
 use cocm_registry::store::Db;
 use rstest::rstest;
@@ -44,8 +44,8 @@ pub async fn assert_whole(db: &Db) {
     assert_eq!(count(db, homeless).await, 0, "measurements of nobody");
 }
 
-fn nobody() -> Fact {
-    Fact::LookedAt { patient: Uuid::from_u128(7) }
+fn nobody() -> Command {
+    Command::LookedAt { patient: Uuid::from_u128(7) }
 }
 
 /// A form with an answer to item 9, so that it has consequences.
@@ -61,7 +61,7 @@ async fn a_fact_that_fails_fails_alone(#[values(Engine::Sqlite, Engine::Postgres
         world.fact(&patient("1")),
         nobody(),
         world.fact(&alarming("a", "1")),
-        Fact::Enrolled {
+        Command::Enrolled {
             whom: Whom::Key("Patient/absent".into()),
             episode: Box::new(episode("2026-01-05")),
             fit: None,
@@ -152,7 +152,7 @@ async fn bundles_that_overlap_do_not_lock_each_other_out(#[values(Engine::Sqlite
             }
             let arrival = world.app.intake.read(CLINIC, &form.to_string()).unwrap();
             let condition = cocm_registry::record::Condition::None;
-            facts.push(Fact::Arrived { arrival: Box::new(arrival), condition });
+            facts.push(Command::Arrived { arrival: Box::new(arrival), condition });
         }
         let (intake, atomic) = (intakes[n % 2].clone(), n % 3 == 0);
         sending.push(tokio::spawn(async move { intake.take_all(CLINIC, "test", facts, atomic).await }));

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::domain::care::Care;
 use cocm_registry::domain::story::Story;
 use cocm_registry::identity::Role;
-use cocm_registry::record::Fact;
-use cocm_registry::store::{known, patient, story};
+use cocm_registry::record::Command;
+use cocm_registry::store::{patient, story, story_as_known};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ async fn the_log_tells_what_is_stored(world: &World) {
     let now = world.clock.now();
     for patient in patient::page(&mut tx, CLINIC, None, 100).await.unwrap() {
         let stored = story::of(&mut tx, CLINIC, &patient).await.unwrap();
-        let told = known::story_at(&mut tx, CLINIC, &patient, now).await.unwrap();
+        let told = story_as_known::story_at(&mut tx, CLINIC, &patient, now).await.unwrap();
         assert_eq!(in_order(told), in_order(stored), "{}", patient.reference);
     }
 }
@@ -78,7 +78,7 @@ async fn the_log_tells_the_story_that_is_stored(#[values(Engine::Sqlite, Engine:
     }
     for care in [Care::Resume, Care::Hold { reason: "Away".into() }] {
         world.clock.set(world.clock.now() + TimeDelta::hours(9));
-        let fact = Fact::Cared { episode, on: date("2026-03-03"), at: None, care, if_match: None };
+        let fact = Command::Cared { episode, on: date("2026-03-03"), at: None, care, if_match: None };
         // An active episode has nothing to resume.
         let _ = world.record(fact).await;
         the_log_tells_what_is_stored(&world).await;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use cocm_registry::domain::measurement::Counting;
-use cocm_registry::record::{Fact, Whom};
+use cocm_registry::domain::measurement::EvidenceStatus;
+use cocm_registry::record::{Command, Whom};
 use cocm_registry::sandbox::misbehaviour::Dice;
 use cocm_registry::store::{measurement, outbox, patient, quarantine, resource, standing};
 use futures_util::StreamExt;
@@ -21,18 +21,18 @@ async fn outcome(world: &World, clinic: &str) -> String {
         .await
         .unwrap()
         .into_iter()
-        .filter(|m| m.counting != Counting::Retracted)
+        .filter(|m| m.counting != EvidenceStatus::Retracted)
         .map(|m| json!([m.source, m.instrument, m.taken_at, m.total, m.counting, m.item9]))
         .collect();
     measurements.sort_by_key(Value::to_string);
     let standings =
-        standing::by_attention(&mut tx, clinic, &standing::Filter::default(), None, None, 10).await.unwrap();
+        standing::by_attention(&mut tx, clinic, &standing::StandingFilter::default(), None, None, 10).await.unwrap();
     let standings: Vec<Value> = standings.iter().map(|row| serde_json::from_str(row.body.get()).unwrap()).collect();
     let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, outbox::Which::default(), None, 100)
         .await
         .unwrap()
         .into_iter()
-        .filter(|d| d.posture == cocm_registry::domain::plan::Posture::Open)
+        .filter(|d| d.posture == cocm_registry::domain::chart_plan::Posture::Open)
         .map(|d| {
             let mut intent = json!(d.intent.0);
             intent["identifier"] = json!("");
@@ -98,7 +98,7 @@ async fn play(world: &World, clinic: &str, events: &[&Value]) {
 
 async fn enrol(world: &World, clinic: &str) {
     let fact =
-        Fact::Enrolled { whom: Whom::Key("Patient/1".into()), episode: Box::new(episode("2026-01-05")), fit: None };
+        Command::Enrolled { whom: Whom::Key("Patient/1".into()), episode: Box::new(episode("2026-01-05")), fit: None };
     world.app.recorder.one(clinic, "test", fact).await.unwrap();
 }
 
@@ -264,7 +264,7 @@ async fn shuffles_of_fifty_events_with_repeats_end_the_same(
 #[rstest]
 #[tokio::test]
 async fn the_same_again_does_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    use cocm_registry::record::Effect;
+    use cocm_registry::record::CommandEffect;
     let Some(world) = World::on(engine).await else { return };
     let clinic = super::world::CLINIC;
     for event in six() {
@@ -275,7 +275,7 @@ async fn the_same_again_does_nothing(#[values(Engine::Sqlite, Engine::Postgres)]
     let before = outcome(&world, clinic).await;
     let calls = world.chart.log().len();
     for event in six() {
-        assert_eq!(world.send(&event).await.unwrap().effect, Effect::Unchanged, "{event}");
+        assert_eq!(world.send(&event).await.unwrap().effect, CommandEffect::Unchanged, "{event}");
     }
     world.deliver().await;
     assert_same(&before, &outcome(&world, clinic).await, "a repetition");

@@ -2,8 +2,8 @@
 
 use cocm_registry::domain::candidate::{Candidate, candidate};
 use cocm_registry::domain::care::{Care, Dismissed};
+use cocm_registry::domain::chart_plan::plan;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::plan::plan;
 use cocm_registry::domain::rules::RuleSet;
 use uuid::Uuid;
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
+use cocm_registry::domain::chart_plan::{Code, plan};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Quality};
-use cocm_registry::domain::plan::{Code, plan};
+use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::RuleSet;
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ fn tale(case: &Value) -> Tale {
         let source = format!("QuestionnaireResponse/{}", response["id"].as_str().unwrap());
         if response["status"] == "entered-in-error" {
             let retracted = tale.story.measurements.iter_mut().find(|m| m.source == source).unwrap();
-            retracted.counting = Counting::Retracted;
+            retracted.counting = EvidenceStatus::Retracted;
             continue;
         }
         let total = response["total"].as_u64().map(|t| u16::try_from(t).unwrap());

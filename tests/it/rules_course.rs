@@ -1,7 +1,7 @@
 //! What an episode's entries add up to: its phase, flags, appointments, brief treatments and care plans.
 
 use chrono::NaiveDate;
-use cocm_registry::domain::care::{Care, CarePlan, ContactKind, ContactOutcome, DischargeReason, Intervention};
+use cocm_registry::domain::care::{Care, ContactKind, ContactOutcome, DischargeReason, Intervention, SharedCarePlan};
 use cocm_registry::domain::contacts::{CourseStatus, TreatmentCourse, brief_treatments, next_contact};
 use cocm_registry::domain::episode::{Course, Phase};
 use cocm_registry::domain::rules::BriefTreatment;
@@ -179,7 +179,7 @@ fn a_brief_treatment_is_so_many_days_with_sessions_in_so_many_days() {
 }
 
 fn planned(tale: &mut Tale, day: i64, note: &str) -> Uuid {
-    tale.entry(day, Care::CarePlan(CarePlan { note: Some(note.into()), ..CarePlan::default() }));
+    tale.entry(day, Care::CarePlan(SharedCarePlan { note: Some(note.into()), ..SharedCarePlan::default() }));
     tale.story.entries.last().unwrap().id
 }
 
@@ -239,7 +239,7 @@ fn an_entry_is_called_the_same_in_the_log_and_in_itself() {
     let mut tale = Tale::new();
     let score = tale.phq9(0, 18).last_measurement().id;
     let id = tale.recommendation(1, cocm_registry::domain::care::ChangeKind::Medication);
-    tale.decision(2, id, cocm_registry::domain::care::Decision::Accepted);
+    tale.decision(2, id, cocm_registry::domain::care::RecommendationDecision::Accepted);
     tale.contact(3).change(4).hold(5).resume(6).relapse_prevention(7).override_baseline(8, score).assessed(9);
     flag(&mut tale, 10, true);
     let plan = planned(&mut tale, 11, "walk");

@@ -1,20 +1,20 @@
 //! How a Task ends in the chart that is not called for any more, and what is said of it there.
 
 use cocm_registry::domain::care::Care;
+use cocm_registry::domain::chart_plan::{Code, Posture, WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::Counting;
-use cocm_registry::domain::plan::{Code, Desired, Posture, plan, resolve};
+use cocm_registry::domain::measurement::EvidenceStatus;
 use cocm_registry::domain::rules::RuleSet;
 
 use crate::rules_story::{Tale, date};
 
 /// The Task of a kind that a day calls for.
-fn task(tale: &Tale, day: i64, code: Code) -> Desired {
+fn task(tale: &Tale, day: i64, code: Code) -> WorkItem {
     plan(&tale.story, &RuleSet::default(), date(day)).desired.into_iter().find(|d| d.code == code).unwrap()
 }
 
-fn ended(tale: &Tale, day: i64, open: &Desired) -> (Posture, String) {
+fn ended(tale: &Tale, day: i64, open: &WorkItem) -> (Posture, String) {
     resolve(open, &tale.story, date(day))
 }
 
@@ -48,7 +48,7 @@ fn a_retracted_answer_does_not_stand_for_one_that_was_corrected_to_zero() {
     tale.minutes(0).item9(3, 12, 2).minutes(60).item9(3, 12, 1);
     let step = task(&tale, 5, Code::SafetyEscalation);
     assert_eq!(step.evidence.len(), 2);
-    tale.story.measurements[0].counting = Counting::Retracted;
+    tale.story.measurements[0].counting = EvidenceStatus::Retracted;
     assert_eq!(ended(&tale, 5, &step).1, NOT_PAST_DUE, "the second answer still stands");
     tale.story.measurements[1].item9 = Some(0);
     assert_eq!(ended(&tale, 5, &step), (Posture::Withdrawn, CORRECTED.to_owned()));

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use cocm_registry::domain::care::{Care, ChangeKind, Entry};
+use cocm_registry::domain::care::{Care, CareEntry, ChangeKind};
+use cocm_registry::domain::chart_plan::{ChartResource, Code, Priority, WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::Counting;
-use cocm_registry::domain::plan::{Code, Desired, Priority, Resource, plan, resolve};
+use cocm_registry::domain::measurement::EvidenceStatus;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 
@@ -49,7 +49,7 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
         ["review", "without", "recommendation"] => drop(tale.meeting(day)),
         ["review", "recommends", kind] => drop(tale.recommendation(day, kind.parse::<ChangeKind>().unwrap())),
         ["review", "taken", "back"] => {
-            let is_review = |e: &&Entry| matches!(e.care, Care::CaseReview { .. });
+            let is_review = |e: &&CareEntry| matches!(e.care, Care::CaseReview { .. });
             let last = tale.story.entries.iter().rev().find(is_review).unwrap().id;
             tale.taken_back(day, last);
         }
@@ -79,7 +79,7 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
             let (title, total) = (instrument(title).unwrap(), total.parse().ok());
             let all = &mut tale.story.measurements;
             all.iter_mut().rev().find(|m| m.instrument == title && m.total == total).unwrap().counting =
-                Counting::Retracted;
+                EvidenceStatus::Retracted;
         }
         [title, total, rest @ ..] if instrument(title).is_some() => {
             let (on, rest) = match rest {
@@ -91,7 +91,7 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
                 match word.split_once('=') {
                     Some(("item9", "open")) => m.item9_unknown = true,
                     Some(("item9", answer)) => m.item9 = Some(answer.parse().unwrap()),
-                    None if *word == "unfinished" => m.counting = Counting::Partial,
+                    None if *word == "unfinished" => m.counting = EvidenceStatus::Partial,
                     _ => panic!("cannot read {word:?} in {what:?}"),
                 }
             }
@@ -125,8 +125,8 @@ fn named(standing: &Standing, rule: Rule, instrument: Option<Instrument>) -> Str
     }
 }
 
-fn chart(standing: &Standing, desired: &Desired) -> String {
-    if desired.resource == Resource::Flag {
+fn chart(standing: &Standing, desired: &WorkItem) -> String {
+    if desired.resource == ChartResource::Flag {
         return format!("flag {}", desired.code);
     }
     let mut line = String::new();
@@ -166,7 +166,7 @@ fn read(text: &str) -> Vec<Row> {
 fn compute(rows: &[Row], everything: bool) -> Vec<Row> {
     let rules = RuleSet::default();
     let mut tale = Tale::of_a_patient();
-    let mut open: BTreeMap<String, Desired> = BTreeMap::new();
+    let mut open: BTreeMap<String, WorkItem> = BTreeMap::new();
     let mut computed = Vec::new();
     for row in rows {
         let day: i64 = row.day.parse().unwrap();
@@ -183,15 +183,15 @@ fn compute(rows: &[Row], everything: bool) -> Vec<Row> {
                     .collect();
                 let desired = plan.desired.iter().filter(|d| shown(d.rule));
                 let chart: Vec<String> = desired.map(|d| chart(standing, d)).collect();
-                let now: BTreeMap<String, Desired> = plan.desired.iter().map(|d| (d.key.clone(), d.clone())).collect();
+                let now: BTreeMap<String, WorkItem> = plan.desired.iter().map(|d| (d.key.clone(), d.clone())).collect();
                 let closed: Vec<String> = open
                     .values()
                     .filter(|d| !now.contains_key(&d.key) && shown(d.rule))
                     .map(|d| {
                         let (posture, reason) = resolve(d, &tale.story, date(day));
                         let what = match d.resource {
-                            Resource::Flag => format!("flag {}", d.code),
-                            Resource::Task => format!("{} for {}", d.code, named(standing, d.rule, d.instrument)),
+                            ChartResource::Flag => format!("flag {}", d.code),
+                            ChartResource::Task => format!("{} for {}", d.code, named(standing, d.rule, d.instrument)),
                         };
                         format!("{what}: {posture}, {reason}")
                     })

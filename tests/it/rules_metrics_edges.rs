@@ -1,7 +1,7 @@
 //! Where a metric ends: the first and the last day that counts, one point more, one month later. Each worked by hand for
 //! March 2026, days 55 to 85 of a story.
 
-use cocm_registry::domain::care::{Care, ChangeKind, Decision, Payer};
+use cocm_registry::domain::care::{Care, ChangeKind, Payer, RecommendationDecision};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::metrics::{
     Metric, Month, MonthTallies, Narrowing, aims_tallies, differences, fidelity, for_export, hedis_drr, nys,
@@ -169,11 +169,11 @@ fn a_review_of_the_last_60_days_counts_and_what_comes_after_discharge_does_not()
         enrolled(5, 0, |t| t.phq9(0, 18).meeting(60)), // nothing was recommended
         enrolled(6, 0, |t| {
             let id = t.phq9(0, 18).recommendation(10, ChangeKind::Medication);
-            t.discharge(77).decision(80, id, Decision::Done)
+            t.discharge(77).decision(80, id, RecommendationDecision::Done)
         }), // reviewed 67 days before discharge; carried out after it
         enrolled(7, 0, |t| {
             let id = t.phq9(0, 18).recommendation(17, ChangeKind::Medication);
-            t.decision(77, id, Decision::Done).discharge(77)
+            t.decision(77, id, RecommendationDecision::Done).discharge(77)
         }), // 60 days before discharge; carried out on its day
     ];
     let metrics = aims_of(&all);

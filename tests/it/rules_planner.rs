@@ -1,18 +1,18 @@
 //! Single rules of the planner that a table would hide.
 
-use cocm_registry::domain::care::{Care, ChangeKind, ContactKind, ContactOutcome, Decision};
+use cocm_registry::domain::care::{Care, ChangeKind, ContactKind, ContactOutcome, RecommendationDecision};
+use cocm_registry::domain::chart_plan::{ChartPlan, Code, Posture, WorkItem, plan, resolve};
 use cocm_registry::domain::episode::Phase;
 use cocm_registry::domain::finding::{Finding, Rule};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Quality};
-use cocm_registry::domain::plan::{Code, Desired, Plan, Posture, plan, resolve};
+use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use rstest::rstest;
 
 use crate::rules_story::{Tale, date, day_of};
 
-fn on(tale: &Tale, day: i64) -> Plan {
+fn on(tale: &Tale, day: i64) -> ChartPlan {
     plan(&tale.story, &RuleSet::default(), date(day))
 }
 
@@ -24,7 +24,7 @@ fn finding(tale: &Tale, day: i64, rule: Rule) -> Option<Finding> {
     standing(tale, day).findings.into_iter().find(|f| f.rule == rule)
 }
 
-fn task(tale: &Tale, day: i64, code: Code) -> Option<Desired> {
+fn task(tale: &Tale, day: i64, code: Code) -> Option<WorkItem> {
     on(tale, day).desired.into_iter().find(|d| d.code == code)
 }
 
@@ -32,7 +32,7 @@ fn task(tale: &Tale, day: i64, code: Code) -> Option<Desired> {
 fn the_latest_of_a_day_counts_and_a_tie_goes_to_the_higher() {
     let mut tale = Tale::new();
     tale.minutes(0).phq9(0, 20).minutes(60).phq9(0, 15).phq9(0, 14);
-    tale.minutes(120).phq9(0, 9).last_measurement().counting = Counting::Partial;
+    tale.minutes(120).phq9(0, 9).last_measurement().counting = EvidenceStatus::Partial;
     assert_eq!(standing(&tale, 0).measures[0].baseline.as_ref().unwrap().score, 15);
 }
 
@@ -61,7 +61,7 @@ fn an_override_of_a_retracted_score_gives_way_to_the_rule() {
     let mut tale = Tale::new();
     tale.phq9(0, 18).phq9(10, 12);
     let chosen = tale.story.measurements[1].id;
-    tale.override_baseline(11, chosen).last_measurement().counting = Counting::Retracted;
+    tale.override_baseline(11, chosen).last_measurement().counting = EvidenceStatus::Retracted;
     assert_eq!(standing(&tale, 11).measures[0].baseline.as_ref().unwrap().score, 18);
 }
 
@@ -84,13 +84,13 @@ fn nobody_is_in_treatment_before_enrolment() {
 }
 
 #[rstest]
-#[case::done(ChangeKind::Medication, Decision::Done, Some(50))]
-#[case::only_accepted(ChangeKind::Medication, Decision::Accepted, Some(0))]
-#[case::declined(ChangeKind::Medication, Decision::Declined, Some(0))]
-#[case::to_continue(ChangeKind::Continue, Decision::Done, Some(0))]
+#[case::done(ChangeKind::Medication, RecommendationDecision::Done, Some(50))]
+#[case::only_accepted(ChangeKind::Medication, RecommendationDecision::Accepted, Some(0))]
+#[case::declined(ChangeKind::Medication, RecommendationDecision::Declined, Some(0))]
+#[case::to_continue(ChangeKind::Continue, RecommendationDecision::Done, Some(0))]
 fn a_recommendation_that_was_done_is_a_treatment_change(
     #[case] kind: ChangeKind,
-    #[case] decision: Decision,
+    #[case] decision: RecommendationDecision,
     #[case] began: Option<i64>,
 ) {
     let mut tale = Tale::new();
@@ -105,7 +105,7 @@ fn a_change_entered_for_a_recommendation_counts_instead_of_its_being_done() {
     let id = tale.phq9(0, 18).recommendation(44, ChangeKind::Medication);
     let (changes, summary) = (vec![ChangeKind::Medication], "Dose".to_owned());
     tale.entry(47, Care::TreatmentChange { changes, summary, recommendation: Some(id), medication: Vec::new() });
-    tale.decision(50, id, Decision::Done);
+    tale.decision(50, id, RecommendationDecision::Done);
     assert_eq!(standing(&tale, 60).plan_started_on, Some(date(47)));
 }
 
@@ -325,7 +325,7 @@ fn the_plan_clock_says_what_it_counts_from() {
     if let Care::CaseReview { recommendations, .. } = &mut tale.story.entries.last_mut().unwrap().care {
         recommendations[0].text = "Raise the dose".into();
     }
-    tale.decision(44, id, Decision::Done);
+    tale.decision(44, id, RecommendationDecision::Done);
     let (basis, day, entry, reason) = said(&tale);
     assert_eq!((basis, day, entry), ("recommendation", 44, true));
     assert_eq!(reason, "Counts from 2026-02-18, when a recommendation was done: Raise the dose");

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
-use cocm_registry::domain::care::{Care, ChangeKind, Decision};
+use cocm_registry::domain::care::{Care, ChangeKind, RecommendationDecision};
+use cocm_registry::domain::chart_plan::{ChartPlan, Code, Posture, WorkItem, plan, plan_without_outlook, resolve};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Quality};
-use cocm_registry::domain::plan::{Code, Desired, Plan, Posture, plan, plan_without_outlook, resolve};
-use cocm_registry::domain::rules::{Half, Response, RuleSet};
+use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
+use cocm_registry::domain::rules::{Half, ResponseRule, RuleSet};
 use cocm_registry::domain::story::Story;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -46,8 +46,8 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
                 m.item9 = item9.filter(|_| !gad7);
                 m.item9_unknown = !gad7 && m.item9.is_none() && how == 3;
                 match how {
-                    0 => m.counting = Counting::Retracted,
-                    1 => m.counting = Counting::Partial,
+                    0 => m.counting = EvidenceStatus::Retracted,
+                    1 => m.counting = EvidenceStatus::Partial,
                     2 => m.quality = Quality::Prorated,
                     4 => (m.total, m.quality) = (None, Quality::Unscorable),
                     _ => {}
@@ -67,7 +67,7 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
                     13 => tale.assessed(day),
                     14 => {
                         let id = tale.recommendation(day, ChangeKind::Psychotherapy);
-                        tale.decision(day + 5, id, Decision::Done)
+                        tale.decision(day + 5, id, RecommendationDecision::Done)
                     }
                     _ => match tale.story.measurements.last().map(|m| m.id) {
                         Some(chosen) => tale.override_baseline(day, chosen),
@@ -86,14 +86,14 @@ pub fn story() -> impl Strategy<Value = Story> {
         .prop_map(|(events, second, died)| tell(events, second, died).story)
 }
 
-fn same(a: &Plan, b: &Plan) -> bool {
+fn same(a: &ChartPlan, b: &ChartPlan) -> bool {
     a.standings.len() == b.standings.len()
         && a.standings.iter().zip(&b.standings).all(|(a, b)| a.says_the_same(b))
         && a.desired == b.desired
         && a.concerns == b.concerns
 }
 
-fn keyed(plan: &Plan) -> BTreeMap<&str, &Desired> {
+fn keyed(plan: &ChartPlan) -> BTreeMap<&str, &WorkItem> {
     plan.desired.iter().map(|d| (d.key.as_str(), d)).collect()
 }
 
@@ -136,7 +136,7 @@ proptest! {
         let i = which.index(story.measurements.len());
         let before = plan(&story, &rules, date(day));
         let mut other = story.clone();
-        let counting = std::mem::replace(&mut other.measurements[i].counting, Counting::Retracted);
+        let counting = std::mem::replace(&mut other.measurements[i].counting, EvidenceStatus::Retracted);
         let without = plan(&other, &rules, date(day));
         for open in before.desired.iter().filter(|d| !keyed(&without).contains_key(d.key.as_str())) {
             let (posture, reason) = resolve(open, &other, date(day));
@@ -147,7 +147,7 @@ proptest! {
                 // An escalation of an answer that stands ends because its level fell.
                 let all = open.evidence.iter().all(|s| *s == other.measurements[i].source);
                 let stands = other.measurements.iter().any(|m| open.evidence.contains(&m.source)
-                    && m.counting != Counting::Retracted && m.item9.is_some_and(|a| a > 0));
+                    && m.counting != EvidenceStatus::Retracted && m.item9.is_some_and(|a| a > 0));
                 let said = match (all, open.code == Code::SafetyEscalation && stands) {
                     (true, _) => "Source retracted, confirm.",
                     (_, true) => "No longer past due: its level was corrected, or the rules changed.",
@@ -274,7 +274,7 @@ proptest! {
         let mut rules = RuleSet::default();
         for measure in rules.measures.values_mut() {
             measure.important_difference = threshold;
-            measure.response = Response::Points(threshold);
+            measure.response = ResponseRule::Points(threshold);
         }
         rules.checkpoints.stale_after_days = threshold;
         rules.checkpoints.unmeasured_after_days = threshold;
@@ -289,7 +289,7 @@ proptest! {
 
     #[test]
     fn half_is_half_in_whole_numbers(baseline in 0..200_u16, latest in 0..200_u16, times in 1..5_u16) {
-        let half = Response::Half(Half::Half);
+        let half = ResponseRule::Half(Half::Half);
         prop_assert_eq!(half.reached(baseline, latest), f64::from(latest) <= f64::from(baseline) / 2.0);
         prop_assert_eq!(half.reached(baseline, latest), half.reached(baseline * times, latest * times));
     }

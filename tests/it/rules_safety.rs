@@ -1,28 +1,28 @@
 //! R10 in depth.
 
+use cocm_registry::domain::chart_plan::{ChartPlan, Code, Owner, Posture, Priority, WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Quality};
-use cocm_registry::domain::plan::{Code, Desired, Owner, Plan, Posture, Priority, plan, resolve};
+use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::safety::{ConcernState, concerns};
 use rstest::rstest;
 
 use crate::rules_story::{Tale, date};
 
-fn on(tale: &Tale, day: i64) -> Plan {
+fn on(tale: &Tale, day: i64) -> ChartPlan {
     plan(&tale.story, &RuleSet::default(), date(day))
 }
 
-fn tasks(plan: &Plan) -> Vec<&Desired> {
+fn tasks(plan: &ChartPlan) -> Vec<&WorkItem> {
     plan.desired.iter().filter(|d| d.code == Code::SafetyAssessment).collect()
 }
 
-fn escalations(plan: &Plan) -> Vec<&Desired> {
+fn escalations(plan: &ChartPlan) -> Vec<&WorkItem> {
     plan.desired.iter().filter(|d| d.code == Code::SafetyEscalation).collect()
 }
 
-fn flagged(plan: &Plan) -> bool {
+fn flagged(plan: &ChartPlan) -> bool {
     plan.desired.iter().any(|d| d.code == Code::CocmSafety)
 }
 
@@ -61,9 +61,9 @@ fn each_answer_has_its_tier_enrolled_or_not(
 }
 
 #[rstest]
-#[case(Counting::Partial)]
-#[case(Counting::Submitted)]
-fn a_form_without_a_total_fires_finished_or_not(#[case] counting: Counting) {
+#[case(EvidenceStatus::Partial)]
+#[case(EvidenceStatus::Submitted)]
+fn a_form_without_a_total_fires_finished_or_not(#[case] counting: EvidenceStatus) {
     let mut tale = Tale::of_a_patient();
     let m = tale.measurement(Instrument::Phq9, 3, None);
     (m.item9, m.counting, m.quality) = (Some(2), counting, Quality::Unscorable);
@@ -232,11 +232,11 @@ fn a_retracted_answer_asks_for_confirmation_and_one_of_two_keeps_the_task() {
     let mut tale = Tale::of_a_patient();
     tale.minutes(0).item9(3, 12, 1).minutes(60).item9(3, 12, 2);
     let before = on(&tale, 3);
-    tale.last_measurement().counting = Counting::Retracted;
+    tale.last_measurement().counting = EvidenceStatus::Retracted;
     let plan = on(&tale, 3);
     assert_eq!(tasks(&plan)[0].key, tasks(&before)[0].key);
     assert_eq!(tasks(&plan)[0].priority, Priority::Urgent);
-    tale.story.measurements[0].counting = Counting::Retracted;
+    tale.story.measurements[0].counting = EvidenceStatus::Retracted;
     assert!(on(&tale, 3).desired.is_empty());
     for open in &before.desired {
         let withdrawn = (Posture::Withdrawn, "Source retracted, confirm.".to_owned());
@@ -258,7 +258,7 @@ fn a_retracted_zero_no_longer_makes_the_next_answer_a_rise() {
     let mut tale = Tale::of_a_patient();
     tale.item9(1, 12, 0).item9(3, 12, 1);
     assert_eq!(tasks(&on(&tale, 3))[0].priority, Priority::Stat);
-    tale.story.measurements[0].counting = Counting::Retracted;
+    tale.story.measurements[0].counting = EvidenceStatus::Retracted;
     assert_eq!(tasks(&on(&tale, 3))[0].priority, Priority::Urgent);
 }
 
@@ -287,7 +287,7 @@ fn an_open_item_9_is_asked_for_once_and_a_total_without_items_asks_for_nothing()
 fn an_unfinished_form_with_item_9_open_asks_for_nothing() {
     let mut tale = Tale::new();
     let m = tale.phq9(0, 12).last_measurement();
-    (m.counting, m.item9_unknown) = (Counting::Partial, true);
+    (m.counting, m.item9_unknown) = (EvidenceStatus::Partial, true);
     assert!(on(&tale, 0).desired.is_empty());
 }
 

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use cocm_registry::domain::care::{
-    Addressee, Care, ChangeKind, ContactKind, ContactOutcome, Decision, DischargeReason, Entry, Modality,
-    Recommendation,
+    Addressee, Care, CareEntry, ChangeKind, ContactKind, ContactOutcome, DischargeReason, Modality, Recommendation,
+    RecommendationDecision,
 };
 use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Measurement, Quality};
-use cocm_registry::domain::story::{Patient, Story};
+use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality};
+use cocm_registry::domain::story::{PatientStatus, Story};
 use uuid::Uuid;
 
 /// The date of a day of the story.
@@ -40,7 +40,7 @@ pub struct Tale {
 impl Tale {
     /// A patient who is not enrolled.
     pub fn of_a_patient() -> Self {
-        let patient = Patient { id: Uuid::from_u128(1), inactive: false, deceased_on: None };
+        let patient = PatientStatus { id: Uuid::from_u128(1), inactive: false, deceased_on: None };
         Self { story: Story::of(patient), episode: Uuid::nil(), told: 1, minutes: 0 }
     }
 
@@ -95,7 +95,7 @@ impl Tale {
             quality: if total.is_some() { Quality::Complete } else { Quality::Unscorable },
             item9: None,
             item9_unknown: false,
-            counting: Counting::Submitted,
+            counting: EvidenceStatus::Submitted,
             source: format!("QuestionnaireResponse/{}", id.as_u128()),
             issues: Vec::new(),
             language: None,
@@ -131,7 +131,7 @@ impl Tale {
     pub fn entry(&mut self, day: i64, care: Care) -> &mut Self {
         let id = self.id();
         let episode = (!matches!(care, Care::SafetyAssessment { .. })).then_some(self.episode);
-        self.story.entries.push(Entry { id, episode, on: date(day), at: at(day, self.minutes), care });
+        self.story.entries.push(CareEntry { id, episode, on: date(day), at: at(day, self.minutes), care });
         self
     }
 
@@ -217,7 +217,7 @@ impl Tale {
         self.case_review(day, Vec::new())
     }
 
-    pub fn decision(&mut self, day: i64, recommendation: Uuid, decision: Decision) -> &mut Self {
+    pub fn decision(&mut self, day: i64, recommendation: Uuid, decision: RecommendationDecision) -> &mut Self {
         self.entry(day, Care::RecommendationDecision { recommendation, decision, by: None, reason: None })
     }
 

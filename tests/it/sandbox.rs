@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cocm_registry::clock::Clock;
+use cocm_registry::domain::chart_plan::{ChartResource, Code, Owner, Posture, Priority, WorkItem, WriteIntent};
 use cocm_registry::domain::finding::Rule;
-use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Posture, Priority, Resource};
-use cocm_registry::ehr::retry::{Decision, RetryAfter, decide};
-use cocm_registry::ehr::{Delivered, Effect, Ehr, EhrConfig, Failure, Ledger, LeftAlone, Route};
-use cocm_registry::fhir::planned::Form;
+use cocm_registry::ehr::retry::{RetryAfter, RetryDecision, decide};
+use cocm_registry::ehr::{Delivered, DeliveryEffect, EhrClient, EhrConfig, Failure, Ledger, LeftAlone, Route};
+use cocm_registry::fhir::planned::WriteForm;
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::{Dice, Misbehaviour};
 use rstest::rstest;
@@ -22,7 +22,7 @@ fn now() -> DateTime<Utc> {
 
 struct World {
     chart: Sandbox,
-    ehr: Ehr,
+    ehr: EhrClient,
 }
 
 async fn world() -> World {
@@ -36,17 +36,17 @@ async fn world_with(change: impl FnOnce(&mut EhrConfig)) -> World {
     config.timeout = Duration::from_millis(300);
     config.search_lag = Duration::from_millis(40);
     change(&mut config);
-    World { ehr: Ehr::new(config, clock).unwrap(), chart }
+    World { ehr: EhrClient::new(config, clock).unwrap(), chart }
 }
 
-fn intent(name: &str, resource: Resource, posture: Posture) -> Intent {
-    Intent {
+fn intent(name: &str, resource: ChartResource, posture: Posture) -> WriteIntent {
+    WriteIntent {
         identifier: format!("clinic/patient/{name}"),
         patient: "Patient/1".to_owned(),
-        desired: Desired {
+        desired: WorkItem {
             key: name.to_owned(),
             resource,
-            code: if resource == Resource::Task { Code::Measure } else { Code::CocmNotAtTarget },
+            code: if resource == ChartResource::Task { Code::Measure } else { Code::CocmNotAtTarget },
             posture,
             priority: Priority::Routine,
             owner: Owner::CareManager,
@@ -69,40 +69,40 @@ fn intent(name: &str, resource: Resource, posture: Posture) -> Intent {
 }
 
 /// As the Task or the Flag that it is.
-fn own(intent: &Intent) -> Route {
+fn own(intent: &WriteIntent) -> Route {
     Route::plain(match intent.desired.resource {
-        Resource::Task => Form::Task,
-        Resource::Flag => Form::Flag,
+        ChartResource::Task => WriteForm::Task,
+        ChartResource::Flag => WriteForm::Flag,
     })
 }
 
-async fn deliver(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Delivered, Failure> {
+async fn deliver(ehr: &EhrClient, intent: &WriteIntent, ledger: &Ledger) -> Result<Delivered, Failure> {
     cocm_registry::ehr::deliver(ehr, own(intent), intent, ledger).await
 }
 
-async fn reconcile(ehr: &Ehr, intent: &Intent, ledger: &Ledger) -> Result<Option<Delivered>, Failure> {
+async fn reconcile(ehr: &EhrClient, intent: &WriteIntent, ledger: &Ledger) -> Result<Option<Delivered>, Failure> {
     cocm_registry::ehr::reconcile(ehr, own(intent), intent, ledger).await
 }
 
-fn task(name: &str, posture: Posture) -> Intent {
-    intent(name, Resource::Task, posture)
+fn task(name: &str, posture: Posture) -> WriteIntent {
+    intent(name, ChartResource::Task, posture)
 }
 
 impl World {
     /// One attempt, and what the dispatcher writes down afterwards.
-    async fn attempt(&self, intent: &Intent, ledger: &mut Ledger) -> Result<Delivered, Failure> {
+    async fn attempt(&self, intent: &WriteIntent, ledger: &mut Ledger) -> Result<Delivered, Failure> {
         let result = deliver(&self.ehr, intent, ledger).await;
         *ledger = std::mem::take(ledger).after(intent.desired.posture, &result);
         result
     }
 
-    async fn until_delivered(&self, intent: &Intent, ledger: &mut Ledger) -> Delivered {
+    async fn until_delivered(&self, intent: &WriteIntent, ledger: &mut Ledger) -> Delivered {
         for _ in 0..60 {
             match self.attempt(intent, ledger).await {
                 Ok(done) => return done,
                 Err(failure) => {
                     let next = decide(&failure, 1, 0.5, now());
-                    assert!(matches!(next, Decision::RetryAt { .. }), "{failure}");
+                    assert!(matches!(next, RetryDecision::RetryAt { .. }), "{failure}");
                 }
             }
         }
@@ -110,7 +110,7 @@ impl World {
     }
 
     /// The Tasks or Flags of one cause that count.
-    fn live(&self, intent: &Intent) -> Vec<Value> {
+    fn live(&self, intent: &WriteIntent) -> Vec<Value> {
         let mut all = self.chart.all(intent.desired.resource.as_str());
         all.retain(|one| one["identifier"][0]["value"] == intent.identifier && one["status"] != "entered-in-error");
         all
@@ -127,14 +127,14 @@ async fn a_task_is_created_changed_and_closed_and_each_twice_does_no_more() {
     let world = world().await;
     let mut ledger = Ledger::default();
     let steps = [
-        (Posture::Open, Effect::Created, "requested"),
-        (Posture::Open, Effect::Unchanged, "requested"),
-        (Posture::Fulfilled, Effect::Updated, "completed"),
-        (Posture::Fulfilled, Effect::Unchanged, "completed"),
+        (Posture::Open, DeliveryEffect::Created, "requested"),
+        (Posture::Open, DeliveryEffect::Unchanged, "requested"),
+        (Posture::Fulfilled, DeliveryEffect::Updated, "completed"),
+        (Posture::Fulfilled, DeliveryEffect::Unchanged, "completed"),
         // Its evidence was amended: the cause is back.
-        (Posture::Open, Effect::Updated, "requested"),
-        (Posture::Withdrawn, Effect::Updated, "cancelled"),
-        (Posture::EnteredInError, Effect::Updated, "entered-in-error"),
+        (Posture::Open, DeliveryEffect::Updated, "requested"),
+        (Posture::Withdrawn, DeliveryEffect::Updated, "cancelled"),
+        (Posture::EnteredInError, DeliveryEffect::Updated, "entered-in-error"),
     ];
     for (posture, effect, status) in steps {
         let done = world.attempt(&task("a", posture), &mut ledger).await.unwrap();
@@ -150,7 +150,7 @@ async fn what_ended_before_it_was_ever_written_is_not_written() {
     let world = world().await;
     for posture in [Posture::Fulfilled, Posture::Withdrawn, Posture::EnteredInError] {
         let done = deliver(&world.ehr, &task("a", posture), &Ledger::default()).await.unwrap();
-        assert_eq!((done.effect, done.chart_id), (Effect::Unchanged, None));
+        assert_eq!((done.effect, done.chart_id), (DeliveryEffect::Unchanged, None));
     }
     assert!(world.chart.all("Task").is_empty());
 }
@@ -167,7 +167,7 @@ async fn after_a_misbehaviour_one_task_stands(
     #[case] is_unknown: bool,
     #[case] executed: usize,
     #[values(true, false)] conditional_create: bool,
-    #[values(Resource::Task, Resource::Flag)] resource: Resource,
+    #[values(ChartResource::Task, ChartResource::Flag)] resource: ChartResource,
 ) {
     let world = world_with(|config| config.conditional_create = conditional_create).await;
     let (intent, mut ledger) = (intent("a", resource, Posture::Open), Ledger::default());
@@ -181,7 +181,7 @@ async fn after_a_misbehaviour_one_task_stands(
 
     world.chart.misbehave(Misbehaviour { search_lag_ms: 20, ..Misbehaviour::default() });
     let done = world.until_delivered(&intent, &mut ledger).await;
-    assert_eq!(done.effect, if executed == 1 { Effect::AlreadyThere } else { Effect::Created });
+    assert_eq!(done.effect, if executed == 1 { DeliveryEffect::AlreadyThere } else { DeliveryEffect::Created });
     assert_eq!(world.chart.creations(resource.as_str(), &intent.identifier), 1);
 }
 
@@ -195,15 +195,15 @@ async fn a_server_without_conditional_create_gets_one_task(#[values(400, 412, 50
         ..Misbehaviour::default()
     });
     let intent = task("a", Posture::Open);
-    assert_eq!(deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap().effect, Effect::Created);
+    assert_eq!(deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap().effect, DeliveryEffect::Created);
     assert!(!world.ehr.creates_conditionally(), "it is remembered");
-    assert_eq!(deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap().effect, Effect::AlreadyThere);
+    assert_eq!(deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap().effect, DeliveryEffect::AlreadyThere);
     assert_eq!(world.chart.creations("Task", &intent.identifier), 1);
 }
 
 #[tokio::test]
 async fn a_lost_closing_is_known_as_ours_and_the_task_can_be_opened_again() {
-    for resource in [Resource::Task, Resource::Flag] {
+    for resource in [ChartResource::Task, ChartResource::Flag] {
         let world = world().await;
         let mut ledger = Ledger::default();
         world.attempt(&intent("a", resource, Posture::Open), &mut ledger).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_lost_closing_is_known_as_ours_and_the_task_can_be_opened_again() {
         world.attempt(&intent("a", resource, Posture::Withdrawn), &mut ledger).await.unwrap_err();
         world.chart.behave();
         let done = world.attempt(&intent("a", resource, Posture::Open), &mut ledger).await.unwrap();
-        assert_eq!(done.effect, Effect::Updated);
+        assert_eq!(done.effect, DeliveryEffect::Updated);
         assert_eq!(world.live(&intent("a", resource, Posture::Open)).len(), 1);
     }
 }
@@ -239,7 +239,7 @@ async fn at_random_every_cause_ends_with_one_task_as_wanted(#[values(1, 2, 3, 4)
     });
     let mut dice = Dice::new(seed);
     for n in 0..100 {
-        let resource = if n % 3 == 0 { Resource::Flag } else { Resource::Task };
+        let resource = if n % 3 == 0 { ChartResource::Flag } else { ChartResource::Task };
         let name = format!("n{n}");
         let mut ledger = Ledger::default();
         let first = intent(&name, resource, Posture::Open);
@@ -262,11 +262,11 @@ async fn at_random_every_cause_ends_with_one_task_as_wanted(#[values(1, 2, 3, 4)
         world.until_delivered(&last, &mut ledger).await;
 
         let wanted = match (resource, last.desired.posture) {
-            (Resource::Task, Posture::Open) => "requested",
-            (Resource::Task, Posture::Fulfilled) => "completed",
-            (Resource::Task, Posture::Withdrawn) => "cancelled",
-            (Resource::Flag, Posture::Open) => "active",
-            (Resource::Flag, Posture::Fulfilled | Posture::Withdrawn) => "inactive",
+            (ChartResource::Task, Posture::Open) => "requested",
+            (ChartResource::Task, Posture::Fulfilled) => "completed",
+            (ChartResource::Task, Posture::Withdrawn) => "cancelled",
+            (ChartResource::Flag, Posture::Open) => "active",
+            (ChartResource::Flag, Posture::Fulfilled | Posture::Withdrawn) => "inactive",
             (_, Posture::EnteredInError) => "entered-in-error",
         };
         assert_eq!(world.chart.creations(resource.as_str(), &last.identifier), 1, "{name}");
@@ -293,7 +293,7 @@ async fn what_a_person_closed_in_the_chart_is_never_opened_again(
     }
     for posture in [Posture::Open, Posture::Withdrawn, Posture::Open, Posture::EnteredInError] {
         let done = deliver(&world.ehr, &task("a", posture), &ledger).await.unwrap();
-        assert_eq!(done.effect, Effect::LeftAlone(LeftAlone::ClosedInChart));
+        assert_eq!(done.effect, DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart));
         assert_eq!(done.chart_status.as_deref(), Some(status));
     }
     assert_eq!(world.chart.history("Task", "1").len(), 2);
@@ -307,7 +307,7 @@ async fn a_task_in_somebodys_hands_gets_one_note() {
     world.change(world.chart.get("Task", "1").unwrap(), "status", &json!("in-progress"));
     for _ in 0..3 {
         let done = world.attempt(&task("a", Posture::Withdrawn), &mut ledger).await.unwrap();
-        assert_eq!(done.effect, Effect::LeftAlone(LeftAlone::InProgressNoted));
+        assert_eq!(done.effect, DeliveryEffect::LeftAlone(LeftAlone::InProgressNoted));
     }
     let task = world.chart.get("Task", "1").unwrap();
     assert_eq!((&task["status"], task["note"].as_array().unwrap().len()), (&json!("in-progress"), 1));
@@ -320,10 +320,10 @@ async fn what_was_deleted_in_the_chart_is_left() {
     world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
     world.chart.delete("Task", "1");
     let done = world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
-    assert_eq!(done.effect, Effect::LeftAlone(LeftAlone::DeletedInChart));
+    assert_eq!(done.effect, DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart));
     let nowhere = Ledger { chart_id: Some("99".to_owned()), ..Ledger::default() };
     let done = deliver(&world.ehr, &task("b", Posture::Open), &nowhere).await.unwrap();
-    assert_eq!(done.effect, Effect::LeftAlone(LeftAlone::DeletedInChart));
+    assert_eq!(done.effect, DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart));
     assert!(world.chart.all("Task").is_empty());
 }
 
@@ -344,7 +344,7 @@ async fn of_several_the_oldest_is_kept_or_the_one_in_somebodys_hands() {
         let done = deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap();
         let (kept, other) = if touched { ("2", "1") } else { ("1", "2") };
         assert_eq!(done.chart_id.as_deref(), Some(kept));
-        assert_eq!(done.effect, Effect::Reconciled { duplicates: vec![other.to_owned()], closed: true });
+        assert_eq!(done.effect, DeliveryEffect::Reconciled { duplicates: vec![other.to_owned()], closed: true });
         let closed = world.chart.get("Task", other).unwrap();
         assert_eq!(closed["status"], "entered-in-error");
         assert_eq!(closed["statusReason"]["text"], format!("Duplicate of Task/{kept}"));
@@ -363,10 +363,10 @@ async fn a_duplicate_that_a_slow_index_hid_is_found_by_a_later_look() {
     // Slower than configured.
     world.chart.misbehave(Misbehaviour { search_lag_ms: 60_000, ..Misbehaviour::default() });
     let done = world.attempt(&intent, &mut ledger).await.unwrap();
-    assert!(done.recheck && done.effect == Effect::Created);
+    assert!(done.recheck && done.effect == DeliveryEffect::Created);
     world.chart.behave();
     let done = reconcile(&world.ehr, &intent, &ledger).await.unwrap().unwrap();
-    assert_eq!(done.effect, Effect::Reconciled { duplicates: vec!["2".to_owned()], closed: true });
+    assert_eq!(done.effect, DeliveryEffect::Reconciled { duplicates: vec!["2".to_owned()], closed: true });
     assert_eq!(world.live(&intent).len(), 1);
 }
 

@@ -1,13 +1,13 @@
 //! The ledger of the chart, lanes and leases, and the caseload, on both engines.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use cocm_registry::domain::caseload_row::CaseloadRow;
+use cocm_registry::domain::chart_plan::{ChartResource, Code, Owner, Posture, Priority, Rung, WorkItem, WriteIntent};
 use cocm_registry::domain::finding::Rule;
-use cocm_registry::domain::line::Line;
-use cocm_registry::domain::plan::{Code, Desired, Intent, Owner, Posture, Priority, Resource, Rung};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
-use cocm_registry::domain::story::{Patient as Person, Story};
-use cocm_registry::store::outbox::{self, Attempt, Lane, Settlement, State, Which};
+use cocm_registry::domain::story::{PatientStatus as Person, Story};
+use cocm_registry::store::outbox::{self, DeliveryAttempt, DeliveryState, Lane, Settlement, Which};
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{Db, WriteTx, standing};
 use rstest::rstest;
@@ -16,13 +16,13 @@ use uuid::Uuid;
 use super::store_patient::id;
 use super::world::{CLINIC, Database, Engine, OTHER, date, episode, monday};
 
-fn intent(key: &str, priority: Priority) -> Intent {
-    Intent {
+fn intent(key: &str, priority: Priority) -> WriteIntent {
+    WriteIntent {
         identifier: format!("{CLINIC}/{key}"),
         patient: "Patient/1".into(),
-        desired: Desired {
+        desired: WorkItem {
             key: key.into(),
-            resource: Resource::Task,
+            resource: ChartResource::Task,
             code: Code::SafetyAssessment,
             posture: Posture::Open,
             priority,
@@ -49,7 +49,7 @@ fn written(revision: i64) -> Settlement {
     Settlement {
         revision,
         written: true,
-        state: State::Settled,
+        state: DeliveryState::Settled,
         posture: Some(Posture::Open),
         chart_id: Some("9".into()),
         rung: Some(Rung::TaskAndFlag),
@@ -101,7 +101,10 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     assert!(sent.outcome_unknown && sent.unanswered == "open,withdrawn" && sent.settled_revision == 0);
     assert!(outbox::settle(&mut tx, &lane, "a", &written(1), minutes(1)).await.unwrap());
     let settled = outbox::by_id(&mut tx, CLINIC, sent.id).await.unwrap().unwrap();
-    assert_eq!((settled.state, settled.settled_revision, settled.chart_id.as_deref()), (State::Settled, 1, Some("9")));
+    assert_eq!(
+        (settled.state, settled.settled_revision, settled.chart_id.as_deref()),
+        (DeliveryState::Settled, 1, Some("9"))
+    );
     assert!(!settled.outcome_unknown && settled.unanswered.is_empty());
     // What an answer does not say is kept.
     let failed = Settlement { written: false, posture: None, chart_id: None, rung: None, ..written(1) };
@@ -110,7 +113,7 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     assert_eq!((kept.chart_id.as_deref(), kept.settled_posture.as_deref()), (Some("9"), Some("open")));
     assert_eq!(outbox::entries(&mut tx, CLINIC, id(1)).await.unwrap().len(), 3);
     assert_eq!(
-        outbox::page(&mut tx, CLINIC, Which { state: Some(State::Pending), ..Which::default() }, None, 9)
+        outbox::page(&mut tx, CLINIC, Which { state: Some(DeliveryState::Pending), ..Which::default() }, None, 9)
             .await
             .unwrap()
             .len(),
@@ -150,7 +153,7 @@ async fn a_plan_that_moved_on_while_it_was_written_is_written_again(
     planned(&mut tx, id(1), "a", Priority::Stat).await;
     assert!(outbox::settle(&mut tx, &lane, "a", &written(1), minutes(1)).await.unwrap());
     let row = outbox::find(&mut tx, CLINIC, id(1), "a").await.unwrap().unwrap();
-    assert_eq!((row.state, row.revision, row.settled_revision), (State::Pending, 2, 1));
+    assert_eq!((row.state, row.revision, row.settled_revision), (DeliveryState::Pending, 2, 1));
     // The lane cannot be given back: something was asked of it meanwhile. Looked at again, it can.
     assert!(!outbox::give_back(&mut tx, &lane).await.unwrap());
     let again = outbox::held(&mut tx, &lane).await.unwrap().unwrap();
@@ -162,12 +165,12 @@ async fn a_plan_that_moved_on_while_it_was_written_is_written_again(
     // What a person closed stays closed, whatever is planned.
     planned(&mut tx, id(1), "a", Priority::Urgent).await;
     let lane = claim(&mut tx, 10, monday()).await.remove(0);
-    let closed = Settlement { state: State::ClosedInChart, ..written(3) };
+    let closed = Settlement { state: DeliveryState::ClosedInChart, ..written(3) };
     planned(&mut tx, id(1), "a", Priority::Stat).await;
     assert!(outbox::settle(&mut tx, &lane, "a", &closed, minutes(1)).await.unwrap());
     planned(&mut tx, id(1), "a", Priority::Routine).await;
     let row = outbox::find(&mut tx, CLINIC, id(1), "a").await.unwrap().unwrap();
-    assert_eq!(row.state, State::ClosedInChart);
+    assert_eq!(row.state, DeliveryState::ClosedInChart);
     assert!(!outbox::retry(&mut tx, CLINIC, row.id, monday()).await.unwrap());
 }
 
@@ -196,7 +199,8 @@ async fn a_lane_has_one_holder_until_the_lease_runs_out(#[values(Engine::Sqlite,
     // Given back with something that is due later, it is due then.
     let lane = outbox::held(&mut tx, &late[0]).await.unwrap().unwrap();
     let key = if lane.patient_id == id(1) { "a" } else { "b" };
-    let later = Settlement { state: State::Pending, written: false, next_attempt_at: minutes(30), ..written(1) };
+    let later =
+        Settlement { state: DeliveryState::Pending, written: false, next_attempt_at: minutes(30), ..written(1) };
     assert!(outbox::settle(&mut tx, &lane, key, &later, minutes(3)).await.unwrap());
     assert!(outbox::give_back(&mut tx, &lane).await.unwrap());
     assert_eq!(outbox::next_due(&mut tx).await.unwrap(), Some(minutes(30)));
@@ -245,7 +249,7 @@ async fn every_attempt_is_a_row_that_can_be_read(#[values(Engine::Sqlite, Engine
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     let mut tx = db.begin("test").await.unwrap();
-    let attempt = |n: u128, at| Attempt {
+    let attempt = |n: u128, at| DeliveryAttempt {
         delivery_id: id(1),
         id: id(n),
         at,
@@ -270,16 +274,16 @@ fn standing_of(n: u128, enrolled: &str) -> Standing {
     let mut one = episode(enrolled);
     one.id = id(1000 + n);
     story.episodes.push(one);
-    cocm_registry::domain::plan::plan(&story, &RuleSet::default(), date("2026-03-02")).standings.remove(0)
+    cocm_registry::domain::chart_plan::plan(&story, &RuleSet::default(), date("2026-03-02")).standings.remove(0)
 }
 
 fn row<'a>(
     label: &'a str,
     (care_manager, psychiatric_consultant): (Option<&'a str>, Option<&'a str>),
     standing: &'a Standing,
-) -> standing::Written<'a> {
-    static LINE: std::sync::LazyLock<Line> = std::sync::LazyLock::new(Line::default);
-    standing::Written { label, care_manager, psychiatric_consultant, standing, line: &LINE }
+) -> standing::StandingWrite<'a> {
+    static LINE: std::sync::LazyLock<CaseloadRow> = std::sync::LazyLock::new(CaseloadRow::default);
+    standing::StandingWrite { label, care_manager, psychiatric_consultant, standing, line: &LINE }
 }
 
 #[rstest]
@@ -300,7 +304,7 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
         let team = ((n % 2 == 0).then_some("Casey"), (n % 5 == 0).then_some("Dr. Berg"));
         standing::put(&mut tx, CLINIC, id(n), row(name, team, &standing_of(n, enrolled)), monday()).await.unwrap();
     }
-    let filter = standing::Filter::default();
+    let filter = standing::StandingFilter::default();
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let page = standing::by_attention(&mut tx, CLINIC, &filter, None, after, 7).await.unwrap();
@@ -319,14 +323,18 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
     }
     seen.sort();
     assert_eq!(seen, (1000..1030).map(id).collect::<Vec<_>>());
-    let named = |name: &str| standing::Filter { name: Some(name.into()), ..standing::Filter::default() };
+    let named =
+        |name: &str| standing::StandingFilter { name: Some(name.into()), ..standing::StandingFilter::default() };
     for (name, found) in [("ADA", 16), ("Äda", 7), ("%", 7), ("_\\", 7), ("nobody", 0)] {
         let page = standing::by_name(&mut tx, CLINIC, &named(name), None, 99).await.unwrap();
         assert_eq!(page.len(), found, "{name}");
     }
-    let casey = standing::Filter { care_manager: Some("Casey".into()), ..standing::Filter::default() };
+    let casey = standing::StandingFilter { care_manager: Some("Casey".into()), ..standing::StandingFilter::default() };
     assert_eq!(standing::by_name(&mut tx, CLINIC, &casey, None, 99).await.unwrap().len(), 15);
-    let berg = standing::Filter { psychiatric_consultant: Some("Dr. Berg".into()), ..standing::Filter::default() };
+    let berg = standing::StandingFilter {
+        psychiatric_consultant: Some("Dr. Berg".into()),
+        ..standing::StandingFilter::default()
+    };
     assert_eq!(standing::by_name(&mut tx, CLINIC, &berg, None, 99).await.unwrap().len(), 6);
     assert_eq!(standing::by_attention(&mut tx, CLINIC, &berg, None, None, 99).await.unwrap().len(), 6);
     assert!(standing::by_name(&mut tx, OTHER, &filter, None, 99).await.unwrap().is_empty());

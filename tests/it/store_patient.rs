@@ -2,7 +2,7 @@
 
 use chrono::{NaiveDate, TimeDelta};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Measurement, Quality};
+use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality};
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{Db, measurement};
 use rstest::rstest;
@@ -175,7 +175,7 @@ fn taken(n: u128, on: &str) -> Measurement {
         quality: Quality::Complete,
         item9: Some(1),
         item9_unknown: false,
-        counting: Counting::Submitted,
+        counting: EvidenceStatus::Submitted,
         source: format!("QuestionnaireResponse/{n}"),
         issues: Vec::new(),
         language: None,

@@ -3,15 +3,15 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use cocm_registry::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{Counting, Issue, Measurement, Quality};
+use cocm_registry::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::problem::Category;
-use cocm_registry::store::fact::{Chapter, Fact};
+use cocm_registry::store::event_log::{Chapter, EventRow};
 use cocm_registry::store::idempotency::{self, Answered};
-use cocm_registry::store::measurement::Item;
-use cocm_registry::store::quarantine::{self, Kept};
+use cocm_registry::store::measurement::ItemObservation;
+use cocm_registry::store::quarantine::{self, QuarantineRecord};
 use cocm_registry::store::resource::{self, Resource, Stretch};
-use cocm_registry::store::{episode, fact, measurement, rule_set};
+use cocm_registry::store::{episode, event_log, measurement, rule_set};
 use rstest::rstest;
 use serde_json::json;
 use sqlx::types::Json;
@@ -130,7 +130,7 @@ fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
         quality: Quality::Unscorable,
         item9: None,
         item9_unknown: true,
-        counting: Counting::Partial,
+        counting: EvidenceStatus::Partial,
         source: format!("Observation/{ODD}"),
         issues: vec![Issue::new("odd", ODD)],
         language: Some("pt-BR".into()),
@@ -160,13 +160,13 @@ async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engi
     assert!(measurement::of_source(&mut tx, OTHER, &all[0].source).await.unwrap().is_empty());
     assert!(measurement::of_patients(&mut tx, OTHER, id(0), id(9)).await.unwrap().is_empty());
 
-    let item = |answer| Item {
+    let item = |answer| ItemObservation {
         source: ODD.into(),
         instrument: Instrument::Phq9,
         taken_at: instants()[3],
         item: 8,
         answer,
-        counting: Counting::Submitted,
+        counting: EvidenceStatus::Submitted,
     };
     assert_eq!(measurement::put_item(&mut tx, CLINIC, id(7), &item(Some(3))).await.unwrap(), None);
     assert_eq!(measurement::put_item(&mut tx, CLINIC, id(7), &item(None)).await.unwrap(), Some(item(Some(3))));
@@ -196,7 +196,7 @@ async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)
     let stored = episode::find(&mut tx, CLINIC, id(1)).await.unwrap().unwrap();
     assert_eq!((&stored.episode, stored.patient_id, stored.revision), (&one, id(7), 1));
     one.consent_on = Some(NaiveDate::from_ymd_opt(9999, 12, 31).unwrap());
-    let changed = episode::Stored { episode: one.clone(), revision: 3, ..stored };
+    let changed = episode::EpisodeRecord { episode: one.clone(), revision: 3, ..stored };
     episode::update_all(&mut tx, CLINIC, &[&changed]).await.unwrap();
     for clinic in [CLINIC, OTHER] {
         let mine = clinic == CLINIC;
@@ -205,14 +205,14 @@ async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)
         assert_eq!(episode::of_patient(&mut tx, clinic, id(7)).await.unwrap().len(), usize::from(mine));
         assert_eq!(episode::of_patients(&mut tx, clinic, id(7), id(7)).await.unwrap().len(), usize::from(mine));
     }
-    let other = episode::Stored { revision: 9, ..changed };
+    let other = episode::EpisodeRecord { revision: 9, ..changed };
     episode::update_all(&mut tx, OTHER, &[&other]).await.unwrap();
     let stored = episode::find(&mut tx, CLINIC, id(1)).await.unwrap().unwrap();
     assert_eq!((stored.episode, stored.revision), (one, 3));
 }
 
-fn line(n: u128, at: DateTime<Utc>, care: &Care) -> Fact {
-    Fact {
+fn line(n: u128, at: DateTime<Utc>, care: &Care) -> EventRow {
+    EventRow {
         patient_id: id(7),
         id: id(n),
         episode_id: Some(id(1)),
@@ -250,37 +250,37 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
         session: None,
     };
     // Two at each instant; only the id tells them apart.
-    let all: Vec<Fact> = instants()
+    let all: Vec<EventRow> = instants()
         .iter()
         .enumerate()
         .flat_map(|(n, at)| [line(2 * n as u128, *at, &review), line(2 * n as u128 + 1, *at, &Care::Resume)])
         .collect();
     assert!(all.len() > 8 && !all.len().is_multiple_of(8), "more than one statement takes, and a rest");
-    let backwards: Vec<Fact> = all.iter().rev().cloned().collect();
-    fact::append(&mut tx, CLINIC, &backwards).await.unwrap();
-    assert_eq!(fact::of_patient(&mut tx, CLINIC, id(7)).await.unwrap(), all);
-    let entries = fact::entries(&mut tx, CLINIC, id(7)).await.unwrap();
+    let backwards: Vec<EventRow> = all.iter().rev().cloned().collect();
+    event_log::append(&mut tx, CLINIC, &backwards).await.unwrap();
+    assert_eq!(event_log::of_patient(&mut tx, CLINIC, id(7)).await.unwrap(), all);
+    let entries = event_log::entries(&mut tx, CLINIC, id(7)).await.unwrap();
     assert_eq!(entries.len(), all.len());
     assert_eq!(entries[0].care, review);
-    assert_eq!(fact::told(&mut tx, CLINIC, id(7), id(7)).await.unwrap().len(), all.len());
+    assert_eq!(event_log::told(&mut tx, CLINIC, id(7), id(7)).await.unwrap().len(), all.len());
     let chapter =
         Chapter { patient: id(7), episode: id(1), from: date("2026-01-01"), to: date("2026-12-31"), known_at: None };
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let page = fact::chapter(&mut tx, CLINIC, &chapter, after, 5).await.unwrap();
+        let page = event_log::chapter(&mut tx, CLINIC, &chapter, after, 5).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some((last.happened_at, last.recorded_at, last.id));
         seen.extend(page);
     }
     assert_eq!(seen, all);
-    assert_eq!(fact::reviews_with(&mut tx, CLINIC, id(50)).await.unwrap(), Some((id(7), Some(id(1)))));
-    assert_eq!(fact::reviews_with(&mut tx, CLINIC, id(51)).await.unwrap(), None);
-    assert_eq!(fact::reviews_with(&mut tx, OTHER, id(50)).await.unwrap(), None);
-    assert!(fact::of_patient(&mut tx, OTHER, id(7)).await.unwrap().is_empty());
-    assert!(fact::entries(&mut tx, OTHER, id(7)).await.unwrap().is_empty());
-    assert!(fact::told(&mut tx, OTHER, id(7), id(7)).await.unwrap().is_empty());
-    assert!(fact::chapter(&mut tx, OTHER, &chapter, None, 9).await.unwrap().is_empty());
-    assert!(fact::append(&mut tx, CLINIC, &all[..1]).await.is_err(), "a line is never written twice");
+    assert_eq!(event_log::reviews_with(&mut tx, CLINIC, id(50)).await.unwrap(), Some((id(7), Some(id(1)))));
+    assert_eq!(event_log::reviews_with(&mut tx, CLINIC, id(51)).await.unwrap(), None);
+    assert_eq!(event_log::reviews_with(&mut tx, OTHER, id(50)).await.unwrap(), None);
+    assert!(event_log::of_patient(&mut tx, OTHER, id(7)).await.unwrap().is_empty());
+    assert!(event_log::entries(&mut tx, OTHER, id(7)).await.unwrap().is_empty());
+    assert!(event_log::told(&mut tx, OTHER, id(7), id(7)).await.unwrap().is_empty());
+    assert!(event_log::chapter(&mut tx, OTHER, &chapter, None, 9).await.unwrap().is_empty());
+    assert!(event_log::append(&mut tx, CLINIC, &all[..1]).await.is_err(), "a line is never written twice");
 }
 
 #[rstest]
@@ -289,7 +289,7 @@ async fn what_is_kept_back_is_listed_and_let_go(#[values(Engine::Sqlite, Engine:
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     let mut tx = db.begin("test").await.unwrap();
-    let kept = |n: u128, patient: Option<u128>, code: &str| Kept {
+    let kept = |n: u128, patient: Option<u128>, code: &str| QuarantineRecord {
         id: id(n),
         kind: "QuestionnaireResponse".into(),
         resource_id: n.to_string(),

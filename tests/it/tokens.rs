@@ -16,7 +16,7 @@ use axum::extract::FromRef;
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use cocm_registry::config::{Auth, Clinic, ClinicId, Config, Development, Issuer};
+use cocm_registry::config::{AuthConfig, Clinic, ClinicId, Config, Development, Issuer};
 use cocm_registry::identity::{Caller, Role, TokenError, Verifier, development};
 use jsonwebtoken::{Algorithm, EncodingKey, get_current_timestamp, jwk::Jwk};
 use rstest::rstest;
@@ -119,7 +119,7 @@ pub fn config(jwks_url: Option<String>, jwks_file: Option<&Path>) -> Config {
         ehr: None,
         close_month_on: 10,
     };
-    Config { auth: Auth { issuers: vec![issuer] }, clinics: vec![north], ..Config::default() }
+    Config { auth: AuthConfig { issuers: vec![issuer] }, clinics: vec![north], ..Config::default() }
 }
 
 /// A verifier of one key, published in a file.

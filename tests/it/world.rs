@@ -7,7 +7,7 @@ use cocm_registry::config::{Config, Development};
 use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::problem::Problem;
-use cocm_registry::record::{Condition, Fact, Recorded, Whom};
+use cocm_registry::record::{Command, Condition, Recorded, Whom};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::service::{Service, sweep};
 use cocm_registry::store::{Db, ReadTx};
@@ -108,19 +108,19 @@ impl World {
     }
 
     /// A fact, as the doors hand it in.
-    pub fn fact(&self, resource: &Value) -> Fact {
+    pub fn fact(&self, resource: &Value) -> Command {
         let arrival = self.app.intake.read(CLINIC, &resource.to_string()).unwrap();
-        Fact::Arrived { arrival: Box::new(arrival), condition: Condition::None }
+        Command::Arrived { arrival: Box::new(arrival), condition: Condition::None }
     }
 
-    pub async fn record(&self, fact: Fact) -> Result<Recorded, Problem> {
+    pub async fn record(&self, fact: Command) -> Result<Recorded, Problem> {
         self.app.recorder.one(CLINIC, "test", fact).await
     }
 
     /// Enrols a patient whose reference is known.
     pub async fn enrol(&self, patient: &str, on: &str) -> Uuid {
         let whom = Whom::Key(format!("Patient/{patient}"));
-        let fact = Fact::Enrolled { whom, episode: Box::new(episode(on)), fit: None };
+        let fact = Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None };
         self.record(fact).await.unwrap().id.parse().unwrap()
     }
 

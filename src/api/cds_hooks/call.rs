@@ -11,21 +11,21 @@ use crate::fhir::arrival::is_logical_id;
 use crate::identity::{Role, Signed, TokenError, bearer};
 use crate::problem::{Category, Problem};
 use crate::store::idempotency;
-use crate::store::journal::{self, Entry};
+use crate::store::journal::{self, JournalEntry};
 use crate::telemetry::RequestLog;
 
 /// How long a card waits for its token to be written down as used.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A call of an EHR whose token holds.
-pub struct Call {
+pub struct HookCall {
     /// What the handlers share.
     pub app: App,
     /// Whose.
     pub signed: Signed,
 }
 
-impl FromRequestParts<App> for Call {
+impl FromRequestParts<App> for HookCall {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -41,7 +41,7 @@ impl FromRequestParts<App> for Call {
     }
 }
 
-impl Call {
+impl HookCall {
     /// The clinic everything is about.
     pub fn clinic(&self) -> &str {
         self.signed.clinic.as_str()
@@ -68,7 +68,7 @@ impl Call {
     }
 
     /// A line for the journal: by this EHR, and for whom, where it said so in a way that cannot be anything but an id.
-    pub fn line(&self, user: Option<&str>, route: &str, service: &str) -> Entry {
+    pub fn line(&self, user: Option<&str>, route: &str, service: &str) -> JournalEntry {
         let is_person = |name: &&str| {
             const PEOPLE: [&str; 4] = ["Practitioner", "PractitionerRole", "Patient", "RelatedPerson"];
             name.split_once('/').is_some_and(|(kind, id)| PEOPLE.contains(&kind) && is_logical_id(id))
@@ -78,9 +78,10 @@ impl Call {
             None => format!("connection:{}", self.signed.connection),
         };
         let app = &self.app;
-        let mut line = Entry::new(app.clock.id(), self.clinic(), app.clock.now(), &by, Some(Role::Ehr));
+        let mut line = JournalEntry::new(app.clock.id(), self.clinic(), app.clock.now(), &by, Some(Role::Ehr));
         let ids = vec![service.to_owned()];
-        line.request = Some(journal::Request { method: "POST".to_owned(), route: route.to_owned(), ids, status: 200 });
+        line.request =
+            Some(journal::AccessRequest { method: "POST".to_owned(), route: route.to_owned(), ids, status: 200 });
         line
     }
 }

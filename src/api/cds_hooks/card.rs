@@ -8,13 +8,13 @@ use uuid::Uuid;
 use super::text::{escaped, summary};
 use crate::config::{CardLink, Config};
 use crate::domain::attention;
+use crate::domain::chart_plan::{ChartResource, Code, Owner, WriteIntent};
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
-use crate::domain::plan::{Code, Intent, Owner, Resource};
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
 use crate::fhir::planned::title;
-use crate::store::outbox::State;
+use crate::store::outbox::DeliveryState;
 
 /// Lines of each kind; the rest is counted.
 const FEW: usize = 3;
@@ -39,7 +39,7 @@ pub struct Card {
     source: Source,
     /// Where to go on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    links: Vec<Link>,
+    links: Vec<HookLink>,
     /// Why it may be put aside.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     override_reasons: Vec<Coding>,
@@ -74,7 +74,7 @@ struct Coding {
 
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Link {
+struct HookLink {
     label: &'static str,
     url: String,
     /// `absolute`, or `smart`: then the EHR adds `iss` and `launch`.
@@ -97,13 +97,13 @@ pub fn name_of(card: Uuid) -> String {
 }
 
 /// What is known of a patient, ready-made.
-pub struct Known<'a> {
+pub struct PatientFacts<'a> {
     pub clinic: &'a str,
     pub patient: Uuid,
     /// The open episodes, most pressing first.
     pub standings: &'a [Standing],
     /// What should stand in the chart, most urgent first, whichever way the chart is told of it.
-    pub intents: &'a [(Intent, State)],
+    pub intents: &'a [(WriteIntent, DeliveryState)],
     pub today: NaiveDate,
 }
 
@@ -113,7 +113,7 @@ struct Cause {
     evidence: Vec<String>,
 }
 
-impl Known<'_> {
+impl PatientFacts<'_> {
     /// The episode in which the patient is treated.
     fn enrolled(&self) -> Option<&Standing> {
         let treated = |s: &&Standing| matches!(s.status, Phase::Active | Phase::OnHold | Phase::RelapsePrevention);
@@ -121,19 +121,20 @@ impl Known<'_> {
     }
 
     /// Safety answers that nobody has assessed, whatever became of their Tasks in the chart.
-    fn unassessed(&self) -> impl Iterator<Item = &Intent> {
+    fn unassessed(&self) -> impl Iterator<Item = &WriteIntent> {
         self.intents.iter().map(|(intent, _)| intent).filter(|i| i.desired.code == Code::SafetyAssessment)
     }
 
     /// What else waits for somebody; what a person closed in the chart does not.
-    fn due(&self) -> impl Iterator<Item = &Intent> {
-        let open = self.intents.iter().filter(|(_, state)| *state != State::ClosedInChart).map(|(intent, _)| intent);
-        open.filter(|i| i.desired.resource == Resource::Task && i.desired.code != Code::SafetyAssessment)
+    fn due(&self) -> impl Iterator<Item = &WriteIntent> {
+        let open =
+            self.intents.iter().filter(|(_, state)| *state != DeliveryState::ClosedInChart).map(|(intent, _)| intent);
+        open.filter(|i| i.desired.resource == ChartResource::Task && i.desired.code != Code::SafetyAssessment)
     }
 }
 
 /// The card of a patient; none for who is not in Collaborative Care and has no unassessed safety answer.
-pub fn card(known: &Known<'_>, config: &Config, link: CardLink) -> Option<Card> {
+pub fn card(known: &PatientFacts<'_>, config: &Config, link: CardLink) -> Option<Card> {
     let enrolled = known.enrolled();
     let is_urgent = known.unassessed().next().is_some();
     if enrolled.is_none() && !is_urgent {
@@ -182,20 +183,20 @@ pub fn unreadable(config: &Config) -> Card {
 }
 
 /// One conclusion, in the words of the rules.
-struct Said<'a> {
+struct Conclusion<'a> {
     rule: Option<Rule>,
     reason: &'a str,
     evidence: &'a [Uuid],
 }
 
-impl Said<'_> {
+impl Conclusion<'_> {
     fn cause(&self) -> Cause {
         Cause { rule: self.rule, evidence: self.evidence.iter().map(Uuid::to_string).collect() }
     }
 }
 
 /// What the rules say of an episode, beside safety: in the order of the review queue, then the rest.
-fn said(standing: &Standing) -> Vec<Said<'_>> {
+fn said(standing: &Standing) -> Vec<Conclusion<'_>> {
     let order: Vec<_> = attention::reasons(standing).into_iter().map(|r| (r.rule, r.instrument, r.since)).collect();
     let mut findings: Vec<_> = standing.findings.iter().filter(|f| !is_safety(f.rule)).collect();
     findings.sort_by_key(|f| {
@@ -204,7 +205,7 @@ fn said(standing: &Standing) -> Vec<Said<'_>> {
         let exact = order.iter().position(|known| *known == key);
         exact.or_else(|| order.iter().position(|known| known.0 == key.0)).unwrap_or(usize::MAX)
     });
-    findings.into_iter().map(|f| Said { rule: Some(f.rule), reason: &f.reason, evidence: &f.evidence }).collect()
+    findings.into_iter().map(|f| Conclusion { rule: Some(f.rule), reason: &f.reason, evidence: &f.evidence }).collect()
 }
 
 fn is_safety(rule: Rule) -> bool {
@@ -232,13 +233,13 @@ fn of_the_latest_score(standing: &Standing) -> Cause {
     Cause { rule: None, evidence: std::iter::once(standing.episode.to_string()).chain(latest).collect() }
 }
 
-fn name(known: &Known<'_>, cause: &Cause) -> Uuid {
+fn name(known: &PatientFacts<'_>, cause: &Cause) -> Uuid {
     let rule = cause.rule.map_or("standing", Rule::as_str);
     let words = [known.clinic, &known.patient.to_string(), rule, &cause.evidence.join(",")].join("\n");
     Uuid::new_v5(&Uuid::NAMESPACE_OID, words.as_bytes())
 }
 
-fn detail(known: &Known<'_>, reasons: &[Said<'_>]) -> String {
+fn detail(known: &PatientFacts<'_>, reasons: &[Conclusion<'_>]) -> String {
     let mut lines = Vec::new();
     let unassessed: Vec<_> = known.unassessed().collect();
     few(&mut lines, &unassessed, |intent| {
@@ -305,7 +306,7 @@ fn measured(measure: &MeasureSummary) -> String {
     }
 }
 
-fn due(intent: &Intent, today: NaiveDate) -> Option<String> {
+fn due(intent: &WriteIntent, today: NaiveDate) -> Option<String> {
     let due = intent.desired.due_on?;
     Some(if due < today { format!("was due {due}") } else { format!("due {due}") })
 }
@@ -324,15 +325,15 @@ fn source(config: &Config, rule: Option<Rule>) -> Source {
     Source { label: "Collaborative Care registry", url, topic }
 }
 
-fn to_the_patient(config: &Config, link: CardLink, patient: Uuid) -> Link {
+fn to_the_patient(config: &Config, link: CardLink, patient: Uuid) -> HookLink {
     let base = config.public_base();
     let label = "Open in the Collaborative Care registry";
     match link {
         CardLink::Absolute => {
-            Link { label, url: format!("{base}/patients/{patient}"), kind: "absolute", app_context: None }
+            HookLink { label, url: format!("{base}/patients/{patient}"), kind: "absolute", app_context: None }
         }
         CardLink::Smart => {
-            Link { label, url: format!("{base}/launch"), kind: "smart", app_context: Some(patient.to_string()) }
+            HookLink { label, url: format!("{base}/launch"), kind: "smart", app_context: Some(patient.to_string()) }
         }
     }
 }

@@ -9,13 +9,13 @@ use super::SERVICE;
 /// The services that are here.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Services {
-    services: Vec<Service>,
+    services: Vec<HookService>,
 }
 
 /// One service.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Service {
+struct HookService {
     /// When it is asked.
     #[schema(example = "patient-view")]
     hook: &'static str,
@@ -42,7 +42,7 @@ struct Prefetch {
 #[utoipa::path(get, path = "/cds-services", tag = "cds-hooks", security(()),
     responses((status = 200, description = "The services", body = Services)))]
 pub async fn services() -> Json<Services> {
-    let standing = Service {
+    let standing = HookService {
         hook: "patient-view",
         title: "Collaborative Care",
         description: "Where a patient in Collaborative Care stands: unassessed safety answers first, then the measures \

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::SERVICE;
-use super::call::Call;
+use super::call::HookCall;
 use super::card::name_of;
 use crate::api::problem::ProblemBody;
 use crate::listener::JsonBody;
@@ -19,35 +19,35 @@ const MOST: usize = 100;
 /// What became of cards.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct Feedback {
-    feedback: Vec<One>,
+    feedback: Vec<CardFeedback>,
 }
 
 /// What became of one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct One {
+struct CardFeedback {
     /// The card's `uuid`.
     card: Uuid,
     /// What was done with it.
-    outcome: Outcome,
+    outcome: FeedbackOutcome,
     /// Why it was put aside. Its words are not kept.
     override_reason: Option<OverrideReason>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Outcome {
+enum FeedbackOutcome {
     Accepted,
     Overridden,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
 struct OverrideReason {
-    reason: Option<Reason>,
+    reason: Option<OverrideCode>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
-struct Reason {
+struct OverrideCode {
     /// One of the card's `overrideReasons`, or the EHR's own.
     code: Option<String>,
 }
@@ -58,7 +58,7 @@ struct Reason {
     params(("id" = String, Path, description = "`cocm-standing`")), request_body = Feedback,
     responses((status = 200, description = "Heard"), (status = "4XX", description = "The token is not believed, or the call cannot be read",
         content_type = "application/problem+json", body = ProblemBody)))]
-pub async fn hear(call: Call, Path(service): Path<String>, body: JsonBody<Feedback>) -> Result<(), Problem> {
+pub async fn hear(call: HookCall, Path(service): Path<String>, body: JsonBody<Feedback>) -> Result<(), Problem> {
     let JsonBody(Feedback { feedback }) = body;
     if service != SERVICE {
         return Err(Problem::not_found("CDS service"));

@@ -10,16 +10,16 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::SERVICE;
-use super::call::Call;
-use super::card::{Card, Known, card, unreadable};
+use super::call::HookCall;
+use super::card::{Card, PatientFacts, card, unreadable};
 use crate::api::problem::ProblemBody;
-use crate::fhir::arrival::{Identifier, Kind, is_logical_id};
+use crate::fhir::arrival::{Identifier, ResourceType, is_logical_id};
 use crate::identity::{Role, acting_as};
 use crate::intake::connection::Connection;
 use crate::listener::JsonBody;
 use crate::problem::{Category, Problem};
+use crate::store::access_trace::watched;
 use crate::store::patient::{self, Patient};
-use crate::store::shown::watched;
 use crate::store::{ReadTx, outbox, standing};
 
 /// How long a chart waits for us, at the most, while the database does not answer.
@@ -28,14 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A call, as far as it is read: `fhirAuthorization` is not.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct PatientViewRequest {
     /// `patient-view`.
     #[schema(example = "patient-view")]
     hook: String,
     /// The FHIR base whose patient it is.
     fhir_server: Option<String>,
     /// What is open in the chart.
-    context: Context,
+    context: HookContext,
     /// What was sent along.
     #[serde(default)]
     prefetch: Option<Value>,
@@ -44,7 +44,7 @@ pub struct Asked {
 /// What is open in the chart.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Context {
+struct HookContext {
     /// Who looks: `Practitioner/123`.
     user_id: Option<String>,
     /// The Patient's id there.
@@ -64,10 +64,14 @@ pub struct Cards {
 /// The caller is an EHR that is configured as a CDS client (`[ehr.cds_hooks]`), by the JWT that it signs for each call;
 /// the patient is that connection's.
 #[utoipa::path(post, path = "/cds-services/{id}", tag = "cds-hooks",
-    params(("id" = String, Path, description = "`cocm-standing`")), request_body = Asked,
+    params(("id" = String, Path, description = "`cocm-standing`")), request_body = PatientViewRequest,
     responses((status = 200, description = "A card, or none", body = Cards), (status = "4XX", description = "The token is not believed, or the call cannot be read",
         content_type = "application/problem+json", body = ProblemBody)))]
-pub async fn cards(call: Call, Path(service): Path<String>, body: JsonBody<Asked>) -> Result<Json<Cards>, Problem> {
+pub async fn cards(
+    call: HookCall,
+    Path(service): Path<String>,
+    body: JsonBody<PatientViewRequest>,
+) -> Result<Json<Cards>, Problem> {
     let JsonBody(asked) = body;
     if service != SERVICE {
         return Err(Problem::not_found("CDS service"));
@@ -97,7 +101,7 @@ pub async fn cards(call: Call, Path(service): Path<String>, body: JsonBody<Asked
 }
 
 /// The patient's card, from rows that are ready-made.
-async fn read(call: &Call, asked: &Asked) -> Result<Option<Card>, Problem> {
+async fn read(call: &HookCall, asked: &PatientViewRequest) -> Result<Option<Card>, Problem> {
     let id = asked.context.patient_id.trim();
     let id = id.strip_prefix("Patient/").unwrap_or(id);
     let app = &call.app;
@@ -119,7 +123,7 @@ async fn read(call: &Call, asked: &Asked) -> Result<Option<Card>, Problem> {
     let standings = standing::of_patient(&mut tx, call.clinic(), person.id).await?;
     let intents = outbox::standing(&mut tx, call.clinic(), person.id).await?;
     drop(tx);
-    let known = Known {
+    let known = PatientFacts {
         clinic: call.clinic(),
         patient: person.id,
         standings: &standings,
@@ -136,11 +140,11 @@ fn is_its_base(connection: &Connection, said: &str) -> bool {
 
 /// Whom the chart shows; by the numbers of the Patient that was sent along, where its id is not known here. Nobody, where
 /// it could be several.
-async fn who(tx: &mut ReadTx, call: &Call, id: &str, prefetch: Option<&Value>) -> Result<Option<Patient>, Problem> {
+async fn who(tx: &mut ReadTx, call: &HookCall, id: &str, prefetch: Option<&Value>) -> Result<Option<Patient>, Problem> {
     let mut names = vec![format!("Patient/{id}")];
     let sent = prefetch.and_then(|sent| sent.get("patient")).filter(|sent| sent.is_object());
     let sent = sent.and_then(|sent| call.app.intake.read(call.clinic(), &sent.to_string()).ok());
-    if let Some(person) = sent.filter(|sent| sent.kind == Kind::Patient && sent.id.as_deref() == Some(id)) {
+    if let Some(person) = sent.filter(|sent| sent.kind == ResourceType::Patient && sent.id.as_deref() == Some(id)) {
         names.extend(person.identifiers.iter().filter(|one| one.system.is_some()).map(Identifier::token));
     }
     for name in names {

@@ -7,13 +7,13 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::call::Call;
+use super::call::FhirCall;
 use super::door::MEDIA_TYPE;
-use crate::fhir::arrival::{Arrival, Kind, with_id};
+use crate::fhir::arrival::{Arrival, ResourceType, with_id};
 use crate::fhir::{outcome, query};
 use crate::intake::bundle::Action;
 use crate::problem::Problem;
-use crate::record::{Effect, Recorded};
+use crate::record::{CommandEffect, Recorded};
 use crate::store::resource::{self, Resource};
 
 /// An answer of 200 with a body.
@@ -58,29 +58,34 @@ pub fn stored(found: Resource) -> Response {
 }
 
 /// What was sent, as far as the answer needs it.
-pub struct Sent {
+pub struct SentResource {
     raw: Option<String>,
     has_id: bool,
 }
 
-impl Sent {
+impl SentResource {
     /// Keeps what the answer will need.
-    pub fn keep(call: &Call, arrival: &Arrival) -> Self {
+    pub fn keep(call: &FhirCall, arrival: &Arrival) -> Self {
         let is_wanted = wants_resource(call, arrival.kind);
         Self { raw: is_wanted.then(|| arrival.raw.clone()), has_id: arrival.id.is_some() }
     }
 }
 
 /// Where nothing was new the answer holds what is stored: only for who may read it.
-fn wants_resource(call: &Call, kind: Kind) -> bool {
+fn wants_resource(call: &FhirCall, kind: ResourceType) -> bool {
     !call.prefers("return", "minimal")
         && !call.prefers("return", "OperationOutcome")
         && call.may(kind, Action::Read).is_ok()
 }
 
 /// The answer to a create or an update. What was recorded is what was sent, so that nothing has to be read again.
-pub async fn recorded(call: &Call, kind: Kind, recorded: &Recorded, sent: Sent) -> Result<Response, Problem> {
-    let status = if recorded.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
+pub async fn recorded(
+    call: &FhirCall,
+    kind: ResourceType,
+    recorded: &Recorded,
+    sent: SentResource,
+) -> Result<Response, Problem> {
+    let status = if recorded.effect == CommandEffect::Created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = if call.prefers("return", "minimal") {
         empty(status)
     } else if !wants_resource(call, kind) {
@@ -94,8 +99,13 @@ pub async fn recorded(call: &Call, kind: Kind, recorded: &Recorded, sent: Sent) 
     Ok(response)
 }
 
-async fn representation(call: &Call, kind: Kind, recorded: &Recorded, sent: Sent) -> Result<String, Problem> {
-    if let (Effect::Created | Effect::Updated, Some(raw)) = (recorded.effect, sent.raw) {
+async fn representation(
+    call: &FhirCall,
+    kind: ResourceType,
+    recorded: &Recorded,
+    sent: SentResource,
+) -> Result<String, Problem> {
+    if let (CommandEffect::Created | CommandEffect::Updated, Some(raw)) = (recorded.effect, sent.raw) {
         return Ok(if sent.has_id { raw } else { with_id(&raw, &recorded.id) });
     }
     let mut tx = call.app.db.read().await?;
@@ -109,10 +119,10 @@ async fn representation(call: &Call, kind: Kind, recorded: &Recorded, sent: Sent
 /// What became of a resource, in a sentence.
 pub fn told(recorded: &Recorded) -> String {
     let effect = match recorded.effect {
-        Effect::Created => "created",
-        Effect::Updated => "updated",
-        Effect::Unchanged => "nothing new: known already, or older than what is known",
-        Effect::Deleted => "deleted",
+        CommandEffect::Created => "created",
+        CommandEffect::Updated => "updated",
+        CommandEffect::Unchanged => "nothing new: known already, or older than what is known",
+        CommandEffect::Deleted => "deleted",
     };
     match &recorded.quarantined {
         None => effect.to_owned(),

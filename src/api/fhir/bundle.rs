@@ -5,15 +5,15 @@ use axum::response::Response;
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
-use super::answer::{Sent, recorded, told, with_body};
-use super::call::{BundleText, Call, unknown_type};
+use super::answer::{SentResource, recorded, told, with_body};
+use super::call::{BundleText, FhirCall, unknown_type};
 use super::{read, search};
-use crate::fhir::arrival::Kind;
-use crate::fhir::bundle::{Bundle, Purpose, Target, inside, name_of};
+use crate::fhir::arrival::ResourceType;
+use crate::fhir::bundle::{Bundle, Purpose, RequestTarget, inside, name_of};
 use crate::fhir::{outcome, query};
-use crate::intake::bundle::{Action, Outcome};
+use crate::intake::bundle::{Action, EntryOutcome};
 use crate::problem::{Category, Problem};
-use crate::record::{Condition, Effect, Recorded};
+use crate::record::{CommandEffect, Condition, Recorded};
 use crate::store::resource;
 
 /// How much may be read back by one batch, in bytes.
@@ -26,7 +26,7 @@ const MOST_READ: usize = 32 << 20;
     request_body(content = Value, content_type = "application/fhir+json"),
     responses((status = 200, description = "A Bundle with an answer per entry", content_type = "application/fhir+json",
         body = Value), (status = "4XX", description = "An OperationOutcome; a transaction left nothing behind")))]
-pub async fn bundle(call: Call, BundleText(raw): BundleText) -> Result<Response, Problem> {
+pub async fn bundle(call: FhirCall, BundleText(raw): BundleText) -> Result<Response, Problem> {
     let raw = raw.trim_start_matches('\u{feff}').trim();
     if raw.is_empty() {
         // "Something has changed, look again".
@@ -38,7 +38,7 @@ pub async fn bundle(call: Call, BundleText(raw): BundleText) -> Result<Response,
     }
     match name_of(raw) {
         Some((name, _)) if name == "Bundle" => {}
-        Some((name, _)) if Kind::of(&name).is_some() => return single(&call, raw).await,
+        Some((name, _)) if ResourceType::of(&name).is_some() => return single(&call, raw).await,
         Some(_) => return Err(unknown_type().at("Resource.resourceType")),
         // Whatever is wrong with it, say it as of any resource.
         None => {
@@ -59,7 +59,7 @@ pub async fn bundle(call: Call, BundleText(raw): BundleText) -> Result<Response,
             call.app.intake.hear(connection, &said).await?;
         }
     }
-    let may = |kind: Kind, action: Action| call.may(kind, action);
+    let may = |kind: ResourceType, action: Action| call.may(kind, action);
     let outcomes = call.app.intake.take_bundle(call.clinic(), &call.caller.subject, &bundle, &may).await?;
     let mut answers = Vec::with_capacity(outcomes.len());
     let mut bytes = 0;
@@ -74,9 +74,9 @@ pub async fn bundle(call: Call, BundleText(raw): BundleText) -> Result<Response,
 }
 
 /// Holds if the caller may write anything at all.
-fn may_write(call: &Call) -> Result<(), Problem> {
+fn may_write(call: &FhirCall) -> Result<(), Problem> {
     let mut refused = Ok(());
-    for kind in Kind::ALL {
+    for kind in ResourceType::ALL {
         match call.may(kind, Action::Update) {
             Ok(()) => return Ok(()),
             Err(problem) => refused = Err(problem),
@@ -86,26 +86,26 @@ fn may_write(call: &Call) -> Result<(), Problem> {
 }
 
 /// A resource without an address: a subscription whose endpoint is our base.
-async fn single(call: &Call, raw: &str) -> Result<Response, Problem> {
+async fn single(call: &FhirCall, raw: &str) -> Result<Response, Problem> {
     let arrival = call.app.intake.read(call.clinic(), raw)?;
     let kind = arrival.kind;
     call.may(kind, Action::Create)?;
     call.may(kind, Action::Update)?;
-    let sent = Sent::keep(call, &arrival);
+    let sent = SentResource::keep(call, &arrival);
     let done = call.app.intake.take(call.clinic(), &call.caller.subject, arrival, Condition::None).await?;
     recorded(call, kind, &done, sent).await
 }
 
 /// The answer to one entry, as JSON.
-async fn answer(call: &Call, outcome: Outcome, index: usize, most: usize) -> Result<String, Problem> {
+async fn answer(call: &FhirCall, outcome: EntryOutcome, index: usize, most: usize) -> Result<String, Problem> {
     Ok(match outcome {
-        Outcome::Recorded { kind, recorded } => of_recorded(call, kind, &recorded).await?,
-        Outcome::Ignored(why) => {
+        EntryOutcome::Recorded { kind, recorded } => of_recorded(call, kind, &recorded).await?,
+        EntryOutcome::Ignored(why) => {
             let note = outcome::informational(&[why.into_owned()]);
             json!({ "response": { "status": "200 OK", "outcome": note } }).to_string()
         }
-        Outcome::Failed(problem) => of_problem(&problem),
-        Outcome::Wanted { url, if_none_match } => {
+        EntryOutcome::Failed(problem) => of_problem(&problem),
+        EntryOutcome::Wanted { url, if_none_match } => {
             match wanted(call, &url, if_none_match.as_deref()).await {
                 Ok(entry) if entry.len() > most => {
                     let detail = "the answers before this one are as much as goes into one Bundle; ask again for this";
@@ -127,12 +127,12 @@ fn of_problem(problem: &Problem) -> String {
         .to_string()
 }
 
-async fn of_recorded(call: &Call, kind: Kind, recorded: &Recorded) -> Result<String, Problem> {
-    let is_deletion = recorded.effect == Effect::Deleted;
+async fn of_recorded(call: &FhirCall, kind: ResourceType, recorded: &Recorded) -> Result<String, Problem> {
+    let is_deletion = recorded.effect == CommandEffect::Deleted;
     let status = match recorded.effect {
-        Effect::Created => "201 Created",
-        Effect::Updated | Effect::Unchanged => "200 OK",
-        Effect::Deleted => "204 No Content",
+        CommandEffect::Created => "201 Created",
+        CommandEffect::Updated | CommandEffect::Unchanged => "200 OK",
+        CommandEffect::Deleted => "204 No Content",
     };
     let mut response = json!({
         "status": status,
@@ -158,8 +158,8 @@ async fn of_recorded(call: &Call, kind: Kind, recorded: &Recorded) -> Result<Str
 }
 
 /// A GET inside of a Bundle.
-async fn wanted(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<String, Problem> {
-    let target = Target::read(url).map_err(|problem| problem.at("request.url"))?;
+async fn wanted(call: &FhirCall, url: &str, if_none_match: Option<&str>) -> Result<String, Problem> {
+    let target = RequestTarget::read(url).map_err(|problem| problem.at("request.url"))?;
     let Some(id) = target.id else {
         let found = search::answer(call, target.kind, query::pairs(target.query.unwrap_or_default())).await?;
         return Ok(format!(r#"{{"resource":{found},"response":{{"status":"200 OK"}}}}"#));

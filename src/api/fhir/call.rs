@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 
 use super::scope;
 use crate::api::App;
-use crate::fhir::arrival::{Kind, is_logical_id};
+use crate::fhir::arrival::{ResourceType, is_logical_id};
 use crate::fhir::query;
 use crate::identity::{Caller, Role};
 use crate::intake::bundle::Action;
@@ -25,7 +25,7 @@ pub fn unknown_interaction() -> Problem {
 }
 
 /// A request that passed the door.
-pub struct Call {
+pub struct FhirCall {
     /// What the handlers share.
     pub app: App,
     /// Who.
@@ -36,7 +36,7 @@ pub struct Call {
     pub base: String,
 }
 
-impl FromRequestParts<App> for Call {
+impl FromRequestParts<App> for FhirCall {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -60,14 +60,14 @@ pub fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-impl Call {
+impl FhirCall {
     /// The clinic everything is about.
     pub fn clinic(&self) -> &str {
         self.caller.clinic.as_str()
     }
 
     /// Holds if the caller may do this.
-    pub fn may(&self, kind: Kind, action: Action) -> Result<(), Problem> {
+    pub fn may(&self, kind: ResourceType, action: Action) -> Result<(), Problem> {
         match action {
             Action::Read | Action::Search => {}
             Action::Create | Action::Update | Action::Delete => self.caller.require(&[Role::Ehr, Role::Admin])?,
@@ -101,7 +101,7 @@ impl Call {
 }
 
 /// The type that an address names.
-pub struct Typed(pub Kind);
+pub struct Typed(pub ResourceType);
 
 impl FromRequestParts<App> for Typed {
     type Rejection = Problem;
@@ -109,21 +109,21 @@ impl FromRequestParts<App> for Typed {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let Path(name) =
             Path::<String>::from_request_parts(parts, app).await.map_err(|_| Problem::malformed("not an address"))?;
-        Kind::of(&name).map(Self).ok_or_else(unknown_type)
+        ResourceType::of(&name).map(Self).ok_or_else(unknown_type)
     }
 }
 
 /// The resource that an address names.
-pub struct Named(pub Kind, pub String);
+pub struct ResourceInPath(pub ResourceType, pub String);
 
-impl FromRequestParts<App> for Named {
+impl FromRequestParts<App> for ResourceInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let Path((name, id)) = Path::<(String, String)>::from_request_parts(parts, app)
             .await
             .map_err(|_| Problem::malformed("not an address"))?;
-        let kind = Kind::of(&name).ok_or_else(unknown_type)?;
+        let kind = ResourceType::of(&name).ok_or_else(unknown_type)?;
         if id.starts_with(['$', '_']) {
             return Err(unknown_interaction());
         }

@@ -2,8 +2,8 @@
 
 use axum::response::Response;
 
-use super::answer::{Sent, recorded};
-use super::call::{Call, ResourceText, Typed, text};
+use super::answer::{SentResource, recorded};
+use super::call::{FhirCall, ResourceText, Typed, text};
 use crate::fhir::query;
 use crate::intake::bundle::{Action, addressed};
 use crate::problem::Problem;
@@ -17,7 +17,7 @@ use crate::record::Condition;
     request_body(content = Value, content_type = "application/fhir+json"),
     responses((status = 201, description = "Created"), (status = 200, description = "Updated, or nothing new"),
         (status = "4XX", description = "An OperationOutcome")))]
-pub async fn create(call: Call, Typed(kind): Typed, ResourceText(raw): ResourceText) -> Result<Response, Problem> {
+pub async fn create(call: FhirCall, Typed(kind): Typed, ResourceText(raw): ResourceText) -> Result<Response, Problem> {
     call.may(kind, Action::Create)?;
     let condition = match text(&call.headers, "if-none-exist") {
         Some(condition) => Condition::NoneWith(query::condition(condition)?),
@@ -28,7 +28,7 @@ pub async fn create(call: Call, Typed(kind): Typed, ResourceText(raw): ResourceT
         // The id is kept, so what is there under it already is replaced.
         call.may(kind, Action::Update)?;
     }
-    let sent = Sent::keep(&call, &arrival);
+    let sent = SentResource::keep(&call, &arrival);
     let done = call.app.intake.take(call.clinic(), &call.caller.subject, arrival, condition).await?;
     recorded(&call, kind, &done, sent).await
 }

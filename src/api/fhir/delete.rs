@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::answer::{empty, versioned};
-use super::call::{Call, Named};
+use super::call::{FhirCall, ResourceInPath};
 use crate::intake::bundle::Action;
 use crate::problem::Problem;
 
@@ -12,7 +12,7 @@ use crate::problem::Problem;
 #[utoipa::path(delete, path = "/{type}/{id}", tag = "fhir", security(("bearer" = [])),
     params(("type" = String, Path), ("id" = String, Path)),
     responses((status = 204, description = "Gone"), (status = 404, description = "Never known: an OperationOutcome")))]
-pub async fn delete(call: Call, Named(kind, id): Named) -> Result<Response, Problem> {
+pub async fn delete(call: FhirCall, ResourceInPath(kind, id): ResourceInPath) -> Result<Response, Problem> {
     call.may(kind, Action::Delete)?;
     let if_match = call.if_match()?;
     let done = call.app.intake.delete(call.clinic(), &call.caller.subject, kind, id, if_match).await?;

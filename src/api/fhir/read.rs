@@ -6,8 +6,8 @@ use axum::http::header::IF_NONE_MATCH;
 use axum::response::Response;
 
 use super::answer::{empty, stored, versioned};
-use super::call::{Call, Named, text, unknown_type};
-use crate::fhir::arrival::Kind;
+use super::call::{FhirCall, ResourceInPath, text, unknown_type};
+use crate::fhir::arrival::ResourceType;
 use crate::fhir::query;
 use crate::intake::bundle::Action;
 use crate::problem::{Category, Problem};
@@ -19,7 +19,7 @@ use crate::store::resource::{self, Resource};
     responses((status = 200, description = "The resource", content_type = "application/fhir+json", body = Value),
         (status = 304, description = "Not changed"), (status = 404, description = "Not known: an OperationOutcome"),
         (status = 410, description = "Deleted: an OperationOutcome")))]
-pub async fn read(call: Call, Named(kind, id): Named) -> Result<Response, Problem> {
+pub async fn read(call: FhirCall, ResourceInPath(kind, id): ResourceInPath) -> Result<Response, Problem> {
     let found = one(&call, kind, &id).await?;
     match text(&call.headers, IF_NONE_MATCH) {
         Some(tags) if query::names_version(tags, found.version) => {
@@ -37,10 +37,10 @@ pub async fn read(call: Call, Named(kind, id): Named) -> Result<Response, Proble
     responses((status = 200, description = "The resource", content_type = "application/fhir+json", body = Value),
         (status = 404, description = "Not the current version: an OperationOutcome")))]
 pub async fn read_version(
-    call: Call,
+    call: FhirCall,
     Path((name, id, version)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
-    let kind = Kind::of(&name).ok_or_else(unknown_type)?;
+    let kind = ResourceType::of(&name).ok_or_else(unknown_type)?;
     let found = one(&call, kind, &id).await?;
     if version != found.version.to_string() {
         return Err(Problem::new(Category::NotFound, "only the current version is kept"));
@@ -49,7 +49,7 @@ pub async fn read_version(
 }
 
 /// One resource that is there and may be read.
-pub async fn one(call: &Call, kind: Kind, id: &str) -> Result<Resource, Problem> {
+pub async fn one(call: &FhirCall, kind: ResourceType, id: &str) -> Result<Resource, Problem> {
     call.may(kind, Action::Read)?;
     let mut tx = call.app.db.read().await?;
     let found = resource::find(&mut tx, call.clinic(), kind.name(), id).await?;

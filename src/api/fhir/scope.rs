@@ -1,13 +1,13 @@
 //! SMART scopes, where a token carries any: `system/Observation.read`, `user/*.cruds`.
 
-use crate::fhir::arrival::Kind;
+use crate::fhir::arrival::ResourceType;
 use crate::intake::bundle::Action;
 
 /// Whether a token's `scope` allows this. One without any FHIR scope says nothing about it: then the role decides.
 ///
 /// `patient/` scopes are for one patient, and ones with a query for some resources; neither can be kept to here, so
 /// they allow nothing. Nor does one whose context nobody knows: somebody meant to limit the token, and mistyped.
-pub fn allows(scopes: &str, kind: Kind, action: Action) -> bool {
+pub fn allows(scopes: &str, kind: ResourceType, action: Action) -> bool {
     let mut says_nothing = true;
     for scope in scopes.split_ascii_whitespace() {
         let Some((context, rest)) = scope.split_once('/') else { continue };
@@ -28,7 +28,7 @@ pub fn allows(scopes: &str, kind: Kind, action: Action) -> bool {
 /// `systems/Patient.rs` is; `launch/patient`, `https://example.org/User.Read` and `registry/caseload.read` are not.
 fn is_meant_for_fhir(context: &str, name: &str) -> bool {
     let is_type = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '*')
-        || Kind::ALL.iter().any(|kind| kind.name().eq_ignore_ascii_case(name));
+        || ResourceType::ALL.iter().any(|kind| kind.name().eq_ignore_ascii_case(name));
     is_type && context.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
@@ -62,7 +62,7 @@ mod tests {
     use rstest::rstest;
 
     use super::allows;
-    use crate::fhir::arrival::Kind::{Observation, Patient};
+    use crate::fhir::arrival::ResourceType::{Observation, Patient};
     use crate::intake::bundle::Action::{Create, Delete, Read, Search, Update};
 
     #[rstest]

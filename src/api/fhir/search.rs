@@ -11,8 +11,8 @@ use axum::response::Response;
 
 use self::criteria::Criteria;
 use super::answer::with_body;
-use super::call::{Call, Typed, text};
-use crate::fhir::arrival::Kind;
+use super::call::{FhirCall, Typed, text};
+use crate::fhir::arrival::ResourceType;
 use crate::fhir::query;
 use crate::intake::bundle::Action;
 use crate::listener::{BodyLimit, read_body};
@@ -26,7 +26,7 @@ use crate::problem::{Category, Problem};
         ("_sort" = Option<String>, Query), ("_summary" = Option<String>, Query)),
     responses((status = 200, description = "A searchset", content_type = "application/fhir+json", body = Value),
         (status = "4XX", description = "An OperationOutcome")))]
-pub async fn search(call: Call, Typed(kind): Typed, RawQuery(asked): RawQuery) -> Result<Response, Problem> {
+pub async fn search(call: FhirCall, Typed(kind): Typed, RawQuery(asked): RawQuery) -> Result<Response, Problem> {
     let found = answer(&call, kind, query::pairs(&asked.unwrap_or_default())).await?;
     Ok(with_body(axum::http::StatusCode::OK, found))
 }
@@ -37,7 +37,7 @@ pub async fn search(call: Call, Typed(kind): Typed, RawQuery(asked): RawQuery) -
     request_body(content = Value, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "A searchset", content_type = "application/fhir+json", body = Value),
         (status = "4XX", description = "An OperationOutcome")))]
-pub async fn search_by_form(call: Call, Typed(kind): Typed, request: Request) -> Result<Response, Problem> {
+pub async fn search_by_form(call: FhirCall, Typed(kind): Typed, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let essence = text(&parts.headers, CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if !essence.is_empty() && !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -54,7 +54,7 @@ pub async fn search_by_form(call: Call, Typed(kind): Typed, request: Request) ->
 }
 
 /// The searchset that a query asks for, as JSON.
-pub async fn answer(call: &Call, kind: Kind, asked: Vec<(String, String)>) -> Result<String, Problem> {
+pub async fn answer(call: &FhirCall, kind: ResourceType, asked: Vec<(String, String)>) -> Result<String, Problem> {
     call.may(kind, Action::Search)?;
     let zone = call.app.zones.of(call.clinic());
     let criteria = Criteria::read(kind, asked, zone)?;

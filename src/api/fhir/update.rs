@@ -4,9 +4,9 @@ use axum::extract::RawQuery;
 use axum::http::header::IF_MATCH;
 use axum::response::Response;
 
-use super::answer::{Sent, recorded};
-use super::call::{Call, Named, ResourceText, Typed, text};
-use crate::fhir::arrival::{Arrival, Kind};
+use super::answer::{SentResource, recorded};
+use super::call::{FhirCall, ResourceInPath, ResourceText, Typed, text};
+use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::query;
 use crate::intake::bundle::{Action, addressed};
 use crate::problem::Problem;
@@ -19,7 +19,11 @@ use crate::record::Condition;
     request_body(content = Value, content_type = "application/fhir+json"),
     responses((status = 201, description = "Created"), (status = 200, description = "Updated, or nothing new"),
         (status = "4XX", description = "An OperationOutcome")))]
-pub async fn update(call: Call, Named(kind, id): Named, ResourceText(raw): ResourceText) -> Result<Response, Problem> {
+pub async fn update(
+    call: FhirCall,
+    ResourceInPath(kind, id): ResourceInPath,
+    ResourceText(raw): ResourceText,
+) -> Result<Response, Problem> {
     call.may(kind, Action::Update)?;
     let arrival = addressed(call.app.intake.read(call.clinic(), &raw)?, kind, Some(id))?;
     let condition = match text(&call.headers, IF_MATCH) {
@@ -39,7 +43,7 @@ pub async fn update(call: Call, Named(kind, id): Named, ResourceText(raw): Resou
         (status = 412, description = "Several carry it: an OperationOutcome"),
         (status = "4XX", description = "An OperationOutcome")))]
 pub async fn update_one_with(
-    call: Call,
+    call: FhirCall,
     Typed(kind): Typed,
     RawQuery(asked): RawQuery,
     ResourceText(raw): ResourceText,
@@ -58,8 +62,13 @@ pub async fn update_one_with(
     take(&call, kind, arrival, condition).await
 }
 
-async fn take(call: &Call, kind: Kind, arrival: Arrival, condition: Condition) -> Result<Response, Problem> {
-    let sent = Sent::keep(call, &arrival);
+async fn take(
+    call: &FhirCall,
+    kind: ResourceType,
+    arrival: Arrival,
+    condition: Condition,
+) -> Result<Response, Problem> {
+    let sent = SentResource::keep(call, &arrival);
     let done = call.app.intake.take(call.clinic(), &call.caller.subject, arrival, condition).await?;
     recorded(call, kind, &done, sent).await
 }

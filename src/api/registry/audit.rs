@@ -15,11 +15,11 @@ use uuid::Uuid;
 use super::answer::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked};
+use crate::api::request::{RequestContext, StrictQuery};
 use crate::fhir::audit_event::{Audited, audit_event};
 use crate::identity::Role;
 use crate::problem::Problem;
-use crate::store::journal::{self, Entry, Sealed};
+use crate::store::journal::{self, JournalEntry, Sealed};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -45,7 +45,7 @@ struct AuditQuery {
 
 /// Something that was done, or shown.
 #[derive(Debug, Serialize, ToSchema)]
-struct Line {
+struct AuditEntry {
     /// Its place in the clinic's chain.
     seq: i64,
     /// Its id.
@@ -87,10 +87,10 @@ struct RequestBody {
     status: u16,
 }
 
-fn read(sealed: &Sealed) -> Option<Line> {
-    let e = Entry::read(&sealed.entry)?;
+fn read(sealed: &Sealed) -> Option<AuditEntry> {
+    let e = JournalEntry::read(&sealed.entry)?;
     let request = e.request.map(|r| RequestBody { method: r.method, route: r.route, ids: r.ids, status: r.status });
-    Some(Line {
+    Some(AuditEntry {
         seq: sealed.seq,
         id: e.id,
         at: e.at,
@@ -112,18 +112,22 @@ fn read(sealed: &Sealed) -> Option<Line> {
 /// A line appears here when it is sealed: within a second. With `patient`, lists are included that showed them among others, and
 /// those that showed the whole clinic.
 #[utoipa::path(get, path = "/audit", tag = "operations", params(AuditQuery),
-    responses((status = 200, description = "In order of the chain, backwards", body = Page<Line>), ReadErrors))]
-async fn read_audit(ask: Ask, headers: HeaderMap, Asked(query): Asked<AuditQuery>) -> Result<Response, Problem> {
+    responses((status = 200, description = "In order of the chain, backwards", body = Page<AuditEntry>), ReadErrors))]
+async fn read_audit(
+    ask: RequestContext,
+    headers: HeaderMap,
+    StrictQuery(query): StrictQuery<AuditQuery>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, below) = (paging.limit()?, paging.after::<i64>()?);
-    let asked = journal::Asked { patient: query.patient, from: query.from, until: query.to, below };
+    let asked = journal::JournalFilter { patient: query.patient, from: query.from, until: query.to, below };
     let mut tx = ask.app.db.read().await?;
     let rows = journal::page(&mut tx, ask.clinic(), &asked, limit + 1).await?;
     drop(tx);
     let lines = page(rows, limit, |row| row.seq, |row| read(&row));
     let unreadable = || Problem::internal("a line of the journal cannot be read; run verify-audit");
-    let items: Vec<Line> = lines.items.into_iter().collect::<Option<_>>().ok_or_else(unreadable)?;
+    let items: Vec<AuditEntry> = lines.items.into_iter().collect::<Option<_>>().ok_or_else(unreadable)?;
     let fhir = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).is_some_and(|a| a.contains("fhir+json"));
     if !fhir {
         return Ok(Json(Page { items, next: lines.next }).into_response());
@@ -134,7 +138,7 @@ async fn read_audit(ask: Ask, headers: HeaderMap, Asked(query): Asked<AuditQuery
 }
 
 /// The address of the page after a cursor, narrowed as this one.
-fn page_after(asked: &journal::Asked, limit: Option<i64>, cursor: &str) -> String {
+fn page_after(asked: &journal::JournalFilter, limit: Option<i64>, cursor: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let instant = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     let narrowed = [
@@ -148,7 +152,7 @@ fn page_after(asked: &journal::Asked, limit: Option<i64>, cursor: &str) -> Strin
     format!("audit?{}", query.finish())
 }
 
-fn bundle(clinic: &str, lines: &[Line], next: Option<&str>) -> Value {
+fn bundle(clinic: &str, lines: &[AuditEntry], next: Option<&str>) -> Value {
     let entries: Vec<Value> = lines
         .iter()
         .filter_map(|line| audit_event(&audited(clinic, line)))
@@ -167,7 +171,7 @@ fn bundle(clinic: &str, lines: &[Line], next: Option<&str>) -> Value {
     bundle
 }
 
-fn audited<'a>(clinic: &'a str, line: &'a Line) -> Audited<'a> {
+fn audited<'a>(clinic: &'a str, line: &'a AuditEntry) -> Audited<'a> {
     Audited {
         id: line.id,
         seq: line.seq,

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use super::answer::WriteErrors;
 use super::care::{self, Entered};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, parse_id};
+use crate::api::request::{Id, RequestContext, RequiredText, parse_id};
 use crate::domain::care::Care;
 use crate::domain::instrument::Instrument;
 use crate::identity::Role;
@@ -30,7 +30,7 @@ struct NewBaseline {
     /// The id of the measurement that is the baseline from now on.
     measurement: String,
     /// Why: it is part of the record.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// Sets the baseline of a measure by hand, as of today.
@@ -38,7 +38,7 @@ struct NewBaseline {
     params(("id" = String, Path, description = "The episode")), request_body = NewBaseline,
     responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn override_baseline(
-    ask: Ask,
+    ask: RequestContext,
     Id(episode): Id,
     JsonBody(new): JsonBody<NewBaseline>,
 ) -> Result<Response, Problem> {

@@ -13,13 +13,13 @@ use super::answer::{ReadErrors, WriteErrors, created};
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, Id, READERS, Text};
+use crate::api::request::{Id, READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::candidate::Candidate;
 use crate::domain::care::Care;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::Fact;
+use crate::record::Command;
 use crate::store::patient::{self, Patient};
 
 /// The routes.
@@ -69,7 +69,10 @@ fn age(birth_date: Option<&str>, today: NaiveDate) -> Option<i32> {
 /// no episode is open. Ready-made; whoever was discharged before is shown with that.
 #[utoipa::path(get, path = "/candidates", tag = "caseload", params(CandidatesQuery),
     responses((status = 200, description = "Longest waiting first, then by id", body = Page<CandidateBody>), ReadErrors))]
-async fn list_candidates(ask: Ask, Asked(query): Asked<CandidatesQuery>) -> Result<Json<Page<CandidateBody>>, Problem> {
+async fn list_candidates(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<CandidatesQuery>,
+) -> Result<Json<Page<CandidateBody>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
@@ -95,7 +98,7 @@ async fn list_candidates(ask: Ask, Asked(query): Asked<CandidatesQuery>) -> Resu
 #[serde(deny_unknown_fields)]
 struct NewDismissal {
     /// Why: declined, in care elsewhere, …
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// A dismissal that was recorded.
@@ -113,11 +116,15 @@ struct DismissalBody {
 #[utoipa::path(post, path = "/patients/{id}/candidate-dismissal", tag = "patients",
     params(("id" = String, Path, description = "The patient")), request_body = NewDismissal,
     responses((status = 201, description = "Recorded", body = DismissalBody), WriteErrors))]
-async fn dismiss(ask: Ask, Id(patient): Id, JsonBody(new): JsonBody<NewDismissal>) -> Result<Response, Problem> {
+async fn dismiss(
+    ask: RequestContext,
+    Id(patient): Id,
+    JsonBody(new): JsonBody<NewDismissal>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;
     // Which scores it puts aside is told under the patient's lock.
     let care = Care::CandidateDismissal { reason: new.reason.0, scores: Vec::new() };
-    let recorded = ask.record_one(Fact::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
+    let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
     Ok(created(None, None, DismissalBody { id: recorded.id, patient, recorded_at: recorded.at }))
 }

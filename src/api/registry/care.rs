@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer::created;
-use crate::api::request::Ask;
+use crate::api::request::RequestContext;
 use crate::domain::care::Care;
 use crate::problem::Problem;
-use crate::record::{Fact, Recorded};
+use crate::record::{Command, Recorded};
 
 /// An entry that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,13 +50,13 @@ impl Entered {
 }
 
 /// The fact of an entry.
-pub fn fact(ask: &Ask, episode: Uuid, (on, at): (NaiveDate, Option<DateTime<Utc>>), care: Care) -> Fact {
-    Fact::Cared { episode, on, at, care, if_match: ask.if_match }
+pub fn fact(ask: &RequestContext, episode: Uuid, (on, at): (NaiveDate, Option<DateTime<Utc>>), care: Care) -> Command {
+    Command::Cared { episode, on, at, care, if_match: ask.if_match }
 }
 
 /// Records one entry and answers.
 pub async fn enter(
-    ask: &Ask,
+    ask: &RequestContext,
     episode: Uuid,
     when: (NaiveDate, Option<DateTime<Utc>>),
     care: Care,

@@ -17,19 +17,19 @@ use super::answer::{ReadErrors, WriteErrors, created, etag};
 use super::care::fact;
 use crate::api::App;
 use crate::api::page::Page;
-use crate::api::request::{Ask, Asked, CLINICIANS, Id, READERS};
-use crate::domain::care::{Care, CarePlan};
+use crate::api::request::{CLINICIANS, Id, READERS, RequestContext, StrictQuery};
+use crate::domain::care::{Care, SharedCarePlan};
+use crate::domain::chart_plan::plan_without_outlook;
 use crate::domain::instrument::Instrument;
-use crate::domain::plan::plan_without_outlook;
 use crate::domain::standing::Standing;
-use crate::domain::story::{Story, Version};
-use crate::fhir::care_plan::narrative::{Kind, page};
-use crate::fhir::care_plan::{Sheet, care_plan};
+use crate::domain::story::{CarePlanVersion, Story};
+use crate::fhir::care_plan::narrative::{NarrativeKind, page};
+use crate::fhir::care_plan::{CarePlanDocument, care_plan};
 use crate::listener::JsonBody;
 use crate::problem::{Category, Problem};
-use crate::store::fact::Fact;
+use crate::store::event_log::EventRow;
 use crate::store::patient::Patient;
-use crate::store::{episode, fact as log, patient, rule_set, story};
+use crate::store::{episode, event_log as log, patient, rule_set, story};
 use written::NewCarePlan;
 
 /// The routes.
@@ -85,7 +85,7 @@ struct CarePlanBody {
     /// How its targets stand today.
     targets_now: Vec<TargetNow>,
     #[serde(flatten)]
-    plan: CarePlan,
+    plan: SharedCarePlan,
 }
 
 /// A version, in the list of them.
@@ -110,17 +110,17 @@ struct VersionName {
 }
 
 /// All that the plans of an episode are read from.
-pub(super) struct Read {
-    stored: episode::Stored,
+pub(super) struct CarePlanSource {
+    stored: episode::EpisodeRecord,
     patient: Patient,
     story: Story,
     standing: Standing,
-    log: Vec<Fact>,
+    log: Vec<EventRow>,
 }
 
-impl Read {
+impl CarePlanSource {
     /// Reads it.
-    pub(super) async fn of(ask: &Ask, id: Uuid) -> Result<Self, Problem> {
+    pub(super) async fn of(ask: &RequestContext, id: Uuid) -> Result<Self, Problem> {
         let absent = || Problem::not_found("episode");
         let mut tx = ask.app.db.read().await?;
         let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
@@ -134,7 +134,7 @@ impl Read {
         Ok(Self { stored, patient, story, standing, log })
     }
 
-    fn version(&self, number: Option<i64>) -> Option<Version<'_>> {
+    fn version(&self, number: Option<i64>) -> Option<CarePlanVersion<'_>> {
         let id = self.stored.episode.id;
         match number {
             None => self.story.care_plan(id),
@@ -142,18 +142,18 @@ impl Read {
         }
     }
 
-    fn holds(&self, version: &Version<'_>) -> bool {
+    fn holds(&self, version: &CarePlanVersion<'_>) -> bool {
         self.story.care_plan(self.stored.episode.id).is_some_and(|last| last.number == version.number)
     }
 
     /// When and by whom a version was recorded.
-    fn recorded(&self, version: &Version<'_>) -> (DateTime<Utc>, String) {
+    fn recorded(&self, version: &CarePlanVersion<'_>) -> (DateTime<Utc>, String) {
         let line = self.log.iter().find(|line| line.id == version.entry.id);
         line.map_or_else(|| (version.entry.at, String::new()), |line| (line.recorded_at, line.recorded_by.clone()))
     }
 
-    pub(super) fn sheet<'a>(&'a self, plan: Option<Version<'a>>, label: &'a str) -> Sheet<'a> {
-        Sheet {
+    pub(super) fn sheet<'a>(&'a self, plan: Option<CarePlanVersion<'a>>, label: &'a str) -> CarePlanDocument<'a> {
+        CarePlanDocument {
             reference: &self.patient.reference,
             name: label,
             birth_date: self.patient.birth_date.as_deref(),
@@ -169,10 +169,10 @@ impl Read {
 
     /// The plan and what happened, as a page.
     pub(super) fn handover(&self) -> Response {
-        html(page(&self.sheet(self.version(None), &self.patient.label()), Kind::Handover))
+        html(page(&self.sheet(self.version(None), &self.patient.label()), NarrativeKind::Handover))
     }
 
-    fn body(&self, version: Version<'_>) -> CarePlanBody {
+    fn body(&self, version: CarePlanVersion<'_>) -> CarePlanBody {
         let (recorded_at, recorded_by) = self.recorded(&version);
         let now = |instrument: Instrument| {
             let measure = self.standing.measures.iter().find(|m| m.instrument == instrument)?;
@@ -219,13 +219,13 @@ fn html(page: String) -> Response {
     params(("id" = String, Path, description = "The episode"), PlanQuery),
     responses((status = 200, description = "With its version as `ETag`", body = CarePlanBody), ReadErrors))]
 async fn read_plan(
-    ask: Ask,
+    ask: RequestContext,
     Id(id): Id,
     headers: HeaderMap,
-    Asked(query): Asked<PlanQuery>,
+    StrictQuery(query): StrictQuery<PlanQuery>,
 ) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
-    let read = Read::of(&ask, id).await?;
+    let read = CarePlanSource::of(&ask, id).await?;
     let version = read.version(query.version).ok_or_else(|| Problem::not_found("care plan"))?;
     let tag = etag(version.number);
     let accept = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
@@ -235,7 +235,7 @@ async fn read_plan(
         return Ok((tag, [(CONTENT_TYPE, "application/fhir+json")], plan.to_string()).into_response());
     }
     if accept.contains("text/html") {
-        return Ok((tag, html(page(&read.sheet(Some(version), &label), Kind::Plan))).into_response());
+        return Ok((tag, html(page(&read.sheet(Some(version), &label), NarrativeKind::Plan))).into_response());
     }
     Ok((tag, Json(read.body(version))).into_response())
 }
@@ -246,14 +246,18 @@ async fn read_plan(
 #[utoipa::path(post, path = "/episodes/{id}/care-plan", tag = "care",
     params(("id" = String, Path, description = "The episode"), ("If-Match" = Option<String>, Header, description = "The version that was read")),
     request_body = NewCarePlan, responses((status = 201, description = "With its version as `ETag`", body = CarePlanBody), WriteErrors))]
-async fn write_plan(mut ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewCarePlan>) -> Result<Response, Problem> {
+async fn write_plan(
+    mut ask: RequestContext,
+    Id(id): Id,
+    JsonBody(new): JsonBody<NewCarePlan>,
+) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     let on = new.on.unwrap_or_else(|| ask.today());
     let mut plan = new.plan(&ask)?;
     // It names a version of the plan, not of the episode.
     plan.replaces = ask.if_match.take();
     let recorded = ask.record_one(fact(&ask, id, (on, None), Care::CarePlan(plan))).await?;
-    let read = Read::of(&ask, id).await?;
+    let read = CarePlanSource::of(&ask, id).await?;
     let versions = read.story.care_plans(id);
     let version = versions.into_iter().find(|version| version.entry.id.to_string() == recorded.id);
     let version = version.ok_or_else(|| Problem::new(Category::Internal, "a care plan vanished"))?;
@@ -264,10 +268,10 @@ async fn write_plan(mut ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewCarePla
 /// Every version of an episode's care plan, newest first.
 #[utoipa::path(get, path = "/episodes/{id}/care-plans", tag = "care", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<VersionName>), ReadErrors))]
-async fn list_plans(ask: Ask, Id(id): Id) -> Result<Json<Page<VersionName>>, Problem> {
+async fn list_plans(ask: RequestContext, Id(id): Id) -> Result<Json<Page<VersionName>>, Problem> {
     ask.caller.require(READERS)?;
-    let read = Read::of(&ask, id).await?;
-    let name = |version: Version<'_>| {
+    let read = CarePlanSource::of(&ask, id).await?;
+    let name = |version: CarePlanVersion<'_>| {
         let (recorded_at, recorded_by) = read.recorded(&version);
         VersionName {
             version: version.number,

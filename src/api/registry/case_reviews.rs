@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::answer::{WriteErrors, created};
 use super::care::{self, Entered, fact};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, parse_id, plausible, words};
+use crate::api::request::{Id, RequestContext, RequiredText, parse_id, plausible, words};
 use crate::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -28,9 +28,9 @@ struct NewCaseReview {
     /// The local date.
     reviewed_on: NaiveDate,
     /// Who; the caller where it is left out.
-    reviewer: Option<Text>,
+    reviewer: Option<RequiredText>,
     /// What was seen.
-    summary: Option<Text>,
+    summary: Option<RequiredText>,
     /// Minutes of the consultant, at most 1440.
     minutes: Option<u16>,
     /// What is recommended; `continue` counts, nothing at all proves nothing.
@@ -47,7 +47,7 @@ struct NewRecommendation {
     /// What it is about.
     kind: ChangeKind,
     /// In words.
-    text: Text,
+    text: RequiredText,
     /// To whom.
     to: Addressee,
     /// By when.
@@ -67,7 +67,11 @@ struct Reviewed {
 #[utoipa::path(post, path = "/episodes/{id}/case-reviews", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewCaseReview,
     responses((status = 201, description = "Recorded", body = Reviewed), WriteErrors))]
-async fn review_case(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewCaseReview>) -> Result<Response, Problem> {
+async fn review_case(
+    ask: RequestContext,
+    Id(episode): Id,
+    JsonBody(new): JsonBody<NewCaseReview>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;
     let mut recommendations = Vec::with_capacity(new.recommendations.len());
     for (n, new) in new.recommendations.into_iter().enumerate() {

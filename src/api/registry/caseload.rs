@@ -1,6 +1,6 @@
 //! `GET caseload`
 
-mod then;
+mod as_of;
 
 use axum::Json;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -15,15 +15,15 @@ use super::answer::ReadErrors;
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS, Text, query_date, words};
-use crate::domain::attention::Place;
+use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, query_date, words};
+use crate::domain::attention::QueuePlace;
 use crate::domain::contacts::NextContact;
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
-use crate::domain::standing::DesiredSummary;
+use crate::domain::standing::WorkItemSummary;
 use crate::domain::target::MeasureSummary;
 use crate::problem::Problem;
-use crate::store::standing::{self, Filter, Row};
+use crate::store::standing::{self, StandingFilter, StandingRow};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -37,16 +37,16 @@ pub fn routes() -> OpenApiRouter<App> {
 struct CaseloadQuery {
     /// Of this care manager.
     #[param(value_type = Option<String>)]
-    care_manager: Option<Text>,
+    care_manager: Option<RequiredText>,
     /// Only of this consultant.
-    psychiatric_consultant: Option<Text>,
+    psychiatric_consultant: Option<RequiredText>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
     /// Whose name contains this, in any case.
     #[param(value_type = Option<String>)]
-    q: Option<Text>,
+    q: Option<RequiredText>,
     /// The caseload of this day, computed from everything known now under the thresholds in force now; without it the
     /// ready-made one of today.
     as_of: Option<NaiveDate>,
@@ -108,12 +108,12 @@ struct Case {
     #[schema(value_type = Vec<Finding>)]
     findings: Box<RawValue>,
     /// The Tasks and Flags that should stand open.
-    #[schema(value_type = Vec<DesiredSummary>)]
+    #[schema(value_type = Vec<WorkItemSummary>)]
     desired: Box<RawValue>,
     /// Its place in the order of attention: 1–10 the review queue, 11 due for the care manager, 99 nothing.
     attention: i16,
     /// The name of that place, in the review queue.
-    place: Option<Place>,
+    place: Option<QueuePlace>,
     /// Since when it waits there.
     waiting_since: NaiveDate,
     /// The thresholds used.
@@ -128,7 +128,7 @@ struct Case {
 
 /// What is taken out of a stored standing; the rest of the text goes out as it is.
 #[derive(Deserialize)]
-struct Kept {
+struct StandingParts {
     measures: Box<RawValue>,
     findings: Box<RawValue>,
     desired: Box<RawValue>,
@@ -139,8 +139,8 @@ struct Kept {
     next_contact: Option<NextContact>,
 }
 
-fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
-    let kept: Kept = serde_json::from_str(row.body.0.get())
+fn case(row: StandingRow, today: NaiveDate) -> Result<Case, Problem> {
+    let kept: StandingParts = serde_json::from_str(row.body.0.get())
         .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
     let until = kept.discharged_on.unwrap_or(today);
     let day = row.enrolled_on.map(|start| (until - start).num_days());
@@ -163,7 +163,7 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
         findings: kept.findings,
         desired: kept.desired,
         attention: row.attention,
-        place: Place::of_rank(row.attention),
+        place: QueuePlace::of_rank(row.attention),
         waiting_since: row.waiting_since,
         rule_set: row.rule_set,
         as_of: row.as_of,
@@ -179,27 +179,30 @@ fn case(row: Row, today: NaiveDate) -> Result<Case, Problem> {
 /// record that the chart has deleted since as it is now; care managers are those of that day.
 #[utoipa::path(get, path = "/caseload", tag = "caseload", params(CaseloadQuery),
     responses((status = 200, description = "In a stable, total order", body = Page<Case>), ReadErrors))]
-async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<Json<Page<Case>>, Problem> {
+async fn read_caseload(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<CaseloadQuery>,
+) -> Result<Json<Page<Case>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
-    let filter = Filter {
+    let filter = StandingFilter {
         care_manager: words(query.care_manager),
         status: query.status.map(|status| status.to_string()),
         finding: query.finding.map(|finding| finding.to_string()),
         name: words(query.q),
         psychiatric_consultant: words(query.psychiatric_consultant),
     };
-    let by_name = |row: &Row| (row.display_name.clone(), row.episode_id);
+    let by_name = |row: &StandingRow| (row.display_name.clone(), row.episode_id);
     let cases = match (query_date(query.as_of, "as_of")?, query.sort) {
         (Some(on), Sort::Attention) => {
             let after = on_the_same_day(on, paging.after()?)?;
-            let rows = then::rows(&ask, on, &filter, limit + 1, after, Row::attention_key).await?;
+            let rows = as_of::rows(&ask, on, &filter, limit + 1, after, StandingRow::attention_key).await?;
             page(rows, limit, |row| (on, row.attention_key()), |row| case(row, on))
         }
         (Some(on), Sort::Name) => {
             let after = on_the_same_day(on, paging.after()?)?;
-            let rows = then::rows(&ask, on, &filter, limit + 1, after, by_name).await?;
+            let rows = as_of::rows(&ask, on, &filter, limit + 1, after, by_name).await?;
             page(rows, limit, |row| (on, by_name(row)), |row| case(row, on))
         }
         (None, sort) => {
@@ -209,7 +212,7 @@ async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<J
                 Sort::Attention => {
                     let after = paging.after()?;
                     let rows = standing::by_attention(&mut tx, ask.clinic(), &filter, None, after, limit + 1).await?;
-                    page(rows, limit, Row::attention_key, |row| case(row, today))
+                    page(rows, limit, StandingRow::attention_key, |row| case(row, today))
                 }
                 Sort::Name => {
                     let after = paging.after()?;
@@ -223,7 +226,7 @@ async fn read_caseload(ask: Ask, Asked(query): Asked<CaseloadQuery>) -> Result<J
 }
 
 /// A cursor holds for the day it was made for.
-fn on_the_same_day<K>(on: NaiveDate, after: Option<then::At<K>>) -> Result<Option<K>, Problem> {
+fn on_the_same_day<K>(on: NaiveDate, after: Option<as_of::At<K>>) -> Result<Option<K>, Problem> {
     match after {
         Some((day, _)) if day != on => Err(Problem::malformed(format!("a cursor of {day}")).at("cursor")),
         after => Ok(after.map(|(_, key)| key)),

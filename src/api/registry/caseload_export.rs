@@ -13,16 +13,16 @@ use uuid::Uuid;
 use super::answer::ReadErrors;
 use super::caseload::Sort;
 use crate::api::App;
-use crate::api::export::{Cell, Column, Format, PAGE, Rows, column, export, whole};
-use crate::api::request::{Ask, Asked, READERS, Text, words};
-use crate::domain::attention::{Place, reasons};
+use crate::api::export::{Cell, Column, Format, PAGE, RowSource, column, export, whole};
+use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, words};
+use crate::domain::attention::{QueuePlace, reasons};
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
 use crate::problem::Problem;
-use crate::store::standing::{self, AttentionKey, Filter, Row};
+use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
 use crate::store::{Db, patient};
 
 /// The routes.
@@ -37,17 +37,17 @@ pub fn routes() -> OpenApiRouter<App> {
 struct CaseloadExportQuery {
     /// Of this care manager.
     #[param(value_type = Option<String>)]
-    care_manager: Option<Text>,
+    care_manager: Option<RequiredText>,
     /// Of this consultant.
     #[param(value_type = Option<String>)]
-    psychiatric_consultant: Option<Text>,
+    psychiatric_consultant: Option<RequiredText>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
     /// Whose name contains this, in any case.
     #[param(value_type = Option<String>)]
-    q: Option<Text>,
+    q: Option<RequiredText>,
     /// In which order.
     #[serde(default)]
     sort: Sort,
@@ -102,7 +102,10 @@ const COLUMNS: &[Column] = &[
 /// UTF-8 with a byte order mark, dates as ISO. Text that a spreadsheet might take for a formula begins with `'`.
 #[utoipa::path(get, path = "/caseload.csv", tag = "caseload", params(CaseloadExportQuery),
     responses((status = 200, description = "One line per episode", content_type = "text/csv", body = String), ReadErrors))]
-async fn caseload_csv(ask: Ask, Asked(query): Asked<CaseloadExportQuery>) -> Result<Response, Problem> {
+async fn caseload_csv(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<CaseloadExportQuery>,
+) -> Result<Response, Problem> {
     answer(&ask, query, Format::Csv).await
 }
 
@@ -110,13 +113,16 @@ async fn caseload_csv(ask: Ask, Asked(query): Asked<CaseloadExportQuery>) -> Res
 #[utoipa::path(get, path = "/caseload.xlsx", tag = "caseload", params(CaseloadExportQuery),
     responses((status = 200, description = "One sheet, one row per episode",
         content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Vec<u8>), ReadErrors))]
-async fn caseload_xlsx(ask: Ask, Asked(query): Asked<CaseloadExportQuery>) -> Result<Response, Problem> {
+async fn caseload_xlsx(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<CaseloadExportQuery>,
+) -> Result<Response, Problem> {
     answer(&ask, query, Format::Xlsx).await
 }
 
-async fn answer(ask: &Ask, query: CaseloadExportQuery, format: Format) -> Result<Response, Problem> {
+async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
-    let filter = Filter {
+    let filter = StandingFilter {
         care_manager: words(query.care_manager),
         psychiatric_consultant: words(query.psychiatric_consultant),
         status: query.status.map(|status| status.to_string()),
@@ -146,18 +152,18 @@ enum After {
 struct Caseload {
     db: Db,
     clinic: String,
-    filter: Filter,
+    filter: StandingFilter,
     after: After,
     today: NaiveDate,
 }
 
-impl Rows for Caseload {
+impl RowSource for Caseload {
     async fn next(&mut self) -> Result<Vec<Vec<Cell>>, Problem> {
         let mut tx = self.db.read().await?;
         let rows = match &mut self.after {
             After::Attention(after) => {
                 let rows = standing::by_attention(&mut tx, &self.clinic, &self.filter, None, *after, PAGE).await?;
-                *after = rows.last().map(Row::attention_key).or(*after);
+                *after = rows.last().map(StandingRow::attention_key).or(*after);
                 rows
             }
             After::Name(after) => {
@@ -187,7 +193,7 @@ struct Person {
     identifiers: Vec<String>,
 }
 
-fn line(person: &Person, row: Row, today: NaiveDate) -> Result<Vec<Cell>, Problem> {
+fn line(person: &Person, row: StandingRow, today: NaiveDate) -> Result<Vec<Cell>, Problem> {
     let standing: Standing = serde_json::from_str(row.body.0.get())
         .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
     let until = standing.discharged_on.unwrap_or(today);
@@ -218,7 +224,7 @@ fn line(person: &Person, row: Row, today: NaiveDate) -> Result<Vec<Cell>, Proble
         row.at_target.into(),
         row.open_safety.into(),
         standing.discussion_flag.into(),
-        Place::of_rank(row.attention).map(Place::as_str).into(),
+        QueuePlace::of_rank(row.attention).map(QueuePlace::as_str).into(),
         row.waiting_since.into(),
         reasons.join(" ").into(),
         findings.join(", ").into(),

@@ -12,12 +12,12 @@ use utoipa_axum::routes;
 use super::answer::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::Page;
-use crate::api::request::{Ask, READERS};
+use crate::api::request::{READERS, RequestContext};
 use crate::fhir::notification::Notification;
 use crate::identity::Role;
 use crate::intake::connection::Connection;
 use crate::problem::Problem;
-use crate::store::connection::subscription::{self, Subscription};
+use crate::store::connection::subscription::{self, SubscriptionRecord};
 use crate::store::connection::{self, Watermark, hint};
 
 /// How many resources that cannot be had are named.
@@ -44,7 +44,7 @@ struct ConnectionView {
     /// `none`, `fixed`, `held` (a token is there and good), `wanted` (it is had when it is needed).
     token: &'static str,
     /// How far each type has been fetched.
-    types: Vec<Fetched>,
+    types: Vec<SweepStatus>,
     /// Resources that are said to have changed and have not been fetched yet.
     waiting: i64,
     /// Since when the oldest of them waits, or of those that cannot be had.
@@ -52,14 +52,14 @@ struct ConnectionView {
     /// How many resources cannot be had or read.
     in_vain: i64,
     /// Some of them.
-    unreadable: Vec<Unreadable>,
+    unreadable: Vec<UnreadableResource>,
     /// The Subscriptions that have sent us something, and those that we made.
     subscriptions: Vec<SubscriptionView>,
 }
 
 /// How far a type has been fetched.
 #[derive(Debug, Serialize, ToSchema)]
-struct Fetched {
+struct SweepStatus {
     /// The FHIR type; `Patient/_history` is the look for what was deleted.
     r#type: String,
     /// Everything that the server changed before this is here (the server's clock).
@@ -82,7 +82,7 @@ struct Fetched {
 
 /// A resource that cannot be had or read.
 #[derive(Debug, Serialize, ToSchema)]
-struct Unreadable {
+struct UnreadableResource {
     /// `QuestionnaireResponse/123`.
     resource: String,
     /// Why.
@@ -114,7 +114,7 @@ struct SubscriptionView {
     last_error: Option<String>,
 }
 
-impl Fetched {
+impl SweepStatus {
     fn at(mark: Watermark, now: DateTime<Utc>) -> Self {
         Self {
             lag_s: mark.swept_at.map(|at| (now - at).num_seconds()),
@@ -130,8 +130,8 @@ impl Fetched {
     }
 }
 
-impl From<Subscription> for SubscriptionView {
-    fn from(one: Subscription) -> Self {
+impl From<SubscriptionRecord> for SubscriptionView {
+    fn from(one: SubscriptionRecord) -> Self {
         Self {
             subscription: one.subscription,
             ours: one.purpose.is_some(),
@@ -148,7 +148,7 @@ impl From<Subscription> for SubscriptionView {
 /// The EHRs that this clinic is connected to: how far they are fetched, what waits, what is wrong.
 #[utoipa::path(get, path = "/connections", tag = "operations",
     responses((status = 200, description = "In the order of the configuration", body = Page<ConnectionView>), ReadErrors))]
-async fn list_connections(ask: Ask) -> Result<Json<Page<ConnectionView>>, Problem> {
+async fn list_connections(ask: RequestContext) -> Result<Json<Page<ConnectionView>>, Problem> {
     ask.caller.require(READERS)?;
     let mut items = Vec::new();
     for connection in ask.app.connections.iter().filter(|connection| connection.clinic == ask.clinic()) {
@@ -157,12 +157,12 @@ async fn list_connections(ask: Ask) -> Result<Json<Page<ConnectionView>>, Proble
     Ok(Json(Page { items, next: None }))
 }
 
-async fn view(ask: &Ask, connection: &Connection) -> Result<ConnectionView, Problem> {
+async fn view(ask: &RequestContext, connection: &Connection) -> Result<ConnectionView, Problem> {
     let (of, now) = (connection.of(), ask.app.clock.now());
     let mut tx = ask.app.db.read().await?;
     let row = connection::due(&mut tx, of).await?;
     let (waiting, in_vain, waiting_since) = hint::waiting(&mut tx, of).await?;
-    let unreadable = hint::in_vain(&mut tx, of, NAMED).await?.into_iter().map(|hint| Unreadable {
+    let unreadable = hint::in_vain(&mut tx, of, NAMED).await?.into_iter().map(|hint| UnreadableResource {
         resource: format!("{}/{}", hint.kind, hint.resource_id),
         reason: hint.last_error.unwrap_or_default(),
         since: hint.heard_at,
@@ -175,7 +175,7 @@ async fn view(ask: &Ask, connection: &Connection) -> Result<ConnectionView, Prob
         due_at: row.map(|(due, _)| due),
         busy: row.and_then(|(_, until)| until).is_some_and(|until| until > now),
         token: connection.ehr.http().credentials().state(),
-        types: connection::watermarks(&mut tx, of).await?.into_iter().map(|mark| Fetched::at(mark, now)).collect(),
+        types: connection::watermarks(&mut tx, of).await?.into_iter().map(|mark| SweepStatus::at(mark, now)).collect(),
         waiting,
         waiting_since,
         in_vain,
@@ -188,7 +188,7 @@ async fn view(ask: &Ask, connection: &Connection) -> Result<ConnectionView, Prob
 #[utoipa::path(post, path = "/connections/{name}/sync", tag = "operations",
     params(("name" = String, Path, description = "The `[[ehr]]`")),
     responses((status = 202, description = "It will be done"), WriteErrors))]
-async fn sync_connection(ask: Ask, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+async fn sync_connection(ask: RequestContext, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let theirs =
         |connection: &&std::sync::Arc<Connection>| connection.clinic == ask.clinic() && connection.name() == name;

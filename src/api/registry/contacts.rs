@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::answer::WriteErrors;
 use super::care::{self, Entered};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Moment, Text, words};
+use crate::api::request::{Id, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::treatment::may_be_next;
 use crate::domain::care::{Care, ContactKind, ContactOutcome, Intervention, Modality};
 use crate::identity::Role;
@@ -42,21 +42,25 @@ struct NewContact {
     /// Minutes of the care manager, at most 1440.
     minutes: Option<u16>,
     /// Who.
-    performer: Option<Text>,
+    performer: Option<RequiredText>,
     /// What was delivered: known interventions (`behavioural_activation`, `problem_solving_treatment`,
     /// `medication_support`, …; see the schema `Intervention`), or free words.
     #[serde(default)]
-    interventions: Vec<Text>,
+    interventions: Vec<RequiredText>,
     /// The next appointment that was made: after this contact, within a year.
     next_contact_on: Option<NaiveDate>,
     /// Free text.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 /// Documents a contact.
 #[utoipa::path(post, path = "/episodes/{id}/contacts", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewContact, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn add_contact(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewContact>) -> Result<Response, Problem> {
+async fn add_contact(
+    ask: RequestContext,
+    Id(episode): Id,
+    JsonBody(new): JsonBody<NewContact>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let occurred = new.occurred_at.map(|moment| moment.in_zone(ask.zone()));
     let when = match (new.on, occurred) {

@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Ask, Id};
+use crate::api::request::{Id, RequestContext};
 use crate::domain::care::{Care, Payer};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::Fact;
+use crate::record::Command;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -47,13 +47,17 @@ struct Covered {
 #[utoipa::path(post, path = "/patients/{id}/coverages", tag = "patients",
     params(("id" = String, Path, description = "The patient")), request_body = NewCoverage,
     responses((status = 201, description = "Recorded", body = Covered), WriteErrors))]
-async fn cover(ask: Ask, Id(patient): Id, JsonBody(new): JsonBody<NewCoverage>) -> Result<Response, Problem> {
+async fn cover(
+    ask: RequestContext,
+    Id(patient): Id,
+    JsonBody(new): JsonBody<NewCoverage>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
     if new.to.is_some_and(|to| to < new.from) {
         return Err(Problem::unprocessable("a coverage does not end before it begins").at("to"));
     }
     let care = Care::Coverage { payer: new.payer, from: new.from, to: new.to };
-    let recorded = ask.record_one(Fact::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
+    let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
     Ok(created(None, None, Covered { id: recorded.id, patient }))
 }

@@ -11,13 +11,13 @@ use uuid::Uuid;
 use super::answer::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, Id, READERS};
-use crate::domain::chart::Drift;
-use crate::domain::plan::{Code, Posture, Priority, Resource, Rung};
-use crate::fhir::planned::Form;
+use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung};
+use crate::domain::read_back::Drift;
+use crate::fhir::planned::WriteForm;
 use crate::identity::Role;
 use crate::problem::Problem;
-use crate::store::outbox::{self, Attempt, Delivery, State, Which};
+use crate::store::outbox::{self, Delivery, DeliveryAttempt, DeliveryState, Which};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -30,7 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[into_params(parameter_in = Query)]
 struct DeliveriesQuery {
     /// In this state.
-    state: Option<State>,
+    state: Option<DeliveryState>,
     /// About this patient.
     patient: Option<Uuid>,
     /// Where the chart differs in this way from what was written there.
@@ -53,7 +53,7 @@ struct DeliveryBody {
     /// Names the cause, within the patient.
     key: String,
     /// `Task` or `Flag`.
-    resource: Resource,
+    resource: ChartResource,
     /// What it is about.
     code: Code,
     /// How urgent.
@@ -61,7 +61,7 @@ struct DeliveryBody {
     /// How it should stand in the chart.
     posture: Posture,
     /// Whether the chart has been told, as far as it will be on its rung.
-    state: State,
+    state: DeliveryState,
     /// Which rung of the ladder it took, or is tried on; `null` before it was tried.
     rung: Option<Rung>,
     /// Its id in the chart.
@@ -104,7 +104,7 @@ impl From<Delivery> for DeliveryBody {
         let rung = d.rung();
         let intent = d.intent.0;
         let desired = intent.desired;
-        let form = rung.and_then(|rung| Form::of(rung, desired.resource));
+        let form = rung.and_then(|rung| WriteForm::of(rung, desired.resource));
         let chart_resource = form.zip(d.chart_id.as_ref()).map(|(form, id)| format!("{}/{id}", form.as_str()));
         Self {
             id: d.id,
@@ -130,7 +130,7 @@ impl From<Delivery> for DeliveryBody {
             attempts: d.attempts,
             outcome_unknown: d.outcome_unknown,
             last_error: d.last_error,
-            next_attempt_at: (d.state == State::Pending).then_some(d.next_attempt_at),
+            next_attempt_at: (d.state == DeliveryState::Pending).then_some(d.next_attempt_at),
             created_at: d.created_at,
             updated_at: d.updated_at,
         }
@@ -163,8 +163,8 @@ struct AttemptBody {
     milliseconds: i32,
 }
 
-impl From<Attempt> for AttemptBody {
-    fn from(a: Attempt) -> Self {
+impl From<DeliveryAttempt> for AttemptBody {
+    fn from(a: DeliveryAttempt) -> Self {
         Self {
             at: a.at,
             revision: a.revision,
@@ -179,7 +179,10 @@ impl From<Attempt> for AttemptBody {
 /// What the chart has and has not been told.
 #[utoipa::path(get, path = "/deliveries", tag = "operations", params(DeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<DeliveryBody>), ReadErrors))]
-async fn list_deliveries(ask: Ask, Asked(query): Asked<DeliveriesQuery>) -> Result<Json<Page<DeliveryBody>>, Problem> {
+async fn list_deliveries(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<DeliveriesQuery>,
+) -> Result<Json<Page<DeliveryBody>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
@@ -192,7 +195,7 @@ async fn list_deliveries(ask: Ask, Asked(query): Asked<DeliveriesQuery>) -> Resu
 /// One delivery, with each attempt.
 #[utoipa::path(get, path = "/deliveries/{id}", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeDelivery), ReadErrors))]
-async fn read_delivery(ask: Ask, Id(id): Id) -> Result<Json<WholeDelivery>, Problem> {
+async fn read_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<WholeDelivery>, Problem> {
     ask.caller.require(READERS)?;
     let mut tx = ask.app.db.read().await?;
     let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
@@ -204,7 +207,7 @@ async fn read_delivery(ask: Ask, Id(id): Id) -> Result<Json<WholeDelivery>, Prob
 /// Sends a parked or waiting delivery again, now.
 #[utoipa::path(post, path = "/deliveries/{id}/retry", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = DeliveryBody), WriteErrors))]
-async fn retry_delivery(ask: Ask, Id(id): Id) -> Result<Json<DeliveryBody>, Problem> {
+async fn retry_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<DeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let now = ask.app.clock.now();
     let mut tx = ask.app.db.begin("delivery_retry").await?;

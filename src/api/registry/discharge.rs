@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::answer::WriteErrors;
 use super::care::{Entered, fact};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, words};
+use crate::api::request::{Id, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, DischargeReason};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -32,7 +32,7 @@ struct NewDischarge {
     /// Why.
     reason: NewReason,
     /// Free text; asked for when a patient graduates without a relapse-prevention plan.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 /// Why an episode ended.
@@ -69,7 +69,11 @@ impl From<NewReason> for DischargeReason {
 /// Ends an episode. Whoever comes back is enrolled anew.
 #[utoipa::path(post, path = "/episodes/{id}/discharge", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewDischarge, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn discharge(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewDischarge>) -> Result<Response, Problem> {
+async fn discharge(
+    ask: RequestContext,
+    Id(episode): Id,
+    JsonBody(new): JsonBody<NewDischarge>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let reason = DischargeReason::from(new.reason);
     let asks = reason == DischargeReason::Graduated && new.note.is_none() && !has_plan(&ask, episode).await?;
@@ -84,7 +88,7 @@ async fn discharge(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewDischar
     Ok(entered.answer())
 }
 
-async fn has_plan(ask: &Ask, episode: Uuid) -> Result<bool, Problem> {
+async fn has_plan(ask: &RequestContext, episode: Uuid) -> Result<bool, Problem> {
     let mut tx = ask.app.db.read().await?;
     let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(false) };
     let Some(patient) = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await? else { return Ok(false) };

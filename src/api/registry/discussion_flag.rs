@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use super::answer::WriteErrors;
 use super::care::{self, Entered};
 use crate::api::App;
-use crate::api::request::{Ask, CLINICIANS, Id, Text, words};
+use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, words};
 use crate::domain::care::Care;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -26,14 +26,14 @@ struct NewFlag {
     /// Up or down.
     raised: bool,
     /// Why.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 /// Flags an episode for discussion in the weekly review, or takes the flag down, as of today. A review takes it down too.
 #[utoipa::path(post, path = "/episodes/{id}/discussion-flag", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewFlag,
     responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn flag(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewFlag>) -> Result<Response, Problem> {
+async fn flag(ask: RequestContext, Id(episode): Id, JsonBody(new): JsonBody<NewFlag>) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     let care = Care::DiscussionFlag { raised: new.raised, note: words(new.note) };
     care::enter(&ask, episode, (ask.today(), None), care).await

@@ -11,15 +11,15 @@ use utoipa_axum::routes;
 use super::answer::{ReadErrors, WriteErrors, etag};
 use super::episodes::{EpisodeBody, targets};
 use crate::api::App;
-use crate::api::request::{Ask, Id, READERS, Text, words};
+use crate::api::request::{Id, READERS, RequestContext, RequiredText, words};
 use crate::domain::care::FitCheck;
 use crate::domain::contacts::{NextContact, TreatmentCourse, brief_treatments, next_contact};
 use crate::domain::instrument::Instrument;
-use crate::domain::recommendation::{Followed, followed};
+use crate::domain::recommendation::{TrackedRecommendation, followed};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Amendment, Change, Fact};
+use crate::record::{Amendment, Change, Command};
 use crate::store::{episode, patient, rule_set, story};
 
 /// The routes.
@@ -33,7 +33,7 @@ struct WholeEpisode {
     #[serde(flatten)]
     episode: EpisodeBody,
     /// What was recommended in its case reviews, and what became of it; in order of time.
-    recommendations: Vec<Followed>,
+    recommendations: Vec<TrackedRecommendation>,
     /// The last fit check; `null` where none is documented.
     fit_check: Option<FitCheck>,
     /// The care plan that holds; `null` where there is none.
@@ -73,18 +73,18 @@ struct EpisodePatch {
     target_instruments: Change<Vec<Instrument>>,
     /// The care manager from now on.
     #[serde(default)]
-    #[schema(value_type = Option<Text>)]
-    care_manager: Change<Text>,
+    #[schema(value_type = Option<RequiredText>)]
+    care_manager: Change<RequiredText>,
     /// The patient's own doctor from now on.
     #[serde(default)]
-    #[schema(value_type = Option<Text>)]
-    primary_care_provider: Change<Text>,
+    #[schema(value_type = Option<RequiredText>)]
+    primary_care_provider: Change<RequiredText>,
     /// The consultant from now on.
     #[serde(default)]
-    #[schema(value_type = Option<Text>)]
-    psychiatric_consultant: Change<Text>,
+    #[schema(value_type = Option<RequiredText>)]
+    psychiatric_consultant: Change<RequiredText>,
     /// Why: it is part of the timeline.
-    reason: Option<Text>,
+    reason: Option<RequiredText>,
 }
 
 /// The value of a field that is never empty.
@@ -99,13 +99,13 @@ fn lasting<T>(change: Change<T>, field: &str) -> Result<Option<T>, Problem> {
 /// Reads an episode, with its ETag.
 #[utoipa::path(get, path = "/episodes/{id}", tag = "episodes", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "With `ETag`", body = WholeEpisode), ReadErrors))]
-async fn read_episode(ask: Ask, Id(id): Id) -> Result<Response, Problem> {
+async fn read_episode(ask: RequestContext, Id(id): Id) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let whole = whole(&ask, id).await?;
     Ok((etag(whole.episode.revision), Json(whole)).into_response())
 }
 
-async fn whole(ask: &Ask, id: uuid::Uuid) -> Result<WholeEpisode, Problem> {
+async fn whole(ask: &RequestContext, id: uuid::Uuid) -> Result<WholeEpisode, Problem> {
     let absent = || Problem::not_found("episode");
     let mut tx = ask.app.db.read().await?;
     let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
@@ -135,7 +135,11 @@ async fn whole(ask: &Ask, id: uuid::Uuid) -> Result<WholeEpisode, Problem> {
 #[utoipa::path(patch, path = "/episodes/{id}", tag = "episodes",
     params(("id" = String, Path, description = "The episode"), ("If-Match" = Option<String>, Header, description = "The ETag that was read")),
     request_body = EpisodePatch, responses((status = 200, description = "With the new `ETag`", body = WholeEpisode), WriteErrors))]
-async fn amend_episode(ask: Ask, Id(id): Id, JsonBody(patch): JsonBody<EpisodePatch>) -> Result<Response, Problem> {
+async fn amend_episode(
+    ask: RequestContext,
+    Id(id): Id,
+    JsonBody(patch): JsonBody<EpisodePatch>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let before = whole(&ask, id).await?;
     let target_instruments = lasting(patch.target_instruments, "target_instruments")?;
@@ -151,7 +155,7 @@ async fn amend_episode(ask: Ask, Id(id): Id, JsonBody(patch): JsonBody<EpisodePa
         reason: words(patch.reason),
         transferred_on: None,
     };
-    ask.record_one(Fact::Amended { episode: id, amendment, if_match: ask.if_match }).await?;
+    ask.record_one(Command::Amended { episode: id, amendment, if_match: ask.if_match }).await?;
     let after = whole(&ask, id).await?;
     Ok((etag(after.episode.revision), Json(after)).into_response())
 }

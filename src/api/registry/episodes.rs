@@ -13,15 +13,15 @@ use super::answer::{ReadErrors, WriteErrors, created};
 use super::fit_check::NewFitCheck;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS, Text, parse_id, words};
+use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, parse_id, words};
 use crate::domain::care::FitDecision;
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Fact, Whom};
-use crate::store::episode::{self, Stored};
+use crate::record::{Command, Whom};
+use crate::store::episode::{self, EpisodeRecord};
 use crate::store::patient::{self, Patient};
 
 /// The routes.
@@ -44,11 +44,11 @@ struct NewEpisode {
     /// Every measure that is treated to target; contains the primary one, which is all where it is left out.
     target_instruments: Option<Vec<Instrument>>,
     /// The care manager.
-    care_manager: Option<Text>,
+    care_manager: Option<RequiredText>,
     /// The patient's own doctor.
-    primary_care_provider: Option<Text>,
+    primary_care_provider: Option<RequiredText>,
     /// The psychiatric consultant.
-    psychiatric_consultant: Option<Text>,
+    psychiatric_consultant: Option<RequiredText>,
     /// The fit check that was made with it, where one was documented already.
     fit: Option<NewFitCheck>,
 }
@@ -143,7 +143,7 @@ impl PatientName {
 
 impl EpisodeBody {
     /// An episode of a patient.
-    pub fn of(stored: Stored, patient: &Patient) -> Self {
+    pub fn of(stored: EpisodeRecord, patient: &Patient) -> Self {
         let e = stored.episode;
         Self {
             id: e.id,
@@ -183,7 +183,7 @@ pub fn targets(primary: Instrument, targets: Option<Vec<Instrument>>) -> Result<
 /// Enrols a patient, or notes a referral.
 #[utoipa::path(post, path = "/episodes", tag = "episodes", request_body = NewEpisode,
     responses((status = 201, description = "Enrolled; `Location` and `ETag` are set", body = EpisodeBody), WriteErrors))]
-async fn enrol(ask: Ask, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response, Problem> {
+async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let primary = new.primary_instrument.unwrap_or(Instrument::Phq9);
     let new_episode = Episode {
@@ -202,14 +202,14 @@ async fn enrol(ask: Ask, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response
         return Err(Problem::unprocessable(detail).at("fit.decision"));
     }
     let whom = new.patient.whom()?;
-    let fact = Fact::Enrolled { whom, episode: Box::new(new_episode), fit: fit.map(Box::new) };
+    let fact = Command::Enrolled { whom, episode: Box::new(new_episode), fit: fit.map(Box::new) };
     let recorded = ask.record_one(fact).await?;
     let body = read(&ask, parse_id(&recorded.id)?).await?;
     Ok(created(Some(format!("/api/v1/episodes/{}", recorded.id)), Some(body.revision), body))
 }
 
 /// Reads an episode.
-pub async fn read(ask: &Ask, id: Uuid) -> Result<EpisodeBody, Problem> {
+pub async fn read(ask: &RequestContext, id: Uuid) -> Result<EpisodeBody, Problem> {
     let mut tx = ask.app.db.read().await?;
     let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("episode"))?;
     let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?;
@@ -233,7 +233,10 @@ struct EpisodesQuery {
 /// The episodes of a patient, in order of enrolment.
 #[utoipa::path(get, path = "/episodes", tag = "episodes", params(EpisodesQuery),
     responses((status = 200, description = "Empty where the patient has none", body = Page<EpisodeBody>), ReadErrors))]
-async fn list_episodes(ask: Ask, Asked(query): Asked<EpisodesQuery>) -> Result<Json<Page<EpisodeBody>>, Problem> {
+async fn list_episodes(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<EpisodesQuery>,
+) -> Result<Json<Page<EpisodeBody>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
@@ -244,6 +247,6 @@ async fn list_episodes(ask: Ask, Asked(query): Asked<EpisodesQuery>) -> Result<J
     let rows = episode::of_patient(&mut tx, ask.clinic(), patient.id).await?;
     // A patient has a handful: they are all read. An episode is never removed, so that the one before is found.
     let begin = after.and_then(|after| rows.iter().position(|stored| stored.episode.id == after)).map_or(0, |n| n + 1);
-    let rows: Vec<Stored> = rows.into_iter().skip(begin).collect();
+    let rows: Vec<EpisodeRecord> = rows.into_iter().skip(begin).collect();
     Ok(Json(page(rows, limit, |stored| stored.episode.id, |stored| EpisodeBody::of(stored, &patient))))
 }

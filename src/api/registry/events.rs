@@ -19,8 +19,8 @@ use utoipa_axum::routes;
 
 use super::answer::ReadErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Asked, READERS};
-use crate::journal::told::{self, Mark, Told, Wanted};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
+use crate::journal::events::{self, EventFilter, EventPosition, JournalEvent};
 use crate::journal::{Heads, Listener};
 use crate::listener::Stopping;
 use crate::problem::{Category, Problem};
@@ -65,17 +65,18 @@ struct EventsQuery {
     responses((status = 200, description = "Goes on for ever", content_type = "text/event-stream", body = String),
         (status = 429, description = "Too many listen to this clinic's events"), ReadErrors))]
 async fn stream_events(
-    ask: Ask,
+    ask: RequestContext,
     headers: HeaderMap,
     stopping: Option<Extension<Stopping>>,
-    Asked(query): Asked<EventsQuery>,
+    StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let names = query.types.as_deref().map(|types| types.split(','));
-    let wanted = names.map_or(Ok(Wanted::default()), Wanted::new).map_err(|e| Problem::malformed(e).at("types"))?;
-    let asked = query.after.as_deref().map(str::parse::<Mark>).transpose();
+    let wanted =
+        names.map_or(Ok(EventFilter::default()), EventFilter::new).map_err(|e| Problem::malformed(e).at("types"))?;
+    let asked = query.after.as_deref().map(str::parse::<EventPosition>).transpose();
     let asked = asked.map_err(|e| Problem::malformed(e).at("after"))?;
-    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse::<Mark>().ok());
+    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse::<EventPosition>().ok());
     let too_many = || Problem::new(Category::RateLimited, "too many listen to this clinic's events");
     let place = ask.app.journal.listen(ask.clinic()).ok_or_else(too_many)?;
 
@@ -84,11 +85,11 @@ async fn stream_events(
     let head = journal::head(&mut tx, ask.clinic()).await?.map_or(0, |head| head.seq);
     drop(tx);
     let mut ready = VecDeque::from([Event::default().retry(RETRY).comment("welcome")]);
-    let at = match last.unwrap_or(asked.or(Some(Mark::whole(head)))) {
+    let at = match last.unwrap_or(asked.or(Some(EventPosition::whole(head)))) {
         Some(mark) if mark.seq <= head => mark,
         _ => {
             ready.push_back(reset(head));
-            Mark::whole(head)
+            EventPosition::whole(head)
         }
     };
     let mut beat = interval_at(tokio::time::Instant::now() + BEAT, BEAT);
@@ -111,7 +112,7 @@ fn reset(head: i64) -> Event {
     Event::default().event("reset").id(head.to_string()).data(format!("{{\"id\":\"{head}\"}}"))
 }
 
-fn event(told: &Told) -> Event {
+fn event(told: &JournalEvent) -> Event {
     let data = serde_json::to_string(told).unwrap_or_default();
     Event::default().event(&told.kind).id(told.id.to_string()).data(data)
 }
@@ -121,8 +122,8 @@ struct Stream {
     app: App,
     clinic: String,
     token: String,
-    at: Mark,
-    wanted: Wanted,
+    at: EventPosition,
+    wanted: EventFilter,
     heads: watch::Receiver<Heads>,
     stopping: Option<Stopping>,
     ready: VecDeque<Event>,
@@ -166,7 +167,7 @@ impl Stream {
 
     async fn read(&mut self, head: i64) -> Result<(), Problem> {
         let mut tx = self.app.db.read().await?;
-        let (told, reached) = told::after(&mut tx, &self.clinic, self.at, head, &self.wanted).await?;
+        let (told, reached) = events::after(&mut tx, &self.clinic, self.at, head, &self.wanted).await?;
         self.ready.extend(told.iter().map(event));
         self.at = reached;
         Ok(())

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::answer::WriteErrors;
 use super::care::{Entered, fact};
 use crate::api::App;
-use crate::api::request::{Ask, CLINICIANS, Id, Text, words};
+use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, FitCheck, FitConcern, FitDecision};
 use crate::domain::episode::Phase;
 use crate::listener::JsonBody;
@@ -32,14 +32,14 @@ pub struct NewFitCheck {
     /// What was decided: a person does.
     decision: FitDecision,
     /// Why; needed for `specialty_care`, and for `suitable` where a concern is named.
-    reason: Option<Text>,
+    reason: Option<RequiredText>,
     /// Who decided; the caller where it is left out.
-    by: Option<Text>,
+    by: Option<RequiredText>,
 }
 
 impl NewFitCheck {
     /// What is kept of it. `field` is where it stands in the request.
-    pub fn checked(self, ask: &Ask, field: &str) -> Result<FitCheck, Problem> {
+    pub fn checked(self, ask: &RequestContext, field: &str) -> Result<FitCheck, Problem> {
         let mut concerns = self.concerns;
         concerns.sort_unstable();
         concerns.dedup();
@@ -68,9 +68,9 @@ struct DatedFitCheck {
     /// What was decided: a person does.
     decision: FitDecision,
     /// Why; needed for `specialty_care`, and for `suitable` where a concern is named.
-    reason: Option<Text>,
+    reason: Option<RequiredText>,
     /// Who decided; the caller where it is left out.
-    by: Option<Text>,
+    by: Option<RequiredText>,
 }
 
 /// Documents a fit check: acute risk, psychosis, mania, severe substance use and other reasons for direct specialty care.
@@ -79,7 +79,11 @@ struct DatedFitCheck {
 /// is enrolled nothing changes by itself.
 #[utoipa::path(post, path = "/episodes/{id}/fit-check", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = DatedFitCheck, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn check_fit(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<DatedFitCheck>) -> Result<Response, Problem> {
+async fn check_fit(
+    ask: RequestContext,
+    Id(episode): Id,
+    JsonBody(new): JsonBody<DatedFitCheck>,
+) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     let check = NewFitCheck { concerns: new.concerns, decision: new.decision, reason: new.reason, by: new.by };
     let fit = check.checked(&ask, "")?;

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::answer::WriteErrors;
 use super::care::{self, Entered};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text};
+use crate::api::request::{Id, RequestContext, RequiredText};
 use crate::domain::care::Care;
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -28,7 +28,7 @@ struct NewHold {
     /// The first local date of it.
     from: NaiveDate,
     /// Why.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// The end of a pause, or of relapse prevention.
@@ -42,7 +42,7 @@ struct NewResumption {
 /// Pauses treatment: no alerts but safety.
 #[utoipa::path(post, path = "/episodes/{id}/hold", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewHold, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn hold(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewHold>) -> Result<Response, Problem> {
+async fn hold(ask: RequestContext, Id(episode): Id, JsonBody(new): JsonBody<NewHold>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     care::enter(&ask, episode, (new.from, None), Care::Hold { reason: new.reason.0 }).await
 }
@@ -50,7 +50,11 @@ async fn hold(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewHold>) -> Re
 /// Resumes active treatment: after a pause, or out of relapse prevention.
 #[utoipa::path(post, path = "/episodes/{id}/resume", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewResumption, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn resume(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewResumption>) -> Result<Response, Problem> {
+async fn resume(
+    ask: RequestContext,
+    Id(episode): Id,
+    JsonBody(new): JsonBody<NewResumption>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     care::enter(&ask, episode, (new.on, None), Care::Resume).await
 }

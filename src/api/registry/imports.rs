@@ -12,9 +12,9 @@ use utoipa_axum::routes;
 
 use super::answer::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Text};
+use crate::api::request::{RequestContext, RequiredText};
 use crate::identity::Role;
-use crate::intake::spreadsheet::{Import, Imported, LARGEST, Mapping, decoded};
+use crate::intake::spreadsheet::{ColumnMapping, Import, Imported, LARGEST, decoded};
 use crate::listener::{BodyLimit, json_within};
 use crate::problem::Problem;
 
@@ -34,9 +34,9 @@ struct NewImport {
     /// The namespace of the record numbers, exactly as the EHR sends it in `Patient.identifier.system`: by it a row and
     /// the chart's patient are one.
     #[schema(value_type = String)]
-    identifier_system: Text,
+    identifier_system: RequiredText,
     /// How the columns are read; guessed from their titles where it is left out. The answer says how.
-    mapping: Option<Mapping>,
+    mapping: Option<ColumnMapping>,
     /// Only say what would be done: so it is unless this is `false`.
     dry_run: Option<bool>,
 }
@@ -49,7 +49,7 @@ struct NewImport {
 /// known by the record number, and joined with the chart's when it arrives.
 #[utoipa::path(post, path = "/imports/caseload", tag = "caseload", request_body = NewImport,
     responses((status = 200, description = "What became of each row, or would", body = Imported), WriteErrors))]
-async fn import_caseload(ask: Ask, request: Request) -> Result<Response, Problem> {
+async fn import_caseload(ask: RequestContext, request: Request) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
     let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle).await?;
     let csv = match (new.csv, new.csv_base64) {

@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Ask, CLINICIANS, Id, Moment, Text, words};
+use crate::api::request::{CLINICIANS, Id, Moment, RequestContext, RequiredText, words};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{Counting, Issue, Measurement, Quality};
+use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::{Taken, is_language};
+use crate::fhir::arrival::{EvidenceTime, is_language};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::Fact;
+use crate::record::Command;
 use crate::store::measurement;
 
 /// The routes.
@@ -49,7 +49,7 @@ pub struct MeasurementBody {
     /// The answers in order; `null` is unanswered. Empty where only a total is known.
     pub answers: Vec<Option<u8>>,
     /// Whether it counts.
-    pub counting: Counting,
+    pub counting: EvidenceStatus,
     /// Taken back by its source: out of every computation.
     pub retracted: bool,
     /// Where it came from, as the chart names it.
@@ -74,7 +74,7 @@ impl From<Measurement> for MeasurementBody {
             item9_unknown: m.item9_unknown,
             answers: m.answers,
             counting: m.counting,
-            retracted: m.counting == Counting::Retracted,
+            retracted: m.counting == EvidenceStatus::Retracted,
             source: m.source,
             issues: m.issues,
             language: m.language,
@@ -95,7 +95,7 @@ struct NewMeasurement {
     /// The total, where the answers are not known.
     total: Option<u16>,
     /// Who took it.
-    recorded_by: Option<Text>,
+    recorded_by: Option<RequiredText>,
     /// The language it was asked in (BCP 47): `es`, `pt-BR`.
     language: Option<String>,
 }
@@ -105,7 +105,7 @@ struct NewMeasurement {
     params(("id" = String, Path, description = "The patient")), request_body = NewMeasurement,
     responses((status = 201, description = "Scored", body = MeasurementBody), WriteErrors))]
 async fn add_measurement(
-    ask: Ask,
+    ask: RequestContext,
     Id(patient): Id,
     JsonBody(new): JsonBody<NewMeasurement>,
 ) -> Result<Response, Problem> {
@@ -115,10 +115,10 @@ async fn add_measurement(
         return Err(Problem::unprocessable("must be a language tag, like es or pt-BR").at("language"));
     }
     let (on, at) = new.taken_at.instant(ask.zone());
-    let fact = Fact::Measured {
+    let fact = Command::Measured {
         patient,
         instrument: new.instrument,
-        taken: Taken { at, on },
+        taken: EvidenceTime { at, on },
         answers,
         taken_by: words(new.recorded_by),
         language: new.language,

@@ -17,13 +17,13 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::App;
-use crate::api::request::Ask;
+use crate::api::request::RequestContext;
 use crate::domain::care::Payer;
 use crate::domain::metrics::{Metric, Month, OfCareManager};
-use crate::fhir::measure_report::{self, Report};
+use crate::fhir::measure_report::{self, MeasureReportData};
 use crate::problem::Problem;
 use closing::{ClosedBody, Restatement};
-pub(super) use gather::Measure;
+pub(super) use gather::MeasureSet;
 use gather::Subjects;
 
 /// The routes.
@@ -54,7 +54,7 @@ pub(super) struct MetricsBody {
     /// The same for each care manager, where it was asked for: as reported, where the month is closed and its report
     /// has them, else computed now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    groups: Option<Vec<Group>>,
+    groups: Option<Vec<CareManagerMetrics>>,
     /// The report that the metrics were taken from; absent where they were computed now.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<ClosedBody>,
@@ -65,22 +65,22 @@ pub(super) struct MetricsBody {
 
 /// The metrics of one care manager.
 #[derive(Debug, Serialize, ToSchema)]
-struct Group {
+struct CareManagerMetrics {
     /// Who; `null` for the episodes that have none.
     care_manager: Option<String>,
     /// The metrics.
     metrics: Vec<Metric>,
 }
 
-impl Group {
+impl CareManagerMetrics {
     /// As it was kept.
-    fn reported(kept: &OfCareManager, measure: Measure, payer: Option<Payer>) -> Self {
+    fn reported(kept: &OfCareManager, measure: MeasureSet, payer: Option<Payer>) -> Self {
         Self { care_manager: kept.care_manager.clone(), metrics: measure.of(kept.figures.clone(), payer) }
     }
 }
 
 /// Metrics with what a report of them needs.
-pub(super) struct Counted {
+pub(super) struct MetricsReport {
     pub(super) body: MetricsBody,
     /// The first and the last day.
     period: (NaiveDate, NaiveDate),
@@ -98,7 +98,7 @@ enum ReportKind {
     Individual,
 }
 
-fn month_of(ask: &Ask, month: Option<&str>, at: &str) -> Result<Month, Problem> {
+fn month_of(ask: &RequestContext, month: Option<&str>, at: &str) -> Result<Month, Problem> {
     match month {
         None => Ok(Month::of(ask.today())),
         Some(text) => text.parse().map_err(|e: String| Problem::malformed(e).at(at)),
@@ -111,8 +111,12 @@ fn wanted(headers: &HeaderMap, report: Option<ReportKind>) -> Option<ReportKind>
     report.or(fhir.then_some(ReportKind::Summary))
 }
 
-fn answer(kind: Option<ReportKind>, name: &str, Counted { body, period: (from, to), subjects }: Counted) -> Response {
-    let report = Report { measure: name, from, to, metrics: &body.metrics };
+fn answer(
+    kind: Option<ReportKind>,
+    name: &str,
+    MetricsReport { body, period: (from, to), subjects }: MetricsReport,
+) -> Response {
+    let report = MeasureReportData { measure: name, from, to, metrics: &body.metrics };
     let said = match kind {
         None => return Json(body).into_response(),
         Some(ReportKind::Summary) => measure_report::summary(&report),

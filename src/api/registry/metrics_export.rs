@@ -7,10 +7,10 @@ use utoipa_axum::routes;
 use super::answer::ReadErrors;
 use super::metrics::monthly::{self, MonthQuery};
 use super::metrics::yearly::{self, YearQuery, Yearly};
-use super::metrics::{Counted, Measure};
+use super::metrics::{MeasureSet, MetricsReport};
 use crate::api::App;
-use crate::api::export::{Cell, Column, Format, Ready, column, export, whole};
-use crate::api::request::{Ask, Asked};
+use crate::api::export::{Cell, Column, CompleteRows, Format, column, export, whole};
+use crate::api::request::{RequestContext, StrictQuery};
 use crate::domain::metrics::Metric;
 use crate::problem::Problem;
 
@@ -42,11 +42,11 @@ const COLUMNS: &[Column] = &[
     column("Remark", 60),
 ];
 
-async fn filed(format: Format, name: &str, Counted { body, .. }: Counted) -> Result<Response, Problem> {
+async fn filed(format: Format, name: &str, MetricsReport { body, .. }: MetricsReport) -> Result<Response, Problem> {
     let name = format!("metrics-{name}-{}", body.month);
     let (period, payer) = (body.month, body.payer.map_or("all", |payer| payer.as_str()));
     let rows = body.metrics.into_iter().map(|metric| line(&period, payer, metric)).collect();
-    export(format, &name, COLUMNS, Ready::of(rows)).await
+    export(format, &name, COLUMNS, CompleteRows::of(rows)).await
 }
 
 fn line(period: &str, payer: &str, metric: Metric) -> Vec<Cell> {
@@ -63,11 +63,16 @@ fn line(period: &str, payer: &str, metric: Metric) -> Vec<Cell> {
     ]
 }
 
-async fn of_month(ask: Ask, format: Format, measure: Measure, query: MonthQuery) -> Result<Response, Problem> {
+async fn of_month(
+    ask: RequestContext,
+    format: Format,
+    measure: MeasureSet,
+    query: MonthQuery,
+) -> Result<Response, Problem> {
     filed(format, measure.name(), monthly::counted(&ask, measure, query).await?).await
 }
 
-async fn of_year(ask: Ask, format: Format, measure: Yearly, query: YearQuery) -> Result<Response, Problem> {
+async fn of_year(ask: RequestContext, format: Format, measure: Yearly, query: YearQuery) -> Result<Response, Problem> {
     filed(format, measure.name(), yearly::counted(&ask, measure, &query).await?).await
 }
 
@@ -77,7 +82,7 @@ macro_rules! files {
         #[utoipa::path(get, path = concat!("/metrics/", $path, ".csv"), tag = "metrics", params($query),
             responses((status = 200, description = "One line per metric", content_type = "text/csv", body = String),
                 ReadErrors))]
-        async fn $csv(ask: Ask, Asked(query): Asked<$query>) -> Result<Response, Problem> {
+        async fn $csv(ask: RequestContext, StrictQuery(query): StrictQuery<$query>) -> Result<Response, Problem> {
             $of(ask, Format::Csv, $measure, query).await
         }
 
@@ -86,16 +91,16 @@ macro_rules! files {
             responses((status = 200, description = "One row per metric",
                 content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Vec<u8>),
                 ReadErrors))]
-        async fn $xlsx(ask: Ask, Asked(query): Asked<$query>) -> Result<Response, Problem> {
+        async fn $xlsx(ask: RequestContext, StrictQuery(query): StrictQuery<$query>) -> Result<Response, Problem> {
             $of(ask, Format::Xlsx, $measure, query).await
         }
     )+};
 }
 
 files! {
-    nys_csv nys_xlsx = "nys" "The New York State metrics" of_month(MonthQuery) Measure::Nys;
-    fidelity_csv fidelity_xlsx = "fidelity" "The programme's fidelity" of_month(MonthQuery) Measure::Fidelity;
-    aims_csv aims_xlsx = "aims" "The process measures" of_month(MonthQuery) Measure::Aims;
+    nys_csv nys_xlsx = "nys" "The New York State metrics" of_month(MonthQuery) MeasureSet::Nys;
+    fidelity_csv fidelity_xlsx = "fidelity" "The programme's fidelity" of_month(MonthQuery) MeasureSet::Fidelity;
+    aims_csv aims_xlsx = "aims" "The process measures" of_month(MonthQuery) MeasureSet::Aims;
     hedis_csv hedis_xlsx = "hedis-drr" "HEDIS DRR-E" of_year(YearQuery) Yearly::HedisDrr;
     cms159_csv cms159_xlsx = "cms159" "CMS159" of_year(YearQuery) Yearly::Cms159;
 }

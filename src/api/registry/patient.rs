@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::answer::ReadErrors;
 use super::episodes::EpisodeBody;
 use super::measurements::MeasurementBody;
-use super::patients::Identity;
+use super::patients::PatientIdentity;
 use crate::api::App;
-use crate::api::request::{Ask, Id, READERS};
+use crate::api::request::{Id, READERS, RequestContext};
 use crate::domain::candidate::Candidate;
 use crate::domain::care::Care;
-use crate::domain::plan::plan;
+use crate::domain::chart_plan::plan;
 use crate::domain::safety::{Concern, ConcernState};
 use crate::domain::story::Story;
 use crate::problem::Problem;
@@ -31,7 +31,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Serialize, ToSchema)]
 struct PatientBody {
     #[serde(flatten)]
-    identity: Identity,
+    identity: PatientIdentity,
     /// Every name the person is known by: `Patient/123`, `system|value`.
     keys: Vec<String>,
     /// Everything measured, in order of time; retracted ones are marked and count for nothing.
@@ -41,12 +41,12 @@ struct PatientBody {
     /// Set while the patient screened positive and is in no open episode.
     candidate: Option<Candidate>,
     /// PHQ-9 item 9, enrolled or not.
-    safety: SafetyBody,
+    safety: SafetyStatus,
 }
 
 /// How a patient stands with regard to safety. This service is not a crisis service.
 #[derive(Debug, Serialize, ToSchema)]
-struct SafetyBody {
+struct SafetyStatus {
     /// Concerns that nobody has assessed yet, oldest first.
     open: Vec<Concern>,
     /// The earliest date on which one of them is due.
@@ -81,7 +81,7 @@ struct AssessmentBody {
 /// Who; measurements; episodes; safety.
 #[utoipa::path(get, path = "/patients/{id}", tag = "patients", params(("id" = String, Path, description = "The patient")),
     responses((status = 200, description = "One who was merged into another is answered as the other", body = PatientBody), ReadErrors))]
-async fn read_patient(ask: Ask, Id(id): Id) -> Result<Json<PatientBody>, Problem> {
+async fn read_patient(ask: RequestContext, Id(id): Id) -> Result<Json<PatientBody>, Problem> {
     ask.caller.require(READERS)?;
     let clinic = ask.clinic();
     let mut tx = ask.app.db.read().await?;
@@ -96,10 +96,10 @@ async fn read_patient(ask: Ask, Id(id): Id) -> Result<Json<PatientBody>, Problem
     let safety = safety(&story, plan.concerns);
     let measurements = story.measurements.into_iter().map(MeasurementBody::from).collect();
     let candidate = row.candidate.as_ref().map(|candidate| candidate.0.clone());
-    Ok(Json(PatientBody { identity: Identity::from(row), keys, measurements, episodes, candidate, safety }))
+    Ok(Json(PatientBody { identity: PatientIdentity::from(row), keys, measurements, episodes, candidate, safety }))
 }
 
-fn safety(story: &Story, concerns: Vec<Concern>) -> SafetyBody {
+fn safety(story: &Story, concerns: Vec<Concern>) -> SafetyStatus {
     let (open, assessed): (Vec<Concern>, Vec<Concern>) =
         concerns.into_iter().partition(|c| c.state == ConcernState::Open);
     let assessments = story.standing_entries().into_iter().filter_map(|e| match &e.care {
@@ -116,5 +116,5 @@ fn safety(story: &Story, concerns: Vec<Concern>) -> SafetyBody {
         _ => None,
     });
     let last_assessment = assessments.max_by_key(|a| (a.assessed_at, a.id));
-    SafetyBody { due_on: open.iter().map(|c| c.due_on).min(), open, assessed, last_assessment }
+    SafetyStatus { due_on: open.iter().map(|c| c.due_on).min(), open, assessed, last_assessment }
 }

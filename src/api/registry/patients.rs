@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::answer::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::patient::{self, Patient};
@@ -38,7 +38,7 @@ struct PatientsQuery {
 
 /// Who.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Identity {
+pub struct PatientIdentity {
     /// Our id.
     pub id: Uuid,
     /// How the chart names the person.
@@ -61,7 +61,7 @@ pub struct Identity {
     pub deceased_on: Option<NaiveDate>,
 }
 
-impl From<Patient> for Identity {
+impl From<Patient> for PatientIdentity {
     fn from(p: Patient) -> Self {
         Self {
             id: p.id,
@@ -82,8 +82,11 @@ impl From<Patient> for Identity {
 ///
 /// The role `ehr` may look up by `identifier` or `reference` only.
 #[utoipa::path(get, path = "/patients", tag = "patients", params(PatientsQuery),
-    responses((status = 200, description = "In order of id; empty where nobody is known by that", body = Page<Identity>), ReadErrors))]
-async fn list_patients(ask: Ask, Asked(query): Asked<PatientsQuery>) -> Result<Json<Page<Identity>>, Problem> {
+    responses((status = 200, description = "In order of id; empty where nobody is known by that", body = Page<PatientIdentity>), ReadErrors))]
+async fn list_patients(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<PatientsQuery>,
+) -> Result<Json<Page<PatientIdentity>>, Problem> {
     let looks_up = query.identifier.is_some() || query.reference.is_some();
     if !(looks_up && ask.caller.role == Role::Ehr) {
         ask.caller.require(READERS)?;
@@ -94,7 +97,7 @@ async fn list_patients(ask: Ask, Asked(query): Asked<PatientsQuery>) -> Result<J
     let mut tx = ask.app.db.read().await?;
     if !looks_up {
         let rows = patient::page(&mut tx, ask.clinic(), after, limit + 1).await?;
-        return Ok(Json(page(rows, limit, |p| p.id, Identity::from)));
+        return Ok(Json(page(rows, limit, |p| p.id, PatientIdentity::from)));
     }
     let mut found: Option<Vec<Patient>> = None;
     let keys =
@@ -108,5 +111,5 @@ async fn list_patients(ask: Ask, Asked(query): Asked<PatientsQuery>) -> Result<J
     }
     let rows: Vec<Patient> =
         found.unwrap_or_default().into_iter().filter(|p| after.is_none_or(|after| p.id > after)).collect();
-    Ok(Json(page(rows, limit, |p| p.id, Identity::from)))
+    Ok(Json(page(rows, limit, |p| p.id, PatientIdentity::from)))
 }

@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::answer::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::record::Condition;
-use crate::store::quarantine::{self, Kept};
+use crate::store::quarantine::{self, QuarantineRecord};
 use crate::store::{measurement, resource};
 
 /// The routes.
@@ -36,7 +36,7 @@ struct QuarantineQuery {
 
 /// Something that arrived in good faith and cannot be used yet.
 #[derive(Debug, Serialize, ToSchema)]
-struct KeptBack {
+struct QuarantineItem {
     /// Our id.
     id: Uuid,
     /// The resource: `QuestionnaireResponse/123`.
@@ -51,8 +51,8 @@ struct KeptBack {
     received_at: DateTime<Utc>,
 }
 
-impl From<Kept> for KeptBack {
-    fn from(kept: Kept) -> Self {
+impl From<QuarantineRecord> for QuarantineItem {
+    fn from(kept: QuarantineRecord) -> Self {
         Self {
             id: kept.id,
             resource: format!("{}/{}", kept.kind, kept.resource_id),
@@ -85,20 +85,23 @@ struct Replayed {
 
 /// What could not be understood, with the reason.
 #[utoipa::path(get, path = "/quarantine", tag = "operations", params(QuarantineQuery),
-    responses((status = 200, description = "In order of id", body = Page<KeptBack>), ReadErrors))]
-async fn list_quarantine(ask: Ask, Asked(query): Asked<QuarantineQuery>) -> Result<Json<Page<KeptBack>>, Problem> {
+    responses((status = 200, description = "In order of id", body = Page<QuarantineItem>), ReadErrors))]
+async fn list_quarantine(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<QuarantineQuery>,
+) -> Result<Json<Page<QuarantineItem>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
     let mut tx = ask.app.db.read().await?;
     let rows = quarantine::page(&mut tx, ask.clinic(), after, limit + 1).await?;
-    Ok(Json(page(rows, limit, |kept| kept.id, KeptBack::from)))
+    Ok(Json(page(rows, limit, |kept| kept.id, QuarantineItem::from)))
 }
 
 /// Reads a resource in quarantine again: after its mapping was corrected, or its patient has arrived.
 #[utoipa::path(post, path = "/quarantine/{id}/replay", tag = "operations", params(("id" = String, Path, description = "The item")),
     responses((status = 200, description = "What it came to", body = Replayed), WriteErrors))]
-async fn replay(ask: Ask, Id(id): Id) -> Result<Json<Replayed>, Problem> {
+async fn replay(ask: RequestContext, Id(id): Id) -> Result<Json<Replayed>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let clinic = ask.clinic();
     let absent = || Problem::not_found("item in quarantine");

@@ -12,12 +12,12 @@ use super::answer::ReadErrors;
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
 use crate::domain::care::Addressee;
 use crate::domain::history::History;
-use crate::domain::recommendation::{Listed, State, listed};
+use crate::domain::recommendation::{RecommendationDetail, RecommendationState, listed};
 use crate::problem::Problem;
-use crate::store::recommendation::{self, Filter};
+use crate::store::recommendation::{self, RecommendationFilter};
 use crate::store::{episode, patient, rule_set, story};
 
 /// The routes.
@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// How the recommendations that are asked for stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Wanted {
+enum RecommendationStateFilter {
     /// Nobody has decided yet.
     Undecided,
     /// Accepted or modified, and not done yet.
@@ -45,16 +45,16 @@ enum Wanted {
     NothingToDo,
 }
 
-impl Wanted {
-    fn state(self) -> Option<State> {
+impl RecommendationStateFilter {
+    fn state(self) -> Option<RecommendationState> {
         match self {
-            Self::Undecided => Some(State::Undecided),
-            Self::Open => Some(State::Open),
+            Self::Undecided => Some(RecommendationState::Undecided),
+            Self::Open => Some(RecommendationState::Open),
             Self::Overdue => None,
-            Self::Done => Some(State::Done),
-            Self::Declined => Some(State::Declined),
-            Self::Closed => Some(State::Closed),
-            Self::NothingToDo => Some(State::NothingToDo),
+            Self::Done => Some(RecommendationState::Done),
+            Self::Declined => Some(RecommendationState::Declined),
+            Self::Closed => Some(RecommendationState::Closed),
+            Self::NothingToDo => Some(RecommendationState::NothingToDo),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Wanted {
 #[into_params(parameter_in = Query)]
 struct ListQuery {
     /// Only those that stand so; `overdue` are the undecided and the open ones that were due before today.
-    state: Option<Wanted>,
+    state: Option<RecommendationStateFilter>,
     /// Only those addressed to these.
     to: Option<Addressee>,
     /// At most so many items, 1–500; 50 without it.
@@ -82,7 +82,7 @@ struct ClinicsRecommendation {
     /// It waits for somebody, and was due before today.
     overdue: bool,
     #[serde(flatten)]
-    listed: Listed,
+    listed: RecommendationDetail,
 }
 
 /// What case reviews recommended, what became of it, and the scores before and after; the longest due first.
@@ -91,15 +91,18 @@ struct ClinicsRecommendation {
 /// is listed.
 #[utoipa::path(get, path = "/recommendations", tag = "care", params(ListQuery),
     responses((status = 200, description = "Longest due first", body = Page<ClinicsRecommendation>), ReadErrors))]
-async fn list(ask: Ask, Asked(query): Asked<ListQuery>) -> Result<Json<Page<ClinicsRecommendation>>, Problem> {
+async fn list(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<ListQuery>,
+) -> Result<Json<Page<ClinicsRecommendation>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after: Option<(NaiveDate, Uuid)> = paging.after()?;
     let today = ask.today();
-    let filter = Filter {
-        state: query.state.and_then(Wanted::state).map(|state| state.to_string()),
-        due_before: (query.state == Some(Wanted::Overdue)).then_some(today),
+    let filter = RecommendationFilter {
+        state: query.state.and_then(RecommendationStateFilter::state).map(|state| state.to_string()),
+        due_before: (query.state == Some(RecommendationStateFilter::Overdue)).then_some(today),
         addressee: query.to.map(|to| to.to_string()),
     };
     let mut tx = ask.app.db.read().await?;
@@ -110,7 +113,7 @@ async fn list(ask: Ask, Asked(query): Asked<ListQuery>) -> Result<Json<Page<Clin
         limit,
         |row| (row.waits_until, row.id),
         |row| {
-            let listed: Listed = serde_json::from_value(row.body.0)
+            let listed: RecommendationDetail = serde_json::from_value(row.body.0)
                 .map_err(|_| Problem::internal("a stored recommendation cannot be read; replan the clinic"))?;
             let display_name = row.display_name.unwrap_or_else(|| row.reference.clone());
             Ok(ClinicsRecommendation {
@@ -128,8 +131,8 @@ async fn list(ask: Ask, Asked(query): Asked<ListQuery>) -> Result<Json<Page<Clin
 /// What was recommended in an episode, what became of it, and the scores before and after; in order of time.
 #[utoipa::path(get, path = "/episodes/{id}/recommendations", tag = "care",
     params(("id" = String, Path, description = "The episode")),
-    responses((status = 200, description = "All on one page", body = Page<Listed>), ReadErrors))]
-async fn of_episode(ask: Ask, Id(id): Id) -> Result<Json<Page<Listed>>, Problem> {
+    responses((status = 200, description = "All on one page", body = Page<RecommendationDetail>), ReadErrors))]
+async fn of_episode(ask: RequestContext, Id(id): Id) -> Result<Json<Page<RecommendationDetail>>, Problem> {
     ask.caller.require(READERS)?;
     let absent = || Problem::not_found("episode");
     let mut tx = ask.app.db.read().await?;

@@ -10,14 +10,14 @@ use utoipa_axum::routes;
 use super::answer::{WriteErrors, created};
 use super::care::{Entered, fact};
 use crate::api::App;
-use crate::api::request::{Ask, CLINICIANS, Id, Text, plausible, words};
-use crate::domain::care::{Care, Decision, Progress};
+use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, plausible, words};
+use crate::domain::care::{Care, RecommendationDecision, ReferralProgress};
 use crate::domain::episode::Phase;
-use crate::domain::recommendation::{Followed, follow};
+use crate::domain::recommendation::{TrackedRecommendation, follow};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::Fact;
+use crate::record::Command;
 use crate::store::{self, episode, patient};
 
 /// The routes.
@@ -30,13 +30,13 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 struct NewDecision {
     /// What was decided, or that it was done.
-    decision: Decision,
+    decision: RecommendationDecision,
     /// The local date.
     decided_on: NaiveDate,
     /// Who; the caller where it is left out.
-    by: Option<Text>,
+    by: Option<RequiredText>,
     /// Why.
-    reason: Option<Text>,
+    reason: Option<RequiredText>,
 }
 
 /// A decision that was recorded.
@@ -59,7 +59,7 @@ struct Decided {
 #[utoipa::path(post, path = "/recommendations/{id}/decision", tag = "care",
     params(("id" = String, Path, description = "The recommendation")), request_body = NewDecision,
     responses((status = 201, description = "Recorded", body = Decided), WriteErrors))]
-async fn decide(ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewDecision>) -> Result<Response, Problem> {
+async fn decide(ask: RequestContext, Id(id): Id, JsonBody(new): JsonBody<NewDecision>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PrimaryCare, Role::CareManager])?;
     let (followed, episode, phase) = find(&ask, id).await?;
     let care = Care::RecommendationDecision {
@@ -68,7 +68,7 @@ async fn decide(ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewDecision>) -> R
         by: Some(words(new.by).unwrap_or_else(|| ask.caller.subject.clone())),
         reason: words(new.reason),
     };
-    let done = new.decision == Decision::Done;
+    let done = new.decision == RecommendationDecision::Done;
     enter(&ask, (followed, phase), (episode, new.decided_on), care, done).await
 }
 
@@ -77,15 +77,15 @@ async fn decide(ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewDecision>) -> R
 #[serde(deny_unknown_fields)]
 struct NewProgress {
     /// How far.
-    progress: Progress,
+    progress: ReferralProgress,
     /// The local date.
     on: NaiveDate,
     /// The date of the appointment; only of what is `scheduled`.
     scheduled_for: Option<NaiveDate>,
     /// Who says so; the caller where it is left out.
-    by: Option<Text>,
+    by: Option<RequiredText>,
     /// Why; has to be said of what is `declined` or `closed`.
-    reason: Option<Text>,
+    reason: Option<RequiredText>,
 }
 
 /// Follows a referral, or an evaluation by the consultant, to its end: ordered, scheduled, then completed, declined or
@@ -95,16 +95,16 @@ struct NewProgress {
 #[utoipa::path(post, path = "/recommendations/{id}/progress", tag = "care",
     params(("id" = String, Path, description = "A recommendation of the kind `referral`, `specialty_referral` or `direct_evaluation`")),
     request_body = NewProgress, responses((status = 201, description = "Recorded", body = Decided), WriteErrors))]
-async fn go_on(ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewProgress>) -> Result<Response, Problem> {
+async fn go_on(ask: RequestContext, Id(id): Id, JsonBody(new): JsonBody<NewProgress>) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     match (new.progress, new.scheduled_for) {
-        (Progress::Scheduled, Some(on)) if !plausible(on) || on < new.on => {
+        (ReferralProgress::Scheduled, Some(on)) if !plausible(on) || on < new.on => {
             return Err(Problem::unprocessable("an appointment on that day or later").at("scheduled_for"));
         }
-        (Progress::Scheduled, _) | (_, None) => {}
+        (ReferralProgress::Scheduled, _) | (_, None) => {}
         _ => return Err(Problem::unprocessable("only what is scheduled has an appointment").at("scheduled_for")),
     }
-    if matches!(new.progress, Progress::Declined | Progress::Closed) && new.reason.is_none() {
+    if matches!(new.progress, ReferralProgress::Declined | ReferralProgress::Closed) && new.reason.is_none() {
         return Err(Problem::unprocessable("say why it ended").at("reason"));
     }
     let (followed, episode, phase) = find(&ask, id).await?;
@@ -115,14 +115,14 @@ async fn go_on(ask: Ask, Id(id): Id, JsonBody(new): JsonBody<NewProgress>) -> Re
         by: Some(words(new.by).unwrap_or_else(|| ask.caller.subject.clone())),
         reason: words(new.reason),
     };
-    let done = new.progress == Progress::Completed;
+    let done = new.progress == ReferralProgress::Completed;
     enter(&ask, (followed, phase), (episode, new.on), care, done).await
 }
 
 /// Records what was said about a recommendation, and the treatment change that doing it is.
 async fn enter(
-    ask: &Ask,
-    (followed, phase): (Followed, Phase),
+    ask: &RequestContext,
+    (followed, phase): (TrackedRecommendation, Phase),
     (episode, on): (uuid::Uuid, NaiveDate),
     care: Care,
     done: bool,
@@ -135,7 +135,7 @@ async fn enter(
         let summary = followed.recommendation.text;
         let care =
             Care::TreatmentChange { changes: vec![kind], summary, recommendation: Some(id), medication: Vec::new() };
-        facts.push(Fact::Cared { episode, on, at: None, care, if_match: None });
+        facts.push(Command::Cared { episode, on, at: None, care, if_match: None });
     }
     let mut recorded = ask.record(facts).await?.into_iter();
     let first = recorded.next().ok_or_else(|| Problem::internal("a fact was not answered"))?;
@@ -146,10 +146,10 @@ async fn enter(
     Ok(created(None, Some(entered.revision), Decided { entered, recommendation: id, treatment_change }))
 }
 
-async fn find(ask: &Ask, id: uuid::Uuid) -> Result<(Followed, uuid::Uuid, Phase), Problem> {
+async fn find(ask: &RequestContext, id: uuid::Uuid) -> Result<(TrackedRecommendation, uuid::Uuid, Phase), Problem> {
     let absent = || Problem::not_found("recommendation");
     let mut tx = ask.app.db.read().await?;
-    let (patient, episode) = store::fact::reviews_with(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
+    let (patient, episode) = store::event_log::reviews_with(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
     let episode = episode.ok_or_else(absent)?;
     let patient = patient::find(&mut tx, ask.clinic(), patient).await?.ok_or_else(absent)?;
     let story = store::story::of(&mut tx, ask.clinic(), &patient).await?;

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::answer::WriteErrors;
 use super::care::{self, Entered};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text};
+use crate::api::request::{Id, RequestContext, RequiredText};
 use crate::domain::care::Care;
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -28,7 +28,7 @@ struct NewRelapsePrevention {
     /// The local date.
     on: NaiveDate,
     /// The relapse-prevention plan in words.
-    plan: Text,
+    plan: RequiredText,
 }
 
 /// Begins relapse prevention, with its plan.
@@ -36,7 +36,7 @@ struct NewRelapsePrevention {
     params(("id" = String, Path, description = "The episode")), request_body = NewRelapsePrevention,
     responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn prevent_relapse(
-    ask: Ask,
+    ask: RequestContext,
     Id(episode): Id,
     JsonBody(new): JsonBody<NewRelapsePrevention>,
 ) -> Result<Response, Problem> {

@@ -12,12 +12,12 @@ use super::answer::ReadErrors;
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS, Text, query_date, words};
-use crate::domain::attention::{LAST_IN_QUEUE, Waiting};
-use crate::domain::plan::plan_without_outlook;
+use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, query_date, words};
+use crate::domain::attention::{LAST_IN_QUEUE, QueueEntry};
+use crate::domain::chart_plan::plan_without_outlook;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
-use crate::store::standing::{self, AttentionKey, Filter, Row};
+use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
 use crate::store::{patient, rule_set, story};
 
 /// How many patients are loaded at once.
@@ -36,9 +36,9 @@ struct QueueQuery {
     /// A local date; the clinic's today where it is left out. Another one is computed anew over the whole clinic.
     on: Option<NaiveDate>,
     /// Only of this care manager.
-    care_manager: Option<Text>,
+    care_manager: Option<RequiredText>,
     /// Only of this consultant.
-    psychiatric_consultant: Option<Text>,
+    psychiatric_consultant: Option<RequiredText>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -58,7 +58,7 @@ pub(super) struct QueueRow {
     pub(super) psychiatric_consultant: Option<String>,
     /// Where it is, and why.
     #[serde(flatten)]
-    pub(super) waiting: Waiting,
+    pub(super) waiting: QueueEntry,
     /// The date it holds for.
     pub(super) as_of: NaiveDate,
     #[serde(skip)]
@@ -73,7 +73,7 @@ impl QueueRow {
         care_manager: Option<String>,
         psychiatric_consultant: Option<String>,
     ) -> Option<Self> {
-        let waiting = Waiting::of(standing)?;
+        let waiting = QueueEntry::of(standing)?;
         let score = -waiting.latest_score.map_or(-1, i32::from);
         let key = (waiting.rank, waiting.waiting_since, score, standing.episode);
         let episode = standing.episode;
@@ -88,16 +88,19 @@ impl QueueRow {
 /// graduation. Within one place: longest waiting, highest latest score, id.
 #[utoipa::path(get, path = "/review-queue", tag = "caseload", params(QueueQuery),
     responses((status = 200, description = "In order", body = Page<QueueRow>), ReadErrors))]
-async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Page<QueueRow>>, Problem> {
+async fn read_queue(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<QueueQuery>,
+) -> Result<Json<Page<QueueRow>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after: Option<AttentionKey> = paging.after()?;
     let on = query_date(query.on, "on")?.filter(|on| *on != ask.today());
-    let filter = Filter {
+    let filter = StandingFilter {
         care_manager: words(query.care_manager),
         psychiatric_consultant: words(query.psychiatric_consultant),
-        ..Filter::default()
+        ..StandingFilter::default()
     };
     let rows = match on {
         None => stored(&ask, &filter, after, limit + 1).await?,
@@ -111,8 +114,8 @@ async fn read_queue(ask: Ask, Asked(query): Asked<QueueQuery>) -> Result<Json<Pa
 }
 
 pub(super) async fn stored(
-    ask: &Ask,
-    filter: &Filter,
+    ask: &RequestContext,
+    filter: &StandingFilter,
     after: Option<AttentionKey>,
     limit: i64,
 ) -> Result<Vec<QueueRow>, Problem> {
@@ -121,7 +124,7 @@ pub(super) async fn stored(
     rows.into_iter().map(of_row).collect()
 }
 
-fn of_row(row: Row) -> Result<QueueRow, Problem> {
+fn of_row(row: StandingRow) -> Result<QueueRow, Problem> {
     let unreadable = || Problem::internal("a stored standing cannot be read; replan the clinic");
     let standing: Standing = serde_json::from_str(row.body.0.get()).map_err(|_| unreadable())?;
     let key = row.attention_key();
@@ -131,7 +134,11 @@ fn of_row(row: Row) -> Result<QueueRow, Problem> {
     Ok(QueueRow { key, ..waiting })
 }
 
-pub(super) async fn computed(ask: &Ask, filter: &Filter, on: NaiveDate) -> Result<Vec<QueueRow>, Problem> {
+pub(super) async fn computed(
+    ask: &RequestContext,
+    filter: &StandingFilter,
+    on: NaiveDate,
+) -> Result<Vec<QueueRow>, Problem> {
     let mut waiting = Vec::new();
     let mut after = None;
     let mut tx = ask.app.db.read().await?;

@@ -10,10 +10,10 @@ use utoipa_axum::routes;
 use super::answer::ReadErrors;
 use super::review_queue::{QueueRow, computed, stored};
 use crate::api::App;
-use crate::api::export::{Cell, Column, Format, PAGE, Ready, Rows, column, export};
-use crate::api::request::{Ask, Asked, READERS, Text, query_date, words};
+use crate::api::export::{Cell, Column, CompleteRows, Format, PAGE, RowSource, column, export};
+use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, query_date, words};
 use crate::problem::Problem;
-use crate::store::standing::{AttentionKey, Filter};
+use crate::store::standing::{AttentionKey, StandingFilter};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -29,10 +29,10 @@ struct QueueExportQuery {
     on: Option<NaiveDate>,
     /// Only of this care manager.
     #[param(value_type = Option<String>)]
-    care_manager: Option<Text>,
+    care_manager: Option<RequiredText>,
     /// Only of this consultant.
     #[param(value_type = Option<String>)]
-    psychiatric_consultant: Option<Text>,
+    psychiatric_consultant: Option<RequiredText>,
 }
 
 const COLUMNS: &[Column] = &[
@@ -53,7 +53,10 @@ const COLUMNS: &[Column] = &[
 /// The weekly review's queue for a spreadsheet, most pressing first, every row of it.
 #[utoipa::path(get, path = "/review-queue.csv", tag = "caseload", params(QueueExportQuery),
     responses((status = 200, description = "One line per episode", content_type = "text/csv", body = String), ReadErrors))]
-async fn queue_csv(ask: Ask, Asked(query): Asked<QueueExportQuery>) -> Result<Response, Problem> {
+async fn queue_csv(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<QueueExportQuery>,
+) -> Result<Response, Problem> {
     answer(ask, query, Format::Csv).await
 }
 
@@ -61,34 +64,37 @@ async fn queue_csv(ask: Ask, Asked(query): Asked<QueueExportQuery>) -> Result<Re
 #[utoipa::path(get, path = "/review-queue.xlsx", tag = "caseload", params(QueueExportQuery),
     responses((status = 200, description = "One sheet, one row per episode",
         content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Vec<u8>), ReadErrors))]
-async fn queue_xlsx(ask: Ask, Asked(query): Asked<QueueExportQuery>) -> Result<Response, Problem> {
+async fn queue_xlsx(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<QueueExportQuery>,
+) -> Result<Response, Problem> {
     answer(ask, query, Format::Xlsx).await
 }
 
-async fn answer(ask: Ask, query: QueueExportQuery, format: Format) -> Result<Response, Problem> {
+async fn answer(ask: RequestContext, query: QueueExportQuery, format: Format) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let on = query_date(query.on, "on")?.unwrap_or(ask.today());
     let name = format!("review-queue-{on}");
-    let filter = Filter {
+    let filter = StandingFilter {
         care_manager: words(query.care_manager),
         psychiatric_consultant: words(query.psychiatric_consultant),
-        ..Filter::default()
+        ..StandingFilter::default()
     };
     if on == ask.today() {
         return export(format, &name, COLUMNS, Queue { ask, filter, after: None }).await;
     }
     let rows = computed(&ask, &filter, on).await?.into_iter().map(line).collect();
-    export(format, &name, COLUMNS, Ready::of(rows)).await
+    export(format, &name, COLUMNS, CompleteRows::of(rows)).await
 }
 
 /// Today's queue, from the rows that stand ready.
 struct Queue {
-    ask: Ask,
-    filter: Filter,
+    ask: RequestContext,
+    filter: StandingFilter,
     after: Option<AttentionKey>,
 }
 
-impl Rows for Queue {
+impl RowSource for Queue {
     async fn next(&mut self) -> Result<Vec<Vec<Cell>>, Problem> {
         let rows = stored(&self.ask, &self.filter, self.after, PAGE).await?;
         self.after = rows.last().map(|row| row.key).or(self.after);

@@ -13,13 +13,13 @@ use super::answer::{ReadErrors, WriteErrors, created};
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, Id, READERS, Text, parse_id, plausible, words};
-use crate::domain::attention::Waiting;
+use crate::api::request::{Id, READERS, RequestContext, RequiredText, StrictQuery, parse_id, plausible, words};
+use crate::domain::attention::QueueEntry;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::{Deferred, close_session, open_session};
-use crate::store::review_session::{self, Item, Review, Session};
+use crate::store::review_session::{self, AgendaItem, Review, ReviewSession};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -36,11 +36,11 @@ struct NewSession {
     /// The local date; at most a day ahead.
     held_on: NaiveDate,
     /// The psychiatric consultant, as episodes name them.
-    consultant: Text,
+    consultant: RequiredText,
     /// Only patients of this care manager; everybody's without it.
-    care_manager: Option<Text>,
+    care_manager: Option<RequiredText>,
     /// Free text about the session; about patients write in their reviews.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 /// What is said when a session is closed.
@@ -59,7 +59,7 @@ struct NewDeferral {
     /// The episode, as the agenda has it.
     episode: String,
     /// Why.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// A weekly review session.
@@ -85,8 +85,8 @@ struct SessionBody {
     closed_by: Option<String>,
 }
 
-impl From<Session> for SessionBody {
-    fn from(s: Session) -> Self {
+impl From<ReviewSession> for SessionBody {
+    fn from(s: ReviewSession) -> Self {
         Self {
             id: s.id,
             held_on: s.held_on,
@@ -132,12 +132,12 @@ struct ItemBody {
     deferred_because: Option<String>,
     /// Where it was in the queue, and why.
     #[serde(flatten)]
-    waiting: Waiting,
+    waiting: QueueEntry,
 }
 
 /// A patient who was reviewed and not on the agenda.
 #[derive(Debug, Serialize, ToSchema)]
-struct Added {
+struct UnplannedReview {
     /// The episode.
     episode: Uuid,
     /// Whose.
@@ -154,7 +154,7 @@ struct WholeSession {
     /// The queue as it was when the session was opened, with what became of each.
     agenda: Vec<ItemBody>,
     /// Reviewed in this session without being on its agenda.
-    added: Vec<Added>,
+    added: Vec<UnplannedReview>,
 }
 
 fn name(id: Uuid, display_name: Option<String>, reference: String) -> PatientName {
@@ -162,7 +162,7 @@ fn name(id: Uuid, display_name: Option<String>, reference: String) -> PatientNam
 }
 
 impl ItemBody {
-    fn of(item: Item, reviews: &[Review], closed: bool) -> Self {
+    fn of(item: AgendaItem, reviews: &[Review], closed: bool) -> Self {
         let review = reviews.iter().rev().find(|review| review.episode_id == item.episode_id).map(|r| r.review_id);
         let state = match (review, &item.deferred_because) {
             (Some(_), _) => ItemState::Reviewed,
@@ -182,7 +182,7 @@ impl ItemBody {
     }
 }
 
-async fn whole(ask: &Ask, id: Uuid) -> Result<WholeSession, Problem> {
+async fn whole(ask: &RequestContext, id: Uuid) -> Result<WholeSession, Problem> {
     let mut tx = ask.app.db.read().await?;
     let found = review_session::find(&mut tx, ask.clinic(), id).await?;
     let session = found.ok_or_else(|| Problem::not_found("review session"))?;
@@ -192,11 +192,12 @@ async fn whole(ask: &Ask, id: Uuid) -> Result<WholeSession, Problem> {
     let planned: Vec<Uuid> = agenda.iter().map(|item| item.episode_id).collect();
     let closed = session.closed_at.is_some();
     let agenda = agenda.into_iter().map(|item| ItemBody::of(item, &reviews, closed)).collect();
-    let added = reviews.into_iter().filter(|review| !planned.contains(&review.episode_id)).map(|review| Added {
-        episode: review.episode_id,
-        patient: name(review.patient_id, review.display_name, review.reference),
-        review: review.review_id,
-    });
+    let added =
+        reviews.into_iter().filter(|review| !planned.contains(&review.episode_id)).map(|review| UnplannedReview {
+            episode: review.episode_id,
+            patient: name(review.patient_id, review.display_name, review.reference),
+            review: review.review_id,
+        });
     Ok(WholeSession { added: added.collect(), session: session.into(), agenda })
 }
 
@@ -206,12 +207,12 @@ async fn whole(ask: &Ask, id: Uuid) -> Result<WholeSession, Problem> {
 /// A case review says which session it was part of. Fidelity counts reviews, not sessions: a meeting proves nothing.
 #[utoipa::path(post, path = "/review-sessions", tag = "review", request_body = NewSession,
     responses((status = 201, description = "Opened, with its agenda", body = WholeSession), WriteErrors))]
-async fn open(ask: Ask, JsonBody(new): JsonBody<NewSession>) -> Result<Response, Problem> {
+async fn open(ask: RequestContext, JsonBody(new): JsonBody<NewSession>) -> Result<Response, Problem> {
     ask.caller.require(HOLDERS)?;
     if !plausible(new.held_on) || new.held_on > ask.today() + Days::new(1) {
         return Err(Problem::unprocessable("a date from 1900 to tomorrow").at("held_on"));
     }
-    let session = Session {
+    let session = ReviewSession {
         id: ask.id(0),
         held_on: new.held_on,
         consultant: new.consultant.0,
@@ -233,7 +234,7 @@ async fn open(ask: Ask, JsonBody(new): JsonBody<NewSession>) -> Result<Response,
 #[into_params(parameter_in = Query)]
 struct SessionsQuery {
     /// Only of this consultant.
-    consultant: Option<Text>,
+    consultant: Option<RequiredText>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -243,7 +244,10 @@ struct SessionsQuery {
 /// The clinic's review sessions, the latest first.
 #[utoipa::path(get, path = "/review-sessions", tag = "review", params(SessionsQuery),
     responses((status = 200, description = "Latest first", body = Page<SessionBody>), ReadErrors))]
-async fn list(ask: Ask, Asked(query): Asked<SessionsQuery>) -> Result<Json<Page<SessionBody>>, Problem> {
+async fn list(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<SessionsQuery>,
+) -> Result<Json<Page<SessionBody>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
@@ -257,7 +261,7 @@ async fn list(ask: Ask, Asked(query): Asked<SessionsQuery>) -> Result<Json<Page<
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
-async fn read(ask: Ask, Id(id): Id) -> Result<Json<WholeSession>, Problem> {
+async fn read(ask: RequestContext, Id(id): Id) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(READERS)?;
     Ok(Json(whole(&ask, id).await?))
 }
@@ -266,7 +270,11 @@ async fn read(ask: Ask, Id(id): Id) -> Result<Json<WholeSession>, Problem> {
 #[utoipa::path(post, path = "/review-sessions/{id}/close", tag = "review",
     params(("id" = String, Path, description = "The session")), request_body = Closing,
     responses((status = 200, description = "Closed", body = WholeSession), WriteErrors))]
-async fn close(ask: Ask, Id(id): Id, JsonBody(closing): JsonBody<Closing>) -> Result<Json<WholeSession>, Problem> {
+async fn close(
+    ask: RequestContext,
+    Id(id): Id,
+    JsonBody(closing): JsonBody<Closing>,
+) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(HOLDERS)?;
     let mut deferred = Vec::with_capacity(closing.deferred.len());
     for (n, one) in closing.deferred.into_iter().enumerate() {

@@ -12,13 +12,13 @@ use utoipa_axum::routes;
 use super::answer::{ReadErrors, WriteErrors, created};
 use crate::api::App;
 use crate::api::page::Page;
-use crate::api::request::{Ask, READERS, Version};
+use crate::api::request::{READERS, RequestContext, VersionInPath};
 use crate::domain::rules::RuleSet;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::{activate, propose};
-use crate::store::rule_set::{self, Activation, Stored};
+use crate::store::rule_set::{self, Activation, RuleSetRecord};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -58,9 +58,9 @@ struct Span {
 }
 
 /// When each version was in force.
-struct History(Vec<(i32, Span)>);
+struct ActivationHistory(Vec<(i32, Span)>);
 
-impl History {
+impl ActivationHistory {
     fn of(activations: Vec<Activation>) -> Self {
         let first = Span { from: None, until: None, by: None };
         let mut spans = vec![(1, first)];
@@ -80,7 +80,7 @@ impl History {
 }
 
 impl RuleSetBody {
-    fn stored(stored: Stored, active: &RuleSet, history: &History) -> Self {
+    fn stored(stored: RuleSetRecord, active: &RuleSet, history: &ActivationHistory) -> Self {
         let rules = stored.body.0;
         Self {
             id: rules.id.clone(),
@@ -94,7 +94,7 @@ impl RuleSetBody {
         }
     }
 
-    fn built_in(active: &RuleSet, history: &History) -> Self {
+    fn built_in(active: &RuleSet, history: &ActivationHistory) -> Self {
         let rules = RuleSet::default();
         let active = rules == *active;
         let (id, version) = (rules.id.clone(), rules.version);
@@ -115,12 +115,12 @@ struct NewRuleSet {
 /// Every version, newest first; the built-in one last.
 #[utoipa::path(get, path = "/rule-sets", tag = "rules",
     responses((status = 200, description = "All on one page", body = Page<RuleSetBody>), ReadErrors))]
-async fn list_rule_sets(ask: Ask) -> Result<Json<Page<RuleSetBody>>, Problem> {
+async fn list_rule_sets(ask: RequestContext) -> Result<Json<Page<RuleSetBody>>, Problem> {
     ask.caller.require(READERS)?;
     let mut tx = ask.app.db.read().await?;
     let active = rule_set::active(&mut tx, ask.clinic()).await?;
     let all = rule_set::all(&mut tx, ask.clinic()).await?;
-    let history = History::of(rule_set::activations(&mut tx, ask.clinic()).await?);
+    let history = ActivationHistory::of(rule_set::activations(&mut tx, ask.clinic()).await?);
     let has_first = all.iter().any(|stored| stored.version == 1);
     let mut items: Vec<RuleSetBody> =
         all.into_iter().map(|stored| RuleSetBody::stored(stored, &active, &history)).collect();
@@ -131,7 +131,7 @@ async fn list_rule_sets(ask: Ask) -> Result<Json<Page<RuleSetBody>>, Problem> {
 }
 
 /// Reads thresholds that may leave out what stays. What is wrong with them is told in every sentence.
-pub async fn complete(ask: &Ask, given: Value) -> Result<RuleSet, Problem> {
+pub async fn complete(ask: &RequestContext, given: Value) -> Result<RuleSet, Problem> {
     let mut tx = ask.app.db.read().await?;
     let active = rule_set::active(&mut tx, ask.clinic()).await?;
     let newest = rule_set::all(&mut tx, ask.clinic()).await?.first().map_or(1, |stored| stored.version);
@@ -170,7 +170,7 @@ fn merge(into: &mut Value, given: Value) {
 /// Stores a version of the thresholds; it is not in force yet.
 #[utoipa::path(post, path = "/rule-sets", tag = "rules", request_body = NewRuleSet,
     responses((status = 201, description = "Stored", body = RuleSetBody), WriteErrors))]
-async fn add_rule_set(ask: Ask, JsonBody(new): JsonBody<NewRuleSet>) -> Result<Response, Problem> {
+async fn add_rule_set(ask: RequestContext, JsonBody(new): JsonBody<NewRuleSet>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let rules = complete(&ask, new.rules).await?;
     let taken = || Problem::conflict(format!("version {} exists; leave it out to get the next one", rules.version));
@@ -215,7 +215,10 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 #[utoipa::path(post, path = "/rule-sets/{version}/activate", tag = "rules",
     params(("version" = u32, Path, description = "The version")),
     responses((status = 200, description = "In force", body = InForce), WriteErrors))]
-async fn activate_rule_set(ask: Ask, Version(version): Version) -> Result<Json<InForce>, Problem> {
+async fn activate_rule_set(
+    ask: RequestContext,
+    VersionInPath(version): VersionInPath,
+) -> Result<Json<InForce>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let (now, today) = (ask.app.clock.now(), ask.today());
     let (db, clinic) = (&ask.app.db, ask.clinic().to_owned());

@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Ask, CLINICIANS, Id, Moment, Text, words};
+use crate::api::request::{CLINICIANS, Id, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::Care;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::Fact;
+use crate::record::Command;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -29,20 +29,20 @@ struct NewAssessment {
     /// day, or now if that is earlier.
     assessed_at: Moment,
     /// With what, e.g. `C-SSRS`.
-    instrument: Text,
+    instrument: RequiredText,
     /// What came out.
-    result: Text,
+    result: RequiredText,
     /// What was done.
-    disposition: Text,
+    disposition: RequiredText,
     /// Who; the caller where it is left out.
-    assessor: Option<Text>,
+    assessor: Option<RequiredText>,
     /// Free text.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 /// A safety assessment that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Assessed {
+struct AssessmentReceipt {
     /// The entry.
     id: String,
     /// Whose.
@@ -56,8 +56,12 @@ struct Assessed {
 /// Documents a safety assessment: the only thing that closes a safety concern.
 #[utoipa::path(post, path = "/patients/{id}/safety-assessments", tag = "patients",
     params(("id" = String, Path, description = "The patient")), request_body = NewAssessment,
-    responses((status = 201, description = "Recorded", body = Assessed), WriteErrors))]
-async fn assess(ask: Ask, Id(patient): Id, JsonBody(new): JsonBody<NewAssessment>) -> Result<Response, Problem> {
+    responses((status = 201, description = "Recorded", body = AssessmentReceipt), WriteErrors))]
+async fn assess(
+    ask: RequestContext,
+    Id(patient): Id,
+    JsonBody(new): JsonBody<NewAssessment>,
+) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     let (on, at) = new.assessed_at.by_the_end_of_the_day(ask.zone(), ask.app.clock.now());
     let care = Care::SafetyAssessment {
@@ -67,7 +71,7 @@ async fn assess(ask: Ask, Id(patient): Id, JsonBody(new): JsonBody<NewAssessment
         assessor: words(new.assessor).unwrap_or_else(|| ask.caller.subject.clone()),
         note: words(new.note),
     };
-    let recorded = ask.record_one(Fact::OfPatient { patient, at, care }).await?;
+    let recorded = ask.record_one(Command::OfPatient { patient, at, care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
-    Ok(created(None, None, Assessed { id: recorded.id, patient, on, recorded_at: recorded.at }))
+    Ok(created(None, None, AssessmentReceipt { id: recorded.id, patient, on, recorded_at: recorded.at }))
 }

@@ -15,16 +15,16 @@ use super::answer::ReadErrors;
 use super::episodes::PatientName;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, READERS};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
+use crate::domain::chart_plan::Priority;
 use crate::domain::finding::Rule;
-use crate::domain::plan::Priority;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
 use crate::domain::story::Story;
 use crate::domain::timeliness::{Elapsed, to_assessment};
 use crate::problem::Problem;
 use crate::record::local_midnight;
-use crate::store::outbox::State;
+use crate::store::outbox::DeliveryState;
 use crate::store::safety::{self, SafetyTask};
 use crate::store::{ReadTx, patient, rule_set, story};
 
@@ -93,7 +93,7 @@ struct ConcernBody {
     /// The delivery that tells the chart.
     delivery: Uuid,
     /// Whether the chart has been told.
-    delivery_state: State,
+    delivery_state: DeliveryState,
 }
 
 fn due_first(row: &SafetyTask) -> (Option<NaiveDate>, Uuid) {
@@ -119,7 +119,10 @@ pub fn only_a_day(zone: Tz) -> impl Fn(DateTime<Utc>) -> bool {
 /// This service is not a crisis service.
 #[utoipa::path(get, path = "/safety-concerns", tag = "caseload", params(ConcernsQuery),
     responses((status = 200, description = "In order", body = Page<ConcernBody>), ReadErrors))]
-async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<Json<Page<ConcernBody>>, Problem> {
+async fn list_concerns(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<ConcernsQuery>,
+) -> Result<Json<Page<ConcernBody>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
@@ -152,7 +155,7 @@ async fn list_concerns(ask: Ask, Asked(query): Asked<ConcernsQuery>) -> Result<J
 /// What the stories of these patients say about their safety answers: those that still stand.
 async fn concerns_behind(
     tx: &mut ReadTx,
-    ask: &Ask,
+    ask: &RequestContext,
     rules: &RuleSet,
     tasks: &[SafetyTask],
 ) -> Result<Vec<(Uuid, Concern)>, Problem> {
@@ -167,7 +170,7 @@ async fn concerns_behind(
     Ok(stories.iter().flat_map(of).collect())
 }
 
-fn body(ask: &Ask, state: ConcernState, task: SafetyTask, concern: Option<Concern>) -> ConcernBody {
+fn body(ask: &RequestContext, state: ConcernState, task: SafetyTask, concern: Option<Concern>) -> ConcernBody {
     let display_name = task.display_name.unwrap_or_else(|| task.reference.clone());
     let intent = task.intent.0;
     let desired = intent.desired;

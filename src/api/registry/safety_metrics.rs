@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use super::answer::ReadErrors;
 use super::safety_concerns::only_a_day;
 use crate::api::App;
-use crate::api::request::{Ask, Asked, READERS};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::domain::metrics::Month;
 use crate::domain::safety::concerns;
 use crate::domain::timeliness::{Timeliness, of_month};
@@ -35,7 +35,7 @@ struct SafetyQuery {
 
 /// How quickly safety answers were assessed.
 #[derive(Debug, Serialize, ToSchema)]
-struct SafetyBody {
+struct SafetyTimeliness {
     /// `YYYY-MM`: the month of the answers.
     month: String,
     #[serde(flatten)]
@@ -47,8 +47,11 @@ struct SafetyBody {
 /// Minutes run from the instant of the answer to the instant of the documented assessment. Where one of them is known
 /// only as a date it counts in days, and not in the median.
 #[utoipa::path(get, path = "/metrics/safety", tag = "metrics", params(SafetyQuery),
-    responses((status = 200, description = "As it stands today", body = SafetyBody), ReadErrors))]
-async fn read_safety(ask: Ask, Asked(query): Asked<SafetyQuery>) -> Result<Json<SafetyBody>, Problem> {
+    responses((status = 200, description = "As it stands today", body = SafetyTimeliness), ReadErrors))]
+async fn read_safety(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<SafetyQuery>,
+) -> Result<Json<SafetyTimeliness>, Problem> {
     ask.caller.require(READERS)?;
     let text = query.month.unwrap_or_else(|| ask.today().format("%Y-%m").to_string());
     let month: Month = text.parse().map_err(|e: String| Problem::malformed(e).at("month"))?;
@@ -67,5 +70,5 @@ async fn read_safety(ask: Ask, Asked(query): Asked<SafetyQuery>) -> Result<Json<
     }
     drop(tx);
     let timeliness = of_month(all.iter(), month, today, &only_a_day(ask.zone()));
-    Ok(Json(SafetyBody { month: month.to_string(), timeliness }))
+    Ok(Json(SafetyTimeliness { month: month.to_string(), timeliness }))
 }

@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::answer::WriteErrors;
 use super::rule_sets::complete;
 use crate::api::App;
-use crate::api::request::Ask;
+use crate::api::request::RequestContext;
+use crate::domain::chart_plan::{ChartPlan, ChartResource, Code, Priority, WorkItem, plan_without_outlook};
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::instrument::Instrument;
-use crate::domain::plan::{Code, Desired, Plan, Priority, Resource, plan_without_outlook};
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::RuleSetName;
 use crate::identity::Role;
@@ -68,14 +68,14 @@ struct Simulation {
     /// Tasks and Flags that would close, by code.
     desired_closed: BTreeMap<Code, usize>,
     /// Each episode that something would change for; `episode` is `null` for what is independent of enrolment.
-    episodes: Vec<Changed>,
+    episodes: Vec<SimulatedChange>,
     /// More changed than are listed.
     truncated: bool,
 }
 
 /// What would change about an episode.
 #[derive(Debug, Serialize, ToSchema)]
-struct Changed {
+struct SimulatedChange {
     /// The patient.
     patient: Uuid,
     /// The episode.
@@ -85,12 +85,12 @@ struct Changed {
     /// Findings that would close.
     findings_closed: Vec<FindingName>,
     /// Tasks and Flags that would open.
-    desired_opened: Vec<DesiredName>,
+    desired_opened: Vec<WorkItemName>,
     /// Tasks and Flags that would close.
-    desired_closed: Vec<DesiredName>,
+    desired_closed: Vec<WorkItemName>,
 }
 
-impl Changed {
+impl SimulatedChange {
     fn is_none(&self) -> bool {
         self.findings_opened.is_empty()
             && self.findings_closed.is_empty()
@@ -114,11 +114,11 @@ struct FindingName {
 
 /// A Task or Flag.
 #[derive(Debug, Serialize, ToSchema)]
-struct DesiredName {
+struct WorkItemName {
     /// Names the cause.
     key: String,
     /// `Task` or `Flag`.
-    resource: Resource,
+    resource: ChartResource,
     /// What it is about.
     code: Code,
     /// How urgent.
@@ -132,7 +132,7 @@ struct DesiredName {
 /// Says which findings, Tasks and Flags other thresholds would open and close today. Changes nothing.
 #[utoipa::path(post, path = "/rule-sets/simulate", tag = "rules", request_body = Proposal,
     responses((status = 200, description = "What would change", body = Simulation), WriteErrors))]
-async fn simulate(ask: Ask, JsonBody(proposal): JsonBody<Proposal>) -> Result<Json<Simulation>, Problem> {
+async fn simulate(ask: RequestContext, JsonBody(proposal): JsonBody<Proposal>) -> Result<Json<Simulation>, Problem> {
     ask.caller.require(&[Role::Admin, Role::PsychiatricConsultant])?;
     let proposed = proposed(&ask, proposal).await?;
     let as_of = ask.today();
@@ -168,7 +168,7 @@ async fn simulate(ask: Ask, JsonBody(proposal): JsonBody<Proposal>) -> Result<Js
     Ok(Json(simulation))
 }
 
-async fn proposed(ask: &Ask, proposal: Proposal) -> Result<RuleSet, Problem> {
+async fn proposed(ask: &RequestContext, proposal: Proposal) -> Result<RuleSet, Problem> {
     match (proposal.rules, proposal.version) {
         (Some(rules), None) => complete(ask, rules).await,
         (None, Some(version)) => {
@@ -186,7 +186,7 @@ async fn proposed(ask: &Ask, proposal: Proposal) -> Result<RuleSet, Problem> {
 }
 
 impl Simulation {
-    fn add(&mut self, changes: Vec<Changed>) {
+    fn add(&mut self, changes: Vec<SimulatedChange>) {
         self.patients += 1;
         self.patients_changed += usize::from(!changes.is_empty());
         for changed in changes {
@@ -216,17 +216,18 @@ impl Simulation {
 }
 
 /// What differs between two plans of one patient, by episode.
-fn changes(patient: Uuid, before: &Plan, then: &Plan) -> Vec<Changed> {
+fn changes(patient: Uuid, before: &ChartPlan, then: &ChartPlan) -> Vec<SimulatedChange> {
     let mut episodes: Vec<Option<Uuid>> = vec![None];
     episodes.extend(then.standings.iter().map(|s| Some(s.episode)));
     let of = |episode: Option<Uuid>| {
-        let findings = |plan: &'_ Plan| -> Vec<Finding> {
+        let findings = |plan: &'_ ChartPlan| -> Vec<Finding> {
             let standing = plan.standings.iter().find(|s| Some(s.episode) == episode);
             standing.map(|s| s.findings.clone()).unwrap_or_default()
         };
-        let desired =
-            |plan: &Plan| -> Vec<Desired> { plan.desired.iter().filter(|d| d.episode == episode).cloned().collect() };
-        Changed {
+        let desired = |plan: &ChartPlan| -> Vec<WorkItem> {
+            plan.desired.iter().filter(|d| d.episode == episode).cloned().collect()
+        };
+        SimulatedChange {
             patient,
             episode,
             findings_opened: new_findings(&findings(before), findings(then)),
@@ -245,10 +246,10 @@ fn new_findings(known: &[Finding], now: Vec<Finding>) -> Vec<FindingName> {
         .collect()
 }
 
-fn new_desired(known: &[Desired], now: Vec<Desired>) -> Vec<DesiredName> {
+fn new_desired(known: &[WorkItem], now: Vec<WorkItem>) -> Vec<WorkItemName> {
     now.into_iter()
         .filter(|d| !known.iter().any(|k| k.key == d.key))
-        .map(|d| DesiredName {
+        .map(|d| WorkItemName {
             key: d.key,
             resource: d.resource,
             code: d.code,

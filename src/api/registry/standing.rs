@@ -9,11 +9,11 @@ use utoipa_axum::routes;
 
 use super::answer::ReadErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Asked, Id, READERS, query_date};
-use crate::domain::plan::plan;
+use crate::api::request::{Id, READERS, RequestContext, StrictQuery, query_date};
+use crate::domain::chart_plan::plan;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
-use crate::store::{episode, known, patient, rule_set, story};
+use crate::store::{episode, patient, rule_set, story, story_as_known};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -54,9 +54,9 @@ struct StandingBody {
     params(("id" = String, Path, description = "The episode"), StandingQuery),
     responses((status = 200, description = "Explained", body = StandingBody), ReadErrors))]
 async fn read_standing(
-    ask: Ask,
+    ask: RequestContext,
     Id(id): Id,
-    Asked(query): Asked<StandingQuery>,
+    StrictQuery(query): StrictQuery<StandingQuery>,
 ) -> Result<Json<StandingBody>, Problem> {
     ask.caller.require(READERS)?;
     let known_at = query.known_at;
@@ -69,13 +69,13 @@ async fn read_standing(
     let (story, rules) = match known_at {
         None => (story::of(&mut tx, ask.clinic(), &patient).await?, rule_set::active(&mut tx, ask.clinic()).await?),
         Some(at) => (
-            known::story_at(&mut tx, ask.clinic(), &patient, at).await?,
+            story_as_known::story_at(&mut tx, ask.clinic(), &patient, at).await?,
             rule_set::active_at(&mut tx, ask.clinic(), at).await?,
         ),
     };
     drop(tx);
     let plan = plan(&story, &rules, as_of);
     let standing = plan.standings.into_iter().find(|s| s.episode == id).ok_or_else(absent)?;
-    let cannot_be_known = if known_at.is_some() { known::GAPS } else { &[] };
+    let cannot_be_known = if known_at.is_some() { story_as_known::GAPS } else { &[] };
     Ok(Json(StandingBody { standing, known_at, cannot_be_known }))
 }

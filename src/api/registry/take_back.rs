@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::answer::{WriteErrors, created};
 use super::care::{self, Entered};
 use crate::api::App;
-use crate::api::request::{Ask, CLINICIANS, EntryId, Id, Text};
-use crate::domain::care::{Care, Entry};
+use crate::api::request::{CLINICIANS, EntryId, Id, RequestContext, RequiredText};
+use crate::domain::care::{Care, CareEntry};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::Fact;
+use crate::record::Command;
 use crate::store;
 
 /// The routes.
@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 struct NewTakeBack {
     /// Why: it is part of the record.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// Takes an entry back: it stays in the timeline and counts for nothing any more.
@@ -38,7 +38,7 @@ struct NewTakeBack {
     params(("id" = String, Path, description = "The episode"), ("entry" = String, Path, description = "The entry")),
     request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn take_back(
-    ask: Ask,
+    ask: RequestContext,
     Id(episode): Id,
     EntryId(entry): EntryId,
     JsonBody(new): JsonBody<NewTakeBack>,
@@ -47,7 +47,7 @@ async fn take_back(
     let mut tx = ask.app.db.read().await?;
     let stored = store::episode::find(&mut tx, ask.clinic(), episode).await?;
     let stored = stored.ok_or_else(|| Problem::not_found("episode"))?;
-    let entries = store::fact::entries(&mut tx, ask.clinic(), stored.patient_id).await?;
+    let entries = store::event_log::entries(&mut tx, ask.clinic(), stored.patient_id).await?;
     drop(tx);
     let is_its_own = entries.iter().any(|e| e.id == entry && e.episode.is_none_or(|of| of == episode));
     if !is_its_own {
@@ -75,7 +75,7 @@ struct TakenBack {
     params(("id" = String, Path, description = "The patient"), ("entry" = String, Path, description = "The entry")),
     request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = TakenBack), WriteErrors))]
 async fn take_back_of_patient(
-    ask: Ask,
+    ask: RequestContext,
     Id(patient): Id,
     EntryId(entry): EntryId,
     JsonBody(new): JsonBody<NewTakeBack>,
@@ -84,14 +84,14 @@ async fn take_back_of_patient(
     let mut tx = ask.app.db.read().await?;
     let stored = store::patient::find(&mut tx, ask.clinic(), patient).await?;
     let stored = stored.ok_or_else(|| Problem::not_found("patient"))?;
-    let entries = store::fact::entries(&mut tx, ask.clinic(), stored.id).await?;
+    let entries = store::event_log::entries(&mut tx, ask.clinic(), stored.id).await?;
     drop(tx);
-    let is_one = |e: &Entry| e.id == entry && e.episode.is_none() && !matches!(e.care, Care::TakenBack { .. });
+    let is_one = |e: &CareEntry| e.id == entry && e.episode.is_none() && !matches!(e.care, Care::TakenBack { .. });
     if !entries.iter().any(is_one) {
         return Err(Problem::not_found("entry"));
     }
     let care = Care::TakenBack { entry, reason: Some(new.reason.0) };
-    let recorded = ask.record_one(Fact::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
+    let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
     Ok(created(None, None, TakenBack { id: recorded.id, patient, recorded_at: recorded.at }))
 }

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::answer::ReadErrors;
 use crate::api::App;
-use crate::api::request::{Ask, Asked, READERS};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::domain::metrics::Month;
 use crate::domain::minutes::{self, EpisodeMinutes};
 use crate::problem::Problem;
@@ -44,7 +44,7 @@ struct TimeBody {
 /// Care-manager minutes and the billing codes they suggest, per episode.
 #[utoipa::path(get, path = "/time", tag = "metrics", params(TimeQuery),
     responses((status = 200, description = "The minutes", body = TimeBody), ReadErrors))]
-async fn read_time(ask: Ask, Asked(query): Asked<TimeQuery>) -> Result<Json<TimeBody>, Problem> {
+async fn read_time(ask: RequestContext, StrictQuery(query): StrictQuery<TimeQuery>) -> Result<Json<TimeBody>, Problem> {
     ask.caller.require(READERS)?;
     let text = query.month.unwrap_or_else(|| ask.today().format("%Y-%m").to_string());
     let month: Month = text.parse().map_err(|e: String| Problem::malformed(e).at("month"))?;

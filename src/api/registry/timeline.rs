@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::answer::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, Id, READERS};
+use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
 use crate::problem::Problem;
-use crate::store::fact::{self, Chapter};
+use crate::store::event_log::{self, Chapter};
 use crate::store::{episode, rule_set};
 
 /// The routes.
@@ -37,7 +37,7 @@ struct TimelineQuery {
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
-struct Happening {
+struct TimelineEvent {
     /// Its id: an entry of the care team can be taken back by it.
     id: Uuid,
     /// `enrolment`, `contact`, `measurement`, …
@@ -64,12 +64,12 @@ struct Happening {
 /// assessments and changes from the look-back before enrolment up to its end.
 #[utoipa::path(get, path = "/episodes/{id}/timeline", tag = "episodes",
     params(("id" = String, Path, description = "The episode"), TimelineQuery),
-    responses((status = 200, description = "In order of (when it happened, when it was recorded)", body = Page<Happening>), ReadErrors))]
+    responses((status = 200, description = "In order of (when it happened, when it was recorded)", body = Page<TimelineEvent>), ReadErrors))]
 async fn read_timeline(
-    ask: Ask,
+    ask: RequestContext,
     Id(id): Id,
-    Asked(query): Asked<TimelineQuery>,
-) -> Result<Json<Page<Happening>>, Problem> {
+    StrictQuery(query): StrictQuery<TimelineQuery>,
+) -> Result<Json<Page<TimelineEvent>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
@@ -86,14 +86,14 @@ async fn read_timeline(
         to: stored.discharged_on.unwrap_or_else(|| ask.today() + Days::new(366)),
         known_at: query.known_at,
     };
-    let rows = fact::chapter(&mut tx, ask.clinic(), &chapter, after, limit + 1).await?;
+    let rows = event_log::chapter(&mut tx, ask.clinic(), &chapter, after, limit + 1).await?;
     let activations = rule_set::activations(&mut tx, ask.clinic()).await?;
     let in_force = |at: DateTime<Utc>| {
         let last = activations.iter().rev().find(|activation| activation.activated_at <= at);
         last.and_then(|activation| u32::try_from(activation.version).ok()).unwrap_or(1)
     };
-    let key = |f: &fact::Fact| (f.happened_at, f.recorded_at, f.id);
-    Ok(Json(page(rows, limit, key, |f| Happening {
+    let key = |f: &event_log::EventRow| (f.happened_at, f.recorded_at, f.id);
+    Ok(Json(page(rows, limit, key, |f| TimelineEvent {
         id: f.id,
         kind: f.kind,
         happened_on: f.happened_on,

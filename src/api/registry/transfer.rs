@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::answer::{WriteErrors, created};
 use super::care::{Entered, fact};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text};
+use crate::api::request::{Id, RequestContext, RequiredText};
 use crate::domain::care::{Care, DischargeReason};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Amendment, Change, Fact};
+use crate::record::{Amendment, Change, Command};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -30,11 +30,11 @@ struct NewTransfer {
     /// The local date: the new care manager's first, or the first on which the episode is no longer open here.
     on: NaiveDate,
     /// To another care manager of this clinic: the episode goes on.
-    to_care_manager: Option<Text>,
+    to_care_manager: Option<RequiredText>,
     /// To another clinic: the episode ends here.
-    to_clinic: Option<Text>,
+    to_clinic: Option<RequiredText>,
     /// Why.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// A transfer that was recorded.
@@ -54,7 +54,11 @@ struct Transferred {
 /// the clinic. Whoever receives the patient refers or enrols them there.
 #[utoipa::path(post, path = "/episodes/{id}/transfer", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewTransfer, responses((status = 201, description = "Recorded", body = Transferred), WriteErrors))]
-async fn transfer(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewTransfer>) -> Result<Response, Problem> {
+async fn transfer(
+    ask: RequestContext,
+    Id(episode): Id,
+    JsonBody(new): JsonBody<NewTransfer>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     let reason = new.reason.0;
     let (fact, leaves) = match (new.to_care_manager, new.to_clinic) {
@@ -75,12 +79,12 @@ async fn transfer(ask: Ask, Id(episode): Id, JsonBody(new): JsonBody<NewTransfer
     Ok(created(None, Some(entered.revision), Transferred { entered, handover }))
 }
 
-fn to_care_manager(ask: &Ask, episode: Uuid, on: NaiveDate, to: String, reason: String) -> Fact {
+fn to_care_manager(ask: &RequestContext, episode: Uuid, on: NaiveDate, to: String, reason: String) -> Command {
     let amendment = Amendment {
         care_manager: Change::To(to),
         reason: Some(reason),
         transferred_on: Some(on),
         ..Amendment::default()
     };
-    Fact::Amended { episode, amendment, if_match: ask.if_match }
+    Command::Amended { episode, amendment, if_match: ask.if_match }
 }

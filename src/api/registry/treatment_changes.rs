@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::answer::WriteErrors;
 use super::care::{self, Entered};
 use crate::api::App;
-use crate::api::request::{Ask, Id, Text, parse_id, words};
+use crate::api::request::{Id, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, ChangeKind, MedicationAct, MedicationChange};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -31,7 +31,7 @@ struct NewTreatmentChange {
     /// specialty care is a `referral`.
     kinds: Vec<ChangeKind>,
     /// In words.
-    summary: Text,
+    summary: RequiredText,
     /// The recommendation it follows.
     recommendation: Option<String>,
     /// Which medication changed, and how; then `kinds` names `medication`.
@@ -44,15 +44,15 @@ struct NewTreatmentChange {
 #[serde(deny_unknown_fields)]
 struct NewMedicationChange {
     /// Which; of a switch the new one.
-    name: Text,
+    name: RequiredText,
     /// What became of it.
     change: MedicationAct,
     /// The dose from now on, in words.
-    dose: Option<Text>,
+    dose: Option<RequiredText>,
     /// Of a switch: what was taken before.
-    instead_of: Option<Text>,
+    instead_of: Option<RequiredText>,
     /// Free text.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 impl From<NewMedicationChange> for MedicationChange {
@@ -72,7 +72,7 @@ impl From<NewMedicationChange> for MedicationChange {
     params(("id" = String, Path, description = "The episode")), request_body = NewTreatmentChange,
     responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn change_treatment(
-    ask: Ask,
+    ask: RequestContext,
     Id(episode): Id,
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {

@@ -12,11 +12,11 @@ use uuid::Uuid;
 use super::answer::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Ask, Asked, Id};
+use crate::api::request::{Id, RequestContext, StrictQuery};
 use crate::identity::Role;
-use crate::journal::told::Mark;
+use crate::journal::events::EventPosition;
 use crate::problem::Problem;
-use crate::store::webhook::{self, Attempt, Delivery};
+use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -89,12 +89,12 @@ struct WebhookDeliveryBody {
     updated_at: DateTime<Utc>,
 }
 
-impl From<&Delivery> for WebhookDeliveryBody {
-    fn from(d: &Delivery) -> Self {
+impl From<&WebhookDelivery> for WebhookDeliveryBody {
+    fn from(d: &WebhookDelivery) -> Self {
         Self {
             id: d.id,
             webhook: d.webhook.clone(),
-            event: Mark { seq: d.seq, part: d.part }.to_string(),
+            event: EventPosition { seq: d.seq, part: d.part }.to_string(),
             kind: d.kind.clone(),
             state: d.state.clone(),
             attempts: d.attempts,
@@ -135,8 +135,8 @@ struct WebhookAttemptBody {
     milliseconds: i32,
 }
 
-impl From<Attempt> for WebhookAttemptBody {
-    fn from(a: Attempt) -> Self {
+impl From<WebhookAttempt> for WebhookAttemptBody {
+    fn from(a: WebhookAttempt) -> Self {
         Self {
             at: a.at,
             outcome: a.outcome,
@@ -151,8 +151,8 @@ impl From<Attempt> for WebhookAttemptBody {
 #[utoipa::path(get, path = "/webhook-deliveries", tag = "operations", params(WebhookDeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<WebhookDeliveryBody>), ReadErrors))]
 async fn list_webhook_deliveries(
-    ask: Ask,
-    Asked(query): Asked<WebhookDeliveriesQuery>,
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<WebhookDeliveriesQuery>,
 ) -> Result<Json<Page<WebhookDeliveryBody>>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
@@ -167,7 +167,7 @@ async fn list_webhook_deliveries(
 #[utoipa::path(get, path = "/webhook-deliveries/{id}", tag = "operations",
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeWebhookDelivery), ReadErrors))]
-async fn read_webhook_delivery(ask: Ask, Id(id): Id) -> Result<Json<WholeWebhookDelivery>, Problem> {
+async fn read_webhook_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<WholeWebhookDelivery>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.read().await?;
     let found = webhook::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
@@ -185,7 +185,7 @@ async fn read_webhook_delivery(ask: Ask, Id(id): Id) -> Result<Json<WholeWebhook
 #[utoipa::path(post, path = "/webhook-deliveries/{id}/retry", tag = "operations",
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = WebhookDeliveryBody), WriteErrors))]
-async fn retry_webhook_delivery(ask: Ask, Id(id): Id) -> Result<Json<WebhookDeliveryBody>, Problem> {
+async fn retry_webhook_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<WebhookDeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.begin("webhook_retry").await?;
     let again = webhook::retry(&mut tx, ask.clinic(), id, ask.app.clock.now()).await?;

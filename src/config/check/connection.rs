@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::{http_url, keys, nearby};
 use crate::config::connection::{OURS, TYPES};
-use crate::config::{CardLink, CdsHooks, Config, Ehr, Push};
+use crate::config::{CardLink, CdsHooks, Config, EhrConnection, Push};
 
 impl Config {
     pub(super) fn check_ehrs(&self, faults: &mut Vec<String>) {
@@ -50,7 +50,7 @@ impl Config {
         }
     }
 
-    fn check_cds_hooks(&self, key: &str, ehr: &Ehr, hooks: &CdsHooks, faults: &mut Vec<String>) {
+    fn check_cds_hooks(&self, key: &str, ehr: &EhrConnection, hooks: &CdsHooks, faults: &mut Vec<String>) {
         if hooks.issuer.is_empty() {
             faults.push(format!("{key}.issuer: must not be empty"));
         }
@@ -59,7 +59,7 @@ impl Config {
             faults.push(format!("{key}: needs public_url, which the EHR's tokens name as their audience"));
         }
         // Whose a call is has to follow from its token.
-        let alike = |(_, other): &(&Ehr, &CdsHooks)| {
+        let alike = |(_, other): &(&EhrConnection, &CdsHooks)| {
             other.issuer == hooks.issuer
                 && (other.tenant == hooks.tenant || other.tenant.is_none() || hooks.tenant.is_none())
         };
@@ -81,7 +81,7 @@ impl Config {
     }
 }
 
-fn check_auth(key: &str, ehr: &Ehr, faults: &mut Vec<String>) {
+fn check_auth(key: &str, ehr: &EhrConnection, faults: &mut Vec<String>) {
     let Some(auth) = &ehr.auth else { return };
     if ehr.bearer_token.is_some() {
         faults.push(format!("{key}.bearer_token: there is auth as well; one of them has to go"));
@@ -100,7 +100,7 @@ fn check_auth(key: &str, ehr: &Ehr, faults: &mut Vec<String>) {
     }
 }
 
-fn check_poll(key: &str, ehr: &Ehr, faults: &mut Vec<String>) {
+fn check_poll(key: &str, ehr: &EhrConnection, faults: &mut Vec<String>) {
     let poll = &ehr.poll;
     let is_type = |name: &String| TYPES.contains(&name.as_str());
     let known = TYPES.join(", ");
@@ -138,7 +138,7 @@ fn is_query(text: &str) -> bool {
         && !text.chars().any(char::is_whitespace)
 }
 
-fn check_notify(key: &str, ehr: &Ehr, has_public_url: bool, faults: &mut Vec<String>) {
+fn check_notify(key: &str, ehr: &EhrConnection, has_public_url: bool, faults: &mut Vec<String>) {
     let notify = &ehr.notify;
     if notify.hmac_secret.is_none() && (notify.signature_header.is_some() || notify.timestamp_header.is_some()) {
         faults

@@ -1,7 +1,7 @@
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::{Attention, LAST_IN_QUEUE, NOTHING_DUE, Place, reasons};
+use super::{Attention, LAST_IN_QUEUE, NOTHING_DUE, QueuePlace, reasons};
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::standing::{RuleSetName, Standing};
@@ -75,9 +75,9 @@ fn the_order_is_r15() {
         (10, "2026-02-01"),
     ];
     assert_eq!(places, expected.map(|(rank, since)| (rank, day(since))));
-    assert_eq!(Place::ALL.last().map(|p| p.rank()), Some(LAST_IN_QUEUE));
-    assert!(Place::ALL.iter().all(|p| Place::of_rank(p.rank()) == Some(*p)));
-    assert_eq!((Place::of_rank(0), Place::of_rank(11), Place::of_rank(-1)), (None, None, None));
+    assert_eq!(QueuePlace::ALL.last().map(|p| p.rank()), Some(LAST_IN_QUEUE));
+    assert!(QueuePlace::ALL.iter().all(|p| QueuePlace::of_rank(p.rank()) == Some(*p)));
+    assert_eq!((QueuePlace::of_rank(0), QueuePlace::of_rank(11), QueuePlace::of_rank(-1)), (None, None, None));
 }
 
 #[test]

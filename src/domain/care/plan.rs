@@ -72,7 +72,7 @@ pub struct Goal {
 
 /// What a measure should come to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Target {
+pub struct TreatmentTarget {
     /// Which measure.
     pub instrument: Instrument,
     /// At most so many points.
@@ -114,13 +114,13 @@ pub struct Responsibility {
 
 /// The plan that patient and team share. Each is a whole plan and the next version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct CarePlan {
+pub struct SharedCarePlan {
     /// What is treated.
     pub problems: Vec<String>,
     /// The patient's own goals.
     pub goals: Vec<Goal>,
     /// What the measures should come to; each measure once.
-    pub targets: Vec<Target>,
+    pub targets: Vec<TreatmentTarget>,
     /// What is done.
     pub interventions: Vec<PlannedIntervention>,
     /// What is taken.
@@ -136,7 +136,7 @@ pub struct CarePlan {
     pub replaces: Option<i64>,
 }
 
-impl CarePlan {
+impl SharedCarePlan {
     /// Whether nothing is planned in it.
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
@@ -169,12 +169,12 @@ mod tests {
 
     #[test]
     fn a_care_plan_with_one_thing_in_it_is_a_plan_whoever_wrote_it() {
-        let nothing = CarePlan { by: "Kim".into(), replaces: Some(1), ..CarePlan::default() };
+        let nothing = SharedCarePlan { by: "Kim".into(), replaces: Some(1), ..SharedCarePlan::default() };
         assert!(nothing.is_empty());
         let with = |part: &str, value: serde_json::Value| {
             let mut plan = serde_json::to_value(&nothing).unwrap();
             plan[part] = value;
-            serde_json::from_value::<CarePlan>(plan).unwrap()
+            serde_json::from_value::<SharedCarePlan>(plan).unwrap()
         };
         for plan in [
             with("problems", serde_json::json!(["depression"])),

@@ -72,7 +72,7 @@ named! {
 
 named! {
     /// How far a referral or a direct evaluation has come.
-    pub enum Progress {
+    pub enum ReferralProgress {
         /// Asked for; there is no appointment yet, or not any more.
         Ordered = "ordered",
         /// There is an appointment.
@@ -88,7 +88,7 @@ named! {
 
 named! {
     /// What became of a recommendation.
-    pub enum Decision {
+    pub enum RecommendationDecision {
         /// Will be done as recommended.
         Accepted = "accepted",
         /// Will be done otherwise.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::seen::{CareManager, caseloads};
+use super::episode_month::{CareManager, caseloads};
 use super::tally::Tallies;
 use super::{Metric, Month, Narrowing, aims_tallies, fidelity_tallies, for_export, nys_tallies};
 use crate::domain::care::Payer;
@@ -56,14 +56,14 @@ struct Scope<'a> {
 }
 
 /// Every figure of a clinic or of one care manager while it is counted.
-struct Counting {
+struct ClinicTally {
     nys: Tallies,
     by_payer: Vec<(Payer, Tallies)>,
     fidelity: Tallies,
     aims: Tallies,
 }
 
-impl Counting {
+impl ClinicTally {
     fn new(of: &Narrowing, stories: &[Story], Scope { rules, month, fte }: Scope<'_>) -> Self {
         let exported = for_export(stories);
         let paid_by = |payer: Payer| {
@@ -100,22 +100,22 @@ impl Counting {
 /// Every figure of a month while it is counted.
 pub struct MonthTallies<'a> {
     scope: Scope<'a>,
-    clinic: Counting,
-    by_care_manager: BTreeMap<CareManager, Counting>,
+    clinic: ClinicTally,
+    by_care_manager: BTreeMap<CareManager, ClinicTally>,
 }
 
 impl<'a> MonthTallies<'a> {
     /// Of nobody yet. `fte` is what is attested for the month.
     pub fn new(rules: &'a RuleSet, month: Month, fte: Option<f64>) -> Self {
         let scope = Scope { rules, month, fte };
-        Self { scope, clinic: Counting::new(&Narrowing::default(), &[], scope), by_care_manager: BTreeMap::new() }
+        Self { scope, clinic: ClinicTally::new(&Narrowing::default(), &[], scope), by_care_manager: BTreeMap::new() }
     }
 
     /// Counts some patients, each of them once.
     pub fn count(&mut self, stories: &[Story]) {
-        self.clinic.absorb(Counting::new(&Narrowing::default(), stories, self.scope));
+        self.clinic.absorb(ClinicTally::new(&Narrowing::default(), stories, self.scope));
         for (care_manager, stories) in caseloads(stories, self.scope.month) {
-            let some = Counting::new(&Narrowing::to(care_manager.clone()), &stories, self.scope);
+            let some = ClinicTally::new(&Narrowing::to(care_manager.clone()), &stories, self.scope);
             match self.by_care_manager.get_mut(&care_manager) {
                 Some(there) => there.absorb(some),
                 None => drop(self.by_care_manager.insert(care_manager, some)),
@@ -125,7 +125,7 @@ impl<'a> MonthTallies<'a> {
 
     /// What it comes to.
     pub fn figures(self) -> MonthFigures {
-        let of = |(who, counting): (CareManager, Counting)| OfCareManager {
+        let of = |(who, counting): (CareManager, ClinicTally)| OfCareManager {
             care_manager: who.into(),
             figures: counting.figures(),
         };
@@ -138,7 +138,7 @@ impl<'a> MonthTallies<'a> {
 
 /// What a metric came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Counted {
+pub struct MetricValue {
     /// Its numerator.
     pub numerator: Option<usize>,
     /// Its denominator.
@@ -147,7 +147,7 @@ pub struct Counted {
     pub value: Option<f64>,
 }
 
-impl From<&Metric> for Counted {
+impl From<&Metric> for MetricValue {
     fn from(m: &Metric) -> Self {
         Self { numerator: m.numerator, denominator: m.denominator, value: m.value }
     }
@@ -161,9 +161,9 @@ pub struct Difference {
     /// Its name.
     pub name: String,
     /// What was reported.
-    pub reported: Counted,
+    pub reported: MetricValue,
     /// What it would be now.
-    pub now: Counted,
+    pub now: MetricValue,
     /// Newly in the numerator.
     pub numerator_entered: Vec<Uuid>,
     /// No longer in the numerator.
@@ -209,7 +209,7 @@ pub fn differences(reported: &[Metric], now: &[Metric]) -> Vec<Difference> {
 }
 
 /// A figure that was written as text and read again may differ in its last bit.
-fn is_same(a: Counted, b: Counted) -> bool {
+fn is_same(a: MetricValue, b: MetricValue) -> bool {
     let value = match (a.value, b.value) {
         (Some(a), Some(b)) => (a - b).abs() < 1e-9,
         (a, b) => a.is_none() && b.is_none(),

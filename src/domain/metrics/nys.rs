@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chrono::Months;
 use uuid::Uuid;
 
-use super::seen::{Seen, seen, tested, which};
-use super::tally::{Tallies, Tally};
+use super::episode_month::{EpisodeMonth, seen, tested, which};
+use super::tally::{MetricTally, Tallies};
 use super::{Metric, Month, Narrowing};
 use crate::domain::care::Payer;
 use crate::domain::instrument::Instrument;
@@ -30,15 +30,15 @@ pub fn nys(stories: &[Story], rules: &RuleSet, month: Month, payer: Option<Payer
 pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Narrowing, fte: Option<f64>) -> Tallies {
     let rules = export_rules(rules);
     let enrolled = seen(stories, &rules, month, of);
-    let narrowed: Vec<&Seen<'_>> =
+    let narrowed: Vec<&EpisodeMonth<'_>> =
         enrolled.iter().filter(|s| of.payer.is_none_or(|payer| s.covered_by(payer, month))).collect();
     let covered = of.payer.unwrap_or(Payer::Medicaid);
-    let ended: Vec<&&Seen<'_>> =
+    let ended: Vec<&&EpisodeMonth<'_>> =
         narrowed.iter().filter(|s| s.course.end.is_some_and(|end| month.contains(end.on))).collect();
-    let due: Vec<&Seen<'_>> = narrowed.iter().copied().filter(|s| s.should_be_improved()).collect();
-    let not_improved: Vec<&Seen<'_>> = narrowed.iter().copied().filter(|s| s.is_not_improved()).collect();
+    let due: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.should_be_improved()).collect();
+    let not_improved: Vec<&EpisodeMonth<'_>> = narrowed.iter().copied().filter(|s| s.is_not_improved()).collect();
 
-    let mut caseload = Tally::count(1, "enrolled", enrolled.iter().map(Seen::id).collect());
+    let mut caseload = MetricTally::count(1, "enrolled", enrolled.iter().map(EpisodeMonth::id).collect());
     caseload = match (fte, &of.care_manager) {
         (_, Some(_)) => {
             caseload.remark("full-time equivalents are attested for the clinic: one care manager has no target")
@@ -51,29 +51,29 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Narrow
     let covered_name = if of.payer.is_some() { "enrolled_with_payer" } else { "medicaid_enrolled" };
     let mut tallies = vec![
         caseload,
-        Tally::count(2, covered_name, which(&narrowed, |s| s.covered_by(covered, month))),
-        Tally::count(3, "newly_enrolled", which(&narrowed, |s| month.contains(s.start))),
+        MetricTally::count(2, covered_name, which(&narrowed, |s| s.covered_by(covered, month))),
+        MetricTally::count(3, "newly_enrolled", which(&narrowed, |s| month.contains(s.start))),
         // Mean weeks from the initial assessment to discharge, one decimal.
-        Tally::mean(4, "weeks_in_treatment", 7.0, ended.iter().map(|s| (s.id(), s.days())).collect()),
-        Tally::rate(
+        MetricTally::mean(4, "weeks_in_treatment", 7.0, ended.iter().map(|s| (s.id(), s.days())).collect()),
+        MetricTally::rate(
             5,
             "contact_and_scale",
             Some(0.80),
             tested(&narrowed, |s| s.treated_in(month) && s.measured_in(month)),
         ),
-        Tally::rate(6, "improved_after_70_days", Some(0.60), tested(&due, |s| s.track.improved_now())),
-        Tally::rate(7, "remission", None, tested(&narrowed, |s| s.in_remission_in(month))),
-        Tally::rate(8, "not_improved_reviewed", Some(0.80), tested(&not_improved, Seen::reviewed_lately)),
+        MetricTally::rate(6, "improved_after_70_days", Some(0.60), tested(&due, |s| s.track.improved_now())),
+        MetricTally::rate(7, "remission", None, tested(&narrowed, |s| s.in_remission_in(month))),
+        MetricTally::rate(8, "not_improved_reviewed", Some(0.80), tested(&not_improved, EpisodeMonth::reviewed_lately)),
     ];
     let mine: Option<BTreeSet<Uuid>> =
         of.care_manager.as_ref().map(|_| enrolled.iter().map(|s| s.story.patient.id).collect());
     tallies.extend(screening(stories, month, mine.as_ref()));
-    tallies.push(Tally::attested(11, "care_manager_fte", fte.filter(|_| of.care_manager.is_none())));
+    tallies.push(MetricTally::attested(11, "care_manager_fte", fte.filter(|_| of.care_manager.is_none())));
     Tallies(tallies)
 }
 
 /// Metrics 9 and 10, by patient. "Seen" is what the registry can know: a contact that took place, or a form, this month.
-fn screening(stories: &[Story], month: Month, only: Option<&BTreeSet<Uuid>>) -> [Tally; 2] {
+fn screening(stories: &[Story], month: Month, only: Option<&BTreeSet<Uuid>>) -> [MetricTally; 2] {
     let phq = |i: Instrument| matches!(i, Instrument::Phq9 | Instrument::Phq2 | Instrument::Phq9Modified);
     let year_ago = month.last.checked_sub_months(Months::new(12)).unwrap_or(month.first);
     let mut screened = Vec::new();
@@ -99,7 +99,7 @@ fn screening(stories: &[Story], month: Month, only: Option<&BTreeSet<Uuid>>) -> 
         Some(_) => ["by patient; of those in this caseload in the month"; 2],
     };
     [
-        Tally::rate(9, "phq_screened", Some(0.85), screened).remark(remarks[0]),
-        Tally::rate(10, "initial_phq9_elevated", None, positive).remark(remarks[1]),
+        MetricTally::rate(9, "phq_screened", Some(0.85), screened).remark(remarks[0]),
+        MetricTally::rate(10, "initial_phq9_elevated", None, positive).remark(remarks[1]),
     ]
 }

@@ -8,7 +8,7 @@ use chrono::{Days, Months, NaiveDate};
 use uuid::Uuid;
 
 use super::Metric;
-use super::tally::{Tallies, Tally};
+use super::tally::{MetricTally, Tallies};
 use crate::domain::instrument::Instrument;
 use crate::domain::story::Story;
 
@@ -45,9 +45,9 @@ pub fn hedis_drr_tallies(stories: &[Story], year: i32) -> Tallies {
     }
     let [follow_up, remission, response] = rows;
     Tallies(vec![
-        Tally::rate(1, "follow_up", None, follow_up).remark(DRR_REMARK),
-        Tally::rate(2, "remission", None, remission).remark(DRR_REMARK),
-        Tally::rate(3, "response", None, response).remark(DRR_REMARK),
+        MetricTally::rate(1, "follow_up", None, follow_up).remark(DRR_REMARK),
+        MetricTally::rate(2, "remission", None, remission).remark(DRR_REMARK),
+        MetricTally::rate(3, "response", None, response).remark(DRR_REMARK),
     ])
 }
 
@@ -69,7 +69,7 @@ pub fn cms159_tallies(stories: &[Story], year: i32) -> Tallies {
             rows.push((story.patient.id, last_between(story, first, last).is_some_and(|total| total < 5)));
         }
     }
-    Tallies(vec![Tally::rate(1, "remission_at_12_months", None, rows).remark(CMS159_REMARK)])
+    Tallies(vec![MetricTally::rate(1, "remission_at_12_months", None, rows).remark(CMS159_REMARK)])
 }
 
 fn died_by(story: &Story, date: NaiveDate) -> bool {

@@ -9,7 +9,7 @@ use super::Metric;
 
 /// What is counted for one metric.
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+enum TallyKind {
     /// How many.
     Count(Vec<Uuid>),
     /// Which part of them: (id, whether it is in the numerator).
@@ -24,38 +24,38 @@ enum Kind {
 
 /// One metric while it is counted.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tally {
+pub(super) struct MetricTally {
     number: u8,
     name: &'static str,
     target: Option<f64>,
     remark: Option<&'static str>,
-    kind: Kind,
+    kind: TallyKind,
 }
 
-impl Tally {
-    fn new(number: u8, name: &'static str, kind: Kind) -> Self {
+impl MetricTally {
+    fn new(number: u8, name: &'static str, kind: TallyKind) -> Self {
         Self { number, name, target: None, remark: None, kind }
     }
 
     pub(super) fn count(number: u8, name: &'static str, of: Vec<Uuid>) -> Self {
-        Self::new(number, name, Kind::Count(of))
+        Self::new(number, name, TallyKind::Count(of))
     }
 
     /// `among`: (id, whether it is in the numerator).
     pub(super) fn rate(number: u8, name: &'static str, target: Option<f64>, among: Vec<(Uuid, bool)>) -> Self {
-        Self { target, ..Self::new(number, name, Kind::Rate(among)) }
+        Self { target, ..Self::new(number, name, TallyKind::Rate(among)) }
     }
 
     pub(super) fn mean(number: u8, name: &'static str, per: f64, of: Vec<(Uuid, i64)>) -> Self {
-        Self::new(number, name, Kind::Mean { of, per })
+        Self::new(number, name, TallyKind::Mean { of, per })
     }
 
     pub(super) fn weeks(number: u8, name: &'static str, all: BTreeSet<NaiveDate>, held: BTreeSet<NaiveDate>) -> Self {
-        Self { target: Some(1.0), ..Self::new(number, name, Kind::Weeks { all, held }) }
+        Self { target: Some(1.0), ..Self::new(number, name, TallyKind::Weeks { all, held }) }
     }
 
     pub(super) fn attested(number: u8, name: &'static str, value: Option<f64>) -> Self {
-        Self::new(number, name, Kind::Attested(value))
+        Self::new(number, name, TallyKind::Attested(value))
     }
 
     pub(super) fn target(self, target: Option<f64>) -> Self {
@@ -68,10 +68,10 @@ impl Tally {
 
     fn absorb(&mut self, other: Self) {
         match (&mut self.kind, other.kind) {
-            (Kind::Count(mine), Kind::Count(theirs)) => mine.extend(theirs),
-            (Kind::Rate(mine), Kind::Rate(theirs)) => mine.extend(theirs),
-            (Kind::Mean { of: mine, .. }, Kind::Mean { of: theirs, .. }) => mine.extend(theirs),
-            (Kind::Weeks { held: mine, .. }, Kind::Weeks { held: theirs, .. }) => mine.extend(theirs),
+            (TallyKind::Count(mine), TallyKind::Count(theirs)) => mine.extend(theirs),
+            (TallyKind::Rate(mine), TallyKind::Rate(theirs)) => mine.extend(theirs),
+            (TallyKind::Mean { of: mine, .. }, TallyKind::Mean { of: theirs, .. }) => mine.extend(theirs),
+            (TallyKind::Weeks { held: mine, .. }, TallyKind::Weeks { held: theirs, .. }) => mine.extend(theirs),
             // What is attested is the same for every page; others do not meet, they come from one measure.
             _ => {}
         }
@@ -90,31 +90,31 @@ impl Tally {
             denominator_episodes: Vec::new(),
         };
         match self.kind {
-            Kind::Count(of) => {
+            TallyKind::Count(of) => {
                 metric.numerator = Some(of.len());
                 metric.value = Some(figure(of.len()));
                 metric.numerator_episodes = of;
             }
-            Kind::Rate(among) => {
+            TallyKind::Rate(among) => {
                 metric.numerator_episodes = among.iter().filter(|(_, counts)| *counts).map(|(id, _)| *id).collect();
                 metric.denominator_episodes = among.into_iter().map(|(id, _)| id).collect();
                 let (numerator, denominator) = (metric.numerator_episodes.len(), metric.denominator_episodes.len());
                 (metric.numerator, metric.denominator) = (Some(numerator), Some(denominator));
                 metric.value = rate(numerator, denominator);
             }
-            Kind::Mean { of, per } => {
+            TallyKind::Mean { of, per } => {
                 metric.denominator = Some(of.len());
                 let sum: i64 = of.iter().map(|(_, amount)| amount).sum();
                 let sum = f64::from(i32::try_from(sum).unwrap_or(i32::MAX));
                 metric.value = (!of.is_empty()).then(|| (sum / per / figure(of.len()) * 10.0).round() / 10.0);
                 metric.denominator_episodes = of.into_iter().map(|(id, _)| id).collect();
             }
-            Kind::Weeks { all, held } => {
+            TallyKind::Weeks { all, held } => {
                 let numerator = held.intersection(&all).count();
                 (metric.numerator, metric.denominator) = (Some(numerator), Some(all.len()));
                 metric.value = rate(numerator, all.len());
             }
-            Kind::Attested(value) => metric.value = value,
+            TallyKind::Attested(value) => metric.value = value,
         }
         metric
     }
@@ -130,7 +130,7 @@ fn figure(count: usize) -> f64 {
 
 /// The metrics of one measure while they are counted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tallies(pub(super) Vec<Tally>);
+pub struct Tallies(pub(super) Vec<MetricTally>);
 
 impl Tallies {
     /// Adds what was counted elsewhere: by the same measure, over other patients.
@@ -142,6 +142,6 @@ impl Tallies {
 
     /// What it comes to.
     pub fn metrics(self) -> Vec<Metric> {
-        self.0.into_iter().map(Tally::metric).collect()
+        self.0.into_iter().map(MetricTally::metric).collect()
     }
 }

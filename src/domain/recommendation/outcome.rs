@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Followed, of_course};
+use super::{TrackedRecommendation, of_course};
 use crate::domain::day::{after, before};
 use crate::domain::episode::Course;
 use crate::domain::history::History;
@@ -15,7 +15,7 @@ use crate::domain::target::ReferenceSummary;
 
 /// One targeted measure around a recommendation. Says what came after it, not what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Outcome {
+pub struct MeasureChange {
     /// The measure.
     pub instrument: Instrument,
     /// The latest score when it was recommended.
@@ -29,7 +29,12 @@ pub struct Outcome {
 }
 
 /// Each targeted measure of the episode around one of its recommendations, the primary one first.
-pub fn outcomes(history: &History<'_>, course: &Course<'_>, followed: &Followed, rules: &RuleSet) -> Vec<Outcome> {
+pub fn outcomes(
+    history: &History<'_>,
+    course: &Course<'_>,
+    followed: &TrackedRecommendation,
+    rules: &RuleSet,
+) -> Vec<MeasureChange> {
     let mut instruments = vec![course.episode.primary_instrument];
     instruments.extend(&course.episode.target_instruments);
     let mut seen = Vec::new();
@@ -50,7 +55,12 @@ pub fn outcomes(history: &History<'_>, course: &Course<'_>, followed: &Followed,
         .collect()
 }
 
-fn outcome(instrument: Instrument, scores: &[Score<'_>], followed: &Followed, rules: &RuleSet) -> Outcome {
+fn outcome(
+    instrument: Instrument,
+    scores: &[Score<'_>],
+    followed: &TrackedRecommendation,
+    rules: &RuleSet,
+) -> MeasureChange {
     let (known, since) = scores.split_at(scores.partition_point(|s| s.on <= followed.recommended_on));
     let long_after = |done: NaiveDate| after(done, rules.recommendations.outcome_after_days);
     let later = followed.done_on().and_then(|done| since.iter().find(|s| s.on >= long_after(done)));
@@ -61,7 +71,7 @@ fn outcome(instrument: Instrument, scores: &[Score<'_>], followed: &Followed, ru
         taken_on: score.on,
         measurement: score.measurement.id,
     };
-    Outcome {
+    MeasureChange {
         instrument,
         before: before.map(summary),
         after: later.map(summary),
@@ -72,22 +82,22 @@ fn outcome(instrument: Instrument, scores: &[Score<'_>], followed: &Followed, ru
 
 /// A recommendation as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Listed {
+pub struct RecommendationDetail {
     /// What became of it.
     #[serde(flatten)]
-    pub followed: Followed,
+    pub followed: TrackedRecommendation,
     /// By when it should be done, by the recommendation's own date, its appointment or the rule set; `null` where there
     /// is nothing to do.
     pub due_by: Option<NaiveDate>,
     /// Each targeted measure before and after it.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<MeasureChange>,
 }
 
 /// Every recommendation of a story on a date, in order of time.
-pub fn listed(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> Vec<Listed> {
-    let mut all: Vec<Listed> = Vec::new();
+pub fn listed(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> Vec<RecommendationDetail> {
+    let mut all: Vec<RecommendationDetail> = Vec::new();
     for course in history.courses(as_of) {
-        all.extend(of_course(&course).into_iter().map(|followed| Listed {
+        all.extend(of_course(&course).into_iter().map(|followed| RecommendationDetail {
             due_by: followed.due_on(rules),
             outcomes: outcomes(history, &course, &followed, rules),
             followed,

@@ -1,7 +1,7 @@
 //! What makes a rule set unusable: a clinic may set its thresholds, and switch nothing off that keeps people safe.
 
-use super::{Response, RuleSet, Safety};
-use crate::domain::plan::{Owner, Priority};
+use super::{ResponseRule, RuleSet, Safety};
+use crate::domain::chart_plan::{Owner, Priority};
 
 /// Longer than any course of collaborative care, in days.
 const MOST_DAYS: u64 = 1000;
@@ -63,7 +63,7 @@ impl RuleSet {
                 (1..=instrument.max_total()).contains(&measure.important_difference),
                 &format!("{instrument}: important_difference must be above 0, up to the highest possible score"),
             );
-            let points = if let Response::Points(points) = measure.response { points } else { 1 };
+            let points = if let ResponseRule::Points(points) = measure.response { points } else { 1 };
             need(
                 (1..=instrument.max_total()).contains(&points),
                 &format!("{instrument}: response must be \"half\" or points above 0, up to the highest possible score"),

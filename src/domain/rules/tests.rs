@@ -9,21 +9,21 @@ fn the_default_rule_set_reads_and_has_no_fault() {
 
 #[test]
 fn exactly_half_is_a_response_and_one_point_more_is_not() {
-    let half = Response::Half(Half::Half);
+    let half = ResponseRule::Half(Half::Half);
     assert!(half.reached(20, 10));
     assert!(!half.reached(20, 11));
     assert!(half.reached(15, 7));
     assert!(!half.reached(15, 8));
-    assert!(Response::Points(12).reached(40, 28));
-    assert!(!Response::Points(12).reached(40, 29));
+    assert!(ResponseRule::Points(12).reached(40, 28));
+    assert!(!ResponseRule::Points(12).reached(40, 29));
 }
 
-type Set = fn(&mut RuleSet, u16);
+type SetThreshold = fn(&mut RuleSet, u16);
 
 #[test]
 fn a_threshold_that_makes_no_sense_is_refused_with_one_sentence() {
     // The last value that may be activated, and the first that may not.
-    let limits: [(&str, Set, u16, u16); 23] = [
+    let limits: [(&str, SetThreshold, u16, u16); 23] = [
         ("safety due the day after tomorrow", |r, n| r.safety.due_days = n, 1, 2),
         ("the same level again after a month", |r, n| r.safety.repeat_days = n, 30, 31),
         ("a routine assessment after a month", |r, n| r.safety.routine_due_days = n, 30, 31),
@@ -45,8 +45,8 @@ fn a_threshold_that_makes_no_sense_is_refused_with_one_sentence() {
         ("remission above elevation", |r, n| phq9(r).remission_below = n, 10, 11),
         ("no difference that matters", |r, n| phq9(r).important_difference = n, 1, 0),
         ("a difference above the scale", |r, n| phq9(r).important_difference = n, 27, 28),
-        ("a response of no point", |r, n| phq9(r).response = Response::Points(n), 1, 0),
-        ("a response above the scale", |r, n| phq9(r).response = Response::Points(n), 27, 28),
+        ("a response of no point", |r, n| phq9(r).response = ResponseRule::Points(n), 1, 0),
+        ("a response above the scale", |r, n| phq9(r).response = ResponseRule::Points(n), 27, 28),
     ];
     for (what, set, good, bad) in limits {
         let faults = |n| {
@@ -59,7 +59,7 @@ fn a_threshold_that_makes_no_sense_is_refused_with_one_sentence() {
     }
 }
 
-fn phq9(rules: &mut RuleSet) -> &mut Measure {
+fn phq9(rules: &mut RuleSet) -> &mut InstrumentRules {
     rules.measures.get_mut(&Instrument::Phq9).unwrap()
 }
 

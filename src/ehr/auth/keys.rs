@@ -34,7 +34,7 @@ pub struct KeyRing(PathBuf);
 
 /// A key as its file holds it.
 #[derive(Clone, Deserialize, Serialize)]
-struct Key {
+struct StoredKey {
     id: String,
     algorithm: String,
     created_at: DateTime<Utc>,
@@ -84,7 +84,7 @@ impl KeyRing {
         let jwk = jwk(algorithm, &private)?;
         let id = jwk.thumbprint(ThumbprintHash::SHA256).map_err(io::Error::other)?;
         let signs_from = if is_first { now } else { now + ANNOUNCED };
-        let key = Key { id, algorithm: algorithm.as_str().to_owned(), created_at: now, signs_from, private };
+        let key = StoredKey { id, algorithm: algorithm.as_str().to_owned(), created_at: now, signs_from, private };
         publish(&self.file(&key.id), &serde_json::to_vec_pretty(&key)?, false)?;
         let mut removed = Vec::new();
         for old in keys.iter().filter(|old| !is_published(old, &keys, now)) {
@@ -126,7 +126,7 @@ impl KeyRing {
     }
 
     /// Every key, oldest first.
-    fn read(&self) -> io::Result<Vec<Key>> {
+    fn read(&self) -> io::Result<Vec<StoredKey>> {
         let folder = match fs::read_dir(&self.0) {
             Ok(folder) => folder,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -138,7 +138,7 @@ impl KeyRing {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let key: Key = serde_json::from_slice(&fs::read(&path)?)
+            let key: StoredKey = serde_json::from_slice(&fs::read(&path)?)
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{} is no key", path.display())))?;
             keys.push(key);
         }
@@ -148,12 +148,12 @@ impl KeyRing {
 }
 
 /// Until a week after the next key of its kind has begun to sign.
-fn is_published(key: &Key, all: &[Key], now: DateTime<Utc>) -> bool {
+fn is_published(key: &StoredKey, all: &[StoredKey], now: DateTime<Utc>) -> bool {
     let followers = all.iter().filter(|other| other.algorithm == key.algorithm && other.signs_from > key.signs_from);
     followers.map(|other| other.signs_from).min().is_none_or(|next| now < next + OVERLAP)
 }
 
-fn algorithm_of(key: &Key) -> io::Result<KeyAlgorithm> {
+fn algorithm_of(key: &StoredKey) -> io::Result<KeyAlgorithm> {
     match key.algorithm.as_str() {
         "RS384" => Ok(KeyAlgorithm::Rs384),
         "ES384" => Ok(KeyAlgorithm::Es384),

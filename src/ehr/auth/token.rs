@@ -37,11 +37,11 @@ pub struct TokenSource {
     settings: BackendServices,
     keys: KeyRing,
     clock: Clock,
-    held: Mutex<Held>,
+    held: Mutex<TokenState>,
 }
 
 #[derive(Default)]
-struct Held {
+struct TokenState {
     token: Option<(SecretString, Times)>,
     failed: Option<(NoToken, Instant)>,
     discovered: Option<Url>,

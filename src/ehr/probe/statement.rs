@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::{Finding, broken, limited, works};
-use crate::config::Write;
-use crate::domain::plan::{Resource, Rung};
+use super::{ProbeResult, broken, limited, works};
+use crate::config::WriteConfig;
+use crate::domain::chart_plan::{ChartResource, Rung};
 use crate::ehr::ladder::Ladder;
 use crate::ehr::offers::{Offers, can};
-use crate::fhir::planned::Form;
+use crate::fhir::planned::WriteForm;
 
 /// Whether it is one, of the right version.
-pub(super) fn speaks(statement: &Value, base: &str) -> Vec<Finding> {
+pub(super) fn speaks(statement: &Value, base: &str) -> Vec<ProbeResult> {
     let version = statement["fhirVersion"].as_str().unwrap_or("no version");
     if statement["resourceType"] != "CapabilityStatement" {
         return vec![broken(format!(
@@ -27,12 +27,12 @@ pub(super) fn speaks(statement: &Value, base: &str) -> Vec<Finding> {
 }
 
 /// The rung that each kind of resource takes, and why.
-pub(super) fn rungs(statement: &Value, write: Write) -> Vec<Finding> {
+pub(super) fn rungs(statement: &Value, write: WriteConfig) -> Vec<ProbeResult> {
     let ladder = Ladder::of(statement);
-    Resource::ALL.iter().map(|kind| rung(&ladder, write, *kind)).collect()
+    ChartResource::ALL.iter().map(|kind| rung(&ladder, write, *kind)).collect()
 }
 
-fn rung(ladder: &Ladder, write: Write, kind: Resource) -> Finding {
+fn rung(ladder: &Ladder, write: WriteConfig, kind: ChartResource) -> ProbeResult {
     let rung = ladder.rung(write, kind);
     let key = format!("write.{}", kind.as_str().to_lowercase());
     let way = match rung {
@@ -58,21 +58,22 @@ fn rung(ladder: &Ladder, write: Write, kind: Resource) -> Finding {
         }
     };
     if !ladder.reaches(rung, kind) {
-        let form = Form::of(rung, kind).map_or("it", Form::as_str);
+        let form = WriteForm::of(rung, kind).map_or("it", WriteForm::as_str);
         return broken(format!("{said}; but the server does not offer to create and find a {form}: see {key}"));
     }
     if rung == Rung::TaskAndFlag { works(said) } else { limited(said) }
 }
 
 /// What would have to be offered for a better rung.
-fn lacking(ladder: &Ladder, write: Write, taken: Rung, kind: Resource) -> Vec<String> {
+fn lacking(ladder: &Ladder, write: WriteConfig, taken: Rung, kind: ChartResource) -> Vec<String> {
     let better = Rung::ALL.iter().copied().take_while(|rung| *rung != taken);
-    let forms = better.filter(|rung| *rung != Rung::CdsCard || write.cards).filter_map(|rung| Form::of(rung, kind));
+    let forms =
+        better.filter(|rung| *rung != Rung::CdsCard || write.cards).filter_map(|rung| WriteForm::of(rung, kind));
     let named = forms.map(|form| {
         let offer = ladder.offer(form);
         let wanted = match form {
-            Form::Task | Form::Flag => "create, change and find",
-            Form::Communication | Form::DocumentReference => "create and find",
+            WriteForm::Task | WriteForm::Flag => "create, change and find",
+            WriteForm::Communication | WriteForm::DocumentReference => "create and find",
         };
         let only = match (offer.creates, offer.searches) {
             (true, false) => ", only to create it",
@@ -86,7 +87,7 @@ fn lacking(ladder: &Ladder, write: Write, taken: Rung, kind: Resource) -> Vec<St
 }
 
 /// Whether it can tell us of changes.
-pub(super) fn subscriptions(statement: &Value) -> Option<Finding> {
+pub(super) fn subscriptions(statement: &Value) -> Option<ProbeResult> {
     let sentence = match Offers::of(statement).topics {
         Some(topics) if topics.is_empty() => "topics, without naming any (notify.topics names them)".to_owned(),
         Some(topics) => format!("the topics {} (notify.subscribe = \"topics\")", topics.join(", ")),
@@ -106,10 +107,10 @@ mod tests {
     #[test]
     fn the_rung_of_each_kind_is_told_with_its_reason() {
         let all: &[&str] = &["create", "update", "search-type"];
-        let told = |kinds: &[(&str, &[&str])], write: Write| {
+        let told = |kinds: &[(&str, &[&str])], write: WriteConfig| {
             rungs(&statement(kinds), write).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
-        let auto = Write::default();
+        let auto = WriteConfig::default();
         insta::assert_snapshot!(told(&[("Task", all), ("Flag", all)], auto), @r"
         ok      writing: a Task goes into the chart as a Task: the server offers to create, change and find it
         ok      writing: a Flag goes into the chart as a Flag: the server offers to create, change and find it
@@ -122,12 +123,12 @@ mod tests {
         limited writing: what a Task says is not written; people work from our own list: the server does not offer to create, change and find a Task, only to create and find it, nor to create and find a Communication, only to create it, nor to create and find a DocumentReference (write.task can say otherwise)
         limited writing: what a Flag says is not written; people work from our own list: the server does not offer to create, change and find a Flag, nor to create and find a Communication, only to create it, nor to create and find a DocumentReference (write.flag can say otherwise)
         ");
-        let set = Write { task: Some(Rung::Communication), flag: Some(Rung::Worklist), cards: true, ..auto };
+        let set = WriteConfig { task: Some(Rung::Communication), flag: Some(Rung::Worklist), cards: true, ..auto };
         insta::assert_snapshot!(told(&[("Task", all)], set), @r"
         BROKEN  writing: what a Task says goes into the chart as a Communication, because write.task says so; what is no longer called for is said in a follow-up; but the server does not offer to create and find a Communication: see write.task
         limited writing: what a Flag says is not written; people work from our own list, because write.flag says so
         ");
-        insta::assert_snapshot!(told(&[], Write { cards: true, ..auto }), @r"
+        insta::assert_snapshot!(told(&[], WriteConfig { cards: true, ..auto }), @r"
         limited writing: what a Task says is not written; the CDS Hooks card in the chart says what stands: the server does not offer to create, change and find a Task, nor to create and find a Communication, nor to create and find a DocumentReference (write.task can say otherwise)
         limited writing: what a Flag says is not written; the CDS Hooks card in the chart says what stands: the server does not offer to create, change and find a Flag, nor to create and find a Communication, nor to create and find a DocumentReference (write.flag can say otherwise)
         ");

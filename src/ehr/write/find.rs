@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Write, unusable};
+use super::{ChartWrite, unusable};
 use crate::ehr::failure::Failure;
 use crate::fhir::planned;
 
 /// How many pages of what a patient has are looked through before we give up.
 const PAGES: usize = 100;
 
-impl Write<'_> {
+impl ChartWrite<'_> {
     /// All resources in the chart that carry the identifier: asked for by it, or, where the server does not know that
     /// search, found among what the patient has.
     pub(super) async fn search_for(&self, identifier: &str) -> Result<Vec<Value>, Failure> {

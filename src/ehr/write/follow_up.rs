@@ -4,19 +4,19 @@
 use serde_json::Value;
 
 use super::make::Made;
-use super::{Write, id};
-use crate::domain::plan::Posture;
-use crate::ehr::delivery::{Delivered, Effect};
+use super::{ChartWrite, id};
+use crate::domain::chart_plan::Posture;
+use crate::ehr::delivery::{Delivered, DeliveryEffect};
 use crate::ehr::failure::Failure;
 use crate::fhir::note;
 
-impl Write<'_> {
+impl ChartWrite<'_> {
     /// Says in the chart what has changed since it was told last. `may_be_there` tells that the next follow-up may have
     /// been written without our knowing. `as_wanted` is the effect where there is nothing to say.
     pub(super) async fn follow_up(
         &self,
         first: &str,
-        as_wanted: Effect,
+        as_wanted: DeliveryEffect,
         may_be_there: bool,
     ) -> Result<Delivered, Failure> {
         let done = |follow_ups, effect, recheck| Delivered {
@@ -47,8 +47,8 @@ impl Write<'_> {
         let Some(body) = body else { return Ok(done(told, effect, false)) };
         let identifier = self.planned.follow_up_identifier(number);
         Ok(match self.make(&body, &identifier, looked_for == Some(number)).await? {
-            Made::New(_) => done(number, Effect::FollowedUp, self.ledger.outcome_unknown),
-            Made::There(_) => done(number, Effect::AlreadyThere, false),
+            Made::New(_) => done(number, DeliveryEffect::FollowedUp, self.ledger.outcome_unknown),
+            Made::There(_) => done(number, DeliveryEffect::AlreadyThere, false),
             Made::Found(found) => done(number, seen(&found), false),
         })
     }
@@ -68,11 +68,11 @@ impl Write<'_> {
     pub(super) async fn follow_up_later(&self, first: &str) -> Result<Option<Delivered>, Failure> {
         let told = self.ledger.follow_ups;
         let found = if told == 0 { Vec::new() } else { self.look_for(told).await? };
-        let mut done = self.follow_up(first, Effect::Unchanged, true).await?;
+        let mut done = self.follow_up(first, DeliveryEffect::Unchanged, true).await?;
         if found.len() > 1 {
             done.effect = seen(&found);
         }
-        Ok((done.effect != Effect::Unchanged).then_some(done))
+        Ok((done.effect != DeliveryEffect::Unchanged).then_some(done))
     }
 }
 
@@ -82,12 +82,12 @@ fn next(told: u32, tells_open: bool) -> u32 {
 }
 
 /// Found where it was expected; of several all but the first are for an operator to know.
-fn seen(found: &[Value]) -> Effect {
+fn seen(found: &[Value]) -> DeliveryEffect {
     match found {
-        [] | [_] => Effect::AlreadyThere,
+        [] | [_] => DeliveryEffect::AlreadyThere,
         [_, others @ ..] => {
             let duplicates = others.iter().map(|one| id(one).to_owned()).collect();
-            Effect::Reconciled { duplicates, closed: false }
+            DeliveryEffect::Reconciled { duplicates, closed: false }
         }
     }
 }

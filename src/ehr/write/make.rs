@@ -3,8 +3,8 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::Write;
-use crate::ehr::client::Answer;
+use super::ChartWrite;
+use crate::ehr::client::EhrResponse;
 use crate::ehr::failure::Failure;
 use crate::ehr::ladder::Provenance;
 use crate::fhir::provenance::provenance;
@@ -12,14 +12,14 @@ use crate::fhir::provenance::provenance;
 /// What a create came to.
 pub(super) enum Made {
     /// It was created.
-    New(Answer),
+    New(EhrResponse),
     /// The server says that it was there, and mostly where.
     There(Option<String>),
     /// A search says so.
     Found(Vec<Value>),
 }
 
-impl Write<'_> {
+impl ChartWrite<'_> {
     /// Creates a resource that carries the identifier, unless there is one. `searched` tells that a search has just
     /// found none.
     pub(super) async fn make(&self, body: &Value, identifier: &str, searched: bool) -> Result<Made, Failure> {
@@ -49,7 +49,7 @@ impl Write<'_> {
         Ok(Made::New(answer))
     }
 
-    async fn send(&self, body: &Value, condition: Option<&str>) -> Result<Answer, Failure> {
+    async fn send(&self, body: &Value, condition: Option<&str>) -> Result<EhrResponse, Failure> {
         let mut refused = false;
         // A server that fails at both together twice is tried with the first alone: the Task comes before its papers.
         if self.route.provenance == Provenance::Together && self.ehr.takes_provenance() && self.ledger.attempts < 2 {
@@ -69,7 +69,7 @@ impl Write<'_> {
     }
 
     /// In one transaction, so that there is never one without the other.
-    async fn send_together(&self, body: &Value, condition: Option<&str>) -> Result<Answer, Failure> {
+    async fn send_together(&self, body: &Value, condition: Option<&str>) -> Result<EhrResponse, Failure> {
         let clock = self.ehr.clock();
         let (name, kind) = (format!("urn:uuid:{}", clock.id()), body["resourceType"].clone());
         let Some(provenance) = provenance(self.planned.intent, &name, clock.now()) else {
@@ -91,7 +91,7 @@ impl Write<'_> {
     }
 
     /// Once, and whatever comes of it: what matters stands already.
-    async fn send_afterwards(&self, created: &Answer) {
+    async fn send_afterwards(&self, created: &EhrResponse) {
         let Some(id) = created.id() else { return };
         let target = format!("{}/{id}", self.kind());
         let Some(papers) = provenance(self.planned.intent, &target, self.ehr.clock().now()) else { return };
@@ -102,14 +102,14 @@ impl Write<'_> {
 }
 
 /// What a transaction did with its first entry, as if that had been sent alone.
-fn first_of(answer: &Answer) -> Option<Answer> {
+fn first_of(answer: &EhrResponse) -> Option<EhrResponse> {
     let bundle = answer.body.as_ref().filter(|body| body["resourceType"] == "Bundle")?;
     let entry = &bundle["entry"][0];
     let response = &entry["response"];
     let text = |field: &str| response[field].as_str().map(str::to_owned);
     // `201`, or `201 Created`.
     let status = response["status"].as_str()?.split(' ').next()?.parse().ok()?;
-    Some(Answer {
+    Some(EhrResponse {
         status,
         body: entry.get("resource").cloned(),
         etag: text("etag"),

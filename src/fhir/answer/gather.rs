@@ -1,22 +1,26 @@
 //! From what was said to each item to the answers that are scored.
 
-use super::{Heard, Said, hear};
+use super::{AnswerValue, Heard, hear};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Issue;
 use crate::domain::score::Answers;
 use crate::fhir::json::Node;
-use crate::fhir::mapping::Mapping;
+use crate::fhir::mapping::CodeMapping;
 
 /// The answers of one instrument.
 #[derive(Debug)]
-pub(in crate::fhir) struct Gathered {
+pub(in crate::fhir) struct GatheredAnswers {
     pub(in crate::fhir) answers: Answers,
     /// Every local figure is one above its words: this chart counts from 1, and the figures cannot be used as they are.
     pub(in crate::fhir) counts_from_one: bool,
 }
 
 /// Puts answers (by 0-based item) together. An item may be there several times.
-pub(in crate::fhir) fn gather(instrument: Instrument, placed: &[(usize, &Node<'_>)], mapping: &Mapping) -> Gathered {
+pub(in crate::fhir) fn gather(
+    instrument: Instrument,
+    placed: &[(usize, &Node<'_>)],
+    mapping: &CodeMapping,
+) -> GatheredAnswers {
     let definition = instrument.definition();
     let mut answers = Answers { items: vec![None; definition.item_count], ..Answers::default() };
     let mut shifts = Shifts::default();
@@ -24,13 +28,15 @@ pub(in crate::fhir) fn gather(instrument: Instrument, placed: &[(usize, &Node<'_
     for position in 0..definition.item_count {
         let of_item = placed.iter().filter(|(at, _)| *at == position);
         heard.clear();
-        heard.extend(of_item.map(|(_, node)| hear(node, instrument, mapping)).filter(|h| h.said != Said::Nothing));
+        heard.extend(
+            of_item.map(|(_, node)| hear(node, instrument, mapping)).filter(|h| h.said != AnswerValue::Nothing),
+        );
         if !heard.is_empty() {
             shifts.note(&heard);
             settle(position, &heard, definition.suicide_item == Some(position), &mut answers);
         }
     }
-    Gathered { answers, counts_from_one: shifts.is_systematic() }
+    GatheredAnswers { answers, counts_from_one: shifts.is_systematic() }
 }
 
 /// Settles what one item says.
@@ -40,7 +46,7 @@ fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut
     if heard.len() > 1 {
         remark("duplicate_item", format!("item {item} is answered {} times", heard.len()));
     }
-    if heard.iter().any(|h| h.said == Said::OutOfRange) {
+    if heard.iter().any(|h| h.said == AnswerValue::OutOfRange) {
         remark("out_of_range", format!("item {item} has a value outside the instrument's range"));
     }
     if heard.iter().any(|h| h.disagrees) {
@@ -50,7 +56,8 @@ fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut
     if heard.iter().any(|h| h.is_quoted) {
         answers.issues.push(Issue::new("number_as_string", format!("item {item}: a number came as a string")));
     }
-    let values = || heard.iter().filter_map(|h| if let Said::Value(value) = h.said { Some(value) } else { None });
+    let values =
+        || heard.iter().filter_map(|h| if let AnswerValue::Value(value) = h.said { Some(value) } else { None });
     let (lowest, highest) = (values().min(), values().max());
     let is_clear = lowest == highest && values().count() == heard.len();
     if !is_clear {

@@ -3,9 +3,9 @@
 use super::*;
 
 fn attempt(raw: &str) -> Result<Arrival, Problem> {
-    let mapping = Mapping::default();
+    let mapping = CodeMapping::default();
     let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
-    read(raw, &Context { zone: chrono_tz::America::New_York, now, mapping: &mapping })
+    read(raw, &ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping })
 }
 
 fn form(members: &str) -> String {
@@ -48,7 +48,7 @@ fn the_envelope_is_read() {
     let arrival = attempt(raw).unwrap();
     assert_eq!(
         (arrival.kind, arrival.id.as_deref(), arrival.version_id.as_deref()),
-        (Kind::Patient, Some("p1"), Some("3"))
+        (ResourceType::Patient, Some("p1"), Some("3"))
     );
     assert_eq!(arrival.last_updated.unwrap().to_rfc3339(), "2026-03-04T15:00:00.500+00:00");
     assert_eq!(arrival.identifiers, [Identifier { system: Some("s".into()), value: "1".into() }]);
@@ -180,7 +180,7 @@ mod any_input {
             let _ = When::parse(&text);
             let _ = crate::fhir::mapping::names::loinc_in(&text);
             let _ = crate::fhir::mapping::names::named(&text);
-            let _ = Mapping::default().worded(&text, Instrument::Phq9);
+            let _ = CodeMapping::default().worded(&text, Instrument::Phq9);
         }
     }
 }

@@ -1,21 +1,21 @@
 //! What the address of a request points at.
 
-use crate::fhir::arrival::Kind;
+use crate::fhir::arrival::ResourceType;
 use crate::fhir::arrival::is_logical_id;
 use crate::problem::{Category, Problem};
 
 /// What the address of a request inside of a Bundle points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target<'a> {
+pub struct RequestTarget<'a> {
     /// The type.
-    pub kind: Kind,
+    pub kind: ResourceType,
     /// The logical id.
     pub id: Option<&'a str>,
     /// What follows the `?`, as it came.
     pub query: Option<&'a str>,
 }
 
-impl<'a> Target<'a> {
+impl<'a> RequestTarget<'a> {
     /// Reads `Type`, `Type/id`, `Type?query`, the same with a leading slash, or with our base in front.
     ///
     /// # Errors
@@ -29,12 +29,12 @@ impl<'a> Target<'a> {
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         // Absolute URLs: whatever the base is, the type and the id come last.
         let (kind, id) = match segments.as_slice() {
-            [.., last] if Kind::of(last).is_some() => (*last, None),
-            [.., kind, id] if Kind::of(kind).is_some() => (*kind, Some(*id)),
+            [.., last] if ResourceType::of(last).is_some() => (*last, None),
+            [.., kind, id] if ResourceType::of(kind).is_some() => (*kind, Some(*id)),
             [kind, ..] => (*kind, None),
             [] => ("", None),
         };
-        let known = Kind::of(kind).ok_or_else(|| {
+        let known = ResourceType::of(kind).ok_or_else(|| {
             Problem::new(Category::Unsupported, "only Patient, QuestionnaireResponse and Observation are kept here")
         })?;
         if id.is_some_and(|id| !is_logical_id(id)) {
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn every_usual_address_is_understood() {
-        let target = |id, query| Target { kind: Kind::Patient, id, query };
+        let target = |id, query| RequestTarget { kind: ResourceType::Patient, id, query };
         for (url, expected) in [
             ("Patient", target(None, None)),
             ("/Patient/", target(None, None)),
@@ -62,10 +62,10 @@ mod tests {
             ("http://h/fhir/Patient?identifier=http://s|1", target(None, Some("identifier=http://s|1"))),
             ("Patient/Patient", target(None, None)),
         ] {
-            assert_eq!(Target::read(url).unwrap(), expected, "{url}");
+            assert_eq!(RequestTarget::read(url).unwrap(), expected, "{url}");
         }
-        assert_eq!(Target::read("Task/1").unwrap_err().category.status(), 404);
-        assert_eq!(Target::read("").unwrap_err().category.status(), 404);
-        assert_eq!(Target::read("Patient/a b").unwrap_err().category.status(), 400);
+        assert_eq!(RequestTarget::read("Task/1").unwrap_err().category.status(), 404);
+        assert_eq!(RequestTarget::read("").unwrap_err().category.status(), 404);
+        assert_eq!(RequestTarget::read("Patient/a b").unwrap_err().category.status(), 400);
     }
 }

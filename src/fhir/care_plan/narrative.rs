@@ -2,21 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::{NO_CRISIS_SERVICE, Sheet, in_words};
+use super::{CarePlanDocument, NO_CRISIS_SERVICE, in_words};
 use crate::domain::care::{Care, FitDecision};
 use crate::domain::finding::Rule;
-use crate::domain::story::Version;
+use crate::domain::story::CarePlanVersion;
 
 /// What the page is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NarrativeKind {
     /// The shared plan.
     Plan,
     /// The plan and what happened, for whoever receives the patient.
     Handover,
 }
 
-impl Kind {
+impl NarrativeKind {
     fn title(self) -> &'static str {
         match self {
             Self::Plan => "Shared care plan",
@@ -26,7 +26,7 @@ impl Kind {
 }
 
 /// A whole page.
-pub fn page(sheet: &Sheet<'_>, kind: Kind) -> String {
+pub fn page(sheet: &CarePlanDocument<'_>, kind: NarrativeKind) -> String {
     let language = "en";
     format!(
         "<!DOCTYPE html>\n<html lang=\"{language}\"><head><meta charset=\"utf-8\"/><title>{}</title><style>\
@@ -39,8 +39,8 @@ pub fn page(sheet: &Sheet<'_>, kind: Kind) -> String {
 }
 
 /// What stands on it, as the `div` of a FHIR narrative.
-pub fn fragment(sheet: &Sheet<'_>, kind: Kind) -> String {
-    let mut page = Page(String::from("<div xmlns=\"http://www.w3.org/1999/xhtml\">"));
+pub fn fragment(sheet: &CarePlanDocument<'_>, kind: NarrativeKind) -> String {
+    let mut page = HtmlPage(String::from("<div xmlns=\"http://www.w3.org/1999/xhtml\">"));
     page.element("h1", kind.title());
     head(&mut page, sheet);
     let team = sheet.team().into_iter().filter_map(|(role, name)| Some(format!("{role}: {}", name?)));
@@ -54,7 +54,7 @@ pub fn fragment(sheet: &Sheet<'_>, kind: Kind) -> String {
         page.element("p", &format!("Of {on}."));
         page.element("p", prevention);
     }
-    if kind == Kind::Handover {
+    if kind == NarrativeKind::Handover {
         summary(&mut page, sheet);
     }
     page.element("h2", "Safety");
@@ -67,7 +67,7 @@ pub fn fragment(sheet: &Sheet<'_>, kind: Kind) -> String {
     page.0
 }
 
-fn head(page: &mut Page, sheet: &Sheet<'_>) {
+fn head(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>) {
     let mut who = sheet.name.to_owned();
     if let Some(born) = sheet.birth_date {
         let _ = write!(who, ", born {born}");
@@ -94,7 +94,7 @@ fn by(on: Option<chrono::NaiveDate>) -> String {
     on.map_or_else(String::new, |on| format!(", by {on}"))
 }
 
-fn plan(page: &mut Page, sheet: &Sheet<'_>, version: Version<'_>) {
+fn plan(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>, version: CarePlanVersion<'_>) {
     let plan = version.plan;
     page.list("Problems", plan.problems.iter().cloned());
     page.list(
@@ -152,7 +152,7 @@ fn plan(page: &mut Page, sheet: &Sheet<'_>, version: Version<'_>) {
 }
 
 /// What happened, for whoever goes on.
-fn summary(page: &mut Page, sheet: &Sheet<'_>) {
+fn summary(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>) {
     let standing = sheet.standing;
     let mut lines = Vec::new();
     if let Some(enrolled) = sheet.episode.enrolled_on {
@@ -196,9 +196,9 @@ fn summary(page: &mut Page, sheet: &Sheet<'_>) {
     page.list("Course", lines.into_iter());
 }
 
-struct Page(String);
+struct HtmlPage(String);
 
-impl Page {
+impl HtmlPage {
     fn element(&mut self, name: &str, text: &str) {
         let _ = write!(self.0, "<{name}>{}</{name}>", escaped(text));
     }

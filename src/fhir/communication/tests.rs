@@ -1,18 +1,18 @@
 use super::*;
 use crate::fhir::flag::tests::intent;
-use crate::fhir::planned::Form;
+use crate::fhir::planned::WriteForm;
 use rstest::rstest;
 use serde_json::json;
 
 const SYSTEM: &str = "urn:ours";
 
-fn planned(intent: &Intent, updates: bool) -> Planned<'_> {
-    Planned { intent, form: Form::Communication, system: SYSTEM, updates }
+fn planned(intent: &WriteIntent, updates: bool) -> Planned<'_> {
+    Planned { intent, form: WriteForm::Communication, system: SYSTEM, updates }
 }
 
-fn review(posture: Posture) -> Intent {
+fn review(posture: Posture) -> WriteIntent {
     let mut intent = intent(Code::PsychiatricCaseReview, posture);
-    intent.desired.resource = Resource::Task;
+    intent.desired.resource = ChartResource::Task;
     intent.desired.reason = "PHQ-9 is 17 after ten weeks.".to_owned();
     intent
 }
@@ -108,13 +108,13 @@ fn what_was_written_is_ended_and_opened_again_and_what_a_person_did_stays() {
     chart["id"] = json!("7");
     chart["note"] = json!([{"text": "seen"}]);
     chart["status"] = json!("on-hold");
-    let open = Written(vec![Posture::Open]);
+    let open = WrittenPostures(vec![Posture::Open]);
     assert_eq!(merge(&chart, planned(&review(Posture::Open), true), &open).body, None);
     let ended = merge(&chart, planned(&review(Posture::Withdrawn), true), &open).body.unwrap();
     assert_eq!((&ended["status"], &ended["note"]), (&json!("stopped"), &chart["note"]));
     assert_eq!(ended["payload"].as_array().unwrap().len(), 2);
     // Known as ours by what it says of itself.
-    let again = merge(&ended, planned(&review(Posture::Open), true), &Written::default()).body.unwrap();
+    let again = merge(&ended, planned(&review(Posture::Open), true), &WrittenPostures::default()).body.unwrap();
     assert_eq!((&again["status"], again.get("statusReason")), (&json!("in-progress"), None));
     chart["status"] = json!("completed");
     let closed = merge(&chart, planned(&review(Posture::Withdrawn), true), &open);

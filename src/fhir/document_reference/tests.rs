@@ -1,14 +1,14 @@
 use super::*;
-use crate::domain::plan::{Code, Intent};
+use crate::domain::chart_plan::{Code, WriteIntent};
 use crate::fhir::flag::tests::intent;
-use crate::fhir::planned::Form;
+use crate::fhir::planned::WriteForm;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rstest::rstest;
 use serde_json::json;
 
-fn planned(intent: &Intent) -> Planned<'_> {
-    Planned { intent, form: Form::DocumentReference, system: "urn:ours", updates: true }
+fn planned(intent: &WriteIntent) -> Planned<'_> {
+    Planned { intent, form: WriteForm::DocumentReference, system: "urn:ours", updates: true }
 }
 
 fn text(note: &Value) -> String {
@@ -84,11 +84,11 @@ fn a_note_can_be_read_by_a_doctor() {
 fn an_ended_note_says_so_first(#[case] posture: Posture, #[case] status: &str, #[case] begins: &str) {
     let mut chart = document_reference(planned(&intent(Code::CocmNotAtTarget, Posture::Open)));
     chart["id"] = json!("7");
-    let ended = merge(&chart, planned(&intent(Code::CocmNotAtTarget, posture)), &Written(vec![Posture::Open]));
+    let ended = merge(&chart, planned(&intent(Code::CocmNotAtTarget, posture)), &WrittenPostures(vec![Posture::Open]));
     let ended = ended.body.unwrap();
     assert_eq!(ended["status"], status);
     assert!(text(&ended).starts_with(begins), "{}", text(&ended));
-    let again = merge(&ended, planned(&intent(Code::CocmNotAtTarget, Posture::Open)), &Written(vec![posture]));
+    let again = merge(&ended, planned(&intent(Code::CocmNotAtTarget, Posture::Open)), &WrittenPostures(vec![posture]));
     assert_eq!(again.body.unwrap()["status"], "current");
 }
 
@@ -97,7 +97,7 @@ fn what_a_person_took_out_of_use_stays_so() {
     let mut chart = document_reference(planned(&intent(Code::CocmNotAtTarget, Posture::Open)));
     chart["status"] = json!("superseded");
     let open = intent(Code::CocmNotAtTarget, Posture::Open);
-    assert_eq!(merge(&chart, planned(&open), &Written(vec![Posture::Open])).body, None);
+    assert_eq!(merge(&chart, planned(&open), &WrittenPostures(vec![Posture::Open])).body, None);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_server_that_keeps_the_text_elsewhere_is_not_written_to_again() {
     let open = intent(Code::CocmNotAtTarget, Posture::Open);
     let mut chart = document_reference(planned(&open));
     chart["content"] = json!([{"attachment": {"contentType": "text/plain", "url": "Binary/1"}}]);
-    assert_eq!(merge(&chart, planned(&open), &Written(vec![Posture::Open])).body, None);
+    assert_eq!(merge(&chart, planned(&open), &WrittenPostures(vec![Posture::Open])).body, None);
 }
 
 #[test]

@@ -1,19 +1,19 @@
 use super::*;
+use crate::domain::chart_plan::{ChartResource, Owner, Priority, WorkItem};
 use crate::domain::finding::Rule;
-use crate::domain::plan::{Desired, Owner, Priority, Resource};
 use crate::fhir::planned::ChartState;
 use rstest::rstest;
 use serde_json::json;
 
 const SYSTEM: &str = "urn:ours";
 
-pub(in crate::fhir) fn intent(code: Code, posture: Posture) -> Intent {
-    Intent {
+pub(in crate::fhir) fn intent(code: Code, posture: Posture) -> WriteIntent {
+    WriteIntent {
         identifier: "c/p/flag".to_owned(),
         patient: "Patient/1".to_owned(),
-        desired: Desired {
+        desired: WorkItem {
             key: "flag".to_owned(),
-            resource: Resource::Flag,
+            resource: ChartResource::Flag,
             code,
             posture,
             priority: Priority::Routine,
@@ -36,8 +36,8 @@ pub(in crate::fhir) fn intent(code: Code, posture: Posture) -> Intent {
     }
 }
 
-fn confirmed(posture: Posture) -> Written {
-    Written(vec![posture])
+fn confirmed(posture: Posture) -> WrittenPostures {
+    WrittenPostures(vec![posture])
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::domain::instrument::Instrument;
 #[serde(deny_unknown_fields, default)]
 pub struct MappingConfig {
     /// Canonical, pattern (`*` at either end) or bare name → `phq9`, `phq9+gad7`, `ignore`.
-    pub questionnaires: BTreeMap<String, Form>,
+    pub questionnaires: BTreeMap<String, QuestionnaireMapping>,
     /// linkId or Observation code → `phq9/1` (items count from 1), `phq9/total`, `difficulty`, `ignore`.
     /// A linkId without a letter (`1`, `2.1`) is believed only in a form known to be that instrument.
     pub items: BTreeMap<String, Meaning>,
@@ -44,7 +44,7 @@ pub struct AnswerConfig {
 /// What a questionnaire is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Form {
+pub enum QuestionnaireMapping {
     /// One or several of our instruments.
     Ours(Vec<Instrument>),
     /// None of ours, whatever it looks like.
@@ -69,7 +69,7 @@ pub enum Meaning {
     Ignore,
 }
 
-impl FromStr for Form {
+impl FromStr for QuestionnaireMapping {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -102,7 +102,7 @@ impl FromStr for Meaning {
     }
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for QuestionnaireMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ours(instruments) => {
@@ -145,4 +145,4 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(Form, Meaning);
+as_text!(QuestionnaireMapping, Meaning);

@@ -4,16 +4,16 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 use crate::domain::instrument::Instrument::{Gad7, Phq2, Phq9};
-use crate::domain::measurement::{Counting, Quality};
+use crate::domain::measurement::{EvidenceStatus, Quality};
 use crate::domain::score::score;
-use crate::fhir::arrival::{Content, Context, Evidence, read};
-use crate::fhir::mapping::{Mapping, MappingConfig};
+use crate::fhir::arrival::{Content, Evidence, ReadingContext, read};
+use crate::fhir::mapping::{CodeMapping, MappingConfig};
 
 fn evidence(observation: &Value) -> Evidence {
     let config: MappingConfig = toml::from_str(r#"items = { "EPIC-77" = "phq9/total" }"#).unwrap();
-    let mapping = Mapping::from_config(&config);
+    let mapping = CodeMapping::from_config(&config);
     let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
-    let context = Context { zone: chrono_tz::America::New_York, now, mapping: &mapping };
+    let context = ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping };
     let Content::Evidence(evidence) = read(&observation.to_string(), &context).unwrap().content else { panic!() };
     evidence
 }
@@ -106,14 +106,14 @@ fn a_form_in_components_is_a_whole_reading() {
 #[test]
 fn the_status_says_whether_it_counts() {
     for (status, counting) in [
-        ("final", Counting::Submitted),
-        ("amended", Counting::Submitted),
-        ("corrected", Counting::Submitted),
-        ("preliminary", Counting::Partial),
-        ("registered", Counting::Partial),
-        ("unknown", Counting::Partial),
-        ("cancelled", Counting::Retracted),
-        ("entered-in-error", Counting::Retracted),
+        ("final", EvidenceStatus::Submitted),
+        ("amended", EvidenceStatus::Submitted),
+        ("corrected", EvidenceStatus::Submitted),
+        ("preliminary", EvidenceStatus::Partial),
+        ("registered", EvidenceStatus::Partial),
+        ("unknown", EvidenceStatus::Partial),
+        ("cancelled", EvidenceStatus::Retracted),
+        ("entered-in-error", EvidenceStatus::Retracted),
     ] {
         let found = evidence(&observation("44261-6", &json!({"valueInteger": 3, "status": status})));
         assert_eq!(found.counting, counting, "{status}");

@@ -4,11 +4,11 @@ use std::cell::OnceCell;
 
 use crate::fhir::answer;
 use crate::fhir::json::Node;
-use crate::fhir::mapping::{Mapping, Meaning, names, words};
+use crate::fhir::mapping::{CodeMapping, Meaning, names, words};
 
 /// One item, wherever it stood.
 #[derive(Debug)]
-pub(super) struct Entry<'n> {
+pub(super) struct FormItem<'n> {
     pub(super) link_id: &'n str,
     pub(super) node: &'n Node<'n>,
     /// Answers that say something; `dataAbsentReason` and empty ones are left out.
@@ -24,7 +24,7 @@ pub(super) struct Entry<'n> {
     total_like: OnceCell<bool>,
 }
 
-impl Entry<'_> {
+impl FormItem<'_> {
     /// The question in normal form; empty where there is none. Made only where the code does not say enough.
     pub(super) fn words(&self) -> &str {
         self.normal.get_or_init(|| self.text.map(words::normal).unwrap_or_default())
@@ -64,14 +64,14 @@ impl Entry<'_> {
 }
 
 /// Every item in the order of the document, with those below groups and below answers.
-pub(super) fn entries<'n>(resource: &'n Node<'n>, mapping: &Mapping) -> Vec<Entry<'n>> {
+pub(super) fn entries<'n>(resource: &'n Node<'n>, mapping: &CodeMapping) -> Vec<FormItem<'n>> {
     let mut entries = Vec::with_capacity(16);
     collect(resource, mapping, &mut entries);
     entries
 }
 
 /// The document's own depth limit bounds the recursion.
-fn collect<'n>(parent: &'n Node<'n>, mapping: &Mapping, entries: &mut Vec<Entry<'n>>) {
+fn collect<'n>(parent: &'n Node<'n>, mapping: &CodeMapping, entries: &mut Vec<FormItem<'n>>) {
     for node in parent.list("item") {
         let link_id = node.text("linkId").unwrap_or_default();
         let code = |text: &str| names::loinc_in(text).and_then(|code| mapping.code(code));
@@ -79,7 +79,7 @@ fn collect<'n>(parent: &'n Node<'n>, mapping: &Mapping, entries: &mut Vec<Entry<
             mapping.configured(link_id).or_else(|| code(link_id)).or_else(|| node.text("definition").and_then(code));
         let all = node.list("answer");
         let answers: Vec<_> = all.iter().filter(|answer| answer::has_value(answer)).collect();
-        entries.push(Entry {
+        entries.push(FormItem {
             link_id,
             node,
             is_answered: !answers.is_empty(),

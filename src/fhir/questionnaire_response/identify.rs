@@ -1,14 +1,14 @@
 //! Which of our instruments a form holds: by its canonical, by codes in its items, by what it asks.
 
-use super::form::Entry;
+use super::form::FormItem;
 use crate::domain::instrument::Instrument::{self, Gad7, Pcl5, Phq2, Phq9, Phq9Modified};
 use crate::fhir::answer::{self, hear};
 use crate::fhir::json::Node;
-use crate::fhir::mapping::{Form, Mapping, Meaning, names, words};
+use crate::fhir::mapping::{CodeMapping, Meaning, QuestionnaireMapping, names, words};
 
 /// An instrument, and how it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct InstrumentMatch {
     pub(super) instrument: Instrument,
     /// The form says so itself; otherwise only its items do.
     pub(super) is_named: bool,
@@ -16,11 +16,11 @@ pub(super) struct Found {
 
 /// What a form is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum FormIdentity {
     NotOurs,
     /// Asks what ours ask, and cannot be read without a mapping.
     Resembles,
-    Ours(Vec<Found>),
+    Ours(Vec<InstrumentMatch>),
 }
 
 /// What the form calls itself: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
@@ -47,7 +47,7 @@ struct Coded {
 }
 
 impl Coded {
-    fn read(entries: &[Entry<'_>], named: &[Instrument]) -> Self {
+    fn read(entries: &[FormItem<'_>], named: &[Instrument]) -> Self {
         let mut coded = Self::default();
         for entry in entries {
             match entry.meaning {
@@ -73,13 +73,13 @@ const FIRST_TWO: u32 = 0b11;
 const ITEM_9: u32 = 1 << 8;
 
 /// Says what a form is.
-pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapping) -> Identity {
+pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
     let configured = own_names.iter().find_map(|name| mapping.form(name));
     let mut called = names::Names::default();
     let mut is_foreign = false;
     match configured {
-        Some(Form::Ignore) => return Identity::NotOurs,
-        Some(Form::Ours(instruments)) => called.ours.clone_from(instruments),
+        Some(QuestionnaireMapping::Ignore) => return FormIdentity::NotOurs,
+        Some(QuestionnaireMapping::Ours(instruments)) => called.ours.clone_from(instruments),
         None => {
             for name in own_names {
                 match names::loinc_in(name).and_then(|code| mapping.code(code)) {
@@ -102,7 +102,7 @@ pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapp
             || entries.iter().any(|entry| entry.answers.iter().any(|answer| answer::is_of_mds(answer)))
             || entries.iter().any(|entry| entry.meaning.is_none() && names::named(entry.link_id).mds);
         if is_mds {
-            return Identity::NotOurs;
+            return FormIdentity::NotOurs;
         }
     }
     is_foreign |= coded.is_foreign;
@@ -111,7 +111,7 @@ pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapp
     let mut found = Vec::new();
     let mut add = |instrument: Option<Instrument>| {
         if let Some(instrument) = instrument {
-            found.push(Found { instrument, is_named: called.ours.contains(&instrument) });
+            found.push(InstrumentMatch { instrument, is_named: called.ours.contains(&instrument) });
         }
     };
     if !is_other_phq {
@@ -125,9 +125,9 @@ pub(super) fn identify(own_names: &[&str], entries: &[Entry<'_>], mapping: &Mapp
     let is_unnamed = called.ours.is_empty() && !called.other && !is_foreign;
     let is_code_less = coded.phq == 0 && coded.gad == 0 && coded.panels.is_empty();
     match found.is_empty() {
-        false => Identity::Ours(found),
+        false => FormIdentity::Ours(found),
         true if is_unnamed && is_code_less => by_words(entries, mapping),
-        true => Identity::NotOurs,
+        true => FormIdentity::NotOurs,
     }
 }
 
@@ -148,7 +148,7 @@ fn phq(called: &[Instrument], coded: &Coded, is_foreign: bool) -> Option<Instrum
 }
 
 /// A form without a name and without codes: what it asks, in English.
-fn by_words(entries: &[Entry<'_>], mapping: &Mapping) -> Identity {
+fn by_words(entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
     let (mut phq, mut gad, mut answered, mut named_links) = (0_u32, 0_u32, 0, 0);
     let (mut is_for_teens, mut asks_about_death) = (false, false);
     for entry in entries.iter().filter(|entry| entry.is_answered && entry.is_open()) {
@@ -169,18 +169,18 @@ fn by_words(entries: &[Entry<'_>], mapping: &Mapping) -> Identity {
     }
     let mut found = Vec::new();
     if phq.count_ones() >= 5 {
-        found.push(Found { instrument: if is_for_teens { Phq9Modified } else { Phq9 }, is_named: false });
+        found.push(InstrumentMatch { instrument: if is_for_teens { Phq9Modified } else { Phq9 }, is_named: false });
     } else if phq == FIRST_TWO && answered == 2 {
-        found.push(Found { instrument: Phq2, is_named: false });
+        found.push(InstrumentMatch { instrument: Phq2, is_named: false });
     }
     if gad.count_ones() >= 4 {
-        found.push(Found { instrument: Gad7, is_named: false });
+        found.push(InstrumentMatch { instrument: Gad7, is_named: false });
     }
     let resembles = (asks_about_death && phq.count_ones() < 5) || (found.is_empty() && named_links >= 3);
     match (resembles, found.is_empty()) {
-        (true, _) => Identity::Resembles,
-        (false, true) => Identity::NotOurs,
-        (false, false) => Identity::Ours(found),
+        (true, _) => FormIdentity::Resembles,
+        (false, true) => FormIdentity::NotOurs,
+        (false, false) => FormIdentity::Ours(found),
     }
 }
 

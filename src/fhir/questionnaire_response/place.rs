@@ -3,11 +3,11 @@
 //! An offset by one would be a wrong score, so a number is believed only in a form that names the instrument, and only
 //! while nothing contradicts it.
 
-use super::form::Entry;
-use super::identify::{Family, Found, families_in, family, is_generic};
+use super::form::FormItem;
+use super::identify::{Family, InstrumentMatch, families_in, family, is_generic};
 use crate::domain::instrument::Instrument::{self, Phq2, Phq9, Phq9Modified};
-use crate::fhir::answer::{Said, hear};
-use crate::fhir::mapping::{Mapping, Meaning, words};
+use crate::fhir::answer::{AnswerValue, hear};
+use crate::fhir::mapping::{CodeMapping, Meaning, words};
 
 /// An entry (by its index) that is an item (0-based) of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +21,9 @@ const LEFT_OVER: &str = "some of its answers belong to no known item";
 
 /// Places the entries for each instrument, or says why somebody has to do it.
 pub(super) fn place(
-    found: &[Found],
-    entries: &[Entry<'_>],
-    mapping: &Mapping,
+    found: &[InstrumentMatch],
+    entries: &[FormItem<'_>],
+    mapping: &CodeMapping,
 ) -> Result<Vec<Vec<Placed>>, &'static str> {
     let mut placements: Vec<Vec<Placed>> = Vec::with_capacity(found.len());
     let mut is_taken = vec![false; entries.len()];
@@ -32,7 +32,7 @@ pub(super) fn place(
         let instrument = which.instrument;
         let mut placed = by_code(*which, entries);
         let by_code = filled(&placed);
-        let asked = |entry: &Entry<'_>| words::question(entry.words(), instrument);
+        let asked = |entry: &FormItem<'_>| words::question(entry.words(), instrument);
         for (index, entry) in entries.iter().enumerate() {
             let is_candidate = entry.is_open() && (entry.is_answered || !entry.is_group) && !is_taken[index];
             if !is_candidate || entry.is_difficulty() {
@@ -52,7 +52,7 @@ pub(super) fn place(
         }
         placements.push(placed);
     }
-    let is_partly_there = |placed: &Vec<Placed>, which: Found| {
+    let is_partly_there = |placed: &Vec<Placed>, which: InstrumentMatch| {
         !placed.is_empty() && (filled(placed).count_ones() as usize) < which.instrument.definition().item_count
     };
     let has_gaps = placements.iter().zip(found).any(|(placed, which)| is_partly_there(placed, *which));
@@ -67,7 +67,7 @@ fn filled(placed: &[Placed]) -> u32 {
     placed.iter().fold(0, |bits, placed| bits | 1 << placed.position)
 }
 
-fn by_code(which: Found, entries: &[Entry<'_>]) -> Vec<Placed> {
+fn by_code(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<Placed> {
     let mut placed = Vec::with_capacity(which.instrument.definition().item_count);
     for (index, entry) in entries.iter().enumerate() {
         let Some(Meaning::Item(of, position)) = entry.meaning else { continue };
@@ -96,24 +96,24 @@ fn number(link_id: &str) -> Option<(&str, usize)> {
 fn by_number(
     instrument: Instrument,
     is_shared: bool,
-    entries: &[Entry<'_>],
+    entries: &[FormItem<'_>],
     placed: &[Placed],
     is_taken: &[bool],
-    mapping: &Mapping,
+    mapping: &CodeMapping,
 ) -> Result<Vec<Placed>, &'static str> {
     let is_mine = |link_id: &str| match families_in(link_id).as_slice() {
         [] => !is_shared,
         families => families.contains(&family(instrument)),
     };
     let position_of = |index: usize| placed.iter().find(|p| p.entry == index).map(|p| p.position);
-    let numbered: Vec<(usize, &Entry<'_>, &str, usize)> = entries
+    let numbered: Vec<(usize, &FormItem<'_>, &str, usize)> = entries
         .iter()
         .enumerate()
         .filter(|(index, entry)| entry.is_open() && (entry.is_answered || !entry.is_group) && !is_taken[*index])
         .filter(|(_, entry)| is_mine(entry.link_id))
         .filter_map(|(index, entry)| number(entry.link_id).map(|(prefix, number)| (index, entry, prefix, number)))
         .collect();
-    let is_wanted = |index: usize, entry: &Entry<'_>| {
+    let is_wanted = |index: usize, entry: &FormItem<'_>| {
         entry.is_answered && position_of(index).is_none() && !entry.is_total_like() && !entry.is_difficulty()
     };
     let count = |prefix: &str| numbered.iter().filter(|(i, e, p, _)| *p == prefix && is_wanted(*i, e)).count();
@@ -139,7 +139,7 @@ fn by_number(
     let mut more = Vec::new();
     for (index, entry, _, number) in group() {
         // Forms add questions of their own (the teens' asks "have you ever …", yes or no): only a value misleads.
-        let is_value = |said| matches!(said, Said::Value(_) | Said::OutOfRange);
+        let is_value = |said| matches!(said, AnswerValue::Value(_) | AnswerValue::OutOfRange);
         let may_count = !entry.is_answered || entry.answers.iter().any(|n| is_value(hear(n, instrument, mapping).said));
         let suicide_elsewhere = instrument.definition().suicide_item.is_some_and(|item| item + 1 != *number)
             && may_count
@@ -170,15 +170,20 @@ fn by_number(
 }
 
 /// Answered with an answer of the instrument's own scale, in code or in words.
-fn is_answered_like_an_item(entry: &Entry<'_>, instrument: Instrument, mapping: &Mapping) -> bool {
+fn is_answered_like_an_item(entry: &FormItem<'_>, instrument: Instrument, mapping: &CodeMapping) -> bool {
     entry.answers.iter().any(|node| {
         let heard = hear(node, instrument, mapping);
-        heard.is_known && matches!(heard.said, Said::Value(_))
+        heard.is_known && matches!(heard.said, AnswerValue::Value(_))
     })
 }
 
 /// Whether answers remain that may be those of a missing item.
-fn has_left_over(found: &[Found], entries: &[Entry<'_>], is_taken: &[bool], mapping: &Mapping) -> bool {
+fn has_left_over(
+    found: &[InstrumentMatch],
+    entries: &[FormItem<'_>],
+    is_taken: &[bool],
+    mapping: &CodeMapping,
+) -> bool {
     entries.iter().enumerate().any(|(index, entry)| {
         let is_free = !is_taken[index] && entry.is_answered && entry.is_open();
         if !is_free || entry.is_total_like() || entry.is_difficulty() {
@@ -186,7 +191,7 @@ fn has_left_over(found: &[Found], entries: &[Entry<'_>], is_taken: &[bool], mapp
         }
         found.iter().any(|which| {
             let is_bare_figure = || {
-                let is_value = |said| matches!(said, Said::Value(_));
+                let is_value = |said| matches!(said, AnswerValue::Value(_));
                 which.is_named
                     && entry.words().is_empty()
                     && is_family(entry.link_id, family(which.instrument))

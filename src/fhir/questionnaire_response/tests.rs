@@ -7,8 +7,8 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 use crate::domain::score::{Scored, score};
-use crate::fhir::arrival::{Content, Context, Evidence, Reading, read};
-use crate::fhir::mapping::{Mapping, MappingConfig};
+use crate::fhir::arrival::{Content, Evidence, InstrumentReading, ReadingContext, read};
+use crate::fhir::mapping::{CodeMapping, MappingConfig};
 
 /// The PHQ-9's codes and questions, in order.
 pub(super) const PHQ9: [(&str, &str); 9] = [
@@ -62,9 +62,9 @@ pub(super) fn form(questionnaire: Option<&str>, items: Vec<Value>) -> Value {
 }
 
 pub(super) fn read_with(config: &MappingConfig, form: &Value) -> Evidence {
-    let mapping = Mapping::from_config(config);
+    let mapping = CodeMapping::from_config(config);
     let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
-    let context = Context { zone: chrono_tz::America::New_York, now, mapping: &mapping };
+    let context = ReadingContext { zone: chrono_tz::America::New_York, now, mapping: &mapping };
     let Content::Evidence(evidence) = read(&form.to_string(), &context).unwrap().content else { panic!("evidence") };
     evidence
 }
@@ -74,7 +74,7 @@ pub(super) fn evidence(form: &Value) -> Evidence {
 }
 
 /// The only reading of a form that nothing is wrong with.
-pub(super) fn only(form: &Value) -> (Reading, Scored) {
+pub(super) fn only(form: &Value) -> (InstrumentReading, Scored) {
     let evidence = evidence(form);
     assert_eq!(evidence.doubt, None, "{form}");
     let [reading] = evidence.readings.as_slice() else { panic!("not one reading: {evidence:?} {form}") };

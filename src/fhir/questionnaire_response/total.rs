@@ -1,7 +1,7 @@
 //! The total that a form states: shown where it contradicts the items, used where there are none.
 
-use super::form::Entry;
-use super::identify::{Family, Found, families_in, family};
+use super::form::FormItem;
+use super::identify::{Family, InstrumentMatch, families_in, family};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Issue;
 use crate::fhir::answer::number_in;
@@ -22,7 +22,12 @@ pub(in crate::fhir) fn whole(number: f64) -> Option<u16> {
 }
 
 /// The total that the form states for this instrument.
-pub(super) fn stated(resource: &Node<'_>, entries: &[Entry<'_>], instrument: Instrument, found: &[Found]) -> Stated {
+pub(super) fn stated(
+    resource: &Node<'_>,
+    entries: &[FormItem<'_>],
+    instrument: Instrument,
+    found: &[InstrumentMatch],
+) -> Stated {
     let in_items = entries.iter().filter(|entry| is_total_of(entry, instrument, found)).filter_map(number_of);
     let mut numbers: Vec<f64> = in_items.collect();
     if numbers.is_empty() && found.len() == 1 {
@@ -39,7 +44,7 @@ pub(super) fn stated(resource: &Node<'_>, entries: &[Entry<'_>], instrument: Ins
 }
 
 /// A total belongs to an instrument by its code and its words together: forms do reuse one total's code for another.
-fn is_total_of(entry: &Entry<'_>, instrument: Instrument, found: &[Found]) -> bool {
+fn is_total_of(entry: &FormItem<'_>, instrument: Instrument, found: &[InstrumentMatch]) -> bool {
     let mine = family(instrument);
     let is_other = |text: &str| {
         let named = names::named(text).ours;
@@ -68,7 +73,7 @@ fn is_same(of: Instrument, instrument: Instrument) -> bool {
 }
 
 /// The number in an entry's answer, else in a vendor's extension of the item.
-fn number_of(entry: &Entry<'_>) -> Option<f64> {
+fn number_of(entry: &FormItem<'_>) -> Option<f64> {
     let bare = || entry.node.list("answer").iter().find_map(number_in);
     entry.answers.iter().find_map(|answer| number_in(answer)).or_else(bare).or_else(|| in_extension(entry.node))
 }

@@ -1,7 +1,7 @@
 use super::*;
+use crate::domain::chart_plan::{ChartResource, Code, Priority, WorkItem};
 use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
-use crate::domain::plan::{Code, Desired, Priority, Resource};
 use rstest::rstest;
 
 const SYSTEM: &str = "urn:ours";
@@ -10,13 +10,13 @@ fn now() -> DateTime<Utc> {
     "2026-03-09T08:30:00Z".parse().unwrap()
 }
 
-fn intent(posture: Posture) -> Intent {
-    Intent {
+fn intent(posture: Posture) -> WriteIntent {
+    WriteIntent {
         identifier: "c/p/review".to_owned(),
         patient: "Patient/1".to_owned(),
-        desired: Desired {
+        desired: WorkItem {
             key: "review".to_owned(),
-            resource: Resource::Task,
+            resource: ChartResource::Task,
             code: Code::PsychiatricCaseReview,
             posture,
             priority: Priority::Urgent,
@@ -50,7 +50,7 @@ fn with(changes: &Value) -> Value {
 }
 
 fn merged(chart: &Value, posture: Posture, confirmed: Option<Posture>) -> Merge {
-    merge(chart, &intent(posture), SYSTEM, &Written(confirmed.into_iter().collect()), now())
+    merge(chart, &intent(posture), SYSTEM, &WrittenPostures(confirmed.into_iter().collect()), now())
 }
 
 #[test]
@@ -145,10 +145,10 @@ fn a_task_for_two_names_both_as_recipients_and_keeps_one_owner() {
     both.also_for_display = vec![Some("Dr. A. Brandt".to_owned())];
     let mut chart = written.clone();
     chart["id"] = json!("55");
-    let merged = merge(&chart, &both, SYSTEM, &Written::default(), now()).body.unwrap();
+    let merged = merge(&chart, &both, SYSTEM, &WrittenPostures::default(), now()).body.unwrap();
     assert_eq!(merged["restriction"]["recipient"][1], json!({"display": "Dr. A. Brandt"}));
     chart["owner"] = json!({"reference": "Practitioner/7"});
-    let taken = merge(&chart, &both, SYSTEM, &Written::default(), now()).body;
+    let taken = merge(&chart, &both, SYSTEM, &WrittenPostures::default(), now()).body;
     assert!(taken.is_none(), "whoever took it is left alone: {taken:?}");
 }
 
@@ -230,7 +230,7 @@ fn what_we_closed_ourselves_is_opened_again(
 ) {
     let chart =
         with(&json!({"status": "cancelled", "statusReason": {"text": "x"}, "executionPeriod": {"end": "2026-03-09"}}));
-    let merge = merge(&chart, &intent(Posture::Open), SYSTEM, &Written(ours), now());
+    let merge = merge(&chart, &intent(Posture::Open), SYSTEM, &WrittenPostures(ours), now());
     let body = merge.body.unwrap();
     assert_eq!(body["status"], "requested");
     assert!(body.get("statusReason").is_none() && body.get("executionPeriod").is_none());
@@ -239,13 +239,13 @@ fn what_we_closed_ourselves_is_opened_again(
 #[test]
 fn our_own_closing_is_known_by_its_mark_also_without_a_ledger() {
     let closed = merged(&with(&json!({})), Posture::Withdrawn, None).body.unwrap();
-    assert_eq!(state(&closed, &Written::default()), ChartState::Ours);
+    assert_eq!(state(&closed, &WrittenPostures::default()), ChartState::Ours);
     let completed_by_a_person = {
         let mut task = closed;
         task["status"] = json!("completed");
         task
     };
-    assert_eq!(state(&completed_by_a_person, &Written::default()), ChartState::ClosedThere);
+    assert_eq!(state(&completed_by_a_person, &WrittenPostures::default()), ChartState::ClosedThere);
 }
 
 #[rstest]

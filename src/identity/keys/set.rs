@@ -9,15 +9,15 @@ use serde_json::Value;
 const MOST: usize = 64;
 
 #[derive(Default)]
-pub(super) struct KeySet(Vec<Key>);
+pub(super) struct KeySet(Vec<IssuerKey>);
 
-struct Key {
+struct IssuerKey {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
     decoding: DecodingKey,
 }
 
-pub(super) enum Found {
+pub(super) enum KeyLookup {
     Key(DecodingKey),
     /// The key is there, for other algorithms: asking the issuer again would not help.
     OtherAlgorithm,
@@ -40,21 +40,21 @@ impl KeySet {
     }
 
     /// The key of that id. A token without an id fits only if there is no choice.
-    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Found {
+    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> KeyLookup {
         let mut named = self.0.iter().filter(|key| id.is_none() || key.id.as_deref() == id).peekable();
         if named.peek().is_none() {
-            return Found::Nothing;
+            return KeyLookup::Nothing;
         }
         let mut fitting = named.filter(|key| key.algorithms.contains(&algorithm));
         match (fitting.next(), fitting.next()) {
-            (Some(key), None) => Found::Key(key.decoding.clone()),
-            (Some(_), Some(_)) => Found::Nothing,
-            (None, _) => Found::OtherAlgorithm,
+            (Some(key), None) => KeyLookup::Key(key.decoding.clone()),
+            (Some(_), Some(_)) => KeyLookup::Nothing,
+            (None, _) => KeyLookup::OtherAlgorithm,
         }
     }
 }
 
-fn usable(value: Value) -> Option<Key> {
+fn usable(value: Value) -> Option<IssuerKey> {
     let jwk: Jwk = serde_json::from_value(value).ok()?;
     let common = &jwk.common;
     let signs = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
@@ -70,7 +70,7 @@ fn usable(value: Value) -> Option<Key> {
         algorithms.retain(|algorithm| KeyAlgorithm::from(*algorithm) == only);
     }
     let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-    (signs && !algorithms.is_empty()).then(|| Key { id: jwk.common.key_id, algorithms, decoding })
+    (signs && !algorithms.is_empty()).then(|| IssuerKey { id: jwk.common.key_id, algorithms, decoding })
 }
 
 #[cfg(test)]
@@ -130,21 +130,21 @@ mod tests {
         let keys: Vec<Value> = (0..70).map(|n| key(json!({"kid": n.to_string()}))).collect();
         assert_eq!(set(&keys).len(), 64);
         assert_eq!(set(&keys[..64]).len(), 64);
-        assert!(matches!(set(&keys).find(Some("63"), Algorithm::ES256), Found::Key(_)));
-        assert!(matches!(set(&keys).find(Some("64"), Algorithm::ES256), Found::Nothing));
+        assert!(matches!(set(&keys).find(Some("63"), Algorithm::ES256), KeyLookup::Key(_)));
+        assert!(matches!(set(&keys).find(Some("64"), Algorithm::ES256), KeyLookup::Nothing));
     }
 
     #[test]
     fn a_token_that_names_no_key_fits_only_where_there_is_no_choice() {
         let (a, b) = (key(json!({"kid": "a"})), key(json!({"kid": "b"})));
         let one = set(std::slice::from_ref(&a));
-        assert!(matches!(one.find(None, Algorithm::ES256), Found::Key(_)));
-        assert!(matches!(one.find(Some("a"), Algorithm::ES256), Found::Key(_)));
-        assert!(matches!(one.find(Some("b"), Algorithm::ES256), Found::Nothing));
-        assert!(matches!(one.find(Some("a"), Algorithm::ES384), Found::OtherAlgorithm));
+        assert!(matches!(one.find(None, Algorithm::ES256), KeyLookup::Key(_)));
+        assert!(matches!(one.find(Some("a"), Algorithm::ES256), KeyLookup::Key(_)));
+        assert!(matches!(one.find(Some("b"), Algorithm::ES256), KeyLookup::Nothing));
+        assert!(matches!(one.find(Some("a"), Algorithm::ES384), KeyLookup::OtherAlgorithm));
         let two = set(&[a, b]);
-        assert!(matches!(two.find(None, Algorithm::ES256), Found::Nothing));
-        assert!(matches!(two.find(Some("b"), Algorithm::ES256), Found::Key(_)));
-        assert!(matches!(set(&[]).find(None, Algorithm::ES256), Found::Nothing));
+        assert!(matches!(two.find(None, Algorithm::ES256), KeyLookup::Nothing));
+        assert!(matches!(two.find(Some("b"), Algorithm::ES256), KeyLookup::Key(_)));
+        assert!(matches!(set(&[]).find(None, Algorithm::ES256), KeyLookup::Nothing));
     }
 }

@@ -3,35 +3,35 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::{Action, Outcome, Permission};
-use crate::fhir::arrival::{Arrival, Kind};
-use crate::fhir::bundle::{Entry, Links, Purpose, Request, Target, name_of};
+use super::{Action, EntryOutcome, Permission};
+use crate::fhir::arrival::{Arrival, ResourceType};
+use crate::fhir::bundle::{BundleEntry, BundleRequest, Links, Purpose, RequestTarget, name_of};
 use crate::fhir::query;
 use crate::intake::Intake;
 use crate::problem::{Category, Problem};
-use crate::record::{Condition, Fact, derived_id};
+use crate::record::{Command, Condition, derived_id};
 use crate::store::resource;
 
 /// A whole Bundle, ready for the hallway.
 #[derive(Default)]
-pub(super) struct Plan {
+pub(super) struct BundlePlan {
     /// Per entry; `None` where a fact answers.
-    pub(super) outcomes: Vec<Option<Outcome>>,
+    pub(super) outcomes: Vec<Option<EntryOutcome>>,
     /// Which entry each fact is of.
-    pub(super) places: Vec<(usize, Kind)>,
-    pub(super) facts: Vec<Fact>,
+    pub(super) places: Vec<(usize, ResourceType)>,
+    pub(super) facts: Vec<Command>,
 }
 
 /// What one entry wants.
 pub(super) enum Step<'a> {
     Take(Box<Take<'a>>),
-    Delete { kind: Kind, id: String, if_match: Option<i64> },
-    Done(Outcome),
+    Delete { kind: ResourceType, id: String, if_match: Option<i64> },
+    Done(EntryOutcome),
 }
 
 /// A resource to be taken in.
 pub(super) struct Take<'a> {
-    kind: Kind,
+    kind: ResourceType,
     raw: Cow<'a, str>,
     full_url: Option<Cow<'a, str>>,
     /// The id that it must have, by the address.
@@ -44,31 +44,31 @@ pub(super) struct Take<'a> {
 }
 
 impl<'a> Take<'a> {
-    fn new(kind: Kind, raw: &'a str, full_url: Option<Cow<'a, str>>) -> Self {
+    fn new(kind: ResourceType, raw: &'a str, full_url: Option<Cow<'a, str>>) -> Self {
         let raw = Cow::Borrowed(raw);
         Self { kind, raw, full_url, id: None, fallback: None, condition: Condition::None, arrival: None }
     }
 }
 
 /// What became of a step.
-pub(super) enum Ready {
-    Outcome(Outcome),
-    Fact(Kind, Box<Fact>),
+pub(super) enum EntryStep {
+    Outcome(EntryOutcome),
+    Fact(ResourceType, Box<Command>),
 }
 
 fn ignored(why: &'static str) -> Step<'static> {
-    Step::Done(Outcome::Ignored(why.into()))
+    Step::Done(EntryOutcome::Ignored(why.into()))
 }
 
 /// Looks at an entry without reading its resource.
-pub(super) fn look<'a>(entry: Entry<'a>, purpose: Purpose, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+pub(super) fn look<'a>(entry: BundleEntry<'a>, purpose: Purpose, may: Permission<'_>) -> Result<Step<'a>, Problem> {
     match (purpose, entry.request.clone()) {
         (Purpose::Batch | Purpose::Transaction, None) => {
             Err(Problem::malformed("an entry of a batch or transaction needs a request").at("request"))
         }
         (Purpose::Batch | Purpose::Transaction, Some(request)) => asked(entry, &request, may),
-        (Purpose::History, Some(request)) if request.method == "DELETE" => match Target::read(&request.url) {
-            Ok(Target { kind, id: Some(id), .. }) => {
+        (Purpose::History, Some(request)) if request.method == "DELETE" => match RequestTarget::read(&request.url) {
+            Ok(RequestTarget { kind, id: Some(id), .. }) => {
                 may(kind, Action::Delete)?;
                 Ok(Step::Delete { kind, id: id.to_owned(), if_match: None })
             }
@@ -79,10 +79,10 @@ pub(super) fn look<'a>(entry: Entry<'a>, purpose: Purpose, may: Permission<'_>) 
 }
 
 /// An entry that is a request.
-fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+fn asked<'a>(entry: BundleEntry<'a>, request: &BundleRequest<'_>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
     let at_url = |problem: Problem| problem.at("request.url");
-    let target = Target::read(&request.url).map_err(at_url)?;
-    let resource = |entry: Entry<'a>| match entry.resource {
+    let target = RequestTarget::read(&request.url).map_err(at_url)?;
+    let resource = |entry: BundleEntry<'a>| match entry.resource {
         Some(raw) => Ok(Take::new(target.kind, raw.get(), entry.full_url)),
         None => Err(Problem::malformed("this request needs a resource").at("resource")),
     };
@@ -124,7 +124,7 @@ fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Re
         ("GET", id) => {
             may(target.kind, if id.is_some() { Action::Read } else { Action::Search })?;
             let if_none_match = request.if_none_match.as_deref().map(str::to_owned);
-            Ok(Step::Done(Outcome::Wanted { url: request.url.to_string(), if_none_match }))
+            Ok(Step::Done(EntryOutcome::Wanted { url: request.url.to_string(), if_none_match }))
         }
         ("POST" | "DELETE", _) => {
             Err(at_url(Problem::malformed("POST needs `Type`, DELETE needs `Type/id`; there is no conditional delete")))
@@ -137,15 +137,15 @@ fn asked<'a>(entry: Entry<'a>, request: &Request<'_>, may: Permission<'_>) -> Re
 }
 
 /// An entry that is a resource.
-fn told<'a>(entry: Entry<'a>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+fn told<'a>(entry: BundleEntry<'a>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
     let Some(resource) = entry.resource else { return Ok(ignored("carries no resource")) };
     let Some((name, _)) = name_of(resource.get()) else {
         return Err(Problem::malformed("resourceType is missing or no type name").at("Resource.resourceType"));
     };
-    let Some(kind) = Kind::of(&name) else { return Ok(ignored("not of a type that is kept here")) };
+    let Some(kind) = ResourceType::of(&name) else { return Ok(ignored("not of a type that is kept here")) };
     may(kind, Action::Update)?;
     let mut take = Take::new(kind, resource.get(), entry.full_url);
-    take.fallback = take.full_url.as_deref().and_then(|url| match Target::read(url) {
+    take.fallback = take.full_url.as_deref().and_then(|url| match RequestTarget::read(url) {
         Ok(target) if target.kind == kind => target.id.map(str::to_owned),
         _ => None,
     });
@@ -210,7 +210,8 @@ impl Intake {
             let mut found = Vec::new();
             for entry in entries.iter_mut() {
                 let Ok(Step::Take(take)) = entry else { continue };
-                let Some(full_url) = take.full_url.as_deref().filter(|_| (take.kind == Kind::Patient) == patients)
+                let Some(full_url) =
+                    take.full_url.as_deref().filter(|_| (take.kind == ResourceType::Patient) == patients)
                 else {
                     continue;
                 };
@@ -241,11 +242,11 @@ impl Intake {
     }
 
     /// A step as a fact for the hallway.
-    pub(super) fn fact(&self, clinic: &str, step: Step<'_>, links: &Links) -> Result<Ready, Problem> {
+    pub(super) fn fact(&self, clinic: &str, step: Step<'_>, links: &Links) -> Result<EntryStep, Problem> {
         let take = match step {
-            Step::Done(outcome) => return Ok(Ready::Outcome(outcome)),
+            Step::Done(outcome) => return Ok(EntryStep::Outcome(outcome)),
             Step::Delete { kind, id, if_match } => {
-                return Ok(Ready::Fact(kind, Box::new(Fact::Deleted { kind, id, if_match })));
+                return Ok(EntryStep::Fact(kind, Box::new(Command::Deleted { kind, id, if_match })));
             }
             Step::Take(take) => *take,
         };
@@ -259,7 +260,10 @@ impl Intake {
             Some(id) => arrival.with_id(id),
             None => arrival,
         };
-        Ok(Ready::Fact(take.kind, Box::new(Fact::Arrived { arrival: Box::new(arrival), condition: take.condition })))
+        Ok(EntryStep::Fact(
+            take.kind,
+            Box::new(Command::Arrived { arrival: Box::new(arrival), condition: take.condition }),
+        ))
     }
 }
 
@@ -267,7 +271,7 @@ impl Intake {
 ///
 /// # Errors
 /// Where type or id contradict the address.
-pub fn addressed(arrival: Arrival, kind: Kind, id: Option<String>) -> Result<Arrival, Problem> {
+pub fn addressed(arrival: Arrival, kind: ResourceType, id: Option<String>) -> Result<Arrival, Problem> {
     if arrival.kind != kind {
         return Err(
             Problem::malformed("the type of the resource is not that of the address").at("Resource.resourceType")

@@ -1,21 +1,21 @@
 //! A mapping guessed from the titles, as the AIMS Center's and similar tracking spreadsheets write them.
 
-use super::mapping::{Field, Mapping, ScoreColumns};
+use super::mapping::{ColumnField, ColumnMapping, ScoreColumns};
 use super::sheet::Sheet;
 use crate::domain::instrument::Instrument;
 
 /// For each field the titles it is known by; the first column that has one of them is taken, in this order.
-const TITLES: &[(Field, &[&str])] = &[
+const TITLES: &[(ColumnField, &[&str])] = &[
     (
-        Field::Identifier,
+        ColumnField::Identifier,
         &["mrn", "medical record number", "medical record", "patient id", "chart number", "patient mrn"],
     ),
-    (Field::GivenName, &["first name", "given name", "patient first name"]),
-    (Field::FamilyName, &["last name", "family name", "surname", "patient last name"]),
-    (Field::Name, &["patient name", "name", "patient", "client name", "client", "full name"]),
-    (Field::BirthDate, &["dob", "date of birth", "birth date", "birthdate", "birthday"]),
+    (ColumnField::GivenName, &["first name", "given name", "patient first name"]),
+    (ColumnField::FamilyName, &["last name", "family name", "surname", "patient last name"]),
+    (ColumnField::Name, &["patient name", "name", "patient", "client name", "client", "full name"]),
+    (ColumnField::BirthDate, &["dob", "date of birth", "birth date", "birthdate", "birthday"]),
     (
-        Field::EnrolledOn,
+        ColumnField::EnrolledOn,
         &[
             "date of initial assessment",
             "initial assessment date",
@@ -30,19 +30,19 @@ const TITLES: &[(Field, &[&str])] = &[
             "intake date",
         ],
     ),
-    (Field::ConsentOn, &["consent date", "date of consent", "consent"]),
-    (Field::CareManager, &["care manager", "bhcm", "behavioral health care manager", "cm", "bh care manager"]),
+    (ColumnField::ConsentOn, &["consent date", "date of consent", "consent"]),
+    (ColumnField::CareManager, &["care manager", "bhcm", "behavioral health care manager", "cm", "bh care manager"]),
     (
-        Field::PrimaryCareProvider,
+        ColumnField::PrimaryCareProvider,
         &["pcp", "primary care provider", "primary care", "provider", "primary care physician"],
     ),
     (
-        Field::PsychiatricConsultant,
+        ColumnField::PsychiatricConsultant,
         &["psychiatric consultant", "consultant", "psychiatrist", "consulting psychiatrist"],
     ),
-    (Field::Status, &["status", "treatment status", "episode status", "phase", "patient status"]),
+    (ColumnField::Status, &["status", "treatment status", "episode status", "phase", "patient status"]),
     (
-        Field::LastContactOn,
+        ColumnField::LastContactOn,
         &[
             "last contact",
             "last contact date",
@@ -54,7 +54,7 @@ const TITLES: &[(Field, &[&str])] = &[
         ],
     ),
     (
-        Field::LastReviewOn,
+        ColumnField::LastReviewOn,
         &[
             "last psychiatric consultation",
             "date of last psychiatric consultation",
@@ -67,9 +67,9 @@ const TITLES: &[(Field, &[&str])] = &[
             "psychiatric consult date",
         ],
     ),
-    (Field::HeldOn, &["on hold since", "hold date", "held on"]),
+    (ColumnField::HeldOn, &["on hold since", "hold date", "held on"]),
     (
-        Field::RelapsePreventionOn,
+        ColumnField::RelapsePreventionOn,
         &[
             "relapse prevention date",
             "relapse prevention plan date",
@@ -81,7 +81,7 @@ const TITLES: &[(Field, &[&str])] = &[
         ],
     ),
     (
-        Field::DischargedOn,
+        ColumnField::DischargedOn,
         &[
             "discharge date",
             "date discharged",
@@ -92,15 +92,18 @@ const TITLES: &[(Field, &[&str])] = &[
             "date closed",
         ],
     ),
-    (Field::DischargeReason, &["discharge reason", "reason for discharge", "reason", "reason closed", "disposition"]),
-    (Field::Payer, &["payer", "payor", "insurance", "insurance type", "coverage"]),
-    (Field::Note, &["notes", "note", "comments", "comment"]),
+    (
+        ColumnField::DischargeReason,
+        &["discharge reason", "reason for discharge", "reason", "reason closed", "disposition"],
+    ),
+    (ColumnField::Payer, &["payer", "payor", "insurance", "insurance type", "coverage"]),
+    (ColumnField::Note, &["notes", "note", "comments", "comment"]),
 ];
 
 /// Guesses which column is what. The answer to a dry run shows it, so that it can be corrected.
-pub fn mapping(sheet: &Sheet) -> Mapping {
+pub fn mapping(sheet: &Sheet) -> ColumnMapping {
     let plain: Vec<String> = sheet.titles.iter().map(|title| simplified(title)).collect();
-    let mut mapping = Mapping::default();
+    let mut mapping = ColumnMapping::default();
     for (field, titles) in TITLES {
         let column = titles.iter().find_map(|title| plain.iter().position(|known| known == title));
         if let Some(column) = column {
@@ -188,7 +191,7 @@ fn date_of(titles: &[String], score: usize, leftwards: bool) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Field, Mapping, ScoreColumns, mapping};
+    use super::{ColumnField, ColumnMapping, ScoreColumns, mapping};
     use crate::intake::spreadsheet::sheet::Sheet;
 
     #[test]
@@ -196,9 +199,9 @@ mod tests {
         let head = "MRN,Patient Name,DOB,Date of Initial Assessment,Baseline PHQ-9,Baseline GAD-7,PHQ-9 Score,Date,PHQ-9 Score,Date,\
             GAD-7,GAD-7 date,% change PHQ-9,Status,Discharge Date,Discharge Reason,Comments";
         let found = mapping(&Sheet::read(head).unwrap());
-        assert_eq!(found.columns[&Field::Identifier], "MRN");
-        assert_eq!(found.columns[&Field::EnrolledOn], "Date of Initial Assessment");
-        assert_eq!(found.columns[&Field::DischargeReason], "Discharge Reason");
+        assert_eq!(found.columns[&ColumnField::Identifier], "MRN");
+        assert_eq!(found.columns[&ColumnField::EnrolledOn], "Date of Initial Assessment");
+        assert_eq!(found.columns[&ColumnField::DischargeReason], "Discharge Reason");
         assert_eq!(
             scores(&found),
             [
@@ -211,7 +214,7 @@ mod tests {
         );
     }
 
-    fn scores(found: &Mapping) -> Vec<String> {
+    fn scores(found: &ColumnMapping) -> Vec<String> {
         let date = |s: &ScoreColumns| s.taken_on.clone().unwrap_or_else(|| "-".to_owned());
         found.scores.iter().map(|s| format!("{} {} {}", s.instrument.id(), s.score, date(s))).collect()
     }

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 /// What a column may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Field {
+pub enum ColumnField {
     /// The medical record number.
     Identifier,
     /// The whole name.
@@ -93,11 +93,11 @@ pub struct Words {
 /// How a spreadsheet is read. A column is named by its title; of several of the same title the second is `Title#2`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Mapping {
+pub struct ColumnMapping {
     /// The order of day and month.
     pub dates: DateOrder,
     /// What is in which column.
-    pub columns: BTreeMap<Field, String>,
+    pub columns: BTreeMap<ColumnField, String>,
     /// The scores, with their dates.
     pub scores: Vec<ScoreColumns>,
     /// What the clinic's own words mean.
@@ -107,7 +107,7 @@ pub struct Mapping {
 /// A mapping, found in a file.
 #[derive(Clone, Debug)]
 pub struct Columns {
-    fields: BTreeMap<Field, usize>,
+    fields: BTreeMap<ColumnField, usize>,
     /// Instrument, column of the score, column of its date.
     pub scores: Vec<(Instrument, usize, Option<usize>)>,
 }
@@ -117,7 +117,7 @@ impl Columns {
     ///
     /// # Errors
     /// Names the part of the mapping that is not in the file, or that is needed and missing.
-    pub fn of(mapping: &Mapping, sheet: &Sheet) -> Result<Self, Problem> {
+    pub fn of(mapping: &ColumnMapping, sheet: &Sheet) -> Result<Self, Problem> {
         let find = |title: &str, at: String| {
             sheet.column(title).ok_or_else(|| Problem::unprocessable("no column of the file has this title").at(at))
         };
@@ -132,7 +132,7 @@ impl Columns {
             let taken_on = taken_on.map(|title| find(title, format!("mapping.scores[{n}].taken_on"))).transpose()?;
             scores.push((columns.instrument, score, taken_on));
         }
-        for needed in [Field::Identifier, Field::EnrolledOn] {
+        for needed in [ColumnField::Identifier, ColumnField::EnrolledOn] {
             if !fields.contains_key(&needed) {
                 let detail = "this column is needed, and was neither named nor found";
                 return Err(Problem::unprocessable(detail).at(format!("mapping.columns.{}", name(needed))));
@@ -142,7 +142,7 @@ impl Columns {
     }
 
     /// The column of a field.
-    pub fn get(&self, field: Field) -> Option<usize> {
+    pub fn get(&self, field: ColumnField) -> Option<usize> {
         self.fields.get(&field).copied()
     }
 
@@ -164,6 +164,6 @@ impl Columns {
 }
 
 /// A field's name in a mapping.
-fn name(field: Field) -> String {
+fn name(field: ColumnField) -> String {
     serde_json::to_value(field).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }

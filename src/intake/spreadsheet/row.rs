@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::RowError;
 use super::date;
-use super::mapping::{Columns, Field, Mapping};
+use super::mapping::{ColumnField, ColumnMapping, Columns};
 use super::sheet::{Record, Sheet};
 use crate::domain::care::{DischargeReason, Payer};
 use crate::domain::episode::{Episode, Phase};
@@ -15,11 +15,11 @@ use crate::domain::instrument::Instrument;
 use crate::record::ImportedCase;
 
 /// What a row is read with.
-pub struct Context<'a> {
+pub struct RowContext<'a> {
     /// Where the columns are.
     pub columns: &'a Columns,
     /// How they are read.
-    pub mapping: &'a Mapping,
+    pub mapping: &'a ColumnMapping,
     /// The file.
     pub sheet: &'a Sheet,
     /// The clinic's today.
@@ -95,43 +95,51 @@ const PAYERS: &[(&str, Payer)] = &[
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn read(context: &Context<'_>, record: &Record) -> Result<ImportedCase, Vec<RowError>> {
+pub fn read(context: &RowContext<'_>, record: &Record) -> Result<ImportedCase, Vec<RowError>> {
     let mut reader = Reader { context, record, errors: Vec::new() };
     let case = reader.case();
     if reader.errors.is_empty() { Ok(case) } else { Err(reader.errors) }
 }
 
 struct Reader<'a> {
-    context: &'a Context<'a>,
+    context: &'a RowContext<'a>,
     record: &'a Record,
     errors: Vec<RowError>,
 }
 
 impl Reader<'_> {
     fn case(&mut self) -> ImportedCase {
-        let identifier = self.text(Field::Identifier);
+        let identifier = self.text(ColumnField::Identifier);
         if identifier.is_none() {
-            self.wrong(Field::Identifier, "a record number is needed");
+            self.wrong(ColumnField::Identifier, "a record number is needed");
         }
-        let enrolled_on = self.date(Field::EnrolledOn);
-        let status = self.word(Field::Status, STATUSES, &self.context.mapping.words.status, Phase::ALL, Phase::as_str);
-        if enrolled_on.is_none() && status != Some(Phase::Referred) && !self.has_error(Field::EnrolledOn) {
-            self.wrong(Field::EnrolledOn, "a date of enrolment is needed, unless the status is referred");
+        let enrolled_on = self.date(ColumnField::EnrolledOn);
+        let status =
+            self.word(ColumnField::Status, STATUSES, &self.context.mapping.words.status, Phase::ALL, Phase::as_str);
+        if enrolled_on.is_none() && status != Some(Phase::Referred) && !self.has_error(ColumnField::EnrolledOn) {
+            self.wrong(ColumnField::EnrolledOn, "a date of enrolment is needed, unless the status is referred");
         }
         let words = &self.context.mapping.words.discharge_reason;
-        let reason = self.word(Field::DischargeReason, REASONS, words, DischargeReason::ALL, DischargeReason::as_str);
+        let reason =
+            self.word(ColumnField::DischargeReason, REASONS, words, DischargeReason::ALL, DischargeReason::as_str);
         let words = &self.context.mapping.words.payer;
-        let payer = self.word(Field::Payer, PAYERS, words, Payer::ALL, Payer::as_str);
+        let payer = self.word(ColumnField::Payer, PAYERS, words, Payer::ALL, Payer::as_str);
         let birth_date = self.birth_date();
-        let consent_on = self.date(Field::ConsentOn);
+        let consent_on = self.date(ColumnField::ConsentOn);
         let scores = self.scores(enrolled_on);
-        let [contact, review, held_on, relapse_prevention_on] =
-            [Field::LastContactOn, Field::LastReviewOn, Field::HeldOn, Field::RelapsePreventionOn]
-                .map(|field| self.within(field, enrolled_on));
-        let discharged_on = self.within(Field::DischargedOn, enrolled_on);
+        let [contact, review, held_on, relapse_prevention_on] = [
+            ColumnField::LastContactOn,
+            ColumnField::LastReviewOn,
+            ColumnField::HeldOn,
+            ColumnField::RelapsePreventionOn,
+        ]
+        .map(|field| self.within(field, enrolled_on));
+        let discharged_on = self.within(ColumnField::DischargedOn, enrolled_on);
         let discharge = self.discharge(discharged_on, reason, status);
         self.phase(status, relapse_prevention_on, held_on);
-        for (field, on) in [(Field::LastContactOn, contact), (Field::RelapsePreventionOn, relapse_prevention_on)] {
+        for (field, on) in
+            [(ColumnField::LastContactOn, contact), (ColumnField::RelapsePreventionOn, relapse_prevention_on)]
+        {
             if let (Some(on), Some((end, _))) = (on, discharge)
                 && on > end
             {
@@ -156,9 +164,9 @@ impl Reader<'_> {
                 consent_on,
                 primary_instrument: Instrument::Phq9,
                 target_instruments: targets,
-                care_manager: self.text(Field::CareManager),
-                primary_care_provider: self.text(Field::PrimaryCareProvider),
-                psychiatric_consultant: self.text(Field::PsychiatricConsultant),
+                care_manager: self.text(ColumnField::CareManager),
+                primary_care_provider: self.text(ColumnField::PrimaryCareProvider),
+                psychiatric_consultant: self.text(ColumnField::PsychiatricConsultant),
             },
             scores,
             contacts: contact.into_iter().collect(),
@@ -167,7 +175,7 @@ impl Reader<'_> {
             relapse_prevention_on,
             discharge,
             payer,
-            note: self.text(Field::Note),
+            note: self.text(ColumnField::Note),
         }
     }
 
@@ -177,11 +185,11 @@ impl Reader<'_> {
         if is_nothing.contains(&cell.to_ascii_lowercase().as_str()) { "" } else { cell }
     }
 
-    fn of(&self, field: Field) -> &str {
+    fn of(&self, field: ColumnField) -> &str {
         self.context.columns.get(field).map_or("", |column| self.cell(column))
     }
 
-    fn text(&mut self, field: Field) -> Option<String> {
+    fn text(&mut self, field: ColumnField) -> Option<String> {
         let text = self.of(field).to_owned();
         if text.chars().count() > 20_000 {
             self.wrong(field, "longer than 20,000 characters");
@@ -190,7 +198,7 @@ impl Reader<'_> {
         (!text.is_empty()).then_some(text)
     }
 
-    fn wrong(&mut self, field: Field, detail: &str) {
+    fn wrong(&mut self, field: ColumnField, detail: &str) {
         let column = self.context.columns.get(field);
         self.wrong_at(column, detail.to_owned());
     }
@@ -200,7 +208,7 @@ impl Reader<'_> {
         self.errors.push(RowError { row: self.record.row, column, detail });
     }
 
-    fn has_error(&self, field: Field) -> bool {
+    fn has_error(&self, field: ColumnField) -> bool {
         let title = self.context.columns.get(field).and_then(|column| self.context.sheet.titles.get(column));
         title.is_some() && self.errors.iter().any(|error| error.column.as_ref() == title)
     }
@@ -222,12 +230,12 @@ impl Reader<'_> {
         Some(on)
     }
 
-    fn date(&mut self, field: Field) -> Option<NaiveDate> {
+    fn date(&mut self, field: ColumnField) -> Option<NaiveDate> {
         self.context.columns.get(field).and_then(|column| self.date_at(column))
     }
 
     /// A date that is not before the enrolment.
-    fn within(&mut self, field: Field, enrolled_on: Option<NaiveDate>) -> Option<NaiveDate> {
+    fn within(&mut self, field: ColumnField, enrolled_on: Option<NaiveDate>) -> Option<NaiveDate> {
         let on = self.date(field)?;
         if enrolled_on.is_some_and(|enrolled| on < enrolled) {
             self.wrong(field, "before the enrolment");
@@ -237,18 +245,18 @@ impl Reader<'_> {
     }
 
     fn birth_date(&mut self) -> Option<NaiveDate> {
-        let text = self.of(Field::BirthDate).to_owned();
+        let text = self.of(ColumnField::BirthDate).to_owned();
         if text.is_empty() {
             return None;
         }
         match date::read(&text, self.context.mapping.dates, true) {
             Some(on) if on <= self.context.today && on.year() >= 1900 => Some(on),
             Some(_) => {
-                self.wrong(Field::BirthDate, "in the future");
+                self.wrong(ColumnField::BirthDate, "in the future");
                 None
             }
             None => {
-                self.wrong(Field::BirthDate, "not a date with a year of four digits");
+                self.wrong(ColumnField::BirthDate, "not a date with a year of four digits");
                 None
             }
         }
@@ -298,15 +306,15 @@ impl Reader<'_> {
         match (on, reason, status) {
             (Some(on), Some(reason), None | Some(Phase::Discharged)) => Some((on, reason)),
             (Some(_), _, Some(status)) if status != Phase::Discharged => {
-                self.wrong(Field::Status, "there is a date of discharge, and the status is another");
+                self.wrong(ColumnField::Status, "there is a date of discharge, and the status is another");
                 None
             }
-            (Some(_), None, _) if !self.has_error(Field::DischargeReason) => {
-                self.wrong(Field::DischargeReason, "a discharge needs its reason");
+            (Some(_), None, _) if !self.has_error(ColumnField::DischargeReason) => {
+                self.wrong(ColumnField::DischargeReason, "a discharge needs its reason");
                 None
             }
-            (None, _, Some(Phase::Discharged)) if !self.has_error(Field::DischargedOn) => {
-                self.wrong(Field::DischargedOn, "a discharge needs its date");
+            (None, _, Some(Phase::Discharged)) if !self.has_error(ColumnField::DischargedOn) => {
+                self.wrong(ColumnField::DischargedOn, "a discharge needs its date");
                 None
             }
             _ => None,
@@ -316,10 +324,10 @@ impl Reader<'_> {
     /// A status needs the date since when it holds.
     fn phase(&mut self, status: Option<Phase>, prevention: Option<NaiveDate>, held: Option<NaiveDate>) {
         let field = match status {
-            Some(Phase::RelapsePrevention) if prevention.is_none() => Field::RelapsePreventionOn,
-            Some(Phase::OnHold) if held.is_none() => Field::HeldOn,
+            Some(Phase::RelapsePrevention) if prevention.is_none() => ColumnField::RelapsePreventionOn,
+            Some(Phase::OnHold) if held.is_none() => ColumnField::HeldOn,
             Some(Phase::Active) if prevention.is_some() => {
-                self.wrong(Field::Status, "active, with a date of relapse prevention: which of the two holds?");
+                self.wrong(ColumnField::Status, "active, with a date of relapse prevention: which of the two holds?");
                 return;
             }
             _ => return,
@@ -331,8 +339,8 @@ impl Reader<'_> {
 
     /// The name to show, and the family name.
     fn name(&mut self) -> (Option<String>, Option<String>) {
-        let (given, family) = (self.text(Field::GivenName), self.text(Field::FamilyName));
-        let whole = match (self.text(Field::Name), &given, &family) {
+        let (given, family) = (self.text(ColumnField::GivenName), self.text(ColumnField::FamilyName));
+        let whole = match (self.text(ColumnField::Name), &given, &family) {
             (Some(name), _, _) => Some(turned(&name)),
             (None, Some(given), Some(family)) => Some(format!("{given} {family}")),
             (None, given, family) => given.clone().or_else(|| family.clone()),
@@ -343,7 +351,7 @@ impl Reader<'_> {
     /// One of several words: the clinic's own, those that are known, the registry's.
     fn word<T: Copy>(
         &mut self,
-        field: Field,
+        field: ColumnField,
         known: &[(&str, T)],
         own: &BTreeMap<String, T>,
         all: &[T],

@@ -5,14 +5,14 @@ use chrono::{SecondsFormat, TimeDelta};
 
 use super::{Search, Stopped, Sweep, beginning};
 use crate::ehr::Failure;
-use crate::ehr::page::Text;
-use crate::fhir::arrival::{Kind, is_logical_id};
-use crate::fhir::history::History;
+use crate::ehr::page::PageText;
+use crate::fhir::arrival::{ResourceType, is_logical_id};
+use crate::fhir::history::HistoryPage;
 use crate::fhir::topic::Topic;
 use crate::store::connection::{self, Watermark, hint};
 use crate::store::resource;
 
-use super::walk::{Next, Walk};
+use super::walk::{Walk, WalkStep};
 
 /// How far back the first look reaches: a history holds everybody's versions, so that more would be dear.
 const FIRST: TimeDelta = TimeDelta::days(1);
@@ -35,7 +35,8 @@ impl Sweep<'_> {
         let marks = connection::watermarks(&mut tx, self.connection.of()).await?;
         drop(tx);
         let (now, often) = (self.intake.clock.now(), TimeDelta::from_std(poll.deletions).unwrap_or(TimeDelta::days(1)));
-        for kind in poll.types.iter().filter(|kind| offers.has_history(kind)).filter_map(|kind| Kind::of(kind)) {
+        for kind in poll.types.iter().filter(|kind| offers.has_history(kind)).filter_map(|kind| ResourceType::of(kind))
+        {
             let name = format!("{}/_history", kind.name());
             let before = marks.iter().find(|mark| mark.kind == name).cloned();
             let mut mark = before.unwrap_or_else(|| {
@@ -62,7 +63,7 @@ impl Sweep<'_> {
     }
 
     /// Looks through the history of a type since the last look, less the overlap.
-    async fn history(&self, kind: Kind, mark: &mut Watermark) -> Result<(), Stopped> {
+    async fn history(&self, kind: ResourceType, mark: &mut Watermark) -> Result<(), Stopped> {
         let poll = &self.connection.settings.poll;
         let overlap = TimeDelta::from_std(poll.overlap).unwrap_or_default();
         let since = mark.watermark.map(|watermark| watermark - overlap);
@@ -80,7 +81,7 @@ impl Sweep<'_> {
             taken += self.hint_at(kind, &history.deleted).await?;
             self.prolong().await?;
             match walk.after(&[], history.next).map_err(super::pass::unusable)? {
-                Next::Follow(link) => page = self.connection.ehr.follow_text(&link).await?,
+                WalkStep::Follow(link) => page = self.connection.ehr.follow_text(&link).await?,
                 _ => break,
             }
         }
@@ -93,7 +94,7 @@ impl Sweep<'_> {
     }
 
     /// Has those fetched that are here and are not known to be deleted; answers how many.
-    async fn hint_at(&self, kind: Kind, deleted: &[String]) -> Result<usize, Stopped> {
+    async fn hint_at(&self, kind: ResourceType, deleted: &[String]) -> Result<usize, Stopped> {
         let (of, now) = (self.connection.of(), self.intake.clock.now());
         let mut tx = self.intake.db.begin("sweep_deletions").await?;
         let mut hinted = 0;
@@ -109,6 +110,7 @@ impl Sweep<'_> {
     }
 }
 
-fn read(page: &Text) -> Result<History, Failure> {
-    History::read(&page.text).ok_or_else(|| super::pass::unusable("the answer to a look at the history is no Bundle"))
+fn read(page: &PageText) -> Result<HistoryPage, Failure> {
+    HistoryPage::read(&page.text)
+        .ok_or_else(|| super::pass::unusable("the answer to a look at the history is no Bundle"))
 }

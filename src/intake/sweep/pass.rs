@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::walk::{Next, Walk};
+use super::walk::{Walk, WalkStep};
 use super::{Search, Stopped, Sweep, Swept};
-use crate::config::Way;
+use crate::config::SearchStrategy;
 use crate::ehr::Failure;
-use crate::ehr::page::Text;
-use crate::fhir::arrival::{Kind, is_logical_id};
-use crate::fhir::searchset::{Found, Searchset, outside};
+use crate::ehr::page::PageText;
+use crate::fhir::arrival::{ResourceType, is_logical_id};
+use crate::fhir::searchset::{Searchset, SearchsetResource, outside};
 use crate::fhir::topic::Topic;
 use crate::problem::Category;
 use crate::store::connection::{self, Watermark};
@@ -22,29 +22,30 @@ impl Sweep<'_> {
     pub(super) async fn pass(
         &self,
         search: &Search,
-        way: Way,
+        way: SearchStrategy,
         mark: &mut Watermark,
         swept: &mut Swept,
     ) -> Result<(), Stopped> {
         let kind = search.topic;
         match (kind, way) {
-            (Topic::Kept(kind), Way::ByPatient) => return self.by_patient(kind, swept).await,
+            (Topic::Kept(kind), SearchStrategy::ByPatient) => return self.by_patient(kind, swept).await,
             // Each of ours is looked at by itself, in its time; everybody's Tasks are too many to look through.
-            (Topic::Ours(_), Way::ByPatient) => return Ok(()),
-            (Topic::Ours(_), Way::Everything) if search.added.is_none() => return Ok(()),
+            (Topic::Ours(_), SearchStrategy::ByPatient) => return Ok(()),
+            (Topic::Ours(_), SearchStrategy::Everything) if search.added.is_none() => return Ok(()),
             _ => {}
         }
         let overlap = chrono::TimeDelta::from_std(self.connection.settings.poll.overlap).unwrap_or_default();
-        let from = mark.watermark.map(|watermark| watermark - overlap).filter(|_| way != Way::Everything);
-        let mut walk = Walk::new(from, way == Way::LastUpdated);
+        let from = mark.watermark.map(|watermark| watermark - overlap).filter(|_| way != SearchStrategy::Everything);
+        let mut walk = Walk::new(from, way == SearchStrategy::LastUpdated);
         let mut page = self.search(kind, &self.query(search, way, from)).await?;
         // The server's clock, or failing that ours: a resource that claims to be from the future moves nothing there.
         let began = page.date.unwrap_or_else(|| self.intake.clock.now());
         let (mut highest, mut before) = (None::<DateTime<Utc>>, HashSet::new());
         loop {
             let set = read(&page)?;
-            let ours: Vec<&Found<'_>> = set.found.iter().filter(|one| one.kind == kind.name()).collect();
-            let news: Vec<&Found<'_>> = ours.iter().copied().filter(|one| !before.contains(&name(one))).collect();
+            let ours: Vec<&SearchsetResource<'_>> = set.found.iter().filter(|one| one.kind == kind.name()).collect();
+            let news: Vec<&SearchsetResource<'_>> =
+                ours.iter().copied().filter(|one| !before.contains(&name(one))).collect();
             self.record(kind, &news, swept).await?;
             before = ours.iter().map(|one| name(one)).collect();
             swept.unread += set.odd;
@@ -57,9 +58,9 @@ impl Sweep<'_> {
             }
             self.prolong().await?;
             page = match next {
-                Next::Nothing => break,
-                Next::From(instant) => self.search(kind, &self.query(search, way, Some(instant))).await?,
-                Next::Follow(link) => self.connection.ehr.follow_text(&link).await?,
+                WalkStep::Nothing => break,
+                WalkStep::From(instant) => self.search(kind, &self.query(search, way, Some(instant))).await?,
+                WalkStep::Follow(link) => self.connection.ehr.follow_text(&link).await?,
             };
         }
         // Everything came without being asked for by time, so the time of the next look may as well be known.
@@ -68,26 +69,26 @@ impl Sweep<'_> {
     }
 
     /// The parameters of a search.
-    fn query(&self, search: &Search, way: Way, from: Option<DateTime<Utc>>) -> String {
+    fn query(&self, search: &Search, way: SearchStrategy, from: Option<DateTime<Utc>>) -> String {
         let mut query: Vec<String> = search.added.iter().cloned().collect();
-        if way != Way::Everything
+        if way != SearchStrategy::Everything
             && let Some(from) = from
         {
             query.push(format!("_lastUpdated=ge{}", from.to_rfc3339_opts(SecondsFormat::Millis, true)));
         }
-        if way == Way::LastUpdated {
+        if way == SearchStrategy::LastUpdated {
             query.push("_sort=_lastUpdated".to_owned());
         }
         query.push(format!("_count={}", self.connection.settings.poll.page_size));
         query.join("&")
     }
 
-    async fn search(&self, kind: Topic, query: &str) -> Result<Text, Failure> {
+    async fn search(&self, kind: Topic, query: &str) -> Result<PageText, Failure> {
         self.connection.ehr.search_text(kind.name(), query).await
     }
 
     /// Asks about everybody in our care, one by one.
-    async fn by_patient(&self, kind: Kind, swept: &mut Swept) -> Result<(), Stopped> {
+    async fn by_patient(&self, kind: ResourceType, swept: &mut Swept) -> Result<(), Stopped> {
         let mut after = None;
         loop {
             let mut tx = self.intake.db.read().await?;
@@ -101,7 +102,7 @@ impl Sweep<'_> {
                 if !is_logical_id(id) {
                     continue;
                 }
-                if kind == Kind::Patient {
+                if kind == ResourceType::Patient {
                     self.patient(id, swept).await?;
                 } else {
                     self.of_patient(kind, id, swept).await?;
@@ -117,7 +118,7 @@ impl Sweep<'_> {
             Err(Failure::Refused { status: 404, .. }) => return Ok(()),
             Err(Failure::Refused { status: 410, .. }) => {
                 let (clinic, by) = (&self.connection.clinic, self.connection.author());
-                return match self.intake.delete(clinic, &by, Kind::Patient, id.to_owned(), None).await {
+                return match self.intake.delete(clinic, &by, ResourceType::Patient, id.to_owned(), None).await {
                     Err(problem) if problem.category == Category::Unavailable => Err(problem.into()),
                     // Known or not: it is not there any more.
                     _ => Ok(()),
@@ -126,13 +127,13 @@ impl Sweep<'_> {
             Err(failure) => return Err(failure.into()),
         };
         match outside(&page.text).filter(|found| found.kind == "Patient") {
-            Some(found) => self.record(Topic::Kept(Kind::Patient), &[&found], swept).await?,
+            Some(found) => self.record(Topic::Kept(ResourceType::Patient), &[&found], swept).await?,
             None => swept.unread += 1,
         }
         Ok(())
     }
 
-    async fn of_patient(&self, kind: Kind, id: &str, swept: &mut Swept) -> Result<(), Stopped> {
+    async fn of_patient(&self, kind: ResourceType, id: &str, swept: &mut Swept) -> Result<(), Stopped> {
         let mut query: Vec<String> = self.connection.search(kind.name()).into_iter().collect();
         query.push(format!("patient={id}"));
         query.push(format!("_count={}", self.connection.settings.poll.page_size));
@@ -145,18 +146,18 @@ impl Sweep<'_> {
         };
         loop {
             let set = read(&page)?;
-            let ours: Vec<&Found<'_>> = set.found.iter().filter(|one| one.kind == kind.name()).collect();
+            let ours: Vec<&SearchsetResource<'_>> = set.found.iter().filter(|one| one.kind == kind.name()).collect();
             self.record(topic, &ours, swept).await?;
             swept.unread += set.odd;
             match walk.after(&[], set.next).map_err(unusable)? {
-                Next::Follow(link) => page = self.connection.ehr.follow_text(&link).await?,
+                WalkStep::Follow(link) => page = self.connection.ehr.follow_text(&link).await?,
                 _ => return Ok(()),
             }
         }
     }
 }
 
-fn read(page: &Text) -> Result<Searchset<'_>, Failure> {
+fn read(page: &PageText) -> Result<Searchset<'_>, Failure> {
     Searchset::read(&page.text).map_err(|_| unusable("the answer to a search is no Bundle"))
 }
 
@@ -165,7 +166,7 @@ pub(super) fn unusable(cause: &'static str) -> Failure {
 }
 
 /// What tells a version from every other; without an id, the text itself.
-fn name(found: &Found<'_>) -> (String, String) {
+fn name(found: &SearchsetResource<'_>) -> (String, String) {
     match &found.id {
         Some(id) => (id.to_string(), found.version.clone().unwrap_or_else(|| format!("{:?}", found.updated))),
         None => (String::new(), found.raw.to_owned()),

@@ -11,7 +11,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 
 /// What comes after a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum WalkStep {
     /// Ask for what was changed from this instant on.
     From(DateTime<Utc>),
     /// Follow the server's link.
@@ -47,21 +47,21 @@ impl Walk {
     ///
     /// # Errors
     /// When the server's links lead in a circle.
-    pub fn after(&mut self, changes: &[Option<DateTime<Utc>>], link: Option<String>) -> Result<Next, &'static str> {
+    pub fn after(&mut self, changes: &[Option<DateTime<Utc>>], link: Option<String>) -> Result<WalkStep, &'static str> {
         self.look(changes);
-        let Some(link) = link else { return Ok(Next::Nothing) };
+        let Some(link) = link else { return Ok(WalkStep::Nothing) };
         if let Some(last) = self.seen_before()
             && self.from.is_none_or(|from| last > from)
         {
             self.from = Some(last);
             // Another search, so its links are new, too.
             self.followed.clear();
-            return Ok(Next::From(last));
+            return Ok(WalkStep::From(last));
         }
         if !self.followed.insert(link.clone()) {
             return Err("its links to the next page lead in a circle");
         }
-        Ok(Next::Follow(link))
+        Ok(WalkStep::Follow(link))
     }
 
     fn look(&mut self, changes: &[Option<DateTime<Utc>>]) {
@@ -94,36 +94,36 @@ mod tests {
     #[test]
     fn a_sorted_server_is_asked_from_the_last_change_on() {
         let mut walk = Walk::new(at(10), true);
-        assert_eq!(walk.after(&[at(10), at(11)], link("p2")), Ok(Next::From(at(11).unwrap())));
-        assert_eq!(walk.after(&[at(11), at(12)], link("p2")), Ok(Next::From(at(12).unwrap())));
-        assert_eq!(walk.after(&[at(12)], None), Ok(Next::Nothing));
+        assert_eq!(walk.after(&[at(10), at(11)], link("p2")), Ok(WalkStep::From(at(11).unwrap())));
+        assert_eq!(walk.after(&[at(11), at(12)], link("p2")), Ok(WalkStep::From(at(12).unwrap())));
+        assert_eq!(walk.after(&[at(12)], None), Ok(WalkStep::Nothing));
         assert_eq!(walk.seen_before(), at(12));
     }
 
     #[test]
     fn within_one_instant_the_links_are_followed() {
         let mut walk = Walk::new(at(10), true);
-        assert_eq!(walk.after(&[at(10), at(10)], link("a")), Ok(Next::Follow("a".into())));
-        assert_eq!(walk.after(&[at(10), at(10)], link("b")), Ok(Next::Follow("b".into())));
-        assert_eq!(walk.after(&[at(10), at(11)], link("c")), Ok(Next::From(at(11).unwrap())));
+        assert_eq!(walk.after(&[at(10), at(10)], link("a")), Ok(WalkStep::Follow("a".into())));
+        assert_eq!(walk.after(&[at(10), at(10)], link("b")), Ok(WalkStep::Follow("b".into())));
+        assert_eq!(walk.after(&[at(10), at(11)], link("c")), Ok(WalkStep::From(at(11).unwrap())));
     }
 
     #[test]
     fn microseconds_do_not_pretend_to_be_progress() {
         let close = |micros: i64| DateTime::from_timestamp_micros(10_000_000 + micros);
         let mut walk = Walk::new(at(10), true);
-        assert_eq!(walk.after(&[close(1), close(900)], link("a")), Ok(Next::Follow("a".into())));
+        assert_eq!(walk.after(&[close(1), close(900)], link("a")), Ok(WalkStep::Follow("a".into())));
     }
 
     #[test]
     fn a_server_that_does_not_sort_or_filter_is_only_followed() {
         for page in [[at(12), at(11)], [at(3), at(12)], [at(11), None]] {
             let mut walk = Walk::new(at(10), true);
-            assert_eq!(walk.after(&page, link("a")), Ok(Next::Follow("a".into())), "{page:?}");
+            assert_eq!(walk.after(&page, link("a")), Ok(WalkStep::Follow("a".into())), "{page:?}");
             assert_eq!(walk.seen_before(), None);
         }
         let mut walk = Walk::new(None, false);
-        assert_eq!(walk.after(&[at(1), at(2)], link("a")), Ok(Next::Follow("a".into())));
+        assert_eq!(walk.after(&[at(1), at(2)], link("a")), Ok(WalkStep::Follow("a".into())));
     }
 
     #[test]

@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::domain::attention::Place;
+use crate::domain::attention::QueuePlace;
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Rule, Rules};
 use crate::pages::words;
-use crate::store::standing::caseload::{self, Kind, MOST_RULES, Order, Tally};
+use crate::store::standing::caseload::{self, CaseloadCount, CaseloadGroup, CaseloadOrder, MOST_RULES};
 
 /// The address's words. What is unknown narrows nothing, and is shown as narrowing nothing.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Choice {
+pub struct CaseloadChoice {
     /// Whose name contains this.
     pub q: String,
     /// Of this care manager.
     pub care_manager: String,
     /// In this phase.
     pub status: String,
-    /// With this finding, or one of the groups of [`Choice::chips`].
+    /// With this finding, or one of the groups of [`CaseloadChoice::chips`].
     pub finding: String,
     pub sort: String,
     page: String,
@@ -38,7 +38,7 @@ pub struct Chip {
 }
 
 /// An option of a list.
-pub struct Named {
+pub struct SelectOption {
     pub value: String,
     pub words: String,
     pub chosen: bool,
@@ -53,19 +53,19 @@ pub struct Heading {
 }
 
 /// Everybody.
-const ALL: Kind = Kind { open_safety: false, at_target: false, queued: false, any_of: None };
+const ALL: CaseloadGroup = CaseloadGroup { open_safety: false, at_target: false, queued: false, any_of: None };
 
-const fn speaking(rules: &'static [Rule]) -> Kind {
+const fn speaking(rules: &'static [Rule]) -> CaseloadGroup {
     assert!(rules.len() <= MOST_RULES);
-    Kind { any_of: Some(rules), ..ALL }
+    CaseloadGroup { any_of: Some(rules), ..ALL }
 }
 
 /// The groups: (value, words, tone, who is in it).
-const GROUPS: [(&str, &str, words::Tone, Kind); 7] = [
+const GROUPS: [(&str, &str, words::Tone, CaseloadGroup); 7] = [
     ("", "All", words::Tone::Plain, ALL),
-    ("open_safety", "Safety", words::Tone::Danger, Kind { open_safety: true, ..ALL }),
+    ("open_safety", "Safety", words::Tone::Danger, CaseloadGroup { open_safety: true, ..ALL }),
     ("not_improving", "Not improving", words::Tone::Bad, speaking(words::NOT_IMPROVING)),
-    ("for_review", "For the review", words::Tone::Watch, Kind { queued: true, ..ALL }),
+    ("for_review", "For the review", words::Tone::Watch, CaseloadGroup { queued: true, ..ALL }),
     ("contact_overdue", "Contact overdue", words::Tone::Watch, speaking(&[Rule::ContactOverdue])),
     (
         "measure_due",
@@ -73,7 +73,7 @@ const GROUPS: [(&str, &str, words::Tone, Kind); 7] = [
         words::Tone::Watch,
         speaking(&[Rule::MeasureStale, Rule::MeasureOverdue, Rule::Unmeasured]),
     ),
-    ("at_target", "At target", words::Tone::Good, Kind { at_target: true, ..ALL }),
+    ("at_target", "At target", words::Tone::Good, CaseloadGroup { at_target: true, ..ALL }),
 ];
 
 /// Columns: (words, class, what it sorts by, which way).
@@ -90,7 +90,7 @@ const COLUMNS: [(&str, &str, &str, &str); 10] = [
     ("Care manager", "by", "", ""),
 ];
 
-impl Choice {
+impl CaseloadChoice {
     /// Why one is here and not on the page of the patient whom the chart had open.
     pub fn remark(&self) -> Option<&'static str> {
         let is_unknown = self.launched == "unknown";
@@ -108,7 +108,7 @@ impl Choice {
     }
 
     /// The group or the rule that was asked for.
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> CaseloadGroup {
         let group = GROUPS.iter().find(|(value, ..)| *value == self.finding).map(|(.., kind)| *kind);
         let rule = || Rule::ALL.iter().find(|rule| rule.as_str() == self.finding);
         group.or_else(|| Some(speaking(std::slice::from_ref(rule()?)))).unwrap_or(ALL)
@@ -119,8 +119,8 @@ impl Choice {
     }
 
     /// Whom the store is to find.
-    pub fn asked(&self) -> caseload::Choice<'_> {
-        caseload::Choice {
+    pub fn asked(&self) -> caseload::CaseloadFilter<'_> {
+        caseload::CaseloadFilter {
             discharged: self.wants_discharged(),
             care_manager: Some(self.care_manager.as_str()).filter(|manager| !manager.is_empty()),
             status: self.phase().map(Phase::as_str),
@@ -130,26 +130,26 @@ impl Choice {
     }
 
     /// In which order: R15's where no other was asked for.
-    pub fn order(&self) -> Order {
+    pub fn order(&self) -> CaseloadOrder {
         match self.sort.as_str() {
-            "name" => Order::Name,
-            "week" => Order::Enrolled,
-            "phq9" => Order::Depression,
-            "gad7" => Order::Gad7,
-            "contact" => Order::NextContact,
-            "review" => Order::LastReview,
-            _ => Order::Attention,
+            "name" => CaseloadOrder::Name,
+            "week" => CaseloadOrder::Enrolled,
+            "phq9" => CaseloadOrder::Depression,
+            "gad7" => CaseloadOrder::Gad7,
+            "contact" => CaseloadOrder::NextContact,
+            "review" => CaseloadOrder::LastReview,
+            _ => CaseloadOrder::Attention,
         }
     }
 
     /// How many of this kind the other filters leave.
-    fn count(&self, tallies: &[Tally], kind: Kind) -> usize {
-        let asked = caseload::Choice { kind, ..self.asked() };
+    fn count(&self, tallies: &[CaseloadCount], kind: CaseloadGroup) -> usize {
+        let asked = caseload::CaseloadFilter { kind, ..self.asked() };
         tallies.iter().filter(|tally| asked.admits(tally)).map(|tally| tally.named).sum()
     }
 
     /// How many are found.
-    pub fn found(&self, tallies: &[Tally]) -> usize {
+    pub fn found(&self, tallies: &[CaseloadCount]) -> usize {
         self.count(tallies, self.kind())
     }
 
@@ -178,9 +178,9 @@ impl Choice {
         self.with("page", &(page + 1).to_string())
     }
 
-    pub fn chips(&self, tallies: &[Tally]) -> Vec<Chip> {
+    pub fn chips(&self, tallies: &[CaseloadCount]) -> Vec<Chip> {
         let chosen = self.kind();
-        let chip = |(value, words, tone, kind): &(&str, &'static str, words::Tone, Kind)| Chip {
+        let chip = |(value, words, tone, kind): &(&str, &'static str, words::Tone, CaseloadGroup)| Chip {
             words,
             tone: *tone,
             count: self.count(tallies, *kind),
@@ -190,7 +190,7 @@ impl Choice {
         GROUPS.iter().map(chip).collect()
     }
 
-    pub fn managers(&self, tallies: &[Tally]) -> Vec<Named> {
+    pub fn managers(&self, tallies: &[CaseloadCount]) -> Vec<SelectOption> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for tally in tallies {
             if let Some(manager) = &tally.care_manager {
@@ -200,7 +200,7 @@ impl Choice {
         if !self.care_manager.is_empty() {
             counts.entry(&self.care_manager).or_default();
         }
-        let named = |(name, count): (&str, usize)| Named {
+        let named = |(name, count): (&str, usize)| SelectOption {
             value: name.to_owned(),
             words: format!("{name} ({count})"),
             chosen: name == self.care_manager,
@@ -208,8 +208,8 @@ impl Choice {
         counts.into_iter().map(named).collect()
     }
 
-    pub fn statuses(&self) -> Vec<Named> {
-        let named = |phase: &Phase| Named {
+    pub fn statuses(&self) -> Vec<SelectOption> {
+        let named = |phase: &Phase| SelectOption {
             value: phase.to_string(),
             words: words::phase(*phase).to_owned(),
             chosen: self.status == phase.as_str(),
@@ -218,15 +218,15 @@ impl Choice {
     }
 
     /// The groups, then every rule that speaks somewhere.
-    pub fn findings(&self, tallies: &[Tally]) -> Vec<Named> {
-        let group = |(value, words, ..): &(&str, &str, words::Tone, Kind)| Named {
+    pub fn findings(&self, tallies: &[CaseloadCount]) -> Vec<SelectOption> {
+        let group = |(value, words, ..): &(&str, &str, words::Tone, CaseloadGroup)| SelectOption {
             value: (*value).to_owned(),
             words: (*words).to_owned(),
             chosen: self.finding == *value,
         };
         let groups = GROUPS.iter().filter(|(value, ..)| !value.is_empty() && value.parse::<Rule>().is_err()).map(group);
         let spoken = tallies.iter().fold(Rules::default(), |spoken, tally| spoken | tally.findings);
-        let rules = Rule::ALL.iter().filter(|rule| spoken.has(**rule)).map(|rule| Named {
+        let rules = Rule::ALL.iter().filter(|rule| spoken.has(**rule)).map(|rule| SelectOption {
             value: rule.to_string(),
             words: words::rule(*rule).0.to_owned(),
             chosen: self.finding == rule.as_str(),
@@ -284,16 +284,16 @@ impl Choice {
 
 /// What a place in the queue is called.
 pub fn place(attention: i16) -> Option<&'static str> {
-    Place::of_rank(attention).map(|place| match place {
-        Place::OpenSafety => "safety",
-        Place::WorseningOrRelapse => "worsening or relapse",
-        Place::Flagged => "flagged for discussion",
-        Place::NonresponseWithoutReview => "nonresponse, not reviewed",
-        Place::InadequateResponse => "inadequate response",
-        Place::NewWithoutReview => "new, not reviewed",
-        Place::UnmeasuredOrRed => "unmeasured or out of contact",
-        Place::Plateau => "plateau",
-        Place::ReviewOverdue => "review overdue",
-        Place::ReadyToStepDown => "ready to step down",
+    QueuePlace::of_rank(attention).map(|place| match place {
+        QueuePlace::OpenSafety => "safety",
+        QueuePlace::WorseningOrRelapse => "worsening or relapse",
+        QueuePlace::Flagged => "flagged for discussion",
+        QueuePlace::NonresponseWithoutReview => "nonresponse, not reviewed",
+        QueuePlace::InadequateResponse => "inadequate response",
+        QueuePlace::NewWithoutReview => "new, not reviewed",
+        QueuePlace::UnmeasuredOrRed => "unmeasured or out of contact",
+        QueuePlace::Plateau => "plateau",
+        QueuePlace::ReviewOverdue => "review overdue",
+        QueuePlace::ReadyToStepDown => "ready to step down",
     })
 }

@@ -4,16 +4,16 @@ use askama::filters::HtmlSafe;
 use chrono::NaiveDate;
 use uuid::Uuid;
 
+use crate::domain::caseload_row::{CaseloadRow, Gauge, NextContactKind};
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
-use crate::domain::line::{Gauge, Line, Next};
 use crate::pages::moment::{day, in_sentence};
-use crate::pages::trend::Trend;
+use crate::pages::sparkline::Sparkline;
 use crate::pages::words::{self, Tone};
 use crate::store::standing::caseload;
 
 /// A row.
-pub struct Row {
+pub struct CaseloadPageRow {
     pub patient: Uuid,
     pub name: String,
     pub flags: Vec<(&'static str, &'static str, Tone)>,
@@ -45,11 +45,11 @@ pub struct Measured {
     pub tone: Tone,
     /// The date of the latest score, or since when there is none.
     pub when: String,
-    pub trend: Option<Trend>,
+    pub trend: Option<Sparkline>,
 }
 
 // The picture escapes what it is made of.
-impl HtmlSafe for Trend {}
+impl HtmlSafe for Sparkline {}
 
 impl Measured {
     pub fn of(gauge: &Gauge, today: NaiveDate, titled: bool) -> Self {
@@ -67,7 +67,7 @@ impl Measured {
             status,
             tone,
             when,
-            trend: Trend::of(gauge),
+            trend: Sparkline::of(gauge),
         }
     }
 }
@@ -81,9 +81,9 @@ pub fn percent(change: i32) -> String {
     }
 }
 
-impl Row {
+impl CaseloadPageRow {
     /// What was read of an episode, and what is drawn of it.
-    pub fn of(read: &caseload::Row, line: &Line, today: NaiveDate) -> Self {
+    pub fn of(read: &caseload::EpisodeListing, line: &CaseloadRow, today: NaiveDate) -> Self {
         let phase: Option<Phase> = read.status.parse().ok();
         let measured = |depression: bool| {
             line.measures
@@ -127,17 +127,17 @@ impl Row {
     }
 }
 
-fn next_contact(on: NaiveDate, what: Next, today: NaiveDate) -> (String, bool) {
+fn next_contact(on: NaiveDate, what: NextContactKind, today: NaiveDate) -> (String, bool) {
     let when = day(on, today);
     match what {
-        Next::Appointment => (format!("booked {when}"), false),
-        Next::Missed => (format!("booked {when}, not documented"), true),
-        Next::Due if on < today => (format!("due {when}, overdue"), true),
-        Next::Due => (format!("due {when}"), false),
+        NextContactKind::Appointment => (format!("booked {when}"), false),
+        NextContactKind::Missed => (format!("booked {when}, not documented"), true),
+        NextContactKind::Due if on < today => (format!("due {when}, overdue"), true),
+        NextContactKind::Due => (format!("due {when}"), false),
     }
 }
 
-fn flags(read: &caseload::Row, line: &Line) -> Vec<(&'static str, &'static str, Tone)> {
+fn flags(read: &caseload::EpisodeListing, line: &CaseloadRow) -> Vec<(&'static str, &'static str, Tone)> {
     let mut flags = Vec::new();
     if read.open_safety {
         flags.push(("‼", "Unassessed safety answer", Tone::Danger));

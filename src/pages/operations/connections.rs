@@ -17,23 +17,23 @@ const LATE: i64 = 3;
 
 /// A connection, as the API tells it.
 #[derive(Deserialize)]
-struct Told {
+struct ConnectionReply {
     name: String,
     origin: String,
     period_s: i64,
     due_at: Option<DateTime<Utc>>,
     busy: bool,
     token: String,
-    types: Vec<Kind>,
+    types: Vec<TypeReply>,
     waiting: i64,
     waiting_since: Option<DateTime<Utc>>,
     in_vain: i64,
-    unreadable: Vec<Unreadable>,
-    subscriptions: Vec<Subscription>,
+    unreadable: Vec<UnreadableReply>,
+    subscriptions: Vec<SubscriptionReply>,
 }
 
 #[derive(Deserialize)]
-struct Kind {
+struct TypeReply {
     r#type: String,
     swept_at: Option<DateTime<Utc>>,
     lag_s: Option<i64>,
@@ -45,14 +45,14 @@ struct Kind {
 }
 
 #[derive(Deserialize)]
-struct Unreadable {
+struct UnreadableReply {
     resource: String,
     reason: String,
     since: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
-struct Subscription {
+struct SubscriptionReply {
     #[serde(rename = "subscription")]
     name: String,
     ours: bool,
@@ -62,13 +62,13 @@ struct Subscription {
 }
 
 /// A connection, in words.
-pub struct Fetched {
+pub struct ConnectionStatus {
     pub name: String,
     pub origin: String,
     /// What is said of it as a whole.
     pub facts: Vec<(&'static str, String)>,
     pub state: (&'static str, Tone),
-    pub kinds: Vec<Row>,
+    pub kinds: Vec<SweepRow>,
     /// (resource, since, why)
     pub unreadable: Vec<(String, String, String)>,
     /// (whose, its state, its error)
@@ -76,7 +76,7 @@ pub struct Fetched {
 }
 
 /// How far a type has come.
-pub struct Row {
+pub struct SweepRow {
     pub kind: String,
     pub swept: String,
     pub lag: String,
@@ -86,14 +86,14 @@ pub struct Row {
 }
 
 /// Every connection of the clinic.
-pub async fn read(visitor: &Visitor) -> Result<Vec<Fetched>, Trouble> {
+pub async fn read(visitor: &Visitor) -> Result<Vec<ConnectionStatus>, Trouble> {
     let mut said = visitor.pages.door.get(&visitor.caller, "connections").await?;
-    let told: Vec<Told> = serde_json::from_value(said["items"].take())
+    let told: Vec<ConnectionReply> = serde_json::from_value(said["items"].take())
         .map_err(|_| Problem::internal("the connections could not be read"))?;
     Ok(told.into_iter().map(|told| fetched(told, visitor)).collect())
 }
 
-fn fetched(told: Told, visitor: &Visitor) -> Fetched {
+fn fetched(told: ConnectionReply, visitor: &Visitor) -> ConnectionStatus {
     let (zone, today) = (visitor.zone(), visitor.today());
     let at = |at: DateTime<Utc>| instant(at, zone, today);
     let state = state(&told);
@@ -125,7 +125,7 @@ fn fetched(told: Told, visitor: &Visitor) -> Fetched {
     if told.in_vain > 0 {
         facts.push(("Cannot be had or read", told.in_vain.to_string()));
     }
-    let row = |kind: Kind| Row {
+    let row = |kind: TypeReply| SweepRow {
         swept: kind.swept_at.map_or_else(|| "never".to_owned(), at),
         lag: kind.lag_s.map_or_else(|| "–".to_owned(), |seconds| elapsed(TimeDelta::seconds(seconds))),
         way: words::spaced(&kind.way),
@@ -136,12 +136,12 @@ fn fetched(told: Told, visitor: &Visitor) -> Fetched {
         }),
         kind: kind.r#type,
     };
-    let subscription = |one: Subscription| {
+    let subscription = |one: SubscriptionReply| {
         let heard = one.heard_at.map(|heard| format!(", heard {}", at(heard))).unwrap_or_default();
         let whose = if one.ours { "made by us" } else { "made in the EHR" };
         (one.name, format!("{whose}, {}{heard}", words::spaced(&one.status)), one.last_error)
     };
-    Fetched {
+    ConnectionStatus {
         state,
         facts,
         kinds: told.types.into_iter().map(row).collect(),
@@ -153,8 +153,8 @@ fn fetched(told: Told, visitor: &Visitor) -> Fetched {
 }
 
 /// As a whole: the worst of its types.
-fn state(told: &Told) -> (&'static str, Tone) {
-    let late = |kind: &Kind| told.period_s > 0 && kind.lag_s.is_none_or(|lag| lag > LATE * told.period_s);
+fn state(told: &ConnectionReply) -> (&'static str, Tone) {
+    let late = |kind: &TypeReply| told.period_s > 0 && kind.lag_s.is_none_or(|lag| lag > LATE * told.period_s);
     if told.types.iter().any(|kind| kind.last_error.is_some()) {
         ("the last sweep failed", Tone::Bad)
     } else if told.period_s > 0 && (told.types.is_empty() || told.types.iter().any(late)) {

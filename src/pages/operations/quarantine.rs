@@ -13,7 +13,7 @@ use crate::domain::instrument::Instrument;
 use crate::pages::items;
 use crate::pages::moment::instant;
 use crate::pages::session::Visitor;
-use crate::pages::shell::{Part, Shell, Trouble, html};
+use crate::pages::shell::{NavSection, Shell, Trouble, html};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{quarantine, resource};
@@ -61,7 +61,7 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>, RawQuery(query): Raw
     let questionnaire = body["questionnaire"].as_str().map(str::to_owned);
     let form = value_of(&chosen, "form");
     let page = QuarantinePage {
-        shell: Shell::around(&visitor, "Quarantine", Part::Operations).await?,
+        shell: Shell::around(&visitor, "Quarantine", NavSection::Operations).await?,
         id,
         resource: format!("{}/{}", kept.kind, kept.resource_id),
         code: words::spaced(&kept.code),

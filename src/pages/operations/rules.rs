@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::identity::Role;
 use crate::pages::moment::{in_sentence, instant};
 use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{Done, Part, Shell, Trouble, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{patient, rule_set};
@@ -23,12 +23,12 @@ pub const READERS_OF_RULES: &[Role] = &[Role::Admin, Role::PsychiatricConsultant
 /// What was just done.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct RulesPageQuery {
     done: String,
 }
 
 /// A stored version.
-struct Version {
+struct RuleSetVersion {
     number: i64,
     active: bool,
     created: String,
@@ -43,13 +43,13 @@ struct Threshold {
     now: i64,
 }
 
-struct Group {
+struct ThresholdGroup {
     title: String,
     thresholds: Vec<Threshold>,
 }
 
 /// What would change for one patient.
-struct Changed {
+struct SimulatedChangeRow {
     patient: Uuid,
     name: String,
     opened: Vec<String>,
@@ -61,7 +61,7 @@ struct Simulated {
     patients: u64,
     changed: u64,
     counts: Vec<(String, i64, i64)>,
-    episodes: Vec<Changed>,
+    episodes: Vec<SimulatedChangeRow>,
     truncated: bool,
 }
 
@@ -69,8 +69,8 @@ struct Simulated {
 #[template(path = "rules.html")]
 struct RulesPage {
     shell: Shell,
-    versions: Vec<Version>,
-    groups: Vec<Group>,
+    versions: Vec<RuleSetVersion>,
+    groups: Vec<ThresholdGroup>,
     simulated: Option<Simulated>,
     problem: Option<String>,
     is_admin: bool,
@@ -78,7 +78,7 @@ struct RulesPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<RulesPageQuery>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS_OF_RULES)?;
     let done = match asked.done.as_str() {
         "saved" => Some("The version was stored. It is not in force yet."),
@@ -100,7 +100,7 @@ async fn render(
     let active = rule_set::active(&mut tx, visitor.clinic()).await?;
     drop(tx);
     let (zone, today) = (visitor.zone(), visitor.today());
-    let version = |one: &Value| Version {
+    let version = |one: &Value| RuleSetVersion {
         number: one["version"].as_i64().unwrap_or(0),
         active: one["active"] == true,
         created: match one["created_at"].as_str().and_then(|at| at.parse().ok()) {
@@ -109,8 +109,8 @@ async fn render(
         },
     };
     let rules = serde_json::to_value(&active).map_err(|_| Problem::internal("rules cannot be written"))?;
-    let mut shell = Shell::around(visitor, "Rule sets", Part::Operations).await?;
-    shell.done = done.map(|words| Done { words: words.to_owned(), undo: None });
+    let mut shell = Shell::around(visitor, "Rule sets", NavSection::Operations).await?;
+    shell.done = done.map(|words| Confirmation { words: words.to_owned(), undo: None });
     let page = RulesPage {
         shell,
         versions: listed["items"].as_array().into_iter().flatten().map(version).collect(),
@@ -124,8 +124,8 @@ async fn render(
 }
 
 /// Every whole number of the rules, by the table it stands in.
-fn groups(rules: &Value, typed: &[(String, String)]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+fn groups(rules: &Value, typed: &[(String, String)]) -> Vec<ThresholdGroup> {
+    let mut groups: Vec<ThresholdGroup> = Vec::new();
     let mut tables: Vec<(String, &Value)> = Vec::new();
     for (name, value) in rules.as_object().into_iter().flatten() {
         match value {
@@ -152,14 +152,14 @@ fn groups(rules: &Value, typed: &[(String, String)]) -> Vec<Group> {
                     .map_or_else(|_| words::spaced(measure), |instrument| instrument.to_string()),
                 None => words::spaced(&name),
             };
-            groups.push(Group { title, thresholds });
+            groups.push(ThresholdGroup { title, thresholds });
         }
     }
     groups
 }
 
 /// The thresholds that were typed and differ from those in force, nested as the rules are.
-fn proposal(groups: &[Group]) -> Result<Value, String> {
+fn proposal(groups: &[ThresholdGroup]) -> Result<Value, String> {
     let mut rules = Value::Object(Map::new());
     for threshold in groups.iter().flat_map(|group| &group.thresholds) {
         let number: i64 =
@@ -241,7 +241,7 @@ async fn simulated(visitor: &Visitor, answer: &Value) -> Result<Simulated, Probl
             });
             sentences.chain(tasks).collect()
         };
-        episodes.push(Changed {
+        episodes.push(SimulatedChangeRow {
             patient: id,
             name: row.map_or_else(|| "unknown".to_owned(), |row| row.label()),
             opened: all("findings_opened", "desired_opened"),

@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use super::Whole;
 use crate::api::request::{CLINICIANS, READERS};
-use crate::domain::care::{CarePlan, Intervention};
+use crate::domain::care::{Intervention, SharedCarePlan};
 use crate::domain::instrument::Instrument;
-use crate::pages::door::Call;
+use crate::pages::door::ApiCall;
 use crate::pages::form::Form;
 use crate::pages::moment::day;
 use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{Done, Part, Shell, Trouble, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
 use crate::pages::words;
 use crate::problem::Problem;
 use rows::{LISTS, List};
@@ -27,7 +27,7 @@ use rows::{LISTS, List};
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct CarePlanPageQuery {
     episode: Option<Uuid>,
     version: Option<i64>,
     done: bool,
@@ -35,18 +35,18 @@ pub struct Asked {
 
 /// A version, as the API tells it.
 #[derive(Deserialize)]
-struct Told {
+struct CarePlanReply {
     version: i64,
     on: NaiveDate,
     holds: bool,
     taken_back: bool,
-    targets_now: Vec<Target>,
+    targets_now: Vec<TargetReply>,
     #[serde(flatten)]
-    plan: CarePlan,
+    plan: SharedCarePlan,
 }
 
 #[derive(Deserialize)]
-struct Target {
+struct TargetReply {
     instrument: Instrument,
     at_most: u16,
     by: Option<NaiveDate>,
@@ -56,7 +56,7 @@ struct Target {
 
 /// A version in the list.
 #[derive(Deserialize)]
-struct Listed {
+struct VersionReply {
     version: i64,
     on: NaiveDate,
     by: String,
@@ -88,7 +88,11 @@ struct CarePlanPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(asked): Query<CarePlanPageQuery>,
+) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     render(&visitor, &read(&visitor, &id).await?, &asked, None).await
 }
@@ -98,7 +102,7 @@ async fn read(visitor: &Visitor, id: &str) -> Result<Whole, Problem> {
 }
 
 /// A version; the one that holds where none is named. `None` where there is none.
-async fn version(visitor: &Visitor, episode: Uuid, number: Option<i64>) -> Result<Option<Told>, Trouble> {
+async fn version(visitor: &Visitor, episode: Uuid, number: Option<i64>) -> Result<Option<CarePlanReply>, Trouble> {
     let query = number.map(|number| format!("?version={number}")).unwrap_or_default();
     match visitor.pages.door.get(&visitor.caller, &format!("episodes/{episode}/care-plan{query}")).await {
         Ok(said) => Ok(Some(serde_json::from_value(said).map_err(|_| unreadable())?)),
@@ -111,12 +115,17 @@ fn unreadable() -> Problem {
     Problem::internal("a care plan could not be read")
 }
 
-async fn render(visitor: &Visitor, whole: &Whole, asked: &Asked, tried: Option<Form>) -> Result<Response, Trouble> {
+async fn render(
+    visitor: &Visitor,
+    whole: &Whole,
+    asked: &CarePlanPageQuery,
+    tried: Option<Form>,
+) -> Result<Response, Trouble> {
     let today = visitor.today();
     let stored = whole.episode(asked.episode).ok_or_else(|| Problem::not_found("episode"))?;
     let episode = stored.episode.id;
     let mut listed = visitor.pages.door.get(&visitor.caller, &format!("episodes/{episode}/care-plans")).await?;
-    let listed: Vec<Listed> = serde_json::from_value(listed["items"].take()).map_err(|_| unreadable())?;
+    let listed: Vec<VersionReply> = serde_json::from_value(listed["items"].take()).map_err(|_| unreadable())?;
     let shown = version(visitor, episode, asked.version).await?;
     let writes = visitor.is(CLINICIANS) && stored.phase.allowed().contains(&"care_plan");
     let holding = match &shown {
@@ -136,8 +145,9 @@ async fn render(visitor: &Visitor, whole: &Whole, asked: &Asked, tried: Option<F
         (true, _) => "holds",
         _ => "was replaced",
     };
-    let mut shell = Shell::around(visitor, format!("Care plan: {}", whole.row.label()), Part::Caseload).await?;
-    shell.done = asked.done.then(|| Done { words: "The care plan was saved as its next version.".into(), undo: None });
+    let mut shell = Shell::around(visitor, format!("Care plan: {}", whole.row.label()), NavSection::Caseload).await?;
+    shell.done =
+        asked.done.then(|| Confirmation { words: "The care plan was saved as its next version.".into(), undo: None });
     let page = CarePlanPage {
         patient: whole.row.id,
         episode,
@@ -164,7 +174,7 @@ fn form(
     visitor: &Visitor,
     whole: &Whole,
     episode: Uuid,
-    last: Option<(i64, &CarePlan)>,
+    last: Option<(i64, &SharedCarePlan)>,
     at_least: [usize; LISTS.len()],
 ) -> Form {
     let action = format!("/patients/{}/care-plan?episode={episode}", whole.row.id);
@@ -175,7 +185,7 @@ fn form(
     form
 }
 
-fn sections(version: &Told, today: NaiveDate) -> Vec<Section> {
+fn sections(version: &CarePlanReply, today: NaiveDate) -> Vec<Section> {
     let plan = &version.plan;
     let by = |on: Option<NaiveDate>| on.map(|on| format!(", by {}", day(on, today))).unwrap_or_default();
     let also = |words: &Option<String>| words.as_deref().map(|words| format!(", {words}")).unwrap_or_default();
@@ -183,7 +193,7 @@ fn sections(version: &Told, today: NaiveDate) -> Vec<Section> {
         let reached = goal.reached_on.map(|on| format!(": reached on {}", day(on, today))).unwrap_or_default();
         format!("{}{}{reached}", goal.text, by(goal.by))
     };
-    let target = |target: &Target| {
+    let target = |target: &TargetReply| {
         let now = match target.score {
             Some(score) if target.reached => format!("now {score}, reached"),
             Some(score) => format!("now {score}"),
@@ -217,7 +227,7 @@ fn intervention(said: &str) -> String {
 /// The next version was typed.
 pub async fn write(
     Path(id): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<CarePlanPageQuery>,
     submitted: Submitted,
 ) -> Result<Response, Trouble> {
     let visitor = &submitted.visitor;
@@ -232,11 +242,11 @@ pub async fn write(
         body.insert("by".to_owned(), visitor.session.name.clone().into());
         let (path, tag) = (format!("episodes/{episode}/care-plan"), read.map(|read| format!("\"{read}\"")));
         let body = Value::Object(body);
-        let call = Call {
+        let call = ApiCall {
             once: Some(&form.once),
             if_match: tag.as_deref(),
             body: Some(&body),
-            ..Call::of(&Method::POST, &path)
+            ..ApiCall::of(&Method::POST, &path)
         };
         match visitor.pages.door.call(&visitor.caller, call).await {
             Ok(_) => {
@@ -256,6 +266,6 @@ pub async fn write(
             Err(refused) => rows::blame(&mut form, refused, visitor),
         }
     }
-    let asked = Asked { episode: Some(episode), ..Asked::default() };
+    let asked = CarePlanPageQuery { episode: Some(episode), ..CarePlanPageQuery::default() };
     render(visitor, &whole, &asked, Some(form)).await
 }

@@ -14,19 +14,27 @@ use crate::problem::Problem;
 /// Which one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct DocumentQuery {
     episode: Option<Uuid>,
     version: Option<i64>,
 }
 
 /// A version of the care plan.
-pub async fn care_plan(visitor: Visitor, path: Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn care_plan(
+    visitor: Visitor,
+    path: Path<String>,
+    Query(asked): Query<DocumentQuery>,
+) -> Result<Response, Trouble> {
     let version = asked.version.map(|version| format!("?version={version}")).unwrap_or_default();
     document(&visitor, path, asked.episode, &format!("care-plan{version}")).await
 }
 
 /// The care plan and what happened.
-pub async fn handover(visitor: Visitor, path: Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn handover(
+    visitor: Visitor,
+    path: Path<String>,
+    Query(asked): Query<DocumentQuery>,
+) -> Result<Response, Trouble> {
     document(&visitor, path, asked.episode, "handover").await
 }
 

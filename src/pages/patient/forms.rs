@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::Whole;
-use crate::domain::care::Decision;
+use crate::domain::care::RecommendationDecision;
 use crate::domain::episode::Phase;
 use crate::identity::Role;
-use crate::pages::form::{Choices, Field, Form};
+use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
 use crate::pages::teams::Teams;
 use crate::pages::words;
-use crate::store::episode::Stored;
+use crate::store::episode::EpisodeRecord;
 
 /// What can be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl What {
     }
 
     /// An empty form.
-    pub fn form(self, visitor: &Visitor, whole: &Whole, stored: Option<&Stored>, teams: &Teams) -> Form {
+    pub fn form(self, visitor: &Visitor, whole: &Whole, stored: Option<&EpisodeRecord>, teams: &Teams) -> Form {
         let action = format!("/patients/{}/{}", whole.row.id, self.name());
         let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));
         let fields = self.fields(visitor.today(), whole, stored, teams);
@@ -170,7 +170,7 @@ impl What {
     }
 
     /// What was typed, as the API wants it.
-    pub fn body(self, mut typed: Map<String, Value>, whole: &Whole, stored: Option<&Stored>) -> Value {
+    pub fn body(self, mut typed: Map<String, Value>, whole: &Whole, stored: Option<&EpisodeRecord>) -> Value {
         match self {
             Self::DiscussionFlag => {
                 let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));
@@ -224,12 +224,13 @@ pub fn options<T: Copy>(all: &[T], name: fn(T) -> &'static str, words: fn(T) -> 
 }
 
 /// What may become of a recommendation.
-pub fn decision(visitor: &Visitor, patient: Uuid, recommendation: Uuid, allowed: &[Decision]) -> Form {
+pub fn decision(visitor: &Visitor, patient: Uuid, recommendation: Uuid, allowed: &[RecommendationDecision]) -> Form {
     let action = format!("/patients/{patient}/decision");
     let fields = vec![
-        Field::one("decision", "Decision", options(allowed, Decision::as_str, words::decision)).required(),
-        Field::date("decided_on", "Date", Some(visitor.today())).required(),
-        Field::text("reason", "Why"),
+        FormField::one("decision", "Decision", options(allowed, RecommendationDecision::as_str, words::decision))
+            .required(),
+        FormField::date("decided_on", "Date", Some(visitor.today())).required(),
+        FormField::text("reason", "Why"),
     ];
     let mut form = Form::new(visitor, format!("decision-{recommendation}"), action, "Save", fields);
     form.hidden.push(("recommendation", recommendation.to_string()));

@@ -8,10 +8,10 @@ use crate::domain::care::{Care, Intervention};
 use crate::domain::measurement::Measurement;
 use crate::pages::moment::{day, in_sentence};
 use crate::pages::words;
-use crate::store::fact::Fact;
+use crate::store::event_log::EventRow;
 
 /// Something that happened.
-pub struct Happening {
+pub struct TimelineItem {
     pub id: Uuid,
     pub on: String,
     pub what: &'static str,
@@ -26,7 +26,7 @@ pub struct Happening {
 }
 
 /// Newest first.
-pub fn of(facts: &[Fact], today: NaiveDate) -> Vec<Happening> {
+pub fn of(facts: &[EventRow], today: NaiveDate) -> Vec<TimelineItem> {
     let taken_back: Vec<Uuid> = facts
         .iter()
         .filter(|f| f.is_care)
@@ -38,14 +38,14 @@ pub fn of(facts: &[Fact], today: NaiveDate) -> Vec<Happening> {
     facts.iter().rev().map(|fact| happening(fact, today, &taken_back)).collect()
 }
 
-fn happening(fact: &Fact, today: NaiveDate, taken_back: &[Uuid]) -> Happening {
+fn happening(fact: &EventRow, today: NaiveDate, taken_back: &[Uuid]) -> TimelineItem {
     let care: Option<Care> = fact.is_care.then(|| serde_json::from_value(fact.body.0.clone()).ok()).flatten();
     let (what, words) = match &care {
         Some(care) => of_care(care),
         None => of_kind(&fact.kind, &fact.body.0, today),
     };
     let recorded_on = fact.recorded_at.date_naive();
-    Happening {
+    TimelineItem {
         id: fact.id,
         on: day(fact.happened_on, today),
         what,

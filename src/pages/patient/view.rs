@@ -5,10 +5,10 @@ use chrono_tz::Tz;
 use uuid::Uuid;
 
 use super::{Whole, forms};
-use crate::domain::care::{Care, Decision};
+use crate::domain::care::{Care, RecommendationDecision};
 use crate::domain::finding::Rule;
-use crate::domain::measurement::{Counting, Quality};
-use crate::domain::recommendation::{self, State};
+use crate::domain::measurement::{EvidenceStatus, Quality};
+use crate::domain::recommendation::{self, RecommendationState};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
@@ -20,11 +20,11 @@ use crate::pages::items::item;
 use crate::pages::moment::{day, in_sentence, instant, whole_day};
 use crate::pages::session::Visitor;
 use crate::pages::words::{self, Tone};
-use crate::store::episode::Stored;
+use crate::store::episode::EpisodeRecord;
 use crate::store::outbox::Delivery;
 
 /// Who, and where they stand.
-pub struct Head {
+pub struct PatientHeader {
     pub name: String,
     pub born: Option<String>,
     pub reference: String,
@@ -33,13 +33,13 @@ pub struct Head {
     pub at_target: bool,
     /// (what, value)
     pub facts: Vec<(&'static str, String)>,
-    pub measures: Vec<Measure>,
+    pub measures: Vec<MeasureView>,
     /// Other episodes: (id, words, shown now).
     pub episodes: Vec<(Uuid, String, bool)>,
 }
 
 /// One measure, large.
-pub struct Measure {
+pub struct MeasureView {
     pub title: &'static str,
     pub baseline: String,
     pub baseline_note: String,
@@ -50,8 +50,8 @@ pub struct Measure {
     pub tone: Tone,
 }
 
-impl Head {
-    pub fn of(whole: &Whole, stored: Option<&Stored>, standing: Option<&Standing>, today: NaiveDate) -> Self {
+impl PatientHeader {
+    pub fn of(whole: &Whole, stored: Option<&EpisodeRecord>, standing: Option<&Standing>, today: NaiveDate) -> Self {
         let row = &whole.row;
         let mut remarks = Vec::new();
         if !row.seen {
@@ -117,7 +117,7 @@ fn age(born: &str, today: NaiveDate) -> Option<i32> {
     Some(today.year() - born.year() - i32::from(before))
 }
 
-fn measure(m: &MeasureSummary, today: NaiveDate) -> Measure {
+fn measure(m: &MeasureSummary, today: NaiveDate) -> MeasureView {
     let (status, tone) = words::status(m.status);
     let note = |b: &crate::domain::target::BaselineSummary| match words::basis(b.basis) {
         Some(basis) => format!("{}, {basis}", day(b.taken_on, today)),
@@ -128,7 +128,7 @@ fn measure(m: &MeasureSummary, today: NaiveDate) -> Measure {
         Quality::TotalOnly => ", total only",
         Quality::Complete | Quality::Unscorable => "",
     };
-    Measure {
+    MeasureView {
         title: m.instrument.definition().title,
         baseline: m.baseline.as_ref().map_or_else(|| "–".to_owned(), |b| b.score.to_string()),
         baseline_note: m.baseline.as_ref().map_or_else(String::new, note),
@@ -145,7 +145,7 @@ fn measure(m: &MeasureSummary, today: NaiveDate) -> Measure {
 }
 
 /// A conclusion of the rules.
-pub struct Said {
+pub struct FindingView {
     pub rule: &'static str,
     pub tone: Tone,
     pub measure: Option<&'static str>,
@@ -181,7 +181,7 @@ pub fn candidacy(whole: &Whole, today: NaiveDate) -> Option<String> {
     Some(in_sentence(&candidate.reason, today))
 }
 
-pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<Said> {
+pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<FindingView> {
     let mut findings: Vec<_> = standing.findings.iter().collect();
     let order = crate::domain::attention::reasons(standing);
     findings.sort_by_key(|f| order.iter().position(|r| r.rule == Some(f.rule)).unwrap_or(usize::MAX));
@@ -189,7 +189,7 @@ pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<Said> {
         .into_iter()
         .map(|f| {
             let (rule, tone) = words::rule(f.rule);
-            Said {
+            FindingView {
                 rule,
                 tone,
                 measure: f.instrument.map(|i| i.definition().title),
@@ -236,21 +236,24 @@ pub fn open(whole: &Whole, today: NaiveDate) -> Vec<Open> {
 }
 
 /// The last documented assessment.
-pub struct Assessed {
+pub struct AssessmentView {
     pub on: String,
     pub words: String,
 }
 
-pub fn last_assessment(story: &Story, today: NaiveDate) -> Option<Assessed> {
+pub fn last_assessment(story: &Story, today: NaiveDate) -> Option<AssessmentView> {
     let entries = story.standing_entries();
     let last =
         entries.into_iter().filter(|e| matches!(e.care, Care::SafetyAssessment { .. })).max_by_key(|e| (e.at, e.id))?;
     let Care::SafetyAssessment { instrument, result, disposition, assessor, .. } = &last.care else { return None };
-    Some(Assessed { on: day(last.on, today), words: format!("{instrument} by {assessor}: {result}. {disposition}") })
+    Some(AssessmentView {
+        on: day(last.on, today),
+        words: format!("{instrument} by {assessor}: {result}. {disposition}"),
+    })
 }
 
 /// A recommendation and what became of it.
-pub struct Followed {
+pub struct RecommendationView {
     pub kind: &'static str,
     pub text: String,
     pub to: &'static str,
@@ -268,7 +271,7 @@ pub fn followed(
     episode: Option<Uuid>,
     tried: Option<&Form>,
     today: NaiveDate,
-) -> Vec<Followed> {
+) -> Vec<RecommendationView> {
     let may = visitor.is(&[Role::PrimaryCare, Role::CareManager]);
     let all = recommendation::followed(&whole.story);
     let of_this = all.into_iter().rev().filter(|f| f.episode == episode);
@@ -276,7 +279,7 @@ pub fn followed(
         .map(|f| {
             let allowed = f.allowed();
             // To go on as planned nobody has to decide.
-            let goes_on = f.state == State::NothingToDo;
+            let goes_on = f.state == RecommendationState::NothingToDo;
             let form = (may && !allowed.is_empty() && !goes_on).then(|| {
                 let fresh = forms::decision(visitor, whole.row.id, f.recommendation.id, allowed);
                 tried.filter(|tried| tried.id == fresh.id).cloned().unwrap_or(fresh)
@@ -284,7 +287,7 @@ pub fn followed(
             let decided = f.decided_on.map(|on| day(on, today)).unwrap_or_default();
             let reason = f.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
             let is_open = f.state.waits();
-            Followed {
+            RecommendationView {
                 kind: words::change(f.recommendation.kind),
                 to: words::addressee(f.recommendation.to),
                 on: day(f.recommended_on, today),
@@ -296,7 +299,7 @@ pub fn followed(
                 },
                 tone: match f.decision {
                     None if !goes_on => Tone::Watch,
-                    Some(Decision::Done) => Tone::Good,
+                    Some(RecommendationDecision::Done) => Tone::Good,
                     _ => Tone::Plain,
                 },
                 text: f.recommendation.text,
@@ -326,7 +329,7 @@ pub struct ChartEntry {
 /// What stands open first, then what failed, then the rest; newest first.
 pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec<ChartEntry> {
     let mut all: Vec<&Delivery> = deliveries.iter().collect();
-    all.sort_by_key(|d| (d.posture != crate::domain::plan::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
+    all.sort_by_key(|d| (d.posture != crate::domain::chart_plan::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
     all.into_iter()
         .map(|d| {
             let desired = &d.intent.desired;
@@ -348,7 +351,7 @@ pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec
                     let seen = d.chart_seen_at.map(|at| format!(", seen {}", instant(at, zone, today)));
                     format!("In the EHR {status}: {}{}.", words::drift(drift).0, seen.unwrap_or_default())
                 }),
-                error: d.last_error.clone().filter(|_| d.state != crate::store::outbox::State::Settled),
+                error: d.last_error.clone().filter(|_| d.state != crate::store::outbox::DeliveryState::Settled),
                 tried: instant(d.updated_at, zone, today),
             }
         })
@@ -356,7 +359,7 @@ pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec
 }
 
 /// One taking of one questionnaire.
-pub struct Score {
+pub struct ScoreView {
     pub id: Uuid,
     pub on: String,
     pub title: &'static str,
@@ -371,7 +374,7 @@ pub struct Score {
 }
 
 /// Newest first.
-pub fn scores(story: &Story, today: NaiveDate) -> Vec<Score> {
+pub fn scores(story: &Story, today: NaiveDate) -> Vec<ScoreView> {
     let mut all: Vec<_> = story.measurements.iter().collect();
     all.sort_by_key(|m| std::cmp::Reverse((m.taken_at, m.instrument, m.id)));
     all.into_iter()
@@ -382,7 +385,7 @@ pub fn scores(story: &Story, today: NaiveDate) -> Vec<Score> {
                 Quality::Unscorable => vec!["cannot be scored".to_owned()],
                 Quality::Complete => Vec::new(),
             };
-            if m.counting == Counting::Partial {
+            if m.counting == EvidenceStatus::Partial {
                 remarks.push("not finished: counts for safety only".to_owned());
             }
             if m.item9_unknown {
@@ -390,7 +393,7 @@ pub fn scores(story: &Story, today: NaiveDate) -> Vec<Score> {
             }
             remarks.extend(m.issues.iter().map(|issue| issue.detail.clone()));
             let suicide = m.instrument.definition().suicide_item;
-            Score {
+            ScoreView {
                 id: m.id,
                 on: day(m.taken_on, today),
                 title: m.instrument.definition().title,
@@ -398,7 +401,7 @@ pub fn scores(story: &Story, today: NaiveDate) -> Vec<Score> {
                 band: m.total.map_or("", |t| m.instrument.band(t)),
                 item9: m.item9,
                 remarks,
-                retracted: m.counting == Counting::Retracted,
+                retracted: m.counting == EvidenceStatus::Retracted,
                 answers: m
                     .answers
                     .iter()

@@ -7,17 +7,17 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::REVIEWERS;
-use super::held::{Held, Item, State};
+use super::replies::{AgendaItemReply, AgendaState, SessionReply};
 use crate::api::request::READERS;
-use crate::domain::attention::Place;
+use crate::domain::attention::QueuePlace;
 use crate::pages::caseload::choice::place;
 use crate::pages::moment::{day, in_sentence, whole_day};
 use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{Part, Shell, Trouble, html};
+use crate::pages::shell::{NavSection, Shell, Trouble, html};
 use crate::pages::words::{self, Tone};
 
 /// One patient of the agenda.
-pub struct Row {
+pub struct AgendaRow {
     pub position: usize,
     pub link: String,
     pub episode: Uuid,
@@ -30,7 +30,7 @@ pub struct Row {
     pub more: usize,
     pub since: String,
     pub latest: Option<u16>,
-    pub state: State,
+    pub state: AgendaState,
     pub said: &'static str,
     pub tone: Tone,
     pub because: Option<String>,
@@ -38,8 +38,8 @@ pub struct Row {
     pub undo: Option<String>,
 }
 
-impl Row {
-    pub fn of(held: &Held, item: &Item, visitor: &Visitor) -> Self {
+impl AgendaRow {
+    pub fn of(held: &SessionReply, item: &AgendaItemReply, visitor: &Visitor) -> Self {
         let (today, waiting) = (visitor.today(), &item.waiting);
         let (said, tone) = item.state.words();
         let undo = item.review.filter(|_| held.is_open() && visitor.is(REVIEWERS));
@@ -50,7 +50,7 @@ impl Row {
             episode: item.episode,
             name: item.patient.display_name.clone(),
             place: place(waiting.rank).unwrap_or(""),
-            danger: waiting.place == Place::OpenSafety,
+            danger: waiting.place == QueuePlace::OpenSafety,
             why: in_sentence(words::without_notice(why), today),
             more: waiting.reasons.len().saturating_sub(1),
             since: day(waiting.waiting_since, today),
@@ -64,7 +64,7 @@ impl Row {
     }
 
     pub fn waits(&self) -> bool {
-        self.state == State::Waiting
+        self.state == AgendaState::Waiting
     }
 }
 
@@ -72,9 +72,9 @@ impl Row {
 #[template(path = "review_agenda.html")]
 struct AgendaPage {
     shell: Shell,
-    held: Held,
+    held: SessionReply,
     when: String,
-    rows: Vec<Row>,
+    rows: Vec<AgendaRow>,
     /// Who is next: (address, name).
     next: Option<(String, String)>,
     begun: bool,
@@ -87,17 +87,17 @@ struct AgendaPage {
 /// The page.
 pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let held = Held::read(&visitor, &id).await?;
-    let rows: Vec<Row> = held.agenda.iter().map(|item| Row::of(&held, item, &visitor)).collect();
+    let held = SessionReply::read(&visitor, &id).await?;
+    let rows: Vec<AgendaRow> = held.agenda.iter().map(|item| AgendaRow::of(&held, item, &visitor)).collect();
     let next = held.waiting_after(0).filter(|_| held.is_open());
-    let reviewed = held.count(State::Reviewed) + held.added.len();
+    let reviewed = held.count(AgendaState::Reviewed) + held.added.len();
     Ok(html(&AgendaPage {
-        shell: Shell::around(&visitor, "Review session", Part::Review).await?,
+        shell: Shell::around(&visitor, "Review session", NavSection::Review).await?,
         when: whole_day(held.on),
         next: next.map(|item| (held.case(item.episode), item.patient.display_name.clone())),
         begun: reviewed > 0,
         closes: held.is_open() && visitor.is(REVIEWERS),
-        waiting: held.count(State::Waiting),
+        waiting: held.count(AgendaState::Waiting),
         reviewed,
         rows,
         held,
@@ -108,7 +108,7 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, 
 pub async fn close(Path(id): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
     let visitor = &submitted.visitor;
     visitor.caller.require(REVIEWERS)?;
-    let held = Held::read(visitor, &id).await?;
+    let held = SessionReply::read(visitor, &id).await?;
     let deferred = submitted.fields.iter().filter_map(|(name, reason)| {
         let episode = name.strip_prefix("because.")?;
         (!reason.trim().is_empty()).then(|| json!({"episode": episode, "reason": reason.trim()}))

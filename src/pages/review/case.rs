@@ -9,17 +9,19 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::REVIEWERS;
-use super::agenda::Row;
-use super::held::{Held, State};
+use super::agenda::AgendaRow;
+use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::care::{Addressee, Care, ChangeKind};
 use crate::identity::Role;
-use crate::pages::chart::Chart;
 use crate::pages::door::Refused;
-use crate::pages::form::{Field, Form};
-use crate::pages::patient::{Followed, Happening, Head, Said, Whole, options, timeline_of, view};
+use crate::pages::form::{Form, FormField};
+use crate::pages::patient::{
+    FindingView, PatientHeader, RecommendationView, TimelineItem, Whole, options, timeline_of, view,
+};
+use crate::pages::score_graph::ScoreGraph;
 use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{Done, Part, Shell, Trouble, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
 use crate::pages::words;
 use crate::problem::Problem;
 
@@ -31,7 +33,7 @@ const LATELY: usize = 8;
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct CasePageQuery {
     /// The review that was just saved, and whose it was.
     saved: Option<Uuid>,
     of: Option<Uuid>,
@@ -41,17 +43,17 @@ pub struct Asked {
 #[template(path = "review_case.html")]
 struct CasePage {
     shell: Shell,
-    head: Head,
+    head: PatientHeader,
     session: Uuid,
     /// Where this one stands in the agenda.
-    place: Option<Row>,
+    place: Option<AgendaRow>,
     count: usize,
     before: Option<String>,
     after: Option<String>,
-    chart: Option<Chart>,
-    said: Vec<Said>,
-    followed: Vec<Followed>,
-    lately: Vec<Happening>,
+    chart: Option<ScoreGraph>,
+    said: Vec<FindingView>,
+    followed: Vec<RecommendationView>,
+    lately: Vec<TimelineItem>,
     form: Option<Form>,
     /// Rows of the recommendations within the form.
     rows: Vec<usize>,
@@ -65,10 +67,10 @@ struct CasePage {
 pub async fn show(
     visitor: Visitor,
     Path((session, episode)): Path<(String, String)>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<CasePageQuery>,
 ) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let held = Held::read(&visitor, &session).await?;
+    let held = SessionReply::read(&visitor, &session).await?;
     render(&visitor, &held, episode_of(&episode)?, &asked, None).await
 }
 
@@ -78,9 +80,9 @@ fn episode_of(text: &str) -> Result<Uuid, Problem> {
 
 async fn render(
     visitor: &Visitor,
-    held: &Held,
+    held: &SessionReply,
     episode: Uuid,
-    asked: &Asked,
+    asked: &CasePageQuery,
     tried: Option<Form>,
 ) -> Result<Response, Trouble> {
     let today = visitor.today();
@@ -92,21 +94,21 @@ async fn render(
     let standing = whole.plan.standings.iter().find(|s| s.episode == episode).ok_or_else(absent)?;
     let at = held.agenda.iter().position(|item| item.episode == episode);
     let link = |at: usize| held.agenda.get(at).map(|item| held.case(item.episode));
-    let mut shell = Shell::around(visitor, format!("Review: {}", whole.row.label()), Part::Review).await?;
-    shell.done = asked.saved.zip(asked.of).map(|(entry, of)| Done {
+    let mut shell = Shell::around(visitor, format!("Review: {}", whole.row.label()), NavSection::Review).await?;
+    shell.done = asked.saved.zip(asked.of).map(|(entry, of)| Confirmation {
         words: "The review of the last patient was saved.".to_owned(),
         undo: Some(format!("/patients/{of}/take-back?entry={entry}")),
     });
     let status = if tried.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let writes = held.is_open() && visitor.is(REVIEWERS);
-    let waits = held.agenda.iter().filter(|item| item.state == State::Waiting && item.episode != episode).count();
+    let waits = held.agenda.iter().filter(|item| item.state == AgendaState::Waiting && item.episode != episode).count();
     let page = CasePage {
-        head: Head::of(&whole, Some(&stored), Some(standing), today),
+        head: PatientHeader::of(&whole, Some(&stored), Some(standing), today),
         session: held.id,
         count: held.agenda.len(),
         before: at.and_then(|at| at.checked_sub(1)).and_then(link),
         after: at.map_or_else(|| link(0), |at| link(at + 1)),
-        chart: Chart::of(&whole.story, standing, &whole.rules, stored.episode.enrolled_on, today),
+        chart: ScoreGraph::of(&whole.story, standing, &whole.rules, stored.episode.enrolled_on, today),
         said: view::said(standing, &whole, today),
         followed: view::followed(visitor, &whole, Some(episode), None, today),
         lately: timeline_of(&whole.facts, today).into_iter().filter(|h| h.what != "Patient").take(LATELY).collect(),
@@ -118,7 +120,7 @@ async fn render(
             (said_in(&whole, review), undo)
         }),
         rule_set: whole.rules.label(),
-        place: at.map(|at| Row::of(held, &held.agenda[at], visitor)),
+        place: at.map(|at| AgendaRow::of(held, &held.agenda[at], visitor)),
         shell,
     };
     Ok((status, html(&page)).into_response())
@@ -139,21 +141,23 @@ const TEXTS: [&str; RECOMMENDATIONS] = ["text1", "text2", "text3"];
 const TOS: [&str; RECOMMENDATIONS] = ["to1", "to2", "to3"];
 const DUES: [&str; RECOMMENDATIONS] = ["due1", "due2", "due3"];
 
-fn form(visitor: &Visitor, held: &Held, episode: Uuid, more: bool) -> Form {
-    let mut fields = vec![Field::area("summary", "What was seen")];
+fn form(visitor: &Visitor, held: &SessionReply, episode: Uuid, more: bool) -> Form {
+    let mut fields = vec![FormField::area("summary", "What was seen")];
     for n in 0..RECOMMENDATIONS {
-        fields.push(Field::one(KINDS[n], "Recommend", options(ChangeKind::ALL, ChangeKind::as_str, words::change)));
-        fields.push(Field::one(TOS[n], "To", options(Addressee::ALL, Addressee::as_str, words::addressee)).required());
-        fields.push(Field::date(DUES[n], "By", None));
-        fields.push(Field::area(TEXTS[n], "In words"));
+        fields.push(FormField::one(KINDS[n], "Recommend", options(ChangeKind::ALL, ChangeKind::as_str, words::change)));
+        fields.push(
+            FormField::one(TOS[n], "To", options(Addressee::ALL, Addressee::as_str, words::addressee)).required(),
+        );
+        fields.push(FormField::date(DUES[n], "By", None));
+        fields.push(FormField::area(TEXTS[n], "In words"));
     }
-    fields.push(Field::number("minutes", "Minutes"));
+    fields.push(FormField::number("minutes", "Minutes"));
     let submit = if more { "Save, next patient" } else { "Save" };
     Form::new(visitor, "review", held.case(episode), submit, fields)
 }
 
 /// The review as the API takes it: rows in which something was typed.
-fn body(form: &mut Form, held: &Held, visitor: &Visitor) -> Option<Value> {
+fn body(form: &mut Form, held: &SessionReply, visitor: &Visitor) -> Option<Value> {
     for field in form.fields.iter_mut().filter(|f| TOS.contains(&&*f.name) && f.values.is_empty()) {
         field.values = vec![Addressee::PrimaryCare.to_string()];
     }
@@ -213,7 +217,7 @@ fn body(form: &mut Form, held: &Held, visitor: &Visitor) -> Option<Value> {
 pub async fn save(Path((session, episode)): Path<(String, String)>, submitted: Submitted) -> Result<Response, Trouble> {
     let visitor = &submitted.visitor;
     visitor.caller.require(REVIEWERS)?;
-    let held = Held::read(visitor, &session).await?;
+    let held = SessionReply::read(visitor, &session).await?;
     let episode = episode_of(&episode)?;
     let position = held.agenda.iter().find(|item| item.episode == episode).map_or(0, |item| item.position);
     let next = held.waiting_after(position).filter(|next| next.episode != episode);
@@ -232,7 +236,7 @@ pub async fn save(Path((session, episode)): Path<(String, String)>, submitted: S
             Err(refused) => blame(&mut form, refused, visitor),
         }
     }
-    render(visitor, &held, episode, &Asked::default(), Some(form)).await
+    render(visitor, &held, episode, &CasePageQuery::default(), Some(form)).await
 }
 
 /// `recommendations[0].due_on` is the first row's date.

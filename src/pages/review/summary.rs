@@ -6,26 +6,26 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::held::{Held, State};
+use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::care::Care;
 use crate::pages::moment::{day, whole_day};
 use crate::pages::session::Visitor;
-use crate::pages::shell::{Done, Part, Shell, Trouble, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
 use crate::pages::words;
 use crate::problem::Problem;
-use crate::store::fact;
+use crate::store::event_log;
 
 /// What was just done.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct SummaryPageQuery {
     saved: Option<Uuid>,
     of: Option<Uuid>,
 }
 
 /// One review.
-struct Line {
+struct ReviewSummary {
     patient: Uuid,
     name: String,
     reviewer: String,
@@ -35,7 +35,7 @@ struct Line {
 }
 
 /// Somebody who was not reviewed.
-struct Left {
+struct UnreviewedPatient {
     patient: Uuid,
     name: String,
     said: &'static str,
@@ -46,24 +46,28 @@ struct Left {
 #[template(path = "review_summary.html")]
 struct SummaryPage {
     shell: Shell,
-    held: Held,
+    held: SessionReply,
     when: String,
-    lines: Vec<Line>,
-    left: Vec<Left>,
+    lines: Vec<ReviewSummary>,
+    left: Vec<UnreviewedPatient>,
     minutes: u32,
     recommendations: usize,
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(asked): Query<SummaryPageQuery>,
+) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let held = Held::read(&visitor, &id).await?;
+    let held = SessionReply::read(&visitor, &id).await?;
     let planned = held.agenda.iter().filter_map(|item| Some((&item.patient, item.review?)));
     let added = held.added.iter().map(|added| (&added.patient, added.review));
     let mut lines = Vec::new();
     let mut tx = visitor.pages.app.db.read().await?;
     for (patient, review) in planned.chain(added) {
-        let entries = fact::entries(&mut tx, visitor.clinic(), patient.id).await?;
+        let entries = event_log::entries(&mut tx, visitor.clinic(), patient.id).await?;
         let entry = entries.into_iter().find(|entry| entry.id == review);
         let Care::CaseReview { reviewer, summary, minutes, recommendations, .. } =
             entry.ok_or_else(|| Problem::internal("a review is not in its patient's record"))?.care
@@ -74,7 +78,7 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<
             let due = r.due_on.map(|on| format!(", by {}", day(on, visitor.today()))).unwrap_or_default();
             format!("{} (to {}{due}): {}", words::change(r.kind), words::addressee(r.to), r.text)
         });
-        lines.push(Line {
+        lines.push(ReviewSummary {
             patient: patient.id,
             name: patient.display_name.clone(),
             reviewer,
@@ -84,12 +88,12 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>, Query(asked): Query<
         });
     }
     drop(tx);
-    let mut shell = Shell::around(&visitor, "Session summary", Part::Review).await?;
+    let mut shell = Shell::around(&visitor, "Session summary", NavSection::Review).await?;
     if let (Some(entry), Some(of)) = (asked.saved, asked.of) {
         let undo = Some(format!("/patients/{of}/take-back?entry={entry}"));
-        shell.done = Some(Done { words: "The review was saved.".to_owned(), undo });
+        shell.done = Some(Confirmation { words: "The review was saved.".to_owned(), undo });
     }
-    let left = held.agenda.iter().filter(|item| item.state != State::Reviewed).map(|item| Left {
+    let left = held.agenda.iter().filter(|item| item.state != AgendaState::Reviewed).map(|item| UnreviewedPatient {
         patient: item.patient.id,
         name: item.patient.display_name.clone(),
         said: item.state.words().0,

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::own_path;
-use crate::config::SignIn;
+use crate::config::SignInConfig;
 use crate::identity::{Caller, ClinicId, Role, Verifier};
 use crate::pages::Pages;
 use crate::pages::session::{Frame, random_word};
@@ -40,15 +40,15 @@ const UNKNOWN: &str = "/caseload?launched=unknown";
 const LARGEST: usize = 256 * 1024;
 
 /// One configured way, with the keys of its issuer.
-pub struct Way {
-    config: SignIn,
+pub struct IdentityProvider {
+    config: SignInConfig,
     verifier: Verifier,
 }
 
 /// Every configured way.
-pub fn ways(config: &crate::config::Config) -> Arc<Vec<Way>> {
-    let way = |config: &SignIn| match Verifier::of_sign_in(config) {
-        Ok(verifier) => Some(Way { config: config.clone(), verifier }),
+pub fn ways(config: &crate::config::Config) -> Arc<Vec<IdentityProvider>> {
+    let way = |config: &SignInConfig| match Verifier::of_sign_in(config) {
+        Ok(verifier) => Some(IdentityProvider { config: config.clone(), verifier }),
         Err(error) => {
             tracing::error!(%error, "a way to sign in cannot be used");
             None
@@ -57,7 +57,7 @@ pub fn ways(config: &crate::config::Config) -> Arc<Vec<Way>> {
     Arc::new(config.sign_ins.iter().filter_map(way).collect())
 }
 
-impl Way {
+impl IdentityProvider {
     pub fn name(&self) -> &str {
         &self.config.name
     }
@@ -137,7 +137,8 @@ pub async fn launched(
 ) -> Result<Response, Trouble> {
     // Only EHRs that the operator named: a launch tells us where to send people.
     let base = |text: &str| text.trim_end_matches('/').to_owned();
-    let known = |way: &Way| way.config.fhir_base.as_deref().is_some_and(|of| base(of) == base(&launch.iss));
+    let known =
+        |way: &IdentityProvider| way.config.fhir_base.as_deref().is_some_and(|of| base(of) == base(&launch.iss));
     let way = pages.ways.iter().position(known);
     let way = way.ok_or_else(|| Problem::new(Category::Forbidden, "this EHR is not known here"))?;
     begin(&pages, way, Some(&launch.launch), "/caseload", &headers).await
@@ -247,7 +248,7 @@ pub async fn returned(
 }
 
 /// Who signed in, in which clinic, as what.
-fn who(pages: &Pages, way: &Way, claims: &Map<String, Value>) -> Result<(Caller, String), Problem> {
+fn who(pages: &Pages, way: &IdentityProvider, claims: &Map<String, Value>) -> Result<(Caller, String), Problem> {
     let refused = |why: &str| Problem::new(Category::Forbidden, why);
     let text =
         |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty() && text.len() <= 255);
@@ -308,13 +309,13 @@ async fn in_context(pages: &Pages, caller: &Caller, answer: &Value) -> Result<Op
     Ok(Some(found.map_or_else(|| UNKNOWN.to_owned(), |id| format!("/patients/{id}"))))
 }
 
-async fn discover(way: &Way) -> Result<Endpoints, Problem> {
+async fn discover(way: &IdentityProvider) -> Result<Endpoints, Problem> {
     let found = fetch(client()?.get(address(&way.discovery())?).header(ACCEPT, "application/json")).await?;
     serde_json::from_value(found).map_err(|_| unreachable_provider())
 }
 
 /// The code for the tokens.
-async fn redeem(pages: &Pages, way: &Way, code: &str, verifier: &str) -> Result<Value, Problem> {
+async fn redeem(pages: &Pages, way: &IdentityProvider, code: &str, verifier: &str) -> Result<Value, Problem> {
     let endpoints = discover(way).await?;
     let back = back(pages)?;
     let body = form_urlencoded::Serializer::new(String::new())

@@ -7,15 +7,15 @@ use super::UnitOfWork;
 use crate::domain::episode::Episode;
 use crate::domain::standing::Standing;
 use crate::problem::Problem;
-use crate::store::episode::{self, Stored};
-use crate::store::fact::{self, Fact};
+use crate::store::episode::{self, EpisodeRecord};
+use crate::store::event_log::{self, EventRow};
 use crate::store::idempotency::{self, Answered};
 use crate::store::recommendation;
-use crate::store::review_session::{self, Joined, Session};
+use crate::store::review_session::{self, Joined, ReviewSession};
 
 impl UnitOfWork {
     /// An episode by its id.
-    pub async fn episode(&mut self, id: Uuid) -> Result<Option<Stored>, Problem> {
+    pub async fn episode(&mut self, id: Uuid) -> Result<Option<EpisodeRecord>, Problem> {
         if !self.episodes.is_known(&id) {
             let found = episode::find(&mut self.tx, &self.clinic, id).await?;
             self.episodes.gathered(id, found);
@@ -26,7 +26,7 @@ impl UnitOfWork {
     /// Stores a new one.
     pub fn insert_episode(&mut self, patient: Uuid, episode: &Episode, by: &str, now: DateTime<Utc>) {
         self.entered_by.insert(episode.id, by.to_owned());
-        self.episodes.set(episode.id, Stored::entered(patient, episode.clone(), now));
+        self.episodes.set(episode.id, EpisodeRecord::entered(patient, episode.clone(), now));
     }
 
     /// Writes what was entered about an episode anew, as its next revision.
@@ -53,7 +53,7 @@ impl UnitOfWork {
         self.change_episode(standing.episode, |stored| stored.settle(standing)).await
     }
 
-    async fn change_episode(&mut self, id: Uuid, change: impl FnOnce(&mut Stored)) -> Result<(), Problem> {
+    async fn change_episode(&mut self, id: Uuid, change: impl FnOnce(&mut EpisodeRecord)) -> Result<(), Problem> {
         if let Some(mut stored) = self.episode(id).await? {
             change(&mut stored);
             self.episodes.set(id, stored);
@@ -62,14 +62,14 @@ impl UnitOfWork {
     }
 
     /// Everything of one kind in an episode, in order of entry.
-    pub async fn facts_of_episode(&mut self, episode: Uuid, kind: &str) -> Result<Vec<Fact>, Problem> {
-        let mut facts = fact::of_episode(&mut self.tx, &self.clinic, episode, kind).await?;
+    pub async fn facts_of_episode(&mut self, episode: Uuid, kind: &str) -> Result<Vec<EventRow>, Problem> {
+        let mut facts = event_log::of_episode(&mut self.tx, &self.clinic, episode, kind).await?;
         facts.extend(self.facts.iter().filter(|fact| fact.episode_id == Some(episode) && fact.kind == kind).cloned());
         Ok(facts)
     }
 
     /// Writes what is listed of a recommendation.
-    pub fn put_recommendation(&mut self, row: recommendation::Row) {
+    pub fn put_recommendation(&mut self, row: recommendation::RecommendationRow) {
         self.recommendations.set(row.id, Some(row));
     }
 
@@ -79,7 +79,7 @@ impl UnitOfWork {
     }
 
     /// A review session.
-    pub async fn review_session(&mut self, id: Uuid) -> Result<Option<Session>, Problem> {
+    pub async fn review_session(&mut self, id: Uuid) -> Result<Option<ReviewSession>, Problem> {
         review_session::find(&mut self.tx, &self.clinic, id).await
     }
 

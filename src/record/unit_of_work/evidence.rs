@@ -7,7 +7,7 @@ use super::UnitOfWork;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::Measurement;
 use crate::problem::Problem;
-use crate::store::measurement::{self, Item};
+use crate::store::measurement::{self, ItemObservation};
 
 impl UnitOfWork {
     /// Stores measurements, or replaces what was known under their ids.
@@ -27,13 +27,17 @@ impl UnitOfWork {
     }
 
     /// The single item of a source.
-    pub async fn item_of(&mut self, patient: Uuid, source: &str) -> Result<Option<Item>, Problem> {
+    pub async fn item_of(&mut self, patient: Uuid, source: &str) -> Result<Option<ItemObservation>, Problem> {
         self.read_items(patient).await?;
         Ok(self.items.get(&(patient, source.to_owned())).cloned())
     }
 
     /// Stores a single item, or replaces what its source said before; answers what that was.
-    pub async fn put_item(&mut self, patient: Uuid, item: &Item) -> Result<Option<Item>, Problem> {
+    pub async fn put_item(
+        &mut self,
+        patient: Uuid,
+        item: &ItemObservation,
+    ) -> Result<Option<ItemObservation>, Problem> {
         let before = self.item_of(patient, &item.source).await?;
         self.items.set((patient, item.source.clone()), item.clone());
         Ok(before)
@@ -45,11 +49,11 @@ impl UnitOfWork {
         patient: Uuid,
         instrument: Instrument,
         at: DateTime<Utc>,
-    ) -> Result<Vec<Item>, Problem> {
+    ) -> Result<Vec<ItemObservation>, Problem> {
         self.read_items(patient).await?;
-        let is_of_taking = |item: &&Item| item.instrument == instrument && item.taken_at == at;
+        let is_of_taking = |item: &&ItemObservation| item.instrument == instrument && item.taken_at == at;
         let of_patient = self.items.iter().filter(|((of, _), _)| *of == patient).map(|(_, item)| item);
-        let mut items: Vec<Item> = of_patient.filter(is_of_taking).cloned().collect();
+        let mut items: Vec<ItemObservation> = of_patient.filter(is_of_taking).cloned().collect();
         items.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
         Ok(items)
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use super::UnitOfWork;
-use crate::domain::plan::plan;
+use crate::domain::chart_plan::plan;
 use crate::problem::Problem;
-use crate::record::Context;
+use crate::record::RecordContext;
 use crate::record::dossier::Dossier;
 use crate::record::identify::id_of;
 use crate::record::named::Named;
@@ -16,7 +16,7 @@ use crate::store::{episode, idempotency, outbox, recommendation, resource, story
 
 impl UnitOfWork {
     /// Reads what the commands name, and locks their patients in one order.
-    pub async fn gather(&mut self, context: &Context<'_>, named: &Named) -> Result<(), Problem> {
+    pub async fn gather(&mut self, context: &RecordContext<'_>, named: &Named) -> Result<(), Problem> {
         for (kind, token) in named.conditional() {
             resource::hold_identifier(&mut self.tx, &self.clinic, kind, token).await?;
         }
@@ -49,7 +49,7 @@ impl UnitOfWork {
     }
 
     /// The ids of the patients that the commands name, in order; also those that a new patient would get.
-    async fn patients_named(&mut self, context: &Context<'_>, named: &Named) -> Result<Vec<Uuid>, Problem> {
+    async fn patients_named(&mut self, context: &RecordContext<'_>, named: &Named) -> Result<Vec<Uuid>, Problem> {
         let mut ids = named.patients.clone();
         self.gather_keys(&texts(&named.keys)).await?;
         for key in &named.keys {
@@ -72,7 +72,7 @@ impl UnitOfWork {
     /// Reads the dossiers of locked patients.
     pub(super) async fn load_each(
         &mut self,
-        context: &Context<'_>,
+        context: &RecordContext<'_>,
         patients: Vec<Patient>,
     ) -> Result<Vec<Dossier>, Problem> {
         let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
@@ -82,11 +82,11 @@ impl UnitOfWork {
             self.episodes.gathered(stored.episode.id, Some(stored.clone()));
         }
         let stories = story::of_each_with(&mut self.tx, &self.clinic, &patients, episodes).await?;
-        let mut ledgers: HashMap<Uuid, Vec<outbox::Entry>> = HashMap::new();
+        let mut ledgers: HashMap<Uuid, Vec<outbox::LedgerEntry>> = HashMap::new();
         for entry in outbox::of_each(&mut self.tx, &self.clinic, &ids).await? {
             ledgers.entry(entry.patient_id).or_default().push(entry);
         }
-        let mut listed: HashMap<Uuid, BTreeMap<Uuid, recommendation::Row>> = HashMap::new();
+        let mut listed: HashMap<Uuid, BTreeMap<Uuid, recommendation::RecommendationRow>> = HashMap::new();
         for row in recommendation::of_each(&mut self.tx, &self.clinic, &in_care).await? {
             listed.entry(row.patient_id).or_default().insert(row.id, row);
         }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::UnitOfWork;
 use crate::problem::Problem;
-use crate::store::quarantine::Kept;
+use crate::store::quarantine::QuarantineRecord;
 use crate::store::resource::{self, Resource};
 
 impl UnitOfWork {
@@ -92,7 +92,7 @@ impl UnitOfWork {
     }
 
     /// Keeps something back; what was said about the same resource before is replaced.
-    pub fn quarantine(&mut self, kept: &Kept) {
+    pub fn quarantine(&mut self, kept: &QuarantineRecord) {
         self.quarantined.set(kept.id, Some(kept.clone()));
     }
 
@@ -103,7 +103,7 @@ impl UnitOfWork {
 
     /// Lets go what only waited for its patient.
     pub fn release_patient(&mut self, patient: Uuid, code: &str) {
-        let waits = |kept: &Kept| kept.patient_id == Some(patient) && kept.code == code;
+        let waits = |kept: &QuarantineRecord| kept.patient_id == Some(patient) && kept.code == code;
         let here: Vec<Uuid> =
             self.quarantined.iter().filter(|(_, kept)| kept.as_ref().is_some_and(waits)).map(|(id, _)| *id).collect();
         for id in here {

@@ -4,16 +4,16 @@ use uuid::Uuid;
 
 use super::UnitOfWork;
 use super::table::{Difference, Table};
+use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::history::History;
-use crate::domain::line::Line;
 use crate::domain::rules::RuleSet;
 use crate::problem::{Category, Problem};
 use crate::record::dossier::Dossier;
 use crate::store::measurement::Taking;
 use crate::store::resource::Carried;
-use crate::store::standing::Written;
+use crate::store::standing::StandingWrite;
 use crate::store::{
-    episode, fact, idempotency, journal, measurement, outbox, patient, quarantine, recommendation, resource,
+    episode, event_log, idempotency, journal, measurement, outbox, patient, quarantine, recommendation, resource,
     review_session, standing,
 };
 
@@ -143,12 +143,12 @@ impl UnitOfWork {
         let new: Vec<_> = new.into_iter().map(|stored| (stored, by(&stored.episode.id))).collect();
         episode::insert_all(&mut self.tx, &self.clinic, &new).await?;
         episode::update_all(&mut self.tx, &self.clinic, &other).await?;
-        fact::append(&mut self.tx, &self.clinic, &self.facts).await?;
+        event_log::append(&mut self.tx, &self.clinic, &self.facts).await?;
         review_session::join_all(&mut self.tx, &self.clinic, &self.joined).await?;
 
         let dossiers = self.planned_anew.iter().filter_map(|patient| self.dossiers.get(patient));
         let rows: Vec<CaseloadRow<'_>> = dossiers.flat_map(|dossier| caseload_rows(dossier, &self.rules)).collect();
-        let written: Vec<(Uuid, Written<'_>)> = rows.iter().map(CaseloadRow::written).collect();
+        let written: Vec<(Uuid, StandingWrite<'_>)> = rows.iter().map(CaseloadRow::written).collect();
         standing::put_all(&mut self.tx, &self.clinic, &written, self.now).await?;
 
         let listed: Vec<_> = self.recommendations.iter().filter_map(|(_, row)| row.as_ref()).collect();
@@ -193,7 +193,7 @@ struct CaseloadRow<'a> {
     dossier: &'a Dossier,
     label: String,
     standing: &'a crate::domain::standing::Standing,
-    line: Line,
+    line: CaseloadRow,
 }
 
 fn caseload_rows<'a>(dossier: &'a Dossier, rules: &RuleSet) -> Vec<CaseloadRow<'a>> {
@@ -201,16 +201,16 @@ fn caseload_rows<'a>(dossier: &'a Dossier, rules: &RuleSet) -> Vec<CaseloadRow<'
     let row = |standing: &'a crate::domain::standing::Standing| {
         let courses = history.courses(standing.as_of);
         let course = courses.iter().find(|course| course.episode.id == standing.episode)?;
-        let line = Line::of(&history, rules, course, standing);
+        let line = CaseloadRow::of(&history, rules, course, standing);
         Some(CaseloadRow { dossier, label: dossier.patient.label(), standing, line })
     };
     dossier.plan.standings.iter().filter_map(row).collect()
 }
 
 impl CaseloadRow<'_> {
-    fn written(&self) -> (Uuid, Written<'_>) {
+    fn written(&self) -> (Uuid, StandingWrite<'_>) {
         let episode = self.dossier.story.episodes.iter().find(|e| e.id == self.standing.episode);
-        let written = Written {
+        let written = StandingWrite {
             label: &self.label,
             care_manager: episode.and_then(|e| e.care_manager.as_deref()),
             psychiatric_consultant: episode.and_then(|e| e.psychiatric_consultant.as_deref()),

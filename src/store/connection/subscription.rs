@@ -9,7 +9,7 @@ use crate::store::{ReadTx, WriteTx, failed};
 /// One Subscription.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Subscription {
+pub struct SubscriptionRecord {
     pub subscription: String,
     pub purpose: Option<String>,
     pub status: String,
@@ -20,7 +20,7 @@ pub struct Subscription {
     pub last_error: Option<String>,
 }
 
-impl Subscription {
+impl SubscriptionRecord {
     /// One of which only the name is known.
     pub fn new(subscription: String) -> Self {
         let status = String::new();
@@ -30,10 +30,10 @@ impl Subscription {
 }
 
 /// All of a connection.
-pub async fn all(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<Subscription>, Problem> {
+pub async fn all(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<SubscriptionRecord>, Problem> {
     fetch_all!(
         tx,
-        Subscription,
+        SubscriptionRecord,
         "SELECT subscription, purpose, status, last_event, missed_from, heard_at, expires_at, last_error
          FROM connection_subscription WHERE clinic_id = $1 AND connection = $2 ORDER BY subscription",
         of.clinic,
@@ -43,10 +43,10 @@ pub async fn all(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<Subscription>, Probl
 }
 
 /// One, by the server's name for it.
-pub async fn find(tx: &mut ReadTx, of: Of<'_>, subscription: &str) -> Result<Option<Subscription>, Problem> {
+pub async fn find(tx: &mut ReadTx, of: Of<'_>, subscription: &str) -> Result<Option<SubscriptionRecord>, Problem> {
     fetch_optional!(
         tx,
-        Subscription,
+        SubscriptionRecord,
         "SELECT subscription, purpose, status, last_event, missed_from, heard_at, expires_at, last_error
          FROM connection_subscription WHERE clinic_id = $1 AND connection = $2 AND subscription = $3",
         of.clinic,
@@ -57,7 +57,7 @@ pub async fn find(tx: &mut ReadTx, of: Of<'_>, subscription: &str) -> Result<Opt
 }
 
 /// Writes one down. What it is for, and when it ends, is not forgotten by who only heard it.
-pub async fn put(tx: &mut WriteTx, of: Of<'_>, one: &Subscription) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, of: Of<'_>, one: &SubscriptionRecord) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_subscription

@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use super::hex;
 use crate::identity::Role;
-use crate::store::fact::Fact;
+use crate::store::event_log::EventRow;
 
 /// How many patients a line names one by one; beyond it says "everybody".
 const NAMED: usize = 1000;
 
 /// A line of the journal. Ids and codes: no names, no scores, no words of anybody.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Its id: that of the fact, where it attests one.
     pub id: Uuid,
     /// The clinic.
@@ -48,7 +48,7 @@ pub struct Entry {
     pub changes: Option<Value>,
     /// What was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Request>,
+    pub request: Option<AccessRequest>,
     /// Whose data were read for the answer, where they are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patients: Vec<Uuid>,
@@ -59,7 +59,7 @@ pub struct Entry {
 
 /// What was asked for. Never a query: it may name somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct AccessRequest {
     /// The method.
     pub method: String,
     /// The template of the address: `/api/v1/patients/{id}`.
@@ -71,7 +71,7 @@ pub struct Request {
     pub status: u16,
 }
 
-impl Entry {
+impl JournalEntry {
     /// A line about nothing yet.
     pub fn new(id: Uuid, clinic: &str, at: DateTime<Utc>, by: &str, role: Option<Role>) -> Self {
         Self {
@@ -136,7 +136,7 @@ impl Entry {
 ///
 /// The patient is left out: facts move with a merge. [`super::checked`] finds a fact by its patient, and so finds one that was moved
 /// otherwise.
-pub fn digest(fact: &Fact) -> String {
+pub fn digest(fact: &EventRow) -> String {
     let columns = json!([
         fact.id,
         fact.episode_id,

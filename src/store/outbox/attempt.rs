@@ -9,7 +9,7 @@ use crate::store::{ReadTx, WriteTx, failed};
 /// One attempt to write into the chart.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Attempt {
+pub struct DeliveryAttempt {
     pub delivery_id: Uuid,
     pub id: Uuid,
     pub at: DateTime<Utc>,
@@ -21,7 +21,7 @@ pub struct Attempt {
 }
 
 /// Adds an attempt.
-pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &Attempt) -> Result<(), Problem> {
+pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &DeliveryAttempt) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO delivery_attempt (clinic_id, delivery_id, id, at, revision, outcome, http_status, detail, milliseconds)
@@ -41,10 +41,10 @@ pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &Attempt) -> Result<()
 }
 
 /// The attempts of a delivery, in order.
-pub async fn attempts(tx: &mut ReadTx, clinic: &str, delivery: Uuid) -> Result<Vec<Attempt>, Problem> {
+pub async fn attempts(tx: &mut ReadTx, clinic: &str, delivery: Uuid) -> Result<Vec<DeliveryAttempt>, Problem> {
     fetch_all!(
         tx,
-        Attempt,
+        DeliveryAttempt,
         "SELECT delivery_id, id, at, revision, outcome, http_status, detail, milliseconds FROM delivery_attempt
          WHERE clinic_id = $1 AND delivery_id = $2 ORDER BY at, id",
         clinic,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::wake;
-use crate::domain::plan::{Resource, Rung};
+use crate::domain::chart_plan::{ChartResource, Rung};
 use crate::problem::Problem;
 use crate::store::{ReadTx, WriteTx, failed};
 
@@ -22,7 +22,7 @@ pub async fn is_anything_below(tx: &mut ReadTx, clinic: &str) -> Result<bool, Pr
 }
 
 /// The patients with something of a kind that was left, or refused, on another rung than the one that is right now.
-pub async fn below(tx: &mut ReadTx, clinic: &str, resource: Resource, rung: Rung) -> Result<Vec<Uuid>, Problem> {
+pub async fn below(tx: &mut ReadTx, clinic: &str, resource: ChartResource, rung: Rung) -> Result<Vec<Uuid>, Problem> {
     // Before there was a ladder, there was one rung.
     fetch_all!(
         tx,
@@ -44,7 +44,7 @@ pub async fn climb(
     tx: &mut WriteTx,
     clinic: &str,
     patient: Uuid,
-    resource: Resource,
+    resource: ChartResource,
     rung: Rung,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {

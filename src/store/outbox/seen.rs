@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Delivery, State, wake};
-use crate::domain::chart::Drift;
-use crate::domain::plan::Resource;
+use super::{Delivery, DeliveryState, wake};
+use crate::domain::chart_plan::ChartResource;
+use crate::domain::read_back::Drift;
 use crate::problem::Problem;
 use crate::store::connection::Of;
 use crate::store::{ReadTx, WriteTx, failed};
@@ -14,7 +14,7 @@ use crate::store::{ReadTx, WriteTx, failed};
 pub async fn by_chart_id(
     tx: &mut ReadTx,
     clinic: &str,
-    resource: Resource,
+    resource: ChartResource,
     chart_id: &str,
 ) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
@@ -59,7 +59,7 @@ pub struct Noted {
     /// How it differs.
     pub drift: Option<Drift>,
     /// How the delivery stands now.
-    pub state: State,
+    pub state: DeliveryState,
     /// It is written again, whatever was settled.
     pub heal: bool,
 }
@@ -86,7 +86,7 @@ pub async fn noted(tx: &mut WriteTx, clinic: &str, d: &Delivery, n: &Noted, now:
         now
     )
     .map_err(failed)?;
-    if n.state == State::Pending && (n.heal || d.state != State::Pending) {
+    if n.state == DeliveryState::Pending && (n.heal || d.state != DeliveryState::Pending) {
         wake(tx, clinic, d.patient_id, now).await?;
     }
     Ok(())
@@ -102,7 +102,7 @@ pub struct Example {
 }
 
 /// The oldest that stands open, else the oldest; `None` while nothing of ours is in the chart.
-pub async fn example(tx: &mut ReadTx, clinic: &str, resource: Resource) -> Result<Option<Example>, Problem> {
+pub async fn example(tx: &mut ReadTx, clinic: &str, resource: ChartResource) -> Result<Option<Example>, Problem> {
     fetch_optional!(
         tx,
         Example,

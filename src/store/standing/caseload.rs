@@ -8,16 +8,16 @@ use uuid::Uuid;
 
 use super::containing;
 use crate::domain::attention::LAST_IN_QUEUE;
+use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::finding::{Rule, Rules};
-use crate::domain::line::Line;
 use crate::problem::Problem;
-use crate::store::shown::note;
+use crate::store::access_trace::note;
 use crate::store::{ReadTx, failed};
 
 /// Episodes that are alike in all that the page counts by.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Tally {
+pub struct CaseloadCount {
     pub care_manager: Option<String>,
     pub status: String,
     pub at_target: bool,
@@ -35,10 +35,15 @@ pub struct Tally {
 }
 
 /// Every open episode of a clinic (or every ended one), counted. One index holds all of it, so that no whole standing is read.
-pub async fn tally(tx: &mut ReadTx, clinic: &str, discharged: bool, name: Option<&str>) -> Result<Vec<Tally>, Problem> {
+pub async fn tally(
+    tx: &mut ReadTx,
+    clinic: &str,
+    discharged: bool,
+    name: Option<&str>,
+) -> Result<Vec<CaseloadCount>, Problem> {
     fetch_all!(
         tx,
-        Tally,
+        CaseloadCount,
         "SELECT care_manager, status, at_target, open_safety, attention <= $3 AS queued, findings, COUNT(*) AS episodes,
            SUM(CASE WHEN $4 IS NULL OR folded_name LIKE $4 ESCAPE '!' THEN 1 ELSE 0 END) AS named
          FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2 GROUP BY 1, 2, 3, 4, 5, 6",
@@ -55,7 +60,7 @@ pub const MOST_RULES: usize = 6;
 
 /// A kind of episodes: all that is given must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kind {
+pub struct CaseloadGroup {
     /// A safety answer waits for its assessment.
     pub open_safety: bool,
     /// Every measure is at its target.
@@ -66,9 +71,9 @@ pub struct Kind {
     pub any_of: Option<&'static [Rule]>,
 }
 
-impl Kind {
+impl CaseloadGroup {
     /// Whether these episodes are of this kind.
-    pub fn holds(&self, tally: &Tally) -> bool {
+    pub fn holds(&self, tally: &CaseloadCount) -> bool {
         (!self.open_safety || tally.open_safety)
             && (!self.at_target || tally.at_target)
             && (!self.queued || tally.queued)
@@ -78,7 +83,7 @@ impl Kind {
 
 /// Whom the page shows; everything given must hold.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Choice<'a> {
+pub struct CaseloadFilter<'a> {
     /// Those whose episode has ended, instead of the others.
     pub discharged: bool,
     /// Of this care manager.
@@ -88,12 +93,12 @@ pub struct Choice<'a> {
     /// Whose name contains this, in any case.
     pub name: Option<&'a str>,
     /// Of this kind.
-    pub kind: Kind,
+    pub kind: CaseloadGroup,
 }
 
-impl Choice<'_> {
+impl CaseloadFilter<'_> {
     /// Whether it shows these, but for the name.
-    pub fn admits(&self, tally: &Tally) -> bool {
+    pub fn admits(&self, tally: &CaseloadCount) -> bool {
         self.care_manager.is_none_or(|manager| tally.care_manager.as_deref() == Some(manager))
             && self.status.is_none_or(|status| tally.status == status)
             && self.kind.holds(tally)
@@ -102,7 +107,7 @@ impl Choice<'_> {
 
 /// What they are ordered by; what is equal, and all without an order of its own, by attention (R15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum CaseloadOrder {
     /// The most pressing first.
     Attention,
     /// By name.
@@ -123,8 +128,8 @@ pub enum Order {
 pub async fn found(
     tx: &mut ReadTx,
     clinic: &str,
-    choice: Choice<'_>,
-    order: Order,
+    choice: CaseloadFilter<'_>,
+    order: CaseloadOrder,
     from: usize,
 ) -> Result<Vec<Uuid>, Problem> {
     macro_rules! by {
@@ -145,13 +150,13 @@ pub async fn found(
         };
     }
     let text = match order {
-        Order::Attention => by!(""),
-        Order::Name => by!("folded_name,"),
-        Order::Enrolled => by!("enrolled_on NULLS LAST,"),
-        Order::Depression => by!("depression_score DESC NULLS LAST,"),
-        Order::Gad7 => by!("gad7_score DESC NULLS LAST,"),
-        Order::NextContact => by!("next_contact_on NULLS LAST,"),
-        Order::LastReview => by!("reviewed_on NULLS FIRST,"),
+        CaseloadOrder::Attention => by!(""),
+        CaseloadOrder::Name => by!("folded_name,"),
+        CaseloadOrder::Enrolled => by!("enrolled_on NULLS LAST,"),
+        CaseloadOrder::Depression => by!("depression_score DESC NULLS LAST,"),
+        CaseloadOrder::Gad7 => by!("gad7_score DESC NULLS LAST,"),
+        CaseloadOrder::NextContact => by!("next_contact_on NULLS LAST,"),
+        CaseloadOrder::LastReview => by!("reviewed_on NULLS FIRST,"),
     };
     let rule = |n: usize| choice.kind.any_of?.get(n).map(|rule| format!("%,{rule},%"));
     fetch_all!(
@@ -183,7 +188,7 @@ pub async fn found(
 /// One row of the page.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Row {
+pub struct EpisodeListing {
     pub episode_id: Uuid,
     pub patient_id: Uuid,
     pub status: String,
@@ -198,9 +203,9 @@ pub struct Row {
     line: Option<String>,
 }
 
-impl Row {
+impl EpisodeListing {
     /// What is drawn of it; nothing until the patient is planned once by a program that writes it.
-    pub fn line(&self) -> Option<Line> {
+    pub fn line(&self) -> Option<CaseloadRow> {
         serde_json::from_str(self.line.as_ref()?).ok()
     }
 }
@@ -216,12 +221,12 @@ static READ: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The rows of these episodes, in their order.
-pub async fn rows(tx: &mut ReadTx, clinic: &str, episodes: &[Uuid]) -> Result<Vec<Row>, Problem> {
+pub async fn rows(tx: &mut ReadTx, clinic: &str, episodes: &[Uuid]) -> Result<Vec<EpisodeListing>, Problem> {
     let text: &'static str = &READ;
-    let mut read: HashMap<Uuid, Row> = HashMap::with_capacity(episodes.len());
+    let mut read: HashMap<Uuid, EpisodeListing> = HashMap::with_capacity(episodes.len());
     for some in episodes.chunks(ROWS) {
         let rows = on!(tx, |conn| {
-            let mut query = sqlx::query_as::<_, Row>(text).bind(clinic);
+            let mut query = sqlx::query_as::<_, EpisodeListing>(text).bind(clinic);
             // Where there are fewer, nobody's.
             for place in 0..ROWS {
                 query = query.bind(some.get(place).copied().unwrap_or_default());

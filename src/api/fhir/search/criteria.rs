@@ -3,8 +3,8 @@
 use chrono_tz::Tz;
 
 use super::dates;
-use super::page::Cursor;
-use crate::fhir::arrival::Kind;
+use super::page::SearchCursor;
+use crate::fhir::arrival::ResourceType;
 use crate::fhir::query::listed;
 use crate::problem::Problem;
 use crate::store::resource::Stretch;
@@ -18,7 +18,7 @@ const LONGEST_LIST: usize = 500;
 
 /// By what the answer is ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum SearchOrder {
     /// Our own moment of change.
     Changed,
     /// The form's own date.
@@ -28,7 +28,7 @@ pub enum Order {
 /// What a search asks for. Of several lists each must hold; in a list, one.
 #[derive(Clone, Debug)]
 pub struct Criteria {
-    pub kind: Kind,
+    pub kind: ResourceType,
     pub ids: Vec<Vec<String>>,
     pub identifiers: Vec<Vec<String>>,
     /// Names of patients, as they are stored: `Patient/1`.
@@ -37,11 +37,11 @@ pub struct Criteria {
     pub statuses: Vec<Vec<String>>,
     pub authored: Vec<Stretch>,
     pub changed: Stretch,
-    pub order: Order,
+    pub order: SearchOrder,
     pub descending: bool,
     pub count: usize,
     pub only_total: bool,
-    pub after: Option<Cursor>,
+    pub after: Option<SearchCursor>,
     /// Parameters that are not known here.
     pub ignored: Vec<String>,
     /// What was understood, for the `self` link.
@@ -53,7 +53,7 @@ impl Criteria {
     ///
     /// # Errors
     /// Names the parameter whose value cannot be understood. A parameter that is not known at all is only noted.
-    pub fn read(kind: Kind, asked: Vec<(String, String)>, zone: Tz) -> Result<Self, Problem> {
+    pub fn read(kind: ResourceType, asked: Vec<(String, String)>, zone: Tz) -> Result<Self, Problem> {
         let mut criteria = Self {
             kind,
             ids: Vec::new(),
@@ -63,7 +63,7 @@ impl Criteria {
             statuses: Vec::new(),
             authored: Vec::new(),
             changed: Stretch::always(),
-            order: Order::Changed,
+            order: SearchOrder::Changed,
             descending: false,
             count: PAGE,
             only_total: false,
@@ -92,12 +92,12 @@ impl Criteria {
 
     /// Takes one parameter; `false` if it is not known.
     fn take(&mut self, name: &str, value: &str, zone: Tz) -> Result<bool, Problem> {
-        let is_form = self.kind == Kind::QuestionnaireResponse;
+        let is_form = self.kind == ResourceType::QuestionnaireResponse;
         let bad = |why: &str| Problem::malformed(why).at(name.split(':').next().unwrap_or_default().to_owned());
         match name {
             "_id" => self.ids.push(list(value)?),
             "identifier" => self.identifiers.push(list(value)?),
-            "patient" | "subject" | "subject:Patient" | "patient:Patient" if self.kind != Kind::Patient => {
+            "patient" | "subject" | "subject:Patient" | "patient:Patient" if self.kind != ResourceType::Patient => {
                 self.patients.push(list(value)?.iter().map(|name| patient(name)).collect());
             }
             "patient.identifier"
@@ -105,7 +105,7 @@ impl Criteria {
             | "subject:Patient.identifier"
             | "patient:identifier"
             | "subject:identifier"
-                if self.kind != Kind::Patient =>
+                if self.kind != ResourceType::Patient =>
             {
                 let tokens = list(value)?;
                 if tokens.iter().any(|token| !token.contains('|')) {
@@ -134,8 +134,8 @@ impl Criteria {
             "_sort" => {
                 let (field, descending) = value.strip_prefix('-').map_or((value, false), |field| (field, true));
                 self.order = match field {
-                    "_lastUpdated" => Order::Changed,
-                    "authored" if is_form => Order::Authored,
+                    "_lastUpdated" => SearchOrder::Changed,
+                    "authored" if is_form => SearchOrder::Authored,
                     _ => return Err(bad("must be _lastUpdated or, for forms, authored; with - in front to descend")),
                 };
                 self.descending = descending;
@@ -145,13 +145,13 @@ impl Criteria {
                 "false" => {}
                 _ => return Err(bad("must be count or false")),
             },
-            "_cursor" => self.after = Some(Cursor::read(value).ok_or_else(|| bad("not a page of this search"))?),
+            "_cursor" => self.after = Some(SearchCursor::read(value).ok_or_else(|| bad("not a page of this search"))?),
             "_format" | "_pretty" => {}
             _ => {
                 let plain = name.split([':', '.']).next().unwrap_or_default();
                 let known = ["_id", "identifier", "_lastUpdated"].contains(&plain)
                     || (is_form && ["questionnaire", "status", "authored"].contains(&plain))
-                    || (self.kind != Kind::Patient && ["patient", "subject"].contains(&plain));
+                    || (self.kind != ResourceType::Patient && ["patient", "subject"].contains(&plain));
                 if known && name.contains(':') {
                     return Err(bad("this modifier is not supported"));
                 }

@@ -9,9 +9,9 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::criteria::{Criteria, Order};
+use super::criteria::{Criteria, SearchOrder};
 use super::dates;
-use super::page::Cursor;
+use super::page::SearchCursor;
 use crate::problem::Problem;
 use crate::store::resource::{self, Resource};
 use crate::store::{ReadTx, patient};
@@ -26,11 +26,11 @@ const MOST_LOOKED_AT: usize = 20_000;
 const HANDFUL: usize = 250;
 
 /// What was found.
-pub struct Found {
+pub struct SearchPage {
     /// One page.
     pub rows: Vec<Resource>,
     /// Where the next one begins.
-    pub next: Option<Cursor>,
+    pub next: Option<SearchCursor>,
     /// How many there are, where that is known.
     pub total: Option<usize>,
 }
@@ -47,23 +47,23 @@ struct Inside<'a> {
 }
 
 /// Finds a page.
-pub async fn find(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     if criteria.is_narrow() {
         return few(tx, clinic, criteria, zone).await;
     }
-    if criteria.order != Order::Changed || criteria.descending {
+    if criteria.order != SearchOrder::Changed || criteria.descending {
         let detail = "this order needs patient, _id or identifier beside it";
         return Err(Problem::malformed(detail).at("_sort"));
     }
     if criteria.only_total && !criteria.looks_inside() {
         let total = resource::count(tx, clinic, criteria.kind.name(), criteria.changed).await?;
-        return Ok(Found { rows: Vec::new(), next: None, total: usize::try_from(total).ok() });
+        return Ok(SearchPage { rows: Vec::new(), next: None, total: usize::try_from(total).ok() });
     }
     many(tx, clinic, criteria, zone).await
 }
 
 /// Everything, in the order of change.
-async fn many(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
+async fn many(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     let kind = criteria.kind.name();
     let mut after = criteria.after.clone();
     let (mut rows, mut looked_at, mut bytes, mut matches) = (Vec::new(), 0, 0, 0);
@@ -75,12 +75,12 @@ async fn many(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> R
         let is_last = handful.len() < wanted;
         for row in handful {
             looked_at += 1;
-            let here = Cursor { at: row.updated_at, id: row.id.clone() };
+            let here = SearchCursor { at: row.updated_at, id: row.id.clone() };
             if looks_right(&row, criteria, zone) {
                 matches += 1;
                 if !criteria.only_total {
                     if rows.len() == criteria.count || (bytes > FULL_PAGE && !rows.is_empty()) {
-                        return Ok(Found { rows, next: after, total: None });
+                        return Ok(SearchPage { rows, next: after, total: None });
                     }
                     bytes += row.body.len();
                     rows.push(row);
@@ -90,19 +90,19 @@ async fn many(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> R
         }
         if is_last {
             let total = (criteria.only_total || criteria.after.is_none()).then_some(matches);
-            return Ok(Found { rows, next: None, total });
+            return Ok(SearchPage { rows, next: None, total });
         }
         if looked_at >= MOST_LOOKED_AT {
             if criteria.only_total {
                 return Err(Problem::unprocessable("too many to be counted like this; name a patient"));
             }
-            return Ok(Found { rows, next: after, total: None });
+            return Ok(SearchPage { rows, next: after, total: None });
         }
     }
 }
 
 /// A few, put in order here.
-async fn few(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<Found, Problem> {
+async fn few(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     let mut found: Option<BTreeMap<String, Resource>> = None;
     for ids in &criteria.ids {
         keep(&mut found, by_ids(tx, clinic, criteria, ids).await?);
@@ -121,7 +121,7 @@ async fn few(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Re
         .collect();
     let total = Some(rows.len());
     if criteria.only_total {
-        return Ok(Found { rows: Vec::new(), next: None, total });
+        return Ok(SearchPage { rows: Vec::new(), next: None, total });
     }
     let compare = |a: (DateTime<Utc>, &str), b: (DateTime<Utc>, &str)| -> Ordering {
         let by_time = if criteria.descending { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) };
@@ -138,9 +138,10 @@ async fn few(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Re
         bytes <= FULL_PAGE
     };
     let length = rows.iter().take(criteria.count).take_while(|row| fits(row)).count().max(1).min(rows.len());
-    let next = (length < rows.len()).then(|| Cursor { at: rows[length - 1].0, id: rows[length - 1].1.id.clone() });
+    let next =
+        (length < rows.len()).then(|| SearchCursor { at: rows[length - 1].0, id: rows[length - 1].1.id.clone() });
     rows.truncate(length);
-    Ok(Found { rows: rows.into_iter().map(|(_, row)| row).collect(), next, total })
+    Ok(SearchPage { rows: rows.into_iter().map(|(_, row)| row).collect(), next, total })
 }
 
 /// What also holds by another parameter.
@@ -158,10 +159,10 @@ fn too_many(found: &BTreeMap<String, Resource>) -> Result<(), Problem> {
     Ok(())
 }
 
-type Rows = BTreeMap<String, Resource>;
+type ResourcesById = BTreeMap<String, Resource>;
 
-async fn by_ids(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, ids: &[String]) -> Result<Rows, Problem> {
-    let mut found = Rows::new();
+async fn by_ids(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, ids: &[String]) -> Result<ResourcesById, Problem> {
+    let mut found = ResourcesById::new();
     for id in ids {
         let row = resource::find(tx, clinic, criteria.kind.name(), id).await?;
         found.extend(row.filter(|row| !row.deleted).map(|row| (row.id.clone(), row)));
@@ -175,9 +176,9 @@ async fn by_identifiers(
     clinic: &str,
     criteria: &Criteria,
     tokens: &[String],
-) -> Result<Rows, Problem> {
+) -> Result<ResourcesById, Problem> {
     let kind = criteria.kind.name();
-    let mut found = Rows::new();
+    let mut found = ResourcesById::new();
     for token in tokens {
         match token.split_once('|') {
             Some((_, value)) if !value.is_empty() => {
@@ -206,10 +207,15 @@ fn escaped(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
 
-async fn by_patients(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, names: &[String]) -> Result<Rows, Problem> {
+async fn by_patients(
+    tx: &mut ReadTx,
+    clinic: &str,
+    criteria: &Criteria,
+    names: &[String],
+) -> Result<ResourcesById, Problem> {
     let known = patient::with_keys(tx, clinic, names).await?;
     let persons: HashSet<Uuid> = known.into_iter().map(|(_, patient)| patient).collect();
-    let mut found = Rows::new();
+    let mut found = ResourcesById::new();
     for person in persons {
         let limit = i64::try_from(MOST_SORTED + 1).unwrap_or(i64::MAX);
         let rows = resource::of_patient(tx, clinic, criteria.kind.name(), person, limit).await?;
@@ -247,9 +253,9 @@ fn looks_right(row: &Resource, criteria: &Criteria, zone: Tz) -> bool {
 /// Where a resource stands in the order that is asked for.
 fn place(row: &Resource, criteria: &Criteria, zone: Tz) -> DateTime<Utc> {
     match criteria.order {
-        Order::Changed => row.updated_at,
+        SearchOrder::Changed => row.updated_at,
         // Without a date: before all that have one, so that it is never taken for the latest.
-        Order::Authored => {
+        SearchOrder::Authored => {
             inside(row).authored.and_then(|date| dates::beginning(&date, zone)).unwrap_or(DateTime::UNIX_EPOCH)
         }
     }

@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::criteria::Criteria;
-use super::find::Found;
+use super::find::SearchPage;
 use crate::fhir::{outcome, query};
 
 /// Where a page begins: after this place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub struct SearchCursor {
     /// By this instant…
     pub at: DateTime<Utc>,
     /// …and this id.
     pub id: String,
 }
 
-impl Cursor {
+impl SearchCursor {
     /// Reads one that we wrote.
     pub fn read(text: &str) -> Option<Self> {
         let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
@@ -33,7 +33,7 @@ impl Cursor {
 }
 
 /// The searchset. Resources are put in as they are stored.
-pub fn searchset(base: &str, criteria: &Criteria, found: Found) -> String {
+pub fn searchset(base: &str, criteria: &Criteria, found: SearchPage) -> String {
     let mut links = vec![link("self", base, criteria, None)];
     links.extend(found.next.map(|next| link("next", base, criteria, Some(&next.write()))));
     let total = found.total.map_or_else(String::new, |total| format!(r#","total":{total}"#));
@@ -72,12 +72,12 @@ fn link(relation: &str, base: &str, criteria: &Criteria, cursor: Option<&str>) -
 
 #[cfg(test)]
 mod tests {
-    use super::Cursor;
+    use super::SearchCursor;
 
     #[test]
     fn a_cursor_reads_as_it_is_written() {
-        let cursor = Cursor { at: "2026-03-02T10:00:00.123456Z".parse().unwrap(), id: "a b".into() };
-        assert_eq!(Cursor::read(&cursor.write()), Some(cursor));
-        assert_eq!(Cursor::read("nonsense"), None);
+        let cursor = SearchCursor { at: "2026-03-02T10:00:00.123456Z".parse().unwrap(), id: "a b".into() };
+        assert_eq!(SearchCursor::read(&cursor.write()), Some(cursor));
+        assert_eq!(SearchCursor::read("nonsense"), None);
     }
 }

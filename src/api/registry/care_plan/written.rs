@@ -4,9 +4,9 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::api::request::{Ask, Text, plausible, words};
-use crate::domain::care::plan::{Goal, PlannedIntervention, PlannedMedication, Responsibility, Target};
-use crate::domain::care::{CarePlan, Intervention};
+use crate::api::request::{RequestContext, RequiredText, plausible, words};
+use crate::domain::care::plan::{Goal, PlannedIntervention, PlannedMedication, Responsibility, TreatmentTarget};
+use crate::domain::care::{Intervention, SharedCarePlan};
 use crate::domain::instrument::Instrument;
 use crate::problem::Problem;
 
@@ -21,7 +21,7 @@ pub struct NewCarePlan {
     pub on: Option<NaiveDate>,
     /// What is treated.
     #[serde(default)]
-    problems: Vec<Text>,
+    problems: Vec<RequiredText>,
     /// The patient's own goals.
     #[serde(default)]
     goals: Vec<NewGoal>,
@@ -38,9 +38,9 @@ pub struct NewCarePlan {
     #[serde(default)]
     responsibilities: Vec<NewResponsibility>,
     /// Free text.
-    note: Option<Text>,
+    note: Option<RequiredText>,
     /// Who wrote it; the caller where it is left out.
-    by: Option<Text>,
+    by: Option<RequiredText>,
 }
 
 /// What the patient wants to reach.
@@ -48,7 +48,7 @@ pub struct NewCarePlan {
 #[serde(deny_unknown_fields)]
 struct NewGoal {
     /// In the patient's words.
-    text: Text,
+    text: RequiredText,
     /// By when.
     by: Option<NaiveDate>,
     /// When it was reached.
@@ -72,11 +72,11 @@ struct NewTarget {
 #[serde(deny_unknown_fields)]
 struct NewIntervention {
     /// What: a known intervention (schema `Intervention`), or free words.
-    intervention: Text,
+    intervention: RequiredText,
     /// How, how often.
-    detail: Option<Text>,
+    detail: Option<RequiredText>,
     /// Who delivers it.
-    who: Option<Text>,
+    who: Option<RequiredText>,
 }
 
 /// What is to be taken.
@@ -84,11 +84,11 @@ struct NewIntervention {
 #[serde(deny_unknown_fields)]
 struct NewMedication {
     /// Which.
-    name: Text,
+    name: RequiredText,
     /// How much and when, in words.
-    dose: Option<Text>,
+    dose: Option<RequiredText>,
     /// Free text.
-    note: Option<Text>,
+    note: Option<RequiredText>,
 }
 
 /// Who does what.
@@ -96,9 +96,9 @@ struct NewMedication {
 #[serde(deny_unknown_fields)]
 struct NewResponsibility {
     /// Who: a role or a name.
-    who: Text,
+    who: RequiredText,
     /// What.
-    what: Text,
+    what: RequiredText,
 }
 
 fn date(on: Option<NaiveDate>, field: impl FnOnce() -> String) -> Result<(), Problem> {
@@ -110,7 +110,7 @@ fn date(on: Option<NaiveDate>, field: impl FnOnce() -> String) -> Result<(), Pro
 
 impl NewCarePlan {
     /// What is kept of it.
-    pub fn plan(self, ask: &Ask) -> Result<CarePlan, Problem> {
+    pub fn plan(self, ask: &RequestContext) -> Result<SharedCarePlan, Problem> {
         for (name, many) in [
             ("problems", self.problems.len()),
             ("goals", self.goals.len()),
@@ -138,16 +138,18 @@ impl NewCarePlan {
                 return Err(Problem::unprocessable("each measure once").at(format!("targets[{n}].instrument")));
             }
         }
-        let known = |text: Text| Intervention::named(&text.0).map_or(text.0, |known| known.to_string());
+        let known = |text: RequiredText| Intervention::named(&text.0).map_or(text.0, |known| known.to_string());
         let targets = self.targets.into_iter();
-        let plan = CarePlan {
+        let plan = SharedCarePlan {
             problems: self.problems.into_iter().map(|text| text.0).collect(),
             goals: self
                 .goals
                 .into_iter()
                 .map(|goal| Goal { text: goal.text.0, by: goal.by, reached_on: goal.reached_on })
                 .collect(),
-            targets: targets.map(|t| Target { instrument: t.instrument, at_most: t.at_most, by: t.by }).collect(),
+            targets: targets
+                .map(|t| TreatmentTarget { instrument: t.instrument, at_most: t.at_most, by: t.by })
+                .collect(),
             interventions: self
                 .interventions
                 .into_iter()

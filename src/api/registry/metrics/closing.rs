@@ -17,14 +17,14 @@ use super::month_of;
 use crate::api::App;
 use crate::api::page::Page;
 use crate::api::registry::answer::{ReadErrors, WriteErrors, created};
-use crate::api::request::{Ask, READERS, Text};
+use crate::api::request::{READERS, RequestContext, RequiredText};
 use crate::domain::metrics::{Difference, Metric, Month, MonthFigures, differences};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::{Restated, close, restate};
 use crate::store::closed_month::{self, Closed};
-use crate::store::fact;
+use crate::store::event_log;
 
 /// Of how many patients the late facts are looked up.
 const PATIENTS: usize = 200;
@@ -118,7 +118,7 @@ pub(super) fn figures_of(closed: &Closed) -> Result<MonthFigures, Problem> {
 
 /// What would come out differently now; `None` where nothing would.
 pub(super) async fn restatement(
-    ask: &Ask,
+    ask: &RequestContext,
     closed: &Closed,
     month: Month,
     reported: &[Metric],
@@ -135,9 +135,9 @@ pub(super) async fn restatement(
     let mut because = Vec::new();
     let mut tx = ask.app.db.read().await?;
     for patient in patients.into_iter().take(PATIENTS) {
-        let late = fact::recorded_after(&mut tx, ask.clinic(), patient, closed.closed_at).await?;
+        let late = event_log::recorded_after(&mut tx, ask.clinic(), patient, closed.closed_at).await?;
         // What happened after the month says nothing about it, unless it takes something back.
-        let matters = |f: &fact::Fact| {
+        let matters = |f: &event_log::EventRow| {
             f.happened_on <= month.last
                 || matches!(f.kind.as_str(), "patient" | "taken_back" | "amendment" | "transfer" | "coverage")
         };
@@ -155,7 +155,7 @@ pub(super) async fn restatement(
 }
 
 /// A month that is over.
-fn past(ask: &Ask, month: &str) -> Result<Month, Problem> {
+fn past(ask: &RequestContext, month: &str) -> Result<Month, Problem> {
     let month = month_of(ask, Some(month), "month")?;
     if month.last >= ask.today() {
         return Err(Problem::conflict(format!("{month} is not over")).at("month"));
@@ -167,7 +167,7 @@ fn past(ask: &Ask, month: &str) -> Result<Month, Problem> {
 #[utoipa::path(post, path = "/metrics/{month}/close", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`, a month that is over")),
     responses((status = 201, description = "Closed", body = ClosedBody), WriteErrors))]
-async fn close_month(ask: Ask, Path(month): Path<String>) -> Result<Response, Problem> {
+async fn close_month(ask: RequestContext, Path(month): Path<String>) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
     let month = past(&ask, &month)?;
     let (db, now) = (&ask.app.db, ask.app.clock.now());
@@ -187,7 +187,7 @@ fn conflict(detail: &str, allowed: &str) -> Problem {
 #[serde(deny_unknown_fields)]
 struct NewRestatement {
     /// Why.
-    reason: Text,
+    reason: RequiredText,
 }
 
 /// Reports a closed month anew, from everything known now, under the thresholds it was closed under. Earlier reports
@@ -196,7 +196,7 @@ struct NewRestatement {
     params(("month" = String, Path, description = "`YYYY-MM`, a closed month")),
     responses((status = 201, description = "Restated", body = ClosedBody), WriteErrors))]
 async fn restate_month(
-    ask: Ask,
+    ask: RequestContext,
     Path(month): Path<String>,
     JsonBody(new): JsonBody<NewRestatement>,
 ) -> Result<Response, Problem> {
@@ -218,7 +218,7 @@ async fn restate_month(
 #[utoipa::path(get, path = "/metrics/{month}/versions", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`")),
     responses((status = 200, description = "All on one page", body = Page<ClosedBody>), ReadErrors))]
-async fn list_versions(ask: Ask, Path(month): Path<String>) -> Result<Json<Page<ClosedBody>>, Problem> {
+async fn list_versions(ask: RequestContext, Path(month): Path<String>) -> Result<Json<Page<ClosedBody>>, Problem> {
     ask.caller.require(READERS)?;
     let month = month_of(&ask, Some(&month), "month")?;
     let mut tx = ask.app.db.read().await?;
@@ -231,7 +231,10 @@ async fn list_versions(ask: Ask, Path(month): Path<String>) -> Result<Json<Page<
 #[utoipa::path(get, path = "/metrics/{month}/versions/{version}", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`"), ("version" = i32, Path, description = "The report")),
     responses((status = 200, description = "As it was reported", body = VersionBody), ReadErrors))]
-async fn read_version(ask: Ask, Path((month, version)): Path<(String, String)>) -> Result<Json<VersionBody>, Problem> {
+async fn read_version(
+    ask: RequestContext,
+    Path((month, version)): Path<(String, String)>,
+) -> Result<Json<VersionBody>, Problem> {
     ask.caller.require(READERS)?;
     let month = month_of(&ask, Some(&month), "month")?;
     let mut tx = ask.app.db.read().await?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::Group;
-use crate::api::request::Ask;
+use super::CareManagerMetrics;
+use crate::api::request::RequestContext;
 use crate::domain::care::Payer;
 use crate::domain::metrics::{
     CareManager, Figures, Metric, Month, Narrowing, Tallies, aims_tallies, caseloads, fidelity_tallies, for_export,
@@ -19,7 +19,7 @@ use crate::store::story;
 
 /// A measure of a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::api::registry) enum Measure {
+pub(in crate::api::registry) enum MeasureSet {
     /// New York State OMH.
     Nys,
     /// Is the programme run as meant.
@@ -28,7 +28,7 @@ pub(in crate::api::registry) enum Measure {
     Aims,
 }
 
-impl Measure {
+impl MeasureSet {
     pub(in crate::api::registry) fn name(self) -> &'static str {
         match self {
             Self::Nys => "nys-omh-cocm-2025",
@@ -49,22 +49,22 @@ impl Measure {
 }
 
 /// Some patients, as a measure reads them.
-pub(super) struct Read<'a> {
+pub(super) struct StorySelection<'a> {
     all: &'a [Story],
     exported: Vec<Story>,
 }
 
-impl<'a> Read<'a> {
-    pub(super) fn of(measure: Measure, all: &'a [Story]) -> Self {
+impl<'a> StorySelection<'a> {
+    pub(super) fn of(measure: MeasureSet, all: &'a [Story]) -> Self {
         // Prorated scores are left out of quality exports, and of those only.
-        Self { all, exported: if measure == Measure::Nys { for_export(all) } else { Vec::new() } }
+        Self { all, exported: if measure == MeasureSet::Nys { for_export(all) } else { Vec::new() } }
     }
 
-    pub(super) fn tallies(&self, measure: Measure, rules: &RuleSet, of: &Slice<'_>) -> Tallies {
+    pub(super) fn tallies(&self, measure: MeasureSet, rules: &RuleSet, of: &Slice<'_>) -> Tallies {
         match measure {
-            Measure::Nys => nys_tallies(&self.exported, rules, of.month, of.narrowing, of.fte),
-            Measure::Fidelity => fidelity_tallies(self.all, rules, of.month, of.narrowing),
-            Measure::Aims => aims_tallies(self.all, rules, of.month, of.narrowing),
+            MeasureSet::Nys => nys_tallies(&self.exported, rules, of.month, of.narrowing, of.fte),
+            MeasureSet::Fidelity => fidelity_tallies(self.all, rules, of.month, of.narrowing),
+            MeasureSet::Aims => aims_tallies(self.all, rules, of.month, of.narrowing),
         }
     }
 }
@@ -102,27 +102,27 @@ impl Subjects {
 }
 
 /// What was counted.
-pub(super) struct Gathered {
+pub(super) struct MeasureResult {
     pub(super) metrics: Vec<Metric>,
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<CareManagerMetrics>,
     pub(super) subjects: Subjects,
 }
 
 /// Counts everybody of the clinic; with `grouped`, also by care manager.
 pub(super) async fn gather(
-    ask: &Ask,
-    measure: Measure,
+    ask: &RequestContext,
+    measure: MeasureSet,
     rules: &RuleSet,
     of: Slice<'_>,
     grouped: bool,
-) -> Result<Gathered, Problem> {
+) -> Result<MeasureResult, Problem> {
     let mut tx = ask.app.db.read().await?;
-    let mut all = Read::of(measure, &[]).tallies(measure, rules, &of);
+    let mut all = StorySelection::of(measure, &[]).tallies(measure, rules, &of);
     let mut groups: BTreeMap<CareManager, Tallies> = BTreeMap::new();
     let mut subjects = Subjects::default();
     let mut everybody = story::everybody(ask.clinic());
     while let Some((patients, stories)) = everybody.next(&mut tx).await? {
-        let some = Read::of(measure, &stories);
+        let some = StorySelection::of(measure, &stories);
         all.absorb(some.tallies(measure, rules, &of));
         subjects.add(&patients, &stories);
         if !grouped {
@@ -130,7 +130,7 @@ pub(super) async fn gather(
         }
         for (care_manager, stories) in caseloads(&stories, of.month) {
             let narrowing = Narrowing { care_manager: Some(care_manager.clone()), ..of.narrowing.clone() };
-            let some = Read::of(measure, &stories);
+            let some = StorySelection::of(measure, &stories);
             let tallies = some.tallies(measure, rules, &Slice { narrowing: &narrowing, ..of });
             match groups.get_mut(&care_manager) {
                 Some(there) => there.absorb(tallies),
@@ -138,8 +138,9 @@ pub(super) async fn gather(
             }
         }
     }
-    let groups = groups
-        .into_iter()
-        .map(|(care_manager, tallies)| Group { care_manager: care_manager.into(), metrics: tallies.metrics() });
-    Ok(Gathered { metrics: all.metrics(), groups: groups.collect(), subjects })
+    let groups = groups.into_iter().map(|(care_manager, tallies)| CareManagerMetrics {
+        care_manager: care_manager.into(),
+        metrics: tallies.metrics(),
+    });
+    Ok(MeasureResult { metrics: all.metrics(), groups: groups.collect(), subjects })
 }

@@ -8,11 +8,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::closing::{ClosedBody, figures_of, restatement};
-use super::gather::{Gathered, Measure, Slice, gather};
-use super::{Counted, Group, MetricsBody, ReportKind, answer, month_of, wanted};
+use super::gather::{MeasureResult, MeasureSet, Slice, gather};
+use super::{CareManagerMetrics, MetricsBody, MetricsReport, ReportKind, answer, month_of, wanted};
 use crate::api::App;
 use crate::api::registry::answer::ReadErrors;
-use crate::api::request::{Ask, Asked, READERS, Text};
+use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::care::Payer;
 use crate::domain::metrics::{CareManager, Metric, MonthFigures, Narrowing};
 use crate::problem::Problem;
@@ -34,7 +34,7 @@ pub(in crate::api::registry) struct MonthQuery {
     payer: Option<Payer>,
     /// Narrows to the episodes of this care manager, at the end of the month.
     #[param(value_type = Option<String>)]
-    care_manager: Option<Text>,
+    care_manager: Option<RequiredText>,
     /// Gives the metrics of each care manager beside those of the clinic.
     by: Option<By>,
     /// Gives a MeasureReport.
@@ -51,7 +51,7 @@ enum By {
 
 /// What was reported of one care manager, or of the clinic. `None` where it was not kept: by care manager in older
 /// reports, and of a care manager who had nobody in that month.
-pub(super) fn reported(report: MonthFigures, measure: Measure, of: &Narrowing) -> Option<Vec<Metric>> {
+pub(super) fn reported(report: MonthFigures, measure: MeasureSet, of: &Narrowing) -> Option<Vec<Metric>> {
     let figures = match of.care_manager.clone() {
         None => report.clinic,
         Some(who) => {
@@ -62,19 +62,24 @@ pub(super) fn reported(report: MonthFigures, measure: Measure, of: &Narrowing) -
     Some(measure.of(figures, of.payer))
 }
 
-async fn monthly(ask: &Ask, headers: &HeaderMap, measure: Measure, query: MonthQuery) -> Result<Response, Problem> {
+async fn monthly(
+    ask: &RequestContext,
+    headers: &HeaderMap,
+    measure: MeasureSet,
+    query: MonthQuery,
+) -> Result<Response, Problem> {
     let kind = wanted(headers, query.report);
     Ok(answer(kind, measure.name(), counted(ask, measure, query).await?))
 }
 
 /// The metrics of a month: as reported, where it is closed.
 pub(in crate::api::registry) async fn counted(
-    ask: &Ask,
-    measure: Measure,
+    ask: &RequestContext,
+    measure: MeasureSet,
     query: MonthQuery,
-) -> Result<Counted, Problem> {
+) -> Result<MetricsReport, Problem> {
     ask.caller.require(READERS)?;
-    if query.payer.is_some() && measure != Measure::Nys {
+    if query.payer.is_some() && measure != MeasureSet::Nys {
         return Err(Problem::malformed("only metrics/nys is narrowed to a payer").at("payer"));
     }
     let month = month_of(ask, query.month.as_deref(), "month")?;
@@ -93,7 +98,7 @@ pub(in crate::api::registry) async fn counted(
     let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
     drop(tx);
     let slice = Slice { month, narrowing: &narrowing, fte };
-    let Gathered { metrics, groups, subjects } = gather(ask, measure, &rules, slice, query.by.is_some()).await?;
+    let MeasureResult { metrics, groups, subjects } = gather(ask, measure, &rules, slice, query.by.is_some()).await?;
     let mut body = MetricsBody {
         month: month.to_string(),
         payer: query.payer,
@@ -107,7 +112,8 @@ pub(in crate::api::registry) async fn counted(
     if let Some(closed) = closed {
         let report = figures_of(&closed)?;
         if let (Some(_), Some(kept)) = (query.by, &report.by_care_manager) {
-            body.groups = Some(kept.iter().map(|one| Group::reported(one, measure, query.payer)).collect());
+            body.groups =
+                Some(kept.iter().map(|one| CareManagerMetrics::reported(one, measure, query.payer)).collect());
         }
         if let Some(reported) = reported(report, measure, &narrowing) {
             body.restatement = restatement(ask, &closed, month, &reported, &body.metrics, &subjects).await?;
@@ -115,7 +121,7 @@ pub(in crate::api::registry) async fn counted(
             body.closed = Some(ClosedBody::of(&closed, month));
         }
     }
-    Ok(Counted { body, period: (month.first, month.last), subjects })
+    Ok(MetricsReport { body, period: (month.first, month.last), subjects })
 }
 
 /// The eleven CoCM metrics of New York State OMH, 2025. `Accept: application/fhir+json` gives a MeasureReport.
@@ -124,20 +130,32 @@ pub(in crate::api::registry) async fn counted(
 /// that were recorded later make it so.
 #[utoipa::path(get, path = "/metrics/nys", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
-async fn nys(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
-    monthly(&ask, &headers, Measure::Nys, query).await
+async fn nys(
+    ask: RequestContext,
+    headers: HeaderMap,
+    StrictQuery(query): StrictQuery<MonthQuery>,
+) -> Result<Response, Problem> {
+    monthly(&ask, &headers, MeasureSet::Nys, query).await
 }
 
 /// Whether the programme is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
 #[utoipa::path(get, path = "/metrics/fidelity", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
-async fn fidelity(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
-    monthly(&ask, &headers, Measure::Fidelity, query).await
+async fn fidelity(
+    ask: RequestContext,
+    headers: HeaderMap,
+    StrictQuery(query): StrictQuery<MonthQuery>,
+) -> Result<Response, Problem> {
+    monthly(&ask, &headers, MeasureSet::Fidelity, query).await
 }
 
 /// Process measures after the AIMS Center: caseload, contacts, reviews, treatment changes among the not improved.
 #[utoipa::path(get, path = "/metrics/aims", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
-async fn aims(ask: Ask, headers: HeaderMap, Asked(query): Asked<MonthQuery>) -> Result<Response, Problem> {
-    monthly(&ask, &headers, Measure::Aims, query).await
+async fn aims(
+    ask: RequestContext,
+    headers: HeaderMap,
+    StrictQuery(query): StrictQuery<MonthQuery>,
+) -> Result<Response, Problem> {
+    monthly(&ask, &headers, MeasureSet::Aims, query).await
 }

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::month_of;
 use crate::api::App;
 use crate::api::registry::answer::WriteErrors;
-use crate::api::request::Ask;
+use crate::api::request::RequestContext;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -34,7 +34,7 @@ struct Staffing {
     params(("month" = String, Path, description = "`YYYY-MM`")), request_body = Staffing,
     responses((status = 200, description = "Attested", body = Staffing), WriteErrors))]
 async fn attest_staffing(
-    ask: Ask,
+    ask: RequestContext,
     Path(month): Path<String>,
     JsonBody(new): JsonBody<Staffing>,
 ) -> Result<Json<Staffing>, Problem> {

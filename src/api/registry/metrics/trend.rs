@@ -8,14 +8,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::closing::figures_of;
-use super::gather::{Measure, Read, Slice};
+use super::gather::{MeasureSet, Slice, StorySelection};
 use super::month_of;
 use super::monthly::reported;
 use crate::api::App;
 use crate::api::registry::answer::ReadErrors;
-use crate::api::request::{Ask, Asked, READERS, Text};
+use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::care::Payer;
-use crate::domain::metrics::{CareManager, Counted, Metric, Month, Narrowing, Tallies};
+use crate::domain::metrics::{CareManager, Metric, MetricValue, Month, Narrowing, Tallies};
 use crate::problem::Problem;
 use crate::store::{closed_month, rule_set, staffing, story};
 
@@ -40,12 +40,12 @@ struct TrendQuery {
     payer: Option<Payer>,
     /// Narrows to the episodes of this care manager, at the end of each month.
     #[param(value_type = Option<String>)]
-    care_manager: Option<Text>,
+    care_manager: Option<RequiredText>,
 }
 
 /// Metrics over months.
 #[derive(Debug, Serialize, ToSchema)]
-struct Trend {
+struct MetricsTrend {
     /// The first month.
     from: String,
     /// The last month.
@@ -55,28 +55,28 @@ struct Trend {
     /// What it was narrowed to.
     care_manager: Option<String>,
     /// Each metric.
-    metrics: Vec<TrendOfMetric>,
+    metrics: Vec<MetricTrend>,
 }
 
 /// One metric over months.
 #[derive(Debug, Serialize, ToSchema)]
-struct TrendOfMetric {
+struct MetricTrend {
     /// Its number in the specification.
     number: u8,
     /// Stable name.
     name: String,
     /// What it came to, month by month.
-    months: Vec<InMonth>,
+    months: Vec<MonthValue>,
 }
 
 /// What a metric came to in a month.
 #[derive(Debug, Serialize, ToSchema)]
-struct InMonth {
+struct MonthValue {
     /// `YYYY-MM`.
     month: String,
     /// The figures.
     #[serde(flatten)]
-    counted: Counted,
+    counted: MetricValue,
     /// The programme's target, in the unit of the value.
     target: Option<f64>,
     /// What has to be known to read it.
@@ -89,14 +89,14 @@ struct InMonth {
 }
 
 /// One month: reported, or still being counted.
-enum Column {
+enum MonthColumn {
     Reported(Vec<Metric>, DateTime<Utc>),
     Counting(Tallies, Option<f64>),
 }
 
-async fn trend(ask: &Ask, measure: Measure, query: TrendQuery) -> Result<Json<Trend>, Problem> {
+async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> Result<Json<MetricsTrend>, Problem> {
     ask.caller.require(READERS)?;
-    if query.payer.is_some() && measure != Measure::Nys {
+    if query.payer.is_some() && measure != MeasureSet::Nys {
         return Err(Problem::malformed("only metrics/nys is narrowed to a payer").at("payer"));
     }
     let to = month_of(ask, query.to.as_deref(), "to")?;
@@ -120,31 +120,31 @@ async fn trend(ask: &Ask, measure: Measure, query: TrendQuery) -> Result<Json<Tr
             None => None,
         };
         columns.push(if let Some((kept, closed_at)) = kept {
-            Column::Reported(kept, closed_at)
+            MonthColumn::Reported(kept, closed_at)
         } else {
             let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
             let slice = Slice { month: *month, narrowing: &narrowing, fte };
-            Column::Counting(Read::of(measure, &[]).tallies(measure, &rules, &slice), fte)
+            MonthColumn::Counting(StorySelection::of(measure, &[]).tallies(measure, &rules, &slice), fte)
         });
     }
     let mut everybody = story::everybody(ask.clinic());
     while let Some((_, stories)) = everybody.next(&mut tx).await? {
-        let some = Read::of(measure, &stories);
+        let some = StorySelection::of(measure, &stories);
         for (month, column) in months.iter().zip(&mut columns) {
-            if let Column::Counting(tallies, fte) = column {
+            if let MonthColumn::Counting(tallies, fte) = column {
                 let slice = Slice { month: *month, narrowing: &narrowing, fte: *fte };
                 tallies.absorb(some.tallies(measure, &rules, &slice));
             }
         }
     }
-    let mut metrics: Vec<TrendOfMetric> = Vec::new();
+    let mut metrics: Vec<MetricTrend> = Vec::new();
     for (month, column) in months.iter().zip(columns) {
         let (reported, closed_at) = match column {
-            Column::Reported(metrics, at) => (metrics, Some(at)),
-            Column::Counting(tallies, _) => (tallies.metrics(), None),
+            MonthColumn::Reported(metrics, at) => (metrics, Some(at)),
+            MonthColumn::Counting(tallies, _) => (tallies.metrics(), None),
         };
         for metric in reported {
-            let in_month = InMonth {
+            let in_month = MonthValue {
                 month: month.to_string(),
                 counted: (&metric).into(),
                 target: metric.target,
@@ -155,31 +155,40 @@ async fn trend(ask: &Ask, measure: Measure, query: TrendQuery) -> Result<Json<Tr
             match metrics.iter_mut().find(|m| m.number == metric.number) {
                 Some(there) => there.months.push(in_month),
                 None => {
-                    metrics.push(TrendOfMetric { number: metric.number, name: metric.name, months: vec![in_month] });
+                    metrics.push(MetricTrend { number: metric.number, name: metric.name, months: vec![in_month] });
                 }
             }
         }
     }
-    Ok(Json(Trend { from: from.to_string(), to: to.to_string(), payer: query.payer, care_manager, metrics }))
+    Ok(Json(MetricsTrend { from: from.to_string(), to: to.to_string(), payer: query.payer, care_manager, metrics }))
 }
 
 /// The NYS metrics month by month; closed months as they were reported.
 #[utoipa::path(get, path = "/metrics/nys/trend", tag = "metrics", params(TrendQuery),
-    responses((status = 200, description = "Each metric, month by month", body = Trend), ReadErrors))]
-async fn nys_trend(ask: Ask, Asked(query): Asked<TrendQuery>) -> Result<Json<Trend>, Problem> {
-    trend(&ask, Measure::Nys, query).await
+    responses((status = 200, description = "Each metric, month by month", body = MetricsTrend), ReadErrors))]
+async fn nys_trend(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<TrendQuery>,
+) -> Result<Json<MetricsTrend>, Problem> {
+    trend(&ask, MeasureSet::Nys, query).await
 }
 
 /// The fidelity of the programme month by month; closed months as they were reported.
 #[utoipa::path(get, path = "/metrics/fidelity/trend", tag = "metrics", params(TrendQuery),
-    responses((status = 200, description = "Each metric, month by month", body = Trend), ReadErrors))]
-async fn fidelity_trend(ask: Ask, Asked(query): Asked<TrendQuery>) -> Result<Json<Trend>, Problem> {
-    trend(&ask, Measure::Fidelity, query).await
+    responses((status = 200, description = "Each metric, month by month", body = MetricsTrend), ReadErrors))]
+async fn fidelity_trend(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<TrendQuery>,
+) -> Result<Json<MetricsTrend>, Problem> {
+    trend(&ask, MeasureSet::Fidelity, query).await
 }
 
 /// The process measures month by month; closed months as they were reported.
 #[utoipa::path(get, path = "/metrics/aims/trend", tag = "metrics", params(TrendQuery),
-    responses((status = 200, description = "Each metric, month by month", body = Trend), ReadErrors))]
-async fn aims_trend(ask: Ask, Asked(query): Asked<TrendQuery>) -> Result<Json<Trend>, Problem> {
-    trend(&ask, Measure::Aims, query).await
+    responses((status = 200, description = "Each metric, month by month", body = MetricsTrend), ReadErrors))]
+async fn aims_trend(
+    ask: RequestContext,
+    StrictQuery(query): StrictQuery<TrendQuery>,
+) -> Result<Json<MetricsTrend>, Problem> {
+    trend(&ask, MeasureSet::Aims, query).await
 }

@@ -9,10 +9,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::gather::Subjects;
-use super::{Counted, MetricsBody, ReportKind, answer, wanted};
+use super::{MetricsBody, MetricsReport, ReportKind, answer, wanted};
 use crate::api::App;
 use crate::api::registry::answer::ReadErrors;
-use crate::api::request::{Ask, Asked, READERS};
+use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::domain::metrics::{Tallies, cms159_tallies, for_export, hedis_drr_tallies};
 use crate::domain::story::Story;
 use crate::problem::Problem;
@@ -57,17 +57,22 @@ impl Yearly {
     }
 }
 
-async fn yearly(ask: &Ask, headers: &HeaderMap, measure: Yearly, query: YearQuery) -> Result<Response, Problem> {
+async fn yearly(
+    ask: &RequestContext,
+    headers: &HeaderMap,
+    measure: Yearly,
+    query: YearQuery,
+) -> Result<Response, Problem> {
     let kind = wanted(headers, query.report);
     Ok(answer(kind, measure.name(), counted(ask, measure, &query).await?))
 }
 
 /// The metrics of a year.
 pub(in crate::api::registry) async fn counted(
-    ask: &Ask,
+    ask: &RequestContext,
     measure: Yearly,
     query: &YearQuery,
-) -> Result<Counted, Problem> {
+) -> Result<MetricsReport, Problem> {
     ask.caller.require(READERS)?;
     let year = query.year.unwrap_or_else(|| ask.today().year());
     if !(2000..=2999).contains(&year) {
@@ -93,19 +98,27 @@ pub(in crate::api::registry) async fn counted(
         closed: None,
         restatement: None,
     };
-    Ok(Counted { body, period: (day(1, 1), day(12, 31)), subjects })
+    Ok(MetricsReport { body, period: (day(1, 1), day(12, 31)), subjects })
 }
 
 /// HEDIS DRR-E: follow-up, remission and response 120–240 days after an elevated PHQ-9.
 #[utoipa::path(get, path = "/metrics/hedis-drr", tag = "metrics", params(YearQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
-async fn hedis(ask: Ask, headers: HeaderMap, Asked(query): Asked<YearQuery>) -> Result<Response, Problem> {
+async fn hedis(
+    ask: RequestContext,
+    headers: HeaderMap,
+    StrictQuery(query): StrictQuery<YearQuery>,
+) -> Result<Response, Problem> {
     yearly(&ask, &headers, Yearly::HedisDrr, query).await
 }
 
 /// CMS159: remission 12 months (give or take 60 days) after an elevated PHQ-9.
 #[utoipa::path(get, path = "/metrics/cms159", tag = "metrics", params(YearQuery),
     responses((status = 200, description = "The metric", body = MetricsBody), ReadErrors))]
-async fn cms159(ask: Ask, headers: HeaderMap, Asked(query): Asked<YearQuery>) -> Result<Response, Problem> {
+async fn cms159(
+    ask: RequestContext,
+    headers: HeaderMap,
+    StrictQuery(query): StrictQuery<YearQuery>,
+) -> Result<Response, Problem> {
     yearly(&ask, &headers, Yearly::Cms159, query).await
 }

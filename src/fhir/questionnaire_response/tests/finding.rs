@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::instrument::Instrument::{Gad7, Pcl5, Phq2, Phq9, Phq9Modified};
-use crate::domain::measurement::{Counting, Quality};
+use crate::domain::measurement::{EvidenceStatus, Quality};
 
 #[test]
 fn every_style_of_link_id_is_placed() {
@@ -268,10 +268,10 @@ fn a_pcl5_is_read_by_number() {
 fn the_status_says_whether_a_form_counts() {
     let mut form = form(None, coded_nine());
     for (status, counting) in [
-        ("completed", Counting::Submitted),
-        ("amended", Counting::Submitted),
-        ("in-progress", Counting::Partial),
-        ("stopped", Counting::Partial),
+        ("completed", EvidenceStatus::Submitted),
+        ("amended", EvidenceStatus::Submitted),
+        ("in-progress", EvidenceStatus::Partial),
+        ("stopped", EvidenceStatus::Partial),
     ] {
         form["status"] = json!(status);
         let evidence = evidence(&form);
@@ -279,7 +279,7 @@ fn the_status_says_whether_a_form_counts() {
     }
     let retracted = json!({"resourceType": "QuestionnaireResponse", "id": "f", "status": "entered-in-error"});
     let evidence = evidence(&retracted);
-    assert_eq!((evidence.counting, evidence.doubt), (Counting::Retracted, None));
+    assert_eq!((evidence.counting, evidence.doubt), (EvidenceStatus::Retracted, None));
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::intervention;
-use crate::domain::care::{CarePlan, Intervention};
+use crate::domain::care::{Intervention, SharedCarePlan};
 use crate::domain::instrument::Instrument;
 use crate::pages::door::Refused;
-use crate::pages::form::{Choices, Field, Form};
+use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
 use crate::pages::words;
 
@@ -17,7 +17,7 @@ const MOST: usize = 60;
 
 /// What a column takes.
 #[derive(Clone, Copy, Debug)]
-pub enum Column {
+pub enum ColumnKind {
     Text,
     Date,
     Number,
@@ -30,19 +30,19 @@ pub enum Column {
 pub struct List {
     pub name: &'static str,
     pub title: &'static str,
-    columns: &'static [(&'static str, &'static str, Column)],
+    columns: &'static [(&'static str, &'static str, ColumnKind)],
     needs: usize,
 }
 
 pub const LISTS: [List; 6] = [
-    List { name: "problems", title: "Problems", columns: &[("text", "What is treated", Column::Text)], needs: 1 },
+    List { name: "problems", title: "Problems", columns: &[("text", "What is treated", ColumnKind::Text)], needs: 1 },
     List {
         name: "goals",
         title: "The patient’s goals",
         columns: &[
-            ("text", "In the patient’s words", Column::Text),
-            ("by", "By", Column::Date),
-            ("reached_on", "Reached on", Column::Date),
+            ("text", "In the patient’s words", ColumnKind::Text),
+            ("by", "By", ColumnKind::Date),
+            ("reached_on", "Reached on", ColumnKind::Date),
         ],
         needs: 1,
     },
@@ -50,9 +50,9 @@ pub const LISTS: [List; 6] = [
         name: "targets",
         title: "Targets",
         columns: &[
-            ("instrument", "Measure", Column::Instrument),
-            ("at_most", "At most", Column::Number),
-            ("by", "By", Column::Date),
+            ("instrument", "Measure", ColumnKind::Instrument),
+            ("at_most", "At most", ColumnKind::Number),
+            ("by", "By", ColumnKind::Date),
         ],
         needs: 2,
     },
@@ -60,9 +60,9 @@ pub const LISTS: [List; 6] = [
         name: "interventions",
         title: "Interventions",
         columns: &[
-            ("intervention", "What is done", Column::Intervention),
-            ("detail", "How, how often", Column::Text),
-            ("who", "By whom", Column::Text),
+            ("intervention", "What is done", ColumnKind::Intervention),
+            ("detail", "How, how often", ColumnKind::Text),
+            ("who", "By whom", ColumnKind::Text),
         ],
         needs: 1,
     },
@@ -70,16 +70,16 @@ pub const LISTS: [List; 6] = [
         name: "medication",
         title: "Medication",
         columns: &[
-            ("name", "What is taken", Column::Text),
-            ("dose", "Dose", Column::Text),
-            ("note", "Note", Column::Text),
+            ("name", "What is taken", ColumnKind::Text),
+            ("dose", "Dose", ColumnKind::Text),
+            ("note", "Note", ColumnKind::Text),
         ],
         needs: 1,
     },
     List {
         name: "responsibilities",
         title: "Who does what",
-        columns: &[("who", "Who", Column::Text), ("what", "What", Column::Text)],
+        columns: &[("who", "Who", ColumnKind::Text), ("what", "What", ColumnKind::Text)],
         needs: 2,
     },
 ];
@@ -96,7 +96,7 @@ impl List {
         (0..MOST).take_while(|n| self.fields(form, *n).next().is_some()).collect()
     }
 
-    fn fields<'f>(&self, form: &'f Form, row: usize) -> impl Iterator<Item = &'f Field> + use<'f> {
+    fn fields<'f>(&self, form: &'f Form, row: usize) -> impl Iterator<Item = &'f FormField> + use<'f> {
         let begins = self.row(&row);
         form.fields.iter().filter(move |field| field.name.starts_with(&begins))
     }
@@ -120,7 +120,7 @@ pub fn sent(fields: &[(String, String)]) -> [usize; LISTS.len()] {
 }
 
 /// The fields: what the plan says, and some empty rows.
-pub fn fields(plan: &CarePlan, at_least: [usize; LISTS.len()]) -> Vec<Field> {
+pub fn fields(plan: &SharedCarePlan, at_least: [usize; LISTS.len()]) -> Vec<FormField> {
     // What is stored is what the API speaks.
     let plan = serde_json::to_value(plan).unwrap_or_default();
     let mut fields = Vec::new();
@@ -134,7 +134,7 @@ pub fn fields(plan: &CarePlan, at_least: [usize; LISTS.len()]) -> Vec<Field> {
             }
         }
     }
-    fields.push(Field::area("note", "Note").with(plan["note"].as_str().unwrap_or_default()));
+    fields.push(FormField::area("note", "Note").with(plan["note"].as_str().unwrap_or_default()));
     fields
 }
 
@@ -142,17 +142,17 @@ fn number(said: &Value) -> String {
     said.as_u64().map(|number| number.to_string()).unwrap_or_default()
 }
 
-fn field(name: String, label: &'static str, column: Column, said: String) -> Field {
+fn field(name: String, label: &'static str, column: ColumnKind, said: String) -> FormField {
     let instruments = || -> Choices {
         Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
     };
     let known = || Intervention::ALL.iter().map(|known| words::intervention(*known).to_owned()).collect();
     match column {
-        Column::Text => Field::text(name, label).with(said),
-        Column::Date => Field::date(name, label, None).with(said),
-        Column::Number => Field::number(name, label).with(said),
-        Column::Instrument => Field::one(name, label, instruments()).with(said),
-        Column::Intervention => Field::text(name, label).with(intervention(&said)).suggest(known()),
+        ColumnKind::Text => FormField::text(name, label).with(said),
+        ColumnKind::Date => FormField::date(name, label, None).with(said),
+        ColumnKind::Number => FormField::number(name, label).with(said),
+        ColumnKind::Instrument => FormField::one(name, label, instruments()).with(said),
+        ColumnKind::Intervention => FormField::text(name, label).with(intervention(&said)).suggest(known()),
     }
 }
 

@@ -10,90 +10,103 @@ use crate::domain::care::{
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
 use crate::domain::recommendation;
-use crate::pages::form::{Choices, Field};
+use crate::pages::form::{Choices, FormField};
 use crate::pages::moment::day;
 use crate::pages::patient::Whole;
 use crate::pages::teams::Teams;
 use crate::pages::words;
-use crate::store::episode::Stored;
+use crate::store::episode::EpisodeRecord;
 
 impl What {
-    pub(super) fn fields(self, on: NaiveDate, whole: &Whole, stored: Option<&Stored>, teams: &Teams) -> Vec<Field> {
+    pub(super) fn fields(
+        self,
+        on: NaiveDate,
+        whole: &Whole,
+        stored: Option<&EpisodeRecord>,
+        teams: &Teams,
+    ) -> Vec<FormField> {
         let today = Some(on);
         match self {
             Self::Contact => contact(today),
             Self::TreatmentChange => treatment_change(today, whole, stored),
             Self::SafetyAssessment => vec![
-                Field::date("assessed_at", "Assessed on", today).required(),
-                Field::text("instrument", "With").required().with("C-SSRS screener"),
-                Field::area("result", "Result").required(),
-                Field::area("disposition", "What was done")
+                FormField::date("assessed_at", "Assessed on", today).required(),
+                FormField::text("instrument", "With").required().with("C-SSRS screener"),
+                FormField::area("result", "Result").required(),
+                FormField::area("disposition", "What was done")
                     .required()
                     .hint("Such as: safety plan reviewed, PCP told, call tomorrow"),
-                Field::text("assessor", "Who assessed").hint("Left empty: you"),
-                Field::area("note", "Note"),
+                FormField::text("assessor", "Who assessed").hint("Left empty: you"),
+                FormField::area("note", "Note"),
             ],
             Self::RelapsePrevention => vec![
-                Field::date("on", "From", today).required(),
-                Field::area("plan", "The plan").required().hint("Early signs, first steps, whom to call"),
+                FormField::date("on", "From", today).required(),
+                FormField::area("plan", "The plan").required().hint("Early signs, first steps, whom to call"),
             ],
-            Self::Hold => vec![Field::date("from", "From", today).required(), Field::area("reason", "Why").required()],
-            Self::Resume => vec![Field::date("on", "From", today).required()],
+            Self::Hold => {
+                vec![FormField::date("from", "From", today).required(), FormField::area("reason", "Why").required()]
+            }
+            Self::Resume => vec![FormField::date("on", "From", today).required()],
             Self::Discharge => {
                 let reasons = options(DischargeReason::ALL, DischargeReason::as_str, words::discharge);
                 vec![
-                    Field::date("discharged_on", "Date", today).required(),
-                    Field::one("reason", "Why", reasons).required(),
-                    Field::area("note", "Note")
+                    FormField::date("discharged_on", "Date", today).required(),
+                    FormField::one("reason", "Why", reasons).required(),
+                    FormField::area("note", "Note")
                         .hint("Needed where somebody graduates without a relapse-prevention plan"),
                 ]
             }
             Self::DiscussionFlag if stored.is_some_and(|stored| whole.is_flagged(stored.episode.id)) => Vec::new(),
-            Self::DiscussionFlag => vec![Field::area("note", "What should be discussed")],
+            Self::DiscussionFlag => vec![FormField::area("note", "What should be discussed")],
             Self::FitCheck => {
-                let mut fields = vec![Field::date("on", "Date", today).required()];
+                let mut fields = vec![FormField::date("on", "Date", today).required()];
                 fields.extend(fit(["concerns", "decision", "reason"], true));
                 fields
             }
             Self::Baseline => vec![
-                Field::one("measurement", "The score to start from", scores(on, whole, stored)).required(),
-                Field::area("reason", "Why").required(),
+                FormField::one("measurement", "The score to start from", scores(on, whole, stored)).required(),
+                FormField::area("reason", "Why").required(),
             ],
             Self::Transfer => vec![
-                Field::date("on", "From", today).required(),
-                Field::text("to_care_manager", "To the care manager").suggest(teams.care_managers.clone()),
-                Field::text("to_clinic", "or to the clinic").hint("Ends the episode here; nothing is sent"),
-                Field::area("reason", "Why").required(),
+                FormField::date("on", "From", today).required(),
+                FormField::text("to_care_manager", "To the care manager").suggest(teams.care_managers.clone()),
+                FormField::text("to_clinic", "or to the clinic").hint("Ends the episode here; nothing is sent"),
+                FormField::area("reason", "Why").required(),
             ],
             Self::Enrolment => enrolment(teams),
             Self::Particulars => stored.map_or_else(Vec::new, |stored| particulars(stored, teams)),
             Self::Dismissal => {
-                vec![Field::area("reason", "Why").required().hint("Such as: declined, in care elsewhere, not reached")]
+                vec![
+                    FormField::area("reason", "Why")
+                        .required()
+                        .hint("Such as: declined, in care elsewhere, not reached"),
+                ]
             }
         }
     }
 }
 
-fn contact(today: Option<NaiveDate>) -> Vec<Field> {
+fn contact(today: Option<NaiveDate>) -> Vec<FormField> {
     vec![
-        Field::date("on", "Date", today).required(),
-        Field::one("kind", "What for", options(ContactKind::ALL, ContactKind::as_str, words::contact_kind)).required(),
-        Field::one("modality", "How", options(Modality::ALL, Modality::as_str, words::modality)).with("phone"),
-        Field::one("outcome", "Outcome", options(ContactOutcome::ALL, ContactOutcome::as_str, words::outcome))
+        FormField::date("on", "Date", today).required(),
+        FormField::one("kind", "What for", options(ContactKind::ALL, ContactKind::as_str, words::contact_kind))
             .required(),
-        Field::number("minutes", "Minutes"),
-        Field::yes("scheduled", "It was scheduled", true),
-        Field::some(
+        FormField::one("modality", "How", options(Modality::ALL, Modality::as_str, words::modality)).with("phone"),
+        FormField::one("outcome", "Outcome", options(ContactOutcome::ALL, ContactOutcome::as_str, words::outcome))
+            .required(),
+        FormField::number("minutes", "Minutes"),
+        FormField::yes("scheduled", "It was scheduled", true),
+        FormField::some(
             "interventions",
             "What was delivered",
             options(Intervention::ALL, Intervention::as_str, words::intervention),
         ),
-        Field::date("next_contact_on", "Next appointment", None),
-        Field::area("note", "Note"),
+        FormField::date("next_contact_on", "Next appointment", None),
+        FormField::area("note", "Note"),
     ]
 }
 
-fn treatment_change(today: Option<NaiveDate>, whole: &Whole, stored: Option<&Stored>) -> Vec<Field> {
+fn treatment_change(today: Option<NaiveDate>, whole: &Whole, stored: Option<&EpisodeRecord>) -> Vec<FormField> {
     let kinds: Vec<ChangeKind> =
         ChangeKind::ALL.iter().copied().filter(|kind| kind.as_change() == Some(*kind)).collect();
     let episode = stored.map(|stored| stored.episode.id);
@@ -106,39 +119,39 @@ fn treatment_change(today: Option<NaiveDate>, whole: &Whole, stored: Option<&Sto
         })
         .collect();
     let mut fields = vec![
-        Field::date("changed_on", "Date", today).required(),
-        Field::some("kinds", "What changed", options(&kinds, ChangeKind::as_str, words::change)).required(),
-        Field::area("summary", "In words").required().hint("Such as: sertraline 50 → 100 mg"),
+        FormField::date("changed_on", "Date", today).required(),
+        FormField::some("kinds", "What changed", options(&kinds, ChangeKind::as_str, words::change)).required(),
+        FormField::area("summary", "In words").required().hint("Such as: sertraline 50 → 100 mg"),
     ];
     if !waiting.is_empty() {
-        fields.push(Field::one("recommendation", "Follows the recommendation", waiting));
+        fields.push(FormField::one("recommendation", "Follows the recommendation", waiting));
     }
     let acts = options(MedicationAct::ALL, MedicationAct::as_str, words::medication);
     fields.extend([
-        Field::text("medication.0.name", "Medication that changed"),
-        Field::one("medication.0.change", "How it changed", acts),
-        Field::text("medication.0.dose", "Dose from now on"),
-        Field::text("medication.0.instead_of", "Instead of").hint("Of a switch"),
+        FormField::text("medication.0.name", "Medication that changed"),
+        FormField::one("medication.0.change", "How it changed", acts),
+        FormField::text("medication.0.dose", "Dose from now on"),
+        FormField::text("medication.0.instead_of", "Instead of").hint("Of a switch"),
     ]);
     fields
 }
 
-fn fit([concerns, decision, reason]: [&'static str; 3], decided: bool) -> [Field; 3] {
+fn fit([concerns, decision, reason]: [&'static str; 3], decided: bool) -> [FormField; 3] {
     let decisions = options(FitDecision::ALL, FitDecision::as_str, words::fit_decision);
-    let decision = Field::one(decision, "Does collaborative care fit?", decisions);
+    let decision = FormField::one(decision, "Does collaborative care fit?", decisions);
     [
-        Field::some(
+        FormField::some(
             concerns,
             "Speaks for direct specialty care",
             options(FitConcern::ALL, FitConcern::as_str, words::fit_concern),
         ),
         if decided { decision.required() } else { decision.hint("Left empty: not checked yet") },
-        Field::area(reason, "Why").hint("Needed for specialty care, and where a concern is named"),
+        FormField::area(reason, "Why").hint("Needed for specialty care, and where a concern is named"),
     ]
 }
 
 /// The scores that may be a baseline, newest first.
-fn scores(today: NaiveDate, whole: &Whole, stored: Option<&Stored>) -> Choices {
+fn scores(today: NaiveDate, whole: &Whole, stored: Option<&EpisodeRecord>) -> Choices {
     let targets = stored.map_or_else(Vec::new, |stored| stored.episode.target_instruments.clone());
     let mut all: Vec<_> = whole
         .story
@@ -160,38 +173,38 @@ fn instruments() -> Choices {
 }
 
 /// Who is in the team.
-fn team(teams: &Teams) -> [Field; 3] {
+fn team(teams: &Teams) -> [FormField; 3] {
     [
-        Field::text("care_manager", "Care manager").suggest(teams.care_managers.clone()),
-        Field::text("primary_care_provider", "Primary care provider"),
-        Field::text("psychiatric_consultant", "Psychiatric consultant").suggest(teams.consultants.clone()),
+        FormField::text("care_manager", "Care manager").suggest(teams.care_managers.clone()),
+        FormField::text("primary_care_provider", "Primary care provider"),
+        FormField::text("psychiatric_consultant", "Psychiatric consultant").suggest(teams.consultants.clone()),
     ]
 }
 
-fn enrolment(teams: &Teams) -> Vec<Field> {
+fn enrolment(teams: &Teams) -> Vec<FormField> {
     let mut fields = vec![
-        Field::date("enrolled_on", "Enrolled on", None).hint("The initial assessment. Left empty: only referred"),
-        Field::date("consent_on", "Consented on", None),
-        Field::some("target_instruments", "Treated to target", instruments()).required().with("phq9"),
+        FormField::date("enrolled_on", "Enrolled on", None).hint("The initial assessment. Left empty: only referred"),
+        FormField::date("consent_on", "Consented on", None),
+        FormField::some("target_instruments", "Treated to target", instruments()).required().with("phq9"),
     ];
     fields.extend(team(teams));
     fields.extend(fit(["fit.concerns", "fit.decision", "fit.reason"], false));
     fields
 }
 
-fn particulars(stored: &Stored, teams: &Teams) -> Vec<Field> {
+fn particulars(stored: &EpisodeRecord, teams: &Teams) -> Vec<FormField> {
     let episode = &stored.episode;
     let mut fields = Vec::new();
     if stored.phase == Phase::Referred {
-        fields.push(Field::date("enrolled_on", "Enrolled on", None).hint("The date of the initial assessment"));
+        fields.push(FormField::date("enrolled_on", "Enrolled on", None).hint("The date of the initial assessment"));
     }
-    fields.push(Field::date("consent_on", "Consented on", episode.consent_on));
-    let mut targets = Field::some("target_instruments", "Treated to target", instruments()).required();
+    fields.push(FormField::date("consent_on", "Consented on", episode.consent_on));
+    let mut targets = FormField::some("target_instruments", "Treated to target", instruments()).required();
     targets.values = episode.target_instruments.iter().map(|one| one.id().to_owned()).collect();
     fields.push(targets);
     let now = [&episode.care_manager, &episode.primary_care_provider, &episode.psychiatric_consultant];
     let team = team(teams).into_iter().zip(now);
     fields.extend(team.map(|(field, name)| field.with(name.clone().unwrap_or_default())));
-    fields.push(Field::text("reason", "Why"));
+    fields.push(FormField::text("reason", "Why"));
     fields
 }

@@ -9,15 +9,15 @@ use chrono::{Datelike, Months, NaiveDate};
 use serde::Deserialize;
 
 use super::session::Visitor;
-use super::shell::{Part, Shell, Trouble, html};
+use super::shell::{NavSection, Shell, Trouble, html};
 use super::words::{self, Tone};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
-use crate::domain::metrics::{Counted, Metric};
+use crate::domain::metrics::{Metric, MetricValue};
 use crate::problem::Problem;
-use crate::store::standing::caseload::{self, Tally};
+use crate::store::standing::caseload::{self, CaseloadCount};
 pub use behind::show as behind;
 
 /// Months side by side.
@@ -26,7 +26,7 @@ const MONTHS: u32 = 6;
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct ProgramPageQuery {
     /// `YYYY-MM`: the last of the months shown.
     month: String,
     payer: String,
@@ -50,19 +50,19 @@ impl Series {
 }
 
 /// A month's number.
-struct Cell {
+struct MonthCell {
     value: String,
     of: Option<String>,
     tone: Tone,
     link: Option<String>,
 }
 
-struct Row {
+struct MetricRow {
     number: u8,
     name: String,
     target: String,
     remark: Option<String>,
-    cells: Vec<Cell>,
+    cells: Vec<MonthCell>,
     picture: Option<Picture>,
 }
 
@@ -75,7 +75,7 @@ struct Picture {
 struct Table {
     title: &'static str,
     note: &'static str,
-    rows: Vec<Row>,
+    rows: Vec<MetricRow>,
 }
 
 /// One care manager's caseload.
@@ -92,8 +92,8 @@ struct Keeper {
 }
 
 #[derive(Template)]
-#[template(path = "programme.html")]
-struct ProgrammePage {
+#[template(path = "program.html")]
+struct ProgramPage {
     shell: Shell,
     months: Vec<String>,
     tables: Vec<Table>,
@@ -111,7 +111,7 @@ fn first_of(month: &str, today: NaiveDate) -> NaiveDate {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<ProgramPageQuery>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     let today = visitor.today();
     let last = first_of(&asked.month, today);
@@ -134,8 +134,8 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     let tallies = caseload::tally(&mut tx, visitor.clinic(), false, None).await?;
     drop(tx);
     let next = last.checked_add_months(Months::new(1)).filter(|next| *next <= today);
-    let page = ProgrammePage {
-        shell: Shell::around(&visitor, "Programme", Part::Programme).await?,
+    let page = ProgramPage {
+        shell: Shell::around(&visitor, "Programme", NavSection::Programme).await?,
         months: months.iter().map(|month| month.format("%b %Y").to_string()).collect(),
         tables,
         keepers: keepers(&tallies),
@@ -172,15 +172,15 @@ async fn read(
 struct OverTime {
     number: u8,
     name: String,
-    months: Vec<InMonth>,
+    months: Vec<MonthReply>,
 }
 
 /// What a metric came to in a month.
 #[derive(Deserialize)]
-struct InMonth {
+struct MonthReply {
     month: String,
     #[serde(flatten)]
-    counted: Counted,
+    counted: MetricValue,
     target: Option<f64>,
     remark: Option<String>,
     behind: usize,
@@ -201,16 +201,16 @@ async fn over_time(
     Ok(metrics.map_err(|_| Problem::internal("metrics could not be read"))?)
 }
 
-fn rows(series: Series, months: &[NaiveDate], metrics: &[OverTime], payer: Option<Payer>) -> Vec<Row> {
+fn rows(series: Series, months: &[NaiveDate], metrics: &[OverTime], payer: Option<Payer>) -> Vec<MetricRow> {
     let row = |metric: &OverTime| {
         let in_month = |month: &NaiveDate| {
             let named = month.format("%Y-%m").to_string();
             metric.months.iter().find(|in_month| in_month.month == named)
         };
-        let over_time: Vec<Option<&InMonth>> = months.iter().map(in_month).collect();
+        let over_time: Vec<Option<&MonthReply>> = months.iter().map(in_month).collect();
         let latest = metric.months.last();
         let target = latest.and_then(|m| Some(format!("≥ {}", value(&m.counted, m.target?))));
-        Row {
+        MetricRow {
             number: metric.number,
             name: sentence(&metric.name),
             target: target.unwrap_or_else(|| "–".to_owned()),
@@ -235,11 +235,11 @@ fn sentence(name: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-fn is_rate(metric: &Counted) -> bool {
+fn is_rate(metric: &MetricValue) -> bool {
     metric.numerator.is_some() && metric.denominator.is_some()
 }
 
-fn value(metric: &Counted, value: f64) -> String {
+fn value(metric: &MetricValue, value: f64) -> String {
     if is_rate(metric) {
         format!("{:.0} %", value * 100.0)
     } else if metric.denominator.is_some() {
@@ -251,13 +251,13 @@ fn value(metric: &Counted, value: f64) -> String {
     }
 }
 
-fn cell(series: Series, number: u8, metric: Option<&InMonth>, month: NaiveDate, payer: Option<Payer>) -> Cell {
-    let Some(InMonth { counted, target, behind, .. }) = metric else {
-        return Cell { value: "–".to_owned(), of: None, tone: Tone::Plain, link: None };
+fn cell(series: Series, number: u8, metric: Option<&MonthReply>, month: NaiveDate, payer: Option<Payer>) -> MonthCell {
+    let Some(MonthReply { counted, target, behind, .. }) = metric else {
+        return MonthCell { value: "–".to_owned(), of: None, tone: Tone::Plain, link: None };
     };
     let payer = payer.map(|payer| format!("&payer={payer}")).unwrap_or_default();
     let month = month.format("%Y-%m");
-    Cell {
+    MonthCell {
         value: counted.value.map_or_else(|| "–".to_owned(), |v| value(counted, v)),
         of: is_rate(counted)
             .then(|| format!("{} of {}", counted.numerator.unwrap_or(0), counted.denominator.unwrap_or(0))),
@@ -271,7 +271,7 @@ fn cell(series: Series, number: u8, metric: Option<&InMonth>, month: NaiveDate, 
     }
 }
 
-fn picture(over_time: &[Option<&InMonth>]) -> Option<Picture> {
+fn picture(over_time: &[Option<&MonthReply>]) -> Option<Picture> {
     use std::fmt::Write as _;
     let latest = over_time.iter().copied().flatten().last()?;
     let values: Vec<Option<f64>> = over_time.iter().map(|m| m.and_then(|m| m.counted.value)).collect();
@@ -292,12 +292,12 @@ fn picture(over_time: &[Option<&InMonth>]) -> Option<Picture> {
     Some(Picture { path, target: latest.target.map(|target| format!("{:.1}", y(target))) })
 }
 
-fn keepers(tallies: &[Tally]) -> Vec<Keeper> {
+fn keepers(tallies: &[CaseloadCount]) -> Vec<Keeper> {
     let mut names: Vec<&str> = tallies.iter().map(|tally| tally.care_manager.as_deref().unwrap_or("")).collect();
     names.sort_unstable();
     names.dedup();
     let keeper = |name: &str| {
-        let count = |test: &dyn Fn(&Tally) -> bool| {
+        let count = |test: &dyn Fn(&CaseloadCount) -> bool| {
             let theirs = tallies.iter().filter(|t| t.care_manager.as_deref().unwrap_or("") == name && test(t));
             theirs.map(|tally| tally.episodes).sum()
         };

@@ -13,14 +13,14 @@ const HEARTBEAT: u32 = 900;
 
 /// One Subscription that we want.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct DesiredSubscription {
     /// What it is for: a type, or a topic's canonical. By this our table knows it again.
     pub purpose: String,
     /// The resource, without its end.
     body: Value,
 }
 
-impl Wanted {
+impl DesiredSubscription {
     /// One for a type, by criteria.
     pub fn criteria(connection: &Connection, push: Push, kind: &str) -> Self {
         let written_by_us = || {

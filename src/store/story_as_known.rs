@@ -7,11 +7,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
 use super::ReadTx;
-use super::fact::{self, Fact};
+use super::event_log::{self, EventRow};
 use super::patient::Patient;
-use crate::domain::care::Entry;
+use crate::domain::care::CareEntry;
 use crate::domain::episode::Episode;
-use crate::domain::measurement::{Counting, Measurement};
+use crate::domain::measurement::{EvidenceStatus, Measurement};
 use crate::domain::story::{self, Story};
 use crate::problem::Problem;
 
@@ -27,10 +27,10 @@ pub const GAPS: &[&str] = &[
 /// # Errors
 /// When the database does not answer, or a line of the log cannot be read.
 pub async fn story_at(tx: &mut ReadTx, clinic: &str, patient: &Patient, at: DateTime<Utc>) -> Result<Story, Problem> {
-    let mut lines = fact::of_patient(tx, clinic, patient.id).await?;
+    let mut lines = event_log::of_patient(tx, clinic, patient.id).await?;
     lines.retain(|line| line.recorded_at <= at);
     lines.sort_by_key(|line| (line.recorded_at, line.id));
-    let person = story::Patient { id: patient.id, inactive: false, deceased_on: None };
+    let person = story::PatientStatus { id: patient.id, inactive: false, deceased_on: None };
     let mut known = Story::of(person);
     for line in lines {
         tell(&mut known, line, patient)?;
@@ -38,19 +38,19 @@ pub async fn story_at(tx: &mut ReadTx, clinic: &str, patient: &Patient, at: Date
     Ok(known)
 }
 
-fn tell(known: &mut Story, line: Fact, patient: &Patient) -> Result<(), Problem> {
+fn tell(known: &mut Story, line: EventRow, patient: &Patient) -> Result<(), Problem> {
     let unreadable = |_| Problem::internal("a line of the log cannot be read");
     let body = line.body.0;
     if line.is_care {
         let care = serde_json::from_value(body).map_err(unreadable)?;
         let (on, at) = (line.happened_on, line.happened_at);
-        known.entries.push(Entry { id: line.id, episode: line.episode_id, on, at, care });
+        known.entries.push(CareEntry { id: line.id, episode: line.episode_id, on, at, care });
         return Ok(());
     }
     match line.kind.as_str() {
         "enrolment" | "referral" | "amendment" | "transfer" => {
             if line.kind == "transfer" {
-                known.handovers.extend(fact::handover(line.episode_id, line.happened_on, &body));
+                known.handovers.extend(event_log::handover(line.episode_id, line.happened_on, &body));
             }
             let episode: Episode = serde_json::from_value(body).map_err(unreadable)?;
             match known.episodes.iter_mut().find(|e| e.id == episode.id) {
@@ -65,7 +65,7 @@ fn tell(known: &mut Story, line: Fact, patient: &Patient) -> Result<(), Problem>
                 // An old line of a source that names somebody else now.
                 let source = body["source"].as_str().unwrap_or_default();
                 let of_source = known.measurements.iter_mut().filter(|m| m.source == source);
-                of_source.for_each(|m| m.counting = Counting::Retracted);
+                of_source.for_each(|m| m.counting = EvidenceStatus::Retracted);
             }
             for m in said {
                 match known.measurements.iter_mut().find(|there| there.id == m.id) {

@@ -7,10 +7,10 @@
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::care::{Care, DELETED, Decision, Entry};
+use super::care::{Care, CareEntry, DELETED, RecommendationDecision};
+use super::chart_plan::Code;
 use super::episode::Course;
 use super::finding::{Finding, Rule};
-use super::plan::Code;
 use super::story::Story;
 
 named! {
@@ -36,11 +36,11 @@ pub fn is_closed(status: &str) -> bool {
 
 /// What the status of its Task says about a recommendation. That doing it failed, or that the Task itself was a
 /// mistake, decides nothing.
-pub fn decision(status: &str) -> Option<Decision> {
+pub fn decision(status: &str) -> Option<RecommendationDecision> {
     match status {
-        "accepted" | "in-progress" => Some(Decision::Accepted),
-        "completed" => Some(Decision::Done),
-        "rejected" | "cancelled" => Some(Decision::Declined),
+        "accepted" | "in-progress" => Some(RecommendationDecision::Accepted),
+        "completed" => Some(RecommendationDecision::Done),
+        "rejected" | "cancelled" => Some(RecommendationDecision::Declined),
         _ => None,
     }
 }
@@ -57,7 +57,7 @@ pub fn told(story: &Story, of: Uuid) -> Option<&str> {
 
 /// When the Task of a cause was closed in the chart; `None` while it is not, or stands open again. `entries` are in
 /// order of time.
-pub fn closed_on(entries: &[&Entry], cause: &str) -> Option<NaiveDate> {
+pub fn closed_on(entries: &[&CareEntry], cause: &str) -> Option<NaiveDate> {
     let said = entries.iter().rev().find_map(|entry| match &entry.care {
         Care::SetInChart { key, status, .. } if key == cause => Some((entry.on, status)),
         _ => None,
@@ -71,17 +71,18 @@ pub fn review_undocumented(course: &Course<'_>) -> Option<Finding> {
     if !course.in_treatment() {
         return None;
     }
-    let asked = |entry: &Entry| match &entry.care {
+    let asked = |entry: &CareEntry| match &entry.care {
         Care::SetInChart { code: Code::PsychiatricCaseReview, key, since, .. } => Some((key.clone(), *since)),
         _ => None,
     };
-    let completed = |entry: &&&Entry| matches!(&entry.care, Care::SetInChart { status, .. } if status == "completed");
-    let last_word = |entry: &&&Entry| {
+    let completed =
+        |entry: &&&CareEntry| matches!(&entry.care, Care::SetInChart { status, .. } if status == "completed");
+    let last_word = |entry: &&&CareEntry| {
         let key = asked(entry).map(|(key, _)| key);
         let later = course.entries.iter().rfind(|other| asked(other).map(|(key, _)| key) == key);
         later.is_some_and(|later| later.id == entry.id)
     };
-    let undocumented = |entry: &&&Entry| {
+    let undocumented = |entry: &&&CareEntry| {
         let Some((_, since)) = asked(entry) else { return false };
         let changed = course.plan_start().is_some_and(|start| start > entry.on);
         !changed && !course.reviews(false).any(|on| on >= since)

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::domain::attention::Waiting;
+use crate::domain::attention::QueueEntry;
 use crate::pages::session::Visitor;
 use crate::pages::shell::Trouble;
 use crate::pages::words::Tone;
@@ -13,14 +13,14 @@ use crate::problem::Problem;
 /// What became of somebody on the agenda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum AgendaState {
     Waiting,
     Reviewed,
     Deferred,
     NotReached,
 }
 
-impl State {
+impl AgendaState {
     pub fn words(self) -> (&'static str, Tone) {
         match self {
             Self::Waiting => ("waiting", Tone::Plain),
@@ -33,35 +33,35 @@ impl State {
 
 /// A patient's name.
 #[derive(Debug, Deserialize)]
-pub struct Name {
+pub struct NameReply {
     pub id: Uuid,
     pub display_name: String,
 }
 
 /// One patient of the agenda.
 #[derive(Debug, Deserialize)]
-pub struct Item {
+pub struct AgendaItemReply {
     pub position: usize,
     pub episode: Uuid,
-    pub patient: Name,
-    pub state: State,
+    pub patient: NameReply,
+    pub state: AgendaState,
     pub review: Option<Uuid>,
     pub deferred_because: Option<String>,
     #[serde(flatten)]
-    pub waiting: Waiting,
+    pub waiting: QueueEntry,
 }
 
 /// Somebody who was reviewed without being on the agenda.
 #[derive(Debug, Deserialize)]
-pub struct Added {
-    pub patient: Name,
+pub struct UnplannedReviewReply {
+    pub patient: NameReply,
     pub episode: Uuid,
     pub review: Uuid,
 }
 
 /// A session; in lists without its agenda.
 #[derive(Debug, Deserialize)]
-pub struct Held {
+pub struct SessionReply {
     pub id: Uuid,
     #[serde(rename = "held_on")]
     pub on: NaiveDate,
@@ -69,12 +69,12 @@ pub struct Held {
     pub care_manager: Option<String>,
     pub closed_at: Option<DateTime<Utc>>,
     #[serde(default)]
-    pub agenda: Vec<Item>,
+    pub agenda: Vec<AgendaItemReply>,
     #[serde(default)]
-    pub added: Vec<Added>,
+    pub added: Vec<UnplannedReviewReply>,
 }
 
-impl Held {
+impl SessionReply {
     /// Reads one with its agenda.
     pub async fn read(visitor: &Visitor, id: &str) -> Result<Self, Trouble> {
         let id: Uuid = id.parse().map_err(|_| Problem::not_found("review session"))?;
@@ -100,13 +100,13 @@ impl Held {
         planned.or_else(|| self.added.iter().find(|added| added.episode == episode).map(|added| added.review))
     }
 
-    pub fn count(&self, state: State) -> usize {
+    pub fn count(&self, state: AgendaState) -> usize {
         self.agenda.iter().filter(|item| item.state == state).count()
     }
 
     /// Who is next after a place of the agenda: whoever waits behind it, then whoever was passed over.
-    pub fn waiting_after(&self, position: usize) -> Option<&Item> {
-        let mut waiting = self.agenda.iter().filter(|item| item.state == State::Waiting);
+    pub fn waiting_after(&self, position: usize) -> Option<&AgendaItemReply> {
+        let mut waiting = self.agenda.iter().filter(|item| item.state == AgendaState::Waiting);
         let first = waiting.clone().find(|item| item.position != position);
         waiting.find(|item| item.position > position).or(first)
     }

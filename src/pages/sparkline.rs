@@ -3,7 +3,7 @@
 use askama::Template;
 use std::fmt::Write as _;
 
-use crate::domain::line::Gauge;
+use crate::domain::caseload_row::Gauge;
 
 /// Its size, in its own units.
 const WIDTH: i64 = 96;
@@ -14,8 +14,8 @@ const DAYS: i32 = 140;
 
 /// A small picture of one measure. The figures stand beside it in words.
 #[derive(Template, Default)]
-#[template(path = "trend.html")]
-pub struct Trend {
+#[template(path = "sparkline.html")]
+pub struct Sparkline {
     baseline: Option<i64>,
     response: Option<i64>,
     remission: i64,
@@ -25,7 +25,7 @@ pub struct Trend {
     good: bool,
 }
 
-impl Trend {
+impl Sparkline {
     pub fn of(gauge: &Gauge) -> Option<Self> {
         let (baseline, ..) = gauge.baseline?;
         // As high as the scores need, so that a change is seen; never higher than the scale.

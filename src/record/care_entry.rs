@@ -9,24 +9,24 @@ use super::decide;
 use super::dossier::Dossier;
 use super::evidence::measure;
 use super::identify::{locked, whom};
-use super::settle::{Line, settle};
+use super::settle::{NewEvent, settle};
 use super::unit_of_work::UnitOfWork;
-use super::{Context, Effect, Recorded, Whom};
-use crate::domain::care::{Care, Entry, FitCheck};
+use super::{CommandEffect, RecordContext, Recorded, Whom};
+use crate::domain::care::{Care, CareEntry, FitCheck};
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::Counting;
+use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 use crate::domain::story::Story;
-use crate::fhir::arrival::Taken;
+use crate::fhir::arrival::EvidenceTime;
 use crate::problem::{Category, Problem};
 use crate::store::episode;
 
 /// Nobody alive was in care before this year; dates far away would run out of the calendar.
 const FIRST_YEAR: i32 = 1900;
 
-pub(super) fn not_in_future(context: &Context<'_>, on: NaiveDate, field: &str) -> Result<(), Problem> {
+pub(super) fn not_in_future(context: &RecordContext<'_>, on: NaiveDate, field: &str) -> Result<(), Problem> {
     if on.year() < FIRST_YEAR {
         return Err(Problem::unprocessable("a date before 1900").at(field));
     }
@@ -36,9 +36,9 @@ pub(super) fn not_in_future(context: &Context<'_>, on: NaiveDate, field: &str) -
     Ok(())
 }
 
-pub(super) fn recorded(context: &Context<'_>, id: Uuid, version: i64, patient: Uuid) -> Recorded {
+pub(super) fn recorded(context: &RecordContext<'_>, id: Uuid, version: i64, patient: Uuid) -> Recorded {
     Recorded {
-        effect: Effect::Created,
+        effect: CommandEffect::Created,
         id: id.to_string(),
         version,
         at: context.now,
@@ -51,7 +51,7 @@ pub(super) fn recorded(context: &Context<'_>, id: Uuid, version: i64, patient: U
 /// An episode began.
 pub async fn enrolled(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     who: &Whom,
     entered: &Episode,
     fit: Option<&FitCheck>,
@@ -78,7 +78,7 @@ pub async fn enrolled(
         work.update_patient(&dossier.patient);
     }
     let on = episode.enrolled_on.unwrap_or(context.today);
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: Some(episode.id),
         kind: if episode.enrolled_on.is_some() { "enrolment" } else { "referral" }.to_owned(),
@@ -103,7 +103,7 @@ pub(super) async fn episode_of(
     work: &mut UnitOfWork,
     id: Uuid,
     if_match: Option<i64>,
-) -> Result<episode::Stored, Problem> {
+) -> Result<episode::EpisodeRecord, Problem> {
     let stored = work.episode(id).await?.ok_or_else(|| Problem::not_found("episode"))?;
     if if_match.is_some_and(|revision| revision != stored.revision) {
         return Err(Problem::new(
@@ -117,7 +117,7 @@ pub(super) async fn episode_of(
 /// The care team did something in an episode.
 pub async fn cared(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     id: Uuid,
     (on, at): (NaiveDate, Option<DateTime<Utc>>),
     care: &Care,
@@ -148,7 +148,7 @@ pub async fn cared(
     reopens_alone(&dossier, id, care)?;
     replaces_the_last(&dossier.story, id, care)?;
 
-    let entry = Entry {
+    let entry = CareEntry {
         id: context.clock.id(),
         episode: Some(id),
         on,
@@ -226,7 +226,7 @@ fn replaces_the_last(story: &Story, id: Uuid, care: &Care) -> Result<(), Problem
     Ok(())
 }
 
-pub(super) fn line_of(entry: &Entry) -> Line {
+pub(super) fn line_of(entry: &CareEntry) -> NewEvent {
     let outcome = match &entry.care {
         Care::Contact { outcome, .. } => Some(outcome.to_string()),
         Care::RecommendationDecision { decision, .. } => Some(decision.to_string()),
@@ -236,7 +236,7 @@ pub(super) fn line_of(entry: &Entry) -> Line {
         Care::SetInChart { status, .. } => Some(status.clone()),
         _ => None,
     };
-    Line {
+    NewEvent {
         id: entry.id,
         episode: entry.episode,
         kind: entry.care.kind().to_owned(),
@@ -252,7 +252,7 @@ pub(super) fn line_of(entry: &Entry) -> Line {
 /// Something about the patient, in whichever episode.
 pub async fn of_patient(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     id: Uuid,
     at: DateTime<Utc>,
     care: &Care,
@@ -269,7 +269,7 @@ pub async fn of_patient(
         care => care.clone(),
     };
     consistent(&dossier.story, &care, on)?;
-    let entry = Entry { id: context.clock.id(), episode: None, on, at, care };
+    let entry = CareEntry { id: context.clock.id(), episode: None, on, at, care };
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, 1, dossier.patient.id);
     dossier.story.entries.push(entry);
@@ -280,23 +280,23 @@ pub async fn of_patient(
 /// A score was taken outside the EHR.
 pub async fn measured(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     id: Uuid,
-    (instrument, taken, answers): (Instrument, Taken, &Answers),
+    (instrument, taken, answers): (Instrument, EvidenceTime, &Answers),
     (taken_by, language): (Option<&str>, Option<&str>),
 ) -> Result<Recorded, Problem> {
     let mut dossier = whom(work, context, &Whom::Id(id)).await?;
     not_in_future(context, taken.on, "taken_at")?;
     let measurement_id = context.clock.id();
     let source = format!("urn:uuid:{measurement_id}");
-    let Some(mut measurement) = measure(measurement_id, instrument, answers, taken, Counting::Submitted, &source)
+    let Some(mut measurement) = measure(measurement_id, instrument, answers, taken, EvidenceStatus::Submitted, &source)
     else {
         return Err(Problem::unprocessable("neither answers nor a total").at("answers"));
     };
     measurement.language = language.map(str::to_owned);
     let one = std::slice::from_ref(&measurement);
     work.put_measurements(dossier.patient.id, one, context.now);
-    let line = Line {
+    let line = NewEvent {
         id: context.clock.id(),
         episode: None,
         kind: "measurement".to_owned(),
@@ -314,9 +314,9 @@ pub async fn measured(
 }
 
 /// A day has passed, or the rules have changed.
-pub async fn looked_at(work: &mut UnitOfWork, context: &Context<'_>, id: Uuid) -> Result<Recorded, Problem> {
+pub async fn looked_at(work: &mut UnitOfWork, context: &RecordContext<'_>, id: Uuid) -> Result<Recorded, Problem> {
     let dossier = whom(work, context, &Whom::Id(id)).await?;
     let patient = dossier.patient.id;
     settle(work, context, dossier, None).await?;
-    Ok(Recorded { effect: Effect::Unchanged, ..recorded(context, patient, 1, patient) })
+    Ok(Recorded { effect: CommandEffect::Unchanged, ..recorded(context, patient, 1, patient) })
 }

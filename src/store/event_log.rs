@@ -7,17 +7,17 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::access_trace::note;
 use super::rows::Texts;
-use super::shown::note;
 use super::{ReadTx, WriteTx, failed};
-use crate::domain::care::{Care, Entry};
+use crate::domain::care::{Care, CareEntry};
 use crate::domain::story::Handover;
 use crate::problem::Problem;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Fact {
+pub struct EventRow {
     pub patient_id: Uuid,
     pub id: Uuid,
     pub episode_id: Option<Uuid>,
@@ -41,7 +41,7 @@ static APPEND: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Adds lines.
-pub async fn append(tx: &mut WriteTx, clinic: &str, facts: &[Fact]) -> Result<(), Problem> {
+pub async fn append(tx: &mut WriteTx, clinic: &str, facts: &[EventRow]) -> Result<(), Problem> {
     execute_rows!(
         tx,
         APPEND,
@@ -73,14 +73,14 @@ struct EntryRow {
     body: Json<Care>,
 }
 
-impl From<EntryRow> for Entry {
+impl From<EntryRow> for CareEntry {
     fn from(r: EntryRow) -> Self {
         Self { id: r.id, episode: r.episode_id, on: r.happened_on, at: r.happened_at, care: r.body.0 }
     }
 }
 
 /// What the care team entered about a patient: part of the story.
-pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Entry>, Problem> {
+pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<CareEntry>, Problem> {
     fetch_all!(
         tx,
         EntryRow,
@@ -89,15 +89,15 @@ pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec
         clinic,
         patient
     )
-    .map(|rows| rows.into_iter().map(Entry::from).collect())
+    .map(|rows| rows.into_iter().map(CareEntry::from).collect())
     .map_err(failed)
 }
 
 /// A line of the log that is part of a story.
 #[expect(clippy::large_enum_variant, reason = "nearly every line is an entry")]
-pub enum Told {
+pub enum StoryEvent {
     /// The care team entered it.
-    Entry(Entry),
+    Entry(CareEntry),
     /// An episode went to another care manager.
     Handover(Handover),
 }
@@ -109,7 +109,7 @@ pub fn handover(episode: Option<Uuid>, on: NaiveDate, body: &Value) -> Option<Ha
 }
 
 #[derive(sqlx::FromRow)]
-struct ToldRow {
+struct StoryEventRow {
     patient_id: Uuid,
     id: Uuid,
     episode_id: Option<Uuid>,
@@ -119,24 +119,24 @@ struct ToldRow {
     body: String,
 }
 
-impl ToldRow {
-    fn read(self) -> serde_json::Result<Option<(Uuid, Told)>> {
+impl StoryEventRow {
+    fn read(self) -> serde_json::Result<Option<(Uuid, StoryEvent)>> {
         let (episode, on, at) = (self.episode_id, self.happened_on, self.happened_at);
         let told = if self.is_care {
             let care = serde_json::from_str(&self.body)?;
-            Some(Told::Entry(Entry { id: self.id, episode, on, at, care }))
+            Some(StoryEvent::Entry(CareEntry { id: self.id, episode, on, at, care }))
         } else {
-            handover(episode, on, &serde_json::from_str(&self.body)?).map(Told::Handover)
+            handover(episode, on, &serde_json::from_str(&self.body)?).map(StoryEvent::Handover)
         };
         Ok(told.map(|told| (self.patient_id, told)))
     }
 }
 
 /// What the log adds to the stories of the patients from one id to another, by patient.
-pub async fn told(tx: &mut ReadTx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, Told)>, Problem> {
+pub async fn told(tx: &mut ReadTx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, StoryEvent)>, Problem> {
     let rows = fetch_all!(
         tx,
-        ToldRow,
+        StoryEventRow,
         "SELECT patient_id, id, episode_id, is_care, happened_on, happened_at, CAST(body AS TEXT) AS body FROM fact
          WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3 AND (is_care OR kind = 'transfer')
          ORDER BY patient_id, happened_on, id",
@@ -145,7 +145,7 @@ pub async fn told(tx: &mut ReadTx, clinic: &str, from: Uuid, to: Uuid) -> Result
         to
     )
     .map_err(failed)?;
-    let read = rows.into_iter().map(ToldRow::read).filter_map(Result::transpose);
+    let read = rows.into_iter().map(StoryEventRow::read).filter_map(Result::transpose);
     read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
 }
 
@@ -156,10 +156,14 @@ static TOLD_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// What the log adds to the stories of each of these patients, of one patient in order of date.
-pub async fn told_of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<(Uuid, Told)>, Problem> {
-    let mut rows = fetch_listed!(tx, ToldRow, TOLD_OF_EACH, patients, clinic);
+pub async fn told_of_each(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patients: &[Uuid],
+) -> Result<Vec<(Uuid, StoryEvent)>, Problem> {
+    let mut rows = fetch_listed!(tx, StoryEventRow, TOLD_OF_EACH, patients, clinic);
     rows.sort_by_key(|row| (row.happened_on, row.id));
-    let read = rows.into_iter().map(ToldRow::read).filter_map(Result::transpose);
+    let read = rows.into_iter().map(StoryEventRow::read).filter_map(Result::transpose);
     read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
 }
 
@@ -199,14 +203,14 @@ pub async fn chapter(
     chapter: &Chapter,
     after: Option<(DateTime<Utc>, DateTime<Utc>, Uuid)>,
     limit: i64,
-) -> Result<Vec<Fact>, Problem> {
+) -> Result<Vec<EventRow>, Problem> {
     let (happened, recorded, id) = match after {
         Some((happened, recorded, id)) => (Some(happened), Some(recorded), Some(id)),
         None => (None, None, None),
     };
     fetch_all!(
         tx,
-        Fact,
+        EventRow,
         "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
            recorded_at, recorded_by
          FROM fact WHERE clinic_id = $1 AND patient_id = $2
@@ -230,10 +234,10 @@ pub async fn chapter(
 }
 
 /// Everything of one kind in an episode, in order of entry.
-pub async fn of_episode(tx: &mut ReadTx, clinic: &str, episode: Uuid, kind: &str) -> Result<Vec<Fact>, Problem> {
+pub async fn of_episode(tx: &mut ReadTx, clinic: &str, episode: Uuid, kind: &str) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
-        Fact,
+        EventRow,
         "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
            recorded_at, recorded_by
          FROM fact WHERE clinic_id = $1 AND episode_id = $2 AND kind = $3 ORDER BY id",
@@ -246,10 +250,10 @@ pub async fn of_episode(tx: &mut ReadTx, clinic: &str, episode: Uuid, kind: &str
 }
 
 /// Everything that happened to a patient, in order of (when it happened, when it was recorded).
-pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Fact>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
-        Fact,
+        EventRow,
         "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
            recorded_at, recorded_by
          FROM fact WHERE clinic_id = $1 AND patient_id = $2 ORDER BY happened_at, recorded_at, id",
@@ -266,10 +270,10 @@ pub async fn recorded_after(
     clinic: &str,
     patient: Uuid,
     after: DateTime<Utc>,
-) -> Result<Vec<Fact>, Problem> {
+) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
-        Fact,
+        EventRow,
         "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body, changes,
            recorded_at, recorded_by
          FROM fact WHERE clinic_id = $1 AND patient_id = $2 AND recorded_at > $3 ORDER BY recorded_at, id",

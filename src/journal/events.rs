@@ -12,21 +12,21 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 use crate::store::ReadTx;
-use crate::store::journal::{self, Entry};
+use crate::store::journal::{self, JournalEntry};
 
 /// How many lines are looked at in one go.
 const WINDOW: i64 = 500;
 
 /// How far somebody was told: all of a line (`7`), or a line up to one of its events (`7.1`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct EventPosition {
     /// The line.
     pub seq: i64,
     /// The last event of it that was told, from 1; 0: all of them.
     pub part: i32,
 }
 
-impl Mark {
+impl EventPosition {
     /// All of a line.
     pub fn whole(seq: i64) -> Self {
         Self { seq, part: 0 }
@@ -38,7 +38,7 @@ impl Mark {
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for EventPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.part {
             0 => write!(f, "{}", self.seq),
@@ -47,7 +47,7 @@ impl fmt::Display for Mark {
     }
 }
 
-impl FromStr for Mark {
+impl FromStr for EventPosition {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -60,10 +60,10 @@ impl FromStr for Mark {
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Told {
+pub struct JournalEvent {
     /// Its id: a listener who names it is told what came after it.
     #[serde(serialize_with = "as_text")]
-    pub id: Mark,
+    pub id: EventPosition,
     /// Its name, such as `safety.opened`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -83,15 +83,15 @@ pub struct Told {
     pub changes: Option<Value>,
 }
 
-fn as_text<S: serde::Serializer>(mark: &Mark, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: serde::Serializer>(mark: &EventPosition, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(mark)
 }
 
 /// Which events somebody wants: names, or the beginning of one before a `*`. Empty: all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted(Vec<String>);
+pub struct EventFilter(Vec<String>);
 
-impl Wanted {
+impl EventFilter {
     /// Reads names.
     ///
     /// # Errors
@@ -124,28 +124,32 @@ impl Wanted {
 pub async fn after(
     tx: &mut ReadTx,
     clinic: &str,
-    mark: Mark,
+    mark: EventPosition,
     head: i64,
-    wanted: &Wanted,
-) -> Result<(Vec<Told>, Mark), Problem> {
+    wanted: &EventFilter,
+) -> Result<(Vec<JournalEvent>, EventPosition), Problem> {
     let begin = if mark.part > 0 { mark.seq - 1 } else { mark.seq };
     let end = head.min(begin + WINDOW);
     let mut told = Vec::new();
     for line in journal::changes(tx, clinic, begin, end).await? {
         let entry =
-            Entry::read(&line.entry).ok_or_else(|| Problem::internal("a line of the journal cannot be read"))?;
+            JournalEntry::read(&line.entry).ok_or_else(|| Problem::internal("a line of the journal cannot be read"))?;
         let already = if line.seq == mark.seq { mark.part } else { 0 };
         let events = of_line(&entry, line.seq).into_iter().skip(usize::try_from(already).unwrap_or(0));
         told.extend(events.filter(|event| wanted.holds(&event.kind)));
     }
-    Ok((told, Mark::whole(end)))
+    Ok((told, EventPosition::whole(end)))
 }
 
 /// The events of a line, in its order.
-fn of_line(entry: &Entry, seq: i64) -> Vec<Told> {
+fn of_line(entry: &JournalEntry, seq: i64) -> Vec<JournalEvent> {
     let last = entry.events.len();
-    let events = entry.events.iter().zip(1..).map(|(kind, part)| Told {
-        id: if usize::try_from(part).is_ok_and(|part| part == last) { Mark::whole(seq) } else { Mark { seq, part } },
+    let events = entry.events.iter().zip(1..).map(|(kind, part)| JournalEvent {
+        id: if usize::try_from(part).is_ok_and(|part| part == last) {
+            EventPosition::whole(seq)
+        } else {
+            EventPosition { seq, part }
+        },
         kind: kind.clone(),
         at: entry.at,
         patient: entry.patient,
@@ -172,18 +176,18 @@ mod tests {
 
     #[test]
     fn a_mark_reads_as_it_is_written() {
-        for (text, mark) in [("7", Mark { seq: 7, part: 0 }), ("7.2", Mark { seq: 7, part: 2 })] {
+        for (text, mark) in [("7", EventPosition { seq: 7, part: 0 }), ("7.2", EventPosition { seq: 7, part: 2 })] {
             assert_eq!((mark.to_string().as_str(), text.parse()), (text, Ok(mark)));
         }
         for bad in ["", "x", "-1", "7.x", "+7", "7.-1", "99999999999999999999"] {
-            assert!(bad.parse::<Mark>().is_err(), "{bad}");
+            assert!(bad.parse::<EventPosition>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn each_event_of_a_line_has_an_id_and_the_last_one_names_the_line() {
         let at = DateTime::UNIX_EPOCH;
-        let mut entry = Entry::new(Uuid::nil(), "demo", at, "x", None);
+        let mut entry = JournalEntry::new(Uuid::nil(), "demo", at, "x", None);
         entry.events = vec!["measurement.recorded".into(), "standing.changed".into(), "safety.opened".into()];
         entry.changes = Some(json!({"episodes": [1], "safety_opened": ["key"]}));
         let ids: Vec<String> = of_line(&entry, 9).iter().map(|told| told.id.to_string()).collect();
@@ -193,9 +197,9 @@ mod tests {
 
     #[test]
     fn wanted_names_may_end_in_a_star() {
-        let wanted = Wanted::new("safety.*, delivery.parked".split(',')).unwrap();
+        let wanted = EventFilter::new("safety.*, delivery.parked".split(',')).unwrap();
         assert!(wanted.holds("safety.opened") && wanted.holds("delivery.parked") && !wanted.holds("delivery.written"));
-        assert!(Wanted::default().holds("anything"));
-        assert!(Wanted::new(["Safety"]).is_err() && Wanted::new([""]).is_err());
+        assert!(EventFilter::default().holds("anything"));
+        assert!(EventFilter::new(["Safety"]).is_err() && EventFilter::new([""]).is_err());
     }
 }

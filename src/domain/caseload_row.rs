@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::attention::reasons;
 use super::cadence::contact_days;
+use super::chart_plan::{ChartResource, Code};
 use super::day;
 use super::episode::Course;
 use super::finding::Rule;
 use super::history::History;
 use super::instrument::Instrument;
-use super::plan::{Code, Resource};
 use super::rules::RuleSet;
 use super::standing::Standing;
 use super::target::{Basis, MeasureStatus};
@@ -20,7 +20,7 @@ const POINTS: usize = 20;
 
 /// What one row of the caseload shows beyond its columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct CaseloadRow {
     /// Each targeted measure; the primary one first.
     pub measures: Vec<Gauge>,
     /// The last answer to PHQ-9 item 9.
@@ -31,7 +31,7 @@ pub struct Line {
     pub last_contact: Option<NaiveDate>,
     /// The next appointment; where none was made, when a contact is due.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_contact: Option<(NaiveDate, Next)>,
+    pub next_contact: Option<(NaiveDate, NextContactKind)>,
     /// The last case review.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_review: Option<NaiveDate>,
@@ -51,7 +51,7 @@ pub struct Line {
 
 named! {
     /// What the next contact's date is.
-    pub enum Next {
+    pub enum NextContactKind {
         /// An appointment that was made.
         Appointment = "appointment",
         /// An appointment whose day is past, and nobody has documented what became of it.
@@ -95,7 +95,7 @@ pub struct Item9 {
     pub before: bool,
 }
 
-impl Line {
+impl CaseloadRow {
     /// The latest score of the first measure of this kind.
     pub fn latest(&self, is: impl Fn(Instrument) -> bool) -> Option<u16> {
         self.measures.iter().find(|gauge| is(gauge.instrument)).and_then(|gauge| gauge.latest).map(|(score, _)| score)
@@ -155,20 +155,20 @@ fn item9(history: &History<'_>, course: &Course<'_>) -> Option<Item9> {
 }
 
 /// The appointment that was made, else when a clinical contact is due (R11).
-fn next_contact(course: &Course<'_>, rules: &RuleSet, standing: &Standing) -> Option<(NaiveDate, Next)> {
+fn next_contact(course: &Course<'_>, rules: &RuleSet, standing: &Standing) -> Option<(NaiveDate, NextContactKind)> {
     if let Some(next) = &standing.next_contact {
-        return Some((next.on, if next.missed { Next::Missed } else { Next::Appointment }));
+        return Some((next.on, if next.missed { NextContactKind::Missed } else { NextContactKind::Appointment }));
     }
     let start = course.start().filter(|_| course.in_treatment())?;
     let due = match course.last_followup_contact() {
         Some(last) => day::after(last, contact_days(course.phase, rules)),
         None => day::after(start, rules.cadence.first_contact_days),
     };
-    Some((due, Next::Due))
+    Some((due, NextContactKind::Due))
 }
 
 fn due(standing: &Standing) -> Vec<(Code, Option<NaiveDate>)> {
-    let tasks = standing.desired.iter().filter(|d| d.resource == Resource::Task);
+    let tasks = standing.desired.iter().filter(|d| d.resource == ChartResource::Task);
     let mut due: Vec<_> = tasks.map(|d| (d.code, d.due_on)).collect();
     due.sort_by_key(|(code, on)| (on.is_none(), *on, *code));
     due.dedup();
@@ -198,11 +198,11 @@ mod tests {
     use chrono::NaiveDate;
     use uuid::Uuid;
 
+    use super::super::chart_plan::plan;
     use super::super::episode::Episode;
-    use super::super::measurement::{Counting, Measurement, Quality};
-    use super::super::plan::plan;
-    use super::super::story::{Patient, Story};
-    use super::{History, Instrument, Item9, Line, MeasureStatus, Next, Rule, RuleSet};
+    use super::super::measurement::{EvidenceStatus, Measurement, Quality};
+    use super::super::story::{PatientStatus, Story};
+    use super::{CaseloadRow, History, Instrument, Item9, MeasureStatus, NextContactKind, Rule, RuleSet};
 
     fn date(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -219,15 +219,15 @@ mod tests {
             quality: Quality::Complete,
             item9: Some(item9),
             item9_unknown: false,
-            counting: Counting::Submitted,
+            counting: EvidenceStatus::Submitted,
             source: format!("QuestionnaireResponse/{n}"),
             issues: Vec::new(),
             language: None,
         }
     }
 
-    fn line(scores: Vec<Measurement>, today: &str) -> Line {
-        let mut story = Story::of(Patient { id: Uuid::nil(), inactive: false, deceased_on: None });
+    fn line(scores: Vec<Measurement>, today: &str) -> CaseloadRow {
+        let mut story = Story::of(PatientStatus { id: Uuid::nil(), inactive: false, deceased_on: None });
         story.measurements = scores;
         story.episodes.push(Episode {
             id: Uuid::from_u128(1),
@@ -242,7 +242,7 @@ mod tests {
         let (rules, today) = (RuleSet::default(), date(today));
         let plan = plan(&story, &rules, today);
         let history = History::of(&story);
-        Line::of(&history, &rules, &history.courses(today)[0], &plan.standings[0])
+        CaseloadRow::of(&history, &rules, &history.courses(today)[0], &plan.standings[0])
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn the_first_contact_is_due_four_weeks_after_enrolment() {
         let line = line(Vec::new(), "2026-01-06");
-        assert_eq!(line.next_contact, Some((date("2026-02-02"), Next::Due)));
+        assert_eq!(line.next_contact, Some((date("2026-02-02"), NextContactKind::Due)));
         assert_eq!(line.measures[0].series, []);
         assert_eq!(line.why.as_deref(), Some("Enrolled on 2026-01-05 and not reviewed yet."));
     }
@@ -309,6 +309,6 @@ mod tests {
         let line = line(vec![phq9(1, "2026-01-05", 18, 2), phq9(2, "2026-02-16", 9, 0)], "2026-03-20");
         let json = serde_json::to_string(&line).unwrap();
         assert!(json.len() < 900, "{} bytes: {json}", json.len());
-        assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
+        assert_eq!(serde_json::from_str::<CaseloadRow>(&json).unwrap(), line);
     }
 }

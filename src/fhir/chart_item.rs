@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::date::When;
 use super::planned::AUTHOR;
-use crate::domain::plan::Resource;
+use crate::domain::chart_plan::ChartResource;
 use crate::problem::Problem;
 
 /// The longest text that is taken over.
@@ -14,9 +14,9 @@ const LONGEST: usize = 1000;
 
 /// What stands in the chart.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct ChartItem {
     /// Task or Flag.
-    pub resource: Resource,
+    pub resource: ChartResource,
     /// Its id there.
     pub id: String,
     /// Its status.
@@ -39,12 +39,12 @@ pub struct Seen {
     pub body: Value,
 }
 
-impl Seen {
+impl ChartItem {
     /// Reads a resource that the server gave.
     ///
     /// # Errors
     /// Where it is no resource of that type, or has no id or status.
-    pub fn read(raw: &str, resource: Resource) -> Result<Self, Problem> {
+    pub fn read(raw: &str, resource: ChartResource) -> Result<Self, Problem> {
         let no = |what: &str| Problem::malformed(format!("no {what}")).at(format!("{resource}.{what}"));
         let body: Value =
             serde_json::from_str(raw).map_err(|_| Problem::malformed("not JSON").at(resource.as_str()))?;
@@ -75,8 +75,8 @@ impl Seen {
             }),
             about: person(
                 &body[match resource {
-                    Resource::Task => "for",
-                    Resource::Flag => "subject",
+                    ChartResource::Task => "for",
+                    ChartResource::Flag => "subject",
                 }],
             ),
             body,
@@ -136,7 +136,7 @@ mod tests {
             "note": [{"text": "Prefers therapy"}, {"authorString": AUTHOR, "text": "No longer called for"}],
             "for": {"reference": "https://ehr.example/fhir/Patient/12/_history/2"},
         });
-        let seen = Seen::read(&task.to_string(), Resource::Task).unwrap();
+        let seen = ChartItem::read(&task.to_string(), ChartResource::Task).unwrap();
         assert_eq!((seen.status.as_str(), seen.version.as_deref()), ("rejected", Some("3")));
         assert_eq!(seen.changed_at.unwrap().to_rfc3339(), "2026-03-02T15:00:00+00:00");
         assert_eq!((seen.owner.as_deref(), seen.reason.as_deref()), (Some("Dr. Ames"), Some("declined")));
@@ -152,7 +152,7 @@ mod tests {
     #[case(r#"{"resourceType":"Task","id":"7","status":{"value":"completed"}}"#)]
     #[case(r#"{"resourceType":"Task","id":"7","status":"Drop Table"}"#)]
     fn what_is_none_of_ours_to_read_is_refused(#[case] raw: &str) {
-        assert!(Seen::read(raw, Resource::Task).is_err());
+        assert!(ChartItem::read(raw, ChartResource::Task).is_err());
     }
 
     #[rstest]

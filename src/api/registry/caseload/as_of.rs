@@ -7,15 +7,15 @@ use serde::Serialize;
 use sqlx::types::Json as Column;
 use uuid::Uuid;
 
-use crate::api::request::Ask;
+use crate::api::request::RequestContext;
 use crate::domain::attention::Attention;
-use crate::domain::plan::{plan, plan_without_outlook};
+use crate::domain::chart_plan::{plan, plan_without_outlook};
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::problem::Problem;
 use crate::store::patient::Patient;
-use crate::store::standing::{Filter, Row};
+use crate::store::standing::{StandingFilter, StandingRow};
 use crate::store::{episode, rule_set, story};
 
 /// Where a page begins: the day, and the last row of the page before.
@@ -23,17 +23,17 @@ pub(super) type At<K> = (NaiveDate, K);
 
 /// At most `limit` rows of a day after `after`, in the order of `key`.
 pub(super) async fn rows<K: Ord>(
-    ask: &Ask,
+    ask: &RequestContext,
     as_of: NaiveDate,
-    filter: &Filter,
+    filter: &StandingFilter,
     limit: i64,
     after: Option<K>,
-    key: impl Fn(&Row) -> K,
-) -> Result<Vec<Row>, Problem> {
+    key: impl Fn(&StandingRow) -> K,
+) -> Result<Vec<StandingRow>, Problem> {
     let limit = usize::try_from(limit).unwrap_or(0);
     let mut tx = ask.app.db.read().await?;
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
-    let mut kept: BTreeMap<K, Row> = BTreeMap::new();
+    let mut kept: BTreeMap<K, StandingRow> = BTreeMap::new();
     let mut everybody = story::everybody(ask.clinic());
     while let Some((patients, stories)) = everybody.next(&mut tx).await? {
         let (Some(first), Some(last)) = (patients.first(), patients.last()) else { continue };
@@ -50,7 +50,7 @@ pub(super) async fn rows<K: Ord>(
                 }
                 // Looking ahead is dear: only for what is on the page, as far as is known.
                 let reevaluate_on = plan(story, &rules, as_of).reevaluate_on;
-                kept.insert(key, Row { reevaluate_on, ..row });
+                kept.insert(key, StandingRow { reevaluate_on, ..row });
                 if kept.len() > limit {
                     kept.pop_last();
                 }
@@ -64,21 +64,21 @@ pub(super) async fn rows<K: Ord>(
 struct Day<'a> {
     as_of: NaiveDate,
     rules: &'a RuleSet,
-    filter: &'a Filter,
+    filter: &'a StandingFilter,
     /// When each episode was entered.
     entered: &'a HashMap<Uuid, NaiveDate>,
     now: DateTime<Utc>,
 }
 
 /// Who looks after an episode on that day: the care manager as handed over until then, the consultant as named now.
-struct Team {
+struct CareTeam {
     care_manager: Option<String>,
     psychiatric_consultant: Option<String>,
 }
 
 impl Day<'_> {
     /// The rows of one patient that pass the filter.
-    fn rows(&self, patient: &Patient, story: &Story) -> Result<Vec<Row>, Problem> {
+    fn rows(&self, patient: &Patient, story: &Story) -> Result<Vec<StandingRow>, Problem> {
         if story.episodes.is_empty() {
             return Ok(Vec::new());
         }
@@ -90,7 +90,7 @@ impl Day<'_> {
             let is_there =
                 enrolled_on.is_some() || self.entered.get(&standing.episode).is_some_and(|on| *on <= self.as_of);
             let care_manager = story.care_manager(course.episode, self.as_of).map(str::to_owned);
-            let team = Team { care_manager, psychiatric_consultant: course.episode.psychiatric_consultant.clone() };
+            let team = CareTeam { care_manager, psychiatric_consultant: course.episode.psychiatric_consultant.clone() };
             let label = patient.label();
             if is_there && self.passes(standing, &team, &label) {
                 rows.push(self.row(patient, standing, enrolled_on, team, label)?);
@@ -99,8 +99,8 @@ impl Day<'_> {
         Ok(rows)
     }
 
-    fn passes(&self, standing: &Standing, team: &Team, label: &str) -> bool {
-        let Filter { care_manager, psychiatric_consultant, status, finding, name } = self.filter;
+    fn passes(&self, standing: &Standing, team: &CareTeam, label: &str) -> bool {
+        let StandingFilter { care_manager, psychiatric_consultant, status, finding, name } = self.filter;
         let is_in = match status {
             Some(status) => standing.status.as_str() == status,
             None => standing.status.as_str() != "discharged",
@@ -117,12 +117,12 @@ impl Day<'_> {
         patient: &Patient,
         standing: &Standing,
         enrolled_on: Option<NaiveDate>,
-        team: Team,
+        team: CareTeam,
         display_name: String,
-    ) -> Result<Row, Problem> {
+    ) -> Result<StandingRow, Problem> {
         let attention = Attention::of(standing);
         let latest = standing.measures.first().and_then(|m| m.latest.as_ref());
-        Ok(Row {
+        Ok(StandingRow {
             episode_id: standing.episode,
             patient_id: patient.id,
             reference: patient.reference.clone(),

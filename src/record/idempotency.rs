@@ -7,13 +7,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::unit_of_work::UnitOfWork;
-use super::{Answer, Recorded};
+use super::{Recorded, SubmissionResult};
 use crate::problem::{Category, Problem};
 use crate::store::idempotency::{Answered, COMMITTED};
 
 /// Under which key a submission may happen only once, and a digest of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Once {
+pub struct IdempotencyKey {
     /// The key, within the clinic.
     pub key: String,
     /// The request's digest: the same key for another request is refused.
@@ -27,7 +27,10 @@ struct Committed {
 }
 
 /// What was answered under the key, if anything was.
-pub async fn answered(work: &mut UnitOfWork, once: &Once) -> Result<Option<Result<Answer, Problem>>, Problem> {
+pub async fn answered(
+    work: &mut UnitOfWork,
+    once: &IdempotencyKey,
+) -> Result<Option<Result<SubmissionResult, Problem>>, Problem> {
     let Some(found) = work.answered(&once.key).await? else { return Ok(None) };
     if found.request != once.request {
         return Ok(Some(Err(Problem::unprocessable("this Idempotency-Key was used for another request"))));
@@ -42,7 +45,7 @@ pub async fn answered(work: &mut UnitOfWork, once: &Once) -> Result<Option<Resul
 }
 
 /// Stores the key beside the facts. Only of a submission that succeeded as a whole.
-pub fn remember(work: &mut UnitOfWork, once: &Once, answer: &Answer) -> Result<(), Problem> {
+pub fn remember(work: &mut UnitOfWork, once: &IdempotencyKey, answer: &SubmissionResult) -> Result<(), Problem> {
     let recorded: Vec<Recorded> = answer.iter().filter_map(|recorded| recorded.as_ref().ok().cloned()).collect();
     if recorded.len() < answer.len() {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::identity::{Role, development};
 use crate::problem::{Category, Problem};
 
 /// A client of the running service.
-pub struct Door {
+pub struct DemoClient {
     client: reqwest::Client,
     /// The service's base URL.
     pub base: String,
@@ -22,7 +22,7 @@ pub struct Door {
     primary_care: String,
 }
 
-impl Door {
+impl DemoClient {
     /// A client with a token for each role.
     pub fn open(base: &str, keys: &Path) -> Result<Self, Problem> {
         let clinic = ClinicId::new("demo").map_err(Problem::internal)?;

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::{Code, Desired, Owner, Posture, Priority, Resource};
+use super::{ChartResource, Code, Owner, Posture, Priority, WorkItem};
 use crate::domain::day;
 use crate::domain::episode::Course;
 use crate::domain::finding::{Finding, Rule};
@@ -19,9 +19,9 @@ pub(super) fn of_safety(
     concerns: &[Concern],
     unanswered: &[&Measurement],
     as_of: NaiveDate,
-) -> Vec<Desired> {
+) -> Vec<WorkItem> {
     let open: Vec<&Concern> = concerns.iter().filter(|c| c.state == ConcernState::Open).collect();
-    let mut desired: Vec<Desired> = Vec::new();
+    let mut desired: Vec<WorkItem> = Vec::new();
     for concern in &open {
         desired.push(assessment(concern));
         let fired = concern.escalation.iter().filter(|step| step.on <= as_of);
@@ -29,9 +29,9 @@ pub(super) fn of_safety(
     }
     let high: Vec<&&Concern> = open.iter().filter(|c| c.high).collect();
     if let (Some(first), Some(last)) = (high.first(), high.last()) {
-        desired.push(Desired {
+        desired.push(WorkItem {
             key: "safety-flag".to_owned(),
-            resource: Resource::Flag,
+            resource: ChartResource::Flag,
             code: Code::CocmSafety,
             posture: Posture::Open,
             priority: Priority::Stat,
@@ -46,9 +46,9 @@ pub(super) fn of_safety(
             evidence: last.sources.clone(),
         });
     }
-    desired.extend(unanswered.first().map(|m| Desired {
+    desired.extend(unanswered.first().map(|m| WorkItem {
         key: format!("ask-item9/{}", m.taken_on),
-        resource: Resource::Task,
+        resource: ChartResource::Task,
         code: Code::AskItem9,
         posture: Posture::Open,
         priority: Priority::Routine,
@@ -67,10 +67,10 @@ pub(super) fn of_safety(
 
 /// R10: one Task, for the care manager and the patient's own doctor; a level assessed shortly before is the care
 /// manager's alone.
-fn assessment(concern: &Concern) -> Desired {
-    Desired {
+fn assessment(concern: &Concern) -> WorkItem {
+    WorkItem {
         key: concern.key.clone(),
-        resource: Resource::Task,
+        resource: ChartResource::Task,
         code: Code::SafetyAssessment,
         posture: Posture::Open,
         priority: concern.priority,
@@ -88,8 +88,8 @@ fn assessment(concern: &Concern) -> Desired {
 
 /// A step of the chain has been reached: a Task of its own, named by whom it tells, so that a changed chain moves the
 /// date and does not tell anybody twice.
-fn escalated(concern: &Concern, step: &Escalation) -> Desired {
-    Desired {
+fn escalated(concern: &Concern, step: &Escalation) -> WorkItem {
+    WorkItem {
         key: format!("{}/escalation/{}", concern.key, step.to),
         code: Code::SafetyEscalation,
         priority: step.priority,
@@ -103,7 +103,7 @@ fn escalated(concern: &Concern, step: &Escalation) -> Desired {
 }
 
 /// What one finding asks for: code, owner, priority, days until due, and what its cause is named by.
-struct Call {
+struct TaskSpec {
     code: Code,
     owner: Owner,
     priority: Priority,
@@ -111,7 +111,7 @@ struct Call {
     cause: String,
 }
 
-fn call(finding: &Finding, rules: &RuleSet, standing: &standing::Standing) -> Option<Call> {
+fn call(finding: &Finding, rules: &RuleSet, standing: &standing::Standing) -> Option<TaskSpec> {
     let plan = || format!("plan-{}", standing.plan_started_on.unwrap_or_default());
     let since = || finding.since.to_string();
     let review_due = rules.checkpoints.review_due_days;
@@ -148,7 +148,7 @@ fn call(finding: &Finding, rules: &RuleSet, standing: &standing::Standing) -> Op
         }
         _ => return None,
     };
-    Some(Call { code, owner, priority, due_days, cause })
+    Some(TaskSpec { code, owner, priority, due_days, cause })
 }
 
 /// Rules that look at every measure together: which of them is named first must not change the key.
@@ -162,7 +162,7 @@ pub(super) fn of_episode(
     rules: &RuleSet,
     course: &Course<'_>,
     standing: &standing::Standing,
-) -> Vec<Desired> {
+) -> Vec<WorkItem> {
     let mut desired = of_recommendations(rules, course);
     if !course.in_treatment() {
         return desired;
@@ -176,12 +176,12 @@ pub(super) fn of_episode(
             .collect()
     };
     let episode = course.episode.id;
-    let task = |finding: &Finding, call: Call| Desired {
+    let task = |finding: &Finding, call: TaskSpec| WorkItem {
         key: match finding.instrument.filter(|_| !of_all_measures(finding.rule)) {
             Some(instrument) => format!("{episode}/{}/{}/{}", finding.rule, instrument.id(), call.cause),
             None => format!("{episode}/{}/{}", finding.rule, call.cause),
         },
-        resource: Resource::Task,
+        resource: ChartResource::Task,
         code: call.code,
         posture: Posture::Open,
         priority: call.priority,
@@ -221,9 +221,9 @@ pub(super) fn of_episode(
         .filter(|f| !standing.measures.iter().any(|m| Some(m.instrument) == f.instrument && m.at_target))
         .collect();
     if let Some(first) = not_at_target.iter().min_by_key(|f| f.since) {
-        desired.push(Desired {
+        desired.push(WorkItem {
             key: format!("{episode}/not-at-target"),
-            resource: Resource::Flag,
+            resource: ChartResource::Flag,
             code: Code::CocmNotAtTarget,
             posture: Posture::Open,
             priority: Priority::Routine,
@@ -243,13 +243,13 @@ pub(super) fn of_episode(
 
 /// What a review recommended, until it is decided and done: a Task for whom it is addressed to. A person asked for it, so
 /// it outlasts a hold.
-fn of_recommendations(rules: &RuleSet, course: &Course<'_>) -> Vec<Desired> {
+fn of_recommendations(rules: &RuleSet, course: &Course<'_>) -> Vec<WorkItem> {
     let episode = course.episode.id;
     let waiting = recommendation::waiting(course, rules).into_iter();
     waiting
-        .map(|(followed, due)| Desired {
+        .map(|(followed, due)| WorkItem {
             key: format!("{episode}/recommendation/{}", followed.recommendation.id),
-            resource: Resource::Task,
+            resource: ChartResource::Task,
             code: Code::Recommendation,
             posture: Posture::Open,
             priority: Priority::Routine,
@@ -270,14 +270,14 @@ fn of_recommendations(rules: &RuleSet, course: &Course<'_>) -> Vec<Desired> {
 fn remeasure_after_relapse(
     rules: &RuleSet,
     standing: &standing::Standing,
-    task: &impl Fn(&Finding, Call) -> Desired,
-) -> Option<Desired> {
+    task: &impl Fn(&Finding, TaskSpec) -> WorkItem,
+) -> Option<WorkItem> {
     let relapse = standing.findings.iter().find(|f| f.rule == Rule::Relapse)?;
     let latest = standing.measures.iter().find(|m| Some(m.instrument) == relapse.instrument)?.latest.as_ref()?;
     (latest.taken_on == relapse.since).then(|| {
         task(
             relapse,
-            Call {
+            TaskSpec {
                 code: Code::Measure,
                 owner: Owner::CareManager,
                 priority: Priority::Routine,

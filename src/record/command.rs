@@ -9,8 +9,8 @@ use crate::domain::care::{Care, FitCheck};
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::score::Answers;
-use crate::fhir::arrival::{Arrival, Kind, Taken};
-use crate::fhir::seen::Seen;
+use crate::fhir::arrival::{Arrival, EvidenceTime, ResourceType};
+use crate::fhir::chart_item::ChartItem;
 use crate::problem::Problem;
 
 /// On what condition a resource is taken in.
@@ -47,7 +47,7 @@ pub enum Whom {
 
 /// One change to a story.
 #[derive(Clone, Debug)]
-pub enum Fact {
+pub enum Command {
     /// A resource arrived.
     Arrived {
         /// As read.
@@ -58,7 +58,7 @@ pub enum Fact {
     /// A resource was deleted.
     Deleted {
         /// Its type.
-        kind: Kind,
+        kind: ResourceType,
         /// Its id.
         id: String,
         /// Only on this version of ours.
@@ -111,7 +111,7 @@ pub enum Fact {
         /// Which instrument.
         instrument: Instrument,
         /// When.
-        taken: Taken,
+        taken: EvidenceTime,
         /// What was answered.
         answers: Answers,
         /// Who took it, where that is not who enters it.
@@ -140,7 +140,7 @@ pub struct Sighting {
     /// The namespace of our identifiers there.
     pub system: String,
     /// What stands there; `None` where it is gone.
-    pub seen: Option<Seen>,
+    pub seen: Option<ChartItem>,
 }
 
 /// What becomes of a field that may be empty. In JSON: left out, `null`, or a value.
@@ -213,14 +213,14 @@ pub struct Submission {
     /// By whom.
     pub by: String,
     /// What.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<Command>,
     /// All or nothing.
     pub atomic: bool,
 }
 
 /// What a fact came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Effect {
+pub enum CommandEffect {
     /// New.
     Created,
     /// Replaced what was there.
@@ -235,7 +235,7 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// The effect.
-    pub effect: Effect,
+    pub effect: CommandEffect,
     /// The id of the resource, episode or entry.
     pub id: String,
     /// Our version of the resource, or the revision of the episode.
@@ -248,12 +248,12 @@ pub struct Recorded {
     pub quarantined: Option<String>,
     /// What of an imported row was new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub added: Option<Added>,
+    pub added: Option<ImportCount>,
 }
 
 /// What of an imported row was new, beside the episode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Added {
+pub struct ImportCount {
     /// Scores.
     pub measurements: usize,
     /// Contacts, reviews and the like.
@@ -261,4 +261,4 @@ pub struct Added {
 }
 
 /// What each fact of a submission came to.
-pub type Answer = Vec<Result<Recorded, Problem>>;
+pub type SubmissionResult = Vec<Result<Recorded, Problem>>;

@@ -5,21 +5,21 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::care_entry::line_of;
 use super::dossier::Dossier;
-use super::enter::line_of;
 use super::identify::locked;
 use super::settle::{note, settle};
 use super::unit_of_work::UnitOfWork;
-use super::{Context, Effect, Recorded, Sighting, decide};
-use crate::domain::care::{Care, DELETED, Entry};
-use crate::domain::chart::{Drift, decision, is_closed, told};
-use crate::domain::plan::{Code, Posture, Resource};
-use crate::domain::recommendation::{Followed, followed};
-use crate::fhir::planned::{ChartState, FLAG_CODES, Form, Planned, TASK_CODES, Written, carries};
-use crate::fhir::seen::Seen;
+use super::{CommandEffect, RecordContext, Recorded, Sighting, decide};
+use crate::domain::care::{Care, CareEntry, DELETED};
+use crate::domain::chart_plan::{ChartResource, Code, Posture};
+use crate::domain::read_back::{Drift, decision, is_closed, told};
+use crate::domain::recommendation::{TrackedRecommendation, followed};
+use crate::fhir::chart_item::ChartItem;
+use crate::fhir::planned::{ChartState, FLAG_CODES, Planned, TASK_CODES, WriteForm, WrittenPostures, carries};
 use crate::problem::Problem;
 use crate::store::journal;
-use crate::store::outbox::{Delivery, Noted, State};
+use crate::store::outbox::{Delivery, DeliveryState, Noted};
 
 /// How often what was lost is written again, until the intent changes. A chart that loses it once more has to be looked
 /// at by a person.
@@ -35,7 +35,11 @@ struct Judged {
 }
 
 /// Something of ours was looked at in the chart.
-pub async fn seen(work: &mut UnitOfWork, context: &Context<'_>, sighting: &Sighting) -> Result<Recorded, Problem> {
+pub async fn seen(
+    work: &mut UnitOfWork,
+    context: &RecordContext<'_>,
+    sighting: &Sighting,
+) -> Result<Recorded, Problem> {
     let row = locked(work, sighting.patient).await?;
     let mut dossier = work.take(context, row).await?;
     let absent = || Problem::not_found("delivery");
@@ -55,7 +59,7 @@ pub async fn seen(work: &mut UnitOfWork, context: &Context<'_>, sighting: &Sight
         None => judged_gone(&delivery, told),
     };
     let answer = Recorded {
-        effect: if judged.is_some() { Effect::Updated } else { Effect::Unchanged },
+        effect: if judged.is_some() { CommandEffect::Updated } else { CommandEffect::Unchanged },
         id: delivery.id.to_string(),
         version: 1,
         at: context.now,
@@ -65,10 +69,10 @@ pub async fn seen(work: &mut UnitOfWork, context: &Context<'_>, sighting: &Sight
     };
     let Some(judged) = judged else {
         work.put(dossier);
-        return Ok(Recorded { effect: Effect::Unchanged, ..answer });
+        return Ok(Recorded { effect: CommandEffect::Unchanged, ..answer });
     };
     work.note_sighting(&delivery, &judged.noted).await?;
-    work.delivers |= judged.noted.state == State::Pending;
+    work.delivers |= judged.noted.state == DeliveryState::Pending;
     if judged.noted.drift == Some(Drift::OursLost) && delivery.drift.as_deref() != Some(Drift::OursLost.as_str()) {
         work.lines.push(line(context, &delivery, "delivery.lost_in_chart"));
         tracing::warn!(delivery = %delivery.id, heals = judged.noted.heal, "what was written is not what stands in the chart");
@@ -92,15 +96,15 @@ pub async fn seen(work: &mut UnitOfWork, context: &Context<'_>, sighting: &Sight
 /// Tells that a person set a status, and what follows from it.
 async fn tell(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     mut dossier: Dossier,
     delivery: &Delivery,
-    (seen, status): (Option<&Seen>, String),
+    (seen, status): (Option<&ChartItem>, String),
     at: DateTime<Utc>,
 ) -> Result<(), Problem> {
     let desired = &delivery.intent.desired;
     let on = at.with_timezone(&context.zone).date_naive();
-    let said = |field: fn(&Seen) -> &Option<String>| seen.and_then(|seen| field(seen).clone());
+    let said = |field: fn(&ChartItem) -> &Option<String>| seen.and_then(|seen| field(seen).clone());
     let (owner, reason, remark) = (said(|s| &s.owner), said(|s| &s.reason), said(|s| &s.note));
     let asked = match decision(&status) {
         Some(decision) if desired.code == Code::Recommendation => {
@@ -110,7 +114,8 @@ async fn tell(
         }
         _ => None,
     };
-    let entry = |care: Care, on: NaiveDate| Entry { id: context.clock.id(), episode: desired.episode, on, at, care };
+    let entry =
+        |care: Care, on: NaiveDate| CareEntry { id: context.clock.id(), episode: desired.episode, on, at, care };
     let set = entry(
         Care::SetInChart {
             delivery: delivery.id,
@@ -145,13 +150,13 @@ async fn tell(
 }
 
 /// The recommendation that a Task is about.
-fn recommended(dossier: &Dossier, key: &str) -> Option<Followed> {
+fn recommended(dossier: &Dossier, key: &str) -> Option<TrackedRecommendation> {
     followed(&dossier.story).into_iter().find(|one| key.contains(&one.recommendation.id.to_string()))
 }
 
 /// To work on what was modified is to accept it as modified: that adds nothing.
-fn repeats(known: &Followed, care: &Care) -> bool {
-    use crate::domain::care::Decision::{Accepted, Modified};
+fn repeats(known: &TrackedRecommendation, care: &Care) -> bool {
+    use crate::domain::care::RecommendationDecision::{Accepted, Modified};
     matches!(care, Care::RecommendationDecision { decision: Accepted, .. }) && known.decision == Some(Modified)
 }
 
@@ -159,7 +164,7 @@ fn repeats(known: &Followed, care: &Care) -> bool {
 /// the chart follow each other there.
 async fn decided_since(
     work: &mut UnitOfWork,
-    context: &Context<'_>,
+    context: &RecordContext<'_>,
     delivery: &Delivery,
     recommendation: Uuid,
     at: DateTime<Utc>,
@@ -178,9 +183,10 @@ async fn decided_since(
     Ok(false)
 }
 
-fn line(context: &Context<'_>, delivery: &Delivery, event: &str) -> journal::Entry {
+fn line(context: &RecordContext<'_>, delivery: &Delivery, event: &str) -> journal::JournalEntry {
     let mut line =
-        journal::Entry::new(context.clock.id(), context.clinic, context.now, context.by, context.role).event(event);
+        journal::JournalEntry::new(context.clock.id(), context.clinic, context.now, context.by, context.role)
+            .event(event);
     line.patient = Some(delivery.patient_id);
     line.episode = delivery.intent.desired.episode;
     line.subject = Some(format!("delivery/{}", delivery.id));
@@ -189,7 +195,7 @@ fn line(context: &Context<'_>, delivery: &Delivery, event: &str) -> journal::Ent
 
 /// Whether what stands under the id is what we wrote there. A server that began anew gives its ids to others; what has
 /// only lost our identifier is known by its code.
-fn still_ours(seen: &Seen, delivery: &Delivery, system: &str) -> bool {
+fn still_ours(seen: &ChartItem, delivery: &Delivery, system: &str) -> bool {
     let intent = &delivery.intent.0;
     if carries(&seen.body, system, &intent.identifier) {
         return true;
@@ -203,7 +209,7 @@ fn still_ours(seen: &Seen, delivery: &Delivery, system: &str) -> bool {
     !of_another && list(&seen.body["code"]["coding"]).iter().any(is_code)
 }
 
-fn judged_about_another(seen: &Seen, delivery: &Delivery) -> Judged {
+fn judged_about_another(seen: &ChartItem, delivery: &Delivery) -> Judged {
     let noted = Noted {
         status: Some(seen.status.clone()),
         version: seen.version.clone(),
@@ -224,7 +230,7 @@ fn judged_gone(delivery: &Delivery, told: Option<&str>) -> Option<Judged> {
         updated_at: None,
         drift: open.then_some(Drift::Deleted),
         // What was closed by us, and then tidied away, is in order.
-        state: if open { State::ClosedInChart } else { delivery.state },
+        state: if open { DeliveryState::ClosedInChart } else { delivery.state },
         heal: false,
     };
     let news = (open && told != Some(DELETED)).then(|| DELETED.to_owned());
@@ -232,13 +238,13 @@ fn judged_gone(delivery: &Delivery, told: Option<&str>) -> Option<Judged> {
 }
 
 /// What stands in the chart, compared with what we wrote and saw there before. `None` where it says nothing new.
-fn judge(seen: &Seen, delivery: &Delivery, system: &str, told: Option<&str>) -> Option<Judged> {
+fn judge(seen: &ChartItem, delivery: &Delivery, system: &str, told: Option<&str>) -> Option<Judged> {
     let intent = &delivery.intent.0;
     let postures = delivery.settled_posture.iter().map(String::as_str).chain(delivery.unanswered.split(','));
-    let written = Written(postures.filter_map(|posture| posture.parse().ok()).collect());
+    let written = WrittenPostures(postures.filter_map(|posture| posture.parse().ok()).collect());
     let form = match seen.resource {
-        Resource::Task => Form::Task,
-        Resource::Flag => Form::Flag,
+        ChartResource::Task => WriteForm::Task,
+        ChartResource::Flag => WriteForm::Flag,
     };
     let planned = Planned { intent, form, system, updates: true };
     let stands = planned.state(&seen.body, &written);
@@ -252,7 +258,7 @@ fn judge(seen: &Seen, delivery: &Delivery, system: &str, told: Option<&str>) -> 
     };
     if is_older(seen, delivery) {
         let ours_was_last = delivery.chart_version.is_none() || delivery.chart_version == delivery.written_version;
-        if !ours_was_last || delivery.state == State::ClosedInChart {
+        if !ours_was_last || delivery.state == DeliveryState::ClosedInChart {
             // It comes late.
             return None;
         }
@@ -267,12 +273,12 @@ fn judge(seen: &Seen, delivery: &Delivery, system: &str, told: Option<&str>) -> 
     };
     if stands == ChartState::ClosedThere {
         noted.drift = Some(Drift::ClosedByPerson);
-        noted.state = State::ClosedInChart;
+        noted.state = DeliveryState::ClosedInChart;
     } else {
-        if delivery.state == State::ClosedInChart {
+        if delivery.state == DeliveryState::ClosedInChart {
             // Open again: whoever closed it has thought better of it, or a deleted one is back.
             let behind = delivery.settled_revision < delivery.revision;
-            noted.state = if behind { State::Pending } else { State::Settled };
+            noted.state = if behind { DeliveryState::Pending } else { DeliveryState::Settled };
         }
         if !carries(&seen.body, system, &intent.identifier) {
             noted = lost(noted, delivery);
@@ -292,15 +298,15 @@ fn judge(seen: &Seen, delivery: &Delivery, system: &str, told: Option<&str>) -> 
 /// Writes it again, unless that was tried often enough or is under way.
 fn lost(mut noted: Noted, delivery: &Delivery) -> Noted {
     noted.drift = Some(Drift::OursLost);
-    if noted.state == State::Settled && delivery.heals < HEALS {
-        noted.state = State::Pending;
+    if noted.state == DeliveryState::Settled && delivery.heals < HEALS {
+        noted.state = DeliveryState::Pending;
         noted.heal = true;
     }
     noted
 }
 
 /// Whether it is older than what was written or seen before.
-fn is_older(seen: &Seen, delivery: &Delivery) -> bool {
+fn is_older(seen: &ChartItem, delivery: &Delivery) -> bool {
     let latest = delivery.chart_version.as_ref().or(delivery.written_version.as_ref());
     if seen.version.as_ref() == latest {
         return false;

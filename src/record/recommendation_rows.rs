@@ -7,19 +7,19 @@ use serde_json::json;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::Context;
+use super::RecordContext;
 use super::dossier::Dossier;
 use super::unit_of_work::UnitOfWork;
 use crate::domain::care::Care;
 use crate::domain::history::History;
-use crate::domain::recommendation::{self, Listed};
+use crate::domain::recommendation::{self, RecommendationDetail};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
-use crate::store::recommendation::Row;
+use crate::store::recommendation::RecommendationRow;
 
 /// Writes what differs from what is stored.
-pub fn write(work: &mut UnitOfWork, context: &Context<'_>, dossier: &mut Dossier) {
-    let now: BTreeMap<Uuid, Row> = listed(&dossier.story, context.rules, context.today)
+pub fn write(work: &mut UnitOfWork, context: &RecordContext<'_>, dossier: &mut Dossier) {
+    let now: BTreeMap<Uuid, RecommendationRow> = listed(&dossier.story, context.rules, context.today)
         .into_iter()
         .filter_map(|one| row(dossier.patient.id, &one))
         .map(|row| (row.id, row))
@@ -33,8 +33,8 @@ pub fn write(work: &mut UnitOfWork, context: &Context<'_>, dossier: &mut Dossier
     dossier.recommendations = now;
 }
 
-fn row(patient: Uuid, one: &Listed) -> Option<Row> {
-    Some(Row {
+fn row(patient: Uuid, one: &RecommendationDetail) -> Option<RecommendationRow> {
+    Some(RecommendationRow {
         id: one.followed.recommendation.id,
         patient_id: patient,
         episode_id: one.followed.episode?,
@@ -45,7 +45,7 @@ fn row(patient: Uuid, one: &Listed) -> Option<Row> {
     })
 }
 
-fn listed(story: &Story, rules: &RuleSet, today: NaiveDate) -> Vec<Listed> {
+fn listed(story: &Story, rules: &RuleSet, today: NaiveDate) -> Vec<RecommendationDetail> {
     if !story.entries.iter().any(|e| matches!(e.care, Care::CaseReview { .. })) {
         return Vec::new();
     }

@@ -12,14 +12,14 @@ use super::{Series, first_of, read, sentence};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
 use crate::pages::session::Visitor;
-use crate::pages::shell::{Part, Shell, Trouble, html};
+use crate::pages::shell::{NavSection, Shell, Trouble, html};
 use crate::problem::Problem;
 use crate::store::patient;
 use crate::store::standing::caseload;
 
 /// Which number.
 #[derive(Debug, Deserialize)]
-pub struct Asked {
+pub struct BehindPageQuery {
     series: Series,
     metric: u8,
     month: String,
@@ -28,7 +28,7 @@ pub struct Asked {
 }
 
 /// One patient, in the numerator or only in the denominator.
-struct One {
+struct MetricPatient {
     patient: Uuid,
     name: String,
     care_manager: String,
@@ -44,12 +44,12 @@ struct BehindPage {
     remark: Option<String>,
     /// A rate has two lists: who counts, and who does not.
     is_rate: bool,
-    counted: Vec<One>,
-    missing: Vec<One>,
+    counted: Vec<MetricPatient>,
+    missing: Vec<MetricPatient>,
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<BehindPageQuery>) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
     let month = first_of(&asked.month, visitor.today());
     let payer: Option<Payer> = asked.payer.parse().ok();
@@ -62,15 +62,15 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     for ids in [&metric.numerator_episodes, &missing_ids] {
         let rows = caseload::rows(&mut tx, visitor.clinic(), ids).await?;
         let known: HashSet<Uuid> = rows.iter().map(|row| row.episode_id).collect();
-        let one = |row: caseload::Row| One {
+        let one = |row: caseload::EpisodeListing| MetricPatient {
             patient: row.patient_id,
             name: row.display_name,
             care_manager: row.care_manager.unwrap_or_default(),
         };
-        let mut list: Vec<One> = rows.into_iter().map(one).collect();
+        let mut list: Vec<MetricPatient> = rows.into_iter().map(one).collect();
         // Some metrics count patients, not episodes.
         for id in ids.iter().filter(|id| !known.contains(*id)) {
-            list.extend(patient::find(&mut tx, visitor.clinic(), *id).await?.map(|row| One {
+            list.extend(patient::find(&mut tx, visitor.clinic(), *id).await?.map(|row| MetricPatient {
                 patient: row.id,
                 name: row.label(),
                 care_manager: String::new(),
@@ -82,7 +82,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Respon
     drop(tx);
     let missing = lists.pop().unwrap_or_default();
     let page = BehindPage {
-        shell: Shell::around(&visitor, sentence(&metric.name), Part::Programme).await?,
+        shell: Shell::around(&visitor, sentence(&metric.name), NavSection::Programme).await?,
         name: sentence(&metric.name),
         month: month.format("%B %Y").to_string(),
         back: super::address(month, payer),

@@ -14,7 +14,7 @@ use super::schedule;
 use super::standing;
 use super::story::Story;
 
-mod calls;
+mod work_items;
 mod ending;
 mod rung;
 
@@ -23,7 +23,7 @@ pub use rung::Rung;
 
 named! {
     /// What kind of resource the chart should hold.
-    pub enum Resource {
+    pub enum ChartResource {
         /// Something to do.
         Task = "Task",
         /// Something to see.
@@ -101,11 +101,11 @@ named! {
 
 /// One Task or Flag that should stand in the chart, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Desired {
+pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
     /// Task or Flag.
-    pub resource: Resource,
+    pub resource: ChartResource,
     /// What it is about.
     pub code: Code,
     /// How it should stand.
@@ -135,14 +135,14 @@ pub struct Desired {
 
 /// A planned Task or Flag with all that is needed to write it into the chart: what the outbox carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intent {
+pub struct WriteIntent {
     /// Unique in the chart: `{clinic}/{patient}/{key}`; goes out as `identifier.value`.
     pub identifier: String,
     /// The patient as the chart names it: `Patient/123`.
     pub patient: String,
     /// The planned resource.
     #[serde(flatten)]
-    pub desired: Desired,
+    pub desired: WorkItem,
     /// Display name of the person who should act, where known.
     pub owner_display: Option<String>,
     /// Display names of those who are asked beside the owner, in the order of `also_for`, where known.
@@ -160,19 +160,19 @@ pub struct Intent {
 
 /// The planner's answer about one patient on a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct ChartPlan {
     /// Each episode, in order of enrolment.
     pub standings: Vec<standing::Standing>,
     /// Every safety concern up to the date, in order of time.
     pub concerns: Vec<Concern>,
     /// The complete set of Tasks and Flags that should stand open in the chart.
-    pub desired: Vec<Desired>,
+    pub desired: Vec<WorkItem>,
     /// The first date on which anything above changes by itself.
     pub reevaluate_on: Option<NaiveDate>,
 }
 
 /// The planner: a pure function of the story, the rule set and the date.
-pub fn plan(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Plan {
+pub fn plan(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> ChartPlan {
     let history = History::of(story);
     let mut plan = without_outlook(&history, rules, as_of);
     plan.reevaluate_on = schedule::next_change(&history, rules, &plan, as_of);
@@ -183,21 +183,21 @@ pub fn plan(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Plan {
 }
 
 /// The plan, without looking ahead: `reevaluate_on` stays empty. For asking about a day that is past.
-pub fn plan_without_outlook(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Plan {
+pub fn plan_without_outlook(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> ChartPlan {
     without_outlook(&History::of(story), rules, as_of)
 }
 
 /// The same, of a story already in order.
-pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> Plan {
+pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> ChartPlan {
     let patient = &history.story.patient;
     let concerns = safety::concerns_in(history, rules, as_of);
     let unanswered = safety::unanswered(history, as_of);
     let safety_findings = safety::findings(&concerns, &unanswered);
     let mut desired = match patient.deceased_on {
         Some(died) if died <= as_of => Vec::new(),
-        _ => calls::of_safety(rules, &concerns, &unanswered, as_of),
+        _ => work_items::of_safety(rules, &concerns, &unanswered, as_of),
     };
-    let for_the_patient: Vec<standing::DesiredSummary> = desired.iter().map(Desired::summary).collect();
+    let for_the_patient: Vec<standing::WorkItemSummary> = desired.iter().map(WorkItem::summary).collect();
 
     let mut previous_end = None;
     let mut standings = Vec::new();
@@ -207,9 +207,9 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
         let mut standing = standing::standing(history, rules, course, previous_end, safety);
         // A record that the chart calls inactive gets no new work, except for safety.
         let wanted =
-            if patient.inactive { Vec::new() } else { calls::of_episode(history.story, rules, course, &standing) };
+            if patient.inactive { Vec::new() } else { work_items::of_episode(history.story, rules, course, &standing) };
         if open {
-            standing.desired = for_the_patient.iter().cloned().chain(wanted.iter().map(Desired::summary)).collect();
+            standing.desired = for_the_patient.iter().cloned().chain(wanted.iter().map(WorkItem::summary)).collect();
         }
         standings.push(standing);
         desired.extend(wanted);
@@ -217,12 +217,12 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
     }
-    Plan { standings, concerns, desired, reevaluate_on: None }
+    ChartPlan { standings, concerns, desired, reevaluate_on: None }
 }
 
-impl Desired {
-    fn summary(&self) -> standing::DesiredSummary {
-        standing::DesiredSummary {
+impl WorkItem {
+    fn summary(&self) -> standing::WorkItemSummary {
+        standing::WorkItemSummary {
             key: self.key.clone(),
             resource: self.resource,
             code: self.code,

@@ -2,17 +2,17 @@
 
 use chrono::NaiveDate;
 
-use super::{Code, Desired, Posture};
-use crate::domain::care::{Decision, Progress};
+use super::{Code, Posture, WorkItem};
+use crate::domain::care::{RecommendationDecision, ReferralProgress};
 use crate::domain::episode::{Course, Phase};
 use crate::domain::finding::Rule;
 use crate::domain::history::History;
-use crate::domain::measurement::Counting;
+use crate::domain::measurement::EvidenceStatus;
 use crate::domain::recommendation;
 use crate::domain::story::Story;
 
 /// Why something that stands open in the chart is not called for any more, and how it should end there.
-pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, String) {
+pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, String) {
     if story.patient.deceased_on.is_some_and(|died| died <= as_of) {
         return (Posture::Withdrawn, "The patient has died.".to_owned());
     }
@@ -65,7 +65,7 @@ pub fn resolve(open: &Desired, story: &Story, as_of: NaiveDate) -> (Posture, Str
 }
 
 /// What became of a recommendation, or of the review it comes from.
-fn recommended(open: &Desired, story: &Story, course: Option<&Course<'_>>) -> (Posture, String) {
+fn recommended(open: &WorkItem, story: &Story, course: Option<&Course<'_>>) -> (Posture, String) {
     let all = course.map(recommendation::of_course).unwrap_or_default();
     let Some(one) = all.iter().find(|f| open.key.contains(&f.recommendation.id.to_string())) else {
         return (Posture::EnteredInError, "The case review behind it was taken back.".to_owned());
@@ -78,28 +78,28 @@ fn recommended(open: &Desired, story: &Story, course: Option<&Course<'_>>) -> (P
         }
     };
     match (one.progress, one.decision) {
-        (Some(Progress::Declined), _) => (Posture::Withdrawn, because("Not wanted", one.progress_on)),
-        (Some(Progress::Closed), _) => (Posture::Withdrawn, because("Closed", one.progress_on)),
-        (_, Some(Decision::Done)) => {
+        (Some(ReferralProgress::Declined), _) => (Posture::Withdrawn, because("Not wanted", one.progress_on)),
+        (Some(ReferralProgress::Closed), _) => (Posture::Withdrawn, because("Closed", one.progress_on)),
+        (_, Some(RecommendationDecision::Done)) => {
             (Posture::Fulfilled, format!("Done on {}.", one.decided_on.unwrap_or(one.recommended_on)))
         }
-        (_, Some(Decision::Declined)) => (Posture::Withdrawn, because("Declined", one.decided_on)),
+        (_, Some(RecommendationDecision::Declined)) => (Posture::Withdrawn, because("Declined", one.decided_on)),
         _ if story.patient.inactive => (Posture::Withdrawn, "The record is inactive in the chart.".to_owned()),
         _ => (Posture::Withdrawn, "The episode has ended.".to_owned()),
     }
 }
 
 /// An answer above 0 behind an open Task still stands.
-fn still_answered(open: &Desired, story: &Story) -> bool {
+fn still_answered(open: &WorkItem, story: &Story) -> bool {
     story.measurements.iter().any(|m| {
         open.evidence.contains(&m.source)
-            && m.counting != Counting::Retracted
+            && m.counting != EvidenceStatus::Retracted
             && m.item9.is_some_and(|answer| answer > 0)
     })
 }
 
 /// What was asked for was done.
-fn done(open: &Desired, story: &Story, course: &Course<'_>) -> Option<String> {
+fn done(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     match open.code {
         Code::PsychiatricCaseReview => course
             .reviews(open.rule == Rule::ReviewRequired)
@@ -125,7 +125,7 @@ fn done(open: &Desired, story: &Story, course: &Course<'_>) -> Option<String> {
 }
 
 /// What took away the cause, where it is not the scores.
-fn withdrawn(open: &Desired, story: &Story, course: &Course<'_>) -> Option<String> {
+fn withdrawn(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     let changed = course.treatment_changes().last().filter(|on| *on >= open.since);
     match (course.phase, open.code, open.rule) {
         (Phase::Discharged, ..) => Some("The episode has ended.".to_owned()),
@@ -146,7 +146,7 @@ fn withdrawn(open: &Desired, story: &Story, course: &Course<'_>) -> Option<Strin
 }
 
 /// Whether there is a score that is newer than those the open Task rests on.
-fn scored_since(open: &Desired, story: &Story, course: &Course<'_>) -> bool {
+fn scored_since(open: &WorkItem, story: &Story, course: &Course<'_>) -> bool {
     let known = story.measurements.iter().filter(|m| open.evidence.contains(&m.source)).map(|m| m.taken_on).max();
     let after = known.or(course.start());
     story.measurements.iter().any(|m| {

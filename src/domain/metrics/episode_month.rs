@@ -73,7 +73,7 @@ fn is_seen(course: &Course<'_>, month: Month) -> Option<NaiveDate> {
 }
 
 /// One episode, as a month sees it.
-pub(super) struct Seen<'a> {
+pub(super) struct EpisodeMonth<'a> {
     pub(super) story: &'a Story,
     pub(super) course: Course<'a>,
     pub(super) start: NaiveDate,
@@ -83,7 +83,12 @@ pub(super) struct Seen<'a> {
 }
 
 /// The episodes enrolled at any time in a month. A payer is not looked at here: it narrows only some metrics.
-pub(super) fn seen<'a>(stories: &'a [Story], rules: &'a RuleSet, month: Month, of: &Narrowing) -> Vec<Seen<'a>> {
+pub(super) fn seen<'a>(
+    stories: &'a [Story],
+    rules: &'a RuleSet,
+    month: Month,
+    of: &Narrowing,
+) -> Vec<EpisodeMonth<'a>> {
     let mut all = Vec::new();
     for story in stories {
         let mut previous_end = None;
@@ -96,14 +101,14 @@ pub(super) fn seen<'a>(stories: &'a [Story], rules: &'a RuleSet, month: Month, o
             let Some(start) = is_seen(&course, month) else { continue };
             if of.care_manager.as_ref().is_none_or(is_of) {
                 let track = Track::follow(story, rules, &course, before, course.episode.primary_instrument);
-                all.push(Seen { story, start, until: course.last_day(), course, track });
+                all.push(EpisodeMonth { story, start, until: course.last_day(), course, track });
             }
         }
     }
     all
 }
 
-impl Seen<'_> {
+impl EpisodeMonth<'_> {
     pub(super) fn id(&self) -> Uuid {
         self.course.episode.id
     }
@@ -171,11 +176,11 @@ impl Seen<'_> {
 }
 
 /// (id, whether it passes) of each.
-pub(super) fn tested<'a>(among: &[&Seen<'a>], test: impl Fn(&Seen<'a>) -> bool) -> Vec<(Uuid, bool)> {
+pub(super) fn tested<'a>(among: &[&EpisodeMonth<'a>], test: impl Fn(&EpisodeMonth<'a>) -> bool) -> Vec<(Uuid, bool)> {
     among.iter().map(|s| (s.id(), test(s))).collect()
 }
 
 /// The ids of those that pass.
-pub(super) fn which<'a>(among: &[&Seen<'a>], test: impl Fn(&Seen<'a>) -> bool) -> Vec<Uuid> {
+pub(super) fn which<'a>(among: &[&EpisodeMonth<'a>], test: impl Fn(&EpisodeMonth<'a>) -> bool) -> Vec<Uuid> {
     among.iter().filter(|s| test(s)).map(|s| s.id()).collect()
 }

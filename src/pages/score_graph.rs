@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::items::item;
 use super::moment::day;
 use super::words;
-use crate::domain::care::{Care, ContactKind, ContactOutcome, Entry};
+use crate::domain::care::{Care, CareEntry, ContactKind, ContactOutcome};
 use crate::domain::measurement::{Measurement, Quality};
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
@@ -26,12 +26,12 @@ const TOP: f32 = 16.0;
 
 /// The drawing.
 #[derive(Template)]
-#[template(path = "chart.html")]
-pub struct Chart {
+#[template(path = "score_graph.html")]
+pub struct ScoreGraph {
     pub height: f32,
     pub panels: Vec<Panel>,
     months: Vec<Tick>,
-    marks: Vec<Mark>,
+    marks: Vec<GraphMark>,
     /// When the plan changed: through all panels.
     changes: Vec<(f32, String)>,
     lane_y: f32,
@@ -41,7 +41,7 @@ pub struct Chart {
     summary: String,
 }
 
-impl askama::filters::HtmlSafe for Chart {}
+impl askama::filters::HtmlSafe for ScoreGraph {}
 
 /// One measure.
 pub struct Panel {
@@ -49,8 +49,8 @@ pub struct Panel {
     y: f32,
     path: String,
     pub points: Vec<Point>,
-    levels: Vec<Level>,
-    bands: Vec<Band>,
+    levels: Vec<GraphLevel>,
+    bands: Vec<GraphBand>,
     /// Where the bands begin: (y, points).
     scale: Vec<(f32, u16)>,
     /// Left of the enrolment.
@@ -71,14 +71,14 @@ pub struct Point {
     danger: bool,
 }
 
-struct Level {
+struct GraphLevel {
     y: f32,
     label_y: f32,
     words: String,
     class: &'static str,
 }
 
-struct Band {
+struct GraphBand {
     y: f32,
     height: f32,
     class: &'static str,
@@ -90,7 +90,7 @@ struct Tick {
 }
 
 /// Something that was done.
-struct Mark {
+struct GraphMark {
     x: f32,
     y: f32,
     class: &'static str,
@@ -98,12 +98,12 @@ struct Mark {
     words: String,
 }
 
-struct Scale {
+struct TimeAxis {
     from: NaiveDate,
     days: f32,
 }
 
-impl Scale {
+impl TimeAxis {
     #[expect(clippy::cast_precision_loss, reason = "days of a course of care")]
     fn x(&self, on: NaiveDate) -> f32 {
         let at = (on - self.from).num_days() as f32 / self.days;
@@ -111,7 +111,7 @@ impl Scale {
     }
 }
 
-impl Chart {
+impl ScoreGraph {
     /// Of one episode; `None` where nothing was measured and nothing done.
     pub fn of(
         story: &Story,
@@ -123,7 +123,7 @@ impl Chart {
         let until = standing.discharged_on.unwrap_or(today).max(enrolled.unwrap_or(today));
         let look_back = chrono::Days::new(u64::from(rules.baseline.look_back_days) + 14);
         let from = enrolled.map_or(NaiveDate::MIN, |on| on.checked_sub_days(look_back).unwrap_or(on));
-        let entries: Vec<&Entry> = story
+        let entries: Vec<&CareEntry> = story
             .standing_entries()
             .into_iter()
             .filter(|e| e.episode == Some(standing.episode) || (e.episode.is_none() && e.on >= from && e.on <= until))
@@ -140,7 +140,7 @@ impl Chart {
         let first = dates.chain(entries.iter().map(|e| e.on)).chain(enrolled).min()?;
         let days = (until - first).num_days().max(28);
         #[expect(clippy::cast_precision_loss, reason = "days of a course of care")]
-        let scale = Scale { from: first, days: days as f32 * 1.02 };
+        let scale = TimeAxis { from: first, days: days as f32 * 1.02 };
         let mut y = TOP;
         let mut panels = Vec::new();
         for (summary, scores) in &measured {
@@ -178,7 +178,7 @@ impl Chart {
 fn panel(
     summary: &MeasureSummary,
     scores: &[&Measurement],
-    scale: &Scale,
+    scale: &TimeAxis,
     rules: &RuleSet,
     top: f32,
     enrolled: Option<NaiveDate>,
@@ -211,7 +211,7 @@ fn panel(
             // Labels of lines that lie close do not lie upon each other.
             let label_y = (at + 4.0).max(last_label + 13.0);
             last_label = label_y;
-            Level { y: at, label_y, words, class }
+            GraphLevel { y: at, label_y, words, class }
         })
         .collect();
     let bands = &instrument.definition().bands;
@@ -224,7 +224,7 @@ fn panel(
         .map(|(n, band)| {
             let until = bands.get(n + 1).map_or(max, |next| f32::from(next.from));
             let upper = y(until);
-            Band { y: upper, height: y(f32::from(band.from)) - upper, class: shades[n.min(4)] }
+            GraphBand { y: upper, height: y(f32::from(band.from)) - upper, class: shades[n.min(4)] }
         })
         .collect();
     let title = instrument.definition().title;
@@ -240,7 +240,7 @@ fn panel(
     }
 }
 
-fn point(m: &Measurement, total: u16, scale: &Scale, y: &impl Fn(f32) -> f32, today: NaiveDate) -> Point {
+fn point(m: &Measurement, total: u16, scale: &TimeAxis, y: &impl Fn(f32) -> f32, today: NaiveDate) -> Point {
     let quality = match m.quality {
         Quality::Prorated => ", prorated: some items are missing",
         Quality::TotalOnly => ", total only: the items are not known",
@@ -273,8 +273,8 @@ pub fn answers(m: &Measurement) -> String {
     m.answers.iter().enumerate().map(one).collect::<Vec<_>>().join("\n")
 }
 
-fn marks(entries: &[&Entry], scale: &Scale, top: f32, today: NaiveDate) -> Vec<Mark> {
-    let mark = |entry: &&Entry| {
+fn marks(entries: &[&CareEntry], scale: &TimeAxis, top: f32, today: NaiveDate) -> Vec<GraphMark> {
+    let mark = |entry: &&CareEntry| {
         let (row, class, shape, what) = match &entry.care {
             Care::TreatmentChange { changes, summary, .. } => {
                 let kinds: Vec<&str> = changes.iter().map(|k| words::change(*k)).collect();
@@ -315,7 +315,7 @@ fn marks(entries: &[&Entry], scale: &Scale, top: f32, today: NaiveDate) -> Vec<M
             }
             _ => return None,
         };
-        Some(Mark {
+        Some(GraphMark {
             x: scale.x(entry.on),
             y: top + 8.0 + row * 15.0,
             class,
@@ -327,7 +327,7 @@ fn marks(entries: &[&Entry], scale: &Scale, top: f32, today: NaiveDate) -> Vec<M
 }
 
 /// The first days of the months, no closer than can be read.
-fn months(scale: &Scale, until: NaiveDate) -> Vec<Tick> {
+fn months(scale: &TimeAxis, until: NaiveDate) -> Vec<Tick> {
     use chrono::Datelike;
     let mut ticks: Vec<Tick> = Vec::new();
     let mut on = scale.from;
