@@ -172,10 +172,14 @@ pub async fn of_source(tx: &mut ReadTx, clinic: &str, source: &str) -> Result<Ve
     fetch_all!(
         tx,
         (Uuid, Uuid),
-        "SELECT patient_id, id FROM measurement WHERE clinic_id = $1 AND source = $2 ORDER BY patient_id, id",
+        "SELECT patient_id, id FROM measurement WHERE clinic_id = $1 AND source = $2",
         clinic,
         source
     )
+    .map(|mut rows: Vec<(Uuid, Uuid)>| {
+        rows.sort_unstable();
+        rows
+    })
     .map_err(failed)
 }
 

@@ -403,17 +403,16 @@ pub async fn merge(tx: &mut WriteTx, clinic: &str, from: Uuid, into: Uuid, now: 
     ] {
         execute!(tx, statement, clinic, from).map_err(failed)?;
     }
-    execute!(
-        tx,
+    // Who was merged into this one before is the survivor, too.
+    for statement in [
         "UPDATE patient SET merged_into = $3, updated_at = $4, reevaluate_on = NULL, candidate_since = NULL, candidate = NULL
-         WHERE clinic_id = $1 AND (id = $2 OR merged_into = $2)",
-        clinic,
-        from,
-        into,
-        now
-    )
-    .map(|_| ())
-    .map_err(failed)
+         WHERE clinic_id = $1 AND id = $2",
+        "UPDATE patient SET merged_into = $3, updated_at = $4, reevaluate_on = NULL, candidate_since = NULL, candidate = NULL
+         WHERE clinic_id = $1 AND merged_into = $2",
+    ] {
+        execute!(tx, statement, clinic, from, into, now).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Lets the sweep look at everybody of a clinic: the rules have changed.

@@ -77,17 +77,11 @@ pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result
     Ok(fetch_listed!(tx, RecommendationRow, OF_EACH, patients, clinic))
 }
 
-/// Those of a patient.
+/// Those of a patient, in order of id.
 pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<RecommendationRow>, Problem> {
-    fetch_all!(
-        tx,
-        RecommendationRow,
-        "SELECT id, patient_id, episode_id, state, addressee, waits_until, body FROM recommendation
-         WHERE clinic_id = $1 AND patient_id = $2 ORDER BY id",
-        clinic,
-        patient
-    )
-    .map_err(failed)
+    let mut rows = of_each(tx, clinic, &[patient]).await?;
+    rows.sort_by_key(|row| row.id);
+    Ok(rows)
 }
 
 /// What a list may be narrowed to; everything given must hold.

@@ -205,17 +205,19 @@ pub async fn teams(tx: &mut ReadTx, clinic: &str, up_to: i16) -> Result<Vec<Team
 /// The whole standing of a patient's open episodes, most pressing first; what cannot be read any more is left out until
 /// the next plan writes it.
 pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Standing>, Problem> {
-    let rows = fetch_all!(
+    // Ordered here: by the order of attention, SQLite would walk the whole clinic.
+    let mut rows: Vec<(i16, NaiveDate, Uuid, Json<Box<serde_json::value::RawValue>>)> = fetch_all!(
         tx,
-        (Json<Box<serde_json::value::RawValue>>,),
-        "SELECT body FROM standing WHERE clinic_id = $1 AND patient_id = $2 AND status <> 'discharged'
-         ORDER BY attention, waiting_since, episode_id",
+        (i16, NaiveDate, Uuid, Json<Box<serde_json::value::RawValue>>),
+        "SELECT attention, waiting_since, episode_id, body FROM standing
+         WHERE clinic_id = $1 AND patient_id = $2 AND status <> 'discharged'",
         clinic,
         patient
     )
     .map_err(failed)?;
     note([patient]);
-    Ok(rows.iter().filter_map(|(body,)| serde_json::from_str(body.0.get()).ok()).collect())
+    rows.sort_by_key(|(attention, since, episode, _)| (*attention, *since, *episode));
+    Ok(rows.iter().filter_map(|(.., body)| serde_json::from_str(body.0.get()).ok()).collect())
 }
 
 /// What the caseload may be narrowed to; everything given must hold.

@@ -78,6 +78,7 @@ mod sandbox;
 mod store_db;
 mod store_outbox;
 mod store_patient;
+mod store_plans;
 mod store_rows;
 mod tokens;
 mod tokens_keys;

@@ -52,7 +52,8 @@ impl UnitOfWork {
     ) -> Result<Vec<ItemObservation>, Problem> {
         self.read_items(patient).await?;
         let is_of_taking = |item: &&ItemObservation| item.instrument == instrument && item.taken_at == at;
-        let of_patient = self.items.iter().filter(|((of, _), _)| *of == patient).map(|(_, item)| item);
+        let from_patient = self.items.from(&(patient, String::new()));
+        let of_patient = from_patient.take_while(|((of, _), _)| *of == patient).map(|(_, item)| item);
         let mut items: Vec<ItemObservation> = of_patient.filter(is_of_taking).cloned().collect();
         items.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
         Ok(items)

@@ -60,7 +60,8 @@ impl UnitOfWork {
             self.gather_keys(std::slice::from_ref(&key)).await?;
         }
         let mut ids = self.keys.get(&key).cloned().unwrap_or_default();
-        for ((_, id), has) in self.key_changes.iter().filter(|((changed, _), _)| *changed == key) {
+        let changes = self.key_changes.from(&(key.clone(), Uuid::nil()));
+        for ((_, id), has) in changes.take_while(|((changed, _), _)| *changed == key) {
             if *has {
                 ids.insert(*id)
             } else {

@@ -65,7 +65,8 @@ impl UnitOfWork {
         }
         let mut ids = self.carriers.get(&key).cloned().unwrap_or_default();
         let is_about = |(of, named, _): &(String, String, String)| of == kind && *named == token;
-        for ((.., id), has) in self.carrier_changes.iter().filter(|(changed, _)| is_about(changed)) {
+        let changes = self.carrier_changes.from(&(key.0.clone(), key.1.clone(), String::new()));
+        for ((.., id), has) in changes.take_while(|(changed, _)| is_about(changed)) {
             if *has {
                 ids.insert(id.clone())
             } else {

@@ -57,6 +57,11 @@ impl<K: Ord + Clone, V> Table<K, V> {
         self.rows.iter().filter_map(|(key, row)| Some((key, row.now.as_ref()?)))
     }
 
+    /// The rows that there are now, from a key on.
+    pub fn from(&self, first: &K) -> impl Iterator<Item = (&K, &V)> {
+        self.rows.range(first..).filter_map(|(key, row)| Some((key, row.now.as_ref()?)))
+    }
+
     /// Takes in what the database has under a key. What was changed here already stays.
     pub fn gathered(&mut self, key: K, now: Option<V>) {
         if self.rows.get(&key).is_none_or(|row| !row.differs) {

@@ -7,6 +7,7 @@ use super::table::{Difference, Table};
 use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::history::History;
 use crate::domain::rules::RuleSet;
+use crate::domain::standing::Standing;
 use crate::problem::{Category, Problem};
 use crate::record::dossier::Dossier;
 use crate::store::measurement::Taking;
@@ -147,8 +148,8 @@ impl UnitOfWork {
         review_session::join_all(&mut self.tx, &self.clinic, &self.joined).await?;
 
         let dossiers = self.planned_anew.iter().filter_map(|patient| self.dossiers.get(patient));
-        let rows: Vec<CaseloadRow<'_>> = dossiers.flat_map(|dossier| caseload_rows(dossier, &self.rules)).collect();
-        let written: Vec<(Uuid, StandingWrite<'_>)> = rows.iter().map(CaseloadRow::written).collect();
+        let rows: Vec<ListedEpisode<'_>> = dossiers.flat_map(|dossier| listed_episodes(dossier, &self.rules)).collect();
+        let written: Vec<(Uuid, StandingWrite<'_>)> = rows.iter().map(ListedEpisode::written).collect();
         standing::put_all(&mut self.tx, &self.clinic, &written, self.now).await?;
 
         let listed: Vec<_> = self.recommendations.iter().filter_map(|(_, row)| row.as_ref()).collect();
@@ -189,25 +190,25 @@ fn split<K: Ord + Clone, V>(table: &Table<K, V>) -> (Vec<&V>, Vec<&V>) {
 }
 
 /// What the caseload shows of an episode.
-struct CaseloadRow<'a> {
+struct ListedEpisode<'a> {
     dossier: &'a Dossier,
     label: String,
-    standing: &'a crate::domain::standing::Standing,
+    standing: &'a Standing,
     line: CaseloadRow,
 }
 
-fn caseload_rows<'a>(dossier: &'a Dossier, rules: &RuleSet) -> Vec<CaseloadRow<'a>> {
+fn listed_episodes<'a>(dossier: &'a Dossier, rules: &RuleSet) -> Vec<ListedEpisode<'a>> {
     let history = History::of(&dossier.story);
-    let row = |standing: &'a crate::domain::standing::Standing| {
+    let row = |standing: &'a Standing| {
         let courses = history.courses(standing.as_of);
         let course = courses.iter().find(|course| course.episode.id == standing.episode)?;
         let line = CaseloadRow::of(&history, rules, course, standing);
-        Some(CaseloadRow { dossier, label: dossier.patient.label(), standing, line })
+        Some(ListedEpisode { dossier, label: dossier.patient.label(), standing, line })
     };
     dossier.plan.standings.iter().filter_map(row).collect()
 }
 
-impl CaseloadRow<'_> {
+impl ListedEpisode<'_> {
     fn written(&self) -> (Uuid, StandingWrite<'_>) {
         let episode = self.dossier.story.episodes.iter().find(|e| e.id == self.standing.episode);
         let written = StandingWrite {

@@ -27,15 +27,17 @@ pub async fn below(tx: &mut ReadTx, clinic: &str, resource: ChartResource, rung:
     fetch_all!(
         tx,
         (Uuid,),
-        "SELECT DISTINCT patient_id FROM delivery
+        "SELECT patient_id FROM delivery
          WHERE clinic_id = $1 AND resource = $2 AND posture = 'open' AND state IN ('settled', 'parked')
-           AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3
-         ORDER BY patient_id",
+           AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3",
         clinic,
         resource.as_str(),
         rung.as_str()
     )
-    .map(|rows| rows.into_iter().map(|(patient,)| patient).collect())
+    .map(|rows: Vec<(Uuid,)>| {
+        let patients: std::collections::BTreeSet<Uuid> = rows.into_iter().map(|(patient,)| patient).collect();
+        patients.into_iter().collect()
+    })
     .map_err(failed)
 }
 
