@@ -11,6 +11,7 @@
 //! The order of the modules below is the order of dependence: a module uses only what stands above it.
 //! `tests/it/architecture.rs` fails on an arrow that points the other way.
 
+pub mod id;
 pub mod domain;
 
 pub mod clock;

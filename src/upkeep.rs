@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use chrono::{Datelike, NaiveDate};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::metrics::Month;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::record::{Command, Recorder, Submission, Zones, close, local_midnight};
 use crate::store::{Db, closed_month, idempotency, patient, webhook};
@@ -98,7 +97,7 @@ impl Upkeep {
             let Some(last) = page.last() else { return Ok(planned) };
             after = Some(last.id);
             planned += page.len();
-            let ids: Vec<Uuid> = page.iter().map(|p| p.id).collect();
+            let ids: Vec<PatientId> = page.iter().map(|p| p.id).collect();
             self.look_at(clinic, &ids).await?;
         }
     }
@@ -141,7 +140,7 @@ impl Upkeep {
         Ok(())
     }
 
-    async fn look_at(&self, clinic: &str, patients: &[Uuid]) -> Result<(), Problem> {
+    async fn look_at(&self, clinic: &str, patients: &[PatientId]) -> Result<(), Problem> {
         for some in patients.chunks(SOME) {
             let facts = some.iter().map(|patient| Command::LookedAt { patient: *patient }).collect();
             let by = OURSELVES.to_owned();

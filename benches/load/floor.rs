@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use cocm_registry::id::{EpisodeId, PatientId};
 use cocm_registry::store::Db;
 use serde_json::value::RawValue;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -25,7 +26,7 @@ struct Resource {
     version: i64,
     source_version: Option<String>,
     source_updated: Option<DateTime<Utc>>,
-    patient_id: Option<Uuid>,
+    patient_id: Option<PatientId>,
     deleted: bool,
     updated_at: DateTime<Utc>,
     body: String,
@@ -39,7 +40,7 @@ struct Identifier {
 
 #[derive(sqlx::FromRow)]
 struct Measurement {
-    patient_id: Uuid,
+    patient_id: PatientId,
     id: Uuid,
     instrument: String,
     taken_at: DateTime<Utc>,
@@ -57,9 +58,9 @@ struct Measurement {
 
 #[derive(sqlx::FromRow)]
 struct Fact {
-    patient_id: Uuid,
+    patient_id: PatientId,
     id: Uuid,
-    episode_id: Option<Uuid>,
+    episode_id: Option<EpisodeId>,
     kind: String,
     is_care: bool,
     happened_on: NaiveDate,
@@ -74,7 +75,7 @@ struct Fact {
 
 #[derive(sqlx::FromRow)]
 struct Delivery {
-    patient_id: Uuid,
+    patient_id: PatientId,
     key: String,
     id: Uuid,
     resource: String,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::HeaderMap;
@@ -101,9 +102,9 @@ async fn named(parts: &mut Parts, app: &App, name: &str) -> Result<String, Probl
 }
 
 /// The `{id}` of the path. What is no id of ours names nothing: 404.
-pub struct Id(pub Uuid);
+pub struct Id<T>(pub T);
 
-impl FromRequestParts<App> for Id {
+impl<T: FromStr> FromRequestParts<App> for Id<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -135,7 +136,7 @@ impl FromRequestParts<App> for VersionInPath {
 }
 
 /// Reads an id that a client names; what is none of ours is absent.
-pub fn parse_id(text: &str) -> Result<Uuid, Problem> {
+pub fn parse_id<T: FromStr>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found("id"))
 }
 

@@ -12,6 +12,7 @@ use super::instrument::Instrument;
 use super::rules::RuleSet;
 use super::standing::Standing;
 use super::story::Story;
+use crate::id::{EpisodeId, MeasurementId};
 
 /// A score that speaks for an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,14 +26,14 @@ pub struct Positive {
     /// The local date.
     pub taken_on: NaiveDate,
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
 }
 
 /// The last episode that ended: a reason to ask, not a reason to hide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EarlierEpisode {
     /// Which.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     /// Its end.
     pub ended_on: NaiveDate,
     /// Why it ended.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::chart_plan::{ChartResource, Code};
 use super::instrument::Instrument;
+use crate::id::{EpisodeId, MeasurementId};
 
 pub mod contact;
 pub mod plan;
@@ -58,7 +59,7 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Dismissed {
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
     /// Its points then: a correction makes another score of it.
     pub score: u16,
 }
@@ -147,7 +148,7 @@ pub enum Care {
         /// Of which instrument.
         instrument: Instrument,
         /// The measurement that is the baseline from now on.
-        measurement: Uuid,
+        measurement: MeasurementId,
         /// Why.
         reason: String,
     },
@@ -295,7 +296,7 @@ pub struct CareEntry {
     /// Our id.
     pub id: Uuid,
     /// The episode; `None` for what concerns the patient (safety assessments).
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// The date in the clinic's time zone.
     pub on: NaiveDate,
     /// The instant; local midnight where only a date is known.

@@ -203,6 +203,7 @@ mod tests {
     use super::super::measurement::{EvidenceStatus, Measurement, Quality};
     use super::super::story::{PatientStatus, Story};
     use super::{CaseloadRow, History, Instrument, Item9, MeasureStatus, NextContactKind, Rule, RuleSet};
+    use crate::id::{EpisodeId, MeasurementId, PatientId};
 
     fn date(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -210,7 +211,7 @@ mod tests {
 
     fn phq9(n: u128, on: &str, total: u16, item9: u8) -> Measurement {
         Measurement {
-            id: Uuid::from_u128(n),
+            id: MeasurementId(Uuid::from_u128(n)),
             instrument: Instrument::Phq9,
             taken_at: date(on).and_hms_opt(10, 0, 0).unwrap().and_utc(),
             taken_on: date(on),
@@ -227,10 +228,10 @@ mod tests {
     }
 
     fn line(scores: Vec<Measurement>, today: &str) -> CaseloadRow {
-        let mut story = Story::of(PatientStatus { id: Uuid::nil(), inactive: false, deceased_on: None });
+        let mut story = Story::of(PatientStatus { id: PatientId(Uuid::nil()), inactive: false, deceased_on: None });
         story.measurements = scores;
         story.episodes.push(Episode {
-            id: Uuid::from_u128(1),
+            id: EpisodeId(Uuid::from_u128(1)),
             enrolled_on: Some(date("2026-01-05")),
             consent_on: None,
             primary_instrument: Instrument::Phq9,

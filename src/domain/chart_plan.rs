@@ -2,7 +2,6 @@
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::episode::Phase;
 use super::finding::Rule;
@@ -13,6 +12,7 @@ use super::safety::{self, Concern};
 use super::schedule;
 use super::standing;
 use super::story::Story;
+use crate::id::EpisodeId;
 
 mod work_items;
 mod ending;
@@ -122,7 +122,7 @@ pub struct WorkItem {
     /// The measure that triggered it.
     pub instrument: Option<Instrument>,
     /// The episode; `None` for what is independent of enrolment.
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// When it should be done.

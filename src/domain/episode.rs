@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::care::{Care, CareEntry, DischargeReason, RecommendationDecision, ReferralProgress};
 use super::instrument::Instrument;
+use crate::id::EpisodeId;
 
 named! {
     /// Where an episode stands.
@@ -81,7 +82,7 @@ impl Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {
     /// Our id.
-    pub id: Uuid,
+    pub id: EpisodeId,
     /// The care manager's initial assessment; `None` while only referred.
     pub enrolled_on: Option<NaiveDate>,
     /// When the patient consented.

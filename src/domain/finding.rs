@@ -134,8 +134,8 @@ impl Finding {
     #[must_use]
     pub fn on_scores<'a>(mut self, scores: impl IntoIterator<Item = &'a Score<'a>>) -> Self {
         for score in scores {
-            if !self.evidence.contains(&score.measurement.id) {
-                self.evidence.push(score.measurement.id);
+            if !self.evidence.contains(&score.measurement.id.0) {
+                self.evidence.push(score.measurement.id.0);
             }
         }
         self

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::instrument::Instrument;
+use crate::id::MeasurementId;
 
 named! {
     /// How a total came about.
@@ -52,7 +52,7 @@ impl Issue {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Our id; stays when the source is corrected.
-    pub id: Uuid,
+    pub id: MeasurementId,
     /// Which questionnaire.
     pub instrument: Instrument,
     /// When it was taken.

@@ -46,7 +46,7 @@ pub struct Metric {
     /// What has to be known to read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
-    /// The ids behind the numerator.
+    /// The ids behind the numerator: of episodes, or of patients where the metric counts those.
     pub numerator_episodes: Vec<Uuid>,
     /// The ids behind the denominator.
     pub denominator_episodes: Vec<Uuid>,

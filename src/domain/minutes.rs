@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::care::{Care, ContactOutcome};
 use super::episode::Course;
 use super::metrics::Month;
+use crate::id::EpisodeId;
 
 /// Months without CoCM before a month is a "first" one again.
 const FIRST_AGAIN_AFTER: u32 = 6;
@@ -18,7 +19,7 @@ const FIRST_AGAIN_AFTER: u32 = 6;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EpisodeMinutes {
     /// The episode.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     /// Minutes of the care manager that count; overlapping intervals once.
     pub minutes: i64,
     /// Minutes that do not count, with the reason.

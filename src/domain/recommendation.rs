@@ -21,6 +21,7 @@ use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
 use super::rules::RuleSet;
 use super::story::Story;
+use crate::id::EpisodeId;
 
 mod outcome;
 
@@ -64,7 +65,7 @@ pub struct TrackedRecommendation {
     /// The review session it was made in.
     pub session: Option<Uuid>,
     /// The episode of that review.
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// When it was made.
     pub recommended_on: NaiveDate,
     /// How it stands.

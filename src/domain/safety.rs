@@ -3,7 +3,6 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::chart_plan::{Owner, Priority};
 use super::day;
@@ -14,6 +13,7 @@ use super::measurement::{EvidenceStatus, Measurement};
 use super::read_back;
 use super::rules::RuleSet;
 use super::story::Story;
+use crate::id::MeasurementId;
 
 named! {
     /// How a concern stands.
@@ -71,7 +71,7 @@ pub struct Concern {
     /// Why it is at this level.
     pub reason: String,
     /// The measurements, latest first.
-    pub measurements: Vec<Uuid>,
+    pub measurements: Vec<MeasurementId>,
     /// The same as the chart names them.
     #[serde(skip)]
     pub sources: Vec<String>,
@@ -234,13 +234,13 @@ pub fn findings(concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Findin
             let mut finding = Finding::new(rule, Some(c.instrument), c.answered_on, reason)
                 .against("item9", 1)
                 .against("item9_high", 2);
-            finding.evidence.clone_from(&c.measurements);
+            finding.evidence = c.measurements.iter().map(|m| m.0).collect();
             finding
         })
         .collect();
     found.extend(unanswered.first().map(|m| {
         let mut finding = Finding::new(Rule::AskItem9, Some(m.instrument), m.taken_on, ask_reason(m));
-        finding.evidence.extend(unanswered.iter().rev().map(|m| m.id));
+        finding.evidence.extend(unanswered.iter().rev().map(|m| m.id.0));
         finding
     }));
     found

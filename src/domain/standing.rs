@@ -3,7 +3,6 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::cadence;
 use super::checkpoint;
@@ -16,6 +15,7 @@ use super::read_back;
 use super::recommendation;
 use super::rules::RuleSet;
 use super::target::{MeasureSummary, Track};
+use crate::id::EpisodeId;
 
 /// Which thresholds were used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -53,7 +53,7 @@ pub struct WorkItemSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Standing {
     /// The episode.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     /// The date.
     pub as_of: NaiveDate,
     /// The thresholds used.

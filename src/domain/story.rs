@@ -9,12 +9,13 @@ use super::episode::{Course, Episode};
 use super::history::History;
 use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement, Quality};
+use crate::id::{EpisodeId, PatientId};
 
 /// What matters about the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientStatus {
     /// Our id.
-    pub id: Uuid,
+    pub id: PatientId,
     /// The record is marked inactive in the chart.
     pub inactive: bool,
     /// Date of death, or the date on which the chart first said so.
@@ -41,7 +42,7 @@ pub struct Story {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
     /// Which.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     /// The first day of the new one.
     pub on: NaiveDate,
     /// Who had it before; `None` where nobody had.
@@ -108,7 +109,7 @@ impl Story {
     }
 
     /// The fit check of an episode that was documented last.
-    pub fn fit_check(&self, episode: Uuid) -> Option<&FitCheck> {
+    pub fn fit_check(&self, episode: EpisodeId) -> Option<&FitCheck> {
         let checks = self.standing_entries().into_iter().filter_map(|e| match &e.care {
             Care::FitCheck(fit) if e.episode == Some(episode) => Some((e.id, fit)),
             _ => None,
@@ -118,7 +119,7 @@ impl Story {
     }
 
     /// The versions of an episode's care plan, in order of entry, from 1. What was taken back keeps its number.
-    pub fn care_plans(&self, episode: Uuid) -> Vec<CarePlanVersion<'_>> {
+    pub fn care_plans(&self, episode: EpisodeId) -> Vec<CarePlanVersion<'_>> {
         let standing = self.standing_entries();
         let mut plans: Vec<(&CareEntry, &SharedCarePlan)> = self
             .entries
@@ -141,7 +142,7 @@ impl Story {
     }
 
     /// The care plan of an episode that holds: its last version that was not taken back.
-    pub fn care_plan(&self, episode: Uuid) -> Option<CarePlanVersion<'_>> {
+    pub fn care_plan(&self, episode: EpisodeId) -> Option<CarePlanVersion<'_>> {
         self.care_plans(episode).into_iter().rfind(|version| !version.taken_back)
     }
 

@@ -3,7 +3,6 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::care::Care;
 use super::day;
@@ -12,6 +11,7 @@ use super::instrument::Instrument;
 use super::measurement::Quality;
 use super::rules::{AtTarget, InstrumentRules, RuleSet};
 use super::story::{Score, Story};
+use crate::id::MeasurementId;
 
 named! {
     /// Where a baseline comes from.
@@ -294,7 +294,7 @@ pub struct BaselineSummary {
     /// Where it comes from.
     pub basis: Basis,
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
 }
 
 /// The score that the present plan started from.
@@ -305,7 +305,7 @@ pub struct ReferenceSummary {
     /// Local date.
     pub taken_on: NaiveDate,
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
 }
 
 /// The latest score.
@@ -320,7 +320,7 @@ pub struct LatestSummary {
     /// The severity band.
     pub severity: String,
     /// The measurement.
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
 }
 
 /// R6 for one measure, as shown.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::planned::{AUTHOR, COMPLETE, coding, concept, instant_text, named};
+use crate::id::PatientId;
 
 const TYPES: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
 const DICOM: &str = "http://dicom.nema.org/resources/ontology/DCM";
@@ -45,7 +46,7 @@ pub struct Audited<'a> {
     /// What was asked for: method, route and status.
     pub request: Option<(&'a str, &'a str, u16)>,
     /// The patients it is about.
-    pub patients: Vec<Uuid>,
+    pub patients: Vec<PatientId>,
     /// What else it is about.
     pub subject: Option<&'a str>,
 }
@@ -179,7 +180,7 @@ mod tests {
             role: Some("care_manager"),
             events: &[],
             request: Some(("GET", "/api/v1/patients/{id}", 200)),
-            patients: vec![Uuid::nil()],
+            patients: vec![PatientId(Uuid::nil())],
             subject: None,
         }
     }

@@ -15,12 +15,12 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 pub use self::mapping::ColumnMapping;
 pub use self::sheet::{LARGEST, MOST_ROWS, decoded};
 use self::sheet::{Record, Sheet};
 use super::Intake;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::record::{Command, CommandEffect, Foreseen, ImportCount, ImportedCase, Submission, foresee};
 use crate::store::rule_set;
@@ -61,9 +61,9 @@ pub struct RowResult {
     /// What becomes of it.
     pub outcome: RowOutcome,
     /// The patient; in a dry run, where the registry knows them already.
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// The episode.
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// Scores that are new.
     pub measurements: usize,
     /// Contacts, reviews and the like that are new.
@@ -239,8 +239,8 @@ impl Intake {
 /// What became of a row that was not refused, or would.
 struct ImportedRow {
     effect: CommandEffect,
-    patient: Option<Uuid>,
-    episode: Option<Uuid>,
+    patient: Option<PatientId>,
+    episode: Option<EpisodeId>,
     added: ImportCount,
 }
 

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::ReadTx;
 use crate::store::journal::{self, JournalEntry};
@@ -71,10 +71,10 @@ pub struct JournalEvent {
     pub at: DateTime<Utc>,
     /// Whom it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// In which episode.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// What: `QuestionnaireResponse/1`, `delivery/…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -173,6 +173,7 @@ fn changes_of(kind: &str, changes: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     #[test]
     fn a_mark_reads_as_it_is_written() {

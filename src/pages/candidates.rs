@@ -4,7 +4,6 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::Response;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::moment::{day, in_sentence};
 use super::session::Visitor;
@@ -12,6 +11,7 @@ use super::shell::{NavSection, Shell, Trouble, html};
 use super::words;
 use crate::api::request::READERS;
 use crate::domain::candidate::Candidate;
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::problem::Problem;
 
@@ -50,12 +50,12 @@ struct CandidateReply {
 
 #[derive(Deserialize)]
 struct CandidateName {
-    id: Uuid,
+    id: PatientId,
     display_name: String,
 }
 
 struct CandidateRow {
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     about: String,
     scores: Vec<String>,

@@ -16,6 +16,7 @@ use super::session::{Submitted, Visitor};
 use super::shell::{Confirmation, NavSection, Shell, Trouble, html};
 use super::words::{self, Tone};
 use crate::domain::read_back::Drift;
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Delivery, DeliveryState, StateCount};
@@ -37,7 +38,7 @@ pub struct OperationsPageQuery {
 /// A Task or Flag that is not in the chart yet.
 struct Undelivered {
     id: Uuid,
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     what: String,
     priority: &'static str,
@@ -91,7 +92,7 @@ struct OperationsPage {
 
 /// A Task or Flag that stands otherwise in the chart.
 struct Drifted {
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     what: String,
     stands: String,

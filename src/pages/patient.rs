@@ -24,6 +24,7 @@ use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::event_log::{self, EventRow};
 use crate::store::outbox::{self, Delivery};
@@ -43,7 +44,7 @@ const DELIVERIES: i64 = 500;
 #[serde(default)]
 pub struct PatientPageQuery {
     /// An earlier episode.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// Which form stands open.
     form: String,
     /// What was just entered …
@@ -65,7 +66,7 @@ pub struct Whole {
 
 impl Whole {
     /// Reads it.
-    pub async fn read(visitor: &Visitor, id: Uuid) -> Result<Self, Problem> {
+    pub async fn read(visitor: &Visitor, id: PatientId) -> Result<Self, Problem> {
         let clinic = visitor.clinic();
         let mut tx = visitor.pages.app.db.read().await?;
         let row = patient::find(&mut tx, clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
@@ -87,12 +88,12 @@ impl Whole {
     }
 
     /// Whether somebody wants it discussed.
-    fn is_flagged(&self, episode: Uuid) -> bool {
+    fn is_flagged(&self, episode: EpisodeId) -> bool {
         self.plan.standings.iter().any(|standing| standing.episode == episode && standing.discussion_flag)
     }
 
     /// The episode asked for; the open one, or the last.
-    fn episode(&self, asked: Option<Uuid>) -> Option<&episode::EpisodeRecord> {
+    fn episode(&self, asked: Option<EpisodeId>) -> Option<&episode::EpisodeRecord> {
         let asked = asked.and_then(|id| self.stored.iter().find(|s| s.episode.id == id));
         let open = || self.stored.iter().rev().find(|s| s.discharged_on.is_none());
         asked.or_else(open).or_else(|| self.stored.last())
@@ -124,9 +125,9 @@ struct PatientPage {
     chart_entries: Vec<ChartEntry>,
     scores: Vec<ScoreView>,
     happenings: Vec<TimelineItem>,
-    patient: Uuid,
+    patient: PatientId,
     /// The episode that is shown.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// May be talked about in a review session.
     discusses: bool,
     takes_back: bool,
@@ -140,7 +141,7 @@ pub async fn show(
     Query(asked): Query<PatientPageQuery>,
 ) -> Result<Response, Trouble> {
     visitor.caller.require(READERS)?;
-    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
     let whole = Whole::read(&visitor, id).await?;
     if whole.row.id != id {
         // Merged into another record.
@@ -218,7 +219,7 @@ pub async fn enter(
     submitted: Submitted,
 ) -> Result<Response, Trouble> {
     let visitor = &submitted.visitor;
-    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
     let whole = Whole::read(visitor, id).await?;
     match name.as_str() {
         "take-back" => return take_back(&submitted, &whole, asked.entry).await,

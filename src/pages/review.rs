@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Datelike;
 use serde::Deserialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::form::{Form, FormField};
 use super::moment::whole_day;
@@ -21,6 +20,7 @@ use super::session::{Submitted, Visitor};
 use super::shell::{NavSection, Shell, Trouble, html};
 use super::teams::Teams;
 use crate::api::request::READERS;
+use crate::id::EpisodeId;
 use crate::identity::Role;
 pub use agenda::{close, show as agenda};
 pub use case::{save, show as case};
@@ -37,7 +37,7 @@ const LISTED: usize = 20;
 #[serde(default)]
 pub struct SessionsPageQuery {
     /// An episode that is to be talked about, whether or not it is on an agenda.
-    discuss: Option<Uuid>,
+    discuss: Option<EpisodeId>,
 }
 
 /// A session in the list.
@@ -68,7 +68,7 @@ pub async fn sessions(visitor: Visitor, Query(asked): Query<SessionsPageQuery>) 
     render(&visitor, asked.discuss, None).await
 }
 
-async fn render(visitor: &Visitor, discuss: Option<Uuid>, tried: Option<Form>) -> Result<Response, Trouble> {
+async fn render(visitor: &Visitor, discuss: Option<EpisodeId>, tried: Option<Form>) -> Result<Response, Trouble> {
     let (mut open, mut closed) = (Vec::new(), Vec::new());
     for session in SessionReply::latest(visitor, LISTED).await? {
         let mut listed = SessionSummary {

@@ -2,13 +2,13 @@
 
 use askama::Template;
 use axum::response::Response;
-use uuid::Uuid;
 
 use super::session::Visitor;
 use super::shell::{NavSection, Shell, Trouble, html};
 use super::{moment, words};
 use crate::api::request::READERS;
 use crate::domain::chart_plan::Priority;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::safety;
 
@@ -46,7 +46,7 @@ impl Strip {
 
 /// Somebody who waits for an assessment.
 pub struct SafetyItem {
-    pub patient: Uuid,
+    pub patient: PatientId,
     pub name: String,
     pub priority: Priority,
     /// Why, in a sentence.

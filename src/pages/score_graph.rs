@@ -3,7 +3,6 @@
 
 use askama::Template;
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use super::items::item;
 use super::moment::day;
@@ -14,6 +13,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::domain::target::MeasureSummary;
+use crate::id::MeasurementId;
 
 /// Sizes in the drawing's own units; it is as wide as there is room.
 const WIDTH: f32 = 920.0;
@@ -59,7 +59,7 @@ pub struct Panel {
 
 /// One score: a link to its row in the table of scores.
 pub struct Point {
-    pub measurement: Uuid,
+    pub measurement: MeasurementId,
     x: f32,
     y: f32,
     total: u16,

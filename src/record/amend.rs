@@ -1,7 +1,6 @@
 //! The particulars of an episode change: who is in its team, what is measured, when it began.
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::care_entry::{episode_of, not_in_future, recorded};
 use super::dossier::Dossier;
@@ -12,6 +11,7 @@ use super::{Amendment, Change, CommandEffect, RecordContext, Recorded};
 use crate::domain::care::FitDecision;
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log;
 

@@ -10,6 +10,7 @@ use super::unit_of_work::UnitOfWork;
 use super::{CommandEffect, Condition, RecordContext, Recorded, derived_id};
 use crate::domain::measurement::EvidenceStatus;
 use crate::fhir::arrival::{Arrival, Content, Evidence, ResourceType, identifiers_of};
+use crate::id::PatientId;
 use crate::problem::{Category, Problem};
 use crate::store::resource::Resource;
 
@@ -132,7 +133,7 @@ pub(super) async fn keep(
     context: &RecordContext<'_>,
     arrival: &Arrival,
     ResourceSlot { id, again }: ResourceSlot<'_>,
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
 ) -> Result<Result<(i64, Option<Resource>), Resource>, Problem> {
     let kind = arrival.kind.name();
     let mut row = Resource {

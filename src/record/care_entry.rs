@@ -20,6 +20,7 @@ use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 use crate::domain::story::Story;
 use crate::fhir::arrival::EvidenceTime;
+use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::episode;
 
@@ -36,7 +37,7 @@ pub(super) fn not_in_future(context: &RecordContext<'_>, on: NaiveDate, field: &
     Ok(())
 }
 
-pub(super) fn recorded(context: &RecordContext<'_>, id: Uuid, version: i64, patient: Uuid) -> Recorded {
+pub(super) fn recorded(context: &RecordContext<'_>, id: Uuid, version: i64, patient: PatientId) -> Recorded {
     Recorded {
         effect: CommandEffect::Created,
         id: id.to_string(),
@@ -89,7 +90,7 @@ pub async fn enrolled(
         minutes: None,
         body: json!(episode),
     };
-    let answer = recorded(context, episode.id, 1, dossier.patient.id);
+    let answer = recorded(context, episode.id.0, 1, dossier.patient.id);
     let id = episode.id;
     dossier.story.episodes.push(episode);
     settle(work, context, dossier, Some(line)).await?;
@@ -204,7 +205,7 @@ fn moves_the_course(care: &Care) -> bool {
 }
 
 /// Taking a discharge back opens the episode again: never beside another open one.
-fn reopens_alone(dossier: &Dossier, id: Uuid, care: &Care) -> Result<(), Problem> {
+fn reopens_alone(dossier: &Dossier, id: EpisodeId, care: &Care) -> Result<(), Problem> {
     let Care::TakenBack { entry, .. } = care else { return Ok(()) };
     let is_discharge = dossier.story.entries.iter().any(|e| e.id == *entry && matches!(e.care, Care::Discharge { .. }));
     let other = dossier.plan.standings.iter().find(|s| s.episode != id && s.status != Phase::Discharged);
@@ -215,7 +216,7 @@ fn reopens_alone(dossier: &Dossier, id: Uuid, care: &Care) -> Result<(), Problem
 }
 
 /// Whoever writes the next version of a care plan has read the last one, as far as they say so.
-fn replaces_the_last(story: &Story, id: Uuid, care: &Care) -> Result<(), Problem> {
+fn replaces_the_last(story: &Story, id: EpisodeId, care: &Care) -> Result<(), Problem> {
     let Care::CarePlan(plan) = care else { return Ok(()) };
     let last = story.care_plan(id).map_or(0, |version| version.number);
     if plan.replaces.is_some_and(|replaces| replaces != last) {
@@ -287,7 +288,7 @@ pub async fn measured(
 ) -> Result<Recorded, Problem> {
     let mut dossier = whom(work, context, &Whom::Id(id)).await?;
     not_in_future(context, taken.on, "taken_at")?;
-    let measurement_id = context.clock.id();
+    let measurement_id = MeasurementId(context.clock.id());
     let source = format!("urn:uuid:{measurement_id}");
     let Some(mut measurement) = measure(measurement_id, instrument, answers, taken, EvidenceStatus::Submitted, &source)
     else {
@@ -307,7 +308,7 @@ pub async fn measured(
         minutes: None,
         body: json!({"source": source, "taken_by": taken_by, "measurements": [measurement]}),
     };
-    let answer = recorded(context, measurement_id, 1, dossier.patient.id);
+    let answer = recorded(context, measurement_id.0, 1, dossier.patient.id);
     dossier.story.measurements.push(measurement);
     settle(work, context, dossier, Some(line)).await?;
     Ok(answer)

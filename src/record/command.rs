@@ -11,6 +11,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::score::Answers;
 use crate::fhir::arrival::{Arrival, EvidenceTime, ResourceType};
 use crate::fhir::chart_item::ChartItem;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// On what condition a resource is taken in.
@@ -40,7 +41,7 @@ pub enum Condition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whom {
     /// By our id.
-    Id(Uuid),
+    Id(PatientId),
     /// By a key the patient is known by: `Patient/123` or `system|value`.
     Key(String),
 }
@@ -76,7 +77,7 @@ pub enum Command {
     /// The particulars of an episode changed.
     Amended {
         /// Which.
-        episode: Uuid,
+        episode: EpisodeId,
         /// What changes.
         amendment: Amendment,
         /// Only on this revision.
@@ -85,7 +86,7 @@ pub enum Command {
     /// The care team did something in an episode.
     Cared {
         /// Which.
-        episode: Uuid,
+        episode: EpisodeId,
         /// The local date.
         on: NaiveDate,
         /// The instant, where known.
@@ -98,7 +99,7 @@ pub enum Command {
     /// Something about the patient, in whichever episode: suicide risk was assessed, or somebody pays.
     OfPatient {
         /// Whose.
-        patient: Uuid,
+        patient: PatientId,
         /// When.
         at: DateTime<Utc>,
         /// What.
@@ -107,7 +108,7 @@ pub enum Command {
     /// A score was taken outside the EHR.
     Measured {
         /// Whose.
-        patient: Uuid,
+        patient: PatientId,
         /// Which instrument.
         instrument: Instrument,
         /// When.
@@ -126,7 +127,7 @@ pub enum Command {
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
     LookedAt {
         /// Whom.
-        patient: Uuid,
+        patient: PatientId,
     },
 }
 
@@ -134,7 +135,7 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub struct Sighting {
     /// Whose it is, by the ledger.
-    pub patient: Uuid,
+    pub patient: PatientId,
     /// The delivery that wrote it.
     pub delivery: Uuid,
     /// The namespace of our identifiers there.
@@ -243,7 +244,7 @@ pub struct Recorded {
     /// When it was recorded.
     pub at: DateTime<Utc>,
     /// The patient it belongs to.
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// Why it waits in quarantine, if it does.
     pub quarantined: Option<String>,
     /// What of an imported row was new.

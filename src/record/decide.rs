@@ -7,6 +7,7 @@ use super::unit_of_work::UnitOfWork;
 use crate::domain::care::{Care, RecommendationDecision, ReferralProgress};
 use crate::domain::recommendation::{TrackedRecommendation, follow};
 use crate::domain::story::Story;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::review_session::Joined;
 

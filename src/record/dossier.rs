@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use uuid::Uuid;
-
 use super::RecordContext;
 use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::story::Story;

@@ -1,7 +1,6 @@
 //! A form or an Observation arrives: what it says becomes part of its patient's story.
 
 use serde_json::json;
-use uuid::Uuid;
 
 use super::arrive::{PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::dossier::Dossier;
@@ -14,12 +13,13 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{EvidenceStatus, Issue, Measurement};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, Evidence, EvidenceTime, ResourceType};
+use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::quarantine::QuarantineRecord;
 
 /// A scored form as a measurement; `None` where there is neither an item nor a total.
 pub fn measure(
-    id: Uuid,
+    id: MeasurementId,
     instrument: Instrument,
     answers: &Answers,
     taken: EvidenceTime,
@@ -152,7 +152,7 @@ pub(super) async fn evaluate(
             }
             continue;
         }
-        let id = id_of(context.clinic, &[source, reading.instrument.id()]);
+        let id = MeasurementId(id_of(context.clinic, &[source, reading.instrument.id()]));
         if let Some(mut m) = measure(id, reading.instrument, &reading.answers, taken, counting, source) {
             m.issues.extend(remark);
             m.language.clone_from(&evidence.language);

@@ -6,6 +6,7 @@ use super::dossier::Dossier;
 use super::unit_of_work::UnitOfWork;
 use super::{RecordContext, Whom};
 use crate::fhir::arrival::Subject;
+use crate::id::PatientId;
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
 
@@ -68,7 +69,7 @@ pub async fn by_key_or_new(work: &mut UnitOfWork, context: &RecordContext<'_>, n
 
 /// A person of whom only a key is known, not stored yet.
 pub fn unseen(context: &RecordContext<'_>, name: &str) -> Patient {
-    Patient::unseen(id_of(context.clinic, &["patient", name]), name.to_owned(), context.now)
+    Patient::unseen(PatientId(id_of(context.clinic, &["patient", name])), name.to_owned(), context.now)
 }
 
 /// Stores a person whose key nobody has.

@@ -10,7 +10,6 @@
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::care_entry::line_of;
 use super::dossier::Dossier;
@@ -30,6 +29,7 @@ use crate::domain::score::Answers;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::fhir::arrival::EvidenceTime;
+use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
 use crate::store::{ReadTx, patient, story};
@@ -72,7 +72,7 @@ pub struct ImportedCase {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Additions {
     /// The row's episode.
-    pub id: Uuid,
+    pub id: EpisodeId,
     /// The episode, where it is new.
     pub episode: Option<Episode>,
     /// Scores.
@@ -101,7 +101,7 @@ impl Additions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreseen {
     /// The patient, where known already.
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// What it would add.
     pub additions: Additions,
 }
@@ -119,7 +119,7 @@ pub async fn foresee(
 ) -> Result<Foreseen, Problem> {
     let known = one(patient::by_key(tx, clinic, &case.key).await?)?;
     let Some(person) = known else {
-        let id = id_of(clinic, &["patient", &case.key]);
+        let id = PatientId(id_of(clinic, &["patient", &case.key]));
         let nobody = Story::of(crate::domain::story::PatientStatus { id, inactive: false, deceased_on: None });
         let additions = additions(clinic, zone, today, case, &nobody, &[])?;
         return Ok(Foreseen { patient: None, additions });
@@ -220,7 +220,7 @@ async fn write(
 
 fn plain_line(
     context: &RecordContext<'_>,
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     kind: &str,
     (on, at): (NaiveDate, chrono::DateTime<chrono::Utc>),
 ) -> NewEvent {
@@ -258,7 +258,7 @@ fn additions(
 ) -> Result<Additions, Problem> {
     let begun = case.episode.enrolled_on.map_or_else(|| "referred".to_owned(), |on| on.to_string());
     let id_of = |what: &str| id_of(clinic, &["import", &case.key, &begun, what]);
-    let id = id_of("episode");
+    let id = EpisodeId(id_of("episode"));
     let known = story.episodes.iter().any(|e| e.id == id);
     if !known {
         may_begin(case, standings)?;
@@ -267,7 +267,8 @@ fn additions(
     additions.episode = (!known).then(|| Episode { id, ..case.episode.clone() });
     for (instrument, on, total) in &case.scores {
         // A score belongs to the patient, not to the episode.
-        let id = super::identify::id_of(clinic, &["import", &case.key, instrument.id(), &on.to_string()]);
+        let parts = ["import", &case.key, instrument.id(), &on.to_string()];
+        let id = MeasurementId(super::identify::id_of(clinic, &parts));
         match story.measurements.iter().find(|m| m.id == id) {
             Some(known) if known.total == Some(*total) => continue,
             Some(_) => {
@@ -309,7 +310,7 @@ fn may_begin(case: &ImportedCase, standings: &[Standing]) -> Result<(), Problem>
 }
 
 /// What is added to an episode that was imported before has to be allowed where it stands now.
-fn may_go_on(story: &Story, id: Uuid, today: NaiveDate, additions: &Additions) -> Result<(), Problem> {
+fn may_go_on(story: &Story, id: EpisodeId, today: NaiveDate, additions: &Additions) -> Result<(), Problem> {
     let entries = story.standing_entries();
     let Some(entered) = story.episodes.iter().find(|e| e.id == id) else { return Ok(()) };
     let phase = Course::on(entered, &entries, story.patient.deceased_on, today).phase;

@@ -1,7 +1,6 @@
 //! Items of an instrument that arrive one by one, as Observations.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::RecordContext;
 use super::dossier::Dossier;
@@ -12,6 +11,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::EvidenceTime;
+use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::measurement;
 
@@ -43,7 +43,7 @@ pub(super) fn single_item(
 async fn joined(
     work: &mut UnitOfWork,
     context: &RecordContext<'_>,
-    patient: Uuid,
+    patient: PatientId,
     instrument: Instrument,
     at: DateTime<Utc>,
 ) -> Result<Option<Measurement>, Problem> {

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::{Command, CommandEffect, RecordContext, Recorded};
 use crate::fhir::arrival::ResourceType;
+use crate::id::PatientId;
 use crate::identity::acting;
 use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry, digest};
@@ -22,7 +22,7 @@ pub(super) fn of_settled(context: &RecordContext<'_>, fact: &event_log::EventRow
 }
 
 /// A day has passed, or the rules have changed, and with them a plan.
-pub(super) fn of_passed(context: &RecordContext<'_>, patient: Uuid, changes: &Value) -> JournalEntry {
+pub(super) fn of_passed(context: &RecordContext<'_>, patient: PatientId, changes: &Value) -> JournalEntry {
     let mut line = JournalEntry::new(context.clock.id(), context.clinic, context.now, context.by, context.role);
     line.patient = Some(patient);
     with_changes(line, changes)

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::lines::of_clinic;
 use crate::domain::attention::{LAST_IN_QUEUE, QueueEntry};
 use crate::domain::standing::Standing;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::review_session::ReviewSession;
 use crate::store::standing::{self, AttentionKey, StandingFilter};
@@ -18,7 +19,7 @@ const SOME: i64 = 500;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deferred {
     /// Which.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     /// Why.
     pub reason: String,
 }

@@ -14,6 +14,7 @@ use super::{RecordContext, candidate, documents, lines};
 use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
 use crate::store::outbox::{self, Planned};
@@ -23,7 +24,7 @@ pub struct NewEvent {
     /// Its id: the entry's, where it is one.
     pub id: Uuid,
     /// The episode it belongs to.
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// Its kind.
     pub kind: String,
     /// Entered by the care team: part of the story.

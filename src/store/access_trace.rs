@@ -6,14 +6,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use uuid::Uuid;
+use crate::id::PatientId;
 
 tokio::task_local! {
-    static SHOWN: RefCell<BTreeSet<Uuid>>;
+    static SHOWN: RefCell<BTreeSet<PatientId>>;
 }
 
 /// Runs something; answers with the patients whose rows were read by it, in its own task.
-pub async fn watched<F: Future>(work: F) -> (F::Output, Vec<Uuid>) {
+pub async fn watched<F: Future>(work: F) -> (F::Output, Vec<PatientId>) {
     SHOWN
         .scope(RefCell::default(), async {
             let done = work.await;
@@ -23,7 +23,7 @@ pub async fn watched<F: Future>(work: F) -> (F::Output, Vec<Uuid>) {
 }
 
 /// These patients' rows were read. Nothing outside of [`watched`].
-pub(super) fn note(patients: impl IntoIterator<Item = Uuid>) {
+pub(super) fn note(patients: impl IntoIterator<Item = PatientId>) {
     // An error means that nobody asks: the hallway's own reading.
     let _ = SHOWN.try_with(|shown| shown.borrow_mut().extend(patients));
 }

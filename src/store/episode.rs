@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::access_trace::note;
 use super::rows::Texts;
@@ -12,6 +11,7 @@ use super::{ReadTx, WriteTx, failed};
 use crate::domain::episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// A stored episode.
@@ -20,7 +20,7 @@ pub struct EpisodeRecord {
     /// As entered.
     pub episode: episode::Episode,
     /// Whose.
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     /// Where it stands, as the planner said last.
     pub phase: episode::Phase,
     /// Its end, once discharged.
@@ -37,8 +37,8 @@ pub struct EpisodeRecord {
 
 #[derive(sqlx::FromRow)]
 struct EpisodeRow {
-    id: Uuid,
-    patient_id: Uuid,
+    id: EpisodeId,
+    patient_id: PatientId,
     enrolled_on: Option<NaiveDate>,
     consent_on: Option<NaiveDate>,
     #[sqlx(try_from = "String")]
@@ -116,9 +116,9 @@ pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result
 pub async fn of_patients(
     tx: &mut ReadTx,
     clinic: &str,
-    from: Uuid,
-    to: Uuid,
-) -> Result<Vec<(Uuid, episode::Episode)>, Problem> {
+    from: PatientId,
+    to: PatientId,
+) -> Result<Vec<(PatientId, episode::Episode)>, Problem> {
     fetch_all!(
         tx,
         EpisodeRow,
@@ -142,7 +142,7 @@ pub async fn entered(
 ) -> Result<Vec<(Uuid, DateTime<Utc>)>, Problem> {
     fetch_all!(
         tx,
-        (Uuid, DateTime<Utc>),
+        (EpisodeId, DateTime<Utc>),
         "SELECT id, created_at FROM episode WHERE clinic_id = $1 AND patient_id >= $2 AND patient_id <= $3",
         clinic,
         from,
@@ -277,7 +277,7 @@ impl EpisodeRecord {
 pub async fn insert(
     tx: &mut WriteTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     e: &episode::Episode,
     by: &str,
     now: DateTime<Utc>,

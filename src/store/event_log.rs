@@ -12,15 +12,16 @@ use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::care::{Care, CareEntry};
 use crate::domain::story::Handover;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct EventRow {
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub id: Uuid,
-    pub episode_id: Option<Uuid>,
+    pub episode_id: Option<EpisodeId>,
     pub kind: String,
     pub is_care: bool,
     pub happened_on: NaiveDate,
@@ -67,7 +68,7 @@ pub async fn append(tx: &mut WriteTx, clinic: &str, facts: &[EventRow]) -> Resul
 #[derive(sqlx::FromRow)]
 struct EntryRow {
     id: Uuid,
-    episode_id: Option<Uuid>,
+    episode_id: Option<EpisodeId>,
     happened_on: NaiveDate,
     happened_at: DateTime<Utc>,
     body: Json<Care>,
@@ -103,16 +104,16 @@ pub enum StoryEvent {
 }
 
 /// The handover that a line of kind `transfer` tells of. `None` where the care manager stayed the same.
-pub fn handover(episode: Option<Uuid>, on: NaiveDate, body: &Value) -> Option<Handover> {
+pub fn handover(episode: Option<EpisodeId>, on: NaiveDate, body: &Value) -> Option<Handover> {
     let from = body.get("changed")?.get("care_manager")?.get("from")?;
     Some(Handover { episode: episode?, on, from: from.as_str().map(str::to_owned) })
 }
 
 #[derive(sqlx::FromRow)]
 struct StoryEventRow {
-    patient_id: Uuid,
+    patient_id: PatientId,
     id: Uuid,
-    episode_id: Option<Uuid>,
+    episode_id: Option<EpisodeId>,
     is_care: bool,
     happened_on: NaiveDate,
     happened_at: DateTime<Utc>,
@@ -120,7 +121,7 @@ struct StoryEventRow {
 }
 
 impl StoryEventRow {
-    fn read(self) -> serde_json::Result<Option<(Uuid, StoryEvent)>> {
+    fn read(self) -> serde_json::Result<Option<(PatientId, StoryEvent)>> {
         let (episode, on, at) = (self.episode_id, self.happened_on, self.happened_at);
         let told = if self.is_care {
             let care = serde_json::from_str(&self.body)?;
@@ -185,9 +186,9 @@ pub async fn taken_back(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<
 #[derive(Clone, Debug)]
 pub struct Chapter {
     /// The patient.
-    pub patient: Uuid,
+    pub patient: PatientId,
     /// The episode: everything entered in it belongs to it.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     /// What concerns the patient belongs to it from this date on …
     pub from: NaiveDate,
     /// … up to this one.
@@ -268,7 +269,7 @@ pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<
 pub async fn recorded_after(
     tx: &mut ReadTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     after: DateTime<Utc>,
 ) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
@@ -289,12 +290,12 @@ pub async fn reviews_with(
     tx: &mut ReadTx,
     clinic: &str,
     recommendation: Uuid,
-) -> Result<Option<(Uuid, Option<Uuid>)>, Problem> {
+) -> Result<Option<(PatientId, Option<EpisodeId>)>, Problem> {
     // The id is a UUID of ours: its text occurs in the review that carries it and in no other.
     let pattern = format!("%{recommendation}%");
     fetch_all!(
         tx,
-        (Uuid, Option<Uuid>),
+        (PatientId, Option<EpisodeId>),
         "SELECT patient_id, episode_id FROM fact
          WHERE clinic_id = $1 AND kind = 'case_review' AND CAST(body AS TEXT) LIKE $2 LIMIT 1",
         clinic,

@@ -254,7 +254,7 @@ pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> R
 #[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
     /// That name this patient.
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// Not before.
     pub from: Option<DateTime<Utc>>,
     /// Before.

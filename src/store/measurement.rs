@@ -4,18 +4,18 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 
 #[derive(sqlx::FromRow)]
 struct MeasurementRow {
-    patient_id: Uuid,
-    id: Uuid,
+    patient_id: PatientId,
+    id: MeasurementId,
     #[sqlx(try_from = "String")]
     instrument: Instrument,
     taken_at: DateTime<Utc>,
@@ -158,7 +158,7 @@ pub async fn put_all(tx: &mut WriteTx, clinic: &str, takings: &[Taking<'_>]) -> 
 pub async fn put(
     tx: &mut WriteTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     measurements: &[Measurement],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -240,7 +240,7 @@ impl From<ItemRow> for ItemObservation {
 pub async fn item_of(
     tx: &mut ReadTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     source: &str,
 ) -> Result<Option<ItemObservation>, Problem> {
     fetch_optional!(
@@ -286,7 +286,7 @@ pub async fn put_items(tx: &mut WriteTx, clinic: &str, items: &[(Uuid, &ItemObse
 pub async fn put_item(
     tx: &mut WriteTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     item: &ItemObservation,
 ) -> Result<Option<ItemObservation>, Problem> {
     let before = item_of(tx, clinic, patient, &item.source).await?;
@@ -312,7 +312,7 @@ pub async fn items_of(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Ve
 pub async fn items_at(
     tx: &mut ReadTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     instrument: Instrument,
     at: DateTime<Utc>,
 ) -> Result<Vec<ItemObservation>, Problem> {

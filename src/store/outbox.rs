@@ -37,6 +37,7 @@ use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::chart_plan::{Posture, Rung, WriteIntent};
 use crate::domain::read_back::Drift;
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use attempt::{DeliveryAttempt, attempted, attempts};
@@ -88,7 +89,7 @@ impl TryFrom<String> for DeliveryState {
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Delivery {
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub key: String,
     pub id: Uuid,
     #[sqlx(try_from = "String")]
@@ -218,7 +219,7 @@ pub struct Which {
     /// In this state.
     pub state: Option<DeliveryState>,
     /// About this patient.
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// Where the chart differs in this way.
     pub drift: Option<Drift>,
 }
@@ -321,7 +322,7 @@ pub async fn plan_all(tx: &mut WriteTx, clinic: &str, planned: &[&Planned], now:
 pub async fn plan(
     tx: &mut WriteTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     id: Uuid,
     intent: &WriteIntent,
     digest: &str,
@@ -467,7 +468,7 @@ pub async fn settle(
 pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
     let row: Option<(Uuid,)> = returning_optional!(
         tx,
-        (Uuid,),
+        (PatientId,),
         "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
          WHERE clinic_id = $1 AND id = $2 AND state IN ('pending', 'parked') RETURNING patient_id",
         clinic,

@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::access_trace::note;
 use super::key::indexed;
@@ -12,6 +11,7 @@ use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// The columns of a [`Patient`], each with what says of which table.
@@ -29,7 +29,7 @@ macro_rules! columns {
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Patient {
-    pub id: Uuid,
+    pub id: PatientId,
     pub reference: String,
     pub seen: bool,
     pub display_name: Option<String>,
@@ -39,7 +39,7 @@ pub struct Patient {
     pub language: Option<String>,
     pub inactive: bool,
     pub deceased_on: Option<NaiveDate>,
-    pub merged_into: Option<Uuid>,
+    pub merged_into: Option<PatientId>,
     pub has_care: bool,
     pub reevaluate_on: Option<NaiveDate>,
     pub candidate: Option<Json<Candidate>>,
@@ -49,7 +49,7 @@ pub struct Patient {
 
 impl Patient {
     /// A person of whom only a reference has arrived.
-    pub fn unseen(id: Uuid, reference: String, now: DateTime<Utc>) -> Self {
+    pub fn unseen(id: PatientId, reference: String, now: DateTime<Utc>) -> Self {
         Self {
             id,
             reference,
@@ -425,7 +425,7 @@ pub async fn all_due(tx: &mut WriteTx, clinic: &str, today: NaiveDate) -> Result
 pub async fn due(tx: &mut ReadTx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<Uuid>, Problem> {
     fetch_all!(
         tx,
-        (Uuid,),
+        (PatientId,),
         "SELECT id FROM patient WHERE clinic_id = $1 AND reevaluate_on IS NOT NULL AND reevaluate_on <= $2
          ORDER BY reevaluate_on, id LIMIT $3",
         clinic,
@@ -449,7 +449,7 @@ pub async fn candidates(
     tx: &mut ReadTx,
     clinic: &str,
     dismissed: bool,
-    after: Option<(NaiveDate, Uuid)>,
+    after: Option<(NaiveDate, PatientId)>,
     limit: i64,
 ) -> Result<Vec<Patient>, Problem> {
     let (since, id) = after.unzip();

@@ -18,7 +18,7 @@ pub struct QuarantineRecord {
     #[sqlx(rename = "type")]
     pub kind: String,
     pub resource_id: String,
-    pub patient_id: Option<Uuid>,
+    pub patient_id: Option<PatientId>,
     pub code: String,
     pub detail: String,
     pub received_at: DateTime<Utc>,

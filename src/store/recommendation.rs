@@ -17,8 +17,8 @@ use crate::problem::Problem;
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RecommendationRow {
     pub id: Uuid,
-    pub patient_id: Uuid,
-    pub episode_id: Uuid,
+    pub patient_id: PatientId,
+    pub episode_id: EpisodeId,
     pub state: String,
     pub addressee: String,
     pub waits_until: NaiveDate,
@@ -100,7 +100,7 @@ pub struct RecommendationFilter {
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct PatientRecommendation {
     pub id: Uuid,
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub reference: String,
     pub display_name: Option<String>,
     pub waits_until: NaiveDate,

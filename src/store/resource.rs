@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::access_trace::note;
 use super::key::indexed;
@@ -21,7 +20,7 @@ pub struct Resource {
     pub version: i64,
     pub source_version: Option<String>,
     pub source_updated: Option<DateTime<Utc>>,
-    pub patient_id: Option<Uuid>,
+    pub patient_id: Option<PatientId>,
     pub deleted: bool,
     pub updated_at: DateTime<Utc>,
     pub body: String,
@@ -231,7 +230,7 @@ pub async fn of_patient(
     tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
-    patient: Uuid,
+    patient: PatientId,
     limit: i64,
 ) -> Result<Vec<Resource>, Problem> {
     fetch_all!(

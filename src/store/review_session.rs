@@ -10,6 +10,7 @@ use super::access_trace::note;
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, event_log, failed};
 use crate::domain::attention::QueueEntry;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// A session.
@@ -52,7 +53,7 @@ pub async fn put_item(
     clinic: &str,
     session: Uuid,
     position: i32,
-    episode: Uuid,
+    episode: EpisodeId,
     waiting: &QueueEntry,
 ) -> Result<(), Problem> {
     execute!(
@@ -111,8 +112,8 @@ pub async fn page(
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct AgendaItem {
     pub position: i32,
-    pub episode_id: Uuid,
-    pub patient_id: Uuid,
+    pub episode_id: EpisodeId,
+    pub patient_id: PatientId,
     pub reference: String,
     pub display_name: Option<String>,
     pub body: Json<QueueEntry>,
@@ -141,8 +142,8 @@ pub async fn agenda(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Review {
     pub review_id: Uuid,
-    pub episode_id: Uuid,
-    pub patient_id: Uuid,
+    pub episode_id: EpisodeId,
+    pub patient_id: PatientId,
     pub reference: String,
     pub display_name: Option<String>,
 }

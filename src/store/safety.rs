@@ -8,13 +8,14 @@ use super::access_trace::note;
 use super::outbox::DeliveryState;
 use super::{ReadTx, failed};
 use crate::domain::chart_plan::WriteIntent;
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// A Task for an answer that somebody has to assess, or has assessed.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct SafetyTask {
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub reference: String,
     pub display_name: Option<String>,
     pub id: Uuid,

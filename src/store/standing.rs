@@ -32,8 +32,8 @@ macro_rules! columns {
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct StandingRow {
-    pub episode_id: Uuid,
-    pub patient_id: Uuid,
+    pub episode_id: EpisodeId,
+    pub patient_id: PatientId,
     pub reference: String,
     pub language: Option<String>,
     pub status: String,
@@ -171,7 +171,7 @@ pub async fn put_all(
 pub async fn put(
     tx: &mut WriteTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     written: StandingWrite<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -251,7 +251,7 @@ fn containing(name: &str) -> String {
 }
 
 /// Where a page of the caseload goes on: (place in the queue, waiting since, minus the latest score, episode).
-pub type AttentionKey = (i16, NaiveDate, i32, Uuid);
+pub type AttentionKey = (i16, NaiveDate, i32, EpisodeId);
 
 impl StandingRow {
     /// Its place in the order of attention.
@@ -271,7 +271,7 @@ pub async fn by_attention(
     limit: i64,
 ) -> Result<Vec<StandingRow>, Problem> {
     // No place is before this one.
-    let (rank, since, score, id) = after.unwrap_or((i16::MIN, NaiveDate::default(), i32::MIN, Uuid::nil()));
+    let (rank, since, score, id) = after.unwrap_or((i16::MIN, NaiveDate::default(), i32::MIN, EpisodeId(Uuid::nil())));
     fetch_all!(
         tx,
         StandingRow,
@@ -311,7 +311,7 @@ pub async fn by_name(
     tx: &mut ReadTx,
     clinic: &str,
     filter: &StandingFilter,
-    after: Option<(String, Uuid)>,
+    after: Option<(String, EpisodeId)>,
     limit: i64,
 ) -> Result<Vec<StandingRow>, Problem> {
     let (after_name, id) = match after {

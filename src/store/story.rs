@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
 use super::event_log::StoryEvent;
 use super::patient::{self, Patient};
 use super::{ReadTx, episode, event_log, measurement};
 use crate::domain::episode::Episode;
 use crate::domain::measurement::Measurement;
 use crate::domain::story::Story;
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// The story of one patient.
@@ -86,7 +85,7 @@ const SOME: i64 = 500;
 /// Everybody of a clinic, some at a time.
 pub struct StoryPages<'a> {
     clinic: &'a str,
-    after: Option<Uuid>,
+    after: Option<PatientId>,
 }
 
 /// Everybody of a clinic, some at a time: nobody is loaded yet.

@@ -27,7 +27,7 @@ pub struct Connected {
 }
 
 impl Connected {
-    pub async fn on(engine: Engine, change: impl FnOnce(&mut config::Ehr)) -> Option<Self> {
+    pub async fn on(engine: Engine, change: impl FnOnce(&mut config::EhrConnection)) -> Option<Self> {
         let database = Database::on(engine).await?;
         let clock = Clock::standing_at(monday());
         let chart = Sandbox::start(([127, 0, 0, 1], 0).into(), clock.clone()).await.unwrap();
@@ -36,7 +36,7 @@ impl Connected {
     }
 
     /// On SQLite.
-    pub async fn new(change: impl FnOnce(&mut config::Ehr)) -> Self {
+    pub async fn new(change: impl FnOnce(&mut config::EhrConnection)) -> Self {
         Self::on(Engine::Sqlite, change).await.unwrap()
     }
 
@@ -86,7 +86,7 @@ impl Connected {
 }
 
 /// The configuration of a service that is connected to one EHR.
-pub fn config(database: &Database, url: &str, change: impl FnOnce(&mut config::Ehr)) -> Config {
+pub fn config(database: &Database, url: &str, change: impl FnOnce(&mut config::EhrConnection)) -> Config {
     let mut config = Config::development(Development {
         time_zone: Some(chrono_tz::America::New_York),
         data_dir: Some(database.folder.path().to_owned()),
@@ -101,7 +101,12 @@ pub fn config(database: &Database, url: &str, change: impl FnOnce(&mut config::E
 }
 
 /// A service on a database that others may share.
-pub async fn replica(database: &Database, clock: &Clock, url: &str, change: impl FnOnce(&mut config::Ehr)) -> Service {
+pub async fn replica(
+    database: &Database,
+    clock: &Clock,
+    url: &str,
+    change: impl FnOnce(&mut config::EhrConnection),
+) -> Service {
     let jwks = development::prepare(database.folder.path()).unwrap();
     Service::prepare(config(database, url, change), clock.clone(), jwks).await.unwrap()
 }

@@ -1,14 +1,14 @@
 //! The journal: every line gets its place once, and whatever is changed afterwards is found.
 
-use std::process::Command;
-
 use chrono::TimeDelta;
 use cocm_registry::domain::care::Care;
+use cocm_registry::id::EpisodeId;
 use cocm_registry::journal::verify::{Anchor, ChainReport, verify};
 use cocm_registry::record::Command;
 use cocm_registry::store::{Db, event_log, journal};
 use rstest::rstest;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::store_db::{count, sql};
 use super::world::{self, CLINIC, Engine, OTHER, World, date, patient, phq9};
@@ -219,7 +219,7 @@ async fn the_command_says_so_and_fails(#[values(Engine::Sqlite, Engine::Postgres
     let Some(world) = World::on(engine).await else { return };
     story(&world).await;
     let run = |more: &[String]| {
-        let done = Command::new(env!("CARGO_BIN_EXE_cocm-registry"))
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_cocm-registry"))
             .args(["verify-audit", "--dev", "--database-url", &world.database.url, "--data-dir"])
             .arg(world.database.folder.path())
             .args(more)
@@ -309,7 +309,7 @@ async fn a_batch_that_fails_in_part_leaves_lines_of_what_was_stored_only(
 ) {
     use cocm_registry::record::{Amendment, Submission};
     let Some(world) = World::on(engine).await else { return };
-    let bad = Command::Amended { episode: uuid::Uuid::nil(), amendment: Amendment::default(), if_match: None };
+    let bad = Command::Amended { episode: EpisodeId(Uuid::nil()), amendment: Amendment::default(), if_match: None };
     let facts = vec![world.fact(&patient("1")), bad.clone(), world.fact(&patient("2"))];
     let all = |atomic| Submission { clinic: CLINIC.into(), by: "test".into(), facts: facts.clone(), atomic };
     assert!(world.app.recorder.record(all(true)).await.is_err());

@@ -55,8 +55,8 @@ struct Somebody {
 }
 
 fn somebody(n: u128, name: impl Into<String>, enrolled_on: &str) -> Somebody {
-    let mut story = Story::of(Person { id: Uuid::from_u128(n), inactive: false, deceased_on: None });
-    story.episodes.push(Episode { id: Uuid::from_u128(100_000 + n), ..episode(enrolled_on) });
+    let mut story = Story::of(Person { id: PatientId(Uuid::from_u128(n)), inactive: false, deceased_on: None });
+    story.episodes.push(Episode { id: EpisodeId(Uuid::from_u128(100_000 + n)), ..episode(enrolled_on) });
     let standing = plan(&story, &RuleSet::default(), date("2026-03-16")).standings.remove(0);
     Somebody { name: name.into(), standing, line: full() }
 }
@@ -65,7 +65,7 @@ async fn clinic(people: impl IntoIterator<Item = Somebody>) -> (World, Browser) 
     let world = World::on("2026-03-16").await;
     let mut tx = world.app.db.begin("test").await.unwrap();
     for (n, Somebody { name, standing, line }) in (0_u128..).zip(people) {
-        let id = Uuid::from_u128(n);
+        let id = PatientId(Uuid::from_u128(n));
         let row = Patient {
             display_name: Some(name.clone()),
             ..Patient::unseen(id, format!("Patient/{n}"), world.clock.now())

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use cocm_registry::config::{ClinicId, Config, SignInConfig};
+use cocm_registry::id::PatientId;
 use cocm_registry::store::patient::{self, Patient};
 use jsonwebtoken::get_current_timestamp;
 use serde_json::{Value, json};

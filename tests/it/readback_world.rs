@@ -14,6 +14,7 @@ use cocm_registry::domain::recommendation::{TrackedRecommendation, follow};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::Story;
+use cocm_registry::id::EpisodeId;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::record::{Command, Whom};
 use cocm_registry::store::event_log::{self, EventRow as Line};
@@ -94,9 +95,9 @@ impl World {
         self.connected.app.recorder.one(CLINIC, "test", fact).await.unwrap().id.parse().unwrap()
     }
 
-    pub async fn enrol(&self, person: &str, on: &str) -> Uuid {
+    pub async fn enrol(&self, person: &str, on: &str) -> EpisodeId {
         let whom = Whom::Key(format!("Patient/{person}"));
-        self.record(Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None }).await
+        EpisodeId(self.record(Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None }).await)
     }
 
     /// Some minutes later the connection is swept.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use cocm_registry::id::PatientId;
 use cocm_registry::problem::Category;
 use cocm_registry::record::{Command, Whom};
 use cocm_registry::sandbox::misbehaviour::Dice;
@@ -45,7 +46,7 @@ pub async fn assert_whole(db: &Db) {
 }
 
 fn nobody() -> Command {
-    Command::LookedAt { patient: Uuid::from_u128(7) }
+    Command::LookedAt { patient: PatientId(Uuid::from_u128(7)) }
 }
 
 /// A form with an answer to item 9, so that it has consequences.

@@ -9,6 +9,7 @@ use cocm_registry::domain::metrics::{
 };
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::{Handover, Story};
+use cocm_registry::id::PatientId;
 use uuid::Uuid;
 
 use crate::rules_story::{Tale, date, enrolled};
@@ -17,7 +18,7 @@ use crate::rules_story::{Tale, date, enrolled};
 fn patient(n: u128, told: impl FnOnce(&mut Tale)) -> Story {
     let mut tale = Tale::of_a_patient();
     told(&mut tale);
-    tale.story.patient.id = Uuid::from_u128(n);
+    tale.story.patient.id = PatientId(Uuid::from_u128(n));
     tale.story
 }
 

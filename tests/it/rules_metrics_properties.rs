@@ -10,6 +10,7 @@ use cocm_registry::domain::metrics::{
 };
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::{Handover, Story};
+use cocm_registry::id::{EpisodeId, PatientId};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -31,9 +32,9 @@ fn caseload() -> impl Strategy<Value = Vec<Story>> {
                     tale.story.entries[0].id = Uuid::from_u128(u128::MAX);
                     story.entries.extend(tale.story.entries);
                 }
-                story.patient.id = renumbered(Uuid::nil());
+                story.patient.id = PatientId(renumbered(Uuid::nil()));
                 for episode in &mut story.episodes {
-                    episode.id = renumbered(episode.id);
+                    episode.id = EpisodeId(renumbered(episode.id.0));
                     episode.care_manager = [None, Some("Kim"), Some("Lee")][who].map(str::to_owned);
                     if let Some((_, day, _)) = payer {
                         let on = crate::rules_story::date(day);
@@ -41,7 +42,7 @@ fn caseload() -> impl Strategy<Value = Vec<Story>> {
                     }
                 }
                 for entry in &mut story.entries {
-                    entry.episode = entry.episode.map(renumbered);
+                    entry.episode = entry.episode.map(|id| EpisodeId(renumbered(id.0)));
                 }
                 story
             })

@@ -144,7 +144,8 @@ fn the_same_level_within_14_days_of_an_assessment_is_routine(
     tale.item9(3, 12, 1).assessed(4).item9(day, total, answer);
     let plan = on(&tale, day);
     assert_eq!(tasks(&plan)[0].priority, priority, "{}", tasks(&plan)[0].reason);
-    assert!(plan.standings[0].findings.iter().any(|f| f.evidence == plan.concerns[1].measurements));
+    let measurements: Vec<_> = plan.concerns[1].measurements.iter().map(|id| id.0).collect();
+    assert!(plan.standings[0].findings.iter().any(|f| f.evidence == measurements));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality};
 use cocm_registry::domain::story::{PatientStatus, Story};
+use cocm_registry::id::{EpisodeId, MeasurementId, PatientId};
 use uuid::Uuid;
 
 /// The date of a day of the story.
@@ -32,7 +33,7 @@ pub fn at(day: i64, minutes: i64) -> DateTime<Utc> {
 #[derive(Clone, Debug)]
 pub struct Tale {
     pub story: Story,
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     told: u128,
     minutes: i64,
 }
@@ -40,8 +41,8 @@ pub struct Tale {
 impl Tale {
     /// A patient who is not enrolled.
     pub fn of_a_patient() -> Self {
-        let patient = PatientStatus { id: Uuid::from_u128(1), inactive: false, deceased_on: None };
-        Self { story: Story::of(patient), episode: Uuid::nil(), told: 1, minutes: 0 }
+        let patient = PatientStatus { id: PatientId(Uuid::from_u128(1)), inactive: false, deceased_on: None };
+        Self { story: Story::of(patient), episode: EpisodeId(Uuid::nil()), told: 1, minutes: 0 }
     }
 
     /// A patient enrolled on day 0.
@@ -69,7 +70,7 @@ impl Tale {
 
     /// Opens an episode; what is told from here on belongs to it.
     pub fn enrol(&mut self, day: Option<i64>, measures: &[Instrument]) -> &mut Self {
-        self.episode = self.id();
+        self.episode = EpisodeId(self.id());
         self.story.episodes.push(Episode {
             id: self.episode,
             enrolled_on: day.map(date),
@@ -84,7 +85,7 @@ impl Tale {
     }
 
     pub fn measurement(&mut self, instrument: Instrument, day: i64, total: Option<u16>) -> &mut Measurement {
-        let id = self.id();
+        let id = MeasurementId(self.id());
         self.story.measurements.push(Measurement {
             id,
             instrument,
@@ -96,7 +97,7 @@ impl Tale {
             item9: None,
             item9_unknown: false,
             counting: EvidenceStatus::Submitted,
-            source: format!("QuestionnaireResponse/{}", id.as_u128()),
+            source: format!("QuestionnaireResponse/{}", id.0.as_u128()),
             issues: Vec::new(),
             language: None,
         });
@@ -237,7 +238,7 @@ impl Tale {
         self.entry(day, Care::Discharge { reason: DischargeReason::Graduated, note: None })
     }
 
-    pub fn override_baseline(&mut self, day: i64, measurement: Uuid) -> &mut Self {
+    pub fn override_baseline(&mut self, day: i64, measurement: MeasurementId) -> &mut Self {
         let instrument = self.story.measurements.iter().find(|m| m.id == measurement).unwrap().instrument;
         self.entry(day, Care::BaselineOverride { instrument, measurement, reason: "Reassessed".into() })
     }
@@ -266,10 +267,10 @@ pub fn enrolled(n: u128, on: i64, told: impl FnOnce(&mut Tale)) -> Story {
     tale.enrol(Some(on), &[Instrument::Phq9]);
     told(&mut tale);
     let mut story = tale.story;
-    story.patient.id = Uuid::from_u128(n);
-    story.episodes[0].id = Uuid::from_u128(n);
+    story.patient.id = PatientId(Uuid::from_u128(n));
+    story.episodes[0].id = EpisodeId(Uuid::from_u128(n));
     for entry in &mut story.entries {
-        entry.episode = Some(Uuid::from_u128(n));
+        entry.episode = Some(EpisodeId(Uuid::from_u128(n)));
     }
     story
 }

@@ -7,6 +7,7 @@ use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{PatientStatus as Person, Story};
+use cocm_registry::id::PatientId;
 use cocm_registry::store::outbox::{self, DeliveryAttempt, DeliveryState, Lane, Settlement, Which};
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{Db, WriteTx, standing};

@@ -3,6 +3,7 @@
 use chrono::{NaiveDate, TimeDelta};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Measurement, Quality};
+use cocm_registry::id::PatientId;
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{Db, measurement};
 use rstest::rstest;
@@ -12,8 +13,8 @@ use super::store_db::count;
 use super::world::{CLINIC, Database, Engine, OTHER, date, monday};
 
 /// Ids that sort as their numbers do.
-pub fn id(n: u128) -> Uuid {
-    Uuid::from_u128(n)
+pub fn id<T: From<Uuid>>(n: u128) -> T {
+    Uuid::from_u128(n).into()
 }
 
 fn somebody(n: u128) -> Patient {
@@ -102,7 +103,7 @@ async fn pages_follow_the_order_of_ids_without_gaps(#[values(Engine::Sqlite, Eng
         let page = patient::page(&mut tx, CLINIC, after, 2).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.id);
-        seen.extend(page.iter().map(|p| p.id.as_u128()));
+        seen.extend(page.iter().map(|p| p.id.0.as_u128()));
     }
     assert_eq!(seen, ids);
 }
@@ -131,7 +132,8 @@ async fn a_key_of_two_persons_leads_to_both(#[values(Engine::Sqlite, Engine::Pos
     for n in [1, 2, 2] {
         patient::add_key(&mut tx, CLINIC, "urn:mrn|7", id(n)).await.unwrap();
     }
-    let found: Vec<Uuid> = patient::by_key(&mut tx, CLINIC, "urn:mrn|7").await.unwrap().iter().map(|p| p.id).collect();
+    let found: Vec<PatientId> =
+        patient::by_key(&mut tx, CLINIC, "urn:mrn|7").await.unwrap().iter().map(|p| p.id).collect();
     assert_eq!(found, [id(1), id(2)]);
     assert_eq!(patient::keys(&mut tx, CLINIC, id(2)).await.unwrap(), ["Patient/2", "urn:mrn|7"]);
     patient::drop_key(&mut tx, CLINIC, "urn:mrn|7", id(1)).await.unwrap();

@@ -6,6 +6,7 @@ use cocm_registry::clock::Clock;
 use cocm_registry::config::{Config, Development};
 use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
+use cocm_registry::id::EpisodeId;
 use cocm_registry::problem::Problem;
 use cocm_registry::record::{Command, Condition, Recorded, Whom};
 use cocm_registry::sandbox::Sandbox;
@@ -118,7 +119,7 @@ impl World {
     }
 
     /// Enrols a patient whose reference is known.
-    pub async fn enrol(&self, patient: &str, on: &str) -> Uuid {
+    pub async fn enrol(&self, patient: &str, on: &str) -> EpisodeId {
         let whom = Whom::Key(format!("Patient/{patient}"));
         let fact = Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None };
         self.record(fact).await.unwrap().id.parse().unwrap()
@@ -171,7 +172,7 @@ pub async fn service(database: &Database, clock: &Clock, ehr: Option<&str>) -> S
 
 pub fn episode(on: &str) -> Episode {
     Episode {
-        id: Uuid::nil(),
+        id: EpisodeId(Uuid::nil()),
         enrolled_on: Some(date(on)),
         consent_on: Some(date(on)),
         primary_instrument: Instrument::Phq9,

@@ -14,6 +14,7 @@ use crate::domain::finding::Rule;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
 use crate::fhir::planned::title;
+use crate::id::PatientId;
 use crate::store::outbox::DeliveryState;
 
 /// Lines of each kind; the rest is counted.
@@ -99,7 +100,7 @@ pub fn name_of(card: Uuid) -> String {
 /// What is known of a patient, ready-made.
 pub struct PatientFacts<'a> {
     pub clinic: &'a str,
-    pub patient: Uuid,
+    pub patient: PatientId,
     /// The open episodes, most pressing first.
     pub standings: &'a [Standing],
     /// What should stand in the chart, most urgent first, whichever way the chart is told of it.
@@ -325,7 +326,7 @@ fn source(config: &Config, rule: Option<Rule>) -> Source {
     Source { label: "Collaborative Care registry", url, topic }
 }
 
-fn to_the_patient(config: &Config, link: CardLink, patient: Uuid) -> HookLink {
+fn to_the_patient(config: &Config, link: CardLink, patient: PatientId) -> HookLink {
     let base = config.public_base();
     let label = "Open in the Collaborative Care registry";
     match link {

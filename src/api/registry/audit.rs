@@ -17,6 +17,7 @@ use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{RequestContext, StrictQuery};
 use crate::fhir::audit_event::{Audited, audit_event};
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry, Sealed};
@@ -32,7 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[into_params(parameter_in = Query)]
 struct AuditQuery {
     /// About this patient, also where they were one of several.
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
     /// From this instant on.
     from: Option<DateTime<Utc>>,
     /// Before this instant.
@@ -59,9 +60,9 @@ struct AuditEntry {
     /// What changed; empty where something was asked for.
     events: Vec<String>,
     /// The patient.
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
     /// The episode.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// What.
     subject: Option<String>,
     /// What changed, in codes.
@@ -69,7 +70,7 @@ struct AuditEntry {
     /// What was asked for.
     request: Option<RequestBody>,
     /// Whose data were read for the answer, where they are several.
-    patients: Vec<Uuid>,
+    patients: Vec<PatientId>,
     /// The whole clinic's, or most of it.
     everybody: bool,
 }

@@ -12,6 +12,7 @@ use crate::api::App;
 use crate::api::request::{Id, RequestContext, RequiredText, parse_id};
 use crate::domain::care::Care;
 use crate::domain::instrument::Instrument;
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -39,7 +40,7 @@ struct NewBaseline {
     responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn override_baseline(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewBaseline>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PsychiatricConsultant])?;

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::{ReadErrors, WriteErrors, created};
 use super::episodes::PatientName;
@@ -16,6 +15,7 @@ use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Id, READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::candidate::Candidate;
 use crate::domain::care::Care;
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -107,7 +107,7 @@ struct DismissalBody {
     /// The entry: it can be taken back by it.
     id: String,
     /// Whose.
-    patient: Uuid,
+    patient: PatientId,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
 }
@@ -118,7 +118,7 @@ struct DismissalBody {
     responses((status = 201, description = "Recorded", body = DismissalBody), WriteErrors))]
 async fn dismiss(
     ask: RequestContext,
-    Id(patient): Id,
+    Id(patient): Id<PatientId>,
     JsonBody(new): JsonBody<NewDismissal>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;

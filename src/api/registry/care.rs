@@ -4,11 +4,11 @@ use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::answer::created;
 use crate::api::request::RequestContext;
 use crate::domain::care::Care;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::record::{Command, Recorded};
 
@@ -18,7 +18,7 @@ pub struct Entered {
     /// The entry.
     pub id: String,
     /// Its episode.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     /// The episode's revision after it: the ETag.
     pub revision: i64,
     /// The local date it is about.
@@ -32,7 +32,7 @@ pub struct Entered {
 
 impl Entered {
     /// What was recorded, for the client.
-    pub fn of(recorded: Recorded, episode: Uuid, on: NaiveDate) -> Self {
+    pub fn of(recorded: Recorded, episode: EpisodeId, on: NaiveDate) -> Self {
         Self {
             id: recorded.id,
             episode,
@@ -50,14 +50,19 @@ impl Entered {
 }
 
 /// The fact of an entry.
-pub fn fact(ask: &RequestContext, episode: Uuid, (on, at): (NaiveDate, Option<DateTime<Utc>>), care: Care) -> Command {
+pub fn fact(
+    ask: &RequestContext,
+    episode: EpisodeId,
+    (on, at): (NaiveDate, Option<DateTime<Utc>>),
+    care: Care,
+) -> Command {
     Command::Cared { episode, on, at, care, if_match: ask.if_match }
 }
 
 /// Records one entry and answers.
 pub async fn enter(
     ask: &RequestContext,
-    episode: Uuid,
+    episode: EpisodeId,
     when: (NaiveDate, Option<DateTime<Utc>>),
     care: Care,
 ) -> Result<Response, Problem> {

@@ -25,6 +25,7 @@ use crate::domain::standing::Standing;
 use crate::domain::story::{CarePlanVersion, Story};
 use crate::fhir::care_plan::narrative::{NarrativeKind, page};
 use crate::fhir::care_plan::{CarePlanDocument, care_plan};
+use crate::id::EpisodeId;
 use crate::listener::JsonBody;
 use crate::problem::{Category, Problem};
 use crate::store::event_log::EventRow;
@@ -67,7 +68,7 @@ struct TargetNow {
 #[derive(Debug, Serialize, ToSchema)]
 struct CarePlanBody {
     /// The episode.
-    episode: Uuid,
+    episode: EpisodeId,
     /// Counts from 1: the ETag.
     version: i64,
     /// The entry: it can be taken back by it.
@@ -120,7 +121,7 @@ pub(super) struct CarePlanSource {
 
 impl CarePlanSource {
     /// Reads it.
-    pub(super) async fn of(ask: &RequestContext, id: Uuid) -> Result<Self, Problem> {
+    pub(super) async fn of(ask: &RequestContext, id: EpisodeId) -> Result<Self, Problem> {
         let absent = || Problem::not_found("episode");
         let mut tx = ask.app.db.read().await?;
         let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
@@ -220,7 +221,7 @@ fn html(page: String) -> Response {
     responses((status = 200, description = "With its version as `ETag`", body = CarePlanBody), ReadErrors))]
 async fn read_plan(
     ask: RequestContext,
-    Id(id): Id,
+    Id(id): Id<EpisodeId>,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<PlanQuery>,
 ) -> Result<Response, Problem> {
@@ -248,7 +249,7 @@ async fn read_plan(
     request_body = NewCarePlan, responses((status = 201, description = "With its version as `ETag`", body = CarePlanBody), WriteErrors))]
 async fn write_plan(
     mut ask: RequestContext,
-    Id(id): Id,
+    Id(id): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewCarePlan>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
@@ -268,7 +269,7 @@ async fn write_plan(
 /// Every version of an episode's care plan, newest first.
 #[utoipa::path(get, path = "/episodes/{id}/care-plans", tag = "care", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<VersionName>), ReadErrors))]
-async fn list_plans(ask: RequestContext, Id(id): Id) -> Result<Json<Page<VersionName>>, Problem> {
+async fn list_plans(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Json<Page<VersionName>>, Problem> {
     ask.caller.require(READERS)?;
     let read = CarePlanSource::of(&ask, id).await?;
     let name = |version: CarePlanVersion<'_>| {

@@ -12,6 +12,7 @@ use super::care::{self, Entered, fact};
 use crate::api::App;
 use crate::api::request::{Id, RequestContext, RequiredText, parse_id, plausible, words};
 use crate::domain::care::{Addressee, Care, ChangeKind, Recommendation};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -69,7 +70,7 @@ struct Reviewed {
     responses((status = 201, description = "Recorded", body = Reviewed), WriteErrors))]
 async fn review_case(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewCaseReview>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;

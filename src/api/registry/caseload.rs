@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::ReadErrors;
 use super::episodes::PatientName;
@@ -22,6 +21,7 @@ use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::standing::WorkItemSummary;
 use crate::domain::target::MeasureSummary;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::standing::{self, StandingFilter, StandingRow};
 
@@ -74,7 +74,7 @@ pub enum Sort {
 #[derive(Debug, Serialize, ToSchema)]
 struct Case {
     /// The episode.
-    episode: Uuid,
+    episode: EpisodeId,
     /// Whose.
     patient: PatientName,
     /// The patient's preferred language (BCP 47).

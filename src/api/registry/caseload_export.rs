@@ -21,6 +21,7 @@ use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
 use crate::store::{Db, patient};
@@ -146,7 +147,7 @@ async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format
 /// Where the next page begins.
 enum After {
     Attention(Option<AttentionKey>),
-    Name(Option<(String, uuid::Uuid)>),
+    Name(Option<(String, EpisodeId)>),
 }
 
 struct Caseload {

@@ -13,6 +13,7 @@ use crate::api::App;
 use crate::api::request::{Id, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::treatment::may_be_next;
 use crate::domain::care::{Care, ContactKind, ContactOutcome, Intervention, Modality};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -58,7 +59,7 @@ struct NewContact {
     request_body = NewContact, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn add_contact(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewContact>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{Id, RequestContext};
 use crate::domain::care::{Care, Payer};
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -40,7 +40,7 @@ struct Covered {
     /// The entry.
     id: String,
     /// Whose.
-    patient: Uuid,
+    patient: PatientId,
 }
 
 /// Documents who pays for a patient's care: metrics are narrowed by it, month by month.
@@ -49,7 +49,7 @@ struct Covered {
     responses((status = 201, description = "Recorded", body = Covered), WriteErrors))]
 async fn cover(
     ask: RequestContext,
-    Id(patient): Id,
+    Id(patient): Id<PatientId>,
     JsonBody(new): JsonBody<NewCoverage>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;

@@ -15,6 +15,7 @@ use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
 use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung};
 use crate::domain::read_back::Drift;
 use crate::fhir::planned::WriteForm;
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Delivery, DeliveryAttempt, DeliveryState, Which};
@@ -32,7 +33,7 @@ struct DeliveriesQuery {
     /// In this state.
     state: Option<DeliveryState>,
     /// About this patient.
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
     /// Where the chart differs in this way from what was written there.
     drift: Option<Drift>,
     /// At most so many items, 1–500; 50 without it.
@@ -47,9 +48,9 @@ struct DeliveryBody {
     /// Our id.
     id: Uuid,
     /// The patient.
-    patient: Uuid,
+    patient: PatientId,
     /// The episode; `null` for what is independent of enrolment.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// Names the cause, within the patient.
     key: String,
     /// `Task` or `Flag`.
@@ -195,7 +196,7 @@ async fn list_deliveries(
 /// One delivery, with each attempt.
 #[utoipa::path(get, path = "/deliveries/{id}", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeDelivery), ReadErrors))]
-async fn read_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<WholeDelivery>, Problem> {
+async fn read_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeDelivery>, Problem> {
     ask.caller.require(READERS)?;
     let mut tx = ask.app.db.read().await?;
     let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
@@ -207,7 +208,7 @@ async fn read_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<WholeDeli
 /// Sends a parked or waiting delivery again, now.
 #[utoipa::path(post, path = "/deliveries/{id}/retry", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = DeliveryBody), WriteErrors))]
-async fn retry_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<DeliveryBody>, Problem> {
+async fn retry_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<DeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let now = ask.app.clock.now();
     let mut tx = ask.app.db.begin("delivery_retry").await?;

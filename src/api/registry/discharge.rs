@@ -6,13 +6,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::WriteErrors;
 use super::care::{Entered, fact};
 use crate::api::App;
 use crate::api::request::{Id, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, DischargeReason};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -71,7 +71,7 @@ impl From<NewReason> for DischargeReason {
     request_body = NewDischarge, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn discharge(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewDischarge>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -88,7 +88,7 @@ async fn discharge(
     Ok(entered.answer())
 }
 
-async fn has_plan(ask: &RequestContext, episode: Uuid) -> Result<bool, Problem> {
+async fn has_plan(ask: &RequestContext, episode: EpisodeId) -> Result<bool, Problem> {
     let mut tx = ask.app.db.read().await?;
     let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(false) };
     let Some(patient) = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await? else { return Ok(false) };

@@ -11,6 +11,7 @@ use super::care::{self, Entered};
 use crate::api::App;
 use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, words};
 use crate::domain::care::Care;
+use crate::id::EpisodeId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
@@ -33,7 +34,11 @@ struct NewFlag {
 #[utoipa::path(post, path = "/episodes/{id}/discussion-flag", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewFlag,
     responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn flag(ask: RequestContext, Id(episode): Id, JsonBody(new): JsonBody<NewFlag>) -> Result<Response, Problem> {
+async fn flag(
+    ask: RequestContext,
+    Id(episode): Id<EpisodeId>,
+    JsonBody(new): JsonBody<NewFlag>,
+) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     let care = Care::DiscussionFlag { raised: new.raised, note: words(new.note) };
     care::enter(&ask, episode, (ask.today(), None), care).await

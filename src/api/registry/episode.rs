@@ -16,6 +16,7 @@ use crate::domain::care::FitCheck;
 use crate::domain::contacts::{NextContact, TreatmentCourse, brief_treatments, next_contact};
 use crate::domain::instrument::Instrument;
 use crate::domain::recommendation::{TrackedRecommendation, followed};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -99,13 +100,13 @@ fn lasting<T>(change: Change<T>, field: &str) -> Result<Option<T>, Problem> {
 /// Reads an episode, with its ETag.
 #[utoipa::path(get, path = "/episodes/{id}", tag = "episodes", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "With `ETag`", body = WholeEpisode), ReadErrors))]
-async fn read_episode(ask: RequestContext, Id(id): Id) -> Result<Response, Problem> {
+async fn read_episode(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let whole = whole(&ask, id).await?;
     Ok((etag(whole.episode.revision), Json(whole)).into_response())
 }
 
-async fn whole(ask: &RequestContext, id: uuid::Uuid) -> Result<WholeEpisode, Problem> {
+async fn whole(ask: &RequestContext, id: EpisodeId) -> Result<WholeEpisode, Problem> {
     let absent = || Problem::not_found("episode");
     let mut tx = ask.app.db.read().await?;
     let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
@@ -137,7 +138,7 @@ async fn whole(ask: &RequestContext, id: uuid::Uuid) -> Result<WholeEpisode, Pro
     request_body = EpisodePatch, responses((status = 200, description = "With the new `ETag`", body = WholeEpisode), WriteErrors))]
 async fn amend_episode(
     ask: RequestContext,
-    Id(id): Id,
+    Id(id): Id<EpisodeId>,
     JsonBody(patch): JsonBody<EpisodePatch>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

@@ -17,6 +17,7 @@ use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, pa
 use crate::domain::care::FitDecision;
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -92,7 +93,7 @@ impl NamedPatient {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EpisodeBody {
     /// Our id.
-    pub id: Uuid,
+    pub id: EpisodeId,
     /// Whose.
     pub patient: PatientName,
     /// Where it stands.
@@ -127,7 +128,7 @@ pub struct EpisodeBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientName {
     /// Our id.
-    pub id: Uuid,
+    pub id: PatientId,
     /// Never empty: the reference where no name has arrived.
     pub display_name: String,
     /// How the chart names the person.
@@ -187,7 +188,7 @@ async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Resu
     ask.caller.require(&[Role::CareManager])?;
     let primary = new.primary_instrument.unwrap_or(Instrument::Phq9);
     let new_episode = Episode {
-        id: Uuid::nil(),
+        id: EpisodeId(Uuid::nil()),
         enrolled_on: new.enrolled_on,
         consent_on: new.consent_on,
         primary_instrument: primary,
@@ -209,7 +210,7 @@ async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Resu
 }
 
 /// Reads an episode.
-pub async fn read(ask: &RequestContext, id: Uuid) -> Result<EpisodeBody, Problem> {
+pub async fn read(ask: &RequestContext, id: EpisodeId) -> Result<EpisodeBody, Problem> {
     let mut tx = ask.app.db.read().await?;
     let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("episode"))?;
     let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?;
@@ -223,7 +224,7 @@ pub async fn read(ask: &RequestContext, id: Uuid) -> Result<EpisodeBody, Problem
 #[into_params(parameter_in = Query)]
 struct EpisodesQuery {
     /// The patient.
-    patient: Uuid,
+    patient: PatientId,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -240,7 +241,7 @@ async fn list_episodes(
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
-    let after: Option<Uuid> = paging.after()?;
+    let after: Option<EpisodeId> = paging.after()?;
     let mut tx = ask.app.db.read().await?;
     let patient = patient::find(&mut tx, ask.clinic(), query.patient).await?;
     let patient = patient.ok_or_else(|| Problem::not_found("patient"))?;

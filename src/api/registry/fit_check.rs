@@ -13,6 +13,7 @@ use crate::api::App;
 use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, FitCheck, FitConcern, FitDecision};
 use crate::domain::episode::Phase;
+use crate::id::EpisodeId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::store;
@@ -81,7 +82,7 @@ struct DatedFitCheck {
     request_body = DatedFitCheck, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn check_fit(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<DatedFitCheck>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

@@ -12,6 +12,7 @@ use super::care::{self, Entered};
 use crate::api::App;
 use crate::api::request::{Id, RequestContext, RequiredText};
 use crate::domain::care::Care;
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -42,7 +43,11 @@ struct NewResumption {
 /// Pauses treatment: no alerts but safety.
 #[utoipa::path(post, path = "/episodes/{id}/hold", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewHold, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
-async fn hold(ask: RequestContext, Id(episode): Id, JsonBody(new): JsonBody<NewHold>) -> Result<Response, Problem> {
+async fn hold(
+    ask: RequestContext,
+    Id(episode): Id<EpisodeId>,
+    JsonBody(new): JsonBody<NewHold>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
     care::enter(&ask, episode, (new.from, None), Care::Hold { reason: new.reason.0 }).await
 }
@@ -52,7 +57,7 @@ async fn hold(ask: RequestContext, Id(episode): Id, JsonBody(new): JsonBody<NewH
     request_body = NewResumption, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn resume(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewResumption>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

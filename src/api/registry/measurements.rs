@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use crate::api::App;
@@ -15,6 +14,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::{EvidenceTime, is_language};
+use crate::id::{MeasurementId, PatientId};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MeasurementBody {
     /// Our id; stays when the source is corrected.
-    pub id: Uuid,
+    pub id: MeasurementId,
     /// Which questionnaire.
     pub instrument: Instrument,
     /// Points; `null` exactly when it cannot be scored. Never 0 for "missing".
@@ -106,7 +106,7 @@ struct NewMeasurement {
     responses((status = 201, description = "Scored", body = MeasurementBody), WriteErrors))]
 async fn add_measurement(
     ask: RequestContext,
-    Id(patient): Id,
+    Id(patient): Id<PatientId>,
     JsonBody(new): JsonBody<NewMeasurement>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

@@ -19,6 +19,7 @@ use crate::domain::care::Care;
 use crate::domain::chart_plan::plan;
 use crate::domain::safety::{Concern, ConcernState};
 use crate::domain::story::Story;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{episode, patient, rule_set, story};
 
@@ -81,7 +82,7 @@ struct AssessmentBody {
 /// Who; measurements; episodes; safety.
 #[utoipa::path(get, path = "/patients/{id}", tag = "patients", params(("id" = String, Path, description = "The patient")),
     responses((status = 200, description = "One who was merged into another is answered as the other", body = PatientBody), ReadErrors))]
-async fn read_patient(ask: RequestContext, Id(id): Id) -> Result<Json<PatientBody>, Problem> {
+async fn read_patient(ask: RequestContext, Id(id): Id<PatientId>) -> Result<Json<PatientBody>, Problem> {
     ask.caller.require(READERS)?;
     let clinic = ask.clinic();
     let mut tx = ask.app.db.read().await?;

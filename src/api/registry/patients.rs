@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, StrictQuery};
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::patient::{self, Patient};
@@ -40,7 +40,7 @@ struct PatientsQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientIdentity {
     /// Our id.
-    pub id: Uuid,
+    pub id: PatientId,
     /// How the chart names the person.
     pub reference: String,
     /// `false` while only references to the person have arrived.
@@ -93,7 +93,7 @@ async fn list_patients(
     }
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
-    let after: Option<Uuid> = paging.after()?;
+    let after: Option<PatientId> = paging.after()?;
     let mut tx = ask.app.db.read().await?;
     if !looks_up {
         let rows = patient::page(&mut tx, ask.clinic(), after, limit + 1).await?;

@@ -12,6 +12,7 @@ use super::answer::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::id::{MeasurementId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::record::Condition;
@@ -42,7 +43,7 @@ struct QuarantineItem {
     /// The resource: `QuestionnaireResponse/123`.
     resource: String,
     /// The patient, where known.
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
     /// Why: a stable code.
     code: String,
     /// Why, in words.
@@ -78,9 +79,9 @@ struct Replayed {
     /// Why it stays, in words.
     detail: Option<String>,
     /// The patient, where known.
-    patient: Option<Uuid>,
+    patient: Option<PatientId>,
     /// The measurements that come from it now.
-    measurements: Vec<Uuid>,
+    measurements: Vec<MeasurementId>,
 }
 
 /// What could not be understood, with the reason.
@@ -101,7 +102,7 @@ async fn list_quarantine(
 /// Reads a resource in quarantine again: after its mapping was corrected, or its patient has arrived.
 #[utoipa::path(post, path = "/quarantine/{id}/replay", tag = "operations", params(("id" = String, Path, description = "The item")),
     responses((status = 200, description = "What it came to", body = Replayed), WriteErrors))]
-async fn replay(ask: RequestContext, Id(id): Id) -> Result<Json<Replayed>, Problem> {
+async fn replay(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<Replayed>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let clinic = ask.clinic();
     let absent = || Problem::not_found("item in quarantine");

@@ -16,6 +16,7 @@ use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
 use crate::domain::care::Addressee;
 use crate::domain::history::History;
 use crate::domain::recommendation::{RecommendationDetail, RecommendationState, listed};
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::recommendation::{self, RecommendationFilter};
 use crate::store::{episode, patient, rule_set, story};
@@ -132,7 +133,7 @@ async fn list(
 #[utoipa::path(get, path = "/episodes/{id}/recommendations", tag = "care",
     params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<RecommendationDetail>), ReadErrors))]
-async fn of_episode(ask: RequestContext, Id(id): Id) -> Result<Json<Page<RecommendationDetail>>, Problem> {
+async fn of_episode(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Json<Page<RecommendationDetail>>, Problem> {
     ask.caller.require(READERS)?;
     let absent = || Problem::not_found("episode");
     let mut tx = ask.app.db.read().await?;

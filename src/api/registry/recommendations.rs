@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use super::care::{Entered, fact};
@@ -14,6 +15,7 @@ use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, plausibl
 use crate::domain::care::{Care, RecommendationDecision, ReferralProgress};
 use crate::domain::episode::Phase;
 use crate::domain::recommendation::{TrackedRecommendation, follow};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -59,7 +61,11 @@ struct Decided {
 #[utoipa::path(post, path = "/recommendations/{id}/decision", tag = "care",
     params(("id" = String, Path, description = "The recommendation")), request_body = NewDecision,
     responses((status = 201, description = "Recorded", body = Decided), WriteErrors))]
-async fn decide(ask: RequestContext, Id(id): Id, JsonBody(new): JsonBody<NewDecision>) -> Result<Response, Problem> {
+async fn decide(
+    ask: RequestContext,
+    Id(id): Id<Uuid>,
+    JsonBody(new): JsonBody<NewDecision>,
+) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PrimaryCare, Role::CareManager])?;
     let (followed, episode, phase) = find(&ask, id).await?;
     let care = Care::RecommendationDecision {
@@ -95,7 +101,11 @@ struct NewProgress {
 #[utoipa::path(post, path = "/recommendations/{id}/progress", tag = "care",
     params(("id" = String, Path, description = "A recommendation of the kind `referral`, `specialty_referral` or `direct_evaluation`")),
     request_body = NewProgress, responses((status = 201, description = "Recorded", body = Decided), WriteErrors))]
-async fn go_on(ask: RequestContext, Id(id): Id, JsonBody(new): JsonBody<NewProgress>) -> Result<Response, Problem> {
+async fn go_on(
+    ask: RequestContext,
+    Id(id): Id<Uuid>,
+    JsonBody(new): JsonBody<NewProgress>,
+) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
     match (new.progress, new.scheduled_for) {
         (ReferralProgress::Scheduled, Some(on)) if !plausible(on) || on < new.on => {
@@ -123,7 +133,7 @@ async fn go_on(ask: RequestContext, Id(id): Id, JsonBody(new): JsonBody<NewProgr
 async fn enter(
     ask: &RequestContext,
     (followed, phase): (TrackedRecommendation, Phase),
-    (episode, on): (uuid::Uuid, NaiveDate),
+    (episode, on): (EpisodeId, NaiveDate),
     care: Care,
     done: bool,
 ) -> Result<Response, Problem> {
@@ -146,7 +156,7 @@ async fn enter(
     Ok(created(None, Some(entered.revision), Decided { entered, recommendation: id, treatment_change }))
 }
 
-async fn find(ask: &RequestContext, id: uuid::Uuid) -> Result<(TrackedRecommendation, uuid::Uuid, Phase), Problem> {
+async fn find(ask: &RequestContext, id: uuid::Uuid) -> Result<(TrackedRecommendation, EpisodeId, Phase), Problem> {
     let absent = || Problem::not_found("recommendation");
     let mut tx = ask.app.db.read().await?;
     let (patient, episode) = store::event_log::reviews_with(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;

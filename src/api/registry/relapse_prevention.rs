@@ -12,6 +12,7 @@ use super::care::{self, Entered};
 use crate::api::App;
 use crate::api::request::{Id, RequestContext, RequiredText};
 use crate::domain::care::Care;
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -37,7 +38,7 @@ struct NewRelapsePrevention {
     responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn prevent_relapse(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewRelapsePrevention>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

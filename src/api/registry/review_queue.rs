@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::ReadErrors;
 use super::episodes::PatientName;
@@ -16,6 +15,7 @@ use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, qu
 use crate::domain::attention::{LAST_IN_QUEUE, QueueEntry};
 use crate::domain::chart_plan::plan_without_outlook;
 use crate::domain::standing::Standing;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
 use crate::store::{patient, rule_set, story};
@@ -49,7 +49,7 @@ struct QueueQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct QueueRow {
     /// The episode.
-    pub(super) episode: Uuid,
+    pub(super) episode: EpisodeId,
     /// Whose.
     pub(super) patient: PatientName,
     /// The care manager.

@@ -15,6 +15,7 @@ use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Id, READERS, RequestContext, RequiredText, StrictQuery, parse_id, plausible, words};
 use crate::domain::attention::QueueEntry;
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -121,7 +122,7 @@ struct ItemBody {
     /// 1 is discussed first.
     position: i32,
     /// The episode.
-    episode: Uuid,
+    episode: EpisodeId,
     /// Whose.
     patient: PatientName,
     /// What became of it.
@@ -139,7 +140,7 @@ struct ItemBody {
 #[derive(Debug, Serialize, ToSchema)]
 struct UnplannedReview {
     /// The episode.
-    episode: Uuid,
+    episode: EpisodeId,
     /// Whose.
     patient: PatientName,
     /// The case review.
@@ -157,7 +158,7 @@ struct WholeSession {
     added: Vec<UnplannedReview>,
 }
 
-fn name(id: Uuid, display_name: Option<String>, reference: String) -> PatientName {
+fn name(id: PatientId, display_name: Option<String>, reference: String) -> PatientName {
     PatientName { id, display_name: display_name.unwrap_or_else(|| reference.clone()), reference }
 }
 
@@ -189,7 +190,7 @@ async fn whole(ask: &RequestContext, id: Uuid) -> Result<WholeSession, Problem> 
     let agenda = review_session::agenda(&mut tx, ask.clinic(), id).await?;
     let reviews = review_session::reviews(&mut tx, ask.clinic(), id).await?;
     drop(tx);
-    let planned: Vec<Uuid> = agenda.iter().map(|item| item.episode_id).collect();
+    let planned: Vec<EpisodeId> = agenda.iter().map(|item| item.episode_id).collect();
     let closed = session.closed_at.is_some();
     let agenda = agenda.into_iter().map(|item| ItemBody::of(item, &reviews, closed)).collect();
     let added =
@@ -261,7 +262,7 @@ async fn list(
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
-async fn read(ask: RequestContext, Id(id): Id) -> Result<Json<WholeSession>, Problem> {
+async fn read(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(READERS)?;
     Ok(Json(whole(&ask, id).await?))
 }
@@ -272,7 +273,7 @@ async fn read(ask: RequestContext, Id(id): Id) -> Result<Json<WholeSession>, Pro
     responses((status = 200, description = "Closed", body = WholeSession), WriteErrors))]
 async fn close(
     ask: RequestContext,
-    Id(id): Id,
+    Id(id): Id<Uuid>,
     JsonBody(closing): JsonBody<Closing>,
 ) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(HOLDERS)?;

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use crate::api::App;
 use crate::api::request::{CLINICIANS, Id, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::Care;
+use crate::id::PatientId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
@@ -46,7 +46,7 @@ struct AssessmentReceipt {
     /// The entry.
     id: String,
     /// Whose.
-    patient: Uuid,
+    patient: PatientId,
     /// The local date.
     on: NaiveDate,
     /// When it was recorded.
@@ -59,7 +59,7 @@ struct AssessmentReceipt {
     responses((status = 201, description = "Recorded", body = AssessmentReceipt), WriteErrors))]
 async fn assess(
     ask: RequestContext,
-    Id(patient): Id,
+    Id(patient): Id<PatientId>,
     JsonBody(new): JsonBody<NewAssessment>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

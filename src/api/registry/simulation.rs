@@ -9,7 +9,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::WriteErrors;
 use super::rule_sets::complete;
@@ -20,6 +19,7 @@ use crate::domain::finding::{Finding, Rule};
 use crate::domain::instrument::Instrument;
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::RuleSetName;
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -77,9 +77,9 @@ struct Simulation {
 #[derive(Debug, Serialize, ToSchema)]
 struct SimulatedChange {
     /// The patient.
-    patient: Uuid,
+    patient: PatientId,
     /// The episode.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// Findings that would open.
     findings_opened: Vec<FindingName>,
     /// Findings that would close.
@@ -216,10 +216,10 @@ impl Simulation {
 }
 
 /// What differs between two plans of one patient, by episode.
-fn changes(patient: Uuid, before: &ChartPlan, then: &ChartPlan) -> Vec<SimulatedChange> {
-    let mut episodes: Vec<Option<Uuid>> = vec![None];
+fn changes(patient: PatientId, before: &ChartPlan, then: &ChartPlan) -> Vec<SimulatedChange> {
+    let mut episodes: Vec<Option<EpisodeId>> = vec![None];
     episodes.extend(then.standings.iter().map(|s| Some(s.episode)));
-    let of = |episode: Option<Uuid>| {
+    let of = |episode: Option<EpisodeId>| {
         let findings = |plan: &'_ ChartPlan| -> Vec<Finding> {
             let standing = plan.standings.iter().find(|s| Some(s.episode) == episode);
             standing.map(|s| s.findings.clone()).unwrap_or_default()

@@ -12,6 +12,7 @@ use crate::api::App;
 use crate::api::request::{Id, READERS, RequestContext, StrictQuery, query_date};
 use crate::domain::chart_plan::plan;
 use crate::domain::standing::Standing;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::{episode, patient, rule_set, story, story_as_known};
 
@@ -55,7 +56,7 @@ struct StandingBody {
     responses((status = 200, description = "Explained", body = StandingBody), ReadErrors))]
 async fn read_standing(
     ask: RequestContext,
-    Id(id): Id,
+    Id(id): Id<EpisodeId>,
     StrictQuery(query): StrictQuery<StandingQuery>,
 ) -> Result<Json<StandingBody>, Problem> {
     ask.caller.require(READERS)?;

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use super::care::{self, Entered};
 use crate::api::App;
 use crate::api::request::{CLINICIANS, EntryId, Id, RequestContext, RequiredText};
 use crate::domain::care::{Care, CareEntry};
+use crate::id::{EpisodeId, PatientId};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
@@ -39,7 +39,7 @@ struct NewTakeBack {
     request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn take_back(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     EntryId(entry): EntryId,
     JsonBody(new): JsonBody<NewTakeBack>,
 ) -> Result<Response, Problem> {
@@ -63,7 +63,7 @@ struct TakenBack {
     /// The entry that takes it back.
     id: String,
     /// Whose.
-    patient: Uuid,
+    patient: PatientId,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
 }
@@ -76,7 +76,7 @@ struct TakenBack {
     request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = TakenBack), WriteErrors))]
 async fn take_back_of_patient(
     ask: RequestContext,
-    Id(patient): Id,
+    Id(patient): Id<PatientId>,
     EntryId(entry): EntryId,
     JsonBody(new): JsonBody<NewTakeBack>,
 ) -> Result<Response, Problem> {

@@ -13,6 +13,7 @@ use super::answer::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::{self, Chapter};
 use crate::store::{episode, rule_set};
@@ -53,7 +54,7 @@ struct TimelineEvent {
     /// The version of the thresholds in force when it was recorded: `changes` was concluded under it.
     rule_set: u32,
     /// The episode; `null` for what concerns the patient.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// What was said.
     body: Value,
     /// What it changed: findings that opened and closed, statuses, Tasks and Flags.
@@ -67,7 +68,7 @@ struct TimelineEvent {
     responses((status = 200, description = "In order of (when it happened, when it was recorded)", body = Page<TimelineEvent>), ReadErrors))]
 async fn read_timeline(
     ask: RequestContext,
-    Id(id): Id,
+    Id(id): Id<EpisodeId>,
     StrictQuery(query): StrictQuery<TimelineQuery>,
 ) -> Result<Json<Page<TimelineEvent>>, Problem> {
     ask.caller.require(READERS)?;

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::{WriteErrors, created};
 use super::care::{Entered, fact};
 use crate::api::App;
 use crate::api::request::{Id, RequestContext, RequiredText};
 use crate::domain::care::{Care, DischargeReason};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -56,7 +56,7 @@ struct Transferred {
     request_body = NewTransfer, responses((status = 201, description = "Recorded", body = Transferred), WriteErrors))]
 async fn transfer(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewTransfer>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -79,7 +79,7 @@ async fn transfer(
     Ok(created(None, Some(entered.revision), Transferred { entered, handover }))
 }
 
-fn to_care_manager(ask: &RequestContext, episode: Uuid, on: NaiveDate, to: String, reason: String) -> Command {
+fn to_care_manager(ask: &RequestContext, episode: EpisodeId, on: NaiveDate, to: String, reason: String) -> Command {
     let amendment = Amendment {
         care_manager: Change::To(to),
         reason: Some(reason),

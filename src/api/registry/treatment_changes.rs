@@ -12,6 +12,7 @@ use super::care::{self, Entered};
 use crate::api::App;
 use crate::api::request::{Id, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, ChangeKind, MedicationAct, MedicationChange};
+use crate::id::EpisodeId;
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -73,7 +74,7 @@ impl From<NewMedicationChange> for MedicationChange {
     responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
 async fn change_treatment(
     ask: RequestContext,
-    Id(episode): Id,
+    Id(episode): Id<EpisodeId>,
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;

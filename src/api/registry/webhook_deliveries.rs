@@ -167,7 +167,7 @@ async fn list_webhook_deliveries(
 #[utoipa::path(get, path = "/webhook-deliveries/{id}", tag = "operations",
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeWebhookDelivery), ReadErrors))]
-async fn read_webhook_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<WholeWebhookDelivery>, Problem> {
+async fn read_webhook_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeWebhookDelivery>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.read().await?;
     let found = webhook::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
@@ -185,7 +185,7 @@ async fn read_webhook_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<W
 #[utoipa::path(post, path = "/webhook-deliveries/{id}/retry", tag = "operations",
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = WebhookDeliveryBody), WriteErrors))]
-async fn retry_webhook_delivery(ask: RequestContext, Id(id): Id) -> Result<Json<WebhookDeliveryBody>, Problem> {
+async fn retry_webhook_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WebhookDeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.begin("webhook_retry").await?;
     let again = webhook::retry(&mut tx, ask.clinic(), id, ask.app.clock.now()).await?;

@@ -5,6 +5,7 @@ use super::{Attention, LAST_IN_QUEUE, NOTHING_DUE, QueuePlace, reasons};
 use crate::domain::episode::Phase;
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::standing::{RuleSetName, Standing};
+use crate::id::EpisodeId;
 
 fn day(text: &str) -> NaiveDate {
     text.parse().unwrap()
@@ -18,7 +19,7 @@ fn standing(rules: &[(Rule, &str)]) -> Standing {
             .against("contact_red_days", 60)
     };
     Standing {
-        episode: Uuid::nil(),
+        episode: EpisodeId(Uuid::nil()),
         as_of: day("2026-06-01"),
         rule_set: RuleSetName { id: "default".into(), version: 1 },
         status: Phase::Active,

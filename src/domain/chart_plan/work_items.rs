@@ -171,7 +171,7 @@ pub(super) fn of_episode(
         finding
             .evidence
             .iter()
-            .filter_map(|id| story.measurements.iter().find(|m| m.id == *id))
+            .filter_map(|id| story.measurements.iter().find(|m| m.id.0 == *id))
             .map(|m| m.source.clone())
             .collect()
     };

@@ -110,7 +110,7 @@ pub(super) fn seen<'a>(
 
 impl EpisodeMonth<'_> {
     pub(super) fn id(&self) -> Uuid {
-        self.course.episode.id
+        self.course.episode.id.0
     }
 
     pub(super) fn days(&self) -> i64 {

@@ -63,7 +63,8 @@ fn is_kept(s: &EpisodeMonth<'_>, month: Month) -> bool {
 
 /// Every case review of an episode: the week that a month ends in may hold it in the next one.
 fn reviews(s: &EpisodeMonth<'_>) -> Vec<NaiveDate> {
-    let is_review = |e: &&CareEntry| e.episode == Some(s.id()) && matches!(e.care, Care::CaseReview { .. });
+    let is_review =
+        |e: &&CareEntry| e.episode == Some(s.course.episode.id) && matches!(e.care, Care::CaseReview { .. });
     s.story.standing_entries().into_iter().filter(is_review).map(|e| e.on).collect()
 }
 

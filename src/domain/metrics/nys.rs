@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use chrono::Months;
-use uuid::Uuid;
 
 use super::episode_month::{EpisodeMonth, seen, tested, which};
 use super::tally::{MetricTally, Tallies};
@@ -12,6 +11,7 @@ use crate::domain::care::Payer;
 use crate::domain::instrument::Instrument;
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
+use crate::id::PatientId;
 
 /// Rules for quality exports: no look-back for a baseline.
 fn export_rules(rules: &RuleSet) -> RuleSet {
@@ -65,7 +65,7 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Narrow
         MetricTally::rate(7, "remission", None, tested(&narrowed, |s| s.in_remission_in(month))),
         MetricTally::rate(8, "not_improved_reviewed", Some(0.80), tested(&not_improved, EpisodeMonth::reviewed_lately)),
     ];
-    let mine: Option<BTreeSet<Uuid>> =
+    let mine: Option<BTreeSet<PatientId>> =
         of.care_manager.as_ref().map(|_| enrolled.iter().map(|s| s.story.patient.id).collect());
     tallies.extend(screening(stories, month, mine.as_ref()));
     tallies.push(MetricTally::attested(11, "care_manager_fte", fte.filter(|_| of.care_manager.is_none())));
@@ -73,7 +73,7 @@ pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Narrow
 }
 
 /// Metrics 9 and 10, by patient. "Seen" is what the registry can know: a contact that took place, or a form, this month.
-fn screening(stories: &[Story], month: Month, only: Option<&BTreeSet<Uuid>>) -> [MetricTally; 2] {
+fn screening(stories: &[Story], month: Month, only: Option<&BTreeSet<PatientId>>) -> [MetricTally; 2] {
     let phq = |i: Instrument| matches!(i, Instrument::Phq9 | Instrument::Phq2 | Instrument::Phq9Modified);
     let year_ago = month.last.checked_sub_months(Months::new(12)).unwrap_or(month.first);
     let mut screened = Vec::new();
@@ -83,12 +83,12 @@ fn screening(stories: &[Story], month: Month, only: Option<&BTreeSet<Uuid>>) -> 
         let met = story.standing_entries().iter().any(|e| e.care.is_clinical_contact() && month.contains(e.on));
         if met || scored.iter().any(|m| month.contains(m.taken_on)) {
             let done = scored.iter().any(|m| phq(m.instrument) && m.taken_on > year_ago && m.taken_on <= month.last);
-            screened.push((story.patient.id, done));
+            screened.push((story.patient.id.0, done));
         }
         let nine = |i: Instrument| matches!(i, Instrument::Phq9 | Instrument::Phq9Modified);
         let initial = scored.iter().filter(|m| nine(m.instrument)).min_by_key(|m| (m.taken_at, m.id));
         if let Some(initial) = initial.filter(|m| month.contains(m.taken_on)) {
-            positive.push((story.patient.id, initial.score().is_some_and(|total| total >= 10)));
+            positive.push((story.patient.id.0, initial.score().is_some_and(|total| total >= 10)));
         }
     }
     let remarks = match only {

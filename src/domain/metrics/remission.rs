@@ -38,7 +38,7 @@ pub fn hedis_drr_tallies(stories: &[Story], year: i32) -> Tallies {
             continue;
         }
         let last = last_between(story, on + Days::new(120), on + Days::new(240));
-        let id = story.patient.id;
+        let id = story.patient.id.0;
         rows[0].push((id, last.is_some()));
         rows[1].push((id, last.is_some_and(|l| l < 5)));
         rows[2].push((id, last.is_some_and(|l| 2 * u32::from(l) <= u32::from(score))));
@@ -66,7 +66,7 @@ pub fn cms159_tallies(stories: &[Story], year: i32) -> Tallies {
         let later = on.checked_add_months(Months::new(12)).unwrap_or(on);
         let (first, last) = (later - Days::new(60), later + Days::new(60));
         if !died_by(story, last) {
-            rows.push((story.patient.id, last_between(story, first, last).is_some_and(|total| total < 5)));
+            rows.push((story.patient.id.0, last_between(story, first, last).is_some_and(|total| total < 5)));
         }
     }
     Tallies(vec![MetricTally::rate(1, "remission_at_12_months", None, rows).remark(CMS159_REMARK)])

@@ -12,6 +12,7 @@ use super::sheet::{Record, Sheet};
 use crate::domain::care::{DischargeReason, Payer};
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
+use crate::id::EpisodeId;
 use crate::record::ImportedCase;
 
 /// What a row is read with.
@@ -159,7 +160,7 @@ impl Reader<'_> {
             family,
             birth_date,
             episode: Episode {
-                id: Uuid::nil(),
+                id: EpisodeId(Uuid::nil()),
                 enrolled_on,
                 consent_on,
                 primary_instrument: Instrument::Phq9,

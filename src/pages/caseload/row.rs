@@ -2,11 +2,11 @@
 
 use askama::filters::HtmlSafe;
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use crate::domain::caseload_row::{CaseloadRow, Gauge, NextContactKind};
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
+use crate::id::PatientId;
 use crate::pages::moment::{day, in_sentence};
 use crate::pages::sparkline::Sparkline;
 use crate::pages::words::{self, Tone};
@@ -14,7 +14,7 @@ use crate::store::standing::caseload;
 
 /// A row.
 pub struct CaseloadPageRow {
-    pub patient: Uuid,
+    pub patient: PatientId,
     pub name: String,
     pub flags: Vec<(&'static str, &'static str, Tone)>,
     /// The phase, where it is not plainly active.

@@ -7,8 +7,8 @@ use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
+use crate::id::PatientId;
 use crate::identity::Role;
 use crate::pages::moment::{in_sentence, instant};
 use crate::pages::session::{Submitted, Visitor};
@@ -50,7 +50,7 @@ struct ThresholdGroup {
 
 /// What would change for one patient.
 struct SimulatedChangeRow {
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     opened: Vec<String>,
     closed: Vec<String>,

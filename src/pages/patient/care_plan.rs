@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::Whole;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::care::{Intervention, SharedCarePlan};
 use crate::domain::instrument::Instrument;
+use crate::id::{EpisodeId, PatientId};
 use crate::pages::door::ApiCall;
 use crate::pages::form::Form;
 use crate::pages::moment::day;
@@ -28,7 +28,7 @@ use rows::{LISTS, List};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CarePlanPageQuery {
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     version: Option<i64>,
     done: bool,
 }
@@ -74,8 +74,8 @@ struct Section {
 #[template(path = "care_plan.html")]
 struct CarePlanPage {
     shell: Shell,
-    patient: Uuid,
-    episode: Uuid,
+    patient: PatientId,
+    episode: EpisodeId,
     name: String,
     /// The version that is shown: its number, date and writer, and whether it holds.
     shown: Option<(i64, String, String, &'static str)>,
@@ -102,7 +102,7 @@ async fn read(visitor: &Visitor, id: &str) -> Result<Whole, Problem> {
 }
 
 /// A version; the one that holds where none is named. `None` where there is none.
-async fn version(visitor: &Visitor, episode: Uuid, number: Option<i64>) -> Result<Option<CarePlanReply>, Trouble> {
+async fn version(visitor: &Visitor, episode: EpisodeId, number: Option<i64>) -> Result<Option<CarePlanReply>, Trouble> {
     let query = number.map(|number| format!("?version={number}")).unwrap_or_default();
     match visitor.pages.door.get(&visitor.caller, &format!("episodes/{episode}/care-plan{query}")).await {
         Ok(said) => Ok(Some(serde_json::from_value(said).map_err(|_| unreadable())?)),
@@ -173,7 +173,7 @@ async fn render(
 fn form(
     visitor: &Visitor,
     whole: &Whole,
-    episode: Uuid,
+    episode: EpisodeId,
     last: Option<(i64, &SharedCarePlan)>,
     at_least: [usize; LISTS.len()],
 ) -> Form {

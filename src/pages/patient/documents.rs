@@ -4,9 +4,9 @@ use axum::extract::{Path, Query};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::Whole;
+use crate::id::{EpisodeId, PatientId};
 use crate::pages::session::Visitor;
 use crate::pages::shell::Trouble;
 use crate::problem::Problem;
@@ -15,7 +15,7 @@ use crate::problem::Problem;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DocumentQuery {
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     version: Option<i64>,
 }
 
@@ -41,10 +41,10 @@ pub async fn handover(
 async fn document(
     visitor: &Visitor,
     Path(id): Path<String>,
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     which: &str,
 ) -> Result<Response, Trouble> {
-    let id: Uuid = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
     let whole = Whole::read(visitor, id).await?;
     let stored = whole.episode(episode).ok_or_else(|| Problem::not_found("episode"))?;
     let path = format!("episodes/{}/{which}", stored.episode.id);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Whole;
 use crate::domain::care::RecommendationDecision;
 use crate::domain::episode::Phase;
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
@@ -145,7 +146,7 @@ impl What {
     }
 
     /// The API's address, and how it is called.
-    pub fn call(self, patient: Uuid, episode: Option<Uuid>) -> Option<(Method, String)> {
+    pub fn call(self, patient: PatientId, episode: Option<EpisodeId>) -> Option<(Method, String)> {
         let path = match self {
             Self::SafetyAssessment => format!("patients/{patient}/safety-assessments"),
             Self::Dismissal => format!("patients/{patient}/candidate-dismissal"),
@@ -224,7 +225,12 @@ pub fn options<T: Copy>(all: &[T], name: fn(T) -> &'static str, words: fn(T) -> 
 }
 
 /// What may become of a recommendation.
-pub fn decision(visitor: &Visitor, patient: Uuid, recommendation: Uuid, allowed: &[RecommendationDecision]) -> Form {
+pub fn decision(
+    visitor: &Visitor,
+    patient: PatientId,
+    recommendation: Uuid,
+    allowed: &[RecommendationDecision],
+) -> Form {
     let action = format!("/patients/{patient}/decision");
     let fields = vec![
         FormField::one("decision", "Decision", options(allowed, RecommendationDecision::as_str, words::decision))

@@ -13,6 +13,7 @@ use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::domain::target::MeasureSummary;
+use crate::id::{EpisodeId, MeasurementId};
 use crate::identity::Role;
 use crate::pages::caseload::row::percent;
 use crate::pages::form::Form;
@@ -35,7 +36,7 @@ pub struct PatientHeader {
     pub facts: Vec<(&'static str, String)>,
     pub measures: Vec<MeasureView>,
     /// Other episodes: (id, words, shown now).
-    pub episodes: Vec<(Uuid, String, bool)>,
+    pub episodes: Vec<(EpisodeId, String, bool)>,
 }
 
 /// One measure, large.
@@ -209,7 +210,7 @@ pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<Finding
 }
 
 fn evidence(id: Uuid, whole: &Whole, today: NaiveDate) -> Option<(String, String)> {
-    if let Some(m) = whole.story.measurements.iter().find(|m| m.id == id) {
+    if let Some(m) = whole.story.measurements.iter().find(|m| m.id.0 == id) {
         let total = m.total.map_or_else(|| "not scorable".to_owned(), |t| t.to_string());
         return Some((format!("#m-{id}"), format!("{} {total}, {}", m.instrument, day(m.taken_on, today))));
     }
@@ -268,7 +269,7 @@ pub struct RecommendationView {
 pub fn followed(
     visitor: &Visitor,
     whole: &Whole,
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     tried: Option<&Form>,
     today: NaiveDate,
 ) -> Vec<RecommendationView> {
@@ -360,7 +361,7 @@ pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec
 
 /// One taking of one questionnaire.
 pub struct ScoreView {
-    pub id: Uuid,
+    pub id: MeasurementId,
     pub on: String,
     pub title: &'static str,
     pub total: String,

@@ -6,11 +6,11 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::Response;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{Series, first_of, read, sentence};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
+use crate::id::{EpisodeId, PatientId};
 use crate::pages::session::Visitor;
 use crate::pages::shell::{NavSection, Shell, Trouble, html};
 use crate::problem::Problem;
@@ -29,7 +29,7 @@ pub struct BehindPageQuery {
 
 /// One patient, in the numerator or only in the denominator.
 struct MetricPatient {
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     care_manager: String,
 }
@@ -60,8 +60,9 @@ pub async fn show(visitor: Visitor, Query(asked): Query<BehindPageQuery>) -> Res
     missing_ids.retain(|id| !metric.numerator_episodes.contains(id));
     let mut lists = Vec::new();
     for ids in [&metric.numerator_episodes, &missing_ids] {
-        let rows = caseload::rows(&mut tx, visitor.clinic(), ids).await?;
-        let known: HashSet<Uuid> = rows.iter().map(|row| row.episode_id).collect();
+        let episodes: Vec<EpisodeId> = ids.iter().copied().map(EpisodeId).collect();
+        let rows = caseload::rows(&mut tx, visitor.clinic(), &episodes).await?;
+        let known: HashSet<EpisodeId> = rows.iter().map(|row| row.episode_id).collect();
         let one = |row: caseload::EpisodeListing| MetricPatient {
             patient: row.patient_id,
             name: row.display_name,
@@ -69,8 +70,8 @@ pub async fn show(visitor: Visitor, Query(asked): Query<BehindPageQuery>) -> Res
         };
         let mut list: Vec<MetricPatient> = rows.into_iter().map(one).collect();
         // Some metrics count patients, not episodes.
-        for id in ids.iter().filter(|id| !known.contains(*id)) {
-            list.extend(patient::find(&mut tx, visitor.clinic(), *id).await?.map(|row| MetricPatient {
+        for id in ids.iter().filter(|id| !known.contains(&EpisodeId(**id))) {
+            list.extend(patient::find(&mut tx, visitor.clinic(), PatientId(*id)).await?.map(|row| MetricPatient {
                 patient: row.id,
                 name: row.label(),
                 care_manager: String::new(),

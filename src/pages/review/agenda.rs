@@ -4,12 +4,12 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::REVIEWERS;
 use super::replies::{AgendaItemReply, AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::attention::QueuePlace;
+use crate::id::EpisodeId;
 use crate::pages::caseload::choice::place;
 use crate::pages::moment::{day, in_sentence, whole_day};
 use crate::pages::session::{Submitted, Visitor};
@@ -20,7 +20,7 @@ use crate::pages::words::{self, Tone};
 pub struct AgendaRow {
     pub position: usize,
     pub link: String,
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     pub name: String,
     /// Why in this place.
     pub place: &'static str,

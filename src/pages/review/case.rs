@@ -13,6 +13,7 @@ use super::agenda::AgendaRow;
 use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::care::{Addressee, Care, ChangeKind};
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::pages::door::Refused;
 use crate::pages::form::{Form, FormField};
@@ -36,7 +37,7 @@ const LATELY: usize = 8;
 pub struct CasePageQuery {
     /// The review that was just saved, and whose it was.
     saved: Option<Uuid>,
-    of: Option<Uuid>,
+    of: Option<PatientId>,
 }
 
 #[derive(Template)]
@@ -57,7 +58,7 @@ struct CasePage {
     form: Option<Form>,
     /// Rows of the recommendations within the form.
     rows: Vec<usize>,
-    patient: Uuid,
+    patient: PatientId,
     /// Reviewed in this session: what was said, and how to undo it.
     reviewed: Option<(String, Option<String>)>,
     rule_set: String,
@@ -74,14 +75,14 @@ pub async fn show(
     render(&visitor, &held, episode_of(&episode)?, &asked, None).await
 }
 
-fn episode_of(text: &str) -> Result<Uuid, Problem> {
+fn episode_of(text: &str) -> Result<EpisodeId, Problem> {
     text.parse().map_err(|_| Problem::not_found("episode"))
 }
 
 async fn render(
     visitor: &Visitor,
     held: &SessionReply,
-    episode: Uuid,
+    episode: EpisodeId,
     asked: &CasePageQuery,
     tried: Option<Form>,
 ) -> Result<Response, Trouble> {
@@ -141,7 +142,7 @@ const TEXTS: [&str; RECOMMENDATIONS] = ["text1", "text2", "text3"];
 const TOS: [&str; RECOMMENDATIONS] = ["to1", "to2", "to3"];
 const DUES: [&str; RECOMMENDATIONS] = ["due1", "due2", "due3"];
 
-fn form(visitor: &Visitor, held: &SessionReply, episode: Uuid, more: bool) -> Form {
+fn form(visitor: &Visitor, held: &SessionReply, episode: EpisodeId, more: bool) -> Form {
     let mut fields = vec![FormField::area("summary", "What was seen")];
     for n in 0..RECOMMENDATIONS {
         fields.push(FormField::one(KINDS[n], "Recommend", options(ChangeKind::ALL, ChangeKind::as_str, words::change)));
@@ -258,7 +259,7 @@ fn blame(form: &mut Form, mut refused: Refused, visitor: &Visitor) {
     form.blame(refused, visitor);
 }
 
-async fn patient_of(visitor: &Visitor, episode: Uuid) -> Result<Uuid, Problem> {
+async fn patient_of(visitor: &Visitor, episode: EpisodeId) -> Result<PatientId, Problem> {
     let mut tx = visitor.pages.app.db.read().await?;
     let stored = crate::store::episode::find(&mut tx, visitor.clinic(), episode).await?;
     stored.map(|s| s.patient_id).ok_or_else(|| Problem::not_found("episode"))

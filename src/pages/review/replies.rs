@@ -5,6 +5,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::domain::attention::QueueEntry;
+use crate::id::{EpisodeId, PatientId};
 use crate::pages::session::Visitor;
 use crate::pages::shell::Trouble;
 use crate::pages::words::Tone;
@@ -34,7 +35,7 @@ impl AgendaState {
 /// A patient's name.
 #[derive(Debug, Deserialize)]
 pub struct NameReply {
-    pub id: Uuid,
+    pub id: PatientId,
     pub display_name: String,
 }
 
@@ -42,7 +43,7 @@ pub struct NameReply {
 #[derive(Debug, Deserialize)]
 pub struct AgendaItemReply {
     pub position: usize,
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     pub patient: NameReply,
     pub state: AgendaState,
     pub review: Option<Uuid>,
@@ -55,7 +56,7 @@ pub struct AgendaItemReply {
 #[derive(Debug, Deserialize)]
 pub struct UnplannedReviewReply {
     pub patient: NameReply,
-    pub episode: Uuid,
+    pub episode: EpisodeId,
     pub review: Uuid,
 }
 
@@ -95,7 +96,7 @@ impl SessionReply {
     }
 
     /// The review of an episode in this session: whose, and which entry.
-    pub fn review_of(&self, episode: Uuid) -> Option<Uuid> {
+    pub fn review_of(&self, episode: EpisodeId) -> Option<Uuid> {
         let planned = self.agenda.iter().find(|item| item.episode == episode).and_then(|item| item.review);
         planned.or_else(|| self.added.iter().find(|added| added.episode == episode).map(|added| added.review))
     }
@@ -111,7 +112,7 @@ impl SessionReply {
         waiting.find(|item| item.position > position).or(first)
     }
 
-    pub fn case(&self, episode: Uuid) -> String {
+    pub fn case(&self, episode: EpisodeId) -> String {
         format!("/review/{}/{episode}", self.id)
     }
 }

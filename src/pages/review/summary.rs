@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::care::Care;
+use crate::id::PatientId;
 use crate::pages::moment::{day, whole_day};
 use crate::pages::session::Visitor;
 use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
@@ -21,12 +22,12 @@ use crate::store::event_log;
 #[serde(default)]
 pub struct SummaryPageQuery {
     saved: Option<Uuid>,
-    of: Option<Uuid>,
+    of: Option<PatientId>,
 }
 
 /// One review.
 struct ReviewSummary {
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     reviewer: String,
     summary: String,
@@ -36,7 +37,7 @@ struct ReviewSummary {
 
 /// Somebody who was not reviewed.
 struct UnreviewedPatient {
-    patient: Uuid,
+    patient: PatientId,
     name: String,
     said: &'static str,
     because: String,

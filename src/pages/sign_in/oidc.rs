@@ -19,10 +19,10 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::own_path;
 use crate::config::SignInConfig;
+use crate::id::PatientId;
 use crate::identity::{Caller, ClinicId, Role, Verifier};
 use crate::pages::Pages;
 use crate::pages::session::{Frame, random_word};
@@ -288,7 +288,7 @@ fn who(pages: &Pages, way: &IdentityProvider, claims: &Map<String, Value>) -> Re
 async fn in_context(pages: &Pages, caller: &Caller, answer: &Value) -> Result<Option<String>, Problem> {
     let clinic = caller.clinic.as_str();
     let open = answer["patient"].as_str().map(|id| id.strip_prefix("Patient/").unwrap_or(id));
-    let ours: Option<Uuid> = answer["appContext"].as_str().and_then(|context| context.parse().ok());
+    let ours: Option<PatientId> = answer["appContext"].as_str().and_then(|context| context.parse().ok());
     if open.is_none() && ours.is_none() {
         return Ok(None);
     }

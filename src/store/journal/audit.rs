@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::entry::digest_of;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::{ReadTx, failed};
 
@@ -17,12 +18,12 @@ pub struct Checked {
     pub seq: i64,
     pub at: DateTime<Utc>,
     pub is_change: i32,
-    pub patient_id: Option<Uuid>,
+    pub patient_id: Option<PatientId>,
     pub is_list: i32,
     pub entry: String,
     pub hash: Option<String>,
     fact_id: Option<Uuid>,
-    episode_id: Option<Uuid>,
+    episode_id: Option<EpisodeId>,
     kind: Option<String>,
     is_care: Option<i32>,
     happened_on: Option<NaiveDate>,

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::hex;
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::store::event_log::EventRow;
 
@@ -33,10 +34,10 @@ pub struct JournalEntry {
     pub role: Option<Role>,
     /// Whom it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patient: Option<Uuid>,
+    pub patient: Option<PatientId>,
     /// In which episode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub episode: Option<Uuid>,
+    pub episode: Option<EpisodeId>,
     /// What: `QuestionnaireResponse/1`, `delivery/…`, `rule-set/2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -51,7 +52,7 @@ pub struct JournalEntry {
     pub request: Option<AccessRequest>,
     /// Whose data were read for the answer, where they are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub patients: Vec<Uuid>,
+    pub patients: Vec<PatientId>,
     /// More patients than a line names: the whole clinic, or most of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everybody: bool,
@@ -101,7 +102,7 @@ impl JournalEntry {
 
     /// Names the patients whose data were read.
     #[must_use]
-    pub fn naming(mut self, patients: Vec<Uuid>) -> Self {
+    pub fn naming(mut self, patients: Vec<PatientId>) -> Self {
         match patients.as_slice() {
             [] => {}
             [one] => self.patient = Some(*one),

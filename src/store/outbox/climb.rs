@@ -1,10 +1,10 @@
 //! What stands below the chart, on a rung where nothing is written, goes up when the chart lets it.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::wake;
 use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{ReadTx, WriteTx, failed};
 
@@ -45,7 +45,7 @@ pub async fn below(tx: &mut ReadTx, clinic: &str, resource: ChartResource, rung:
 pub async fn climb(
     tx: &mut WriteTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     resource: ChartResource,
     rung: Rung,
     now: DateTime<Utc>,

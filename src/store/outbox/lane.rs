@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::rows::Texts;
 use crate::store::{ReadTx, WriteTx, failed};
@@ -32,7 +33,7 @@ pub struct Lane {
     /// The clinic.
     pub clinic_id: String,
     /// The patient.
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     /// Counts what was asked of the lane.
     pub wanted: i64,
     /// Who holds it.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use super::containing;
 use crate::domain::attention::LAST_IN_QUEUE;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::finding::{Rule, Rules};
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::access_trace::note;
 use crate::store::{ReadTx, failed};
@@ -131,7 +131,7 @@ pub async fn found(
     choice: CaseloadFilter<'_>,
     order: CaseloadOrder,
     from: usize,
-) -> Result<Vec<Uuid>, Problem> {
+) -> Result<Vec<EpisodeId>, Problem> {
     macro_rules! by {
         ($first:literal) => {
             concat!(
@@ -161,7 +161,7 @@ pub async fn found(
     let rule = |n: usize| choice.kind.any_of?.get(n).map(|rule| format!("%,{rule},%"));
     fetch_all!(
         tx,
-        (Uuid,),
+        (EpisodeId,),
         text,
         clinic,
         choice.discharged,
@@ -189,8 +189,8 @@ pub async fn found(
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct EpisodeListing {
-    pub episode_id: Uuid,
-    pub patient_id: Uuid,
+    pub episode_id: EpisodeId,
+    pub patient_id: PatientId,
     pub status: String,
     pub display_name: String,
     pub care_manager: Option<String>,
@@ -223,7 +223,7 @@ static READ: LazyLock<String> = LazyLock::new(|| {
 /// The rows of these episodes, in their order.
 pub async fn rows(tx: &mut ReadTx, clinic: &str, episodes: &[Uuid]) -> Result<Vec<EpisodeListing>, Problem> {
     let text: &'static str = &READ;
-    let mut read: HashMap<Uuid, EpisodeListing> = HashMap::with_capacity(episodes.len());
+    let mut read: HashMap<EpisodeId, EpisodeListing> = HashMap::with_capacity(episodes.len());
     for some in episodes.chunks(ROWS) {
         let rows = on!(tx, |conn| {
             let mut query = sqlx::query_as::<_, EpisodeListing>(text).bind(clinic);

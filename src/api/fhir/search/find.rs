@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::criteria::{Criteria, SearchOrder};
 use super::dates;
 use super::page::SearchCursor;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::resource::{self, Resource};
 use crate::store::{ReadTx, patient};

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::types::Json as Column;
-use uuid::Uuid;
 
 use crate::api::request::RequestContext;
 use crate::domain::attention::Attention;
@@ -13,6 +12,7 @@ use crate::domain::chart_plan::{plan, plan_without_outlook};
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
+use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::patient::Patient;
 use crate::store::standing::{StandingFilter, StandingRow};
@@ -38,7 +38,7 @@ pub(super) async fn rows<K: Ord>(
     while let Some((patients, stories)) = everybody.next(&mut tx).await? {
         let (Some(first), Some(last)) = (patients.first(), patients.last()) else { continue };
         let entered = episode::entered(&mut tx, ask.clinic(), first.id, last.id).await?;
-        let entered: HashMap<Uuid, NaiveDate> =
+        let entered: HashMap<EpisodeId, NaiveDate> =
             entered.into_iter().map(|(id, at)| (id, at.with_timezone(&ask.zone()).date_naive())).collect();
         let day = Day { as_of, rules: &rules, filter, entered: &entered, now: ask.app.clock.now() };
         for (patient, story) in patients.iter().zip(&stories) {
@@ -66,7 +66,7 @@ struct Day<'a> {
     rules: &'a RuleSet,
     filter: &'a StandingFilter,
     /// When each episode was entered.
-    entered: &'a HashMap<Uuid, NaiveDate>,
+    entered: &'a HashMap<EpisodeId, NaiveDate>,
     now: DateTime<Utc>,
 }
 

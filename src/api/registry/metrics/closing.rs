@@ -19,6 +19,7 @@ use crate::api::page::Page;
 use crate::api::registry::answer::{ReadErrors, WriteErrors, created};
 use crate::api::request::{READERS, RequestContext, RequiredText};
 use crate::domain::metrics::{Difference, Metric, Month, MonthFigures, differences};
+use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
@@ -98,9 +99,9 @@ struct Late {
     /// Its id in the timeline.
     id: Uuid,
     /// The patient.
-    patient: Uuid,
+    patient: PatientId,
     /// The episode; `null` for what concerns the patient.
-    episode: Option<Uuid>,
+    episode: Option<EpisodeId>,
     /// `contact`, `measurement`, `retraction`, …
     kind: String,
     /// When it happened.
@@ -129,7 +130,7 @@ pub(super) async fn restatement(
     if metrics.is_empty() {
         return Ok(None);
     }
-    let patients: BTreeSet<Uuid> =
+    let patients: BTreeSet<PatientId> =
         metrics.iter().flat_map(Difference::ids).filter_map(|id| subjects.patient(id)).collect();
     let truncated = patients.len() > PATIENTS;
     let mut because = Vec::new();

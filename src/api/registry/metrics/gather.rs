@@ -13,6 +13,7 @@ use crate::domain::metrics::{
 };
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::patient::Patient;
 use crate::store::story;
@@ -80,18 +81,18 @@ pub(super) struct Slice<'a> {
 
 /// Who stands behind the ids of metrics: by episode and by patient.
 #[derive(Debug, Default)]
-pub(super) struct Subjects(BTreeMap<Uuid, (Uuid, String)>);
+pub(super) struct Subjects(BTreeMap<Uuid, (PatientId, String)>);
 
 impl Subjects {
     pub(super) fn add(&mut self, patients: &[Patient], stories: &[Story]) {
         for (patient, story) in patients.iter().zip(stories) {
-            let ids = story.episodes.iter().map(|e| e.id).chain([patient.id]);
+            let ids = story.episodes.iter().map(|e| e.id.0).chain([patient.id.0]);
             self.0.extend(ids.map(|id| (id, (patient.id, patient.reference.clone()))));
         }
     }
 
     /// The patient behind an id.
-    pub(super) fn patient(&self, id: Uuid) -> Option<Uuid> {
+    pub(super) fn patient(&self, id: Uuid) -> Option<PatientId> {
         self.0.get(&id).map(|(patient, _)| *patient)
     }
 
