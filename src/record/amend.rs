@@ -19,7 +19,7 @@ use crate::store::event_log;
 pub async fn amended(
     work: &mut UnitOfWork,
     context: &RecordContext<'_>,
-    id: Uuid,
+    id: EpisodeId,
     amendment: &Amendment,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {

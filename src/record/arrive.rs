@@ -1,7 +1,5 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
-use uuid::Uuid;
-
 use super::evidence::{evaluate, evidence_arrived};
 use super::identify::{id_of, locked};
 use super::person::person_arrived;

@@ -72,7 +72,7 @@ pub async fn enrolled(
     {
         return Err(Problem::conflict(format!("the previous episode ended on {end}")).at("enrolled_on"));
     }
-    let episode = Episode { id: context.clock.id(), ..entered.clone() };
+    let episode = Episode { id: EpisodeId(context.clock.id()), ..entered.clone() };
     work.insert_episode(dossier.patient.id, &episode, context.by, context.now);
     if !dossier.patient.has_care {
         dossier.patient.has_care = true;
@@ -102,7 +102,7 @@ pub async fn enrolled(
 
 pub(super) async fn episode_of(
     work: &mut UnitOfWork,
-    id: Uuid,
+    id: EpisodeId,
     if_match: Option<i64>,
 ) -> Result<episode::EpisodeRecord, Problem> {
     let stored = work.episode(id).await?.ok_or_else(|| Problem::not_found("episode"))?;
@@ -119,7 +119,7 @@ pub(super) async fn episode_of(
 pub async fn cared(
     work: &mut UnitOfWork,
     context: &RecordContext<'_>,
-    id: Uuid,
+    id: EpisodeId,
     (on, at): (NaiveDate, Option<DateTime<Utc>>),
     care: &Care,
     if_match: Option<i64>,
@@ -254,7 +254,7 @@ pub(super) fn line_of(entry: &CareEntry) -> NewEvent {
 pub async fn of_patient(
     work: &mut UnitOfWork,
     context: &RecordContext<'_>,
-    id: Uuid,
+    id: PatientId,
     at: DateTime<Utc>,
     care: &Care,
 ) -> Result<Recorded, Problem> {
@@ -282,7 +282,7 @@ pub async fn of_patient(
 pub async fn measured(
     work: &mut UnitOfWork,
     context: &RecordContext<'_>,
-    id: Uuid,
+    id: PatientId,
     (instrument, taken, answers): (Instrument, EvidenceTime, &Answers),
     (taken_by, language): (Option<&str>, Option<&str>),
 ) -> Result<Recorded, Problem> {
@@ -315,9 +315,9 @@ pub async fn measured(
 }
 
 /// A day has passed, or the rules have changed.
-pub async fn looked_at(work: &mut UnitOfWork, context: &RecordContext<'_>, id: Uuid) -> Result<Recorded, Problem> {
+pub async fn looked_at(work: &mut UnitOfWork, context: &RecordContext<'_>, id: PatientId) -> Result<Recorded, Problem> {
     let dossier = whom(work, context, &Whom::Id(id)).await?;
     let patient = dossier.patient.id;
     settle(work, context, dossier, None).await?;
-    Ok(Recorded { effect: CommandEffect::Unchanged, ..recorded(context, patient, 1, patient) })
+    Ok(Recorded { effect: CommandEffect::Unchanged, ..recorded(context, patient.0, 1, patient) })
 }

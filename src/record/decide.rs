@@ -71,7 +71,7 @@ fn permitted<T: PartialEq + ToString>(allowed: &[T], wanted: &T, detail: impl Fn
 /// Lets a case review be part of the session that it names: one of this clinic, not closed yet.
 pub async fn join_session(
     work: &mut UnitOfWork,
-    (entry, episode): (Uuid, Uuid),
+    (entry, episode): (Uuid, EpisodeId),
     on: NaiveDate,
     care: &Care,
 ) -> Result<(), Problem> {

@@ -1,6 +1,7 @@
 //! The story of one patient while commands change it.
 
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 use super::RecordContext;
 use crate::domain::chart_plan::{ChartPlan, plan};

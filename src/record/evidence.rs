@@ -228,7 +228,12 @@ fn weigh(
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.
-async fn leave(work: &mut UnitOfWork, context: &RecordContext<'_>, source: &str, was: Uuid) -> Result<(), Problem> {
+async fn leave(
+    work: &mut UnitOfWork,
+    context: &RecordContext<'_>,
+    source: &str,
+    was: PatientId,
+) -> Result<(), Problem> {
     let row = locked(work, was).await?;
     let mut dossier = work.take(context, row).await?;
     let mut left = Vec::new();

@@ -102,7 +102,7 @@ pub async fn whom(work: &mut UnitOfWork, context: &RecordContext<'_>, whom: &Who
 }
 
 /// Locks a patient by id, following a merge.
-pub async fn locked(work: &mut UnitOfWork, id: Uuid) -> Result<Patient, Problem> {
+pub async fn locked(work: &mut UnitOfWork, id: PatientId) -> Result<Patient, Problem> {
     let mut id = id;
     for _ in 0..8 {
         let row = work.lock(id).await?.ok_or_else(|| Problem::not_found("patient"))?;

@@ -48,8 +48,8 @@ async fn joined(
     at: DateTime<Utc>,
 ) -> Result<Option<Measurement>, Problem> {
     let items = work.items_at(patient, instrument, at).await?;
-    let id =
-        id_of(context.clinic, &["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()]);
+    let parts = ["items", &patient.to_string(), instrument.id(), &at.timestamp_micros().to_string()];
+    let id = MeasurementId(id_of(context.clinic, &parts));
     let Some(any) = items.first() else { return Ok(None) };
     let mut answers = Answers { items: vec![None; instrument.definition().item_count], ..Answers::default() };
     let counted: Vec<&measurement::ItemObservation> =

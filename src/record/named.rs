@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use uuid::Uuid;
-
 use super::{Command, Condition, Whom, derived_id, identify};
 use crate::fhir::arrival::{Arrival, Content, Subject};
+use crate::id::{EpisodeId, PatientId};
 
 /// What several commands name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,9 +12,9 @@ pub struct Named {
     /// Keys of patients: `Patient/123`, `system|value`.
     pub keys: BTreeSet<String>,
     /// Ids of patients.
-    pub patients: BTreeSet<Uuid>,
+    pub patients: BTreeSet<PatientId>,
     /// Ids of episodes.
-    pub episodes: BTreeSet<Uuid>,
+    pub episodes: BTreeSet<EpisodeId>,
     /// Ids of resources, by type.
     pub resources: BTreeMap<&'static str, BTreeSet<String>>,
     /// Of them, those whose patient only the database knows.

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::Command;
 use super::recorder::Job;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
 
 /// How many commands share a transaction at the most; an atomic submission may have more.
@@ -145,7 +146,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
+    use crate::id::{EpisodeId, PatientId};
 
     use super::super::Submission;
     use super::*;
@@ -157,7 +158,7 @@ mod tests {
 
     fn click() -> Command {
         let care = crate::domain::care::Care::DiscussionFlag { on: true };
-        Command::Cared { episode: Uuid::nil(), on: chrono::NaiveDate::default(), at: None, care, if_match: None }
+        Command::Cared { episode: EpisodeId::nil(), on: chrono::NaiveDate::default(), at: None, care, if_match: None }
     }
 
     fn sizes(batch: &[Job]) -> Vec<(&str, usize)> {
@@ -168,7 +169,7 @@ mod tests {
     fn a_click_goes_before_a_backfill_that_came_before() {
         let mut waiting = Waiting::default();
         for _ in 0..3 {
-            waiting.push(job("a", vec![Command::LookedAt { patient: Uuid::nil() }; PIECE]));
+            waiting.push(job("a", vec![Command::LookedAt { patient: PatientId::nil() }; PIECE]));
         }
         waiting.push(job("a", vec![click()]));
         assert_eq!(sizes(&waiting.take()), [("a", 1), ("a", PIECE)]);
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn a_batch_is_of_the_clinic_that_has_waited_longest() {
         let mut waiting = Waiting::default();
-        waiting.push(job("a", vec![Command::LookedAt { patient: Uuid::nil() }]));
+        waiting.push(job("a", vec![Command::LookedAt { patient: PatientId::nil() }]));
         waiting.push(job("b", vec![click()]));
         waiting.push(job("a", vec![click()]));
         assert_eq!(sizes(&waiting.take()), [("a", 1), ("a", 1)]);

@@ -15,6 +15,7 @@ use crate::domain::history::History;
 use crate::domain::recommendation::{self, RecommendationDetail};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
+use crate::id::PatientId;
 use crate::store::recommendation::RecommendationRow;
 
 /// Writes what differs from what is stored.
@@ -33,7 +34,7 @@ pub fn write(work: &mut UnitOfWork, context: &RecordContext<'_>, dossier: &mut D
     dossier.recommendations = now;
 }
 
-fn row(patient: Uuid, one: &RecommendationDetail) -> Option<RecommendationRow> {
+fn row(patient: PatientId, one: &RecommendationDetail) -> Option<RecommendationRow> {
     Some(RecommendationRow {
         id: one.followed.recommendation.id,
         patient_id: patient,

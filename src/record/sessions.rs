@@ -43,7 +43,11 @@ pub async fn open_session(db: &Db, clinic: &str, session: &ReviewSession) -> Res
     tx.commit().await
 }
 
-async fn queue(tx: &mut ReadTx, clinic: &str, session: &ReviewSession) -> Result<Vec<(Uuid, QueueEntry)>, Problem> {
+async fn queue(
+    tx: &mut ReadTx,
+    clinic: &str,
+    session: &ReviewSession,
+) -> Result<Vec<(EpisodeId, QueueEntry)>, Problem> {
     let filter = StandingFilter { care_manager: session.care_manager.clone(), ..StandingFilter::default() };
     let (mut agenda, mut after): (_, Option<AttentionKey>) = (Vec::new(), None);
     loop {

@@ -28,6 +28,7 @@ use super::RecordContext;
 use super::dossier::Dossier;
 use crate::domain::measurement::Measurement;
 use crate::domain::rules::RuleSet;
+use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
 use crate::store::idempotency::Answered;
@@ -46,37 +47,37 @@ pub struct UnitOfWork {
     clinic: String,
     now: DateTime<Utc>,
     rules: RuleSet,
-    locked: HashSet<Uuid>,
-    patients: Table<Uuid, Patient>,
+    locked: HashSet<PatientId>,
+    patients: Table<PatientId, Patient>,
     /// Whom each key belonged to when it was read.
-    keys: HashMap<String, BTreeSet<Uuid>>,
+    keys: HashMap<String, BTreeSet<PatientId>>,
     /// Whether a patient is known by a key, where that has changed.
-    key_changes: Table<(String, Uuid), bool>,
-    dossiers: Table<Uuid, Dossier>,
+    key_changes: Table<(String, PatientId), bool>,
+    dossiers: Table<PatientId, Dossier>,
     /// Patients whose standings are written at the end.
-    planned_anew: BTreeSet<Uuid>,
+    planned_anew: BTreeSet<PatientId>,
     /// By type and id.
     resources: Table<(String, String), Resource>,
     /// Which resources carried an identifier when it was read, by type and token.
     carriers: HashMap<(String, String), BTreeSet<String>>,
     /// Whether a resource carries an identifier, where that has changed, by type, token and id.
     carrier_changes: Table<(String, String, String), bool>,
-    measurements: Table<(Uuid, Uuid), (Measurement, DateTime<Utc>)>,
+    measurements: Table<(PatientId, MeasurementId), (Measurement, DateTime<Utc>)>,
     /// By patient and source.
-    items: Table<(Uuid, String), ItemObservation>,
+    items: Table<(PatientId, String), ItemObservation>,
     /// Patients whose items are all here.
-    items_read: HashSet<Uuid>,
-    episodes: Table<Uuid, episode::EpisodeRecord>,
+    items_read: HashSet<PatientId>,
+    episodes: Table<EpisodeId, episode::EpisodeRecord>,
     /// Who entered the episodes that are new.
-    entered_by: BTreeMap<Uuid, String>,
+    entered_by: BTreeMap<EpisodeId, String>,
     /// `None` where it is removed.
     recommendations: Table<Uuid, Option<recommendation::RecommendationRow>>,
     /// By patient and key.
-    planned: Table<(Uuid, String), Planned>,
+    planned: Table<(PatientId, String), Planned>,
     /// `None` where it is let go.
     quarantined: Table<Uuid, Option<QuarantineRecord>>,
     /// Patients who have arrived, so that what waited for them is let go, by reason.
-    arrived: Table<(Uuid, String), ()>,
+    arrived: Table<(PatientId, String), ()>,
     facts: Vec<EventRow>,
     joined: Vec<Joined>,
     answers: Table<String, Answered>,
@@ -206,7 +207,7 @@ impl UnitOfWork {
     }
 
     /// Lets the standings of a patient be written at the end.
-    pub fn plan_anew(&mut self, patient: Uuid) {
+    pub fn plan_anew(&mut self, patient: PatientId) {
         self.planned_anew.insert(patient);
     }
 

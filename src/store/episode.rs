@@ -81,7 +81,7 @@ impl From<EpisodeRow> for EpisodeRecord {
 }
 
 /// Every episode of a patient.
-pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<EpisodeRecord>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<EpisodeRecord>, Problem> {
     fetch_all!(
         tx,
         EpisodeRow,
@@ -104,7 +104,7 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Every episode of each of these patients, of one patient in order of enrolment.
-pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<EpisodeRecord>, Problem> {
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> Result<Vec<EpisodeRecord>, Problem> {
     let mut rows = fetch_listed!(tx, EpisodeRow, OF_EACH, patients, clinic);
     note(rows.iter().map(|e| e.patient_id));
     // As the databases order what is not enrolled yet: PostgreSQL last, SQLite first. The story sorts again.
@@ -137,9 +137,9 @@ pub async fn of_patients(
 pub async fn entered(
     tx: &mut ReadTx,
     clinic: &str,
-    from: Uuid,
-    to: Uuid,
-) -> Result<Vec<(Uuid, DateTime<Utc>)>, Problem> {
+    from: PatientId,
+    to: PatientId,
+) -> Result<Vec<(EpisodeId, DateTime<Utc>)>, Problem> {
     fetch_all!(
         tx,
         (EpisodeId, DateTime<Utc>),
@@ -152,7 +152,7 @@ pub async fn entered(
 }
 
 /// Reads one.
-pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<EpisodeRecord>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: EpisodeId) -> Result<Option<EpisodeRecord>, Problem> {
     fetch_optional!(
         tx,
         EpisodeRow,
@@ -245,14 +245,14 @@ static OWNERS: LazyLock<Texts> =
     LazyLock::new(|| Texts::list("SELECT patient_id FROM episode WHERE clinic_id = $1 AND id IN", 2, ""));
 
 /// Whose these episodes are.
-pub async fn owners(tx: &mut ReadTx, clinic: &str, ids: &[Uuid]) -> Result<Vec<Uuid>, Problem> {
-    let rows = fetch_listed!(tx, (Uuid,), OWNERS, ids, clinic);
+pub async fn owners(tx: &mut ReadTx, clinic: &str, ids: &[EpisodeId]) -> Result<Vec<PatientId>, Problem> {
+    let rows = fetch_listed!(tx, (PatientId,), OWNERS, ids, clinic);
     Ok(rows.into_iter().map(|(patient,)| patient).collect())
 }
 
 impl EpisodeRecord {
     /// As it is entered.
-    pub fn entered(patient_id: Uuid, episode: episode::Episode, now: DateTime<Utc>) -> Self {
+    pub fn entered(patient_id: PatientId, episode: episode::Episode, now: DateTime<Utc>) -> Self {
         Self {
             episode,
             patient_id,

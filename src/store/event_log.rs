@@ -81,7 +81,7 @@ impl From<EntryRow> for CareEntry {
 }
 
 /// What the care team entered about a patient: part of the story.
-pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<CareEntry>, Problem> {
+pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<CareEntry>, Problem> {
     fetch_all!(
         tx,
         EntryRow,
@@ -134,7 +134,12 @@ impl StoryEventRow {
 }
 
 /// What the log adds to the stories of the patients from one id to another, by patient.
-pub async fn told(tx: &mut ReadTx, clinic: &str, from: Uuid, to: Uuid) -> Result<Vec<(Uuid, StoryEvent)>, Problem> {
+pub async fn told(
+    tx: &mut ReadTx,
+    clinic: &str,
+    from: PatientId,
+    to: PatientId,
+) -> Result<Vec<(PatientId, StoryEvent)>, Problem> {
     let rows = fetch_all!(
         tx,
         StoryEventRow,
@@ -160,8 +165,8 @@ static TOLD_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 pub async fn told_of_each(
     tx: &mut ReadTx,
     clinic: &str,
-    patients: &[Uuid],
-) -> Result<Vec<(Uuid, StoryEvent)>, Problem> {
+    patients: &[PatientId],
+) -> Result<Vec<(PatientId, StoryEvent)>, Problem> {
     let mut rows = fetch_listed!(tx, StoryEventRow, TOLD_OF_EACH, patients, clinic);
     rows.sort_by_key(|row| (row.happened_on, row.id));
     let read = rows.into_iter().map(StoryEventRow::read).filter_map(Result::transpose);
@@ -169,7 +174,7 @@ pub async fn told_of_each(
 }
 
 /// The entries about a patient that were taken back.
-pub async fn taken_back(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Uuid>, Problem> {
+pub async fn taken_back(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<Uuid>, Problem> {
     let rows = fetch_all!(
         tx,
         (Json<Care>,),
@@ -235,7 +240,12 @@ pub async fn chapter(
 }
 
 /// Everything of one kind in an episode, in order of entry.
-pub async fn of_episode(tx: &mut ReadTx, clinic: &str, episode: Uuid, kind: &str) -> Result<Vec<EventRow>, Problem> {
+pub async fn of_episode(
+    tx: &mut ReadTx,
+    clinic: &str,
+    episode: EpisodeId,
+    kind: &str,
+) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
         EventRow,
@@ -251,7 +261,7 @@ pub async fn of_episode(tx: &mut ReadTx, clinic: &str, episode: Uuid, kind: &str
 }
 
 /// Everything that happened to a patient, in order of (when it happened, when it was recorded).
-pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<EventRow>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
         EventRow,

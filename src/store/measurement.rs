@@ -54,7 +54,7 @@ impl From<MeasurementRow> for Measurement {
 }
 
 /// Every measurement of a patient, in order of time.
-pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Measurement>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<Measurement>, Problem> {
     fetch_all!(
         tx,
         MeasurementRow,
@@ -77,7 +77,11 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Every measurement of each of these patients, of one patient in order of time.
-pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<(Uuid, Measurement)>, Problem> {
+pub async fn of_each(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patients: &[PatientId],
+) -> Result<Vec<(PatientId, Measurement)>, Problem> {
     let mut rows = fetch_listed!(tx, MeasurementRow, OF_EACH, patients, clinic);
     rows.sort_by_key(|row| (row.taken_at, row.id));
     Ok(rows.into_iter().map(|row| (row.patient_id, Measurement::from(row))).collect())
@@ -87,9 +91,9 @@ pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result
 pub async fn of_patients(
     tx: &mut ReadTx,
     clinic: &str,
-    from: Uuid,
-    to: Uuid,
-) -> Result<Vec<(Uuid, Measurement)>, Problem> {
+    from: PatientId,
+    to: PatientId,
+) -> Result<Vec<(PatientId, Measurement)>, Problem> {
     fetch_all!(
         tx,
         MeasurementRow,
@@ -120,7 +124,7 @@ static PUT: LazyLock<Texts> = LazyLock::new(|| {
 #[derive(Clone, Copy, Debug)]
 pub struct Taking<'a> {
     /// Whose.
-    pub patient: Uuid,
+    pub patient: PatientId,
     /// What was measured.
     pub measurement: &'a Measurement,
     /// When it was recorded.
@@ -168,15 +172,19 @@ pub async fn put(
 }
 
 /// The patient and the ids of what was measured from one source.
-pub async fn of_source(tx: &mut ReadTx, clinic: &str, source: &str) -> Result<Vec<(Uuid, Uuid)>, Problem> {
+pub async fn of_source(
+    tx: &mut ReadTx,
+    clinic: &str,
+    source: &str,
+) -> Result<Vec<(PatientId, MeasurementId)>, Problem> {
     fetch_all!(
         tx,
-        (Uuid, Uuid),
+        (PatientId, MeasurementId),
         "SELECT patient_id, id FROM measurement WHERE clinic_id = $1 AND source = $2",
         clinic,
         source
     )
-    .map(|mut rows: Vec<(Uuid, Uuid)>| {
+    .map(|mut rows: Vec<(PatientId, MeasurementId)>| {
         rows.sort_unstable();
         rows
     })
@@ -184,7 +192,13 @@ pub async fn of_source(tx: &mut ReadTx, clinic: &str, source: &str) -> Result<Ve
 }
 
 /// Moves what was measured from one source to another patient: the source names somebody else now.
-pub async fn move_source(tx: &mut WriteTx, clinic: &str, source: &str, from: Uuid, to: Uuid) -> Result<(), Problem> {
+pub async fn move_source(
+    tx: &mut WriteTx,
+    clinic: &str,
+    source: &str,
+    from: PatientId,
+    to: PatientId,
+) -> Result<(), Problem> {
     for statement in [
         "UPDATE measurement SET patient_id = $4 WHERE clinic_id = $1 AND source = $2 AND patient_id = $3",
         "UPDATE observation_item SET patient_id = $4 WHERE clinic_id = $1 AND source = $2 AND patient_id = $3",
@@ -265,7 +279,7 @@ static PUT_ITEMS: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Stores single items, or replaces what their sources said before: (patient, item).
-pub async fn put_items(tx: &mut WriteTx, clinic: &str, items: &[(Uuid, &ItemObservation)]) -> Result<(), Problem> {
+pub async fn put_items(tx: &mut WriteTx, clinic: &str, items: &[(PatientId, &ItemObservation)]) -> Result<(), Problem> {
     execute_rows!(
         tx,
         PUT_ITEMS,
@@ -295,7 +309,7 @@ pub async fn put_item(
 }
 
 /// Every single item of a patient.
-pub async fn items_of(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<ItemObservation>, Problem> {
+pub async fn items_of(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<ItemObservation>, Problem> {
     fetch_all!(
         tx,
         ItemRow,

@@ -131,7 +131,7 @@ impl Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct LedgerEntry {
-    pub patient_id: Uuid,
+    pub patient_id: PatientId,
     pub key: String,
     pub id: Uuid,
     #[sqlx(try_from = "String")]
@@ -152,19 +152,19 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// What is in the ledger for each of these patients, of one patient in order of key.
-pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<LedgerEntry>, Problem> {
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> Result<Vec<LedgerEntry>, Problem> {
     let mut rows = fetch_listed!(tx, LedgerEntry, OF_EACH, patients, clinic);
     rows.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(rows)
 }
 
 /// What is in the ledger for a patient.
-pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<LedgerEntry>, Problem> {
+pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<LedgerEntry>, Problem> {
     of_each(tx, clinic, &[patient]).await
 }
 
 /// Reads one row by patient and key.
-pub async fn find(tx: &mut ReadTx, clinic: &str, patient: Uuid, key: &str) -> Result<Option<Delivery>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, patient: PatientId, key: &str) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
         Delivery,
@@ -193,7 +193,7 @@ pub async fn by_id(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Del
 pub async fn standing(
     tx: &mut ReadTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
 ) -> Result<Vec<(WriteIntent, DeliveryState)>, Problem> {
     let rows = fetch_all!(
         tx,
@@ -279,7 +279,7 @@ static PLAN: LazyLock<Texts> = LazyLock::new(|| {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
     /// Whose.
-    pub patient: Uuid,
+    pub patient: PatientId,
     /// The delivery.
     pub id: Uuid,
     /// What to write.
@@ -336,7 +336,7 @@ pub async fn plan(
 pub async fn pending(
     tx: &mut ReadTx,
     clinic: &str,
-    patient: Uuid,
+    patient: PatientId,
     now: DateTime<Utc>,
 ) -> Result<Vec<Delivery>, Problem> {
     fetch_all!(
@@ -466,7 +466,7 @@ pub async fn settle(
 /// Sends a parked or waiting delivery again now, and wakes its lane. `false` if there is none of that id that could be
 /// sent.
 pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let row: Option<(Uuid,)> = returning_optional!(
+    let row: Option<(PatientId,)> = returning_optional!(
         tx,
         (PatientId,),
         "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3

@@ -91,7 +91,7 @@ static LOCK: LazyLock<Texts> = LazyLock::new(|| {
 
 /// Locks patients until the end of the transaction, in the order of their ids, and reads their rows. Where only one writes
 /// at a time there is nothing to lock.
-pub async fn lock_each(tx: &mut WriteTx, clinic: &str, ids: &[Uuid]) -> Result<Vec<Patient>, Problem> {
+pub async fn lock_each(tx: &mut WriteTx, clinic: &str, ids: &[PatientId]) -> Result<Vec<Patient>, Problem> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
     let texts = if tx.has_many_writers() { &LOCK } else { &READ };
@@ -99,7 +99,7 @@ pub async fn lock_each(tx: &mut WriteTx, clinic: &str, ids: &[Uuid]) -> Result<V
 }
 
 /// Reads a patient; one who was merged into another is found as the other.
-pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Patient>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
     fetch_optional!(
         tx,
         Patient,
@@ -127,7 +127,7 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Reads these patients, in no order; those who were merged into another are found as the other.
-pub async fn find_each(tx: &mut ReadTx, clinic: &str, ids: &[Uuid]) -> Result<Vec<Patient>, Problem> {
+pub async fn find_each(tx: &mut ReadTx, clinic: &str, ids: &[PatientId]) -> Result<Vec<Patient>, Problem> {
     let rows = fetch_listed!(tx, Patient, OF_EACH, ids, clinic);
     note(rows.iter().map(|p| p.id));
     Ok(rows)
@@ -137,11 +137,11 @@ static WITH_KEYS: LazyLock<Texts> =
     LazyLock::new(|| Texts::list("SELECT key, patient_id FROM patient_key WHERE clinic_id = $1 AND key IN", 2, ""));
 
 /// Whom these keys belong to, as they are stored: (key, patient).
-pub async fn with_keys(tx: &mut ReadTx, clinic: &str, keys: &[String]) -> Result<Vec<(String, Uuid)>, Problem> {
+pub async fn with_keys(tx: &mut ReadTx, clinic: &str, keys: &[String]) -> Result<Vec<(String, PatientId)>, Problem> {
     let mut keys: Vec<String> = keys.iter().map(|key| indexed(key).into_owned()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let mut rows = fetch_listed!(tx, (String, Uuid), WITH_KEYS, &keys, clinic);
+    let mut rows = fetch_listed!(tx, (String, PatientId), WITH_KEYS, &keys, clinic);
     rows.sort_unstable();
     Ok(rows)
 }
@@ -151,8 +151,12 @@ static KEYS_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// The keys that each of these patients is known by, in order: (patient, key).
-pub async fn keys_of_each(tx: &mut ReadTx, clinic: &str, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>, Problem> {
-    let mut rows = fetch_listed!(tx, (Uuid, String), KEYS_OF_EACH, ids, clinic);
+pub async fn keys_of_each(
+    tx: &mut ReadTx,
+    clinic: &str,
+    ids: &[PatientId],
+) -> Result<Vec<(PatientId, String)>, Problem> {
+    let mut rows = fetch_listed!(tx, (PatientId, String), KEYS_OF_EACH, ids, clinic);
     rows.sort_unstable();
     Ok(rows)
 }
@@ -176,7 +180,12 @@ pub async fn by_key(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Vec<Pati
 }
 
 /// A page of patients after an id, in order of id.
-pub async fn page(tx: &mut ReadTx, clinic: &str, after: Option<Uuid>, limit: i64) -> Result<Vec<Patient>, Problem> {
+pub async fn page(
+    tx: &mut ReadTx,
+    clinic: &str,
+    after: Option<PatientId>,
+    limit: i64,
+) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
         Patient,
@@ -321,18 +330,18 @@ pub fn stored_key(key: &str) -> String {
 }
 
 /// Lets persons be known by more keys: (key, patient).
-pub async fn add_keys(tx: &mut WriteTx, clinic: &str, keys: &[(&str, Uuid)]) -> Result<(), Problem> {
+pub async fn add_keys(tx: &mut WriteTx, clinic: &str, keys: &[(&str, PatientId)]) -> Result<(), Problem> {
     execute_rows!(tx, ADD_KEYS, clinic, keys, |key| indexed(key.0).into_owned(), key.1);
     Ok(())
 }
 
 /// Lets a person be known by one more key.
-pub async fn add_key(tx: &mut WriteTx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+pub async fn add_key(tx: &mut WriteTx, clinic: &str, key: &str, patient: PatientId) -> Result<(), Problem> {
     add_keys(tx, clinic, &[(key, patient)]).await
 }
 
 /// The keys a person is known by.
-pub async fn keys(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<String>, Problem> {
+pub async fn keys(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<String>, Problem> {
     fetch_all!(
         tx,
         (String,),
@@ -345,7 +354,7 @@ pub async fn keys(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<St
 }
 
 /// Forgets a key of a person: no resource of theirs carries it any more.
-pub async fn drop_key(tx: &mut WriteTx, clinic: &str, key: &str, patient: Uuid) -> Result<(), Problem> {
+pub async fn drop_key(tx: &mut WriteTx, clinic: &str, key: &str, patient: PatientId) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3",
@@ -358,7 +367,13 @@ pub async fn drop_key(tx: &mut WriteTx, clinic: &str, key: &str, patient: Uuid) 
 }
 
 /// Moves everything known about one person to another: one story from now on.
-pub async fn merge(tx: &mut WriteTx, clinic: &str, from: Uuid, into: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn merge(
+    tx: &mut WriteTx,
+    clinic: &str,
+    from: PatientId,
+    into: PatientId,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     // Keys, measurements and ledger rows of the same name stay with the survivor.
     for statement in [
         "INSERT INTO patient_key (clinic_id, key, patient_id) SELECT clinic_id, key, $3 FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 ON CONFLICT DO NOTHING",
@@ -422,7 +437,7 @@ pub async fn all_due(tx: &mut WriteTx, clinic: &str, today: NaiveDate) -> Result
 }
 
 /// Patients whose plan changes by itself by `today`, oldest first: what the daily sweep touches.
-pub async fn due(tx: &mut ReadTx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<Uuid>, Problem> {
+pub async fn due(tx: &mut ReadTx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<PatientId>, Problem> {
     fetch_all!(
         tx,
         (PatientId,),
@@ -438,9 +453,15 @@ pub async fn due(tx: &mut ReadTx, clinic: &str, today: NaiveDate, limit: i64) ->
 
 /// Whether a clinic had a patient by an instant.
 pub async fn known_before(tx: &mut ReadTx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
-    fetch_optional!(tx, (Uuid,), "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1", clinic, at)
-        .map(|row| row.is_some())
-        .map_err(failed)
+    fetch_optional!(
+        tx,
+        (PatientId,),
+        "SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2 LIMIT 1",
+        clinic,
+        at
+    )
+    .map(|row| row.is_some())
+    .map_err(failed)
 }
 
 /// A page of the patients who are candidates for enrolment, longest since first: (since, id). Those whose scores were

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::access_trace::note;
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// Something kept back, with the reason.
@@ -69,7 +70,7 @@ pub async fn release(tx: &mut WriteTx, clinic: &str, id: Uuid) -> Result<(), Pro
 }
 
 /// Lets go what only waited for its patient.
-pub async fn release_patient(tx: &mut WriteTx, clinic: &str, patient: Uuid, code: &str) -> Result<(), Problem> {
+pub async fn release_patient(tx: &mut WriteTx, clinic: &str, patient: PatientId, code: &str) -> Result<(), Problem> {
     execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND patient_id = $2 AND code = $3", clinic, patient, code)
         .map(|_| ())
         .map_err(failed)

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::access_trace::note;
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// A recommendation of a review that stands.
@@ -73,12 +74,12 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Those of each of these patients.
-pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Uuid]) -> Result<Vec<RecommendationRow>, Problem> {
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> Result<Vec<RecommendationRow>, Problem> {
     Ok(fetch_listed!(tx, RecommendationRow, OF_EACH, patients, clinic))
 }
 
 /// Those of a patient, in order of id.
-pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<RecommendationRow>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<RecommendationRow>, Problem> {
     let mut rows = of_each(tx, clinic, &[patient]).await?;
     rows.sort_by_key(|row| row.id);
     Ok(rows)

@@ -8,6 +8,7 @@ use super::access_trace::note;
 use super::key::indexed;
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 /// A stored resource.

@@ -183,7 +183,7 @@ pub struct Joined {
     /// The case review.
     pub review: Uuid,
     /// Its episode.
-    pub episode: Uuid,
+    pub episode: EpisodeId,
 }
 
 static JOIN: LazyLock<Texts> = LazyLock::new(|| {
@@ -201,7 +201,7 @@ pub async fn defer(
     tx: &mut WriteTx,
     clinic: &str,
     session: Uuid,
-    episode: Uuid,
+    episode: EpisodeId,
     because: &str,
 ) -> Result<bool, Problem> {
     execute!(

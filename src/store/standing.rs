@@ -17,6 +17,7 @@ use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
 /// The columns of a [`StandingRow`].
@@ -126,7 +127,7 @@ impl StandingWrite<'_> {
 pub async fn put_all(
     tx: &mut WriteTx,
     clinic: &str,
-    all: &[(Uuid, StandingWrite<'_>)],
+    all: &[(PatientId, StandingWrite<'_>)],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     let rows: Vec<_> =
@@ -204,11 +205,11 @@ pub async fn teams(tx: &mut ReadTx, clinic: &str, up_to: i16) -> Result<Vec<Team
 
 /// The whole standing of a patient's open episodes, most pressing first; what cannot be read any more is left out until
 /// the next plan writes it.
-pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: Uuid) -> Result<Vec<Standing>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
     // Ordered here: by the order of attention, SQLite would walk the whole clinic.
-    let mut rows: Vec<(i16, NaiveDate, Uuid, Json<Box<serde_json::value::RawValue>>)> = fetch_all!(
+    let mut rows: Vec<(i16, NaiveDate, EpisodeId, Json<Box<serde_json::value::RawValue>>)> = fetch_all!(
         tx,
-        (i16, NaiveDate, Uuid, Json<Box<serde_json::value::RawValue>>),
+        (i16, NaiveDate, EpisodeId, Json<Box<serde_json::value::RawValue>>),
         "SELECT attention, waiting_since, episode_id, body FROM standing
          WHERE clinic_id = $1 AND patient_id = $2 AND status <> 'discharged'",
         clinic,

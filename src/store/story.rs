@@ -1,7 +1,5 @@
 //! Everything known about a patient, put together for the planner.
 
-use std::collections::HashMap;
-
 use super::event_log::StoryEvent;
 use super::patient::{self, Patient};
 use super::{ReadTx, episode, event_log, measurement};
@@ -10,6 +8,7 @@ use crate::domain::measurement::Measurement;
 use crate::domain::story::Story;
 use crate::id::PatientId;
 use crate::problem::Problem;
+use std::collections::HashMap;
 
 /// The story of one patient.
 pub async fn of(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
@@ -33,7 +32,7 @@ pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Res
 }
 
 /// Those of them who have an episode or an entry of the care team.
-pub fn in_care(patients: &[Patient]) -> Vec<Uuid> {
+pub fn in_care(patients: &[Patient]) -> Vec<PatientId> {
     patients.iter().filter(|patient| patient.has_care).map(|patient| patient.id).collect()
 }
 
@@ -44,7 +43,7 @@ pub async fn of_each_with(
     patients: &[Patient],
     episodes: Vec<episode::EpisodeRecord>,
 ) -> Result<Vec<Story>, Problem> {
-    let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
+    let ids: Vec<PatientId> = patients.iter().map(|patient| patient.id).collect();
     let mut measurements = grouped(measurement::of_each(tx, clinic, &ids).await?);
     let mut episodes = grouped(episodes.into_iter().map(|stored| (stored.patient_id, stored.episode)).collect());
     let mut told = grouped(event_log::told_of_each(tx, clinic, &in_care(patients)).await?);
@@ -62,7 +61,7 @@ pub async fn of_page(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Res
 }
 
 /// By patient.
-type Grouped<T> = HashMap<Uuid, Vec<T>>;
+type Grouped<T> = HashMap<PatientId, Vec<T>>;
 
 fn put_together(
     patient: &Patient,
@@ -113,7 +112,7 @@ fn add(story: &mut Story, told: StoryEvent) {
     }
 }
 
-fn grouped<T>(rows: Vec<(Uuid, T)>) -> Grouped<T> {
+fn grouped<T>(rows: Vec<(PatientId, T)>) -> Grouped<T> {
     let mut by_patient = Grouped::new();
     for (patient, row) in rows {
         by_patient.entry(patient).or_default().push(row);

@@ -220,7 +220,7 @@ async fn a_card_that_launches_us_leads_to_its_patient_and_to_nobody_elses() {
     };
     let elsewhere = {
         let mut tx = world.app.db.begin("test").await.unwrap();
-        let row = Patient::unseen(Uuid::from_u128(5), "Patient/p9".into(), world.app.clock.now());
+        let row = Patient::unseen(PatientId(Uuid::from_u128(5)), "Patient/p9".into(), world.app.clock.now());
         assert!(patient::insert(&mut tx, "elsewhere", &row).await.unwrap());
         tx.commit().await.unwrap();
         row.id.to_string()

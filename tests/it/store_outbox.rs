@@ -70,7 +70,7 @@ fn minutes(n: i64) -> DateTime<Utc> {
     monday() + TimeDelta::minutes(n)
 }
 
-async fn planned(tx: &mut WriteTx, patient: Uuid, key: &str, priority: Priority) {
+async fn planned(tx: &mut WriteTx, patient: PatientId, key: &str, priority: Priority) {
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes());
     outbox::plan(tx, CLINIC, patient, id, &intent(key, priority), key, monday()).await.unwrap();
     outbox::wake(tx, CLINIC, patient, monday()).await.unwrap();

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::answer::ReadErrors;
 use super::caseload::Sort;
@@ -21,7 +20,7 @@ use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
-use crate::id::EpisodeId;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
 use crate::store::{Db, patient};
@@ -173,9 +172,9 @@ impl RowSource for Caseload {
                 rows
             }
         };
-        let ids: BTreeSet<Uuid> = rows.iter().map(|row| row.patient_id).collect();
-        let ids: Vec<Uuid> = ids.into_iter().collect();
-        let mut persons: HashMap<Uuid, Person> = HashMap::with_capacity(ids.len());
+        let ids: BTreeSet<PatientId> = rows.iter().map(|row| row.patient_id).collect();
+        let ids: Vec<PatientId> = ids.into_iter().collect();
+        let mut persons: HashMap<PatientId, Person> = HashMap::with_capacity(ids.len());
         for patient in patient::find_each(&mut tx, &self.clinic, &ids).await? {
             persons.entry(patient.id).or_default().birth_date = patient.birth_date;
         }

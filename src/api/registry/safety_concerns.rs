@@ -22,6 +22,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
 use crate::domain::story::Story;
 use crate::domain::timeliness::{Elapsed, to_assessment};
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::record::local_midnight;
 use crate::store::outbox::DeliveryState;
@@ -158,9 +159,9 @@ async fn concerns_behind(
     ask: &RequestContext,
     rules: &RuleSet,
     tasks: &[SafetyTask],
-) -> Result<Vec<(Uuid, Concern)>, Problem> {
-    let ids: BTreeSet<Uuid> = tasks.iter().map(|task| task.patient_id).collect();
-    let ids: Vec<Uuid> = ids.into_iter().collect();
+) -> Result<Vec<(PatientId, Concern)>, Problem> {
+    let ids: BTreeSet<PatientId> = tasks.iter().map(|task| task.patient_id).collect();
+    let ids: Vec<PatientId> = ids.into_iter().collect();
     let patients = patient::find_each(tx, ask.clinic(), &ids).await?;
     let stories = story::of_each(tx, ask.clinic(), &patients).await?;
     let of = |story: &Story| {

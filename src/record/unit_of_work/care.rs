@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::UnitOfWork;
 use crate::domain::episode::Episode;
 use crate::domain::standing::Standing;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::episode::{self, EpisodeRecord};
 use crate::store::event_log::{self, EventRow};
@@ -15,7 +16,7 @@ use crate::store::review_session::{self, Joined, ReviewSession};
 
 impl UnitOfWork {
     /// An episode by its id.
-    pub async fn episode(&mut self, id: Uuid) -> Result<Option<EpisodeRecord>, Problem> {
+    pub async fn episode(&mut self, id: EpisodeId) -> Result<Option<EpisodeRecord>, Problem> {
         if !self.episodes.is_known(&id) {
             let found = episode::find(&mut self.tx, &self.clinic, id).await?;
             self.episodes.gathered(id, found);
@@ -24,7 +25,7 @@ impl UnitOfWork {
     }
 
     /// Stores a new one.
-    pub fn insert_episode(&mut self, patient: Uuid, episode: &Episode, by: &str, now: DateTime<Utc>) {
+    pub fn insert_episode(&mut self, patient: PatientId, episode: &Episode, by: &str, now: DateTime<Utc>) {
         self.entered_by.insert(episode.id, by.to_owned());
         self.episodes.set(episode.id, EpisodeRecord::entered(patient, episode.clone(), now));
     }
@@ -40,7 +41,7 @@ impl UnitOfWork {
     }
 
     /// Counts a change that is not in the episode's own row.
-    pub async fn touch_episode(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+    pub async fn touch_episode(&mut self, id: EpisodeId, now: DateTime<Utc>) -> Result<(), Problem> {
         self.change_episode(id, |stored| {
             stored.revision += 1;
             stored.updated_at = now;
@@ -53,7 +54,7 @@ impl UnitOfWork {
         self.change_episode(standing.episode, |stored| stored.settle(standing)).await
     }
 
-    async fn change_episode(&mut self, id: Uuid, change: impl FnOnce(&mut EpisodeRecord)) -> Result<(), Problem> {
+    async fn change_episode(&mut self, id: EpisodeId, change: impl FnOnce(&mut EpisodeRecord)) -> Result<(), Problem> {
         if let Some(mut stored) = self.episode(id).await? {
             change(&mut stored);
             self.episodes.set(id, stored);
@@ -62,7 +63,7 @@ impl UnitOfWork {
     }
 
     /// Everything of one kind in an episode, in order of entry.
-    pub async fn facts_of_episode(&mut self, episode: Uuid, kind: &str) -> Result<Vec<EventRow>, Problem> {
+    pub async fn facts_of_episode(&mut self, episode: EpisodeId, kind: &str) -> Result<Vec<EventRow>, Problem> {
         let mut facts = event_log::of_episode(&mut self.tx, &self.clinic, episode, kind).await?;
         facts.extend(self.facts.iter().filter(|fact| fact.episode_id == Some(episode) && fact.kind == kind).cloned());
         Ok(facts)

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::UnitOfWork;
 use crate::domain::chart_plan::plan;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::record::RecordContext;
 use crate::record::dossier::Dossier;
@@ -22,7 +23,7 @@ impl UnitOfWork {
         }
         let ids = self.patients_named(context, named).await?;
         self.lock_each(&ids).await?;
-        let survivors: Vec<Uuid> =
+        let survivors: Vec<PatientId> =
             ids.iter().filter_map(|id| self.patients.get(id)?.merged_into).filter(|id| !ids.contains(id)).collect();
         if !survivors.is_empty() {
             self.lock_each(&survivors).await?;
@@ -49,18 +50,18 @@ impl UnitOfWork {
     }
 
     /// The ids of the patients that the commands name, in order; also those that a new patient would get.
-    async fn patients_named(&mut self, context: &RecordContext<'_>, named: &Named) -> Result<Vec<Uuid>, Problem> {
+    async fn patients_named(&mut self, context: &RecordContext<'_>, named: &Named) -> Result<Vec<PatientId>, Problem> {
         let mut ids = named.patients.clone();
         self.gather_keys(&texts(&named.keys)).await?;
         for key in &named.keys {
             match self.keys.get(&crate::store::patient::stored_key(key)) {
                 Some(known) if !known.is_empty() => ids.extend(known),
                 _ => {
-                    ids.insert(id_of(context.clinic, &["patient", key]));
+                    ids.insert(PatientId(id_of(context.clinic, &["patient", key])));
                 }
             }
         }
-        let episodes: Vec<Uuid> = named.episodes.iter().copied().collect();
+        let episodes: Vec<EpisodeId> = named.episodes.iter().copied().collect();
         ids.extend(episode::owners(&mut self.tx, &self.clinic, &episodes).await?);
         for (kind, deleted) in &named.deleted {
             let rows = resource::find_each(&mut self.tx, &self.clinic, kind, &texts(deleted)).await?;
@@ -75,18 +76,18 @@ impl UnitOfWork {
         context: &RecordContext<'_>,
         patients: Vec<Patient>,
     ) -> Result<Vec<Dossier>, Problem> {
-        let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
+        let ids: Vec<PatientId> = patients.iter().map(|patient| patient.id).collect();
         let in_care = story::in_care(&patients);
         let episodes = episode::of_each(&mut self.tx, &self.clinic, &in_care).await?;
         for stored in &episodes {
             self.episodes.gathered(stored.episode.id, Some(stored.clone()));
         }
         let stories = story::of_each_with(&mut self.tx, &self.clinic, &patients, episodes).await?;
-        let mut ledgers: HashMap<Uuid, Vec<outbox::LedgerEntry>> = HashMap::new();
+        let mut ledgers: HashMap<PatientId, Vec<outbox::LedgerEntry>> = HashMap::new();
         for entry in outbox::of_each(&mut self.tx, &self.clinic, &ids).await? {
             ledgers.entry(entry.patient_id).or_default().push(entry);
         }
-        let mut listed: HashMap<Uuid, BTreeMap<Uuid, recommendation::RecommendationRow>> = HashMap::new();
+        let mut listed: HashMap<PatientId, BTreeMap<Uuid, recommendation::RecommendationRow>> = HashMap::new();
         for row in recommendation::of_each(&mut self.tx, &self.clinic, &in_care).await? {
             listed.entry(row.patient_id).or_default().insert(row.id, row);
         }

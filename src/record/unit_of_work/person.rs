@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use uuid::Uuid;
-
 use super::UnitOfWork;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::patient::{self, Patient, stored_key};
 
 impl UnitOfWork {
     /// Locks a patient until the end of the transaction; the row as it is now.
-    pub async fn lock(&mut self, id: Uuid) -> Result<Option<Patient>, Problem> {
+    pub async fn lock(&mut self, id: PatientId) -> Result<Option<Patient>, Problem> {
         if !self.locked.contains(&id) {
             self.lock_each(&[id]).await?;
         }
@@ -18,7 +17,7 @@ impl UnitOfWork {
     }
 
     /// Locks several patients, whether they exist or not.
-    pub(super) async fn lock_each(&mut self, ids: &[Uuid]) -> Result<(), Problem> {
+    pub(super) async fn lock_each(&mut self, ids: &[PatientId]) -> Result<(), Problem> {
         for row in patient::lock_each(&mut self.tx, &self.clinic, ids).await? {
             self.patients.gathered(row.id, Some(row));
         }
@@ -54,13 +53,13 @@ impl UnitOfWork {
         Ok(persons)
     }
 
-    async fn ids_with_key(&mut self, key: &str) -> Result<BTreeSet<Uuid>, Problem> {
+    async fn ids_with_key(&mut self, key: &str) -> Result<BTreeSet<PatientId>, Problem> {
         let key = stored_key(key);
         if !self.keys.contains_key(&key) {
             self.gather_keys(std::slice::from_ref(&key)).await?;
         }
         let mut ids = self.keys.get(&key).cloned().unwrap_or_default();
-        let changes = self.key_changes.from(&(key.clone(), Uuid::nil()));
+        let changes = self.key_changes.from((key.clone(), PatientId::default()));
         for ((_, id), has) in changes.take_while(|((changed, _), _)| *changed == key) {
             if *has {
                 ids.insert(*id)
@@ -98,7 +97,7 @@ impl UnitOfWork {
     }
 
     /// Lets a person be known by one more key.
-    pub fn add_key(&mut self, key: &str, patient: Uuid) {
+    pub fn add_key(&mut self, key: &str, patient: PatientId) {
         let key = stored_key(key);
         let is_new = self.keys.get(&key).is_none_or(|ids| !ids.contains(&patient));
         if is_new || self.key_changes.is_known(&(key.clone(), patient)) {
@@ -107,12 +106,12 @@ impl UnitOfWork {
     }
 
     /// Forgets a key of a person.
-    pub fn drop_key(&mut self, key: &str, patient: Uuid) {
+    pub fn drop_key(&mut self, key: &str, patient: PatientId) {
         self.key_changes.set((stored_key(key), patient), false);
     }
 
     /// Moves everything known about one person to another: one story from now on.
-    pub async fn merge_patients(&mut self, from: Uuid, into: Uuid) -> Result<(), Problem> {
+    pub async fn merge_patients(&mut self, from: PatientId, into: PatientId) -> Result<(), Problem> {
         self.write_through().await?;
         patient::merge(&mut self.tx, &self.clinic, from, into, self.now).await?;
         self.forget();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::UnitOfWork;
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::quarantine::QuarantineRecord;
 use crate::store::resource::{self, Resource};
@@ -65,7 +66,7 @@ impl UnitOfWork {
         }
         let mut ids = self.carriers.get(&key).cloned().unwrap_or_default();
         let is_about = |(of, named, _): &(String, String, String)| of == kind && *named == token;
-        let changes = self.carrier_changes.from(&(key.0.clone(), key.1.clone(), String::new()));
+        let changes = self.carrier_changes.from((key.0.clone(), key.1.clone(), String::new()));
         for ((.., id), has) in changes.take_while(|(changed, _)| is_about(changed)) {
             if *has {
                 ids.insert(id.clone())
@@ -103,7 +104,7 @@ impl UnitOfWork {
     }
 
     /// Lets go what only waited for its patient.
-    pub fn release_patient(&mut self, patient: Uuid, code: &str) {
+    pub fn release_patient(&mut self, patient: PatientId, code: &str) {
         let waits = |kept: &QuarantineRecord| kept.patient_id == Some(patient) && kept.code == code;
         let here: Vec<Uuid> =
             self.quarantined.iter().filter(|(_, kept)| kept.as_ref().is_some_and(waits)).map(|(id, _)| *id).collect();

@@ -58,7 +58,7 @@ impl<K: Ord + Clone, V> Table<K, V> {
     }
 
     /// The rows that there are now, from a key on.
-    pub fn from(&self, first: &K) -> impl Iterator<Item = (&K, &V)> {
+    pub fn from(&self, first: K) -> impl Iterator<Item = (&K, &V)> {
         self.rows.range(first..).filter_map(|(key, row)| Some((key, row.now.as_ref()?)))
     }
 

@@ -1,13 +1,12 @@
 //! Writing what differs, each row once, several rows in a statement, in one order.
 
-use uuid::Uuid;
-
 use super::UnitOfWork;
 use super::table::{Difference, Table};
 use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::history::History;
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::record::dossier::Dossier;
 use crate::store::measurement::Taking;
@@ -104,7 +103,7 @@ impl UnitOfWork {
         }
         patient::update_all(&mut self.tx, &self.clinic, &other, self.now).await?;
         let changes = || self.key_changes.iter().map(|((key, id), has)| ((key.as_str(), *id), *has));
-        let added: Vec<(&str, Uuid)> = changes().filter(|(_, has)| *has).map(|(key, _)| key).collect();
+        let added: Vec<(&str, PatientId)> = changes().filter(|(_, has)| *has).map(|(key, _)| key).collect();
         patient::add_keys(&mut self.tx, &self.clinic, &added).await?;
         for ((key, id), _) in changes().filter(|(_, has)| !has) {
             patient::drop_key(&mut self.tx, &self.clinic, key, id).await?;
@@ -140,7 +139,7 @@ impl UnitOfWork {
 
     async fn write_care(&mut self) -> Result<(), Problem> {
         let (new, other) = split(&self.episodes);
-        let by = |id: &Uuid| self.entered_by.get(id).map(String::as_str).unwrap_or_default();
+        let by = |id: &EpisodeId| self.entered_by.get(id).map(String::as_str).unwrap_or_default();
         let new: Vec<_> = new.into_iter().map(|stored| (stored, by(&stored.episode.id))).collect();
         episode::insert_all(&mut self.tx, &self.clinic, &new).await?;
         episode::update_all(&mut self.tx, &self.clinic, &other).await?;
@@ -149,7 +148,7 @@ impl UnitOfWork {
 
         let dossiers = self.planned_anew.iter().filter_map(|patient| self.dossiers.get(patient));
         let rows: Vec<ListedEpisode<'_>> = dossiers.flat_map(|dossier| listed_episodes(dossier, &self.rules)).collect();
-        let written: Vec<(Uuid, StandingWrite<'_>)> = rows.iter().map(ListedEpisode::written).collect();
+        let written: Vec<(PatientId, StandingWrite<'_>)> = rows.iter().map(ListedEpisode::written).collect();
         standing::put_all(&mut self.tx, &self.clinic, &written, self.now).await?;
 
         let listed: Vec<_> = self.recommendations.iter().filter_map(|(_, row)| row.as_ref()).collect();
@@ -161,7 +160,7 @@ impl UnitOfWork {
     async fn write_ledger(&mut self) -> Result<(), Problem> {
         let planned: Vec<_> = self.planned.iter().map(|(_, planned)| planned).collect();
         outbox::plan_all(&mut self.tx, &self.clinic, &planned, self.now).await?;
-        let mut patients: Vec<Uuid> = planned.iter().map(|planned| planned.patient).collect();
+        let mut patients: Vec<PatientId> = planned.iter().map(|planned| planned.patient).collect();
         patients.dedup();
         outbox::wake_each(&mut self.tx, &self.clinic, &patients, self.now).await
     }
@@ -209,7 +208,7 @@ fn listed_episodes<'a>(dossier: &'a Dossier, rules: &RuleSet) -> Vec<ListedEpiso
 }
 
 impl ListedEpisode<'_> {
-    fn written(&self) -> (Uuid, StandingWrite<'_>) {
+    fn written(&self) -> (PatientId, StandingWrite<'_>) {
         let episode = self.dossier.story.episodes.iter().find(|e| e.id == self.standing.episode);
         let written = StandingWrite {
             label: &self.label,

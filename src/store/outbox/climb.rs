@@ -22,11 +22,16 @@ pub async fn is_anything_below(tx: &mut ReadTx, clinic: &str) -> Result<bool, Pr
 }
 
 /// The patients with something of a kind that was left, or refused, on another rung than the one that is right now.
-pub async fn below(tx: &mut ReadTx, clinic: &str, resource: ChartResource, rung: Rung) -> Result<Vec<Uuid>, Problem> {
+pub async fn below(
+    tx: &mut ReadTx,
+    clinic: &str,
+    resource: ChartResource,
+    rung: Rung,
+) -> Result<Vec<PatientId>, Problem> {
     // Before there was a ladder, there was one rung.
     fetch_all!(
         tx,
-        (Uuid,),
+        (PatientId,),
         "SELECT patient_id FROM delivery
          WHERE clinic_id = $1 AND resource = $2 AND posture = 'open' AND state IN ('settled', 'parked')
            AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3",
@@ -34,8 +39,8 @@ pub async fn below(tx: &mut ReadTx, clinic: &str, resource: ChartResource, rung:
         resource.as_str(),
         rung.as_str()
     )
-    .map(|rows: Vec<(Uuid,)>| {
-        let patients: std::collections::BTreeSet<Uuid> = rows.into_iter().map(|(patient,)| patient).collect();
+    .map(|rows: Vec<(PatientId,)>| {
+        let patients: std::collections::BTreeSet<PatientId> = rows.into_iter().map(|(patient,)| patient).collect();
         patients.into_iter().collect()
     })
     .map_err(failed)

@@ -17,13 +17,18 @@ static WAKE: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Puts the lanes of patients on the list of those with something to do; each patient once.
-pub async fn wake_each(tx: &mut WriteTx, clinic: &str, patients: &[Uuid], now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn wake_each(
+    tx: &mut WriteTx,
+    clinic: &str,
+    patients: &[PatientId],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     execute_rows!(tx, WAKE, clinic, patients, |patient| *patient, now, 1_i64);
     Ok(())
 }
 
 /// Puts a patient's lane on the list of those with something to do.
-pub async fn wake(tx: &mut WriteTx, clinic: &str, patient: Uuid, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn wake(tx: &mut WriteTx, clinic: &str, patient: PatientId, now: DateTime<Utc>) -> Result<(), Problem> {
     wake_each(tx, clinic, &[patient], now).await
 }
 

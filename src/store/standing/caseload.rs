@@ -221,7 +221,7 @@ static READ: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The rows of these episodes, in their order.
-pub async fn rows(tx: &mut ReadTx, clinic: &str, episodes: &[Uuid]) -> Result<Vec<EpisodeListing>, Problem> {
+pub async fn rows(tx: &mut ReadTx, clinic: &str, episodes: &[EpisodeId]) -> Result<Vec<EpisodeListing>, Problem> {
     let text: &'static str = &READ;
     let mut read: HashMap<EpisodeId, EpisodeListing> = HashMap::with_capacity(episodes.len());
     for some in episodes.chunks(ROWS) {

@@ -214,7 +214,7 @@ async fn by_patients(
     names: &[String],
 ) -> Result<ResourcesById, Problem> {
     let known = patient::with_keys(tx, clinic, names).await?;
-    let persons: HashSet<Uuid> = known.into_iter().map(|(_, patient)| patient).collect();
+    let persons: HashSet<PatientId> = known.into_iter().map(|(_, patient)| patient).collect();
     let mut found = ResourcesById::new();
     for person in persons {
         let limit = i64::try_from(MOST_SORTED + 1).unwrap_or(i64::MAX);
