@@ -10,7 +10,7 @@ pub mod fhir;
 pub mod registry;
 mod idempotency;
 pub mod request;
-pub mod watch;
+pub mod access_log;
 
 use std::sync::Arc;
 
@@ -133,7 +133,7 @@ pub fn router(app: App) -> Router {
     let once = from_fn_with_state(app.clone(), idempotency::remember);
     router
         .layer(once)
-        .layer(from_fn_with_state(app.clone(), watch::watch))
+        .layer(from_fn_with_state(app.clone(), access_log::watch))
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", complete(document)))
         .with_state(app)
 }

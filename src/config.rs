@@ -25,8 +25,8 @@ pub use cds_hooks::{CardLink, CdsHooks};
 pub use check::is_private;
 pub use clinic::ClinicId;
 pub use connection::{
-    AuthKind, BackendServices, Bulk, EhrConnection, KeyAlgorithm, Notify, Poll, Push, SearchStrategy, WriteConfig,
-    key_folder,
+    AuthKind, BackendServices, Bulk, EhrConnection, KeyAlgorithm, NotifyConfig, PollConfig, SearchStrategy,
+    SubscriptionPayload, WriteConfig, key_folder,
 };
 pub use development::{AUDIENCE, Development, ISSUER, jwks_file};
 pub use overlay::Flags;

@@ -30,7 +30,7 @@ const DAYS: u64 = 140;
 
 /// What the demo may be told.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct DemoOptions {
     /// Stop after printing.
     #[arg(long)]
     pub exit: bool,
@@ -53,7 +53,7 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> Problem + '_ {
 ///
 /// # Errors
 /// What went wrong, for the person at the terminal.
-pub async fn run(options: Options) -> Result<(), Problem> {
+pub async fn run(options: DemoOptions) -> Result<(), Problem> {
     let first: NaiveDate = FIRST_DAY.parse().unwrap_or_default();
     let clock = Clock::starting_at(nine_o_clock(first));
     let folder = std::env::temp_dir().join(format!("cocm-demo-{}", clock.id()));
@@ -67,7 +67,7 @@ fn nine_o_clock(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc() + TimeDelta::hours(9)
 }
 
-async fn live(options: &Options, first: NaiveDate, clock: &Clock, folder: &Path) -> Result<(), Problem> {
+async fn live(options: &DemoOptions, first: NaiveDate, clock: &Clock, folder: &Path) -> Result<(), Problem> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = match options.ehr {
         Some(_) => None,
@@ -154,7 +154,7 @@ async fn this_morning(
 }
 
 async fn twenty_weeks(
-    options: &Options,
+    options: &DemoOptions,
     first: NaiveDate,
     clock: &Clock,
     service: &Service,

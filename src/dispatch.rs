@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::domain::chart_plan::Rung;
-use crate::ehr::{Delivered, DeliveryEffect, EhrClient, Failure, Ledger, Route, deliver, reconcile};
+use crate::ehr::{DeliveryEffect, DeliveryResult, EhrClient, Failure, Ledger, Route, deliver, reconcile};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
 use crate::store::outbox::{self, Delivery, DeliveryState, Lane};
@@ -251,7 +251,7 @@ impl Dispatcher {
                 let call = Box::pin(self.call(ehr, route, &before, &delivery));
                 holding(call, || self.prolong(lane)).await
             }
-            Ok((_, None)) => Ok(Delivered::not_written()),
+            Ok((_, None)) => Ok(DeliveryResult::not_written()),
             Err(failure) => Err(failure),
         };
         let after = before.clone().after(posture, &result);
@@ -292,11 +292,11 @@ impl Dispatcher {
         route: Route,
         before: &Ledger,
         delivery: &Delivery,
-    ) -> Result<Delivered, Failure> {
+    ) -> Result<DeliveryResult, Failure> {
         let intent = &delivery.intent.0;
         // The plan stands in the chart already: this is the later look for doubles.
         if delivery.settled_revision == delivery.revision && before.chart_id.is_some() {
-            let settled = Delivered {
+            let settled = DeliveryResult {
                 chart_id: before.chart_id.clone(),
                 version: None,
                 chart_status: None,

@@ -16,7 +16,7 @@ pub mod write;
 pub mod probe;
 
 pub use client::{EhrAuth, EhrClient, EhrConfig, EhrResponse};
-pub use delivery::{Delivered, DeliveryEffect, Ledger, LeftAlone};
+pub use delivery::{DeliveryEffect, DeliveryResult, Ledger, ManualChange};
 pub use failure::Failure;
 pub use ladder::{Ladder, Provenance, Route};
 pub use offers::Offers;

@@ -10,7 +10,7 @@ pub mod patient;
 pub mod questionnaire_response;
 pub mod observation;
 pub mod arrival;
-pub mod outcome;
+pub mod operation_outcome;
 pub mod capability;
 pub mod smart;
 pub mod bundle;

@@ -19,7 +19,7 @@ use crate::problem::{Category, Problem};
 
 pub use crate::config::ClinicId;
 pub use acting::{acting, acting_as};
-pub use cds_client::{CdsClients, Signed};
+pub use cds_client::{CdsCaller, CdsClients};
 pub use claims::TokenError;
 pub use extractor::bearer;
 pub use keys::KeyPolicy;

@@ -9,7 +9,7 @@ mod readback;
 pub mod signature;
 mod subscribe;
 pub mod watch;
-pub mod load;
+pub mod bulk_load;
 pub mod spreadsheet;
 
 use std::collections::HashMap;

@@ -32,14 +32,14 @@ const GATHER: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The last sealed number of each clinic.
-pub type Heads = Arc<HashMap<String, i64>>;
+pub type SealedHeads = Arc<HashMap<String, i64>>;
 
 /// Seals, and writes down reads. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     db: Db,
     bell: Arc<Notify>,
-    heads: watch::Sender<Heads>,
+    heads: watch::Sender<SealedHeads>,
     reads: mpsc::Sender<PendingRead>,
     listeners: Listeners,
 }
@@ -51,14 +51,14 @@ impl Journal {
         Self {
             db: db.clone(),
             bell,
-            heads: watch::Sender::new(Heads::default()),
+            heads: watch::Sender::new(SealedHeads::default()),
             reads,
             listeners: Listeners::default(),
         }
     }
 
     /// Told whenever the chain of a clinic has grown.
-    pub fn heads(&self) -> watch::Receiver<Heads> {
+    pub fn heads(&self) -> watch::Receiver<SealedHeads> {
         self.heads.subscribe()
     }
 
@@ -113,7 +113,7 @@ impl Journal {
             }
         }
         let mut tx = self.db.read().await?;
-        let heads: Heads = Arc::new(journal::heads(&mut tx).await?.into_iter().collect());
+        let heads: SealedHeads = Arc::new(journal::heads(&mut tx).await?.into_iter().collect());
         self.heads.send_if_modified(|known| {
             let news = *known != heads;
             *known = heads;

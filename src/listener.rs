@@ -35,8 +35,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower::ServiceExt;
 
-use self::connections::{ConnectionSlot, OpenConnections, Permit, Tracked};
-use self::stall::Stalling;
+use self::connections::{ConnectionSlot, OpenConnections, Permit, TrackedBody};
+use self::stall::StallGuard;
 use crate::config::Limits;
 
 pub use body::{BodyLimit, read_body};
@@ -71,9 +71,9 @@ enum ShutdownPhase {
 
 /// Told to every request (as an extension), for those that would never end: an event stream ends when stopping begins.
 #[derive(Clone, Debug)]
-pub struct Stopping(watch::Receiver<ShutdownPhase>);
+pub struct ShutdownSignal(watch::Receiver<ShutdownPhase>);
 
-impl Stopping {
+impl ShutdownSignal {
     /// Whether stopping has begun.
     pub fn has_begun(&self) -> bool {
         *self.0.borrow() > ShutdownPhase::Serving
@@ -123,7 +123,7 @@ pub async fn serve(
     let spawn = |stream: TcpStream, place: ConnectionSlot| {
         // Only a delay if it fails.
         let _ = stream.set_nodelay(true);
-        let stream = Stalling::new(stream, limits.request_timeout);
+        let stream = StallGuard::new(stream, limits.request_timeout);
         tokio::spawn(converse(http.clone(), stream, router.clone(), place, watched.clone()));
     };
 
@@ -197,12 +197,12 @@ async fn stop(phase: &watch::Sender<ShutdownPhase>, connections: &OpenConnection
 /// One connection, from its first request to its end.
 async fn converse(
     http: http1::Builder,
-    stream: Stalling,
+    stream: StallGuard,
     router: Router,
     place: ConnectionSlot,
     mut phase: watch::Receiver<ShutdownPhase>,
 ) {
-    let (seat, stopping) = (place.seat(), Stopping(phase.clone()));
+    let (seat, stopping) = (place.seat(), ShutdownSignal(phase.clone()));
     let service = service_fn(|mut request: Request<Incoming>| {
         let (busy, stopping, router) = (seat.begin(), stopping.clone(), router.clone());
         request.extensions_mut().insert(stopping.clone());
@@ -211,7 +211,7 @@ async fn converse(
             if stopping.has_begun() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| Tracked::new(body, busy)))
+            Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, busy)))
         }
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));

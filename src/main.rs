@@ -10,9 +10,9 @@ use cocm_registry::clock::Clock;
 use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
 use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
-use cocm_registry::intake::load::Loaded;
-use cocm_registry::intake::spreadsheet::{ColumnMapping, Import, Imported, decoded};
-use cocm_registry::journal::verify::{Anchor, verify};
+use cocm_registry::intake::bulk_load::LoadProgress;
+use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetImport, decoded};
+use cocm_registry::journal::verify::{ChainAnchor, verify};
 use cocm_registry::service::{Service, connections, replan};
 use cocm_registry::store::Db;
 use cocm_registry::{api, backup, listener, telemetry};
@@ -95,7 +95,7 @@ enum Command {
         settings: Settings,
         /// A head printed before (`HASH@NUMBER`): it must still be there, or the end of the journal was cut off. May be repeated.
         #[arg(long)]
-        head: Vec<Anchor>,
+        head: Vec<ChainAnchor>,
     },
     /// Prints a bearer token signed with the development keys of a data directory.
     Token {
@@ -136,7 +136,7 @@ enum Command {
         commit: bool,
     },
     /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
-    Demo(cocm_registry::demo::Options),
+    Demo(cocm_registry::demo::DemoOptions),
 }
 
 #[derive(Subcommand)]
@@ -275,7 +275,7 @@ async fn run(command: Command) -> Result<(), Failed> {
             Ok(())
         }
         Command::Import { settings, clinic, file, identifier_system, mapping, commit } => {
-            let import = Import {
+            let import = SpreadsheetImport {
                 clinic: ClinicId::new(&clinic)?.to_string(),
                 by: "cocm-registry import".to_owned(),
                 csv: decoded(&std::fs::read(file)?)?,
@@ -316,7 +316,7 @@ async fn sync(service: &Service, name: Option<&str>, bootstrap: bool) -> Result<
     };
     if bootstrap {
         let bar = bar();
-        let tell = |what: &str, loaded: &Loaded| bar.set_message(format!("{what}: {}", counted(loaded)));
+        let tell = |what: &str, loaded: &LoadProgress| bar.set_message(format!("{what}: {}", counted(loaded)));
         let loaded = service.app.intake.bootstrap(connection, &tell).await;
         bar.finish_and_clear();
         println!("{}", counted(&loaded?));
@@ -343,7 +343,7 @@ async fn load(service: &Service, files: &[PathBuf], clinic: Option<ClinicId>) ->
     if service.app.config.clinic(&clinic).is_none() {
         return Err(format!("no clinic is named {clinic}").into());
     }
-    let (bar, mut loaded) = (bar(), Loaded::default());
+    let (bar, mut loaded) = (bar(), LoadProgress::default());
     for file in files {
         let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
         service.app.intake.load_text(clinic.as_str(), "file", &text, &mut loaded).await?;
@@ -357,8 +357,8 @@ async fn load(service: &Service, files: &[PathBuf], clinic: Option<ClinicId>) ->
     }
 }
 
-fn counted(loaded: &Loaded) -> String {
-    let Loaded { seen, taken, deleted, unread, .. } = loaded;
+fn counted(loaded: &LoadProgress) -> String {
+    let LoadProgress { seen, taken, deleted, unread, .. } = loaded;
     format!("{seen} resources, {taken} of them new, {deleted} deleted, {unread} cannot be read")
 }
 
@@ -386,7 +386,7 @@ async fn check_config(config: &Config, offline: bool) -> Result<(), Failed> {
 }
 
 /// Changes nothing, not even the schema.
-async fn verify_audit(config: Config, heads: &[Anchor]) -> Result<(), Failed> {
+async fn verify_audit(config: Config, heads: &[ChainAnchor]) -> Result<(), Failed> {
     let db = Db::open(config.database_url().as_str()).await?;
     let reports = verify(&db, heads).await?;
     db.close().await;
@@ -443,7 +443,7 @@ fn read_mapping(file: &Path) -> Result<ColumnMapping, Failed> {
 }
 
 /// Row by row what is wrong, then the counts, then how the columns were read.
-async fn import_spreadsheet(config: Config, import: Import) -> Result<(), Failed> {
+async fn import_spreadsheet(config: Config, import: SpreadsheetImport) -> Result<(), Failed> {
     let clock = clock(&config);
     let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
     let imported = service.app.intake.import(import).await;
@@ -452,7 +452,7 @@ async fn import_spreadsheet(config: Config, import: Import) -> Result<(), Failed
     for error in imported.results.iter().flat_map(|result| &result.errors) {
         println!("row {}, {}: {}", error.row, error.column.as_deref().unwrap_or("the whole row"), error.detail);
     }
-    let Imported { rows, created, updated, unchanged, rejected, .. } = &imported;
+    let ImportResult { rows, created, updated, unchanged, rejected, .. } = &imported;
     println!("{rows} rows: {created} new, {updated} with something new, {unchanged} known, {rejected} left out");
     if imported.dry_run {
         println!("nothing was written; columns as read (--mapping):\n\n{}", toml::to_string(&imported.mapping)?);

@@ -7,11 +7,11 @@ mod assets;
 mod candidates;
 mod caseload;
 mod score_graph;
-mod door;
+mod api_client;
 mod form;
-mod items;
+mod item_texts;
 mod live;
-mod moment;
+mod date_texts;
 mod operations;
 mod patient;
 mod program;
@@ -20,9 +20,9 @@ mod safety;
 mod session;
 mod shell;
 mod sign_in;
-mod teams;
+mod staff;
 mod sparkline;
-mod watch;
+mod access_log;
 mod words;
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 
 use crate::api::App;
-use door::ApiClient;
+use api_client::ApiClient;
 use sign_in::oidc::IdentityProvider;
 
 /// What the pages share. Cheap to clone.
@@ -95,7 +95,7 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/review/{session}/summary", get(review::summary))
         .route("/review/{session}/close", post(review::close))
         .route("/review/{session}/{episode}", get(review::case).post(review::save))
-        .route_layer(from_fn_with_state(pages.clone(), watch::watch))
+        .route_layer(from_fn_with_state(pages.clone(), access_log::watch))
         .layer(from_fn_with_state(pages.clone(), guarded))
         .route("/assets/{name}", get(assets::serve))
         .with_state(pages)

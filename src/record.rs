@@ -7,7 +7,7 @@
 //! leaves the resource, the measurement, the standing, the log, the outbox and the journal to be written: all or nothing. A
 //! 2xx always means committed.
 
-mod arrive;
+mod resource_arrival;
 mod decide;
 mod dossier;
 mod care_entry;
@@ -19,8 +19,8 @@ mod command;
 mod recommendation_rows;
 mod identify;
 mod import;
-mod items;
-mod lines;
+mod single_items;
+mod journal_lines;
 mod person;
 mod named;
 mod queue;
@@ -46,16 +46,16 @@ use crate::domain::rules::RuleSet;
 use crate::fhir::arrival::{Arrival, ResourceType, Subject};
 use crate::identity::Role;
 use crate::problem::Problem;
-pub use closing::{Restated, close, figures, restate};
+pub use closing::{RestatementResult, close, figures, restate};
 pub use command::{
-    Amendment, Change, Command, CommandEffect, Condition, ImportCount, Recorded, Sighting, Submission,
-    SubmissionResult, Whom,
+    Amendment, Change, Command, CommandEffect, Condition, ImportCount, PatientKey, Recorded, Sighting, Submission,
+    SubmissionResult,
 };
 pub use idempotency::IdempotencyKey;
-pub use import::{Additions, Foreseen, ImportedCase, foresee};
+pub use import::{Additions, ImportPreview, ImportedCase, foresee};
 pub use recorder::Recorder;
 pub use rules::{activate, attest, propose};
-pub use sessions::{Deferred, close_session, open_session};
+pub use sessions::{DeferredItem, close_session, open_session};
 use unit_of_work::UnitOfWork;
 
 /// The time zone of each clinic.
@@ -90,8 +90,8 @@ struct RecordContext<'a> {
 /// Lets one fact change the story of its patient.
 async fn apply(work: &mut UnitOfWork, context: &RecordContext<'_>, fact: &Command) -> Result<Recorded, Problem> {
     match fact {
-        Command::Arrived { arrival, condition } => arrive::arrived(work, context, arrival, condition).await,
-        Command::Deleted { kind, id, if_match } => arrive::deleted(work, context, *kind, id, *if_match).await,
+        Command::Arrived { arrival, condition } => resource_arrival::arrived(work, context, arrival, condition).await,
+        Command::Deleted { kind, id, if_match } => resource_arrival::deleted(work, context, *kind, id, *if_match).await,
         Command::Enrolled { whom, episode, fit } => {
             care_entry::enrolled(work, context, whom, episode, fit.as_deref()).await
         }

@@ -31,7 +31,7 @@ const LOG_MAX: usize = 10_000;
 
 /// One call that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Logged {
+pub struct LoggedCall {
     /// The HTTP method.
     pub method: String,
     /// Path and query.
@@ -46,12 +46,12 @@ struct SandboxState {
     profile: Profile,
     misbehaviour: Misbehaviour,
     dice: Dice,
-    log: VecDeque<Logged>,
+    log: VecDeque<LoggedCall>,
     told: Vec<events::EventReceipt>,
     topical: topics::TopicEvents,
 }
 
-type Shared = Arc<Mutex<SandboxState>>;
+type SharedState = Arc<Mutex<SandboxState>>;
 
 fn lock(state: &Mutex<SandboxState>) -> MutexGuard<'_, SandboxState> {
     // A panic in one call of a test must not hide what the others did.
@@ -61,7 +61,7 @@ fn lock(state: &Mutex<SandboxState>) -> MutexGuard<'_, SandboxState> {
 /// A running sandbox. Dropping it stops it at once; [`Sandbox::stop`] lets calls in flight end.
 pub struct Sandbox {
     url: String,
-    state: Shared,
+    state: SharedState,
     stop: watch::Sender<bool>,
     server: Option<JoinHandle<()>>,
 }
@@ -165,7 +165,7 @@ impl Sandbox {
     }
 
     /// The calls that arrived, oldest first.
-    pub fn log(&self) -> Vec<Logged> {
+    pub fn log(&self) -> Vec<LoggedCall> {
         lock(&self.state).log.iter().cloned().collect()
     }
 
@@ -202,6 +202,6 @@ impl SandboxState {
         if self.log.len() == LOG_MAX {
             self.log.pop_front();
         }
-        self.log.push_back(Logged { method: method.to_owned(), path: path.to_owned(), outcome: outcome.into() });
+        self.log.push_back(LoggedCall { method: method.to_owned(), path: path.to_owned(), outcome: outcome.into() });
     }
 }

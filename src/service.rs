@@ -18,7 +18,7 @@ use crate::fhir::mapping::CodeMapping;
 use crate::identity::{CdsClients, Verifier};
 use crate::intake::Intake;
 use crate::intake::connection::{self, Connection, Connections};
-use crate::intake::watch::{Visit, Watch};
+use crate::intake::watch::{Watch, WatchVisit};
 use crate::journal::Journal;
 use crate::listener::{protect, serve};
 use crate::pages;
@@ -40,12 +40,12 @@ pub struct Service {
 }
 
 /// The running loops: delivery, the daily sweep, the journal, webhooks, and the watch over the EHRs.
-pub struct Loops {
+pub struct ServiceLoops {
     stop: watch::Sender<bool>,
     running: Vec<JoinHandle<()>>,
 }
 
-impl Loops {
+impl ServiceLoops {
     /// Stops them; writes in flight are finished.
     pub async fn stop(self) {
         // Nobody listens any more: they have stopped already.
@@ -95,7 +95,7 @@ impl Service {
     }
 
     /// Starts the loops: delivery, the daily sweep, the journal, webhooks, and the watch over the EHRs.
-    pub fn start(&self) -> Loops {
+    pub fn start(&self) -> ServiceLoops {
         let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
             // The sender is gone: the service is, too.
@@ -121,7 +121,7 @@ impl Service {
         let watching = tokio::spawn(self.watch.clone().run(sender.subscribe()));
         let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
         let telling = tokio::spawn(self.webhooks.clone().run(self.app.journal.heads(), sender.subscribe()));
-        Loops { stop: sender, running: vec![delivering, sweeping, telling, sealing, watching] }
+        ServiceLoops { stop: sender, running: vec![delivering, sweeping, telling, sealing, watching] }
     }
 
     /// Answers on a socket until told to stop, then finishes what is in flight.
@@ -153,7 +153,7 @@ impl Service {
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
-    pub async fn fetch(&self, connection: &Connection) -> Result<Visit, Problem> {
+    pub async fn fetch(&self, connection: &Connection) -> Result<WatchVisit, Problem> {
         self.watch.visit(connection, true).await
     }
 
@@ -161,7 +161,7 @@ impl Service {
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
-    pub async fn fetch_due(&self, now: bool) -> Result<Vec<Visit>, Problem> {
+    pub async fn fetch_due(&self, now: bool) -> Result<Vec<WatchVisit>, Problem> {
         let mut visits = Vec::new();
         for connection in self.app.connections.iter() {
             visits.push(self.watch.visit(connection, now).await?);

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ehr::http::client;
-use crate::journal::Heads;
+use crate::journal::SealedHeads;
 use crate::journal::events::{EventFilter, EventPosition, JournalEvent, after};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
@@ -32,7 +32,7 @@ use sign::SigningSecret;
 const IDLE: Duration = Duration::from_secs(5);
 
 /// One configured webhook.
-struct Hook {
+struct ConfiguredWebhook {
     clinic: String,
     name: String,
     url: Url,
@@ -46,7 +46,7 @@ struct Hook {
 pub struct Webhooks {
     db: Db,
     clock: Clock,
-    hooks: Arc<Vec<Hook>>,
+    hooks: Arc<Vec<ConfiguredWebhook>>,
     me: Uuid,
 }
 
@@ -68,7 +68,7 @@ impl Webhooks {
             let wrong = |why: String| Problem::internal(format!("webhook {}: {why}", hook.name));
             let url: Url = hook.url.parse().map_err(|_| wrong("url: not an address".to_owned()))?;
             let uses_proxy = !matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            Ok(Hook {
+            Ok(ConfiguredWebhook {
                 clinic: hook.clinic.as_str().to_owned(),
                 name: hook.name.clone(),
                 keys: hook.secrets.iter().map(SigningSecret::read).collect::<Result<_, _>>().map_err(wrong)?,
@@ -82,12 +82,12 @@ impl Webhooks {
     }
 
     /// Sends until told to stop. An attempt in flight is finished.
-    pub async fn run(self, heads: watch::Receiver<Heads>, stop: watch::Receiver<bool>) {
+    pub async fn run(self, heads: watch::Receiver<SealedHeads>, stop: watch::Receiver<bool>) {
         let all = (0..self.hooks.len()).map(|i| self.clone().run_one(i, heads.clone(), stop.clone()));
         futures_util::future::join_all(all).await;
     }
 
-    async fn run_one(self, i: usize, mut heads: watch::Receiver<Heads>, mut stop: watch::Receiver<bool>) {
+    async fn run_one(self, i: usize, mut heads: watch::Receiver<SealedHeads>, mut stop: watch::Receiver<bool>) {
         let hook = &self.hooks[i];
         while !*stop.borrow() {
             heads.mark_unchanged();
@@ -126,7 +126,7 @@ impl Webhooks {
     }
 
     /// One thing: an attempt, or a look at what is next.
-    async fn step(&self, hook: &Hook) -> Result<NextStep, Problem> {
+    async fn step(&self, hook: &ConfiguredWebhook) -> Result<NextStep, Problem> {
         let mut tx = self.db.read().await?;
         let head = journal::head(&mut tx, &hook.clinic).await?.map_or(0, |head| head.seq);
         let known = webhook::cursor(&mut tx, &hook.clinic, &hook.name).await?;
@@ -170,7 +170,7 @@ impl Webhooks {
         Ok(NextStep::Step)
     }
 
-    async fn prolong(&self, hook: &Hook) {
+    async fn prolong(&self, hook: &ConfiguredWebhook) {
         let prolong = async {
             let (mut tx, now) = (self.db.begin("webhook_prolong").await?, self.clock.now());
             webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
@@ -185,7 +185,7 @@ impl Webhooks {
     async fn advance(
         &self,
         tx: &mut WriteTx,
-        hook: &Hook,
+        hook: &ConfiguredWebhook,
         mark: EventPosition,
         head: i64,
     ) -> Result<Option<WebhookDelivery>, Problem> {

@@ -5,7 +5,7 @@ mod bundle;
 mod call;
 mod create;
 mod delete;
-mod door;
+mod exchange;
 mod metadata;
 mod read;
 mod scope;
@@ -32,12 +32,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(closed(routes!(read::read, update::update, delete::delete)))
         .routes(closed(routes!(read::read_version)))
         .fallback(unknown)
-        .layer(from_fn(door::door))
+        .layer(from_fn(exchange::door))
 }
 
 /// The base with a slash behind it, as some clients write it.
 pub fn base() -> MethodRouter<App> {
-    post(bundle::bundle).fallback(no_such_method).layer(from_fn(door::door))
+    post(bundle::bundle).fallback(no_such_method).layer(from_fn(exchange::door))
 }
 
 /// A wrong method is answered inside of the door, in its own words.

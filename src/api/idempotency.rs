@@ -29,7 +29,7 @@ use crate::identity::Caller;
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::Problem;
 use crate::record::IdempotencyKey;
-use crate::store::idempotency::{self, Answered, COMMITTED};
+use crate::store::idempotency::{self, COMMITTED, StoredAnswer};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -45,7 +45,7 @@ const KEPT: [HeaderName; 3] = [CONTENT_TYPE, LOCATION, ETAG];
 
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
-struct Remembered {
+struct RecordedAnswer {
     headers: Vec<(String, String)>,
     body: String,
 }
@@ -89,7 +89,7 @@ async fn handle(app: &App, request: Request, next: Next) -> Result<Response, Pro
     }
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(|_| Problem::internal("an answer could not be made"))?;
-    let answered = Answered {
+    let answered = StoredAnswer {
         request: once.request.clone(),
         status: i16::try_from(parts.status.as_u16()).unwrap_or(COMMITTED),
         body: kept(&parts.headers, &body),
@@ -129,7 +129,7 @@ fn request_digest(parts: &Parts, body: &Bytes) -> String {
     digest(&[parts.method.as_str().as_bytes(), target.as_bytes(), if_match, body])
 }
 
-async fn look_up(app: &App, clinic: &str, once: &IdempotencyKey) -> Result<Option<Answered>, Problem> {
+async fn look_up(app: &App, clinic: &str, once: &IdempotencyKey) -> Result<Option<StoredAnswer>, Problem> {
     let mut tx = app.db.read().await?;
     let found = idempotency::find(&mut tx, clinic, &once.key).await?;
     match found {
@@ -140,7 +140,7 @@ async fn look_up(app: &App, clinic: &str, once: &IdempotencyKey) -> Result<Optio
     }
 }
 
-async fn store(app: &App, clinic: &str, once: &IdempotencyKey, answered: &Answered) -> Result<(), Problem> {
+async fn store(app: &App, clinic: &str, once: &IdempotencyKey, answered: &StoredAnswer) -> Result<(), Problem> {
     let mut tx = app.db.begin("idempotency").await?;
     idempotency::finish(&mut tx, clinic, &once.key, answered, app.clock.now()).await?;
     tx.commit().await
@@ -153,13 +153,13 @@ fn is_final(status: StatusCode) -> bool {
 fn kept(headers: &HeaderMap, body: &[u8]) -> String {
     let headers =
         KEPT.iter().filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned()))).collect();
-    let remembered = Remembered { headers, body: String::from_utf8_lossy(body).into_owned() };
+    let remembered = RecordedAnswer { headers, body: String::from_utf8_lossy(body).into_owned() };
     serde_json::to_string(&remembered).unwrap_or_default()
 }
 
-fn replay(answered: &Answered) -> Result<Response, Problem> {
+fn replay(answered: &StoredAnswer) -> Result<Response, Problem> {
     let unreadable = || Problem::internal("a remembered answer cannot be read");
-    let remembered: Remembered = serde_json::from_str(&answered.body).map_err(|_| unreadable())?;
+    let remembered: RecordedAnswer = serde_json::from_str(&answered.body).map_err(|_| unreadable())?;
     let status = u16::try_from(answered.status).ok().and_then(|s| StatusCode::from_u16(s).ok());
     let mut response = (status.ok_or_else(unreadable)?, remembered.body).into_response();
     let headers = response.headers_mut();

@@ -1,6 +1,6 @@
 //! The registry's JSON API, `/api/v1`. One endpoint, or one noun with its small family, per file.
 
-mod answer;
+mod responses;
 mod patients;
 mod patient;
 mod measurements;
@@ -26,7 +26,7 @@ mod care_plan;
 mod handover;
 mod candidates;
 mod discussion_flag;
-mod take_back;
+mod withdrawal;
 mod caseload;
 mod caseload_export;
 mod review_queue;
@@ -79,7 +79,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(handover::routes())
         .merge(candidates::routes())
         .merge(discussion_flag::routes())
-        .merge(take_back::routes())
+        .merge(withdrawal::routes())
         .merge(caseload::routes())
         .merge(caseload_export::routes())
         .merge(review_queue::routes())

@@ -102,9 +102,9 @@ async fn named(parts: &mut Parts, app: &App, name: &str) -> Result<String, Probl
 }
 
 /// The `{id}` of the path. What is no id of ours names nothing: 404.
-pub struct Id<T>(pub T);
+pub struct IdInPath<T>(pub T);
 
-impl<T: FromStr> FromRequestParts<App> for Id<T> {
+impl<T: FromStr> FromRequestParts<App> for IdInPath<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -113,9 +113,9 @@ impl<T: FromStr> FromRequestParts<App> for Id<T> {
 }
 
 /// The `{entry}` of the path.
-pub struct EntryId(pub Uuid);
+pub struct EntryInPath(pub Uuid);
 
-impl FromRequestParts<App> for EntryId {
+impl FromRequestParts<App> for EntryInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {

@@ -43,10 +43,10 @@ pub struct EhrConnection {
     pub known_bases: Vec<String>,
     /// What is fetched by itself.
     #[serde(default)]
-    pub poll: Poll,
+    pub poll: PollConfig,
     /// How it may tell us that something has changed.
     #[serde(default)]
-    pub notify: Notify,
+    pub notify: NotifyConfig,
     /// Bulk Data export.
     #[serde(default)]
     pub bulk: Bulk,
@@ -127,7 +127,7 @@ pub fn key_folder(data_dir: &Path) -> PathBuf {
 /// What is fetched by itself.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Poll {
+pub struct PollConfig {
     /// Which types: of Patient, `QuestionnaireResponse`, Observation.
     pub types: Vec<String>,
     /// How often; 0 is never.
@@ -200,7 +200,7 @@ impl SearchStrategy {
 /// always good.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Notify {
+pub struct NotifyConfig {
     /// A secret that it sends as `Authorization: Bearer`.
     pub token: Option<SecretString>,
     /// The key of an HMAC-SHA256 over what it sends.
@@ -211,7 +211,7 @@ pub struct Notify {
     /// the body, and it must not be more than five minutes from now.
     pub timestamp_header: Option<String>,
     /// Subscriptions that we make there, and renew.
-    pub subscribe: Option<Push>,
+    pub subscribe: Option<SubscriptionPayload>,
     /// Canonicals of the topics to subscribe to, each with its filters (`Observation?category=survey`). Left out: those
     /// that the EHR's CapabilityStatement names, without a filter.
     pub topics: BTreeMap<String, Vec<String>>,
@@ -220,7 +220,7 @@ pub struct Notify {
 /// What kind of Subscription we make.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum Push {
+pub enum SubscriptionPayload {
     /// R4: criteria, and the resource that meets them.
     RestHook,
     /// The same, without the resource: "look again".
@@ -297,8 +297,8 @@ impl EhrConnection {
             conditional_create: true,
             search_lag: search_lag(),
             known_bases: Vec::new(),
-            poll: Poll::default(),
-            notify: Notify::default(),
+            poll: PollConfig::default(),
+            notify: NotifyConfig::default(),
             bulk: Bulk::default(),
             cds_hooks: None,
             write: WriteConfig::default(),
@@ -307,7 +307,7 @@ impl EhrConnection {
     }
 }
 
-impl Default for Poll {
+impl Default for PollConfig {
     fn default() -> Self {
         Self {
             types: TYPES.map(str::to_owned).to_vec(),

@@ -42,7 +42,7 @@ fn curve(fate: IllnessCourse) -> [u16; 11] {
 
 /// Something that will happen to a person.
 #[derive(Clone, Debug)]
-pub enum Later {
+pub enum ScheduledEvent {
     /// A resource is sent.
     Send(Value),
     /// The scales are taken again.
@@ -85,7 +85,7 @@ pub struct DemoPatient {
     /// When the treatment was changed and helped.
     pub helped: Option<NaiveDate>,
     /// What is to come.
-    pub later: Vec<(NaiveDate, Later)>,
+    pub later: Vec<(NaiveDate, ScheduledEvent)>,
     /// How many times the scales were taken.
     pub taken: usize,
     /// The person's own dice.

@@ -4,7 +4,7 @@ use chrono::{Datelike, Days, NaiveDate, Weekday};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use super::cast::{DemoPatient, IllnessCourse, Later};
+use super::cast::{DemoPatient, IllnessCourse, ScheduledEvent};
 use super::client::DemoClient;
 use super::forms::{at, corrected, form, patient};
 use crate::domain::instrument::Instrument;
@@ -30,10 +30,10 @@ pub async fn day(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate
 }
 
 async fn live(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
-    let due: Vec<Later> = {
+    let due: Vec<ScheduledEvent> = {
         let (now, later) = std::mem::take(&mut person.later).into_iter().partition(|(on, _)| *on <= today);
         person.later = later;
-        let now: Vec<(NaiveDate, Later)> = now;
+        let now: Vec<(NaiveDate, ScheduledEvent)> = now;
         now.into_iter().map(|(_, what)| what).collect()
     };
     for what in due {
@@ -98,7 +98,7 @@ async fn visit(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, da
     if !comes {
         // Taken over the telephone a few days later, mostly.
         if person.happens(0.7) {
-            person.later.push((today + Days::new(4), Later::Measure));
+            person.later.push((today + Days::new(4), ScheduledEvent::Measure));
         }
         return Ok(());
     }
@@ -140,19 +140,19 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
             door.put(&filled).await?;
         }
         // Held up for six days.
-        (_, 5, _, 3 | 5) => person.later.push((today + Days::new(6), Later::Send(filled))),
+        (_, 5, _, 3 | 5) => person.later.push((today + Days::new(6), ScheduledEvent::Send(filled))),
         // Entered wrongly, corrected on the next day.
         (_, _, 7, 4) => {
             let mut wrong = form(person, Instrument::Phq9, nth, day, (phq9 + 6).min(27), item9);
             wrong["id"].clone_from(&filled["id"]);
             door.put(&wrong).await?;
-            person.later.push((today + Days::new(1), Later::Send(corrected(&filled, "amended"))));
+            person.later.push((today + Days::new(1), ScheduledEvent::Send(corrected(&filled, "amended"))));
         }
         // Another patient's: retracted two days later, and taken again.
         (_, _, 11, 3) => {
             door.put(&filled).await?;
-            person.later.push((today + Days::new(2), Later::Send(corrected(&filled, "entered-in-error"))));
-            person.later.push((today + Days::new(3), Later::Measure));
+            person.later.push((today + Days::new(2), ScheduledEvent::Send(corrected(&filled, "entered-in-error"))));
+            person.later.push((today + Days::new(3), ScheduledEvent::Measure));
         }
         _ => door.put(&filled).await?,
     }
@@ -165,7 +165,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
             assess(door, person, today).await?;
         } else {
             let wait = 1 + person.dice.roll() % 4;
-            person.later.push((today + Days::new(wait), Later::Assess));
+            person.later.push((today + Days::new(wait), ScheduledEvent::Assess));
         }
     }
     Ok(())
@@ -208,12 +208,17 @@ async fn assess(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -
     door.enter(&format!("patients/{patient}/safety-assessments"), &body).await.map(|_| ())
 }
 
-async fn happen(door: &DemoClient, person: &mut DemoPatient, what: Later, today: NaiveDate) -> Result<(), Problem> {
+async fn happen(
+    door: &DemoClient,
+    person: &mut DemoPatient,
+    what: ScheduledEvent,
+    today: NaiveDate,
+) -> Result<(), Problem> {
     match what {
-        Later::Send(resource) => door.put(&resource).await,
-        Later::Measure => measure(door, person, today, today).await,
-        Later::Assess => assess(door, person, today).await,
-        Later::Decide(recommendation) => {
+        ScheduledEvent::Send(resource) => door.put(&resource).await,
+        ScheduledEvent::Measure => measure(door, person, today, today).await,
+        ScheduledEvent::Assess => assess(door, person, today).await,
+        ScheduledEvent::Decide(recommendation) => {
             let accepted = person.happens(0.8);
             let body = if accepted {
                 json!({"decision": "accepted", "decided_on": today, "by": "Dr. A. Brandt"})
@@ -222,11 +227,11 @@ async fn happen(door: &DemoClient, person: &mut DemoPatient, what: Later, today:
             };
             door.decide(&format!("recommendations/{recommendation}/decision"), &body).await?;
             if accepted {
-                person.later.push((today + Days::new(5), Later::Do(recommendation)));
+                person.later.push((today + Days::new(5), ScheduledEvent::Do(recommendation)));
             }
             Ok(())
         }
-        Later::Do(recommendation) => {
+        ScheduledEvent::Do(recommendation) => {
             let body = json!({"decision": "done", "decided_on": today, "by": "Dr. A. Brandt"});
             door.decide(&format!("recommendations/{recommendation}/decision"), &body).await?;
             if person.happens(0.6) {
@@ -234,7 +239,7 @@ async fn happen(door: &DemoClient, person: &mut DemoPatient, what: Later, today:
             }
             Ok(())
         }
-        Later::Graduate => {
+        ScheduledEvent::Graduate => {
             let Some(episode) = person.episode.clone() else { return Ok(()) };
             person.gone = true;
             person.later.clear();
@@ -308,7 +313,7 @@ async fn review(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, c
     let entered = door.consult(&format!("episodes/{episode}/case-reviews"), &body).await?;
     if let (true, Some(recommendation)) = (change, entered["recommendations"][0]["id"].as_str()) {
         person.changed = Some(today);
-        person.later.push((today + Days::new(3), Later::Decide(recommendation.to_owned())));
+        person.later.push((today + Days::new(3), ScheduledEvent::Decide(recommendation.to_owned())));
     }
     Ok(())
 }
@@ -318,7 +323,7 @@ async fn prevent_relapse(door: &DemoClient, person: &mut DemoPatient, today: Nai
     let plan = "Early signs: poor sleep, staying in. First steps: call the care manager, resume activity plan.";
     door.enter(&format!("episodes/{episode}/relapse-prevention"), &json!({"on": today, "plan": plan})).await?;
     if person.fate == IllnessCourse::Graduates {
-        person.later.push((today + Days::new(28), Later::Graduate));
+        person.later.push((today + Days::new(28), ScheduledEvent::Graduate));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::RECHECK;
 use crate::domain::chart_plan::{Posture, Rung};
 use crate::domain::read_back::Drift;
 use crate::ehr::retry::{RetryDecision, decide};
-use crate::ehr::{Delivered, DeliveryEffect, Failure, Ledger, LeftAlone};
+use crate::ehr::{DeliveryEffect, DeliveryResult, Failure, Ledger, ManualChange};
 use crate::store::journal;
 use crate::store::outbox::{Delivery, DeliveryAttempt, DeliveryState, Settlement};
 
@@ -36,7 +36,7 @@ pub(super) fn settlement(
     delivery: &Delivery,
     before: &Ledger,
     after: &Ledger,
-    result: &Result<Delivered, Failure>,
+    result: &Result<DeliveryResult, Failure>,
     rung: Option<Rung>,
     now: DateTime<Utc>,
 ) -> Settlement {
@@ -63,12 +63,14 @@ pub(super) fn settlement(
             settlement.rung = rung;
             settlement.chart_status.clone_from(&done.chart_status);
             match &done.effect {
-                DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart) => settlement.drift = Some(Drift::ClosedByPerson),
-                DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
+                DeliveryEffect::LeftAlone(ManualChange::ClosedInChart) => {
+                    settlement.drift = Some(Drift::ClosedByPerson)
+                }
+                DeliveryEffect::LeftAlone(ManualChange::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
                 _ => settlement.version.clone_from(&done.version),
             }
             settlement.state = match &done.effect {
-                DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart | LeftAlone::DeletedInChart) => {
+                DeliveryEffect::LeftAlone(ManualChange::ClosedInChart | ManualChange::DeletedInChart) => {
                     DeliveryState::ClosedInChart
                 }
                 _ if done.recheck => DeliveryState::Pending,
@@ -128,7 +130,7 @@ pub(super) fn line(
 
 pub(super) fn attempt(
     delivery: &Delivery,
-    result: &Result<Delivered, Failure>,
+    result: &Result<DeliveryResult, Failure>,
     took: Duration,
     at: DateTime<Utc>,
     id: uuid::Uuid,
@@ -142,9 +144,9 @@ pub(super) fn attempt(
                 DeliveryEffect::NotWritten => "not_written",
                 DeliveryEffect::Unchanged => "unchanged",
                 DeliveryEffect::AlreadyThere => "already_there",
-                DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart) => "closed_in_chart",
-                DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart) => "deleted_in_chart",
-                DeliveryEffect::LeftAlone(LeftAlone::InProgressNoted) => "noted",
+                DeliveryEffect::LeftAlone(ManualChange::ClosedInChart) => "closed_in_chart",
+                DeliveryEffect::LeftAlone(ManualChange::DeletedInChart) => "deleted_in_chart",
+                DeliveryEffect::LeftAlone(ManualChange::InProgressNoted) => "noted",
                 DeliveryEffect::Reconciled { .. } => "reconciled",
             };
             (outcome, None, None)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::care::{Care, DischargeReason, Dismissed};
+use super::care::{Care, DischargeReason, DismissedScore};
 use super::day;
 use super::episode::Phase;
 use super::instrument::Instrument;
@@ -16,7 +16,7 @@ use crate::id::{EpisodeId, MeasurementId};
 
 /// A score that speaks for an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Positive {
+pub struct PositiveScore {
     /// Which questionnaire.
     pub instrument: Instrument,
     /// Points.
@@ -61,7 +61,7 @@ pub struct Candidate {
     /// A sentence.
     pub reason: String,
     /// The latest scores that speak for an offer.
-    pub scores: Vec<Positive>,
+    pub scores: Vec<PositiveScore>,
     /// The last day on which this holds, unless something new is known.
     pub until: NaiveDate,
     /// The last episode that ended.
@@ -72,8 +72,8 @@ pub struct Candidate {
 
 impl Candidate {
     /// What a dismissal of this candidate puts aside.
-    pub fn scores_dismissed(&self) -> Vec<Dismissed> {
-        self.scores.iter().map(|s| Dismissed { measurement: s.measurement, score: s.score }).collect()
+    pub fn scores_dismissed(&self) -> Vec<DismissedScore> {
+        self.scores.iter().map(|s| DismissedScore { measurement: s.measurement, score: s.score }).collect()
     }
 }
 
@@ -97,10 +97,10 @@ pub fn candidate(story: &Story, standings: &[Standing], rules: &RuleSet, as_of: 
         return None;
     }
     let dismissals = dismissals(story, as_of);
-    let is_dismissed = |p: &Positive| {
+    let is_dismissed = |p: &PositiveScore| {
         dismissals.iter().any(|(_, of)| of.iter().any(|d| d.measurement == p.measurement && d.score == p.score))
     };
-    let (aside, fresh): (Vec<Positive>, Vec<Positive>) = all.into_iter().partition(is_dismissed);
+    let (aside, fresh): (Vec<PositiveScore>, Vec<PositiveScore>) = all.into_iter().partition(is_dismissed);
     let dismissed =
         if fresh.is_empty() { dismissals.into_iter().next_back().map(|(dismissal, _)| dismissal) } else { None };
     let scores = if fresh.is_empty() { aside } else { fresh };
@@ -115,13 +115,13 @@ pub fn candidate(story: &Story, standings: &[Standing], rules: &RuleSet, as_of: 
     Some(Candidate { since, reason, scores, until, earlier: earlier(standings), dismissed })
 }
 
-fn positives(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Positive> {
+fn positives(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<PositiveScore> {
     let from = day::before(as_of, rules.candidates.look_back_days);
     let positive = |instrument: Instrument| {
         let scores = story.scores(instrument, as_of);
         let latest = scores.last().filter(|s| s.on >= from)?;
         let elevated_at = rules.measure(instrument).elevated_at;
-        (latest.total >= elevated_at).then_some(Positive {
+        (latest.total >= elevated_at).then_some(PositiveScore {
             instrument,
             score: latest.total,
             elevated_at,
@@ -129,7 +129,7 @@ fn positives(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Positive> 
             measurement: latest.measurement.id,
         })
     };
-    let mut found: Vec<Positive> = SCALES.into_iter().filter_map(positive).collect();
+    let mut found: Vec<PositiveScore> = SCALES.into_iter().filter_map(positive).collect();
     let last_whole = [Instrument::Phq9, Instrument::Phq9Modified]
         .into_iter()
         .filter_map(|i| story.scores(i, as_of).last().map(|s| s.on))
@@ -139,7 +139,7 @@ fn positives(story: &Story, rules: &RuleSet, as_of: NaiveDate) -> Vec<Positive> 
 }
 
 /// In order of entry.
-fn dismissals(story: &Story, as_of: NaiveDate) -> Vec<(Dismissal, &[Dismissed])> {
+fn dismissals(story: &Story, as_of: NaiveDate) -> Vec<(Dismissal, &[DismissedScore])> {
     let entries = story.standing_entries();
     let dismissals = entries.into_iter().filter(|e| e.on <= as_of).filter_map(|e| match &e.care {
         Care::CandidateDismissal { reason, scores } => {

@@ -57,7 +57,7 @@ named! {
 
 /// A score that somebody looked at and put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Dismissed {
+pub struct DismissedScore {
     /// The measurement.
     pub measurement: MeasurementId,
     /// Its points then: a correction makes another score of it.
@@ -209,7 +209,7 @@ pub enum Care {
         /// Why.
         reason: String,
         /// The scores that were looked at: a newer one makes a candidate again.
-        scores: Vec<Dismissed>,
+        scores: Vec<DismissedScore>,
     },
     /// Somebody set the status of a Task or Flag of ours in the chart, or deleted it there.
     SetInChart {

@@ -22,7 +22,7 @@ const POINTS: usize = 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseloadRow {
     /// Each targeted measure; the primary one first.
-    pub measures: Vec<Gauge>,
+    pub measures: Vec<MeasureCell>,
     /// The last answer to PHQ-9 item 9.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item9: Option<Item9>,
@@ -63,7 +63,7 @@ named! {
 
 /// One measure of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gauge {
+pub struct MeasureCell {
     /// Which.
     pub instrument: Instrument,
     /// R6.
@@ -123,7 +123,7 @@ fn gauge(
     rules: &RuleSet,
     course: &Course<'_>,
     measure: &super::target::MeasureSummary,
-) -> Gauge {
+) -> MeasureCell {
     let numbers = rules.measure(measure.instrument);
     let baseline = measure.baseline.as_ref();
     let series = baseline.map_or_else(Vec::new, |baseline| {
@@ -133,7 +133,7 @@ fn gauge(
         let last = &later[later.len().saturating_sub(POINTS)..];
         std::iter::once((0, baseline.score)).chain(last.iter().map(|s| (days(s.on), s.total))).collect()
     });
-    Gauge {
+    MeasureCell {
         instrument: measure.instrument,
         status: measure.status,
         baseline: baseline.map(|b| (b.score, b.taken_on, b.basis)),

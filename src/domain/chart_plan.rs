@@ -15,11 +15,11 @@ use super::story::Story;
 use crate::id::EpisodeId;
 
 mod work_items;
-mod ending;
+mod withdrawal;
 mod rung;
 
-pub use ending::resolve;
 pub use rung::Rung;
+pub use withdrawal::resolve;
 
 named! {
     /// What kind of resource the chart should hold.

@@ -101,7 +101,7 @@ pub struct Episode {
 
 /// The end of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct EpisodeEnd {
     /// The first day on which it is no longer open.
     pub on: NaiveDate,
     /// Why.
@@ -118,7 +118,7 @@ pub struct Course<'a> {
     /// Where it stands on that date.
     pub phase: Phase,
     /// Its end, where it has ended by that date.
-    pub end: Option<End>,
+    pub end: Option<EpisodeEnd>,
     /// Its entries up to that date.
     pub entries: Vec<&'a CareEntry>,
 }
@@ -139,7 +139,7 @@ impl<'a> Course<'a> {
         let mut end = None;
         for entry in &entries {
             if let Care::Discharge { reason, .. } = entry.care {
-                end = Some(End { on: entry.on, reason });
+                end = Some(EpisodeEnd { on: entry.on, reason });
                 break;
             }
             // Treatment that has not begun can be neither paused nor resumed.
@@ -159,7 +159,7 @@ impl<'a> Course<'a> {
         if let Some(died) = deceased_on.filter(|died| *died <= as_of)
             && end.is_none_or(|end| died < end.on)
         {
-            end = Some(End { on: died, reason: DischargeReason::Died });
+            end = Some(EpisodeEnd { on: died, reason: DischargeReason::Died });
         }
         if end.is_some() {
             phase = Phase::Discharged;

@@ -34,14 +34,14 @@ named! {
 
 /// A data-quality remark, shown beside the score.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Issue {
+pub struct DataQualityIssue {
     /// Stable code, e.g. `total_mismatch`.
     pub code: String,
     /// A sentence. Numbers and codes only, never free text of the form.
     pub detail: String,
 }
 
-impl Issue {
+impl DataQualityIssue {
     /// A remark.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
@@ -74,7 +74,7 @@ pub struct Measurement {
     /// Where it came from, as the chart names it: `QuestionnaireResponse/123`.
     pub source: String,
     /// Data-quality remarks.
-    pub issues: Vec<Issue>,
+    pub issues: Vec<DataQualityIssue>,
     /// The language of the form (BCP 47), where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,

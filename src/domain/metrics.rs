@@ -17,9 +17,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use aims::aims_tallies;
-pub use episode_month::{CareManager, Narrowing, caseloads};
+pub use episode_month::{CareManager, MetricsFilter, caseloads};
 pub use fidelity::{fidelity, fidelity_tallies};
-pub use figures::{Difference, Figures, MetricValue, MonthFigures, MonthTallies, OfCareManager, differences};
+pub use figures::{CareManagerFigures, Difference, Figures, MetricValue, MonthFigures, MonthTallies, differences};
 pub use month::Month;
 pub use nys::{nys, nys_tallies};
 pub use remission::{cms159, cms159_tallies, hedis_drr, hedis_drr_tallies};

@@ -23,18 +23,18 @@ pub struct EpisodeMinutes {
     /// Minutes of the care manager that count; overlapping intervals once.
     pub minutes: i64,
     /// Minutes that do not count, with the reason.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<UncountedMinutes>,
     /// Whether this is a first month of care.
     pub first_month: bool,
     /// What the minutes suggest.
-    pub suggested_codes: Vec<Suggestion>,
+    pub suggested_codes: Vec<BillingSuggestion>,
     /// How the suggestion came about.
     pub reasoning: String,
 }
 
 /// Minutes that do not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LeftOut {
+pub struct UncountedMinutes {
     /// The entry.
     pub entry: Uuid,
     /// Its minutes.
@@ -45,7 +45,7 @@ pub struct LeftOut {
 
 /// A billing code and how many times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Suggestion {
+pub struct BillingSuggestion {
     /// The code.
     pub code: String,
     /// Units.
@@ -55,8 +55,8 @@ pub struct Suggestion {
     pub instead_of: Option<String>,
 }
 
-fn suggest(code: &str, units: i64) -> Suggestion {
-    Suggestion { code: code.to_owned(), units, instead_of: None }
+fn suggest(code: &str, units: i64) -> BillingSuggestion {
+    BillingSuggestion { code: code.to_owned(), units, instead_of: None }
 }
 
 /// An interval of time, its end excluded.
@@ -82,7 +82,7 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
         }
         let inside = within.map_or(whole, |(from, to)| (to - from).num_minutes());
         let mut leave = |minutes: i64, reason: &str| {
-            left_out.push(LeftOut { entry: entry.id, minutes, reason: reason.to_owned() });
+            left_out.push(UncountedMinutes { entry: entry.id, minutes, reason: reason.to_owned() });
         };
         match because(course, entry.on, *outcome) {
             Some(reason) => leave(inside, reason),
@@ -145,7 +145,7 @@ fn recently(earlier: &[NaiveDate], month: Month) -> bool {
     earlier.iter().any(|on| *on >= from && *on <= month.first - Days::new(1))
 }
 
-fn codes(minutes: i64, first: bool) -> (Vec<Suggestion>, String) {
+fn codes(minutes: i64, first: bool) -> (Vec<BillingSuggestion>, String) {
     let (base, enough, whole) = if first { ("99492", 36, 70) } else { ("99493", 31, 60) };
     let which = if first {
         "a first month (no care in the six months before)"
@@ -168,7 +168,7 @@ fn codes(minutes: i64, first: bool) -> (Vec<Suggestion>, String) {
     if minutes >= 16 {
         let mut suggested = vec![suggest("G2214", 1)];
         if minutes >= 20 {
-            suggested.push(Suggestion { instead_of: Some("G2214".to_owned()), ..suggest("99484", 1) });
+            suggested.push(BillingSuggestion { instead_of: Some("G2214".to_owned()), ..suggest("99484", 1) });
         }
         return (
             suggested,

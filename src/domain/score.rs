@@ -1,7 +1,7 @@
 //! R2: from answers to a total. Missing is never 0, and 0 is never missing.
 
 use super::instrument::Instrument;
-use super::measurement::{Issue, Quality};
+use super::measurement::{DataQualityIssue, Quality};
 
 /// What was read from a form, before scoring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Answers {
     /// A total that the source states.
     pub stated_total: Option<u16>,
     /// Remarks of the reader: duplicates, a code and a display that disagree, values out of range, …
-    pub issues: Vec<Issue>,
+    pub issues: Vec<DataQualityIssue>,
 }
 
 /// A scored form.
@@ -31,7 +31,7 @@ pub struct Scored {
     /// The suicide item is part of the form and open, or cannot be read.
     pub item9_unknown: bool,
     /// Remarks.
-    pub issues: Vec<Issue>,
+    pub issues: Vec<DataQualityIssue>,
 }
 
 /// Scores a form. `None` where there is neither an item, nor a total, nor a remark why there is none.
@@ -56,7 +56,10 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
         |position: usize| answers.items.get(position).copied().flatten().filter(|value| *value <= definition.item_max);
     for (position, value) in answers.items.iter().enumerate() {
         if value.is_some_and(|value| value > definition.item_max || position >= n) {
-            issues.push(Issue::new("out_of_range", format!("item {} has a value outside {instrument}", position + 1)));
+            issues.push(DataQualityIssue::new(
+                "out_of_range",
+                format!("item {} has a value outside {instrument}", position + 1),
+            ));
             unreadable.push(position);
         }
     }
@@ -72,15 +75,15 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
     let missing = n - answered.len();
     let (total, quality) = if !unreadable.is_empty() {
         let items: Vec<String> = unreadable.iter().map(|item| (item + 1).to_string()).collect();
-        issues.push(Issue::new("unreadable_answer", format!("item {} cannot be read", items.join(", "))));
+        issues.push(DataQualityIssue::new("unreadable_answer", format!("item {} cannot be read", items.join(", "))));
         (None, Quality::Unscorable)
     } else if missing == 0 {
         (Some(sum), Quality::Complete)
     } else if missing <= definition.may_miss {
-        issues.push(Issue::new("items_missing", format!("{missing} of {n} items missing; total prorated")));
+        issues.push(DataQualityIssue::new("items_missing", format!("{missing} of {n} items missing; total prorated")));
         (Some(prorated(sum, n, answered.len())), Quality::Prorated)
     } else {
-        issues.push(Issue::new("items_missing", format!("{missing} of {n} items missing; not scorable")));
+        issues.push(DataQualityIssue::new("items_missing", format!("{missing} of {n} items missing; not scorable")));
         (None, Quality::Unscorable)
     };
     if let Some(stated) = answers.stated_total.map(u32::from)
@@ -88,7 +91,8 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
         && stated != sum
         && Some(stated) != total
     {
-        issues.push(Issue::new("total_mismatch", format!("the form states {stated}, its items sum to {sum}")));
+        issues
+            .push(DataQualityIssue::new("total_mismatch", format!("the form states {stated}, its items sum to {sum}")));
     }
     let total = total.and_then(|total| u16::try_from(total).ok());
     Some(Scored { total, quality, item9, item9_unknown, issues })
@@ -106,7 +110,7 @@ fn total_only(instrument: Instrument, answers: &Answers) -> Option<Scored> {
     let total = answers.stated_total.filter(|stated| *stated <= instrument.max_total());
     if let (Some(stated), None) = (answers.stated_total, total) {
         let detail = format!("stated total {stated} is above {}", instrument.max_total());
-        issues.push(Issue::new("total_out_of_range", detail));
+        issues.push(DataQualityIssue::new("total_out_of_range", detail));
     }
     if total.is_none() && issues.is_empty() {
         return None;

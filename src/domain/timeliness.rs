@@ -9,7 +9,7 @@ use super::safety::{Concern, ConcernState};
 
 /// How long a patient waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Elapsed {
+pub struct WaitingTime {
     /// Minutes between the two instants; `null` where one of them is known only as a date.
     pub minutes: Option<i64>,
     /// Days between the two local dates; 0 is the same day.
@@ -18,10 +18,10 @@ pub struct Elapsed {
 
 /// From the first answer of a concern to its assessment; `None` while it is open. `only_a_day` knows the instants that
 /// stand for a whole day.
-pub fn to_assessment(concern: &Concern, only_a_day: &impl Fn(DateTime<Utc>) -> bool) -> Option<Elapsed> {
+pub fn to_assessment(concern: &Concern, only_a_day: &impl Fn(DateTime<Utc>) -> bool) -> Option<WaitingTime> {
     let (at, on) = (concern.assessed_at?, concern.assessed_on?);
     let known = !only_a_day(at) && !only_a_day(concern.answered_at);
-    Some(Elapsed {
+    Some(WaitingTime {
         minutes: known.then(|| (at - concern.answered_at).num_minutes()),
         days: (on - concern.answered_on).num_days(),
     })

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use super::failure::Failure;
 pub use keys::KeyRing;
-pub use token::{Endpoint, Grant, NoToken, TokenSource};
+pub use token::{Endpoint, NoToken, TokenGrant, TokenSource};
 
 /// What is sent as `Authorization: Bearer`, and where it comes from.
 #[derive(Clone, Debug, Default)]

@@ -131,10 +131,10 @@ fn last(path: &str) -> Option<String> {
 
 /// A client of one FHIR server. A clone shares its connections.
 #[derive(Clone, Debug)]
-pub struct EhrClient(Arc<Inner>);
+pub struct EhrClient(Arc<ClientState>);
 
 #[derive(Debug)]
-struct Inner {
+struct ClientState {
     http: Http,
     config: EhrConfig,
     clock: Clock,
@@ -142,12 +142,12 @@ struct Inner {
     refuses_conditions: AtomicBool,
     /// Learned: the server refused something together with its Provenance and took it without.
     refuses_provenance: AtomicBool,
-    offered: Mutex<Offered>,
+    offered: Mutex<CachedOffers>,
 }
 
 /// What the server offered when it was asked last.
 #[derive(Debug, Default)]
-struct Offered {
+struct CachedOffers {
     offers: Option<(DateTime<Utc>, Arc<Offers>)>,
     failed: Option<(DateTime<Utc>, Failure)>,
 }
@@ -168,7 +168,7 @@ impl EhrClient {
         };
         let http = Http::new(client, base, credentials, config.max_body).at_most(config.per_second);
         let (refuses_conditions, refuses_provenance, offered) = Default::default();
-        Ok(Self(Arc::new(Inner { http, config, clock, refuses_conditions, refuses_provenance, offered })))
+        Ok(Self(Arc::new(ClientState { http, config, clock, refuses_conditions, refuses_provenance, offered })))
     }
 
     /// How it is configured.
@@ -235,7 +235,7 @@ impl EhrClient {
             }
         };
         let offers = Arc::new(heard.map_or_else(Offers::untold, |statement| Offers::of(&statement)));
-        *offered = Offered { offers: Some((now, offers.clone())), failed: None };
+        *offered = CachedOffers { offers: Some((now, offers.clone())), failed: None };
         Ok(offers)
     }
 

@@ -23,7 +23,7 @@ pub struct Ledger {
 impl Ledger {
     /// What is known after a delivery of `posture`.
     #[must_use]
-    pub fn after(mut self, posture: Posture, result: &Result<Delivered, Failure>) -> Self {
+    pub fn after(mut self, posture: Posture, result: &Result<DeliveryResult, Failure>) -> Self {
         match result {
             // Where nothing is written, nothing stands in any way.
             Ok(done) if done.effect == DeliveryEffect::NotWritten => Self::default(),
@@ -49,7 +49,7 @@ impl Ledger {
 
 /// Why the chart was left as it is, against the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftAlone {
+pub enum ManualChange {
     /// A person closed it there.
     ClosedInChart,
     /// It was deleted there.
@@ -74,7 +74,7 @@ pub enum DeliveryEffect {
     /// An earlier delivery, whose answer was lost, had written it.
     AlreadyThere,
     /// The chart knows better.
-    LeftAlone(LeftAlone),
+    LeftAlone(ManualChange),
     /// Several had our identifier: one was kept. An operator should know.
     Reconciled {
         /// Ids of the others.
@@ -86,7 +86,7 @@ pub enum DeliveryEffect {
 
 /// A delivery that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveryResult {
     /// Its id in the chart; `None` only where nothing was written.
     pub chart_id: Option<String>,
     /// Its version there, where the server says.
@@ -101,7 +101,7 @@ pub struct Delivered {
     pub follow_ups: u32,
 }
 
-impl Delivered {
+impl DeliveryResult {
     /// On a rung where nothing is written.
     pub fn not_written() -> Self {
         Self {

@@ -32,7 +32,7 @@ pub struct Http {
 
 /// An answer with a 2xx status, or 304.
 #[derive(Debug)]
-pub struct Raw {
+pub struct OkResponse {
     /// The status.
     pub status: u16,
     /// The headers.
@@ -132,12 +132,12 @@ impl Http {
         url: Url,
         body: Option<&Value>,
         header: Option<(HeaderName, &str)>,
-    ) -> Result<Raw, Failure> {
+    ) -> Result<OkResponse, Failure> {
         let writes = method != Method::GET;
         let sent = self.send(method, url, body, header).await?;
         // A 2xx with something else than JSON may be a proxy's log-in page: it proves nothing.
         let body = json(&sent.body).map_err(|cause| unknown(cause, writes, Some(sent.status), None))?;
-        Ok(Raw { status: sent.status, headers: sent.headers, body })
+        Ok(OkResponse { status: sent.status, headers: sent.headers, body })
     }
 
     /// One call, once; twice where a token is refused that can be had anew: then the server did nothing the first time.

@@ -67,7 +67,7 @@ fn broken(sentence: impl Into<String>) -> ProbeResult {
 
 /// What is tried.
 #[derive(Clone, Debug, Default)]
-pub struct Trial {
+pub struct ProbePlan {
     /// Type and parameters of each search that the sweep will make.
     pub searches: Vec<(String, String)>,
     /// Where our public keys are, for the EHR's administrator.
@@ -75,7 +75,7 @@ pub struct Trial {
 }
 
 /// Tries everything that can be tried without writing: metadata, token, searches, and what could be written.
-pub async fn probe(ehr: &EhrClient, trial: &Trial) -> Vec<ProbeResult> {
+pub async fn probe(ehr: &EhrClient, trial: &ProbePlan) -> Vec<ProbeResult> {
     let base = ehr.http().base().as_str().trim_end_matches('/').to_owned();
     let statement = match metadata(ehr).await {
         Ok(statement) => statement,
@@ -157,7 +157,7 @@ fn advice(why: &str) -> &'static str {
     }
 }
 
-async fn token(source: &TokenSource, trial: &Trial) -> Vec<ProbeResult> {
+async fn token(source: &TokenSource, trial: &ProbePlan) -> Vec<ProbeResult> {
     let settings = source.settings();
     let endpoint = match source.endpoint().await {
         Ok(endpoint) => endpoint,
@@ -184,7 +184,7 @@ async fn token(source: &TokenSource, trial: &Trial) -> Vec<ProbeResult> {
 }
 
 /// Why there is no token, and what to do.
-fn no_token(why: &NoToken, source: &TokenSource, trial: &Trial, endpoint: Option<&str>) -> String {
+fn no_token(why: &NoToken, source: &TokenSource, trial: &ProbePlan, endpoint: Option<&str>) -> String {
     let settings = source.settings();
     let (client, keys, endpoint) = (&settings.client_id, &trial.jwks_url, endpoint.unwrap_or("the token endpoint"));
     let algorithm = settings.algorithm.as_str();

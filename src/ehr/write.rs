@@ -12,12 +12,12 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::client::{EhrClient, EhrResponse};
-use super::delivery::{Delivered, DeliveryEffect, Ledger, LeftAlone};
+use super::delivery::{DeliveryEffect, DeliveryResult, Ledger, ManualChange};
 use super::failure::Failure;
 use super::ladder::Route;
 use crate::domain::chart_plan::{Posture, WriteIntent};
 use crate::fhir::planned::{self, ChartState, Planned, WrittenPostures};
-use make::Made;
+use make::CreateResult;
 
 /// Makes the chart hold `intent`, once.
 ///
@@ -28,7 +28,7 @@ pub async fn deliver(
     route: Route,
     intent: &WriteIntent,
     ledger: &Ledger,
-) -> Result<Delivered, Failure> {
+) -> Result<DeliveryResult, Failure> {
     let write = ChartWrite::new(ehr, route, intent, ledger);
     if let Some(id) = &ledger.chart_id {
         if !write.changes() {
@@ -64,7 +64,7 @@ pub async fn reconcile(
     route: Route,
     intent: &WriteIntent,
     ledger: &Ledger,
-) -> Result<Option<Delivered>, Failure> {
+) -> Result<Option<DeliveryResult>, Failure> {
     let write = ChartWrite::new(ehr, route, intent, ledger);
     let found = write.search().await?;
     if found.len() > 1 {
@@ -126,13 +126,13 @@ impl<'a> ChartWrite<'a> {
         self.search_for(&self.planned.intent.identifier).await
     }
 
-    async fn look(&self) -> Result<Option<Delivered>, Failure> {
+    async fn look(&self) -> Result<Option<DeliveryResult>, Failure> {
         let found = self.search().await?;
         if found.is_empty() { Ok(None) } else { self.keep_one(&found).await.map(Some) }
     }
 
     /// Keeps what a person touched, else the oldest, and marks the untouched others as errors.
-    async fn keep_one(&self, found: &[Value]) -> Result<Delivered, Failure> {
+    async fn keep_one(&self, found: &[Value]) -> Result<DeliveryResult, Failure> {
         let written = self.written();
         let state = |one: &Value| self.planned.state(one, &written);
         let mut live: Vec<&Value> = found.iter().filter(|one| one["status"] != "entered-in-error").collect();
@@ -167,7 +167,12 @@ impl<'a> ChartWrite<'a> {
     }
 
     /// Brings the intent into what the chart holds. `as_wanted` is the effect where nothing has to change.
-    async fn settle(&self, id: &str, mut answer: EhrResponse, as_wanted: DeliveryEffect) -> Result<Delivered, Failure> {
+    async fn settle(
+        &self,
+        id: &str,
+        mut answer: EhrResponse,
+        as_wanted: DeliveryEffect,
+    ) -> Result<DeliveryResult, Failure> {
         let mut rereads = 0;
         loop {
             let Some(current) = answer.body.take() else {
@@ -175,7 +180,7 @@ impl<'a> ChartWrite<'a> {
             };
             let version = answer.version().or_else(|| version_of(&current));
             let merge = self.planned.merge(&current, &self.written(), self.ehr.clock().now());
-            let done = |version, resource: &Value, effect| Delivered {
+            let done = |version, resource: &Value, effect| DeliveryResult {
                 chart_id: Some(id.to_owned()),
                 version,
                 chart_status: resource["status"].as_str().map(str::to_owned),
@@ -184,9 +189,9 @@ impl<'a> ChartWrite<'a> {
                 follow_ups: self.ledger.follow_ups,
             };
             if merge.state == ChartState::ClosedThere {
-                return Ok(done(version, &current, DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart)));
+                return Ok(done(version, &current, DeliveryEffect::LeftAlone(ManualChange::ClosedInChart)));
             }
-            let noted = merge.only_noted.then_some(DeliveryEffect::LeftAlone(LeftAlone::InProgressNoted));
+            let noted = merge.only_noted.then_some(DeliveryEffect::LeftAlone(ManualChange::InProgressNoted));
             let Some(body) = merge.body else {
                 return Ok(done(version, &current, noted.unwrap_or(as_wanted)));
             };
@@ -206,27 +211,27 @@ impl<'a> ChartWrite<'a> {
     }
 
     /// Creates it where the chart has none. `searched` tells that a search has just found none.
-    async fn create(&self, searched: bool) -> Result<Delivered, Failure> {
+    async fn create(&self, searched: bool) -> Result<DeliveryResult, Failure> {
         let body = self.planned.resource(self.ehr.clock().now());
         match self.make(&body, &self.planned.intent.identifier, searched).await? {
-            Made::New(answer) => self.created(&body, &answer).await,
-            Made::There(Some(id)) if self.changes() => match self.read(&id).await? {
+            CreateResult::New(answer) => self.created(&body, &answer).await,
+            CreateResult::There(Some(id)) if self.changes() => match self.read(&id).await? {
                 CurrentResource::Here(current) => self.settle(&id, current, DeliveryEffect::AlreadyThere).await,
                 CurrentResource::NotFound | CurrentResource::Gone => Ok(self.deleted(&id)),
             },
-            Made::There(Some(id)) => self.follow_up(&id, DeliveryEffect::AlreadyThere, false).await,
+            CreateResult::There(Some(id)) => self.follow_up(&id, DeliveryEffect::AlreadyThere, false).await,
             // It is there, and only a search says where.
-            Made::There(None) => self.look().await?.ok_or_else(|| no_id(StatusCode::OK.as_u16())),
-            Made::Found(found) => self.keep_one(&found).await,
+            CreateResult::There(None) => self.look().await?.ok_or_else(|| no_id(StatusCode::OK.as_u16())),
+            CreateResult::Found(found) => self.keep_one(&found).await,
         }
     }
 
-    async fn created(&self, body: &Value, answer: &EhrResponse) -> Result<Delivered, Failure> {
+    async fn created(&self, body: &Value, answer: &EhrResponse) -> Result<DeliveryResult, Failure> {
         let Some(id) = answer.id() else {
             // It is there, whatever the search says.
             return self.look().await.ok().flatten().ok_or_else(|| no_id(answer.status));
         };
-        Ok(Delivered {
+        Ok(DeliveryResult {
             chart_id: Some(id),
             version: answer.version(),
             chart_status: body["status"].as_str().map(str::to_owned),
@@ -236,8 +241,8 @@ impl<'a> ChartWrite<'a> {
         })
     }
 
-    fn nothing(&self) -> Delivered {
-        Delivered {
+    fn nothing(&self) -> DeliveryResult {
+        DeliveryResult {
             chart_id: None,
             version: None,
             chart_status: None,
@@ -248,12 +253,12 @@ impl<'a> ChartWrite<'a> {
         }
     }
 
-    fn deleted(&self, id: &str) -> Delivered {
-        Delivered {
+    fn deleted(&self, id: &str) -> DeliveryResult {
+        DeliveryResult {
             chart_id: Some(id.to_owned()),
             version: None,
             chart_status: None,
-            effect: DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart),
+            effect: DeliveryEffect::LeftAlone(ManualChange::DeletedInChart),
             recheck: false,
             follow_ups: self.ledger.follow_ups,
         }

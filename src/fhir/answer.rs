@@ -7,7 +7,7 @@ mod gather;
 
 pub(super) use gather::gather;
 
-use super::json::Node;
+use super::json::JsonNode;
 use super::mapping::{CodeMapping, names};
 use crate::domain::instrument::Instrument;
 
@@ -36,7 +36,7 @@ pub(super) enum AnswerValue {
 
 /// An answer and what there is to remark about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(super) struct CheckedAnswer {
     pub(super) said: AnswerValue,
     /// The code and the words disagree; the code wins.
     pub(super) disagrees: bool,
@@ -50,7 +50,7 @@ pub(super) struct Heard {
 
 /// What one value[x] offers.
 #[derive(Default)]
-struct Clues {
+struct ValueClues {
     is_there: bool,
     coded: Option<u8>,
     ordinal: Option<f64>,
@@ -62,14 +62,15 @@ struct Clues {
 }
 
 /// Reads `value[x]` of an answer, a component or an Observation.
-pub(super) fn hear(node: &Node<'_>, instrument: Instrument, mapping: &CodeMapping) -> Heard {
+pub(super) fn hear(node: &JsonNode<'_>, instrument: Instrument, mapping: &CodeMapping) -> CheckedAnswer {
     let mut outside = (extension(node, ORDINAL), extension(node, WEIGHT));
-    let mut heard: Option<Heard> = None;
+    let mut heard: Option<CheckedAnswer> = None;
     // `_valueString` carries the extensions of `valueString`.
     for (_, value) in node.members().iter().filter(|(name, _)| name.starts_with("_value")) {
         outside = (outside.0.or_else(|| extension(value, ORDINAL)), outside.1.or_else(|| extension(value, WEIGHT)));
     }
-    for (name, value) in node.members().iter().filter(|(name, value)| name.starts_with("value") && *value != Node::Null)
+    for (name, value) in
+        node.members().iter().filter(|(name, value)| name.starts_with("value") && *value != JsonNode::Null)
     {
         let clues = clues(name, value, instrument, mapping);
         if !clues.is_there {
@@ -78,7 +79,7 @@ pub(super) fn hear(node: &Node<'_>, instrument: Instrument, mapping: &CodeMappin
         let next = judge(&clues, outside, instrument);
         // Two values in one answer are invalid; where they differ nobody knows which is meant.
         heard = Some(match heard {
-            Some(first) if first.said != next.said => Heard { said: AnswerValue::Unclear, ..first },
+            Some(first) if first.said != next.said => CheckedAnswer { said: AnswerValue::Unclear, ..first },
             Some(first) => first,
             None => next,
         });
@@ -86,12 +87,12 @@ pub(super) fn hear(node: &Node<'_>, instrument: Instrument, mapping: &CodeMappin
     // An answer may consist of an ordinal alone.
     heard.unwrap_or_else(|| {
         let is_there = outside.0.is_some() || outside.1.is_some();
-        judge(&Clues { is_there, ..Clues::default() }, outside, instrument)
+        judge(&ValueClues { is_there, ..ValueClues::default() }, outside, instrument)
     })
 }
 
-fn clues(name: &str, value: &Node<'_>, instrument: Instrument, mapping: &CodeMapping) -> Clues {
-    let mut clues = Clues::default();
+fn clues(name: &str, value: &JsonNode<'_>, instrument: Instrument, mapping: &CodeMapping) -> ValueClues {
+    let mut clues = ValueClues::default();
     match (name, value) {
         ("valueCoding", coding) => read_coding(coding, &mut clues, instrument, mapping),
         ("valueCodeableConcept", concept) => {
@@ -104,16 +105,16 @@ fn clues(name: &str, value: &Node<'_>, instrument: Instrument, mapping: &CodeMap
             }
         }
         ("valueQuantity", quantity) => {
-            clues.figure = quantity.get("value").and_then(Node::as_number);
-            clues.is_quoted = matches!(quantity.get("value"), Some(Node::Text(_)));
+            clues.figure = quantity.get("value").and_then(JsonNode::as_number);
+            clues.is_quoted = matches!(quantity.get("value"), Some(JsonNode::Text(_)));
             clues.is_there = quantity.get("value").is_some();
         }
         ("valueInteger" | "valueDecimal", number) => {
-            clues.is_there = number.as_text().is_some() || matches!(number, Node::Number(_) | Node::Bool(_));
+            clues.is_there = number.as_text().is_some() || matches!(number, JsonNode::Number(_) | JsonNode::Bool(_));
             clues.figure = number.as_number();
-            clues.is_quoted = matches!(number, Node::Text(_)) && clues.figure.is_some();
+            clues.is_quoted = matches!(number, JsonNode::Text(_)) && clues.figure.is_some();
         }
-        ("valueString", Node::Text(text)) => {
+        ("valueString", JsonNode::Text(text)) => {
             clues.is_there = !text.trim().is_empty();
             clues.figure = value.as_number();
             clues.words = mapping.worded(text, instrument);
@@ -126,7 +127,7 @@ fn clues(name: &str, value: &Node<'_>, instrument: Instrument, mapping: &CodeMap
     clues
 }
 
-fn read_coding(coding: &Node<'_>, clues: &mut Clues, instrument: Instrument, mapping: &CodeMapping) {
+fn read_coding(coding: &JsonNode<'_>, clues: &mut ValueClues, instrument: Instrument, mapping: &CodeMapping) {
     let (system, code, display) = (coding.text("system"), coding.text("code"), coding.text("display"));
     if system.is_some_and(|system| ABSENT.contains(&system)) || code == Some(DECLINED) {
         return;
@@ -137,10 +138,10 @@ fn read_coding(coding: &Node<'_>, clues: &mut Clues, instrument: Instrument, map
     if let Some(code) = code {
         clues.coded = clues.coded.or_else(|| mapping.coded(system, code, instrument));
         if clues.coded.is_none() && clues.figure.is_none() && code.len() <= 3 {
-            clues.figure = coding.get("code").and_then(Node::as_number);
+            clues.figure = coding.get("code").and_then(JsonNode::as_number);
             clues.is_local_code = clues.figure.is_some();
         }
-    } else if let Some(Node::Number(code)) = coding.get("code") {
+    } else if let Some(JsonNode::Number(code)) = coding.get("code") {
         clues.is_there = true;
         clues.figure = clues.figure.or(Some(*code));
         clues.is_local_code = true;
@@ -152,7 +153,7 @@ fn read_coding(coding: &Node<'_>, clues: &mut Clues, instrument: Instrument, map
 }
 
 /// Weighs the clues.
-fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), instrument: Instrument) -> Heard {
+fn judge(clues: &ValueClues, outside: (Option<f64>, Option<f64>), instrument: Instrument) -> CheckedAnswer {
     let max = instrument.definition().item_max;
     let figure = clues.ordinal.or(outside.0).or(clues.weight).or(outside.1).or(clues.figure);
     let said = match (clues.coded, figure, clues.words) {
@@ -172,7 +173,7 @@ fn judge(clues: &Clues, outside: (Option<f64>, Option<f64>), instrument: Instrum
         _ => None,
     };
     let is_known = clues.coded.is_some() || clues.words.is_some();
-    Heard { said, disagrees, figure_above_words, is_quoted: clues.is_quoted, is_known }
+    CheckedAnswer { said, disagrees, figure_above_words, is_quoted: clues.is_quoted, is_known }
 }
 
 /// A figure as a value: whole, and within 0 to `max`.
@@ -186,7 +187,7 @@ fn whole(figure: f64, max: u8) -> AnswerValue {
 }
 
 /// The number in an extension of this URL (or a form of it with a version or from another FHIR release).
-fn extension(node: &Node<'_>, url: &str) -> Option<f64> {
+fn extension(node: &JsonNode<'_>, url: &str) -> Option<f64> {
     node.get("extension")?;
     let name = url.rsplit('/').next()?;
     let fits = |found: &str| found == url || found.rsplit('/').next() == Some(name);
@@ -194,16 +195,16 @@ fn extension(node: &Node<'_>, url: &str) -> Option<f64> {
 }
 
 /// The number in `value[x]`: a decimal, an integer, a quantity, a numeric string or code, or an ordinal.
-pub(super) fn number_in(node: &Node<'_>) -> Option<f64> {
+pub(super) fn number_in(node: &JsonNode<'_>) -> Option<f64> {
     let values = node.members().iter().filter(|(name, _)| name.starts_with("value"));
     let stated = values.filter_map(|(_, value)| match value {
-        Node::Object(_) => {
+        JsonNode::Object(_) => {
             let codings = std::iter::once(value).chain(value.list("coding"));
             let ordinal = codings.clone().find_map(|coding| extension(coding, ORDINAL));
-            let code = || codings.clone().find_map(|c| c.get("code").and_then(Node::as_number));
+            let code = || codings.clone().find_map(|c| c.get("code").and_then(JsonNode::as_number));
             value
                 .get("value")
-                .and_then(Node::as_number)
+                .and_then(JsonNode::as_number)
                 .or(ordinal)
                 .or_else(|| if value.get("value").is_some() { None } else { code() })
         }
@@ -213,10 +214,10 @@ pub(super) fn number_in(node: &Node<'_>) -> Option<f64> {
 }
 
 /// Whether `value[x]` is there at all.
-pub(super) fn has_value(node: &Node<'_>) -> bool {
-    let is_blank = |value: &Node<'_>| match value {
-        Node::Null => true,
-        Node::Text(text) => text.trim().is_empty(),
+pub(super) fn has_value(node: &JsonNode<'_>) -> bool {
+    let is_blank = |value: &JsonNode<'_>| match value {
+        JsonNode::Null => true,
+        JsonNode::Text(text) => text.trim().is_empty(),
         _ => false,
     };
     node.members().iter().any(|(name, value)| name.starts_with("value") && !is_blank(value))
@@ -225,19 +226,19 @@ pub(super) fn has_value(node: &Node<'_>) -> bool {
 }
 
 /// The codings of `valueCoding` and `valueCodeableConcept`.
-fn codings<'n, 'a>(node: &'n Node<'a>) -> impl Iterator<Item = &'n Node<'a>> {
+fn codings<'n, 'a>(node: &'n JsonNode<'a>) -> impl Iterator<Item = &'n JsonNode<'a>> {
     let concept = node.get("valueCodeableConcept").map_or(&[][..], |concept| concept.list("coding"));
     node.get("valueCoding").into_iter().chain(concept)
 }
 
 /// An answer of the MDS resident interview.
-pub(super) fn is_of_mds(node: &Node<'_>) -> bool {
+pub(super) fn is_of_mds(node: &JsonNode<'_>) -> bool {
     let is_mds = |code: &str| names::MDS_ANSWERS.iter().any(|prefix| code.starts_with(prefix));
     codings(node).any(|coding| coding.text("code").is_some_and(is_mds))
 }
 
 /// An answer to the question how difficult the problems made life.
-pub(super) fn is_of_difficulty(node: &Node<'_>) -> bool {
+pub(super) fn is_of_difficulty(node: &JsonNode<'_>) -> bool {
     let says = |text: &str| text.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"difficult"));
     codings(node).any(|coding| {
         coding.text("code").is_some_and(|code| DIFFICULTY.contains(&code)) || coding.text("display").is_some_and(says)

@@ -3,8 +3,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
-use super::date::When;
-use super::json::Node;
+use super::date::FhirDate;
+use super::json::JsonNode;
 use super::mapping::CodeMapping;
 use super::{observation, patient, questionnaire_response, reference};
 use crate::domain::instrument::Instrument;
@@ -218,7 +218,7 @@ pub fn is_logical_id(id: &str) -> bool {
 
 /// The identifiers of a resource that was stored; none if it cannot be read any more.
 pub fn identifiers_of(raw: &str) -> Vec<Identifier> {
-    Node::read(raw).map(|resource| reference::identifiers(&resource)).unwrap_or_default()
+    JsonNode::read(raw).map(|resource| reference::identifiers(&resource)).unwrap_or_default()
 }
 
 /// Reads one resource as it arrived.
@@ -227,8 +227,8 @@ pub fn identifiers_of(raw: &str) -> Vec<Identifier> {
 /// but cannot be used safely is a [`Doubt`] in the evidence. Neither repeats anything that the resource says.
 pub fn read(raw: &str, context: &ReadingContext<'_>) -> Result<Arrival, Problem> {
     let raw = raw.trim_start_matches('\u{feff}').trim();
-    let resource = Node::read(raw)?;
-    if !matches!(resource, Node::Object(_)) {
+    let resource = JsonNode::read(raw)?;
+    if !matches!(resource, JsonNode::Object(_)) {
         return Err(Problem::malformed("a resource must be a JSON object").at("Resource"));
     }
     let kind = match resource.text("resourceType") {
@@ -243,7 +243,7 @@ pub fn read(raw: &str, context: &ReadingContext<'_>) -> Result<Arrival, Problem>
     let id = logical_id(&resource, kind)?;
     let about = resource.get("meta");
     let version_id = about.and_then(|about| about.get("versionId")).and_then(|version| match version {
-        Node::Number(number) => Some(number.to_string()),
+        JsonNode::Number(number) => Some(number.to_string()),
         version => version.as_text().map(str::to_owned),
     });
     let last_updated = last_updated(about, kind)?;
@@ -271,12 +271,12 @@ fn is_type_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
-fn logical_id(resource: &Node<'_>, kind: ResourceType) -> Result<Option<String>, Problem> {
+fn logical_id(resource: &JsonNode<'_>, kind: ResourceType) -> Result<Option<String>, Problem> {
     let id = match resource.get("id") {
         // An id that is there and empty would stand beside the one we give.
         None if resource.members().iter().any(|(name, _)| name == "id") => "",
         None => return Ok(None),
-        Some(Node::Text(id)) => id.as_ref(),
+        Some(JsonNode::Text(id)) => id.as_ref(),
         Some(_) => "",
     };
     if is_logical_id(id) {
@@ -286,9 +286,9 @@ fn logical_id(resource: &Node<'_>, kind: ResourceType) -> Result<Option<String>,
     }
 }
 
-fn last_updated(about: Option<&Node<'_>>, kind: ResourceType) -> Result<Option<DateTime<Utc>>, Problem> {
+fn last_updated(about: Option<&JsonNode<'_>>, kind: ResourceType) -> Result<Option<DateTime<Utc>>, Problem> {
     let Some(updated) = about.and_then(|about| about.get("lastUpdated")) else { return Ok(None) };
-    let when = if let Node::Text(text) = updated { When::parse(text) } else { None };
+    let when = if let JsonNode::Text(text) = updated { FhirDate::parse(text) } else { None };
     let impossible =
         || Problem::malformed("not a possible FHIR instant").at(format!("{}.meta.lastUpdated", kind.name()));
     // The server's own clock, so a missing offset cannot be the clinic's.

@@ -28,7 +28,7 @@ const SUBJECTS: &str = "https://cocm-registry.dev/fhir/NamingSystem/subject";
 
 /// What is told.
 #[derive(Clone, Debug)]
-pub struct Audited<'a> {
+pub struct AuditedEntry<'a> {
     /// The line's id.
     pub id: Uuid,
     /// Its place in the chain.
@@ -52,7 +52,7 @@ pub struct Audited<'a> {
 }
 
 /// The AuditEvent; `None` only for years that FHIR cannot write.
-pub fn audit_event(told: &Audited<'_>) -> Option<Value> {
+pub fn audit_event(told: &AuditedEntry<'_>) -> Option<Value> {
     let recorded = instant_text(told.at).parse().ok()?;
     let (kind, subtypes) = if let Some((method, route, _)) = told.request {
         let interaction = interaction(method, route);
@@ -91,7 +91,7 @@ fn interaction(method: &str, route: &str) -> &'static str {
     }
 }
 
-fn action(told: &Audited<'_>) -> AuditEventAction {
+fn action(told: &AuditedEntry<'_>) -> AuditEventAction {
     if let Some((method, route, _)) = told.request {
         return match interaction(method, route) {
             "read" => AuditEventAction::R,
@@ -119,7 +119,7 @@ fn outcome(status: u16) -> AuditEventOutcome {
     }
 }
 
-fn agent(told: &Audited<'_>) -> AuditEventAgent {
+fn agent(told: &AuditedEntry<'_>) -> AuditEventAgent {
     let identifier = Identifier::builder().system(SUBJECTS.to_owned()).value(told.by.to_owned());
     let who = Reference::builder().identifier(identifier.build().expect(COMPLETE)).build().expect(COMPLETE);
     let agent = AuditEventAgent::builder().who(who).requestor(true);
@@ -131,7 +131,7 @@ fn agent(told: &Audited<'_>) -> AuditEventAgent {
     .expect(COMPLETE)
 }
 
-fn source(told: &Audited<'_>) -> AuditEventSource {
+fn source(told: &AuditedEntry<'_>) -> AuditEventSource {
     AuditEventSource::builder()
         .site(told.clinic.to_owned())
         .observer(named(AUTHOR))
@@ -140,7 +140,7 @@ fn source(told: &Audited<'_>) -> AuditEventSource {
         .expect(COMPLETE)
 }
 
-fn entities(told: &Audited<'_>) -> Vec<Option<AuditEventEntity>> {
+fn entities(told: &AuditedEntry<'_>) -> Vec<Option<AuditEventEntity>> {
     let patients = told.patients.iter().map(|patient| {
         let what = Reference::builder().r#type("Patient".to_owned()).reference(format!("urn:uuid:{patient}"));
         entity(what.build().expect(COMPLETE), ("1", "Person"), ("1", "Patient"), told.seq)
@@ -170,8 +170,8 @@ fn entity(what: Reference, kind: (&str, &str), role: (&str, &str), seq: i64) -> 
 mod tests {
     use super::*;
 
-    fn told() -> Audited<'static> {
-        Audited {
+    fn told() -> AuditedEntry<'static> {
+        AuditedEntry {
             id: Uuid::nil(),
             seq: 7,
             clinic: "demo",
@@ -202,10 +202,10 @@ mod tests {
     #[test]
     fn a_change_and_a_refusal_are_told_as_such() {
         let events = ["contact.recorded".to_owned(), "standing.changed".to_owned()];
-        let event = audit_event(&Audited { request: None, events: &events, role: None, ..told() }).unwrap();
+        let event = audit_event(&AuditedEntry { request: None, events: &events, role: None, ..told() }).unwrap();
         assert_eq!((&event["type"]["code"], &event["action"]), (&"110110".into(), &"C".into()));
         assert_eq!(event["subtype"][1]["code"], "standing.changed");
-        let refused = Audited { request: Some(("GET", "/api/v1/patients/{id}", 404)), ..told() };
+        let refused = AuditedEntry { request: Some(("GET", "/api/v1/patients/{id}", 404)), ..told() };
         assert_eq!(audit_event(&refused).unwrap()["outcome"], "4");
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::problem::{Category, Problem};
 
-pub use links::Links;
+pub use links::BundleLinks;
 pub use target::RequestTarget;
 
 /// How many entries a Bundle may have.
@@ -18,7 +18,7 @@ pub const MOST_ENTRIES: usize = 1000;
 
 /// What a Bundle wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum BundlePurpose {
     /// Each entry is a request of its own.
     Batch,
     /// The entries are requests: all or nothing.
@@ -33,7 +33,7 @@ pub enum Purpose {
 #[derive(Clone, Debug)]
 pub struct Bundle<'a> {
     /// What it wants.
-    pub purpose: Purpose,
+    pub purpose: BundlePurpose,
     /// Its entries.
     pub entries: Vec<&'a RawValue>,
 }
@@ -115,11 +115,11 @@ impl<'a> Bundle<'a> {
         })?;
         let kind: Option<Cow<'_, str>> = envelope.kind.and_then(|kind| serde_json::from_str(kind.get()).ok());
         let purpose = match kind.as_deref() {
-            Some("batch") => Purpose::Batch,
-            Some("transaction") => Purpose::Transaction,
-            Some("collection" | "searchset") => Purpose::Collection,
+            Some("batch") => BundlePurpose::Batch,
+            Some("transaction") => BundlePurpose::Transaction,
+            Some("collection" | "searchset") => BundlePurpose::Collection,
             // The last is R5's name, which backports use in the wild.
-            Some("history" | "subscription-notification") => Purpose::History,
+            Some("history" | "subscription-notification") => BundlePurpose::History,
             Some("document" | "message" | "batch-response" | "transaction-response") => {
                 return Err(Problem::unprocessable("Bundles of this type are not taken in here").at("Bundle.type"));
             }

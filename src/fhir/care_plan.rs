@@ -215,7 +215,7 @@ fn due(by: NaiveDate) -> Option<GoalTargetDue> {
 }
 
 /// One thing to do: what, who, how.
-struct Act<'a> {
+struct PlannedActivity<'a> {
     kind: &'a str,
     code: CodeableConcept,
     who: Option<&'a str>,
@@ -225,7 +225,7 @@ struct Act<'a> {
 
 fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
     let Some(CarePlanVersion { plan, .. }) = sheet.plan else { return Vec::new() };
-    let interventions = plan.interventions.iter().map(|i| Act {
+    let interventions = plan.interventions.iter().map(|i| PlannedActivity {
         kind: "ServiceRequest",
         code: concept(
             Intervention::named(&i.intervention).map(|known| coding(INTERVENTIONS, known.as_str(), None)),
@@ -235,14 +235,14 @@ fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
         how: i.detail.as_deref().into_iter().collect(),
         product: None,
     });
-    let medication = plan.medication.iter().map(|m| Act {
+    let medication = plan.medication.iter().map(|m| PlannedActivity {
         kind: "MedicationRequest",
         code: concept(None, &m.name),
         who: None,
         how: m.dose.as_deref().into_iter().chain(m.note.as_deref()).collect(),
         product: Some(&m.name),
     });
-    let duties = plan.responsibilities.iter().map(|r| Act {
+    let duties = plan.responsibilities.iter().map(|r| PlannedActivity {
         kind: "Task",
         code: concept(None, &r.what),
         who: Some(&r.who),
@@ -254,7 +254,7 @@ fn activities(sheet: &CarePlanDocument<'_>) -> Vec<Option<CarePlanActivity>> {
         Phase::OnHold => CarePlanActivityStatus::OnHold,
         _ => CarePlanActivityStatus::InProgress,
     };
-    let activity = |act: Act<'_>| {
+    let activity = |act: PlannedActivity<'_>| {
         let mut detail = CarePlanActivityDetail::builder()
             .kind(act.kind.to_owned())
             .code(act.code)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::date::When;
+use super::date::FhirDate;
 use super::planned::AUTHOR;
 use crate::domain::chart_plan::ChartResource;
 use crate::problem::Problem;
@@ -86,7 +86,7 @@ impl ChartItem {
 
 /// The server's own clock, so a missing offset cannot be the clinic's.
 fn instant(value: &Value) -> Option<DateTime<Utc>> {
-    Some(When::parse(value.as_str()?)?.taken(Tz::UTC)?.at)
+    Some(FhirDate::parse(value.as_str()?)?.taken(Tz::UTC)?.at)
 }
 
 fn text(value: &Value) -> Option<String> {

@@ -36,7 +36,8 @@ pub fn communication(planned: Planned<'_>) -> Value {
         Posture::Withdrawn => EventStatus::Stopped,
         Posture::EnteredInError => EventStatus::EnteredInError,
     };
-    let message = Message { identifier: &intent.identifier, status, texts: note::paragraphs(intent), first: None };
+    let message =
+        MessageContent { identifier: &intent.identifier, status, texts: note::paragraphs(intent), first: None };
     written(planned, message, intent.authored_on)
 }
 
@@ -45,18 +46,18 @@ pub fn follow_up(planned: Planned<'_>, first: &str, number: u32, now: DateTime<U
     let identifier = planned.follow_up_identifier(number);
     let texts = vec![note::follow_up(planned.intent, number)];
     let first = Some(format!("Communication/{first}"));
-    written(planned, Message { identifier: &identifier, status: EventStatus::Completed, texts, first }, now)
+    written(planned, MessageContent { identifier: &identifier, status: EventStatus::Completed, texts, first }, now)
 }
 
 /// What differs between the first message and those that follow.
-struct Message<'a> {
+struct MessageContent<'a> {
     identifier: &'a str,
     status: EventStatus,
     texts: Vec<String>,
     first: Option<String>,
 }
 
-fn written(planned: Planned<'_>, message: Message<'_>, sent: DateTime<Utc>) -> Value {
+fn written(planned: Planned<'_>, message: MessageContent<'_>, sent: DateTime<Utc>) -> Value {
     let (intent, plan) = (planned.intent, &planned.intent.desired);
     let safety = note::is_about_safety(plan.code);
     let category = if safety { ("alert", "Alert") } else { ("notification", "Notification") };

@@ -4,13 +4,13 @@ use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Tim
 use chrono_tz::Tz;
 
 use super::arrival::{Doubt, EvidenceTime, ReadingContext};
-use super::json::Node;
-use crate::domain::measurement::Issue;
+use super::json::JsonNode;
+use crate::domain::measurement::DataQualityIssue;
 use crate::problem::Problem;
 
 /// A point in time, as precise as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum FhirDate {
     /// `2026`
     Year,
     /// `2026-03`
@@ -23,7 +23,7 @@ pub enum When {
     Local(NaiveDateTime),
 }
 
-impl When {
+impl FhirDate {
     /// Reads any of FHIR's forms; `None` where it is no date or an impossible one (`2026-02-30`).
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -127,12 +127,12 @@ fn local(time: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
 pub(super) struct DateReading {
     pub(super) taken: Option<EvidenceTime>,
     pub(super) doubt: Option<Doubt>,
-    pub(super) issue: Option<Issue>,
+    pub(super) issue: Option<DataQualityIssue>,
 }
 
 /// Reads the clinical date of a form or an Observation. Nothing is guessed.
 pub(super) fn clinical(
-    date: Option<&Node<'_>>,
+    date: Option<&JsonNode<'_>>,
     expression: &str,
     context: &ReadingContext<'_>,
 ) -> Result<DateReading, Problem> {
@@ -142,24 +142,25 @@ pub(super) fn clinical(
     };
     let text = match date {
         None => return Ok(doubtful("no_authored", "is missing: it is unknown when this was taken")),
-        Some(Node::Text(text)) if text.trim().is_empty() => {
+        Some(JsonNode::Text(text)) if text.trim().is_empty() => {
             return Ok(doubtful("no_authored", "is empty: it is unknown when this was taken"));
         }
-        Some(Node::Text(text)) => text,
+        Some(JsonNode::Text(text)) => text,
         Some(_) => return Err(Problem::malformed("a date must be a string").at(expression)),
     };
     let impossible = || Problem::malformed("not a possible FHIR date").at(expression);
-    let when = When::parse(text).ok_or_else(impossible)?;
+    let when = FhirDate::parse(text).ok_or_else(impossible)?;
     let Some(taken) = when.taken(context.zone) else {
         return Ok(doubtful("imprecise_authored", "is only a year or a month"));
     };
     let today = context.now.with_timezone(&context.zone).date_naive();
     let is_future = match when {
-        When::Day(on) => Some(on) > today.checked_add_days(Days::new(1)),
+        FhirDate::Day(on) => Some(on) > today.checked_add_days(Days::new(1)),
         _ => taken.at > context.now + TimeDelta::days(1),
     };
-    let issue = matches!(when, When::Local(_))
-        .then(|| Issue::new("no_offset", format!("{expression} has no offset; taken as the clinic's local time")));
+    let issue = matches!(when, FhirDate::Local(_)).then(|| {
+        DataQualityIssue::new("no_offset", format!("{expression} has no offset; taken as the clinic's local time"))
+    });
     let doubt = is_future
         .then(|| Doubt { code: "future_authored", detail: format!("{expression} is more than one day in the future") });
     Ok(DateReading { taken: Some(taken), doubt, issue })
@@ -176,9 +177,9 @@ mod tests {
     #[test]
     fn every_precision_of_fhir_is_read() {
         let day = NaiveDate::from_ymd_opt(2026, 3, 4).unwrap();
-        assert_eq!(When::parse("2026"), Some(When::Year));
-        assert_eq!(When::parse("2026-03"), Some(When::Month));
-        assert_eq!(When::parse("2026-03-04"), Some(When::Day(day)));
+        assert_eq!(FhirDate::parse("2026"), Some(FhirDate::Year));
+        assert_eq!(FhirDate::parse("2026-03"), Some(FhirDate::Month));
+        assert_eq!(FhirDate::parse("2026-03-04"), Some(FhirDate::Day(day)));
         for (text, instant) in [
             ("2026-03-04T10:00:00Z", "2026-03-04T10:00:00Z"),
             ("2026-03-04T10:00Z", "2026-03-04T10:00:00Z"),
@@ -187,9 +188,9 @@ mod tests {
             ("2026-03-04T10:00:00+0000", "2026-03-04T10:00:00Z"),
             ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999999Z"),
         ] {
-            assert_eq!(When::parse(text), Some(When::Instant(utc(instant))), "{text}");
+            assert_eq!(FhirDate::parse(text), Some(FhirDate::Instant(utc(instant))), "{text}");
         }
-        assert_eq!(When::parse("2026-03-04T10:00:00"), day.and_hms_opt(10, 0, 0).map(When::Local));
+        assert_eq!(FhirDate::parse("2026-03-04T10:00:00"), day.and_hms_opt(10, 0, 0).map(FhirDate::Local));
     }
 
     #[test]
@@ -213,22 +214,22 @@ mod tests {
             "-",
             "2026-03-04T10:00:00é",
         ] {
-            assert_eq!(When::parse(text), None, "{text}");
+            assert_eq!(FhirDate::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_day_starts_at_the_clinics_midnight() {
         let zone = chrono_tz::America::New_York;
-        let taken = When::parse("2026-07-01").unwrap().taken(zone).unwrap();
+        let taken = FhirDate::parse("2026-07-01").unwrap().taken(zone).unwrap();
         assert_eq!(taken.at, utc("2026-07-01T04:00:00Z"));
-        let taken = When::parse("2026-07-01T02:00:00Z").unwrap().taken(zone).unwrap();
+        let taken = FhirDate::parse("2026-07-01T02:00:00Z").unwrap().taken(zone).unwrap();
         assert_eq!(taken.on.to_string(), "2026-06-30");
     }
 
     #[test]
     fn a_time_that_the_clocks_skip_or_repeat_is_still_read() {
-        let at = |text: &str, zone| When::parse(text).unwrap().taken(zone).unwrap();
+        let at = |text: &str, zone| FhirDate::parse(text).unwrap().taken(zone).unwrap();
         let new_york = chrono_tz::America::New_York;
         assert_eq!(at("2026-03-08T02:30:00", new_york).at, utc("2026-03-08T07:00:00Z"));
         assert_eq!(at("2026-11-01T01:30:00", new_york).at, utc("2026-11-01T05:30:00Z"));

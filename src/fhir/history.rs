@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::bundle::RequestTarget;
-use super::date::When;
+use super::date::FhirDate;
 use super::searchset::{Searchset, outside};
 
 /// A page.
@@ -57,7 +57,8 @@ impl HistoryPage {
         let mut page = Self { next, versions: entries.len(), ..Self::default() };
         for entry in entries {
             let Ok(HistoryEntry { request, resource, response }) = serde_json::from_str(entry.get()) else { continue };
-            let told = response.last_modified.and_then(|text| When::parse(&text)).and_then(|when| when.taken(Tz::UTC));
+            let told =
+                response.last_modified.and_then(|text| FhirDate::parse(&text)).and_then(|when| when.taken(Tz::UTC));
             let updated = || resource.and_then(|resource| outside(resource.get())?.updated);
             page.latest = page.latest.max(told.map(|taken| taken.at).or_else(updated));
             let Ok(RequestTarget { id: Some(id), .. }) = RequestTarget::read(&request.url) else { continue };

@@ -13,17 +13,17 @@ const MAX_DEPTH: usize = 64;
 
 /// One JSON value.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Node<'a> {
+pub(crate) enum JsonNode<'a> {
     Null,
     Bool(bool),
     /// FHIR numbers that we look at are far below 2⁵³.
     Number(f64),
     Text(Cow<'a, str>),
-    List(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    List(Vec<JsonNode<'a>>),
+    Object(Vec<(Cow<'a, str>, JsonNode<'a>)>),
 }
 
-impl<'a> Node<'a> {
+impl<'a> JsonNode<'a> {
     /// Reads a whole document.
     pub(crate) fn read(raw: &'a str) -> Result<Self, Problem> {
         let raw = raw.trim_start_matches('\u{feff}');
@@ -40,13 +40,13 @@ impl<'a> Node<'a> {
     }
 
     /// A member of an object. Where a name is there twice the last counts, as in most parsers.
-    pub(crate) fn get(&self, name: &str) -> Option<&Node<'a>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&JsonNode<'a>> {
         let Self::Object(members) = self else { return None };
         members.iter().rfind(|(key, value)| key == name && *value != Self::Null).map(|(_, value)| value)
     }
 
     /// The members of an object.
-    pub(crate) fn members(&self) -> &[(Cow<'a, str>, Node<'a>)] {
+    pub(crate) fn members(&self) -> &[(Cow<'a, str>, JsonNode<'a>)] {
         if let Self::Object(members) = self { members } else { &[] }
     }
 
@@ -56,7 +56,7 @@ impl<'a> Node<'a> {
     }
 
     /// A member that repeats; a single value counts as a list of one.
-    pub(crate) fn list(&self, name: &str) -> &[Node<'a>] {
+    pub(crate) fn list(&self, name: &str) -> &[JsonNode<'a>] {
         match self.get(name) {
             Some(Self::List(list)) => list,
             Some(one) => std::slice::from_ref(one),
@@ -94,9 +94,9 @@ struct Seed {
 }
 
 impl<'de> DeserializeSeed<'de> for Seed {
-    type Value = Node<'de>;
+    type Value = JsonNode<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<JsonNode<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
@@ -108,58 +108,58 @@ impl Seed {
 }
 
 impl<'de> Visitor<'de> for Seed {
-    type Value = Node<'de>;
+    type Value = JsonNode<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Node<'de>, E> {
-        Ok(Node::Null)
+    fn visit_unit<E>(self) -> Result<JsonNode<'de>, E> {
+        Ok(JsonNode::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Node<'de>, E> {
-        Ok(Node::Bool(value))
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "what we look at is far below 2⁵³")]
-    fn visit_i64<E>(self, value: i64) -> Result<Node<'de>, E> {
-        Ok(Node::Number(value as f64))
+    fn visit_bool<E>(self, value: bool) -> Result<JsonNode<'de>, E> {
+        Ok(JsonNode::Bool(value))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "what we look at is far below 2⁵³")]
-    fn visit_u64<E>(self, value: u64) -> Result<Node<'de>, E> {
-        Ok(Node::Number(value as f64))
+    fn visit_i64<E>(self, value: i64) -> Result<JsonNode<'de>, E> {
+        Ok(JsonNode::Number(value as f64))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Node<'de>, E> {
-        Ok(Node::Number(value))
+    #[expect(clippy::cast_precision_loss, reason = "what we look at is far below 2⁵³")]
+    fn visit_u64<E>(self, value: u64) -> Result<JsonNode<'de>, E> {
+        Ok(JsonNode::Number(value as f64))
     }
 
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Node<'de>, E> {
-        Ok(Node::Text(Cow::Borrowed(value)))
+    fn visit_f64<E>(self, value: f64) -> Result<JsonNode<'de>, E> {
+        Ok(JsonNode::Number(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Node<'de>, E> {
-        Ok(Node::Text(Cow::Owned(value.to_owned())))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<JsonNode<'de>, E> {
+        Ok(JsonNode::Text(Cow::Borrowed(value)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Node<'de>, A::Error> {
+    fn visit_str<E>(self, value: &str) -> Result<JsonNode<'de>, E> {
+        Ok(JsonNode::Text(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<JsonNode<'de>, A::Error> {
         let depth = self.deeper()?;
         let mut list = Vec::new();
         while let Some(node) = access.next_element_seed(Seed { depth })? {
             list.push(node);
         }
-        Ok(Node::List(list))
+        Ok(JsonNode::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<JsonNode<'de>, A::Error> {
         let depth = self.deeper()?;
         let mut members = Vec::with_capacity(4);
         while let Some(key) = access.next_key_seed(MemberName)? {
             members.push((key, access.next_value_seed(Seed { depth })?));
         }
-        Ok(Node::Object(members))
+        Ok(JsonNode::Object(members))
     }
 }
 
@@ -197,16 +197,16 @@ mod tests {
     #[test]
     fn a_document_may_nest_64_levels_and_no_more() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
-        assert!(Node::read(&nested(64)).is_ok());
-        let problem = Node::read(&nested(65)).unwrap_err();
+        assert!(JsonNode::read(&nested(64)).is_ok());
+        let problem = JsonNode::read(&nested(65)).unwrap_err();
         assert_eq!((problem.category.status(), problem.expression.as_deref()), (400, Some("Resource")));
     }
 
     #[test]
     fn what_is_not_json_is_named_by_its_place_only() {
-        let problem = Node::read("{\"family\": \"Secret\",}").unwrap_err();
+        let problem = JsonNode::read("{\"family\": \"Secret\",}").unwrap_err();
         assert_eq!(problem.category.status(), 400);
         assert!(!problem.detail.contains("Secret"), "{}", problem.detail);
-        assert!(Node::read("{} {}").is_err());
+        assert!(JsonNode::read("{} {}").is_err());
     }
 }

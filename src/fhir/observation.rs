@@ -2,17 +2,17 @@
 
 use super::answer::{gather, has_value, is_of_mds, number_in};
 use super::arrival::{Evidence, InstrumentReading, ReadingContext};
-use super::json::Node;
+use super::json::JsonNode;
 use super::mapping::Meaning;
-use super::questionnaire_response::{Stated, add_issue, whole};
+use super::questionnaire_response::{StatedTotal, add_issue, whole};
 use super::{date, reference};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{EvidenceStatus, Issue};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus};
 use crate::domain::score::Answers;
 use crate::problem::Problem;
 
 /// Reads an Observation.
-pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
+pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let (mut readings, unmapped) = readings(resource, context);
     let subject = reference::patient(resource, resource.get("subject"), "Observation.subject");
@@ -30,7 +30,7 @@ pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<
     Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
 }
 
-fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
+fn counting(resource: &JsonNode<'_>) -> Result<EvidenceStatus, Problem> {
     match resource.text("status") {
         Some("final" | "amended" | "corrected") => Ok(EvidenceStatus::Submitted),
         Some("registered" | "preliminary" | "partial" | "unknown") => Ok(EvidenceStatus::Partial),
@@ -41,7 +41,7 @@ fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
 }
 
 /// When it was taken. `issued` is when it was filed, so it does not help.
-fn effective<'n, 'a>(resource: &'n Node<'a>) -> (Option<&'n Node<'a>>, &'static str) {
+fn effective<'n, 'a>(resource: &'n JsonNode<'a>) -> (Option<&'n JsonNode<'a>>, &'static str) {
     let period = resource.get("effectivePeriod");
     let places = [
         (resource.get("effectiveDateTime"), "Observation.effectiveDateTime"),
@@ -53,7 +53,7 @@ fn effective<'n, 'a>(resource: &'n Node<'a>) -> (Option<&'n Node<'a>>, &'static 
 }
 
 /// What a code means: the first of its codings that we know.
-fn meaning(node: &Node<'_>, context: &ReadingContext<'_>) -> Option<Meaning> {
+fn meaning(node: &JsonNode<'_>, context: &ReadingContext<'_>) -> Option<Meaning> {
     let codings = node.get("code")?.list("coding").iter();
     codings.filter_map(|coding| coding.text("code")).find_map(|code| context.mapping.code(code))
 }
@@ -61,12 +61,12 @@ fn meaning(node: &Node<'_>, context: &ReadingContext<'_>) -> Option<Meaning> {
 /// What a resource or its components say about one instrument.
 struct ObservationPart<'n, 'a> {
     instrument: Instrument,
-    items: Vec<(usize, &'n Node<'a>)>,
-    stated: Option<Stated>,
+    items: Vec<(usize, &'n JsonNode<'a>)>,
+    stated: Option<StatedTotal>,
 }
 
 fn readings(
-    resource: &Node<'_>,
+    resource: &JsonNode<'_>,
     context: &ReadingContext<'_>,
 ) -> (Vec<InstrumentReading>, Option<super::arrival::Doubt>) {
     let own = meaning(resource, context);
@@ -146,10 +146,11 @@ fn seen_from(own: Option<Meaning>, instrument: Instrument, position: usize) -> (
 }
 
 /// The total in `value[x]`.
-fn total(node: &Node<'_>) -> Stated {
+fn total(node: &JsonNode<'_>) -> StatedTotal {
     let total = number_in(node).and_then(whole);
-    let issue = total.is_none().then(|| Issue::new("unreadable_total", "the total is not a whole number from 0 up"));
-    Stated { total, issue }
+    let issue =
+        total.is_none().then(|| DataQualityIssue::new("unreadable_total", "the total is not a whole number from 0 up"));
+    StatedTotal { total, issue }
 }
 
 #[cfg(test)]

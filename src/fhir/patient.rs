@@ -1,22 +1,23 @@
 //! A Patient, read leniently: whatever is odd is left out, never refused.
 
 use super::arrival::{PatientDetails, ReadingContext, Subject};
-use super::date::When;
-use super::json::Node;
+use super::date::FhirDate;
+use super::json::JsonNode;
 use super::reference;
 
 /// Reads what the registry shows and matches on.
-pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> PatientDetails {
+pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> PatientDetails {
     let deceased_at = resource.text("deceasedDateTime");
-    let deceased_on = deceased_at.and_then(When::parse).and_then(|when| when.taken(context.zone)).map(|taken| taken.on);
+    let deceased_on =
+        deceased_at.and_then(FhirDate::parse).and_then(|when| when.taken(context.zone)).map(|taken| taken.on);
     let name = best_name(resource);
     PatientDetails {
         display_name: name.and_then(display),
         family: name.and_then(|name| name.text("family")).map(str::to_owned),
-        birth_date: resource.text("birthDate").filter(|date| When::parse(date).is_some()).map(str::to_owned),
+        birth_date: resource.text("birthDate").filter(|date| FhirDate::parse(date).is_some()).map(str::to_owned),
         gender: gender(resource),
         language: language(resource),
-        inactive: matches!(resource.get("active"), Some(Node::Bool(false))),
+        inactive: matches!(resource.get("active"), Some(JsonNode::Bool(false))),
         deceased: deceased_at.is_some() || resource.is_true("deceasedBoolean"),
         deceased_on,
         replaced_by: linked(resource, "replaced-by"),
@@ -25,7 +26,7 @@ pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Patient
 }
 
 /// The official name, else the usual one, else the first that is still in use.
-fn best_name<'n, 'a>(resource: &'n Node<'a>) -> Option<&'n Node<'a>> {
+fn best_name<'n, 'a>(resource: &'n JsonNode<'a>) -> Option<&'n JsonNode<'a>> {
     let names = || resource.list("name").iter().filter(|name| display(name).is_some());
     let with_use = |which: &str| names().find(|name| name.text("use") == Some(which));
     with_use("official")
@@ -34,19 +35,19 @@ fn best_name<'n, 'a>(resource: &'n Node<'a>) -> Option<&'n Node<'a>> {
 }
 
 /// The name as it is shown: given names and family, else the text.
-fn display(name: &Node<'_>) -> Option<String> {
-    let given = name.list("given").iter().filter_map(Node::as_text);
+fn display(name: &JsonNode<'_>) -> Option<String> {
+    let given = name.list("given").iter().filter_map(JsonNode::as_text);
     let parts: Vec<&str> = given.chain(name.text("family")).collect();
     if parts.is_empty() { name.text("text").map(str::to_owned) } else { Some(parts.join(" ")) }
 }
 
-fn gender(resource: &Node<'_>) -> Option<String> {
+fn gender(resource: &JsonNode<'_>) -> Option<String> {
     let gender = resource.text("gender")?.to_ascii_lowercase();
     matches!(gender.as_str(), "male" | "female" | "other" | "unknown").then_some(gender)
 }
 
 /// The preferred language, else the only one.
-fn language(resource: &Node<'_>) -> Option<String> {
+fn language(resource: &JsonNode<'_>) -> Option<String> {
     let spoken = resource.list("communication");
     let preferred =
         spoken.iter().find(|c| c.is_true("preferred")).or(if let [only] = spoken { Some(only) } else { None });
@@ -54,7 +55,7 @@ fn language(resource: &Node<'_>) -> Option<String> {
     Some(code.to_owned())
 }
 
-fn linked(resource: &Node<'_>, kind: &str) -> Vec<Subject> {
+fn linked(resource: &JsonNode<'_>, kind: &str) -> Vec<Subject> {
     let links = resource.list("link").iter().filter(|link| link.text("type") == Some(kind));
     links
         .filter_map(|link| reference::patient(resource, link.get("other"), "Patient.link.other").ok()?.subject)
@@ -72,7 +73,7 @@ mod tests {
         let mapping = CodeMapping::default();
         let context =
             ReadingContext { zone: chrono_tz::America::New_York, now: DateTime::default(), mapping: &mapping };
-        read(&Node::read(raw).unwrap(), &context)
+        read(&JsonNode::read(raw).unwrap(), &context)
     }
 
     #[test]

@@ -7,16 +7,16 @@ mod total;
 
 use self::form::FormItem;
 use self::identify::{FormIdentity, InstrumentMatch};
-pub(super) use self::total::{Stated, whole};
+pub(super) use self::total::{StatedTotal, whole};
 use super::answer::gather;
 use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
-use super::json::Node;
+use super::json::JsonNode;
 use super::{date, reference};
-use crate::domain::measurement::{EvidenceStatus, Issue};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus};
 use crate::problem::Problem;
 
 /// Reads a form.
-pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
+pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let entries = form::entries(resource, context.mapping);
     let (mut readings, unmapped) = readings(resource, &entries, context);
@@ -38,13 +38,13 @@ pub(super) fn read(resource: &Node<'_>, context: &ReadingContext<'_>) -> Result<
 }
 
 /// Adds a remark about the whole resource to every reading.
-pub(super) fn add_issue(readings: &mut [InstrumentReading], issue: Option<&Issue>) {
+pub(super) fn add_issue(readings: &mut [InstrumentReading], issue: Option<&DataQualityIssue>) {
     for reading in readings {
         reading.answers.issues.extend(issue.cloned());
     }
 }
 
-fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
+fn counting(resource: &JsonNode<'_>) -> Result<EvidenceStatus, Problem> {
     match resource.text("status") {
         Some("completed" | "amended") => Ok(EvidenceStatus::Submitted),
         Some("in-progress" | "stopped") => Ok(EvidenceStatus::Partial),
@@ -58,7 +58,7 @@ fn counting(resource: &Node<'_>) -> Result<EvidenceStatus, Problem> {
 
 /// Every instrument in the form, or why somebody has to say first how to read it.
 fn readings(
-    resource: &Node<'_>,
+    resource: &JsonNode<'_>,
     entries: &[FormItem<'_>],
     context: &ReadingContext<'_>,
 ) -> (Vec<InstrumentReading>, Option<Doubt>) {
@@ -88,16 +88,16 @@ fn readings(
 
 /// One instrument of the form.
 fn reading(
-    resource: &Node<'_>,
+    resource: &JsonNode<'_>,
     entries: &[FormItem<'_>],
     which: InstrumentMatch,
     found: &[InstrumentMatch],
-    placed: &[place::Placed],
+    placed: &[place::ItemPlace],
     has_any: bool,
     context: &ReadingContext<'_>,
 ) -> Result<Option<InstrumentReading>, &'static str> {
     let instrument = which.instrument;
-    let nodes: Vec<(usize, &Node<'_>)> = placed
+    let nodes: Vec<(usize, &JsonNode<'_>)> = placed
         .iter()
         .flat_map(|placed| entries[placed.entry].answers.iter().map(|answer| (placed.position, *answer)))
         .collect();

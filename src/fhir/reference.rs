@@ -1,18 +1,18 @@
 //! Whom a resource is about: references in every form that FHIR allows, and in some that it does not.
 
 use super::arrival::{Doubt, Identifier, Subject};
-use super::json::Node;
+use super::json::JsonNode;
 use super::query::pairs;
 use crate::problem::Problem;
 
 /// A subject, or why there is none that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pointed {
+pub(super) struct SubjectReference {
     pub(super) subject: Option<Subject>,
     pub(super) doubt: Option<Doubt>,
 }
 
-impl Pointed {
+impl SubjectReference {
     fn to(subject: Subject) -> Self {
         Self { subject: Some(subject), doubt: None }
     }
@@ -34,41 +34,49 @@ impl Pointed {
 ///
 /// Only what cannot be a reference at all is refused. Rubbish that a template left behind is a doubt: the answers may
 /// still be of someone who needs help.
-pub(super) fn patient(root: &Node<'_>, element: Option<&Node<'_>>, expression: &str) -> Result<Pointed, Problem> {
-    let none = || Pointed::doubtful("no_subject", "the resource does not say whom it is about");
+pub(super) fn patient(
+    root: &JsonNode<'_>,
+    element: Option<&JsonNode<'_>>,
+    expression: &str,
+) -> Result<SubjectReference, Problem> {
+    let none = || SubjectReference::doubtful("no_subject", "the resource does not say whom it is about");
     let element = match element {
         None => return Ok(none()),
-        Some(element @ Node::Object(_)) => element,
+        Some(element @ JsonNode::Object(_)) => element,
         Some(_) => return Err(Problem::malformed("a Reference must be an object").at(expression)),
     };
     let is_other_type = element.text("type").is_some_and(|t| t.rsplit('/').next() != Some("Patient"));
     let by_identifier = element.get("identifier").and_then(identifier).map(Subject::Identifier);
     let pointed = match element.get("reference") {
-        Some(Node::Text(reference)) if !reference.trim().is_empty() => {
+        Some(JsonNode::Text(reference)) if !reference.trim().is_empty() => {
             let malformed = || {
                 let place = format!("{expression}.reference");
                 Problem::malformed("not a reference: `Type/id`, a URL, a URN or `#id` is needed").at(place)
             };
             follow(root, reference.trim()).ok_or_else(malformed)?
         }
-        Some(Node::Text(_)) | None if by_identifier.is_some() && is_other_type => Pointed::not_a_patient(),
-        Some(Node::Text(_)) => Pointed::unusable(),
+        Some(JsonNode::Text(_)) | None if by_identifier.is_some() && is_other_type => SubjectReference::not_a_patient(),
+        Some(JsonNode::Text(_)) => SubjectReference::unusable(),
         None => none(),
         Some(_) => {
             return Err(Problem::malformed("a reference must be a string").at(format!("{expression}.reference")));
         }
     };
     Ok(match (pointed, by_identifier) {
-        (Pointed { subject: Some(Subject::Urn(_)), .. }, _) if is_other_type => Pointed::not_a_patient(),
-        (Pointed { subject: None, doubt: Some(doubt) }, Some(subject)) if doubt.code != "subject_not_a_patient" => {
-            Pointed::to(subject)
+        (SubjectReference { subject: Some(Subject::Urn(_)), .. }, _) if is_other_type => {
+            SubjectReference::not_a_patient()
+        }
+        (SubjectReference { subject: None, doubt: Some(doubt) }, Some(subject))
+            if doubt.code != "subject_not_a_patient" =>
+        {
+            SubjectReference::to(subject)
         }
         (pointed, _) => pointed,
     })
 }
 
 /// Follows the text of a reference. `None` where it cannot be one.
-fn follow(root: &Node<'_>, reference: &str) -> Option<Pointed> {
+fn follow(root: &JsonNode<'_>, reference: &str) -> Option<SubjectReference> {
     if let Some(id) = reference.strip_prefix('#') {
         return Some(contained(root, id));
     }
@@ -76,55 +84,60 @@ fn follow(root: &Node<'_>, reference: &str) -> Option<Pointed> {
         return Some(conditional(query));
     }
     if is_rubbish(reference) {
-        return Some(Pointed::unusable());
+        return Some(SubjectReference::unusable());
     }
     if reference.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return None;
     }
     if let Some(rest) = reference.strip_prefix("urn:uuid:").or_else(|| reference.strip_prefix("urn:oid:")) {
         let is_known = !rest.is_empty() && !is_placeholder(rest);
-        return Some(if is_known { Pointed::to(Subject::Urn(reference.to_owned())) } else { Pointed::unusable() });
+        return Some(if is_known {
+            SubjectReference::to(Subject::Urn(reference.to_owned()))
+        } else {
+            SubjectReference::unusable()
+        });
     }
     let path = reference.split_once("/_history").map_or(reference, |(path, _)| path).trim_end_matches('/');
     let is_absolute = path.contains("://");
     let mut segments = path.rsplitn(3, '/');
     let (id, kind, base) = (segments.next().unwrap_or_default(), segments.next(), segments.next());
-    let Some(kind) = kind else { return Some(Pointed::unusable()) };
+    let Some(kind) = kind else { return Some(SubjectReference::unusable()) };
     if base.is_some_and(|base| !is_absolute && !base.is_empty()) {
         return None;
     }
     if !is_type_name(kind) || is_placeholder(id) || !is_id(id) {
-        return Some(Pointed::unusable());
+        return Some(SubjectReference::unusable());
     }
     if kind != "Patient" {
-        return Some(Pointed::not_a_patient());
+        return Some(SubjectReference::not_a_patient());
     }
     let base = base.filter(|base| is_absolute && !base.is_empty()).map(str::to_owned);
-    Some(Pointed::to(Subject::Reference { id: id.to_owned(), base }))
+    Some(SubjectReference::to(Subject::Reference { id: id.to_owned(), base }))
 }
 
 /// `Patient?identifier=system|value`, as in a transaction.
-fn conditional(query: &str) -> Pointed {
+fn conditional(query: &str) -> SubjectReference {
     let token = pairs(query).into_iter().find(|(name, _)| name == "identifier").map(|(_, token)| token);
     match token.as_deref().map(|token| token.rsplit_once('|').unwrap_or(("", token))) {
         Some((system, value)) if !value.is_empty() && !is_rubbish(value) => {
             let system = Some(system).filter(|s| !s.is_empty()).map(str::to_owned);
-            Pointed::to(Subject::Identifier(Identifier { system, value: value.to_owned() }))
+            SubjectReference::to(Subject::Identifier(Identifier { system, value: value.to_owned() }))
         }
-        _ => Pointed::unusable(),
+        _ => SubjectReference::unusable(),
     }
 }
 
 /// A Patient inside the resource has no identity outside it, unless it carries an identifier.
-fn contained(root: &Node<'_>, id: &str) -> Pointed {
-    let doubt = || Pointed::doubtful("contained_subject", "the subject is a contained Patient without an identifier");
+fn contained(root: &JsonNode<'_>, id: &str) -> SubjectReference {
+    let doubt =
+        || SubjectReference::doubtful("contained_subject", "the subject is a contained Patient without an identifier");
     match root.list("contained").iter().find(|resource| !id.is_empty() && resource.text("id") == Some(id)) {
         None => doubt(),
-        Some(resource) if resource.text("resourceType") != Some("Patient") => Pointed::not_a_patient(),
+        Some(resource) if resource.text("resourceType") != Some("Patient") => SubjectReference::not_a_patient(),
         Some(resource) => identifiers(resource)
             .into_iter()
             .next()
-            .map_or_else(doubt, |identifier| Pointed::to(Subject::Identifier(identifier))),
+            .map_or_else(doubt, |identifier| SubjectReference::to(Subject::Identifier(identifier))),
     }
 }
 
@@ -149,7 +162,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// One Identifier that has a value and is in use.
-pub(super) fn identifier(node: &Node<'_>) -> Option<Identifier> {
+pub(super) fn identifier(node: &JsonNode<'_>) -> Option<Identifier> {
     if node.text("use") == Some("old") {
         return None;
     }
@@ -158,7 +171,7 @@ pub(super) fn identifier(node: &Node<'_>) -> Option<Identifier> {
 }
 
 /// The identifiers of a resource, without old ones and repetitions.
-pub(super) fn identifiers(resource: &Node<'_>) -> Vec<Identifier> {
+pub(super) fn identifiers(resource: &JsonNode<'_>) -> Vec<Identifier> {
     let mut identifiers = Vec::new();
     for identifier in resource.list("identifier").iter().filter_map(identifier) {
         if !identifiers.contains(&identifier) {
@@ -172,20 +185,20 @@ pub(super) fn identifiers(resource: &Node<'_>) -> Vec<Identifier> {
 mod tests {
     use super::*;
 
-    fn read(subject: &str) -> Result<Pointed, Problem> {
+    fn read(subject: &str) -> Result<SubjectReference, Problem> {
         let raw = format!(
             r#"{{"contained":[{{"resourceType":"Patient","id":"p","identifier":[{{"use":"old","value":"0"}},{{"system":"s","value":"7"}}]}},
                 {{"resourceType":"Patient","id":"bare"}},{{"resourceType":"Group","id":"g"}}],"subject":{subject}}}"#
         );
-        let root = Node::read(&raw).unwrap();
+        let root = JsonNode::read(&raw).unwrap();
         patient(&root, root.get("subject"), "QuestionnaireResponse.subject")
     }
 
-    fn reference(text: &str) -> Result<Pointed, Problem> {
+    fn reference(text: &str) -> Result<SubjectReference, Problem> {
         read(&format!(r#"{{"reference":"{text}"}}"#))
     }
 
-    fn doubt(pointed: Pointed) -> &'static str {
+    fn doubt(pointed: SubjectReference) -> &'static str {
         assert_eq!(pointed.subject, None);
         pointed.doubt.unwrap().code
     }
@@ -211,12 +224,12 @@ mod tests {
             ("Patient?identifier=http%3A%2F%2Fmrn%7C7", Subject::Identifier(number("http://mrn"))),
             ("#p", Subject::Identifier(number("s"))),
         ] {
-            assert_eq!(reference(text).unwrap(), Pointed::to(subject), "{text}");
+            assert_eq!(reference(text).unwrap(), SubjectReference::to(subject), "{text}");
         }
         let logical = read(r#"{"type":"Patient","identifier":{"system":"s","value":"7"}}"#).unwrap();
-        assert_eq!(logical, Pointed::to(Subject::Identifier(number("s"))));
+        assert_eq!(logical, SubjectReference::to(Subject::Identifier(number("s"))));
         let rescued = read(r#"{"reference":"{{patient}}","identifier":{"system":"s","value":"7"}}"#).unwrap();
-        assert_eq!(rescued, Pointed::to(Subject::Identifier(number("s"))));
+        assert_eq!(rescued, SubjectReference::to(Subject::Identifier(number("s"))));
     }
 
     #[test]
@@ -247,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_subject_that_is_nobody_is_a_doubt_of_its_own() {
-        assert_eq!(doubt(patient(&Node::Null, None, "x").unwrap()), "no_subject");
+        assert_eq!(doubt(patient(&JsonNode::Null, None, "x").unwrap()), "no_subject");
         assert_eq!(doubt(read(r#"{"display":"Jane"}"#).unwrap()), "no_subject");
         assert_eq!(doubt(reference("#bare").unwrap()), "contained_subject");
         assert_eq!(doubt(reference("#absent").unwrap()), "contained_subject");

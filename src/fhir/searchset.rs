@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::date::When;
+use super::date::FhirDate;
 use crate::problem::Problem;
 
 /// A page of what was found.
@@ -61,7 +61,7 @@ struct SearchsetEntry<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Outside<'a> {
+struct ResourceHeader<'a> {
     #[serde(borrow)]
     resource_type: Cow<'a, str>,
     #[serde(borrow)]
@@ -72,7 +72,7 @@ struct Outside<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Meta {
+struct ResourceMeta {
     version_id: Option<serde_json::Value>,
     last_updated: Option<String>,
 }
@@ -111,13 +111,13 @@ fn found(entry: &RawValue) -> Option<SearchsetResource<'_>> {
 
 /// A resource, from outside.
 pub fn outside(raw: &str) -> Option<SearchsetResource<'_>> {
-    let outside: Outside<'_> = serde_json::from_str(raw).ok()?;
-    let meta: Option<Meta> = outside.meta.and_then(|meta| serde_json::from_str(meta.get()).ok());
+    let outside: ResourceHeader<'_> = serde_json::from_str(raw).ok()?;
+    let meta: Option<ResourceMeta> = outside.meta.and_then(|meta| serde_json::from_str(meta.get()).ok());
     let (version, updated) = meta.map_or((None, None), |meta| (meta.version_id, meta.last_updated));
     let version = version.map(|version| version.as_str().map_or_else(|| version.to_string(), str::to_owned));
     // The server's own clock, so a missing offset cannot be the clinic's.
     let updated =
-        updated.and_then(|text| When::parse(&text)).and_then(|when| when.taken(Tz::UTC)).map(|taken| taken.at);
+        updated.and_then(|text| FhirDate::parse(&text)).and_then(|when| when.taken(Tz::UTC)).map(|taken| taken.at);
     Some(SearchsetResource { kind: outside.resource_type, id: outside.id, version, updated, raw })
 }
 

@@ -28,7 +28,7 @@ struct Client {
 
 /// Whose call it is, as its signature says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed {
+pub struct CdsCaller {
     /// The clinic everything is within.
     pub clinic: ClinicId,
     /// The `[[ehr]]` that calls.
@@ -63,7 +63,7 @@ impl CdsClients {
     ///
     /// # Errors
     /// Why the token is not believed.
-    pub async fn verify(&self, token: &str, audiences: &[&str]) -> Result<Signed, TokenError> {
+    pub async fn verify(&self, token: &str, audiences: &[&str]) -> Result<CdsCaller, TokenError> {
         let said = claims::look(token)?;
         if !matches!(said.algorithm, Algorithm::RS384 | Algorithm::ES384) {
             return Err(TokenError::CdsAlgorithm);
@@ -87,6 +87,6 @@ impl CdsClients {
         let jti = claims::name(&claims, "jti")?;
         let once = Sha256::new().chain_update(&said.issuer).chain_update([0]).chain_update(&jti).finalize();
         let once = format!("cds-hooks:{}", URL_SAFE_NO_PAD.encode(once));
-        Ok(Signed { clinic: client.clinic.clone(), connection: client.connection.clone(), once })
+        Ok(CdsCaller { clinic: client.clinic.clone(), connection: client.connection.clone(), once })
     }
 }

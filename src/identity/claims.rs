@@ -113,7 +113,7 @@ impl From<Error> for TokenError {
 
 /// What a token's own words say before anything is verified: only good for choosing an issuer and a key to try.
 #[derive(Debug)]
-pub(super) struct Unverified {
+pub(super) struct UnverifiedToken {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
     pub(super) issuer: String,
@@ -124,13 +124,13 @@ pub(super) struct Unverified {
 }
 
 /// Looks at the shape of a bearer token: one that says where its keys are is none.
-pub(super) fn look_at_bearer(token: &str) -> Result<Unverified, TokenError> {
+pub(super) fn look_at_bearer(token: &str) -> Result<UnverifiedToken, TokenError> {
     let unverified = look(token)?;
     if unverified.key_set.is_some() { Err(TokenError::Header("jku")) } else { Ok(unverified) }
 }
 
 /// Looks at a token's shape.
-pub(super) fn look(token: &str) -> Result<Unverified, TokenError> {
+pub(super) fn look(token: &str) -> Result<UnverifiedToken, TokenError> {
     if token.len() > LONGEST {
         return Err(TokenError::TooLong);
     }
@@ -169,7 +169,7 @@ pub(super) fn look(token: &str) -> Result<Unverified, TokenError> {
     let mut payload = object(payload)?;
     let Some(Value::String(issuer)) = payload.remove("iss") else { return Err(TokenError::Claim("iss")) };
     let tenant = payload.get("tenant").and_then(Value::as_str).map(ToOwned::to_owned);
-    Ok(Unverified { algorithm, key_id, issuer, key_set, tenant })
+    Ok(UnverifiedToken { algorithm, key_id, issuer, key_set, tenant })
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, TokenError> {

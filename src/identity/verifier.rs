@@ -77,7 +77,7 @@ impl Verifier {
     async fn open(
         &self,
         token: &str,
-        unverified: &claims::Unverified,
+        unverified: &claims::UnverifiedToken,
     ) -> Result<(&Issuer, Map<String, Value>), TokenError> {
         let (issuer, keys) =
             self.issuers.iter().find(|(i, _)| i.issuer == unverified.issuer).ok_or(TokenError::Issuer)?;
@@ -88,7 +88,7 @@ impl Verifier {
 /// The claims of a token whose signature and times hold, from the issuer that it names, for one of the audiences.
 pub(super) async fn open(
     token: &str,
-    unverified: &claims::Unverified,
+    unverified: &claims::UnverifiedToken,
     keys: &Arc<KeySource>,
     audiences: &[&str],
 ) -> Result<Map<String, Value>, TokenError> {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use super::Intake;
 use crate::fhir::arrival::ResourceType;
-use crate::fhir::bundle::{Bundle, BundleEntry, Purpose, inside};
+use crate::fhir::bundle::{Bundle, BundleEntry, BundlePurpose, inside};
 use crate::problem::{Category, Problem};
 use crate::record::Recorded;
 use plan::BundlePlan;
@@ -22,7 +22,7 @@ const TRIES: usize = 4;
 
 /// What an entry wants with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum EntryAction {
     /// POST.
     Create,
     /// PUT.
@@ -59,7 +59,7 @@ pub enum EntryOutcome {
 }
 
 /// Who may do what with a type; asked before an entry is taken.
-pub type Permission<'a> = &'a (dyn Fn(ResourceType, Action) -> Result<(), Problem> + Send + Sync);
+pub type Permission<'a> = &'a (dyn Fn(ResourceType, EntryAction) -> Result<(), Problem> + Send + Sync);
 
 impl Intake {
     /// Takes a Bundle in; answers after the commit, entry by entry.
@@ -87,7 +87,7 @@ impl Intake {
 
     /// Looks at every entry: what is to be recorded, and what is not.
     async fn plan(&self, clinic: &str, bundle: &Bundle<'_>, may: Permission<'_>) -> Result<BundlePlan, Problem> {
-        let atomic = bundle.purpose == Purpose::Transaction;
+        let atomic = bundle.purpose == BundlePurpose::Transaction;
         let mut entries = Vec::with_capacity(bundle.entries.len());
         for raw in &bundle.entries {
             let step = BundleEntry::read(raw).and_then(|entry| plan::look(entry, bundle.purpose, may));
@@ -122,12 +122,12 @@ impl Intake {
         &self,
         clinic: &str,
         by: &str,
-        purpose: Purpose,
+        purpose: BundlePurpose,
         plan: BundlePlan,
     ) -> Result<Vec<EntryOutcome>, Problem> {
         let BundlePlan { mut outcomes, places, facts } = plan;
         if !facts.is_empty() {
-            let atomic = purpose == Purpose::Transaction;
+            let atomic = purpose == BundlePurpose::Transaction;
             let answers = self.take_all(clinic, by, facts, atomic).await.map_err(|problem| {
                 match problem.fact.and_then(|fact| places.get(fact)) {
                     Some((entry, _)) => inside(problem, *entry),
@@ -138,7 +138,7 @@ impl Intake {
                 outcomes[i] = Some(match answer {
                     Ok(recorded) => EntryOutcome::Recorded { kind, recorded },
                     // Known or not: it is not there any more, which is all that was said.
-                    Err(problem) if problem.category == Category::NotFound && purpose == Purpose::History => {
+                    Err(problem) if problem.category == Category::NotFound && purpose == BundlePurpose::History => {
                         EntryOutcome::Ignored("was not known".into())
                     }
                     Err(problem) => EntryOutcome::Failed(inside(problem, i)),

@@ -13,7 +13,7 @@ use crate::ehr::auth::KeyRing;
 use crate::ehr::{EhrAuth, EhrClient, EhrConfig};
 use crate::fhir::mapping::{CodeMapping, MappingConfig};
 use crate::problem::Problem;
-use crate::store::connection::Of;
+use crate::store::connection::ConnectionKey;
 
 /// The largest page or resource that is read, in bytes.
 const LARGEST: usize = 32 << 20;
@@ -42,8 +42,8 @@ impl Connection {
     }
 
     /// For the store.
-    pub fn of(&self) -> Of<'_> {
-        Of { clinic: &self.clinic, connection: &self.settings.name }
+    pub fn of(&self) -> ConnectionKey<'_> {
+        ConnectionKey { clinic: &self.clinic, connection: &self.settings.name }
     }
 
     /// Who enters what it brings.

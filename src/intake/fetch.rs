@@ -4,14 +4,14 @@ use chrono::TimeDelta;
 
 use super::Intake;
 use super::connection::Connection;
-use super::readback::Looked;
+use super::readback::LookResult;
 use crate::ehr::Failure;
 use crate::ehr::retry::{RetryDecision, decide};
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::searchset::outside;
 use crate::fhir::topic::Topic;
 use crate::problem::{Category, Problem};
-use crate::store::connection::hint::{self, Hint};
+use crate::store::connection::hint::{self, FetchHint};
 
 /// How many are fetched before the lease is looked at.
 pub(super) const SOME: i64 = 50;
@@ -33,12 +33,12 @@ impl Intake {
         Ok(due.len())
     }
 
-    async fn fetch(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
+    async fn fetch(&self, connection: &Connection, hint: &FetchHint) -> Result<(), Problem> {
         if let Some(Topic::Ours(resource)) = Topic::of(&hint.kind) {
             return match self.look_at(connection, resource, &hint.resource_id).await? {
-                Looked::Done => self.settle(connection, hint).await,
-                Looked::Unread(why) => self.postpone(connection, hint, &why, UNREADABLE).await,
-                Looked::Failed(failure) => self.fetch_later(connection, hint, &failure).await,
+                LookResult::Done => self.settle(connection, hint).await,
+                LookResult::Unread(why) => self.postpone(connection, hint, &why, UNREADABLE).await,
+                LookResult::Failed(failure) => self.fetch_later(connection, hint, &failure).await,
             };
         }
         let outcome = connection.ehr.read_text(&hint.kind, &hint.resource_id).await;
@@ -60,13 +60,13 @@ impl Intake {
         self.settle(connection, hint).await
     }
 
-    async fn settle(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
+    async fn settle(&self, connection: &Connection, hint: &FetchHint) -> Result<(), Problem> {
         let mut tx = self.db.begin("hint_settle").await?;
         hint::settle(&mut tx, connection.of(), hint).await?;
         tx.commit().await
     }
 
-    async fn fetch_later(&self, connection: &Connection, hint: &Hint, failure: &Failure) -> Result<(), Problem> {
+    async fn fetch_later(&self, connection: &Connection, hint: &FetchHint, failure: &Failure) -> Result<(), Problem> {
         let attempts = u32::try_from(hint.attempts).unwrap_or(0) + 1;
         let now = self.clock.now();
         let wait = match decide(failure, attempts, 0.5, now) {
@@ -76,7 +76,7 @@ impl Intake {
         self.postpone(connection, hint, &failure.to_string(), wait).await
     }
 
-    async fn gone(&self, connection: &Connection, hint: &Hint) -> Result<(), Problem> {
+    async fn gone(&self, connection: &Connection, hint: &FetchHint) -> Result<(), Problem> {
         let Some(kind) = ResourceType::of(&hint.kind) else { return Ok(()) };
         let (clinic, by) = (&connection.clinic, connection.author());
         match self.delete(clinic, &by, kind, hint.resource_id.clone(), None).await {
@@ -86,7 +86,13 @@ impl Intake {
         }
     }
 
-    async fn postpone(&self, connection: &Connection, hint: &Hint, why: &str, wait: TimeDelta) -> Result<(), Problem> {
+    async fn postpone(
+        &self,
+        connection: &Connection,
+        hint: &FetchHint,
+        why: &str,
+        wait: TimeDelta,
+    ) -> Result<(), Problem> {
         let mut tx = self.db.begin("hint_postpone").await?;
         hint::postpone(&mut tx, connection.of(), hint, why, self.clock.now() + wait).await?;
         tx.commit().await

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Intake;
 use super::connection::Connection;
-use super::sweep::{Search, Stopped, Sweep, SweepCount, UNREAD};
+use super::sweep::{Sweep, SweepCount, SweepSearch, SweepStop, UNREAD};
 use crate::domain::chart_plan::ChartResource;
 use crate::ehr::Failure;
 use crate::ehr::retry::{RetryDecision, decide};
@@ -26,7 +26,7 @@ const SOME: usize = 20;
 const CLOSED: TimeDelta = TimeDelta::days(7);
 
 /// What came of a look at one resource.
-pub(super) enum Looked {
+pub(super) enum LookResult {
     /// It is recorded, or not ours.
     Done,
     /// What came cannot be read.
@@ -45,23 +45,23 @@ impl Intake {
         connection: &Connection,
         resource: ChartResource,
         id: &str,
-    ) -> Result<Looked, Problem> {
+    ) -> Result<LookResult, Problem> {
         if !connection.settings.poll.read_back {
-            return Ok(Looked::Done);
+            return Ok(LookResult::Done);
         }
         let mut tx = self.db.read().await?;
         let ours = outbox::by_chart_id(&mut tx, &connection.clinic, resource, id).await?;
         drop(tx);
-        let Some(ours) = ours else { return Ok(Looked::Done) };
+        let Some(ours) = ours else { return Ok(LookResult::Done) };
         let seen = match connection.ehr.read_text(resource.as_str(), id).await {
             Ok(page) => match read(&page.text, resource).and_then(|seen| is_it(seen, id)) {
                 Ok(seen) => Some(seen),
-                Err(problem) => return Ok(Looked::Unread(problem.detail)),
+                Err(problem) => return Ok(LookResult::Unread(problem.detail)),
             },
             Err(Failure::Refused { status: 404 | 410, .. }) => None,
-            Err(failure) => return Ok(Looked::Failed(failure)),
+            Err(failure) => return Ok(LookResult::Failed(failure)),
         };
-        self.saw(connection, vec![sighting(connection, &ours, seen)]).await.map(|_| Looked::Done)
+        self.saw(connection, vec![sighting(connection, &ours, seen)]).await.map(|_| LookResult::Done)
     }
 
     /// Records what a search found; what is not ours is passed over. What cannot be read is remembered.
@@ -112,7 +112,7 @@ impl Intake {
 
 impl Sweep<'_> {
     /// How our own Tasks and Flags are looked for; nothing of a type of which nothing of ours is in the chart.
-    pub(super) async fn ours(&self) -> Result<Vec<Search>, Problem> {
+    pub(super) async fn ours(&self) -> Result<Vec<SweepSearch>, Problem> {
         let mut searches = Vec::new();
         for resource in self.connection.reads_back() {
             let mut tx = self.intake.db.read().await?;
@@ -124,7 +124,7 @@ impl Sweep<'_> {
                 None => self.by_identifier(*resource, &example.chart_id).await,
             };
             let since = Some(example.since - TimeDelta::hours(1));
-            searches.push(Search { topic: Topic::Ours(*resource), added, since });
+            searches.push(SweepSearch { topic: Topic::Ours(*resource), added, since });
         }
         Ok(searches)
     }
@@ -142,7 +142,7 @@ impl Sweep<'_> {
     /// Looks at what stands open and was not looked at for long, some after each sweep. What cannot be had is asked for again
     /// like every other hint, so that it takes nobody's turn. A server that is in trouble is left alone until the next
     /// sweep.
-    pub(super) async fn look_again(&self) -> Result<(), Stopped> {
+    pub(super) async fn look_again(&self) -> Result<(), SweepStop> {
         let poll = &self.connection.settings.poll;
         if !poll.read_back || poll.reread.is_zero() {
             return Ok(());
@@ -154,9 +154,9 @@ impl Sweep<'_> {
             for one in some {
                 let (Some(id), resource) = (&one.chart_id, one.intent.desired.resource) else { continue };
                 match self.intake.look_at(self.connection, resource, id).await? {
-                    Looked::Done => {}
-                    Looked::Unread(why) => self.later(resource, id, &why, now + UNREAD).await?,
-                    Looked::Failed(failure) => {
+                    LookResult::Done => {}
+                    LookResult::Unread(why) => self.later(resource, id, &why, now + UNREAD).await?,
+                    LookResult::Failed(failure) => {
                         let (next, is_passing) = match decide(&failure, 1, 0.5, now) {
                             RetryDecision::RetryAt { at, .. } => (at, true),
                             RetryDecision::Park(_) => (now + UNREAD, false),

@@ -8,14 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::Notify;
+use crate::config::NotifyConfig;
 
 const SIGNATURE: &str = "X-Signature";
 /// How far the sender's clock and ours may differ.
 const LEEWAY: TimeDelta = TimeDelta::minutes(5);
 
 /// Whether a request carries the header of a signature that is configured.
-pub fn is_there(notify: &Notify, headers: &HeaderMap) -> bool {
+pub fn is_there(notify: &NotifyConfig, headers: &HeaderMap) -> bool {
     notify.hmac_secret.is_some() && headers.contains_key(header(notify))
 }
 
@@ -23,7 +23,7 @@ pub fn is_there(notify: &Notify, headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// Which rule failed.
-pub fn holds(notify: &Notify, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<(), &'static str> {
+pub fn holds(notify: &NotifyConfig, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<(), &'static str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let secret = notify.hmac_secret.as_ref().ok_or("no signature is configured")?;
     let signature = text(header(notify)).and_then(bytes).ok_or("the signature is neither hexadecimal nor base64")?;
@@ -50,7 +50,7 @@ pub fn is_same(secret: &SecretString, text: &str) -> bool {
     verify_slices_are_equal(digest(secret.expose_secret()).as_ref(), digest(text).as_ref()).is_ok()
 }
 
-fn header(notify: &Notify) -> &str {
+fn header(notify: &NotifyConfig) -> &str {
     notify.signature_header.as_deref().unwrap_or(SIGNATURE)
 }
 
@@ -83,11 +83,11 @@ mod tests {
     // echo -n '{"changed":["Patient/1"]}' | openssl dgst -sha256 -hmac key
     const BODY: &[u8] = br#"{"changed":["Patient/1"]}"#;
 
-    fn notify(timestamp: bool) -> Notify {
-        Notify {
+    fn notify(timestamp: bool) -> NotifyConfig {
+        NotifyConfig {
             hmac_secret: Some("key".into()),
             timestamp_header: timestamp.then(|| "X-Timestamp".to_owned()),
-            ..Notify::default()
+            ..NotifyConfig::default()
         }
     }
 
@@ -142,7 +142,7 @@ mod tests {
     fn another_signature_does_not_hold(#[values("", "00", "zz", "sha256=")] signature: &str) {
         assert!(holds(&notify(false), &headers(signature, None), BODY, now()).is_err());
         assert!(holds(&notify(false), &headers(&hex(&sign(b"other")), None), BODY, now()).is_err());
-        assert!(!is_there(&Notify::default(), &headers(signature, None)));
+        assert!(!is_there(&NotifyConfig::default(), &headers(signature, None)));
     }
 
     #[test]

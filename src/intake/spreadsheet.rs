@@ -6,7 +6,7 @@
 
 pub mod mapping;
 mod date;
-mod guess;
+mod title_guess;
 mod row;
 mod sheet;
 
@@ -22,7 +22,7 @@ use self::sheet::{Record, Sheet};
 use super::Intake;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
-use crate::record::{Command, CommandEffect, Foreseen, ImportCount, ImportedCase, Submission, foresee};
+use crate::record::{Command, CommandEffect, ImportCount, ImportPreview, ImportedCase, Submission, foresee};
 use crate::store::rule_set;
 
 /// Rows that share a transaction.
@@ -74,7 +74,7 @@ pub struct RowResult {
 
 /// What became of a spreadsheet; in a dry run, what would.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Imported {
+pub struct ImportResult {
     /// Nothing was written.
     pub dry_run: bool,
     /// Rows of patients.
@@ -97,7 +97,7 @@ pub struct Imported {
 
 /// What is to be imported, and how.
 #[derive(Clone, Debug)]
-pub struct Import {
+pub struct SpreadsheetImport {
     /// Into which clinic.
     pub clinic: String,
     /// By whom.
@@ -125,9 +125,9 @@ impl Intake {
     /// # Errors
     /// What is wrong with the file or the mapping as a whole; `Unavailable` where the database cannot answer: what was
     /// committed before stays, and the same file again goes on from there.
-    pub async fn import(&self, import: Import) -> Result<Imported, Problem> {
+    pub async fn import(&self, import: SpreadsheetImport) -> Result<ImportResult, Problem> {
         let sheet = Sheet::read(&import.csv)?;
-        let mapping = import.mapping.clone().unwrap_or_else(|| guess::mapping(&sheet));
+        let mapping = import.mapping.clone().unwrap_or_else(|| title_guess::mapping(&sheet));
         let columns = mapping::Columns::of(&mapping, &sheet)?;
         let zone = self.zones.of(&import.clinic);
         let today = self.clock.now().with_timezone(&zone).date_naive();
@@ -155,7 +155,7 @@ impl Intake {
         }
         results.sort_by_key(|result| result.row);
         let count = |outcome| results.iter().filter(|result| result.outcome == outcome).count();
-        Ok(Imported {
+        Ok(ImportResult {
             dry_run: import.dry_run,
             rows: results.len(),
             created: count(RowOutcome::Created),
@@ -171,7 +171,7 @@ impl Intake {
     /// Some rows: adds what they add, or in a dry run says what that would be.
     async fn some(
         &self,
-        import: &Import,
+        import: &SpreadsheetImport,
         cases: &[(usize, ImportedCase)],
         when: (chrono_tz::Tz, NaiveDate),
         columns: &mapping::Columns,
@@ -195,7 +195,7 @@ impl Intake {
     /// What some rows would add. Whether an earlier course of the same file stands in a row's way is seen when it is there.
     async fn foreseen(
         &self,
-        import: &Import,
+        import: &SpreadsheetImport,
         cases: &[(usize, ImportedCase)],
         when: (chrono_tz::Tz, NaiveDate),
     ) -> Result<Vec<Result<ImportedRow, Problem>>, Problem> {
@@ -204,7 +204,7 @@ impl Intake {
         let mut all = Vec::with_capacity(cases.len());
         for (_, case) in cases {
             let foreseen = foresee(&mut tx, &import.clinic, when, &rules, case).await;
-            all.push(foreseen.map(|Foreseen { patient, additions }| ImportedRow {
+            all.push(foreseen.map(|ImportPreview { patient, additions }| ImportedRow {
                 effect: additions.effect(),
                 patient,
                 episode: Some(additions.id),
@@ -217,7 +217,7 @@ impl Intake {
     /// Hands some rows over, in one transaction.
     async fn taken_over(
         &self,
-        import: &Import,
+        import: &SpreadsheetImport,
         cases: &[(usize, ImportedCase)],
     ) -> Result<Vec<Result<ImportedRow, Problem>>, Problem> {
         let facts = cases.iter().map(|(_, case)| Command::Imported(Box::new(case.clone()))).collect();

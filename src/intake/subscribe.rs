@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Intake;
 use super::connection::Connection;
-use crate::config::Push;
+use crate::config::SubscriptionPayload;
 use crate::ehr::Failure;
 use crate::ehr::retry::{RetryDecision, decide};
 use crate::problem::Problem;
@@ -24,13 +24,13 @@ const REFUSED: TimeDelta = TimeDelta::days(1);
 const SILENT: TimeDelta = TimeDelta::hours(1);
 
 /// Why there is no Subscription now: its state in the table, when it is tried again, and the reason.
-struct Without {
+struct MissingSubscription {
     status: &'static str,
     again: DateTime<Utc>,
     why: String,
 }
 
-impl Without {
+impl MissingSubscription {
     fn after(failure: &Failure, now: DateTime<Utc>) -> Self {
         let why = failure.to_string();
         match decide(failure, 1, 0.5, now) {
@@ -42,7 +42,7 @@ impl Without {
 }
 
 /// One that stands: the server's name for it, its state, and its end.
-struct Stands {
+struct LiveSubscription {
     name: String,
     status: String,
     end: DateTime<Utc>,
@@ -57,7 +57,7 @@ impl Intake {
     pub(super) async fn subscribe(&self, connection: &Connection) -> Result<(), Problem> {
         let Some(push) = connection.settings.notify.subscribe else { return Ok(()) };
         let mut purposes = Vec::new();
-        if push == Push::Topics {
+        if push == SubscriptionPayload::Topics {
             let is_refused = match topics(connection).await {
                 Ok(topics) => self.keep_all(connection, topics, &mut purposes).await?,
                 Err(why) => self.go_without(connection, why, &mut purposes).await?,
@@ -106,15 +106,15 @@ impl Intake {
                     return Ok(false);
                 }
                 match look(connection, one).await {
-                    Look::Works(status) => return self.works(connection, one, status).await,
-                    Look::Ill => renew(connection, &one.subscription, wanted, now).await,
-                    Look::Gone => make(connection, wanted, now).await,
+                    SubscriptionCheck::Works(status) => return self.works(connection, one, status).await,
+                    SubscriptionCheck::Ill => renew(connection, &one.subscription, wanted, now).await,
+                    SubscriptionCheck::Gone => make(connection, wanted, now).await,
                 }
             }
             Some(one) => renew(connection, &one.subscription, wanted, now).await,
             None => make(connection, wanted, now).await,
         };
-        let outcome = outcome.map_err(|failure| Without::after(&failure, now));
+        let outcome = outcome.map_err(|failure| MissingSubscription::after(&failure, now));
         self.write_down(connection, &wanted.purpose, without.or(standing), outcome).await
     }
 
@@ -132,7 +132,7 @@ impl Intake {
     async fn go_without(
         &self,
         connection: &Connection,
-        why: Without,
+        why: MissingSubscription,
         purposes: &mut Vec<String>,
     ) -> Result<bool, Problem> {
         const TOPICS: &str = "topics";
@@ -153,12 +153,12 @@ impl Intake {
         connection: &Connection,
         purpose: &str,
         before: Option<SubscriptionRecord>,
-        outcome: Result<Stands, Without>,
+        outcome: Result<LiveSubscription, MissingSubscription>,
     ) -> Result<bool, Problem> {
         let (of, mut tx) = (connection.of(), self.db.begin("subscription_store").await?);
         let is_refused = outcome.as_ref().is_err_and(|without| without.status == "refused");
         let mut row = match outcome {
-            Ok(Stands { name, status, end }) => {
+            Ok(LiveSubscription { name, status, end }) => {
                 // It may have shaken hands before it was told to us.
                 let heard = subscription::find(&mut tx, of, &name).await?;
                 let row = heard.unwrap_or_else(|| SubscriptionRecord::new(name));
@@ -212,7 +212,7 @@ impl Intake {
 }
 
 /// The topics to subscribe to: as configured, else as the server names them.
-async fn topics(connection: &Connection) -> Result<Vec<DesiredSubscription>, Without> {
+async fn topics(connection: &Connection) -> Result<Vec<DesiredSubscription>, MissingSubscription> {
     let now = connection.ehr.clock().now();
     let configured = &connection.settings.notify.topics;
     if !configured.is_empty() {
@@ -221,7 +221,7 @@ async fn topics(connection: &Connection) -> Result<Vec<DesiredSubscription>, Wit
             .map(|(topic, filters)| DesiredSubscription::topic(connection, topic, filters))
             .collect());
     }
-    let offers = connection.ehr.offers().await.map_err(|failure| Without::after(&failure, now))?;
+    let offers = connection.ehr.offers().await.map_err(|failure| MissingSubscription::after(&failure, now))?;
     let why = match offers.topics.as_deref() {
         None => "the CapabilityStatement says nothing of topics, and notify.topics names none",
         Some([]) => "the CapabilityStatement names no topic; name them in notify.topics",
@@ -229,7 +229,7 @@ async fn topics(connection: &Connection) -> Result<Vec<DesiredSubscription>, Wit
             return Ok(topics.iter().map(|topic| DesiredSubscription::topic(connection, topic, &[])).collect());
         }
     };
-    Err(Without { status: "refused", again: now + REFUSED, why: why.to_owned() })
+    Err(MissingSubscription { status: "refused", again: now + REFUSED, why: why.to_owned() })
 }
 
 /// A row that only says why there is none.
@@ -242,27 +242,31 @@ fn is_ill(status: &str) -> bool {
 }
 
 /// What a look at one comes to.
-enum Look {
+enum SubscriptionCheck {
     /// In this state.
     Works(String),
     Ill,
     Gone,
 }
 
-async fn look(connection: &Connection, one: &SubscriptionRecord) -> Look {
+async fn look(connection: &Connection, one: &SubscriptionRecord) -> SubscriptionCheck {
     match connection.ehr.read("Subscription", id_of(&one.subscription)).await {
         Ok(found) => {
             let status = status(found.body.as_ref());
-            if is_ill(&status) { Look::Ill } else { Look::Works(status) }
+            if is_ill(&status) { SubscriptionCheck::Ill } else { SubscriptionCheck::Works(status) }
         }
-        Err(Failure::Refused { status: 404 | 410, .. }) => Look::Gone,
+        Err(Failure::Refused { status: 404 | 410, .. }) => SubscriptionCheck::Gone,
         // Whoever may not look, or has no answer now, has no reason to make another one.
-        Err(_) => Look::Works(one.status.clone()),
+        Err(_) => SubscriptionCheck::Works(one.status.clone()),
     }
 }
 
 /// One that is there already, because an answer was lost, is taken over.
-async fn make(connection: &Connection, wanted: &DesiredSubscription, now: DateTime<Utc>) -> Result<Stands, Failure> {
+async fn make(
+    connection: &Connection,
+    wanted: &DesiredSubscription,
+    now: DateTime<Utc>,
+) -> Result<LiveSubscription, Failure> {
     match find(connection, wanted).await {
         Some(same) => renew(connection, &same, wanted, now).await,
         None => create(connection, wanted, now).await,
@@ -281,12 +285,16 @@ async fn find(connection: &Connection, wanted: &DesiredSubscription) -> Option<S
     Some(format!("Subscription/{}", same["id"].as_str()?))
 }
 
-async fn create(connection: &Connection, wanted: &DesiredSubscription, now: DateTime<Utc>) -> Result<Stands, Failure> {
+async fn create(
+    connection: &Connection,
+    wanted: &DesiredSubscription,
+    now: DateTime<Utc>,
+) -> Result<LiveSubscription, Failure> {
     let end = now + LASTS;
     let made = connection.ehr.create(&wanted.until(end), None).await?;
     let cause = "no id came back";
     let id = made.id().ok_or(Failure::OutcomeUnknown { cause, status: Some(made.status), retry_after: None })?;
-    Ok(Stands { name: format!("Subscription/{id}"), status: status(made.body.as_ref()), end })
+    Ok(LiveSubscription { name: format!("Subscription/{id}"), status: status(made.body.as_ref()), end })
 }
 
 async fn renew(
@@ -294,12 +302,12 @@ async fn renew(
     name: &str,
     wanted: &DesiredSubscription,
     now: DateTime<Utc>,
-) -> Result<Stands, Failure> {
+) -> Result<LiveSubscription, Failure> {
     let (id, end) = (id_of(name), now + LASTS);
     let mut body = wanted.until(end);
     body["id"] = json!(id);
     match connection.ehr.update("Subscription", id, &body, None).await {
-        Ok(answer) => Ok(Stands { name: name.to_owned(), status: status(answer.body.as_ref()), end }),
+        Ok(answer) => Ok(LiveSubscription { name: name.to_owned(), status: status(answer.body.as_ref()), end }),
         Err(Failure::Refused { status: 404 | 405 | 410, .. }) => create(connection, wanted, now).await,
         Err(failure) => Err(failure),
     }

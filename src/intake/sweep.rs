@@ -34,7 +34,7 @@ const SOME: usize = 200;
 
 /// What a sweep of one type came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepResult {
     /// The type.
     pub kind: String,
     /// How many resources came, without repetitions of the page before.
@@ -49,7 +49,7 @@ pub struct Swept {
 
 /// Why a pass ended early.
 #[derive(Debug)]
-pub enum Stopped {
+pub enum SweepStop {
     /// The server.
     Failed(Failure),
     /// Our database.
@@ -58,7 +58,7 @@ pub enum Stopped {
     Lost,
 }
 
-impl fmt::Display for Stopped {
+impl fmt::Display for SweepStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => write!(f, "the EHR: {failure}"),
@@ -68,15 +68,15 @@ impl fmt::Display for Stopped {
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for SweepStop {}
 
-impl From<Problem> for Stopped {
+impl From<Problem> for SweepStop {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
 }
 
-impl From<Failure> for Stopped {
+impl From<Failure> for SweepStop {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -97,7 +97,7 @@ impl Sweep<'_> {
     ///
     /// # Errors
     /// When the database does not answer, or the lease was lost.
-    pub async fn all(&self) -> Result<Vec<Swept>, Stopped> {
+    pub async fn all(&self) -> Result<Vec<SweepResult>, SweepStop> {
         let mut tx = self.intake.db.read().await?;
         let marks = connection::watermarks(&mut tx, self.connection.of()).await?;
         drop(tx);
@@ -106,7 +106,7 @@ impl Sweep<'_> {
             let Some(topic) = Topic::of(kind) else { continue };
             let since = self.connection.settings.poll.since;
             let since = since.map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc());
-            let search = Search { topic, added: self.connection.search(kind), since };
+            let search = SweepSearch { topic, added: self.connection.search(kind), since };
             swept.push(self.one(&search, &marks).await?);
         }
         for search in self.ours().await? {
@@ -116,7 +116,7 @@ impl Sweep<'_> {
     }
 
     /// Looks at one type, in the best way that the server knows.
-    async fn one(&self, search: &Search, marks: &[Watermark]) -> Result<Swept, Stopped> {
+    async fn one(&self, search: &SweepSearch, marks: &[Watermark]) -> Result<SweepResult, SweepStop> {
         let (now, kind) = (self.intake.clock.now(), search.topic);
         let fixed = self.connection.settings.poll.way.get(kind.name()).copied();
         let before = marks.iter().find(|mark| mark.kind == kind.name()).cloned();
@@ -126,11 +126,11 @@ impl Sweep<'_> {
         if way.as_str() != mark.way {
             mark.way_since = now;
         }
-        let mut swept = Swept { kind: kind.name().to_owned(), ..Swept::default() };
+        let mut swept = SweepResult { kind: kind.name().to_owned(), ..SweepResult::default() };
         let outcome = loop {
             way.as_str().clone_into(&mut mark.way);
             match self.pass(search, way, &mut mark, &mut swept).await {
-                Err(Stopped::Failed(failure)) if swept.seen == 0 && fixed.is_none() && is_unknown(&failure) => {
+                Err(SweepStop::Failed(failure)) if swept.seen == 0 && fixed.is_none() && is_unknown(&failure) => {
                     let Some(next) = way.next() else { break Err(failure) };
                     tracing::info!(
                         connection = self.connection.name(),
@@ -140,7 +140,7 @@ impl Sweep<'_> {
                     );
                     (way, mark.way_since) = (next, now);
                 }
-                Err(Stopped::Failed(failure)) => break Err(failure),
+                Err(SweepStop::Failed(failure)) => break Err(failure),
                 Err(other) => return Err(other),
                 Ok(()) => break Ok(()),
             }
@@ -175,16 +175,21 @@ impl Sweep<'_> {
     }
 
     /// The lease for a while longer.
-    pub(super) async fn prolong(&self) -> Result<(), Stopped> {
+    pub(super) async fn prolong(&self) -> Result<(), SweepStop> {
         let mut tx = self.intake.db.begin("sweep_prolong").await?;
         let until = self.intake.clock.now() + LEASE;
         let held = connection::prolong(&mut tx, self.connection.of(), self.token, until).await?;
         tx.commit().await?;
-        if held { Ok(()) } else { Err(Stopped::Lost) }
+        if held { Ok(()) } else { Err(SweepStop::Lost) }
     }
 
     /// Records a page. What cannot be read is remembered and stops nothing.
-    async fn record(&self, topic: Topic, found: &[&SearchsetResource<'_>], swept: &mut Swept) -> Result<(), Problem> {
+    async fn record(
+        &self,
+        topic: Topic,
+        found: &[&SearchsetResource<'_>],
+        swept: &mut SweepResult,
+    ) -> Result<(), Problem> {
         let tally = match topic {
             Topic::Kept(_) => self.intake.take_found(self.connection, found).await?,
             Topic::Ours(resource) => self.intake.see_found(self.connection, resource, found).await?,
@@ -197,7 +202,7 @@ impl Sweep<'_> {
 }
 
 /// What is looked for.
-pub(super) struct Search {
+pub(super) struct SweepSearch {
     pub(super) topic: Topic,
     /// What is added to the search.
     pub(super) added: Option<String>,
@@ -205,7 +210,7 @@ pub(super) struct Search {
     pub(super) since: Option<DateTime<Utc>>,
 }
 
-fn beginning(search: &Search, now: DateTime<Utc>) -> Watermark {
+fn beginning(search: &SweepSearch, now: DateTime<Utc>) -> Watermark {
     Watermark {
         kind: search.topic.name().to_owned(),
         watermark: search.since,

@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 
 use super::Intake;
 use super::connection::{Connection, Connections};
-use super::sweep::{Stopped, Sweep, Swept};
+use super::sweep::{Sweep, SweepResult, SweepStop};
 use crate::ehr::Failure;
 use crate::ehr::retry::{RetryDecision, decide};
 use crate::problem::Problem;
-use crate::store::connection::{self, Claimed, hint};
+use crate::store::connection::{self, ConnectionClaim, hint};
 use crate::store::lease::{LEASE, holding};
 
 /// How long to sleep when nothing is due and nobody wakes us: other replicas hear, too.
@@ -32,11 +32,11 @@ pub struct Watch {
 
 /// What a visit did.
 #[derive(Clone, Debug, Default)]
-pub struct Visit {
+pub struct WatchVisit {
     /// How many hints were followed.
     pub fetched: usize,
     /// What each type's sweep came to; empty where none was due.
-    pub swept: Vec<Swept>,
+    pub swept: Vec<SweepResult>,
 }
 
 impl Watch {
@@ -84,19 +84,19 @@ impl Watch {
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
-    pub async fn visit(&self, connection: &Connection, now: bool) -> Result<Visit, Problem> {
+    pub async fn visit(&self, connection: &Connection, now: bool) -> Result<WatchVisit, Problem> {
         let of = connection.of();
-        let Some(due) = self.due(connection).await? else { return Ok(Visit::default()) };
+        let Some(due) = self.due(connection).await? else { return Ok(WatchVisit::default()) };
         let moment = self.intake.clock.now();
         let sweeps = now || due.sweep <= moment;
         if !sweeps && due.hint.is_none_or(|at| at > moment) {
-            return Ok(Visit::default());
+            return Ok(WatchVisit::default());
         }
         let token = self.intake.clock.id();
         let mut tx = self.intake.db.begin("connection_visit").await?;
         let claimed = connection::claim(&mut tx, of, token, moment, moment + LEASE).await?;
         tx.commit().await?;
-        let Some(claimed) = claimed else { return Ok(Visit::default()) };
+        let Some(claimed) = claimed else { return Ok(WatchVisit::default()) };
         let mut held = ConnectionLease { watch: self, connection, claimed: Some(claimed), due: due.sweep };
         let sweep = Sweep { intake: &self.intake, connection, token };
         let outcome = holding(Box::pin(self.work(&sweep, sweeps)), || async {
@@ -113,13 +113,13 @@ impl Watch {
         held.give_back().await?;
         match outcome {
             Ok(visit) => Ok(visit),
-            Err(Stopped::Problem(problem)) => Err(problem),
-            Err(Stopped::Failed(_) | Stopped::Lost) => Ok(Visit::default()),
+            Err(SweepStop::Problem(problem)) => Err(problem),
+            Err(SweepStop::Failed(_) | SweepStop::Lost) => Ok(WatchVisit::default()),
         }
     }
 
-    async fn work(&self, sweep: &Sweep<'_>, sweeps: bool) -> Result<Visit, Stopped> {
-        let mut visit = Visit::default();
+    async fn work(&self, sweep: &Sweep<'_>, sweeps: bool) -> Result<WatchVisit, SweepStop> {
+        let mut visit = WatchVisit::default();
         self.intake.recover(sweep.connection).await?;
         if sweeps {
             sweep.deletions().await?;
@@ -140,7 +140,7 @@ impl Watch {
         Ok(visit)
     }
 
-    async fn due(&self, connection: &Connection) -> Result<Option<Due>, Problem> {
+    async fn due(&self, connection: &Connection) -> Result<Option<NextVisit>, Problem> {
         let of = connection.of();
         let mut tx = self.intake.db.read().await?;
         let row = connection::due(&mut tx, of).await?;
@@ -149,19 +149,19 @@ impl Watch {
         let now = self.intake.clock.now();
         match row {
             Some((_, Some(until))) if until > now => Ok(None),
-            Some((sweep, _)) => Ok(Some(Due { sweep, hint })),
+            Some((sweep, _)) => Ok(Some(NextVisit { sweep, hint })),
             None => {
                 let sweep = if connection.settings.poll.period.is_zero() { never(now) } else { now };
                 let mut tx = self.intake.db.begin("connection_due").await?;
                 connection::know(&mut tx, of, sweep).await?;
                 tx.commit().await?;
-                Ok(Some(Due { sweep, hint }))
+                Ok(Some(NextVisit { sweep, hint }))
             }
         }
     }
 }
 
-struct Due {
+struct NextVisit {
     sweep: DateTime<Utc>,
     hint: Option<DateTime<Utc>>,
 }
@@ -171,7 +171,7 @@ struct Due {
 struct ConnectionLease<'a> {
     watch: &'a Watch,
     connection: &'a Connection,
-    claimed: Option<Claimed>,
+    claimed: Option<ConnectionClaim>,
     due: DateTime<Utc>,
 }
 
@@ -191,7 +191,7 @@ impl Drop for ConnectionLease<'_> {
         let (intake, due) = (self.watch.intake.clone(), self.due);
         let (clinic, name) = (self.connection.clinic.clone(), self.connection.name().to_owned());
         tokio::spawn(async move {
-            let of = connection::Of { clinic: &clinic, connection: &name };
+            let of = connection::ConnectionKey { clinic: &clinic, connection: &name };
             // Without an answer the lease runs out by itself.
             if let Ok(mut tx) = intake.db.begin("connection_drop").await
                 && connection::give_back(&mut tx, of, &claimed, intake.clock.now(), due).await.is_ok()
@@ -203,7 +203,7 @@ impl Drop for ConnectionLease<'_> {
 }
 
 /// When the next sweep is due after this one.
-fn again(connection: &Connection, visit: &Visit, now: DateTime<Utc>) -> DateTime<Utc> {
+fn again(connection: &Connection, visit: &WatchVisit, now: DateTime<Utc>) -> DateTime<Utc> {
     let period = &connection.settings.poll.period;
     let regular =
         if period.is_zero() { never(now) } else { now + TimeDelta::from_std(*period).unwrap_or(TimeDelta::days(7)) };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::problem::{Category, Problem};
-use crate::store::journal::{self, ChainHead, Checked, JournalEntry, chained};
+use crate::store::journal::{self, ChainCheck, ChainHead, JournalEntry, chained};
 use crate::store::{Db, ReadTx};
 
 /// How many lines are read at once.
@@ -12,20 +12,20 @@ const PAGE: i64 = 500;
 
 /// The end of a chain as it was once printed: `HASH@NUMBER`. Kept elsewhere, it shows that the end was cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Anchor {
+pub struct ChainAnchor {
     /// The number of the line.
     pub seq: i64,
     /// Its hash.
     pub hash: String,
 }
 
-impl fmt::Display for Anchor {
+impl fmt::Display for ChainAnchor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.hash, self.seq)
     }
 }
 
-impl FromStr for Anchor {
+impl FromStr for ChainAnchor {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -45,13 +45,13 @@ pub struct ChainReport {
     /// Lines that hold, from the first one on.
     pub entries: i64,
     /// The end of what holds; `None` where nothing is sealed yet.
-    pub head: Option<Anchor>,
+    pub head: Option<ChainAnchor>,
     /// Lines without a place yet: written a moment ago, protected a moment later.
     pub unsealed: i64,
     /// The first thing that does not hold.
     pub fault: Option<String>,
     /// Which of the printed heads were met.
-    pub met: Vec<Anchor>,
+    pub met: Vec<ChainAnchor>,
 }
 
 impl fmt::Display for ChainReport {
@@ -72,7 +72,7 @@ impl fmt::Display for ChainReport {
 ///
 /// # Errors
 /// When the database does not answer. What does not hold is in the reports.
-pub async fn verify(db: &Db, anchors: &[Anchor]) -> Result<Vec<ChainReport>, Problem> {
+pub async fn verify(db: &Db, anchors: &[ChainAnchor]) -> Result<Vec<ChainReport>, Problem> {
     let mut tx = db.read().await?;
     let mut reports = Vec::new();
     for clinic in journal::clinics(&mut tx).await? {
@@ -81,7 +81,7 @@ pub async fn verify(db: &Db, anchors: &[Anchor]) -> Result<Vec<ChainReport>, Pro
     Ok(reports)
 }
 
-async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[Anchor]) -> Result<ChainReport, Problem> {
+async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[ChainAnchor]) -> Result<ChainReport, Problem> {
     // The end first: what is sealed while we walk is left for the next time.
     let head = journal::head(tx, clinic).await?.unwrap_or(ChainHead { seq: 0, hash: String::new(), facts_before: 0 });
     let unsealed = journal::count_unsealed(tx, clinic).await?;
@@ -117,7 +117,7 @@ async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[Anchor]) -> Result<Chain
                 }
             }
             report.entries = row.seq;
-            let here = Anchor { seq: row.seq, hash: hash.clone() };
+            let here = ChainAnchor { seq: row.seq, hash: hash.clone() };
             report.met.extend(anchors.iter().filter(|anchor| **anchor == here).cloned());
             report.head = Some(here);
         }
@@ -127,7 +127,7 @@ async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[Anchor]) -> Result<Chain
 }
 
 /// Holds a line against the chain, its columns and its fact; its hash if all is well.
-fn look(clinic: &str, row: &Checked, expected: i64, before: &str) -> Result<String, String> {
+fn look(clinic: &str, row: &ChainCheck, expected: i64, before: &str) -> Result<String, String> {
     let at = |what: &str| format!("entry {expected}: {what}");
     if row.seq != expected {
         return Err(format!("entry {expected} is missing"));

@@ -161,18 +161,18 @@ impl Drop for Busy {
 }
 
 /// An answer's body, which keeps its connection busy until it ends.
-pub(super) struct Tracked {
+pub(super) struct TrackedBody {
     body: Body,
     _busy: Busy,
 }
 
-impl Tracked {
+impl TrackedBody {
     pub(super) fn new(body: Body, busy: Busy) -> Self {
         Self { body, _busy: busy }
     }
 }
 
-impl HttpBody for Tracked {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

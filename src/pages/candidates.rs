@@ -5,9 +5,9 @@ use axum::extract::Query;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::moment::{day, in_sentence};
+use super::date_texts::{day, in_sentence};
 use super::session::Visitor;
-use super::shell::{NavSection, Shell, Trouble, html};
+use super::shell::{NavSection, ProblemPage, Shell, html};
 use super::words;
 use crate::api::request::READERS;
 use crate::domain::candidate::Candidate;
@@ -77,7 +77,7 @@ struct CandidatesPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<CandidatesPageQuery>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<CandidatesPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let mut said = visitor.pages.door.get(&visitor.caller, &asked.address("candidates", &asked.cursor)).await?;
     let more = said["next"].as_str().map(|cursor| asked.address("/candidates", cursor));
@@ -95,8 +95,9 @@ pub async fn show(visitor: Visitor, Query(asked): Query<CandidatesPageQuery>) ->
 
 fn row(told: CandidateReply, visitor: &Visitor) -> CandidateRow {
     let (today, candidate) = (visitor.today(), told.candidate);
-    let score =
-        |s: &crate::domain::candidate::Positive| format!("{} {}, {}", s.instrument, s.score, day(s.taken_on, today));
+    let score = |s: &crate::domain::candidate::PositiveScore| {
+        format!("{} {}, {}", s.instrument, s.score, day(s.taken_on, today))
+    };
     let earlier = candidate.earlier.map(|earlier| {
         let why = earlier.reason.map(|reason| format!(", {}", words::discharge(reason).to_lowercase()));
         let what = if earlier.was_enrolled { "An episode" } else { "A referral" };

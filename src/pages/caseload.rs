@@ -8,11 +8,11 @@ use axum::extract::{Query, RawQuery};
 use axum::response::Response;
 
 use super::session::Visitor;
-use super::shell::{NavSection, Shell, Trouble, html};
+use super::shell::{NavSection, ProblemPage, Shell, html};
 use crate::api::request::READERS;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::store::standing::caseload::{self, ROWS};
-use choice::{CaseloadChoice, Chip, Heading, SelectOption};
+use choice::{CaseloadChoice, ColumnHeading, FilterChip, SelectOption};
 use row::CaseloadPageRow;
 
 #[derive(Template)]
@@ -20,11 +20,11 @@ use row::CaseloadPageRow;
 struct CaseloadPage {
     shell: Shell,
     choice: CaseloadChoice,
-    chips: Vec<Chip>,
+    chips: Vec<FilterChip>,
     managers: Vec<SelectOption>,
     statuses: Vec<SelectOption>,
     findings: Vec<SelectOption>,
-    headings: Vec<Heading>,
+    headings: Vec<ColumnHeading>,
     rows: Vec<CaseloadPageRow>,
     /// How many there are in all, before and after the filters.
     all: usize,
@@ -45,7 +45,7 @@ struct CaseloadPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let today = visitor.today();
     let asked = choice.asked();
@@ -77,7 +77,7 @@ pub async fn show(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Res
         last: start + rows.len(),
         before: page.checked_sub(1).map(|before| choice.at_page(before)),
         after: (start + rows.len() < found).then(|| choice.at_page(page + 1)),
-        today: super::moment::whole_day(today),
+        today: super::date_texts::whole_day(today),
         export: choice.for_export(),
         narrowed: choice.in_words(),
         unplanned: lines.iter().filter(|line| line.is_none()).count(),

@@ -8,7 +8,7 @@ use askama::filters::HtmlSafe;
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
-use super::door::Refused;
+use super::api_client::ApiRefusal;
 use super::session::Visitor;
 
 /// What may be chosen: (value, words).
@@ -139,13 +139,13 @@ impl FormField {
 /// Some fields, as HTML.
 #[derive(Template)]
 #[template(path = "fields.html")]
-pub struct Fields<'a> {
+pub struct FieldGroup<'a> {
     id: &'a str,
     fields: Vec<&'a FormField>,
 }
 
 // Templates escape what they are made of.
-impl HtmlSafe for Fields<'_> {}
+impl HtmlSafe for FieldGroup<'_> {}
 impl HtmlSafe for Form {}
 
 /// A form.
@@ -222,7 +222,7 @@ impl Form {
     }
 
     /// Puts the API's words where they belong. Another try is another request.
-    pub fn blame(&mut self, refused: Refused, visitor: &Visitor) {
+    pub fn blame(&mut self, refused: ApiRefusal, visitor: &Visitor) {
         self.once = visitor.pages.app.clock.id().to_string();
         let at = refused.expression.as_deref().unwrap_or_default();
         let last = at.rsplit(['.', ']']).next().unwrap_or_default();
@@ -238,24 +238,24 @@ impl Form {
     }
 
     /// Every field, rendered.
-    fn all(&self) -> Fields<'_> {
+    fn all(&self) -> FieldGroup<'_> {
         self.those(|_| true)
     }
 
     /// One field, rendered.
-    pub fn only(&self, name: &str) -> Fields<'_> {
+    pub fn only(&self, name: &str) -> FieldGroup<'_> {
         self.those(|field| field.name == name)
     }
 
     /// The fields of a numbered row, rendered: `kind2`, `text2`, …
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
-    pub fn row(&self, number: &usize) -> Fields<'_> {
+    pub fn row(&self, number: &usize) -> FieldGroup<'_> {
         let ending = number.to_string();
         self.those(|field| field.name.ends_with(&ending))
     }
 
     /// The fields whose names begin so, rendered: `goals.2.`
-    pub fn beginning(&self, with: &str) -> Fields<'_> {
+    pub fn beginning(&self, with: &str) -> FieldGroup<'_> {
         self.those(|field| field.name.starts_with(with))
     }
 
@@ -267,8 +267,8 @@ impl Form {
         row.all(|field| field.problem.is_none() && (field.value().is_empty() || field.required))
     }
 
-    fn those(&self, which: impl Fn(&FormField) -> bool) -> Fields<'_> {
-        Fields { id: &self.id, fields: self.fields.iter().filter(|field| which(field)).collect() }
+    fn those(&self, which: impl Fn(&FormField) -> bool) -> FieldGroup<'_> {
+        FieldGroup { id: &self.id, fields: self.fields.iter().filter(|field| which(field)).collect() }
     }
 }
 

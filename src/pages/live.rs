@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::Pages;
-use super::shell::Trouble;
+use super::shell::ProblemPage;
 use crate::problem::{Category, Problem};
 
 /// The stream. Listening is not doing: a session that only listens ends in its time.
@@ -18,6 +18,6 @@ pub async fn stream(State(pages): State<Pages>, headers: HeaderMap) -> Response 
         }
         // 401 tells the browser not to come back.
         Ok(None) => Problem::new(Category::Unauthenticated, "sign in first").into_response(),
-        Err(problem) => Trouble(problem).into_response(),
+        Err(problem) => ProblemPage(problem).into_response(),
     }
 }

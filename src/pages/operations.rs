@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::moment::{self, instant};
-use super::session::{Submitted, Visitor};
-use super::shell::{Confirmation, NavSection, Shell, Trouble, html};
+use super::date_texts::{self, instant};
+use super::session::{FormPost, Visitor};
+use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
 use super::words::{self, Tone};
 use crate::domain::read_back::Drift;
 use crate::id::PatientId;
@@ -36,7 +36,7 @@ pub struct OperationsPageQuery {
 }
 
 /// A Task or Flag that is not in the chart yet.
-struct Undelivered {
+struct UndeliveredItem {
     id: Uuid,
     patient: PatientId,
     name: String,
@@ -80,18 +80,18 @@ struct OperationsPage {
     fetched: Vec<ConnectionStatus>,
     /// What arrived last: (type, when).
     arrivals: Vec<(&'static str, String)>,
-    failed: Vec<Undelivered>,
+    failed: Vec<UndeliveredItem>,
     failed_count: i64,
-    waiting: Vec<Undelivered>,
+    waiting: Vec<UndeliveredItem>,
     waiting_count: i64,
     /// What is not in the chart as it was written there.
-    drifted: Vec<Drifted>,
+    drifted: Vec<DriftedItem>,
     quarantine: Vec<QuarantineLine>,
     rules: bool,
 }
 
 /// A Task or Flag that stands otherwise in the chart.
-struct Drifted {
+struct DriftedItem {
     patient: PatientId,
     name: String,
     what: String,
@@ -105,7 +105,7 @@ fn count(tally: &[StateCount], state: DeliveryState) -> i64 {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(OPERATORS)?;
     let (clinic, zone, now, today) = (visitor.clinic(), visitor.zone(), visitor.now(), visitor.today());
     let mut tx = visitor.pages.app.db.read().await?;
@@ -115,16 +115,21 @@ pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) ->
         let last = resource::last_arrival(&mut tx, clinic, kind).await?;
         let said = last.map_or_else(
             || "never".to_owned(),
-            |at| format!("{} ago ({})", moment::elapsed(now - at), instant(at, zone, today)),
+            |at| format!("{} ago ({})", date_texts::elapsed(now - at), instant(at, zone, today)),
         );
         arrivals.push((kind, said));
     }
     let mut lists = Vec::new();
     for state in [DeliveryState::Parked, DeliveryState::Pending] {
         let mut list = Vec::new();
-        for delivery in
-            outbox::page(&mut tx, clinic, outbox::Which { state: Some(state), ..outbox::Which::default() }, None, SHOWN)
-                .await?
+        for delivery in outbox::page(
+            &mut tx,
+            clinic,
+            outbox::DeliveryFilter { state: Some(state), ..outbox::DeliveryFilter::default() },
+            None,
+            SHOWN,
+        )
+        .await?
         {
             list.push(undelivered(&mut tx, &visitor, delivery).await?);
         }
@@ -133,11 +138,11 @@ pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) ->
     let mut drifted = Vec::new();
     // A person's changes are theirs; these need somebody to look.
     for drift in [Drift::OursLost, Drift::Deleted, Drift::NamesAnotherPatient] {
-        let which = outbox::Which { drift: Some(drift), ..outbox::Which::default() };
+        let which = outbox::DeliveryFilter { drift: Some(drift), ..outbox::DeliveryFilter::default() };
         for d in outbox::page(&mut tx, clinic, which, None, SHOWN).await? {
             let row = patient::find(&mut tx, clinic, d.patient_id).await?;
             let desired = &d.intent.desired;
-            drifted.push(Drifted {
+            drifted.push(DriftedItem {
                 patient: d.patient_id,
                 name: row.map_or_else(|| "unknown".to_owned(), |row| row.label()),
                 what: format!("{}: {} ({})", desired.resource, words::code(desired.code), words::posture(d.posture)),
@@ -156,7 +161,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) ->
         name: ehr.name,
         base: ehr.base_url,
         waiting: count(&tally, DeliveryState::Pending),
-        oldest: oldest.map(|at| moment::elapsed(now - at)),
+        oldest: oldest.map(|at| date_texts::elapsed(now - at)),
         failed: count(&tally, DeliveryState::Parked),
         delivered: count(&tally, DeliveryState::Settled) + count(&tally, DeliveryState::ClosedInChart),
         below: tally.iter().filter(|t| t.state == "below").map(|t| t.count).sum(),
@@ -201,7 +206,11 @@ pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) ->
     Ok(html(&page))
 }
 
-async fn undelivered(tx: &mut crate::store::ReadTx, visitor: &Visitor, d: Delivery) -> Result<Undelivered, Problem> {
+async fn undelivered(
+    tx: &mut crate::store::ReadTx,
+    visitor: &Visitor,
+    d: Delivery,
+) -> Result<UndeliveredItem, Problem> {
     let (clinic, zone, today) = (visitor.clinic(), visitor.zone(), visitor.today());
     let row = patient::find(tx, clinic, d.patient_id).await?;
     let attempts = outbox::attempts(tx, clinic, d.id).await?;
@@ -211,13 +220,13 @@ async fn undelivered(tx: &mut crate::store::ReadTx, visitor: &Visitor, d: Delive
         let detail = a.detail.as_deref().map(|d| format!(": {d}")).unwrap_or_default();
         format!("{} {}{status}{detail} ({} ms)", instant(a.at, zone, today), words::spaced(&a.outcome), a.milliseconds)
     };
-    Ok(Undelivered {
+    Ok(UndeliveredItem {
         id: d.id,
         patient: d.patient_id,
         name: row.map_or_else(|| "unknown".to_owned(), |row| row.label()),
         what: format!("{}: {} ({})", desired.resource, words::code(desired.code), words::posture(d.posture)),
         priority: desired.priority.as_str(),
-        reason: moment::in_sentence(words::without_notice(&desired.reason), today),
+        reason: date_texts::in_sentence(words::without_notice(&desired.reason), today),
         error: d.last_error,
         attempts: attempts.iter().rev().map(attempt).collect(),
         next: instant(d.next_attempt_at, zone, today),
@@ -226,7 +235,7 @@ async fn undelivered(tx: &mut crate::store::ReadTx, visitor: &Visitor, d: Delive
 }
 
 /// Sends one again.
-pub async fn retry(Path(id): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn retry(Path(id): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found("delivery"))?;
     let path = format!("deliveries/{id}/retry");
@@ -235,7 +244,7 @@ pub async fn retry(Path(id): Path<String>, submitted: Submitted) -> Result<Respo
 }
 
 /// Reads one again.
-pub async fn replay(Path(id): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn replay(Path(id): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found("item in quarantine"))?;
     let path = format!("quarantine/{id}/replay");

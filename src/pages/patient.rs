@@ -14,12 +14,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::door::ApiCall;
+use super::api_client::ApiCall;
 use super::form::Form;
 use super::score_graph::ScoreGraph;
-use super::session::{Submitted, Visitor};
-use super::shell::{Confirmation, NavSection, Shell, Trouble, html};
-use super::teams::Teams;
+use super::session::{FormPost, Visitor};
+use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use super::staff::Teams;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};
 use crate::domain::rules::RuleSet;
@@ -30,10 +30,10 @@ use crate::store::event_log::{self, EventRow};
 use crate::store::outbox::{self, Delivery};
 use crate::store::patient::Patient;
 use crate::store::{episode, patient, rule_set, story};
-use forms::What;
+use forms::EntryForm;
 pub use forms::options;
 pub use timeline::{TimelineItem, of as timeline_of};
-use view::{AssessmentView, ChartEntry, Open, ScoreView};
+use view::{AssessmentView, ChartEntry, OpenConcernView, ScoreView};
 pub use view::{FindingView, PatientHeader, RecommendationView};
 
 /// Tasks and Flags of one patient that are shown.
@@ -54,7 +54,7 @@ pub struct PatientPageQuery {
 }
 
 /// Everything known about one patient, in one read.
-pub struct Whole {
+pub struct PatientFile {
     pub row: Patient,
     stored: Vec<episode::EpisodeRecord>,
     pub story: Story,
@@ -64,7 +64,7 @@ pub struct Whole {
     deliveries: Vec<Delivery>,
 }
 
-impl Whole {
+impl PatientFile {
     /// Reads it.
     pub async fn read(visitor: &Visitor, id: PatientId) -> Result<Self, Problem> {
         let clinic = visitor.clinic();
@@ -77,7 +77,7 @@ impl Whole {
         let deliveries = outbox::page(
             &mut tx,
             clinic,
-            outbox::Which { patient: Some(row.id), ..outbox::Which::default() },
+            outbox::DeliveryFilter { patient: Some(row.id), ..outbox::DeliveryFilter::default() },
             None,
             DELIVERIES,
         )
@@ -117,7 +117,7 @@ struct PatientPage {
     said: Vec<FindingView>,
     /// Why somebody without an episode might be offered one.
     candidate: Option<String>,
-    open: Vec<Open>,
+    open: Vec<OpenConcernView>,
     last_assessment: Option<AssessmentView>,
     safety_form: Option<PatientForm>,
     entries: Vec<PatientForm>,
@@ -139,10 +139,10 @@ pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(asked): Query<PatientPageQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
-    let whole = Whole::read(&visitor, id).await?;
+    let whole = PatientFile::read(&visitor, id).await?;
     if whole.row.id != id {
         // Merged into another record.
         return Ok(Redirect::to(&format!("/patients/{}", whole.row.id)).into_response());
@@ -152,16 +152,16 @@ pub async fn show(
 
 async fn render(
     visitor: &Visitor,
-    whole: Whole,
+    whole: PatientFile,
     asked: &PatientPageQuery,
     tried: Option<Form>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let today = visitor.today();
     let stored = whole.episode(asked.episode);
     let standing = stored.and_then(|s| whole.plan.standings.iter().find(|standing| standing.episode == s.episode.id));
     let status = if tried.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let mut shell = Shell::around(visitor, whole.row.label(), NavSection::Caseload).await?;
-    shell.done = What::named(&asked.done).map(|what| Confirmation {
+    shell.done = EntryForm::named(&asked.done).map(|what| Confirmation {
         words: what.words().1.to_owned(),
         undo: asked.entry.map(|entry| format!("/patients/{}/take-back?entry={entry}", whole.row.id)),
     });
@@ -170,7 +170,7 @@ async fn render(
             Some(Confirmation { words: "The entry was taken back; it stays in the timeline.".to_owned(), undo: None });
     }
     let teams = Teams::read(visitor).await?;
-    let mut forms: Vec<PatientForm> = What::ALL
+    let mut forms: Vec<PatientForm> = EntryForm::ALL
         .into_iter()
         .filter(|what| visitor.is(what.roles()) && what.fits(stored.map(|s| s.phase), &whole))
         .map(|what| {
@@ -183,7 +183,7 @@ async fn render(
         })
         .collect();
     let safety_form =
-        forms.iter().position(|entry| entry.name == What::SafetyAssessment.name()).map(|at| forms.remove(at));
+        forms.iter().position(|entry| entry.name == EntryForm::SafetyAssessment.name()).map(|at| forms.remove(at));
     let followed = view::followed(visitor, &whole, stored.map(|s| s.episode.id), tried.as_ref(), today);
     let page = PatientPage {
         head: PatientHeader::of(&whole, stored, standing, today),
@@ -216,17 +216,17 @@ async fn render(
 pub async fn enter(
     Path((id, name)): Path<(String, String)>,
     Query(asked): Query<PatientPageQuery>,
-    submitted: Submitted,
-) -> Result<Response, Trouble> {
+    submitted: FormPost,
+) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
-    let whole = Whole::read(visitor, id).await?;
+    let whole = PatientFile::read(visitor, id).await?;
     match name.as_str() {
         "take-back" => return take_back(&submitted, &whole, asked.entry).await,
         "decision" => return decide(&submitted, whole).await,
         _ => {}
     }
-    let what = What::named(&name).ok_or_else(|| Problem::not_found("form"))?;
+    let what = EntryForm::named(&name).ok_or_else(|| Problem::not_found("form"))?;
     visitor.caller.require(what.roles())?;
     let stored = whole.episode(None);
     let episode = stored.map(|stored| stored.episode.id);
@@ -250,7 +250,7 @@ pub async fn enter(
     render(visitor, whole, &PatientPageQuery::default(), Some(form)).await
 }
 
-async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) -> Result<Response, Trouble> {
+async fn take_back(submitted: &FormPost, whole: &PatientFile, entry: Option<Uuid>) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let entry = entry.ok_or_else(|| Problem::not_found("entry"))?;
     let reason = submitted.get("reason").map(str::trim).filter(|reason| !reason.is_empty());
@@ -267,7 +267,7 @@ async fn take_back(submitted: &Submitted, whole: &Whole, entry: Option<Uuid>) ->
     Ok(Redirect::to(&to).into_response())
 }
 
-async fn decide(submitted: &Submitted, whole: Whole) -> Result<Response, Trouble> {
+async fn decide(submitted: &FormPost, whole: PatientFile) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: Uuid = submitted
         .get("recommendation")

@@ -1,6 +1,6 @@
 //! How the programme does: its metrics by month against their targets, and the patients behind each number.
 
-mod behind;
+mod metric_patients;
 
 use askama::Template;
 use axum::extract::Query;
@@ -9,7 +9,7 @@ use chrono::{Datelike, Months, NaiveDate};
 use serde::Deserialize;
 
 use super::session::Visitor;
-use super::shell::{NavSection, Shell, Trouble, html};
+use super::shell::{NavSection, ProblemPage, Shell, html};
 use super::words::{self, Tone};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
@@ -18,7 +18,7 @@ use crate::domain::finding::Rule;
 use crate::domain::metrics::{Metric, MetricValue};
 use crate::problem::Problem;
 use crate::store::standing::caseload::{self, CaseloadCount};
-pub use behind::show as behind;
+pub use metric_patients::show as behind;
 
 /// Months side by side.
 const MONTHS: u32 = 6;
@@ -63,23 +63,23 @@ struct MetricRow {
     target: String,
     remark: Option<String>,
     cells: Vec<MonthCell>,
-    picture: Option<Picture>,
+    picture: Option<MetricSparkline>,
 }
 
 /// The months as a line, with the target.
-struct Picture {
+struct MetricSparkline {
     path: String,
     target: Option<String>,
 }
 
-struct Table {
+struct MetricTable {
     title: &'static str,
     note: &'static str,
     rows: Vec<MetricRow>,
 }
 
 /// One care manager's caseload.
-struct Keeper {
+struct CareManagerRow {
     name: String,
     link: String,
     open: usize,
@@ -96,8 +96,8 @@ struct Keeper {
 struct ProgramPage {
     shell: Shell,
     months: Vec<String>,
-    tables: Vec<Table>,
-    keepers: Vec<Keeper>,
+    tables: Vec<MetricTable>,
+    keepers: Vec<CareManagerRow>,
     month: String,
     earlier: String,
     later: Option<String>,
@@ -111,7 +111,7 @@ fn first_of(month: &str, today: NaiveDate) -> NaiveDate {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<ProgramPageQuery>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<ProgramPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let today = visitor.today();
     let last = first_of(&asked.month, today);
@@ -128,7 +128,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<ProgramPageQuery>) -> Re
         (Series::Fidelity, "Fidelity", "Whether the programme is run as meant."),
     ] {
         let metrics = over_time(&visitor, series, (months[0], last), payer).await?;
-        tables.push(Table { title, note, rows: rows(series, &months, &metrics, payer) });
+        tables.push(MetricTable { title, note, rows: rows(series, &months, &metrics, payer) });
     }
     let mut tx = visitor.pages.app.db.read().await?;
     let tallies = caseload::tally(&mut tx, visitor.clinic(), false, None).await?;
@@ -159,7 +159,7 @@ async fn read(
     series: Series,
     month: NaiveDate,
     payer: Option<Payer>,
-) -> Result<Vec<Metric>, Trouble> {
+) -> Result<Vec<Metric>, ProblemPage> {
     let payer = payer.filter(|_| series == Series::Nys).map(|payer| format!("&payer={payer}")).unwrap_or_default();
     let path = format!("metrics/{}?month={}{payer}", series.name(), month.format("%Y-%m"));
     let mut answer = visitor.pages.door.get(&visitor.caller, &path).await?;
@@ -169,7 +169,7 @@ async fn read(
 
 /// A metric over months, as the API tells it.
 #[derive(Deserialize)]
-struct OverTime {
+struct MetricSeries {
     number: u8,
     name: String,
     months: Vec<MonthReply>,
@@ -192,7 +192,7 @@ async fn over_time(
     series: Series,
     (from, to): (NaiveDate, NaiveDate),
     payer: Option<Payer>,
-) -> Result<Vec<OverTime>, Trouble> {
+) -> Result<Vec<MetricSeries>, ProblemPage> {
     let payer = payer.filter(|_| series == Series::Nys).map(|payer| format!("&payer={payer}")).unwrap_or_default();
     let (from, to) = (from.format("%Y-%m"), to.format("%Y-%m"));
     let path = format!("metrics/{}/trend?from={from}&to={to}{payer}", series.name());
@@ -201,8 +201,8 @@ async fn over_time(
     Ok(metrics.map_err(|_| Problem::internal("metrics could not be read"))?)
 }
 
-fn rows(series: Series, months: &[NaiveDate], metrics: &[OverTime], payer: Option<Payer>) -> Vec<MetricRow> {
-    let row = |metric: &OverTime| {
+fn rows(series: Series, months: &[NaiveDate], metrics: &[MetricSeries], payer: Option<Payer>) -> Vec<MetricRow> {
+    let row = |metric: &MetricSeries| {
         let in_month = |month: &NaiveDate| {
             let named = month.format("%Y-%m").to_string();
             metric.months.iter().find(|in_month| in_month.month == named)
@@ -271,7 +271,7 @@ fn cell(series: Series, number: u8, metric: Option<&MonthReply>, month: NaiveDat
     }
 }
 
-fn picture(over_time: &[Option<&MonthReply>]) -> Option<Picture> {
+fn picture(over_time: &[Option<&MonthReply>]) -> Option<MetricSparkline> {
     use std::fmt::Write as _;
     let latest = over_time.iter().copied().flatten().last()?;
     let values: Vec<Option<f64>> = over_time.iter().map(|m| m.and_then(|m| m.counted.value)).collect();
@@ -289,10 +289,10 @@ fn picture(over_time: &[Option<&MonthReply>]) -> Option<Picture> {
         }
         x += 16.0;
     }
-    Some(Picture { path, target: latest.target.map(|target| format!("{:.1}", y(target))) })
+    Some(MetricSparkline { path, target: latest.target.map(|target| format!("{:.1}", y(target))) })
 }
 
-fn keepers(tallies: &[CaseloadCount]) -> Vec<Keeper> {
+fn keepers(tallies: &[CaseloadCount]) -> Vec<CareManagerRow> {
     let mut names: Vec<&str> = tallies.iter().map(|tally| tally.care_manager.as_deref().unwrap_or("")).collect();
     names.sort_unstable();
     names.dedup();
@@ -301,7 +301,7 @@ fn keepers(tallies: &[CaseloadCount]) -> Vec<Keeper> {
             let theirs = tallies.iter().filter(|t| t.care_manager.as_deref().unwrap_or("") == name && test(t));
             theirs.map(|tally| tally.episodes).sum()
         };
-        Keeper {
+        CareManagerRow {
             name: if name.is_empty() { "nobody".to_owned() } else { name.to_owned() },
             link: form_urlencoded::Serializer::for_suffix(String::from("/caseload?"), "/caseload?".len())
                 .append_pair("care_manager", name)

@@ -14,11 +14,11 @@ use chrono::Datelike;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::date_texts::whole_day;
 use super::form::{Form, FormField};
-use super::moment::whole_day;
-use super::session::{Submitted, Visitor};
-use super::shell::{NavSection, Shell, Trouble, html};
-use super::teams::Teams;
+use super::session::{FormPost, Visitor};
+use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::staff::Teams;
 use crate::api::request::READERS;
 use crate::id::EpisodeId;
 use crate::identity::Role;
@@ -63,12 +63,12 @@ struct SessionsPage {
 }
 
 /// The sessions: one to go on with, or to begin.
-pub async fn sessions(visitor: Visitor, Query(asked): Query<SessionsPageQuery>) -> Result<Response, Trouble> {
+pub async fn sessions(visitor: Visitor, Query(asked): Query<SessionsPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     render(&visitor, asked.discuss, None).await
 }
 
-async fn render(visitor: &Visitor, discuss: Option<EpisodeId>, tried: Option<Form>) -> Result<Response, Trouble> {
+async fn render(visitor: &Visitor, discuss: Option<EpisodeId>, tried: Option<Form>) -> Result<Response, ProblemPage> {
     let (mut open, mut closed) = (Vec::new(), Vec::new());
     for session in SessionReply::latest(visitor, LISTED).await? {
         let mut listed = SessionSummary {
@@ -120,7 +120,7 @@ fn form(visitor: &Visitor, teams: &Teams) -> Form {
 }
 
 /// Begins this week's session, or goes on with it where it was begun.
-pub async fn begin(submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn begin(submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     visitor.caller.require(REVIEWERS)?;
     let today = visitor.today();

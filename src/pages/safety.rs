@@ -4,8 +4,8 @@ use askama::Template;
 use axum::response::Response;
 
 use super::session::Visitor;
-use super::shell::{NavSection, Shell, Trouble, html};
-use super::{moment, words};
+use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::{date_texts, words};
 use crate::api::request::READERS;
 use crate::domain::chart_plan::Priority;
 use crate::id::PatientId;
@@ -20,12 +20,12 @@ const NEAREST: i64 = 100;
 const NAMED: usize = 4;
 
 /// The strip on every page: how many wait, and the first few.
-pub struct Strip {
+pub struct SafetyStrip {
     pub count: i64,
     pub first: Vec<SafetyItem>,
 }
 
-impl Strip {
+impl SafetyStrip {
     pub async fn read(visitor: &Visitor) -> Result<Self, Problem> {
         let mut tx = visitor.pages.app.db.read().await?;
         let count = safety::count_open(&mut tx, visitor.clinic()).await?;
@@ -95,13 +95,13 @@ async fn waiting(visitor: &Visitor, many: i64, first: usize) -> Result<Vec<Safet
                 patient: row.patient_id,
                 name: row.display_name.unwrap_or(row.reference),
                 priority: desired.priority,
-                reason: moment::in_sentence(words::without_notice(&desired.reason), today),
+                reason: date_texts::in_sentence(words::without_notice(&desired.reason), today),
                 minutes: open_for.num_minutes().max(0),
-                elapsed: moment::elapsed(open_for),
+                elapsed: date_texts::elapsed(open_for),
                 due: match desired.due_on {
                     Some(due) if due == today => "due today".to_owned(),
-                    Some(due) if overdue => format!("was due {}", moment::day(due, today)),
-                    Some(due) => format!("due {}", moment::day(due, today)),
+                    Some(due) if overdue => format!("was due {}", date_texts::day(due, today)),
+                    Some(due) => format!("due {}", date_texts::day(due, today)),
                     None => "no date".to_owned(),
                 },
                 overdue,
@@ -124,7 +124,7 @@ struct SafetyPage {
 }
 
 /// The list.
-pub async fn show(visitor: Visitor) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let shell = Shell::around(&visitor, "Safety", NavSection::Safety).await?;
     let waiting = waiting(&visitor, MOST, usize::MAX).await?;

@@ -4,8 +4,8 @@
 use askama::Template;
 use chrono::NaiveDate;
 
-use super::items::item;
-use super::moment::day;
+use super::date_texts::day;
+use super::item_texts::item;
 use super::words;
 use crate::domain::care::{Care, CareEntry, ContactKind, ContactOutcome};
 use crate::domain::measurement::{Measurement, Quality};
@@ -29,8 +29,8 @@ const TOP: f32 = 16.0;
 #[template(path = "score_graph.html")]
 pub struct ScoreGraph {
     pub height: f32,
-    pub panels: Vec<Panel>,
-    months: Vec<Tick>,
+    pub panels: Vec<GraphPanel>,
+    months: Vec<GraphTick>,
     marks: Vec<GraphMark>,
     /// When the plan changed: through all panels.
     changes: Vec<(f32, String)>,
@@ -44,11 +44,11 @@ pub struct ScoreGraph {
 impl askama::filters::HtmlSafe for ScoreGraph {}
 
 /// One measure.
-pub struct Panel {
+pub struct GraphPanel {
     title: &'static str,
     y: f32,
     path: String,
-    pub points: Vec<Point>,
+    pub points: Vec<GraphPoint>,
     levels: Vec<GraphLevel>,
     bands: Vec<GraphBand>,
     /// Where the bands begin: (y, points).
@@ -58,7 +58,7 @@ pub struct Panel {
 }
 
 /// One score: a link to its row in the table of scores.
-pub struct Point {
+pub struct GraphPoint {
     pub measurement: MeasurementId,
     x: f32,
     y: f32,
@@ -84,7 +84,7 @@ struct GraphBand {
     class: &'static str,
 }
 
-struct Tick {
+struct GraphTick {
     x: f32,
     words: String,
 }
@@ -183,13 +183,13 @@ fn panel(
     top: f32,
     enrolled: Option<NaiveDate>,
     today: NaiveDate,
-) -> Panel {
+) -> GraphPanel {
     use std::fmt::Write as _;
     let instrument = summary.instrument;
     let max = f32::from(instrument.max_total().max(1));
     let y = |score: f32| top + PANEL * (1.0 - score.min(max) / max);
     let numbers = rules.measure(instrument);
-    let points: Vec<Point> = scores.iter().filter_map(|m| Some(point(m, m.total?, scale, &y, today))).collect();
+    let points: Vec<GraphPoint> = scores.iter().filter_map(|m| Some(point(m, m.total?, scale, &y, today))).collect();
     let mut path = String::new();
     for (n, point) in points.iter().enumerate() {
         let _ = write!(path, "{}{:.1} {:.1}", if n == 0 { 'M' } else { 'L' }, point.x, point.y);
@@ -228,7 +228,7 @@ fn panel(
         })
         .collect();
     let title = instrument.definition().title;
-    Panel {
+    GraphPanel {
         title,
         y: top,
         path,
@@ -240,7 +240,7 @@ fn panel(
     }
 }
 
-fn point(m: &Measurement, total: u16, scale: &TimeAxis, y: &impl Fn(f32) -> f32, today: NaiveDate) -> Point {
+fn point(m: &Measurement, total: u16, scale: &TimeAxis, y: &impl Fn(f32) -> f32, today: NaiveDate) -> GraphPoint {
     let quality = match m.quality {
         Quality::Prorated => ", prorated: some items are missing",
         Quality::TotalOnly => ", total only: the items are not known",
@@ -252,7 +252,7 @@ fn point(m: &Measurement, total: u16, scale: &TimeAxis, y: &impl Fn(f32) -> f32,
     if let Some(answer) = m.item9 {
         words = format!("{words}; item 9: {answer}");
     }
-    Point {
+    GraphPoint {
         measurement: m.id,
         x: scale.x(m.taken_on),
         y: y(f32::from(total)),
@@ -327,9 +327,9 @@ fn marks(entries: &[&CareEntry], scale: &TimeAxis, top: f32, today: NaiveDate) -
 }
 
 /// The first days of the months, no closer than can be read.
-fn months(scale: &TimeAxis, until: NaiveDate) -> Vec<Tick> {
+fn months(scale: &TimeAxis, until: NaiveDate) -> Vec<GraphTick> {
     use chrono::Datelike;
-    let mut ticks: Vec<Tick> = Vec::new();
+    let mut ticks: Vec<GraphTick> = Vec::new();
     let mut on = scale.from;
     while on <= until {
         let next = if on.month() == 12 {
@@ -342,7 +342,7 @@ fn months(scale: &TimeAxis, until: NaiveDate) -> Vec<Tick> {
         let x = scale.x(on);
         if on <= until && ticks.last().is_none_or(|last| x - last.x > 44.0) && x > LEFT + 20.0 {
             let words = if on.month() == 1 { on.format("%b %Y") } else { on.format("%b") };
-            ticks.push(Tick { x, words: words.to_string() });
+            ticks.push(GraphTick { x, words: words.to_string() });
         }
     }
     ticks

@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
 use super::Pages;
-use super::shell::Trouble;
+use super::shell::ProblemPage;
 use super::sign_in::oidc;
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::{BodyLimit, read_body};
@@ -36,7 +36,7 @@ pub struct Visitor {
     pub caller: Caller,
     pub session: SignInSession,
     /// Within whose pages, where it began in a frame.
-    pub frame: Frame,
+    pub frame: FramingProvider,
 }
 
 /// Within whose pages ours are shown: a configured way to sign in that says which origins may, where somebody was launched
@@ -44,7 +44,7 @@ pub struct Visitor {
 ///
 /// Browsers send `SameSite=Lax` cookies to no frame of another site; those of a frame are kept apart for each site around
 /// it (`Partitioned`) and have a name of their own, so that neither gets in the other's way.
-pub type Frame = Option<usize>;
+pub type FramingProvider = Option<usize>;
 
 impl Visitor {
     pub fn clinic(&self) -> &str {
@@ -98,7 +98,7 @@ impl Pages {
     }
 
     /// A `Set-Cookie` that nothing but this host can set or read.
-    pub fn set_cookie(&self, name: &str, value: &str, seconds: i64, frame: Frame) -> String {
+    pub fn set_cookie(&self, name: &str, value: &str, seconds: i64, frame: FramingProvider) -> String {
         let name = self.cookie_name(name, frame.is_some());
         let (same_site, kept) = match frame {
             Some(_) => ("None", "; Partitioned; Secure"),
@@ -132,7 +132,7 @@ impl Pages {
     }
 
     /// Signs somebody in; answers with the cookie. Always a new word: what a browser held before is worth nothing.
-    pub async fn begin_session(&self, caller: &Caller, name: &str, frame: Frame) -> Result<String, Problem> {
+    pub async fn begin_session(&self, caller: &Caller, name: &str, frame: FramingProvider) -> Result<String, Problem> {
         let (mut word, now) = (random_word()?, self.app.clock.now());
         if let Some(way) = frame {
             // Part of the word: who changes it has another word.
@@ -195,7 +195,7 @@ impl Pages {
 }
 
 /// In which frame the session of a word began.
-fn frame_of(word: &str) -> Frame {
+fn frame_of(word: &str) -> FramingProvider {
     word.split_once('~').and_then(|(way, _)| way.parse().ok())
 }
 
@@ -211,7 +211,7 @@ impl OptionalFromRequestParts<Pages> for Visitor {
         let visitor = pages
             .visitor(&parts.headers, !is_by_itself(&parts.headers))
             .await
-            .map_err(|p| Trouble(p).into_response())?;
+            .map_err(|p| ProblemPage(p).into_response())?;
         if let (Some(visitor), Some(log)) = (&visitor, parts.extensions.get::<RequestLog>()) {
             log.clinic(visitor.clinic());
         }
@@ -235,32 +235,32 @@ impl FromRequestParts<Pages> for Visitor {
         };
         if visitor.caller.role == Role::Ehr {
             let problem = Problem::new(Category::Forbidden, "these pages are for people");
-            return Err(Trouble(problem).into_response());
+            return Err(ProblemPage(problem).into_response());
         }
         Ok(visitor)
     }
 }
 
 /// The fields of a form, in order, from a page of ours: the only way a handler gets at what was sent.
-pub struct Submitted {
+pub struct FormPost {
     pub visitor: Visitor,
     pub fields: Vec<(String, String)>,
 }
 
-impl Submitted {
+impl FormPost {
     /// The one value of a field.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-impl FromRequest<Pages> for Submitted {
+impl FromRequest<Pages> for FormPost {
     type Rejection = Response;
 
     async fn from_request(request: Request, pages: &Pages) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let visitor = <Visitor as FromRequestParts<Pages>>::from_request_parts(&mut parts, pages).await?;
-        let refused = |problem: Problem| Trouble(problem).into_response();
+        let refused = |problem: Problem| ProblemPage(problem).into_response();
         same_origin(&parts.headers).map_err(refused)?;
         let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
         let bytes = read_body(&parts.headers, body, limit.body).await.map_err(refused)?;

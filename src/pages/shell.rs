@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
+use super::api_client::ApiRefusal;
 use super::assets;
-use super::door::Refused;
-use super::safety::Strip;
+use super::safety::SafetyStrip;
 use super::session::{IDLE, Visitor};
 use crate::identity::Role;
 use crate::problem::{Category, Problem};
@@ -34,7 +34,7 @@ pub struct Shell {
     pub script: String,
     pub icon: String,
     /// Unassessed safety answers.
-    pub safety: Strip,
+    pub safety: SafetyStrip,
     /// May see connections and deliveries.
     pub operates: bool,
     /// May try other thresholds.
@@ -63,7 +63,7 @@ impl Shell {
             style: assets::style(),
             script: assets::script(),
             icon: assets::icon(),
-            safety: Strip::read(visitor).await?,
+            safety: SafetyStrip::read(visitor).await?,
             operates: visitor.is(&[Role::Admin, Role::CareManager]),
             tries_rules: visitor.is(super::operations::rules::READERS_OF_RULES),
             done: None,
@@ -80,22 +80,22 @@ impl Shell {
 pub fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
-        Err(error) => Trouble(Problem::internal(format!("a page could not be rendered: {error}"))).into_response(),
+        Err(error) => ProblemPage(Problem::internal(format!("a page could not be rendered: {error}"))).into_response(),
     }
 }
 
 /// A problem, as a page.
 #[derive(Debug)]
-pub struct Trouble(pub Problem);
+pub struct ProblemPage(pub Problem);
 
-impl From<Problem> for Trouble {
+impl From<Problem> for ProblemPage {
     fn from(problem: Problem) -> Self {
         Self(problem)
     }
 }
 
-impl From<Refused> for Trouble {
-    fn from(refused: Refused) -> Self {
+impl From<ApiRefusal> for ProblemPage {
+    fn from(refused: ApiRefusal) -> Self {
         let category = match refused.status {
             400 => Category::Malformed,
             403 => Category::Forbidden,
@@ -119,7 +119,7 @@ struct TroublePage<'a> {
     detail: &'a str,
 }
 
-impl IntoResponse for Trouble {
+impl IntoResponse for ProblemPage {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.category.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status.is_server_error() {

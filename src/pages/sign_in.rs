@@ -10,8 +10,8 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::session::{Submitted, Visitor, same_origin};
-use super::shell::{Trouble, html};
+use super::session::{FormPost, Visitor, same_origin};
+use super::shell::{ProblemPage, html};
 use super::{Pages, assets, words};
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::read_body;
@@ -75,7 +75,11 @@ pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(
 }
 
 /// One click, in development only.
-pub async fn in_development(State(pages): State<Pages>, headers: HeaderMap, body: Body) -> Result<Response, Trouble> {
+pub async fn in_development(
+    State(pages): State<Pages>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ProblemPage> {
     if !pages.app.config.any_clinic {
         return Err(Problem::not_found("address").into());
     }
@@ -94,7 +98,7 @@ pub async fn in_development(State(pages): State<Pages>, headers: HeaderMap, body
 }
 
 /// Ends the session.
-pub async fn out(submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn out(submitted: FormPost) -> Result<Response, ProblemPage> {
     let cookie = submitted.visitor.pages.end_session(&submitted.visitor).await?;
     Ok(([(SET_COOKIE, cookie)], Redirect::to("/sign-in")).into_response())
 }

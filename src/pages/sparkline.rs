@@ -3,7 +3,7 @@
 use askama::Template;
 use std::fmt::Write as _;
 
-use crate::domain::caseload_row::Gauge;
+use crate::domain::caseload_row::MeasureCell;
 
 /// Its size, in its own units.
 const WIDTH: i64 = 96;
@@ -26,7 +26,7 @@ pub struct Sparkline {
 }
 
 impl Sparkline {
-    pub fn of(gauge: &Gauge) -> Option<Self> {
+    pub fn of(gauge: &MeasureCell) -> Option<Self> {
         let (baseline, ..) = gauge.baseline?;
         // As high as the scores need, so that a change is seen; never higher than the scale.
         let highest = gauge.series.iter().map(|(_, score)| *score).chain([baseline, gauge.remission_below * 2]).max();

@@ -11,7 +11,7 @@ use super::evidence::measure;
 use super::identify::{locked, whom};
 use super::settle::{NewEvent, settle};
 use super::unit_of_work::UnitOfWork;
-use super::{CommandEffect, RecordContext, Recorded, Whom};
+use super::{CommandEffect, PatientKey, RecordContext, Recorded};
 use crate::domain::care::{Care, CareEntry, FitCheck};
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
@@ -53,7 +53,7 @@ pub(super) fn recorded(context: &RecordContext<'_>, id: Uuid, version: i64, pati
 pub async fn enrolled(
     work: &mut UnitOfWork,
     context: &RecordContext<'_>,
-    who: &Whom,
+    who: &PatientKey,
     entered: &Episode,
     fit: Option<&FitCheck>,
 ) -> Result<Recorded, Problem> {
@@ -258,7 +258,7 @@ pub async fn of_patient(
     at: DateTime<Utc>,
     care: &Care,
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(work, context, &Whom::Id(id)).await?;
+    let mut dossier = whom(work, context, &PatientKey::Id(id)).await?;
     let on = at.with_timezone(&context.zone).date_naive();
     not_in_future(context, on, "assessed_at")?;
     if !dossier.patient.has_care {
@@ -286,7 +286,7 @@ pub async fn measured(
     (instrument, taken, answers): (Instrument, EvidenceTime, &Answers),
     (taken_by, language): (Option<&str>, Option<&str>),
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(work, context, &Whom::Id(id)).await?;
+    let mut dossier = whom(work, context, &PatientKey::Id(id)).await?;
     not_in_future(context, taken.on, "taken_at")?;
     let measurement_id = MeasurementId(context.clock.id());
     let source = format!("urn:uuid:{measurement_id}");
@@ -316,7 +316,7 @@ pub async fn measured(
 
 /// A day has passed, or the rules have changed.
 pub async fn looked_at(work: &mut UnitOfWork, context: &RecordContext<'_>, id: PatientId) -> Result<Recorded, Problem> {
-    let dossier = whom(work, context, &Whom::Id(id)).await?;
+    let dossier = whom(work, context, &PatientKey::Id(id)).await?;
     let patient = dossier.patient.id;
     settle(work, context, dossier, None).await?;
     Ok(Recorded { effect: CommandEffect::Unchanged, ..recorded(context, patient.0, 1, patient) })

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
-use super::lines::of_clinic;
+use super::journal_lines::of_clinic;
 use crate::domain::metrics::{Month, MonthFigures, MonthTallies};
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
-use crate::store::closed_month::{self, Closed};
+use crate::store::closed_month::{self, ClosedMonth};
 use crate::store::{Db, ReadTx, rule_set, staffing, story};
 
 /// Every figure of a month, from everything known now.
@@ -25,13 +25,13 @@ pub async fn figures(tx: &mut ReadTx, clinic: &str, month: Month, rules: &RuleSe
     Ok(tallies.figures())
 }
 
-fn sealed(month: Month, version: i32, figures: &MonthFigures, rules: &RuleSet) -> Result<Closed, Problem> {
+fn sealed(month: Month, version: i32, figures: &MonthFigures, rules: &RuleSet) -> Result<ClosedMonth, Problem> {
     let body = serde_json::to_string(figures).map_err(|_| Problem::internal("figures cannot be written"))?;
     let digest = Sha256::digest(&body).iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     });
-    Ok(Closed {
+    Ok(ClosedMonth {
         month: month.first,
         version,
         rule_set: i32::try_from(rules.version).unwrap_or(i32::MAX),
@@ -53,7 +53,7 @@ pub async fn close(
     by: &str,
     month: Month,
     now: DateTime<Utc>,
-) -> Result<Option<Closed>, Problem> {
+) -> Result<Option<ClosedMonth>, Problem> {
     let mut tx = db.read().await?;
     if closed_month::is_closed(&mut tx, clinic, month.first).await? {
         return Ok(None);
@@ -61,14 +61,14 @@ pub async fn close(
     let rules = rule_set::active(&mut tx, clinic).await?;
     let figures = figures(&mut tx, clinic, month, &rules).await?;
     drop(tx);
-    let closed = Closed { closed_at: now, closed_by: by.to_owned(), ..sealed(month, 1, &figures, &rules)? };
+    let closed = ClosedMonth { closed_at: now, closed_by: by.to_owned(), ..sealed(month, 1, &figures, &rules)? };
     store(db, clinic, closed).await
 }
 
 /// What a restatement came to.
-pub enum Restated {
+pub enum RestatementResult {
     /// A new version.
-    As(Closed),
+    As(ClosedMonth),
     /// The month is open.
     NotClosed,
     /// It would say the same.
@@ -88,22 +88,24 @@ pub async fn restate(
     month: Month,
     reason: &str,
     now: DateTime<Utc>,
-) -> Result<Restated, Problem> {
+) -> Result<RestatementResult, Problem> {
     let mut tx = db.read().await?;
-    let Some(last) = closed_month::latest(&mut tx, clinic, month.first).await? else { return Ok(Restated::NotClosed) };
+    let Some(last) = closed_month::latest(&mut tx, clinic, month.first).await? else {
+        return Ok(RestatementResult::NotClosed);
+    };
     let rules = rule_set::rules(&mut tx, clinic, last.rule_set).await?;
     let rules = rules.ok_or_else(|| Problem::internal("the rules that the month was closed under are gone"))?;
     let figures = figures(&mut tx, clinic, month, &rules).await?;
     drop(tx);
     let sealed = sealed(month, last.version + 1, &figures, &rules)?;
     if sealed.digest == last.digest {
-        return Ok(Restated::Same);
+        return Ok(RestatementResult::Same);
     }
-    let closed = Closed { reason: Some(reason.to_owned()), closed_at: now, closed_by: by.to_owned(), ..sealed };
-    Ok(store(db, clinic, closed).await?.map_or(Restated::Meanwhile, Restated::As))
+    let closed = ClosedMonth { reason: Some(reason.to_owned()), closed_at: now, closed_by: by.to_owned(), ..sealed };
+    Ok(store(db, clinic, closed).await?.map_or(RestatementResult::Meanwhile, RestatementResult::As))
 }
 
-async fn store(db: &Db, clinic: &str, closed: Closed) -> Result<Option<Closed>, Problem> {
+async fn store(db: &Db, clinic: &str, closed: ClosedMonth) -> Result<Option<ClosedMonth>, Problem> {
     let mut tx = db.begin("month_close").await?;
     let stored = closed_month::insert(&mut tx, clinic, &closed).await?;
     if stored {

@@ -39,7 +39,7 @@ pub enum Condition {
 
 /// Whom a fact is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whom {
+pub enum PatientKey {
     /// By our id.
     Id(PatientId),
     /// By a key the patient is known by: `Patient/123` or `system|value`.
@@ -68,7 +68,7 @@ pub enum Command {
     /// An episode began.
     Enrolled {
         /// Whose.
-        whom: Whom,
+        whom: PatientKey,
         /// As entered.
         episode: Box<Episode>,
         /// The fit check that was made with it.

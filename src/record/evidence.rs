@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::arrive::{PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::dossier::Dossier;
 use super::identify::{PersonMatch, id_of, locked, subject};
-use super::items::{rejoined, retract_items, single_item};
+use super::resource_arrival::{PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::settle::{NewEvent, settle};
+use super::single_items::{rejoined, retract_items, single_item};
 use super::unit_of_work::UnitOfWork;
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{EvidenceStatus, Issue, Measurement};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, Evidence, EvidenceTime, ResourceType};
 use crate::id::{MeasurementId, PatientId};
@@ -211,7 +211,7 @@ fn weigh(
     context: &RecordContext<'_>,
     evidence: &Evidence,
     item9: Option<u8>,
-) -> (EvidenceTime, Option<EvidenceStatus>, Option<Issue>) {
+) -> (EvidenceTime, Option<EvidenceStatus>, Option<DataQualityIssue>) {
     let received = EvidenceTime { at: context.now, on: context.today };
     let taken = evidence.taken.filter(|t| t.on <= context.today + chrono::Days::new(1));
     if evidence.counting == EvidenceStatus::Retracted {
@@ -221,7 +221,8 @@ fn weigh(
         (None, Some(taken)) => (taken, Some(evidence.counting), None),
         (_, taken) => {
             let fires = item9.is_some_and(|answer| answer > 0);
-            let remark = Issue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
+            let remark =
+                DataQualityIssue::new("in_quarantine", "kept back; counted for safety only, as of its receipt");
             (taken.unwrap_or(received), fires.then_some(EvidenceStatus::Partial), Some(remark))
         }
     }

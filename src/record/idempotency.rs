@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::unit_of_work::UnitOfWork;
 use super::{Recorded, SubmissionResult};
 use crate::problem::{Category, Problem};
-use crate::store::idempotency::{Answered, COMMITTED};
+use crate::store::idempotency::{COMMITTED, StoredAnswer};
 
 /// Under which key a submission may happen only once, and a digest of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct IdempotencyKey {
 
 /// What the key holds once the request is committed.
 #[derive(Serialize, Deserialize)]
-struct Committed {
+struct CommittedAnswer {
     recorded: Vec<Recorded>,
 }
 
@@ -39,7 +39,7 @@ pub async fn answered(
         // Answered meanwhile by another replica: whoever asks again gets that answer.
         return Ok(Some(Err(Problem::new(Category::Unavailable, "answered elsewhere just now; send it again"))));
     }
-    let committed: Committed =
+    let committed: CommittedAnswer =
         serde_json::from_str(&found.body).map_err(|_| Problem::internal("a remembered answer cannot be read"))?;
     Ok(Some(Ok(committed.recorded.into_iter().map(Ok).collect())))
 }
@@ -50,8 +50,8 @@ pub fn remember(work: &mut UnitOfWork, once: &IdempotencyKey, answer: &Submissio
     if recorded.len() < answer.len() {
         return Ok(());
     }
-    let body = serde_json::to_string(&Committed { recorded })
+    let body = serde_json::to_string(&CommittedAnswer { recorded })
         .map_err(|_| Problem::internal("an answer cannot be remembered"))?;
-    work.remember(&once.key, Answered { request: once.request.clone(), status: COMMITTED, body });
+    work.remember(&once.key, StoredAnswer { request: once.request.clone(), status: COMMITTED, body });
     Ok(())
 }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::dossier::Dossier;
 use super::unit_of_work::UnitOfWork;
-use super::{RecordContext, Whom};
+use super::{PatientKey, RecordContext};
 use crate::fhir::arrival::Subject;
 use crate::id::PatientId;
 use crate::problem::{Category, Problem};
@@ -86,10 +86,10 @@ pub async fn new(work: &mut UnitOfWork, context: &RecordContext<'_>, person: Pat
 }
 
 /// Finds and locks the person that a request names.
-pub async fn whom(work: &mut UnitOfWork, context: &RecordContext<'_>, whom: &Whom) -> Result<Dossier, Problem> {
+pub async fn whom(work: &mut UnitOfWork, context: &RecordContext<'_>, whom: &PatientKey) -> Result<Dossier, Problem> {
     let row = match whom {
-        Whom::Id(id) => locked(work, *id).await?,
-        Whom::Key(key) => {
+        PatientKey::Id(id) => locked(work, *id).await?,
+        PatientKey::Key(key) => {
             let found = work.persons_with_key(key).await?;
             match found.as_slice() {
                 [] => return Err(Problem::not_found("patient")),

@@ -99,7 +99,7 @@ impl Additions {
 
 /// What taking a row over would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreseen {
+pub struct ImportPreview {
     /// The patient, where known already.
     pub patient: Option<PatientId>,
     /// What it would add.
@@ -116,19 +116,19 @@ pub async fn foresee(
     (zone, today): (Tz, NaiveDate),
     rules: &RuleSet,
     case: &ImportedCase,
-) -> Result<Foreseen, Problem> {
+) -> Result<ImportPreview, Problem> {
     let known = one(patient::by_key(tx, clinic, &case.key).await?)?;
     let Some(person) = known else {
         let id = PatientId(id_of(clinic, &["patient", &case.key]));
         let nobody = Story::of(crate::domain::story::PatientStatus { id, inactive: false, deceased_on: None });
         let additions = additions(clinic, zone, today, case, &nobody, &[])?;
-        return Ok(Foreseen { patient: None, additions });
+        return Ok(ImportPreview { patient: None, additions });
     };
     is_the_same(&person, case)?;
     let story = story::of(tx, clinic, &person).await?;
     let plan = plan(&story, rules, today);
     let additions = additions(clinic, zone, today, case, &story, &plan.standings)?;
-    Ok(Foreseen { patient: Some(person.id), additions })
+    Ok(ImportPreview { patient: Some(person.id), additions })
 }
 
 /// Takes a row over.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Command, Condition, Whom, derived_id, identify};
+use super::{Command, Condition, PatientKey, derived_id, identify};
 use crate::fhir::arrival::{Arrival, Content, Subject};
 use crate::id::{EpisodeId, PatientId};
 
@@ -34,8 +34,8 @@ impl Named {
                 self.resources.entry(kind.name()).or_default().insert(id.clone());
                 self.deleted.entry(kind.name()).or_default().insert(id.clone());
             }
-            Command::Enrolled { whom: Whom::Key(key), .. } => drop(self.keys.insert(key.clone())),
-            Command::Enrolled { whom: Whom::Id(id), .. }
+            Command::Enrolled { whom: PatientKey::Key(key), .. } => drop(self.keys.insert(key.clone())),
+            Command::Enrolled { whom: PatientKey::Id(id), .. }
             | Command::OfPatient { patient: id, .. }
             | Command::Measured { patient: id, .. }
             | Command::LookedAt { patient: id } => drop(self.patients.insert(*id)),

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::arrive::{PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::dossier::Dossier;
 use super::identify::{by_key_or_new, key, locked, merge};
+use super::resource_arrival::{PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::settle::{NewEvent, settle};
 use super::unit_of_work::UnitOfWork;
 use super::{CommandEffect, RecordContext, Recorded};

@@ -19,7 +19,7 @@ use crate::fhir::chart_item::ChartItem;
 use crate::fhir::planned::{ChartState, FLAG_CODES, Planned, TASK_CODES, WriteForm, WrittenPostures, carries};
 use crate::problem::Problem;
 use crate::store::journal;
-use crate::store::outbox::{Delivery, DeliveryState, Noted};
+use crate::store::outbox::{ChartNote, Delivery, DeliveryState};
 
 /// How often what was lost is written again, until the intent changes. A chart that loses it once more has to be looked
 /// at by a person.
@@ -28,8 +28,8 @@ const HEALS: i32 = 3;
 const THE_CHART: &str = "the chart";
 
 /// What a look says.
-struct Judged {
-    noted: Noted,
+struct LookJudgment {
+    noted: ChartNote,
     /// The status to tell, where a person set it and it was not told yet.
     news: Option<String>,
 }
@@ -209,8 +209,8 @@ fn still_ours(seen: &ChartItem, delivery: &Delivery, system: &str) -> bool {
     !of_another && list(&seen.body["code"]["coding"]).iter().any(is_code)
 }
 
-fn judged_about_another(seen: &ChartItem, delivery: &Delivery) -> Judged {
-    let noted = Noted {
+fn judged_about_another(seen: &ChartItem, delivery: &Delivery) -> LookJudgment {
+    let noted = ChartNote {
         status: Some(seen.status.clone()),
         version: seen.version.clone(),
         updated_at: seen.updated,
@@ -218,13 +218,13 @@ fn judged_about_another(seen: &ChartItem, delivery: &Delivery) -> Judged {
         state: delivery.state,
         heal: false,
     };
-    Judged { noted, news: None }
+    LookJudgment { noted, news: None }
 }
 
-fn judged_gone(delivery: &Delivery, told: Option<&str>) -> Option<Judged> {
+fn judged_gone(delivery: &Delivery, told: Option<&str>) -> Option<LookJudgment> {
     let open = delivery.posture == Posture::Open;
     let known = delivery.chart_status.as_deref() == Some(DELETED);
-    let noted = Noted {
+    let noted = ChartNote {
         status: Some(DELETED.to_owned()),
         version: None,
         updated_at: None,
@@ -234,11 +234,11 @@ fn judged_gone(delivery: &Delivery, told: Option<&str>) -> Option<Judged> {
         heal: false,
     };
     let news = (open && told != Some(DELETED)).then(|| DELETED.to_owned());
-    (!known || news.is_some()).then_some(Judged { noted, news })
+    (!known || news.is_some()).then_some(LookJudgment { noted, news })
 }
 
 /// What stands in the chart, compared with what we wrote and saw there before. `None` where it says nothing new.
-fn judge(seen: &ChartItem, delivery: &Delivery, system: &str, told: Option<&str>) -> Option<Judged> {
+fn judge(seen: &ChartItem, delivery: &Delivery, system: &str, told: Option<&str>) -> Option<LookJudgment> {
     let intent = &delivery.intent.0;
     let postures = delivery.settled_posture.iter().map(String::as_str).chain(delivery.unanswered.split(','));
     let written = WrittenPostures(postures.filter_map(|posture| posture.parse().ok()).collect());
@@ -248,7 +248,7 @@ fn judge(seen: &ChartItem, delivery: &Delivery, system: &str, told: Option<&str>
     };
     let planned = Planned { intent, form, system, updates: true };
     let stands = planned.state(&seen.body, &written);
-    let mut noted = Noted {
+    let mut noted = ChartNote {
         status: Some(seen.status.clone()),
         version: seen.version.clone(),
         updated_at: seen.updated,
@@ -264,7 +264,7 @@ fn judge(seen: &ChartItem, delivery: &Delivery, system: &str, told: Option<&str>
         }
         // A version before ours stands again. Written anew, a person's part in it is kept.
         (noted.version, noted.updated_at) = (None, None);
-        return Some(Judged { noted: lost(noted, delivery), news: None });
+        return Some(LookJudgment { noted: lost(noted, delivery), news: None });
     }
     let by_us = seen.version.is_some() && seen.version == delivery.written_version;
     let touched = || match &delivery.written_version {
@@ -292,11 +292,11 @@ fn judge(seen: &ChartItem, delivery: &Delivery, system: &str, told: Option<&str>
         ChartState::Ours => !by_us && told.is_some() && !is_closed(&seen.status),
     };
     let news = (persons && told != Some(seen.status.as_str())).then(|| seen.status.clone());
-    Some(Judged { noted, news })
+    Some(LookJudgment { noted, news })
 }
 
 /// Writes it again, unless that was tried often enough or is under way.
-fn lost(mut noted: Noted, delivery: &Delivery) -> Noted {
+fn lost(mut noted: ChartNote, delivery: &Delivery) -> ChartNote {
     noted.drift = Some(Drift::OursLost);
     if noted.state == DeliveryState::Settled && delivery.heals < HEALS {
         noted.state = DeliveryState::Pending;

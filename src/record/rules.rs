@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::lines::of_clinic;
+use super::journal_lines::of_clinic;
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
 use crate::store::{Db, patient, rule_set};

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::lines::of_clinic;
+use super::journal_lines::of_clinic;
 use crate::domain::attention::{LAST_IN_QUEUE, QueueEntry};
 use crate::domain::standing::Standing;
 use crate::id::EpisodeId;
@@ -17,7 +17,7 @@ const SOME: i64 = 500;
 
 /// An item of the agenda that is put off, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deferred {
+pub struct DeferredItem {
     /// Which.
     pub episode: EpisodeId,
     /// Why.
@@ -75,7 +75,7 @@ pub async fn close_session(
     clinic: &str,
     by: &str,
     id: Uuid,
-    deferred: &[Deferred],
+    deferred: &[DeferredItem],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     let mut tx = db.begin("review_session_close").await?;

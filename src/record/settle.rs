@@ -10,7 +10,7 @@ use super::dossier::Dossier;
 use super::identify::id_of;
 use super::recommendation_rows;
 use super::unit_of_work::UnitOfWork;
-use super::{RecordContext, candidate, documents, lines};
+use super::{RecordContext, candidate, documents, journal_lines};
 use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
@@ -57,7 +57,7 @@ pub async fn settle(
         documents::changes(&dossier.story, &line, &mut changes);
         append(work, context, &dossier, vec![(line, changes)]);
     } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
-        work.lines.push(lines::of_passed(context, dossier.patient.id, &changes));
+        work.lines.push(journal_lines::of_passed(context, dossier.patient.id, &changes));
     }
     for now in after.standings.iter().filter(|now| is_new_phase(&dossier.plan, now)) {
         work.settle_episode(now).await?;
@@ -103,7 +103,7 @@ fn append(work: &mut UnitOfWork, context: &RecordContext<'_>, dossier: &Dossier,
         recorded_by: context.by.to_owned(),
     };
     let facts: Vec<EventRow> = lines.into_iter().map(fact).collect();
-    work.lines.extend(facts.iter().map(|fact| lines::of_settled(context, fact)));
+    work.lines.extend(facts.iter().map(|fact| journal_lines::of_settled(context, fact)));
     work.append(facts);
 }
 

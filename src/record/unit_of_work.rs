@@ -31,7 +31,7 @@ use crate::domain::rules::RuleSet;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
-use crate::store::idempotency::Answered;
+use crate::store::idempotency::StoredAnswer;
 use crate::store::measurement::ItemObservation;
 use crate::store::outbox::Planned;
 use crate::store::patient::Patient;
@@ -80,7 +80,7 @@ pub struct UnitOfWork {
     arrived: Table<(PatientId, String), ()>,
     facts: Vec<EventRow>,
     joined: Vec<Joined>,
-    answers: Table<String, Answered>,
+    answers: Table<String, StoredAnswer>,
     /// What the journal says about it.
     pub lines: Vec<journal::JournalEntry>,
     /// Whether anything was put into the outbox.

@@ -9,7 +9,7 @@ use super::named::Named;
 use super::queue::Queue;
 use super::recorder::Job;
 use super::unit_of_work::UnitOfWork;
-use super::{Command, RecordContext, Submission, SubmissionResult, Zones, apply, idempotency, lines};
+use super::{Command, RecordContext, Submission, SubmissionResult, Zones, apply, idempotency, journal_lines};
 use crate::clock::Clock;
 use crate::problem::{Category, Problem};
 use crate::store::{Db, rule_set};
@@ -214,6 +214,6 @@ async fn applied(
 ) -> Result<super::Recorded, Problem> {
     let before = work.lines.len();
     let recorded = apply(work, context, fact).await?;
-    lines::of_fact(context, &mut work.lines, before, fact, &recorded);
+    journal_lines::of_fact(context, &mut work.lines, before, fact, &recorded);
     Ok(recorded)
 }

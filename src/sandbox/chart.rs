@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::search::{self, Query};
+use super::search::{self, SandboxQuery};
 use crate::clock::Clock;
 
 /// One version of a resource.
@@ -153,7 +153,7 @@ impl SandboxChart {
     }
 
     /// What a search finds, in its order; not yet what the index has not caught up with.
-    pub(super) fn search(&self, kind: &str, query: &Query) -> Vec<&Value> {
+    pub(super) fn search(&self, kind: &str, query: &SandboxQuery) -> Vec<&Value> {
         let indexed = self.of_kind(kind).filter(|stored| stored.since.elapsed() >= self.search_lag);
         let mut found: Vec<&Value> =
             indexed.filter_map(StoredResource::present).filter(|one| query.matches(one)).collect();

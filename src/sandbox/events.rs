@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{Sandbox, Shared, lock};
+use super::{Sandbox, SharedState, lock};
 use crate::ehr::http::client;
 use crate::problem::Problem;
 
@@ -47,10 +47,10 @@ impl Sandbox {
     ///
     /// # Errors
     /// Where there can be no HTTP client.
-    pub fn tell(&self, events: Events) -> Result<Telling, Problem> {
+    pub fn tell(&self, events: Events) -> Result<EventStream, Problem> {
         lock(&self.state).chart.changed = Some(Vec::new());
         let http = client(BUDGET, false)?;
-        Ok(Telling(tokio::spawn(telling(self.state.clone(), events, http))))
+        Ok(EventStream(tokio::spawn(telling(self.state.clone(), events, http))))
     }
 
     /// What was told, in the order of the answers.
@@ -61,15 +61,15 @@ impl Sandbox {
 
 /// Ends when it is dropped.
 #[derive(Debug)]
-pub struct Telling(pub(super) JoinHandle<()>);
+pub struct EventStream(pub(super) JoinHandle<()>);
 
-impl Drop for Telling {
+impl Drop for EventStream {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn telling(state: Shared, events: Events, http: reqwest::Client) {
+async fn telling(state: SharedState, events: Events, http: reqwest::Client) {
     let mut number = 0;
     loop {
         tokio::time::sleep(PAUSE).await;

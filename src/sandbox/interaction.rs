@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::SandboxState;
 use super::chart::ResourceVersion;
 use super::profile::Profile;
-use super::search::{Query, pairs};
+use super::search::{SandboxQuery, pairs};
 use super::topics;
 
 /// One call.
@@ -24,13 +24,13 @@ pub(super) struct SandboxCall {
 
 /// What is answered.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(super) struct SandboxReply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Option<Value>,
 }
 
-impl Reply {
+impl SandboxReply {
     pub(super) fn with(status: u16, body: Value) -> Self {
         Self { status, headers: Vec::new(), body: Some(body) }
     }
@@ -58,7 +58,7 @@ impl Reply {
 }
 
 /// Executes one call, as far as the EHR that is played takes it, and answers in its manner.
-pub(super) fn perform(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Reply {
+pub(super) fn perform(state: &mut SandboxState, call: &SandboxCall, base: &str) -> SandboxReply {
     let profile = state.profile.clone();
     if !profile.takes(call) {
         return profile.refuses();
@@ -66,13 +66,13 @@ pub(super) fn perform(state: &mut SandboxState, call: &SandboxCall, base: &str) 
     profile.in_its_manner(interact(state, call, base), base)
 }
 
-fn interact(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Reply {
+fn interact(state: &mut SandboxState, call: &SandboxCall, base: &str) -> SandboxReply {
     let parts: Vec<&str> = call.path.split('/').filter(|part| !part.is_empty()).collect();
     match (call.method.as_str(), parts.as_slice()) {
-        ("GET", ["metadata"]) => Reply::with(200, state.profile.statement()),
+        ("GET", ["metadata"]) => SandboxReply::with(200, state.profile.statement()),
         ("PUT", ["$play"]) => play(state, call),
         ("PUT", ["$misbehave"]) => misbehave(state, call),
-        ("GET", ["$misbehave"]) => Reply::with(200, json!(state.misbehaviour)),
+        ("GET", ["$misbehave"]) => SandboxReply::with(200, json!(state.misbehaviour)),
         ("POST", []) => bundle(state, call, base),
         ("GET", ["Subscription", id, "$status"]) => state.subscription_status(id),
         ("GET", ["Subscription", id, "$events"]) => state.subscription_events(id, &call.query),
@@ -84,11 +84,11 @@ fn interact(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Reply {
         ("PUT", [kind, id]) if is_type(kind) => update(state, kind, id, call, base),
         ("DELETE", [kind, id]) if is_type(kind) => {
             state.chart.delete(kind, id);
-            Reply { status: 204, headers: Vec::new(), body: None }
+            SandboxReply { status: 204, headers: Vec::new(), body: None }
         }
         ("GET", [kind, id, "_history"]) if is_type(kind) => history(state, kind, id),
         ("GET", [kind, id, "_history", number]) if is_type(kind) => version(state, kind, id, number, base),
-        _ => Reply::refusal(404, "not-found", "no such interaction"),
+        _ => SandboxReply::refusal(404, "not-found", "no such interaction"),
     }
 }
 
@@ -97,28 +97,28 @@ fn is_type(kind: &str) -> bool {
 }
 
 /// From now on it plays the EHR that `{"name": …}` says.
-fn play(state: &mut SandboxState, call: &SandboxCall) -> Reply {
+fn play(state: &mut SandboxState, call: &SandboxCall) -> SandboxReply {
     let name = call.body.as_ref().and_then(|body| body["name"].as_str()).unwrap_or_default();
     match Profile::named(name) {
         Some(profile) => {
             state.profile = profile;
-            Reply::with(200, json!({"name": name}))
+            SandboxReply::with(200, json!({"name": name}))
         }
-        None => Reply::refusal(400, "invalid", "no such EHR"),
+        None => SandboxReply::refusal(400, "invalid", "no such EHR"),
     }
 }
 
-fn misbehave(state: &mut SandboxState, call: &SandboxCall) -> Reply {
+fn misbehave(state: &mut SandboxState, call: &SandboxCall) -> SandboxReply {
     match serde_json::from_value(call.body.clone().unwrap_or_else(|| json!({}))) {
         Ok(how) => {
             state.set_misbehaviour(how);
-            Reply::with(200, json!(state.misbehaviour))
+            SandboxReply::with(200, json!(state.misbehaviour))
         }
-        Err(error) => Reply::refusal(400, "invalid", &error.to_string()),
+        Err(error) => SandboxReply::refusal(400, "invalid", &error.to_string()),
     }
 }
 
-fn search(state: &SandboxState, kind: &str, query: &str, base: &str) -> Reply {
+fn search(state: &SandboxState, kind: &str, query: &str, base: &str) -> SandboxReply {
     let how = &state.misbehaviour;
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     let is_there = |wanted: &str| wanted.is_empty() || query.split('&').any(|pair| name(pair) == wanted);
@@ -126,12 +126,12 @@ fn search(state: &SandboxState, kind: &str, query: &str, base: &str) -> Reply {
         .split('&')
         .any(|pair| how.refuse_parameters.contains(&name(pair)) || state.profile.not_searched_by.contains(&name(pair)));
     if is_refused || !is_there(&how.wants_parameter) {
-        return Reply::refusal(400, "not-supported", "this parameter is not supported");
+        return SandboxReply::refusal(400, "not-supported", "this parameter is not supported");
     }
     let heeded: Vec<&str> = query.split('&').filter(|pair| !how.ignore_parameters.contains(&name(pair))).collect();
-    let read = match Query::read(&heeded.join("&")) {
+    let read = match SandboxQuery::read(&heeded.join("&")) {
         Ok(read) => read,
-        Err(why) => return Reply::refusal(400, "not-supported", &why),
+        Err(why) => return SandboxReply::refusal(400, "not-supported", &why),
     };
     let found = state.chart.search(kind, &read);
     let page = found.iter().skip(read.offset).take(read.count);
@@ -144,7 +144,7 @@ fn search(state: &SandboxState, kind: &str, query: &str, base: &str) -> Reply {
     let after = read.offset + entries.len();
     let mut links = vec![json!({"relation": "self", "url": format!("{base}/{kind}?{query}")})];
     if after < found.len() {
-        let next = format!("{base}/{kind}?{}", Query::at(query, after));
+        let next = format!("{base}/{kind}?{}", SandboxQuery::at(query, after));
         let next = if how.next_elsewhere.is_empty() { next } else { how.next_elsewhere.clone() };
         links.push(json!({"relation": "next", "url": next}));
     }
@@ -152,16 +152,16 @@ fn search(state: &SandboxState, kind: &str, query: &str, base: &str) -> Reply {
     if !entries.is_empty() {
         bundle["entry"] = json!(entries);
     }
-    Reply::with(200, bundle)
+    SandboxReply::with(200, bundle)
 }
 
 /// The body as a resource of this type, with what the sandbox insists on.
-fn resource(profile: &Profile, call: &SandboxCall, kind: &str) -> Result<Value, Reply> {
+fn resource(profile: &Profile, call: &SandboxCall, kind: &str) -> Result<Value, SandboxReply> {
     let Some(body) = call.body.clone().filter(Value::is_object) else {
-        return Err(Reply::refusal(400, "structure", "a JSON object is wanted"));
+        return Err(SandboxReply::refusal(400, "structure", "a JSON object is wanted"));
     };
     if body["resourceType"] != kind {
-        return Err(Reply::refusal(400, "invalid", "resourceType is not the path's"));
+        return Err(SandboxReply::refusal(400, "invalid", "resourceType is not the path's"));
     }
     let required: &[&str] = match kind {
         "Task" => &["status", "intent"],
@@ -177,12 +177,12 @@ fn resource(profile: &Profile, call: &SandboxCall, kind: &str) -> Result<Value, 
         return Err(refusal);
     }
     match required.iter().find(|field| body.get(**field).is_none()) {
-        Some(field) => Err(Reply::refusal(422, "required", &format!("{kind}.{field} is missing"))),
+        Some(field) => Err(SandboxReply::refusal(422, "required", &format!("{kind}.{field} is missing"))),
         None => Ok(body),
     }
 }
 
-fn create(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) -> Reply {
+fn create(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) -> SandboxReply {
     let mut body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
@@ -193,11 +193,15 @@ fn create(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) 
         // Both are rolled each time, so that one does not shift the other.
         let (refused, ignored) = (state.dice.happens(refuse), state.dice.happens(ignore));
         if refused {
-            return Reply::refusal(state.misbehaviour.refuse_with, "not-supported", "no conditional create here");
+            return SandboxReply::refusal(
+                state.misbehaviour.refuse_with,
+                "not-supported",
+                "no conditional create here",
+            );
         }
         if !ignored {
             match one_match(state, kind, condition) {
-                Ok(Some(found)) => return Reply::resource(200, found, base),
+                Ok(Some(found)) => return SandboxReply::resource(200, found, base),
                 Ok(None) => {}
                 Err(reply) => return reply,
             }
@@ -207,19 +211,19 @@ fn create(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) 
     if let Some(fields) = body.as_object_mut() {
         fields.remove("id");
     }
-    Reply::resource(201, state.chart.put(body), base)
+    SandboxReply::resource(201, state.chart.put(body), base)
 }
 
-fn one_match(state: &SandboxState, kind: &str, condition: &str) -> Result<Option<Value>, Reply> {
-    let query = Query::read(condition).map_err(|why| Reply::refusal(400, "not-supported", &why))?;
+fn one_match(state: &SandboxState, kind: &str, condition: &str) -> Result<Option<Value>, SandboxReply> {
+    let query = SandboxQuery::read(condition).map_err(|why| SandboxReply::refusal(400, "not-supported", &why))?;
     match state.chart.search(kind, &query).as_slice() {
         [] => Ok(None),
         [one] => Ok(Some((*one).clone())),
-        _ => Err(Reply::refusal(412, "multiple-matches", "several match")),
+        _ => Err(SandboxReply::refusal(412, "multiple-matches", "several match")),
     }
 }
 
-fn conditional_update(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) -> Reply {
+fn conditional_update(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) -> SandboxReply {
     let mut body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
@@ -231,47 +235,50 @@ fn conditional_update(state: &mut SandboxState, kind: &str, call: &SandboxCall, 
             if let Some(id) = found.and_then(|found| found.get("id").cloned()) {
                 body["id"] = id;
             }
-            Reply::resource(status, state.chart.put(body), base)
+            SandboxReply::resource(status, state.chart.put(body), base)
         }
     }
 }
 
-fn update(state: &mut SandboxState, kind: &str, id: &str, call: &SandboxCall, base: &str) -> Reply {
+fn update(state: &mut SandboxState, kind: &str, id: &str, call: &SandboxCall, base: &str) -> SandboxReply {
     let body = match resource(&state.profile, call, kind) {
         Ok(body) => body,
         Err(reply) => return reply,
     };
     if body["id"] != id {
-        return Reply::refusal(400, "invalid", "the id is not the path's");
+        return SandboxReply::refusal(400, "invalid", "the id is not the path's");
     }
     let present = state.chart.get(kind, id).map(|one| one["meta"]["versionId"].clone());
     if let Some(wanted) = call.if_match.as_ref().filter(|_| state.profile.versions) {
         let wanted = wanted.trim_start_matches("W/").trim_matches('"');
         if present.as_ref().is_none_or(|version| *version != wanted) {
-            return Reply::refusal(412, "conflict", "another version is there");
+            return SandboxReply::refusal(412, "conflict", "another version is there");
         }
     }
-    Reply::resource(if present.is_some() { 200 } else { 201 }, state.chart.put(body), base)
+    SandboxReply::resource(if present.is_some() { 200 } else { 201 }, state.chart.put(body), base)
 }
 
-fn read(state: &SandboxState, kind: &str, id: &str, base: &str) -> Reply {
+fn read(state: &SandboxState, kind: &str, id: &str, base: &str) -> SandboxReply {
     match state.chart.get(kind, id) {
-        Some(resource) => Reply::resource(200, resource.clone(), base),
-        None if state.chart.history(kind, id).is_empty() => Reply::refusal(404, "not-found", "not here"),
-        None => Reply::refusal(410, "deleted", "was deleted"),
+        Some(resource) => SandboxReply::resource(200, resource.clone(), base),
+        None if state.chart.history(kind, id).is_empty() => SandboxReply::refusal(404, "not-found", "not here"),
+        None => SandboxReply::refusal(410, "deleted", "was deleted"),
     }
 }
 
-fn history(state: &SandboxState, kind: &str, id: &str) -> Reply {
+fn history(state: &SandboxState, kind: &str, id: &str) -> SandboxReply {
     let entries: Vec<Value> = state.chart.history(kind, id).iter().rev().map(|one| as_entry(kind, id, one)).collect();
     if entries.is_empty() {
-        return Reply::refusal(404, "not-found", "not here");
+        return SandboxReply::refusal(404, "not-found", "not here");
     }
-    Reply::with(200, json!({"resourceType": "Bundle", "type": "history", "total": entries.len(), "entry": entries}))
+    SandboxReply::with(
+        200,
+        json!({"resourceType": "Bundle", "type": "history", "total": entries.len(), "entry": entries}),
+    )
 }
 
 /// Every version of everything of a type, newest first, page by page.
-fn history_of_type(state: &SandboxState, kind: &str, query: &str, base: &str) -> Reply {
+fn history_of_type(state: &SandboxState, kind: &str, query: &str, base: &str) -> SandboxReply {
     let asked = pairs(query);
     let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let number = |name: &str, otherwise| value(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
@@ -284,10 +291,10 @@ fn history_of_type(state: &SandboxState, kind: &str, query: &str, base: &str) ->
     let entries: Vec<Value> = page.map(|(id, version)| as_entry(kind, id, version)).collect();
     let mut links = Vec::new();
     if from + count < versions.len() {
-        let next = format!("{base}/{kind}/_history?{}", Query::at(query, from + count));
+        let next = format!("{base}/{kind}/_history?{}", SandboxQuery::at(query, from + count));
         links.push(json!({"relation": "next", "url": next}));
     }
-    Reply::with(200, json!({"resourceType": "Bundle", "type": "history", "link": links, "entry": entries}))
+    SandboxReply::with(200, json!({"resourceType": "Bundle", "type": "history", "link": links, "entry": entries}))
 }
 
 fn as_entry(kind: &str, id: &str, version: &ResourceVersion) -> Value {
@@ -306,25 +313,25 @@ fn as_entry(kind: &str, id: &str, version: &ResourceVersion) -> Value {
     entry
 }
 
-fn version(state: &SandboxState, kind: &str, id: &str, number: &str, base: &str) -> Reply {
+fn version(state: &SandboxState, kind: &str, id: &str, number: &str, base: &str) -> SandboxReply {
     let found = state.chart.history(kind, id).iter().find(|version| version.number.to_string() == number);
     match found.map(|version| version.resource.clone()) {
-        Some(Some(resource)) => Reply::resource(200, resource, base),
-        Some(None) => Reply::refusal(410, "deleted", "was deleted"),
-        None => Reply::refusal(404, "not-found", "not here"),
+        Some(Some(resource)) => SandboxReply::resource(200, resource, base),
+        Some(None) => SandboxReply::refusal(410, "deleted", "was deleted"),
+        None => SandboxReply::refusal(404, "not-found", "not here"),
     }
 }
 
 /// A batch answers entry by entry; a transaction does all or nothing, in the order sent, and what names an earlier entry
 /// by its `urn:uuid` names what became of it.
-fn bundle(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Reply {
+fn bundle(state: &mut SandboxState, call: &SandboxCall, base: &str) -> SandboxReply {
     let Some(bundle) = call.body.as_ref().filter(|body| body["resourceType"] == "Bundle") else {
-        return Reply::refusal(400, "invalid", "a Bundle is wanted here");
+        return SandboxReply::refusal(400, "invalid", "a Bundle is wanted here");
     };
     let all_or_nothing = match bundle["type"].as_str() {
         Some("batch") => false,
         Some("transaction") => true,
-        _ => return Reply::refusal(422, "invalid", "a batch or a transaction is wanted"),
+        _ => return SandboxReply::refusal(422, "invalid", "a batch or a transaction is wanted"),
     };
     let before = state.chart.clone();
     let mut entries = Vec::new();
@@ -343,7 +350,7 @@ fn bundle(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Reply {
         entries.push(entry_reply(reply));
     }
     let kind = if all_or_nothing { "transaction-response" } else { "batch-response" };
-    Reply::with(200, json!({"resourceType": "Bundle", "type": kind, "entry": entries}))
+    SandboxReply::with(200, json!({"resourceType": "Bundle", "type": kind, "entry": entries}))
 }
 
 /// An entry, with the names of earlier ones replaced.
@@ -376,7 +383,7 @@ fn entry_call(entry: &Value, base: &str) -> SandboxCall {
     }
 }
 
-fn entry_reply(reply: Reply) -> Value {
+fn entry_reply(reply: SandboxReply) -> Value {
     let mut response = json!({"status": reply.status.to_string()});
     for (name, field) in [("etag", "etag"), ("location", "location")] {
         if let Some((_, value)) = reply.headers.iter().find(|(header, _)| *header == name) {

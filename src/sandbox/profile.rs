@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::interaction::{Reply, SandboxCall};
+use super::interaction::{SandboxCall, SandboxReply};
 
 /// An EHR's abilities and manners.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,16 +191,16 @@ impl Profile {
     }
 
     /// What it says to what it does not take.
-    pub(super) fn refuses(&self) -> Reply {
+    pub(super) fn refuses(&self) -> SandboxReply {
         if self.explains {
-            Reply::refusal(403, "forbidden", "not offered here")
+            SandboxReply::refusal(403, "forbidden", "not offered here")
         } else {
-            Reply { status: 403, headers: Vec::new(), body: None }
+            SandboxReply { status: 403, headers: Vec::new(), body: None }
         }
     }
 
     /// A reply as this EHR would give it.
-    pub(super) fn in_its_manner(&self, mut reply: Reply, base: &str) -> Reply {
+    pub(super) fn in_its_manner(&self, mut reply: SandboxReply, base: &str) -> SandboxReply {
         if !self.versions {
             reply.headers.retain(|(name, _)| *name != "etag");
             if let Some(body) = &mut reply.body {

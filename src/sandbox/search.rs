@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// A search, read from a URL's query.
 #[derive(Clone, Debug, Default)]
-pub struct Query {
+pub struct SandboxQuery {
     filters: Vec<(String, String)>,
     sort: Option<(String, bool)>,
     /// How many on a page.
@@ -25,7 +25,7 @@ const DATES: [(&str, &str); 4] = [
 const COUNT_DEFAULT: usize = 50;
 const COUNT_MAX: usize = 1_000;
 
-impl Query {
+impl SandboxQuery {
     /// Reads the parameters of a URL's query.
     pub(super) fn read(query: &str) -> Result<Self, String> {
         let mut read = Self { count: COUNT_DEFAULT, ..Self::default() };
@@ -187,11 +187,11 @@ mod tests {
             "code": {"coding": [{"system": "urn:c", "code": "measure"}]},
             "meta": {"lastUpdated": "2026-03-02T09:00:00.000Z"},
         });
-        assert_eq!(Query::read(query).unwrap().matches(&task), found);
+        assert_eq!(SandboxQuery::read(query).unwrap().matches(&task), found);
     }
 
     #[test]
     fn an_unknown_parameter_is_refused() {
-        assert!(Query::read("colour=red").is_err());
+        assert!(SandboxQuery::read("colour=red").is_err());
     }
 }

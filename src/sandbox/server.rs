@@ -14,9 +14,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::interaction::{Reply, SandboxCall, perform};
+use super::interaction::{SandboxCall, SandboxReply, perform};
 use super::misbehaviour::CallFate;
-use super::{Shared, lock, page};
+use super::{SharedState, lock, page};
 
 const BODY_MAX: usize = 32 * 1024 * 1024;
 const DRAIN: Duration = Duration::from_secs(2);
@@ -25,18 +25,18 @@ const FOR_EVER: Duration = Duration::from_hours(24);
 
 /// An error of the service makes hyper close the connection without an answer.
 #[derive(Debug)]
-struct Dropped;
+struct DroppedConnection;
 
-impl fmt::Display for Dropped {
+impl fmt::Display for DroppedConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("dropped on purpose")
     }
 }
 
-impl std::error::Error for Dropped {}
+impl std::error::Error for DroppedConnection {}
 
 /// Accepts connections until it is stopped. Aborting it closes them all.
-pub(super) async fn serve(listener: TcpListener, state: Shared, base: String, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(listener: TcpListener, state: SharedState, base: String, mut stop: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -67,12 +67,16 @@ pub(super) async fn serve(listener: TcpListener, state: Shared, base: String, mu
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
 }
 
-async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
+async fn answer(
+    state: SharedState,
+    base: String,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, DroppedConnection> {
     let (parts, body) = request.into_parts();
     let method = parts.method.as_str().to_owned();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let steers = parts.uri.path() == "/$misbehave";
-    let bytes = to_bytes(Body::new(body), BODY_MAX).await.map_err(|_| Dropped)?;
+    let bytes = to_bytes(Body::new(body), BODY_MAX).await.map_err(|_| DroppedConnection)?;
 
     let fate = {
         let mut state = lock(&state);
@@ -82,11 +86,11 @@ async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Resu
         match fate {
             CallFate::RequestDropped => {
                 state.record(&method, &path, "request dropped");
-                return Err(Dropped);
+                return Err(DroppedConnection);
             }
             CallFate::Throttled => {
                 state.record(&method, &path, "429");
-                let mut reply = Reply::refusal(429, "throttled", "too many");
+                let mut reply = SandboxReply::refusal(429, "throttled", "too many");
                 reply.headers.push(("retry-after", how.retry_after));
                 return Ok(response(reply));
             }
@@ -101,7 +105,7 @@ async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Resu
     };
     if fate == CallFate::Hung {
         tokio::time::sleep(FOR_EVER).await;
-        return Err(Dropped);
+        return Err(DroppedConnection);
     }
     if parts.method == Method::GET && parts.uri.path() == "/" {
         return Ok(html(200, page::page(&lock(&state))));
@@ -111,7 +115,7 @@ async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Resu
     let is_open = wanted.is_empty() || parts.uri.path() == "/metadata" || parts.uri.path().starts_with("/.well-known");
     if !is_open && !wanted.iter().any(|token| sent.strip_prefix("Bearer ") == Some(token)) {
         lock(&state).record(&method, &path, "401");
-        return Ok(response(Reply::refusal(401, "login", "no valid token")));
+        return Ok(response(SandboxReply::refusal(401, "login", "no valid token")));
     }
     let body = if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(&bytes).map(Some) };
     let mut state = lock(&state);
@@ -127,11 +131,11 @@ async fn answer(state: Shared, base: String, request: Request<Incoming>) -> Resu
             };
             perform(&mut state, &call, &base)
         }
-        Err(_) => Reply::refusal(400, "structure", "not JSON"),
+        Err(_) => SandboxReply::refusal(400, "structure", "not JSON"),
     };
     if fate == CallFate::ResponseDropped {
         state.record(&method, &path, "response dropped");
-        return Err(Dropped);
+        return Err(DroppedConnection);
     }
     state.record(&method, &path, reply.status.to_string());
     Ok(response(reply))
@@ -141,7 +145,7 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-fn response(reply: Reply) -> Response<Body> {
+fn response(reply: SandboxReply) -> Response<Body> {
     let mut response = Response::builder().status(reply.status).header("content-type", "application/fhir+json");
     for (name, value) in reply.headers {
         response = response.header(name, value);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::events::Telling;
-use super::interaction::Reply;
+use super::events::EventStream;
+use super::interaction::SandboxReply;
 use super::profile::Profile;
-use super::search::{Query, pairs};
-use super::{Sandbox, SandboxState, Shared, lock};
+use super::search::{SandboxQuery, pairs};
+use super::{Sandbox, SandboxState, SharedState, lock};
 use crate::ehr::http::client;
 use crate::problem::Problem;
 
@@ -37,7 +37,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// Where there can be no HTTP client.
-    pub fn tell_subscribers(&self, lost: f64) -> Result<Telling, Problem> {
+    pub fn tell_subscribers(&self, lost: f64) -> Result<EventStream, Problem> {
         lock(&self.state).chart.changed = Some(Vec::new());
         let (http, state) = (client(BUDGET, false)?, self.state.clone());
         let task: JoinHandle<()> = tokio::spawn(async move {
@@ -49,11 +49,11 @@ impl Sandbox {
                 }
             }
         });
-        Ok(Telling(task))
+        Ok(EventStream(task))
     }
 }
 
-async fn tell(state: &Shared, http: &reqwest::Client, one: OutgoingNotification) {
+async fn tell(state: &SharedState, http: &reqwest::Client, one: OutgoingNotification) {
     let mut request = http.post(one.to["endpoint"].as_str().unwrap_or_default());
     for header in one.to["header"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if let Some((name, value)) = header.split_once(':') {
@@ -109,7 +109,7 @@ impl SandboxState {
         let mut filters = filters.filter(|one| one["url"] == FILTER).filter_map(|one| one["valueString"].as_str());
         kinds.contains(&kind)
             && filters.all(|filter| match filter.split_once('?') {
-                Some((of, query)) if of == kind => Query::read(query).is_ok_and(|query| query.matches(resource)),
+                Some((of, query)) if of == kind => SandboxQuery::read(query).is_ok_and(|query| query.matches(resource)),
                 _ => true,
             })
     }
@@ -146,25 +146,25 @@ impl SandboxState {
     }
 
     /// `$status`: how far a Subscription's events have come.
-    pub(super) fn subscription_status(&self, id: &str) -> Reply {
+    pub(super) fn subscription_status(&self, id: &str) -> SandboxReply {
         self.asked(id, "searchset", "query-status", |_| Vec::new())
     }
 
     /// `$events`: those of a stretch of numbers.
-    pub(super) fn subscription_events(&self, id: &str, query: &str) -> Reply {
+    pub(super) fn subscription_events(&self, id: &str, query: &str) -> SandboxReply {
         let asked = pairs(query);
         let bound = |name: &str| asked.iter().find(|(key, _)| key == name).and_then(|(_, number)| number.parse().ok());
         let (from, to) = (bound("eventsSinceNumber").unwrap_or(1), bound("eventsUntilNumber").unwrap_or(usize::MAX));
         self.asked(id, "history", "query-event", |count| (from..=to.min(count)).collect())
     }
 
-    fn asked(&self, id: &str, bundle: &str, kind: &str, numbers: impl Fn(usize) -> Vec<usize>) -> Reply {
+    fn asked(&self, id: &str, bundle: &str, kind: &str, numbers: impl Fn(usize) -> Vec<usize>) -> SandboxReply {
         match self.chart.get("Subscription", id).filter(|one| kinds(&self.profile, one).is_some()) {
             Some(one) => {
                 let count = self.topical.get(id).map_or(0, Vec::len);
-                Reply::with(200, self.bundle(bundle, one, kind, &numbers(count)))
+                SandboxReply::with(200, self.bundle(bundle, one, kind, &numbers(count)))
             }
-            None => Reply::refusal(404, "not-found", "no Subscription to a topic"),
+            None => SandboxReply::refusal(404, "not-found", "no Subscription to a topic"),
         }
     }
 }
@@ -176,7 +176,7 @@ fn kinds(profile: &Profile, subscription: &Value) -> Option<&'static [&'static s
 }
 
 /// Why a server does not take a Subscription.
-pub(super) fn refused(profile: &Profile, subscription: &Value) -> Option<Reply> {
+pub(super) fn refused(profile: &Profile, subscription: &Value) -> Option<SandboxReply> {
     let profiles = subscription["meta"]["profile"].as_array();
     let by_topic = profiles.into_iter().flatten().any(|one| one == BACKPORT);
     let why = match by_topic {
@@ -184,5 +184,5 @@ pub(super) fn refused(profile: &Profile, subscription: &Value) -> Option<Reply> 
         false if !profile.criteria => "Subscriptions are to topics here",
         _ => return None,
     };
-    Some(Reply::refusal(422, "not-supported", why))
+    Some(SandboxReply::refusal(422, "not-supported", why))
 }

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use crate::clock::Clock;
 use crate::config::{self, Config, KeyAlgorithm};
 use crate::ehr::auth::KeyRing;
-use crate::ehr::auth::keys::Rotated;
-use crate::ehr::probe::{ProbeResult, Trial, probe};
+use crate::ehr::auth::keys::KeyRotation;
+use crate::ehr::probe::{ProbePlan, ProbeResult, probe};
 use crate::intake::connection;
 use crate::problem::Problem;
 
@@ -26,7 +26,7 @@ pub async fn try_connection(
     clock: &Clock,
 ) -> Result<Vec<ProbeResult>, Problem> {
     let ehr = connection::client(config, settings, clock)?;
-    let trial = Trial { searches: connection::trial(settings, clock.now())?, jwks_url: jwks_url(config) };
+    let trial = ProbePlan { searches: connection::trial(settings, clock.now())?, jwks_url: jwks_url(config) };
     Ok(probe(&ehr, &trial).await)
 }
 
@@ -39,7 +39,7 @@ pub fn rotate(
     config: &Config,
     algorithm: Option<KeyAlgorithm>,
     now: DateTime<Utc>,
-) -> std::io::Result<Vec<(KeyAlgorithm, KeyRing, Rotated)>> {
+) -> std::io::Result<Vec<(KeyAlgorithm, KeyRing, KeyRotation)>> {
     let used = config.ehrs.iter().filter_map(|ehr| ehr.auth.as_ref());
     let mut wanted: Vec<_> = used.map(|auth| (auth.key_folder(&config.data_dir), auth.algorithm)).collect();
     wanted.sort();

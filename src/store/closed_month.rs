@@ -8,7 +8,7 @@ use crate::problem::Problem;
 /// One version of a closed month.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Closed {
+pub struct ClosedMonth {
     pub month: NaiveDate,
     pub version: i32,
     pub rule_set: i32,
@@ -20,7 +20,7 @@ pub struct Closed {
 }
 
 /// Adds a version. `false` if there is one of that number.
-pub async fn insert(tx: &mut WriteTx, clinic: &str, closed: &Closed) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, closed: &ClosedMonth) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO closed_month (clinic_id, month, version, rule_set, body, digest, reason, closed_at, closed_by)
@@ -40,10 +40,10 @@ pub async fn insert(tx: &mut WriteTx, clinic: &str, closed: &Closed) -> Result<b
 }
 
 /// Every version of a month, oldest first.
-pub async fn versions(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Vec<Closed>, Problem> {
+pub async fn versions(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Vec<ClosedMonth>, Problem> {
     fetch_all!(
         tx,
-        Closed,
+        ClosedMonth,
         "SELECT month, version, rule_set, body, digest, reason, closed_at, closed_by
          FROM closed_month WHERE clinic_id = $1 AND month = $2 ORDER BY version",
         clinic,
@@ -53,10 +53,10 @@ pub async fn versions(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result
 }
 
 /// The last version of a month; `None` while it is open.
-pub async fn latest(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Option<Closed>, Problem> {
+pub async fn latest(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Option<ClosedMonth>, Problem> {
     fetch_optional!(
         tx,
-        Closed,
+        ClosedMonth,
         "SELECT month, version, rule_set, body, digest, reason, closed_at, closed_by
          FROM closed_month WHERE clinic_id = $1 AND month = $2 ORDER BY version DESC LIMIT 1",
         clinic,

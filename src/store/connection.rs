@@ -12,7 +12,7 @@ use crate::problem::Problem;
 
 /// A connection that is ours for a while.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Claimed {
+pub struct ConnectionClaim {
     /// Counts the calls to look again.
     pub wanted: i64,
     /// Who holds it.
@@ -21,7 +21,7 @@ pub struct Claimed {
 
 /// One connection of a clinic, by its name: what every function here is about.
 #[derive(Clone, Copy, Debug)]
-pub struct Of<'a> {
+pub struct ConnectionKey<'a> {
     /// Whose.
     pub clinic: &'a str,
     /// Its name.
@@ -29,7 +29,7 @@ pub struct Of<'a> {
 }
 
 /// Makes a connection known; due at once if it is new.
-pub async fn know(tx: &mut WriteTx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn know(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -42,7 +42,7 @@ pub async fn know(tx: &mut WriteTx, of: Of<'_>, now: DateTime<Utc>) -> Result<()
 }
 
 /// Something has changed there: look again now.
-pub async fn look_again(tx: &mut WriteTx, of: Of<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn look_again(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at, wanted) VALUES ($1, $2, $3, 1)
@@ -59,14 +59,14 @@ pub async fn look_again(tx: &mut WriteTx, of: Of<'_>, now: DateTime<Utc>) -> Res
 /// Claims a connection that nobody holds.
 pub async fn claim(
     tx: &mut WriteTx,
-    of: Of<'_>,
+    of: ConnectionKey<'_>,
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> Result<Option<Claimed>, Problem> {
+) -> Result<Option<ConnectionClaim>, Problem> {
     returning_optional!(
         tx,
-        Claimed,
+        ConnectionClaim,
         "UPDATE connection SET lease_token = $3, lease_until = $5
          WHERE clinic_id = $1 AND name = $2 AND (lease_until IS NULL OR lease_until <= $4)
          RETURNING wanted, lease_token",
@@ -80,7 +80,12 @@ pub async fn claim(
 }
 
 /// Prolongs a lease. `false` when it was lost.
-pub async fn prolong(tx: &mut WriteTx, of: Of<'_>, token: Uuid, until: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn prolong(
+    tx: &mut WriteTx,
+    of: ConnectionKey<'_>,
+    token: Uuid,
+    until: DateTime<Utc>,
+) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE connection SET lease_until = $4 WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
@@ -96,8 +101,8 @@ pub async fn prolong(tx: &mut WriteTx, of: Of<'_>, token: Uuid, until: DateTime<
 /// Gives a connection back, due again at `due`, or at `soon` where somebody asked meanwhile.
 pub async fn give_back(
     tx: &mut WriteTx,
-    of: Of<'_>,
-    claimed: &Claimed,
+    of: ConnectionKey<'_>,
+    claimed: &ConnectionClaim,
     soon: DateTime<Utc>,
     due: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -118,7 +123,10 @@ pub async fn give_back(
 }
 
 /// When a connection is due, and until when somebody holds it.
-pub async fn due(tx: &mut ReadTx, of: Of<'_>) -> Result<Option<(DateTime<Utc>, Option<DateTime<Utc>>)>, Problem> {
+pub async fn due(
+    tx: &mut ReadTx,
+    of: ConnectionKey<'_>,
+) -> Result<Option<(DateTime<Utc>, Option<DateTime<Utc>>)>, Problem> {
     fetch_optional!(
         tx,
         (DateTime<Utc>, Option<DateTime<Utc>>),
@@ -146,7 +154,7 @@ pub struct Watermark {
 }
 
 /// How far every type has been fetched that was ever tried.
-pub async fn watermarks(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<Watermark>, Problem> {
+pub async fn watermarks(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Vec<Watermark>, Problem> {
     fetch_all!(
         tx,
         Watermark,
@@ -159,7 +167,7 @@ pub async fn watermarks(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<Watermark>, P
 }
 
 /// Writes how far a type has been fetched. A watermark never moves back.
-pub async fn put_watermark(tx: &mut WriteTx, of: Of<'_>, mark: &Watermark) -> Result<(), Problem> {
+pub async fn put_watermark(tx: &mut WriteTx, of: ConnectionKey<'_>, mark: &Watermark) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_watermark

@@ -189,7 +189,7 @@ pub async fn taken_back(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Re
 
 /// Which part of a patient's log belongs to an episode.
 #[derive(Clone, Debug)]
-pub struct Chapter {
+pub struct EpisodeLog {
     /// The patient.
     pub patient: PatientId,
     /// The episode: everything entered in it belongs to it.
@@ -206,7 +206,7 @@ pub struct Chapter {
 pub async fn chapter(
     tx: &mut ReadTx,
     clinic: &str,
-    chapter: &Chapter,
+    chapter: &EpisodeLog,
     after: Option<(DateTime<Utc>, DateTime<Utc>, Uuid)>,
     limit: i64,
 ) -> Result<Vec<EventRow>, Problem> {

@@ -13,7 +13,7 @@ pub const COMMITTED: i16 = 0;
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Answered {
+pub struct StoredAnswer {
     /// Digest of the request, so that a key is not used for another one.
     pub request: String,
     /// The HTTP status.
@@ -23,10 +23,10 @@ pub struct Answered {
 }
 
 /// What was answered under a key.
-pub async fn find(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Option<Answered>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Option<StoredAnswer>, Problem> {
     fetch_optional!(
         tx,
-        Answered,
+        StoredAnswer,
         "SELECT request, status, body FROM idempotency WHERE clinic_id = $1 AND key = $2",
         clinic,
         key
@@ -39,9 +39,9 @@ static EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// What was answered under each of these keys, where anything was.
-pub async fn find_each(tx: &mut ReadTx, clinic: &str, keys: &[String]) -> Result<Vec<(String, Answered)>, Problem> {
+pub async fn find_each(tx: &mut ReadTx, clinic: &str, keys: &[String]) -> Result<Vec<(String, StoredAnswer)>, Problem> {
     let rows = fetch_listed!(tx, (String, String, i16, String), EACH, keys, clinic);
-    Ok(rows.into_iter().map(|(key, request, status, body)| (key, Answered { request, status, body })).collect())
+    Ok(rows.into_iter().map(|(key, request, status, body)| (key, StoredAnswer { request, status, body })).collect())
 }
 
 static INSERT: LazyLock<Texts> = LazyLock::new(|| {
@@ -53,7 +53,7 @@ static INSERT: LazyLock<Texts> = LazyLock::new(|| {
 pub async fn insert_all(
     tx: &mut WriteTx,
     clinic: &str,
-    answers: &[(&str, &Answered)],
+    answers: &[(&str, &StoredAnswer)],
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
     let stored = execute_rows!(tx, INSERT, clinic, answers, |a| a.0, &a.1.request, a.1.status, &a.1.body, now);
@@ -65,7 +65,7 @@ pub async fn insert(
     tx: &mut WriteTx,
     clinic: &str,
     key: &str,
-    answer: &Answered,
+    answer: &StoredAnswer,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
     insert_all(tx, clinic, &[(key, answer)], now).await
@@ -73,7 +73,7 @@ pub async fn insert(
 
 /// Takes a key for something that may happen only once and has no answer to remember. `false` if it is taken.
 pub async fn take(tx: &mut WriteTx, clinic: &str, key: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let nothing = Answered { request: String::new(), status: COMMITTED, body: String::new() };
+    let nothing = StoredAnswer { request: String::new(), status: COMMITTED, body: String::new() };
     insert(tx, clinic, key, &nothing, now).await
 }
 
@@ -82,7 +82,7 @@ pub async fn finish(
     tx: &mut WriteTx,
     clinic: &str,
     key: &str,
-    answer: &Answered,
+    answer: &StoredAnswer,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
     execute!(

@@ -17,7 +17,7 @@ use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
-pub use audit::{Checked, checked, clinics, count_outside, facts_without_entry};
+pub use audit::{ChainCheck, checked, clinics, count_outside, facts_without_entry};
 pub use entry::{AccessRequest, JournalEntry, digest};
 
 /// How many lines one statement adds.
@@ -230,7 +230,7 @@ async fn move_head(tx: &mut WriteTx, clinic: &str, seq: i64, hash: &str) -> Resu
 
 /// A sealed line.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Sealed {
+pub struct SealedEntry {
     /// Its place.
     pub seq: i64,
     /// The line.
@@ -238,10 +238,10 @@ pub struct Sealed {
 }
 
 /// What changed in a stretch of the chain, in order: the lines after `after`, up to `until`.
-pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> Result<Vec<Sealed>, Problem> {
+pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> Result<Vec<SealedEntry>, Problem> {
     fetch_all!(
         tx,
-        Sealed,
+        SealedEntry,
         "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND seq > $2 AND seq <= $3 AND is_change ORDER BY seq",
         clinic,
         after,
@@ -264,12 +264,17 @@ pub struct JournalFilter {
 }
 
 /// A page of the journal, newest first.
-pub async fn page(tx: &mut ReadTx, clinic: &str, asked: &JournalFilter, limit: i64) -> Result<Vec<Sealed>, Problem> {
+pub async fn page(
+    tx: &mut ReadTx,
+    clinic: &str,
+    asked: &JournalFilter,
+    limit: i64,
+) -> Result<Vec<SealedEntry>, Problem> {
     let below = asked.below.unwrap_or(i64::MAX);
     let Some(patient) = asked.patient else {
         return fetch_all!(
             tx,
-            Sealed,
+            SealedEntry,
             "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND seq < $2 AND ($3 IS NULL OR at >= $3)
                AND ($4 IS NULL OR at < $4) ORDER BY seq DESC LIMIT $5",
             clinic,
@@ -281,9 +286,9 @@ pub async fn page(tx: &mut ReadTx, clinic: &str, asked: &JournalFilter, limit: i
         .map_err(failed);
     };
     // Their own lines by index; lists of several patients, which name them in the text, one after the other.
-    let mut rows: Vec<Sealed> = fetch_all!(
+    let mut rows: Vec<SealedEntry> = fetch_all!(
         tx,
-        Sealed,
+        SealedEntry,
         "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND patient_id = $2 AND seq < $3
            AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) ORDER BY seq DESC LIMIT $6",
         clinic,
@@ -294,9 +299,9 @@ pub async fn page(tx: &mut ReadTx, clinic: &str, asked: &JournalFilter, limit: i
         limit
     )
     .map_err(failed)?;
-    let lists: Vec<Sealed> = fetch_all!(
+    let lists: Vec<SealedEntry> = fetch_all!(
         tx,
-        Sealed,
+        SealedEntry,
         "SELECT seq, entry FROM journal WHERE clinic_id = $1 AND is_list AND seq < $3
            AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5)
            AND (entry LIKE $2 OR entry LIKE '%\"everybody\":true%') ORDER BY seq DESC LIMIT $6",

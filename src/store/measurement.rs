@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 
@@ -29,7 +29,7 @@ struct MeasurementRow {
     counting: EvidenceStatus,
     source: String,
     answers: Json<Vec<Option<u8>>>,
-    issues: Json<Vec<Issue>>,
+    issues: Json<Vec<DataQualityIssue>>,
     language: Option<String>,
 }
 

@@ -24,7 +24,7 @@ macro_rules! columns {
 mod attempt;
 mod climb;
 mod lane;
-mod seen;
+mod chart_status;
 
 use std::sync::LazyLock;
 
@@ -41,9 +41,9 @@ use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use attempt::{DeliveryAttempt, attempted, attempts};
+pub use chart_status::{ChartNote, Example, by_chart_id, example, look, noted, unseen};
 pub use climb::{below, climb, is_anything_below};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake, wake_each};
-pub use seen::{Example, Noted, by_chart_id, example, look, noted, unseen};
 
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -215,7 +215,7 @@ pub async fn standing(
 
 /// What a page of the ledger may be narrowed to; everything given must hold.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Which {
+pub struct DeliveryFilter {
     /// In this state.
     pub state: Option<DeliveryState>,
     /// About this patient.
@@ -228,7 +228,7 @@ pub struct Which {
 pub async fn page(
     tx: &mut ReadTx,
     clinic: &str,
-    which: Which,
+    which: DeliveryFilter,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Delivery>, Problem> {

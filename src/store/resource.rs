@@ -250,14 +250,14 @@ pub async fn of_patient(
 
 /// A stretch of time: from `since` on, before `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct ChangeWindow {
     /// Its first instant.
     pub since: DateTime<Utc>,
     /// The first instant after it.
     pub until: DateTime<Utc>,
 }
 
-impl Stretch {
+impl ChangeWindow {
     /// All time that both databases can name.
     pub fn always() -> Self {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
@@ -272,7 +272,7 @@ impl Stretch {
 }
 
 /// How many resources of a type, not deleted, changed in a stretch of time.
-pub async fn count(tx: &mut ReadTx, clinic: &str, kind: &str, changed: Stretch) -> Result<i64, Problem> {
+pub async fn count(tx: &mut ReadTx, clinic: &str, kind: &str, changed: ChangeWindow) -> Result<i64, Problem> {
     fetch_optional!(
         tx,
         (i64,),
@@ -292,7 +292,7 @@ pub async fn changed(
     tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
-    changed: Stretch,
+    changed: ChangeWindow,
     after: Option<(DateTime<Utc>, &str)>,
     limit: i64,
 ) -> Result<Vec<Resource>, Problem> {

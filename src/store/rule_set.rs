@@ -107,17 +107,17 @@ pub async fn activate(
 /// A version was put in force.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Activation {
+pub struct RuleSetActivation {
     pub activated_at: DateTime<Utc>,
     pub version: i32,
     pub activated_by: Option<String>,
 }
 
 /// Which version was put in force when, oldest first. Before the first of them the built-in one was in force.
-pub async fn activations(tx: &mut ReadTx, clinic: &str) -> Result<Vec<Activation>, Problem> {
+pub async fn activations(tx: &mut ReadTx, clinic: &str) -> Result<Vec<RuleSetActivation>, Problem> {
     fetch_all!(
         tx,
-        Activation,
+        RuleSetActivation,
         "SELECT activated_at, version, activated_by FROM rule_activation WHERE clinic_id = $1 ORDER BY activated_at",
         clinic
     )

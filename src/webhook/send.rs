@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 
 use super::sign::signature;
-use super::{Hook, Webhooks};
+use super::{ConfiguredWebhook, Webhooks};
 use crate::ehr::Failure;
 use crate::ehr::retry::{RetryAfter, RetryDecision, decide};
 use crate::problem::Problem;
@@ -18,7 +18,7 @@ const GONE: u16 = 410;
 
 impl Webhooks {
     /// Tries once, and writes down what it came to.
-    pub(super) async fn attempt(&self, hook: &Hook, mut delivery: WebhookDelivery) -> Result<(), Problem> {
+    pub(super) async fn attempt(&self, hook: &ConfiguredWebhook, mut delivery: WebhookDelivery) -> Result<(), Problem> {
         let started = Instant::now();
         let result = call(hook, &delivery, self.clock.now()).await;
         let now = self.clock.now();
@@ -82,7 +82,7 @@ fn jitter(delivery: &WebhookDelivery) -> f64 {
     f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
-async fn call(hook: &Hook, delivery: &WebhookDelivery, now: DateTime<Utc>) -> Result<u16, Failure> {
+async fn call(hook: &ConfiguredWebhook, delivery: &WebhookDelivery, now: DateTime<Utc>) -> Result<u16, Failure> {
     let (id, timestamp) = (delivery.id.to_string(), now.timestamp());
     let request = hook
         .client

@@ -10,8 +10,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use cocm_registry::intake::load::Loaded;
-use cocm_registry::intake::sweep::Stopped;
+use cocm_registry::intake::bulk_load::LoadProgress;
+use cocm_registry::intake::sweep::SweepStop;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ async fn an_export_that_breaks_goes_on_where_it_was() {
     .await;
     let connection = world.app.connections.named("ehr").unwrap().clone();
     let broken = world.app.intake.bootstrap(&connection, &|_, _| {}).await;
-    assert!(matches!(broken, Err(Stopped::Failed(_))), "{broken:?}");
+    assert!(matches!(broken, Err(SweepStop::Failed(_))), "{broken:?}");
     assert_eq!(world.arrived("Patient").await, 200);
 
     let loaded = world.app.intake.bootstrap(&connection, &|_, _| {}).await.unwrap();
@@ -139,7 +139,7 @@ async fn an_export_that_breaks_goes_on_where_it_was() {
 #[tokio::test]
 async fn files_are_loaded_whatever_they_hold() {
     let world = Connected::new(|_| {}).await;
-    let mut loaded = Loaded::default();
+    let mut loaded = LoadProgress::default();
     let ndjson = lines((0..3).map(|n| patient(&format!("p{n}")))) + "\nrubbish\n";
     // As Synthea writes it: one Bundle over many lines, of a person with everything.
     let person = json!({"fullUrl": "urn:uuid:aaaaaaaa-0000-4000-8000-000000000001", "request": {"method": "POST", "url": "Patient"},

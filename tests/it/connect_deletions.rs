@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use cocm_registry::domain::chart_plan::{Code, Posture};
-use cocm_registry::record::{Command, Whom};
+use cocm_registry::record::{Command, PatientKey};
 use cocm_registry::sandbox::profile::Profile;
-use cocm_registry::store::outbox::{self, Which};
+use cocm_registry::store::outbox::{self, DeliveryFilter};
 use cocm_registry::store::{patient, resource, standing};
 use rstest::rstest;
 
@@ -39,7 +39,7 @@ async fn what_is_deleted_there_counts_no_more(#[values(Engine::Sqlite, Engine::P
     second.as_object_mut().unwrap().remove("meta");
     connected.chart.put(second);
     connected.sweep().await;
-    let whom = Whom::Key("Patient/p0".to_owned());
+    let whom = PatientKey::Key("Patient/p0".to_owned());
     let enrolled = Command::Enrolled { whom, episode: Box::new(episode("2026-02-16")), fit: None };
     connected.app.recorder.one(CLINIC, "test", enrolled).await.unwrap();
     let latest = async || {
@@ -101,7 +101,7 @@ async fn a_safety_answer_that_is_deleted_there_does_not_go_without_a_word(
     connected.sweep().await;
     let task = async || {
         let mut tx = connected.app.db.read().await.unwrap();
-        let all = outbox::page(&mut tx, CLINIC, Which::default(), None, 100).await.unwrap();
+        let all = outbox::page(&mut tx, CLINIC, DeliveryFilter::default(), None, 100).await.unwrap();
         let mut all = all.into_iter().filter(|one| one.intent.desired.code == Code::SafetyAssessment);
         all.next().unwrap().intent.0
     };

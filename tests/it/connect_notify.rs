@@ -274,7 +274,7 @@ async fn our_keys_and_our_scopes_are_published() {
 #[tokio::test]
 async fn subscriptions_are_made_once_and_renewed_before_they_end() {
     let world = World::on(Engine::Sqlite, |ehr| {
-        ehr.notify.subscribe = Some(config::Push::RestHook);
+        ehr.notify.subscribe = Some(config::SubscriptionPayload::RestHook);
         ehr.poll.types = vec!["Patient".into(), "QuestionnaireResponse".into()];
     })
     .await

@@ -9,9 +9,9 @@ use axum::{Json, Router};
 use chrono::TimeDelta;
 use cocm_registry::clock::Clock;
 use cocm_registry::config::SearchStrategy;
-use cocm_registry::record::{Command, Condition, Whom};
+use cocm_registry::record::{Command, Condition, PatientKey};
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::store::connection::{self, Of};
+use cocm_registry::store::connection::{self, ConnectionKey};
 use rstest::rstest;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -179,7 +179,7 @@ async fn a_server_that_searches_by_patient_only_is_asked_about_those_in_care() {
     for id in ["p1", "p4"] {
         let arrival = world.app.intake.read(CLINIC, &patient(id).to_string()).unwrap();
         world.app.intake.take(CLINIC, "test", arrival, Condition::None).await.unwrap();
-        let whom = Whom::Key(format!("Patient/{id}"));
+        let whom = PatientKey::Key(format!("Patient/{id}"));
         let episode = Box::new(episode("2026-02-20"));
         world.app.recorder.one(CLINIC, "test", Command::Enrolled { whom, episode, fit: None }).await.unwrap();
     }
@@ -230,7 +230,7 @@ async fn of_two_replicas_one_sweeps() {
     let world = Connected::new(|_| {}).await;
     let other = replica(&world.database, &world.clock, world.chart.url(), |_| {}).await;
     world.fill(3);
-    let of = Of { clinic: CLINIC, connection: "ehr" };
+    let of = ConnectionKey { clinic: CLINIC, connection: "ehr" };
     let mut tx = world.app.db.begin("test").await.unwrap();
     connection::know(&mut tx, of, monday()).await.unwrap();
     let (token, until) = (Uuid::from_u128(1), monday() + TimeDelta::minutes(2));

@@ -9,11 +9,11 @@ use axum::http::Request;
 use chrono::TimeDelta;
 use cocm_registry::api;
 use cocm_registry::clock::Clock;
-use cocm_registry::config::{self, ClinicId, Push};
+use cocm_registry::config::{self, ClinicId, SubscriptionPayload};
 use cocm_registry::identity::{Role, development};
-use cocm_registry::record::{Command, Whom};
+use cocm_registry::record::{Command, PatientKey};
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::sandbox::events::Telling;
+use cocm_registry::sandbox::events::EventStream;
 use cocm_registry::sandbox::profile::{Profile, TOPIC};
 use cocm_registry::service::Service;
 use cocm_registry::store::connection::subscription::{self, SubscriptionRecord};
@@ -31,7 +31,7 @@ struct World {
     connected: Connected,
     address: SocketAddr,
     server: JoinHandle<()>,
-    telling: Option<Telling>,
+    telling: Option<EventStream>,
 }
 
 impl Drop for World {
@@ -43,7 +43,7 @@ impl Drop for World {
 async fn service(database: &Database, clock: &Clock, chart: &Sandbox, at: SocketAddr, topics: &[&str]) -> Service {
     let mut config = config(database, chart.url(), |ehr: &mut config::EhrConnection| {
         ehr.notify.token = Some("s3cret".into());
-        ehr.notify.subscribe = Some(Push::Topics);
+        ehr.notify.subscribe = Some(SubscriptionPayload::Topics);
         ehr.notify.topics = topics.iter().map(|topic| ((*topic).to_owned(), Vec::new())).collect();
     });
     config.public_url = Some(format!("http://{at}"));
@@ -149,7 +149,7 @@ async fn a_topic_is_subscribed_to_and_what_it_tells_stands(#[values(Engine::Sqli
     assert_eq!(channel["extension"], json!([heartbeat]));
 
     // A form is put into the chart: it is here without a sweep, and it counts.
-    let whom = Whom::Key("Patient/p0".to_owned());
+    let whom = PatientKey::Key("Patient/p0".to_owned());
     let enrolled = Command::Enrolled { whom, episode: Box::new(episode("2026-02-16")), fit: None };
     connected.app.recorder.one(CLINIC, "test", enrolled).await.unwrap();
     connected.chart.clear_log();
@@ -351,7 +351,7 @@ async fn a_filter_goes_along_and_narrows_what_is_told() {
     let filter = "QuestionnaireResponse?status=completed";
     let mut config = config(&connected.database, connected.chart.url(), |ehr| {
         ehr.notify.token = Some("s3cret".into());
-        ehr.notify.subscribe = Some(Push::Topics);
+        ehr.notify.subscribe = Some(SubscriptionPayload::Topics);
         ehr.notify.topics = [(TOPIC.to_owned(), vec![filter.to_owned()])].into();
     });
     config.public_url = Some(format!("http://{}", world.address));

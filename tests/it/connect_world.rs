@@ -5,18 +5,18 @@ use cocm_registry::api::App;
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{self, Config, Development};
 use cocm_registry::identity::development;
-use cocm_registry::intake::watch::Visit;
+use cocm_registry::intake::watch::WatchVisit;
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::service::Service;
-use cocm_registry::store::connection::{self, Of, Watermark, hint};
+use cocm_registry::store::connection::{self, ConnectionKey, Watermark, hint};
 use cocm_registry::store::resource;
 use serde_json::Value;
 
 use crate::world::{CLINIC, Database, Engine, monday, patient, phq9};
 
 /// The connection of the development configuration.
-pub const EHR: Of<'_> = Of { clinic: CLINIC, connection: "ehr" };
+pub const EHR: ConnectionKey<'_> = ConnectionKey { clinic: CLINIC, connection: "ehr" };
 
 pub struct Connected {
     pub service: Service,
@@ -57,14 +57,14 @@ impl Connected {
     }
 
     /// A sweep, due or not.
-    pub async fn sweep(&self) -> Visit {
+    pub async fn sweep(&self) -> WatchVisit {
         self.service.fetch_due(true).await.unwrap().remove(0)
     }
 
     /// How many resources of a type have arrived.
     pub async fn arrived(&self, kind: &str) -> i64 {
         let mut tx = self.app.db.read().await.unwrap();
-        resource::count(&mut tx, CLINIC, kind, resource::Stretch::always()).await.unwrap()
+        resource::count(&mut tx, CLINIC, kind, resource::ChangeWindow::always()).await.unwrap()
     }
 
     pub async fn watermark(&self, kind: &str) -> Watermark {
@@ -73,7 +73,7 @@ impl Connected {
         all.into_iter().find(|mark| mark.kind == kind).unwrap()
     }
 
-    pub async fn in_vain(&self) -> Vec<hint::Hint> {
+    pub async fn in_vain(&self) -> Vec<hint::FetchHint> {
         let mut tx = self.app.db.read().await.unwrap();
         hint::in_vain(&mut tx, EHR, 100).await.unwrap()
     }

@@ -21,7 +21,7 @@ async fn alarm(world: &World, person: &str) {
 }
 
 async fn ledger(world: &World) -> Vec<Delivery> {
-    outbox::page(&mut world.read().await, CLINIC, outbox::Which::default(), None, 1000).await.unwrap()
+    outbox::page(&mut world.read().await, CLINIC, outbox::DeliveryFilter::default(), None, 1000).await.unwrap()
 }
 
 /// How many Tasks and Flags that count each cause has in the chart.

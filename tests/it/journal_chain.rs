@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use cocm_registry::domain::care::Care;
 use cocm_registry::id::EpisodeId;
-use cocm_registry::journal::verify::{Anchor, ChainReport, verify};
+use cocm_registry::journal::verify::{ChainAnchor, ChainReport, verify};
 use cocm_registry::record::Command;
 use cocm_registry::store::{Db, event_log, journal};
 use rstest::rstest;
@@ -195,7 +195,7 @@ async fn what_is_deleted_exchanged_added_or_cut_off_is_found(
     }
 
     // Somebody who knows the format cuts everything off together. Only a head that was kept elsewhere tells.
-    let before: Anchor = whole.head.clone().unwrap();
+    let before: ChainAnchor = whole.head.clone().unwrap();
     let after = last - 3;
     sql(db, &format!("DELETE FROM fact WHERE id IN (SELECT id FROM journal WHERE seq > {after})")).await;
     sql(db, &format!("DELETE FROM journal WHERE seq > {after}")).await;

@@ -215,12 +215,13 @@ async fn introduce(base: &str, token: &str) {
 }
 
 async fn stored(db: &cocm_registry::store::Db) -> HashSet<String> {
-    use cocm_registry::store::resource::{Stretch, changed};
+    use cocm_registry::store::resource::{ChangeWindow, changed};
     let mut tx = db.read().await.unwrap();
     let (mut ids, mut after): (_, Option<(DateTime<Utc>, String)>) = (HashSet::new(), None);
     loop {
         let cursor = after.as_ref().map(|(at, id)| (*at, id.as_str()));
-        let page = changed(&mut tx, CLINIC, "QuestionnaireResponse", Stretch::always(), cursor, 500).await.unwrap();
+        let page =
+            changed(&mut tx, CLINIC, "QuestionnaireResponse", ChangeWindow::always(), cursor, 500).await.unwrap();
         let Some(last) = page.last() else { return ids };
         after = Some((last.updated_at, last.id.clone()));
         let before = ids.len();
@@ -257,7 +258,7 @@ async fn assert_once_in_chart(chart: &Sandbox, db: &cocm_registry::store::Db) {
         }
     }
     let mut tx = db.read().await.unwrap();
-    let ledger = outbox::page(&mut tx, CLINIC, outbox::Which::default(), None, 10_000).await.unwrap();
+    let ledger = outbox::page(&mut tx, CLINIC, outbox::DeliveryFilter::default(), None, 10_000).await.unwrap();
     assert!(ledger.len() >= 2 * PATIENTS, "{}", ledger.len());
     for delivery in ledger {
         let identifier = &delivery.intent.identifier;

@@ -11,7 +11,7 @@ use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::service::{Service, connections, router, sweep};
-use cocm_registry::store::outbox::{self, Delivery, DeliveryState, Which};
+use cocm_registry::store::outbox::{self, Delivery, DeliveryFilter, DeliveryState};
 use cocm_registry::store::resource;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -106,7 +106,7 @@ impl Loop {
 
     pub async fn ledger(&self) -> Vec<Delivery> {
         let mut tx = self.service().app.db.read().await.unwrap();
-        outbox::page(&mut tx, CLINIC, Which::default(), None, 1000).await.unwrap()
+        outbox::page(&mut tx, CLINIC, DeliveryFilter::default(), None, 1000).await.unwrap()
     }
 
     /// The causes that stand open.
@@ -123,7 +123,7 @@ impl Loop {
     /// How many forms have arrived.
     pub async fn arrived(&self, kind: &str) -> i64 {
         let mut tx = self.service().app.db.read().await.unwrap();
-        resource::count(&mut tx, CLINIC, kind, resource::Stretch::always()).await.unwrap()
+        resource::count(&mut tx, CLINIC, kind, resource::ChangeWindow::always()).await.unwrap()
     }
 
     /// Somebody assesses whoever waits for it.

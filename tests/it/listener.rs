@@ -13,7 +13,7 @@ use axum::http::{Request, Response};
 use axum::routing::{get, post};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::Limits;
-use cocm_registry::listener::{JsonBody, Stopping, bind, protect, serve};
+use cocm_registry::listener::{JsonBody, ShutdownSignal, bind, protect, serve};
 use cocm_registry::telemetry::{self, RequestLog};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -49,7 +49,10 @@ fn router(limits: &Limits) -> Router {
             }),
         )
         .route("/forever", get(|| async { sleep(Duration::from_mins(10)).await }))
-        .route("/events", get(|Extension(mut stopping): Extension<Stopping>| async move { stopping.begun().await }))
+        .route(
+            "/events",
+            get(|Extension(mut stopping): Extension<ShutdownSignal>| async move { stopping.begun().await }),
+        )
         .route("/large", get(|| async { vec![0; 64 << 20] }))
         .route("/panic", get(broken));
     protect(routes, limits, &Clock::system())

@@ -1,6 +1,6 @@
 //! The caseload page of a large clinic, its pages and its orders.
 
-use cocm_registry::domain::caseload_row::{CaseloadRow, Gauge, NextContactKind};
+use cocm_registry::domain::caseload_row::{CaseloadRow, MeasureCell, NextContactKind};
 use cocm_registry::domain::chart_plan::{Code, plan};
 use cocm_registry::domain::episode::{Episode, Phase};
 use cocm_registry::domain::finding::{Finding, Rule};
@@ -20,8 +20,8 @@ use super::api_world::World;
 use super::pages_world::Browser;
 use super::world::{date, episode};
 
-fn gauge(instrument: Instrument, latest: Option<u16>) -> Gauge {
-    Gauge {
+fn gauge(instrument: Instrument, latest: Option<u16>) -> MeasureCell {
+    MeasureCell {
         instrument,
         status: MeasureStatus::NoImprovement,
         baseline: Some((18, date("2026-01-05"), Basis::Window)),

@@ -16,9 +16,9 @@ use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::Story;
 use cocm_registry::id::EpisodeId;
 use cocm_registry::identity::{Role, development};
-use cocm_registry::record::{Command, Whom};
+use cocm_registry::record::{Command, PatientKey};
 use cocm_registry::store::event_log::{self, EventRow as Line};
-use cocm_registry::store::outbox::{self, Delivery, DeliveryState, Which};
+use cocm_registry::store::outbox::{self, Delivery, DeliveryFilter, DeliveryState};
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{journal, story};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ impl World {
     }
 
     pub async fn enrol(&self, person: &str, on: &str) -> EpisodeId {
-        let whom = Whom::Key(format!("Patient/{person}"));
+        let whom = PatientKey::Key(format!("Patient/{person}"));
         EpisodeId(self.record(Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None }).await)
     }
 
@@ -127,7 +127,7 @@ impl World {
 
     pub async fn ledger(&self) -> Vec<Delivery> {
         let mut tx = self.connected.app.db.read().await.unwrap();
-        outbox::page(&mut tx, CLINIC, Which::default(), None, 1000).await.unwrap()
+        outbox::page(&mut tx, CLINIC, DeliveryFilter::default(), None, 1000).await.unwrap()
     }
 
     pub async fn delivery(&self, code: Code) -> Delivery {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cocm_registry::id::PatientId;
 use cocm_registry::problem::Category;
-use cocm_registry::record::{Command, Whom};
+use cocm_registry::record::{Command, PatientKey};
 use cocm_registry::sandbox::misbehaviour::Dice;
 use cocm_registry::store::Db;
 use rstest::rstest;
@@ -63,7 +63,7 @@ async fn a_fact_that_fails_fails_alone(#[values(Engine::Sqlite, Engine::Postgres
         nobody(),
         world.fact(&alarming("a", "1")),
         Command::Enrolled {
-            whom: Whom::Key("Patient/absent".into()),
+            whom: PatientKey::Key("Patient/absent".into()),
             episode: Box::new(episode("2026-01-05")),
             fit: None,
         },

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::domain::measurement::EvidenceStatus;
-use cocm_registry::record::{Command, Whom};
+use cocm_registry::record::{Command, PatientKey};
 use cocm_registry::sandbox::misbehaviour::Dice;
 use cocm_registry::store::{measurement, outbox, patient, quarantine, resource, standing};
 use futures_util::StreamExt;
@@ -28,7 +28,7 @@ async fn outcome(world: &World, clinic: &str) -> String {
     let standings =
         standing::by_attention(&mut tx, clinic, &standing::StandingFilter::default(), None, None, 10).await.unwrap();
     let standings: Vec<Value> = standings.iter().map(|row| serde_json::from_str(row.body.get()).unwrap()).collect();
-    let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, outbox::Which::default(), None, 100)
+    let mut intents: Vec<Value> = outbox::page(&mut tx, clinic, outbox::DeliveryFilter::default(), None, 100)
         .await
         .unwrap()
         .into_iter()
@@ -42,7 +42,9 @@ async fn outcome(world: &World, clinic: &str) -> String {
     intents.sort_by_key(Value::to_string);
     let mut resources = Vec::new();
     for kind in ["Patient", "QuestionnaireResponse", "Observation"] {
-        for found in resource::changed(&mut tx, clinic, kind, resource::Stretch::always(), None, 100).await.unwrap() {
+        for found in
+            resource::changed(&mut tx, clinic, kind, resource::ChangeWindow::always(), None, 100).await.unwrap()
+        {
             resources.push(json!([found.kind, found.id, found.source_version, found.body, found.patient_id]));
         }
     }
@@ -97,8 +99,11 @@ async fn play(world: &World, clinic: &str, events: &[&Value]) {
 }
 
 async fn enrol(world: &World, clinic: &str) {
-    let fact =
-        Command::Enrolled { whom: Whom::Key("Patient/1".into()), episode: Box::new(episode("2026-01-05")), fit: None };
+    let fact = Command::Enrolled {
+        whom: PatientKey::Key("Patient/1".into()),
+        episode: Box::new(episode("2026-01-05")),
+        fit: None,
+    };
     world.app.recorder.one(clinic, "test", fact).await.unwrap();
 }
 

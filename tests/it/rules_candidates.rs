@@ -1,7 +1,7 @@
 //! Who might be offered care: whose latest scale is elevated, and nobody dismissed it.
 
 use cocm_registry::domain::candidate::{Candidate, candidate};
-use cocm_registry::domain::care::{Care, Dismissed};
+use cocm_registry::domain::care::{Care, DismissedScore};
 use cocm_registry::domain::chart_plan::plan;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::rules::RuleSet;
@@ -86,7 +86,7 @@ fn a_dismissal_puts_these_scores_aside_from_its_day_on_and_the_next_one_speaks_a
     newer.phq9(9, 14);
     let again = on(&newer, 9).unwrap();
     assert_eq!((scores(&again), again.dismissed), (vec![(Instrument::Phq9, 14)], None), "the same points, taken anew");
-    let other = Dismissed { measurement: MeasurementId(Uuid::from_u128(999)), score: 14 };
+    let other = DismissedScore { measurement: MeasurementId(Uuid::from_u128(999)), score: 14 };
     tale.story.entries.clear();
     tale.entry(4, Care::CandidateDismissal { reason: "Another form".into(), scores: vec![other] });
     assert_eq!(on(&tale, 5).unwrap().dismissed, None);

@@ -4,8 +4,8 @@ use cocm_registry::domain::care::{ContactKind, ContactOutcome};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::Quality;
 use cocm_registry::domain::metrics::{
-    CareManager, Metric, Month, Narrowing, aims_tallies, caseloads, cms159, differences, fidelity, fidelity_tallies,
-    for_export, hedis_drr, nys_tallies,
+    CareManager, Metric, MetricsFilter, Month, aims_tallies, caseloads, cms159, differences, fidelity,
+    fidelity_tallies, for_export, hedis_drr, nys_tallies,
 };
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::{Handover, Story};
@@ -215,7 +215,7 @@ fn fidelity_comes_out_as_worked_by_hand() {
 
 #[test]
 fn the_process_measures_come_out_as_worked_by_hand() {
-    let metrics = aims_tallies(&caseload(), &RuleSet::default(), march(), &Narrowing::default()).metrics();
+    let metrics = aims_tallies(&caseload(), &RuleSet::default(), march(), &MetricsFilter::default()).metrics();
     let in_care = vec![A, B, C, D, F, G];
     assert_eq!(counted(&metrics, "caseload").0, in_care);
     let contacts = metrics.iter().find(|m| m.name == "contacts_per_patient").unwrap();
@@ -230,11 +230,12 @@ fn the_process_measures_come_out_as_worked_by_hand() {
 fn a_care_manager_sees_the_own_caseload_and_a_handover_counts_from_its_day() {
     let mut all = caseload();
     let rules = RuleSet::default();
-    let kim = Narrowing::to(CareManager::Named("Kim".into()));
-    let of =
-        |all: &[Story], of: &Narrowing| counted(&fidelity_tallies(all, &rules, march(), of).metrics(), "caseload").0;
+    let kim = MetricsFilter::to(CareManager::Named("Kim".into()));
+    let of = |all: &[Story], of: &MetricsFilter| {
+        counted(&fidelity_tallies(all, &rules, march(), of).metrics(), "caseload").0
+    };
     assert_eq!(of(&all, &kim), vec![A, B]);
-    assert_eq!(of(&all, &Narrowing::to(CareManager::Nobody)), vec![D, F, G]);
+    assert_eq!(of(&all, &MetricsFilter::to(CareManager::Nobody)), vec![D, F, G]);
     let shared = caseloads(&all, march());
     let sizes: Vec<usize> = shared.values().map(Vec::len).collect();
     assert_eq!(sizes, [2, 1, 4], "Kim, Lee and nobody");
@@ -251,8 +252,8 @@ fn a_care_manager_sees_the_own_caseload_and_a_handover_counts_from_its_day() {
         all[n].handovers.push(handover);
     }
     assert_eq!(of(&all, &kim), vec![A]);
-    assert_eq!(of(&all, &Narrowing::to(CareManager::Named("Lee".into()))), vec![B, C]);
-    assert_eq!(of(&all, &Narrowing::to(CareManager::Nobody)), vec![D, F, G]);
+    assert_eq!(of(&all, &MetricsFilter::to(CareManager::Named("Lee".into()))), vec![B, C]);
+    assert_eq!(of(&all, &MetricsFilter::to(CareManager::Nobody)), vec![D, F, G]);
 }
 
 #[test]
@@ -297,7 +298,7 @@ fn who_is_seen_was_screened_by_a_phq_of_the_twelve_months_up_to_the_end_of_this_
             t.phq9(54, 20);
         }), // not seen in March
     ];
-    let metrics = nys_tallies(&all, &RuleSet::default(), march(), &Narrowing::default(), None).metrics();
+    let metrics = nys_tallies(&all, &RuleSet::default(), march(), &MetricsFilter::default(), None).metrics();
     assert_eq!(date(-280).to_string(), "2025-03-31");
     assert_eq!(counted(&metrics, "phq_screened"), (vec![3, 5, 6, 7], vec![1, 2, 3, 4, 5, 6, 7]));
     assert_eq!(counted(&metrics, "initial_phq9_elevated"), (vec![5], vec![5, 6]));
@@ -311,7 +312,7 @@ fn a_mean_differs_also_where_the_same_patients_are_behind_it() {
                 t.contact(60 + n);
             }
         });
-        aims_tallies(&[told], &RuleSet::default(), march(), &Narrowing::default()).metrics()
+        aims_tallies(&[told], &RuleSet::default(), march(), &MetricsFilter::default()).metrics()
     };
     assert_eq!(differences(&of(2), &of(2)), []);
     let differs = differences(&of(2), &of(3));

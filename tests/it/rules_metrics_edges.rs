@@ -4,7 +4,7 @@
 use cocm_registry::domain::care::{Care, ChangeKind, Payer, RecommendationDecision};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::metrics::{
-    Metric, Month, MonthTallies, Narrowing, aims_tallies, differences, fidelity, for_export, hedis_drr, nys,
+    Metric, MetricsFilter, Month, MonthTallies, aims_tallies, differences, fidelity, for_export, hedis_drr, nys,
 };
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::story::Story;
@@ -31,7 +31,7 @@ fn fidelity_of(all: &[Story]) -> Vec<Metric> {
 }
 
 fn aims_of(all: &[Story]) -> Vec<Metric> {
-    aims_tallies(all, &RuleSet::default(), march(), &Narrowing::default()).metrics()
+    aims_tallies(all, &RuleSet::default(), march(), &MetricsFilter::default()).metrics()
 }
 
 fn named<'a>(metrics: &'a [Metric], name: &str) -> &'a Metric {

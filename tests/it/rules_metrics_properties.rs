@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::Datelike;
 use cocm_registry::domain::care::{Care, Payer};
 use cocm_registry::domain::metrics::{
-    Metric, Month, MonthFigures, MonthTallies, Narrowing, aims_tallies, caseloads, cms159, differences, fidelity,
+    Metric, MetricsFilter, Month, MonthFigures, MonthTallies, aims_tallies, caseloads, cms159, differences, fidelity,
     fidelity_tallies, for_export, hedis_drr, nys, nys_tallies,
 };
 use cocm_registry::domain::rules::RuleSet;
@@ -94,7 +94,7 @@ proptest! {
                 all.extend(nys(&exported, &rules, month, Some(*payer), None));
             }
             all.extend(fidelity(&stories, &rules, month));
-            all.extend(aims_tallies(&stories, &rules, month, &Narrowing::default()).metrics());
+            all.extend(aims_tallies(&stories, &rules, month, &MetricsFilter::default()).metrics());
         }
         for year in 2025..=2028 {
             all.extend(hedis_drr(&exported, year));
@@ -146,13 +146,13 @@ proptest! {
         for month in months() {
             let clinic = nys(&exported, &rules, month, None, None);
             let fidelity = fidelity(&stories, &rules, month);
-            let aims = aims_tallies(&stories, &rules, month, &Narrowing::default()).metrics();
+            let aims = aims_tallies(&stories, &rules, month, &MetricsFilter::default()).metrics();
             let mut parts: Vec<[Vec<Metric>; 3]> = Vec::new();
             let mut kept = MonthTallies::new(&rules, month, None);
             kept.count(&stories);
             let mut kept = kept.figures().by_care_manager.unwrap().into_iter();
             for (care_manager, patients) in caseloads(&stories, month) {
-                let of = Narrowing::to(care_manager.clone());
+                let of = MetricsFilter::to(care_manager.clone());
                 let fidelity = fidelity_tallies(&stories, &rules, month, &of).metrics();
                 let aims = aims_tallies(&stories, &rules, month, &of).metrics();
                 let nys = nys_tallies(&exported, &rules, month, &of, None).metrics();

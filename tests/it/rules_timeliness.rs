@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use cocm_registry::domain::metrics::Month;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::safety::concerns;
-use cocm_registry::domain::timeliness::{Elapsed, Timeliness, of_month, to_assessment};
+use cocm_registry::domain::timeliness::{Timeliness, WaitingTime, of_month, to_assessment};
 
 use crate::rules_story::{Tale, at, date};
 
@@ -83,11 +83,11 @@ fn where_only_the_day_is_known_days_count_and_minutes_do_not() {
     let noons = [at(60, 0), at(63, 0)];
     for known in noons {
         let elapsed = to_assessment(&all[0], &|instant| instant != known);
-        assert_eq!(elapsed, Some(Elapsed { minutes: None, days: 3 }));
+        assert_eq!(elapsed, Some(WaitingTime { minutes: None, days: 3 }));
         let march = measured(&tale, 85, |instant| instant != known);
         assert_eq!((march.assessed, march.timed, march.longest_days), (1, 0, Some(3)));
     }
-    assert_eq!(to_assessment(&all[0], &|_| false), Some(Elapsed { minutes: Some(3 * DAY), days: 3 }));
+    assert_eq!(to_assessment(&all[0], &|_| false), Some(WaitingTime { minutes: Some(3 * DAY), days: 3 }));
     let open = concerns(&answered(&[(60, 2, None)]).story, &RuleSet::default(), date(85));
     assert_eq!(to_assessment(&open[0], &|_| false), None);
 }

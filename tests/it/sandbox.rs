@@ -7,7 +7,7 @@ use cocm_registry::clock::Clock;
 use cocm_registry::domain::chart_plan::{ChartResource, Code, Owner, Posture, Priority, WorkItem, WriteIntent};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::ehr::retry::{RetryAfter, RetryDecision, decide};
-use cocm_registry::ehr::{Delivered, DeliveryEffect, EhrClient, EhrConfig, Failure, Ledger, LeftAlone, Route};
+use cocm_registry::ehr::{DeliveryEffect, DeliveryResult, EhrClient, EhrConfig, Failure, Ledger, ManualChange, Route};
 use cocm_registry::fhir::planned::WriteForm;
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::{Dice, Misbehaviour};
@@ -76,11 +76,11 @@ fn own(intent: &WriteIntent) -> Route {
     })
 }
 
-async fn deliver(ehr: &EhrClient, intent: &WriteIntent, ledger: &Ledger) -> Result<Delivered, Failure> {
+async fn deliver(ehr: &EhrClient, intent: &WriteIntent, ledger: &Ledger) -> Result<DeliveryResult, Failure> {
     cocm_registry::ehr::deliver(ehr, own(intent), intent, ledger).await
 }
 
-async fn reconcile(ehr: &EhrClient, intent: &WriteIntent, ledger: &Ledger) -> Result<Option<Delivered>, Failure> {
+async fn reconcile(ehr: &EhrClient, intent: &WriteIntent, ledger: &Ledger) -> Result<Option<DeliveryResult>, Failure> {
     cocm_registry::ehr::reconcile(ehr, own(intent), intent, ledger).await
 }
 
@@ -90,13 +90,13 @@ fn task(name: &str, posture: Posture) -> WriteIntent {
 
 impl World {
     /// One attempt, and what the dispatcher writes down afterwards.
-    async fn attempt(&self, intent: &WriteIntent, ledger: &mut Ledger) -> Result<Delivered, Failure> {
+    async fn attempt(&self, intent: &WriteIntent, ledger: &mut Ledger) -> Result<DeliveryResult, Failure> {
         let result = deliver(&self.ehr, intent, ledger).await;
         *ledger = std::mem::take(ledger).after(intent.desired.posture, &result);
         result
     }
 
-    async fn until_delivered(&self, intent: &WriteIntent, ledger: &mut Ledger) -> Delivered {
+    async fn until_delivered(&self, intent: &WriteIntent, ledger: &mut Ledger) -> DeliveryResult {
         for _ in 0..60 {
             match self.attempt(intent, ledger).await {
                 Ok(done) => return done,
@@ -293,7 +293,7 @@ async fn what_a_person_closed_in_the_chart_is_never_opened_again(
     }
     for posture in [Posture::Open, Posture::Withdrawn, Posture::Open, Posture::EnteredInError] {
         let done = deliver(&world.ehr, &task("a", posture), &ledger).await.unwrap();
-        assert_eq!(done.effect, DeliveryEffect::LeftAlone(LeftAlone::ClosedInChart));
+        assert_eq!(done.effect, DeliveryEffect::LeftAlone(ManualChange::ClosedInChart));
         assert_eq!(done.chart_status.as_deref(), Some(status));
     }
     assert_eq!(world.chart.history("Task", "1").len(), 2);
@@ -307,7 +307,7 @@ async fn a_task_in_somebodys_hands_gets_one_note() {
     world.change(world.chart.get("Task", "1").unwrap(), "status", &json!("in-progress"));
     for _ in 0..3 {
         let done = world.attempt(&task("a", Posture::Withdrawn), &mut ledger).await.unwrap();
-        assert_eq!(done.effect, DeliveryEffect::LeftAlone(LeftAlone::InProgressNoted));
+        assert_eq!(done.effect, DeliveryEffect::LeftAlone(ManualChange::InProgressNoted));
     }
     let task = world.chart.get("Task", "1").unwrap();
     assert_eq!((&task["status"], task["note"].as_array().unwrap().len()), (&json!("in-progress"), 1));
@@ -320,10 +320,10 @@ async fn what_was_deleted_in_the_chart_is_left() {
     world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
     world.chart.delete("Task", "1");
     let done = world.attempt(&task("a", Posture::Open), &mut ledger).await.unwrap();
-    assert_eq!(done.effect, DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart));
+    assert_eq!(done.effect, DeliveryEffect::LeftAlone(ManualChange::DeletedInChart));
     let nowhere = Ledger { chart_id: Some("99".to_owned()), ..Ledger::default() };
     let done = deliver(&world.ehr, &task("b", Posture::Open), &nowhere).await.unwrap();
-    assert_eq!(done.effect, DeliveryEffect::LeftAlone(LeftAlone::DeletedInChart));
+    assert_eq!(done.effect, DeliveryEffect::LeftAlone(ManualChange::DeletedInChart));
     assert!(world.chart.all("Task").is_empty());
 }
 

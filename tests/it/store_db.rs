@@ -149,11 +149,11 @@ async fn sqlite_that_another_process_locks_is_waited_for() {
 #[rstest]
 #[tokio::test]
 async fn what_is_rolled_back_or_dropped_was_never_there(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    use cocm_registry::store::idempotency::{Answered, find, insert};
+    use cocm_registry::store::idempotency::{StoredAnswer, find, insert};
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     let now = super::world::monday();
-    let answer = Answered { request: "r".into(), status: 201, body: "{}".into() };
+    let answer = StoredAnswer { request: "r".into(), status: 201, body: "{}".into() };
     let mut tx = db.begin("test").await.unwrap();
     insert(&mut tx, "demo", "kept", &answer, now).await.unwrap();
     tx.commit().await.unwrap();

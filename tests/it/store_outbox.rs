@@ -8,7 +8,7 @@ use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{PatientStatus as Person, Story};
 use cocm_registry::id::PatientId;
-use cocm_registry::store::outbox::{self, DeliveryAttempt, DeliveryState, Lane, Settlement, Which};
+use cocm_registry::store::outbox::{self, DeliveryAttempt, DeliveryFilter, DeliveryState, Lane, Settlement};
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::{Db, WriteTx, standing};
 use rstest::rstest;
@@ -114,14 +114,23 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     assert_eq!((kept.chart_id.as_deref(), kept.settled_posture.as_deref()), (Some("9"), Some("open")));
     assert_eq!(outbox::entries(&mut tx, CLINIC, id(1)).await.unwrap().len(), 3);
     assert_eq!(
-        outbox::page(&mut tx, CLINIC, Which { state: Some(DeliveryState::Pending), ..Which::default() }, None, 9)
-            .await
-            .unwrap()
-            .len(),
+        outbox::page(
+            &mut tx,
+            CLINIC,
+            DeliveryFilter { state: Some(DeliveryState::Pending), ..DeliveryFilter::default() },
+            None,
+            9
+        )
+        .await
+        .unwrap()
+        .len(),
         2
     );
     assert_eq!(
-        outbox::page(&mut tx, CLINIC, Which { patient: Some(id(2)), ..Which::default() }, None, 9).await.unwrap().len(),
+        outbox::page(&mut tx, CLINIC, DeliveryFilter { patient: Some(id(2)), ..DeliveryFilter::default() }, None, 9)
+            .await
+            .unwrap()
+            .len(),
         0
     );
 
@@ -130,7 +139,7 @@ async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqli
     assert!(outbox::pending(&mut tx, OTHER, id(1), minutes(9)).await.unwrap().is_empty());
     assert!(outbox::find(&mut tx, OTHER, id(1), "a").await.unwrap().is_none());
     assert!(outbox::by_id(&mut tx, OTHER, sent.id).await.unwrap().is_none());
-    assert!(outbox::page(&mut tx, OTHER, Which::default(), None, 9).await.unwrap().is_empty());
+    assert!(outbox::page(&mut tx, OTHER, DeliveryFilter::default(), None, 9).await.unwrap().is_empty());
     assert!(cocm_registry::store::safety::open(&mut tx, OTHER, 9).await.unwrap().is_empty());
     assert!(outbox::claim(&mut tx, OTHER, id(11), minutes(9), minutes(10), 9).await.unwrap().is_empty());
     assert!(!outbox::retry(&mut tx, OTHER, sent.id, monday()).await.unwrap());

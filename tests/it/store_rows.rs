@@ -3,14 +3,14 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use cocm_registry::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use cocm_registry::domain::instrument::Instrument;
-use cocm_registry::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use cocm_registry::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::problem::Category;
-use cocm_registry::store::event_log::{Chapter, EventRow};
-use cocm_registry::store::idempotency::{self, Answered};
+use cocm_registry::store::event_log::{EpisodeLog, EventRow};
+use cocm_registry::store::idempotency::{self, StoredAnswer};
 use cocm_registry::store::measurement::ItemObservation;
 use cocm_registry::store::quarantine::{self, QuarantineRecord};
-use cocm_registry::store::resource::{self, Resource, Stretch};
+use cocm_registry::store::resource::{self, ChangeWindow, Resource};
 use cocm_registry::store::{episode, event_log, measurement, rule_set};
 use rstest::rstest;
 use serde_json::json;
@@ -67,7 +67,7 @@ async fn resources_keep_their_text_and_their_order(#[values(Engine::Sqlite, Engi
         assert!(!resource::insert(&mut tx, CLINIC, one).await.unwrap());
         assert_eq!(resource::find(&mut tx, CLINIC, &one.kind, &one.id).await.unwrap().as_ref(), Some(one));
     }
-    let always = Stretch::always();
+    let always = ChangeWindow::always();
     let (mut seen, mut after): (Vec<Resource>, Option<(DateTime<Utc>, String)>) = (Vec::new(), None);
     loop {
         let cursor = after.as_ref().map(|(at, id)| (*at, id.as_str()));
@@ -77,7 +77,7 @@ async fn resources_keep_their_text_and_their_order(#[values(Engine::Sqlite, Engi
         seen.extend(page);
     }
     assert_eq!(seen, all);
-    let stretch = Stretch { since: instants()[3], until: instants()[4] };
+    let stretch = ChangeWindow { since: instants()[3], until: instants()[4] };
     assert_eq!(resource::count(&mut tx, CLINIC, "Observation", stretch).await.unwrap(), 2);
 
     resource::add_identifier(&mut tx, CLINIC, "Observation", ODD, "r0").await.unwrap();
@@ -132,7 +132,7 @@ fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
         item9_unknown: true,
         counting: EvidenceStatus::Partial,
         source: format!("Observation/{ODD}"),
-        issues: vec![Issue::new("odd", ODD)],
+        issues: vec![DataQualityIssue::new("odd", ODD)],
         language: Some("pt-BR".into()),
     }
 }
@@ -264,7 +264,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
     assert_eq!(entries[0].care, review);
     assert_eq!(event_log::told(&mut tx, CLINIC, id(7), id(7)).await.unwrap().len(), all.len());
     let chapter =
-        Chapter { patient: id(7), episode: id(1), from: date("2026-01-01"), to: date("2026-12-31"), known_at: None };
+        EpisodeLog { patient: id(7), episode: id(1), from: date("2026-01-01"), to: date("2026-12-31"), known_at: None };
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let page = event_log::chapter(&mut tx, CLINIC, &chapter, after, 5).await.unwrap();
@@ -346,7 +346,7 @@ async fn a_key_is_answered_once(#[values(Engine::Sqlite, Engine::Postgres)] engi
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     let mut tx = db.begin("test").await.unwrap();
-    let answer = |status| Answered { request: "digest".into(), status, body: ODD.into() };
+    let answer = |status| StoredAnswer { request: "digest".into(), status, body: ODD.into() };
     assert!(idempotency::insert(&mut tx, CLINIC, ODD, &answer(idempotency::COMMITTED), monday()).await.unwrap());
     assert!(!idempotency::insert(&mut tx, CLINIC, ODD, &answer(201), monday()).await.unwrap());
     assert!(idempotency::finish(&mut tx, CLINIC, ODD, &answer(201), monday()).await.unwrap());

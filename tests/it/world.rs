@@ -8,7 +8,7 @@ use cocm_registry::domain::episode::Episode;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::id::EpisodeId;
 use cocm_registry::problem::Problem;
-use cocm_registry::record::{Command, Condition, Recorded, Whom};
+use cocm_registry::record::{Command, Condition, PatientKey, Recorded};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::service::{Service, sweep};
 use cocm_registry::store::{Db, ReadTx};
@@ -120,7 +120,7 @@ impl World {
 
     /// Enrols a patient whose reference is known.
     pub async fn enrol(&self, patient: &str, on: &str) -> EpisodeId {
-        let whom = Whom::Key(format!("Patient/{patient}"));
+        let whom = PatientKey::Key(format!("Patient/{patient}"));
         let fact = Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None };
         self.record(fact).await.unwrap().id.parse().unwrap()
     }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::api::App;
 use crate::fhir::arrival::is_logical_id;
-use crate::identity::{Role, Signed, TokenError, bearer};
+use crate::identity::{CdsCaller, Role, TokenError, bearer};
 use crate::problem::{Category, Problem};
 use crate::store::idempotency;
 use crate::store::journal::{self, JournalEntry};
@@ -22,7 +22,7 @@ pub struct HookCall {
     /// What the handlers share.
     pub app: App,
     /// Whose.
-    pub signed: Signed,
+    pub signed: CdsCaller,
 }
 
 impl FromRequestParts<App> for HookCall {

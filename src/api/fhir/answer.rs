@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::call::FhirCall;
-use super::door::MEDIA_TYPE;
+use super::exchange::MEDIA_TYPE;
 use crate::fhir::arrival::{Arrival, ResourceType, with_id};
-use crate::fhir::{outcome, query};
-use crate::intake::bundle::Action;
+use crate::fhir::{operation_outcome, query};
+use crate::intake::bundle::EntryAction;
 use crate::problem::Problem;
 use crate::record::{CommandEffect, Recorded};
 use crate::store::resource::{self, Resource};
@@ -75,7 +75,7 @@ impl SentResource {
 fn wants_resource(call: &FhirCall, kind: ResourceType) -> bool {
     !call.prefers("return", "minimal")
         && !call.prefers("return", "OperationOutcome")
-        && call.may(kind, Action::Read).is_ok()
+        && call.may(kind, EntryAction::Read).is_ok()
 }
 
 /// The answer to a create or an update. What was recorded is what was sent, so that nothing has to be read again.
@@ -89,7 +89,7 @@ pub async fn recorded(
     let mut response = if call.prefers("return", "minimal") {
         empty(status)
     } else if !wants_resource(call, kind) {
-        with_body(status, outcome::informational(&[told(recorded)]).to_string())
+        with_body(status, operation_outcome::informational(&[told(recorded)]).to_string())
     } else {
         with_body(status, representation(call, kind, recorded, sent).await?)
     };
@@ -112,7 +112,7 @@ async fn representation(
     let found = resource::find(&mut tx, call.clinic(), kind.name(), &recorded.id).await?;
     Ok(match found.filter(|found| !found.deleted) {
         Some(found) => found.body,
-        None => outcome::informational(&["deleted after this version".to_owned()]).to_string(),
+        None => operation_outcome::informational(&["deleted after this version".to_owned()]).to_string(),
     })
 }
 

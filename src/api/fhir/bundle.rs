@@ -9,9 +9,9 @@ use super::answer::{SentResource, recorded, told, with_body};
 use super::call::{BundleText, FhirCall, unknown_type};
 use super::{read, search};
 use crate::fhir::arrival::ResourceType;
-use crate::fhir::bundle::{Bundle, Purpose, RequestTarget, inside, name_of};
-use crate::fhir::{outcome, query};
-use crate::intake::bundle::{Action, EntryOutcome};
+use crate::fhir::bundle::{Bundle, BundlePurpose, RequestTarget, inside, name_of};
+use crate::fhir::{operation_outcome, query};
+use crate::intake::bundle::{EntryAction, EntryOutcome};
 use crate::problem::{Category, Problem};
 use crate::record::{CommandEffect, Condition, Recorded};
 use crate::store::resource;
@@ -34,7 +34,7 @@ pub async fn bundle(call: FhirCall, BundleText(raw): BundleText) -> Result<Respo
         if let Some(connection) = call.app.connections.of_clinic(call.clinic()) {
             call.app.intake.hear(connection, &connection.understand(raw)?).await?;
         }
-        return Ok(with_body(StatusCode::OK, outcome::informational(&["heard".to_owned()]).to_string()));
+        return Ok(with_body(StatusCode::OK, operation_outcome::informational(&["heard".to_owned()]).to_string()));
     }
     match name_of(raw) {
         Some((name, _)) if name == "Bundle" => {}
@@ -47,10 +47,10 @@ pub async fn bundle(call: FhirCall, BundleText(raw): BundleText) -> Result<Respo
         }
     }
     let bundle = Bundle::read(raw)?;
-    if bundle.purpose == Purpose::History || bundle.entries.is_empty() {
+    if bundle.purpose == BundlePurpose::History || bundle.entries.is_empty() {
         may_write(&call)?;
     }
-    if bundle.purpose == Purpose::History
+    if bundle.purpose == BundlePurpose::History
         && let Some(connection) = call.app.connections.of_clinic(call.clinic())
     {
         // What a notification names without carrying it is fetched, and so is what its numbers say is missing.
@@ -59,7 +59,7 @@ pub async fn bundle(call: FhirCall, BundleText(raw): BundleText) -> Result<Respo
             call.app.intake.hear(connection, &said).await?;
         }
     }
-    let may = |kind: ResourceType, action: Action| call.may(kind, action);
+    let may = |kind: ResourceType, action: EntryAction| call.may(kind, action);
     let outcomes = call.app.intake.take_bundle(call.clinic(), &call.caller.subject, &bundle, &may).await?;
     let mut answers = Vec::with_capacity(outcomes.len());
     let mut bytes = 0;
@@ -68,7 +68,7 @@ pub async fn bundle(call: FhirCall, BundleText(raw): BundleText) -> Result<Respo
         bytes += answer.len();
         answers.push(answer);
     }
-    let kind = if bundle.purpose == Purpose::Transaction { "transaction-response" } else { "batch-response" };
+    let kind = if bundle.purpose == BundlePurpose::Transaction { "transaction-response" } else { "batch-response" };
     let entries = if answers.is_empty() { String::new() } else { format!(r#","entry":[{}]"#, answers.join(",")) };
     Ok(with_body(StatusCode::OK, format!(r#"{{"resourceType":"Bundle","type":"{kind}"{entries}}}"#)))
 }
@@ -77,7 +77,7 @@ pub async fn bundle(call: FhirCall, BundleText(raw): BundleText) -> Result<Respo
 fn may_write(call: &FhirCall) -> Result<(), Problem> {
     let mut refused = Ok(());
     for kind in ResourceType::ALL {
-        match call.may(kind, Action::Update) {
+        match call.may(kind, EntryAction::Update) {
             Ok(()) => return Ok(()),
             Err(problem) => refused = Err(problem),
         }
@@ -89,8 +89,8 @@ fn may_write(call: &FhirCall) -> Result<(), Problem> {
 async fn single(call: &FhirCall, raw: &str) -> Result<Response, Problem> {
     let arrival = call.app.intake.read(call.clinic(), raw)?;
     let kind = arrival.kind;
-    call.may(kind, Action::Create)?;
-    call.may(kind, Action::Update)?;
+    call.may(kind, EntryAction::Create)?;
+    call.may(kind, EntryAction::Update)?;
     let sent = SentResource::keep(call, &arrival);
     let done = call.app.intake.take(call.clinic(), &call.caller.subject, arrival, Condition::None).await?;
     recorded(call, kind, &done, sent).await
@@ -101,7 +101,7 @@ async fn answer(call: &FhirCall, outcome: EntryOutcome, index: usize, most: usiz
     Ok(match outcome {
         EntryOutcome::Recorded { kind, recorded } => of_recorded(call, kind, &recorded).await?,
         EntryOutcome::Ignored(why) => {
-            let note = outcome::informational(&[why.into_owned()]);
+            let note = operation_outcome::informational(&[why.into_owned()]);
             json!({ "response": { "status": "200 OK", "outcome": note } }).to_string()
         }
         EntryOutcome::Failed(problem) => of_problem(&problem),
@@ -123,7 +123,7 @@ async fn answer(call: &FhirCall, outcome: EntryOutcome, index: usize, most: usiz
 fn of_problem(problem: &Problem) -> String {
     let code = problem.category.status();
     let reason = StatusCode::from_u16(code).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-    json!({ "response": { "status": format!("{code} {reason}").trim_end(), "outcome": outcome::of(problem) } })
+    json!({ "response": { "status": format!("{code} {reason}").trim_end(), "outcome": operation_outcome::of(problem) } })
         .to_string()
 }
 
@@ -143,9 +143,9 @@ async fn of_recorded(call: &FhirCall, kind: ResourceType, recorded: &Recorded) -
         response["location"] = json!(format!("{}/{}/_history/{}", kind.name(), recorded.id, recorded.version));
     }
     if call.prefers("return", "OperationOutcome") {
-        response["outcome"] = outcome::informational(&[told(recorded)]);
+        response["outcome"] = operation_outcome::informational(&[told(recorded)]);
     }
-    if is_deletion || !call.prefers("return", "representation") || call.may(kind, Action::Read).is_err() {
+    if is_deletion || !call.prefers("return", "representation") || call.may(kind, EntryAction::Read).is_err() {
         return Ok(format!(r#"{{"response":{response}}}"#));
     }
     let mut tx = call.app.db.read().await?;

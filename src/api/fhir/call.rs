@@ -10,7 +10,7 @@ use crate::api::App;
 use crate::fhir::arrival::{ResourceType, is_logical_id};
 use crate::fhir::query;
 use crate::identity::{Caller, Role};
-use crate::intake::bundle::Action;
+use crate::intake::bundle::EntryAction;
 use crate::listener::{BodyLimit, DEEPEST, check_depth, read_body};
 use crate::problem::{Category, Problem};
 
@@ -67,10 +67,12 @@ impl FhirCall {
     }
 
     /// Holds if the caller may do this.
-    pub fn may(&self, kind: ResourceType, action: Action) -> Result<(), Problem> {
+    pub fn may(&self, kind: ResourceType, action: EntryAction) -> Result<(), Problem> {
         match action {
-            Action::Read | Action::Search => {}
-            Action::Create | Action::Update | Action::Delete => self.caller.require(&[Role::Ehr, Role::Admin])?,
+            EntryAction::Read | EntryAction::Search => {}
+            EntryAction::Create | EntryAction::Update | EntryAction::Delete => {
+                self.caller.require(&[Role::Ehr, Role::Admin])?
+            }
         }
         match &self.caller.scopes {
             Some(scopes) if !scope::allows(scopes, kind, action) => {
@@ -101,9 +103,9 @@ impl FhirCall {
 }
 
 /// The type that an address names.
-pub struct Typed(pub ResourceType);
+pub struct TypeInPath(pub ResourceType);
 
-impl FromRequestParts<App> for Typed {
+impl FromRequestParts<App> for TypeInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {

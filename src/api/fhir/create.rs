@@ -3,9 +3,9 @@
 use axum::response::Response;
 
 use super::answer::{SentResource, recorded};
-use super::call::{FhirCall, ResourceText, Typed, text};
+use super::call::{FhirCall, ResourceText, TypeInPath, text};
 use crate::fhir::query;
-use crate::intake::bundle::{Action, addressed};
+use crate::intake::bundle::{EntryAction, addressed};
 use crate::problem::Problem;
 use crate::record::Condition;
 
@@ -17,8 +17,12 @@ use crate::record::Condition;
     request_body(content = Value, content_type = "application/fhir+json"),
     responses((status = 201, description = "Created"), (status = 200, description = "Updated, or nothing new"),
         (status = "4XX", description = "An OperationOutcome")))]
-pub async fn create(call: FhirCall, Typed(kind): Typed, ResourceText(raw): ResourceText) -> Result<Response, Problem> {
-    call.may(kind, Action::Create)?;
+pub async fn create(
+    call: FhirCall,
+    TypeInPath(kind): TypeInPath,
+    ResourceText(raw): ResourceText,
+) -> Result<Response, Problem> {
+    call.may(kind, EntryAction::Create)?;
     let condition = match text(&call.headers, "if-none-exist") {
         Some(condition) => Condition::NoneWith(query::condition(condition)?),
         None => Condition::None,
@@ -26,7 +30,7 @@ pub async fn create(call: FhirCall, Typed(kind): Typed, ResourceText(raw): Resou
     let arrival = addressed(call.app.intake.read(call.clinic(), &raw)?, kind, None)?;
     if arrival.id.is_some() {
         // The id is kept, so what is there under it already is replaced.
-        call.may(kind, Action::Update)?;
+        call.may(kind, EntryAction::Update)?;
     }
     let sent = SentResource::keep(&call, &arrival);
     let done = call.app.intake.take(call.clinic(), &call.caller.subject, arrival, condition).await?;

@@ -9,7 +9,7 @@ use super::answer::{empty, stored, versioned};
 use super::call::{FhirCall, ResourceInPath, text, unknown_type};
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::query;
-use crate::intake::bundle::Action;
+use crate::intake::bundle::EntryAction;
 use crate::problem::{Category, Problem};
 use crate::store::resource::{self, Resource};
 
@@ -50,7 +50,7 @@ pub async fn read_version(
 
 /// One resource that is there and may be read.
 pub async fn one(call: &FhirCall, kind: ResourceType, id: &str) -> Result<Resource, Problem> {
-    call.may(kind, Action::Read)?;
+    call.may(kind, EntryAction::Read)?;
     let mut tx = call.app.db.read().await?;
     let found = resource::find(&mut tx, call.clinic(), kind.name(), id).await?;
     let found = found.ok_or_else(|| Problem::not_found(kind.name()))?;

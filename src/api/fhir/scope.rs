@@ -1,13 +1,13 @@
 //! SMART scopes, where a token carries any: `system/Observation.read`, `user/*.cruds`.
 
 use crate::fhir::arrival::ResourceType;
-use crate::intake::bundle::Action;
+use crate::intake::bundle::EntryAction;
 
 /// Whether a token's `scope` allows this. One without any FHIR scope says nothing about it: then the role decides.
 ///
 /// `patient/` scopes are for one patient, and ones with a query for some resources; neither can be kept to here, so
 /// they allow nothing. Nor does one whose context nobody knows: somebody meant to limit the token, and mistyped.
-pub fn allows(scopes: &str, kind: ResourceType, action: Action) -> bool {
+pub fn allows(scopes: &str, kind: ResourceType, action: EntryAction) -> bool {
     let mut says_nothing = true;
     for scope in scopes.split_ascii_whitespace() {
         let Some((context, rest)) = scope.split_once('/') else { continue };
@@ -32,19 +32,19 @@ fn is_meant_for_fhir(context: &str, name: &str) -> bool {
     is_type && context.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-fn grants(rights: &str, action: Action) -> bool {
-    let reads = matches!(action, Action::Read | Action::Search);
+fn grants(rights: &str, action: EntryAction) -> bool {
+    let reads = matches!(action, EntryAction::Read | EntryAction::Search);
     match rights {
         "*" => true,
         "read" => reads,
         "write" => !reads,
         letters => {
             let letter = match action {
-                Action::Create => 'c',
-                Action::Read => 'r',
-                Action::Update => 'u',
-                Action::Delete => 'd',
-                Action::Search => 's',
+                EntryAction::Create => 'c',
+                EntryAction::Read => 'r',
+                EntryAction::Update => 'u',
+                EntryAction::Delete => 'd',
+                EntryAction::Search => 's',
             };
             is_in_order(letters) && letters.contains(letter)
         }
@@ -63,7 +63,7 @@ mod tests {
 
     use super::allows;
     use crate::fhir::arrival::ResourceType::{Observation, Patient};
-    use crate::intake::bundle::Action::{Create, Delete, Read, Search, Update};
+    use crate::intake::bundle::EntryAction::{Create, Delete, Read, Search, Update};
 
     #[rstest]
     #[case("openid profile registry", true, true)]

@@ -11,10 +11,10 @@ use axum::response::Response;
 
 use self::criteria::Criteria;
 use super::answer::with_body;
-use super::call::{FhirCall, Typed, text};
+use super::call::{FhirCall, TypeInPath, text};
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::query;
-use crate::intake::bundle::Action;
+use crate::intake::bundle::EntryAction;
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::{Category, Problem};
 
@@ -26,7 +26,11 @@ use crate::problem::{Category, Problem};
         ("_sort" = Option<String>, Query), ("_summary" = Option<String>, Query)),
     responses((status = 200, description = "A searchset", content_type = "application/fhir+json", body = Value),
         (status = "4XX", description = "An OperationOutcome")))]
-pub async fn search(call: FhirCall, Typed(kind): Typed, RawQuery(asked): RawQuery) -> Result<Response, Problem> {
+pub async fn search(
+    call: FhirCall,
+    TypeInPath(kind): TypeInPath,
+    RawQuery(asked): RawQuery,
+) -> Result<Response, Problem> {
     let found = answer(&call, kind, query::pairs(&asked.unwrap_or_default())).await?;
     Ok(with_body(axum::http::StatusCode::OK, found))
 }
@@ -37,7 +41,11 @@ pub async fn search(call: FhirCall, Typed(kind): Typed, RawQuery(asked): RawQuer
     request_body(content = Value, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "A searchset", content_type = "application/fhir+json", body = Value),
         (status = "4XX", description = "An OperationOutcome")))]
-pub async fn search_by_form(call: FhirCall, Typed(kind): Typed, request: Request) -> Result<Response, Problem> {
+pub async fn search_by_form(
+    call: FhirCall,
+    TypeInPath(kind): TypeInPath,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let essence = text(&parts.headers, CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if !essence.is_empty() && !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -55,7 +63,7 @@ pub async fn search_by_form(call: FhirCall, Typed(kind): Typed, request: Request
 
 /// The searchset that a query asks for, as JSON.
 pub async fn answer(call: &FhirCall, kind: ResourceType, asked: Vec<(String, String)>) -> Result<String, Problem> {
-    call.may(kind, Action::Search)?;
+    call.may(kind, EntryAction::Search)?;
     let zone = call.app.zones.of(call.clinic());
     let criteria = Criteria::read(kind, asked, zone)?;
     if !criteria.ignored.is_empty() && call.prefers("handling", "strict") {

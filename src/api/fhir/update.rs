@@ -5,10 +5,10 @@ use axum::http::header::IF_MATCH;
 use axum::response::Response;
 
 use super::answer::{SentResource, recorded};
-use super::call::{FhirCall, ResourceInPath, ResourceText, Typed, text};
+use super::call::{FhirCall, ResourceInPath, ResourceText, TypeInPath, text};
 use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::query;
-use crate::intake::bundle::{Action, addressed};
+use crate::intake::bundle::{EntryAction, addressed};
 use crate::problem::Problem;
 use crate::record::Condition;
 
@@ -24,7 +24,7 @@ pub async fn update(
     ResourceInPath(kind, id): ResourceInPath,
     ResourceText(raw): ResourceText,
 ) -> Result<Response, Problem> {
-    call.may(kind, Action::Update)?;
+    call.may(kind, EntryAction::Update)?;
     let arrival = addressed(call.app.intake.read(call.clinic(), &raw)?, kind, Some(id))?;
     let condition = match text(&call.headers, IF_MATCH) {
         // HAPI's rest-hook names the version that it sends, the chart's own: `meta` decides then which one counts.
@@ -44,11 +44,11 @@ pub async fn update(
         (status = "4XX", description = "An OperationOutcome")))]
 pub async fn update_one_with(
     call: FhirCall,
-    Typed(kind): Typed,
+    TypeInPath(kind): TypeInPath,
     RawQuery(asked): RawQuery,
     ResourceText(raw): ResourceText,
 ) -> Result<Response, Problem> {
-    call.may(kind, Action::Update)?;
+    call.may(kind, EntryAction::Update)?;
     if call.if_match()?.is_some() {
         return Err(Problem::malformed("If-Match needs the address of one resource"));
     }

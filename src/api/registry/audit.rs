@@ -12,15 +12,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{RequestContext, StrictQuery};
-use crate::fhir::audit_event::{Audited, audit_event};
+use crate::fhir::audit_event::{AuditedEntry, audit_event};
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
-use crate::store::journal::{self, JournalEntry, Sealed};
+use crate::store::journal::{self, JournalEntry, SealedEntry};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -88,7 +88,7 @@ struct RequestBody {
     status: u16,
 }
 
-fn read(sealed: &Sealed) -> Option<AuditEntry> {
+fn read(sealed: &SealedEntry) -> Option<AuditEntry> {
     let e = JournalEntry::read(&sealed.entry)?;
     let request = e.request.map(|r| RequestBody { method: r.method, route: r.route, ids: r.ids, status: r.status });
     Some(AuditEntry {
@@ -172,8 +172,8 @@ fn bundle(clinic: &str, lines: &[AuditEntry], next: Option<&str>) -> Value {
     bundle
 }
 
-fn audited<'a>(clinic: &'a str, line: &'a AuditEntry) -> Audited<'a> {
-    Audited {
+fn audited<'a>(clinic: &'a str, line: &'a AuditEntry) -> AuditedEntry<'a> {
+    AuditedEntry {
         id: line.id,
         seq: line.seq,
         clinic,

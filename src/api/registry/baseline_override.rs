@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText, parse_id};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id};
 use crate::domain::care::Care;
 use crate::domain::instrument::Instrument;
 use crate::id::EpisodeId;
@@ -37,10 +37,10 @@ struct NewBaseline {
 /// Sets the baseline of a measure by hand, as of today.
 #[utoipa::path(post, path = "/episodes/{id}/baseline-override", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewBaseline,
-    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn override_baseline(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewBaseline>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PsychiatricConsultant])?;

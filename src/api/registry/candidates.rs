@@ -8,11 +8,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{ReadErrors, WriteErrors, created};
 use super::episodes::PatientName;
+use super::responses::{ReadErrors, WriteErrors, created};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, RequiredText, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::candidate::Candidate;
 use crate::domain::care::Care;
 use crate::id::PatientId;
@@ -118,7 +118,7 @@ struct DismissalBody {
     responses((status = 201, description = "Recorded", body = DismissalBody), WriteErrors))]
 async fn dismiss(
     ask: RequestContext,
-    Id(patient): Id<PatientId>,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewDismissal>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;

@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::created;
+use super::responses::created;
 use crate::api::request::RequestContext;
 use crate::domain::care::Care;
 use crate::id::EpisodeId;
@@ -14,7 +14,7 @@ use crate::record::{Command, Recorded};
 
 /// An entry that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Entered {
+pub struct EntryReceipt {
     /// The entry.
     pub id: String,
     /// Its episode.
@@ -30,7 +30,7 @@ pub struct Entered {
     pub warnings: Vec<String>,
 }
 
-impl Entered {
+impl EntryReceipt {
     /// What was recorded, for the client.
     pub fn of(recorded: Recorded, episode: EpisodeId, on: NaiveDate) -> Self {
         Self {
@@ -67,7 +67,7 @@ pub async fn enter(
     care: Care,
 ) -> Result<Response, Problem> {
     let recorded = ask.record_one(fact(ask, episode, when, care)).await?;
-    Ok(Entered::of(recorded, episode, when.0).answer())
+    Ok(EntryReceipt::of(recorded, episode, when.0).answer())
 }
 
 /// At most a day's minutes.

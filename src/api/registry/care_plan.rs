@@ -1,6 +1,6 @@
 //! `GET` and `POST episodes/{id}/care-plan`, `GET episodes/{id}/care-plans`
 
-mod written;
+mod new_care_plan;
 
 use axum::Json;
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -13,11 +13,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors, created, etag};
 use super::care::fact;
+use super::responses::{ReadErrors, WriteErrors, created, etag};
 use crate::api::App;
 use crate::api::page::Page;
-use crate::api::request::{CLINICIANS, Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{CLINICIANS, IdInPath, READERS, RequestContext, StrictQuery};
 use crate::domain::care::{Care, SharedCarePlan};
 use crate::domain::chart_plan::plan_without_outlook;
 use crate::domain::instrument::Instrument;
@@ -31,7 +31,7 @@ use crate::problem::{Category, Problem};
 use crate::store::event_log::EventRow;
 use crate::store::patient::Patient;
 use crate::store::{episode, event_log as log, patient, rule_set, story};
-use written::NewCarePlan;
+use new_care_plan::NewCarePlan;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -49,7 +49,7 @@ struct PlanQuery {
 
 /// How a target stands.
 #[derive(Debug, Serialize, ToSchema)]
-struct TargetNow {
+struct TargetStatus {
     /// Which measure.
     instrument: Instrument,
     /// At most so many points is the target.
@@ -84,7 +84,7 @@ struct CarePlanBody {
     /// It was a mistake.
     taken_back: bool,
     /// How its targets stand today.
-    targets_now: Vec<TargetNow>,
+    targets_now: Vec<TargetStatus>,
     #[serde(flatten)]
     plan: SharedCarePlan,
 }
@@ -182,7 +182,7 @@ impl CarePlanSource {
         };
         let targets_now = version.plan.targets.iter().map(|target| {
             let now = now(target.instrument);
-            TargetNow {
+            TargetStatus {
                 instrument: target.instrument,
                 at_most: target.at_most,
                 by: target.by,
@@ -221,7 +221,7 @@ fn html(page: String) -> Response {
     responses((status = 200, description = "With its version as `ETag`", body = CarePlanBody), ReadErrors))]
 async fn read_plan(
     ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<PlanQuery>,
 ) -> Result<Response, Problem> {
@@ -249,7 +249,7 @@ async fn read_plan(
     request_body = NewCarePlan, responses((status = 201, description = "With its version as `ETag`", body = CarePlanBody), WriteErrors))]
 async fn write_plan(
     mut ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewCarePlan>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
@@ -269,7 +269,10 @@ async fn write_plan(
 /// Every version of an episode's care plan, newest first.
 #[utoipa::path(get, path = "/episodes/{id}/care-plans", tag = "care", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<VersionName>), ReadErrors))]
-async fn list_plans(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Json<Page<VersionName>>, Problem> {
+async fn list_plans(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<EpisodeId>,
+) -> Result<Json<Page<VersionName>>, Problem> {
     ask.caller.require(READERS)?;
     let read = CarePlanSource::of(&ask, id).await?;
     let name = |version: CarePlanVersion<'_>| {

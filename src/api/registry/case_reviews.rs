@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
-use super::care::{self, Entered, fact};
+use super::care::{self, EntryReceipt, fact};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText, parse_id, plausible, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, plausible, words};
 use crate::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use crate::id::EpisodeId;
 use crate::identity::Role;
@@ -57,9 +57,9 @@ struct NewRecommendation {
 
 /// A case review that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Reviewed {
+struct CaseReviewReceipt {
     #[serde(flatten)]
-    entered: Entered,
+    entered: EntryReceipt,
     /// With their ids, for the decisions.
     recommendations: Vec<Recommendation>,
 }
@@ -67,10 +67,10 @@ struct Reviewed {
 /// Documents a case review with its recommendations.
 #[utoipa::path(post, path = "/episodes/{id}/case-reviews", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewCaseReview,
-    responses((status = 201, description = "Recorded", body = Reviewed), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = CaseReviewReceipt), WriteErrors))]
 async fn review_case(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewCaseReview>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;
@@ -98,6 +98,6 @@ async fn review_case(
         session,
     };
     let recorded = ask.record_one(fact(&ask, episode, (new.reviewed_on, None), care)).await?;
-    let entered = Entered::of(recorded, episode, new.reviewed_on);
-    Ok(created(None, Some(entered.revision), Reviewed { entered, recommendations }))
+    let entered = EntryReceipt::of(recorded, episode, new.reviewed_on);
+    Ok(created(None, Some(entered.revision), CaseReviewReceipt { entered, recommendations }))
 }

@@ -10,8 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::episodes::PatientName;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, query_date, words};
@@ -72,7 +72,7 @@ pub enum Sort {
 
 /// One row of the caseload.
 #[derive(Debug, Serialize, ToSchema)]
-struct Case {
+struct CaseloadItem {
     /// The episode.
     episode: EpisodeId,
     /// Whose.
@@ -139,12 +139,12 @@ struct StandingParts {
     next_contact: Option<NextContact>,
 }
 
-fn case(row: StandingRow, today: NaiveDate) -> Result<Case, Problem> {
+fn case(row: StandingRow, today: NaiveDate) -> Result<CaseloadItem, Problem> {
     let kept: StandingParts = serde_json::from_str(row.body.0.get())
         .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
     let until = kept.discharged_on.unwrap_or(today);
     let day = row.enrolled_on.map(|start| (until - start).num_days());
-    Ok(Case {
+    Ok(CaseloadItem {
         episode: row.episode_id,
         patient: PatientName { id: row.patient_id, display_name: row.display_name, reference: row.reference },
         language: row.language,
@@ -178,11 +178,11 @@ fn case(row: StandingRow, today: NaiveDate) -> Result<Case, Problem> {
 /// longer. A page's cursor holds for that day only. Records of one person that were joined since are read as one, and a
 /// record that the chart has deleted since as it is now; care managers are those of that day.
 #[utoipa::path(get, path = "/caseload", tag = "caseload", params(CaseloadQuery),
-    responses((status = 200, description = "In a stable, total order", body = Page<Case>), ReadErrors))]
+    responses((status = 200, description = "In a stable, total order", body = Page<CaseloadItem>), ReadErrors))]
 async fn read_caseload(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<CaseloadQuery>,
-) -> Result<Json<Page<Case>>, Problem> {
+) -> Result<Json<Page<CaseloadItem>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
@@ -226,7 +226,7 @@ async fn read_caseload(
 }
 
 /// A cursor holds for the day it was made for.
-fn on_the_same_day<K>(on: NaiveDate, after: Option<as_of::At<K>>) -> Result<Option<K>, Problem> {
+fn on_the_same_day<K>(on: NaiveDate, after: Option<as_of::AsOfPosition<K>>) -> Result<Option<K>, Problem> {
     match after {
         Some((day, _)) if day != on => Err(Problem::malformed(format!("a cursor of {day}")).at("cursor")),
         after => Ok(after.map(|(_, key)| key)),

@@ -9,8 +9,8 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::caseload::Sort;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::export::{Cell, Column, Format, PAGE, RowSource, column, export, whole};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, words};
@@ -135,8 +135,8 @@ async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format
         clinic: ask.clinic().to_owned(),
         filter,
         after: match query.sort {
-            Sort::Attention => After::Attention(None),
-            Sort::Name => After::Name(None),
+            Sort::Attention => ExportPosition::Attention(None),
+            Sort::Name => ExportPosition::Name(None),
         },
         today,
     };
@@ -144,7 +144,7 @@ async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format
 }
 
 /// Where the next page begins.
-enum After {
+enum ExportPosition {
     Attention(Option<AttentionKey>),
     Name(Option<(String, EpisodeId)>),
 }
@@ -153,7 +153,7 @@ struct Caseload {
     db: Db,
     clinic: String,
     filter: StandingFilter,
-    after: After,
+    after: ExportPosition,
     today: NaiveDate,
 }
 
@@ -161,12 +161,12 @@ impl RowSource for Caseload {
     async fn next(&mut self) -> Result<Vec<Vec<Cell>>, Problem> {
         let mut tx = self.db.read().await?;
         let rows = match &mut self.after {
-            After::Attention(after) => {
+            ExportPosition::Attention(after) => {
                 let rows = standing::by_attention(&mut tx, &self.clinic, &self.filter, None, *after, PAGE).await?;
                 *after = rows.last().map(StandingRow::attention_key).or(*after);
                 rows
             }
-            After::Name(after) => {
+            ExportPosition::Name(after) => {
                 let rows = standing::by_name(&mut tx, &self.clinic, &self.filter, after.clone(), PAGE).await?;
                 *after = rows.last().map(|row| (row.display_name.clone(), row.episode_id)).or(after.take());
                 rows

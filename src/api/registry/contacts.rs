@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, Moment, RequestContext, RequiredText, words};
+use crate::api::request::{IdInPath, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::treatment::may_be_next;
 use crate::domain::care::{Care, ContactKind, ContactOutcome, Intervention, Modality};
 use crate::id::EpisodeId;
@@ -56,10 +56,10 @@ struct NewContact {
 
 /// Documents a contact.
 #[utoipa::path(post, path = "/episodes/{id}/contacts", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewContact, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewContact, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn add_contact(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewContact>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Id, RequestContext};
+use crate::api::request::{IdInPath, RequestContext};
 use crate::domain::care::{Care, Payer};
 use crate::id::PatientId;
 use crate::identity::Role;
@@ -36,7 +36,7 @@ struct NewCoverage {
 
 /// A coverage that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Covered {
+struct CoverageReceipt {
     /// The entry.
     id: String,
     /// Whose.
@@ -46,10 +46,10 @@ struct Covered {
 /// Documents who pays for a patient's care: metrics are narrowed by it, month by month.
 #[utoipa::path(post, path = "/patients/{id}/coverages", tag = "patients",
     params(("id" = String, Path, description = "The patient")), request_body = NewCoverage,
-    responses((status = 201, description = "Recorded", body = Covered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = CoverageReceipt), WriteErrors))]
 async fn cover(
     ask: RequestContext,
-    Id(patient): Id<PatientId>,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewCoverage>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
@@ -59,5 +59,5 @@ async fn cover(
     let care = Care::Coverage { payer: new.payer, from: new.from, to: new.to };
     let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
-    Ok(created(None, None, Covered { id: recorded.id, patient }))
+    Ok(created(None, None, CoverageReceipt { id: recorded.id, patient }))
 }

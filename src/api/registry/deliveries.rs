@@ -8,17 +8,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors};
+use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung};
 use crate::domain::read_back::Drift;
 use crate::fhir::planned::WriteForm;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
-use crate::store::outbox::{self, Delivery, DeliveryAttempt, DeliveryState, Which};
+use crate::store::outbox::{self, Delivery, DeliveryAttempt, DeliveryFilter, DeliveryState};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -188,7 +188,7 @@ async fn list_deliveries(
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
     let mut tx = ask.app.db.read().await?;
-    let which = Which { state: query.state, patient: query.patient, drift: query.drift };
+    let which = DeliveryFilter { state: query.state, patient: query.patient, drift: query.drift };
     let rows = outbox::page(&mut tx, ask.clinic(), which, after, limit + 1).await?;
     Ok(Json(page(rows, limit, |d| d.id, DeliveryBody::from)))
 }
@@ -196,7 +196,7 @@ async fn list_deliveries(
 /// One delivery, with each attempt.
 #[utoipa::path(get, path = "/deliveries/{id}", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeDelivery), ReadErrors))]
-async fn read_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeDelivery>, Problem> {
+async fn read_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeDelivery>, Problem> {
     ask.caller.require(READERS)?;
     let mut tx = ask.app.db.read().await?;
     let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
@@ -208,7 +208,7 @@ async fn read_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<Who
 /// Sends a parked or waiting delivery again, now.
 #[utoipa::path(post, path = "/deliveries/{id}/retry", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = DeliveryBody), WriteErrors))]
-async fn retry_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<DeliveryBody>, Problem> {
+async fn retry_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<DeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let now = ask.app.clock.now();
     let mut tx = ask.app.db.begin("delivery_retry").await?;

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{Entered, fact};
+use super::care::{EntryReceipt, fact};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, DischargeReason};
 use crate::id::EpisodeId;
 use crate::identity::Role;
@@ -68,10 +68,10 @@ impl From<NewReason> for DischargeReason {
 
 /// Ends an episode. Whoever comes back is enrolled anew.
 #[utoipa::path(post, path = "/episodes/{id}/discharge", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewDischarge, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewDischarge, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn discharge(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewDischarge>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -79,7 +79,7 @@ async fn discharge(
     let asks = reason == DischargeReason::Graduated && new.note.is_none() && !has_plan(&ask, episode).await?;
     let care = Care::Discharge { reason, note: words(new.note) };
     let recorded = ask.record_one(fact(&ask, episode, (new.discharged_on, None), care)).await?;
-    let mut entered = Entered::of(recorded, episode, new.discharged_on);
+    let mut entered = EntryReceipt::of(recorded, episode, new.discharged_on);
     if asks {
         let warning =
             "A relapse-prevention plan is expected before graduation; the note does not say why there is none.";

@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, words};
+use crate::api::request::{CLINICIANS, IdInPath, RequestContext, RequiredText, words};
 use crate::domain::care::Care;
 use crate::id::EpisodeId;
 use crate::listener::JsonBody;
@@ -33,10 +33,10 @@ struct NewFlag {
 /// Flags an episode for discussion in the weekly review, or takes the flag down, as of today. A review takes it down too.
 #[utoipa::path(post, path = "/episodes/{id}/discussion-flag", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewFlag,
-    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn flag(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewFlag>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

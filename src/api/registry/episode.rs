@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{ReadErrors, WriteErrors, etag};
 use super::episodes::{EpisodeBody, targets};
+use super::responses::{ReadErrors, WriteErrors, etag};
 use crate::api::App;
-use crate::api::request::{Id, READERS, RequestContext, RequiredText, words};
+use crate::api::request::{IdInPath, READERS, RequestContext, RequiredText, words};
 use crate::domain::care::FitCheck;
 use crate::domain::contacts::{NextContact, TreatmentCourse, brief_treatments, next_contact};
 use crate::domain::instrument::Instrument;
@@ -100,7 +100,7 @@ fn lasting<T>(change: Change<T>, field: &str) -> Result<Option<T>, Problem> {
 /// Reads an episode, with its ETag.
 #[utoipa::path(get, path = "/episodes/{id}", tag = "episodes", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "With `ETag`", body = WholeEpisode), ReadErrors))]
-async fn read_episode(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Response, Problem> {
+async fn read_episode(ask: RequestContext, IdInPath(id): IdInPath<EpisodeId>) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     let whole = whole(&ask, id).await?;
     Ok((etag(whole.episode.revision), Json(whole)).into_response())
@@ -138,7 +138,7 @@ async fn whole(ask: &RequestContext, id: EpisodeId) -> Result<WholeEpisode, Prob
     request_body = EpisodePatch, responses((status = 200, description = "With the new `ETag`", body = WholeEpisode), WriteErrors))]
 async fn amend_episode(
     ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     JsonBody(patch): JsonBody<EpisodePatch>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

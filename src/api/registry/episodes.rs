@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors, created};
 use super::fit_check::NewFitCheck;
+use super::responses::{ReadErrors, WriteErrors, created};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, parse_id, words};
@@ -21,7 +21,7 @@ use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Command, Whom};
+use crate::record::{Command, PatientKey};
 use crate::store::episode::{self, EpisodeRecord};
 use crate::store::patient::{self, Patient};
 
@@ -74,15 +74,15 @@ enum NamedIdentifier {
 }
 
 impl NamedPatient {
-    fn whom(self) -> Result<Whom, Problem> {
+    fn whom(self) -> Result<PatientKey, Problem> {
         match (self.id, self.reference, self.identifier) {
-            (Some(id), None, None) => Ok(Whom::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
-            (None, Some(reference), None) => Ok(Whom::Key(reference)),
+            (Some(id), None, None) => Ok(PatientKey::Id(parse_id(&id).map_err(|_| Problem::not_found("patient"))?)),
+            (None, Some(reference), None) => Ok(PatientKey::Key(reference)),
             (None, None, Some(NamedIdentifier::Token(token))) => {
-                Ok(Whom::Key(if token.contains('|') { token } else { format!("|{token}") }))
+                Ok(PatientKey::Key(if token.contains('|') { token } else { format!("|{token}") }))
             }
             (None, None, Some(NamedIdentifier::Apart { system, value })) => {
-                Ok(Whom::Key(format!("{}|{value}", system.unwrap_or_default())))
+                Ok(PatientKey::Key(format!("{}|{value}", system.unwrap_or_default())))
             }
             _ => Err(Problem::unprocessable("exactly one of id, reference and identifier").at("patient")),
         }

@@ -17,12 +17,12 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::journal::events::{self, EventFilter, EventPosition, JournalEvent};
-use crate::journal::{Heads, Listener};
-use crate::listener::Stopping;
+use crate::journal::{Listener, SealedHeads};
+use crate::listener::ShutdownSignal;
 use crate::problem::{Category, Problem};
 use crate::store::journal;
 
@@ -67,7 +67,7 @@ struct EventsQuery {
 async fn stream_events(
     ask: RequestContext,
     headers: HeaderMap,
-    stopping: Option<Extension<Stopping>>,
+    stopping: Option<Extension<ShutdownSignal>>,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
@@ -124,8 +124,8 @@ struct Stream {
     token: String,
     at: EventPosition,
     wanted: EventFilter,
-    heads: watch::Receiver<Heads>,
-    stopping: Option<Stopping>,
+    heads: watch::Receiver<SealedHeads>,
+    stopping: Option<ShutdownSignal>,
     ready: VecDeque<Event>,
     beat: Interval,
     _place: Listener,
@@ -135,7 +135,7 @@ impl Stream {
     /// The next event; `None` at the end.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if self.stopping.as_ref().is_some_and(Stopping::has_begun) {
+            if self.stopping.as_ref().is_some_and(ShutdownSignal::has_begun) {
                 return None;
             }
             if let Some(event) = self.ready.pop_front() {

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{Entered, fact};
+use super::care::{EntryReceipt, fact};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, words};
+use crate::api::request::{CLINICIANS, IdInPath, RequestContext, RequiredText, words};
 use crate::domain::care::{Care, FitCheck, FitConcern, FitDecision};
 use crate::domain::episode::Phase;
 use crate::id::EpisodeId;
@@ -79,10 +79,10 @@ struct DatedFitCheck {
 /// The last one counts. Someone who is only referred cannot be enrolled while it says `specialty_care`; of someone who
 /// is enrolled nothing changes by itself.
 #[utoipa::path(post, path = "/episodes/{id}/fit-check", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = DatedFitCheck, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = DatedFitCheck, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn check_fit(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<DatedFitCheck>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
@@ -91,7 +91,7 @@ async fn check_fit(
     let on = new.on.unwrap_or_else(|| ask.today());
     let elsewhere = fit.decision == FitDecision::SpecialtyCare;
     let recorded = ask.record_one(fact(&ask, episode, (on, None), Care::FitCheck(fit))).await?;
-    let mut entered = Entered::of(recorded, episode, on);
+    let mut entered = EntryReceipt::of(recorded, episode, on);
     let mut tx = ask.app.db.read().await?;
     let stored = store::episode::find(&mut tx, ask.clinic(), episode).await?;
     if elsewhere && stored.is_some_and(|stored| stored.phase != Phase::Referred) {

@@ -4,10 +4,10 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::care_plan::CarePlanSource;
+use super::responses::ReadErrors;
 use crate::api::App;
-use crate::api::request::{Id, READERS, RequestContext};
+use crate::api::request::{IdInPath, READERS, RequestContext};
 use crate::id::EpisodeId;
 use crate::problem::Problem;
 
@@ -19,7 +19,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// The care plan and what happened in the episode, as a page that a person may hand over. Nothing is sent anywhere.
 #[utoipa::path(get, path = "/episodes/{id}/handover", tag = "care", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "A document", content_type = "text/html", body = String), ReadErrors))]
-async fn hand_over(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Response, Problem> {
+async fn hand_over(ask: RequestContext, IdInPath(id): IdInPath<EpisodeId>) -> Result<Response, Problem> {
     ask.caller.require(READERS)?;
     Ok(CarePlanSource::of(&ask, id).await?.handover())
 }

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText};
+use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::Care;
 use crate::id::EpisodeId;
 use crate::identity::Role;
@@ -42,10 +42,10 @@ struct NewResumption {
 
 /// Pauses treatment: no alerts but safety.
 #[utoipa::path(post, path = "/episodes/{id}/hold", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewHold, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewHold, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn hold(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewHold>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -54,10 +54,10 @@ async fn hold(
 
 /// Resumes active treatment: after a pause, or out of relapse prevention.
 #[utoipa::path(post, path = "/episodes/{id}/resume", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewResumption, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewResumption, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn resume(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewResumption>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

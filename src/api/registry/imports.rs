@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
+use super::responses::WriteErrors;
 use crate::api::App;
 use crate::api::request::{RequestContext, RequiredText};
 use crate::identity::Role;
-use crate::intake::spreadsheet::{ColumnMapping, Import, Imported, LARGEST, decoded};
+use crate::intake::spreadsheet::{ColumnMapping, ImportResult, LARGEST, SpreadsheetImport, decoded};
 use crate::listener::{BodyLimit, json_within};
 use crate::problem::Problem;
 
@@ -48,7 +48,7 @@ struct NewImport {
 /// The same file again changes nothing; one that has grown adds what is new. A patient whom the chart has not told of is
 /// known by the record number, and joined with the chart's when it arrives.
 #[utoipa::path(post, path = "/imports/caseload", tag = "caseload", request_body = NewImport,
-    responses((status = 200, description = "What became of each row, or would", body = Imported), WriteErrors))]
+    responses((status = 200, description = "What became of each row, or would", body = ImportResult), WriteErrors))]
 async fn import_caseload(ask: RequestContext, request: Request) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
     let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle).await?;
@@ -67,7 +67,7 @@ async fn import_caseload(ask: RequestContext, request: Request) -> Result<Respon
     if system.contains('|') {
         return Err(Problem::unprocessable("a namespace contains no |").at("identifier_system"));
     }
-    let import = Import {
+    let import = SpreadsheetImport {
         clinic: ask.clinic().to_owned(),
         by: ask.caller.subject.clone(),
         csv,
@@ -75,6 +75,6 @@ async fn import_caseload(ask: RequestContext, request: Request) -> Result<Respon
         mapping: new.mapping,
         dry_run: new.dry_run.unwrap_or(true),
     };
-    let imported: Imported = ask.app.intake.import(import).await?;
+    let imported: ImportResult = ask.app.intake.import(import).await?;
     Ok(Json(imported).into_response())
 }

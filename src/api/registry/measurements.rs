@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{CLINICIANS, Id, Moment, RequestContext, RequiredText, words};
+use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, RequiredText, words};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::{EvidenceTime, is_language};
 use crate::id::{MeasurementId, PatientId};
@@ -55,7 +55,7 @@ pub struct MeasurementBody {
     /// Where it came from, as the chart names it.
     pub source: String,
     /// Data-quality remarks.
-    pub issues: Vec<Issue>,
+    pub issues: Vec<DataQualityIssue>,
     /// The language it was asked in (BCP 47); `null` where the form does not say.
     pub language: Option<String>,
 }
@@ -106,7 +106,7 @@ struct NewMeasurement {
     responses((status = 201, description = "Scored", body = MeasurementBody), WriteErrors))]
 async fn add_measurement(
     ask: RequestContext,
-    Id(patient): Id<PatientId>,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewMeasurement>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

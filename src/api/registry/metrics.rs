@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::App;
 use crate::api::request::RequestContext;
 use crate::domain::care::Payer;
-use crate::domain::metrics::{Metric, Month, OfCareManager};
+use crate::domain::metrics::{CareManagerFigures, Metric, Month};
 use crate::fhir::measure_report::{self, MeasureReportData};
 use crate::problem::Problem;
 use closing::{ClosedBody, Restatement};
@@ -74,7 +74,7 @@ struct CareManagerMetrics {
 
 impl CareManagerMetrics {
     /// As it was kept.
-    fn reported(kept: &OfCareManager, measure: MeasureSet, payer: Option<Payer>) -> Self {
+    fn reported(kept: &CareManagerFigures, measure: MeasureSet, payer: Option<Payer>) -> Self {
         Self { care_manager: kept.care_manager.clone(), metrics: measure.of(kept.figures.clone(), payer) }
     }
 }

@@ -4,10 +4,10 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
 use super::metrics::monthly::{self, MonthQuery};
 use super::metrics::yearly::{self, YearQuery, Yearly};
 use super::metrics::{MeasureSet, MetricsReport};
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::export::{Cell, Column, CompleteRows, Format, column, export, whole};
 use crate::api::request::{RequestContext, StrictQuery};

@@ -6,7 +6,7 @@ use axum::http::header::AUTHORIZATION;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
+use super::responses::WriteErrors;
 use crate::api::App;
 use crate::fhir::arrival::is_logical_id;
 use crate::fhir::notification::Notification;

@@ -8,12 +8,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
 use super::episodes::EpisodeBody;
 use super::measurements::MeasurementBody;
 use super::patients::PatientIdentity;
+use super::responses::ReadErrors;
 use crate::api::App;
-use crate::api::request::{Id, READERS, RequestContext};
+use crate::api::request::{IdInPath, READERS, RequestContext};
 use crate::domain::candidate::Candidate;
 use crate::domain::care::Care;
 use crate::domain::chart_plan::plan;
@@ -82,7 +82,7 @@ struct AssessmentBody {
 /// Who; measurements; episodes; safety.
 #[utoipa::path(get, path = "/patients/{id}", tag = "patients", params(("id" = String, Path, description = "The patient")),
     responses((status = 200, description = "One who was merged into another is answered as the other", body = PatientBody), ReadErrors))]
-async fn read_patient(ask: RequestContext, Id(id): Id<PatientId>) -> Result<Json<PatientBody>, Problem> {
+async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) -> Result<Json<PatientBody>, Problem> {
     ask.caller.require(READERS)?;
     let clinic = ask.clinic();
     let mut tx = ask.app.db.read().await?;

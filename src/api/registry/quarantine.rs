@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors};
+use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::id::{MeasurementId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
@@ -67,7 +67,7 @@ impl From<QuarantineRecord> for QuarantineItem {
 
 /// What a replay came to.
 #[derive(Debug, Serialize, ToSchema)]
-struct Replayed {
+struct ReplayResult {
     /// Our id.
     id: Uuid,
     /// The resource.
@@ -101,8 +101,8 @@ async fn list_quarantine(
 
 /// Reads a resource in quarantine again: after its mapping was corrected, or its patient has arrived.
 #[utoipa::path(post, path = "/quarantine/{id}/replay", tag = "operations", params(("id" = String, Path, description = "The item")),
-    responses((status = 200, description = "What it came to", body = Replayed), WriteErrors))]
-async fn replay(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<Replayed>, Problem> {
+    responses((status = 200, description = "What it came to", body = ReplayResult), WriteErrors))]
+async fn replay(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<ReplayResult>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let clinic = ask.clinic();
     let absent = || Problem::not_found("item in quarantine");
@@ -117,7 +117,7 @@ async fn replay(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<Replayed>,
     let mut tx = ask.app.db.read().await?;
     let still = quarantine::find(&mut tx, clinic, id).await?;
     let measurements = measurement::of_source(&mut tx, clinic, &source).await?;
-    Ok(Json(Replayed {
+    Ok(Json(ReplayResult {
         id,
         resource: source,
         released: still.is_none(),

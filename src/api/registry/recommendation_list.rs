@@ -8,11 +8,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
 use super::episodes::PatientName;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::domain::care::Addressee;
 use crate::domain::history::History;
 use crate::domain::recommendation::{RecommendationDetail, RecommendationState, listed};
@@ -133,7 +133,10 @@ async fn list(
 #[utoipa::path(get, path = "/episodes/{id}/recommendations", tag = "care",
     params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<RecommendationDetail>), ReadErrors))]
-async fn of_episode(ask: RequestContext, Id(id): Id<EpisodeId>) -> Result<Json<Page<RecommendationDetail>>, Problem> {
+async fn of_episode(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<EpisodeId>,
+) -> Result<Json<Page<RecommendationDetail>>, Problem> {
     ask.caller.require(READERS)?;
     let absent = || Problem::not_found("episode");
     let mut tx = ask.app.db.read().await?;

@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{WriteErrors, created};
-use super::care::{Entered, fact};
+use super::care::{EntryReceipt, fact};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{CLINICIANS, Id, RequestContext, RequiredText, plausible, words};
+use crate::api::request::{CLINICIANS, IdInPath, RequestContext, RequiredText, plausible, words};
 use crate::domain::care::{Care, RecommendationDecision, ReferralProgress};
 use crate::domain::episode::Phase;
 use crate::domain::recommendation::{TrackedRecommendation, follow};
@@ -43,9 +43,9 @@ struct NewDecision {
 
 /// A decision that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Decided {
+struct DecisionReceipt {
     #[serde(flatten)]
-    entered: Entered,
+    entered: EntryReceipt,
     /// The recommendation.
     recommendation: uuid::Uuid,
     /// The treatment change that was recorded with it: only of what is done and changes
@@ -60,10 +60,10 @@ struct Decided {
 /// done is done.
 #[utoipa::path(post, path = "/recommendations/{id}/decision", tag = "care",
     params(("id" = String, Path, description = "The recommendation")), request_body = NewDecision,
-    responses((status = 201, description = "Recorded", body = Decided), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = DecisionReceipt), WriteErrors))]
 async fn decide(
     ask: RequestContext,
-    Id(id): Id<Uuid>,
+    IdInPath(id): IdInPath<Uuid>,
     JsonBody(new): JsonBody<NewDecision>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::PrimaryCare, Role::CareManager])?;
@@ -100,10 +100,10 @@ struct NewProgress {
 /// To order what nobody has decided is to accept it; `completed` is done, and of a referral a change of treatment.
 #[utoipa::path(post, path = "/recommendations/{id}/progress", tag = "care",
     params(("id" = String, Path, description = "A recommendation of the kind `referral`, `specialty_referral` or `direct_evaluation`")),
-    request_body = NewProgress, responses((status = 201, description = "Recorded", body = Decided), WriteErrors))]
+    request_body = NewProgress, responses((status = 201, description = "Recorded", body = DecisionReceipt), WriteErrors))]
 async fn go_on(
     ask: RequestContext,
-    Id(id): Id<Uuid>,
+    IdInPath(id): IdInPath<Uuid>,
     JsonBody(new): JsonBody<NewProgress>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
@@ -150,10 +150,10 @@ async fn enter(
     let mut recorded = ask.record(facts).await?.into_iter();
     let first = recorded.next().ok_or_else(|| Problem::internal("a fact was not answered"))?;
     let change = recorded.next();
-    let mut entered = Entered::of(first, episode, on);
+    let mut entered = EntryReceipt::of(first, episode, on);
     entered.revision = change.as_ref().map_or(entered.revision, |change| change.version);
     let treatment_change = change.map(|change| change.id);
-    Ok(created(None, Some(entered.revision), Decided { entered, recommendation: id, treatment_change }))
+    Ok(created(None, Some(entered.revision), DecisionReceipt { entered, recommendation: id, treatment_change }))
 }
 
 async fn find(ask: &RequestContext, id: uuid::Uuid) -> Result<(TrackedRecommendation, EpisodeId, Phase), Problem> {

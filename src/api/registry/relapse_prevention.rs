@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText};
+use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::Care;
 use crate::id::EpisodeId;
 use crate::identity::Role;
@@ -35,10 +35,10 @@ struct NewRelapsePrevention {
 /// Begins relapse prevention, with its plan.
 #[utoipa::path(post, path = "/episodes/{id}/relapse-prevention", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewRelapsePrevention,
-    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn prevent_relapse(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewRelapsePrevention>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;

@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use super::review_queue::{QueueRow, computed, stored};
 use crate::api::App;
 use crate::api::export::{Cell, Column, CompleteRows, Format, PAGE, RowSource, column, export};

@@ -9,17 +9,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors, created};
 use super::episodes::PatientName;
+use super::responses::{ReadErrors, WriteErrors, created};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, RequiredText, StrictQuery, parse_id, plausible, words};
+use crate::api::request::{IdInPath, READERS, RequestContext, RequiredText, StrictQuery, parse_id, plausible, words};
 use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Deferred, close_session, open_session};
+use crate::record::{DeferredItem, close_session, open_session};
 use crate::store::review_session::{self, AgendaItem, Review, ReviewSession};
 
 /// The routes.
@@ -47,7 +47,7 @@ struct NewSession {
 /// What is said when a session is closed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Closing {
+struct SessionClosing {
     /// What was put off. Whatever was neither reviewed nor put off was not reached.
     #[serde(default)]
     deferred: Vec<NewDeferral>,
@@ -262,26 +262,26 @@ async fn list(
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
-async fn read(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeSession>, Problem> {
+async fn read(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(READERS)?;
     Ok(Json(whole(&ask, id).await?))
 }
 
 /// Closes a session: it takes no more reviews.
 #[utoipa::path(post, path = "/review-sessions/{id}/close", tag = "review",
-    params(("id" = String, Path, description = "The session")), request_body = Closing,
+    params(("id" = String, Path, description = "The session")), request_body = SessionClosing,
     responses((status = 200, description = "Closed", body = WholeSession), WriteErrors))]
 async fn close(
     ask: RequestContext,
-    Id(id): Id<Uuid>,
-    JsonBody(closing): JsonBody<Closing>,
+    IdInPath(id): IdInPath<Uuid>,
+    JsonBody(closing): JsonBody<SessionClosing>,
 ) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(HOLDERS)?;
     let mut deferred = Vec::with_capacity(closing.deferred.len());
     for (n, one) in closing.deferred.into_iter().enumerate() {
         let absent =
             |_| Problem::unprocessable("not on the agenda of this session").at(format!("deferred[{n}].episode"));
-        deferred.push(Deferred { episode: parse_id(&one.episode).map_err(absent)?, reason: one.reason.0 });
+        deferred.push(DeferredItem { episode: parse_id(&one.episode).map_err(absent)?, reason: one.reason.0 });
     }
     let (db, now) = (&ask.app.db, ask.app.clock.now());
     close_session(db, ask.clinic(), &ask.caller.subject, id, &deferred, now).await?;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{ReadErrors, WriteErrors, created};
+use super::responses::{ReadErrors, WriteErrors, created};
 use crate::api::App;
 use crate::api::page::Page;
 use crate::api::request::{READERS, RequestContext, VersionInPath};
@@ -18,7 +18,7 @@ use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::{activate, propose};
-use crate::store::rule_set::{self, Activation, RuleSetRecord};
+use crate::store::rule_set::{self, RuleSetActivation, RuleSetRecord};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -41,14 +41,14 @@ struct RuleSetBody {
     /// By whom.
     created_by: Option<String>,
     /// When it was in force, oldest first: which version said what on which day.
-    in_force: Vec<Span>,
+    in_force: Vec<PeriodInForce>,
     /// The thresholds: days and points.
     rules: RuleSet,
 }
 
 /// A time in which a version was in force.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct Span {
+struct PeriodInForce {
     /// Since when; `null` from the beginning.
     from: Option<DateTime<Utc>>,
     /// Until when; `null` while it is.
@@ -58,23 +58,23 @@ struct Span {
 }
 
 /// When each version was in force.
-struct ActivationHistory(Vec<(i32, Span)>);
+struct ActivationHistory(Vec<(i32, PeriodInForce)>);
 
 impl ActivationHistory {
-    fn of(activations: Vec<Activation>) -> Self {
-        let first = Span { from: None, until: None, by: None };
+    fn of(activations: Vec<RuleSetActivation>) -> Self {
+        let first = PeriodInForce { from: None, until: None, by: None };
         let mut spans = vec![(1, first)];
         for activation in activations {
             if let Some((_, last)) = spans.last_mut() {
                 last.until = Some(activation.activated_at);
             }
-            let span = Span { from: Some(activation.activated_at), until: None, by: activation.activated_by };
+            let span = PeriodInForce { from: Some(activation.activated_at), until: None, by: activation.activated_by };
             spans.push((activation.version, span));
         }
         Self(spans)
     }
 
-    fn version(&self, version: u32) -> Vec<Span> {
+    fn version(&self, version: u32) -> Vec<PeriodInForce> {
         self.0.iter().filter(|(v, _)| u32::try_from(*v) == Ok(version)).map(|(_, span)| span.clone()).collect()
     }
 }
@@ -196,7 +196,7 @@ async fn add_rule_set(ask: RequestContext, JsonBody(new): JsonBody<NewRuleSet>) 
 
 /// What an activation came to.
 #[derive(Debug, Serialize, ToSchema)]
-struct InForce {
+struct ActivationResult {
     /// The version in force.
     version: u32,
     /// Since when.
@@ -214,11 +214,11 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// force, so that nothing is left under the old one, whatever happens.
 #[utoipa::path(post, path = "/rule-sets/{version}/activate", tag = "rules",
     params(("version" = u32, Path, description = "The version")),
-    responses((status = 200, description = "In force", body = InForce), WriteErrors))]
+    responses((status = 200, description = "In force", body = ActivationResult), WriteErrors))]
 async fn activate_rule_set(
     ask: RequestContext,
     VersionInPath(version): VersionInPath,
-) -> Result<Json<InForce>, Problem> {
+) -> Result<Json<ActivationResult>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let (now, today) = (ask.app.clock.now(), ask.today());
     let (db, clinic) = (&ask.app.db, ask.clinic().to_owned());
@@ -238,5 +238,5 @@ async fn activate_rule_set(
         // The sweep goes on with those who are still marked.
         _ => None,
     };
-    Ok(Json(InForce { version: u32::try_from(version).unwrap_or(0), activated_at, replanned }))
+    Ok(Json(ActivationResult { version: u32::try_from(version).unwrap_or(0), activated_at, replanned }))
 }

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{CLINICIANS, Id, Moment, RequestContext, RequiredText, words};
+use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, RequiredText, words};
 use crate::domain::care::Care;
 use crate::id::PatientId;
 use crate::listener::JsonBody;
@@ -59,7 +59,7 @@ struct AssessmentReceipt {
     responses((status = 201, description = "Recorded", body = AssessmentReceipt), WriteErrors))]
 async fn assess(
     ask: RequestContext,
-    Id(patient): Id<PatientId>,
+    IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewAssessment>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;

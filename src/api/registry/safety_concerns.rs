@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
 use super::episodes::PatientName;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, StrictQuery};
@@ -21,7 +21,7 @@ use crate::domain::finding::Rule;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
 use crate::domain::story::Story;
-use crate::domain::timeliness::{Elapsed, to_assessment};
+use crate::domain::timeliness::{WaitingTime, to_assessment};
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::record::local_midnight;
@@ -87,7 +87,7 @@ struct ConcernBody {
     /// When it was assessed.
     assessed_at: Option<DateTime<Utc>>,
     /// From the answer to the assessment.
-    to_assessment: Option<Elapsed>,
+    to_assessment: Option<WaitingTime>,
     /// When somebody closed its Task in the chart, which assesses nothing: it stays open until an assessment is
     /// documented, and is escalated all the same.
     closed_in_chart_on: Option<NaiveDate>,

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use super::safety_concerns::only_a_day;
 use crate::api::App;
 use crate::api::request::{READERS, RequestContext, StrictQuery};

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
+use super::responses::WriteErrors;
 use super::rule_sets::complete;
 use crate::api::App;
 use crate::api::request::RequestContext;
@@ -38,7 +38,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// What to simulate: thresholds, or a stored version.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Proposal {
+struct SimulationRequest {
     /// Thresholds; what is left out stays as it is in the rule set in force.
     #[schema(value_type = Option<Object>)]
     rules: Option<Value>,
@@ -130,9 +130,12 @@ struct WorkItemName {
 }
 
 /// Says which findings, Tasks and Flags other thresholds would open and close today. Changes nothing.
-#[utoipa::path(post, path = "/rule-sets/simulate", tag = "rules", request_body = Proposal,
+#[utoipa::path(post, path = "/rule-sets/simulate", tag = "rules", request_body = SimulationRequest,
     responses((status = 200, description = "What would change", body = Simulation), WriteErrors))]
-async fn simulate(ask: RequestContext, JsonBody(proposal): JsonBody<Proposal>) -> Result<Json<Simulation>, Problem> {
+async fn simulate(
+    ask: RequestContext,
+    JsonBody(proposal): JsonBody<SimulationRequest>,
+) -> Result<Json<Simulation>, Problem> {
     ask.caller.require(&[Role::Admin, Role::PsychiatricConsultant])?;
     let proposed = proposed(&ask, proposal).await?;
     let as_of = ask.today();
@@ -168,7 +171,7 @@ async fn simulate(ask: RequestContext, JsonBody(proposal): JsonBody<Proposal>) -
     Ok(Json(simulation))
 }
 
-async fn proposed(ask: &RequestContext, proposal: Proposal) -> Result<RuleSet, Problem> {
+async fn proposed(ask: &RequestContext, proposal: SimulationRequest) -> Result<RuleSet, Problem> {
     match (proposal.rules, proposal.version) {
         (Some(rules), None) => complete(ask, rules).await,
         (None, Some(version)) => {

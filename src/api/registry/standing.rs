@@ -7,9 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery, query_date};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery, query_date};
 use crate::domain::chart_plan::plan;
 use crate::domain::standing::Standing;
 use crate::id::EpisodeId;
@@ -56,7 +56,7 @@ struct StandingBody {
     responses((status = 200, description = "Explained", body = StandingBody), ReadErrors))]
 async fn read_standing(
     ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     StrictQuery(query): StrictQuery<StandingQuery>,
 ) -> Result<Json<StandingBody>, Problem> {
     ask.caller.require(READERS)?;

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::domain::metrics::Month;

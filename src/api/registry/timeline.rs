@@ -9,13 +9,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::ReadErrors;
+use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, READERS, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::id::EpisodeId;
 use crate::problem::Problem;
-use crate::store::event_log::{self, Chapter};
+use crate::store::event_log::{self, EpisodeLog};
 use crate::store::{episode, rule_set};
 
 /// The routes.
@@ -68,7 +68,7 @@ struct TimelineEvent {
     responses((status = 200, description = "In order of (when it happened, when it was recorded)", body = Page<TimelineEvent>), ReadErrors))]
 async fn read_timeline(
     ask: RequestContext,
-    Id(id): Id<EpisodeId>,
+    IdInPath(id): IdInPath<EpisodeId>,
     StrictQuery(query): StrictQuery<TimelineQuery>,
 ) -> Result<Json<Page<TimelineEvent>>, Problem> {
     ask.caller.require(READERS)?;
@@ -80,7 +80,7 @@ async fn read_timeline(
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
     let begun = stored.created_at.with_timezone(&ask.zone()).date_naive();
     let begun = stored.episode.enrolled_on.map_or(begun, |enrolled| enrolled.min(begun));
-    let chapter = Chapter {
+    let chapter = EpisodeLog {
         patient: stored.patient_id,
         episode: id,
         from: begun.checked_sub_days(Days::new(rules.baseline.look_back_days.into())).unwrap_or(begun),

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
-use super::care::{Entered, fact};
+use super::care::{EntryReceipt, fact};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText};
+use crate::api::request::{IdInPath, RequestContext, RequiredText};
 use crate::domain::care::{Care, DischargeReason};
 use crate::id::EpisodeId;
 use crate::identity::Role;
@@ -39,9 +39,9 @@ struct NewTransfer {
 
 /// A transfer that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Transferred {
+struct TransferReceipt {
     #[serde(flatten)]
-    entered: Entered,
+    entered: EntryReceipt,
     /// After a transfer to another clinic: the document that a person may hand over (care plan and summary). Nothing
     /// goes there by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,10 +53,10 @@ struct Transferred {
 /// Clinics are walls: a transfer to another one ends the episode here as `transferred_other`, with a note that names
 /// the clinic. Whoever receives the patient refers or enrols them there.
 #[utoipa::path(post, path = "/episodes/{id}/transfer", tag = "care", params(("id" = String, Path, description = "The episode")),
-    request_body = NewTransfer, responses((status = 201, description = "Recorded", body = Transferred), WriteErrors))]
+    request_body = NewTransfer, responses((status = 201, description = "Recorded", body = TransferReceipt), WriteErrors))]
 async fn transfer(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewTransfer>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager])?;
@@ -74,9 +74,9 @@ async fn transfer(
         _ => return Err(Problem::unprocessable("exactly one of to_care_manager and to_clinic").at("to_care_manager")),
     };
     let recorded = ask.record_one(fact).await?;
-    let entered = Entered::of(recorded, episode, new.on);
+    let entered = EntryReceipt::of(recorded, episode, new.on);
     let handover = leaves.then(|| format!("/api/v1/episodes/{episode}/handover"));
-    Ok(created(None, Some(entered.revision), Transferred { entered, handover }))
+    Ok(created(None, Some(entered.revision), TransferReceipt { entered, handover }))
 }
 
 fn to_care_manager(ask: &RequestContext, episode: EpisodeId, on: NaiveDate, to: String, reason: String) -> Command {

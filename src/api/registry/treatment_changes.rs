@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::WriteErrors;
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::WriteErrors;
 use crate::api::App;
-use crate::api::request::{Id, RequestContext, RequiredText, parse_id, words};
+use crate::api::request::{IdInPath, RequestContext, RequiredText, parse_id, words};
 use crate::domain::care::{Care, ChangeKind, MedicationAct, MedicationChange};
 use crate::id::EpisodeId;
 use crate::identity::Role;
@@ -71,10 +71,10 @@ impl From<NewMedicationChange> for MedicationChange {
 /// Documents a change of treatment.
 #[utoipa::path(post, path = "/episodes/{id}/treatment-changes", tag = "care",
     params(("id" = String, Path, description = "The episode")), request_body = NewTreatmentChange,
-    responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn change_treatment(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
+    IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;

@@ -9,10 +9,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{ReadErrors, WriteErrors};
+use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
-use crate::api::request::{Id, RequestContext, StrictQuery};
+use crate::api::request::{IdInPath, RequestContext, StrictQuery};
 use crate::identity::Role;
 use crate::journal::events::EventPosition;
 use crate::problem::Problem;
@@ -167,7 +167,10 @@ async fn list_webhook_deliveries(
 #[utoipa::path(get, path = "/webhook-deliveries/{id}", tag = "operations",
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeWebhookDelivery), ReadErrors))]
-async fn read_webhook_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WholeWebhookDelivery>, Problem> {
+async fn read_webhook_delivery(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<Uuid>,
+) -> Result<Json<WholeWebhookDelivery>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.read().await?;
     let found = webhook::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
@@ -185,7 +188,10 @@ async fn read_webhook_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<
 #[utoipa::path(post, path = "/webhook-deliveries/{id}/retry", tag = "operations",
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = WebhookDeliveryBody), WriteErrors))]
-async fn retry_webhook_delivery(ask: RequestContext, Id(id): Id<Uuid>) -> Result<Json<WebhookDeliveryBody>, Problem> {
+async fn retry_webhook_delivery(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<Uuid>,
+) -> Result<Json<WebhookDeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin])?;
     let mut tx = ask.app.db.begin("webhook_retry").await?;
     let again = webhook::retry(&mut tx, ask.clinic(), id, ask.app.clock.now()).await?;

@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::{http_url, keys, nearby};
 use crate::config::connection::{OURS, TYPES};
-use crate::config::{CardLink, CdsHooks, Config, EhrConnection, Push};
+use crate::config::{CardLink, CdsHooks, Config, EhrConnection, SubscriptionPayload};
 
 impl Config {
     pub(super) fn check_ehrs(&self, faults: &mut Vec<String>) {
@@ -159,7 +159,7 @@ fn check_notify(key: &str, ehr: &EhrConnection, has_public_url: bool, faults: &m
             faults.push(format!("{key}.notify.subscribe: needs public_url, the address to which the EHR sends"));
         }
     }
-    if !notify.topics.is_empty() && notify.subscribe != Some(Push::Topics) {
+    if !notify.topics.is_empty() && notify.subscribe != Some(SubscriptionPayload::Topics) {
         faults.push(format!("{key}.notify.topics: are subscribed to where notify.subscribe = \"topics\""));
     }
     for (topic, filters) in &notify.topics {

@@ -4,12 +4,12 @@
 use super::episode_month::{EpisodeMonth, seen, tested, which};
 use super::fidelity::in_care;
 use super::tally::{MetricTally, Tallies};
-use super::{Month, Narrowing};
+use super::{MetricsFilter, Month};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 
 /// The process measures of a month, to be counted on. A payer does not narrow them.
-pub fn aims_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Narrowing) -> Tallies {
+pub fn aims_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &MetricsFilter) -> Tallies {
     let enrolled = seen(stories, rules, month, of);
     let in_care = in_care(&enrolled);
     let not_improved: Vec<&EpisodeMonth<'_>> = in_care.iter().copied().filter(|s| s.is_not_improved()).collect();

@@ -23,7 +23,7 @@ pub enum CareManager {
 
 /// What the metrics of a month are narrowed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Narrowing {
+pub struct MetricsFilter {
     /// Episodes whose patient this payer covered on any day of the month: NYS metrics 2–8.
     pub payer: Option<Payer>,
     /// Episodes of one care manager, as of the end of the month.
@@ -39,7 +39,7 @@ impl From<CareManager> for Option<String> {
     }
 }
 
-impl Narrowing {
+impl MetricsFilter {
     /// To one care manager, or to nobody's.
     pub fn to(care_manager: CareManager) -> Self {
         Self { payer: None, care_manager: Some(care_manager) }
@@ -87,7 +87,7 @@ pub(super) fn seen<'a>(
     stories: &'a [Story],
     rules: &'a RuleSet,
     month: Month,
-    of: &Narrowing,
+    of: &MetricsFilter,
 ) -> Vec<EpisodeMonth<'a>> {
     let mut all = Vec::new();
     for story in stories {

@@ -7,7 +7,7 @@ use chrono::{Days, NaiveDate, Weekday};
 
 use super::episode_month::{EpisodeMonth, seen, tested, which};
 use super::tally::{MetricTally, Tallies};
-use super::{Metric, Month, Narrowing};
+use super::{Metric, MetricsFilter, Month};
 use crate::domain::care::{Care, CareEntry};
 use crate::domain::episode::Phase;
 use crate::domain::rules::RuleSet;
@@ -15,7 +15,7 @@ use crate::domain::story::Story;
 
 /// Whether the programme is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
 pub fn fidelity(stories: &[Story], rules: &RuleSet, month: Month) -> Vec<Metric> {
-    fidelity_tallies(stories, rules, month, &Narrowing::default()).metrics()
+    fidelity_tallies(stories, rules, month, &MetricsFilter::default()).metrics()
 }
 
 /// The episodes in care in a month: not those that are on hold at its end.
@@ -24,7 +24,7 @@ pub(super) fn in_care<'a, 'b>(enrolled: &'b [EpisodeMonth<'a>]) -> Vec<&'b Episo
 }
 
 /// The same, to be counted on. A payer does not narrow it.
-pub fn fidelity_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Narrowing) -> Tallies {
+pub fn fidelity_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &MetricsFilter) -> Tallies {
     let enrolled = seen(stories, rules, month, of);
     let in_care = in_care(&enrolled);
     let not_improved: Vec<&EpisodeMonth<'_>> = in_care.iter().copied().filter(|s| s.is_not_improved()).collect();

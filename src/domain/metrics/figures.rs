@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::episode_month::{CareManager, caseloads};
 use super::tally::Tallies;
-use super::{Metric, Month, Narrowing, aims_tallies, fidelity_tallies, for_export, nys_tallies};
+use super::{Metric, MetricsFilter, Month, aims_tallies, fidelity_tallies, for_export, nys_tallies};
 use crate::domain::care::Payer;
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
@@ -34,12 +34,12 @@ pub struct MonthFigures {
     pub clinic: Figures,
     /// Those of each care manager who had episodes in the month; absent in reports older than this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by_care_manager: Option<Vec<OfCareManager>>,
+    pub by_care_manager: Option<Vec<CareManagerFigures>>,
 }
 
 /// Every figure of one care manager.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct OfCareManager {
+pub struct CareManagerFigures {
     /// Who; `null` for the episodes that had none.
     pub care_manager: Option<String>,
     /// The figures.
@@ -49,7 +49,7 @@ pub struct OfCareManager {
 
 /// What is counted, and how.
 #[derive(Clone, Copy)]
-struct Scope<'a> {
+struct FiguresScope<'a> {
     rules: &'a RuleSet,
     month: Month,
     fte: Option<f64>,
@@ -64,10 +64,10 @@ struct ClinicTally {
 }
 
 impl ClinicTally {
-    fn new(of: &Narrowing, stories: &[Story], Scope { rules, month, fte }: Scope<'_>) -> Self {
+    fn new(of: &MetricsFilter, stories: &[Story], FiguresScope { rules, month, fte }: FiguresScope<'_>) -> Self {
         let exported = for_export(stories);
         let paid_by = |payer: Payer| {
-            let narrowed = Narrowing { payer: Some(payer), ..of.clone() };
+            let narrowed = MetricsFilter { payer: Some(payer), ..of.clone() };
             (payer, nys_tallies(&exported, rules, month, &narrowed, fte))
         };
         Self {
@@ -99,7 +99,7 @@ impl ClinicTally {
 
 /// Every figure of a month while it is counted.
 pub struct MonthTallies<'a> {
-    scope: Scope<'a>,
+    scope: FiguresScope<'a>,
     clinic: ClinicTally,
     by_care_manager: BTreeMap<CareManager, ClinicTally>,
 }
@@ -107,15 +107,19 @@ pub struct MonthTallies<'a> {
 impl<'a> MonthTallies<'a> {
     /// Of nobody yet. `fte` is what is attested for the month.
     pub fn new(rules: &'a RuleSet, month: Month, fte: Option<f64>) -> Self {
-        let scope = Scope { rules, month, fte };
-        Self { scope, clinic: ClinicTally::new(&Narrowing::default(), &[], scope), by_care_manager: BTreeMap::new() }
+        let scope = FiguresScope { rules, month, fte };
+        Self {
+            scope,
+            clinic: ClinicTally::new(&MetricsFilter::default(), &[], scope),
+            by_care_manager: BTreeMap::new(),
+        }
     }
 
     /// Counts some patients, each of them once.
     pub fn count(&mut self, stories: &[Story]) {
-        self.clinic.absorb(ClinicTally::new(&Narrowing::default(), stories, self.scope));
+        self.clinic.absorb(ClinicTally::new(&MetricsFilter::default(), stories, self.scope));
         for (care_manager, stories) in caseloads(stories, self.scope.month) {
-            let some = ClinicTally::new(&Narrowing::to(care_manager.clone()), &stories, self.scope);
+            let some = ClinicTally::new(&MetricsFilter::to(care_manager.clone()), &stories, self.scope);
             match self.by_care_manager.get_mut(&care_manager) {
                 Some(there) => there.absorb(some),
                 None => drop(self.by_care_manager.insert(care_manager, some)),
@@ -125,7 +129,7 @@ impl<'a> MonthTallies<'a> {
 
     /// What it comes to.
     pub fn figures(self) -> MonthFigures {
-        let of = |(who, counting): (CareManager, ClinicTally)| OfCareManager {
+        let of = |(who, counting): (CareManager, ClinicTally)| CareManagerFigures {
             care_manager: who.into(),
             figures: counting.figures(),
         };

@@ -6,7 +6,7 @@ use chrono::Months;
 
 use super::episode_month::{EpisodeMonth, seen, tested, which};
 use super::tally::{MetricTally, Tallies};
-use super::{Metric, Month, Narrowing};
+use super::{Metric, MetricsFilter, Month};
 use crate::domain::care::Payer;
 use crate::domain::instrument::Instrument;
 use crate::domain::rules::RuleSet;
@@ -23,11 +23,11 @@ fn export_rules(rules: &RuleSet) -> RuleSet {
 /// The eleven metrics. With a payer, metrics 2–8 are narrowed to the episodes whose patient it covered on any day of the
 /// month. `stories` come from [`super::for_export`].
 pub fn nys(stories: &[Story], rules: &RuleSet, month: Month, payer: Option<Payer>, fte: Option<f64>) -> Vec<Metric> {
-    nys_tallies(stories, rules, month, &Narrowing { payer, care_manager: None }, fte).metrics()
+    nys_tallies(stories, rules, month, &MetricsFilter { payer, care_manager: None }, fte).metrics()
 }
 
 /// The same, to be counted on. `fte` is what is attested for the whole clinic.
-pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &Narrowing, fte: Option<f64>) -> Tallies {
+pub fn nys_tallies(stories: &[Story], rules: &RuleSet, month: Month, of: &MetricsFilter, fte: Option<f64>) -> Tallies {
     let rules = export_rules(rules);
     let enrolled = seen(stories, &rules, month, of);
     let narrowed: Vec<&EpisodeMonth<'_>> =

@@ -55,7 +55,7 @@ pub struct SigningKey {
 
 /// A new key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rotated {
+pub struct KeyRotation {
     /// Its name in our key set.
     pub id: String,
     /// When it begins to sign.
@@ -76,7 +76,7 @@ impl KeyRing {
     }
 
     /// Makes a new key. The first of its algorithm signs at once, every other after [`ANNOUNCED`].
-    pub fn rotate(&self, algorithm: KeyAlgorithm, now: DateTime<Utc>) -> io::Result<Rotated> {
+    pub fn rotate(&self, algorithm: KeyAlgorithm, now: DateTime<Utc>) -> io::Result<KeyRotation> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let keys = self.read()?;
         let is_first = !keys.iter().any(|key| key.algorithm == algorithm.as_str());
@@ -91,7 +91,7 @@ impl KeyRing {
             fs::remove_file(self.file(&old.id))?;
             removed.push(old.id.clone());
         }
-        Ok(Rotated { id: key.id, signs_from, removed })
+        Ok(KeyRotation { id: key.id, signs_from, removed })
     }
 
     /// The public halves that are published now.

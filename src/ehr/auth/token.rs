@@ -42,13 +42,13 @@ pub struct TokenSource {
 
 #[derive(Default)]
 struct TokenState {
-    token: Option<(SecretString, Times)>,
+    token: Option<(SecretString, TokenLifetime)>,
     failed: Option<(NoToken, Instant)>,
     discovered: Option<Url>,
 }
 
 #[derive(Clone, Copy)]
-struct Times {
+struct TokenLifetime {
     /// When to renew it.
     renew: Instant,
     /// When it is good no more.
@@ -57,7 +57,7 @@ struct Times {
 
 /// A token, and what the server says about it.
 #[derive(Debug)]
-pub struct Grant {
+pub struct TokenGrant {
     /// The token.
     pub token: SecretString,
     /// Seconds.
@@ -167,7 +167,7 @@ impl TokenSource {
                 // A token of a second is renewed after 0.9.
                 let renew = now + lifetime.saturating_sub(MARGIN.min(lifetime / 10));
                 held.failed = None;
-                held.token = Some((grant.token.clone(), Times { renew, end }));
+                held.token = Some((grant.token.clone(), TokenLifetime { renew, end }));
                 Ok(grant.token)
             }
             Err(why) => {
@@ -181,7 +181,7 @@ impl TokenSource {
     }
 
     /// Asks for a token now, whatever is held: for trying the connection.
-    pub async fn grant(&self) -> Result<Grant, NoToken> {
+    pub async fn grant(&self) -> Result<TokenGrant, NoToken> {
         self.ask(&mut None).await
     }
 
@@ -229,7 +229,7 @@ impl TokenSource {
         Ok(read.unwrap_or(Value::Null))
     }
 
-    async fn ask(&self, discovered: &mut Option<Url>) -> Result<Grant, NoToken> {
+    async fn ask(&self, discovered: &mut Option<Url>) -> Result<TokenGrant, NoToken> {
         let endpoint = match discovered {
             Some(url) => url.clone(),
             None => self.endpoint().await?.url,
@@ -283,14 +283,14 @@ fn unanswered(cause: &'static str, status: Option<u16>) -> NoToken {
     NoToken::Unanswered { cause, status }
 }
 
-fn granted(said: &Value) -> Option<Grant> {
+fn granted(said: &Value) -> Option<TokenGrant> {
     let token = said["access_token"].as_str().filter(|token| !token.is_empty())?;
     let is_bearer = said["token_type"].as_str().is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
     let seconds = &said["expires_in"];
     let expires_in = seconds.as_u64().or_else(|| seconds.as_str()?.parse().ok()).unwrap_or(LIFETIME);
     let scope = said["scope"].as_str().map(str::to_owned);
     // A day is longer than any server means, and keeps the arithmetic of time within bounds.
-    is_bearer.then(|| Grant { token: SecretString::from(token), expires_in: expires_in.min(86_400), scope })
+    is_bearer.then(|| TokenGrant { token: SecretString::from(token), expires_in: expires_in.min(86_400), scope })
 }
 
 /// OAuth's codes, as constants: what a server says beside them is not repeated.

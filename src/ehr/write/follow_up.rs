@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-use super::make::Made;
+use super::make::CreateResult;
 use super::{ChartWrite, id};
 use crate::domain::chart_plan::Posture;
-use crate::ehr::delivery::{Delivered, DeliveryEffect};
+use crate::ehr::delivery::{DeliveryEffect, DeliveryResult};
 use crate::ehr::failure::Failure;
 use crate::fhir::note;
 
@@ -18,8 +18,8 @@ impl ChartWrite<'_> {
         first: &str,
         as_wanted: DeliveryEffect,
         may_be_there: bool,
-    ) -> Result<Delivered, Failure> {
-        let done = |follow_ups, effect, recheck| Delivered {
+    ) -> Result<DeliveryResult, Failure> {
+        let done = |follow_ups, effect, recheck| DeliveryResult {
             chart_id: Some(first.to_owned()),
             version: None,
             chart_status: None,
@@ -47,9 +47,9 @@ impl ChartWrite<'_> {
         let Some(body) = body else { return Ok(done(told, effect, false)) };
         let identifier = self.planned.follow_up_identifier(number);
         Ok(match self.make(&body, &identifier, looked_for == Some(number)).await? {
-            Made::New(_) => done(number, DeliveryEffect::FollowedUp, self.ledger.outcome_unknown),
-            Made::There(_) => done(number, DeliveryEffect::AlreadyThere, false),
-            Made::Found(found) => done(number, seen(&found), false),
+            CreateResult::New(_) => done(number, DeliveryEffect::FollowedUp, self.ledger.outcome_unknown),
+            CreateResult::There(_) => done(number, DeliveryEffect::AlreadyThere, false),
+            CreateResult::Found(found) => done(number, seen(&found), false),
         })
     }
 
@@ -65,7 +65,7 @@ impl ChartWrite<'_> {
     }
 
     /// The later look: for a second one of the last follow-up, and for a next one that surfaced late.
-    pub(super) async fn follow_up_later(&self, first: &str) -> Result<Option<Delivered>, Failure> {
+    pub(super) async fn follow_up_later(&self, first: &str) -> Result<Option<DeliveryResult>, Failure> {
         let told = self.ledger.follow_ups;
         let found = if told == 0 { Vec::new() } else { self.look_for(told).await? };
         let mut done = self.follow_up(first, DeliveryEffect::Unchanged, true).await?;

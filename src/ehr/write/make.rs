@@ -10,7 +10,7 @@ use crate::ehr::ladder::Provenance;
 use crate::fhir::provenance::provenance;
 
 /// What a create came to.
-pub(super) enum Made {
+pub(super) enum CreateResult {
     /// It was created.
     New(EhrResponse),
     /// The server says that it was there, and mostly where.
@@ -22,15 +22,15 @@ pub(super) enum Made {
 impl ChartWrite<'_> {
     /// Creates a resource that carries the identifier, unless there is one. `searched` tells that a search has just
     /// found none.
-    pub(super) async fn make(&self, body: &Value, identifier: &str, searched: bool) -> Result<Made, Failure> {
+    pub(super) async fn make(&self, body: &Value, identifier: &str, searched: bool) -> Result<CreateResult, Failure> {
         let mut refused = false;
         if self.ehr.creates_conditionally() && self.route.conditional && self.route.by_identifier {
             let token = format!("{}|{identifier}", self.planned.system);
             let condition = self.ehr.query(&[("identifier", &token)]);
             match self.send(body, Some(&condition)).await {
-                Ok(answer) if answer.status == StatusCode::CREATED.as_u16() => return Ok(Made::New(answer)),
+                Ok(answer) if answer.status == StatusCode::CREATED.as_u16() => return Ok(CreateResult::New(answer)),
                 // It was there: 200 with the resource, or only with its place.
-                Ok(answer) => return Ok(Made::There(answer.id())),
+                Ok(answer) => return Ok(CreateResult::There(answer.id())),
                 // Several match, or the server does not take conditions: a search tells which.
                 Err(failure) if failure.is_refused_with(&[400, 405, 412, 501]) => refused = true,
                 Err(failure) => return Err(failure),
@@ -39,14 +39,14 @@ impl ChartWrite<'_> {
         if refused || !searched {
             let found = self.search_for(identifier).await?;
             if !found.is_empty() {
-                return Ok(Made::Found(found));
+                return Ok(CreateResult::Found(found));
             }
         }
         let answer = self.send(body, None).await?;
         if refused {
             self.ehr.remember_refused_condition();
         }
-        Ok(Made::New(answer))
+        Ok(CreateResult::New(answer))
     }
 
     async fn send(&self, body: &Value, condition: Option<&str>) -> Result<EhrResponse, Failure> {

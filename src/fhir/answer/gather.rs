@@ -1,10 +1,10 @@
 //! From what was said to each item to the answers that are scored.
 
-use super::{AnswerValue, Heard, hear};
+use super::{AnswerValue, CheckedAnswer, hear};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::Issue;
+use crate::domain::measurement::DataQualityIssue;
 use crate::domain::score::Answers;
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::CodeMapping;
 
 /// The answers of one instrument.
@@ -18,13 +18,13 @@ pub(in crate::fhir) struct GatheredAnswers {
 /// Puts answers (by 0-based item) together. An item may be there several times.
 pub(in crate::fhir) fn gather(
     instrument: Instrument,
-    placed: &[(usize, &Node<'_>)],
+    placed: &[(usize, &JsonNode<'_>)],
     mapping: &CodeMapping,
 ) -> GatheredAnswers {
     let definition = instrument.definition();
     let mut answers = Answers { items: vec![None; definition.item_count], ..Answers::default() };
-    let mut shifts = Shifts::default();
-    let mut heard: Vec<Heard> = Vec::with_capacity(2);
+    let mut shifts = ScaleShifts::default();
+    let mut heard: Vec<CheckedAnswer> = Vec::with_capacity(2);
     for position in 0..definition.item_count {
         let of_item = placed.iter().filter(|(at, _)| *at == position);
         heard.clear();
@@ -40,9 +40,9 @@ pub(in crate::fhir) fn gather(
 }
 
 /// Settles what one item says.
-fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut Answers) {
+fn settle(position: usize, heard: &[CheckedAnswer], is_suicide_item: bool, answers: &mut Answers) {
     let item = position + 1;
-    let mut remark = |code: &str, detail: String| answers.issues.push(Issue::new(code, detail));
+    let mut remark = |code: &str, detail: String| answers.issues.push(DataQualityIssue::new(code, detail));
     if heard.len() > 1 {
         remark("duplicate_item", format!("item {item} is answered {} times", heard.len()));
     }
@@ -54,7 +54,9 @@ fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut
         answers.item9_doubtful |= is_suicide_item;
     }
     if heard.iter().any(|h| h.is_quoted) {
-        answers.issues.push(Issue::new("number_as_string", format!("item {item}: a number came as a string")));
+        answers
+            .issues
+            .push(DataQualityIssue::new("number_as_string", format!("item {item}: a number came as a string")));
     }
     let values =
         || heard.iter().filter_map(|h| if let AnswerValue::Value(value) = h.said { Some(value) } else { None });
@@ -69,13 +71,13 @@ fn settle(position: usize, heard: &[Heard], is_suicide_item: bool, answers: &mut
 
 /// How far local figures are above their words.
 #[derive(Default)]
-struct Shifts {
+struct ScaleShifts {
     by_one: usize,
     other: usize,
 }
 
-impl Shifts {
-    fn note(&mut self, heard: &[Heard]) {
+impl ScaleShifts {
+    fn note(&mut self, heard: &[CheckedAnswer]) {
         for shift in heard.iter().filter_map(|h| h.figure_above_words) {
             if shift == 1 {
                 self.by_one += 1;

@@ -177,7 +177,7 @@ mod any_input {
 
         #[test]
         fn no_text_is_too_strange_for_the_small_readers(text in "\\PC{0,40}") {
-            let _ = When::parse(&text);
+            let _ = FhirDate::parse(&text);
             let _ = crate::fhir::mapping::names::loinc_in(&text);
             let _ = crate::fhir::mapping::names::named(&text);
             let _ = CodeMapping::default().worded(&text, Instrument::Phq9);

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 /// What the entries of a Bundle are called by the others, and what they are stored as.
 #[derive(Clone, Debug, Default)]
-pub struct Links(HashMap<String, String>);
+pub struct BundleLinks(HashMap<String, String>);
 
-impl Links {
+impl BundleLinks {
     /// Whether nothing has to be rewritten.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -55,11 +55,11 @@ fn string_behind(raw: &str, at: usize) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::Links;
+    use super::BundleLinks;
 
     #[test]
     fn references_are_replaced_and_nothing_else() {
-        let mut links = Links::default();
+        let mut links = BundleLinks::default();
         links.add("urn:uuid:1", "Patient/a".into());
         links.add("https://ehr/Patient/7", "Patient/7".into());
         let raw = r#"{"text":"urn:uuid:1","code":"reference","identifier":{"value":"urn:uuid:1"},

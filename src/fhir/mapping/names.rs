@@ -13,7 +13,7 @@ pub(in crate::fhir) const MDS_ANSWERS: [&str; 4] = ["LA10997-", "LA10998-", "LA1
 
 /// What a name says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::fhir) struct Names {
+pub(in crate::fhir) struct NamedInstruments {
     /// Our instruments, in the order named.
     pub(in crate::fhir) ours: Vec<Instrument>,
     /// It names a relative of ours that we do not score: PHQ-4, PHQ-8, PHQ-15.
@@ -22,7 +22,7 @@ pub(in crate::fhir) struct Names {
     pub(in crate::fhir) mds: bool,
 }
 
-impl Names {
+impl NamedInstruments {
     fn add(&mut self, instrument: Instrument) {
         if !self.ours.contains(&instrument) {
             self.ours.push(instrument);
@@ -31,8 +31,8 @@ impl Names {
 }
 
 /// The instruments in a name: `CIRG-GAD7`, `phq-9-example`, `PHQ-A`, `Patient Health Questionnaire 9`.
-pub(in crate::fhir) fn named(text: &str) -> Names {
-    let mut names = Names::default();
+pub(in crate::fhir) fn named(text: &str) -> NamedInstruments {
+    let mut names = NamedInstruments::default();
     let text = text.to_ascii_lowercase();
     let text = long_names(&text);
     for (at, _) in text.match_indices("phq") {
@@ -49,7 +49,7 @@ pub(in crate::fhir) fn named(text: &str) -> Names {
 }
 
 /// What follows `phq`.
-fn phq(rest: &str, names: &mut Names) {
+fn phq(rest: &str, names: &mut NamedInstruments) {
     let (number, rest) = number_after(rest);
     match number {
         "9" | "" if is_for_teens(rest) => names.add(Instrument::Phq9Modified),

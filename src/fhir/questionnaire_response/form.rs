@@ -3,16 +3,16 @@
 use std::cell::OnceCell;
 
 use crate::fhir::answer;
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::{CodeMapping, Meaning, names, words};
 
 /// One item, wherever it stood.
 #[derive(Debug)]
 pub(super) struct FormItem<'n> {
     pub(super) link_id: &'n str,
-    pub(super) node: &'n Node<'n>,
+    pub(super) node: &'n JsonNode<'n>,
     /// Answers that say something; `dataAbsentReason` and empty ones are left out.
-    pub(super) answers: Vec<&'n Node<'n>>,
+    pub(super) answers: Vec<&'n JsonNode<'n>>,
     pub(super) is_answered: bool,
     /// Has items below it.
     pub(super) is_group: bool,
@@ -64,14 +64,14 @@ impl FormItem<'_> {
 }
 
 /// Every item in the order of the document, with those below groups and below answers.
-pub(super) fn entries<'n>(resource: &'n Node<'n>, mapping: &CodeMapping) -> Vec<FormItem<'n>> {
+pub(super) fn entries<'n>(resource: &'n JsonNode<'n>, mapping: &CodeMapping) -> Vec<FormItem<'n>> {
     let mut entries = Vec::with_capacity(16);
     collect(resource, mapping, &mut entries);
     entries
 }
 
 /// The document's own depth limit bounds the recursion.
-fn collect<'n>(parent: &'n Node<'n>, mapping: &CodeMapping, entries: &mut Vec<FormItem<'n>>) {
+fn collect<'n>(parent: &'n JsonNode<'n>, mapping: &CodeMapping, entries: &mut Vec<FormItem<'n>>) {
     for node in parent.list("item") {
         let link_id = node.text("linkId").unwrap_or_default();
         let code = |text: &str| names::loinc_in(text).and_then(|code| mapping.code(code));

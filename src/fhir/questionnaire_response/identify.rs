@@ -3,7 +3,7 @@
 use super::form::FormItem;
 use crate::domain::instrument::Instrument::{self, Gad7, Pcl5, Phq2, Phq9, Phq9Modified};
 use crate::fhir::answer::{self, hear};
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::{CodeMapping, Meaning, QuestionnaireMapping, names, words};
 
 /// An instrument, and how it was found.
@@ -24,9 +24,9 @@ pub(super) enum FormIdentity {
 }
 
 /// What the form calls itself: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
-pub(super) fn names<'n>(resource: &'n Node<'n>) -> Vec<&'n str> {
+pub(super) fn names<'n>(resource: &'n JsonNode<'n>) -> Vec<&'n str> {
     let questionnaire = resource.get("questionnaire");
-    let canonical = questionnaire.and_then(Node::as_text).or_else(|| questionnaire?.text("reference"));
+    let canonical = questionnaire.and_then(JsonNode::as_text).or_else(|| questionnaire?.text("reference"));
     let title = questionnaire.and_then(|q| q.text("display")).or_else(|| {
         resource.get("_questionnaire")?.list("extension").iter().find_map(|extension| extension.text("valueString"))
     });
@@ -39,14 +39,14 @@ pub(super) fn names<'n>(resource: &'n Node<'n>) -> Vec<&'n str> {
 
 /// The items that a form carries by code, as bits.
 #[derive(Default)]
-struct Coded {
+struct CodedItems {
     phq: u32,
     gad: u32,
     panels: Vec<Instrument>,
     is_foreign: bool,
 }
 
-impl Coded {
+impl CodedItems {
     fn read(entries: &[FormItem<'_>], named: &[Instrument]) -> Self {
         let mut coded = Self::default();
         for entry in entries {
@@ -75,7 +75,7 @@ const ITEM_9: u32 = 1 << 8;
 /// Says what a form is.
 pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
     let configured = own_names.iter().find_map(|name| mapping.form(name));
-    let mut called = names::Names::default();
+    let mut called = names::NamedInstruments::default();
     let mut is_foreign = false;
     match configured {
         Some(QuestionnaireMapping::Ignore) => return FormIdentity::NotOurs,
@@ -94,7 +94,7 @@ pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &C
             }
         }
     }
-    let coded = Coded::read(entries, &called.ours);
+    let coded = CodedItems::read(entries, &called.ours);
     // Whatever a form calls itself: the question about suicide with its own code is the PHQ-9's, and must be seen.
     let has_item_9 = coded.phq & ITEM_9 != 0;
     if configured.is_none() && !has_item_9 {
@@ -106,7 +106,8 @@ pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &C
         }
     }
     is_foreign |= coded.is_foreign;
-    let is_other_phq = (called.other && !called.ours.iter().any(|i| family(*i) == Family::Phq)) && !has_item_9;
+    let is_other_phq =
+        (called.other && !called.ours.iter().any(|i| family(*i) == InstrumentFamily::Phq)) && !has_item_9;
 
     let mut found = Vec::new();
     let mut add = |instrument: Option<Instrument>| {
@@ -132,7 +133,7 @@ pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &C
 }
 
 /// The one PHQ in a form: a PHQ-9 is never also a PHQ-2.
-fn phq(called: &[Instrument], coded: &Coded, is_foreign: bool) -> Option<Instrument> {
+fn phq(called: &[Instrument], coded: &CodedItems, is_foreign: bool) -> Option<Instrument> {
     let is_there = |instrument| called.contains(&instrument) || coded.panels.contains(&instrument);
     // PHQ-4 is the first two items of the PHQ-9 and of the GAD-7.
     let is_phq4 = is_foreign || (coded.phq == FIRST_TWO && coded.gad == FIRST_TWO);
@@ -186,28 +187,31 @@ fn by_words(entries: &[FormItem<'_>], mapping: &CodeMapping) -> FormIdentity {
 
 /// Instruments that share items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(super) enum InstrumentFamily {
     Phq,
     Gad,
     Pcl,
 }
 
-pub(super) fn family(instrument: Instrument) -> Family {
+pub(super) fn family(instrument: Instrument) -> InstrumentFamily {
     match instrument {
-        Phq9 | Phq2 | Phq9Modified => Family::Phq,
-        Gad7 => Family::Gad,
-        Pcl5 => Family::Pcl,
+        Phq9 | Phq2 | Phq9Modified => InstrumentFamily::Phq,
+        Gad7 => InstrumentFamily::Gad,
+        Pcl5 => InstrumentFamily::Pcl,
     }
 }
 
 /// The families that a linkId or a question names.
-pub(super) fn families_in(text: &str) -> Vec<Family> {
+pub(super) fn families_in(text: &str) -> Vec<InstrumentFamily> {
     let text = text.to_ascii_lowercase();
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     [
-        (Family::Phq, says(&["phq", "patient health", "depress"])),
-        (Family::Gad, says(&["gad7", "gad-7", "gad_7", "gad 7", "gad.", "anxiety"]) || text.starts_with("gad")),
-        (Family::Pcl, says(&["pcl", "ptsd"])),
+        (InstrumentFamily::Phq, says(&["phq", "patient health", "depress"])),
+        (
+            InstrumentFamily::Gad,
+            says(&["gad7", "gad-7", "gad_7", "gad 7", "gad.", "anxiety"]) || text.starts_with("gad"),
+        ),
+        (InstrumentFamily::Pcl, says(&["pcl", "ptsd"])),
     ]
     .into_iter()
     .filter_map(|(family, is_named)| is_named.then_some(family))

@@ -4,14 +4,14 @@
 //! while nothing contradicts it.
 
 use super::form::FormItem;
-use super::identify::{Family, InstrumentMatch, families_in, family, is_generic};
+use super::identify::{InstrumentFamily, InstrumentMatch, families_in, family, is_generic};
 use crate::domain::instrument::Instrument::{self, Phq2, Phq9, Phq9Modified};
 use crate::fhir::answer::{AnswerValue, hear};
 use crate::fhir::mapping::{CodeMapping, Meaning, words};
 
 /// An entry (by its index) that is an item (0-based) of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Placed {
+pub(super) struct ItemPlace {
     pub(super) position: usize,
     pub(super) entry: usize,
 }
@@ -24,8 +24,8 @@ pub(super) fn place(
     found: &[InstrumentMatch],
     entries: &[FormItem<'_>],
     mapping: &CodeMapping,
-) -> Result<Vec<Vec<Placed>>, &'static str> {
-    let mut placements: Vec<Vec<Placed>> = Vec::with_capacity(found.len());
+) -> Result<Vec<Vec<ItemPlace>>, &'static str> {
+    let mut placements: Vec<Vec<ItemPlace>> = Vec::with_capacity(found.len());
     let mut is_taken = vec![false; entries.len()];
     let mut used_numbers = false;
     for which in found {
@@ -39,7 +39,7 @@ pub(super) fn place(
                 continue;
             }
             if let Some(position) = asked(entry).filter(|position| by_code & (1 << position) == 0) {
-                placed.push(Placed { position, entry: index });
+                placed.push(ItemPlace { position, entry: index });
             }
         }
         if which.is_named {
@@ -52,7 +52,7 @@ pub(super) fn place(
         }
         placements.push(placed);
     }
-    let is_partly_there = |placed: &Vec<Placed>, which: InstrumentMatch| {
+    let is_partly_there = |placed: &Vec<ItemPlace>, which: InstrumentMatch| {
         !placed.is_empty() && (filled(placed).count_ones() as usize) < which.instrument.definition().item_count
     };
     let has_gaps = placements.iter().zip(found).any(|(placed, which)| is_partly_there(placed, *which));
@@ -63,11 +63,11 @@ pub(super) fn place(
 }
 
 /// The positions that have an entry, as bits.
-fn filled(placed: &[Placed]) -> u32 {
+fn filled(placed: &[ItemPlace]) -> u32 {
     placed.iter().fold(0, |bits, placed| bits | 1 << placed.position)
 }
 
-fn by_code(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<Placed> {
+fn by_code(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<ItemPlace> {
     let mut placed = Vec::with_capacity(which.instrument.definition().item_count);
     for (index, entry) in entries.iter().enumerate() {
         let Some(Meaning::Item(of, position)) = entry.meaning else { continue };
@@ -80,7 +80,7 @@ fn by_code(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<Placed> {
             _ => continue,
         };
         if position < which.instrument.definition().item_count {
-            placed.push(Placed { position, entry: index });
+            placed.push(ItemPlace { position, entry: index });
         }
     }
     placed
@@ -97,10 +97,10 @@ fn by_number(
     instrument: Instrument,
     is_shared: bool,
     entries: &[FormItem<'_>],
-    placed: &[Placed],
+    placed: &[ItemPlace],
     is_taken: &[bool],
     mapping: &CodeMapping,
-) -> Result<Vec<Placed>, &'static str> {
+) -> Result<Vec<ItemPlace>, &'static str> {
     let is_mine = |link_id: &str| match families_in(link_id).as_slice() {
         [] => !is_shared,
         families => families.contains(&family(instrument)),
@@ -158,7 +158,7 @@ fn by_number(
                 if taken & (1 << (number - 1)) != 0 {
                     return Err(CONTRADICTED);
                 }
-                more.push(Placed { position: number - 1, entry: *index });
+                more.push(ItemPlace { position: number - 1, entry: *index });
             }
             // The place of the difficulty, unless it is answered like an item.
             _ if *number == items + 1 && !is_answered_like_an_item(entry, instrument, mapping) => {}
@@ -204,7 +204,7 @@ fn has_left_over(
     })
 }
 
-fn is_family(link_id: &str, wanted: Family) -> bool {
+fn is_family(link_id: &str, wanted: InstrumentFamily) -> bool {
     let families = families_in(link_id);
     families.is_empty() || families.contains(&wanted)
 }

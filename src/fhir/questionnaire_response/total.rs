@@ -1,18 +1,18 @@
 //! The total that a form states: shown where it contradicts the items, used where there are none.
 
 use super::form::FormItem;
-use super::identify::{Family, InstrumentMatch, families_in, family};
+use super::identify::{InstrumentFamily, InstrumentMatch, families_in, family};
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::Issue;
+use crate::domain::measurement::DataQualityIssue;
 use crate::fhir::answer::number_in;
-use crate::fhir::json::Node;
+use crate::fhir::json::JsonNode;
 use crate::fhir::mapping::{Meaning, names, words};
 
 /// A stated total, or a remark why it is not used.
 #[derive(Debug, Default)]
-pub(in crate::fhir) struct Stated {
+pub(in crate::fhir) struct StatedTotal {
     pub(in crate::fhir) total: Option<u16>,
-    pub(in crate::fhir) issue: Option<Issue>,
+    pub(in crate::fhir) issue: Option<DataQualityIssue>,
 }
 
 /// A number as a total. `None` where it cannot be one.
@@ -23,24 +23,24 @@ pub(in crate::fhir) fn whole(number: f64) -> Option<u16> {
 
 /// The total that the form states for this instrument.
 pub(super) fn stated(
-    resource: &Node<'_>,
+    resource: &JsonNode<'_>,
     entries: &[FormItem<'_>],
     instrument: Instrument,
     found: &[InstrumentMatch],
-) -> Stated {
+) -> StatedTotal {
     let in_items = entries.iter().filter(|entry| is_total_of(entry, instrument, found)).filter_map(number_of);
     let mut numbers: Vec<f64> = in_items.collect();
     if numbers.is_empty() && found.len() == 1 {
         numbers.extend(in_extension(resource));
     }
-    let Some(first) = numbers.first() else { return Stated::default() };
+    let Some(first) = numbers.first() else { return StatedTotal::default() };
     if numbers.iter().any(|number| (number - first).abs() > 1e-9) {
         let detail = format!("the form states {} different totals", instrument.definition().title);
-        return Stated { total: None, issue: Some(Issue::new("duplicate_total", detail)) };
+        return StatedTotal { total: None, issue: Some(DataQualityIssue::new("duplicate_total", detail)) };
     }
     let total = whole(*first);
-    let unreadable = || Issue::new("unreadable_total", "the stated total is not a whole number from 0 up");
-    Stated { total, issue: total.is_none().then(unreadable) }
+    let unreadable = || DataQualityIssue::new("unreadable_total", "the stated total is not a whole number from 0 up");
+    StatedTotal { total, issue: total.is_none().then(unreadable) }
 }
 
 /// A total belongs to an instrument by its code and its words together: forms do reuse one total's code for another.
@@ -69,7 +69,10 @@ fn is_total_of(entry: &FormItem<'_>, instrument: Instrument, found: &[Instrument
 fn is_same(of: Instrument, instrument: Instrument) -> bool {
     let is_short = |i: Instrument| i == Instrument::Phq2;
     of == instrument
-        || (family(of) == Family::Phq && family(instrument) == Family::Phq && !is_short(of) && !is_short(instrument))
+        || (family(of) == InstrumentFamily::Phq
+            && family(instrument) == InstrumentFamily::Phq
+            && !is_short(of)
+            && !is_short(instrument))
 }
 
 /// The number in an entry's answer, else in a vendor's extension of the item.
@@ -79,7 +82,7 @@ fn number_of(entry: &FormItem<'_>) -> Option<f64> {
 }
 
 /// A vendor's extension that names a score or a total.
-fn in_extension(node: &Node<'_>) -> Option<f64> {
+fn in_extension(node: &JsonNode<'_>) -> Option<f64> {
     node.list("extension").iter().find_map(|extension| {
         let name = extension.text("url")?.rsplit('/').next()?;
         if words::names_a_total(&words::normal(name)) { number_in(extension) } else { None }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::{Action, EntryOutcome, Permission};
+use super::{EntryAction, EntryOutcome, Permission};
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::bundle::{BundleEntry, BundleRequest, Links, Purpose, RequestTarget, name_of};
+use crate::fhir::bundle::{BundleEntry, BundleLinks, BundlePurpose, BundleRequest, RequestTarget, name_of};
 use crate::fhir::query;
 use crate::intake::Intake;
 use crate::problem::{Category, Problem};
@@ -23,14 +23,14 @@ pub(super) struct BundlePlan {
 }
 
 /// What one entry wants.
-pub(super) enum Step<'a> {
-    Take(Box<Take<'a>>),
+pub(super) enum EntryPlan<'a> {
+    Take(Box<IncomingResource<'a>>),
     Delete { kind: ResourceType, id: String, if_match: Option<i64> },
     Done(EntryOutcome),
 }
 
 /// A resource to be taken in.
-pub(super) struct Take<'a> {
+pub(super) struct IncomingResource<'a> {
     kind: ResourceType,
     raw: Cow<'a, str>,
     full_url: Option<Cow<'a, str>>,
@@ -43,7 +43,7 @@ pub(super) struct Take<'a> {
     arrival: Option<Arrival>,
 }
 
-impl<'a> Take<'a> {
+impl<'a> IncomingResource<'a> {
     fn new(kind: ResourceType, raw: &'a str, full_url: Option<Cow<'a, str>>) -> Self {
         let raw = Cow::Borrowed(raw);
         Self { kind, raw, full_url, id: None, fallback: None, condition: Condition::None, arrival: None }
@@ -56,53 +56,63 @@ pub(super) enum EntryStep {
     Fact(ResourceType, Box<Command>),
 }
 
-fn ignored(why: &'static str) -> Step<'static> {
-    Step::Done(EntryOutcome::Ignored(why.into()))
+fn ignored(why: &'static str) -> EntryPlan<'static> {
+    EntryPlan::Done(EntryOutcome::Ignored(why.into()))
 }
 
 /// Looks at an entry without reading its resource.
-pub(super) fn look<'a>(entry: BundleEntry<'a>, purpose: Purpose, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+pub(super) fn look<'a>(
+    entry: BundleEntry<'a>,
+    purpose: BundlePurpose,
+    may: Permission<'_>,
+) -> Result<EntryPlan<'a>, Problem> {
     match (purpose, entry.request.clone()) {
-        (Purpose::Batch | Purpose::Transaction, None) => {
+        (BundlePurpose::Batch | BundlePurpose::Transaction, None) => {
             Err(Problem::malformed("an entry of a batch or transaction needs a request").at("request"))
         }
-        (Purpose::Batch | Purpose::Transaction, Some(request)) => asked(entry, &request, may),
-        (Purpose::History, Some(request)) if request.method == "DELETE" => match RequestTarget::read(&request.url) {
-            Ok(RequestTarget { kind, id: Some(id), .. }) => {
-                may(kind, Action::Delete)?;
-                Ok(Step::Delete { kind, id: id.to_owned(), if_match: None })
+        (BundlePurpose::Batch | BundlePurpose::Transaction, Some(request)) => asked(entry, &request, may),
+        (BundlePurpose::History, Some(request)) if request.method == "DELETE" => {
+            match RequestTarget::read(&request.url) {
+                Ok(RequestTarget { kind, id: Some(id), .. }) => {
+                    may(kind, EntryAction::Delete)?;
+                    Ok(EntryPlan::Delete { kind, id: id.to_owned(), if_match: None })
+                }
+                _ => Ok(ignored("not of a type that is kept here")),
             }
-            _ => Ok(ignored("not of a type that is kept here")),
-        },
+        }
         _ => told(entry, may),
     }
 }
 
 /// An entry that is a request.
-fn asked<'a>(entry: BundleEntry<'a>, request: &BundleRequest<'_>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+fn asked<'a>(
+    entry: BundleEntry<'a>,
+    request: &BundleRequest<'_>,
+    may: Permission<'_>,
+) -> Result<EntryPlan<'a>, Problem> {
     let at_url = |problem: Problem| problem.at("request.url");
     let target = RequestTarget::read(&request.url).map_err(at_url)?;
     let resource = |entry: BundleEntry<'a>| match entry.resource {
-        Some(raw) => Ok(Take::new(target.kind, raw.get(), entry.full_url)),
+        Some(raw) => Ok(IncomingResource::new(target.kind, raw.get(), entry.full_url)),
         None => Err(Problem::malformed("this request needs a resource").at("resource")),
     };
     let if_match = || request.if_match.as_deref().map(query::version).transpose().map_err(|p| p.at("request.ifMatch"));
     match (request.method.as_ref(), target.id) {
         ("POST", None) => {
-            may(target.kind, Action::Create)?;
+            may(target.kind, EntryAction::Create)?;
             let mut take = resource(entry)?;
             if name_of(&take.raw).is_some_and(|(_, id)| id.is_some()) {
                 // The id is kept, so what is there under it already is replaced.
-                may(target.kind, Action::Update)?;
+                may(target.kind, EntryAction::Update)?;
             }
             if let Some(condition) = &request.if_none_exist {
                 let token = query::condition(condition).map_err(|p| p.at("request.ifNoneExist"))?;
                 take.condition = Condition::NoneWith(token);
             }
-            Ok(Step::Take(Box::new(take)))
+            Ok(EntryPlan::Take(Box::new(take)))
         }
         ("PUT", id) => {
-            may(target.kind, Action::Update)?;
+            may(target.kind, EntryAction::Update)?;
             let mut take = resource(entry)?;
             take.id = id.map(str::to_owned);
             take.condition = match (id, target.query, if_match()?) {
@@ -115,16 +125,16 @@ fn asked<'a>(entry: BundleEntry<'a>, request: &BundleRequest<'_>, may: Permissio
                     )));
                 }
             };
-            Ok(Step::Take(Box::new(take)))
+            Ok(EntryPlan::Take(Box::new(take)))
         }
         ("DELETE", Some(id)) => {
-            may(target.kind, Action::Delete)?;
-            Ok(Step::Delete { kind: target.kind, id: id.to_owned(), if_match: if_match()? })
+            may(target.kind, EntryAction::Delete)?;
+            Ok(EntryPlan::Delete { kind: target.kind, id: id.to_owned(), if_match: if_match()? })
         }
         ("GET", id) => {
-            may(target.kind, if id.is_some() { Action::Read } else { Action::Search })?;
+            may(target.kind, if id.is_some() { EntryAction::Read } else { EntryAction::Search })?;
             let if_none_match = request.if_none_match.as_deref().map(str::to_owned);
-            Ok(Step::Done(EntryOutcome::Wanted { url: request.url.to_string(), if_none_match }))
+            Ok(EntryPlan::Done(EntryOutcome::Wanted { url: request.url.to_string(), if_none_match }))
         }
         ("POST" | "DELETE", _) => {
             Err(at_url(Problem::malformed("POST needs `Type`, DELETE needs `Type/id`; there is no conditional delete")))
@@ -137,36 +147,36 @@ fn asked<'a>(entry: BundleEntry<'a>, request: &BundleRequest<'_>, may: Permissio
 }
 
 /// An entry that is a resource.
-fn told<'a>(entry: BundleEntry<'a>, may: Permission<'_>) -> Result<Step<'a>, Problem> {
+fn told<'a>(entry: BundleEntry<'a>, may: Permission<'_>) -> Result<EntryPlan<'a>, Problem> {
     let Some(resource) = entry.resource else { return Ok(ignored("carries no resource")) };
     let Some((name, _)) = name_of(resource.get()) else {
         return Err(Problem::malformed("resourceType is missing or no type name").at("Resource.resourceType"));
     };
     let Some(kind) = ResourceType::of(&name) else { return Ok(ignored("not of a type that is kept here")) };
-    may(kind, Action::Update)?;
-    let mut take = Take::new(kind, resource.get(), entry.full_url);
+    may(kind, EntryAction::Update)?;
+    let mut take = IncomingResource::new(kind, resource.get(), entry.full_url);
     take.fallback = take.full_url.as_deref().and_then(|url| match RequestTarget::read(url) {
         Ok(target) if target.kind == kind => target.id.map(str::to_owned),
         _ => None,
     });
-    Ok(Step::Take(Box::new(take)))
+    Ok(EntryPlan::Take(Box::new(take)))
 }
 
 /// A transaction may touch a resource once. Where a history tells that one was deleted, only its latest word counts:
 /// a history has the newest first.
-pub(super) fn one_per_resource(entries: &mut [Result<Step<'_>, Problem>], purpose: Purpose) {
-    let name = |step: &Step<'_>| match step {
-        Step::Delete { kind, id, .. } => Some((*kind, id.clone())),
-        Step::Take(take) => match (&take.id, purpose) {
+pub(super) fn one_per_resource(entries: &mut [Result<EntryPlan<'_>, Problem>], purpose: BundlePurpose) {
+    let name = |step: &EntryPlan<'_>| match step {
+        EntryPlan::Delete { kind, id, .. } => Some((*kind, id.clone())),
+        EntryPlan::Take(take) => match (&take.id, purpose) {
             (Some(id), _) => Some((take.kind, id.clone())),
-            (None, Purpose::History) => Some((take.kind, name_of(&take.raw)?.1?.into_owned())),
+            (None, BundlePurpose::History) => Some((take.kind, name_of(&take.raw)?.1?.into_owned())),
             _ => None,
         },
-        Step::Done(_) => None,
+        EntryPlan::Done(_) => None,
     };
     match purpose {
-        Purpose::Batch | Purpose::Collection => {}
-        Purpose::Transaction => {
+        BundlePurpose::Batch | BundlePurpose::Collection => {}
+        BundlePurpose::Transaction => {
             let mut seen = HashSet::new();
             for entry in entries {
                 if let Ok(step) = entry
@@ -177,11 +187,11 @@ pub(super) fn one_per_resource(entries: &mut [Result<Step<'_>, Problem>], purpos
                 }
             }
         }
-        Purpose::History => {
+        BundlePurpose::History => {
             let mut spoken: HashMap<_, bool> = HashMap::new();
             for entry in entries.iter().flatten() {
                 if let Some(name) = name(entry) {
-                    *spoken.entry(name).or_default() |= matches!(entry, Step::Delete { .. });
+                    *spoken.entry(name).or_default() |= matches!(entry, EntryPlan::Delete { .. });
                 }
             }
             let mut latest = HashSet::new();
@@ -203,13 +213,13 @@ impl Intake {
     pub(super) async fn foresee(
         &self,
         clinic: &str,
-        entries: &mut [Result<Step<'_>, Problem>],
-    ) -> Result<Links, Problem> {
-        let mut links = Links::default();
+        entries: &mut [Result<EntryPlan<'_>, Problem>],
+    ) -> Result<BundleLinks, Problem> {
+        let mut links = BundleLinks::default();
         for patients in [true, false] {
             let mut found = Vec::new();
             for entry in entries.iter_mut() {
-                let Ok(Step::Take(take)) = entry else { continue };
+                let Ok(EntryPlan::Take(take)) = entry else { continue };
                 let Some(full_url) =
                     take.full_url.as_deref().filter(|_| (take.kind == ResourceType::Patient) == patients)
                 else {
@@ -242,13 +252,13 @@ impl Intake {
     }
 
     /// A step as a fact for the hallway.
-    pub(super) fn fact(&self, clinic: &str, step: Step<'_>, links: &Links) -> Result<EntryStep, Problem> {
+    pub(super) fn fact(&self, clinic: &str, step: EntryPlan<'_>, links: &BundleLinks) -> Result<EntryStep, Problem> {
         let take = match step {
-            Step::Done(outcome) => return Ok(EntryStep::Outcome(outcome)),
-            Step::Delete { kind, id, if_match } => {
+            EntryPlan::Done(outcome) => return Ok(EntryStep::Outcome(outcome)),
+            EntryPlan::Delete { kind, id, if_match } => {
                 return Ok(EntryStep::Fact(kind, Box::new(Command::Deleted { kind, id, if_match })));
             }
-            Step::Take(take) => *take,
+            EntryPlan::Take(take) => *take,
         };
         let resolved = links.resolve(&take.raw);
         let arrival = match (resolved, take.arrival) {

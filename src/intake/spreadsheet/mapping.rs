@@ -81,7 +81,7 @@ pub struct ScoreColumns {
 /// Words of this clinic, beside those that are known. In any case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Words {
+pub struct ClinicWords {
     /// For where a course stands.
     pub status: BTreeMap<String, Phase>,
     /// For why it ended.
@@ -101,7 +101,7 @@ pub struct ColumnMapping {
     /// The scores, with their dates.
     pub scores: Vec<ScoreColumns>,
     /// What the clinic's own words mean.
-    pub words: Words,
+    pub words: ClinicWords,
 }
 
 /// A mapping, found in a file.

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::config::Push;
+use crate::config::SubscriptionPayload;
 use crate::fhir::topic::Topic;
 use crate::intake::connection::Connection;
 
@@ -22,14 +22,14 @@ pub struct DesiredSubscription {
 
 impl DesiredSubscription {
     /// One for a type, by criteria.
-    pub fn criteria(connection: &Connection, push: Push, kind: &str) -> Self {
+    pub fn criteria(connection: &Connection, push: SubscriptionPayload, kind: &str) -> Self {
         let written_by_us = || {
             let is_ours = matches!(Topic::of(kind), Some(Topic::Ours(_)));
             is_ours.then(|| format!("identifier={}|", connection.ehr.config().identifier_system))
         };
         let criteria = format!("{kind}?{}", connection.search(kind).or_else(written_by_us).unwrap_or_default());
         let mut body = body(connection, &criteria);
-        if push != Push::RestHookEmpty {
+        if push != SubscriptionPayload::RestHookEmpty {
             body["channel"]["payload"] = json!("application/fhir+json");
         }
         Self { purpose: kind.to_owned(), body }

@@ -3,7 +3,7 @@
 
 use chrono::{SecondsFormat, TimeDelta};
 
-use super::{Search, Stopped, Sweep, beginning};
+use super::{Sweep, SweepSearch, SweepStop, beginning};
 use crate::ehr::Failure;
 use crate::ehr::page::PageText;
 use crate::fhir::arrival::{ResourceType, is_logical_id};
@@ -12,7 +12,7 @@ use crate::fhir::topic::Topic;
 use crate::store::connection::{self, Watermark, hint};
 use crate::store::resource;
 
-use super::walk::{Walk, WalkStep};
+use super::walk::{SweepWalk, WalkStep};
 
 /// How far back the first look reaches: a history holds everybody's versions, so that more would be dear.
 const FIRST: TimeDelta = TimeDelta::days(1);
@@ -24,7 +24,7 @@ impl Sweep<'_> {
     ///
     /// # Errors
     /// When the database does not answer, or the lease was lost.
-    pub async fn deletions(&self) -> Result<(), Stopped> {
+    pub async fn deletions(&self) -> Result<(), SweepStop> {
         let poll = &self.connection.settings.poll;
         if poll.deletions.is_zero() {
             return Ok(());
@@ -40,7 +40,7 @@ impl Sweep<'_> {
             let name = format!("{}/_history", kind.name());
             let before = marks.iter().find(|mark| mark.kind == name).cloned();
             let mut mark = before.unwrap_or_else(|| {
-                let search = Search { topic: Topic::Kept(kind), added: None, since: Some(now - FIRST) };
+                let search = SweepSearch { topic: Topic::Kept(kind), added: None, since: Some(now - FIRST) };
                 Watermark { kind: name, way: WAY.to_owned(), ..beginning(&search, now) }
             });
             let tried = mark.swept_at.max(mark.failed_at);
@@ -51,7 +51,7 @@ impl Sweep<'_> {
             let now = self.intake.clock.now();
             match outcome {
                 Ok(()) => (mark.swept_at, mark.failed_at, mark.last_error) = (Some(now), None, None),
-                Err(Stopped::Failed(failure)) => {
+                Err(SweepStop::Failed(failure)) => {
                     tracing::warn!(connection = self.connection.name(), kind = mark.kind, %failure, "no deletions were found");
                     (mark.failed_at, mark.last_error) = (Some(now), Some(failure.to_string()));
                 }
@@ -63,7 +63,7 @@ impl Sweep<'_> {
     }
 
     /// Looks through the history of a type since the last look, less the overlap.
-    async fn history(&self, kind: ResourceType, mark: &mut Watermark) -> Result<(), Stopped> {
+    async fn history(&self, kind: ResourceType, mark: &mut Watermark) -> Result<(), SweepStop> {
         let poll = &self.connection.settings.poll;
         let overlap = TimeDelta::from_std(poll.overlap).unwrap_or_default();
         let since = mark.watermark.map(|watermark| watermark - overlap);
@@ -72,7 +72,7 @@ impl Sweep<'_> {
         let mut page = self.connection.ehr.history_text(kind.name(), &query).await?;
         // The server's clock, or failing that ours.
         let began = page.date.unwrap_or_else(|| self.intake.clock.now());
-        let (mut walk, mut latest, mut versions) = (Walk::new(None, false), None, 0);
+        let (mut walk, mut latest, mut versions) = (SweepWalk::new(None, false), None, 0);
         let (mut seen, mut taken) = (0, 0);
         loop {
             let history = read(&page)?;
@@ -94,7 +94,7 @@ impl Sweep<'_> {
     }
 
     /// Has those fetched that are here and are not known to be deleted; answers how many.
-    async fn hint_at(&self, kind: ResourceType, deleted: &[String]) -> Result<usize, Stopped> {
+    async fn hint_at(&self, kind: ResourceType, deleted: &[String]) -> Result<usize, SweepStop> {
         let (of, now) = (self.connection.of(), self.intake.clock.now());
         let mut tx = self.intake.db.begin("sweep_deletions").await?;
         let mut hinted = 0;

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::walk::{Walk, WalkStep};
-use super::{Search, Stopped, Sweep, Swept};
+use super::walk::{SweepWalk, WalkStep};
+use super::{Sweep, SweepResult, SweepSearch, SweepStop};
 use crate::config::SearchStrategy;
 use crate::ehr::Failure;
 use crate::ehr::page::PageText;
@@ -21,11 +21,11 @@ const PATIENTS: i64 = 20;
 impl Sweep<'_> {
     pub(super) async fn pass(
         &self,
-        search: &Search,
+        search: &SweepSearch,
         way: SearchStrategy,
         mark: &mut Watermark,
-        swept: &mut Swept,
-    ) -> Result<(), Stopped> {
+        swept: &mut SweepResult,
+    ) -> Result<(), SweepStop> {
         let kind = search.topic;
         match (kind, way) {
             (Topic::Kept(kind), SearchStrategy::ByPatient) => return self.by_patient(kind, swept).await,
@@ -36,7 +36,7 @@ impl Sweep<'_> {
         }
         let overlap = chrono::TimeDelta::from_std(self.connection.settings.poll.overlap).unwrap_or_default();
         let from = mark.watermark.map(|watermark| watermark - overlap).filter(|_| way != SearchStrategy::Everything);
-        let mut walk = Walk::new(from, way == SearchStrategy::LastUpdated);
+        let mut walk = SweepWalk::new(from, way == SearchStrategy::LastUpdated);
         let mut page = self.search(kind, &self.query(search, way, from)).await?;
         // The server's clock, or failing that ours: a resource that claims to be from the future moves nothing there.
         let began = page.date.unwrap_or_else(|| self.intake.clock.now());
@@ -69,7 +69,7 @@ impl Sweep<'_> {
     }
 
     /// The parameters of a search.
-    fn query(&self, search: &Search, way: SearchStrategy, from: Option<DateTime<Utc>>) -> String {
+    fn query(&self, search: &SweepSearch, way: SearchStrategy, from: Option<DateTime<Utc>>) -> String {
         let mut query: Vec<String> = search.added.iter().cloned().collect();
         if way != SearchStrategy::Everything
             && let Some(from) = from
@@ -88,7 +88,7 @@ impl Sweep<'_> {
     }
 
     /// Asks about everybody in our care, one by one.
-    async fn by_patient(&self, kind: ResourceType, swept: &mut Swept) -> Result<(), Stopped> {
+    async fn by_patient(&self, kind: ResourceType, swept: &mut SweepResult) -> Result<(), SweepStop> {
         let mut after = None;
         loop {
             let mut tx = self.intake.db.read().await?;
@@ -112,7 +112,7 @@ impl Sweep<'_> {
         }
     }
 
-    async fn patient(&self, id: &str, swept: &mut Swept) -> Result<(), Stopped> {
+    async fn patient(&self, id: &str, swept: &mut SweepResult) -> Result<(), SweepStop> {
         let page = match self.connection.ehr.read_text("Patient", id).await {
             Ok(page) => page,
             Err(Failure::Refused { status: 404, .. }) => return Ok(()),
@@ -133,11 +133,11 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn of_patient(&self, kind: ResourceType, id: &str, swept: &mut Swept) -> Result<(), Stopped> {
+    async fn of_patient(&self, kind: ResourceType, id: &str, swept: &mut SweepResult) -> Result<(), SweepStop> {
         let mut query: Vec<String> = self.connection.search(kind.name()).into_iter().collect();
         query.push(format!("patient={id}"));
         query.push(format!("_count={}", self.connection.settings.poll.page_size));
-        let mut walk = Walk::new(None, false);
+        let mut walk = SweepWalk::new(None, false);
         let topic = Topic::Kept(kind);
         let mut page = match self.search(topic, &query.join("&")).await {
             // Some servers say so of a patient whom they do not know.

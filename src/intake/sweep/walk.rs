@@ -22,7 +22,7 @@ pub enum WalkStep {
 
 /// Where a walk is.
 #[derive(Clone, Debug)]
-pub struct Walk {
+pub struct SweepWalk {
     /// What the search was asked to begin with.
     from: Option<DateTime<Utc>>,
     /// The order can be relied upon.
@@ -32,7 +32,7 @@ pub struct Walk {
     followed: HashSet<String>,
 }
 
-impl Walk {
+impl SweepWalk {
     /// A walk from an instant on; `in_order` where the server was asked to sort.
     pub fn new(from: Option<DateTime<Utc>>, in_order: bool) -> Self {
         Self { from, in_order, last: None, followed: HashSet::new() }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_sorted_server_is_asked_from_the_last_change_on() {
-        let mut walk = Walk::new(at(10), true);
+        let mut walk = SweepWalk::new(at(10), true);
         assert_eq!(walk.after(&[at(10), at(11)], link("p2")), Ok(WalkStep::From(at(11).unwrap())));
         assert_eq!(walk.after(&[at(11), at(12)], link("p2")), Ok(WalkStep::From(at(12).unwrap())));
         assert_eq!(walk.after(&[at(12)], None), Ok(WalkStep::Nothing));
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn within_one_instant_the_links_are_followed() {
-        let mut walk = Walk::new(at(10), true);
+        let mut walk = SweepWalk::new(at(10), true);
         assert_eq!(walk.after(&[at(10), at(10)], link("a")), Ok(WalkStep::Follow("a".into())));
         assert_eq!(walk.after(&[at(10), at(10)], link("b")), Ok(WalkStep::Follow("b".into())));
         assert_eq!(walk.after(&[at(10), at(11)], link("c")), Ok(WalkStep::From(at(11).unwrap())));
@@ -111,24 +111,24 @@ mod tests {
     #[test]
     fn microseconds_do_not_pretend_to_be_progress() {
         let close = |micros: i64| DateTime::from_timestamp_micros(10_000_000 + micros);
-        let mut walk = Walk::new(at(10), true);
+        let mut walk = SweepWalk::new(at(10), true);
         assert_eq!(walk.after(&[close(1), close(900)], link("a")), Ok(WalkStep::Follow("a".into())));
     }
 
     #[test]
     fn a_server_that_does_not_sort_or_filter_is_only_followed() {
         for page in [[at(12), at(11)], [at(3), at(12)], [at(11), None]] {
-            let mut walk = Walk::new(at(10), true);
+            let mut walk = SweepWalk::new(at(10), true);
             assert_eq!(walk.after(&page, link("a")), Ok(WalkStep::Follow("a".into())), "{page:?}");
             assert_eq!(walk.seen_before(), None);
         }
-        let mut walk = Walk::new(None, false);
+        let mut walk = SweepWalk::new(None, false);
         assert_eq!(walk.after(&[at(1), at(2)], link("a")), Ok(WalkStep::Follow("a".into())));
     }
 
     #[test]
     fn a_circle_is_noticed() {
-        let mut walk = Walk::new(None, false);
+        let mut walk = SweepWalk::new(None, false);
         assert!(walk.after(&[], link("a")).is_ok());
         assert!(walk.after(&[], link("b")).is_ok());
         assert!(walk.after(&[], link("a")).is_err());

@@ -29,7 +29,7 @@ pub struct CaseloadChoice {
 }
 
 /// A filter at one click, with how many it would leave.
-pub struct Chip {
+pub struct FilterChip {
     pub words: &'static str,
     pub tone: words::Tone,
     pub count: usize,
@@ -45,7 +45,7 @@ pub struct SelectOption {
 }
 
 /// A column, and what a click on it sorts by.
-pub struct Heading {
+pub struct ColumnHeading {
     pub words: &'static str,
     pub class: &'static str,
     pub link: Option<String>,
@@ -178,9 +178,9 @@ impl CaseloadChoice {
         self.with("page", &(page + 1).to_string())
     }
 
-    pub fn chips(&self, tallies: &[CaseloadCount]) -> Vec<Chip> {
+    pub fn chips(&self, tallies: &[CaseloadCount]) -> Vec<FilterChip> {
         let chosen = self.kind();
-        let chip = |(value, words, tone, kind): &(&str, &'static str, words::Tone, CaseloadGroup)| Chip {
+        let chip = |(value, words, tone, kind): &(&str, &'static str, words::Tone, CaseloadGroup)| FilterChip {
             words,
             tone: *tone,
             count: self.count(tallies, *kind),
@@ -234,9 +234,9 @@ impl CaseloadChoice {
         groups.chain(rules).collect()
     }
 
-    pub fn headings(&self) -> Vec<Heading> {
+    pub fn headings(&self) -> Vec<ColumnHeading> {
         let sort = if self.sort.is_empty() { "attention" } else { &self.sort };
-        let heading = |(words, class, by, way): &(&'static str, &'static str, &str, &'static str)| Heading {
+        let heading = |(words, class, by, way): &(&'static str, &'static str, &str, &'static str)| ColumnHeading {
             words,
             class,
             link: (!by.is_empty()).then(|| self.with("sort", if *by == "attention" { "" } else { by })),

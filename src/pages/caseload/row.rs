@@ -3,11 +3,11 @@
 use askama::filters::HtmlSafe;
 use chrono::NaiveDate;
 
-use crate::domain::caseload_row::{CaseloadRow, Gauge, NextContactKind};
+use crate::domain::caseload_row::{CaseloadRow, MeasureCell, NextContactKind};
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
 use crate::id::PatientId;
-use crate::pages::moment::{day, in_sentence};
+use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::sparkline::Sparkline;
 use crate::pages::words::{self, Tone};
 use crate::store::standing::caseload;
@@ -20,8 +20,8 @@ pub struct CaseloadPageRow {
     /// The phase, where it is not plainly active.
     pub phase: Option<&'static str>,
     pub week: String,
-    pub depression: Vec<Measured>,
-    pub others: Vec<Measured>,
+    pub depression: Vec<MeasureCellView>,
+    pub others: Vec<MeasureCellView>,
     pub item9: Option<(u8, &'static str)>,
     pub last_contact: Option<String>,
     /// The date in words, and whether it is past.
@@ -35,7 +35,7 @@ pub struct CaseloadPageRow {
 }
 
 /// One measure.
-pub struct Measured {
+pub struct MeasureCellView {
     /// Named where the column does not say it.
     pub title: Option<&'static str>,
     pub baseline: String,
@@ -51,8 +51,8 @@ pub struct Measured {
 // The picture escapes what it is made of.
 impl HtmlSafe for Sparkline {}
 
-impl Measured {
-    pub fn of(gauge: &Gauge, today: NaiveDate, titled: bool) -> Self {
+impl MeasureCellView {
+    pub fn of(gauge: &MeasureCell, today: NaiveDate, titled: bool) -> Self {
         let (status, tone) = words::status(gauge.status);
         let when = match (gauge.latest, gauge.baseline) {
             (Some((_, on)), _) => day(on, today),
@@ -89,7 +89,7 @@ impl CaseloadPageRow {
             line.measures
                 .iter()
                 .filter(|g| g.instrument.measures_depression() == depression)
-                .map(|g| Measured::of(g, today, !matches!(g.instrument, Instrument::Phq9 | Instrument::Gad7)))
+                .map(|g| MeasureCellView::of(g, today, !matches!(g.instrument, Instrument::Phq9 | Instrument::Gad7)))
                 .collect()
         };
         Self {

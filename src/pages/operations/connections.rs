@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::pages::moment::{elapsed, instant};
-use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::Trouble;
+use crate::pages::date_texts::{elapsed, instant};
+use crate::pages::session::{FormPost, Visitor};
+use crate::pages::shell::ProblemPage;
 use crate::pages::words::{self, Tone};
 use crate::problem::Problem;
 
@@ -86,7 +86,7 @@ pub struct SweepRow {
 }
 
 /// Every connection of the clinic.
-pub async fn read(visitor: &Visitor) -> Result<Vec<ConnectionStatus>, Trouble> {
+pub async fn read(visitor: &Visitor) -> Result<Vec<ConnectionStatus>, ProblemPage> {
     let mut said = visitor.pages.door.get(&visitor.caller, "connections").await?;
     let told: Vec<ConnectionReply> = serde_json::from_value(said["items"].take())
         .map_err(|_| Problem::internal("the connections could not be read"))?;
@@ -167,7 +167,7 @@ fn state(told: &ConnectionReply) -> (&'static str, Tone) {
 }
 
 /// Sweeps one as soon as possible.
-pub async fn sync(Path(name): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn sync(Path(name): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let known = visitor.pages.app.connections.iter().any(|one| one.clinic == visitor.clinic() && one.name() == name);
     if !known {

@@ -10,16 +10,16 @@ use uuid::Uuid;
 
 use super::OPERATORS;
 use crate::domain::instrument::Instrument;
-use crate::pages::items;
-use crate::pages::moment::instant;
+use crate::pages::date_texts::instant;
+use crate::pages::item_texts;
 use crate::pages::session::Visitor;
-use crate::pages::shell::{NavSection, Shell, Trouble, html};
+use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{quarantine, resource};
 
 /// A question of the form.
-struct Question {
+struct QuarantineQuestion {
     link_id: String,
     text: String,
     answer: String,
@@ -39,13 +39,17 @@ struct QuarantinePage {
     /// The form's canonical.
     questionnaire: Option<String>,
     forms: Vec<(&'static str, &'static str, bool)>,
-    questions: Vec<Question>,
+    questions: Vec<QuarantineQuestion>,
     /// What to put into the configuration.
     mapping: Option<String>,
 }
 
 /// The page; what is chosen stands in the address, and changes nothing.
-pub async fn show(visitor: Visitor, Path(id): Path<String>, RawQuery(query): RawQuery) -> Result<Response, Trouble> {
+pub async fn show(
+    visitor: Visitor,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ProblemPage> {
     visitor.caller.require(OPERATORS)?;
     let absent = || Problem::not_found("item in quarantine");
     let id: Uuid = id.parse().map_err(|_| absent())?;
@@ -87,13 +91,13 @@ fn value_of<'a>(chosen: &'a [(String, String)], name: &str) -> Option<&'a str> {
     chosen.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-fn gather(list: &Value, questions: &mut Vec<Question>, chosen: &[(String, String)]) {
+fn gather(list: &Value, questions: &mut Vec<QuarantineQuestion>, chosen: &[(String, String)]) {
     for one in list.as_array().into_iter().flatten() {
         if let (Some(link_id), true) = (one["linkId"].as_str(), one["answer"].is_array()) {
             let text = one["text"].as_str().unwrap_or_default().to_owned();
             let picked = value_of(chosen, &format!("item.{link_id}")).map(str::to_owned);
             let picked = picked.unwrap_or_else(|| if chosen.is_empty() { guess(&text) } else { String::new() });
-            questions.push(Question {
+            questions.push(QuarantineQuestion {
                 link_id: link_id.to_owned(),
                 answer: answer(&one["answer"][0]),
                 meanings: meanings(&picked),
@@ -123,7 +127,7 @@ fn meanings(picked: &str) -> Vec<(String, String, bool)> {
     for instrument in [Instrument::Phq9, Instrument::Gad7] {
         for n in 0..instrument.definition().item_count {
             let value = format!("{}/{}", instrument.id(), n + 1);
-            let words = format!("{instrument} {}: {}", n + 1, items::item(instrument, n));
+            let words = format!("{instrument} {}: {}", n + 1, item_texts::item(instrument, n));
             let chosen = value == picked;
             all.push((value, words, chosen));
         }
@@ -164,7 +168,7 @@ fn guess(text: &str) -> String {
 }
 
 /// The lines for the configuration, of what was chosen.
-fn mapping(questionnaire: Option<&str>, form: Option<&str>, questions: &[Question]) -> String {
+fn mapping(questionnaire: Option<&str>, form: Option<&str>, questions: &[QuarantineQuestion]) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let mut text = String::new();
     if let (Some(canonical), Some(form)) = (questionnaire, form.filter(|form| !form.is_empty())) {

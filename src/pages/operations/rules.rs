@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::id::PatientId;
 use crate::identity::Role;
-use crate::pages::moment::{in_sentence, instant};
-use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
+use crate::pages::date_texts::{in_sentence, instant};
+use crate::pages::session::{FormPost, Visitor};
+use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{patient, rule_set};
@@ -57,7 +57,7 @@ struct SimulatedChangeRow {
 }
 
 /// What a simulation came to.
-struct Simulated {
+struct SimulationView {
     patients: u64,
     changed: u64,
     counts: Vec<(String, i64, i64)>,
@@ -71,14 +71,14 @@ struct RulesPage {
     shell: Shell,
     versions: Vec<RuleSetVersion>,
     groups: Vec<ThresholdGroup>,
-    simulated: Option<Simulated>,
+    simulated: Option<SimulationView>,
     problem: Option<String>,
     is_admin: bool,
     active: String,
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<RulesPageQuery>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<RulesPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS_OF_RULES)?;
     let done = match asked.done.as_str() {
         "saved" => Some("The version was stored. It is not in force yet."),
@@ -91,10 +91,10 @@ pub async fn show(visitor: Visitor, Query(asked): Query<RulesPageQuery>) -> Resu
 async fn render(
     visitor: &Visitor,
     typed: &[(String, String)],
-    simulated: Option<Simulated>,
+    simulated: Option<SimulationView>,
     problem: Option<String>,
     done: Option<&str>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let listed = visitor.pages.door.get(&visitor.caller, "rule-sets").await?;
     let mut tx = visitor.pages.app.db.read().await?;
     let active = rule_set::active(&mut tx, visitor.clinic()).await?;
@@ -177,7 +177,7 @@ fn proposal(groups: &[ThresholdGroup]) -> Result<Value, String> {
 }
 
 /// Other thresholds were typed: what would they change, or keep them as a version.
-pub async fn propose(submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn propose(submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     visitor.caller.require(READERS_OF_RULES)?;
     let mut tx = visitor.pages.app.db.read().await?;
@@ -207,7 +207,7 @@ pub async fn propose(submitted: Submitted) -> Result<Response, Trouble> {
     }
 }
 
-async fn simulated(visitor: &Visitor, answer: &Value) -> Result<Simulated, Problem> {
+async fn simulated(visitor: &Visitor, answer: &Value) -> Result<SimulationView, Problem> {
     let today = visitor.today();
     let mut counts: HashMap<String, (i64, i64)> = HashMap::new();
     for (name, opens) in
@@ -248,7 +248,7 @@ async fn simulated(visitor: &Visitor, answer: &Value) -> Result<Simulated, Probl
             closed: all("findings_closed", "desired_closed"),
         });
     }
-    Ok(Simulated {
+    Ok(SimulationView {
         patients: answer["patients"].as_u64().unwrap_or(0),
         changed: answer["patients_changed"].as_u64().unwrap_or(0),
         counts,
@@ -266,7 +266,7 @@ fn named(what: &str, name: &str) -> String {
 }
 
 /// Puts a version in force.
-pub async fn activate(Path(version): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn activate(Path(version): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let version: u32 = version.parse().map_err(|_| Problem::not_found("rule set"))?;
     let path = format!("rule-sets/{version}/activate");

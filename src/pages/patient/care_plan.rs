@@ -10,19 +10,19 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Whole;
+use super::PatientFile;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::care::{Intervention, SharedCarePlan};
 use crate::domain::instrument::Instrument;
 use crate::id::{EpisodeId, PatientId};
-use crate::pages::door::ApiCall;
+use crate::pages::api_client::ApiCall;
+use crate::pages::date_texts::day;
 use crate::pages::form::Form;
-use crate::pages::moment::day;
-use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
+use crate::pages::session::{FormPost, Visitor};
+use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
 use crate::pages::words;
 use crate::problem::Problem;
-use rows::{LISTS, List};
+use rows::{LISTS, PlanList};
 
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
@@ -65,7 +65,7 @@ struct VersionReply {
 }
 
 /// A part of the plan, in sentences.
-struct Section {
+struct PlanSection {
     title: &'static str,
     lines: Vec<String>,
 }
@@ -79,11 +79,11 @@ struct CarePlanPage {
     name: String,
     /// The version that is shown: its number, date and writer, and whether it holds.
     shown: Option<(i64, String, String, &'static str)>,
-    sections: Vec<Section>,
+    sections: Vec<PlanSection>,
     /// (version, words, shown)
     versions: Vec<(i64, String, bool)>,
     form: Option<Form>,
-    lists: &'static [List],
+    lists: &'static [PlanList],
     open: bool,
 }
 
@@ -92,17 +92,21 @@ pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(asked): Query<CarePlanPageQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     render(&visitor, &read(&visitor, &id).await?, &asked, None).await
 }
 
-async fn read(visitor: &Visitor, id: &str) -> Result<Whole, Problem> {
-    Whole::read(visitor, id.parse().map_err(|_| Problem::not_found("patient"))?).await
+async fn read(visitor: &Visitor, id: &str) -> Result<PatientFile, Problem> {
+    PatientFile::read(visitor, id.parse().map_err(|_| Problem::not_found("patient"))?).await
 }
 
 /// A version; the one that holds where none is named. `None` where there is none.
-async fn version(visitor: &Visitor, episode: EpisodeId, number: Option<i64>) -> Result<Option<CarePlanReply>, Trouble> {
+async fn version(
+    visitor: &Visitor,
+    episode: EpisodeId,
+    number: Option<i64>,
+) -> Result<Option<CarePlanReply>, ProblemPage> {
     let query = number.map(|number| format!("?version={number}")).unwrap_or_default();
     match visitor.pages.door.get(&visitor.caller, &format!("episodes/{episode}/care-plan{query}")).await {
         Ok(said) => Ok(Some(serde_json::from_value(said).map_err(|_| unreadable())?)),
@@ -117,10 +121,10 @@ fn unreadable() -> Problem {
 
 async fn render(
     visitor: &Visitor,
-    whole: &Whole,
+    whole: &PatientFile,
     asked: &CarePlanPageQuery,
     tried: Option<Form>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let today = visitor.today();
     let stored = whole.episode(asked.episode).ok_or_else(|| Problem::not_found("episode"))?;
     let episode = stored.episode.id;
@@ -172,7 +176,7 @@ async fn render(
 /// The form, with the version that it goes on from, and at least so many rows in each list.
 fn form(
     visitor: &Visitor,
-    whole: &Whole,
+    whole: &PatientFile,
     episode: EpisodeId,
     last: Option<(i64, &SharedCarePlan)>,
     at_least: [usize; LISTS.len()],
@@ -185,7 +189,7 @@ fn form(
     form
 }
 
-fn sections(version: &CarePlanReply, today: NaiveDate) -> Vec<Section> {
+fn sections(version: &CarePlanReply, today: NaiveDate) -> Vec<PlanSection> {
     let plan = &version.plan;
     let by = |on: Option<NaiveDate>| on.map(|on| format!(", by {}", day(on, today))).unwrap_or_default();
     let also = |words: &Option<String>| words.as_deref().map(|words| format!(", {words}")).unwrap_or_default();
@@ -216,7 +220,7 @@ fn sections(version: &CarePlanReply, today: NaiveDate) -> Vec<Section> {
         ("Who does what", plan.responsibilities.iter().map(|r| format!("{}: {}", r.who, r.what)).collect()),
         ("Note", plan.note.iter().cloned().collect()),
     ];
-    all.into_iter().filter(|(_, lines)| !lines.is_empty()).map(|(title, lines)| Section { title, lines }).collect()
+    all.into_iter().filter(|(_, lines)| !lines.is_empty()).map(|(title, lines)| PlanSection { title, lines }).collect()
 }
 
 /// A known intervention in our words; otherwise as it was written.
@@ -228,8 +232,8 @@ fn intervention(said: &str) -> String {
 pub async fn write(
     Path(id): Path<String>,
     Query(asked): Query<CarePlanPageQuery>,
-    submitted: Submitted,
-) -> Result<Response, Trouble> {
+    submitted: FormPost,
+) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     visitor.caller.require(CLINICIANS)?;
     let whole = read(visitor, &id).await?;

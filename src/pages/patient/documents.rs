@@ -5,10 +5,10 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::Whole;
+use super::PatientFile;
 use crate::id::{EpisodeId, PatientId};
 use crate::pages::session::Visitor;
-use crate::pages::shell::Trouble;
+use crate::pages::shell::ProblemPage;
 use crate::problem::Problem;
 
 /// Which one.
@@ -24,7 +24,7 @@ pub async fn care_plan(
     visitor: Visitor,
     path: Path<String>,
     Query(asked): Query<DocumentQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let version = asked.version.map(|version| format!("?version={version}")).unwrap_or_default();
     document(&visitor, path, asked.episode, &format!("care-plan{version}")).await
 }
@@ -34,7 +34,7 @@ pub async fn handover(
     visitor: Visitor,
     path: Path<String>,
     Query(asked): Query<DocumentQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     document(&visitor, path, asked.episode, "handover").await
 }
 
@@ -43,9 +43,9 @@ async fn document(
     Path(id): Path<String>,
     episode: Option<EpisodeId>,
     which: &str,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
-    let whole = Whole::read(visitor, id).await?;
+    let whole = PatientFile::read(visitor, id).await?;
     let stored = whole.episode(episode).ok_or_else(|| Problem::not_found("episode"))?;
     let path = format!("episodes/{}/{which}", stored.episode.id);
     let accept = [("accept", HeaderValue::from_static("text/html"))];

@@ -6,20 +6,20 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::Whole;
+use super::PatientFile;
 use crate::domain::care::RecommendationDecision;
 use crate::domain::episode::Phase;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
-use crate::pages::teams::Teams;
+use crate::pages::staff::Teams;
 use crate::pages::words;
 use crate::store::episode::EpisodeRecord;
 
 /// What can be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EntryForm {
     Contact,
     TreatmentChange,
     SafetyAssessment,
@@ -36,7 +36,7 @@ pub enum What {
     Dismissal,
 }
 
-impl What {
+impl EntryForm {
     /// In the order in which the page has them.
     pub const ALL: [Self; 14] = [
         Self::SafetyAssessment,
@@ -125,7 +125,7 @@ impl What {
     }
 
     /// Whether it makes sense now: in this phase of the episode, or without one.
-    pub fn fits(self, phase: Option<Phase>, whole: &Whole) -> bool {
+    pub fn fits(self, phase: Option<Phase>, whole: &PatientFile) -> bool {
         let open = phase.filter(|phase| *phase != Phase::Discharged);
         let kind = match self {
             Self::SafetyAssessment => return true,
@@ -163,7 +163,7 @@ impl What {
     }
 
     /// An empty form.
-    pub fn form(self, visitor: &Visitor, whole: &Whole, stored: Option<&EpisodeRecord>, teams: &Teams) -> Form {
+    pub fn form(self, visitor: &Visitor, whole: &PatientFile, stored: Option<&EpisodeRecord>, teams: &Teams) -> Form {
         let action = format!("/patients/{}/{}", whole.row.id, self.name());
         let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));
         let fields = self.fields(visitor.today(), whole, stored, teams);
@@ -171,7 +171,7 @@ impl What {
     }
 
     /// What was typed, as the API wants it.
-    pub fn body(self, mut typed: Map<String, Value>, whole: &Whole, stored: Option<&EpisodeRecord>) -> Value {
+    pub fn body(self, mut typed: Map<String, Value>, whole: &PatientFile, stored: Option<&EpisodeRecord>) -> Value {
         match self {
             Self::DiscussionFlag => {
                 let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::care::{Care, Intervention};
 use crate::domain::measurement::Measurement;
-use crate::pages::moment::{day, in_sentence};
+use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
 use crate::store::event_log::EventRow;
 

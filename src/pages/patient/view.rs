@@ -4,7 +4,7 @@ use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
 use uuid::Uuid;
 
-use super::{Whole, forms};
+use super::{PatientFile, forms};
 use crate::domain::care::{Care, RecommendationDecision};
 use crate::domain::finding::Rule;
 use crate::domain::measurement::{EvidenceStatus, Quality};
@@ -16,9 +16,9 @@ use crate::domain::target::MeasureSummary;
 use crate::id::{EpisodeId, MeasurementId};
 use crate::identity::Role;
 use crate::pages::caseload::row::percent;
+use crate::pages::date_texts::{day, in_sentence, instant, whole_day};
 use crate::pages::form::Form;
-use crate::pages::items::item;
-use crate::pages::moment::{day, in_sentence, instant, whole_day};
+use crate::pages::item_texts::item;
 use crate::pages::session::Visitor;
 use crate::pages::words::{self, Tone};
 use crate::store::episode::EpisodeRecord;
@@ -52,7 +52,12 @@ pub struct MeasureView {
 }
 
 impl PatientHeader {
-    pub fn of(whole: &Whole, stored: Option<&EpisodeRecord>, standing: Option<&Standing>, today: NaiveDate) -> Self {
+    pub fn of(
+        whole: &PatientFile,
+        stored: Option<&EpisodeRecord>,
+        standing: Option<&Standing>,
+        today: NaiveDate,
+    ) -> Self {
         let row = &whole.row;
         let mut remarks = Vec::new();
         if !row.seen {
@@ -177,12 +182,12 @@ fn clock(rule: Rule) -> &'static str {
 }
 
 /// Why somebody who is in no episode might be offered one.
-pub fn candidacy(whole: &Whole, today: NaiveDate) -> Option<String> {
+pub fn candidacy(whole: &PatientFile, today: NaiveDate) -> Option<String> {
     let candidate = whole.row.candidate.as_ref().filter(|candidate| candidate.dismissed.is_none())?;
     Some(in_sentence(&candidate.reason, today))
 }
 
-pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<FindingView> {
+pub fn said(standing: &Standing, whole: &PatientFile, today: NaiveDate) -> Vec<FindingView> {
     let mut findings: Vec<_> = standing.findings.iter().collect();
     let order = crate::domain::attention::reasons(standing);
     findings.sort_by_key(|f| order.iter().position(|r| r.rule == Some(f.rule)).unwrap_or(usize::MAX));
@@ -209,7 +214,7 @@ pub fn said(standing: &Standing, whole: &Whole, today: NaiveDate) -> Vec<Finding
         .collect()
 }
 
-fn evidence(id: Uuid, whole: &Whole, today: NaiveDate) -> Option<(String, String)> {
+fn evidence(id: Uuid, whole: &PatientFile, today: NaiveDate) -> Option<(String, String)> {
     if let Some(m) = whole.story.measurements.iter().find(|m| m.id.0 == id) {
         let total = m.total.map_or_else(|| "not scorable".to_owned(), |t| t.to_string());
         return Some((format!("#m-{id}"), format!("{} {total}, {}", m.instrument, day(m.taken_on, today))));
@@ -219,16 +224,16 @@ fn evidence(id: Uuid, whole: &Whole, today: NaiveDate) -> Option<(String, String
 }
 
 /// A safety answer that nobody has assessed.
-pub struct Open {
+pub struct OpenConcernView {
     pub reason: String,
     pub due: String,
     pub overdue: bool,
 }
 
-pub fn open(whole: &Whole, today: NaiveDate) -> Vec<Open> {
+pub fn open(whole: &PatientFile, today: NaiveDate) -> Vec<OpenConcernView> {
     let concerns = whole.plan.concerns.iter().filter(|c| c.state == ConcernState::Open);
     concerns
-        .map(|c| Open {
+        .map(|c| OpenConcernView {
             reason: in_sentence(words::without_notice(&c.reason), today),
             due: if c.due_on == today { "today".to_owned() } else { day(c.due_on, today) },
             overdue: c.due_on < today,
@@ -268,7 +273,7 @@ pub struct RecommendationView {
 
 pub fn followed(
     visitor: &Visitor,
-    whole: &Whole,
+    whole: &PatientFile,
     episode: Option<EpisodeId>,
     tried: Option<&Form>,
     today: NaiveDate,

@@ -11,9 +11,9 @@ use crate::api::request::READERS;
 use crate::domain::attention::QueuePlace;
 use crate::id::EpisodeId;
 use crate::pages::caseload::choice::place;
-use crate::pages::moment::{day, in_sentence, whole_day};
-use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{NavSection, Shell, Trouble, html};
+use crate::pages::date_texts::{day, in_sentence, whole_day};
+use crate::pages::session::{FormPost, Visitor};
+use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
 use crate::pages::words::{self, Tone};
 
 /// One patient of the agenda.
@@ -85,7 +85,7 @@ struct AgendaPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let held = SessionReply::read(&visitor, &id).await?;
     let rows: Vec<AgendaRow> = held.agenda.iter().map(|item| AgendaRow::of(&held, item, &visitor)).collect();
@@ -105,7 +105,7 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, 
 }
 
 /// Closes it: who waits was put off where a reason is given, and was not reached otherwise.
-pub async fn close(Path(id): Path<String>, submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn close(Path(id): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     visitor.caller.require(REVIEWERS)?;
     let held = SessionReply::read(visitor, &id).await?;

@@ -15,14 +15,14 @@ use crate::api::request::READERS;
 use crate::domain::care::{Addressee, Care, ChangeKind};
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
-use crate::pages::door::Refused;
+use crate::pages::api_client::ApiRefusal;
 use crate::pages::form::{Form, FormField};
 use crate::pages::patient::{
-    FindingView, PatientHeader, RecommendationView, TimelineItem, Whole, options, timeline_of, view,
+    FindingView, PatientFile, PatientHeader, RecommendationView, TimelineItem, options, timeline_of, view,
 };
 use crate::pages::score_graph::ScoreGraph;
-use crate::pages::session::{Submitted, Visitor};
-use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
+use crate::pages::session::{FormPost, Visitor};
+use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
 use crate::pages::words;
 use crate::problem::Problem;
 
@@ -69,7 +69,7 @@ pub async fn show(
     visitor: Visitor,
     Path((session, episode)): Path<(String, String)>,
     Query(asked): Query<CasePageQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let held = SessionReply::read(&visitor, &session).await?;
     render(&visitor, &held, episode_of(&episode)?, &asked, None).await
@@ -85,13 +85,13 @@ async fn render(
     episode: EpisodeId,
     asked: &CasePageQuery,
     tried: Option<Form>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let today = visitor.today();
     let absent = || Problem::not_found("episode");
     let mut tx = visitor.pages.app.db.read().await?;
     let stored = crate::store::episode::find(&mut tx, visitor.clinic(), episode).await?.ok_or_else(absent)?;
     drop(tx);
-    let whole = Whole::read(visitor, stored.patient_id).await?;
+    let whole = PatientFile::read(visitor, stored.patient_id).await?;
     let standing = whole.plan.standings.iter().find(|s| s.episode == episode).ok_or_else(absent)?;
     let at = held.agenda.iter().position(|item| item.episode == episode);
     let link = |at: usize| held.agenda.get(at).map(|item| held.case(item.episode));
@@ -128,7 +128,7 @@ async fn render(
 }
 
 /// A review in a sentence.
-fn said_in(whole: &Whole, review: Uuid) -> String {
+fn said_in(whole: &PatientFile, review: Uuid) -> String {
     let entry = whole.story.entries.iter().find(|entry| entry.id == review);
     let Some(Care::CaseReview { reviewer, recommendations, .. }) = entry.map(|entry| &entry.care) else {
         return "Reviewed in this session.".to_owned();
@@ -215,7 +215,10 @@ fn body(form: &mut Form, held: &SessionReply, visitor: &Visitor) -> Option<Value
 }
 
 /// A review was typed.
-pub async fn save(Path((session, episode)): Path<(String, String)>, submitted: Submitted) -> Result<Response, Trouble> {
+pub async fn save(
+    Path((session, episode)): Path<(String, String)>,
+    submitted: FormPost,
+) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     visitor.caller.require(REVIEWERS)?;
     let held = SessionReply::read(visitor, &session).await?;
@@ -241,7 +244,7 @@ pub async fn save(Path((session, episode)): Path<(String, String)>, submitted: S
 }
 
 /// `recommendations[0].due_on` is the first row's date.
-fn blame(form: &mut Form, mut refused: Refused, visitor: &Visitor) {
+fn blame(form: &mut Form, mut refused: ApiRefusal, visitor: &Visitor) {
     let row = refused.expression.as_deref().and_then(|at| {
         let (n, field) = at.strip_prefix("recommendations[")?.split_once("].")?;
         let n = n.parse::<usize>().ok().filter(|n| *n < RECOMMENDATIONS)?;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
 use crate::pages::session::Visitor;
-use crate::pages::shell::Trouble;
+use crate::pages::shell::ProblemPage;
 use crate::pages::words::Tone;
 use crate::problem::Problem;
 
@@ -77,14 +77,14 @@ pub struct SessionReply {
 
 impl SessionReply {
     /// Reads one with its agenda.
-    pub async fn read(visitor: &Visitor, id: &str) -> Result<Self, Trouble> {
+    pub async fn read(visitor: &Visitor, id: &str) -> Result<Self, ProblemPage> {
         let id: Uuid = id.parse().map_err(|_| Problem::not_found("review session"))?;
         let said = visitor.pages.door.get(&visitor.caller, &format!("review-sessions/{id}")).await?;
         Ok(serde_json::from_value(said).map_err(|_| Problem::internal("a review session could not be read"))?)
     }
 
     /// The latest of the clinic, without their agendas.
-    pub async fn latest(visitor: &Visitor, many: usize) -> Result<Vec<Self>, Trouble> {
+    pub async fn latest(visitor: &Visitor, many: usize) -> Result<Vec<Self>, ProblemPage> {
         let path = format!("review-sessions?limit={many}");
         let mut said = visitor.pages.door.get(&visitor.caller, &path).await?;
         let sessions = serde_json::from_value(said["items"].take());

@@ -10,9 +10,9 @@ use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::care::Care;
 use crate::id::PatientId;
-use crate::pages::moment::{day, whole_day};
+use crate::pages::date_texts::{day, whole_day};
 use crate::pages::session::Visitor;
-use crate::pages::shell::{Confirmation, NavSection, Shell, Trouble, html};
+use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
 use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::event_log;
@@ -60,7 +60,7 @@ pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(asked): Query<SummaryPageQuery>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let held = SessionReply::read(&visitor, &id).await?;
     let planned = held.agenda.iter().filter_map(|item| Some((&item.patient, item.review?)));

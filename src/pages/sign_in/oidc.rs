@@ -25,8 +25,8 @@ use crate::config::SignInConfig;
 use crate::id::PatientId;
 use crate::identity::{Caller, ClinicId, Role, Verifier};
 use crate::pages::Pages;
-use crate::pages::session::{Frame, random_word};
-use crate::pages::shell::Trouble;
+use crate::pages::session::{FramingProvider, random_word};
+use crate::pages::shell::ProblemPage;
 use crate::problem::{Category, Problem};
 use crate::store::patient;
 
@@ -73,7 +73,7 @@ impl IdentityProvider {
 
 /// What the browser keeps between leaving and coming back: in a cookie that no script reads.
 #[derive(Serialize, Deserialize)]
-struct Leaving {
+struct PendingSignIn {
     way: usize,
     state: String,
     nonce: String,
@@ -83,8 +83,8 @@ struct Leaving {
     framed: bool,
 }
 
-impl Leaving {
-    fn frame(&self) -> Frame {
+impl PendingSignIn {
+    fn frame(&self) -> FramingProvider {
         self.framed.then_some(self.way)
     }
 }
@@ -94,7 +94,7 @@ pub fn way_of(cookie: &str) -> Option<usize> {
     kept(cookie).map(|leaving| leaving.way)
 }
 
-fn kept(cookie: &str) -> Option<Leaving> {
+fn kept(cookie: &str) -> Option<PendingSignIn> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cookie).ok()?).ok()
 }
 
@@ -106,14 +106,14 @@ struct Endpoints {
 
 /// Where to afterwards.
 #[derive(Debug, Default, Deserialize)]
-pub struct To {
+pub struct ReturnTo {
     #[serde(default)]
     to: String,
 }
 
 /// A launch by an EHR.
 #[derive(Debug, Deserialize)]
-pub struct Launch {
+pub struct EhrLaunch {
     iss: String,
     launch: String,
 }
@@ -122,9 +122,9 @@ pub struct Launch {
 pub async fn leave(
     State(pages): State<Pages>,
     Path(way): Path<String>,
-    Query(to): Query<To>,
+    Query(to): Query<ReturnTo>,
     headers: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let way = way.parse().map_err(|_| Problem::not_found("way to sign in"))?;
     begin(&pages, way, None, own_path(&to.to), &headers).await
 }
@@ -132,9 +132,9 @@ pub async fn leave(
 /// An EHR opens us for somebody who is signed in there.
 pub async fn launched(
     State(pages): State<Pages>,
-    Query(launch): Query<Launch>,
+    Query(launch): Query<EhrLaunch>,
     headers: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     // Only EHRs that the operator named: a launch tells us where to send people.
     let base = |text: &str| text.trim_end_matches('/').to_owned();
     let known =
@@ -150,10 +150,10 @@ async fn begin(
     launch: Option<&str>,
     to: &str,
     headers: &HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ProblemPage> {
     let way = pages.ways.get(number).ok_or_else(|| Problem::not_found("way to sign in"))?;
     let endpoints = discover(way).await?;
-    let leaving = Leaving {
+    let leaving = PendingSignIn {
         way: number,
         state: random_word()?,
         nonce: random_word()?,
@@ -202,7 +202,7 @@ fn back(pages: &Pages) -> Result<String, Problem> {
 /// What a provider sends somebody back with.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Return {
+pub struct ProviderReturn {
     code: String,
     state: String,
     iss: Option<String>,
@@ -213,12 +213,13 @@ pub struct Return {
 pub async fn returned(
     State(pages): State<Pages>,
     headers: HeaderMap,
-    Query(came): Query<Return>,
-) -> Result<Response, Trouble> {
+    Query(came): Query<ProviderReturn>,
+) -> Result<Response, ProblemPage> {
     let refused = |why: &str| Problem::new(Category::Forbidden, why);
     let begun =
         [true, false].map(|framed| pages.cookie(&headers, "cocm-leaving", framed).and_then(|cookie| kept(&cookie)));
-    let is_this = |leaving: &Leaving| verify_slices_are_equal(came.state.as_bytes(), leaving.state.as_bytes()).is_ok();
+    let is_this =
+        |leaving: &PendingSignIn| verify_slices_are_equal(came.state.as_bytes(), leaving.state.as_bytes()).is_ok();
     let leaving = begun.into_iter().flatten().find(is_this);
     let leaving = leaving.ok_or_else(|| refused("this sign-in was not begun in this browser, or took too long"))?;
     let way = pages.ways.get(leaving.way).ok_or_else(|| Problem::not_found("way to sign in"))?;

@@ -10,7 +10,7 @@ use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::episode::{self, EpisodeRecord};
 use crate::store::event_log::{self, EventRow};
-use crate::store::idempotency::{self, Answered};
+use crate::store::idempotency::{self, StoredAnswer};
 use crate::store::recommendation;
 use crate::store::review_session::{self, Joined, ReviewSession};
 
@@ -90,7 +90,7 @@ impl UnitOfWork {
     }
 
     /// What was answered under an idempotency key.
-    pub async fn answered(&mut self, key: &str) -> Result<Option<Answered>, Problem> {
+    pub async fn answered(&mut self, key: &str) -> Result<Option<StoredAnswer>, Problem> {
         let named = key.to_owned();
         if !self.answers.is_known(&named) {
             let found = idempotency::find(&mut self.tx, &self.clinic, key).await?;
@@ -100,7 +100,7 @@ impl UnitOfWork {
     }
 
     /// Remembers an answer under an idempotency key.
-    pub fn remember(&mut self, key: &str, answer: Answered) {
+    pub fn remember(&mut self, key: &str, answer: StoredAnswer) {
         self.answers.set(key.to_owned(), answer);
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::UnitOfWork;
 use crate::problem::Problem;
-use crate::store::outbox::{self, Delivery, DeliveryState, Noted, Planned};
+use crate::store::outbox::{self, ChartNote, Delivery, DeliveryState, Planned};
 
 impl UnitOfWork {
     /// Writes what should stand in the chart from now on.
@@ -21,7 +21,7 @@ impl UnitOfWork {
     }
 
     /// Writes down what a look came to; what has to be written wakes the lane.
-    pub async fn note_sighting(&mut self, delivery: &Delivery, noted: &Noted) -> Result<(), Problem> {
+    pub async fn note_sighting(&mut self, delivery: &Delivery, noted: &ChartNote) -> Result<(), Problem> {
         self.delivers |= noted.state == DeliveryState::Pending;
         outbox::noted(&mut self.tx, &self.clinic, delivery, noted, self.now).await
     }

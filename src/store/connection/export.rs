@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Of;
+use super::ConnectionKey;
 use crate::problem::Problem;
 use crate::store::{ReadTx, WriteTx, failed};
 
@@ -23,7 +23,7 @@ pub struct Export {
 /// One of its files.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct File {
+pub struct ExportFileRecord {
     pub number: i32,
     #[sqlx(rename = "type")]
     pub kind: String,
@@ -36,7 +36,7 @@ pub struct File {
 }
 
 /// The one that is not finished, if there is one.
-pub async fn unfinished(tx: &mut ReadTx, of: Of<'_>) -> Result<Option<Export>, Problem> {
+pub async fn unfinished(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Option<Export>, Problem> {
     fetch_optional!(
         tx,
         Export,
@@ -50,7 +50,7 @@ pub async fn unfinished(tx: &mut ReadTx, of: Of<'_>) -> Result<Option<Export>, P
 }
 
 /// Writes an export down.
-pub async fn put(tx: &mut WriteTx, of: Of<'_>, export: &Export) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, of: ConnectionKey<'_>, export: &Export) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_export
@@ -73,10 +73,10 @@ pub async fn put(tx: &mut WriteTx, of: Of<'_>, export: &Export) -> Result<(), Pr
 }
 
 /// Its files, in their order.
-pub async fn files(tx: &mut ReadTx, clinic: &str, export: Uuid) -> Result<Vec<File>, Problem> {
+pub async fn files(tx: &mut ReadTx, clinic: &str, export: Uuid) -> Result<Vec<ExportFileRecord>, Problem> {
     fetch_all!(
         tx,
-        File,
+        ExportFileRecord,
         "SELECT number, type, deletes, url, is_open, lines, done, unusable FROM connection_export_file
          WHERE clinic_id = $1 AND export_id = $2 ORDER BY number",
         clinic,
@@ -86,7 +86,7 @@ pub async fn files(tx: &mut ReadTx, clinic: &str, export: Uuid) -> Result<Vec<Fi
 }
 
 /// Writes down how far a file has been read.
-pub async fn put_file(tx: &mut WriteTx, clinic: &str, export: Uuid, file: &File) -> Result<(), Problem> {
+pub async fn put_file(tx: &mut WriteTx, clinic: &str, export: Uuid, file: &ExportFileRecord) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_export_file

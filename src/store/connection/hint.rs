@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Of;
+use super::ConnectionKey;
 use crate::problem::Problem;
 use crate::store::{ReadTx, WriteTx, failed};
 
 /// A resource to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migration")]
-pub struct Hint {
+pub struct FetchHint {
     #[sqlx(rename = "type")]
     pub kind: String,
     pub resource_id: String,
@@ -21,7 +21,13 @@ pub struct Hint {
 }
 
 /// A resource is said to have changed.
-pub async fn hear(tx: &mut WriteTx, of: Of<'_>, kind: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn hear(
+    tx: &mut WriteTx,
+    of: ConnectionKey<'_>,
+    kind: &str,
+    id: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_hint (clinic_id, connection, type, resource_id, heard_at, wanted, attempts, next_attempt_at)
@@ -41,7 +47,7 @@ pub async fn hear(tx: &mut WriteTx, of: Of<'_>, kind: &str, id: &str, now: DateT
 /// A resource was fetched and cannot be read, for this reason: it is tried again at `next`.
 pub async fn keep_unread(
     tx: &mut WriteTx,
-    of: Of<'_>,
+    of: ConnectionKey<'_>,
     kind: &str,
     id: &str,
     why: &str,
@@ -67,10 +73,15 @@ pub async fn keep_unread(
 }
 
 /// What is to be fetched now, longest waiting first.
-pub async fn due(tx: &mut ReadTx, of: Of<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<Hint>, Problem> {
+pub async fn due(
+    tx: &mut ReadTx,
+    of: ConnectionKey<'_>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
-        Hint,
+        FetchHint,
         "SELECT type, resource_id, heard_at, wanted, attempts, next_attempt_at, last_error FROM connection_hint
          WHERE clinic_id = $1 AND connection = $2 AND next_attempt_at <= $3 ORDER BY next_attempt_at LIMIT $4",
         of.clinic,
@@ -82,7 +93,7 @@ pub async fn due(tx: &mut ReadTx, of: Of<'_>, now: DateTime<Utc>, limit: i64) ->
 }
 
 /// It was fetched and recorded. Nothing happens where it was named again meanwhile: then it is fetched once more.
-pub async fn settle(tx: &mut WriteTx, of: Of<'_>, hint: &Hint) -> Result<(), Problem> {
+pub async fn settle(tx: &mut WriteTx, of: ConnectionKey<'_>, hint: &FetchHint) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_hint
@@ -98,7 +109,7 @@ pub async fn settle(tx: &mut WriteTx, of: Of<'_>, hint: &Hint) -> Result<(), Pro
 }
 
 /// A resource that could not be read was read: nothing waits for it.
-pub async fn was_read(tx: &mut WriteTx, of: Of<'_>, kind: &str, id: &str) -> Result<(), Problem> {
+pub async fn was_read(tx: &mut WriteTx, of: ConnectionKey<'_>, kind: &str, id: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_hint
@@ -115,8 +126,8 @@ pub async fn was_read(tx: &mut WriteTx, of: Of<'_>, kind: &str, id: &str) -> Res
 /// It could not be fetched.
 pub async fn postpone(
     tx: &mut WriteTx,
-    of: Of<'_>,
-    hint: &Hint,
+    of: ConnectionKey<'_>,
+    hint: &FetchHint,
     why: &str,
     next: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -137,7 +148,7 @@ pub async fn postpone(
 }
 
 /// How many wait to be fetched for the first time, how many were tried in vain, and since when the oldest waits.
-pub async fn waiting(tx: &mut ReadTx, of: Of<'_>) -> Result<(i64, i64, Option<DateTime<Utc>>), Problem> {
+pub async fn waiting(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<(i64, i64, Option<DateTime<Utc>>), Problem> {
     fetch_optional!(
         tx,
         (i64, i64, Option<DateTime<Utc>>),
@@ -151,7 +162,7 @@ pub async fn waiting(tx: &mut ReadTx, of: Of<'_>) -> Result<(i64, i64, Option<Da
 }
 
 /// When the next is due.
-pub async fn next_due(tx: &mut ReadTx, of: Of<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
+pub async fn next_due(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
     fetch_optional!(
         tx,
         (Option<DateTime<Utc>>,),
@@ -164,10 +175,10 @@ pub async fn next_due(tx: &mut ReadTx, of: Of<'_>) -> Result<Option<DateTime<Utc
 }
 
 /// Those that were tried in vain, oldest first.
-pub async fn in_vain(tx: &mut ReadTx, of: Of<'_>, limit: i64) -> Result<Vec<Hint>, Problem> {
+pub async fn in_vain(tx: &mut ReadTx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
-        Hint,
+        FetchHint,
         "SELECT type, resource_id, heard_at, wanted, attempts, next_attempt_at, last_error FROM connection_hint
          WHERE clinic_id = $1 AND connection = $2 AND last_error IS NOT NULL ORDER BY heard_at LIMIT $3",
         of.clinic,

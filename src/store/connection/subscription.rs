@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Of;
+use super::ConnectionKey;
 use crate::problem::Problem;
 use crate::store::{ReadTx, WriteTx, failed};
 
@@ -30,7 +30,7 @@ impl SubscriptionRecord {
 }
 
 /// All of a connection.
-pub async fn all(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<SubscriptionRecord>, Problem> {
+pub async fn all(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Vec<SubscriptionRecord>, Problem> {
     fetch_all!(
         tx,
         SubscriptionRecord,
@@ -43,7 +43,11 @@ pub async fn all(tx: &mut ReadTx, of: Of<'_>) -> Result<Vec<SubscriptionRecord>,
 }
 
 /// One, by the server's name for it.
-pub async fn find(tx: &mut ReadTx, of: Of<'_>, subscription: &str) -> Result<Option<SubscriptionRecord>, Problem> {
+pub async fn find(
+    tx: &mut ReadTx,
+    of: ConnectionKey<'_>,
+    subscription: &str,
+) -> Result<Option<SubscriptionRecord>, Problem> {
     fetch_optional!(
         tx,
         SubscriptionRecord,
@@ -57,7 +61,7 @@ pub async fn find(tx: &mut ReadTx, of: Of<'_>, subscription: &str) -> Result<Opt
 }
 
 /// Writes one down. What it is for, and when it ends, is not forgotten by who only heard it.
-pub async fn put(tx: &mut WriteTx, of: Of<'_>, one: &SubscriptionRecord) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, of: ConnectionKey<'_>, one: &SubscriptionRecord) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_subscription
@@ -82,7 +86,7 @@ pub async fn put(tx: &mut WriteTx, of: Of<'_>, one: &SubscriptionRecord) -> Resu
 }
 
 /// Forgets one: the server does not know it any more.
-pub async fn forget(tx: &mut WriteTx, of: Of<'_>, subscription: &str) -> Result<(), Problem> {
+pub async fn forget(tx: &mut WriteTx, of: ConnectionKey<'_>, subscription: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_subscription WHERE clinic_id = $1 AND connection = $2 AND subscription = $3",
@@ -95,7 +99,7 @@ pub async fn forget(tx: &mut WriteTx, of: Of<'_>, subscription: &str) -> Result<
 }
 
 /// What was missed has been asked for; nothing happens where more was missed meanwhile.
-pub async fn recovered(tx: &mut WriteTx, of: Of<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
+pub async fn recovered(tx: &mut WriteTx, of: ConnectionKey<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE connection_subscription SET missed_from = NULL

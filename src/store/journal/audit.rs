@@ -13,7 +13,7 @@ use crate::store::{ReadTx, failed};
 /// A sealed line as it stands in the database, and the fact of its id as that stands there.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns are explained in the migrations")]
-pub struct Checked {
+pub struct ChainCheck {
     pub id: Uuid,
     pub seq: i64,
     pub at: DateTime<Utc>,
@@ -36,7 +36,7 @@ pub struct Checked {
     recorded_by: Option<String>,
 }
 
-impl Checked {
+impl ChainCheck {
     /// The digest of the fact; `None` if there is none.
     pub fn digest(&self) -> Option<String> {
         let id = self.fact_id?;
@@ -59,10 +59,10 @@ impl Checked {
 
 /// Sealed lines after a number, each with its fact: of the same id, and of the same patient or of whom that one was
 /// merged into.
-pub async fn checked(tx: &mut ReadTx, clinic: &str, after: i64, limit: i64) -> Result<Vec<Checked>, Problem> {
+pub async fn checked(tx: &mut ReadTx, clinic: &str, after: i64, limit: i64) -> Result<Vec<ChainCheck>, Problem> {
     fetch_all!(
         tx,
-        Checked,
+        ChainCheck,
         "SELECT j.id, j.seq, j.at, CAST(j.is_change AS INTEGER) AS is_change, j.patient_id,
            CAST(j.is_list AS INTEGER) AS is_list, j.entry, j.hash,
            f.id AS fact_id, f.episode_id, f.kind, CAST(f.is_care AS INTEGER) AS is_care, f.happened_on, f.happened_at,

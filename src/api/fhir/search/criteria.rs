@@ -7,7 +7,7 @@ use super::page::SearchCursor;
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::query::listed;
 use crate::problem::Problem;
-use crate::store::resource::Stretch;
+use crate::store::resource::ChangeWindow;
 
 /// Entries on a page, unless `_count` says otherwise.
 const PAGE: usize = 50;
@@ -35,8 +35,8 @@ pub struct Criteria {
     pub patients: Vec<Vec<String>>,
     pub questionnaires: Vec<Vec<String>>,
     pub statuses: Vec<Vec<String>>,
-    pub authored: Vec<Stretch>,
-    pub changed: Stretch,
+    pub authored: Vec<ChangeWindow>,
+    pub changed: ChangeWindow,
     pub order: SearchOrder,
     pub descending: bool,
     pub count: usize,
@@ -62,7 +62,7 @@ impl Criteria {
             questionnaires: Vec::new(),
             statuses: Vec::new(),
             authored: Vec::new(),
-            changed: Stretch::always(),
+            changed: ChangeWindow::always(),
             order: SearchOrder::Changed,
             descending: false,
             count: PAGE,

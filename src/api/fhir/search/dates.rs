@@ -3,27 +3,27 @@
 use chrono::{DateTime, Months, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::fhir::date::When;
-use crate::store::resource::Stretch;
+use crate::fhir::date::FhirDate;
+use crate::store::resource::ChangeWindow;
 
 /// The stretch of time that a value asks for; `None` where it is no date, or has a prefix that is not known here.
 ///
 /// A date without a time is a day of the clinic. A value with a time stands for its second where it has to be equal,
 /// and for the instant itself otherwise.
-pub fn asked(value: &str, zone: Tz) -> Option<Stretch> {
+pub fn asked(value: &str, zone: Tz) -> Option<ChangeWindow> {
     let (prefix, date) = match value.get(..2) {
         Some(prefix) if prefix.bytes().all(|b| b.is_ascii_lowercase()) => (prefix, &value[2..]),
         _ => ("eq", value),
     };
     let (begin, end, is_instant) = named(date, zone)?;
-    let always = Stretch::always();
+    let always = ChangeWindow::always();
     let just_after = begin + TimeDelta::microseconds(1);
     Some(match prefix {
-        "eq" => Stretch { since: begin, until: end },
-        "ge" => Stretch { since: begin, ..always },
-        "gt" | "sa" => Stretch { since: if is_instant { just_after } else { end }, ..always },
-        "le" => Stretch { until: end, ..always },
-        "lt" | "eb" => Stretch { until: begin, ..always },
+        "eq" => ChangeWindow { since: begin, until: end },
+        "ge" => ChangeWindow { since: begin, ..always },
+        "gt" | "sa" => ChangeWindow { since: if is_instant { just_after } else { end }, ..always },
+        "le" => ChangeWindow { until: end, ..always },
+        "lt" | "eb" => ChangeWindow { until: begin, ..always },
         _ => return None,
     })
 }
@@ -35,20 +35,20 @@ pub fn beginning(date: &str, zone: Tz) -> Option<DateTime<Utc>> {
 
 /// From when until when a date names; whether it has a time.
 fn named(date: &str, zone: Tz) -> Option<(DateTime<Utc>, DateTime<Utc>, bool)> {
-    let midnight = |day: NaiveDate| When::Day(day).taken(zone).map(|taken| taken.at);
+    let midnight = |day: NaiveDate| FhirDate::Day(day).taken(zone).map(|taken| taken.at);
     let first = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    let when = When::parse(date)?;
+    let when = FhirDate::parse(date)?;
     let (begin, end) = match when {
-        When::Year => {
+        FhirDate::Year => {
             let day = first(&format!("{}-01-01", date.trim()))?;
             (day, day.checked_add_months(Months::new(12))?)
         }
-        When::Month => {
+        FhirDate::Month => {
             let day = first(&format!("{}-01", date.trim()))?;
             (day, day.checked_add_months(Months::new(1))?)
         }
-        When::Day(day) => (day, day.succ_opt()?),
-        When::Instant(_) | When::Local(_) => {
+        FhirDate::Day(day) => (day, day.succ_opt()?),
+        FhirDate::Instant(_) | FhirDate::Local(_) => {
             let at = when.taken(zone)?.at;
             return Some((at, at.checked_add_signed(TimeDelta::seconds(1))?, true));
         }

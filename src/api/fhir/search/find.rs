@@ -37,7 +37,7 @@ pub struct SearchPage {
 
 /// What is looked at in a form. Anything odd in it is as if it were not there.
 #[derive(Deserialize)]
-struct Inside<'a> {
+struct FormHeader<'a> {
     #[serde(borrow, default)]
     questionnaire: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -225,8 +225,8 @@ async fn by_patients(
     Ok(found)
 }
 
-fn inside(row: &Resource) -> Inside<'_> {
-    serde_json::from_str(&row.body).unwrap_or(Inside { questionnaire: None, status: None, authored: None })
+fn inside(row: &Resource) -> FormHeader<'_> {
+    serde_json::from_str(&row.body).unwrap_or(FormHeader { questionnaire: None, status: None, authored: None })
 }
 
 /// What can only be seen inside of the resource.

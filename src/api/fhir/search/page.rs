@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::criteria::Criteria;
 use super::find::SearchPage;
-use crate::fhir::{outcome, query};
+use crate::fhir::{operation_outcome, query};
 
 /// Where a page begins: after this place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub fn searchset(base: &str, criteria: &Criteria, found: SearchPage) -> String {
             criteria.ignored.iter().map(|name| format!("{name} is not supported in a search here; ignored")).collect();
         // An entry has an identity (bdl-7), also one that is kept nowhere.
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, notes.concat().as_bytes());
-        let note = outcome::left_out(&notes);
+        let note = operation_outcome::left_out(&notes);
         entries.push(format!(r#"{{"fullUrl":"urn:uuid:{id}","resource":{note},"search":{{"mode":"outcome"}}}}"#));
     }
     // FHIR's JSON knows no empty lists.

@@ -19,7 +19,7 @@ use crate::store::standing::{StandingFilter, StandingRow};
 use crate::store::{episode, rule_set, story};
 
 /// Where a page begins: the day, and the last row of the page before.
-pub(super) type At<K> = (NaiveDate, K);
+pub(super) type AsOfPosition<K> = (NaiveDate, K);
 
 /// At most `limit` rows of a day after `after`, in the order of `key`.
 pub(super) async fn rows<K: Ord>(

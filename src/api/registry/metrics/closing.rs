@@ -16,15 +16,15 @@ use super::gather::Subjects;
 use super::month_of;
 use crate::api::App;
 use crate::api::page::Page;
-use crate::api::registry::answer::{ReadErrors, WriteErrors, created};
+use crate::api::registry::responses::{ReadErrors, WriteErrors, created};
 use crate::api::request::{READERS, RequestContext, RequiredText};
 use crate::domain::metrics::{Difference, Metric, Month, MonthFigures, differences};
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Restated, close, restate};
-use crate::store::closed_month::{self, Closed};
+use crate::record::{RestatementResult, close, restate};
+use crate::store::closed_month::{self, ClosedMonth};
 use crate::store::event_log;
 
 /// Of how many patients the late facts are looked up.
@@ -59,7 +59,7 @@ pub(super) struct ClosedBody {
 }
 
 impl ClosedBody {
-    pub(super) fn of(closed: &Closed, month: Month) -> Self {
+    pub(super) fn of(closed: &ClosedMonth, month: Month) -> Self {
         Self {
             month: month.to_string(),
             version: closed.version,
@@ -88,14 +88,14 @@ pub(super) struct Restatement {
     /// Each metric that would.
     metrics: Vec<Difference>,
     /// What was recorded later about the patients who entered or left.
-    because: Vec<Late>,
+    because: Vec<LateEvent>,
     /// There is more than is listed.
     truncated: bool,
 }
 
 /// A fact recorded after the month was closed.
 #[derive(Debug, Serialize, ToSchema)]
-struct Late {
+struct LateEvent {
     /// Its id in the timeline.
     id: Uuid,
     /// The patient.
@@ -113,14 +113,14 @@ struct Late {
 }
 
 /// The figures of a report.
-pub(super) fn figures_of(closed: &Closed) -> Result<MonthFigures, Problem> {
+pub(super) fn figures_of(closed: &ClosedMonth) -> Result<MonthFigures, Problem> {
     serde_json::from_str(&closed.body).map_err(|_| Problem::internal("the figures of a closed month cannot be read"))
 }
 
 /// What would come out differently now; `None` where nothing would.
 pub(super) async fn restatement(
     ask: &RequestContext,
-    closed: &Closed,
+    closed: &ClosedMonth,
     month: Month,
     reported: &[Metric],
     now: &[Metric],
@@ -142,7 +142,7 @@ pub(super) async fn restatement(
             f.happened_on <= month.last
                 || matches!(f.kind.as_str(), "patient" | "taken_back" | "amendment" | "transfer" | "coverage")
         };
-        because.extend(late.into_iter().filter(matters).map(|f| Late {
+        because.extend(late.into_iter().filter(matters).map(|f| LateEvent {
             id: f.id,
             patient,
             episode: f.episode_id,
@@ -205,13 +205,13 @@ async fn restate_month(
     let month = past(&ask, &month)?;
     let (db, now) = (&ask.app.db, ask.app.clock.now());
     match restate(db, ask.clinic(), &ask.caller.subject, month, &new.reason.0, now).await? {
-        Restated::As(closed) => {
+        RestatementResult::As(closed) => {
             let at = format!("/api/v1/metrics/{month}/versions/{}", closed.version);
             Ok(created(Some(at), None, ClosedBody::of(&closed, month)))
         }
-        Restated::NotClosed => Err(conflict(&format!("{month} is not closed"), "close")),
-        Restated::Same => Err(Problem::conflict(format!("{month} would be reported as it was"))),
-        Restated::Meanwhile => Err(Problem::conflict(format!("{month} was restated meanwhile; look again"))),
+        RestatementResult::NotClosed => Err(conflict(&format!("{month} is not closed"), "close")),
+        RestatementResult::Same => Err(Problem::conflict(format!("{month} would be reported as it was"))),
+        RestatementResult::Meanwhile => Err(Problem::conflict(format!("{month} was restated meanwhile; look again"))),
     }
 }
 

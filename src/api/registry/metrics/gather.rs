@@ -8,7 +8,7 @@ use super::CareManagerMetrics;
 use crate::api::request::RequestContext;
 use crate::domain::care::Payer;
 use crate::domain::metrics::{
-    CareManager, Figures, Metric, Month, Narrowing, Tallies, aims_tallies, caseloads, fidelity_tallies, for_export,
+    CareManager, Figures, Metric, MetricsFilter, Month, Tallies, aims_tallies, caseloads, fidelity_tallies, for_export,
     nys_tallies,
 };
 use crate::domain::rules::RuleSet;
@@ -61,7 +61,7 @@ impl<'a> StorySelection<'a> {
         Self { all, exported: if measure == MeasureSet::Nys { for_export(all) } else { Vec::new() } }
     }
 
-    pub(super) fn tallies(&self, measure: MeasureSet, rules: &RuleSet, of: &Slice<'_>) -> Tallies {
+    pub(super) fn tallies(&self, measure: MeasureSet, rules: &RuleSet, of: &MonthSelection<'_>) -> Tallies {
         match measure {
             MeasureSet::Nys => nys_tallies(&self.exported, rules, of.month, of.narrowing, of.fte),
             MeasureSet::Fidelity => fidelity_tallies(self.all, rules, of.month, of.narrowing),
@@ -72,9 +72,9 @@ impl<'a> StorySelection<'a> {
 
 /// What is counted.
 #[derive(Clone, Copy)]
-pub(super) struct Slice<'a> {
+pub(super) struct MonthSelection<'a> {
     pub(super) month: Month,
-    pub(super) narrowing: &'a Narrowing,
+    pub(super) narrowing: &'a MetricsFilter,
     /// Attested for the month.
     pub(super) fte: Option<f64>,
 }
@@ -114,7 +114,7 @@ pub(super) async fn gather(
     ask: &RequestContext,
     measure: MeasureSet,
     rules: &RuleSet,
-    of: Slice<'_>,
+    of: MonthSelection<'_>,
     grouped: bool,
 ) -> Result<MeasureResult, Problem> {
     let mut tx = ask.app.db.read().await?;
@@ -130,9 +130,9 @@ pub(super) async fn gather(
             continue;
         }
         for (care_manager, stories) in caseloads(&stories, of.month) {
-            let narrowing = Narrowing { care_manager: Some(care_manager.clone()), ..of.narrowing.clone() };
+            let narrowing = MetricsFilter { care_manager: Some(care_manager.clone()), ..of.narrowing.clone() };
             let some = StorySelection::of(measure, &stories);
-            let tallies = some.tallies(measure, rules, &Slice { narrowing: &narrowing, ..of });
+            let tallies = some.tallies(measure, rules, &MonthSelection { narrowing: &narrowing, ..of });
             match groups.get_mut(&care_manager) {
                 Some(there) => there.absorb(tallies),
                 None => drop(groups.insert(care_manager, tallies)),

@@ -8,13 +8,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::closing::{ClosedBody, figures_of, restatement};
-use super::gather::{MeasureResult, MeasureSet, Slice, gather};
+use super::gather::{MeasureResult, MeasureSet, MonthSelection, gather};
 use super::{CareManagerMetrics, MetricsBody, MetricsReport, ReportKind, answer, month_of, wanted};
 use crate::api::App;
-use crate::api::registry::answer::ReadErrors;
+use crate::api::registry::responses::ReadErrors;
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::care::Payer;
-use crate::domain::metrics::{CareManager, Metric, MonthFigures, Narrowing};
+use crate::domain::metrics::{CareManager, Metric, MetricsFilter, MonthFigures};
 use crate::problem::Problem;
 use crate::store::{closed_month, rule_set, staffing};
 
@@ -36,7 +36,7 @@ pub(in crate::api::registry) struct MonthQuery {
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
     /// Gives the metrics of each care manager beside those of the clinic.
-    by: Option<By>,
+    by: Option<MetricsGrouping>,
     /// Gives a MeasureReport.
     report: Option<ReportKind>,
 }
@@ -44,14 +44,14 @@ pub(in crate::api::registry) struct MonthQuery {
 /// What metrics are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum By {
+enum MetricsGrouping {
     /// The care manager at the end of the month.
     CareManager,
 }
 
 /// What was reported of one care manager, or of the clinic. `None` where it was not kept: by care manager in older
 /// reports, and of a care manager who had nobody in that month.
-pub(super) fn reported(report: MonthFigures, measure: MeasureSet, of: &Narrowing) -> Option<Vec<Metric>> {
+pub(super) fn reported(report: MonthFigures, measure: MeasureSet, of: &MetricsFilter) -> Option<Vec<Metric>> {
     let figures = match of.care_manager.clone() {
         None => report.clinic,
         Some(who) => {
@@ -84,7 +84,7 @@ pub(in crate::api::registry) async fn counted(
     }
     let month = month_of(ask, query.month.as_deref(), "month")?;
     let care_manager = query.care_manager.map(|name| name.0);
-    let narrowing = Narrowing { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
+    let narrowing = MetricsFilter { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
     let mut tx = ask.app.db.read().await?;
     let closed = closed_month::latest(&mut tx, ask.clinic(), month.first).await?;
     let rules = match &closed {
@@ -97,7 +97,7 @@ pub(in crate::api::registry) async fn counted(
     };
     let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
     drop(tx);
-    let slice = Slice { month, narrowing: &narrowing, fte };
+    let slice = MonthSelection { month, narrowing: &narrowing, fte };
     let MeasureResult { metrics, groups, subjects } = gather(ask, measure, &rules, slice, query.by.is_some()).await?;
     let mut body = MetricsBody {
         month: month.to_string(),

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::month_of;
 use crate::api::App;
-use crate::api::registry::answer::WriteErrors;
+use crate::api::registry::responses::WriteErrors;
 use crate::api::request::RequestContext;
 use crate::identity::Role;
 use crate::listener::JsonBody;

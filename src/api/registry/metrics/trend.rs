@@ -8,14 +8,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::closing::figures_of;
-use super::gather::{MeasureSet, Slice, StorySelection};
+use super::gather::{MeasureSet, MonthSelection, StorySelection};
 use super::month_of;
 use super::monthly::reported;
 use crate::api::App;
-use crate::api::registry::answer::ReadErrors;
+use crate::api::registry::responses::ReadErrors;
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery};
 use crate::domain::care::Payer;
-use crate::domain::metrics::{CareManager, Metric, MetricValue, Month, Narrowing, Tallies};
+use crate::domain::metrics::{CareManager, Metric, MetricValue, MetricsFilter, Month, Tallies};
 use crate::problem::Problem;
 use crate::store::{closed_month, rule_set, staffing, story};
 
@@ -109,7 +109,7 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
         return Err(Problem::malformed(format!("from must not be after to, and at most {LONGEST} months")).at("from"));
     }
     let care_manager = query.care_manager.map(|name| name.0);
-    let narrowing = Narrowing { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
+    let narrowing = MetricsFilter { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
     let mut tx = ask.app.db.read().await?;
     let rules = rule_set::active(&mut tx, ask.clinic()).await?;
     let mut columns = Vec::new();
@@ -123,7 +123,7 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
             MonthColumn::Reported(kept, closed_at)
         } else {
             let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
-            let slice = Slice { month: *month, narrowing: &narrowing, fte };
+            let slice = MonthSelection { month: *month, narrowing: &narrowing, fte };
             MonthColumn::Counting(StorySelection::of(measure, &[]).tallies(measure, &rules, &slice), fte)
         });
     }
@@ -132,7 +132,7 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
         let some = StorySelection::of(measure, &stories);
         for (month, column) in months.iter().zip(&mut columns) {
             if let MonthColumn::Counting(tallies, fte) = column {
-                let slice = Slice { month: *month, narrowing: &narrowing, fte: *fte };
+                let slice = MonthSelection { month: *month, narrowing: &narrowing, fte: *fte };
                 tallies.absorb(some.tallies(measure, &rules, &slice));
             }
         }

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::gather::Subjects;
 use super::{MetricsBody, MetricsReport, ReportKind, answer, wanted};
 use crate::api::App;
-use crate::api::registry::answer::ReadErrors;
+use crate::api::registry::responses::ReadErrors;
 use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::domain::metrics::{Tallies, cms159_tallies, for_export, hedis_drr_tallies};
 use crate::domain::story::Story;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::intervention;
 use crate::domain::care::{Intervention, SharedCarePlan};
 use crate::domain::instrument::Instrument;
-use crate::pages::door::Refused;
+use crate::pages::api_client::ApiRefusal;
 use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
 use crate::pages::words;
@@ -27,16 +27,21 @@ pub enum ColumnKind {
 
 /// A list of the plan: its name in the API, its title, its columns (name, label, what it takes), and how many of them a
 /// row needs.
-pub struct List {
+pub struct PlanList {
     pub name: &'static str,
     pub title: &'static str,
     columns: &'static [(&'static str, &'static str, ColumnKind)],
     needs: usize,
 }
 
-pub const LISTS: [List; 6] = [
-    List { name: "problems", title: "Problems", columns: &[("text", "What is treated", ColumnKind::Text)], needs: 1 },
-    List {
+pub const LISTS: [PlanList; 6] = [
+    PlanList {
+        name: "problems",
+        title: "Problems",
+        columns: &[("text", "What is treated", ColumnKind::Text)],
+        needs: 1,
+    },
+    PlanList {
         name: "goals",
         title: "The patient’s goals",
         columns: &[
@@ -46,7 +51,7 @@ pub const LISTS: [List; 6] = [
         ],
         needs: 1,
     },
-    List {
+    PlanList {
         name: "targets",
         title: "Targets",
         columns: &[
@@ -56,7 +61,7 @@ pub const LISTS: [List; 6] = [
         ],
         needs: 2,
     },
-    List {
+    PlanList {
         name: "interventions",
         title: "Interventions",
         columns: &[
@@ -66,7 +71,7 @@ pub const LISTS: [List; 6] = [
         ],
         needs: 1,
     },
-    List {
+    PlanList {
         name: "medication",
         title: "Medication",
         columns: &[
@@ -76,7 +81,7 @@ pub const LISTS: [List; 6] = [
         ],
         needs: 1,
     },
-    List {
+    PlanList {
         name: "responsibilities",
         title: "Who does what",
         columns: &[("who", "Who", ColumnKind::Text), ("what", "What", ColumnKind::Text)],
@@ -84,7 +89,7 @@ pub const LISTS: [List; 6] = [
     },
 ];
 
-impl List {
+impl PlanList {
     /// What the names of a row's fields begin with.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
     pub fn row(&self, number: &usize) -> String {
@@ -189,7 +194,7 @@ pub fn body(form: &mut Form) -> Option<Map<String, Value>> {
 }
 
 /// `goals[1].by` is the second row in which something was typed.
-pub fn blame(form: &mut Form, mut refused: Refused, visitor: &Visitor) {
+pub fn blame(form: &mut Form, mut refused: ApiRefusal, visitor: &Visitor) {
     let at = refused.expression.as_deref().and_then(|at| {
         let (name, rest) = at.split_once('[')?;
         let (n, column) = rest.split_once(']')?;

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::{What, options};
+use super::{EntryForm, options};
 use crate::domain::care::{
     ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, Intervention, MedicationAct,
     Modality,
@@ -10,18 +10,18 @@ use crate::domain::care::{
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
 use crate::domain::recommendation;
+use crate::pages::date_texts::day;
 use crate::pages::form::{Choices, FormField};
-use crate::pages::moment::day;
-use crate::pages::patient::Whole;
-use crate::pages::teams::Teams;
+use crate::pages::patient::PatientFile;
+use crate::pages::staff::Teams;
 use crate::pages::words;
 use crate::store::episode::EpisodeRecord;
 
-impl What {
+impl EntryForm {
     pub(super) fn fields(
         self,
         on: NaiveDate,
-        whole: &Whole,
+        whole: &PatientFile,
         stored: Option<&EpisodeRecord>,
         teams: &Teams,
     ) -> Vec<FormField> {
@@ -106,7 +106,7 @@ fn contact(today: Option<NaiveDate>) -> Vec<FormField> {
     ]
 }
 
-fn treatment_change(today: Option<NaiveDate>, whole: &Whole, stored: Option<&EpisodeRecord>) -> Vec<FormField> {
+fn treatment_change(today: Option<NaiveDate>, whole: &PatientFile, stored: Option<&EpisodeRecord>) -> Vec<FormField> {
     let kinds: Vec<ChangeKind> =
         ChangeKind::ALL.iter().copied().filter(|kind| kind.as_change() == Some(*kind)).collect();
     let episode = stored.map(|stored| stored.episode.id);
@@ -151,7 +151,7 @@ fn fit([concerns, decision, reason]: [&'static str; 3], decided: bool) -> [FormF
 }
 
 /// The scores that may be a baseline, newest first.
-fn scores(today: NaiveDate, whole: &Whole, stored: Option<&EpisodeRecord>) -> Choices {
+fn scores(today: NaiveDate, whole: &PatientFile, stored: Option<&EpisodeRecord>) -> Choices {
     let targets = stored.map_or_else(Vec::new, |stored| stored.episode.target_instruments.clone());
     let mut all: Vec<_> = whole
         .story

@@ -8,7 +8,7 @@ use super::evidence::measure;
 use super::identify::id_of;
 use super::unit_of_work::UnitOfWork;
 use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{EvidenceStatus, Issue, Measurement, Quality};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
 use crate::fhir::arrival::EvidenceTime;
 use crate::id::{MeasurementId, PatientId};
@@ -60,7 +60,10 @@ async fn joined(
             Some(answer) if item.item < answers.items.len() => {
                 let slot = &mut answers.items[item.item];
                 if slot.is_some_and(|there| there != answer) {
-                    answers.issues.push(Issue::new("duplicate_item", format!("item {} was sent twice", item.item + 1)));
+                    answers.issues.push(DataQualityIssue::new(
+                        "duplicate_item",
+                        format!("item {} was sent twice", item.item + 1),
+                    ));
                 }
                 *slot = Some(slot.map_or(answer, |there| there.max(answer)));
             }

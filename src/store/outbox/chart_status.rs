@@ -7,7 +7,7 @@ use super::{Delivery, DeliveryState, wake};
 use crate::domain::chart_plan::ChartResource;
 use crate::domain::read_back::Drift;
 use crate::problem::Problem;
-use crate::store::connection::Of;
+use crate::store::connection::ConnectionKey;
 use crate::store::{ReadTx, WriteTx, failed};
 
 /// The delivery behind a resource of the chart; `None` where that is not ours.
@@ -49,7 +49,7 @@ pub async fn look(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) 
 
 /// What a look at the chart came to.
 #[derive(Clone, Debug)]
-pub struct Noted {
+pub struct ChartNote {
     /// Its status there.
     pub status: Option<String>,
     /// The version that stands there.
@@ -65,7 +65,13 @@ pub struct Noted {
 }
 
 /// Writes down what a look came to; what has to be written wakes the lane.
-pub async fn noted(tx: &mut WriteTx, clinic: &str, d: &Delivery, n: &Noted, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn noted(
+    tx: &mut WriteTx,
+    clinic: &str,
+    d: &Delivery,
+    n: &ChartNote,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE delivery SET chart_status = COALESCE($3, chart_status), chart_version = $4,
@@ -120,7 +126,7 @@ pub async fn example(tx: &mut ReadTx, clinic: &str, resource: ChartResource) -> 
 /// as a hint, in its own time.
 pub async fn unseen(
     tx: &mut ReadTx,
-    of: Of<'_>,
+    of: ConnectionKey<'_>,
     since: DateTime<Utc>,
     closed_since: DateTime<Utc>,
     limit: i64,

@@ -7,15 +7,15 @@ use serde_json::value::RawValue;
 use super::Intake;
 use super::bundle::EntryOutcome;
 use super::connection::Connection;
-use super::sweep::Stopped;
+use super::sweep::SweepStop;
 use crate::ehr::Failure;
 use crate::ehr::bulk::{ExportFile, ExportProgress, Manifest};
 use crate::fhir::arrival::{Content, ResourceType};
-use crate::fhir::bundle::{Bundle, BundleEntry, Purpose, name_of};
-use crate::fhir::date::When;
+use crate::fhir::bundle::{Bundle, BundleEntry, BundlePurpose, name_of};
+use crate::fhir::date::FhirDate;
 use crate::problem::{Category, Problem};
 use crate::record::{Command, CommandEffect, Condition};
-use crate::store::connection::export::{self, Export, File};
+use crate::store::connection::export::{self, Export, ExportFileRecord};
 use crate::store::connection::{self, Watermark};
 
 /// How many lines share a transaction.
@@ -23,7 +23,7 @@ const SOME: usize = 200;
 
 /// What has been loaded so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Loaded {
+pub struct LoadProgress {
     /// Resources, those of other types left aside.
     pub seen: usize,
     /// How many of them changed something.
@@ -37,7 +37,7 @@ pub struct Loaded {
 }
 
 /// Told about every step, in words.
-pub type Tell<'a> = &'a (dyn Fn(&str, &Loaded) + Send + Sync);
+pub type LoadReporter<'a> = &'a (dyn Fn(&str, &LoadProgress) + Send + Sync);
 
 impl Intake {
     /// Loads everything that an EHR has of the types that are swept, by Bulk Data export; goes on where an earlier one
@@ -45,8 +45,8 @@ impl Intake {
     ///
     /// # Errors
     /// When the server or the database fails; what was done is done, and the next call goes on from there.
-    pub async fn bootstrap(&self, connection: &Connection, tell: Tell<'_>) -> Result<Loaded, Stopped> {
-        let (of, mut loaded) = (connection.of(), Loaded::default());
+    pub async fn bootstrap(&self, connection: &Connection, tell: LoadReporter<'_>) -> Result<LoadProgress, SweepStop> {
+        let (of, mut loaded) = (connection.of(), LoadProgress::default());
         let mut tx = self.db.read().await?;
         let unfinished = export::unfinished(&mut tx, of).await?;
         drop(tx);
@@ -67,7 +67,7 @@ impl Intake {
                     return Err(failure.into());
                 }
             };
-            let time = manifest.transaction_time.as_deref().and_then(When::parse);
+            let time = manifest.transaction_time.as_deref().and_then(FhirDate::parse);
             export.transaction_time = time.and_then(|when| when.taken(chrono_tz::UTC)).map(|taken| taken.at);
             "loading".clone_into(&mut export.state);
             self.put(connection, &export, &files(&manifest)).await?;
@@ -77,7 +77,7 @@ impl Intake {
         drop(tx);
         for mut file in files.into_iter().filter(|file| !file.done) {
             let done = self.load_file(connection, &export, &mut file, &mut loaded, tell).await;
-            if let Err(Stopped::Failed(Failure::Refused { status: 404 | 410, .. })) = &done {
+            if let Err(SweepStop::Failed(Failure::Refused { status: 404 | 410, .. })) = &done {
                 (export.state, export.last_error) = ("failed".to_owned(), Some("its files are gone".to_owned()));
                 self.put(connection, &export, &[]).await?;
             }
@@ -96,7 +96,7 @@ impl Intake {
         Ok(loaded)
     }
 
-    async fn request(&self, connection: &Connection) -> Result<Export, Stopped> {
+    async fn request(&self, connection: &Connection) -> Result<Export, SweepStop> {
         let types = connection.settings.poll.types.join(",");
         let status_url = connection.ehr.export(connection.settings.bulk.group.as_deref(), &types).await?;
         let export = Export {
@@ -112,7 +112,7 @@ impl Intake {
         Ok(export)
     }
 
-    async fn put(&self, connection: &Connection, export: &Export, files: &[File]) -> Result<(), Problem> {
+    async fn put(&self, connection: &Connection, export: &Export, files: &[ExportFileRecord]) -> Result<(), Problem> {
         let mut tx = self.db.begin("bulk_export").await?;
         export::put(&mut tx, connection.of(), export).await?;
         for file in files {
@@ -121,14 +121,19 @@ impl Intake {
         tx.commit().await
     }
 
-    async fn wait(&self, connection: &Connection, export: &Export, tell: Tell<'_>) -> Result<Manifest, Failure> {
+    async fn wait(
+        &self,
+        connection: &Connection,
+        export: &Export,
+        tell: LoadReporter<'_>,
+    ) -> Result<Manifest, Failure> {
         let mut failures = 0;
         loop {
             match connection.ehr.export_progress(&export.status_url).await {
                 Ok(ExportProgress::Ready(manifest)) => return Ok(manifest),
                 Ok(ExportProgress::Working { note, wait }) => {
                     failures = 0;
-                    tell(note.as_deref().unwrap_or("the server is making the export"), &Loaded::default());
+                    tell(note.as_deref().unwrap_or("the server is making the export"), &LoadProgress::default());
                     tokio::time::sleep(wait).await;
                 }
                 Err(failure @ (Failure::Refused { .. } | Failure::NotAllowed { .. }))
@@ -149,10 +154,10 @@ impl Intake {
         &self,
         connection: &Connection,
         export: &Export,
-        file: &mut File,
-        loaded: &mut Loaded,
-        tell: Tell<'_>,
-    ) -> Result<(), Stopped> {
+        file: &mut ExportFileRecord,
+        loaded: &mut LoadProgress,
+        tell: LoadReporter<'_>,
+    ) -> Result<(), SweepStop> {
         let mut lines = connection.ehr.open_file(&file.url, &connection.settings.bulk.file_origins).await?;
         for _ in 0..file.lines {
             lines.next().await?;
@@ -183,7 +188,13 @@ impl Intake {
     }
 
     /// Loads resources, one in each line. A line that cannot be read is counted and stops nothing.
-    async fn load_lines(&self, clinic: &str, by: &str, lines: &[String], loaded: &mut Loaded) -> Result<(), Problem> {
+    async fn load_lines(
+        &self,
+        clinic: &str,
+        by: &str,
+        lines: &[String],
+        loaded: &mut LoadProgress,
+    ) -> Result<(), Problem> {
         let mut facts = Vec::with_capacity(lines.len());
         for line in lines {
             if name_of(line).is_some_and(|(name, _)| ResourceType::of(&name).is_none()) {
@@ -213,9 +224,15 @@ impl Intake {
     }
 
     /// Takes in what was deleted: a Bundle of requests in each line.
-    async fn delete_lines(&self, clinic: &str, by: &str, lines: &[String], loaded: &mut Loaded) -> Result<(), Problem> {
+    async fn delete_lines(
+        &self,
+        clinic: &str,
+        by: &str,
+        lines: &[String],
+        loaded: &mut LoadProgress,
+    ) -> Result<(), Problem> {
         for line in lines {
-            let bundle = Bundle::read(line).map(|bundle| Bundle { purpose: Purpose::History, ..bundle });
+            let bundle = Bundle::read(line).map(|bundle| Bundle { purpose: BundlePurpose::History, ..bundle });
             let bundle = match bundle {
                 Ok(bundle) => bundle,
                 Err(problem) => {
@@ -262,7 +279,13 @@ impl Intake {
     ///
     /// # Errors
     /// When the database does not answer; what was done is done, and doing it again is harmless.
-    pub async fn load_text(&self, clinic: &str, by: &str, text: &str, loaded: &mut Loaded) -> Result<(), Problem> {
+    pub async fn load_text(
+        &self,
+        clinic: &str,
+        by: &str,
+        text: &str,
+        loaded: &mut LoadProgress,
+    ) -> Result<(), Problem> {
         let text = text.trim_start_matches('\u{feff}').trim();
         let is_one = serde_json::from_str::<&RawValue>(text).is_ok();
         let documents: Vec<&str> = if is_one { vec![text] } else { text.lines().collect() };
@@ -280,7 +303,7 @@ impl Intake {
         self.load_lines(clinic, by, &lines, loaded).await
     }
 
-    async fn load_bundle(&self, clinic: &str, by: &str, raw: &str, loaded: &mut Loaded) -> Result<(), Problem> {
+    async fn load_bundle(&self, clinic: &str, by: &str, raw: &str, loaded: &mut LoadProgress) -> Result<(), Problem> {
         #[derive(Deserialize)]
         struct Entries<'a> {
             #[serde(borrow, default)]
@@ -297,7 +320,8 @@ impl Intake {
                 .and_then(|resource| name_of(resource.get()))
                 .is_some_and(|(name, _)| ResourceType::of(&name).is_some())
         };
-        let bundle = Bundle { purpose: Purpose::Collection, entries: entries.into_iter().filter(is_ours).collect() };
+        let bundle =
+            Bundle { purpose: BundlePurpose::Collection, entries: entries.into_iter().filter(is_ours).collect() };
         loaded.seen += bundle.entries.len();
         for outcome in self.take_bundle(clinic, by, &bundle, &|_, _| Ok(())).await? {
             match outcome {
@@ -312,7 +336,7 @@ impl Intake {
     }
 }
 
-impl Loaded {
+impl LoadProgress {
     fn fault(&mut self, problem: &Problem) {
         self.unread += 1;
         let place = problem.expression.as_deref().unwrap_or("Resource");
@@ -324,14 +348,14 @@ fn is_foreign(content: &Content) -> bool {
     matches!(content, Content::Evidence(evidence) if evidence.readings.is_empty() && evidence.doubt.is_none())
 }
 
-fn files(manifest: &Manifest) -> Vec<File> {
+fn files(manifest: &Manifest) -> Vec<ExportFileRecord> {
     let of = |listed: &ExportFile, deletes| (listed.kind.clone(), listed.url.clone(), deletes);
     // What was deleted comes last: it would else come back.
     let all = manifest.output.iter().map(|one| of(one, false)).chain(manifest.deleted.iter().map(|one| of(one, true)));
     let kept = all.filter(|(kind, _, deletes)| *deletes || ResourceType::of(kind).is_some());
     (0..)
         .zip(kept)
-        .map(|(number, (kind, url, deletes))| File {
+        .map(|(number, (kind, url, deletes))| ExportFileRecord {
             number,
             kind,
             deletes,

@@ -31,8 +31,8 @@ pub async fn arrived(
         return Err(Problem::conflict("the resource that matches the condition has changed meanwhile; try again"));
     }
     let id = match chosen {
-        Chosen::Existing(found) => return Ok(unchanged(&found)),
-        Chosen::Id(id) => id,
+        ResourceChoice::Existing(found) => return Ok(unchanged(&found)),
+        ResourceChoice::Id(id) => id,
     };
     let place = ResourceSlot { id: &id, again: *condition == Condition::Again };
     match &arrival.content {
@@ -50,14 +50,14 @@ pub(super) struct ResourceSlot<'a> {
     pub(super) again: bool,
 }
 
-enum Chosen {
+enum ResourceChoice {
     /// The condition says that nothing is to be done: this is what is there.
     Existing(Box<Resource>),
     /// Under this id.
     Id(String),
 }
 
-impl Chosen {
+impl ResourceChoice {
     fn id(&self) -> &str {
         match self {
             Self::Existing(found) => &found.id,
@@ -75,7 +75,7 @@ async fn chosen(
     context: &RecordContext<'_>,
     arrival: &Arrival,
     condition: &Condition,
-) -> Result<Chosen, Problem> {
+) -> Result<ResourceChoice, Problem> {
     let kind = arrival.kind.name();
     match condition {
         Condition::NoneWith(token) | Condition::TheOneWith(token) => {
@@ -83,14 +83,14 @@ async fn chosen(
             match found.as_slice() {
                 [] => {}
                 [one] if matches!(condition, Condition::NoneWith(_)) => {
-                    return Ok(Chosen::Existing(Box::new(one.clone())));
+                    return Ok(ResourceChoice::Existing(Box::new(one.clone())));
                 }
                 [one] => {
                     if arrival.id.as_ref().is_some_and(|id| *id != one.id) {
                         return Err(Problem::malformed("the id in the resource is not that of the one that matches")
                             .at(format!("{kind}.id")));
                     }
-                    return Ok(Chosen::Id(one.id.clone()));
+                    return Ok(ResourceChoice::Id(one.id.clone()));
                 }
                 several => {
                     return Err(Problem::new(
@@ -110,7 +110,7 @@ async fn chosen(
         Condition::None | Condition::Under { .. } | Condition::Again => {}
     }
     let given = arrival.id.clone().or_else(|| derived_id(context.clinic, arrival, None));
-    Ok(Chosen::Id(given.unwrap_or_else(|| context.clock.id().to_string())))
+    Ok(ResourceChoice::Id(given.unwrap_or_else(|| context.clock.id().to_string())))
 }
 
 pub(super) fn unchanged(found: &Resource) -> Recorded {

@@ -17,7 +17,7 @@ pub struct ApiClient(Router);
 
 /// What the API refused.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Refused {
+pub struct ApiRefusal {
     /// The HTTP status.
     pub status: u16,
     /// Why, for people.
@@ -50,7 +50,7 @@ impl<'a> ApiCall<'a> {
     }
 }
 
-impl From<Problem> for Refused {
+impl From<Problem> for ApiRefusal {
     fn from(problem: Problem) -> Self {
         Self { status: problem.category.status(), detail: problem.detail, expression: problem.expression }
     }
@@ -63,12 +63,18 @@ impl ApiClient {
     }
 
     /// Reads something; the path within `/api/v1/`.
-    pub async fn get(&self, caller: &Caller, path: &str) -> Result<Value, Refused> {
+    pub async fn get(&self, caller: &Caller, path: &str) -> Result<Value, ApiRefusal> {
         self.call(caller, ApiCall::of(&Method::GET, path)).await
     }
 
     /// Enters something, once under its key.
-    pub async fn post(&self, caller: &Caller, path: &str, once: Option<&str>, body: &Value) -> Result<Value, Refused> {
+    pub async fn post(
+        &self,
+        caller: &Caller,
+        path: &str,
+        once: Option<&str>,
+        body: &Value,
+    ) -> Result<Value, ApiRefusal> {
         self.call(caller, ApiCall { once, body: Some(body), ..ApiCall::of(&Method::POST, path) }).await
     }
 
@@ -88,7 +94,7 @@ impl ApiClient {
     }
 
     /// Calls one of them.
-    pub async fn call(&self, caller: &Caller, call: ApiCall<'_>) -> Result<Value, Refused> {
+    pub async fn call(&self, caller: &Caller, call: ApiCall<'_>) -> Result<Value, ApiRefusal> {
         let ApiCall { method, path, once, if_match, body } = call;
         let mut request = Request::builder().method(method).uri(format!("/api/v1/{path}")).extension(caller.clone());
         for (name, value) in [("idempotency-key", once), ("if-match", if_match)] {
@@ -103,7 +109,7 @@ impl ApiClient {
             }
             None => Body::empty(),
         };
-        let broken = || Refused::from(Problem::internal("the API could not be asked"));
+        let broken = || ApiRefusal::from(Problem::internal("the API could not be asked"));
         let request = request.body(body).map_err(|_| broken())?;
         let Ok(response) = self.0.clone().oneshot(request).await;
         let status = response.status();
@@ -114,7 +120,7 @@ impl ApiClient {
             }
             return serde_json::from_slice(&bytes).map_err(|_| broken());
         }
-        let refused: Refused = serde_json::from_slice(&bytes).unwrap_or_default();
-        Err(Refused { status: status.as_u16(), ..refused })
+        let refused: ApiRefusal = serde_json::from_slice(&bytes).unwrap_or_default();
+        Err(ApiRefusal { status: status.as_u16(), ..refused })
     }
 }

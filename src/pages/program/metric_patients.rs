@@ -12,14 +12,14 @@ use crate::api::request::READERS;
 use crate::domain::care::Payer;
 use crate::id::{EpisodeId, PatientId};
 use crate::pages::session::Visitor;
-use crate::pages::shell::{NavSection, Shell, Trouble, html};
+use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
 use crate::problem::Problem;
 use crate::store::patient;
 use crate::store::standing::caseload;
 
 /// Which number.
 #[derive(Debug, Deserialize)]
-pub struct BehindPageQuery {
+pub struct MetricPatientsQuery {
     series: Series,
     metric: u8,
     month: String,
@@ -35,8 +35,8 @@ struct MetricPatient {
 }
 
 #[derive(Template)]
-#[template(path = "behind.html")]
-struct BehindPage {
+#[template(path = "metric_patients.html")]
+struct MetricPatientsPage {
     shell: Shell,
     name: String,
     month: String,
@@ -49,7 +49,7 @@ struct BehindPage {
 }
 
 /// The page.
-pub async fn show(visitor: Visitor, Query(asked): Query<BehindPageQuery>) -> Result<Response, Trouble> {
+pub async fn show(visitor: Visitor, Query(asked): Query<MetricPatientsQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let month = first_of(&asked.month, visitor.today());
     let payer: Option<Payer> = asked.payer.parse().ok();
@@ -82,7 +82,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<BehindPageQuery>) -> Res
     }
     drop(tx);
     let missing = lists.pop().unwrap_or_default();
-    let page = BehindPage {
+    let page = MetricPatientsPage {
         shell: Shell::around(&visitor, sentence(&metric.name), NavSection::Programme).await?,
         name: sentence(&metric.name),
         month: month.format("%B %Y").to_string(),

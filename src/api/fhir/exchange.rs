@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::call::is_json;
-use crate::fhir::{outcome, query};
+use crate::fhir::{operation_outcome, query};
 use crate::listener::Deadline;
 use crate::problem::{Category, Problem};
 use crate::telemetry::panic_text;
@@ -80,7 +80,7 @@ fn in_our_words(response: Response) -> Response {
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     parts.headers.remove(CONTENT_LENGTH);
-    Response::from_parts(parts, Body::from(outcome::of(&problem).to_string()))
+    Response::from_parts(parts, Body::from(operation_outcome::of(&problem).to_string()))
 }
 
 /// What the framework refused before we could.

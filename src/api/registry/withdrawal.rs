@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{WriteErrors, created};
-use super::care::{self, Entered};
+use super::care::{self, EntryReceipt};
+use super::responses::{WriteErrors, created};
 use crate::api::App;
-use crate::api::request::{CLINICIANS, EntryId, Id, RequestContext, RequiredText};
+use crate::api::request::{CLINICIANS, EntryInPath, IdInPath, RequestContext, RequiredText};
 use crate::domain::care::{Care, CareEntry};
 use crate::id::{EpisodeId, PatientId};
 use crate::listener::JsonBody;
@@ -36,11 +36,11 @@ struct NewTakeBack {
 /// Entries of the episode, and safety assessments of its patient.
 #[utoipa::path(post, path = "/episodes/{id}/entries/{entry}/take-back", tag = "care",
     params(("id" = String, Path, description = "The episode"), ("entry" = String, Path, description = "The entry")),
-    request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = Entered), WriteErrors))]
+    request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn take_back(
     ask: RequestContext,
-    Id(episode): Id<EpisodeId>,
-    EntryId(entry): EntryId,
+    IdInPath(episode): IdInPath<EpisodeId>,
+    EntryInPath(entry): EntryInPath,
     JsonBody(new): JsonBody<NewTakeBack>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
@@ -59,7 +59,7 @@ async fn take_back(
 
 /// That was taken back.
 #[derive(Debug, Serialize, ToSchema)]
-struct TakenBack {
+struct WithdrawalReceipt {
     /// The entry that takes it back.
     id: String,
     /// Whose.
@@ -73,11 +73,11 @@ struct TakenBack {
 /// A safety concern that only this assessment had closed stands open again.
 #[utoipa::path(post, path = "/patients/{id}/entries/{entry}/take-back", tag = "patients",
     params(("id" = String, Path, description = "The patient"), ("entry" = String, Path, description = "The entry")),
-    request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = TakenBack), WriteErrors))]
+    request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = WithdrawalReceipt), WriteErrors))]
 async fn take_back_of_patient(
     ask: RequestContext,
-    Id(patient): Id<PatientId>,
-    EntryId(entry): EntryId,
+    IdInPath(patient): IdInPath<PatientId>,
+    EntryInPath(entry): EntryInPath,
     JsonBody(new): JsonBody<NewTakeBack>,
 ) -> Result<Response, Problem> {
     ask.caller.require(CLINICIANS)?;
@@ -93,5 +93,5 @@ async fn take_back_of_patient(
     let care = Care::TakenBack { entry, reason: Some(new.reason.0) };
     let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
-    Ok(created(None, None, TakenBack { id: recorded.id, patient, recorded_at: recorded.at }))
+    Ok(created(None, None, WithdrawalReceipt { id: recorded.id, patient, recorded_at: recorded.at }))
 }

@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::Pages;
-use crate::api::watch::ids;
+use crate::api::access_log::ids;
 use crate::store::access_trace::watched;
 use crate::store::journal::{self, JournalEntry};
 
