@@ -37,7 +37,6 @@ use crate::upkeep::Upkeep;
 pub struct App {
     /// The registry's database, for reading: only [`Recorder`] writes.
     pub db: Db,
-    /// The hallway.
     pub recorder: Recorder,
     /// Who did and saw what.
     pub journal: Journal,
@@ -47,7 +46,6 @@ pub struct App {
     pub clock: Clock,
     /// What the operator set.
     pub config: Arc<Config>,
-    /// Who is calling.
     pub verifier: Arc<Verifier>,
     /// The EHRs that ask for cards.
     pub cds_clients: Arc<CdsClients>,

@@ -149,7 +149,6 @@ pub struct Clinic {
 pub struct Webhook {
     /// What it is called in the log of deliveries.
     pub name: String,
-    /// The clinic.
     pub clinic: ClinicId,
     /// Where it is told: exactly there.
     pub url: String,
@@ -179,7 +178,6 @@ pub struct Log {
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
-    /// Text.
     Text,
 }
 
@@ -300,6 +298,16 @@ impl Config {
     /// A chart's settings by its name.
     pub fn ehr(&self, name: &str) -> Option<&EhrConnection> {
         self.ehrs.iter().find(|ehr| ehr.name == name)
+    }
+
+    /// The EHRs that may call our CDS service.
+    pub fn cds_clients(&self) -> impl Iterator<Item = (&EhrConnection, &CdsHooks)> {
+        self.ehrs.iter().filter_map(|ehr| Some((ehr, ehr.cds_hooks.as_ref()?)))
+    }
+
+    /// The address that clients know us by, without a slash at its end; empty where none is configured.
+    pub fn public_base(&self) -> &str {
+        self.public_url.as_deref().unwrap_or_default().trim_end_matches('/')
     }
 }
 

@@ -37,7 +37,6 @@ const IDLE: Duration = Duration::from_secs(5);
 pub struct Charts {
     /// For a clinic that is not named; `None`: nothing is written for it.
     pub default: Option<EhrClient>,
-    /// By clinic.
     pub by_clinic: HashMap<String, EhrClient>,
 }
 

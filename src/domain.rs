@@ -26,7 +26,6 @@ macro_rules! named {
             /// Every value, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// Its name.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }
@@ -61,6 +60,7 @@ macro_rules! named {
 
 pub mod day;
 pub mod instrument;
+pub mod task;
 pub mod care;
 pub mod measurement;
 pub mod score;
@@ -80,7 +80,6 @@ pub mod contacts;
 pub mod standing;
 pub mod candidate;
 pub mod attention;
-pub mod schedule;
 pub mod chart_plan;
 pub mod caseload_row;
 pub mod metrics;

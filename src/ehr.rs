@@ -2,13 +2,15 @@
 //!
 //! The transport is our own because repeating a write must be a decision (see [`retry`]), never a default.
 
-pub mod retry;
 pub mod failure;
+pub mod retry;
+mod response_body;
 pub mod auth;
 pub mod http;
 pub mod client;
 pub mod page;
 pub mod bulk;
+mod capability_statement;
 pub mod ladder;
 pub mod offers;
 pub mod delivery;

@@ -1,6 +1,7 @@
 //! FHIR R4 in and out: translation only, no IO. Read leniently, entry by entry, and keep what came; write strictly.
 
 pub(crate) mod json;
+pub mod content;
 pub mod date;
 pub mod query;
 pub mod reference;
@@ -18,12 +19,7 @@ pub mod searchset;
 pub mod history;
 pub mod topic;
 pub mod notification;
-pub mod planned;
-pub mod task;
-pub mod flag;
-pub mod note;
-pub mod communication;
-pub mod document_reference;
+pub mod write;
 pub mod provenance;
 pub mod chart_item;
 pub mod care_plan;

@@ -89,7 +89,6 @@ pub struct Caller {
     pub clinic: ClinicId,
     /// The token's `sub`: who, for the audit.
     pub subject: String,
-    /// What they are.
     pub role: Role,
     /// The token's `scope`, if any.
     pub scopes: Option<String>,

@@ -16,7 +16,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::fhir::arrival::{Arrival, ReadingContext, ResourceType, read};
+use crate::fhir::arrival::{Arrival, ResourceType, read};
+use crate::fhir::content::ReadingContext;
 use crate::fhir::mapping::CodeMapping;
 use crate::listener::{DEEPEST, check_depth};
 use crate::problem::Problem;

@@ -65,7 +65,6 @@ enum ShutdownPhase {
     Closing,
     /// So are those whose request has not arrived.
     Impatient,
-    /// So are all.
     Cut,
 }
 

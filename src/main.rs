@@ -25,11 +25,11 @@ type Failed = Box<dyn std::error::Error>;
 #[command(version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Runs the service.
     Serve(Settings),
     /// Brings the database's schema up to date and exits.
@@ -217,10 +217,10 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(command: Command) -> Result<(), Failed> {
+async fn run(command: CliCommand) -> Result<(), Failed> {
     match command {
-        Command::Serve(settings) => serve(settings).await,
-        Command::Migrate(settings) => {
+        CliCommand::Serve(settings) => serve(settings).await,
+        CliCommand::Migrate(settings) => {
             let config = settings.read()?;
             let db = Db::open(config.database_url().as_str()).await?;
             db.migrate().await?;
@@ -228,8 +228,8 @@ async fn run(command: Command) -> Result<(), Failed> {
             println!("the schema is up to date");
             Ok(())
         }
-        Command::CheckConfig { settings, offline } => check_config(&settings.read()?, offline).await,
-        Command::Keys { command: Keys::Rotate { settings, algorithm } } => {
+        CliCommand::CheckConfig { settings, offline } => check_config(&settings.read()?, offline).await,
+        CliCommand::Keys { command: Keys::Rotate { settings, algorithm } } => {
             let config = settings.read()?;
             for (algorithm, ring, made) in connections::rotate(&config, algorithm, clock(&config).now())? {
                 println!(
@@ -246,7 +246,7 @@ async fn run(command: Command) -> Result<(), Failed> {
             println!("published at {}", connections::jwks_url(&config));
             Ok(())
         }
-        Command::Sync { settings, connection, bootstrap, file, clinic } => {
+        CliCommand::Sync { settings, connection, bootstrap, file, clinic } => {
             let config = settings.read()?;
             let clock = clock(&config);
             let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
@@ -258,7 +258,7 @@ async fn run(command: Command) -> Result<(), Failed> {
             service.close().await;
             done
         }
-        Command::Replan { settings, clinic } => {
+        CliCommand::Replan { settings, clinic } => {
             let config = settings.read()?;
             let clock = clock(&config);
             let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
@@ -285,26 +285,26 @@ async fn run(command: Command) -> Result<(), Failed> {
             };
             import_spreadsheet(settings.read()?, import).await
         }
-        Command::Backup { file, settings } => {
+        CliCommand::Backup { file, settings } => {
             backup::back_up(settings.read()?.database_url().as_str(), &file).await?;
             println!("written: {}", file.display());
             Ok(())
         }
-        Command::Restore { file, force, settings } => {
+        CliCommand::Restore { file, force, settings } => {
             for report in backup::restore(settings.read()?.database_url().as_str(), &file, force).await? {
                 println!("{report}");
             }
             println!("restored");
             Ok(())
         }
-        Command::VerifyAudit { settings, head } => verify_audit(settings.read()?, &head).await,
-        Command::Token { data_dir, clinic, role } => {
+        CliCommand::VerifyAudit { settings, head } => verify_audit(settings.read()?, &head).await,
+        CliCommand::Token { data_dir, clinic, role } => {
             let token = development::mint(&data_dir, &ClinicId::new(clinic)?, role, development::LIFETIME)?;
             println!("{token}");
             Ok(())
         }
-        Command::Openapi { check } => openapi(check),
-        Command::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
+        CliCommand::Openapi { check } => openapi(check),
+        CliCommand::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
     }
 }
 

@@ -43,7 +43,6 @@ pub enum Category {
 }
 
 impl Category {
-    /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {
             Self::Malformed => 400,
@@ -110,7 +109,6 @@ impl Category {
 /// A failure, told to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Its kind.
     pub category: Category,
     /// A sentence for the caller. Never patient data.
     pub detail: String,

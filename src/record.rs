@@ -33,6 +33,7 @@ mod idempotency;
 mod rules;
 mod sessions;
 mod closing;
+mod zones;
 
 use std::collections::HashMap;
 

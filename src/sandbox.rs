@@ -2,6 +2,7 @@
 //! misbehaves. It keeps everything in memory and checks little; it is not a FHIR server to build upon.
 
 pub mod chart;
+mod exchange;
 mod interaction;
 pub mod events;
 pub mod misbehaviour;
@@ -34,7 +35,6 @@ const LOG_MAX: usize = 10_000;
 pub struct LoggedCall {
     /// The HTTP method.
     pub method: String,
-    /// Path and query.
     pub path: String,
     /// The status that was sent, or what was done instead: `request dropped`, `response dropped`, `hung`.
     pub outcome: String,

@@ -27,13 +27,10 @@ const FORGOTTEN: i64 = 1000;
 /// What is needed to look at patients again. Cheap to clone.
 #[derive(Clone)]
 pub struct Upkeep {
-    /// Says whom.
     pub db: Db,
-    /// The hallway.
     pub recorder: Recorder,
     /// Says which day it is.
     pub clock: Clock,
-    /// And where.
     pub zones: Arc<Zones>,
     /// When months are closed.
     pub config: Arc<Config>,

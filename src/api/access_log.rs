@@ -16,7 +16,6 @@ use crate::identity::{Caller, acting_as};
 use crate::store::access_trace::watched;
 use crate::store::journal::{self, JournalEntry};
 
-/// The layer.
 pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
     let Some(route) = route.filter(|route| concerns(route)) else { return next.run(request).await };

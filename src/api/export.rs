@@ -36,18 +36,14 @@ pub enum Format {
     Xlsx,
 }
 
-/// One cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// Nothing is known.
     Empty,
-    /// Words.
     Text(String),
     /// A count, a score, a number of days.
     Number(f64),
-    /// A local date.
     Date(NaiveDate),
-    /// Yes or no.
     Flag(bool),
 }
 
@@ -97,10 +93,8 @@ pub fn whole<N: TryInto<i32>>(number: N) -> Cell {
     number.try_into().map_or(Cell::Empty, Cell::from)
 }
 
-/// A column.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// Its title.
     pub title: &'static str,
     /// Its width in a workbook, in characters.
     pub width: u8,
@@ -121,7 +115,6 @@ pub trait RowSource: Send + 'static {
 pub struct CompleteRows(Vec<Vec<Cell>>);
 
 impl CompleteRows {
-    /// These.
     pub fn of(rows: Vec<Vec<Cell>>) -> Self {
         Self(rows)
     }

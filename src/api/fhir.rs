@@ -22,7 +22,6 @@ use super::App;
 use crate::fhir::arrival::ResourceType;
 use crate::problem::{Category, Problem};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(closed(routes!(bundle::bundle)))

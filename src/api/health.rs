@@ -13,7 +13,6 @@ use crate::ehr::auth::KeyRing;
 use crate::fhir::smart;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(livez))

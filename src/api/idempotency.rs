@@ -37,7 +37,6 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The paths it holds for.
 const WITHIN: &str = "/api/v1/";
 
-/// The longest key.
 const LONGEST: usize = 255;
 
 /// The headers that belong to an answer.

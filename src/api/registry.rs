@@ -52,7 +52,6 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(patients::routes())

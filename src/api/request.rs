@@ -29,11 +29,9 @@ pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant
 pub struct RequestContext {
     /// What the handlers share.
     pub app: App,
-    /// Who.
     pub caller: Caller,
     /// `Idempotency-Key`.
     once: Option<IdempotencyKey>,
-    /// `If-Match`.
     pub if_match: Option<i64>,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Config, EhrConnection, Issuer};
+use super::Issuer;
 
 /// An EHR as a CDS client of ours.
 #[derive(Clone, Debug, Deserialize)]
@@ -49,17 +49,5 @@ impl CdsHooks {
             clinic_claim: String::new(),
             role_claim: String::new(),
         }
-    }
-}
-
-impl Config {
-    /// The EHRs that may call our CDS service.
-    pub fn cds_clients(&self) -> impl Iterator<Item = (&EhrConnection, &CdsHooks)> {
-        self.ehrs.iter().filter_map(|ehr| Some((ehr, ehr.cds_hooks.as_ref()?)))
-    }
-
-    /// The address that clients know us by, without a slash at its end; empty where none is configured.
-    pub fn public_base(&self) -> &str {
-        self.public_url.as_deref().unwrap_or_default().trim_end_matches('/')
     }
 }

@@ -24,7 +24,6 @@ impl ClinicId {
         }
     }
 
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -11,7 +11,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::{CdsHooks, seconds};
-use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
 
 /// One EHR: the chart that is written to, and the server that is read from.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,7 +20,6 @@ use crate::domain::chart_plan::{ChartResource, Rung};
 pub struct EhrConnection {
     /// What clinics call it; part of the address of its notifications.
     pub name: String,
-    /// The FHIR base.
     pub base_url: String,
     /// Sent as `Authorization: Bearer`, where there is no `auth`.
     pub bearer_token: Option<SecretString>,
@@ -184,7 +184,6 @@ impl SearchStrategy {
         }
     }
 
-    /// By its name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|way| way.as_str() == name)
     }

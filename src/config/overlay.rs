@@ -10,13 +10,11 @@ use super::ConfigError;
 /// What the command line may set. Absent leaves the file's or the variable's value.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
-    /// `--listen`.
     pub listen: Option<SocketAddr>,
     /// `--admin-listen`.
     pub admin_listen: Option<SocketAddr>,
     /// `--database-url`.
     pub database_url: Option<String>,
-    /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
 }
 

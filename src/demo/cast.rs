@@ -14,9 +14,7 @@ pub enum IllnessCourse {
     Graduates,
     /// Better, not by half.
     RespondsPartly,
-    /// Hardly moves.
     DoesNotRespond,
-    /// Well in between.
     Relapses,
     /// Does not come any more after some weeks.
     DropsOut,
@@ -60,15 +58,12 @@ pub enum ScheduledEvent {
 /// A person of the demo.
 #[derive(Debug)]
 pub struct DemoPatient {
-    /// From 0.
     pub number: usize,
-    /// Id in the chart.
     pub id: String,
     /// Given and family name.
     pub name: (&'static str, &'static str),
     /// First day of care.
     pub starts: NaiveDate,
-    /// How it goes.
     pub fate: IllnessCourse,
     /// First PHQ-9 and GAD-7.
     pub first: (u16, u16),
@@ -123,7 +118,6 @@ const FAMILY: [&str; 20] = [
 /// The care managers of the demo.
 pub const CARE_MANAGERS: [&str; 3] = ["R. Alvarez, LCSW", "J. Chen, RN", "M. Osei, LMHC"];
 
-/// The people.
 pub fn people(count: usize, first_day: NaiveDate) -> Vec<DemoPatient> {
     (0..count).map(|number| person(number, first_day)).collect()
 }

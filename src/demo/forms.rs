@@ -13,7 +13,6 @@ const ANSWERS: [(&str, &str); 4] = [
     ("LA6571-9", "Nearly every day"),
 ];
 
-/// The Patient.
 pub fn patient(person: &DemoPatient) -> Value {
     let (given, family) = person.name;
     let year = 1950 + (person.number * 13) % 54;

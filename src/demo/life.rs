@@ -16,7 +16,6 @@ const AT_ONCE: usize = 12;
 const REVIEWED: usize = 30;
 const CONSULTANT: &str = "Dr. H. Weiss";
 
-/// Lives one day.
 pub async fn day(door: &DemoClient, people: &mut [DemoPatient], today: NaiveDate) -> Result<(), Problem> {
     stream::iter(people.iter_mut().filter(|p| !p.gone))
         .map(|person| async move { live(door, person, today).await })

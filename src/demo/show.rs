@@ -101,7 +101,6 @@ fn mark(row: &Value) -> &'static str {
     }
 }
 
-/// `21 → 9  −57 %`
 fn movement(measure: &Value) -> String {
     let baseline = measure["baseline"]["score"].as_i64();
     let latest = measure["latest"]["score"].as_i64();

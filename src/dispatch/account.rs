@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::RECHECK;
-use crate::domain::chart_plan::{Posture, Rung};
+use crate::domain::chart_plan::Rung;
 use crate::domain::read_back::Drift;
+use crate::domain::task::Posture;
 use crate::ehr::retry::{RetryDecision, decide};
 use crate::ehr::{DeliveryEffect, DeliveryResult, Failure, Ledger, ManualChange};
 use crate::store::journal;

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use chrono::TimeDelta;
 
 use super::{Dispatcher, IDLE};
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 use crate::ehr::EhrClient;
 use crate::problem::Problem;
 use crate::store::outbox;

@@ -10,7 +10,6 @@ use super::finding::{Finding, Rule};
 use super::instrument::Instrument;
 use super::standing::Standing;
 
-/// Nothing is due.
 pub const NOTHING_DUE: i16 = 99;
 
 named! {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::chart_plan::{ChartResource, Code};
 use super::instrument::Instrument;
+use super::task::{ChartResource, Code};
 use crate::id::{EpisodeId, MeasurementId};
 
 pub mod contact;
@@ -36,7 +36,6 @@ named! {
         TransferredOther = "transferred_other",
         /// The patient died.
         Died = "died",
-        /// Anything else.
         Other = "other",
     }
 }
@@ -44,13 +43,10 @@ named! {
 named! {
     /// Who pays.
     pub enum Payer {
-        /// Medicaid.
         Medicaid = "medicaid",
-        /// Medicare.
         Medicare = "medicare",
         /// Commercial insurance.
         Commercial = "commercial",
-        /// Anybody else.
         Other = "other",
     }
 }
@@ -70,9 +66,7 @@ pub struct DismissedScore {
 pub enum Care {
     /// A contact, attempted or made.
     Contact {
-        /// What for.
         purpose: ContactKind,
-        /// How.
         modality: Option<Modality>,
         /// Whether it was on the schedule.
         scheduled: bool,
@@ -83,21 +77,17 @@ pub enum Care {
         starts_at: Option<DateTime<Utc>>,
         /// Minutes of the care manager.
         minutes: Option<u16>,
-        /// Who.
         performer: Option<String>,
         /// What was delivered: known interventions, or free words.
         interventions: Vec<String>,
         /// The next appointment that was made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next_contact_on: Option<NaiveDate>,
-        /// Free text.
         note: Option<String>,
     },
     /// Treatment was changed: restarts the plan clock.
     TreatmentChange {
-        /// What changed.
         changes: Vec<ChangeKind>,
-        /// In words.
         summary: String,
         /// The recommendation it follows.
         recommendation: Option<Uuid>,
@@ -107,9 +97,7 @@ pub enum Care {
     },
     /// The psychiatric consultant reviewed this patient.
     CaseReview {
-        /// Who.
         reviewer: String,
-        /// What was seen.
         summary: Option<String>,
         /// Minutes of the consultant.
         minutes: Option<u16>,
@@ -121,26 +109,18 @@ pub enum Care {
     },
     /// A recommendation was accepted, modified, declined or done.
     RecommendationDecision {
-        /// Which.
         recommendation: Uuid,
         /// What became of it.
         decision: RecommendationDecision,
-        /// Who decided.
         by: Option<String>,
-        /// Why.
         reason: Option<String>,
     },
     /// A referral or a direct evaluation that was recommended went on its way.
     RecommendationProgress {
-        /// Which.
         recommendation: Uuid,
-        /// How far.
         progress: ReferralProgress,
-        /// The appointment.
         scheduled_for: Option<NaiveDate>,
-        /// Who says so.
         by: Option<String>,
-        /// Why it ended.
         reason: Option<String>,
     },
     /// A clinician set the baseline.
@@ -149,14 +129,10 @@ pub enum Care {
         instrument: Instrument,
         /// The measurement that is the baseline from now on.
         measurement: MeasurementId,
-        /// Why.
         reason: String,
     },
     /// Treatment paused.
-    Hold {
-        /// Why.
-        reason: String,
-    },
+    Hold { reason: String },
     /// Back to active treatment, from hold or from relapse prevention.
     Resume,
     /// Relapse prevention began.
@@ -165,37 +141,14 @@ pub enum Care {
         plan: String,
     },
     /// The episode ended.
-    Discharge {
-        /// Why.
-        reason: DischargeReason,
-        /// Free text.
-        note: Option<String>,
-    },
+    Discharge { reason: DischargeReason, note: Option<String> },
     /// Flagged by hand for the weekly review, or unflagged.
-    DiscussionFlag {
-        /// Up or down.
-        raised: bool,
-        /// Why.
-        note: Option<String>,
-    },
+    DiscussionFlag { raised: bool, note: Option<String> },
     /// Suicide risk was assessed: the only thing that closes a safety concern.
-    SafetyAssessment {
-        /// E.g. C-SSRS.
-        instrument: String,
-        /// What came out.
-        result: String,
-        /// What was done.
-        disposition: String,
-        /// Who.
-        assessor: String,
-        /// Free text.
-        note: Option<String>,
-    },
+    SafetyAssessment { instrument: String, result: String, disposition: String, assessor: String, note: Option<String> },
     /// Who paid for the patient's care, and when.
     Coverage {
-        /// Who.
         payer: Payer,
-        /// The first day.
         from: NaiveDate,
         /// The last day; open without one.
         to: Option<NaiveDate>,
@@ -206,7 +159,6 @@ pub enum Care {
     CarePlan(SharedCarePlan),
     /// A patient who screened positive is not offered an episode.
     CandidateDismissal {
-        /// Why.
         reason: String,
         /// The scores that were looked at: a newer one makes a candidate again.
         scores: Vec<DismissedScore>,
@@ -215,9 +167,7 @@ pub enum Care {
     SetInChart {
         /// The delivery that wrote it.
         delivery: Uuid,
-        /// Names its cause.
         key: String,
-        /// Task or Flag.
         resource: ChartResource,
         /// What it is about.
         code: Code,
@@ -236,12 +186,7 @@ pub enum Care {
         note: Option<String>,
     },
     /// An earlier entry was a mistake and is taken back.
-    TakenBack {
-        /// The entry.
-        entry: Uuid,
-        /// Why.
-        reason: Option<String>,
-    },
+    TakenBack { entry: Uuid, reason: Option<String> },
 }
 
 /// What stands for the status of a Task or Flag that is not in the chart any more.
@@ -293,7 +238,6 @@ impl Care {
 /// An entry of the story: what happened, when, in which episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CareEntry {
-    /// Our id.
     pub id: Uuid,
     /// The episode; `None` for what concerns the patient (safety assessments).
     pub episode: Option<EpisodeId>,
@@ -301,6 +245,5 @@ pub struct CareEntry {
     pub on: NaiveDate,
     /// The instant; local midnight where only a date is known.
     pub at: DateTime<Utc>,
-    /// What happened.
     pub care: Care,
 }

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::attention::reasons;
 use super::cadence::contact_days;
-use super::chart_plan::{ChartResource, Code};
 use super::day;
 use super::episode::Course;
 use super::finding::Rule;
@@ -14,6 +13,7 @@ use super::instrument::Instrument;
 use super::rules::RuleSet;
 use super::standing::Standing;
 use super::target::{Basis, MeasureStatus};
+use super::task::{ChartResource, Code};
 
 /// Scores that a line shows of each measure: the last ones, after its baseline.
 const POINTS: usize = 20;
@@ -66,7 +66,6 @@ named! {
 pub struct MeasureCell {
     /// Which.
     pub instrument: Instrument,
-    /// R6.
     pub status: MeasureStatus,
     /// The baseline, its date and where it comes from.
     pub baseline: Option<(u16, NaiveDate, Basis)>,
@@ -87,9 +86,7 @@ pub struct MeasureCell {
 /// An answer to PHQ-9 item 9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item9 {
-    /// 0–3.
     pub answer: u8,
-    /// The local date.
     pub on: NaiveDate,
     /// An earlier answer was above 0.
     pub before: bool,

@@ -9,11 +9,12 @@ use super::history::History;
 use super::instrument::Instrument;
 use super::rules::RuleSet;
 use super::safety::{self, Concern};
-use super::schedule;
 use super::standing;
 use super::story::Story;
+use super::task::{ChartResource, Code, Owner, Posture, Priority};
 use crate::id::EpisodeId;
 
+mod schedule;
 mod work_items;
 mod withdrawal;
 mod rung;
@@ -104,15 +105,12 @@ named! {
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
-    /// Task or Flag.
     pub resource: ChartResource,
     /// What it is about.
     pub code: Code,
     /// How it should stand.
     pub posture: Posture,
-    /// How urgent.
     pub priority: Priority,
-    /// Who should act.
     pub owner: Owner,
     /// Who is asked beside the owner: whoever of them acts first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -15,11 +15,9 @@ named! {
         Referred = "referred",
         /// In active treatment.
         Active = "active",
-        /// Paused.
         OnHold = "on_hold",
         /// Improved; the plan is to stay so.
         RelapsePrevention = "relapse_prevention",
-        /// Ended.
         Discharged = "discharged",
     }
 }
@@ -81,7 +79,6 @@ impl Phase {
 /// One course of collaborative care, as entered at its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {
-    /// Our id.
     pub id: EpisodeId,
     /// The care manager's initial assessment; `None` while only referred.
     pub enrolled_on: Option<NaiveDate>,
@@ -104,14 +101,12 @@ pub struct Episode {
 pub struct EpisodeEnd {
     /// The first day on which it is no longer open.
     pub on: NaiveDate,
-    /// Why.
     pub reason: DischargeReason,
 }
 
 /// An episode on a date: its phase and what was done in it so far. Entries are in order of (date, id).
 #[derive(Clone, Debug)]
 pub struct Course<'a> {
-    /// The episode.
     pub episode: &'a Episode,
     /// The date it is looked at.
     pub as_of: NaiveDate,

@@ -87,6 +87,18 @@ impl<'a> History<'a> {
     }
 }
 
+impl Story {
+    /// Each episode as it stands on a date, in order of enrolment.
+    pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'_>> {
+        History::of(self).courses(as_of)
+    }
+
+    /// When suicide risk was assessed, up to a date, in order: (instant, date, entry).
+    pub fn assessments(&self, as_of: NaiveDate) -> Vec<(DateTime<Utc>, NaiveDate, Uuid)> {
+        History::of(self).assessments(as_of).to_vec()
+    }
+}
+
 fn asks_about_suicide(m: &Measurement) -> bool {
     m.instrument.definition().suicide_item.is_some() && m.counting != EvidenceStatus::Retracted
 }

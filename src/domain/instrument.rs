@@ -46,7 +46,6 @@ pub struct Definition {
     pub totals: &'static [&'static str],
     /// LOINC codes of the items in order; empty where LOINC's codes are not verified.
     pub items: &'static [&'static str],
-    /// How many items.
     pub item_count: usize,
     /// The highest answer to one item; the lowest is 0.
     pub item_max: u8,

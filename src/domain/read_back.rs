@@ -8,10 +8,10 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::care::{Care, CareEntry, DELETED, RecommendationDecision};
-use super::chart_plan::Code;
 use super::episode::Course;
 use super::finding::{Finding, Rule};
 use super::story::Story;
+use super::task::Code;
 
 named! {
     /// How the chart differs from what we wrote there.

@@ -15,12 +15,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::care::{Addressee, Care, CareEntry, ChangeKind, Recommendation, RecommendationDecision, ReferralProgress};
-use super::chart_plan::Owner;
 use super::day::{after, beyond};
 use super::episode::{Course, Phase};
 use super::finding::{Finding, Rule};
 use super::rules::RuleSet;
 use super::story::Story;
+use super::task::Owner;
 use crate::id::EpisodeId;
 
 mod outcome;
@@ -34,7 +34,6 @@ named! {
         Undecided = "undecided",
         /// Accepted or modified, and not done yet.
         Open = "open",
-        /// Done.
         Done = "done",
         /// Will not be done.
         Declined = "declined",

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::chart_plan::{Owner, Priority};
 use super::instrument::Instrument;
+use super::task::{Owner, Priority};
 
 /// One version of the thresholds. Days are whole calendar days in the clinic's time zone; scores are points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -114,7 +114,6 @@ pub struct InstrumentRules {
 /// R8: the checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Checkpoints {
     pub early_watch_day: u16,
     pub inadequate_response_day: u16,
@@ -132,7 +131,6 @@ pub struct Checkpoints {
 /// R9: trajectories.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Trajectory {
     pub plateau_day: u16,
     pub plateau_scores: u16,
@@ -144,7 +142,6 @@ pub struct Trajectory {
 /// R10: safety. There is no switch to turn it off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Safety {
     pub due_days: u16,
     pub routine_due_days: u16,
@@ -173,7 +170,6 @@ fn default_escalation() -> Vec<EscalationStep> {
 /// What a case review recommends, and what came after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Recommendations {
     pub due_days: u16,
     pub referral_due_days: u16,
@@ -190,7 +186,6 @@ impl Default for Recommendations {
 /// R11: cadence and engagement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Cadence {
     pub first_contact_days: u16,
     pub contact_active_days: u16,
@@ -210,7 +205,6 @@ pub struct Cadence {
 /// When a course of brief treatment is complete: so many sessions in so many days from the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct BriefTreatment {
     pub sessions: u16,
     pub within_days: u16,
@@ -226,7 +220,6 @@ impl Default for BriefTreatment {
 /// Who is listed as a candidate for enrolment; what is elevated says R5.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is explained beside its default in rules/default.toml")]
 pub struct Candidates {
     pub look_back_days: u16,
 }
@@ -262,7 +255,6 @@ impl RuleSet {
         self.measures.get(&instrument).or_else(|| DEFAULT.measures.get(&instrument)).unwrap_or(&NONE)
     }
 
-    /// `default/1`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.id, self.version)
     }

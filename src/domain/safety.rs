@@ -4,7 +4,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::chart_plan::{Owner, Priority};
 use super::day;
 use super::finding::{Finding, Rule};
 use super::history::History;
@@ -13,6 +12,7 @@ use super::measurement::{EvidenceStatus, Measurement};
 use super::read_back;
 use super::rules::RuleSet;
 use super::story::Story;
+use super::task::{Owner, Priority};
 use crate::id::MeasurementId;
 
 named! {
@@ -218,7 +218,6 @@ pub fn unanswered<'a>(history: &History<'a>, as_of: NaiveDate) -> Vec<&'a Measur
         .collect()
 }
 
-/// R10 as findings.
 pub fn findings(concerns: &[Concern], unanswered: &[&Measurement]) -> Vec<Finding> {
     let mut found: Vec<Finding> = concerns
         .iter()

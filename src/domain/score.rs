@@ -19,7 +19,6 @@ pub struct Answers {
     pub issues: Vec<DataQualityIssue>,
 }
 
-/// A scored form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scored {
     /// The total; `None` exactly when unscorable.

@@ -32,15 +32,15 @@ pub struct WorkItemSummary {
     /// Names the cause.
     pub key: String,
     /// `Task` or `Flag`.
-    pub resource: super::chart_plan::ChartResource,
+    pub resource: crate::domain::task::ChartResource,
     /// What it is about.
-    pub code: super::chart_plan::Code,
+    pub code: crate::domain::task::Code,
     /// How urgent.
-    pub priority: super::chart_plan::Priority,
+    pub priority: crate::domain::task::Priority,
     /// The rule that asks for it.
     pub rule: Rule,
     /// Who should act.
-    pub owner: super::chart_plan::Owner,
+    pub owner: crate::domain::task::Owner,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// When it should be done.

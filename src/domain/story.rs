@@ -1,12 +1,11 @@
 //! Everything known about one patient: the planner's only input.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::care::{Care, CareEntry, FitCheck, SharedCarePlan};
-use super::episode::{Course, Episode};
-use super::history::History;
+use super::episode::Episode;
 use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement, Quality};
 use crate::id::{EpisodeId, PatientId};
@@ -14,7 +13,6 @@ use crate::id::{EpisodeId, PatientId};
 /// What matters about the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientStatus {
-    /// Our id.
     pub id: PatientId,
     /// The record is marked inactive in the chart.
     pub inactive: bool,
@@ -25,11 +23,9 @@ pub struct PatientStatus {
 /// Everything known about one patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Story {
-    /// The person.
     pub patient: PatientStatus,
     /// Every measurement, retracted ones too.
     pub measurements: Vec<Measurement>,
-    /// Every episode.
     pub episodes: Vec<Episode>,
     /// Everything the care team did.
     pub entries: Vec<CareEntry>,
@@ -41,7 +37,6 @@ pub struct Story {
 /// An episode went from one care manager to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
-    /// Which.
     pub episode: EpisodeId,
     /// The first day of the new one.
     pub on: NaiveDate,
@@ -54,20 +49,16 @@ pub struct Handover {
 pub struct Score<'a> {
     /// The measurement it comes from.
     pub measurement: &'a Measurement,
-    /// Points.
     pub total: u16,
-    /// Local day.
     pub on: NaiveDate,
 }
 
 /// One version of a care plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CarePlanVersion<'a> {
-    /// From 1.
     pub number: i64,
     /// The entry that it is.
     pub entry: &'a CareEntry,
-    /// The plan.
     pub plan: &'a SharedCarePlan,
     /// It was a mistake, and was taken back.
     pub taken_back: bool,
@@ -164,16 +155,6 @@ impl Story {
             }
         }
         daily
-    }
-
-    /// Each episode as it stands on a date, in order of enrolment.
-    pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'_>> {
-        History::of(self).courses(as_of)
-    }
-
-    /// When suicide risk was assessed, up to a date, in order: (instant, date, entry).
-    pub fn assessments(&self, as_of: NaiveDate) -> Vec<(DateTime<Utc>, NaiveDate, Uuid)> {
-        History::of(self).assessments(as_of).to_vec()
     }
 
     /// Whether the measurement behind a chart reference still counts for anything.

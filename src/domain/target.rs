@@ -46,15 +46,12 @@ named! {
         PartialResponse = "partial_response",
         /// Worse by at least the important difference.
         Worse = "worse",
-        /// Neither.
         NoImprovement = "no_improvement",
     }
 }
 
-/// A baseline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Baseline<'a> {
-    /// The score.
     pub score: Score<'a>,
     /// Where it comes from.
     pub basis: Basis,
@@ -63,9 +60,7 @@ pub struct Baseline<'a> {
 /// One measure in one episode on a date: the scores that matter.
 #[derive(Clone, Debug)]
 pub struct Track<'a> {
-    /// Which measure.
     pub instrument: Instrument,
-    /// Its numbers.
     pub numbers: &'a InstrumentRules,
     /// What "at target" means.
     pub at_target: AtTarget,
@@ -126,7 +121,6 @@ impl<'a> Track<'a> {
         track
     }
 
-    /// R5.
     pub fn elevated(&self) -> bool {
         self.baseline.as_ref().is_some_and(|b| b.score.total >= self.numbers.elevated_at)
     }
@@ -176,7 +170,6 @@ impl<'a> Track<'a> {
         self.latest().is_some_and(|s| self.is_improved(s.total))
     }
 
-    /// R6.
     pub fn status(&self) -> MeasureStatus {
         let Some(baseline) = &self.baseline else { return MeasureStatus::NoBaseline };
         if !self.elevated() {

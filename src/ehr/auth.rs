@@ -15,10 +15,8 @@ pub use token::{Endpoint, NoToken, TokenGrant, TokenSource};
 /// What is sent as `Authorization: Bearer`, and where it comes from.
 #[derive(Clone, Debug, Default)]
 pub enum Credentials {
-    /// Nothing is sent.
     #[default]
     None,
-    /// Always the same.
     Fixed(SecretString),
     /// What the EHR's token endpoint grants.
     BackendServices(Arc<TokenSource>),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::client::EhrClient;
 use super::failure::Failure;
-use super::http::cause;
+use super::response_body::cause;
 
 /// The longest line of a file that is read, in bytes.
 const LONGEST: usize = 16 << 20;
@@ -39,21 +39,18 @@ pub struct ExportFile {
     /// The type of its resources.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Where it is.
     pub url: String,
 }
 
 /// How far the server is with an export.
 #[derive(Clone, Debug)]
 pub enum ExportProgress {
-    /// Still at it.
     Working {
         /// What it says about that.
         note: Option<String>,
         /// When to ask again.
         wait: Duration,
     },
-    /// Ready.
     Ready(Manifest),
 }
 
@@ -77,7 +74,6 @@ impl EhrClient {
         Ok(self.same_server(location)?.to_string())
     }
 
-    /// How far it is.
     pub async fn export_progress(&self, status_url: &str) -> Result<ExportProgress, Failure> {
         let sent = self.http().send(Method::GET, self.same_server(status_url)?, None, None).await?;
         let text = |name: &str| sent.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -32,10 +32,8 @@ const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 /// How we prove to a server who we are.
 #[derive(Clone, Debug, Default)]
 pub enum EhrAuth {
-    /// Not at all.
     #[default]
     Nobody,
-    /// A fixed token.
     Bearer(SecretString),
     /// SMART Backend Services, with the keys of a folder.
     BackendServices(Box<BackendServices>, KeyRing),
@@ -88,7 +86,6 @@ impl EhrConfig {
 /// What the server answered to a call that went well.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EhrResponse {
-    /// The status: 2xx.
     pub status: u16,
     /// The resource, where one came.
     pub body: Option<Value>,
@@ -181,7 +178,6 @@ impl EhrClient {
         &self.0.http
     }
 
-    /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }
@@ -239,17 +235,14 @@ impl EhrClient {
         Ok(offers)
     }
 
-    /// `GET metadata`.
     pub async fn capabilities(&self) -> Result<EhrResponse, Failure> {
         self.call(Method::GET, self.0.http.url("metadata")?, None, None).await
     }
 
-    /// `GET Type/id`.
     pub async fn read(&self, kind: &str, id: &str) -> Result<EhrResponse, Failure> {
         self.call(Method::GET, self.resource(kind, id)?, None, None).await
     }
 
-    /// `GET Type?…`.
     pub async fn search(&self, kind: &str, parameters: &[(&str, &str)]) -> Result<EhrResponse, Failure> {
         let mut url = self.kind(kind)?;
         url.query_pairs_mut().extend_pairs(parameters);
@@ -288,7 +281,6 @@ impl EhrClient {
         self.call(Method::PUT, self.resource(kind, id)?, Some(body), condition).await
     }
 
-    /// `PUT Type?…`.
     pub async fn conditional_update(
         &self,
         kind: &str,

@@ -1,7 +1,7 @@
 //! What is known before a delivery, and what it did.
 
 use super::failure::Failure;
-use crate::domain::chart_plan::Posture;
+use crate::domain::task::Posture;
 
 /// What our ledger knows of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +63,6 @@ pub enum ManualChange {
 pub enum DeliveryEffect {
     /// Written for the first time.
     Created,
-    /// Changed.
     Updated,
     /// What was written before can never be changed: a follow-up says what has changed.
     FollowedUp,
@@ -93,7 +92,6 @@ pub struct DeliveryResult {
     pub version: Option<String>,
     /// Its status there, as far as known.
     pub chart_status: Option<String>,
-    /// What was done.
     pub effect: DeliveryEffect,
     /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
     pub recheck: bool,

@@ -1,13 +1,49 @@
 //! What is known after a call that did not go well. Never carries patient data.
 
 use std::fmt;
+use std::time::SystemTime;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-
-use super::retry::{RetryAfter, is_passing};
 
 /// The longest text that an operator is shown of a server's refusal.
 const DIAGNOSTICS_MAX: usize = 200;
+
+const RETRY_AFTER_MIN: TimeDelta = TimeDelta::seconds(1);
+const RETRY_AFTER_MAX: TimeDelta = TimeDelta::hours(24);
+
+/// A Retry-After header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// So many seconds from now.
+    Seconds(u64),
+    At(DateTime<Utc>),
+}
+
+impl RetryAfter {
+    /// Reads seconds or an HTTP-date; anything else is as if the header were absent.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More digits than fit are still "very long".
+            return Some(Self::Seconds(text.parse().unwrap_or(u64::MAX)));
+        }
+        let at = httpdate::parse_http_date(text).ok()?;
+        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        DateTime::from_timestamp(i64::try_from(since_epoch.as_secs()).ok()?, 0).map(Self::At)
+    }
+
+    /// The instant it names, between one second and 24 hours from now.
+    pub(super) fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let wait = match self {
+            Self::Seconds(seconds) => {
+                i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds).unwrap_or(RETRY_AFTER_MAX)
+            }
+            Self::At(at) => at - now,
+        };
+        now + wait.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
+    }
+}
 
 /// A call that did not go well, by what is known of its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +55,6 @@ pub enum Failure {
     },
     /// A read got no usable answer: nothing was changed.
     Unanswered {
-        /// Why.
         cause: &'static str,
         /// The HTTP status, where one came.
         status: Option<u16>,
@@ -28,7 +63,6 @@ pub enum Failure {
     },
     /// A write was sent, and whether it was executed is not known. Search before it is sent again.
     OutcomeUnknown {
-        /// Why.
         cause: &'static str,
         /// The HTTP status, where one came.
         status: Option<u16>,
@@ -37,7 +71,6 @@ pub enum Failure {
     },
     /// The server answered that it did not do it.
     Refused {
-        /// The HTTP status.
         status: u16,
         /// When the server wants to be asked again.
         retry_after: Option<RetryAfter>,
@@ -45,10 +78,7 @@ pub enum Failure {
         diagnostics: String,
     },
     /// We refused to call: an address outside the configured server, or an id that no FHIR server has.
-    NotAllowed {
-        /// Why.
-        cause: &'static str,
-    },
+    NotAllowed { cause: &'static str },
 }
 
 impl Failure {
@@ -100,6 +130,11 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Refusals that pass by themselves: 401 by a new token, 409 and 412 by reading again, 423 when the lock is gone.
+pub(super) fn is_passing(status: u16) -> bool {
+    matches!(status, 401 | 408 | 409 | 412 | 423 | 425 | 429 | 500..=599)
+}
 
 fn in_brackets(status: Option<u16>) -> String {
     status.map(|status| format!(" ({status})")).unwrap_or_default()

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::offers::{can, has, resource};
+use super::capability_statement::{can, has, resource};
 use crate::config::WriteConfig;
-use crate::domain::chart_plan::{ChartResource, Rung};
-use crate::fhir::planned::WriteForm;
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
+use crate::fhir::write::WriteForm;
 
 /// What a server offers for a type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,6 @@ pub struct Offer {
 /// How a Provenance goes with what is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
-    /// Not at all.
     Not,
     /// In the same transaction.
     Together,
@@ -39,7 +39,6 @@ pub enum Provenance {
 /// How one planned resource goes into the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// As what.
     pub form: WriteForm,
     /// Whether it can be changed there.
     pub updates: bool,
@@ -146,7 +145,7 @@ fn offer(resource: &Value) -> Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ehr::offers::statement;
+    use crate::ehr::capability_statement::statement;
     use rstest::rstest;
     use serde_json::json;
 

@@ -10,7 +10,6 @@ use super::failure::Failure;
 /// A page, or one resource, as it came.
 #[derive(Clone, Debug)]
 pub struct PageText {
-    /// The body.
     pub text: String,
     /// When the server sent it, by its clock.
     pub date: Option<DateTime<Utc>>,
@@ -32,7 +31,6 @@ impl EhrClient {
         self.text(url).await
     }
 
-    /// `GET Type/id`.
     pub async fn read_text(&self, kind: &str, id: &str) -> Result<PageText, Failure> {
         self.text(self.resource(kind, id)?).await
     }

@@ -11,9 +11,9 @@ use serde_json::Value;
 use super::auth::{Credentials, NoToken, TokenSource};
 use super::client::EhrClient;
 use super::failure::Failure;
-use super::http::{cause, read_body};
 use super::ladder::Ladder;
-use crate::domain::chart_plan::ChartResource;
+use super::response_body::{cause, read_body};
+use crate::domain::task::ChartResource;
 
 /// The largest CapabilityStatement that is read, in bytes: HAPI's has 3 MB.
 const LARGEST: usize = 16 << 20;
@@ -21,11 +21,9 @@ const LARGEST: usize = 16 << 20;
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Works.
     Works,
     /// Works less well than it could.
     Limited,
-    /// Does not work.
     Broken,
 }
 
@@ -34,7 +32,6 @@ pub enum Verdict {
 pub struct ProbeResult {
     /// How serious it is.
     pub verdict: Verdict,
-    /// A sentence.
     pub sentence: String,
 }
 
@@ -65,7 +62,6 @@ fn broken(sentence: impl Into<String>) -> ProbeResult {
     finding(Verdict::Broken, sentence)
 }
 
-/// What is tried.
 #[derive(Clone, Debug, Default)]
 pub struct ProbePlan {
     /// Type and parameters of each search that the sweep will make.

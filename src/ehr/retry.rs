@@ -1,10 +1,8 @@
 //! When a failed write is tried again, and when it is parked for an operator. Pure.
 
-use std::time::SystemTime;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::failure::Failure;
+use super::failure::{Failure, is_passing};
 
 /// The published schedule: the wait after the first, second, … failed attempt. After one more failure it is parked.
 pub const SCHEDULE: [TimeDelta; 8] = [
@@ -17,43 +15,6 @@ pub const SCHEDULE: [TimeDelta; 8] = [
     TimeDelta::hours(10),
     TimeDelta::hours(10),
 ];
-
-const RETRY_AFTER_MIN: TimeDelta = TimeDelta::seconds(1);
-const RETRY_AFTER_MAX: TimeDelta = TimeDelta::hours(24);
-
-/// A Retry-After header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// So many seconds from now.
-    Seconds(u64),
-    /// At this instant.
-    At(DateTime<Utc>),
-}
-
-impl RetryAfter {
-    /// Reads seconds or an HTTP-date; anything else is as if the header were absent.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            // More digits than fit are still "very long".
-            return Some(Self::Seconds(text.parse().unwrap_or(u64::MAX)));
-        }
-        let at = httpdate::parse_http_date(text).ok()?;
-        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        DateTime::from_timestamp(i64::try_from(since_epoch.as_secs()).ok()?, 0).map(Self::At)
-    }
-
-    /// The instant it names, between one second and 24 hours from now.
-    fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let wait = match self {
-            Self::Seconds(seconds) => {
-                i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds).unwrap_or(RETRY_AFTER_MAX)
-            }
-            Self::At(at) => at - now,
-        };
-        now + wait.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
-    }
-}
 
 /// Why a write is not tried again by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +41,7 @@ impl Parked {
 /// What happens next to a write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryDecision {
-    /// Tried again.
     RetryAt {
-        /// Not before.
         at: DateTime<Utc>,
         /// Whether it uses up a place in the schedule: a wait that the server asked for does not.
         counts_attempt: bool,
@@ -107,11 +66,6 @@ pub fn decide(failure: &Failure, attempt: u32, jitter: f64, now: DateTime<Utc>) 
     RetryDecision::RetryAt { at: now + spread(*wait, jitter), counts_attempt: true }
 }
 
-/// Refusals that pass by themselves: 401 by a new token, 409 and 412 by reading again, 423 when the lock is gone.
-pub(super) fn is_passing(status: u16) -> bool {
-    matches!(status, 401 | 408 | 409 | 412 | 423 | 425 | 429 | 500..=599)
-}
-
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "ten hours in ms fit in both")]
 fn spread(wait: TimeDelta, jitter: f64) -> TimeDelta {
     let factor = 0.9 + 0.2 * jitter.clamp(0.0, 1.0);
@@ -120,6 +74,7 @@ fn spread(wait: TimeDelta, jitter: f64) -> TimeDelta {
 
 #[cfg(test)]
 mod tests {
+    use super::super::failure::RetryAfter;
     use super::*;
     use rstest::rstest;
 

@@ -148,7 +148,7 @@ impl<'a> ChartWrite<'a> {
         for other in others {
             // Where nothing can be changed, whoever reads the alert has to.
             if self.route.updates && state(other) == ChartState::Ours {
-                let body = planned::as_duplicate(other, &name);
+                let body = parts::as_duplicate(other, &name);
                 self.ehr.update(self.kind(), id(other), &body, etag_of(other).as_deref()).await?;
             }
             duplicates.push(id(other).to_owned());

@@ -24,7 +24,6 @@ const DIFFICULTY: [&str; 4] = ["LA6572-7", "LA6573-5", "LA6574-3", "LA6575-0"];
 /// What one answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerValue {
-    /// Nothing.
     Nothing,
     /// A value within the instrument's range.
     Value(u8),

@@ -1,32 +1,17 @@
 //! One resource as it arrived, read as far as the registry needs it.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::date::FhirDate;
 use super::json::JsonNode;
 use super::mapping::CodeMapping;
 use super::{observation, patient, questionnaire_response, reference};
-use crate::domain::instrument::Instrument;
-use crate::domain::measurement::EvidenceStatus;
-use crate::domain::score::Answers;
 use crate::problem::Problem;
-
-/// What reading depends on, beside the resource.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadingContext<'a> {
-    /// The clinic's time zone: what counts as a day.
-    pub zone: Tz,
-    /// The present instant: what counts as the future.
-    pub now: DateTime<Utc>,
-    /// What the connection's codes mean.
-    pub mapping: &'a CodeMapping,
-}
 
 /// The resource types that the registry takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResourceType {
-    /// Who.
     Patient,
     /// A filled-in form.
     QuestionnaireResponse,
@@ -35,7 +20,6 @@ pub enum ResourceType {
 }
 
 impl ResourceType {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Patient, Self::QuestionnaireResponse, Self::Observation];
 
     /// By its FHIR type name.
@@ -53,123 +37,9 @@ impl ResourceType {
     }
 }
 
-/// A business identifier.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Identifier {
-    /// Namespace; many real identifiers have none.
-    pub system: Option<String>,
-    /// The value in it.
-    pub value: String,
-}
-
-impl Identifier {
-    /// `system|value`, as in a search.
-    pub fn token(&self) -> String {
-        format!("{}|{}", self.system.as_deref().unwrap_or_default(), self.value)
-    }
-}
-
-/// Whom a resource is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// A reference to a Patient: its logical id. `base` is set for an absolute URL.
-    Reference {
-        /// The Patient's id.
-        id: String,
-        /// The server's base, for an absolute reference.
-        base: Option<String>,
-    },
-    /// `urn:uuid:…`: only has a meaning inside its Bundle, unless a Patient was stored under that id.
-    Urn(String),
-    /// A logical reference by identifier.
-    Identifier(Identifier),
-}
-
-/// Why something that was sent in good faith cannot be used (yet): a stable code and a sentence without patient data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
-    /// Stable code, e.g. `no_authored`.
-    pub code: &'static str,
-    /// A sentence.
-    pub detail: String,
-}
-
-/// When a form was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EvidenceTime {
-    /// The instant; local midnight where only a date is known.
-    pub at: DateTime<Utc>,
-    /// The date in the clinic's time zone.
-    pub on: NaiveDate,
-}
-
-/// One instrument found in a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstrumentReading {
-    /// Which instrument.
-    pub instrument: Instrument,
-    /// What was answered.
-    pub answers: Answers,
-    /// The resource carries one item of the instrument (an item Observation), not the whole form:
-    /// readings of the same instrument and instant belong together.
-    pub is_single_item: bool,
-}
-
-/// What a form or an Observation says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// Whom it is about; `None` where the resource does not say.
-    pub subject: Option<Subject>,
-    /// Whether it counts.
-    pub counting: EvidenceStatus,
-    /// When it was taken; `None` where the resource does not say (then there is a doubt).
-    pub taken: Option<EvidenceTime>,
-    /// The instruments found. Empty for a form that is none of ours: kept, and nothing is computed.
-    pub readings: Vec<InstrumentReading>,
-    /// Why it must wait in quarantine.
-    pub doubt: Option<Doubt>,
-    /// The language it was asked in (BCP 47), where the resource says so.
-    pub language: Option<String>,
-}
-
-/// What a Patient says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PatientDetails {
-    /// For display: the official name, else the first usable one.
-    pub display_name: Option<String>,
-    /// Family name for sorting.
-    pub family: Option<String>,
-    /// As sent; may be a year or a month.
-    pub birth_date: Option<String>,
-    /// `male`, `female`, `other`, `unknown`.
-    pub gender: Option<String>,
-    /// Preferred language (BCP 47).
-    pub language: Option<String>,
-    /// `false` only where the resource says so.
-    pub inactive: bool,
-    /// Deceased, as far as the resource says.
-    pub deceased: bool,
-    /// The date in the clinic's time zone, where the resource gives one.
-    pub deceased_on: Option<NaiveDate>,
-    /// Ids of Patients that replace this one (`link.type = replaced-by`).
-    pub replaced_by: Vec<Subject>,
-    /// Ids of Patients that this one replaces (`link.type = replaces`).
-    pub replaces: Vec<Subject>,
-}
-
-/// What arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// A Patient.
-    Patient(PatientDetails),
-    /// A QuestionnaireResponse or an Observation.
-    Evidence(Evidence),
-}
-
 /// One resource as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Its type.
     pub kind: ResourceType,
     /// Its logical id, where it has one.
     pub id: Option<String>,
@@ -179,7 +49,6 @@ pub struct Arrival {
     pub last_updated: Option<DateTime<Utc>>,
     /// Business identifiers; old ones (`use = old`) are left out.
     pub identifiers: Vec<Identifier>,
-    /// What it says.
     pub content: Content,
     /// The JSON as it came.
     pub raw: String,
@@ -224,7 +93,7 @@ pub fn identifiers_of(raw: &str) -> Vec<Identifier> {
 /// Reads one resource as it arrived.
 ///
 /// Unknown elements never fail. What violates FHIR where we look is a [`Problem`] with the place in it; what is valid
-/// but cannot be used safely is a [`Doubt`] in the evidence. Neither repeats anything that the resource says.
+/// but cannot be used safely is a [`Doubt`](super::content::Doubt) in the evidence. Neither repeats anything that the resource says.
 pub fn read(raw: &str, context: &ReadingContext<'_>) -> Result<Arrival, Problem> {
     let raw = raw.trim_start_matches('\u{feff}').trim();
     let resource = JsonNode::read(raw)?;

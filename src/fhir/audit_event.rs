@@ -10,7 +10,7 @@ use fhir_sdk::r4b::types::{Coding, Identifier, Reference};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::planned::{AUTHOR, COMPLETE, coding, concept, instant_text, named};
+use super::write::parts::{AUTHOR, COMPLETE, coding, concept, instant_text, named};
 use crate::id::PatientId;
 
 const TYPES: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
@@ -26,18 +26,14 @@ const ROLES: &str = "https://cocm-registry.dev/fhir/CodeSystem/role";
 /// The namespace of subjects as tokens name them, and of this program.
 const SUBJECTS: &str = "https://cocm-registry.dev/fhir/NamingSystem/subject";
 
-/// What is told.
 #[derive(Clone, Debug)]
 pub struct AuditedEntry<'a> {
     /// The line's id.
     pub id: Uuid,
     /// Its place in the chain.
     pub seq: i64,
-    /// The clinic.
     pub clinic: &'a str,
-    /// When.
     pub at: DateTime<Utc>,
-    /// Who.
     pub by: &'a str,
     /// As what; `None` for this program.
     pub role: Option<&'a str>,

@@ -61,7 +61,6 @@ pub struct BundleEntry<'a> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BundleRequest<'a> {
-    /// The HTTP method.
     #[serde(borrow)]
     pub method: Cow<'a, str>,
     /// Relative to the base.
@@ -70,7 +69,6 @@ pub struct BundleRequest<'a> {
     /// As `If-None-Exist`.
     #[serde(borrow, default)]
     pub if_none_exist: Option<Cow<'a, str>>,
-    /// As `If-Match`.
     #[serde(borrow, default)]
     pub if_match: Option<Cow<'a, str>>,
     /// As `If-None-Match`.

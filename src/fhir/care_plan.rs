@@ -11,7 +11,7 @@ use fhir_sdk::r4b::resources::{
 use fhir_sdk::r4b::types::{Annotation, CodeableConcept, Meta, Narrative, Period, Quantity, Range, Reference};
 use serde_json::Value;
 
-use super::planned::{COMPLETE, coding, concept, fhir_date, fhir_instant, identifier, named, person, reference};
+use super::write::parts::{COMPLETE, coding, concept, fhir_date, fhir_instant, identifier, named, person, reference};
 use crate::domain::care::{Care, Intervention};
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
@@ -33,15 +33,12 @@ pub const NO_CRISIS_SERVICE: &str = "This program is not a crisis service and no
 pub struct CarePlanDocument<'a> {
     /// The patient as the chart names them: `Patient/123`.
     pub reference: &'a str,
-    /// For display.
     pub name: &'a str,
-    /// As sent.
     pub birth_date: Option<&'a str>,
     /// Preferred language (BCP 47).
     pub language: Option<&'a str>,
     /// Everything known about the patient.
     pub story: &'a Story,
-    /// The episode.
     pub episode: &'a Episode,
     /// Where it stands on the day of the sheet.
     pub standing: &'a Standing,

@@ -15,11 +15,8 @@ const LONGEST: usize = 1000;
 /// What stands in the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartItem {
-    /// Task or Flag.
     pub resource: ChartResource,
-    /// Its id there.
     pub id: String,
-    /// Its status.
     pub status: String,
     /// `meta.versionId`.
     pub version: Option<String>,
@@ -35,7 +32,6 @@ pub struct ChartItem {
     pub note: Option<String>,
     /// Whom it is about, as patients are known by: `Patient/12` or `system|value`.
     pub about: Option<String>,
-    /// As it came.
     pub body: Value,
 }
 

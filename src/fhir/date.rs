@@ -13,9 +13,7 @@ use crate::problem::Problem;
 pub enum FhirDate {
     /// `2026`
     Year,
-    /// `2026-03`
     Month,
-    /// `2026-03-04`
     Day(NaiveDate),
     /// With a time and an offset.
     Instant(DateTime<Utc>),

@@ -9,7 +9,6 @@ use super::bundle::RequestTarget;
 use super::date::FhirDate;
 use super::searchset::{Searchset, outside};
 
-/// A page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryPage {
     /// The ids of what was deleted, each once.

@@ -11,7 +11,6 @@ use crate::problem::Problem;
 /// How deep a document may nest. A form of our instruments needs about ten.
 const MAX_DEPTH: usize = 64;
 
-/// One JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum JsonNode<'a> {
     Null,

@@ -45,7 +45,6 @@ enum AnswerScale {
     Any,
     /// How often: PHQ and GAD.
     Frequency,
-    /// How much: PCL-5.
     Amount,
     Only(Instrument),
 }

@@ -18,7 +18,6 @@ pub struct MeasureReportData<'a> {
     pub measure: &'a str,
     /// First day of the period.
     pub from: NaiveDate,
-    /// Last day.
     pub to: NaiveDate,
     /// The metrics, one group each.
     pub metrics: &'a [Metric],

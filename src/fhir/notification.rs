@@ -15,7 +15,6 @@ use crate::problem::Problem;
 /// A resource that has changed: its type, as far as it concerns us, and its id.
 pub type ChangedResource = (Topic, String);
 
-/// What was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notification {
     /// The resources that have changed, each once.

@@ -68,7 +68,7 @@ struct ObservationPart<'n, 'a> {
 fn readings(
     resource: &JsonNode<'_>,
     context: &ReadingContext<'_>,
-) -> (Vec<InstrumentReading>, Option<super::arrival::Doubt>) {
+) -> (Vec<InstrumentReading>, Option<crate::fhir::content::Doubt>) {
     let own = meaning(resource, context);
     let mut parts: Vec<ObservationPart<'_, '_>> = Vec::new();
     let mut is_single_item = false;

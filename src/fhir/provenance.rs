@@ -5,7 +5,7 @@ use fhir_sdk::r4b::codes::ProvenanceEntityRole;
 use fhir_sdk::r4b::resources::{Provenance, ProvenanceAgent, ProvenanceEntity};
 use serde_json::Value;
 
-use super::planned::{COMPLETE, coding, concept, instant_text, is_reference, ourselves, reference};
+use super::write::parts::{COMPLETE, coding, concept, instant_text, is_reference, ourselves, reference};
 use crate::domain::chart_plan::WriteIntent;
 
 const OPERATIONS: &str = "http://terminology.hl7.org/CodeSystem/v3-DataOperation";

@@ -24,15 +24,12 @@ pub struct Searchset<'a> {
 /// A resource that was found.
 #[derive(Clone, Debug)]
 pub struct SearchsetResource<'a> {
-    /// Its type.
     pub kind: Cow<'a, str>,
-    /// Its id.
     pub id: Option<Cow<'a, str>>,
     /// `meta.versionId`.
     pub version: Option<String>,
     /// `meta.lastUpdated`.
     pub updated: Option<DateTime<Utc>>,
-    /// As it came.
     pub raw: &'a str,
 }
 

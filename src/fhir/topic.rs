@@ -1,14 +1,13 @@
 //! What an EHR is asked about: the types that the registry keeps, and those that it writes itself and reads back.
 
 use super::arrival::ResourceType;
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 
 /// A FHIR type that concerns us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// Kept here as it comes.
     Kept(ResourceType),
-    /// Written by us.
     Ours(ChartResource),
 }
 

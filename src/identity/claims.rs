@@ -26,7 +26,6 @@ pub enum TokenError {
     /// No `Authorization: Bearer …`, or several.
     #[error("one `Authorization: Bearer` header is needed")]
     Missing,
-    /// Over 8 KiB.
     #[error("the token is too long")]
     TooLong,
     /// Not three parts of base64url JSON.
@@ -56,7 +55,6 @@ pub enum TokenError {
     /// The signature does not hold.
     #[error("the token's signature is not valid")]
     Signature,
-    /// Past its `exp`.
     #[error("the token has expired")]
     Expired,
     /// Before its `nbf`.

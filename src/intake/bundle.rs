@@ -25,29 +25,22 @@ const TRIES: usize = 4;
 pub enum EntryAction {
     /// POST.
     Create,
-    /// PUT.
     Update,
-    /// DELETE.
     Delete,
-    /// GET of one.
     Read,
-    /// GET of several.
     Search,
 }
 
 /// What became of an entry.
 #[derive(Clone, Debug)]
 pub enum EntryOutcome {
-    /// Recorded.
     Recorded {
         /// The resource's type.
         kind: ResourceType,
-        /// What it came to.
         recorded: Recorded,
     },
     /// It asks for something to be read: that is left to the caller.
     Wanted {
-        /// The address.
         url: String,
         /// As `If-None-Match`.
         if_none_match: Option<String>,

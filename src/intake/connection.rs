@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 use crate::ehr::auth::KeyRing;
 use crate::ehr::{EhrAuth, EhrClient, EhrConfig};
 use crate::fhir::mapping::{CodeMapping, MappingConfig};
@@ -21,11 +21,8 @@ const LARGEST: usize = 32 << 20;
 /// One EHR, for one clinic.
 #[derive(Debug)]
 pub struct Connection {
-    /// Whose.
     pub clinic: String,
-    /// As configured.
     pub settings: config::EhrConnection,
-    /// The client.
     pub ehr: EhrClient,
     /// Where the EHR sends what it has to say.
     pub endpoint: String,
@@ -36,7 +33,6 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.settings.name
     }
@@ -90,7 +86,6 @@ impl Connections {
         Ok(Self(Arc::new(connections)))
     }
 
-    /// Each.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Connection>> {
         self.0.iter()
     }

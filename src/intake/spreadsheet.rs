@@ -100,9 +100,7 @@ pub struct ImportResult {
 pub struct SpreadsheetImport {
     /// Into which clinic.
     pub clinic: String,
-    /// By whom.
     pub by: String,
-    /// The file's text.
     pub csv: String,
     /// The namespace of the record numbers, as the chart sends it.
     pub identifier_system: String,

@@ -52,7 +52,6 @@ pub struct SweepResult {
 pub enum SweepStop {
     /// The server.
     Failed(Failure),
-    /// Our database.
     Problem(Problem),
     /// Somebody else sweeps now.
     Lost,
@@ -86,9 +85,7 @@ impl From<Failure> for SweepStop {
 pub struct Sweep<'a> {
     /// Reads and records.
     pub intake: &'a Intake,
-    /// Which.
     pub connection: &'a Connection,
-    /// The lease.
     pub token: Uuid,
 }
 

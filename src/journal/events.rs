@@ -20,14 +20,12 @@ const WINDOW: i64 = 500;
 /// How far somebody was told: all of a line (`7`), or a line up to one of its events (`7.1`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventPosition {
-    /// The line.
     pub seq: i64,
     /// The last event of it that was told, from 1; 0: all of them.
     pub part: i32,
 }
 
 impl EventPosition {
-    /// All of a line.
     pub fn whole(seq: i64) -> Self {
         Self { seq, part: 0 }
     }
@@ -58,7 +56,6 @@ impl FromStr for EventPosition {
     }
 }
 
-/// One event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JournalEvent {
     /// Its id: a listener who names it is told what came after it.

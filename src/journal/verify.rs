@@ -15,7 +15,6 @@ const PAGE: i64 = 500;
 pub struct ChainAnchor {
     /// The number of the line.
     pub seq: i64,
-    /// Its hash.
     pub hash: String,
 }
 
@@ -40,7 +39,6 @@ impl FromStr for ChainAnchor {
 /// What was found out about one clinic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainReport {
-    /// The clinic.
     pub clinic: String,
     /// Lines that hold, from the first one on.
     pub entries: i64,

@@ -20,18 +20,14 @@ pub struct ApiClient(Router);
 pub struct ApiRefusal {
     /// The HTTP status.
     pub status: u16,
-    /// Why, for people.
     #[serde(default)]
     pub detail: String,
-    /// Which field.
     #[serde(default)]
     pub expression: Option<String>,
 }
 
-/// A call.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiCall<'a> {
-    /// The method.
     pub method: &'a Method,
     /// The path within `/api/v1/`.
     pub path: &'a str,
@@ -39,7 +35,6 @@ pub struct ApiCall<'a> {
     pub once: Option<&'a str>,
     /// Only if this is still the version.
     pub if_match: Option<&'a str>,
-    /// What is entered.
     pub body: Option<&'a Value>,
 }
 

@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::{Query, RawQuery};
 use axum::response::Response;
 
+use super::response::{ProblemPage, html};
 use super::session::Visitor;
 use super::shell::{NavSection, ProblemPage, Shell, html};
 use crate::api::request::READERS;

@@ -8,7 +8,6 @@ pub fn day(on: NaiveDate, today: NaiveDate) -> String {
     if on.year() == today.year() { on.format("%b %-d").to_string() } else { on.format("%b %-d, %Y").to_string() }
 }
 
-/// `May 13, 2026`.
 pub fn whole_day(on: NaiveDate) -> String {
     on.format("%b %-d, %Y").to_string()
 }

@@ -18,26 +18,20 @@ pub type Choices = Vec<(Cow<'static, str>, String)>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldKind {
     Text,
-    /// Several lines.
     Area,
     Date,
     Number,
-    /// One of these.
     One(Choices),
-    /// Any of these.
     Some(Choices),
-    /// Yes or no.
     Yes,
 }
 
-/// One field.
 #[derive(Clone, Debug)]
 pub struct FormField {
     /// The API's name of it; `goals.2.text` is the text of the third goal.
     pub name: Cow<'static, str>,
     pub label: &'static str,
     pub kind: FieldKind,
-    /// What was typed.
     pub values: Vec<String>,
     pub hint: Option<&'static str>,
     /// What is likely to be typed.
@@ -148,7 +142,6 @@ pub struct FieldGroup<'a> {
 impl HtmlSafe for FieldGroup<'_> {}
 impl HtmlSafe for Form {}
 
-/// A form.
 #[derive(Clone, Debug, Template)]
 #[template(path = "form.html")]
 pub struct Form {

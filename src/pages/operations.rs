@@ -25,9 +25,6 @@ use connections::ConnectionStatus;
 
 /// Rows shown of each list; the counts are of all.
 const SHOWN: i64 = 100;
-/// Who operates.
-pub const OPERATORS: &[Role] = &[Role::Admin, Role::CareManager];
-
 /// What was just done.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -201,7 +198,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) ->
                 received: instant(k.received_at, zone, today),
             })
             .collect(),
-        rules: visitor.is(rules::READERS_OF_RULES),
+        rules: visitor.is(READERS_OF_RULES),
     };
     Ok(html(&page))
 }

@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 use super::api_client::ApiCall;
 use super::form::Form;
+use super::response::{ProblemPage, html};
+use super::roles::REVIEWERS;
 use super::score_graph::ScoreGraph;
 use super::session::{FormPost, Visitor};
 use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
@@ -49,7 +51,6 @@ pub struct PatientPageQuery {
     form: String,
     /// What was just entered …
     done: String,
-    /// … and its entry.
     entry: Option<Uuid>,
 }
 
@@ -134,7 +135,6 @@ struct PatientPage {
     rule_set: String,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
@@ -203,8 +203,7 @@ async fn render(
         happenings: timeline_of(&whole.facts, today),
         patient: whole.row.id,
         episode: stored.map(|s| s.episode.id),
-        discusses: visitor.is(super::review::REVIEWERS)
-            && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
+        discusses: visitor.is(REVIEWERS) && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
         takes_back: visitor.is(CLINICIANS),
         rule_set: whole.rules.label(),
         shell,

@@ -8,6 +8,7 @@ use axum::response::Response;
 use chrono::{Datelike, Months, NaiveDate};
 use serde::Deserialize;
 
+use super::response::{ProblemPage, html};
 use super::session::Visitor;
 use super::shell::{NavSection, ProblemPage, Shell, html};
 use super::words::{self, Tone};

@@ -27,8 +27,6 @@ pub use case::{save, show as case};
 use replies::{AgendaState, SessionReply};
 pub use summary::show as summary;
 
-/// Who holds sessions and documents reviews, as the API says.
-pub const REVIEWERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
 /// Sessions that are listed.
 const LISTED: usize = 20;
 

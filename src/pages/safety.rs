@@ -3,14 +3,12 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::response::{ProblemPage, html};
+use super::safety_strip::{SafetyItem, waiting};
 use super::session::Visitor;
 use super::shell::{NavSection, ProblemPage, Shell, html};
 use super::{date_texts, words};
 use crate::api::request::READERS;
-use crate::domain::chart_plan::Priority;
-use crate::id::PatientId;
-use crate::problem::Problem;
-use crate::store::safety;
 
 /// More open concerns than any clinic should have: the list shows the oldest so many.
 const MOST: i64 = 1000;

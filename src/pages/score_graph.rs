@@ -24,7 +24,6 @@ const GAP: f32 = 26.0;
 const LANE: f32 = 46.0;
 const TOP: f32 = 16.0;
 
-/// The drawing.
 #[derive(Template)]
 #[template(path = "score_graph.html")]
 pub struct ScoreGraph {

@@ -112,7 +112,7 @@ impl Pages {
     /// frame. Only we set these cookies; a session that has ended may still say so.
     pub fn frame_ancestors(&self, headers: &HeaderMap) -> Option<String> {
         let session = self.cookie(headers, "cocm", true).and_then(|cookie| frame_of(cookie.split_once('.')?.1));
-        let way = session.or_else(|| oidc::way_of(&self.cookie(headers, "cocm-leaving", true)?))?;
+        let way = session.or_else(|| way_of(&self.cookie(headers, "cocm-leaving", true)?))?;
         let origins = &self.app.config.sign_ins.get(way)?.frame_origins;
         (!origins.is_empty()).then(|| origins.join(" "))
     }

@@ -10,7 +10,7 @@ use super::assets;
 use super::safety::SafetyStrip;
 use super::session::{IDLE, Visitor};
 use crate::identity::Role;
-use crate::problem::{Category, Problem};
+use crate::problem::Problem;
 
 /// Which part of the pages one is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Shell {
             icon: assets::icon(),
             safety: SafetyStrip::read(visitor).await?,
             operates: visitor.is(&[Role::Admin, Role::CareManager]),
-            tries_rules: visitor.is(super::operations::rules::READERS_OF_RULES),
+            tries_rules: visitor.is(READERS_OF_RULES),
             done: None,
             idle_seconds: IDLE.num_seconds(),
         })

@@ -47,7 +47,6 @@ fn own_path(to: &str) -> &str {
     if is_own { to } else { "/caseload" }
 }
 
-/// The ways in.
 pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(way): Query<SignInQuery>) -> Response {
     let to = own_path(&way.to);
     if visitor.is_some() && !way.idle {

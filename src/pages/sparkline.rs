@@ -20,7 +20,6 @@ pub struct Sparkline {
     response: Option<i64>,
     remission: i64,
     path: String,
-    /// The last score.
     last: Option<(i64, i64)>,
     good: bool,
 }

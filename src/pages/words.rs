@@ -4,11 +4,12 @@ use crate::domain::care::{
     Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, Intervention,
     MedicationAct, Modality, RecommendationDecision,
 };
-use crate::domain::chart_plan::{Code, Posture, Rung};
+use crate::domain::chart_plan::Rung;
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::read_back::Drift;
 use crate::domain::target::{Basis, MeasureStatus};
+use crate::domain::task::{Code, Posture};
 use crate::identity::Role;
 use crate::store::outbox::DeliveryState;
 
@@ -21,14 +22,11 @@ pub enum Tone {
     Bad,
     /// Soon not as it should be.
     Watch,
-    /// As it should be.
     Good,
-    /// Neither.
     Plain,
 }
 
 impl Tone {
-    /// Its class.
     pub fn class(self) -> &'static str {
         match self {
             Self::Danger => "danger",

@@ -19,7 +19,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 use crate::domain::story::Story;
-use crate::fhir::arrival::EvidenceTime;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::episode;

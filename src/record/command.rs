@@ -9,8 +9,9 @@ use crate::domain::care::{Care, FitCheck};
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::score::Answers;
-use crate::fhir::arrival::{Arrival, EvidenceTime, ResourceType};
+use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::chart_item::ChartItem;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
@@ -27,12 +28,7 @@ pub enum Condition {
     /// `If-Match`: only on this version of ours.
     Version(i64),
     /// As the condition, and only if the resource ends up under this id: others that were sent with it say so.
-    Under {
-        /// The id.
-        id: String,
-        /// The condition.
-        condition: Box<Condition>,
-    },
+    Under { id: String, condition: Box<Condition> },
     /// What is stored already is evaluated anew: a mapping has changed, or a patient has arrived.
     Again,
 }
@@ -51,16 +47,13 @@ pub enum PatientKey {
 pub enum Command {
     /// A resource arrived.
     Arrived {
-        /// As read.
         arrival: Box<Arrival>,
         /// On what condition.
         condition: Condition,
     },
     /// A resource was deleted.
     Deleted {
-        /// Its type.
         kind: ResourceType,
-        /// Its id.
         id: String,
         /// Only on this version of ours.
         if_match: Option<i64>,
@@ -76,42 +69,28 @@ pub enum Command {
     },
     /// The particulars of an episode changed.
     Amended {
-        /// Which.
         episode: EpisodeId,
-        /// What changes.
         amendment: Amendment,
         /// Only on this revision.
         if_match: Option<i64>,
     },
     /// The care team did something in an episode.
     Cared {
-        /// Which.
         episode: EpisodeId,
-        /// The local date.
         on: NaiveDate,
         /// The instant, where known.
         at: Option<DateTime<Utc>>,
-        /// What.
         care: Care,
         /// Only on this revision of the episode.
         if_match: Option<i64>,
     },
     /// Something about the patient, in whichever episode: suicide risk was assessed, or somebody pays.
-    OfPatient {
-        /// Whose.
-        patient: PatientId,
-        /// When.
-        at: DateTime<Utc>,
-        /// What.
-        care: Care,
-    },
+    OfPatient { patient: PatientId, at: DateTime<Utc>, care: Care },
     /// A score was taken outside the EHR.
     Measured {
-        /// Whose.
         patient: PatientId,
         /// Which instrument.
         instrument: Instrument,
-        /// When.
         taken: EvidenceTime,
         /// What was answered.
         answers: Answers,
@@ -125,10 +104,7 @@ pub enum Command {
     /// A row of a spreadsheet registry is taken over.
     Imported(Box<ImportedCase>),
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
-    LookedAt {
-        /// Whom.
-        patient: PatientId,
-    },
+    LookedAt { patient: PatientId },
 }
 
 /// A look at something that we wrote into the chart.
@@ -147,12 +123,9 @@ pub struct Sighting {
 /// What becomes of a field that may be empty. In JSON: left out, `null`, or a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Change<T> {
-    /// It stays.
     #[default]
     Keep,
-    /// It is emptied.
     Empty,
-    /// It becomes this.
     To(T),
 }
 
@@ -172,7 +145,6 @@ impl<T> Change<T> {
         }
     }
 
-    /// Changes a field.
     pub fn apply(&self, field: &mut Option<T>)
     where
         T: Clone,
@@ -190,7 +162,6 @@ impl<T> Change<T> {
 pub struct Amendment {
     /// Enrolment, while only referred.
     pub enrolled_on: Option<NaiveDate>,
-    /// Consent.
     pub consent_on: Change<NaiveDate>,
     /// Which measures are treated to target; the primary one stays.
     pub target_instruments: Option<Vec<Instrument>>,
@@ -200,7 +171,6 @@ pub struct Amendment {
     pub primary_care_provider: Change<String>,
     /// The consultant from now on.
     pub psychiatric_consultant: Change<String>,
-    /// Why.
     pub reason: Option<String>,
     /// The care manager hands the patient over on this local date: only in an open episode, and to somebody else.
     pub transferred_on: Option<NaiveDate>,
@@ -209,33 +179,26 @@ pub struct Amendment {
 /// Facts that were sent together.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// Of which clinic.
     pub clinic: String,
-    /// By whom.
     pub by: String,
-    /// What.
     pub facts: Vec<Command>,
-    /// All or nothing.
     pub atomic: bool,
 }
 
 /// What a fact came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandEffect {
-    /// New.
     Created,
     /// Replaced what was there.
     Updated,
     /// Known already, or older than what is known: nothing was done.
     Unchanged,
-    /// Removed.
     Deleted,
 }
 
 /// What a fact came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
-    /// The effect.
     pub effect: CommandEffect,
     /// The id of the resource, episode or entry.
     pub id: String,
@@ -255,7 +218,6 @@ pub struct Recorded {
 /// What of an imported row was new, beside the episode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportCount {
-    /// Scores.
     pub measurements: usize,
     /// Contacts, reviews and the like.
     pub entries: usize,

@@ -13,7 +13,6 @@ use crate::store::recommendation;
 /// Everything about one locked patient.
 #[derive(Clone)]
 pub struct Dossier {
-    /// The row.
     pub patient: Patient,
     /// The planner's input.
     pub story: Story,

@@ -34,7 +34,6 @@ pub fn key(subject: &Subject) -> String {
 
 /// What was found for a subject.
 pub enum PersonMatch {
-    /// One person.
     One(Box<Dossier>),
     /// Several: nobody may be guessed.
     Several,

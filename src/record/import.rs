@@ -28,7 +28,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::score::Answers;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
-use crate::fhir::arrival::EvidenceTime;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
@@ -44,9 +44,7 @@ pub struct ImportedCase {
     pub key: String,
     /// What the spreadsheet calls them.
     pub name: Option<String>,
-    /// Family name.
     pub family: Option<String>,
-    /// Date of birth.
     pub birth_date: Option<NaiveDate>,
     /// As enrolled, or referred; its id is made here.
     pub episode: Episode,
@@ -64,7 +62,6 @@ pub struct ImportedCase {
     pub discharge: Option<(NaiveDate, DischargeReason)>,
     /// Who pays, since enrolment.
     pub payer: Option<Payer>,
-    /// Free text.
     pub note: Option<String>,
 }
 
@@ -75,7 +72,6 @@ pub struct Additions {
     pub id: EpisodeId,
     /// The episode, where it is new.
     pub episode: Option<Episode>,
-    /// Scores.
     pub measurements: Vec<Measurement>,
     /// Contacts, reviews, relapse prevention, discharge, coverage.
     pub entries: Vec<CareEntry>,
@@ -91,7 +87,6 @@ impl Additions {
         }
     }
 
-    /// How much is new.
     pub fn added(&self) -> ImportCount {
         ImportCount { measurements: self.measurements.len(), entries: self.entries.len() }
     }

@@ -8,7 +8,8 @@ use super::resource_arrival::{PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unc
 use super::settle::{NewEvent, settle};
 use super::unit_of_work::UnitOfWork;
 use super::{CommandEffect, RecordContext, Recorded};
-use crate::fhir::arrival::{Arrival, PatientDetails};
+use crate::fhir::arrival::Arrival;
+use crate::fhir::content::PatientDetails;
 use crate::problem::Problem;
 
 /// A Patient arrived.
@@ -109,7 +110,7 @@ async fn known_person(
 /// The names under which forms may have referred to a Patient before it arrived.
 fn other_names(arrival: &Arrival, reference: &str) -> Vec<String> {
     let urn = format!("urn:uuid:{}", reference.trim_start_matches("Patient/"));
-    std::iter::once(urn).chain(arrival.identifiers.iter().map(crate::fhir::arrival::Identifier::token)).collect()
+    std::iter::once(urn).chain(arrival.identifiers.iter().map(crate::fhir::content::Identifier::token)).collect()
 }
 
 /// Persons of whom only another name of this Patient was known are this person.

@@ -7,7 +7,8 @@ use super::settle::settle;
 use super::unit_of_work::UnitOfWork;
 use super::{CommandEffect, Condition, RecordContext, Recorded, derived_id};
 use crate::domain::measurement::EvidenceStatus;
-use crate::fhir::arrival::{Arrival, Content, Evidence, ResourceType, identifiers_of};
+use crate::fhir::arrival::{Arrival, ResourceType, identifiers_of};
+use crate::fhir::content::{Content, Evidence};
 use crate::id::PatientId;
 use crate::problem::{Category, Problem};
 use crate::store::resource::Resource;
@@ -44,7 +45,6 @@ pub async fn arrived(
 /// Where an arrival is stored.
 #[derive(Clone, Copy)]
 pub(super) struct ResourceSlot<'a> {
-    /// Under this id.
     pub(super) id: &'a str,
     /// What is there already is looked at again.
     pub(super) again: bool,
@@ -53,7 +53,6 @@ pub(super) struct ResourceSlot<'a> {
 enum ResourceChoice {
     /// The condition says that nothing is to be done: this is what is there.
     Existing(Box<Resource>),
-    /// Under this id.
     Id(String),
 }
 

@@ -20,7 +20,6 @@ const SOME: i64 = 500;
 pub struct DeferredItem {
     /// Which.
     pub episode: EpisodeId,
-    /// Why.
     pub reason: String,
 }
 

@@ -14,6 +14,7 @@ use super::{RecordContext, candidate, documents, journal_lines};
 use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
+use crate::domain::task::{Owner, Posture};
 use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
@@ -25,19 +26,14 @@ pub struct NewEvent {
     pub id: Uuid,
     /// The episode it belongs to.
     pub episode: Option<EpisodeId>,
-    /// Its kind.
     pub kind: String,
     /// Entered by the care team: part of the story.
     pub is_care: bool,
-    /// The local date.
     pub on: NaiveDate,
-    /// The instant.
     pub at: DateTime<Utc>,
     /// For contacts and decisions.
     pub outcome: Option<String>,
-    /// Minutes spent.
     pub minutes: Option<u16>,
-    /// What was said.
     pub body: Value,
 }
 

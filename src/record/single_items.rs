@@ -10,7 +10,7 @@ use super::unit_of_work::UnitOfWork;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::EvidenceTime;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::measurement;

@@ -12,7 +12,6 @@ use crate::clock::Clock;
 /// One version of a resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceVersion {
-    /// From 1.
     pub number: u64,
     /// When it was written.
     pub at: DateTime<Utc>,

@@ -19,7 +19,6 @@ const TRIES: usize = 2;
 /// Who is told, and how.
 #[derive(Clone, Debug)]
 pub struct Events {
-    /// Where.
     pub url: String,
     /// The key of the HMAC-SHA256, in hexadecimal in `X-Signature`.
     pub secret: String,
@@ -34,7 +33,6 @@ pub struct Events {
 /// One event that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventReceipt {
-    /// Its number.
     pub number: usize,
     /// The status of the acknowledgement; `None` where none came in time.
     pub status: Option<u16>,

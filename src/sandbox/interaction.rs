@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::SandboxState;
 use super::chart::ResourceVersion;
+use super::exchange::{SandboxCall, SandboxReply};
 use super::profile::Profile;
 use super::search::{SandboxQuery, pairs};
 use super::topics;

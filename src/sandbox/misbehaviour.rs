@@ -16,7 +16,6 @@ pub struct Misbehaviour {
     pub drop_response: f64,
     /// No answer, and nothing is executed.
     pub hang: f64,
-    /// 429.
     pub throttle: f64,
     /// The Retry-After of a 429, as is: seconds or an HTTP-date.
     pub retry_after: String,
@@ -71,15 +70,12 @@ impl Default for Misbehaviour {
 pub(super) enum CallFate {
     /// It is executed and answered.
     Answered,
-    /// It is neither.
     RequestDropped,
     /// It is executed, not answered.
     ResponseDropped,
     /// It waits for ever.
     Hung,
-    /// 429.
     Throttled,
-    /// 503.
     Unavailable,
 }
 

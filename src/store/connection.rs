@@ -15,7 +15,6 @@ use crate::problem::Problem;
 pub struct ConnectionClaim {
     /// Counts the calls to look again.
     pub wanted: i64,
-    /// Who holds it.
     pub lease_token: Option<Uuid>,
 }
 
@@ -24,7 +23,6 @@ pub struct ConnectionClaim {
 pub struct ConnectionKey<'a> {
     /// Whose.
     pub clinic: &'a str,
-    /// Its name.
     pub connection: &'a str,
 }
 
@@ -139,7 +137,6 @@ pub async fn due(
 
 /// How far a type has been fetched.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Watermark {
     #[sqlx(rename = "type")]
     pub kind: String,

@@ -17,15 +17,12 @@ use crate::problem::Problem;
 /// A stored episode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpisodeRecord {
-    /// As entered.
     pub episode: episode::Episode,
-    /// Whose.
     pub patient_id: PatientId,
     /// Where it stands, as the planner said last.
     pub phase: episode::Phase,
     /// Its end, once discharged.
     pub discharged_on: Option<NaiveDate>,
-    /// Why it ended.
     pub discharge_reason: Option<String>,
     /// Counts changes: the ETag.
     pub revision: i64,

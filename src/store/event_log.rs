@@ -17,7 +17,6 @@ use crate::problem::Problem;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct EventRow {
     pub patient_id: PatientId,
     pub id: Uuid,

@@ -16,9 +16,7 @@ pub const COMMITTED: i16 = 0;
 pub struct StoredAnswer {
     /// Digest of the request, so that a key is not used for another one.
     pub request: String,
-    /// The HTTP status.
     pub status: i16,
-    /// The body.
     pub body: String,
 }
 

@@ -233,7 +233,6 @@ async fn move_head(tx: &mut WriteTx, clinic: &str, seq: i64, hash: &str) -> Resu
 pub struct SealedEntry {
     /// Its place.
     pub seq: i64,
-    /// The line.
     pub entry: String,
 }
 
@@ -255,9 +254,7 @@ pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> R
 pub struct JournalFilter {
     /// That name this patient.
     pub patient: Option<PatientId>,
-    /// Not before.
     pub from: Option<DateTime<Utc>>,
-    /// Before.
     pub until: Option<DateTime<Utc>>,
     /// Only with a smaller number.
     pub below: Option<i64>,

@@ -215,7 +215,6 @@ pub struct ItemObservation {
     pub source: String,
     /// Of which instrument.
     pub instrument: Instrument,
-    /// When.
     pub taken_at: DateTime<Utc>,
     /// Which item, from 0.
     pub item: usize,

@@ -37,6 +37,7 @@ use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
 use crate::domain::chart_plan::{Posture, Rung, WriteIntent};
 use crate::domain::read_back::Drift;
+use crate::domain::task::Posture;
 use crate::id::PatientId;
 use crate::problem::Problem;
 
@@ -87,7 +88,6 @@ impl TryFrom<String> for DeliveryState {
 
 /// A row of the ledger.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Delivery {
     pub patient_id: PatientId,
     pub key: String,
@@ -129,7 +129,6 @@ impl Delivery {
 
 /// The part of a ledger row that is compared with a new plan.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct LedgerEntry {
     pub patient_id: PatientId,
     pub key: String,
@@ -486,7 +485,6 @@ pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>)
 pub struct StateCount {
     /// The state, or `below`.
     pub state: String,
-    /// How many.
     pub count: i64,
     /// When the one that did not change for longest changed last.
     pub oldest: Option<DateTime<Utc>>,

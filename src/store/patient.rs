@@ -27,7 +27,6 @@ macro_rules! columns {
 
 /// A person in care.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Patient {
     pub id: PatientId,
     pub reference: String,

@@ -13,7 +13,6 @@ use crate::problem::Problem;
 
 /// Something kept back, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct QuarantineRecord {
     pub id: Uuid,
     #[sqlx(rename = "type")]

@@ -15,7 +15,6 @@ use crate::problem::Problem;
 
 /// A recommendation of a review that stands.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RecommendationRow {
     pub id: Uuid,
     pub patient_id: PatientId,
@@ -88,7 +87,6 @@ pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Re
 /// What a list may be narrowed to; everything given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct RecommendationFilter {
-    /// In this state.
     pub state: Option<String>,
     /// Waiting for somebody, and due before this date.
     pub due_before: Option<NaiveDate>,
@@ -98,7 +96,6 @@ pub struct RecommendationFilter {
 
 /// A recommendation with whose it is.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct PatientRecommendation {
     pub id: Uuid,
     pub patient_id: PatientId,

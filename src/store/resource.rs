@@ -13,7 +13,6 @@ use crate::problem::Problem;
 
 /// A stored resource.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Resource {
     #[sqlx(rename = "type")]
     pub kind: String,

@@ -13,9 +13,7 @@ use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
-/// A session.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct ReviewSession {
     pub id: Uuid,
     pub held_on: NaiveDate,
@@ -109,7 +107,6 @@ pub async fn page(
 
 /// An item of an agenda, with whose episode it is.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct AgendaItem {
     pub position: i32,
     pub episode_id: EpisodeId,
@@ -139,7 +136,6 @@ pub async fn agenda(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<
 
 /// A case review that was entered as part of a session.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Review {
     pub review_id: Uuid,
     pub episode_id: EpisodeId,

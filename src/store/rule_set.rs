@@ -9,7 +9,6 @@ use crate::problem::Problem;
 
 /// A stored version.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RuleSetRecord {
     pub version: i32,
     pub body: Json<RuleSet>,

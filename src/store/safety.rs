@@ -13,7 +13,6 @@ use crate::problem::Problem;
 
 /// A Task for an answer that somebody has to assess, or has assessed.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct SafetyTask {
     pub patient_id: PatientId,
     pub reference: String,

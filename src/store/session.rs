@@ -13,14 +13,11 @@ pub struct SignInSession {
     pub id: String,
     /// Who, for the audit.
     pub subject: String,
-    /// What they are.
     #[sqlx(try_from = "String")]
     pub role: Role,
-    /// As shown.
     pub name: String,
     /// What forms carry back.
     pub csrf: String,
-    /// Since when.
     pub created_at: DateTime<Utc>,
     /// When something was last asked for.
     pub seen_at: DateTime<Utc>,

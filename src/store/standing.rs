@@ -31,7 +31,6 @@ macro_rules! columns {
 
 /// One row of the caseload.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct StandingRow {
     pub episode_id: EpisodeId,
     pub patient_id: PatientId,

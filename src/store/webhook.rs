@@ -8,7 +8,6 @@ use crate::problem::Problem;
 
 /// How far a webhook was told.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct WebhookCursor {
     pub seq: i64,
     pub part: i32,
@@ -122,7 +121,6 @@ pub async fn disable(
 
 /// One event for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct WebhookDelivery {
     pub id: Uuid,
     pub webhook: String,
@@ -245,7 +243,6 @@ pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>)
 
 /// One attempt to tell a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct WebhookAttempt {
     pub delivery_id: Uuid,
     pub id: Uuid,

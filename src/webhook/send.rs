@@ -9,7 +9,8 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use super::sign::signature;
 use super::{ConfiguredWebhook, Webhooks};
 use crate::ehr::Failure;
-use crate::ehr::retry::{RetryAfter, RetryDecision, decide};
+use crate::ehr::failure::RetryAfter;
+use crate::ehr::retry::{RetryDecision, decide};
 use crate::problem::Problem;
 use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 

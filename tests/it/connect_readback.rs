@@ -2,11 +2,11 @@
 
 use chrono::TimeDelta;
 use cocm_registry::domain::care::{Care, RecommendationDecision};
-use cocm_registry::domain::chart_plan::{Code, Posture};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::read_back::Drift;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::safety::{ConcernState, concerns};
+use cocm_registry::domain::task::{Code, Posture};
 use cocm_registry::record::Command;
 use cocm_registry::service;
 use cocm_registry::store::outbox::DeliveryState;

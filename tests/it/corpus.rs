@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::EvidenceStatus;
 use cocm_registry::domain::score::{Scored, score};
-use cocm_registry::fhir::arrival::{Arrival, Content, Evidence, InstrumentReading, ReadingContext, Subject, read};
+use cocm_registry::fhir::arrival::{Arrival, read};
+use cocm_registry::fhir::content::{Content, Evidence, InstrumentReading, ReadingContext, Subject};
 use cocm_registry::fhir::mapping::CodeMapping;
 
 /// `COCM_SHARED`, or a `shared` beside the project or above it.

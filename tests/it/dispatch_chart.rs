@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::TimeDelta;
-use cocm_registry::domain::chart_plan::{Posture, Rung};
+use cocm_registry::domain::chart_plan::Rung;
+use cocm_registry::domain::task::Posture;
 use cocm_registry::sandbox::misbehaviour::Misbehaviour;
 use cocm_registry::service::Service;
 use cocm_registry::store::lease::LEASE;

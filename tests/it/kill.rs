@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::ClinicId;
-use cocm_registry::domain::chart_plan::Posture;
+use cocm_registry::domain::task::Posture;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::misbehaviour::{Dice, Misbehaviour};

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{self, ClinicId};
 use cocm_registry::domain::care::Care;
-use cocm_registry::domain::chart_plan::{Code, Posture};
+use cocm_registry::domain::task::{Code, Posture};
 use cocm_registry::identity::{Role, development};
 use cocm_registry::record::Command;
 use cocm_registry::sandbox::Sandbox;

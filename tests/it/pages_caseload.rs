@@ -9,6 +9,7 @@ use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{PatientStatus as Person, Story};
 use cocm_registry::domain::target::{Basis, MeasureStatus};
+use cocm_registry::domain::task::Code;
 use cocm_registry::id::{EpisodeId, PatientId};
 use cocm_registry::store::ReadTx;
 use cocm_registry::store::patient::{self, Patient};

@@ -32,7 +32,7 @@ async fn outcome(world: &World, clinic: &str) -> String {
         .await
         .unwrap()
         .into_iter()
-        .filter(|d| d.posture == cocm_registry::domain::chart_plan::Posture::Open)
+        .filter(|d| d.posture == cocm_registry::domain::task::Posture::Open)
         .map(|d| {
             let mut intent = json!(d.intent.0);
             intent["identifier"] = json!("");

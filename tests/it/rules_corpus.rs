@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use cocm_registry::domain::chart_plan::{Code, plan};
+use cocm_registry::domain::chart_plan::plan;
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::RuleSet;
+use cocm_registry::domain::task::Code;
 use serde_json::{Value, json};
 
 use crate::rules_story::{Tale, day_of};

@@ -1,11 +1,12 @@
 //! How a Task ends in the chart that is not called for any more, and what is said of it there.
 
 use cocm_registry::domain::care::Care;
-use cocm_registry::domain::chart_plan::{Code, Posture, WorkItem, plan, resolve};
+use cocm_registry::domain::chart_plan::{WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::EvidenceStatus;
 use cocm_registry::domain::rules::RuleSet;
+use cocm_registry::domain::task::{Code, Posture};
 
 use crate::rules_story::{Tale, date};
 

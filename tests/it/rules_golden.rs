@@ -10,12 +10,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cocm_registry::domain::care::{Care, CareEntry, ChangeKind};
-use cocm_registry::domain::chart_plan::{ChartResource, Code, Priority, WorkItem, plan, resolve};
+use cocm_registry::domain::chart_plan::{WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::EvidenceStatus;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
+use cocm_registry::domain::task::{ChartResource, Code, Priority};
 
 use uuid::Uuid;
 

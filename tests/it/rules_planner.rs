@@ -1,13 +1,14 @@
 //! Single rules of the planner that a table would hide.
 
 use cocm_registry::domain::care::{Care, ChangeKind, ContactKind, ContactOutcome, RecommendationDecision};
-use cocm_registry::domain::chart_plan::{ChartPlan, Code, Posture, WorkItem, plan, resolve};
+use cocm_registry::domain::chart_plan::{ChartPlan, WorkItem, plan, resolve};
 use cocm_registry::domain::episode::Phase;
 use cocm_registry::domain::finding::{Finding, Rule};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
+use cocm_registry::domain::task::{Code, Posture};
 use rstest::rstest;
 
 use crate::rules_story::{Tale, date, day_of};

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use cocm_registry::domain::care::{Care, ChangeKind, RecommendationDecision};
-use cocm_registry::domain::chart_plan::{ChartPlan, Code, Posture, WorkItem, plan, plan_without_outlook, resolve};
+use cocm_registry::domain::chart_plan::{ChartPlan, WorkItem, plan, plan_without_outlook, resolve};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::{Half, ResponseRule, RuleSet};
 use cocm_registry::domain::story::Story;
+use cocm_registry::domain::task::{Code, Posture};
 use proptest::prelude::*;
 use uuid::Uuid;
 

@@ -2,11 +2,12 @@
 
 use cocm_registry::domain::attention::{QueueEntry, QueuePlace};
 use cocm_registry::domain::care::{Care, ChangeKind, RecommendationDecision, ReferralProgress};
-use cocm_registry::domain::chart_plan::{ChartPlan, Code, plan};
+use cocm_registry::domain::chart_plan::{ChartPlan, plan};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::history::History;
 use cocm_registry::domain::recommendation::{RecommendationDetail, RecommendationState, follow, listed};
 use cocm_registry::domain::rules::RuleSet;
+use cocm_registry::domain::task::Code;
 use rstest::rstest;
 use uuid::Uuid;
 

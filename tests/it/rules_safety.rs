@@ -1,11 +1,12 @@
 //! R10 in depth.
 
-use cocm_registry::domain::chart_plan::{ChartPlan, Code, Owner, Posture, Priority, WorkItem, plan, resolve};
+use cocm_registry::domain::chart_plan::{ChartPlan, WorkItem, plan, resolve};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::measurement::{EvidenceStatus, Quality};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::safety::{ConcernState, concerns};
+use cocm_registry::domain::task::{Code, Owner, Posture, Priority};
 use rstest::rstest;
 
 use crate::rules_story::{Tale, date};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cocm_registry::clock::Clock;
-use cocm_registry::domain::chart_plan::{ChartResource, Code, Owner, Posture, Priority, WorkItem, WriteIntent};
+use cocm_registry::domain::chart_plan::{WorkItem, WriteIntent};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::ehr::retry::{RetryAfter, RetryDecision, decide};
 use cocm_registry::ehr::{DeliveryEffect, DeliveryResult, EhrClient, EhrConfig, Failure, Ledger, ManualChange, Route};

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::domain::caseload_row::CaseloadRow;
-use cocm_registry::domain::chart_plan::{ChartResource, Code, Owner, Posture, Priority, Rung, WorkItem, WriteIntent};
+use cocm_registry::domain::chart_plan::{Rung, WorkItem, WriteIntent};
 use cocm_registry::domain::finding::Rule;
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{PatientStatus as Person, Story};
+use cocm_registry::domain::task::{ChartResource, Code, Owner, Posture, Priority};
 use cocm_registry::id::PatientId;
 use cocm_registry::store::outbox::{self, DeliveryAttempt, DeliveryFilter, DeliveryState, Lane, Settlement};
 use cocm_registry::store::patient::{self, Patient};

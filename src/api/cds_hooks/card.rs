@@ -8,12 +8,13 @@ use uuid::Uuid;
 use super::text::{escaped, summary};
 use crate::config::{CardLink, Config};
 use crate::domain::attention;
-use crate::domain::chart_plan::{ChartResource, Code, Owner, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
-use crate::fhir::planned::title;
+use crate::domain::task::{ChartResource, Code, Owner};
+use crate::fhir::write::parts::title;
 use crate::id::PatientId;
 use crate::store::outbox::DeliveryState;
 

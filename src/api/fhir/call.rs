@@ -28,9 +28,7 @@ pub fn unknown_interaction() -> Problem {
 pub struct FhirCall {
     /// What the handlers share.
     pub app: App,
-    /// Who.
     pub caller: Caller,
-    /// Its headers.
     pub headers: HeaderMap,
     /// Our own address, for links.
     pub base: String,

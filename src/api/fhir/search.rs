@@ -1,5 +1,6 @@
 //! `GET Type?…` and `POST Type/_search`
 
+mod cursor;
 mod criteria;
 mod dates;
 mod find;

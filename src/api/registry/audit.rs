@@ -22,7 +22,6 @@ use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry, SealedEntry};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_audit))
 }

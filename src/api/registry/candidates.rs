@@ -22,7 +22,6 @@ use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::patient::{self, Patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_candidates)).routes(routes!(dismiss))
 }

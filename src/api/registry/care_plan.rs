@@ -33,7 +33,6 @@ use crate::store::patient::Patient;
 use crate::store::{episode, event_log as log, patient, rule_set, story};
 use new_care_plan::NewCarePlan;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_plan, write_plan)).routes(routes!(list_plans))
 }
@@ -120,7 +119,6 @@ pub(super) struct CarePlanSource {
 }
 
 impl CarePlanSource {
-    /// Reads it.
     pub(super) async fn of(ask: &RequestContext, id: EpisodeId) -> Result<Self, Problem> {
         let absent = || Problem::not_found("episode");
         let mut tx = ask.app.db.read().await?;

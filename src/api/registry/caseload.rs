@@ -25,7 +25,6 @@ use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::standing::{self, StandingFilter, StandingRow};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_caseload))
 }

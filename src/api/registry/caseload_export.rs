@@ -25,7 +25,6 @@ use crate::problem::Problem;
 use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
 use crate::store::{Db, patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
 }

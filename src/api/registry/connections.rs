@@ -23,7 +23,6 @@ use crate::store::connection::{self, Watermark, hint};
 /// How many resources that cannot be had are named.
 const NAMED: i64 = 50;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_connections)).routes(routes!(sync_connection))
 }

@@ -17,7 +17,6 @@ use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(cover))
 }

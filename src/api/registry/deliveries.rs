@@ -14,13 +14,13 @@ use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
 use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung};
 use crate::domain::read_back::Drift;
-use crate::fhir::planned::WriteForm;
+use crate::domain::task::{ChartResource, Code, Posture, Priority};
+use crate::fhir::write::WriteForm;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Delivery, DeliveryAttempt, DeliveryFilter, DeliveryState};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_deliveries)).routes(routes!(read_delivery)).routes(routes!(retry_delivery))
 }

@@ -15,7 +15,6 @@ use crate::id::EpisodeId;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(flag))
 }

@@ -23,7 +23,6 @@ use crate::problem::Problem;
 use crate::record::{Amendment, Change, Command};
 use crate::store::{episode, patient, rule_set, story};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_episode, amend_episode))
 }

@@ -25,7 +25,6 @@ use crate::record::{Command, PatientKey};
 use crate::store::episode::{self, EpisodeRecord};
 use crate::store::patient::{self, Patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(enrol, list_episodes))
 }

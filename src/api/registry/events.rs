@@ -31,7 +31,6 @@ const BEAT: Duration = Duration::from_secs(15);
 /// How long a client should wait before it comes back.
 const RETRY: Duration = Duration::from_secs(3);
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stream_events))
 }

@@ -11,7 +11,6 @@ use crate::api::request::{IdInPath, READERS, RequestContext};
 use crate::id::EpisodeId;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(hand_over))
 }

@@ -18,7 +18,6 @@ use crate::intake::spreadsheet::{ColumnMapping, ImportResult, LARGEST, Spreadshe
 use crate::listener::{BodyLimit, json_within};
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(import_caseload))
 }

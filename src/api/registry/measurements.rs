@@ -13,14 +13,14 @@ use crate::api::request::{CLINICIANS, IdInPath, Moment, RequestContext, Required
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality};
 use crate::domain::score::Answers;
-use crate::fhir::arrival::{EvidenceTime, is_language};
+use crate::fhir::arrival::is_language;
+use crate::fhir::content::EvidenceTime;
 use crate::id::{MeasurementId, PatientId};
 use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::measurement;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add_measurement))
 }

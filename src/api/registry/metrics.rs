@@ -26,7 +26,6 @@ use closing::{ClosedBody, Restatement};
 pub(super) use gather::MeasureSet;
 use gather::Subjects;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(monthly::routes())

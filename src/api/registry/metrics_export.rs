@@ -14,7 +14,6 @@ use crate::api::request::{RequestContext, StrictQuery};
 use crate::domain::metrics::Metric;
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(nys_csv))

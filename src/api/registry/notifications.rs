@@ -17,7 +17,6 @@ use crate::intake::signature;
 use crate::listener::{BodyLimit, DEEPEST, check_depth, read_body};
 use crate::problem::Problem;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(heard, heard_by_put)).routes(routes!(heard_of_type)).routes(routes!(
         heard_of_one,

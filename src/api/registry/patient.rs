@@ -23,7 +23,6 @@ use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{episode, patient, rule_set, story};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_patient))
 }

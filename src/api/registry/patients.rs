@@ -16,7 +16,6 @@ use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::patient::{self, Patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_patients))
 }

@@ -19,7 +19,6 @@ use crate::record::Condition;
 use crate::store::quarantine::{self, QuarantineRecord};
 use crate::store::{measurement, resource};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_quarantine)).routes(routes!(replay))
 }

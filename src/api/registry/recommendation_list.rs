@@ -21,7 +21,6 @@ use crate::problem::Problem;
 use crate::store::recommendation::{self, RecommendationFilter};
 use crate::store::{episode, patient, rule_set, story};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(of_episode))
 }

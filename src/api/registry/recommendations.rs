@@ -22,7 +22,6 @@ use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::{self, episode, patient};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(decide)).routes(routes!(go_on))
 }

@@ -16,7 +16,6 @@ pub enum ReadErrors {
     /// A parameter cannot be read; `expression` names it.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemBody),
-    /// No valid token.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
     /// The role may not do this.
@@ -37,7 +36,6 @@ pub enum WriteErrors {
     /// Not JSON, or a header cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemBody),
-    /// No valid token.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
     /// The role may not do this.
@@ -60,7 +58,6 @@ pub enum WriteErrors {
     Unavailable(ProblemBody),
 }
 
-/// `W/"3"`.
 pub fn etag(revision: i64) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Ok(value) = HeaderValue::try_from(format!("W/\"{revision}\"")) {

@@ -15,7 +15,6 @@ use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, qu
 use crate::problem::Problem;
 use crate::store::standing::{AttentionKey, StandingFilter};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(queue_csv)).routes(routes!(queue_xlsx))
 }

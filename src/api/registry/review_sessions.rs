@@ -22,7 +22,6 @@ use crate::problem::Problem;
 use crate::record::{DeferredItem, close_session, open_session};
 use crate::store::review_session::{self, AgendaItem, Review, ReviewSession};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, open)).routes(routes!(read)).routes(routes!(close))
 }

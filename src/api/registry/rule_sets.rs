@@ -20,7 +20,6 @@ use crate::problem::Problem;
 use crate::record::{activate, propose};
 use crate::store::rule_set::{self, RuleSetActivation, RuleSetRecord};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_rule_sets, add_rule_set)).routes(routes!(activate_rule_set))
 }

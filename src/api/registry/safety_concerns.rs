@@ -16,7 +16,6 @@ use super::responses::ReadErrors;
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{READERS, RequestContext, StrictQuery};
-use crate::domain::chart_plan::Priority;
 use crate::domain::finding::Rule;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
@@ -32,7 +31,6 @@ use crate::store::{ReadTx, patient, rule_set, story};
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
 const MOST: i64 = 100_000;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_concerns))
 }

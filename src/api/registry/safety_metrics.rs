@@ -19,7 +19,6 @@ use crate::store::{patient, rule_set, story};
 /// How many patients are loaded at once.
 const SOME: i64 = 500;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_safety))
 }

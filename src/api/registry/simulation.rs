@@ -14,11 +14,12 @@ use super::responses::WriteErrors;
 use super::rule_sets::complete;
 use crate::api::App;
 use crate::api::request::RequestContext;
-use crate::domain::chart_plan::{ChartPlan, ChartResource, Code, Priority, WorkItem, plan_without_outlook};
+use crate::domain::chart_plan::{ChartPlan, WorkItem, plan_without_outlook};
 use crate::domain::finding::{Finding, Rule};
 use crate::domain::instrument::Instrument;
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::RuleSetName;
+use crate::domain::task::{ChartResource, Code, Priority};
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
@@ -30,7 +31,6 @@ const SOME: i64 = 500;
 /// How many changed episodes are listed; the counts are of all.
 const LISTED: usize = 2000;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(simulate))
 }

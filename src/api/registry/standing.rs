@@ -16,7 +16,6 @@ use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::{episode, patient, rule_set, story, story_as_known};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_standing))
 }

@@ -16,7 +16,6 @@ use crate::problem::Problem;
 use crate::record::local_midnight;
 use crate::store::story;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_time))
 }

@@ -18,7 +18,6 @@ use crate::problem::Problem;
 use crate::store::event_log::{self, EpisodeLog};
 use crate::store::{episode, rule_set};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_timeline))
 }

@@ -18,7 +18,6 @@ use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::{Amendment, Change, Command};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(transfer))
 }

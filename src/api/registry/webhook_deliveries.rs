@@ -18,7 +18,6 @@ use crate::journal::events::EventPosition;
 use crate::problem::Problem;
 use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_webhook_deliveries))

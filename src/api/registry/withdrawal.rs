@@ -18,7 +18,6 @@ use crate::problem::Problem;
 use crate::record::Command;
 use crate::store;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(take_back)).routes(routes!(take_back_of_patient))
 }

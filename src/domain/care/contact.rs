@@ -9,7 +9,6 @@ named! {
         Outreach = "outreach",
         /// Making an appointment.
         Scheduling = "scheduling",
-        /// A message.
         Message = "message",
     }
 }
@@ -17,15 +16,10 @@ named! {
 named! {
     /// How a contact took place.
     pub enum Modality {
-        /// Face to face.
         InPerson = "in_person",
-        /// By video.
         Video = "video",
-        /// By telephone.
         Phone = "phone",
-        /// In a group.
         Group = "group",
-        /// In writing.
         Message = "message",
     }
 }
@@ -33,7 +27,6 @@ named! {
 named! {
     /// What became of a contact.
     pub enum ContactOutcome {
-        /// It took place.
         Attended = "attended",
         /// The patient did not come.
         NoShow = "no_show",

@@ -11,7 +11,6 @@ named! {
     pub enum FitConcern {
         /// Acute risk to the patient or to others.
         AcuteRisk = "acute_risk",
-        /// Psychosis.
         Psychosis = "psychosis",
         /// Mania, now or before.
         Mania = "mania",

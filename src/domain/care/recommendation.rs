@@ -23,13 +23,11 @@ pub struct Recommendation {
 named! {
     /// What a treatment change or a recommendation is about.
     pub enum ChangeKind {
-        /// Medication.
         Medication = "medication",
         /// Psychotherapy or another behavioural treatment.
         Psychotherapy = "psychotherapy",
         /// Behavioural intervention by the care manager.
         Behavioural = "behavioural",
-        /// Referral.
         Referral = "referral",
         /// To specialty mental health care; carried out, it is a change by referral.
         SpecialtyReferral = "specialty_referral",
@@ -37,7 +35,6 @@ named! {
         DirectEvaluation = "direct_evaluation",
         /// Go on as planned: a recommendation too.
         Continue = "continue",
-        /// Anything else.
         Other = "other",
     }
 }
@@ -95,7 +92,6 @@ named! {
         Modified = "modified",
         /// Will not be done.
         Declined = "declined",
-        /// Was done.
         Done = "done",
     }
 }

@@ -23,9 +23,7 @@ named! {
         MotivationalInterviewing = "motivational_interviewing",
         /// Relaxation, breathing, mindfulness.
         Relaxation = "relaxation",
-        /// Sleep.
         SleepHygiene = "sleep_hygiene",
-        /// A safety plan.
         SafetyPlanning = "safety_planning",
         /// Arranging care with others.
         CareCoordination = "care_coordination",
@@ -75,13 +73,9 @@ impl Intervention {
 named! {
     /// What became of a medication.
     pub enum MedicationAct {
-        /// New.
         Started = "started",
-        /// No longer taken.
         Stopped = "stopped",
-        /// More of it.
         DoseIncreased = "dose_increased",
-        /// Less of it.
         DoseDecreased = "dose_decreased",
         /// Taken instead of another one.
         Switched = "switched",

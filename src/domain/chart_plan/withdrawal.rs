@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::{Code, Posture, WorkItem};
+use super::WorkItem;
 use crate::domain::care::{RecommendationDecision, ReferralProgress};
 use crate::domain::episode::{Course, Phase};
 use crate::domain::finding::Rule;
@@ -10,6 +10,7 @@ use crate::domain::history::History;
 use crate::domain::measurement::EvidenceStatus;
 use crate::domain::recommendation;
 use crate::domain::story::Story;
+use crate::domain::task::{Code, Posture};
 
 /// Why something that stands open in the chart is not called for any more, and how it should end there.
 pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, String) {

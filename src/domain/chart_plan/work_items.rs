@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::{ChartResource, Code, Owner, Posture, Priority, WorkItem};
+use super::WorkItem;
 use crate::domain::day;
 use crate::domain::episode::Course;
 use crate::domain::finding::{Finding, Rule};
@@ -12,6 +12,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::safety::{self, Concern, ConcernState, Escalation};
 use crate::domain::standing;
 use crate::domain::story::Story;
+use crate::domain::task::{ChartResource, Code, Owner, Posture, Priority};
 
 /// The safety Tasks and the one safety Flag: the patient's, whether enrolled or not.
 pub(super) fn of_safety(

@@ -5,9 +5,7 @@ use chrono::{Days, Months, NaiveDate};
 /// A calendar month in the clinic's time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month {
-    /// Its first day.
     pub first: NaiveDate,
-    /// Its last day.
     pub last: NaiveDate,
 }
 

@@ -10,14 +10,19 @@ use super::Metric;
 /// What is counted for one metric.
 #[derive(Clone, Debug, PartialEq)]
 enum TallyKind {
-    /// How many.
     Count(Vec<Uuid>),
     /// Which part of them: (id, whether it is in the numerator).
     Rate(Vec<(Uuid, bool)>),
     /// The mean of an amount, divided by `per`, to one decimal.
-    Mean { of: Vec<(Uuid, i64)>, per: f64 },
+    Mean {
+        of: Vec<(Uuid, i64)>,
+        per: f64,
+    },
     /// In which part of the weeks something was held; weeks by their Monday.
-    Weeks { all: BTreeSet<NaiveDate>, held: BTreeSet<NaiveDate> },
+    Weeks {
+        all: BTreeSet<NaiveDate>,
+        held: BTreeSet<NaiveDate>,
+    },
     /// Said by somebody, not counted.
     Attested(Option<f64>),
 }

@@ -1,7 +1,7 @@
 //! What makes a rule set unusable: a clinic may set its thresholds, and switch nothing off that keeps people safe.
 
 use super::{ResponseRule, RuleSet, Safety};
-use crate::domain::chart_plan::{Owner, Priority};
+use crate::domain::task::{Owner, Priority};
 
 /// Longer than any course of collaborative care, in days.
 const MOST_DAYS: u64 = 1000;

@@ -39,7 +39,6 @@ struct StoredKey {
     algorithm: String,
     created_at: DateTime<Utc>,
     signs_from: DateTime<Utc>,
-    /// PKCS #8.
     private: String,
 }
 
@@ -47,13 +46,10 @@ struct StoredKey {
 pub struct SigningKey {
     /// Its name in our key set.
     pub id: String,
-    /// How it signs.
     pub algorithm: Algorithm,
-    /// Itself.
     pub encoding: EncodingKey,
 }
 
-/// A new key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRotation {
     /// Its name in our key set.
@@ -70,7 +66,6 @@ impl KeyRing {
         Self(folder.into())
     }
 
-    /// The folder.
     pub fn folder(&self) -> &Path {
         &self.0
     }

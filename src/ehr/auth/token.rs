@@ -15,7 +15,7 @@ use super::keys::KeyRing;
 use crate::clock::Clock;
 use crate::config::{BackendServices, is_private};
 use crate::ehr::failure::Failure;
-use crate::ehr::http::{cause, read_json};
+use crate::ehr::response_body::{cause, read_json};
 
 /// What SMART calls the kind of our assertion.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -60,7 +60,6 @@ struct TokenLifetime {
 pub struct TokenGrant {
     /// The token.
     pub token: SecretString,
-    /// Seconds.
     pub expires_in: u64,
     /// What was granted, where the server says.
     pub scope: Option<String>,
@@ -69,9 +68,7 @@ pub struct TokenGrant {
 /// A token endpoint, and who named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The address.
     pub url: Url,
-    /// In words.
     pub named_by: &'static str,
 }
 
@@ -86,14 +83,12 @@ pub enum NoToken {
     NoKey(&'static str),
     /// The endpoint cannot be reached, or does not answer as it should.
     Unanswered {
-        /// Why.
         cause: &'static str,
         /// The HTTP status, where one came.
         status: Option<u16>,
     },
     /// The endpoint says no.
     Refused {
-        /// The HTTP status.
         status: u16,
         /// OAuth's code: `invalid_client`, `invalid_scope`, …
         error: &'static str,

@@ -4,10 +4,12 @@ use serde_json::Value;
 
 use super::{ProbeResult, broken, limited, works};
 use crate::config::WriteConfig;
-use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
+use crate::ehr::capability_statement::can;
 use crate::ehr::ladder::Ladder;
-use crate::ehr::offers::{Offers, can};
-use crate::fhir::planned::WriteForm;
+use crate::ehr::offers::Offers;
+use crate::fhir::write::WriteForm;
 
 /// Whether it is one, of the right version.
 pub(super) fn speaks(statement: &Value, base: &str) -> Vec<ProbeResult> {
@@ -100,7 +102,7 @@ pub(super) fn subscriptions(statement: &Value) -> Option<ProbeResult> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ehr::offers::statement;
+    use crate::ehr::capability_statement::statement;
     use crate::ehr::probe::Verdict;
     use serde_json::json;
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{ChartWrite, unusable};
 use crate::ehr::failure::Failure;
-use crate::fhir::planned;
+use crate::fhir::write::parts;
 
 /// How many pages of what a patient has are looked through before we give up.
 const PAGES: usize = 100;
@@ -28,7 +28,7 @@ impl ChartWrite<'_> {
             let ours = resources.filter(|resource| {
                 resource["resourceType"] == self.kind()
                     && resource["id"].is_string()
-                    && planned::carries(resource, self.planned.system, identifier)
+                    && parts::carries(resource, self.planned.system, identifier)
             });
             found.extend(ours.cloned());
             let links = bundle["link"].as_array().into_iter().flatten();

@@ -8,7 +8,7 @@ use super::{ChartWrite, id};
 use crate::domain::chart_plan::Posture;
 use crate::ehr::delivery::{DeliveryEffect, DeliveryResult};
 use crate::ehr::failure::Failure;
-use crate::fhir::note;
+use crate::fhir::write::note;
 
 impl ChartWrite<'_> {
     /// Says in the chart what has changed since it was told last. `may_be_there` tells that the next follow-up may have

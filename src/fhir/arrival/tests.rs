@@ -1,6 +1,8 @@
 //! What is refused, where, and what is not.
 
 use super::*;
+use crate::domain::instrument::Instrument;
+use crate::fhir::mapping::CodeMapping;
 
 fn attempt(raw: &str) -> Result<Arrival, Problem> {
     let mapping = CodeMapping::default();
@@ -90,6 +92,8 @@ mod any_input {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::instrument::Instrument;
+    use crate::fhir::mapping::CodeMapping;
 
     fn json() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![

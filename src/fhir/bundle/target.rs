@@ -7,9 +7,7 @@ use crate::problem::{Category, Problem};
 /// What the address of a request inside of a Bundle points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTarget<'a> {
-    /// The type.
     pub kind: ResourceType,
-    /// The logical id.
     pub id: Option<&'a str>,
     /// What follows the `?`, as it came.
     pub query: Option<&'a str>,

@@ -10,7 +10,6 @@ use crate::domain::story::CarePlanVersion;
 /// What the page is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NarrativeKind {
-    /// The shared plan.
     Plan,
     /// The plan and what happened, for whoever receives the patient.
     Handover,
@@ -25,7 +24,6 @@ impl NarrativeKind {
     }
 }
 
-/// A whole page.
 pub fn page(sheet: &CarePlanDocument<'_>, kind: NarrativeKind) -> String {
     let language = "en";
     format!(

@@ -28,7 +28,6 @@ pub struct AnswerConfig {
     /// The code's system; any where absent.
     #[serde(default)]
     pub system: Option<String>,
-    /// The code.
     #[serde(default)]
     pub code: Option<String>,
     /// The words; case, accents, spaces and punctuation do not matter.
@@ -37,7 +36,6 @@ pub struct AnswerConfig {
     /// Only for this instrument; any where absent.
     #[serde(default)]
     pub instrument: Option<Instrument>,
-    /// What it counts.
     pub value: u8,
 }
 
@@ -59,13 +57,11 @@ pub enum Meaning {
     Panel(Instrument),
     /// One item (0-based).
     Item(Instrument, usize),
-    /// The total score.
     Total(Instrument),
     /// The question how difficult it all made life: never counts.
     Difficulty,
     /// Belongs to an instrument that shares items with ours and is none of them.
     Foreign,
-    /// Nothing.
     Ignore,
 }
 

@@ -3,10 +3,11 @@
 use chrono::DateTime;
 use serde_json::{Value, json};
 
+use super::super::content::{Content, Evidence, ReadingContext};
 use crate::domain::instrument::Instrument::{Gad7, Phq2, Phq9};
 use crate::domain::measurement::{EvidenceStatus, Quality};
 use crate::domain::score::score;
-use crate::fhir::arrival::{Content, Evidence, ReadingContext, read};
+use crate::fhir::arrival::read;
 use crate::fhir::mapping::{CodeMapping, MappingConfig};
 
 fn evidence(observation: &Value) -> Evidence {

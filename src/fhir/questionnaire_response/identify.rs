@@ -14,7 +14,6 @@ pub(super) struct InstrumentMatch {
     pub(super) is_named: bool,
 }
 
-/// What a form is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FormIdentity {
     NotOurs,

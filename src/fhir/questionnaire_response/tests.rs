@@ -6,8 +6,9 @@ mod finding;
 use chrono::DateTime;
 use serde_json::{Value, json};
 
+use super::super::content::{Content, Evidence, InstrumentReading, ReadingContext};
 use crate::domain::score::{Scored, score};
-use crate::fhir::arrival::{Content, Evidence, InstrumentReading, ReadingContext, read};
+use crate::fhir::arrival::read;
 use crate::fhir::mapping::{CodeMapping, MappingConfig};
 
 /// The PHQ-9's codes and questions, in order.

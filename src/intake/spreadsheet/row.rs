@@ -21,7 +21,6 @@ pub struct RowContext<'a> {
     pub columns: &'a Columns,
     /// How they are read.
     pub mapping: &'a ColumnMapping,
-    /// The file.
     pub sheet: &'a Sheet,
     /// The clinic's today.
     pub today: NaiveDate,

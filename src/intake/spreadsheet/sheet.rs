@@ -17,7 +17,6 @@ pub struct Sheet {
     pub records: Vec<Record>,
 }
 
-/// One row.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its number, as a spreadsheet counts.

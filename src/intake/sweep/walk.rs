@@ -16,11 +16,9 @@ pub enum WalkStep {
     From(DateTime<Utc>),
     /// Follow the server's link.
     Follow(String),
-    /// That was all.
     Nothing,
 }
 
-/// Where a walk is.
 #[derive(Clone, Debug)]
 pub struct SweepWalk {
     /// What the search was asked to begin with.

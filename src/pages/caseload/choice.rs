@@ -18,7 +18,6 @@ pub struct CaseloadChoice {
     pub q: String,
     /// Of this care manager.
     pub care_manager: String,
-    /// In this phase.
     pub status: String,
     /// With this finding, or one of the groups of [`CaseloadChoice::chips`].
     pub finding: String,
@@ -52,7 +51,6 @@ pub struct ColumnHeading {
     pub sorted: Option<&'static str>,
 }
 
-/// Everybody.
 const ALL: CaseloadGroup = CaseloadGroup { open_safety: false, at_target: false, queued: false, any_of: None };
 
 const fn speaking(rules: &'static [Rule]) -> CaseloadGroup {

@@ -12,7 +12,6 @@ use crate::pages::sparkline::Sparkline;
 use crate::pages::words::{self, Tone};
 use crate::store::standing::caseload;
 
-/// A row.
 pub struct CaseloadPageRow {
     pub patient: PatientId,
     pub name: String,

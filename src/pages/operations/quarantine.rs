@@ -8,7 +8,6 @@ use axum::response::Response;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::OPERATORS;
 use crate::domain::instrument::Instrument;
 use crate::pages::date_texts::instant;
 use crate::pages::item_texts;

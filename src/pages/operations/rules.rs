@@ -17,9 +17,6 @@ use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{patient, rule_set};
 
-/// Who may try other thresholds.
-pub const READERS_OF_RULES: &[Role] = &[Role::Admin, Role::PsychiatricConsultant];
-
 /// What was just done.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

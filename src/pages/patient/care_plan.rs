@@ -87,7 +87,6 @@ struct CarePlanPage {
     open: bool,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,

@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::PatientFile;
 use crate::id::{EpisodeId, PatientId};
+use crate::pages::response::ProblemPage;
 use crate::pages::session::Visitor;
 use crate::pages::shell::ProblemPage;
 use crate::problem::Problem;
 
-/// Which one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DocumentQuery {

@@ -25,7 +25,6 @@ pub struct TimelineItem {
     pub taken_back: bool,
 }
 
-/// Newest first.
 pub fn of(facts: &[EventRow], today: NaiveDate) -> Vec<TimelineItem> {
     let taken_back: Vec<Uuid> = facts
         .iter()

@@ -32,7 +32,6 @@ pub struct PatientHeader {
     pub remarks: Vec<&'static str>,
     pub phase: Option<&'static str>,
     pub at_target: bool,
-    /// (what, value)
     pub facts: Vec<(&'static str, String)>,
     pub measures: Vec<MeasureView>,
     /// Other episodes: (id, words, shown now).
@@ -335,7 +334,7 @@ pub struct ChartEntry {
 /// What stands open first, then what failed, then the rest; newest first.
 pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec<ChartEntry> {
     let mut all: Vec<&Delivery> = deliveries.iter().collect();
-    all.sort_by_key(|d| (d.posture != crate::domain::chart_plan::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
+    all.sort_by_key(|d| (d.posture != crate::domain::task::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));
     all.into_iter()
         .map(|d| {
             let desired = &d.intent.desired;
@@ -379,7 +378,6 @@ pub struct ScoreView {
     pub source: String,
 }
 
-/// Newest first.
 pub fn scores(story: &Story, today: NaiveDate) -> Vec<ScoreView> {
     let mut all: Vec<_> = story.measurements.iter().collect();
     all.sort_by_key(|m| std::cmp::Reverse((m.taken_at, m.instrument, m.id)));

@@ -11,13 +11,13 @@ use super::{Series, first_of, read, sentence};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;
 use crate::id::{EpisodeId, PatientId};
+use crate::pages::response::{ProblemPage, html};
 use crate::pages::session::Visitor;
 use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
 use crate::problem::Problem;
 use crate::store::patient;
 use crate::store::standing::caseload;
 
-/// Which number.
 #[derive(Debug, Deserialize)]
 pub struct MetricPatientsQuery {
     series: Series,

@@ -5,7 +5,6 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
-use super::REVIEWERS;
 use super::replies::{AgendaItemReply, AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::attention::QueuePlace;
@@ -26,7 +25,6 @@ pub struct AgendaRow {
     pub place: &'static str,
     pub danger: bool,
     pub why: String,
-    /// Further reasons.
     pub more: usize,
     pub since: String,
     pub latest: Option<u16>,
@@ -78,7 +76,6 @@ struct AgendaPage {
     /// Who is next: (address, name).
     next: Option<(String, String)>,
     begun: bool,
-    /// May close it.
     closes: bool,
     waiting: usize,
     reviewed: usize,

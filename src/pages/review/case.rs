@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::REVIEWERS;
 use super::agenda::AgendaRow;
 use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
@@ -20,6 +19,8 @@ use crate::pages::form::{Form, FormField};
 use crate::pages::patient::{
     FindingView, PatientFile, PatientHeader, RecommendationView, TimelineItem, options, timeline_of, view,
 };
+use crate::pages::response::{ProblemPage, html};
+use crate::pages::roles::REVIEWERS;
 use crate::pages::score_graph::ScoreGraph;
 use crate::pages::session::{FormPost, Visitor};
 use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
@@ -64,7 +65,6 @@ struct CasePage {
     rule_set: String,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path((session, episode)): Path<(String, String)>,

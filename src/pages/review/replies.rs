@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
+use crate::pages::response::ProblemPage;
 use crate::pages::session::Visitor;
 use crate::pages::shell::ProblemPage;
 use crate::pages::words::Tone;

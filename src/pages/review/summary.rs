@@ -25,7 +25,6 @@ pub struct SummaryPageQuery {
     of: Option<PatientId>,
 }
 
-/// One review.
 struct ReviewSummary {
     patient: PatientId,
     name: String,
@@ -55,7 +54,6 @@ struct SummaryPage {
     recommendations: usize,
 }
 
-/// The page.
 pub async fn show(
     visitor: Visitor,
     Path(id): Path<String>,

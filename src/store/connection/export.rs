@@ -9,7 +9,6 @@ use crate::store::{ReadTx, WriteTx, failed};
 
 /// An export that the server makes, or has made.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct Export {
     pub id: Uuid,
     pub state: String,

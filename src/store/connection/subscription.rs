@@ -8,7 +8,6 @@ use crate::store::{ReadTx, WriteTx, failed};
 
 /// One Subscription.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct SubscriptionRecord {
     pub subscription: String,
     pub purpose: Option<String>,

@@ -19,7 +19,6 @@ const NAMED: usize = 1000;
 pub struct JournalEntry {
     /// Its id: that of the fact, where it attests one.
     pub id: Uuid,
-    /// The clinic.
     pub clinic: String,
     /// When it happened.
     pub at: DateTime<Utc>,
@@ -61,7 +60,6 @@ pub struct JournalEntry {
 /// What was asked for. Never a query: it may name somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRequest {
-    /// The method.
     pub method: String,
     /// The template of the address: `/api/v1/patients/{id}`.
     pub route: String,

@@ -8,7 +8,6 @@ use crate::store::{ReadTx, WriteTx, failed};
 
 /// One attempt to write into the chart.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct DeliveryAttempt {
     pub delivery_id: Uuid,
     pub id: Uuid,

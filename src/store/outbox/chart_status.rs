@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Delivery, DeliveryState, wake};
-use crate::domain::chart_plan::ChartResource;
 use crate::domain::read_back::Drift;
+use crate::domain::task::ChartResource;
 use crate::problem::Problem;
 use crate::store::connection::ConnectionKey;
 use crate::store::{ReadTx, WriteTx, failed};
@@ -56,7 +56,6 @@ pub struct ChartNote {
     pub version: Option<String>,
     /// When that version was made, by the server's clock.
     pub updated_at: Option<DateTime<Utc>>,
-    /// How it differs.
     pub drift: Option<Drift>,
     /// How the delivery stands now.
     pub state: DeliveryState,

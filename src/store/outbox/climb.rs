@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::wake;
-use crate::domain::chart_plan::{ChartResource, Rung};
+use crate::domain::chart_plan::Rung;
+use crate::domain::task::ChartResource;
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{ReadTx, WriteTx, failed};

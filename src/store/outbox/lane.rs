@@ -32,16 +32,12 @@ pub async fn wake(tx: &mut WriteTx, clinic: &str, patient: PatientId, now: DateT
     wake_each(tx, clinic, &[patient], now).await
 }
 
-/// A claimed lane.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Lane {
-    /// The clinic.
     pub clinic_id: String,
-    /// The patient.
     pub patient_id: PatientId,
     /// Counts what was asked of the lane.
     pub wanted: i64,
-    /// Who holds it.
     pub lease_token: Option<Uuid>,
 }
 

@@ -16,7 +16,6 @@ use crate::store::{ReadTx, failed};
 
 /// Episodes that are alike in all that the page counts by.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct CaseloadCount {
     pub care_manager: Option<String>,
     pub status: String,
@@ -88,11 +87,9 @@ pub struct CaseloadFilter<'a> {
     pub discharged: bool,
     /// Of this care manager.
     pub care_manager: Option<&'a str>,
-    /// In this phase.
     pub status: Option<&'a str>,
     /// Whose name contains this, in any case.
     pub name: Option<&'a str>,
-    /// Of this kind.
     pub kind: CaseloadGroup,
 }
 
@@ -110,7 +107,6 @@ impl CaseloadFilter<'_> {
 pub enum CaseloadOrder {
     /// The most pressing first.
     Attention,
-    /// By name.
     Name,
     /// The longest in care first.
     Enrolled,
@@ -187,7 +183,6 @@ pub async fn found(
 
 /// One row of the page.
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct EpisodeListing {
     pub episode_id: EpisodeId,
     pub patient_id: PatientId,

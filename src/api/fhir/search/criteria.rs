@@ -2,8 +2,8 @@
 
 use chrono_tz::Tz;
 
+use super::cursor::SearchCursor;
 use super::dates;
-use super::page::SearchCursor;
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::query::listed;
 use crate::problem::Problem;

@@ -9,8 +9,8 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::criteria::{Criteria, SearchOrder};
+use super::cursor::SearchCursor;
 use super::dates;
-use super::page::SearchCursor;
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::resource::{self, Resource};
@@ -25,9 +25,7 @@ const MOST_LOOKED_AT: usize = 20_000;
 /// How many are fetched at once.
 const HANDFUL: usize = 250;
 
-/// What was found.
 pub struct SearchPage {
-    /// One page.
     pub rows: Vec<Resource>,
     /// Where the next one begins.
     pub next: Option<SearchCursor>,

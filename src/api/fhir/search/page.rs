@@ -1,8 +1,5 @@
 //! A page of what was found, as a searchset.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -68,16 +65,4 @@ fn link(relation: &str, base: &str, criteria: &Criteria, cursor: Option<&str>) -
         .collect();
     let separator = if query.is_empty() { "" } else { "?" };
     json!({ "relation": relation, "url": format!("{base}/{}{separator}{}", criteria.kind.name(), query.join("&")) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::SearchCursor;
-
-    #[test]
-    fn a_cursor_reads_as_it_is_written() {
-        let cursor = SearchCursor { at: "2026-03-02T10:00:00.123456Z".parse().unwrap(), id: "a b".into() };
-        assert_eq!(SearchCursor::read(&cursor.write()), Some(cursor));
-        assert_eq!(SearchCursor::read("nonsense"), None);
-    }
 }

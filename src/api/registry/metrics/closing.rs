@@ -30,7 +30,6 @@ use crate::store::event_log;
 /// Of how many patients the late facts are looked up.
 const PATIENTS: usize = 200;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(close_month))

@@ -70,7 +70,6 @@ impl<'a> StorySelection<'a> {
     }
 }
 
-/// What is counted.
 #[derive(Clone, Copy)]
 pub(super) struct MonthSelection<'a> {
     pub(super) month: Month,

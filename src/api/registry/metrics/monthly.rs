@@ -18,7 +18,6 @@ use crate::domain::metrics::{CareManager, Metric, MetricsFilter, MonthFigures};
 use crate::problem::Problem;
 use crate::store::{closed_month, rule_set, staffing};
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(nys)).routes(routes!(fidelity)).routes(routes!(aims))
 }

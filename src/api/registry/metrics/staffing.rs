@@ -16,7 +16,6 @@ use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::attest;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(attest_staffing))
 }

@@ -22,7 +22,6 @@ use crate::store::{closed_month, rule_set, staffing, story};
 /// How many months at the most.
 const LONGEST: usize = 36;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(nys_trend)).routes(routes!(fidelity_trend)).routes(routes!(aims_trend))
 }

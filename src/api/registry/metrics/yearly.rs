@@ -18,7 +18,6 @@ use crate::domain::story::Story;
 use crate::problem::Problem;
 use crate::store::story;
 
-/// The routes.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(hedis)).routes(routes!(cms159))
 }

@@ -7,12 +7,13 @@ use fhir_sdk::r4b::resources::{DocumentReference, DocumentReferenceContent, Docu
 use fhir_sdk::r4b::types::Attachment;
 use serde_json::Value;
 
+use super::Planned;
 use super::note;
-use super::planned::{
-    COMPLETE, ChartState, Merge, Planned, WrittenPostures, coding, concept, fhir_instant, identifier, instant_text,
-    mend, ourselves, person, reference, restricted, take,
+use super::parts::{
+    COMPLETE, ChartState, Merge, WrittenPostures, coding, concept, fhir_instant, identifier, instant_text, mend,
+    ourselves, person, reference, restricted, take,
 };
-use crate::domain::chart_plan::Posture;
+use crate::domain::task::Posture;
 
 const LOINC: &str = "http://loinc.org";
 const CATEGORIES: &str = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category";

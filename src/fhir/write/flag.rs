@@ -5,11 +5,12 @@ use fhir_sdk::r4b::resources::Flag;
 use fhir_sdk::r4b::types::Period;
 use serde_json::Value;
 
-use super::planned::{
+use super::parts::{
     COMPLETE, ChartState, FLAG_CODES, Merge, WrittenPostures, coding, concept, fhir_date, identifier, mend, ourselves,
     person, put, restricted, take, title,
 };
-use crate::domain::chart_plan::{Code, Posture, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::{Code, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/flag-category";
 

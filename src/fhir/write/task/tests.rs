@@ -1,7 +1,8 @@
 use super::*;
-use crate::domain::chart_plan::{ChartResource, Code, Priority, WorkItem};
+use crate::domain::chart_plan::WorkItem;
 use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
+use crate::domain::task::{ChartResource, Code, Priority};
 use rstest::rstest;
 
 const SYSTEM: &str = "urn:ours";

@@ -6,13 +6,15 @@ use fhir_sdk::r4b::resources::{Communication, CommunicationPayload, Communicatio
 use fhir_sdk::r4b::types::CodeableConcept;
 use serde_json::Value;
 
+use super::Planned;
 use super::note;
-use super::planned::{
-    COMPLETE, ChartState, FLAG_CODES, Merge, Planned, TASK_CODES, WrittenPostures, coding, concept, fhir_instant,
-    identifier, is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
+use super::parts::{
+    COMPLETE, ChartState, FLAG_CODES, Merge, TASK_CODES, WrittenPostures, coding, concept, fhir_instant, identifier,
+    is_reference, mend, named, ourselves, person, priority, reference, restricted, take,
 };
 use super::task::{closing, display, ended_because, is_our_closing};
-use crate::domain::chart_plan::{ChartResource, Code, Posture, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::{ChartResource, Code, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/communication-category";
 

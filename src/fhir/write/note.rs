@@ -1,8 +1,9 @@
 //! What a message or a note says where the chart takes neither Task nor Flag: for a doctor, short and calm.
 
-use crate::domain::chart_plan::{Code, Posture, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::{Code, Posture};
 
-use super::planned::{AUTHOR, title};
+use super::parts::{AUTHOR, title};
 use super::task::{display, ended_because};
 
 /// Whether it is about safety. Notes are seen by everybody who opens the chart, the patient among them, so that such a
@@ -69,7 +70,7 @@ pub fn is_ending(number: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::flag::tests::intent;
+    use crate::fhir::write::flag::tests::intent;
 
     #[test]
     fn a_note_says_what_why_for_whom_until_when_and_from_whom() {

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 
-use super::attention::{self, Attention};
-use super::cadence;
-use super::chart_plan::{ChartPlan, without_outlook};
-use super::day::{after, beyond};
-use super::episode::{Course, Phase};
-use super::history::History;
-use super::recommendation;
-use super::rules::RuleSet;
-use super::safety::ConcernState;
-use super::standing::Standing;
+use super::{ChartPlan, without_outlook};
+use crate::domain::attention::{self, Attention};
+use crate::domain::cadence;
+use crate::domain::day::{after, beyond};
+use crate::domain::episode::{Course, Phase};
+use crate::domain::history::History;
+use crate::domain::recommendation;
+use crate::domain::rules::RuleSet;
+use crate::domain::safety::ConcernState;
+use crate::domain::standing::Standing;
 
 /// The first date after `as_of` on which the plan says something else; `None` if it never does.
 ///
@@ -21,7 +21,12 @@ use super::standing::Standing;
 /// reached; each such date is tried in order. `tests/it/rules_properties.rs` walks day by day and finds no other.
 /// Facts normally lie in the past. Where one lies ahead it may move the anchors without changing the plan, and the
 /// search goes on from there.
-pub fn next_change(history: &History<'_>, rules: &RuleSet, now: &ChartPlan, as_of: NaiveDate) -> Option<NaiveDate> {
+pub(super) fn next_change(
+    history: &History<'_>,
+    rules: &RuleSet,
+    now: &ChartPlan,
+    as_of: NaiveDate,
+) -> Option<NaiveDate> {
     let differs = |date: &NaiveDate| !says_the_same(&without_outlook(history, rules, *date), now);
     let mut from = as_of;
     loop {

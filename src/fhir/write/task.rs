@@ -6,12 +6,13 @@ use fhir_sdk::r4b::resources::{Task, TaskInput, TaskInputValue, TaskRestriction}
 use fhir_sdk::r4b::types::{CodeableConcept, Period};
 use serde_json::{Value, json};
 
-use super::planned::{
+use super::parts::{
     AUTHOR, CLOSING_CODES, COMPLETE, ChartState, Merge, TASK_CODES, WrittenPostures, coding, concept, fhir_date,
     fhir_instant, forget_narrative, identifier, instant_text, is_reference, keep_identifier, mend, named, ourselves,
     person, priority, put, reference, take, title,
 };
-use crate::domain::chart_plan::{Owner, Posture, WriteIntent};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::{Owner, Posture};
 
 /// Marks our own entries among a Task's inputs.
 const EVIDENCE: &str = "evidence";

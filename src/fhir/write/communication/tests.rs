@@ -1,6 +1,6 @@
 use super::*;
-use crate::fhir::flag::tests::intent;
-use crate::fhir::planned::WriteForm;
+use crate::fhir::write::WriteForm;
+use crate::fhir::write::flag::tests::intent;
 use rstest::rstest;
 use serde_json::json;
 

@@ -1,7 +1,8 @@
 use super::*;
-use crate::domain::chart_plan::{ChartResource, Owner, Priority, WorkItem};
+use crate::domain::chart_plan::WorkItem;
 use crate::domain::finding::Rule;
-use crate::fhir::planned::ChartState;
+use crate::domain::task::{ChartResource, Owner, Priority};
+use crate::fhir::write::parts::ChartState;
 use rstest::rstest;
 use serde_json::json;
 

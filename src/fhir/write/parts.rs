@@ -7,7 +7,7 @@ use fhir_sdk::r4b::codes::RequestPriority;
 use fhir_sdk::r4b::types::{CodeableConcept, Coding, Identifier, Meta, Reference};
 use serde_json::{Map, Value, json};
 
-use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung, WriteIntent};
+use crate::domain::task::{Code, Posture, Priority};
 
 /// Who wrote it, for people who read the chart.
 pub const AUTHOR: &str = "cocm-registry";
@@ -35,42 +35,6 @@ pub fn title(code: Code) -> &'static str {
         Code::DischargeReview => "Decide on discharge from Collaborative Care",
         Code::CocmNotAtTarget => "CoCM: not at target",
         Code::CocmSafety => "CoCM: see care manager",
-    }
-}
-
-/// As what something planned is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum WriteForm {
-    /// Something to do.
-    Task,
-    /// Something to see.
-    Flag,
-    /// A message.
-    Communication,
-    /// A note.
-    DocumentReference,
-}
-
-impl WriteForm {
-    /// What is written on a rung; `None` where nothing is.
-    pub fn of(rung: Rung, resource: ChartResource) -> Option<Self> {
-        match (rung, resource) {
-            (Rung::TaskAndFlag, ChartResource::Task) => Some(Self::Task),
-            (Rung::TaskAndFlag, ChartResource::Flag) => Some(Self::Flag),
-            (Rung::Communication, _) => Some(Self::Communication),
-            (Rung::DocumentReference, _) => Some(Self::DocumentReference),
-            (Rung::CdsCard | Rung::Worklist, _) => None,
-        }
-    }
-
-    /// The type of the resource.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Task => "Task",
-            Self::Flag => "Flag",
-            Self::Communication => "Communication",
-            Self::DocumentReference => "DocumentReference",
-        }
     }
 }
 
@@ -109,7 +73,7 @@ pub struct Merge {
 
 impl Merge {
     /// Keeps `body` only where it changes something besides the moment of the change.
-    pub(super) fn of(state: ChartState, current: &Value, body: Value) -> Self {
+    pub(in crate::fhir) fn of(state: ChartState, current: &Value, body: Value) -> Self {
         let changed = without_moment(current) != without_moment(&body);
         Self { state, body: changed.then_some(body), only_noted: false }
     }
@@ -121,66 +85,6 @@ fn without_moment(resource: &Value) -> Value {
         fields.remove("lastModified");
     }
     copy
-}
-
-/// A planned Task or Flag in the form that the chart takes. `system` is the namespace of the intent's identifier.
-#[derive(Clone, Copy, Debug)]
-pub struct Planned<'a> {
-    /// What is planned.
-    pub intent: &'a WriteIntent,
-    /// As what it is written.
-    pub form: WriteForm,
-    /// The namespace of its identifier.
-    pub system: &'a str,
-    /// Whether what was written can be changed later: what cannot be changed never says that it is still going on.
-    pub updates: bool,
-}
-
-impl Planned<'_> {
-    /// A new resource as the plan wants it.
-    pub fn resource(self, now: DateTime<Utc>) -> Value {
-        match self.form {
-            WriteForm::Task => super::task::task(self.intent, self.system, now),
-            WriteForm::Flag => super::flag::flag(self.intent, self.system),
-            WriteForm::Communication => super::communication::communication(self),
-            WriteForm::DocumentReference => super::document_reference::document_reference(self),
-        }
-    }
-
-    /// Brings our change into the chart's present version.
-    pub fn merge(self, current: &Value, written: &WrittenPostures, now: DateTime<Utc>) -> Merge {
-        match self.form {
-            WriteForm::Task => super::task::merge(current, self.intent, self.system, written, now),
-            WriteForm::Flag => super::flag::merge(current, self.intent, self.system, written),
-            WriteForm::Communication => super::communication::merge(current, self, written),
-            WriteForm::DocumentReference => super::document_reference::merge(current, self, written),
-        }
-    }
-
-    /// How a resource stands in the chart.
-    pub fn state(self, current: &Value, written: &WrittenPostures) -> ChartState {
-        match self.form {
-            WriteForm::Task => super::task::state(current, written),
-            WriteForm::Flag => super::flag::state(current, written),
-            WriteForm::Communication => super::communication::state(current, written),
-            WriteForm::DocumentReference => super::document_reference::state(current, written),
-        }
-    }
-
-    /// The `number`-th follow-up to a note that cannot be changed: that it is no longer called for, or is again. `None`
-    /// for what is always changed in place.
-    pub fn follow_up(self, first: &str, number: u32, now: DateTime<Utc>) -> Option<Value> {
-        match self.form {
-            WriteForm::Task | WriteForm::Flag => None,
-            WriteForm::Communication => Some(super::communication::follow_up(self, first, number, now)),
-            WriteForm::DocumentReference => Some(super::document_reference::follow_up(self, first, number, now)),
-        }
-    }
-
-    /// The identifier of a follow-up.
-    pub fn follow_up_identifier(self, number: u32) -> String {
-        format!("{}/{number}", self.intent.identifier)
-    }
 }
 
 /// A second resource for the same cause, marked as an error; the first stays.
@@ -214,13 +118,13 @@ pub fn is_reference(text: &str) -> bool {
 
 // ── building ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-pub(super) const COMPLETE: &str = "every element that the builder requires is set";
+pub(in crate::fhir) const COMPLETE: &str = "every element that the builder requires is set";
 
-pub(super) fn identifier(system: &str, value: &str) -> Identifier {
+pub(in crate::fhir) fn identifier(system: &str, value: &str) -> Identifier {
     Identifier::builder().system(system.to_owned()).value(value.to_owned()).build().expect(COMPLETE)
 }
 
-pub(super) fn coding(system: &str, code: &str, display: Option<&str>) -> Coding {
+pub(in crate::fhir) fn coding(system: &str, code: &str, display: Option<&str>) -> Coding {
     let mut coding = Coding::builder().system(system.to_owned()).code(code.to_owned());
     if let Some(display) = display {
         coding = coding.display(display.to_owned());
@@ -228,19 +132,19 @@ pub(super) fn coding(system: &str, code: &str, display: Option<&str>) -> Coding 
     coding.build().expect(COMPLETE)
 }
 
-pub(super) fn concept(coding: Option<Coding>, text: &str) -> CodeableConcept {
+pub(in crate::fhir) fn concept(coding: Option<Coding>, text: &str) -> CodeableConcept {
     let concept = CodeableConcept::builder().coding(coding.into_iter().map(Some).collect());
     let text = text.trim();
     // An empty string is not a FHIR string.
     if text.is_empty() { concept } else { concept.text(text.to_owned()) }.build().expect(COMPLETE)
 }
 
-pub(super) fn reference(to: &str) -> Reference {
+pub(in crate::fhir) fn reference(to: &str) -> Reference {
     Reference::builder().reference(to.to_owned()).build().expect(COMPLETE)
 }
 
 /// The patient, as the chart names them; a person of whom only a business identifier is known is named by that.
-pub(super) fn person(name: &str) -> Reference {
+pub(in crate::fhir) fn person(name: &str) -> Reference {
     match name.split_once('|') {
         Some((system, value)) if !name.starts_with("Patient/") => {
             let mut identifier = Identifier::builder().value(value.to_owned());
@@ -258,39 +162,39 @@ fn is_known_person(named: &Value) -> bool {
     named["reference"].as_str().is_some_and(|reference| !reference.starts_with("urn:"))
 }
 
-pub(super) fn named(display: &str) -> Reference {
+pub(in crate::fhir) fn named(display: &str) -> Reference {
     Reference::builder().display(display.to_owned()).build().expect(COMPLETE)
 }
 
 /// This program, as a requester and author.
-pub(super) fn ourselves() -> Reference {
+pub(in crate::fhir) fn ourselves() -> Reference {
     Reference::builder().r#type("Device".to_owned()).display(AUTHOR.to_owned()).build().expect(COMPLETE)
 }
 
-pub(super) fn instant_text(at: DateTime<Utc>) -> String {
+pub(in crate::fhir) fn instant_text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Marks what not everybody who opens the chart should read.
-pub(super) fn restricted() -> Meta {
+pub(in crate::fhir) fn restricted() -> Meta {
     let label = coding(CONFIDENTIALITY, "R", Some("restricted"));
     Meta::builder().security(vec![Some(label)]).build().expect(COMPLETE)
 }
 
 /// `None` only for years that FHIR cannot write.
-pub(super) fn fhir_instant(at: DateTime<Utc>) -> Option<FhirDateTime> {
+pub(in crate::fhir) fn fhir_instant(at: DateTime<Utc>) -> Option<FhirDateTime> {
     instant_text(at).parse().ok()
 }
 
 /// `None` only for years that FHIR cannot write.
-pub(super) fn fhir_date(on: NaiveDate) -> Option<FhirDateTime> {
+pub(in crate::fhir) fn fhir_date(on: NaiveDate) -> Option<FhirDateTime> {
     on.to_string().parse().ok()
 }
 
 // ── merging ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Takes `field` from `from`, or removes it where `from` has none.
-pub(super) fn take(body: &mut Value, from: &Value, field: &str) {
+pub(in crate::fhir) fn take(body: &mut Value, from: &Value, field: &str) {
     let Some(fields) = body.as_object_mut() else { return };
     match from.get(field) {
         Some(value) => fields.insert(field.to_owned(), value.clone()),
@@ -299,7 +203,7 @@ pub(super) fn take(body: &mut Value, from: &Value, field: &str) {
 }
 
 /// Sets or removes `body.outer.inner…`, and leaves no empty object behind: R4 has none.
-pub(super) fn put(body: &mut Value, path: &[&str], value: Option<Value>) {
+pub(in crate::fhir) fn put(body: &mut Value, path: &[&str], value: Option<Value>) {
     let Some((first, rest)) = path.split_first() else { return };
     let Some(fields) = body.as_object_mut() else { return };
     if rest.is_empty() {
@@ -317,7 +221,7 @@ pub(super) fn put(body: &mut Value, path: &[&str], value: Option<Value>) {
 }
 
 /// Adds our identifier where the chart lost it; the chart's own stay.
-pub(super) fn keep_identifier(body: &mut Value, system: &str, value: &str) {
+pub(in crate::fhir) fn keep_identifier(body: &mut Value, system: &str, value: &str) {
     if carries(body, system, value) {
         return;
     }
@@ -340,7 +244,7 @@ fn keep_labels(body: &mut Value, wanted: &Value) {
 
 /// Puts in again what the chart has lost of ours and leaves what it has: whom it is about (`who`), these fields, our labels
 /// and our identifier. What a server made of the old content goes.
-pub(super) fn mend(body: &mut Value, wanted: &Value, who: &str, fields: &[&str]) {
+pub(in crate::fhir) fn mend(body: &mut Value, wanted: &Value, who: &str, fields: &[&str]) {
     if !is_known_person(&body[who]) {
         take(body, wanted, who);
     }
@@ -358,7 +262,7 @@ pub(super) fn mend(body: &mut Value, wanted: &Value, who: &str, fields: &[&str])
 }
 
 /// A priority in R4's words.
-pub(super) fn priority(priority: Priority) -> RequestPriority {
+pub(in crate::fhir) fn priority(priority: Priority) -> RequestPriority {
     match priority {
         Priority::Routine => RequestPriority::Routine,
         Priority::Urgent => RequestPriority::Urgent,
@@ -367,7 +271,7 @@ pub(super) fn priority(priority: Priority) -> RequestPriority {
 }
 
 /// A generated narrative repeats the old content, and people read it: the server makes a new one.
-pub(super) fn forget_narrative(body: &mut Value) {
+pub(in crate::fhir) fn forget_narrative(body: &mut Value) {
     if body["text"]["status"] == "generated" {
         put(body, &["text"], None);
     }

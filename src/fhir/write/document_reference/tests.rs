@@ -1,7 +1,8 @@
 use super::*;
-use crate::domain::chart_plan::{Code, WriteIntent};
-use crate::fhir::flag::tests::intent;
-use crate::fhir::planned::WriteForm;
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::Code;
+use crate::fhir::write::WriteForm;
+use crate::fhir::write::flag::tests::intent;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rstest::rstest;

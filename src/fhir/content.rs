@@ -1,0 +1,129 @@
+//! What a resource says, as far as the registry reads it.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+use super::mapping::CodeMapping;
+use crate::domain::instrument::Instrument;
+use crate::domain::measurement::EvidenceStatus;
+use crate::domain::score::Answers;
+
+/// What reading depends on, beside the resource.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadingContext<'a> {
+    /// The clinic's time zone: what counts as a day.
+    pub zone: Tz,
+    /// The present instant: what counts as the future.
+    pub now: DateTime<Utc>,
+    /// What the connection's codes mean.
+    pub mapping: &'a CodeMapping,
+}
+
+/// A business identifier.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identifier {
+    /// Namespace; many real identifiers have none.
+    pub system: Option<String>,
+    pub value: String,
+}
+
+impl Identifier {
+    /// `system|value`, as in a search.
+    pub fn token(&self) -> String {
+        format!("{}|{}", self.system.as_deref().unwrap_or_default(), self.value)
+    }
+}
+
+/// Whom a resource is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A reference to a Patient: its logical id. `base` is set for an absolute URL.
+    Reference {
+        /// The Patient's id.
+        id: String,
+        /// The server's base, for an absolute reference.
+        base: Option<String>,
+    },
+    /// `urn:uuid:…`: only has a meaning inside its Bundle, unless a Patient was stored under that id.
+    Urn(String),
+    /// A logical reference by identifier.
+    Identifier(Identifier),
+}
+
+/// Why something that was sent in good faith cannot be used (yet): a stable code and a sentence without patient data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Stable code, e.g. `no_authored`.
+    pub code: &'static str,
+    pub detail: String,
+}
+
+/// When a form was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceTime {
+    /// The instant; local midnight where only a date is known.
+    pub at: DateTime<Utc>,
+    /// The date in the clinic's time zone.
+    pub on: NaiveDate,
+}
+
+/// One instrument found in a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstrumentReading {
+    /// Which instrument.
+    pub instrument: Instrument,
+    /// What was answered.
+    pub answers: Answers,
+    /// The resource carries one item of the instrument (an item Observation), not the whole form:
+    /// readings of the same instrument and instant belong together.
+    pub is_single_item: bool,
+}
+
+/// What a form or an Observation says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whom it is about; `None` where the resource does not say.
+    pub subject: Option<Subject>,
+    /// Whether it counts.
+    pub counting: EvidenceStatus,
+    /// When it was taken; `None` where the resource does not say (then there is a doubt).
+    pub taken: Option<EvidenceTime>,
+    /// The instruments found. Empty for a form that is none of ours: kept, and nothing is computed.
+    pub readings: Vec<InstrumentReading>,
+    /// Why it must wait in quarantine.
+    pub doubt: Option<Doubt>,
+    /// The language it was asked in (BCP 47), where the resource says so.
+    pub language: Option<String>,
+}
+
+/// What a Patient says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatientDetails {
+    /// For display: the official name, else the first usable one.
+    pub display_name: Option<String>,
+    /// Family name for sorting.
+    pub family: Option<String>,
+    /// As sent; may be a year or a month.
+    pub birth_date: Option<String>,
+    /// `male`, `female`, `other`, `unknown`.
+    pub gender: Option<String>,
+    /// Preferred language (BCP 47).
+    pub language: Option<String>,
+    /// `false` only where the resource says so.
+    pub inactive: bool,
+    /// Deceased, as far as the resource says.
+    pub deceased: bool,
+    /// The date in the clinic's time zone, where the resource gives one.
+    pub deceased_on: Option<NaiveDate>,
+    /// Ids of Patients that replace this one (`link.type = replaced-by`).
+    pub replaced_by: Vec<Subject>,
+    /// Ids of Patients that this one replaces (`link.type = replaces`).
+    pub replaces: Vec<Subject>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    Patient(PatientDetails),
+    /// A QuestionnaireResponse or an Observation.
+    Evidence(Evidence),
+}
