@@ -35,8 +35,6 @@ mod sessions;
 mod closing;
 mod zones;
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
@@ -44,7 +42,8 @@ use sha2::{Digest, Sha256};
 use crate::clock::Clock;
 pub use crate::domain::day::local_midnight;
 use crate::domain::rules::RuleSet;
-use crate::fhir::arrival::{Arrival, ResourceType, Subject};
+use crate::fhir::arrival::{Arrival, ResourceType};
+use crate::fhir::content::Subject;
 use crate::identity::Role;
 use crate::problem::Problem;
 pub use closing::{RestatementResult, close, figures, restate};
@@ -58,22 +57,7 @@ pub use recorder::Recorder;
 pub use rules::{activate, attest, propose};
 pub use sessions::{DeferredItem, close_session, open_session};
 use unit_of_work::UnitOfWork;
-
-/// The time zone of each clinic.
-#[derive(Clone, Debug)]
-pub struct Zones {
-    /// For a clinic that is not named.
-    pub default: Tz,
-    /// By clinic.
-    pub by_clinic: HashMap<String, Tz>,
-}
-
-impl Zones {
-    /// The zone of a clinic.
-    pub fn of(&self, clinic: &str) -> Tz {
-        self.by_clinic.get(clinic).copied().unwrap_or(self.default)
-    }
-}
+pub use zones::Zones;
 
 /// What a fact is recorded with.
 #[derive(Clone, Copy)]

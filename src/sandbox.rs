@@ -33,7 +33,6 @@ const LOG_MAX: usize = 10_000;
 /// One call that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedCall {
-    /// The HTTP method.
     pub method: String,
     pub path: String,
     /// The status that was sent, or what was done instead: `request dropped`, `response dropped`, `hung`.

@@ -79,7 +79,6 @@ pub struct DemoPatient {
     pub changed: Option<NaiveDate>,
     /// When the treatment was changed and helped.
     pub helped: Option<NaiveDate>,
-    /// What is to come.
     pub later: Vec<(NaiveDate, ScheduledEvent)>,
     /// How many times the scales were taken.
     pub taken: usize,

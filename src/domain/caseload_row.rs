@@ -64,7 +64,6 @@ named! {
 /// One measure of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeasureCell {
-    /// Which.
     pub instrument: Instrument,
     pub status: MeasureStatus,
     /// The baseline, its date and where it comes from.

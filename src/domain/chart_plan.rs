@@ -25,7 +25,6 @@ pub use withdrawal::resolve;
 named! {
     /// What kind of resource the chart should hold.
     pub enum ChartResource {
-        /// Something to do.
         Task = "Task",
         /// Something to see.
         Flag = "Flag",
@@ -65,11 +64,9 @@ named! {
 named! {
     /// FHIR request-priority.
     pub enum Priority {
-        /// In its turn.
         Routine = "routine",
         /// Ahead of routine.
         Urgent = "urgent",
-        /// At once.
         Stat = "stat",
     }
 }

@@ -42,7 +42,6 @@ pub struct DataQualityIssue {
 }
 
 impl DataQualityIssue {
-    /// A remark.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
     }

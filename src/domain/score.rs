@@ -29,7 +29,6 @@ pub struct Scored {
     pub item9: Option<u8>,
     /// The suicide item is part of the form and open, or cannot be read.
     pub item9_unknown: bool,
-    /// Remarks.
     pub issues: Vec<DataQualityIssue>,
 }
 

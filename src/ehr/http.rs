@@ -33,7 +33,6 @@ pub struct Http {
 /// An answer with a 2xx status, or 304.
 #[derive(Debug)]
 pub struct OkResponse {
-    /// The status.
     pub status: u16,
     pub headers: HeaderMap,
     /// The body, where there is one.

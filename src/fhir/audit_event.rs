@@ -28,7 +28,6 @@ const SUBJECTS: &str = "https://cocm-registry.dev/fhir/NamingSystem/subject";
 
 #[derive(Clone, Debug)]
 pub struct AuditedEntry<'a> {
-    /// The line's id.
     pub id: Uuid,
     /// Its place in the chain.
     pub seq: i64,

@@ -32,9 +32,7 @@ pub enum BundlePurpose {
 /// A Bundle whose entries have not been looked at.
 #[derive(Clone, Debug)]
 pub struct Bundle<'a> {
-    /// What it wants.
     pub purpose: BundlePurpose,
-    /// Its entries.
     pub entries: Vec<&'a RawValue>,
 }
 

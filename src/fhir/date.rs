@@ -11,7 +11,6 @@ use crate::problem::Problem;
 /// A point in time, as precise as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FhirDate {
-    /// `2026`
     Year,
     Month,
     Day(NaiveDate),

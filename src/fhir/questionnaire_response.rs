@@ -15,7 +15,6 @@ use super::{date, reference};
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus};
 use crate::problem::Problem;
 
-/// Reads a form.
 pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
     let entries = form::entries(resource, context.mapping);

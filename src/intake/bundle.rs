@@ -23,7 +23,6 @@ const TRIES: usize = 4;
 /// What an entry wants with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryAction {
-    /// POST.
     Create,
     Update,
     Delete,

@@ -37,7 +37,6 @@ impl Connection {
         &self.settings.name
     }
 
-    /// For the store.
     pub fn of(&self) -> ConnectionKey<'_> {
         ConnectionKey { clinic: &self.clinic, connection: &self.settings.name }
     }

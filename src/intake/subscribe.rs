@@ -243,7 +243,6 @@ fn is_ill(status: &str) -> bool {
 
 /// What a look at one comes to.
 enum SubscriptionCheck {
-    /// In this state.
     Works(String),
     Ill,
     Gone,

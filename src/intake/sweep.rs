@@ -35,7 +35,6 @@ const SOME: usize = 200;
 /// What a sweep of one type came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepResult {
-    /// The type.
     pub kind: String,
     /// How many resources came, without repetitions of the page before.
     pub seen: usize,
@@ -50,7 +49,6 @@ pub struct SweepResult {
 /// Why a pass ended early.
 #[derive(Debug)]
 pub enum SweepStop {
-    /// The server.
     Failed(Failure),
     Problem(Problem),
     /// Somebody else sweeps now.

@@ -18,7 +18,6 @@ pub struct ApiClient(Router);
 /// What the API refused.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct ApiRefusal {
-    /// The HTTP status.
     pub status: u16,
     #[serde(default)]
     pub detail: String,

@@ -76,7 +76,6 @@ struct CandidatesPage {
     more: Option<String>,
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Query(asked): Query<CandidatesPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let mut said = visitor.pages.door.get(&visitor.caller, &asked.address("candidates", &asked.cursor)).await?;

@@ -45,7 +45,6 @@ struct CaseloadPage {
     unplanned: usize,
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let today = visitor.today();

@@ -101,7 +101,6 @@ fn count(tally: &[StateCount], state: DeliveryState) -> i64 {
     tally.iter().filter(|t| t.state == state.as_str()).map(|t| t.count).sum()
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(OPERATORS)?;
     let (clinic, zone, now, today) = (visitor.clinic(), visitor.zone(), visitor.now(), visitor.today());
@@ -231,7 +230,6 @@ async fn undelivered(
     })
 }
 
-/// Sends one again.
 pub async fn retry(Path(id): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found("delivery"))?;
@@ -240,7 +238,6 @@ pub async fn retry(Path(id): Path<String>, submitted: FormPost) -> Result<Respon
     Ok(Redirect::to("/operations?done=retry").into_response())
 }
 
-/// Reads one again.
 pub async fn replay(Path(id): Path<String>, submitted: FormPost) -> Result<Response, ProblemPage> {
     let visitor = &submitted.visitor;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found("item in quarantine"))?;

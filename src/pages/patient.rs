@@ -66,7 +66,6 @@ pub struct PatientFile {
 }
 
 impl PatientFile {
-    /// Reads it.
     pub async fn read(visitor: &Visitor, id: PatientId) -> Result<Self, Problem> {
         let clinic = visitor.clinic();
         let mut tx = visitor.pages.app.db.read().await?;

@@ -111,7 +111,6 @@ fn first_of(month: &str, today: NaiveDate) -> NaiveDate {
     asked.unwrap_or(today).with_day(1).unwrap_or(today)
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Query(asked): Query<ProgramPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let today = visitor.today();

@@ -55,7 +55,6 @@ pub struct SafetyItem {
     pub elapsed: String,
     pub due: String,
     pub overdue: bool,
-    /// Who should act.
     pub owner: Option<String>,
     /// Whether the chart has been told.
     pub told: &'static str,
@@ -121,7 +120,6 @@ struct SafetyPage {
     assesses: bool,
 }
 
-/// The list.
 pub async fn show(visitor: Visitor) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let shell = Shell::around(&visitor, "Safety", NavSection::Safety).await?;

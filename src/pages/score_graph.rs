@@ -42,7 +42,6 @@ pub struct ScoreGraph {
 
 impl askama::filters::HtmlSafe for ScoreGraph {}
 
-/// One measure.
 pub struct GraphPanel {
     title: &'static str,
     y: f32,

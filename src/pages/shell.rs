@@ -76,7 +76,6 @@ impl Shell {
     }
 }
 
-/// A rendered page.
 pub fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),

@@ -67,7 +67,6 @@ pub async fn close(
 
 /// What a restatement came to.
 pub enum RestatementResult {
-    /// A new version.
     As(ClosedMonth),
     /// The month is open.
     NotClosed,

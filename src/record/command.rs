@@ -36,7 +36,6 @@ pub enum Condition {
 /// Whom a fact is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatientKey {
-    /// By our id.
     Id(PatientId),
     /// By a key the patient is known by: `Patient/123` or `system|value`.
     Key(String),
@@ -60,9 +59,7 @@ pub enum Command {
     },
     /// An episode began.
     Enrolled {
-        /// Whose.
         whom: PatientKey,
-        /// As entered.
         episode: Box<Episode>,
         /// The fit check that was made with it.
         fit: Option<Box<FitCheck>>,

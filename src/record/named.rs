@@ -11,9 +11,7 @@ use crate::id::{EpisodeId, PatientId};
 pub struct Named {
     /// Keys of patients: `Patient/123`, `system|value`.
     pub keys: BTreeSet<String>,
-    /// Ids of patients.
     pub patients: BTreeSet<PatientId>,
-    /// Ids of episodes.
     pub episodes: BTreeSet<EpisodeId>,
     /// Ids of resources, by type.
     pub resources: BTreeMap<&'static str, BTreeSet<String>>,

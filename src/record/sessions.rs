@@ -18,7 +18,6 @@ const SOME: i64 = 500;
 /// An item of the agenda that is put off, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeferredItem {
-    /// Which.
     pub episode: EpisodeId,
     pub reason: String,
 }

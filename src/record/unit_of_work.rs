@@ -56,7 +56,6 @@ pub struct UnitOfWork {
     dossiers: Table<PatientId, Dossier>,
     /// Patients whose standings are written at the end.
     planned_anew: BTreeSet<PatientId>,
-    /// By type and id.
     resources: Table<(String, String), Resource>,
     /// Which resources carried an identifier when it was read, by type and token.
     carriers: HashMap<(String, String), BTreeSet<String>>,
@@ -101,7 +100,6 @@ pub struct Mark {
 }
 
 impl UnitOfWork {
-    /// An empty one.
     pub fn new(tx: WriteTx, clinic: &str, now: DateTime<Utc>, rules: RuleSet) -> Self {
         Self {
             tx,

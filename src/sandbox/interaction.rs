@@ -11,7 +11,6 @@ use super::profile::Profile;
 use super::search::{SandboxQuery, pairs};
 use super::topics;
 
-/// One call.
 #[derive(Clone, Debug)]
 pub(super) struct SandboxCall {
     pub method: Method,

@@ -7,7 +7,6 @@ use crate::problem::Problem;
 
 /// One version of a closed month.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct ClosedMonth {
     pub month: NaiveDate,
     pub version: i32,

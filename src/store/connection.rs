@@ -21,7 +21,6 @@ pub struct ConnectionClaim {
 /// One connection of a clinic, by its name: what every function here is about.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionKey<'a> {
-    /// Whose.
     pub clinic: &'a str,
     pub connection: &'a str,
 }

@@ -148,7 +148,6 @@ pub async fn entered(
     .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut ReadTx, clinic: &str, id: EpisodeId) -> Result<Option<EpisodeRecord>, Problem> {
     fetch_optional!(
         tx,

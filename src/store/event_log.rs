@@ -40,7 +40,6 @@ static APPEND: LazyLock<Texts> = LazyLock::new(|| {
     Texts::values(head, 13, "")
 });
 
-/// Adds lines.
 pub async fn append(tx: &mut WriteTx, clinic: &str, facts: &[EventRow]) -> Result<(), Problem> {
     execute_rows!(
         tx,
@@ -189,7 +188,6 @@ pub async fn taken_back(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Re
 /// Which part of a patient's log belongs to an episode.
 #[derive(Clone, Debug)]
 pub struct EpisodeLog {
-    /// The patient.
     pub patient: PatientId,
     /// The episode: everything entered in it belongs to it.
     pub episode: EpisodeId,

@@ -228,10 +228,8 @@ async fn move_head(tx: &mut WriteTx, clinic: &str, seq: i64, hash: &str) -> Resu
         .map_err(failed)
 }
 
-/// A sealed line.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct SealedEntry {
-    /// Its place.
     pub seq: i64,
     pub entry: String,
 }

@@ -123,7 +123,6 @@ static PUT: LazyLock<Texts> = LazyLock::new(|| {
 /// A measurement to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Taking<'a> {
-    /// Whose.
     pub patient: PatientId,
     /// What was measured.
     pub measurement: &'a Measurement,

@@ -215,7 +215,6 @@ pub async fn standing(
 /// What a page of the ledger may be narrowed to; everything given must hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeliveryFilter {
-    /// In this state.
     pub state: Option<DeliveryState>,
     /// About this patient.
     pub patient: Option<PatientId>,
@@ -277,11 +276,8 @@ static PLAN: LazyLock<Texts> = LazyLock::new(|| {
 /// What should stand in the chart from now on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
-    /// Whose.
     pub patient: PatientId,
-    /// The delivery.
     pub id: Uuid,
-    /// What to write.
     pub intent: WriteIntent,
     /// What makes it another one.
     pub digest: String,

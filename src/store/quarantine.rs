@@ -57,7 +57,6 @@ pub async fn put(tx: &mut WriteTx, clinic: &str, kept: &QuarantineRecord) -> Res
 static RELEASE: LazyLock<Texts> =
     LazyLock::new(|| Texts::list("DELETE FROM quarantine WHERE clinic_id = $1 AND id IN", 2, ""));
 
-/// Lets things go.
 pub async fn release_all(tx: &mut WriteTx, clinic: &str, ids: &[Uuid]) -> Result<(), Problem> {
     execute_listed!(tx, RELEASE, clinic, ids);
     Ok(())
@@ -75,7 +74,6 @@ pub async fn release_patient(tx: &mut WriteTx, clinic: &str, patient: PatientId,
         .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<QuarantineRecord>, Problem> {
     fetch_optional!(
         tx,

@@ -33,7 +33,6 @@ static PUT: LazyLock<Texts> = LazyLock::new(|| {
     Texts::values(head, 8, tail)
 });
 
-/// Writes them.
 pub async fn put_all(
     tx: &mut WriteTx,
     clinic: &str,

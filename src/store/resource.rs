@@ -26,7 +26,6 @@ pub struct Resource {
     pub body: String,
 }
 
-/// Reads one.
 pub async fn find(tx: &mut ReadTx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {
     fetch_optional!(
         tx,
@@ -124,7 +123,6 @@ pub async fn carriers(
 pub struct Carried<'a> {
     /// The type of the resource.
     pub kind: &'a str,
-    /// `system|value`.
     pub token: &'a str,
     /// The resource's id.
     pub id: &'a str,
@@ -145,7 +143,6 @@ pub async fn insert(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<bool
     insert_all(tx, clinic, &[r]).await
 }
 
-/// Replaces one.
 pub async fn update(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<(), Problem> {
     update_all(tx, clinic, &[r]).await
 }

@@ -67,7 +67,6 @@ pub async fn put_item(
     .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<ReviewSession>, Problem> {
     fetch_optional!(
         tx,
@@ -174,11 +173,8 @@ async fn entered(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Rev
 /// A case review that is part of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Joined {
-    /// The session.
     pub session: Uuid,
-    /// The case review.
     pub review: Uuid,
-    /// Its episode.
     pub episode: EpisodeId,
 }
 

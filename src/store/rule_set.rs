@@ -105,7 +105,6 @@ pub async fn activate(
 
 /// A version was put in force.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct RuleSetActivation {
     pub activated_at: DateTime<Utc>,
     pub version: i32,

@@ -60,7 +60,6 @@ pub async fn of_page(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Res
     Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
 }
 
-/// By patient.
 type Grouped<T> = HashMap<PatientId, Vec<T>>;
 
 fn put_together(

@@ -65,7 +65,6 @@ pub async fn claim(
     .map_err(failed)
 }
 
-/// Gives one back.
 pub async fn give_back(tx: &mut WriteTx, clinic: &str, name: &str, token: Uuid) -> Result<(), Problem> {
     execute!(
         tx,
@@ -170,7 +169,6 @@ pub async fn pending(tx: &mut ReadTx, clinic: &str, webhook: &str) -> Result<Opt
     .map_err(failed)
 }
 
-/// Reads one.
 pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<WebhookDelivery>, Problem> {
     fetch_optional!(
         tx,
@@ -253,7 +251,6 @@ pub struct WebhookAttempt {
     pub milliseconds: i32,
 }
 
-/// Adds an attempt.
 pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &WebhookAttempt) -> Result<(), Problem> {
     execute!(
         tx,

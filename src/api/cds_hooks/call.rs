@@ -21,7 +21,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub struct HookCall {
     /// What the handlers share.
     pub app: App,
-    /// Whose.
     pub signed: CdsCaller,
 }
 

@@ -72,7 +72,6 @@ struct CareManagerMetrics {
 }
 
 impl CareManagerMetrics {
-    /// As it was kept.
     fn reported(kept: &CareManagerFigures, measure: MeasureSet, payer: Option<Payer>) -> Self {
         Self { care_manager: kept.care_manager.clone(), metrics: measure.of(kept.figures.clone(), payer) }
     }

@@ -58,7 +58,6 @@ struct TokenLifetime {
 /// A token, and what the server says about it.
 #[derive(Debug)]
 pub struct TokenGrant {
-    /// The token.
     pub token: SecretString,
     pub expires_in: u64,
     /// What was granted, where the server says.

@@ -11,7 +11,6 @@ use crate::fhir::provenance::provenance;
 
 /// What a create came to.
 pub(super) enum CreateResult {
-    /// It was created.
     New(EhrResponse),
     /// The server says that it was there, and mostly where.
     There(Option<String>),

@@ -33,7 +33,6 @@ pub struct CaseloadPageRow {
     pub care_manager: String,
 }
 
-/// One measure.
 pub struct MeasureCellView {
     /// Named where the column does not say it.
     pub title: Option<&'static str>,

@@ -74,7 +74,6 @@ struct RulesPage {
     active: String,
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Query(asked): Query<RulesPageQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS_OF_RULES)?;
     let done = match asked.done.as_str() {

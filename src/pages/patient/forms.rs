@@ -162,7 +162,6 @@ impl EntryForm {
         !matches!(self, Self::Enrolment | Self::Particulars | Self::Transfer)
     }
 
-    /// An empty form.
     pub fn form(self, visitor: &Visitor, whole: &PatientFile, stored: Option<&EpisodeRecord>, teams: &Teams) -> Form {
         let action = format!("/patients/{}/{}", whole.row.id, self.name());
         let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));

@@ -48,7 +48,6 @@ struct MetricPatientsPage {
     missing: Vec<MetricPatient>,
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Query(asked): Query<MetricPatientsQuery>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let month = first_of(&asked.month, visitor.today());

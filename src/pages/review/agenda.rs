@@ -81,7 +81,6 @@ struct AgendaPage {
     reviewed: usize,
 }
 
-/// The page.
 pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, ProblemPage> {
     visitor.caller.require(READERS)?;
     let held = SessionReply::read(&visitor, &id).await?;

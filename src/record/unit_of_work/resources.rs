@@ -42,7 +42,6 @@ impl UnitOfWork {
         Ok(true)
     }
 
-    /// Replaces one.
     pub fn update_resource(&mut self, new: &Resource) {
         self.resources.set((new.kind.clone(), new.id.clone()), new.clone());
     }

@@ -69,7 +69,6 @@ impl<K: Ord + Clone, V> Table<K, V> {
         }
     }
 
-    /// Changes a row.
     pub fn set(&mut self, key: K, now: V) {
         let is_stored = self.rows.get(&key).is_some_and(|row| row.is_stored);
         let before = self.rows.insert(key.clone(), Row { is_stored, now: Some(now), differs: true });

@@ -21,7 +21,6 @@ pub struct Export {
 
 /// One of its files.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct ExportFileRecord {
     pub number: i32,
     #[sqlx(rename = "type")]

@@ -8,7 +8,6 @@ use crate::store::{ReadTx, WriteTx, failed};
 
 /// A resource to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct FetchHint {
     #[sqlx(rename = "type")]
     pub kind: String,

@@ -12,7 +12,6 @@ use crate::store::{ReadTx, failed};
 
 /// A sealed line as it stands in the database, and the fact of its id as that stands there.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migrations")]
 pub struct ChainCheck {
     pub id: Uuid,
     pub seq: i64,

@@ -19,7 +19,6 @@ pub struct DeliveryAttempt {
     pub milliseconds: i32,
 }
 
-/// Adds an attempt.
 pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &DeliveryAttempt) -> Result<(), Problem> {
     execute!(
         tx,

@@ -44,7 +44,6 @@ struct FormHeader<'a> {
     authored: Option<Cow<'a, str>>,
 }
 
-/// Finds a page.
 pub async fn find(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     if criteria.is_narrow() {
         return few(tx, clinic, criteria, zone).await;

@@ -10,9 +10,7 @@ use crate::fhir::{operation_outcome, query};
 /// Where a page begins: after this place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchCursor {
-    /// By this instant…
     pub at: DateTime<Utc>,
-    /// …and this id.
     pub id: String,
 }
 
