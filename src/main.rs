@@ -274,7 +274,7 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
             service.close().await;
             Ok(())
         }
-        Command::Import { settings, clinic, file, identifier_system, mapping, commit } => {
+        CliCommand::Import { settings, clinic, file, identifier_system, mapping, commit } => {
             let import = SpreadsheetImport {
                 clinic: ClinicId::new(&clinic)?.to_string(),
                 by: "cocm-registry import".to_owned(),

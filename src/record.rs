@@ -22,7 +22,7 @@ mod import;
 mod single_items;
 mod journal_lines;
 mod person;
-mod named;
+mod command_keys;
 mod queue;
 mod recorder;
 mod worker;

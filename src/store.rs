@@ -8,18 +8,18 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::problem::{Category, Problem};
-use transaction::Engine;
+use transaction::EngineConnection;
 pub use transaction::{ReadTx, WriteTx};
 
 /// Runs one query text on whichever engine is open.
 macro_rules! on {
     ($tx:expr, |$conn:ident| $body:expr) => {
         match $tx.engine() {
-            $crate::store::transaction::Engine::Postgres(pooled) => {
+            $crate::store::transaction::EngineConnection::Postgres(pooled) => {
                 let $conn = &mut **pooled;
                 $body
             }
-            $crate::store::transaction::Engine::Sqlite(pooled) => {
+            $crate::store::transaction::EngineConnection::Sqlite(pooled) => {
                 let $conn = &mut **pooled;
                 $body
             }
@@ -290,8 +290,8 @@ impl Db {
     /// A connection for reading.
     pub async fn read(&self) -> Result<ReadTx, Problem> {
         Ok(ReadTx::new(match self {
-            Self::Postgres { readers, .. } => Engine::Postgres(readers.acquire().await.map_err(failed)?),
-            Self::Sqlite { readers, .. } => Engine::Sqlite(readers.acquire().await.map_err(failed)?),
+            Self::Postgres { readers, .. } => EngineConnection::Postgres(readers.acquire().await.map_err(failed)?),
+            Self::Sqlite { readers, .. } => EngineConnection::Sqlite(readers.acquire().await.map_err(failed)?),
         }))
     }
 
@@ -300,10 +300,10 @@ impl Db {
         Ok(WriteTx::single_statement(self.writer().await?, name))
     }
 
-    async fn writer(&self) -> Result<Engine, Problem> {
+    async fn writer(&self) -> Result<EngineConnection, Problem> {
         Ok(match self {
-            Self::Postgres { writer, .. } => Engine::Postgres(writer.acquire().await.map_err(failed)?),
-            Self::Sqlite { writer, .. } => Engine::Sqlite(writer.acquire().await.map_err(failed)?),
+            Self::Postgres { writer, .. } => EngineConnection::Postgres(writer.acquire().await.map_err(failed)?),
+            Self::Sqlite { writer, .. } => EngineConnection::Sqlite(writer.acquire().await.map_err(failed)?),
         })
     }
 

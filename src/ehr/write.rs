@@ -15,8 +15,10 @@ use super::client::{EhrClient, EhrResponse};
 use super::delivery::{DeliveryEffect, DeliveryResult, Ledger, ManualChange};
 use super::failure::Failure;
 use super::ladder::Route;
-use crate::domain::chart_plan::{Posture, WriteIntent};
-use crate::fhir::planned::{self, ChartState, Planned, WrittenPostures};
+use crate::domain::chart_plan::WriteIntent;
+use crate::domain::task::Posture;
+use crate::fhir::write::Planned;
+use crate::fhir::write::parts::{self, ChartState, WrittenPostures};
 use make::CreateResult;
 
 /// Makes the chart hold `intent`, once.

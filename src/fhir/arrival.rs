@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
+use super::content::{Content, Evidence, Identifier, ReadingContext};
 use super::date::FhirDate;
 use super::json::JsonNode;
-use super::mapping::CodeMapping;
 use super::{observation, patient, questionnaire_response, reference};
 use crate::problem::Problem;
 

@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::date::FhirDate;
-use super::planned::AUTHOR;
-use crate::domain::chart_plan::ChartResource;
+use super::write::parts::AUTHOR;
+use crate::domain::task::ChartResource;
 use crate::problem::Problem;
 
 /// The longest text that is taken over.

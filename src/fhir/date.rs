@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::arrival::{Doubt, EvidenceTime, ReadingContext};
+use super::content::{Doubt, EvidenceTime, ReadingContext};
 use super::json::JsonNode;
 use crate::domain::measurement::DataQualityIssue;
 use crate::problem::Problem;

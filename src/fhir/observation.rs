@@ -1,7 +1,7 @@
 //! An Observation: a total, a single item, or a whole form in components.
 
 use super::answer::{gather, has_value, is_of_mds, number_in};
-use super::arrival::{Evidence, InstrumentReading, ReadingContext};
+use super::content::{Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
 use super::mapping::Meaning;
 use super::questionnaire_response::{StatedTotal, add_issue, whole};

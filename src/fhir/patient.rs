@@ -1,6 +1,6 @@
 //! A Patient, read leniently: whatever is odd is left out, never refused.
 
-use super::arrival::{PatientDetails, ReadingContext, Subject};
+use super::content::{PatientDetails, ReadingContext, Subject};
 use super::date::FhirDate;
 use super::json::JsonNode;
 use super::reference;

@@ -9,7 +9,7 @@ use self::form::FormItem;
 use self::identify::{FormIdentity, InstrumentMatch};
 pub(super) use self::total::{StatedTotal, whole};
 use super::answer::gather;
-use super::arrival::{Doubt, Evidence, InstrumentReading, ReadingContext};
+use super::content::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
 use super::{date, reference};
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus};

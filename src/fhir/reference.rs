@@ -1,6 +1,6 @@
 //! Whom a resource is about: references in every form that FHIR allows, and in some that it does not.
 
-use super::arrival::{Doubt, Identifier, Subject};
+use super::content::{Doubt, Identifier, Subject};
 use super::json::JsonNode;
 use super::query::pairs;
 use crate::problem::Problem;

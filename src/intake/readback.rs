@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Intake;
 use super::connection::Connection;
 use super::sweep::{Sweep, SweepCount, SweepSearch, SweepStop, UNREAD};
-use crate::domain::chart_plan::ChartResource;
+use crate::domain::task::ChartResource;
 use crate::ehr::Failure;
 use crate::ehr::retry::{RetryDecision, decide};
 use crate::fhir::chart_item::ChartItem;

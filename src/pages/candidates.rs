@@ -6,8 +6,9 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::date_texts::{day, in_sentence};
+use super::response::{ProblemPage, html};
 use super::session::Visitor;
-use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::shell::{NavSection, Shell};
 use super::words;
 use crate::api::request::READERS;
 use crate::domain::candidate::Candidate;

@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::response::{ProblemPage, html};
 use super::session::Visitor;
-use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::shell::{NavSection, Shell};
 use crate::api::request::READERS;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::store::standing::caseload::{self, ROWS};

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::Pages;
-use super::shell::ProblemPage;
+use super::response::ProblemPage;
 use crate::problem::{Category, Problem};
 
 /// The stream. Listening is not doing: a session that only listens ends in its time.

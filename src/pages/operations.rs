@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::date_texts::{self, instant};
+use super::response::{ProblemPage, html};
+use super::roles::{OPERATORS, READERS_OF_RULES};
 use super::session::{FormPost, Visitor};
-use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use super::shell::{Confirmation, NavSection, Shell};
 use super::words::{self, Tone};
 use crate::domain::read_back::Drift;
 use crate::id::PatientId;

@@ -20,7 +20,7 @@ use super::response::{ProblemPage, html};
 use super::roles::REVIEWERS;
 use super::score_graph::ScoreGraph;
 use super::session::{FormPost, Visitor};
-use super::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use super::shell::{Confirmation, NavSection, Shell};
 use super::staff::Teams;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::response::{ProblemPage, html};
 use super::session::Visitor;
-use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::shell::{NavSection, Shell};
 use super::words::{self, Tone};
 use crate::api::request::READERS;
 use crate::domain::care::Payer;

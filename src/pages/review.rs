@@ -16,8 +16,10 @@ use serde_json::Value;
 
 use super::date_texts::whole_day;
 use super::form::{Form, FormField};
+use super::response::{ProblemPage, html};
+use super::roles::REVIEWERS;
 use super::session::{FormPost, Visitor};
-use super::shell::{NavSection, ProblemPage, Shell, html};
+use super::shell::{NavSection, Shell};
 use super::staff::Teams;
 use crate::api::request::READERS;
 use crate::id::EpisodeId;

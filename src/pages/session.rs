@@ -13,8 +13,8 @@ use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
 use super::Pages;
-use super::shell::ProblemPage;
-use super::sign_in::oidc;
+use super::pending_sign_in::{FramingProvider, way_of};
+use super::response::ProblemPage;
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::{BodyLimit, read_body};
 use crate::problem::{Category, Problem};
@@ -38,13 +38,6 @@ pub struct Visitor {
     /// Within whose pages, where it began in a frame.
     pub frame: FramingProvider,
 }
-
-/// Within whose pages ours are shown: a configured way to sign in that says which origins may, where somebody was launched
-/// in a frame of theirs. `None` is a tab of one's own.
-///
-/// Browsers send `SameSite=Lax` cookies to no frame of another site; those of a frame are kept apart for each site around
-/// it (`Partitioned`) and have a name of their own, so that neither gets in the other's way.
-pub type FramingProvider = Option<usize>;
 
 impl Visitor {
     pub fn clinic(&self) -> &str {

@@ -10,8 +10,8 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::response::{ProblemPage, html};
 use super::session::{FormPost, Visitor, same_origin};
-use super::shell::{ProblemPage, html};
 use super::{Pages, assets, words};
 use crate::identity::{Caller, ClinicId, Role};
 use crate::listener::read_body;

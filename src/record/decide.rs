@@ -9,7 +9,7 @@ use crate::domain::recommendation::{TrackedRecommendation, follow};
 use crate::domain::story::Story;
 use crate::id::EpisodeId;
 use crate::problem::Problem;
-use crate::store::review_session::Joined;
+use crate::store::review_session::SessionReview;
 
 /// Whether a decision about a recommendation, or its progress, may follow what is known of it.
 pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> {
@@ -85,6 +85,6 @@ pub async fn join_session(
         let detail = format!("before the session was held, {}", stored.held_on);
         return Err(Problem::unprocessable(detail).at("reviewed_on"));
     }
-    work.join_session(Joined { session: *session, review: entry, episode });
+    work.join_session(SessionReview { session: *session, review: entry, episode });
     Ok(())
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::dossier::Dossier;
 use super::unit_of_work::UnitOfWork;
 use super::{PatientKey, RecordContext};
-use crate::fhir::arrival::Subject;
+use crate::fhir::content::Subject;
 use crate::id::PatientId;
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;

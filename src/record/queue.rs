@@ -7,7 +7,6 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::Command;
 use super::recorder::Job;
-use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
 
 /// How many commands share a transaction at the most; an atomic submission may have more.
@@ -54,13 +53,13 @@ impl Turn {
 
 /// Submissions that wait for one worker.
 pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingJobs>,
     news: Notify,
     room: Arc<Semaphore>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingJobs {
     /// By [`Turn`], each with its number in order of arrival.
     turns: [VecDeque<(u64, Job)>; 3],
     arrived: u64,
@@ -111,7 +110,7 @@ impl Queue {
     }
 }
 
-impl Waiting {
+impl WaitingJobs {
     fn push(&mut self, job: Job) {
         self.arrived += 1;
         self.turns[Turn::of(&job.submission.facts) as usize].push_back((self.arrived, job));
@@ -167,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_click_goes_before_a_backfill_that_came_before() {
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingJobs::default();
         for _ in 0..3 {
             waiting.push(job("a", vec![Command::LookedAt { patient: PatientId::nil() }; PIECE]));
         }
@@ -179,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_of_the_clinic_that_has_waited_longest() {
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingJobs::default();
         waiting.push(job("a", vec![Command::LookedAt { patient: PatientId::nil() }]));
         waiting.push(job("b", vec![click()]));
         waiting.push(job("a", vec![click()]));

@@ -11,14 +11,14 @@ use super::identify::id_of;
 use super::recommendation_rows;
 use super::unit_of_work::UnitOfWork;
 use super::{RecordContext, candidate, documents, journal_lines};
-use crate::domain::chart_plan::{ChartPlan, Owner, Posture, WorkItem, WriteIntent, plan, resolve};
+use crate::domain::chart_plan::{ChartPlan, WorkItem, WriteIntent, plan, resolve};
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::domain::task::{Owner, Posture};
 use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
-use crate::store::outbox::{self, Planned};
+use crate::store::outbox::{self, PlannedDelivery};
 
 /// What is written into the log about a fact.
 pub struct NewEvent {
@@ -133,7 +133,7 @@ fn write_ledger(
             intent: serde_json::to_string(&intent).ok(),
             created_at: before.map_or(context.now, |before| before.created_at),
         });
-        work.plan(Planned { patient, id, intent, digest });
+        work.plan(PlannedDelivery { patient, id, intent, digest });
     }
     for entry in &mut dossier.ledger {
         if entry.posture != Posture::Open || after.desired.iter().any(|d| d.key == entry.key) {
@@ -149,7 +149,7 @@ fn write_ledger(
         intent.ended_because = Some(reason);
         let digest = digest(&intent);
         (entry.posture, entry.digest) = (posture, digest.clone());
-        work.plan(Planned { patient, id: entry.id, intent, digest });
+        work.plan(PlannedDelivery { patient, id: entry.id, intent, digest });
     }
     Ok(())
 }

@@ -33,11 +33,11 @@ use crate::problem::Problem;
 use crate::store::event_log::EventRow;
 use crate::store::idempotency::StoredAnswer;
 use crate::store::measurement::ItemObservation;
-use crate::store::outbox::Planned;
+use crate::store::outbox::PlannedDelivery;
 use crate::store::patient::Patient;
 use crate::store::quarantine::QuarantineRecord;
 use crate::store::resource::Resource;
-use crate::store::review_session::Joined;
+use crate::store::review_session::SessionReview;
 use crate::store::{WriteTx, episode, journal, recommendation};
 use table::Table;
 
@@ -72,13 +72,13 @@ pub struct UnitOfWork {
     /// `None` where it is removed.
     recommendations: Table<Uuid, Option<recommendation::RecommendationRow>>,
     /// By patient and key.
-    planned: Table<(PatientId, String), Planned>,
+    planned: Table<(PatientId, String), PlannedDelivery>,
     /// `None` where it is let go.
     quarantined: Table<Uuid, Option<QuarantineRecord>>,
     /// Patients who have arrived, so that what waited for them is let go, by reason.
     arrived: Table<(PatientId, String), ()>,
     facts: Vec<EventRow>,
-    joined: Vec<Joined>,
+    joined: Vec<SessionReview>,
     answers: Table<String, StoredAnswer>,
     /// What the journal says about it.
     pub lines: Vec<journal::JournalEntry>,
@@ -90,7 +90,7 @@ pub struct UnitOfWork {
 
 /// A point that a command can return to.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
+pub struct UndoMark {
     written_through: usize,
     tables: [usize; 13],
     facts: usize,
@@ -134,8 +134,8 @@ impl UnitOfWork {
     }
 
     /// A point to return to.
-    pub fn mark(&self) -> Mark {
-        Mark {
+    pub fn mark(&self) -> UndoMark {
+        UndoMark {
             written_through: self.written_through,
             tables: [
                 self.patients.mark(),
@@ -160,7 +160,7 @@ impl UnitOfWork {
     }
 
     /// Takes back every change since a mark. `false` where some of them are in the database already.
-    pub fn take_back(&mut self, mark: &Mark) -> bool {
+    pub fn take_back(&mut self, mark: &UndoMark) -> bool {
         if mark.written_through != self.written_through {
             return false;
         }

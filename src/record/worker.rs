@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::named::Named;
+use super::command_keys::CommandKeys;
 use super::queue::Queue;
 use super::recorder::Job;
 use super::unit_of_work::UnitOfWork;
@@ -27,15 +27,15 @@ pub(super) struct Worker {
 }
 
 /// Why a batch has no answers.
-enum Lost {
+enum BatchFailure {
     /// Nothing of it was stored.
     Undone(Problem),
     /// The commit was not answered: it may be stored. To try again would be to enter the care team's facts twice.
     InDoubt(Problem),
 }
-use Lost::{InDoubt, Undone};
+use BatchFailure::{InDoubt, Undone};
 
-impl From<Problem> for Lost {
+impl From<Problem> for BatchFailure {
     fn from(problem: Problem) -> Self {
         Undone(problem)
     }
@@ -109,7 +109,7 @@ impl Worker {
 
     /// Commits submissions in one transaction, and tries again what the database undid: a deadlock, a connection lost before
     /// the commit, somebody who stored the same at the same time.
-    async fn persist(&self, jobs: &[&Job]) -> Result<Answers, Lost> {
+    async fn persist(&self, jobs: &[&Job]) -> Result<Answers, BatchFailure> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -122,7 +122,7 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, jobs: &[&Job]) -> Result<Answers, Lost> {
+    async fn attempt(&self, jobs: &[&Job]) -> Result<Answers, BatchFailure> {
         let Some(clinic) = jobs.first().map(|job| job.submission.clinic.as_str()) else { return Ok(Vec::new()) };
         let mut tx = self.db.begin("record").await?;
         let now = self.clock.now();
@@ -155,7 +155,7 @@ impl Worker {
 
 /// Gathers, applies, writes.
 async fn through(work: &mut UnitOfWork, batch: &RecordContext<'_>, jobs: &[&Job]) -> Result<Answers, Problem> {
-    let mut named = Named::default();
+    let mut named = CommandKeys::default();
     for job in jobs {
         named.once.extend(job.once.as_ref().map(|once| once.key.clone()));
         job.submission.facts.iter().for_each(|fact| named.add(batch.clinic, fact));

@@ -14,7 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::interaction::{SandboxCall, SandboxReply, perform};
+use super::exchange::{SandboxCall, SandboxReply};
+use super::interaction::perform;
 use super::misbehaviour::CallFate;
 use super::{SharedState, lock, page};
 

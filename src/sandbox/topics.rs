@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::events::EventStream;
-use super::interaction::SandboxReply;
+use super::exchange::SandboxReply;
 use super::profile::Profile;
 use super::search::{SandboxQuery, pairs};
 use super::{Sandbox, SandboxState, SharedState, lock};

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
+use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use audit::{ChainCheck, checked, clinics, count_outside, facts_without_entry};

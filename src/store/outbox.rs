@@ -35,7 +35,7 @@ use uuid::Uuid;
 use super::access_trace::note;
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
-use crate::domain::chart_plan::{Posture, Rung, WriteIntent};
+use crate::domain::chart_plan::{Rung, WriteIntent};
 use crate::domain::read_back::Drift;
 use crate::domain::task::Posture;
 use crate::id::PatientId;
@@ -275,7 +275,7 @@ static PLAN: LazyLock<Texts> = LazyLock::new(|| {
 
 /// What should stand in the chart from now on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Planned {
+pub struct PlannedDelivery {
     pub patient: PatientId,
     pub id: Uuid,
     pub intent: WriteIntent,
@@ -285,7 +285,12 @@ pub struct Planned {
 
 /// Writes what should stand in the chart from now on; each key once. A row that a person closed in the chart stays closed:
 /// what is planned for it is kept for reading and not sent.
-pub async fn plan_all(tx: &mut WriteTx, clinic: &str, planned: &[&Planned], now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn plan_all(
+    tx: &mut WriteTx,
+    clinic: &str,
+    planned: &[&PlannedDelivery],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     execute_rows!(
         tx,
         PLAN,
@@ -323,7 +328,7 @@ pub async fn plan(
     digest: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let planned = Planned { patient, id, intent: intent.clone(), digest: digest.to_owned() };
+    let planned = PlannedDelivery { patient, id, intent: intent.clone(), digest: digest.to_owned() };
     plan_all(tx, clinic, &[&planned], now).await
 }
 

@@ -120,7 +120,7 @@ pub async fn carriers(
 
 /// A business identifier of a resource.
 #[derive(Clone, Copy, Debug)]
-pub struct Carried<'a> {
+pub struct CarriedIdentifier<'a> {
     /// The type of the resource.
     pub kind: &'a str,
     pub token: &'a str,
@@ -133,7 +133,7 @@ static ADD_IDENTIFIERS: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Lets resources be found by their business identifiers.
-pub async fn add_identifiers(tx: &mut WriteTx, clinic: &str, carried: &[Carried<'_>]) -> Result<(), Problem> {
+pub async fn add_identifiers(tx: &mut WriteTx, clinic: &str, carried: &[CarriedIdentifier<'_>]) -> Result<(), Problem> {
     execute_rows!(tx, ADD_IDENTIFIERS, clinic, carried, |c| c.kind, indexed(c.token).into_owned(), c.id);
     Ok(())
 }
@@ -149,7 +149,7 @@ pub async fn update(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<(), 
 
 /// Lets a resource be found by a business identifier.
 pub async fn add_identifier(tx: &mut WriteTx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
-    add_identifiers(tx, clinic, &[Carried { kind, token, id }]).await
+    add_identifiers(tx, clinic, &[CarriedIdentifier { kind, token, id }]).await
 }
 
 /// Lets nobody else look for a business identifier on a condition until the end of the transaction: two who would

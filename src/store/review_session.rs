@@ -172,7 +172,7 @@ async fn entered(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Rev
 
 /// A case review that is part of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Joined {
+pub struct SessionReview {
     pub session: Uuid,
     pub review: Uuid,
     pub episode: EpisodeId,
@@ -183,7 +183,7 @@ static JOIN: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// Lets case reviews be part of sessions.
-pub async fn join_all(tx: &mut WriteTx, clinic: &str, joined: &[Joined]) -> Result<(), Problem> {
+pub async fn join_all(tx: &mut WriteTx, clinic: &str, joined: &[SessionReview]) -> Result<(), Problem> {
     execute_rows!(tx, JOIN, clinic, joined, |j| j.session, j.review, j.episode);
     Ok(())
 }

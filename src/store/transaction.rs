@@ -12,12 +12,12 @@ use crate::problem::Problem;
 
 /// A connection of either engine.
 #[derive(Debug)]
-pub(super) enum Engine {
+pub(super) enum EngineConnection {
     Postgres(PoolConnection<Postgres>),
     Sqlite(PoolConnection<Sqlite>),
 }
 
-impl Engine {
+impl EngineConnection {
     async fn run(&mut self, postgres: &'static str, sqlite: &'static str) -> Result<(), Problem> {
         match self {
             Self::Postgres(connection) => connection.execute(postgres).await.map(|_| ()),
@@ -37,21 +37,21 @@ impl Engine {
 
 /// A connection that reads, each statement by itself.
 #[derive(Debug)]
-pub struct ReadTx(Option<Engine>);
+pub struct ReadTx(Option<EngineConnection>);
 
 impl ReadTx {
-    pub(super) fn new(engine: Engine) -> Self {
+    pub(super) fn new(engine: EngineConnection) -> Self {
         Self(Some(engine))
     }
 
     #[expect(clippy::expect_used, reason = "the engine is taken by what consumes the transaction, and by nothing else")]
-    pub(super) fn engine(&mut self) -> &mut Engine {
+    pub(super) fn engine(&mut self) -> &mut EngineConnection {
         self.0.as_mut().expect("a transaction that is in use has a connection")
     }
 
     /// Whether several may write at once.
     pub(super) fn has_many_writers(&self) -> bool {
-        matches!(self.0, Some(Engine::Postgres(_)))
+        matches!(self.0, Some(EngineConnection::Postgres(_)))
     }
 }
 
@@ -80,7 +80,7 @@ impl DerefMut for WriteTx {
 }
 
 impl WriteTx {
-    pub(super) async fn begin(engine: Engine, name: &'static str) -> Result<Self, Problem> {
+    pub(super) async fn begin(engine: EngineConnection, name: &'static str) -> Result<Self, Problem> {
         let mut tx = Self::single_statement(engine, name);
         tx.is_single_statement = false;
         // A deferred transaction of SQLite that turns into a writer can fail at once, whatever the busy timeout.
@@ -88,7 +88,7 @@ impl WriteTx {
         Ok(tx)
     }
 
-    pub(super) fn single_statement(engine: Engine, name: &'static str) -> Self {
+    pub(super) fn single_statement(engine: EngineConnection, name: &'static str) -> Self {
         Self { reading: ReadTx::new(engine), name, begun: Instant::now(), is_single_statement: true }
     }
 

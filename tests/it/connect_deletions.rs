@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use cocm_registry::domain::chart_plan::{Code, Posture};
+use cocm_registry::domain::task::{Code, Posture};
 use cocm_registry::record::{Command, PatientKey};
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::store::outbox::{self, DeliveryFilter};

@@ -1,7 +1,7 @@
 //! The caseload page of a large clinic, its pages and its orders.
 
 use cocm_registry::domain::caseload_row::{CaseloadRow, MeasureCell, NextContactKind};
-use cocm_registry::domain::chart_plan::{Code, plan};
+use cocm_registry::domain::chart_plan::plan;
 use cocm_registry::domain::episode::{Episode, Phase};
 use cocm_registry::domain::finding::{Finding, Rule};
 use cocm_registry::domain::instrument::Instrument;

@@ -12,7 +12,7 @@ use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
-use crate::domain::chart_plan::{ChartResource, Code, Posture, Priority, Rung};
+use crate::domain::chart_plan::Rung;
 use crate::domain::read_back::Drift;
 use crate::domain::task::{ChartResource, Code, Posture, Priority};
 use crate::fhir::write::WriteForm;

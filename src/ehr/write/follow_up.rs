@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::make::CreateResult;
 use super::{ChartWrite, id};
-use crate::domain::chart_plan::Posture;
+use crate::domain::task::Posture;
 use crate::ehr::delivery::{DeliveryEffect, DeliveryResult};
 use crate::ehr::failure::Failure;
 use crate::fhir::write::note;

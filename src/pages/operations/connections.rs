@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::pages::date_texts::{elapsed, instant};
+use crate::pages::response::ProblemPage;
 use crate::pages::session::{FormPost, Visitor};
-use crate::pages::shell::ProblemPage;
 use crate::pages::words::{self, Tone};
 use crate::problem::Problem;
 

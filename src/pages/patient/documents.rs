@@ -9,7 +9,6 @@ use super::PatientFile;
 use crate::id::{EpisodeId, PatientId};
 use crate::pages::response::ProblemPage;
 use crate::pages::session::Visitor;
-use crate::pages::shell::ProblemPage;
 use crate::problem::Problem;
 
 #[derive(Debug, Default, Deserialize)]

@@ -13,7 +13,7 @@ use crate::domain::care::Payer;
 use crate::id::{EpisodeId, PatientId};
 use crate::pages::response::{ProblemPage, html};
 use crate::pages::session::Visitor;
-use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{NavSection, Shell};
 use crate::problem::Problem;
 use crate::store::patient;
 use crate::store::standing::caseload;

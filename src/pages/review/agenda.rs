@@ -11,8 +11,10 @@ use crate::domain::attention::QueuePlace;
 use crate::id::EpisodeId;
 use crate::pages::caseload::choice::place;
 use crate::pages::date_texts::{day, in_sentence, whole_day};
+use crate::pages::response::{ProblemPage, html};
+use crate::pages::roles::REVIEWERS;
 use crate::pages::session::{FormPost, Visitor};
-use crate::pages::shell::{NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{NavSection, Shell};
 use crate::pages::words::{self, Tone};
 
 /// One patient of the agenda.

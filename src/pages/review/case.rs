@@ -23,7 +23,7 @@ use crate::pages::response::{ProblemPage, html};
 use crate::pages::roles::REVIEWERS;
 use crate::pages::score_graph::ScoreGraph;
 use crate::pages::session::{FormPost, Visitor};
-use crate::pages::shell::{Confirmation, NavSection, ProblemPage, Shell, html};
+use crate::pages::shell::{Confirmation, NavSection, Shell};
 use crate::pages::words;
 use crate::problem::Problem;
 

@@ -8,7 +8,6 @@ use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
 use crate::pages::response::ProblemPage;
 use crate::pages::session::Visitor;
-use crate::pages::shell::ProblemPage;
 use crate::pages::words::Tone;
 use crate::problem::Problem;
 

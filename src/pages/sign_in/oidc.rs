@@ -25,8 +25,9 @@ use crate::config::SignInConfig;
 use crate::id::PatientId;
 use crate::identity::{Caller, ClinicId, Role, Verifier};
 use crate::pages::Pages;
-use crate::pages::session::{FramingProvider, random_word};
-use crate::pages::shell::ProblemPage;
+use crate::pages::pending_sign_in::{FramingProvider, PendingSignIn, kept};
+use crate::pages::response::ProblemPage;
+use crate::pages::session::random_word;
 use crate::problem::{Category, Problem};
 use crate::store::patient;
 
@@ -69,33 +70,6 @@ impl IdentityProvider {
             None => format!("{}/.well-known/openid-configuration", self.config.issuer.trim_end_matches('/')),
         }
     }
-}
-
-/// What the browser keeps between leaving and coming back: in a cookie that no script reads.
-#[derive(Serialize, Deserialize)]
-struct PendingSignIn {
-    way: usize,
-    state: String,
-    nonce: String,
-    verifier: String,
-    to: String,
-    /// It was left in a frame of somebody who may frame us.
-    framed: bool,
-}
-
-impl PendingSignIn {
-    fn frame(&self) -> FramingProvider {
-        self.framed.then_some(self.way)
-    }
-}
-
-/// By which way somebody left, as the cookie says.
-pub fn way_of(cookie: &str) -> Option<usize> {
-    kept(cookie).map(|leaving| leaving.way)
-}
-
-fn kept(cookie: &str) -> Option<PendingSignIn> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cookie).ok()?).ok()
 }
 
 #[derive(Deserialize)]

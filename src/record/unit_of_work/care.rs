@@ -12,7 +12,7 @@ use crate::store::episode::{self, EpisodeRecord};
 use crate::store::event_log::{self, EventRow};
 use crate::store::idempotency::{self, StoredAnswer};
 use crate::store::recommendation;
-use crate::store::review_session::{self, Joined, ReviewSession};
+use crate::store::review_session::{self, ReviewSession, SessionReview};
 
 impl UnitOfWork {
     /// An episode by its id.
@@ -85,7 +85,7 @@ impl UnitOfWork {
     }
 
     /// Lets a case review be part of a session.
-    pub fn join_session(&mut self, joined: Joined) {
+    pub fn join_session(&mut self, joined: SessionReview) {
         self.joined.push(joined);
     }
 

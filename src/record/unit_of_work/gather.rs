@@ -9,15 +9,15 @@ use crate::domain::chart_plan::plan;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::record::RecordContext;
+use crate::record::command_keys::CommandKeys;
 use crate::record::dossier::Dossier;
 use crate::record::identify::id_of;
-use crate::record::named::Named;
 use crate::store::patient::Patient;
 use crate::store::{episode, idempotency, outbox, recommendation, resource, story};
 
 impl UnitOfWork {
     /// Reads what the commands name, and locks their patients in one order.
-    pub async fn gather(&mut self, context: &RecordContext<'_>, named: &Named) -> Result<(), Problem> {
+    pub async fn gather(&mut self, context: &RecordContext<'_>, named: &CommandKeys) -> Result<(), Problem> {
         for (kind, token) in named.conditional() {
             resource::hold_identifier(&mut self.tx, &self.clinic, kind, token).await?;
         }
@@ -50,7 +50,11 @@ impl UnitOfWork {
     }
 
     /// The ids of the patients that the commands name, in order; also those that a new patient would get.
-    async fn patients_named(&mut self, context: &RecordContext<'_>, named: &Named) -> Result<Vec<PatientId>, Problem> {
+    async fn patients_named(
+        &mut self,
+        context: &RecordContext<'_>,
+        named: &CommandKeys,
+    ) -> Result<Vec<PatientId>, Problem> {
         let mut ids = named.patients.clone();
         self.gather_keys(&texts(&named.keys)).await?;
         for key in &named.keys {

@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use super::UnitOfWork;
 use crate::problem::Problem;
-use crate::store::outbox::{self, ChartNote, Delivery, DeliveryState, Planned};
+use crate::store::outbox::{self, ChartNote, Delivery, DeliveryState, PlannedDelivery};
 
 impl UnitOfWork {
     /// Writes what should stand in the chart from now on.
-    pub fn plan(&mut self, planned: Planned) {
+    pub fn plan(&mut self, planned: PlannedDelivery) {
         self.delivers = true;
         self.planned.set((planned.patient, planned.intent.desired.key.clone()), planned);
     }

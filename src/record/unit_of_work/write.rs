@@ -10,7 +10,7 @@ use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::record::dossier::Dossier;
 use crate::store::measurement::Taking;
-use crate::store::resource::Carried;
+use crate::store::resource::CarriedIdentifier;
 use crate::store::standing::StandingWrite;
 use crate::store::{
     episode, event_log, idempotency, journal, measurement, outbox, patient, quarantine, recommendation, resource,
@@ -117,11 +117,12 @@ impl UnitOfWork {
             return Err(meanwhile());
         }
         resource::update_all(&mut self.tx, &self.clinic, &other).await?;
-        let changes =
-            || self.carrier_changes.iter().map(|((kind, token, id), has)| (Carried { kind, token, id }, *has));
-        let added: Vec<Carried<'_>> = changes().filter(|(_, has)| *has).map(|(carried, _)| carried).collect();
+        let changes = || {
+            self.carrier_changes.iter().map(|((kind, token, id), has)| (CarriedIdentifier { kind, token, id }, *has))
+        };
+        let added: Vec<CarriedIdentifier<'_>> = changes().filter(|(_, has)| *has).map(|(carried, _)| carried).collect();
         resource::add_identifiers(&mut self.tx, &self.clinic, &added).await?;
-        for (Carried { kind, token, id }, _) in changes().filter(|(_, has)| !has) {
+        for (CarriedIdentifier { kind, token, id }, _) in changes().filter(|(_, has)| !has) {
             resource::drop_identifier(&mut self.tx, &self.clinic, kind, token, id).await?;
         }
         Ok(())

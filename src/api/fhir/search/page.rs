@@ -7,26 +7,6 @@ use super::criteria::Criteria;
 use super::find::SearchPage;
 use crate::fhir::{operation_outcome, query};
 
-/// Where a page begins: after this place in the order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SearchCursor {
-    pub at: DateTime<Utc>,
-    pub id: String,
-}
-
-impl SearchCursor {
-    /// Reads one that we wrote.
-    pub fn read(text: &str) -> Option<Self> {
-        let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (micros, id) = plain.split_once(' ')?;
-        Some(Self { at: DateTime::from_timestamp_micros(micros.parse().ok()?)?, id: id.to_owned() })
-    }
-
-    fn write(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{} {}", self.at.timestamp_micros(), self.id))
-    }
-}
-
 /// The searchset. Resources are put in as they are stored.
 pub fn searchset(base: &str, criteria: &Criteria, found: SearchPage) -> String {
     let mut links = vec![link("self", base, criteria, None)];

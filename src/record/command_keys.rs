@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Command, Condition, PatientKey, derived_id, identify};
-use crate::fhir::arrival::{Arrival, Content, Subject};
+use crate::fhir::arrival::Arrival;
+use crate::fhir::content::{Content, Subject};
 use crate::id::{EpisodeId, PatientId};
 
 /// What several commands name.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Named {
+pub struct CommandKeys {
     /// Keys of patients: `Patient/123`, `system|value`.
     pub keys: BTreeSet<String>,
     pub patients: BTreeSet<PatientId>,
@@ -23,7 +24,7 @@ pub struct Named {
     pub once: BTreeSet<String>,
 }
 
-impl Named {
+impl CommandKeys {
     /// Adds what a command names.
     pub fn add(&mut self, clinic: &str, fact: &Command) {
         match fact {
@@ -55,7 +56,7 @@ impl Named {
                 if let Some(id) = &id {
                     self.keys.extend([format!("Patient/{id}"), format!("urn:uuid:{id}")]);
                 }
-                self.keys.extend(arrival.identifiers.iter().map(crate::fhir::arrival::Identifier::token));
+                self.keys.extend(arrival.identifiers.iter().map(crate::fhir::content::Identifier::token));
                 self.keys.extend(person.replaces.iter().chain(&person.replaced_by).map(identify::key));
             }
             Content::Evidence(evidence) => match &evidence.subject {
