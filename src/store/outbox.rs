@@ -248,7 +248,7 @@ pub async fn page(
         let text = text!("drift = $3 AND ($4 IS NULL OR state = $4)", " ORDER BY id LIMIT $5");
         fetch_all!(tx, Delivery, text, clinic, after, drift, state, limit).map_err(failed)?
     } else if let Some(state) = state {
-        let text = if which.state == Some(State::Settled) {
+        let text = if which.state == Some(DeliveryState::Settled) {
             text!("state = $3", " ORDER BY id LIMIT $4")
         } else {
             text!("state = $3 AND state <> 'settled'", " ORDER BY id LIMIT $4")

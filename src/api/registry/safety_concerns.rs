@@ -20,6 +20,7 @@ use crate::domain::finding::Rule;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
 use crate::domain::story::Story;
+use crate::domain::task::Priority;
 use crate::domain::timeliness::{WaitingTime, to_assessment};
 use crate::id::PatientId;
 use crate::problem::Problem;
