@@ -1,5 +1,5 @@
-//! What the outside speaks to: the registry's JSON API and the FHIR door. One endpoint, one file: its shapes, its
-//! errors, its documentation, its handler.
+//! The public interfaces: the registry's JSON API and the FHIR API. One endpoint, one file: its types, errors,
+//! documentation and handler.
 
 pub mod problem;
 pub mod page;
@@ -32,26 +32,26 @@ use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::upkeep::Upkeep;
 
-/// What the handlers share. Cheap to clone.
+/// Shared state of the handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The registry's database, for reading: only [`Recorder`] writes.
     pub db: Db,
     pub recorder: Recorder,
-    /// Who did and saw what.
+    /// Audit journal of changes and reads.
     pub journal: Journal,
     /// Reads what arrives over FHIR, and hands it to the hallway.
     pub intake: Intake,
     /// The service's clock.
     pub clock: Clock,
-    /// What the operator set.
+    /// Configuration.
     pub config: Arc<Config>,
     pub verifier: Arc<Verifier>,
     /// The EHRs that ask for cards.
     pub cds_clients: Arc<CdsClients>,
     /// The time zone of each clinic.
     pub zones: Arc<Zones>,
-    /// Told when there is something to deliver.
+    /// Notified when there is something to deliver.
     pub outbox: Arc<Notify>,
     /// The EHRs that we fetch from.
     pub connections: Connections,
@@ -60,7 +60,7 @@ pub struct App {
 }
 
 impl App {
-    /// Looks at patients again.
+    /// The upkeep of this application.
     pub fn upkeep(&self) -> Upkeep {
         Upkeep {
             db: self.db.clone(),
@@ -114,7 +114,7 @@ fn routes(origins: &[HeaderValue]) -> (Router<App>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// What holds for many endpoints is written down once.
+/// Documents once what holds for many endpoints.
 fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     idempotency::document(&mut document);
     document

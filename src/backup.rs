@@ -11,7 +11,7 @@ use crate::problem::Problem;
 use crate::store::Db;
 use crate::store::backup::{copy_into, holds_anything, integrity, is_open_elsewhere};
 
-/// What a PostgreSQL database is backed up with.
+/// Answer to an operator who tries to back up PostgreSQL with this command.
 pub const FOR_POSTGRES: &str = "PostgreSQL is backed up with its own tools, while the service runs: \
     pg_dump --format=custom --file=FILE \"$COCM_DATABASE_URL\" — and restored into an empty database: \
     pg_restore --exit-on-error --single-transaction --dbname=\"$COCM_DATABASE_URL\" FILE; then run verify-audit";
@@ -72,7 +72,7 @@ pub async fn restore(url: &str, file: &Path, force: bool) -> Result<Vec<ChainRep
     if path.exists() {
         fs::rename(&path, beside(&path, ".replaced")).map_err(told("the old database cannot be put aside"))?;
     }
-    // What was not merged into the old file belongs to it.
+    // The old file's write-ahead log belongs to the old file.
     for end in ["-wal", "-shm"] {
         let old = beside(&path, end);
         if old.exists() {
@@ -110,7 +110,7 @@ async fn look(partial: &Path) -> Result<Vec<ChainReport>, Problem> {
     Ok(reports)
 }
 
-/// What cannot be read may hold something.
+/// A database that cannot be read counts as one that holds data.
 async fn may_hold_something(url: &str) -> bool {
     let Ok(db) = Db::open(url).await else { return true };
     let holds = match db.migrate().await {

@@ -1,4 +1,4 @@
-//! Time and new ids, as arguments: nothing else in the program asks the machine for either.
+//! The source of time and of new ids. Nothing else in the program asks the machine for either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -47,7 +47,7 @@ impl Clock {
         }
     }
 
-    /// The present instant, with microseconds: what both databases keep.
+    /// The current instant, in microseconds: the precision of both databases.
     pub fn now(&self) -> DateTime<Utc> {
         let micros = match &*self.0 {
             ClockKind::Running { offset_us } => {

@@ -1,7 +1,7 @@
-//! What an operator can set: a TOML file, overlaid by `COCM_*` variables, overlaid by flags.
+//! Operator settings: a TOML file, overridden by `COCM_*` variables, overridden by flags.
 //!
-//! Reading and checking are apart: [`Config::load`] answers for shape and types, [`Config::check`] for sense, with
-//! every fault at once. Nothing here prints a secret.
+//! Reading and checking are separate: [`Config::load`] checks shape and types, [`Config::check`] checks meaning and
+//! reports every fault at once. Nothing here prints a secret.
 
 mod cds_hooks;
 mod check;
@@ -48,7 +48,7 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Bounds on what a caller may cost.
     pub limits: Limits,
-    /// Who may say who is calling.
+    /// Token issuers that this service trusts.
     pub auth: AuthConfig,
     /// Ways to sign in to the pages.
     #[serde(rename = "sign_in")]
@@ -59,10 +59,10 @@ pub struct Config {
     /// The charts written to.
     #[serde(rename = "ehr")]
     pub ehrs: Vec<EhrConnection>,
-    /// Who is told what happens.
+    /// Webhooks to notify.
     #[serde(rename = "webhook")]
     pub webhooks: Vec<Webhook>,
-    /// What is logged, and how.
+    /// Log format and filter.
     pub log: Log,
     /// Development only: any clinic named in a token is served, with the first clinic's settings.
     #[serde(skip)]
@@ -96,11 +96,11 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-/// Who may say who is calling.
+/// Token issuers that this service trusts.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
-    /// Token issuers we believe.
+    /// Trusted token issuers.
     pub issuers: Vec<Issuer>,
 }
 
@@ -110,11 +110,11 @@ pub struct AuthConfig {
 pub struct Issuer {
     /// The `iss` of its tokens, compared exactly.
     pub issuer: String,
-    /// Where its public keys are fetched…
+    /// URL of its public keys…
     pub jwks_url: Option<String>,
-    /// …or the file they are read from.
+    /// …or the file that holds them.
     pub jwks_file: Option<PathBuf>,
-    /// Where programs get its tokens; only told to them, in `.well-known/smart-configuration`.
+    /// Token endpoint for programs; published in `.well-known/smart-configuration`.
     pub token_url: Option<String>,
     /// The `aud` its tokens must carry for us.
     pub audience: String,
@@ -134,7 +134,7 @@ pub struct Clinic {
     pub id: ClinicId,
     /// Its name in print.
     pub name: Option<String>,
-    /// Where its days begin and end (IANA name).
+    /// Time zone that decides what counts as a day (IANA name).
     pub time_zone: Tz,
     /// The `[[ehr]]` it writes to.
     pub ehr: Option<String>,
@@ -143,14 +143,14 @@ pub struct Clinic {
     pub close_month_on: u8,
 }
 
-/// Somebody who is told what happens in a clinic.
+/// A receiver of a clinic's events.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// What it is called in the log of deliveries.
+    /// Name in the log of deliveries.
     pub name: String,
     pub clinic: ClinicId,
-    /// Where it is told: exactly there.
+    /// URL to post to. Redirects are not followed.
     pub url: String,
     /// `whsec_…`; several while changing from one to another.
     pub secrets: Vec<SecretString>,
@@ -162,7 +162,7 @@ pub struct Webhook {
     pub timeout: Duration,
 }
 
-/// What is logged, and how.
+/// Log format and filter.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {

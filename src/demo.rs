@@ -28,7 +28,7 @@ const FIRST_DAY: &str = "2026-01-05";
 /// How long it is lived.
 const DAYS: u64 = 140;
 
-/// What the demo may be told.
+/// Options of the demo.
 #[derive(Args, Clone, Debug)]
 pub struct DemoOptions {
     /// Stop after printing.
@@ -125,8 +125,8 @@ fn token(folder: &Path) -> Result<String, Problem> {
         .map_err(failed("a token"))
 }
 
-/// What nobody has looked at yet when one opens the pages: three who were screened, two safety answers, and two Tasks that
-/// the chart refused.
+/// Open work for the first look at the pages: three screened patients, two safety answers, and two Tasks that the chart
+/// refused.
 async fn this_morning(
     first: NaiveDate,
     service: &Service,

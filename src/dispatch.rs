@@ -25,11 +25,11 @@ use account::{attempt, ledger, line, settlement};
 const LANES: usize = 8;
 /// How many patients are written at once, of all clinics.
 const ALL_LANES: usize = 64;
-/// How long a chart that asked for a pause is left alone altogether; the delivery that was told waits as long as told.
+/// Longest pause for a whole chart that asked for one; the delivery that got the answer waits as long as requested.
 const REST: TimeDelta = TimeDelta::hours(1);
 /// When to look for doubles after a write whose first answer was lost.
 const RECHECK: TimeDelta = TimeDelta::minutes(10);
-/// How long to sleep when nothing is due and nobody wakes us: other replicas put work into the same outbox.
+/// How long to sleep when nothing is due: other replicas put work into the same outbox.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The charts by clinic.
@@ -72,9 +72,9 @@ impl Dispatcher {
         Self { db, clock, charts: Arc::new(charts), woken, stopping, resting, climbs_at }
     }
 
-    /// Delivers until told to stop. Writes in flight are finished.
+    /// Delivers until stopped. Writes in flight are finished.
     ///
-    /// Every clinic has lanes of its own, so that a chart that does not answer holds up nobody else's.
+    /// Every clinic has its own lanes, so that an unresponsive chart does not delay other clinics.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         if self.charts.is_empty() {
@@ -99,7 +99,7 @@ impl Dispatcher {
                 () = &mut stop => break,
                 Some(done) = working.join_next() => match done {
                     Ok(clinic) => free(&mut busy, &clinic),
-                    // A fault of ours: whose lane it was is not known, so everybody's count starts anew.
+                    // A fault of ours: the lane is unknown, so all counts restart.
                     Err(_) => busy.clear(),
                 },
                 () = self.woken.notified() => {}
@@ -214,7 +214,7 @@ impl Dispatcher {
         }
     }
 
-    /// One attempt: the ledger is told before the call, and after it. `false` when the lease was lost.
+    /// One attempt, recorded in the ledger before the call and after it. `false` if the lease was lost.
     async fn deliver(&self, ehr: &EhrClient, lane: &Lane, delivery: Delivery) -> Result<bool, Problem> {
         let intent = &delivery.intent.0;
         let posture = intent.desired.posture;
@@ -309,7 +309,7 @@ impl Dispatcher {
     }
 }
 
-/// What stands in the chart, or may, stays on the rung on which it stands, whatever is the best one now.
+/// Keeps an item on the rung where it was written, or may have been written, even if a better rung is available now.
 fn stands_on(delivery: &Delivery, best: Rung) -> Rung {
     match delivery.rung() {
         _ if delivery.chart_id.is_none() && !delivery.outcome_unknown => best,

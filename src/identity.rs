@@ -1,4 +1,4 @@
-//! Who is calling: bearer tokens, the keys that verify them, and what the caller may do.
+//! Authentication and roles: bearer tokens, the keys that verify them, and what a caller may do.
 
 mod acting;
 mod cache;
@@ -25,7 +25,7 @@ pub use extractor::bearer;
 pub use keys::KeyPolicy;
 pub use verifier::Verifier;
 
-/// What a caller is in the care team.
+/// Role of a caller in the care team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -81,8 +81,8 @@ impl TryFrom<String> for Role {
     }
 }
 
-/// Whoever sent a request, as their token says. Also an extractor: a handler that takes a `Caller` answers 401
-/// without a valid token.
+/// The authenticated sender of a request. Also an extractor: a handler that takes a `Caller` answers 401 without a
+/// valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The clinic they act for. Every read and write is within it.

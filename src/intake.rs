@@ -1,4 +1,4 @@
-//! Everything that arrives over FHIR becomes facts here, whichever way it came; and a clinic's spreadsheet.
+//! Turns everything that arrives over FHIR, by any path, and a clinic's spreadsheet into commands.
 
 pub mod bundle;
 pub mod connection;

@@ -28,7 +28,7 @@ use reads::PendingRead;
 const SOME: i64 = 256;
 /// How long lines are gathered after the first one: a transaction costs an fsync, and its lock.
 const GATHER: Duration = Duration::from_millis(50);
-/// How often it is looked for lines, and for what other replicas have sealed, when nobody wakes us.
+/// How often to look for new entries, and for entries that other replicas have sealed.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The last sealed number of each clinic.
@@ -57,7 +57,7 @@ impl Journal {
         }
     }
 
-    /// Told whenever the chain of a clinic has grown.
+    /// Changes whenever a clinic's chain grows.
     pub fn heads(&self) -> watch::Receiver<SealedHeads> {
         self.heads.subscribe()
     }
@@ -72,7 +72,7 @@ impl Journal {
         self.bell.notify_one();
     }
 
-    /// Seals until told to stop, then writes and seals what is left.
+    /// Seals until stopped, then writes and seals the rest.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {

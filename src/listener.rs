@@ -68,7 +68,7 @@ enum ShutdownPhase {
     Cut,
 }
 
-/// Told to every request (as an extension), for those that would never end: an event stream ends when stopping begins.
+/// Request extension that announces the shutdown, so that event streams end when it begins.
 #[derive(Clone, Debug)]
 pub struct ShutdownSignal(watch::Receiver<ShutdownPhase>);
 
@@ -134,7 +134,7 @@ pub async fn serve(
             (stream, permit) = next(&listener, &connections) => spawn(stream, connections.seat(permit)),
         }
     }
-    // Whoever the system has let in already would see a reset.
+    // Connections that the kernel has already accepted would otherwise be reset.
     for stream in knocking(listener)? {
         if let Some(permit) = connections.leave_now() {
             spawn(stream, connections.seat(permit));
@@ -216,7 +216,7 @@ async fn converse(
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     loop {
         tokio::select! {
-            // An error is the client's: gone, too slow, or not HTTP. There is nobody to tell.
+            // An error is the client's: gone, too slow, or not HTTP. There is no one to report it to.
             _ = connection.as_mut() => break,
             () = seat.asked_to_leave() => if seat.is_waiting() { break },
             changed = phase.changed() => {

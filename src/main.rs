@@ -64,7 +64,7 @@ enum CliCommand {
         #[arg(long, requires = "file")]
         clinic: Option<ClinicId>,
     },
-    /// Plans every patient anew, after a change of the rules.
+    /// Plans every patient again after a change of the rules.
     Replan {
         #[command(flatten)]
         settings: Settings,
@@ -151,7 +151,7 @@ enum Keys {
     },
 }
 
-/// What most commands take.
+/// Options of most commands.
 #[derive(Args, Default)]
 struct Settings {
     /// TOML file.
@@ -368,7 +368,7 @@ fn bar() -> ProgressBar {
     bar
 }
 
-/// Everything that can be known before the service runs.
+/// Checks everything that can be checked before the service runs.
 async fn check_config(config: &Config, offline: bool) -> Result<(), Failed> {
     let db = Db::open(config.database_url().as_str()).await?;
     db.ping().await?;

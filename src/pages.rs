@@ -43,7 +43,7 @@ use crate::api::App;
 use api_client::ApiClient;
 use sign_in::oidc::IdentityProvider;
 
-/// What the pages share. Cheap to clone.
+/// Shared state of the pages. Cheap to clone.
 #[derive(Clone)]
 struct Pages {
     app: App,
@@ -105,7 +105,7 @@ pub fn router(app: App, api: Router) -> Router {
         .with_state(pages)
 }
 
-/// What every page is sent with.
+/// Security headers of every page.
 async fn guarded(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let ancestors = pages.frame_ancestors(request.headers());
     let mut response = next.run(request).await;
@@ -113,7 +113,7 @@ async fn guarded(State(pages): State<Pages>, request: Request, next: Next) -> Re
     // A document of the API has a policy of its own, with its styles within.
     let policy = headers.get(CONTENT_SECURITY_POLICY).and_then(|own| own.to_str().ok()).unwrap_or(POLICY);
     let policy = format!("{policy}; frame-ancestors {}", ancestors.as_deref().unwrap_or("'none'"));
-    // What cannot stand in a header loads nothing, and is framed by nobody.
+    // A policy that is no valid header value falls back to one that allows nothing.
     let strict = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::try_from(policy).unwrap_or(strict));
     // `no-referrer` would make browsers send `Origin: null` with our own forms.

@@ -1,11 +1,11 @@
-//! Everything that can go wrong, as a closed set of categories.
+//! Errors as a closed set of categories.
 //!
-//! A [`Problem`] is turned into problem+json by `api` and into an OperationOutcome by the FHIR door.
-//! `detail` is shown to the caller, so it never carries a patient's data.
+//! The registry API answers a [`Problem`] as problem+json, the FHIR API as an OperationOutcome. `detail` is shown to
+//! the caller, so it never holds patient data.
 
 use std::fmt;
 
-/// What kind of failure this is. The HTTP status and the OperationOutcome code follow from it.
+/// Category of a failure. It decides the HTTP status and the OperationOutcome code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Category {
     /// The request cannot be read: 400.
@@ -106,7 +106,7 @@ impl Category {
     }
 }
 
-/// A failure, told to the caller.
+/// A failure as reported to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub category: Category,
@@ -116,7 +116,7 @@ pub struct Problem {
     pub expression: Option<String>,
     /// For a conflict of state: what would be allowed now.
     pub allowed: Vec<String>,
-    /// Of several facts that were sent together: which one, from 0.
+    /// Index of the failing command, from 0, when several were sent together.
     pub fact: Option<usize>,
 }
 

@@ -112,7 +112,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// From now on it misbehaves like this; the dice start anew from the seed.
+    /// Misbehaves like this from now on; the dice restart from the seed.
     pub fn misbehave(&self, how: Misbehaviour) {
         lock(&self.state).set_misbehaviour(how);
     }
@@ -128,7 +128,7 @@ impl Sandbox {
         lock(&self.state).chart.put(resource)
     }
 
-    /// As [`Sandbox::put`], changed at this moment: several resources may share one.
+    /// Like [`Sandbox::put`], with this time of change: several resources may share one.
     pub fn put_at(&self, resource: Value, at: DateTime<Utc>) -> Value {
         lock(&self.state).chart.put_at(resource, at)
     }

@@ -27,12 +27,12 @@ use crate::record::{Recorder, Zones};
 use crate::store::Db;
 use crate::webhook::Webhooks;
 
-/// How often the passing of a day is looked for.
+/// How often to check whether a day has passed.
 const SWEEP: Duration = Duration::from_mins(1);
 
 /// The running service, without its sockets.
 pub struct Service {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     dispatcher: Dispatcher,
     watch: Watch,
@@ -48,7 +48,7 @@ pub struct ServiceLoops {
 impl ServiceLoops {
     /// Stops them; writes in flight are finished.
     pub async fn stop(self) {
-        // Nobody listens any more: they have stopped already.
+        // No receivers left means that the loops have already stopped.
         let _ = self.stop.send(true);
         for running in self.running {
             let _ = tokio::time::timeout(Duration::from_secs(20), running).await;
@@ -98,7 +98,7 @@ impl Service {
     pub fn start(&self) -> ServiceLoops {
         let sender = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
-            // The sender is gone: the service is, too.
+            // A dropped sender means that the service is gone, too.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let dispatcher = self.dispatcher.clone();
@@ -169,7 +169,7 @@ impl Service {
         Ok(visits)
     }
 
-    /// Tells webhooks what is due now; for tests.
+    /// Sends due webhook events now; for tests.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -213,7 +213,7 @@ pub async fn sweep(app: &App) -> Result<usize, Problem> {
     app.upkeep().sweep().await
 }
 
-/// Plans everybody of a clinic anew: after a change of the rules.
+/// Plans every patient of a clinic again after a change of the rules.
 ///
 /// # Errors
 /// When the database does not answer; what was done is done, and doing it again is harmless.

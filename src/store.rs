@@ -185,7 +185,7 @@ impl Db {
         }
         let options: PgConnectOptions =
             url.parse().map_err(|e: sqlx::Error| Problem::internal(format!("database_url: {e}")))?;
-        // A replica that hangs must not hold a patient for ever.
+        // A replica that hangs must not hold a patient forever.
         let bounds =
             [("lock_timeout", "10s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
         let options = options.application_name("cocm-registry").statement_cache_capacity(512).options(bounds);
@@ -337,7 +337,7 @@ impl Db {
     }
 }
 
-/// What the promise "2xx means durable" rests on.
+/// The promise "2xx means durable" depends on these settings.
 async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
     let (version, encoding, commit, fsync): (i32, String, String, String) = sqlx::query_as(
         "SELECT CAST(current_setting('server_version_num') AS INTEGER), current_setting('server_encoding'),
@@ -397,7 +397,7 @@ pub fn failed(error: sqlx::Error) -> Problem {
     }
 }
 
-/// What kind of error it was, without the values it may quote.
+/// Kind of the error, without the values that it may quote.
 fn kind(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(e) => {

@@ -1,7 +1,7 @@
-//! What the service tells its operators: log lines and metrics. Never about a patient.
+//! Logs and metrics for operators. They never mention a patient.
 //!
-//! A request is known by its matched route (`/api/v1/patients/{id}`), never by its path or query, which may name
-//! somebody.
+//! A request is identified by its route (`/api/v1/patients/{id}`), never by its path or query, which may identify a
+//! patient.
 
 mod requests;
 
@@ -57,7 +57,7 @@ pub fn metrics() -> Result<&'static PrometheusHandle, String> {
     HANDLE.get_or_init(start).as_ref().map_err(Clone::clone)
 }
 
-/// What the admin listener serves: `GET /metrics` in Prometheus' text form.
+/// Router of the admin listener: `GET /metrics` in Prometheus text format.
 pub fn admin_router(handle: &'static PrometheusHandle) -> Router {
     Router::new().route("/metrics", get(render)).with_state(handle)
 }

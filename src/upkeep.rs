@@ -1,4 +1,4 @@
-//! Looking at patients of whom nothing has arrived: a day has passed, or the rules have changed.
+//! Reviews patients when nothing has arrived, because a day has passed or the rules have changed.
 
 use std::sync::Arc;
 
@@ -12,35 +12,34 @@ use crate::problem::Problem;
 use crate::record::{Command, Recorder, Submission, Zones, close, local_midnight};
 use crate::store::{Db, closed_month, idempotency, patient, webhook};
 
-/// How many patients are taken at once.
+/// Patients per page.
 const PAGE: i64 = 500;
-/// How many of them share a transaction.
+/// Patients per transaction.
 const SOME: usize = 100;
-/// How long answers under an `Idempotency-Key` are remembered.
+/// Retention of answers under an `Idempotency-Key`.
 const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(2);
 
-/// How long what a webhook was told is kept; what it did not take is kept until somebody looks.
+/// Retention of delivered webhook events; failed ones stay until an operator handles them.
 const TOLD: chrono::TimeDelta = chrono::TimeDelta::days(30);
-/// How many of those are forgotten in one transaction.
+/// Rows deleted per transaction.
 const FORGOTTEN: i64 = 1000;
 
-/// What is needed to look at patients again. Cheap to clone.
+/// Reviews patients when nothing new has arrived. Cheap to clone.
 #[derive(Clone)]
 pub struct Upkeep {
     pub db: Db,
     pub recorder: Recorder,
-    /// Says which day it is.
     pub clock: Clock,
     pub zones: Arc<Zones>,
-    /// When months are closed.
+    /// Decides when months are closed.
     pub config: Arc<Config>,
 }
 
-/// Who does what nobody did.
+/// Author of changes that no person made.
 const OURSELVES: &str = "cocm-registry";
 
 impl Upkeep {
-    /// Looks again at the patients of every clinic whose plan changes by itself today; forgets old answers.
+    /// Plans the patients of every clinic whose plan changes by itself today; deletes old stored answers.
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
@@ -60,7 +59,7 @@ impl Upkeep {
         Ok(looked_at)
     }
 
-    /// Looks again at the patients of one clinic who are due: nobody else is touched.
+    /// Plans the due patients of one clinic again, and no others.
     ///
     /// # Errors
     /// When the database does not answer; what was done is done.
@@ -80,7 +79,7 @@ impl Upkeep {
         }
     }
 
-    /// Plans everybody of a clinic anew.
+    /// Plans every patient of a clinic again.
     ///
     /// # Errors
     /// When the database does not answer; what was done is done, and doing it again is harmless.
@@ -99,8 +98,8 @@ impl Upkeep {
         }
     }
 
-    /// Closes the metrics of the month before, once its day has come and if nobody has done so; but only a month in which
-    /// the registry was kept already: what is entered about earlier ones is not late.
+    /// Closes the metrics of the previous month on its day, unless a person has done so. Only months in which the
+    /// registry was in use are closed: entries about earlier ones are not late.
     async fn close_last_month(&self, clinic: &str) -> Result<(), Problem> {
         let zone = self.zones.of(clinic);
         let (now, today) = (self.clock.now(), self.clock.today(zone));
@@ -120,13 +119,13 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Forgets what webhooks took long ago.
+    /// Deletes webhook deliveries that succeeded long ago.
     async fn forget_told(&self, clinic: &str) -> Result<(), Problem> {
         let before = self.clock.now() - TOLD;
         let mut tx = self.db.read().await?;
         let is_any = webhook::is_told_before(&mut tx, clinic, before).await?;
         drop(tx);
-        // Nothing is locked where there is nothing to forget.
+        // Takes no lock when there is nothing to delete.
         let mut is_more = is_any;
         while is_more {
             let mut tx = self.db.begin("webhook_forget").await?;

@@ -28,7 +28,7 @@ use crate::store::webhook::{self, WebhookDelivery};
 use crate::store::{Db, WriteTx, journal};
 use sign::SigningSecret;
 
-/// How often it is looked for what another replica or a person has left to do.
+/// How often to look for work that another replica or a person left behind.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// One configured webhook.
@@ -41,7 +41,7 @@ struct ConfiguredWebhook {
     client: Client,
 }
 
-/// What sends. Cheap to clone.
+/// Sends webhook deliveries. Cheap to clone.
 #[derive(Clone)]
 pub struct Webhooks {
     db: Db,
@@ -50,11 +50,11 @@ pub struct Webhooks {
     me: Uuid,
 }
 
-/// What is to be done after a step.
+/// The next action after a step.
 enum NextStep {
     /// The next step, at once.
     Step,
-    /// Nothing, for so long or until something happens.
+    /// Wait for this long, or until something happens.
     Rest(Duration),
 }
 
@@ -81,7 +81,7 @@ impl Webhooks {
         Ok(Self { db: db.clone(), clock: clock.clone(), hooks: Arc::new(hooks), me: clock.id() })
     }
 
-    /// Sends until told to stop. An attempt in flight is finished.
+    /// Sends until stopped. An attempt in flight is finished.
     pub async fn run(self, heads: watch::Receiver<SealedHeads>, stop: watch::Receiver<bool>) {
         let all = (0..self.hooks.len()).map(|i| self.clone().run_one(i, heads.clone(), stop.clone()));
         futures_util::future::join_all(all).await;
@@ -125,14 +125,14 @@ impl Webhooks {
         Ok(())
     }
 
-    /// One thing: an attempt, or a look at what is next.
+    /// Does one thing: an attempt, or a look at the next event.
     async fn step(&self, hook: &ConfiguredWebhook) -> Result<NextStep, Problem> {
         let mut tx = self.db.read().await?;
         let head = journal::head(&mut tx, &hook.clinic).await?.map_or(0, |head| head.seq);
         let known = webhook::cursor(&mut tx, &hook.clinic, &hook.name).await?;
         let Some(cursor) = known else {
             drop(tx);
-            // Told is what happens from now on.
+            // Start with events from now on.
             let mut tx = self.db.begin("webhook_deliver").await?;
             webhook::begin(&mut tx, &hook.clinic, &hook.name, head, self.clock.now()).await?;
             tx.commit().await?;
@@ -157,7 +157,7 @@ impl Webhooks {
             tx.commit().await?;
             return Ok(NextStep::Rest(IDLE));
         };
-        // Another replica may have sent it a moment ago.
+        // Another replica may just have sent it.
         let delivery = match webhook::pending(&mut tx, &hook.clinic, &hook.name).await? {
             Some(waiting) if waiting.next_attempt_at > now => None,
             Some(waiting) => Some(waiting),
@@ -181,7 +181,7 @@ impl Webhooks {
         }
     }
 
-    /// The next event becomes a delivery; `None` where nothing in the stretch looked at is wanted.
+    /// Turns the next event into a delivery; `None` when no event in the window is wanted.
     async fn advance(
         &self,
         tx: &mut WriteTx,

@@ -1,8 +1,8 @@
-//! Who was shown what: a line of the journal for each answer with patient data, written before the answer goes out.
+//! Read access: a journal entry for each answer with patient data, written before the answer goes out.
 //!
-//! A line is written for what is read (also by a POST: a search, a simulation, a Bundle that reads), and for what was refused
-//! or not found, whatever the method: somebody may be trying keys. What is *changed* has its line from the hallway,
-//! in the same transaction. The line holds the route's template and the ids of the address, never the query.
+//! Reads are recorded (also by POST: a search, a simulation, a Bundle that reads), and so is every refused or missing
+//! resource, whatever the method: somebody may be guessing ids. The recorder journals *changes* in their own
+//! transaction. An entry holds the route's template and the ids of the path, never the query.
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -20,7 +20,7 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
     let Some(route) = route.filter(|route| concerns(route)) else { return next.run(request).await };
     let (mut parts, body) = request.into_parts();
-    // Whoever has no valid token is told so by the handler.
+    // The handler answers callers without a valid token.
     let Ok(caller) = Caller::from_request_parts(&mut parts, &app).await else {
         return next.run(Request::from_parts(parts, body)).await;
     };
@@ -39,7 +39,7 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
         line.request = Some(request.clone());
         app.journal.write(line.naming(shown)).await;
     }
-    // What has no length yet is read while it is sent: a long list, page by page.
+    // A body without a length is read while it is sent: a long list, page by page.
     if !reads(&method, &request.route) || everybody || response.body().size_hint().exact().is_some() {
         return response;
     }
@@ -78,7 +78,7 @@ fn is_refusal(status: StatusCode) -> bool {
     matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
-/// What stands in the address where the template has a parameter. What cannot be an id is not repeated.
+/// Path segments at the parameters of the template. Text that cannot be an id is left out.
 pub fn ids(route: &str, path: &str) -> Vec<String> {
     let is_id = |s: &&str| {
         (1..=64).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))

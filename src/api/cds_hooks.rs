@@ -19,7 +19,7 @@ use crate::config::Config;
 /// The one service: where a patient in Collaborative Care stands.
 const SERVICE: &str = "cocm-standing";
 
-/// The routes. Browsers of other origins than these are told nothing.
+/// The routes. Browsers of other origins get no answer (CORS).
 pub fn routes(origins: &[HeaderValue]) -> OpenApiRouter<App> {
     let cors = CorsLayer::new()
         .allow_origin(origins.to_vec())

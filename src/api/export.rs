@@ -27,7 +27,7 @@ pub const LARGEST_WORKBOOK: usize = 50_000;
 /// Rows that are read at once.
 pub const PAGE: i64 = 500;
 
-/// As what a list is written.
+/// File format of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values.
@@ -209,7 +209,7 @@ fn plain(cell: &Cell) -> Cow<'_, str> {
     }
 }
 
-/// What a spreadsheet might take for the beginning of a formula, also in full width.
+/// Characters that a spreadsheet may take for the start of a formula, including full-width forms.
 const BEGINS_A_FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Text that no spreadsheet takes for a formula (OWASP).

@@ -17,7 +17,7 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// Which page.
+/// Page of the list.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {

@@ -17,7 +17,7 @@ const TYPE_BASE: &str = "https://cocm-registry.dev/problems/";
 /// A failure (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// What kind of failure: stable, for programs.
+    /// Stable type of the failure, for programs.
     #[serde(rename = "type")]
     #[schema(example = "https://cocm-registry.dev/problems/unprocessable")]
     pub kind: String,

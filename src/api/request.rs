@@ -1,4 +1,4 @@
-//! What the registry's handlers take apart: who asks, which ids, which words, which moments.
+//! Request parts that the registry's handlers share: caller, ids, texts and instants.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::identity::{Caller, Role};
 use crate::problem::Problem;
 use crate::record::{Command, IdempotencyKey, Recorded, Submission, local_midnight};
 
-/// Whoever may read what concerns care: everybody in the team, not the EHR's program.
+/// Roles that may read clinical data: everyone in the care team, but not the EHR's client.
 pub const READERS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare, Role::Admin];
 /// The clinicians of the team.
 pub const CLINICIANS: &[Role] = &[Role::CareManager, Role::PsychiatricConsultant, Role::PrimaryCare];
 
 /// One request: who asks, and what it was sent with.
 pub struct RequestContext {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     pub caller: Caller,
     /// `Idempotency-Key`.
@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let at = DateTime::parse_from_rfc3339(&text).map(|at| KnownAt::At(at.with_timezone(&Utc)));
-        // Years of more than four digits are nobody's.
+        // Years of more than four digits are not accepted.
         let on = || text.parse().map(KnownAt::On).ok().filter(|_| text.len() == 10);
         let known = at.ok().or_else(on).ok_or_else(|| serde::de::Error::custom("neither an instant nor a date"));
         known.map(Self)

@@ -14,19 +14,19 @@ pub struct CdsHooks {
     pub issuer: String,
     /// The `tenant` of those JWTs, where one issuer speaks for several organisations.
     pub tenant: Option<String>,
-    /// Where its public keys are fetched; a `jku` must say the same…
+    /// URL of its public keys; a `jku` must be the same…
     pub jwks_url: Option<String>,
-    /// …or the file they are read from.
+    /// …or the file that holds them.
     pub jwks_file: Option<PathBuf>,
     /// Browsers' origins that may ask (CORS): of EHRs that call from the chart itself.
     #[serde(default)]
     pub origins: Vec<String>,
-    /// What a card's link is.
+    /// Where a card's link leads.
     #[serde(default)]
     pub link: CardLink,
 }
 
-/// What a card's link is.
+/// Where a card's link leads.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum CardLink {
@@ -38,7 +38,7 @@ pub enum CardLink {
 }
 
 impl CdsHooks {
-    /// As the verifier of tokens knows issuers. What is called, is the audience: each request knows its own.
+    /// This client as a token issuer. The audience stays empty: each request brings its own.
     pub fn as_issuer(&self) -> Issuer {
         Issuer {
             issuer: self.issuer.clone(),

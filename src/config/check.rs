@@ -1,4 +1,4 @@
-//! What a configuration must make sense of, all faults at once.
+//! Checks the meaning of a configuration and reports every fault at once.
 
 mod connection;
 
@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Config, ConfigError, Issuer, SignInConfig};
 
 impl Config {
-    /// Looks for what would fail later: unknown names, two of one name, addresses that are none, bounds out of bounds.
+    /// Finds what would fail later: unknown names, duplicate names, invalid addresses, limits out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
         self.check_database(&mut faults);
@@ -122,7 +122,7 @@ impl Config {
             ));
         }
         for origin in &way.frame_origins {
-            // It goes into a header as it is: an origin and nothing more.
+            // The value goes into a header unchanged, so it must be an origin and nothing more.
             let is_origin = Url::parse(origin)
                 .is_ok_and(|url| url.scheme() == "https" && url.origin().ascii_serialization() == *origin);
             if !is_origin {
@@ -180,7 +180,8 @@ fn keys(key: &str, issuer: &Issuer, faults: &mut Vec<String>) {
     match (&issuer.jwks_url, &issuer.jwks_file) {
         (Some(url), None) => {
             let field = format!("{key}.jwks_url");
-            // Who can change the keys on their way can be anybody. A name without a dot is a container's.
+            // Anyone who can change the keys in transit can impersonate anyone. A host name without a dot is a
+            // container's.
             if let Some(url) = http_url(&field, url, faults)
                 && url.scheme() == "http"
                 && !nearby(&url)

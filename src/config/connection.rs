@@ -18,12 +18,12 @@ use crate::domain::task::ChartResource;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EhrConnection {
-    /// What clinics call it; part of the address of its notifications.
+    /// Name that clinics use; part of its notification URL.
     pub name: String,
     pub base_url: String,
     /// Sent as `Authorization: Bearer`, where there is no `auth`.
     pub bearer_token: Option<SecretString>,
-    /// How a token is had from the EHR's own token endpoint.
+    /// How to get a token from the EHR's token endpoint.
     pub auth: Option<BackendServices>,
     /// Certificate authorities (PEM) believed for this connection beside the machine's own.
     pub ca_file: Option<PathBuf>,
@@ -41,10 +41,10 @@ pub struct EhrConnection {
     /// Other bases by which it names its own resources in references.
     #[serde(default)]
     pub known_bases: Vec<String>,
-    /// What is fetched by itself.
+    /// Polling.
     #[serde(default)]
     pub poll: PollConfig,
-    /// How it may tell us that something has changed.
+    /// Change notifications from the EHR.
     #[serde(default)]
     pub notify: NotifyConfig,
     /// Bulk Data export.
@@ -52,15 +52,15 @@ pub struct EhrConnection {
     pub bulk: Bulk,
     /// Its calls to our CDS Hooks service; none if absent.
     pub cds_hooks: Option<CdsHooks>,
-    /// How what the plan asks for reaches the chart.
+    /// How work items reach the chart.
     #[serde(default)]
     pub write: WriteConfig,
-    /// How its questionnaires map to instruments; read by `fhir`.
+    /// Mapping of its questionnaires to instruments; read by `fhir`.
     #[serde(default)]
     pub mapping: toml::Table,
 }
 
-/// Which kind of authorisation.
+/// Kind of authorization.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthKind {
@@ -96,13 +96,13 @@ impl KeyAlgorithm {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendServices {
-    /// Which kind; there is one.
+    /// Kind of authorization; there is only one.
     pub kind: AuthKind,
-    /// What the EHR calls us: `iss` and `sub` of our assertions.
+    /// Our client id at the EHR: `iss` and `sub` of our assertions.
     pub client_id: String,
     /// The token endpoint; without it, what the EHR's `.well-known/smart-configuration` says.
     pub token_url: Option<String>,
-    /// What we ask for, by spaces: `system/Patient.rs …`.
+    /// Scopes to request, separated by spaces: `system/Patient.rs …`.
     #[serde(default = "scopes")]
     pub scopes: String,
     /// With which kind of key we sign.
@@ -124,19 +124,19 @@ pub fn key_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("connection-keys")
 }
 
-/// What is fetched by itself.
+/// Polling.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PollConfig {
-    /// Which types: of Patient, `QuestionnaireResponse`, Observation.
+    /// Resource types: Patient, `QuestionnaireResponse`, Observation.
     pub types: Vec<String>,
     /// How often; 0 is never.
     #[serde(rename = "period_s", deserialize_with = "seconds")]
     pub period: Duration,
-    /// How far behind the last known change the next look begins: what is committed late on the server.
+    /// How far before the last known change the next poll starts, to catch late commits on the server.
     #[serde(rename = "overlap_s", deserialize_with = "seconds")]
     pub overlap: Duration,
-    /// How many resources are asked for at once.
+    /// Page size of searches.
     pub page_size: u16,
     /// Nothing that was last changed before this day (UTC) is fetched.
     pub since: Option<NaiveDate>,
@@ -188,7 +188,7 @@ impl SearchStrategy {
         Self::ALL.into_iter().find(|way| way.as_str() == name)
     }
 
-    /// What is tried when the server does not know this one.
+    /// Fallback when the server does not support this strategy.
     pub fn next(self) -> Option<Self> {
         let at = Self::ALL.iter().position(|way| *way == self)?;
         Self::ALL.get(at + 1).copied()
@@ -216,7 +216,7 @@ pub struct NotifyConfig {
     pub topics: BTreeMap<String, Vec<String>>,
 }
 
-/// What kind of Subscription we make.
+/// Kind of Subscription to create.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum SubscriptionPayload {
@@ -238,14 +238,14 @@ pub struct Bulk {
     pub file_origins: Vec<String>,
 }
 
-/// How what the plan asks for reaches the chart.
+/// How work items reach the chart.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct WriteConfig {
-    /// How what a Task says is told; `auto` (`None`) is the best way that the EHR's CapabilityStatement offers.
+    /// How Tasks are written; `auto` (`None`) picks the best way that the EHR's CapabilityStatement offers.
     #[serde(deserialize_with = "rung")]
     pub task: Option<Rung>,
-    /// How what a Flag says is told.
+    /// How Flags are written.
     #[serde(deserialize_with = "rung")]
     pub flag: Option<Rung>,
     /// Whether the EHR calls our CDS Hooks service (`cds_hooks` says so): then `auto` counts on the card where nothing can
@@ -257,7 +257,7 @@ pub struct WriteConfig {
 }
 
 impl WriteConfig {
-    /// What is set for a kind of resource; `None` is `auto`.
+    /// Configured rung for a kind of resource; `None` is `auto`.
     pub fn set_for(self, resource: ChartResource) -> Option<Rung> {
         match resource {
             ChartResource::Task => self.task,
@@ -276,7 +276,7 @@ fn rung<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rung>, D::E
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
         "auto" => Ok(None),
-        // What an operator who wants nothing written will try first.
+        // Operators who want nothing written try this word first.
         "none" => Ok(Some(Rung::Worklist)),
         name => name.parse().map(Some).map_err(|why| D::Error::custom(format!("{why}, auto, none"))),
     }
@@ -323,10 +323,10 @@ impl Default for PollConfig {
     }
 }
 
-/// What can be fetched.
+/// Resource types that can be polled.
 pub(super) const TYPES: [&str; 3] = ["Patient", "QuestionnaireResponse", "Observation"];
 
-/// What we write, and read back.
+/// Resource types that we write and read back.
 pub(super) const OURS: [&str; 2] = ["Task", "Flag"];
 
 fn timeout() -> Duration {

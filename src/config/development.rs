@@ -13,7 +13,7 @@ pub const ISSUER: &str = "urn:cocm-registry:development";
 /// The `aud` of development tokens.
 pub const AUDIENCE: &str = "cocm-registry";
 
-/// What `--dev` lets one choose.
+/// Options of `--dev`.
 #[derive(Clone, Debug, Default)]
 pub struct Development {
     /// `--time-zone`, else UTC.

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::ConfigError;
 
-/// What the command line may set. Absent leaves the file's or the variable's value.
+/// Settings from the command line. A missing flag keeps the value of the file or the variable.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     pub listen: Option<SocketAddr>,
@@ -18,7 +18,7 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
 }
 
-/// What follows `COCM_`, the key it sets, and whether that key is a number.
+/// Variable name after `COCM_`, the key it sets, and whether that key is a number.
 const VARIABLES: &[(&str, &[&str], bool)] = &[
     ("LISTEN", &["listen"], false),
     ("ADMIN_LISTEN", &["admin_listen"], false),
@@ -63,7 +63,7 @@ const EHR_SECRETS: [(&str, &[&str]); 3] = [
     ("_NOTIFY_HMAC_SECRET", &["notify", "hmac_secret"]),
 ];
 
-/// `COCM_EHR_<NAME>_BEARER_TOKEN` and the like, so that a secret need not stand in the file.
+/// `COCM_EHR_<NAME>_BEARER_TOKEN` and similar variables, so that secrets need not be in the file.
 fn ehr_secret(table: &mut Table, rest: &str, text: &str) -> bool {
     let Some(rest) = rest.strip_prefix("EHR_") else { return false };
     let found = EHR_SECRETS.iter().find_map(|(end, path)| Some((rest.strip_suffix(end)?, *path)));

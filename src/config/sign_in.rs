@@ -12,15 +12,15 @@ use super::{ClinicId, Issuer};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignInConfig {
-    /// What the button says.
+    /// Label of the button.
     pub name: String,
     /// The `iss` of its ID tokens, compared exactly.
     pub issuer: String,
-    /// Where its public keys are fetched…
+    /// URL of its public keys…
     pub jwks_url: Option<String>,
-    /// …or the file they are read from.
+    /// …or the file that holds them.
     pub jwks_file: Option<PathBuf>,
-    /// What we are called there: the `aud` of its ID tokens.
+    /// Our client id there: the `aud` of its ID tokens.
     pub client_id: String,
     /// For a confidential client.
     pub client_secret: Option<SecretString>,
@@ -44,7 +44,7 @@ pub struct SignInConfig {
 }
 
 impl SignInConfig {
-    /// As the verifier of tokens knows issuers.
+    /// This provider as a token issuer.
     pub fn as_issuer(&self) -> Issuer {
         Issuer {
             issuer: self.issuer.clone(),

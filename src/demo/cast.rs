@@ -1,11 +1,11 @@
-//! Who lives through the twenty weeks. The same seed gives the same people with the same fates.
+//! The patients of the twenty weeks. The same seed gives the same patients with the same courses.
 
 use chrono::{Days, NaiveDate};
 use serde_json::Value;
 
 use crate::sandbox::misbehaviour::Dice;
 
-/// How a person's illness goes, before anything is changed about the treatment.
+/// Course of a patient's illness before any change of treatment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IllnessCourse {
     /// Halved by week 8, in remission in the end.
@@ -38,7 +38,7 @@ fn curve(fate: IllnessCourse) -> [u16; 11] {
     }
 }
 
-/// Something that will happen to a person.
+/// A scheduled event of a patient.
 #[derive(Clone, Debug)]
 pub enum ScheduledEvent {
     /// A resource is sent.
@@ -49,7 +49,7 @@ pub enum ScheduledEvent {
     Assess,
     /// The doctor decides on a recommendation.
     Decide(String),
-    /// What was accepted is done.
+    /// An accepted recommendation is carried out.
     Do(String),
     /// The episode ends well.
     Graduate,
@@ -69,7 +69,7 @@ pub struct DemoPatient {
     pub first: (u16, u16),
     /// First answer to item 9.
     pub item9: u8,
-    /// Who looks after them.
+    /// The care manager.
     pub care_manager: &'static str,
     /// Our id of the episode, once enrolled.
     pub episode: Option<String>,

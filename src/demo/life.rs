@@ -159,7 +159,7 @@ async fn measure(door: &DemoClient, person: &mut DemoPatient, day: NaiveDate, to
         door.put(&form(person, Instrument::Gad7, nth, day, gad7, 0)).await?;
     }
     if item9 > 0 {
-        // Mostly at once; now and then only when the Task in the chart is seen.
+        // Usually at once; sometimes only when the Task in the chart is seen.
         if person.happens(0.75) {
             assess(door, person, today).await?;
         } else {
@@ -181,7 +181,7 @@ pub async fn leaves_item9_open(door: &DemoClient, person: &mut DemoPatient, toda
     door.put(&filled).await
 }
 
-/// A PHQ-9 with this answer to its last question, which nobody has assessed yet.
+/// A PHQ-9 with this answer to its last question, not yet assessed.
 pub async fn answers_item9(
     door: &DemoClient,
     person: &mut DemoPatient,
@@ -248,7 +248,7 @@ async fn happen(
     }
 }
 
-/// What happens to a few.
+/// Special events of a few patients.
 async fn specials(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate, days: i64) -> Result<(), Problem> {
     if person.number == 59 && days == 40 {
         let mut died = patient(person);

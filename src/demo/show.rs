@@ -1,4 +1,4 @@
-//! What the demo shows: the caseload as a table, the chart with its reasons, and what to try next.
+//! Output of the demo: the caseload as a table, the chart with its reasons, and what to try next.
 
 use std::collections::BTreeMap;
 
@@ -183,7 +183,7 @@ fn why(row: &Value) -> String {
         all[1..].iter().filter_map(|f| f["rule"].as_str()).map(|r| r.replace('_', " ")).collect();
     others.retain(|other| *other != first["rule"].as_str().unwrap_or_default().replace('_', " "));
     others.dedup();
-    // What a reader takes in at a glance; the API has the rest.
+    // As much as a reader takes in at a glance; the API has the rest.
     if others.len() > 3 {
         let more = others.len() - 2;
         others.truncate(2);

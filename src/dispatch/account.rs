@@ -1,4 +1,4 @@
-//! What an attempt came to, for the ledger, for the list of attempts and for the journal. Pure.
+//! Records the result of an attempt in the ledger, the list of attempts and the journal. Pure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::ehr::{DeliveryEffect, DeliveryResult, Failure, Ledger, ManualChange};
 use crate::store::journal;
 use crate::store::outbox::{Delivery, DeliveryAttempt, DeliveryState, Settlement};
 
-/// What is known of a delivery before an attempt.
+/// Known state of a delivery before an attempt.
 pub(super) fn ledger(delivery: &Delivery) -> Ledger {
     Ledger {
         chart_id: delivery.chart_id.clone(),
@@ -43,7 +43,7 @@ pub(super) fn settlement(
 ) -> Settlement {
     let mut settlement = Settlement {
         revision: delivery.revision,
-        // As far as it will be, on this rung.
+        // As complete as this rung allows.
         written: result.is_ok(),
         state: DeliveryState::Settled,
         posture: after.last_written,
@@ -107,7 +107,7 @@ pub(super) fn settlement(
     settlement
 }
 
-/// What the journal says of an attempt that came to an end.
+/// Journal entry for a finished attempt.
 pub(super) fn line(
     clinic: &str,
     delivery: &Delivery,

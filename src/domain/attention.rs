@@ -15,7 +15,7 @@ pub const NOTHING_DUE: i16 = 99;
 named! {
     /// The places of the review queue, most pressing first.
     pub enum QueuePlace {
-        /// A safety answer that nobody has assessed.
+        /// An unassessed safety answer.
         OpenSafety = "open_safety",
         /// Worse than at baseline, or ill again after improvement.
         WorseningOrRelapse = "worsening_or_relapse",
@@ -59,13 +59,13 @@ const BESIDE_THE_QUEUE: i16 = 11;
 /// Why an episode is in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueReason {
-    /// Where it puts the episode.
+    /// Place in the queue.
     pub place: QueuePlace,
     /// The rule behind it, where it is one.
     pub rule: Option<Rule>,
     /// The measure it speaks about.
     pub instrument: Option<Instrument>,
-    /// Since when.
+    /// First day.
     pub since: NaiveDate,
     /// A sentence a clinician would accept.
     pub reason: String,
@@ -170,8 +170,7 @@ fn of_finding(standing: &Standing, finding: &Finding) -> Option<QueueReason> {
         Rule::Unmeasured => (QueuePlace::UnmeasuredOrRed, finding.since),
         Rule::ContactOverdue => (QueuePlace::UnmeasuredOrRed, red_since(standing, finding)?),
         Rule::Plateau => (QueuePlace::Plateau, finding.since),
-        // What a review recommended and nobody has done belongs where the review itself is overdue; so does a review of
-        // which only the chart says that it was held.
+        // Overdue recommendations rank like an overdue review; so does a review that is documented only in the chart.
         Rule::ReviewOverdue | Rule::ReviewUndocumented | Rule::RecommendationOverdue => {
             (QueuePlace::ReviewOverdue, finding.since)
         }

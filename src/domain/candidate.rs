@@ -1,4 +1,4 @@
-//! Who might be offered collaborative care: screened positive, and in no open episode.
+//! Candidates for Collaborative Care: screened positive, and in no open episode.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,13 @@ use crate::id::{EpisodeId, MeasurementId};
 /// A score that speaks for an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PositiveScore {
-    /// Which questionnaire.
+    /// Instrument.
     pub instrument: Instrument,
     /// Points.
     pub score: u16,
     /// Positive from here up.
     pub elevated_at: u16,
-    /// The local date.
+    /// Date in the clinic's time zone.
     pub taken_on: NaiveDate,
     /// The measurement.
     pub measurement: MeasurementId,
@@ -32,7 +32,7 @@ pub struct PositiveScore {
 /// The last episode that ended: a reason to ask, not a reason to hide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EarlierEpisode {
-    /// Which.
+    /// The episode.
     pub episode: EpisodeId,
     /// Its end.
     pub ended_on: NaiveDate,
@@ -42,18 +42,18 @@ pub struct EarlierEpisode {
     pub was_enrolled: bool,
 }
 
-/// That somebody dismissed a candidate.
+/// Dismissal of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Dismissal {
     /// The entry: taking it back brings the candidate back.
     pub entry: Uuid,
-    /// When.
+    /// Date in the clinic's time zone.
     pub on: NaiveDate,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
-/// Somebody who screened positive and is in no open episode.
+/// A patient who screened positive and has no open episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
     /// Since when: the earliest of the scores below.
@@ -71,7 +71,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// What a dismissal of this candidate puts aside.
+    /// Scores that a dismissal of this candidate puts aside.
     pub fn scores_dismissed(&self) -> Vec<DismissedScore> {
         self.scores.iter().map(|s| DismissedScore { measurement: s.measurement, score: s.score }).collect()
     }

@@ -1,4 +1,4 @@
-//! What the care team does: facts with a date, entered by people.
+//! Entries of the care team: dated facts that people record.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ named! {
 }
 
 named! {
-    /// Who pays.
+    /// The payer.
     pub enum Payer {
         Medicaid = "medicaid",
         Medicare = "medicare",
@@ -60,7 +60,7 @@ pub struct DismissedScore {
     pub score: u16,
 }
 
-/// Something that happened in the care of a patient.
+/// An event in the care of a patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Care {
@@ -70,7 +70,7 @@ pub enum Care {
         modality: Option<Modality>,
         /// Whether it was on the schedule.
         scheduled: bool,
-        /// What became of it.
+        /// Outcome of the contact.
         outcome: ContactOutcome,
         /// When it began, where the time is known and not only the day.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub enum Care {
         /// Minutes of the care manager.
         minutes: Option<u16>,
         performer: Option<String>,
-        /// What was delivered: known interventions, or free words.
+        /// Delivered interventions: known ones, or free text.
         interventions: Vec<String>,
         /// The next appointment that was made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ pub enum Care {
         summary: String,
         /// The recommendation it follows.
         recommendation: Option<Uuid>,
-        /// Which medication changed, and how.
+        /// Medication changes.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         medication: Vec<MedicationChange>,
     },
@@ -101,7 +101,7 @@ pub enum Care {
         summary: Option<String>,
         /// Minutes of the consultant.
         minutes: Option<u16>,
-        /// What is recommended; "continue" counts, nothing at all does not.
+        /// Recommendations; "continue" counts as one, an empty list does not.
         recommendations: Vec<Recommendation>,
         /// The review session it was part of.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ pub enum Care {
     /// A recommendation was accepted, modified, declined or done.
     RecommendationDecision {
         recommendation: Uuid,
-        /// What became of it.
+        /// The decision.
         decision: RecommendationDecision,
         by: Option<String>,
         reason: Option<String>,
@@ -125,7 +125,7 @@ pub enum Care {
     },
     /// A clinician set the baseline.
     BaselineOverride {
-        /// Of which instrument.
+        /// The instrument.
         instrument: Instrument,
         /// The measurement that is the baseline from now on.
         measurement: MeasurementId,
@@ -146,14 +146,14 @@ pub enum Care {
     DiscussionFlag { raised: bool, note: Option<String> },
     /// Suicide risk was assessed: the only thing that closes a safety concern.
     SafetyAssessment { instrument: String, result: String, disposition: String, assessor: String, note: Option<String> },
-    /// Who paid for the patient's care, and when.
+    /// A payer of the patient's care, from a date on.
     Coverage {
         payer: Payer,
         from: NaiveDate,
         /// The last day; open without one.
         to: Option<NaiveDate>,
     },
-    /// Somebody checked whether the model fits this patient.
+    /// A check whether Collaborative Care fits this patient.
     FitCheck(FitCheck),
     /// The plan that patient and team share, as a whole: its next version.
     CarePlan(SharedCarePlan),
@@ -163,19 +163,19 @@ pub enum Care {
         /// The scores that were looked at: a newer one makes a candidate again.
         scores: Vec<DismissedScore>,
     },
-    /// Somebody set the status of a Task or Flag of ours in the chart, or deleted it there.
+    /// A person set the status of one of our Tasks or Flags in the chart, or deleted it there.
     SetInChart {
         /// The delivery that wrote it.
         delivery: Uuid,
         key: String,
         resource: ChartResource,
-        /// What it is about.
+        /// Kind of change.
         code: Code,
         /// Since when its cause holds.
         since: NaiveDate,
         /// Its status in the chart; [`DELETED`] where it is gone.
         status: String,
-        /// Whose it is there.
+        /// Owner in the chart.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
         /// Why, where somebody said so.
@@ -189,7 +189,7 @@ pub enum Care {
     TakenBack { entry: Uuid, reason: Option<String> },
 }
 
-/// What stands for the status of a Task or Flag that is not in the chart any more.
+/// Status recorded for a Task or Flag that was deleted from the chart.
 pub const DELETED: &str = "deleted";
 
 impl Care {

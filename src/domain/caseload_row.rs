@@ -18,7 +18,7 @@ use super::task::{ChartResource, Code};
 /// Scores that a line shows of each measure: the last ones, after its baseline.
 const POINTS: usize = 20;
 
-/// What one row of the caseload shows beyond its columns.
+/// Content of a caseload row beyond its columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseloadRow {
     /// Each targeted measure; the primary one first.
@@ -50,11 +50,11 @@ pub struct CaseloadRow {
 }
 
 named! {
-    /// What the next contact's date is.
+    /// Meaning of the next contact's date.
     pub enum NextContactKind {
         /// An appointment that was made.
         Appointment = "appointment",
-        /// An appointment whose day is past, and nobody has documented what became of it.
+        /// A past appointment without a documented outcome.
         Missed = "missed",
         /// None was made: the day it is due (R11).
         Due = "due",
@@ -171,7 +171,7 @@ fn due(standing: &Standing) -> Vec<(Code, Option<NaiveDate>)> {
     due
 }
 
-/// What the review queue would say first, else the first finding; and the other rules that speak.
+/// First reason of the review queue, else the first finding; and the other rules with findings.
 fn why(standing: &Standing) -> (Option<String>, Vec<Rule>) {
     let reasons = reasons(standing);
     let (first, rule) = match (reasons.first(), standing.findings.first()) {

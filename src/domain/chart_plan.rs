@@ -1,4 +1,4 @@
-//! What should stand in the chart, with reasons: the planner's answer.
+//! The chart plan: what should be in the chart, with reasons.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -22,19 +22,19 @@ mod rung;
 pub use rung::Rung;
 pub use withdrawal::resolve;
 
-/// One Task or Flag that should stand in the chart, and why.
+/// One Task or Flag that should be in the chart, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkItem {
     /// Names the cause: the same cause always has the same key, within one patient.
     pub key: String,
     pub resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     pub code: Code,
-    /// How it should stand.
+    /// Desired posture.
     pub posture: Posture,
     pub priority: Priority,
     pub owner: Owner,
-    /// Who is asked beside the owner: whoever of them acts first.
+    /// Others who are asked beside the owner; whoever acts first does it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_for: Vec<Owner>,
     /// The rule that asks for it.
@@ -53,7 +53,7 @@ pub struct WorkItem {
     pub evidence: Vec<String>,
 }
 
-/// A planned Task or Flag with all that is needed to write it into the chart: what the outbox carries.
+/// A work item with everything needed to write it into the chart: the payload of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteIntent {
     /// Unique in the chart: `{clinic}/{patient}/{key}`; goes out as `identifier.value`.
@@ -133,7 +133,7 @@ pub(super) fn without_outlook(history: &History<'_>, rules: &RuleSet, as_of: Nai
         }
         standings.push(standing);
         desired.extend(wanted);
-        // Somebody who was referred and never enrolled had no episode that could end.
+        // A referral without enrollment is no earlier episode.
         let end = course.end.filter(|_| course.start().is_some());
         previous_end = end.map(|end| end.on).max(previous_end);
     }

@@ -1,4 +1,4 @@
-//! What contacts add up to: the next appointment, and courses of brief treatment.
+//! The next appointment, and courses of brief treatment, from the contacts.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -13,11 +13,11 @@ use super::rules::BriefTreatment;
 /// The next appointment that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NextContact {
-    /// The local date.
+    /// Date in the clinic's time zone.
     pub on: NaiveDate,
     /// The contact at which it was made.
     pub entry: Uuid,
-    /// The day is past, and nobody has documented what became of it.
+    /// The day is past, and no outcome is documented.
     pub missed: bool,
 }
 
@@ -54,7 +54,7 @@ named! {
 /// A course of one brief treatment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TreatmentCourse {
-    /// Which treatment.
+    /// The treatment.
     pub intervention: Intervention,
     /// The first session.
     pub started_on: NaiveDate,
@@ -66,7 +66,7 @@ pub struct TreatmentCourse {
     pub sessions_needed: u16,
     /// The day of the session that completed it.
     pub completed_on: Option<NaiveDate>,
-    /// How it stands.
+    /// State of the concern.
     pub status: CourseStatus,
 }
 

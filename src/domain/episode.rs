@@ -23,7 +23,7 @@ named! {
 }
 
 impl Phase {
-    /// What may be entered about an episode in this phase, by kind.
+    /// Kinds of entries that are allowed in this phase.
     pub fn allowed(self) -> &'static [&'static str] {
         match self {
             Self::Referred => &["contact", "fit_check", "discharge", "discussion_flag", "taken_back"],
@@ -110,7 +110,7 @@ pub struct Course<'a> {
     pub episode: &'a Episode,
     /// The date it is looked at.
     pub as_of: NaiveDate,
-    /// Where it stands on that date.
+    /// Phase on that date.
     pub phase: Phase,
     /// Its end, where it has ended by that date.
     pub end: Option<EpisodeEnd>,

@@ -68,7 +68,7 @@ named! {
     }
 }
 
-/// Which rules speak of an episode, however often.
+/// Set of rules that have findings for an episode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules(u64);
 
@@ -100,7 +100,7 @@ impl std::ops::BitOr for Rules {
     }
 }
 
-/// As the caseload's rows name them: `,nonresponse,contact_overdue,`. A name that is no longer known is no finding.
+/// Reads the column of a caseload row: `,nonresponse,contact_overdue,`. Unknown names are ignored.
 impl From<String> for Rules {
     fn from(names: String) -> Self {
         names.split(',').filter_map(|name| name.parse().ok()).collect()

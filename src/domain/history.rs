@@ -15,7 +15,7 @@ pub type Assessment = (DateTime<Utc>, NaiveDate, Uuid);
 /// A story in order of time. Everything here is sorted by local date first: "as of" is a prefix.
 #[derive(Debug)]
 pub struct History<'a> {
-    /// What it was made from.
+    /// The story.
     pub story: &'a Story,
     entries: Vec<&'a CareEntry>,
     episodes: Vec<&'a Episode>,
@@ -66,7 +66,7 @@ impl<'a> History<'a> {
         &self.assessments[..self.assessments.partition_point(|(_, on, _)| *on <= as_of)]
     }
 
-    /// What was entered up to a date, in order of time, without what was taken back.
+    /// Entries up to a date, in order of time, without those taken back.
     pub fn entries(&self, as_of: NaiveDate) -> &[&'a CareEntry] {
         &self.entries[..self.entries.partition_point(|e| e.on <= as_of)]
     }

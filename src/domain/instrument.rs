@@ -29,11 +29,11 @@ pub enum Instrument {
 pub struct SeverityBand {
     /// The lowest score of the band.
     pub from: u16,
-    /// What clinicians call it.
+    /// Clinical name.
     pub name: &'static str,
 }
 
-/// What an instrument consists of.
+/// Definition of an instrument.
 #[derive(Debug)]
 pub struct Definition {
     /// Its name in the API.
@@ -149,7 +149,7 @@ impl Instrument {
     /// Every instrument.
     pub const ALL: [Self; 5] = [Self::Phq9, Self::Gad7, Self::Phq2, Self::Phq9Modified, Self::Pcl5];
 
-    /// What it consists of.
+    /// Its definition.
     pub fn definition(self) -> &'static Definition {
         match self {
             Self::Phq9 => &PHQ9,

@@ -52,7 +52,7 @@ impl DataQualityIssue {
 pub struct Measurement {
     /// Our id; stays when the source is corrected.
     pub id: MeasurementId,
-    /// Which questionnaire.
+    /// Instrument.
     pub instrument: Instrument,
     /// When it was taken.
     pub taken_at: DateTime<Utc>,
@@ -70,7 +70,7 @@ pub struct Measurement {
     pub item9_unknown: bool,
     /// Whether it counts.
     pub counting: EvidenceStatus,
-    /// Where it came from, as the chart names it: `QuestionnaireResponse/123`.
+    /// Source resource, as the chart names it: `QuestionnaireResponse/123`.
     pub source: String,
     /// Data-quality remarks.
     pub issues: Vec<DataQualityIssue>,

@@ -43,7 +43,7 @@ pub struct Metric {
     pub value: Option<f64>,
     /// The programme's target, in the same unit.
     pub target: Option<f64>,
-    /// What has to be known to read it.
+    /// Remark that is needed to read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
     /// The ids behind the numerator: of episodes, or of patients where the metric counts those.

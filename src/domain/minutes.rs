@@ -26,7 +26,7 @@ pub struct EpisodeMinutes {
     pub left_out: Vec<UncountedMinutes>,
     /// Whether this is a first month of care.
     pub first_month: bool,
-    /// What the minutes suggest.
+    /// Billing codes that the minutes suggest.
     pub suggested_codes: Vec<BillingSuggestion>,
     /// How the suggestion came about.
     pub reasoning: String,
@@ -35,7 +35,7 @@ pub struct EpisodeMinutes {
 /// Minutes that do not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UncountedMinutes {
-    /// The entry.
+    /// Id of the entry.
     pub entry: Uuid,
     /// Its minutes.
     pub minutes: i64,
@@ -72,7 +72,7 @@ pub fn of(course: &Course<'_>, month: Month, span: Interval, earlier: &[NaiveDat
         let Care::Contact { minutes: Some(minutes), outcome, starts_at, .. } = &entry.care else { continue };
         let whole = i64::from(*minutes);
         let interval = starts_at.map(|from| (from, from + TimeDelta::minutes(whole)));
-        // What lasts over midnight of the last day is shared by two months.
+        // A contact over midnight of the last day is divided between two months.
         let within = match interval {
             Some((from, to)) => Some((from.max(span.0), to.min(span.1))).filter(|(from, to)| from < to),
             None => None,
@@ -124,7 +124,7 @@ fn because(course: &Course<'_>, on: NaiveDate, outcome: ContactOutcome) -> Optio
     }
 }
 
-/// Whole minutes covered by the intervals, overlaps once.
+/// Whole minutes covered by the intervals; overlaps count once.
 fn union(mut intervals: Vec<Interval>) -> i64 {
     intervals.sort_unstable();
     let mut total = TimeDelta::zero();

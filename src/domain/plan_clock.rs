@@ -9,7 +9,7 @@ use super::care::{Care, CareEntry};
 use super::episode::Course;
 
 named! {
-    /// What the plan clock counts from.
+    /// Start of the plan clock.
     pub enum ClockBasis {
         /// Nothing was changed since enrolment.
         Enrolment = "enrolment",
@@ -25,7 +25,7 @@ named! {
 pub struct PlanClock {
     /// Day 0.
     pub started_on: NaiveDate,
-    /// What happened then.
+    /// Event on that date.
     pub basis: ClockBasis,
     /// The entry, where it is one.
     pub entry: Option<Uuid>,

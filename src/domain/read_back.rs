@@ -1,8 +1,8 @@
-//! What people do in the chart to the Tasks that we wrote there: read back, believed, and made to count.
+//! Changes that people make to our Tasks in the chart, and their effect here.
 //!
-//! A closed Task is a statement about the Task. What it asked for counts when it is documented: a suicide risk is not
-//! assessed, and a case review not held, because somebody closed a Task. Only a recommendation is decided by its Task,
-//! because deciding is all that it asks for.
+//! A closed Task is a statement about the Task. The work itself counts when it is documented: closing a Task does not
+//! assess a suicide risk or hold a case review. Only a recommendation is decided by its Task, because a decision is all
+//! that it asks for.
 
 use chrono::NaiveDate;
 use uuid::Uuid;
@@ -20,22 +20,21 @@ named! {
         ClosedByPerson = "closed_by_person",
         /// A person changed it, which is theirs to do: an owner, a priority, a note, a status.
         ChangedByPerson = "changed_by_person",
-        /// It is not there any more. It is not written again.
+        /// Deleted in the chart. It is not written again.
         Deleted = "deleted",
-        /// What we wrote is not what stands, and nobody's change explains it, as after a restore from a backup.
+        /// The chart differs from what we wrote, and no person's change explains it, as after a restore from a backup.
         OursLost = "ours_lost",
-        /// It is about another patient now: what becomes of it there says nothing about this one.
+        /// It names another patient now: its state there says nothing about this patient.
         NamesAnotherPatient = "names_another_patient",
     }
 }
 
-/// Whether nobody works on it any more.
+/// Whether the status is final.
 pub fn is_closed(status: &str) -> bool {
     matches!(status, "completed" | "cancelled" | "rejected" | "failed" | "entered-in-error" | "inactive" | DELETED)
 }
 
-/// What the status of its Task says about a recommendation. That doing it failed, or that the Task itself was a
-/// mistake, decides nothing.
+/// Decision that a Task's status means for its recommendation. `failed` and `entered-in-error` decide nothing.
 pub fn decision(status: &str) -> Option<RecommendationDecision> {
     match status {
         "accepted" | "in-progress" => Some(RecommendationDecision::Accepted),
@@ -45,7 +44,7 @@ pub fn decision(status: &str) -> Option<RecommendationDecision> {
     }
 }
 
-/// The status that was told of a delivery last, also where that was taken back. In order of entry: ids are ordered by
+/// The last reported status of a delivery, even if the entry was taken back. In order of entry: ids are ordered by
 /// time.
 pub fn told(story: &Story, of: Uuid) -> Option<&str> {
     let told = story.entries.iter().filter_map(|entry| match &entry.care {

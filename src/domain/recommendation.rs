@@ -1,5 +1,5 @@
-//! What becomes of a recommendation: decided by the patient's own doctor, then done. A referral, or seeing the patient
-//! oneself, is followed on its way to the end.
+//! The life of a recommendation: the patient's own doctor decides, then it is done. A referral, or a direct evaluation,
+//! is tracked to its end.
 //!
 //! ```text
 //!  undecided ──► accepted, modified ──► done
@@ -30,7 +30,7 @@ pub use outcome::{MeasureChange, RecommendationDetail, listed, outcomes};
 named! {
     /// How a recommendation stands.
     pub enum RecommendationState {
-        /// Nobody has decided yet.
+        /// Undecided.
         Undecided = "undecided",
         /// Accepted or modified, and not done yet.
         Open = "open",
@@ -45,21 +45,21 @@ named! {
 }
 
 impl RecommendationState {
-    /// Somebody still has to act.
+    /// Whether somebody still has to act.
     pub fn waits(self) -> bool {
         matches!(self, Self::Undecided | Self::Open)
     }
 }
 
-/// A recommendation and what became of it.
+/// A recommendation and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrackedRecommendation {
-    /// As recommended.
+    /// The recommendation.
     #[serde(flatten)]
     pub recommendation: Recommendation,
     /// The case review it comes from.
     pub review: Uuid,
-    /// Who made it.
+    /// Reviewer who made it.
     pub reviewer: String,
     /// The review session it was made in.
     pub session: Option<Uuid>,
@@ -67,19 +67,19 @@ pub struct TrackedRecommendation {
     pub episode: Option<EpisodeId>,
     /// When it was made.
     pub recommended_on: NaiveDate,
-    /// How it stands.
+    /// State of the concern.
     pub state: RecommendationState,
-    /// What was decided last; `null` while nobody has.
+    /// Last decision; `null` before the first.
     pub decision: Option<RecommendationDecision>,
-    /// When.
+    /// Date in the clinic's time zone.
     pub decided_on: Option<NaiveDate>,
-    /// By whom.
+    /// Person who decided.
     pub decided_by: Option<String>,
     /// Why it was decided, or ended, so.
     pub reason: Option<String>,
-    /// How far a referral or a direct evaluation has come.
+    /// Progress of a referral or a direct evaluation.
     pub progress: Option<ReferralProgress>,
-    /// Since when.
+    /// Date of the progress.
     pub progress_on: Option<NaiveDate>,
     /// The appointment, while it is scheduled.
     pub scheduled_for: Option<NaiveDate>,
@@ -132,7 +132,7 @@ impl TrackedRecommendation {
                     ReferralProgress::Completed => {
                         self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref())
                     }
-                    // To do what nobody has decided yet is to accept it.
+                    // Acting on an undecided recommendation accepts it.
                     ReferralProgress::Ordered | ReferralProgress::Scheduled if self.decision.is_none() => {
                         self.decide(RecommendationDecision::Accepted, entry.on, by.as_ref(), reason.as_ref());
                     }
@@ -155,8 +155,8 @@ impl TrackedRecommendation {
         }
     }
 
-    /// What may be decided now. Doing what nobody has decided yet is accepting it; what was declined has to be accepted
-    /// first; a referral that has ended is decided.
+    /// Decisions allowed now. Doing an undecided recommendation accepts it; a declined one must be accepted first; a
+    /// referral that has ended stays decided.
     pub fn allowed(&self) -> &'static [RecommendationDecision] {
         match (self.progress, self.decision) {
             (Some(ReferralProgress::Declined | ReferralProgress::Closed), _)
@@ -179,7 +179,7 @@ impl TrackedRecommendation {
         }
     }
 
-    /// How it may go on now, where it is followed on its way. What was declined has to be accepted first.
+    /// Progress allowed now, for tracked recommendations. A declined one must be accepted first.
     pub fn allowed_progress(&self) -> &'static [ReferralProgress] {
         if !self.recommendation.kind.is_followed()
             || matches!(self.decision, Some(RecommendationDecision::Declined | RecommendationDecision::Done))
@@ -211,7 +211,7 @@ impl TrackedRecommendation {
         self.decided_on.filter(|_| self.decision == Some(RecommendationDecision::Done))
     }
 
-    /// Who should act on it.
+    /// Role that should act on it.
     pub fn owner(&self) -> Owner {
         match self.recommendation.to {
             Addressee::PrimaryCare => Owner::PrimaryCareProvider,
@@ -220,7 +220,7 @@ impl TrackedRecommendation {
         }
     }
 
-    /// What a Task says of it.
+    /// Sentence for the Task.
     pub fn sentence(&self) -> String {
         let mut said = format!(
             "{}, case review of {}: {}",
@@ -241,7 +241,7 @@ impl TrackedRecommendation {
     }
 }
 
-/// What an entry says something about, if that is a recommendation.
+/// The recommendation that an entry is about, if any.
 fn subject(care: &Care) -> Option<Uuid> {
     match care {
         Care::RecommendationDecision { recommendation, .. } | Care::RecommendationProgress { recommendation, .. } => {
@@ -298,7 +298,8 @@ pub fn follow(story: &Story, recommendation: Uuid) -> Option<TrackedRecommendati
     followed(story).into_iter().find(|f| f.recommendation.id == recommendation)
 }
 
-/// What waits for somebody on the course's date, with the day it is due; nothing before enrolment or after the end.
+/// Recommendations that wait for action on the course's date, with their due days; none before enrollment or after the
+/// end.
 pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(TrackedRecommendation, NaiveDate)> {
     if matches!(course.phase, Phase::Referred | Phase::Discharged) {
         return Vec::new();
@@ -307,7 +308,7 @@ pub fn waiting(course: &Course<'_>, rules: &RuleSet) -> Vec<(TrackedRecommendati
     waiting.filter_map(|f| f.due_on(rules).map(|due| (f, due))).collect()
 }
 
-/// What was recommended and is past due: one finding for all of it. A treatment on hold is not pressed.
+/// One finding for all overdue recommendations. None while treatment is on hold.
 pub fn overdue(course: &Course<'_>, rules: &RuleSet) -> Option<Finding> {
     if !course.in_treatment() {
         return None;

@@ -16,9 +16,9 @@ use super::task::{Owner, Priority};
 pub struct RuleSet {
     /// Name of the series.
     pub id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     pub version: u32,
-    /// What "at target" means for one measure.
+    /// Definition of "at target" for one measure.
     pub at_target: AtTarget,
     /// R4.
     pub baseline: BaselineRules,
@@ -35,16 +35,16 @@ pub struct RuleSet {
     /// When a course of brief treatment is complete.
     #[serde(default)]
     pub brief_treatment: BriefTreatment,
-    /// Who is listed as a candidate.
+    /// Rules for candidates.
     #[serde(default)]
     pub candidates: Candidates,
-    /// What a case review recommends.
+    /// Rules for recommendations.
     #[serde(default)]
     pub recommendations: Recommendations,
 }
 
 named! {
-    /// What "at target" means for one measure.
+    /// Definition of "at target" for one measure.
     pub enum AtTarget {
         /// Response or remission.
         ResponseOrRemission = "response_or_remission",
@@ -63,7 +63,7 @@ pub struct BaselineRules {
     pub look_back_days: u16,
 }
 
-/// What counts as a response.
+/// Definition of response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ResponseRule {
@@ -102,7 +102,7 @@ pub struct InstrumentRules {
     /// A score below this is clinically significant improvement by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved_below: Option<u16>,
-    /// What counts as a response.
+    /// Definition of response.
     pub response: ResponseRule,
     /// The minimal important difference.
     pub important_difference: u16,
@@ -156,18 +156,18 @@ pub struct Safety {
 pub struct EscalationStep {
     /// On which day after the due date: 1 is the first day past due. Whole days, because plans are made for dates.
     pub days_past_due: u16,
-    /// Who is told.
+    /// Role to notify.
     pub to: Owner,
     /// How urgent at the least; never below the concern's own priority.
     pub priority: Priority,
 }
 
-/// Of a rule set that was stored before there was a chain. The built-in one has it in its file.
+/// Default for rule sets stored before escalation existed. The built-in rule set has it in its file.
 fn default_escalation() -> Vec<EscalationStep> {
     DEFAULT.safety.escalation.clone()
 }
 
-/// What a case review recommends, and what came after it.
+/// Rules for recommendations and their outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recommendations {
@@ -176,7 +176,7 @@ pub struct Recommendations {
     pub outcome_after_days: u16,
 }
 
-/// Of a rule set that was stored before there were any. The built-in one has them in its file.
+/// Default for rule sets stored before these rules existed. The built-in rule set has them in its file.
 impl Default for Recommendations {
     fn default() -> Self {
         DEFAULT.recommendations.clone()
@@ -217,7 +217,7 @@ impl Default for BriefTreatment {
     }
 }
 
-/// Who is listed as a candidate for enrolment; what is elevated says R5.
+/// Rules for candidates for enrollment; R5 defines "elevated".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Candidates {

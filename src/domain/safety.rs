@@ -18,7 +18,7 @@ use crate::id::MeasurementId;
 named! {
     /// How a concern stands.
     pub enum ConcernState {
-        /// Nobody has documented an assessment yet.
+        /// No assessment is documented.
         Open = "open",
         /// Assessed and documented.
         Assessed = "assessed",
@@ -28,11 +28,11 @@ named! {
 /// A step of the escalation chain of one concern.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Escalation {
-    /// Who is told.
+    /// Role to notify.
     pub to: Owner,
-    /// How urgent.
+    /// Priority.
     pub priority: Priority,
-    /// The local day on which they are told, unless it was assessed by then.
+    /// The local day of the step, unless it was assessed by then.
     pub on: NaiveDate,
 }
 
@@ -53,17 +53,17 @@ pub struct Concern {
     pub high: bool,
     /// The same level was assessed shortly before.
     pub repeated: bool,
-    /// How urgent.
+    /// Priority.
     pub priority: Priority,
     /// When the assessment is due.
     pub due_on: NaiveDate,
-    /// Who is told when it is past due; empty for a level assessed shortly before.
+    /// Escalation when it is past due; empty for a level assessed shortly before.
     pub escalation: Vec<Escalation>,
-    /// How it stands.
+    /// State of the concern.
     pub state: ConcernState,
     /// When it was assessed.
     pub assessed_on: Option<NaiveDate>,
-    /// The instant.
+    /// Instant (RFC 3339).
     pub assessed_at: Option<DateTime<Utc>>,
     /// When somebody closed its Task in the chart, which assesses nothing: it stays open until an assessment is
     /// documented, and is escalated all the same.
@@ -77,7 +77,7 @@ pub struct Concern {
     pub sources: Vec<String>,
 }
 
-/// What the forms of one concern showed at most: the level that an assessment looks at.
+/// Highest level in the forms of one concern: the level that an assessment covers.
 #[derive(Clone, Copy)]
 struct ConcernLevel {
     item9: u8,
@@ -167,7 +167,7 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
     concerns
 }
 
-/// When whom is told about a concern that nobody assesses: counted in days from its due date.
+/// Escalation steps of an unassessed concern: days counted from its due date.
 fn chain(concern: &Concern, rules: &RuleSet) -> Vec<Escalation> {
     if concern.repeated {
         return Vec::new();

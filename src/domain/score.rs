@@ -3,7 +3,7 @@
 use super::instrument::Instrument;
 use super::measurement::{DataQualityIssue, Quality};
 
-/// What was read from a form, before scoring.
+/// Answers read from a form, before scoring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
     /// Items in order; `None` is unanswered. Empty where the source carries no items at all.
@@ -23,7 +23,7 @@ pub struct Answers {
 pub struct Scored {
     /// The total; `None` exactly when unscorable.
     pub total: Option<u16>,
-    /// How it came about.
+    /// Quality of the total.
     pub quality: Quality,
     /// The answer to the suicide item.
     pub item9: Option<u8>,
@@ -49,7 +49,7 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
     let n = definition.item_count;
     let mut issues = answers.issues.clone();
     let mut unreadable = answers.unreadable.clone();
-    // Whoever built the answers: a value that the instrument does not have is none.
+    // A value outside the instrument's range counts as no answer, whatever built the answers.
     let readable =
         |position: usize| answers.items.get(position).copied().flatten().filter(|value| *value <= definition.item_max);
     for (position, value) in answers.items.iter().enumerate() {

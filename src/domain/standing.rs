@@ -17,12 +17,12 @@ use super::rules::RuleSet;
 use super::target::{MeasureSummary, Track};
 use crate::id::EpisodeId;
 
-/// Which thresholds were used.
+/// Name of the rule set that was used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleSetName {
     /// Name of the series.
     pub id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     pub version: u32,
 }
 
@@ -33,19 +33,19 @@ pub struct WorkItemSummary {
     pub key: String,
     /// `Task` or `Flag`.
     pub resource: crate::domain::task::ChartResource,
-    /// What it is about.
+    /// Kind of change.
     pub code: crate::domain::task::Code,
-    /// How urgent.
+    /// Priority.
     pub priority: crate::domain::task::Priority,
     /// The rule that asks for it.
     pub rule: Rule,
-    /// Who should act.
+    /// Role that should act.
     pub owner: crate::domain::task::Owner,
     /// Since when the cause holds.
     pub since: NaiveDate,
     /// When it should be done.
     pub due_on: Option<NaiveDate>,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
@@ -81,7 +81,7 @@ pub struct Standing {
     /// The last case review of the episode.
     #[serde(default)]
     pub reviewed_on: Option<NaiveDate>,
-    /// The next appointment; one that nobody documented stays here as missed.
+    /// The next appointment. A past one without documentation is listed as missed.
     #[serde(default)]
     pub next_contact: Option<NextContact>,
     /// The last clinical contact of the episode.
@@ -91,7 +91,7 @@ pub struct Standing {
     pub discharged_on: Option<NaiveDate>,
     /// Why it ended.
     pub discharge_reason: Option<super::care::DischargeReason>,
-    /// What the rules conclude, the patient's safety included.
+    /// Findings of the rules, including the patient's safety.
     pub findings: Vec<Finding>,
     /// The Tasks and Flags that should stand open.
     pub desired: Vec<WorkItemSummary>,
@@ -105,7 +105,7 @@ impl Standing {
         self.said() == other.said()
     }
 
-    /// What is said. Every field by name, so that a new one cannot be forgotten here.
+    /// The statement, without dates. Every field by name, so that a new one cannot be forgotten here.
     fn said(&self) -> impl PartialEq + '_ {
         let Self {
             episode,

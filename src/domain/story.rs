@@ -1,4 +1,4 @@
-//! Everything known about one patient: the planner's only input.
+//! All facts about one patient: the planner's only input.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement, Quality};
 use crate::id::{EpisodeId, PatientId};
 
-/// What matters about the person.
+/// The patient's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientStatus {
     pub id: PatientId,
@@ -40,7 +40,7 @@ pub struct Handover {
     pub episode: EpisodeId,
     /// The first day of the new one.
     pub on: NaiveDate,
-    /// Who had it before; `None` where nobody had.
+    /// Previous care manager; `None` if there was none.
     pub from: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct CarePlanVersion<'a> {
     /// The entry that it is.
     pub entry: &'a CareEntry,
     pub plan: &'a SharedCarePlan,
-    /// It was a mistake, and was taken back.
+    /// Whether it was taken back as a mistake.
     pub taken_back: bool,
 }
 
@@ -92,8 +92,8 @@ impl Story {
         entries
     }
 
-    /// Who had an episode on a date: whoever handed it over next, else whom it carries now. A name that was amended
-    /// without a handover was a mistake, and the new one holds since the last handover.
+    /// The care manager of an episode on a date: the one who handed it over next, else the current one. A name that was
+    /// amended without a handover was a mistake, and the new name holds since the last handover.
     pub fn care_manager<'a>(&'a self, episode: &'a Episode, on: NaiveDate) -> Option<&'a str> {
         let next = self.handovers.iter().find(|h| h.episode == episode.id && h.on > on);
         next.map_or(episode.care_manager.as_deref(), |handover| handover.from.as_deref())

@@ -53,7 +53,7 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Baseline<'a> {
     pub score: Score<'a>,
-    /// Where it comes from.
+    /// Basis of the baseline.
     pub basis: Basis,
 }
 
@@ -62,7 +62,7 @@ pub struct Baseline<'a> {
 pub struct Track<'a> {
     pub instrument: Instrument,
     pub numbers: &'a InstrumentRules,
-    /// What "at target" means.
+    /// Definition of "at target".
     pub at_target: AtTarget,
     /// The baseline, if there is one.
     pub baseline: Option<Baseline<'a>>,
@@ -193,7 +193,7 @@ impl<'a> Track<'a> {
         }
     }
 
-    /// What the API shows.
+    /// The summary for the API.
     pub fn summary(&self) -> MeasureSummary {
         let latest = self.latest();
         let change = self
@@ -234,7 +234,7 @@ impl<'a> Track<'a> {
     }
 }
 
-/// Whole per cent, half away from zero. `None` from a baseline of 0.
+/// Whole percent, rounded half away from zero. `None` for a baseline of 0.
 fn percent(change: i32, baseline: i32) -> Option<i32> {
     (baseline > 0).then(|| {
         let size = (200 * change.abs() + baseline) / (2 * baseline);
@@ -284,7 +284,7 @@ pub struct BaselineSummary {
     pub score: u16,
     /// Local date.
     pub taken_on: NaiveDate,
-    /// Where it comes from.
+    /// Basis of the baseline.
     pub basis: Basis,
     /// The measurement.
     pub measurement: MeasurementId,
@@ -320,7 +320,7 @@ pub struct LatestSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "independent conclusions, each shown beside the others")]
 pub struct MeasureSummary {
-    /// Which measure.
+    /// Instrument of the target.
     pub instrument: Instrument,
     /// Whether the baseline reaches the threshold.
     pub elevated: bool,

@@ -1,16 +1,16 @@
 //! The words of Tasks and Flags: what they are about, how urgent, whose, and how they stand in the chart.
 
 named! {
-    /// What kind of resource the chart should hold.
+    /// Kind of resource in the chart.
     pub enum ChartResource {
         Task = "Task",
-        /// Something to see.
+        /// An alert.
         Flag = "Flag",
     }
 }
 
 named! {
-    /// What a Task or a Flag is about (our code system).
+    /// Subject of a Task or a Flag (our code system).
     pub enum Code {
         /// The weekly psychiatric caseload review should look at this patient.
         PsychiatricCaseReview = "psychiatric-case-review",
@@ -18,9 +18,9 @@ named! {
         Measure = "measure",
         /// The care manager should reassess and set a new baseline.
         Reassess = "reassess",
-        /// Somebody has to assess suicide risk.
+        /// Suicide risk must be assessed.
         SafetyAssessment = "safety-assessment",
-        /// Nobody has assessed it, and the assessment is past due.
+        /// An assessment is past due.
         SafetyEscalation = "safety-escalation",
         /// PHQ-9 item 9 was left open: ask it.
         AskItem9 = "ask-item9",
@@ -28,7 +28,7 @@ named! {
         Contact = "contact",
         /// Write the relapse-prevention plan.
         RelapsePreventionPlan = "relapse-prevention-plan",
-        /// What a case review recommended waits for a decision, or to be done.
+        /// A recommendation of a case review waits for a decision or for action.
         Recommendation = "recommendation",
         /// Decide whether to discharge.
         DischargeReview = "discharge-review",
@@ -50,9 +50,9 @@ named! {
 }
 
 named! {
-    /// Who should act.
+    /// Role that should act.
     pub enum Owner {
-        /// The behavioural care manager.
+        /// The behavioral care manager.
         CareManager = "care_manager",
         /// The psychiatric consultant.
         PsychiatricConsultant = "psychiatric_consultant",

@@ -40,7 +40,7 @@ pub struct Timeliness {
     pub assessed: usize,
     /// Assessed on the local day of the answer.
     pub assessed_same_day: usize,
-    /// Nobody has assessed them yet.
+    /// Unassessed.
     pub open: usize,
     /// Open, and due before today.
     pub overdue: usize,
@@ -50,11 +50,11 @@ pub struct Timeliness {
     pub median_minutes: Option<i64>,
     /// The longest of them.
     pub longest_minutes: Option<i64>,
-    /// Of how many the minutes are known.
+    /// Number of concerns with known minutes.
     pub timed: usize,
     /// The longest wait for an assessment in days, of all that were assessed.
     pub longest_days: Option<i64>,
-    /// The earliest answer that nobody has assessed.
+    /// The earliest unassessed answer.
     pub open_since: Option<NaiveDate>,
 }
 

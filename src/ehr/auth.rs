@@ -12,13 +12,13 @@ use super::failure::Failure;
 pub use keys::KeyRing;
 pub use token::{Endpoint, NoToken, TokenGrant, TokenSource};
 
-/// What is sent as `Authorization: Bearer`, and where it comes from.
+/// Source of the `Authorization: Bearer` header.
 #[derive(Clone, Debug, Default)]
 pub enum Credentials {
     #[default]
     None,
     Fixed(SecretString),
-    /// What the EHR's token endpoint grants.
+    /// Tokens from the EHR's token endpoint.
     BackendServices(Arc<TokenSource>),
 }
 

@@ -16,11 +16,11 @@ const LONGEST: usize = 16 << 20;
 /// For one file from the first byte to the last.
 const PATIENCE: Duration = Duration::from_hours(4);
 
-/// What an export came to, as the server lists it.
+/// Result of an export as the server lists it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// Everything that was changed before this is in it.
+    /// The export includes every change before this time.
     pub transaction_time: Option<String>,
     /// Whether the files want our token.
     #[serde(default)]
@@ -42,11 +42,11 @@ pub struct ExportFile {
     pub url: String,
 }
 
-/// How far the server is with an export.
+/// Progress of an export.
 #[derive(Clone, Debug)]
 pub enum ExportProgress {
     Working {
-        /// What it says about that.
+        /// Progress note of the server.
         note: Option<String>,
         /// When to ask again.
         wait: Duration,

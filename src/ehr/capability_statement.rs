@@ -10,7 +10,7 @@ pub(super) fn resources(statement: &Value) -> impl Iterator<Item = &Value> {
     list(&statement["rest"]).flat_map(|rest| list(&rest["resource"]))
 }
 
-/// What a CapabilityStatement says of a type.
+/// Entry of a CapabilityStatement for a resource type.
 pub(super) fn resource<'a>(statement: &'a Value, kind: &str) -> Option<&'a Value> {
     resources(statement).find(|resource| resource["type"] == kind)
 }

@@ -61,7 +61,7 @@ pub struct EhrConfig {
     /// How long the server's search may lag behind its writes: waited out before a create of unknown outcome is
     /// repeated.
     pub search_lag: Duration,
-    /// How what the plan asks for reaches the chart.
+    /// How work items reach the chart.
     pub write: WriteConfig,
 }
 
@@ -83,7 +83,7 @@ impl EhrConfig {
     }
 }
 
-/// What the server answered to a call that went well.
+/// Answer of a successful call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EhrResponse {
     pub status: u16,
@@ -142,7 +142,7 @@ struct ClientState {
     offered: Mutex<CachedOffers>,
 }
 
-/// What the server offered when it was asked last.
+/// The server's capabilities as last read.
 #[derive(Debug, Default)]
 struct CachedOffers {
     offers: Option<(DateTime<Utc>, Arc<Offers>)>,
@@ -168,7 +168,7 @@ impl EhrClient {
         Ok(Self(Arc::new(ClientState { http, config, clock, refuses_conditions, refuses_provenance, offered })))
     }
 
-    /// How it is configured.
+    /// Configuration.
     pub fn config(&self) -> &EhrConfig {
         &self.0.config
     }
@@ -200,7 +200,7 @@ impl EhrClient {
         self.0.refuses_provenance.store(true, Ordering::Relaxed);
     }
 
-    /// What the server offers: asked once an hour.
+    /// The server's capabilities, read once an hour.
     ///
     /// # Errors
     /// When it was never heard, and cannot be heard now.
@@ -212,7 +212,7 @@ impl EhrClient {
         {
             return Ok(offers.clone());
         }
-        // Those who waited while another one asked in vain need not ask, too.
+        // Callers that waited while another request failed need not ask again.
         if let Some((_, failure)) = offered.failed.as_ref().filter(|(at, _)| now - *at < ASKED_AGAIN) {
             return Err(failure.clone());
         }
@@ -220,7 +220,7 @@ impl EhrClient {
             Ok(answer) => answer.body.filter(|body| body["resourceType"] == "CapabilityStatement"),
             Err(failure) if failure.is_refused_for_good() => None,
             Err(failure) => {
-                // What it offered before, it offers still, as far as anybody knows.
+                // Assume that the earlier capabilities still hold.
                 if let Some((at, offers)) = &mut offered.offers {
                     *at = now - KEPT + ASKED_AGAIN_IF_KNOWN;
                     return Ok(offers.clone());
@@ -264,7 +264,7 @@ impl EhrClient {
     /// `POST` of a Bundle to the base.
     pub async fn transaction(&self, bundle: &Value) -> Result<EhrResponse, Failure> {
         let mut base = self.0.http.base().clone();
-        // As the specification writes it, and as some servers insist.
+        // The specification writes it like this, and some servers insist on it.
         base.path_segments_mut().map_err(|()| Failure::NotAllowed { cause: "no base" })?.pop_if_empty();
         self.call(Method::POST, base, Some(bundle), None).await
     }

@@ -1,9 +1,9 @@
-//! What is known before a delivery, and what it did.
+//! The ledger's knowledge before a delivery, and the result of the delivery.
 
 use super::failure::Failure;
 use crate::domain::task::Posture;
 
-/// What our ledger knows of one planned resource before a delivery.
+/// The ledger's knowledge of one planned resource before a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Its id in the chart.
@@ -21,7 +21,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// What is known after a delivery of `posture`.
+    /// The ledger's knowledge after a delivery of `posture`.
     #[must_use]
     pub fn after(mut self, posture: Posture, result: &Result<DeliveryResult, Failure>) -> Self {
         match result {
@@ -52,23 +52,23 @@ impl Ledger {
 pub enum ManualChange {
     /// A person closed it there.
     ClosedInChart,
-    /// It was deleted there.
+    /// Deleted in the chart.
     DeletedInChart,
     /// A person works on it; a note tells them that it is no longer called for.
     InProgressNoted,
 }
 
-/// What a delivery did.
+/// Effect of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryEffect {
     /// Written for the first time.
     Created,
     Updated,
-    /// What was written before can never be changed: a follow-up says what has changed.
+    /// The earlier resource cannot be changed, so a follow-up reports the change.
     FollowedUp,
     /// Nothing is written on this rung.
     NotWritten,
-    /// It was as wanted, or is neither there nor wanted.
+    /// Already as wanted, or neither present nor wanted.
     Unchanged,
     /// An earlier delivery, whose answer was lost, had written it.
     AlreadyThere,
@@ -93,7 +93,7 @@ pub struct DeliveryResult {
     /// Its status there, as far as known.
     pub chart_status: Option<String>,
     pub effect: DeliveryEffect,
-    /// It was created after an answer was lost: `reconcile` later, when the server's index has surely caught up.
+    /// Created after an answer was lost: `reconcile` later, when the server's index has caught up.
     pub recheck: bool,
     /// How many follow-ups the chart has.
     pub follow_ups: u32,

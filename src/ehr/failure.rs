@@ -1,4 +1,4 @@
-//! What is known after a call that did not go well. Never carries patient data.
+//! What is known after a failed call. Holds no patient data.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -91,7 +91,7 @@ impl Failure {
         }
     }
 
-    /// What the server said about when to come back.
+    /// The server's Retry-After.
     pub fn retry_after(&self) -> Option<RetryAfter> {
         match self {
             Self::Refused { retry_after, .. }

@@ -94,7 +94,7 @@ impl Http {
         self
     }
 
-    /// Where its tokens come from.
+    /// Source of its tokens.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
@@ -193,7 +193,7 @@ impl Http {
             return Err(unknown("the server failed", writes, Some(status.as_u16()), retry_after));
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
-            // Whatever came as a body, or broke while coming: the status is the answer.
+            // The status decides, whatever the body holds, even if it broke off.
             let outcome = body.ok().and_then(|bytes| json(&bytes).ok().flatten());
             let diagnostics = outcome.map(|outcome| diagnostics(&outcome)).unwrap_or_default();
             return Err(Failure::Refused { status: status.as_u16(), retry_after, diagnostics });

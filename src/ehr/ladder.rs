@@ -1,4 +1,4 @@
-//! What a server lets us write, as its CapabilityStatement says, and which rung of the ladder that makes.
+//! Writes that a server's CapabilityStatement allows, and the rung of the ladder that follows from them.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,19 @@ use crate::domain::chart_plan::Rung;
 use crate::domain::task::ChartResource;
 use crate::fhir::write::WriteForm;
 
-/// What a server offers for a type.
+/// Capabilities of a server for one resource type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a line of the CapabilityStatement")]
 pub struct Offer {
-    /// It can be created.
+    /// Resources can be created.
     pub creates: bool,
-    /// It can be changed.
+    /// Resources can be updated.
     pub updates: bool,
-    /// It can be searched for: without that, nobody can tell what became of a create whose answer was lost.
+    /// Resources can be searched. Without search we cannot tell whether a create with a lost answer succeeded.
     pub searches: bool,
-    /// The search knows identifiers; else we look through what the patient has.
+    /// Search by identifier works; otherwise we look through all of the patient's resources.
     pub by_identifier: bool,
-    /// It says that it takes no condition with a create.
+    /// The statement says that creates take no condition.
     pub refuses_conditions: bool,
 }
 
@@ -57,7 +57,7 @@ impl Route {
     }
 }
 
-/// What a server lets us write.
+/// Writes that a server allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ladder {
     offers: HashMap<WriteForm, Offer>,
@@ -69,7 +69,7 @@ const FORMS: [WriteForm; 4] =
     [WriteForm::Task, WriteForm::Flag, WriteForm::Communication, WriteForm::DocumentReference];
 
 impl Ladder {
-    /// As a CapabilityStatement says.
+    /// Reads a CapabilityStatement.
     pub fn of(statement: &Value) -> Self {
         let offers = FORMS.into_iter().filter_map(|form| Some((form, offer(resource(statement, form.as_str())?))));
         let servers = statement["rest"].as_array().into_iter().flatten();
@@ -81,14 +81,14 @@ impl Ladder {
         }
     }
 
-    /// Of a server that shows no CapabilityStatement: it is taken for one that can do what it should.
+    /// Fallback when the server has no CapabilityStatement: assume full support for Tasks and Flags.
     pub fn untold() -> Self {
         let all =
             Offer { creates: true, updates: true, searches: true, by_identifier: true, refuses_conditions: false };
         Self { offers: [(WriteForm::Task, all), (WriteForm::Flag, all)].into(), ..Self::default() }
     }
 
-    /// What it offers for a type.
+    /// Capabilities for one resource type.
     pub fn offer(&self, form: WriteForm) -> Offer {
         self.offers.get(&form).copied().unwrap_or_default()
     }
@@ -110,14 +110,14 @@ impl Ladder {
         write.set_for(resource).unwrap_or_else(best)
     }
 
-    /// How something goes into the chart on a rung; `None` where nothing is written.
+    /// How an item is written on a rung; `None` if nothing is written.
     pub fn route(&self, write: WriteConfig, rung: Rung, resource: ChartResource) -> Option<Route> {
         let form = WriteForm::of(rung, resource)?;
         let offer = self.offer(form);
         Some(Route {
             form,
             updates: rung == Rung::TaskAndFlag || offer.updates,
-            // Of a type that the statement does not have, nobody said that it could not.
+            // A type that the statement omits is not ruled out.
             by_identifier: offer.by_identifier || !offer.searches,
             conditional: !offer.refuses_conditions,
             provenance: match (write.provenance && self.provenance, self.transactions) {

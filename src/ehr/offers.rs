@@ -1,4 +1,4 @@
-//! What a server offers, as its CapabilityStatement says.
+//! Capabilities of a server, from its CapabilityStatement.
 
 use serde_json::Value;
 
@@ -9,10 +9,10 @@ const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureD
 const TOPIC: &str =
     "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical";
 
-/// What concerns us of it.
+/// The capabilities that matter to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offers {
-    /// What it lets us write.
+    /// Supported writes.
     pub ladder: Ladder,
     /// The canonicals of the topics that it names; `None` where it says nothing of topics.
     pub topics: Option<Vec<String>>,
@@ -21,7 +21,7 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// As a CapabilityStatement says.
+    /// Reads a CapabilityStatement.
     pub fn of(statement: &Value) -> Self {
         let with_history = resources(statement).filter(|resource| has(resource, "history-type"));
         Self {
@@ -31,8 +31,7 @@ impl Offers {
         }
     }
 
-    /// Of a server that shows no CapabilityStatement: it is taken for one that can be written to as it should, and does
-    /// no more.
+    /// Fallback when the server has no CapabilityStatement: assume that writes work, and nothing else.
     pub fn untold() -> Self {
         Self { ladder: Ladder::untold(), topics: None, histories: Vec::new() }
     }

@@ -27,7 +27,7 @@ pub enum Verdict {
     Broken,
 }
 
-/// One thing that was tried.
+/// Result of one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     /// How serious it is.

@@ -38,7 +38,7 @@ impl Parked {
     }
 }
 
-/// What happens next to a write that failed.
+/// Next step after a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryDecision {
     RetryAt {

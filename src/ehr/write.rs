@@ -200,7 +200,7 @@ impl<'a> ChartWrite<'a> {
             let if_match = answer.etag.clone().or_else(|| etag_of(&current));
             match self.ehr.update(self.kind(), id, &body, if_match.as_deref()).await {
                 Ok(updated) => return Ok(done(updated.version(), &body, noted.unwrap_or(DeliveryEffect::Updated))),
-                // Somebody was faster: their change is read and kept.
+                // Another writer was faster: read their change and keep it.
                 Err(failure) if failure.is_refused_with(&[409, 412]) && rereads == 0 => rereads += 1,
                 Err(failure) if failure.is_refused_with(&[404, 410]) => return Ok(self.deleted(id)),
                 Err(failure) => return Err(failure),
@@ -222,7 +222,7 @@ impl<'a> ChartWrite<'a> {
                 CurrentResource::NotFound | CurrentResource::Gone => Ok(self.deleted(&id)),
             },
             CreateResult::There(Some(id)) => self.follow_up(&id, DeliveryEffect::AlreadyThere, false).await,
-            // It is there, and only a search says where.
+            // The resource exists, and only a search can find it.
             CreateResult::There(None) => self.look().await?.ok_or_else(|| no_id(StatusCode::OK.as_u16())),
             CreateResult::Found(found) => self.keep_one(&found).await,
         }
@@ -230,7 +230,7 @@ impl<'a> ChartWrite<'a> {
 
     async fn created(&self, body: &Value, answer: &EhrResponse) -> Result<DeliveryResult, Failure> {
         let Some(id) = answer.id() else {
-            // It is there, whatever the search says.
+            // The resource exists, whatever the search says.
             return self.look().await.ok().flatten().ok_or_else(|| no_id(answer.status));
         };
         Ok(DeliveryResult {
@@ -289,7 +289,7 @@ fn unusable(cause: &'static str, status: u16) -> Failure {
     Failure::Unanswered { cause, status: Some(status), retry_after: None }
 }
 
-/// It was written, and we do not know where.
+/// The resource was written, but its id is unknown.
 fn no_id(status: u16) -> Failure {
     Failure::OutcomeUnknown { cause: "the answer names no id", status: Some(status), retry_after: None }
 }

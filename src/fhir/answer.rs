@@ -21,7 +21,7 @@ const DECLINED: &str = "LA30122-8";
 /// Not at all … extremely difficult.
 const DIFFICULTY: [&str; 4] = ["LA6572-7", "LA6573-5", "LA6574-3", "LA6575-0"];
 
-/// What one answer says.
+/// Meaning of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerValue {
     Nothing,
@@ -29,7 +29,7 @@ pub(super) enum AnswerValue {
     Value(u8),
     /// A figure outside it.
     OutOfRange,
-    /// Something that we do not understand.
+    /// An answer that we do not understand.
     Unclear,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct CheckedAnswer {
     pub(super) is_known: bool,
 }
 
-/// What one value[x] offers.
+/// Evidence in one value[x].
 #[derive(Default)]
 struct ValueClues {
     is_there: bool,

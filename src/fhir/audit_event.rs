@@ -34,15 +34,15 @@ pub struct AuditedEntry<'a> {
     pub clinic: &'a str,
     pub at: DateTime<Utc>,
     pub by: &'a str,
-    /// As what; `None` for this program.
+    /// Role of the author; `None` for this program.
     pub role: Option<&'a str>,
-    /// What changed; empty where something was asked for.
+    /// Names of the changes; empty for a read.
     pub events: &'a [String],
-    /// What was asked for: method, route and status.
+    /// The request: method, route and status.
     pub request: Option<(&'a str, &'a str, u16)>,
     /// The patients it is about.
     pub patients: Vec<PatientId>,
-    /// What else it is about.
+    /// Other object of the entry.
     pub subject: Option<&'a str>,
 }
 

@@ -16,7 +16,7 @@ pub use target::RequestTarget;
 /// How many entries a Bundle may have.
 pub const MOST_ENTRIES: usize = 1000;
 
-/// What a Bundle wants done.
+/// Purpose of a Bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundlePurpose {
     /// Each entry is a request of its own.
@@ -25,7 +25,7 @@ pub enum BundlePurpose {
     Transaction,
     /// The entries are resources: take what can be taken.
     Collection,
-    /// As a collection, newest first, with deletions; or a notification.
+    /// A collection, newest first, with deletions; or a notification.
     History,
 }
 
@@ -47,15 +47,15 @@ struct BundleEnvelope<'a> {
 /// One entry of a Bundle.
 #[derive(Clone, Debug, Default)]
 pub struct BundleEntry<'a> {
-    /// What the others may call it.
+    /// URL by which other entries refer to it.
     pub full_url: Option<Cow<'a, str>>,
     /// The resource, not looked at.
     pub resource: Option<&'a RawValue>,
-    /// What is to be done.
+    /// Request of the entry.
     pub request: Option<BundleRequest<'a>>,
 }
 
-/// What an entry wants done.
+/// Request of a Bundle entry.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BundleRequest<'a> {
@@ -64,12 +64,12 @@ pub struct BundleRequest<'a> {
     /// Relative to the base.
     #[serde(borrow)]
     pub url: Cow<'a, str>,
-    /// As `If-None-Exist`.
+    /// `If-None-Exist`.
     #[serde(borrow, default)]
     pub if_none_exist: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub if_match: Option<Cow<'a, str>>,
-    /// As `If-None-Match`.
+    /// `If-None-Match`.
     #[serde(borrow, default)]
     pub if_none_match: Option<Cow<'a, str>>,
 }

@@ -1,4 +1,4 @@
-//! What the FHIR door can do, as it says itself.
+//! CapabilityStatement of the FHIR API.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};

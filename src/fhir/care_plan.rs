@@ -28,7 +28,7 @@ const LOINC: &str = "http://loinc.org";
 pub const NO_CRISIS_SERVICE: &str = "This program is not a crisis service and nobody watches it around the clock. In an \
     emergency call the emergency number, or the crisis line 988 in the United States.";
 
-/// Everything that a care plan says to somebody outside of the registry.
+/// Content of a care plan for readers outside the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct CarePlanDocument<'a> {
     /// The patient as the chart names them: `Patient/123`.
@@ -40,7 +40,7 @@ pub struct CarePlanDocument<'a> {
     /// Everything known about the patient.
     pub story: &'a Story,
     pub episode: &'a Episode,
-    /// Where it stands on the day of the sheet.
+    /// Standing on the day of the document.
     pub standing: &'a Standing,
     /// The version of the plan; `None` where there is no plan.
     pub plan: Option<CarePlanVersion<'a>>,
@@ -81,7 +81,7 @@ impl<'a> CarePlanDocument<'a> {
     }
 }
 
-/// What is planned, in people's words: a known intervention by its name.
+/// Display text of an intervention: a known one by its name.
 fn in_words(intervention: &str) -> String {
     let known = Intervention::named(intervention);
     known.map_or_else(|| intervention.to_owned(), |known| known.as_str().replace('_', " "))
@@ -211,7 +211,7 @@ fn due(by: NaiveDate) -> Option<GoalTargetDue> {
     by.to_string().parse().ok().map(GoalTargetDue::Date)
 }
 
-/// One thing to do: what, who, how.
+/// A planned activity: what, who, how.
 struct PlannedActivity<'a> {
     kind: &'a str,
     code: CodeableConcept,

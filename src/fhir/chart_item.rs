@@ -12,7 +12,7 @@ use crate::problem::Problem;
 /// The longest text that is taken over.
 const LONGEST: usize = 1000;
 
-/// What stands in the chart.
+/// A resource of ours as it is in the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartItem {
     pub resource: ChartResource,
@@ -24,13 +24,13 @@ pub struct ChartItem {
     pub updated: Option<DateTime<Utc>>,
     /// When it was changed last, as it says itself or as the server does: whichever is later.
     pub changed_at: Option<DateTime<Utc>>,
-    /// Whose it is: who acts on it.
+    /// Owner: the person who acts on it.
     pub owner: Option<String>,
     /// Why it has its status.
     pub reason: Option<String>,
     /// The last note that is not ours.
     pub note: Option<String>,
-    /// Whom it is about, as patients are known by: `Patient/12` or `system|value`.
+    /// The patient it is about: `Patient/12` or `system|value`.
     pub about: Option<String>,
     pub body: Value,
 }

@@ -1,4 +1,4 @@
-//! What a resource says, as far as the registry reads it.
+//! Content of resources, as far as the registry reads it.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -8,14 +8,14 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::EvidenceStatus;
 use crate::domain::score::Answers;
 
-/// What reading depends on, beside the resource.
+/// Context for reading a resource.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadingContext<'a> {
     /// The clinic's time zone: what counts as a day.
     pub zone: Tz,
     /// The present instant: what counts as the future.
     pub now: DateTime<Utc>,
-    /// What the connection's codes mean.
+    /// Meaning of the connection's codes.
     pub mapping: &'a CodeMapping,
 }
 
@@ -34,7 +34,7 @@ impl Identifier {
     }
 }
 
-/// Whom a resource is about.
+/// Subject of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A reference to a Patient: its logical id. `base` is set for an absolute URL.
@@ -70,19 +70,19 @@ pub struct EvidenceTime {
 /// One instrument found in a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstrumentReading {
-    /// Which instrument.
+    /// The instrument.
     pub instrument: Instrument,
-    /// What was answered.
+    /// The stored answer to a request.
     pub answers: Answers,
     /// The resource carries one item of the instrument (an item Observation), not the whole form:
     /// readings of the same instrument and instant belong together.
     pub is_single_item: bool,
 }
 
-/// What a form or an Observation says.
+/// Content of a form or an Observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// Whom it is about; `None` where the resource does not say.
+    /// Subject; `None` if the resource does not name one.
     pub subject: Option<Subject>,
     /// Whether it counts.
     pub counting: EvidenceStatus,
@@ -96,14 +96,14 @@ pub struct Evidence {
     pub language: Option<String>,
 }
 
-/// What a Patient says.
+/// Content of a Patient.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatientDetails {
     /// For display: the official name, else the first usable one.
     pub display_name: Option<String>,
     /// Family name for sorting.
     pub family: Option<String>,
-    /// As sent; may be a year or a month.
+    /// Date of birth as sent; may be a year or a month.
     pub birth_date: Option<String>,
     /// `male`, `female`, `other`, `unknown`.
     pub gender: Option<String>,

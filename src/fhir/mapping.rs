@@ -1,4 +1,4 @@
-//! What a chart's codes, canonicals, linkIds and words mean to us: defaults, and what an operator adds per connection.
+//! Meaning of a chart's codes, canonicals, linkIds and words: defaults, and an operator's additions per connection.
 //!
 //! ```toml
 //! [mapping.questionnaires]
@@ -39,7 +39,7 @@ struct CodeValue {
     value: u8,
 }
 
-/// Which instruments an answer belongs to: "not at all" is on every scale, "quite a bit" is not.
+/// Instruments that an answer belongs to: "not at all" is on every scale, "quite a bit" is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AnswerScale {
     Any,
@@ -127,7 +127,7 @@ impl CodeMapping {
         codes
     }
 
-    /// What is configured for a canonical, a name or a relative reference.
+    /// Configured mapping of a canonical, a name or a relative reference.
     pub(super) fn form(&self, canonical: &str) -> Option<&QuestionnaireMapping> {
         let plain = canonical.split('|').next().unwrap_or(canonical);
         let name = plain.trim_end_matches('/').rsplit('/').next().unwrap_or(plain);
@@ -148,12 +148,12 @@ impl CodeMapping {
         find(true).or_else(|| find(false)).map(|(_, form)| form)
     }
 
-    /// What is configured for a linkId or a local code.
+    /// Configured meaning of a linkId or a local code.
     pub(super) fn configured(&self, code: &str) -> Option<Meaning> {
         if self.configured.is_empty() { None } else { self.configured.get(code).copied() }
     }
 
-    /// What a LOINC or SNOMED CT code of a panel, an item or a total means.
+    /// Meaning of a LOINC or SNOMED CT code of a panel, an item or a total.
     pub(super) fn code(&self, code: &str) -> Option<Meaning> {
         self.configured(code).or_else(|| self.codes.get(code).copied())
     }

@@ -11,7 +11,7 @@ use crate::domain::metrics::Metric;
 const POPULATIONS: &str = "http://terminology.hl7.org/CodeSystem/measure-population";
 const SUBJECTS: &str = "https://cocm-registry.dev/fhir/identifier/metric-subject";
 
-/// What is reported.
+/// Content of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct MeasureReportData<'a> {
     /// The measure's name.

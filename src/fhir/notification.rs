@@ -1,5 +1,5 @@
-//! What an EHR says when something has changed, in all the forms in which it is said. Only *what* has changed is taken
-//! from it: the resources themselves are fetched.
+//! Change notifications of EHRs in all their forms. Only the names of the changed resources are used: the resources
+//! themselves are fetched.
 //!
 //! - R4 rest-hook: the resource, or nothing at all ("look again").
 //! - Subscriptions Backport: a Bundle whose head is `Parameters`, or in the wild `SubscriptionStatus`, with event
@@ -19,16 +19,16 @@ pub type ChangedResource = (Topic, String);
 pub struct Notification {
     /// The resources that have changed, each once.
     pub changed: Vec<ChangedResource>,
-    /// Something has changed, and what is not said, or not in a way that we understand.
+    /// Something has changed, but the notification does not say what, or not in a form that we understand.
     pub look_again: bool,
-    /// What a Subscription says about itself.
+    /// Status of a Subscription.
     pub status: Option<Status>,
 }
 
-/// What a Subscription says about itself.
+/// Status of a Subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Which: `Subscription/12`.
+    /// The Subscription: `Subscription/12`.
     pub subscription: Option<String>,
     /// `handshake`, `heartbeat`, `event-notification`, …
     pub kind: String,
@@ -56,7 +56,7 @@ impl Notification {
             .map_err(|e| Problem::malformed(format!("not JSON: line {}, column {}", e.line(), e.column())))?;
         said.hear(&body, bases);
         if said.changed.is_empty() && said.status.is_none() && !said.look_again {
-            // Of a type that is not kept here, or in a shape that nobody has shown us: to look costs little.
+            // A type that is not stored here, or an unknown form: a check costs little.
             said.look_again = body["resourceType"].as_str().is_none_or(|kind| kind == "Bundle");
         }
         Ok(said)
@@ -148,7 +148,7 @@ impl Notification {
             let under = |base: &&str| reference.strip_prefix(base.trim_end_matches('/'))?.strip_prefix('/');
             match bases.iter().find_map(under) {
                 Some(path) => path,
-                // Of which server that speaks, nobody can say: ours is asked what is new.
+                // The server is unknown: check ours for changes.
                 None => return self.look_again = true,
             }
         } else {

@@ -52,13 +52,13 @@ fn effective<'n, 'a>(resource: &'n JsonNode<'a>) -> (Option<&'n JsonNode<'a>>, &
     places.into_iter().find(|(date, _)| date.is_some()).unwrap_or((None, "Observation.effectiveDateTime"))
 }
 
-/// What a code means: the first of its codings that we know.
+/// Meaning of a code: its first known coding.
 fn meaning(node: &JsonNode<'_>, context: &ReadingContext<'_>) -> Option<Meaning> {
     let codings = node.get("code")?.list("coding").iter();
     codings.filter_map(|coding| coding.text("code")).find_map(|code| context.mapping.code(code))
 }
 
-/// What a resource or its components say about one instrument.
+/// Content of a resource or its components for one instrument.
 struct ObservationPart<'n, 'a> {
     instrument: Instrument,
     items: Vec<(usize, &'n JsonNode<'a>)>,

@@ -25,7 +25,7 @@ pub fn informational(notes: &[String]) -> Value {
     json!({ "resourceType": "OperationOutcome", "issue": notes.iter().map(issue).collect::<Vec<_>>() })
 }
 
-/// Something was asked for that is not done here, and was left out.
+/// An OperationOutcome that lists ignored parts of a request.
 pub fn left_out(notes: &[String]) -> Value {
     let issue = |note: &String| json!({ "severity": "warning", "code": "not-supported", "diagnostics": note });
     json!({ "resourceType": "OperationOutcome", "issue": notes.iter().map(issue).collect::<Vec<_>>() })

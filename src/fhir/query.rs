@@ -85,7 +85,7 @@ pub fn condition(query: &str) -> Result<String, Problem> {
     }
 }
 
-/// What a tag names, without its marks.
+/// The value of an entity tag, without its quotes.
 pub fn tagged(tag: &str) -> &str {
     let tag = tag.trim();
     tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')

@@ -23,7 +23,7 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Res
     let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject");
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
     if counting == EvidenceStatus::Retracted {
-        // What is taken back is found by its id; nothing else of it has to be right.
+        // A retracted resource is found by its id; nothing else in it must be valid.
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
         return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None });

@@ -1,4 +1,4 @@
-//! Whom a resource is about: references in every form that FHIR allows, and in some that it does not.
+//! Subjects of resources: references in every form that FHIR allows, and in some that it does not.
 
 use super::content::{Doubt, Identifier, Subject};
 use super::json::JsonNode;
@@ -141,7 +141,7 @@ fn contained(root: &JsonNode<'_>, id: &str) -> SubjectReference {
     }
 }
 
-/// What a template leaves behind when nobody fills it in.
+/// Placeholders of a template that nobody filled in.
 fn is_rubbish(reference: &str) -> bool {
     reference.contains(['{', '}', '$', '<', '>', '[', ']', '%'])
         || reference.contains("/:")

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 /// A page of what was found.
 #[derive(Clone, Debug, Default)]
 pub struct Searchset<'a> {
-    /// What was found, in the server's order; without its outcomes.
+    /// Resources in the server's order, without outcomes.
     pub found: Vec<SearchsetResource<'a>>,
     /// The link to the next page.
     pub next: Option<String>,

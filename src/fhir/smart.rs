@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::arrival::ResourceType;
 use crate::config::Config;
 
-/// What the door says about itself.
+/// The SMART configuration of the FHIR API.
 ///
-/// The tokens are the organisation's own: we have no token endpoint, so we name the issuer's where there is one issuer,
-/// and claim no launch.
+/// The organization issues the tokens. We have no token endpoint, so we name the issuer's if there is exactly one
+/// issuer, and claim no launch.
 pub fn configuration(config: &Config) -> Value {
     let scopes: Vec<String> = ["system", "user"]
         .iter()

@@ -1,4 +1,4 @@
-//! What an EHR is asked about: the types that the registry keeps, and those that it writes itself and reads back.
+//! Topics for an EHR: the types that the registry stores, and those that it writes and reads back.
 
 use super::arrival::ResourceType;
 use crate::domain::task::ChartResource;

@@ -1,5 +1,4 @@
-//! What is planned goes into the chart: as a Task or a Flag, or as a Communication or a note where the chart takes
-//! neither.
+//! Writes work items into the chart: as a Task or a Flag, or as a Communication or a note if the chart accepts neither.
 
 pub mod parts;
 pub mod task;
@@ -15,18 +14,18 @@ use crate::domain::chart_plan::{Rung, WriteIntent};
 use crate::domain::task::ChartResource;
 use parts::{ChartState, Merge, WrittenPostures};
 
-/// As what something planned is written.
+/// Resource type that a work item is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WriteForm {
     Task,
-    /// Something to see.
+    /// An alert.
     Flag,
     Communication,
     DocumentReference,
 }
 
 impl WriteForm {
-    /// What is written on a rung; `None` where nothing is.
+    /// Type that is written on a rung; `None` if nothing is written.
     pub fn of(rung: Rung, resource: ChartResource) -> Option<Self> {
         match (rung, resource) {
             (Rung::TaskAndFlag, ChartResource::Task) => Some(Self::Task),
@@ -52,7 +51,7 @@ impl WriteForm {
 #[derive(Clone, Copy, Debug)]
 pub struct Planned<'a> {
     pub intent: &'a WriteIntent,
-    /// As what it is written.
+    /// Type that it is written as.
     pub form: WriteForm,
     /// The namespace of its identifier.
     pub system: &'a str,
@@ -81,7 +80,7 @@ impl Planned<'_> {
         }
     }
 
-    /// How a resource stands in the chart.
+    /// State of a resource in the chart.
     pub fn state(self, current: &Value, written: &WrittenPostures) -> ChartState {
         match self.form {
             WriteForm::Task => task::state(current, written),

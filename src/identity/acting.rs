@@ -1,6 +1,7 @@
-//! As what the present request is made, for the audit of what it writes.
+//! The role in which the current request acts, for the audit log.
 //!
-//! It goes with the task, like a log's span: what the hallway is handed in the task of a request was done in that role.
+//! The role travels with the task, like a tracing span: commands that a request's task sends to the recorder carry its
+//! role.
 
 use super::Role;
 

@@ -26,7 +26,7 @@ struct Client {
     keys: Arc<KeySource>,
 }
 
-/// Whose call it is, as its signature says.
+/// The clinic and connection that signed a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CdsCaller {
     /// The clinic everything is within.
@@ -38,7 +38,7 @@ pub struct CdsCaller {
 }
 
 impl CdsClients {
-    /// Those of the configuration. Fetches nothing yet.
+    /// Clients from the configuration. Fetches nothing yet.
     ///
     /// # Errors
     /// What is wrong with the keys of one.
@@ -58,8 +58,8 @@ impl CdsClients {
         }
     }
 
-    /// Whose a call is; `audiences` are the addresses that were called. Whether the token was used before, the
-    /// database knows.
+    /// Verifies a call; `audiences` are the addresses that were called. The database knows whether the token was used
+    /// before.
     ///
     /// # Errors
     /// Why the token is not believed.

@@ -109,13 +109,13 @@ impl From<Error> for TokenError {
     }
 }
 
-/// What a token's own words say before anything is verified: only good for choosing an issuer and a key to try.
+/// Unverified claims of a token: good only for choosing an issuer and a key to try.
 #[derive(Debug)]
 pub(super) struct UnverifiedToken {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
     pub(super) issuer: String,
-    /// Where it says that its keys are.
+    /// URL of the key set that the token names.
     pub(super) key_set: Option<String>,
     /// The organisation that it speaks for (CDS Hooks).
     pub(super) tenant: Option<String>,

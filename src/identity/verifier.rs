@@ -10,7 +10,7 @@ use super::keys::KeySource;
 use super::{Caller, ClinicId, KeyPolicy, TokenError, claims};
 use crate::config::{Config, ConfigError, Issuer, SignInConfig};
 
-/// How far an issuer's clock and ours may differ, in seconds.
+/// Tolerated clock difference between an issuer and us, in seconds.
 pub(super) const LEEWAY: u64 = 30;
 /// Verified tokens remembered.
 const REMEMBERED: usize = 4096;
@@ -29,7 +29,7 @@ impl Verifier {
         Self::with_policy(config, KeyPolicy::default())
     }
 
-    /// As [`Verifier::new`], with other times for keys.
+    /// Like [`Verifier::new`], with a different key policy.
     pub fn with_policy(config: &Config, policy: KeyPolicy) -> Result<Self, ConfigError> {
         let source = |issuer: &Issuer| KeySource::new(issuer, policy).map(|keys| (issuer.clone(), Arc::new(keys)));
         let issuers = config.auth.issuers.iter().map(source).collect::<Result<_, _>>()?;
@@ -51,7 +51,7 @@ impl Verifier {
         }
     }
 
-    /// Who a token's bearer is.
+    /// Verifies a token and returns its bearer.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let unverified = claims::look_at_bearer(token)?;
         let (known_as, now) = (fingerprint(token), get_current_timestamp());

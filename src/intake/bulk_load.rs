@@ -22,7 +22,7 @@ use crate::store::connection::{self, Watermark};
 /// How many lines share a transaction.
 const SOME: usize = 200;
 
-/// What has been loaded so far.
+/// Progress of a load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadProgress {
     /// Resources, those of other types left aside.
@@ -37,7 +37,7 @@ pub struct LoadProgress {
     pub first_fault: Option<String>,
 }
 
-/// Told about every step, in words.
+/// Receives a sentence about every step.
 pub type LoadReporter<'a> = &'a (dyn Fn(&str, &LoadProgress) + Send + Sync);
 
 impl Intake {
@@ -314,7 +314,7 @@ impl Intake {
             loaded.fault(&Problem::malformed("not a Bundle").at("Bundle"));
             return Ok(());
         };
-        // Whatever it was made for: what it carries is taken, and of a patient's record most is of other types.
+        // The purpose of the Bundle does not matter. Most of a patient's record is of other types and is skipped.
         let is_ours = |entry: &&RawValue| {
             let resource = BundleEntry::read(entry).ok().and_then(|entry| entry.resource);
             resource
@@ -351,7 +351,7 @@ fn is_foreign(content: &Content) -> bool {
 
 fn files(manifest: &Manifest) -> Vec<ExportFileRecord> {
     let of = |listed: &ExportFile, deletes| (listed.kind.clone(), listed.url.clone(), deletes);
-    // What was deleted comes last: it would else come back.
+    // Deletions come last: otherwise the resources would come back.
     let all = manifest.output.iter().map(|one| of(one, false)).chain(manifest.deleted.iter().map(|one| of(one, true)));
     let kept = all.filter(|(kind, _, deletes)| *deletes || ResourceType::of(kind).is_some());
     (0..)

@@ -20,7 +20,7 @@ pub use plan::addressed;
 /// How often a Bundle is foreseen anew.
 const TRIES: usize = 4;
 
-/// What an entry wants with a resource.
+/// Action of an entry on a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryAction {
     Create,
@@ -30,7 +30,7 @@ pub enum EntryAction {
     Search,
 }
 
-/// What became of an entry.
+/// Outcome of an entry.
 #[derive(Clone, Debug)]
 pub enum EntryOutcome {
     Recorded {
@@ -38,10 +38,10 @@ pub enum EntryOutcome {
         kind: ResourceType,
         recorded: Recorded,
     },
-    /// It asks for something to be read: that is left to the caller.
+    /// The entry is a read: the caller answers it.
     Wanted {
         url: String,
-        /// As `If-None-Match`.
+        /// `If-None-Match`.
         if_none_match: Option<String>,
     },
     /// Left aside, for this reason.
@@ -50,7 +50,7 @@ pub enum EntryOutcome {
     Failed(Problem),
 }
 
-/// Who may do what with a type; asked before an entry is taken.
+/// Decides who may do what with a type, before an entry is accepted.
 pub type Permission<'a> = &'a (dyn Fn(ResourceType, EntryAction) -> Result<(), Problem> + Send + Sync);
 
 impl Intake {

@@ -26,7 +26,7 @@ pub struct Connection {
     pub ehr: EhrClient,
     /// Where the EHR sends what it has to say.
     pub endpoint: String,
-    /// Told when the EHR has said that something has changed.
+    /// Notified when the EHR reports a change.
     pub heard: Notify,
     /// The codes of Observations to search for.
     codes: String,
@@ -41,23 +41,23 @@ impl Connection {
         ConnectionKey { clinic: &self.clinic, connection: &self.settings.name }
     }
 
-    /// Who enters what it brings.
+    /// Author of what this connection brings.
     pub fn author(&self) -> String {
         format!("connection:{}", self.settings.name)
     }
 
-    /// Which of the types that we write are read back.
+    /// Types that we write and read back.
     pub fn reads_back(&self) -> &'static [ChartResource] {
         if self.settings.poll.read_back { ChartResource::ALL } else { &[] }
     }
 
-    /// What is added to the search for a type.
+    /// Extra search parameters for a type.
     pub fn search(&self, kind: &str) -> Option<String> {
         added(&self.settings, kind, &self.codes)
     }
 }
 
-/// All of them. Cheap to clone.
+/// All connections. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Connections(Arc<Vec<Arc<Connection>>>);
 
@@ -96,7 +96,7 @@ impl Connections {
         named.next().is_none().then_some(first)
     }
 
-    /// That of a clinic.
+    /// The connection of a clinic.
     pub fn of_clinic(&self, clinic: &str) -> Option<&Arc<Connection>> {
         self.iter().find(|connection| connection.clinic == clinic)
     }
@@ -154,7 +154,7 @@ pub fn trial(settings: &config::EhrConnection, now: DateTime<Utc>) -> Result<Vec
     Ok(settings.poll.types.iter().map(query).collect())
 }
 
-/// What is added to the search for a type.
+/// Extra search parameters for a type.
 fn added(settings: &config::EhrConnection, kind: &str, codes: &str) -> Option<String> {
     match settings.poll.search.get(kind) {
         Some(configured) => Some(configured.clone()),

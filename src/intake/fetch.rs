@@ -50,7 +50,7 @@ impl Intake {
                 };
                 let tally = self.take_found(connection, &[&found]).await?;
                 if tally.unread > 0 {
-                    // It is remembered with the reason.
+                    // The hint stays, with the reason.
                     return Ok(());
                 }
             }
@@ -80,7 +80,7 @@ impl Intake {
         let Some(kind) = ResourceType::of(&hint.kind) else { return Ok(()) };
         let (clinic, by) = (&connection.clinic, connection.author());
         match self.delete(clinic, &by, kind, hint.resource_id.clone(), None).await {
-            // It was never known.
+            // The resource was never known here.
             Err(problem) if problem.category == Category::NotFound => Ok(()),
             other => other.map(|_| ()),
         }

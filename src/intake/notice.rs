@@ -48,7 +48,7 @@ impl Intake {
             let Some(from) = one.missed_from else { continue };
             match connection.ehr.events(&one.subscription, from).await {
                 Ok(page) => {
-                    // What the events name is fetched like any other hint; the numbers are known already.
+                    // Resources named by the events are fetched like any other hint; their numbers are already known.
                     let mut said = connection.understand(&page.text).unwrap_or_default();
                     (said.status, said.look_again) = (None, false);
                     if !said.changed.is_empty() {
@@ -85,7 +85,7 @@ impl Connection {
     }
 }
 
-/// How far a Subscription's events have come after this notification, and whether one is missing.
+/// Last event of a Subscription after this notification, and whether one is missing.
 fn follow(
     known: Option<SubscriptionRecord>,
     name: &str,
@@ -113,7 +113,7 @@ fn count(last: Option<i64>, status: &Status) -> (Option<i64>, Option<i64>, bool)
         return (Some(highest), None, highest > i64::try_from(status.numbers.len()).unwrap_or(i64::MAX));
     };
     if status.events_so_far.is_some_and(|so_far| so_far < last && status.kind != "query-event") {
-        // It counts anew, or this comes late; neither says what is between.
+        // The server counts anew, or this notification is late; neither tells what lies between.
         let restarted = status.kind == "handshake";
         return (Some(if restarted { highest } else { last }), None, true);
     }

@@ -25,11 +25,11 @@ const SOME: usize = 20;
 /// For so long what we closed is looked at, too: a restored chart may have it open again.
 const CLOSED: TimeDelta = TimeDelta::days(7);
 
-/// What came of a look at one resource.
+/// Result of reading back one resource.
 pub(super) enum LookResult {
-    /// It is recorded, or not ours.
+    /// Recorded, or not ours.
     Done,
-    /// What came cannot be read.
+    /// The answer cannot be read.
     Unread(String),
     /// The server did not give it.
     Failed(Failure),
@@ -101,7 +101,7 @@ impl Intake {
         for answer in self.take_all(&connection.clinic, &connection.author(), facts, false).await? {
             match answer {
                 Ok(recorded) => news += usize::from(recorded.effect != CommandEffect::Unchanged),
-                // It was merged away, or planned anew, between the look and now: the next look finds it.
+                // The item was merged or planned anew meanwhile: the next read finds it.
                 Err(problem) if problem.category == Category::NotFound => {}
                 Err(problem) => return Err(problem),
             }

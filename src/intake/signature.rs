@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::NotifyConfig;
 
 const SIGNATURE: &str = "X-Signature";
-/// How far the sender's clock and ours may differ.
+/// Tolerated clock difference between the sender and us.
 const LEEWAY: TimeDelta = TimeDelta::minutes(5);
 
 /// Whether a request carries the header of a signature that is configured.
@@ -44,7 +44,7 @@ pub fn holds(notify: &NotifyConfig, headers: &HeaderMap, body: &[u8], now: DateT
 
 /// Whether a text is the secret, in a time that does not tell how much of it is right.
 pub fn is_same(secret: &SecretString, text: &str) -> bool {
-    // Of a fixed length first, so that the length tells nothing either.
+    // Hash to a fixed length first, so that the length reveals nothing either.
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"compare");
     let digest = |text: &str| hmac::sign(&key, text.as_bytes());
     verify_slices_are_equal(digest(secret.expose_secret()).as_ref(), digest(text).as_ref()).is_ok()

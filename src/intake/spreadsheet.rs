@@ -28,18 +28,18 @@ use crate::store::rule_set;
 /// Rows that share a transaction.
 const TOGETHER: usize = 100;
 
-/// What is wrong with a row.
+/// An error in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RowError {
     /// The row, as a spreadsheet counts: the head is row 1.
     pub row: usize,
     /// The column's title; `null` where it is about the whole row.
     pub column: Option<String>,
-    /// What is wrong, in a sentence. Never the value.
+    /// The error in a sentence. Never the value.
     pub detail: String,
 }
 
-/// What becomes of a row.
+/// Outcome of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RowOutcome {
@@ -53,12 +53,12 @@ pub enum RowOutcome {
     Rejected,
 }
 
-/// What becomes of one row; in a dry run, what would.
+/// Outcome of one row; in a dry run, the outcome it would have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RowResult {
     /// The row, as a spreadsheet counts.
     pub row: usize,
-    /// What becomes of it.
+    /// Outcome.
     pub outcome: RowOutcome,
     /// The patient; in a dry run, where the registry knows them already.
     pub patient: Option<PatientId>,
@@ -72,7 +72,7 @@ pub struct RowResult {
     pub errors: Vec<RowError>,
 }
 
-/// What became of a spreadsheet; in a dry run, what would.
+/// Result of an import; in a dry run, the result it would have.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ImportResult {
     /// Nothing was written.
@@ -95,7 +95,7 @@ pub struct ImportResult {
     pub results: Vec<RowResult>,
 }
 
-/// What is to be imported, and how.
+/// An import: the file and how to read it.
 #[derive(Clone, Debug)]
 pub struct SpreadsheetImport {
     /// Into which clinic.
@@ -190,7 +190,7 @@ impl Intake {
         cases.iter().map(|(row, _)| *row).zip(taken).map(result).collect()
     }
 
-    /// What some rows would add. Whether an earlier course of the same file stands in a row's way is seen when it is there.
+    /// What these rows would add. Conflicts with an earlier row of the same file show only once that row is imported.
     async fn foreseen(
         &self,
         import: &SpreadsheetImport,
@@ -234,7 +234,7 @@ impl Intake {
     }
 }
 
-/// What became of a row that was not refused, or would.
+/// Outcome of a row that was not rejected, or the outcome it would have.
 struct ImportedRow {
     effect: CommandEffect,
     patient: Option<PatientId>,
@@ -269,7 +269,7 @@ fn refusal(row: usize, problem: Problem, columns: &mapping::Columns, sheet: &She
     RowError { row, column, detail: problem.detail }
 }
 
-/// What rows of one file say of the same patient: no course twice, and none before the last one ended.
+/// Checks rows of one file about the same patient: no episode twice, and none before the previous one ended.
 fn within_the_file(reads: &mut [SpreadsheetRow], columns: &mapping::Columns, sheet: &Sheet) {
     let mut order: Vec<usize> = (0..reads.len()).filter(|i| reads[*i].case.is_ok()).collect();
     let start = |read: &SpreadsheetRow| read.case.as_ref().ok().and_then(|case| case.episode.enrolled_on);

@@ -20,7 +20,7 @@ const LASTS: TimeDelta = TimeDelta::days(30);
 const MARGIN: TimeDelta = TimeDelta::days(7);
 /// When a server that refused one is asked again.
 const REFUSED: TimeDelta = TimeDelta::days(1);
-/// One that was not heard for so long is looked at: it may have been deleted, or switched off without a word.
+/// A Subscription that was silent for this long is checked: the server may have deleted it or switched it off.
 const SILENT: TimeDelta = TimeDelta::hours(1);
 
 /// Why there is no Subscription now: its state in the table, when it is tried again, and the reason.
@@ -41,7 +41,7 @@ impl MissingSubscription {
     }
 }
 
-/// One that stands: the server's name for it, its state, and its end.
+/// A live Subscription: its id at the server, state and end.
 struct LiveSubscription {
     name: String,
     status: String,
@@ -159,7 +159,7 @@ impl Intake {
         let is_refused = outcome.as_ref().is_err_and(|without| without.status == "refused");
         let mut row = match outcome {
             Ok(LiveSubscription { name, status, end }) => {
-                // It may have shaken hands before it was told to us.
+                // The handshake may arrive before the answer to the create.
                 let heard = subscription::find(&mut tx, of, &name).await?;
                 let row = heard.unwrap_or_else(|| SubscriptionRecord::new(name));
                 // A handshake says more of it than the answer to what we sent.
@@ -174,7 +174,7 @@ impl Intake {
                 }
                 let stands = before.clone().filter(|one| !is_placeholder(one) && !is_refused);
                 match stands {
-                    // It could not be renewed now; it may work all the same.
+                    // Renewal failed, but the Subscription may still work.
                     Some(one) => SubscriptionRecord { last_error: Some(without.why), ..one },
                     None => SubscriptionRecord {
                         status: without.status.to_owned(),
@@ -241,7 +241,7 @@ fn is_ill(status: &str) -> bool {
     matches!(status, "error" | "off" | "entered-in-error")
 }
 
-/// What a look at one comes to.
+/// Result of checking a Subscription.
 enum SubscriptionCheck {
     Works(String),
     Ill,
@@ -255,12 +255,12 @@ async fn look(connection: &Connection, one: &SubscriptionRecord) -> Subscription
             if is_ill(&status) { SubscriptionCheck::Ill } else { SubscriptionCheck::Works(status) }
         }
         Err(Failure::Refused { status: 404 | 410, .. }) => SubscriptionCheck::Gone,
-        // Whoever may not look, or has no answer now, has no reason to make another one.
+        // Without the right to read it, or without an answer, there is no reason to create another one.
         Err(_) => SubscriptionCheck::Works(one.status.clone()),
     }
 }
 
-/// One that is there already, because an answer was lost, is taken over.
+/// Creates a Subscription, or takes over one that exists because an earlier answer was lost.
 async fn make(
     connection: &Connection,
     wanted: &DesiredSubscription,

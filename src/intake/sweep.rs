@@ -32,7 +32,7 @@ pub(super) const UNREAD: TimeDelta = TimeDelta::days(1);
 /// How many resources share a transaction.
 const SOME: usize = 200;
 
-/// What a sweep of one type came to.
+/// Result of sweeping one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepResult {
     pub kind: String,
@@ -51,7 +51,7 @@ pub struct SweepResult {
 pub enum SweepStop {
     Failed(Failure),
     Problem(Problem),
-    /// Somebody else sweeps now.
+    /// Another replica sweeps now.
     Lost,
 }
 
@@ -196,10 +196,10 @@ impl Sweep<'_> {
     }
 }
 
-/// What is looked for.
+/// The search.
 pub(super) struct SweepSearch {
     pub(super) topic: Topic,
-    /// What is added to the search.
+    /// Extra search parameters.
     pub(super) added: Option<String>,
     /// Nothing that was last changed before is looked for.
     pub(super) since: Option<DateTime<Utc>>,
@@ -219,7 +219,7 @@ fn beginning(search: &SweepSearch, now: DateTime<Utc>) -> Watermark {
     }
 }
 
-/// What became of resources that were fetched.
+/// Counts of fetched resources.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SweepCount {
     pub(super) taken: usize,

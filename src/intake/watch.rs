@@ -16,11 +16,11 @@ use crate::problem::Problem;
 use crate::store::connection::{self, ConnectionClaim, hint};
 use crate::store::lease::{LEASE, holding};
 
-/// How long to sleep when nothing is due and nobody wakes us: other replicas hear, too.
+/// How long to sleep when nothing is due: other replicas receive notifications, too.
 const IDLE: Duration = Duration::from_secs(5);
 /// A sweep that failed is tried again after a minute, or after the period where that is shorter.
 const SOON: TimeDelta = TimeDelta::minutes(1);
-/// The least time between two sweeps, however often we are told to look.
+/// Minimum time between two sweeps, however many notifications arrive.
 const BREATH: TimeDelta = TimeDelta::seconds(5);
 
 /// The loops, one for each connection. Cheap to clone.
@@ -30,12 +30,12 @@ pub struct Watch {
     connections: Connections,
 }
 
-/// What a visit did.
+/// Result of a visit.
 #[derive(Clone, Debug, Default)]
 pub struct WatchVisit {
     /// How many hints were followed.
     pub fetched: usize,
-    /// What each type's sweep came to; empty where none was due.
+    /// Result of each type's sweep; empty if none was due.
     pub swept: Vec<SweepResult>,
 }
 
@@ -45,7 +45,7 @@ impl Watch {
         Self { intake, connections }
     }
 
-    /// Runs until told to stop. What is under way is given up: it is found again.
+    /// Runs until stopped. Work in progress is abandoned: it is found again.
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let mut loops = JoinSet::new();
         for connection in self.connections.iter() {
@@ -57,7 +57,7 @@ impl Watch {
     async fn over(self, connection: Arc<Connection>, mut stop: watch::Receiver<bool>) {
         loop {
             let told = async {
-                // The sender is gone: the service is, too.
+                // A dropped sender means that the service is gone, too.
                 let _ = stop.wait_for(|stop| *stop).await;
             };
             tokio::select! {
@@ -166,8 +166,8 @@ struct NextVisit {
     hint: Option<DateTime<Utc>>,
 }
 
-/// A connection that is ours. When a visit is given up in the middle, it is given back, so that nobody has to wait for
-/// the lease to run out.
+/// A claimed connection. If a visit is abandoned, dropping this releases the claim, so that no replica waits for the
+/// lease to expire.
 struct ConnectionLease<'a> {
     watch: &'a Watch,
     connection: &'a Connection,

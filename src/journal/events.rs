@@ -1,6 +1,6 @@
-//! What listeners are told: the changes of the journal, one event for each name that a line carries.
+//! Public events: the journal's changes, one event for each name that an entry carries.
 //!
-//! An event is ids and codes. Whoever needs more asks for it, and is asked who they are.
+//! An event holds ids and codes only. Details must be requested, with authentication.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,11 +17,11 @@ use crate::store::journal::{self, JournalEntry};
 /// How many lines are looked at in one go.
 const WINDOW: i64 = 500;
 
-/// How far somebody was told: all of a line (`7`), or a line up to one of its events (`7.1`).
+/// A listener's position: after an entry (`7`), or after one of its events (`7.1`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventPosition {
     pub seq: i64,
-    /// The last event of it that was told, from 1; 0: all of them.
+    /// The last event of the entry, from 1; 0 for all of them.
     pub part: i32,
 }
 
@@ -58,7 +58,7 @@ impl FromStr for EventPosition {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JournalEvent {
-    /// Its id: a listener who names it is told what came after it.
+    /// Event id, for `Last-Event-ID`.
     #[serde(serialize_with = "as_text")]
     pub id: EventPosition,
     /// Its name, such as `safety.opened`.
@@ -66,16 +66,16 @@ pub struct JournalEvent {
     pub kind: String,
     /// When it happened.
     pub at: DateTime<Utc>,
-    /// Whom it is about.
+    /// The patient it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patient: Option<PatientId>,
-    /// In which episode.
+    /// The episode it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub episode: Option<EpisodeId>,
-    /// What: `QuestionnaireResponse/1`, `delivery/…`.
+    /// The object it is about: `QuestionnaireResponse/1`, `delivery/…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// What changed, in codes.
+    /// Changes, as codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Value>,
 }
@@ -84,7 +84,7 @@ fn as_text<S: serde::Serializer>(mark: &EventPosition, serializer: S) -> Result<
     serializer.collect_str(mark)
 }
 
-/// Which events somebody wants: names, or the beginning of one before a `*`. Empty: all.
+/// Event names to receive; `safety.*` matches a prefix, and an empty list matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter(Vec<String>);
 
@@ -117,7 +117,7 @@ impl EventFilter {
     }
 }
 
-/// What came after a mark, up to the end of the chain or of a window; and how far that is.
+/// Events after a position, up to the end of the chain or of a window, and the position reached.
 pub async fn after(
     tx: &mut ReadTx,
     clinic: &str,

@@ -1,4 +1,4 @@
-//! How many listen to the events of a clinic at once.
+//! Limit on listeners per clinic.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Who was shown what, written in groups: one commit for everybody who waits.
+//! Records read access in groups: one commit for all waiting requests.
 //!
 //! An answer waits until its line is committed, but not for ever: a list of unassessed safety answers must be readable
 //! when the database cannot write. After [`PATIENCE`] the answer goes out; the line stays in the queue, which
@@ -78,7 +78,7 @@ async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<PendingRead>)
                     metrics::gauge!("cocm_journal_reads_waiting")
                         .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
                     tracing::error!(waiting, "reads of patient data cannot be written into the journal now; they wait");
-                    // The process is ending: nobody will try again.
+                    // The process is ending: there is no further attempt.
                     if queue.is_closed() {
                         lost(entries.iter());
                         return;
@@ -96,7 +96,7 @@ async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<PendingRead>)
         }
         metrics::gauge!("cocm_journal_reads_waiting").set(0.0);
         for written in written {
-            // Nobody waits any more: the line is there.
+            // The waiting request may be gone; the entry is written.
             let _ = written.send(());
         }
     }

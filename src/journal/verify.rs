@@ -36,7 +36,7 @@ impl FromStr for ChainAnchor {
     }
 }
 
-/// What was found out about one clinic.
+/// Result of verifying one clinic's chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainReport {
     pub clinic: String,
@@ -48,7 +48,7 @@ pub struct ChainReport {
     pub unsealed: i64,
     /// The first thing that does not hold.
     pub fault: Option<String>,
-    /// Which of the printed heads were met.
+    /// The printed heads that were found in the chain.
     pub met: Vec<ChainAnchor>,
 }
 
@@ -92,7 +92,7 @@ async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[ChainAnchor]) -> Result<
         let page = match journal::checked(tx, clinic, after, limit.min(head.seq - after)).await {
             Ok(page) => page,
             Err(problem) if problem.category == Category::Unavailable => return Err(problem),
-            // Something on the page cannot be read: one by one up to it.
+            // An entry of this page cannot be read: read one at a time up to it.
             Err(_) if limit > 1 => {
                 limit = 1;
                 continue;
@@ -153,7 +153,7 @@ fn look(clinic: &str, row: &ChainCheck, expected: i64, before: &str) -> Result<S
     }
 }
 
-/// What the end of the chain must agree with.
+/// Checks the end of the chain against the stored head.
 async fn ending(tx: &mut ReadTx, clinic: &str, head: &ChainHead, hash: &str) -> Result<Option<String>, Problem> {
     if head.seq > 0 && head.hash != hash {
         return Ok(Some(format!("the end of the chain, {}, is not what was sealed", head.seq)));

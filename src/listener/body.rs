@@ -15,9 +15,9 @@ use crate::problem::{Category, Problem};
 /// The largest bodies read here, after decompression, in bytes: an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyLimit {
-    /// Of an ordinary request.
+    /// Limit for an ordinary request.
     pub body: usize,
-    /// Of a FHIR Bundle.
+    /// Limit for a FHIR Bundle.
     pub bundle: usize,
 }
 
@@ -112,7 +112,7 @@ fn is_over(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::QuotaExceeded
 }
 
-/// What can arrive for a body of `limit` bytes: compression may add a little.
+/// Most bytes that can arrive for a body of `limit` bytes: compression may add a few.
 fn most_arriving(limit: usize) -> usize {
     limit + limit / 64 + 1024
 }
@@ -151,6 +151,6 @@ async fn discard(mut stream: BodyDataStream) {
             }
         }
     };
-    // Whoever sends more, or more slowly, may miss the answer.
+    // Clients that send more, or more slowly, may miss the answer.
     let _ = timeout(LONGEST, reading).await;
 }

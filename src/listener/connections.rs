@@ -54,7 +54,7 @@ impl OpenConnections {
         self.free.clone().try_acquire_owned().ok().map(Permit)
     }
 
-    /// A place for whoever has come in. Their wait begins now.
+    /// A slot for an accepted connection. Its idle time begins now.
     pub(super) fn seat(&self, permit: Permit) -> ConnectionSlot {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let seat = Arc::new(Seat::new());
@@ -80,9 +80,9 @@ impl OpenConnections {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Waits until nobody is left.
+    /// Waits until no connection is left.
     pub(super) async fn all_gone(&self) {
-        // Fails only if the semaphore is closed, which nobody does.
+        // Fails only if the semaphore is closed, which never happens.
         let _ = self.free.acquire_many(self.total).await;
     }
 }
@@ -111,7 +111,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// What a connection is doing.
+/// State of a connection.
 pub(super) struct Seat {
     in_flight: AtomicUsize,
     served: AtomicBool,

@@ -62,7 +62,7 @@ fn scrubbed(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
     match (KINDS.iter().find(|(kind, _)| message.starts_with(kind)), expected) {
-        // Both name one of our own fields.
+        // Both messages name one of our own fields.
         _ if message.starts_with("missing field") || message.starts_with("duplicate field") => message.to_owned(),
         (Some((_, said)), Some(expected)) => format!("{said}; expected {expected}"),
         (Some((_, said)), None) => (*said).to_owned(),

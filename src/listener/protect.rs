@@ -1,4 +1,4 @@
-//! What stands around every handler: a deadline, a net for panics, answers for wrong addresses, a log line.
+//! Protection around every handler: a deadline, a catch for panics, answers for unknown paths, a log line.
 
 use std::any::Any;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who was shown what by a page: a line of the journal, as for the API's answers, written before the page goes out.
+//! Read access of the pages: a journal entry, as for the API's answers, written before the page goes out.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
@@ -13,7 +13,7 @@ use crate::store::journal::{self, JournalEntry};
 /// The layer. What is entered has its lines from the API, which it goes through.
 pub async fn watch(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned()).unwrap_or_default();
-    // Whoever is not signed in is shown nothing; the handler says so.
+    // Without a sign-in nothing is shown; the handler answers.
     let Ok(Some(visitor)) = pages.visitor(request.headers(), false).await else { return next.run(request).await };
     let (method, ids) = (request.method().clone(), ids(&route, request.uri().path()));
     let (response, shown) = watched(next.run(request)).await;

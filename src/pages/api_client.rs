@@ -15,7 +15,7 @@ use crate::problem::Problem;
 #[derive(Clone)]
 pub struct ApiClient(Router);
 
-/// What the API refused.
+/// An error answer of the API.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct ApiRefusal {
     pub status: u16,
@@ -30,7 +30,7 @@ pub struct ApiCall<'a> {
     pub method: &'a Method,
     /// The path within `/api/v1/`.
     pub path: &'a str,
-    /// It counts once under this key.
+    /// Idempotency key.
     pub once: Option<&'a str>,
     /// Only if this is still the version.
     pub if_match: Option<&'a str>,
@@ -38,7 +38,7 @@ pub struct ApiCall<'a> {
 }
 
 impl<'a> ApiCall<'a> {
-    /// Of a method at a path.
+    /// A call without body and conditions.
     pub fn of(method: &'a Method, path: &'a str) -> Self {
         Self { method, path, once: None, if_match: None, body: None }
     }

@@ -1,4 +1,4 @@
-//! Who screened positive and is in no episode: to be offered one, or not.
+//! Patients who screened positive and have no episode: to be enrolled or dismissed.
 
 use askama::Template;
 use axum::extract::Query;
@@ -16,11 +16,11 @@ use crate::id::PatientId;
 use crate::identity::Role;
 use crate::problem::Problem;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CandidatesPageQuery {
-    /// Those whom somebody dismissed.
+    /// List dismissed candidates.
     dismissed: bool,
     /// Where a page goes on.
     cursor: String,

@@ -39,7 +39,7 @@ struct CaseloadPage {
     today: String,
     /// The filters that the exports know.
     export: String,
-    /// What the rows were narrowed to, in words, for print.
+    /// Filter in words, for print.
     narrowed: String,
     /// Rows shown whose patient was not planned yet by this version of the program.
     unplanned: usize,

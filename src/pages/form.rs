@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 use super::api_client::ApiRefusal;
 use super::session::Visitor;
 
-/// What may be chosen: (value, words).
+/// Options of a field: (value, label).
 pub type Choices = Vec<(Cow<'static, str>, String)>;
 
-/// What a field takes.
+/// Kind of input of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldKind {
     Text,
@@ -34,10 +34,10 @@ pub struct FormField {
     pub kind: FieldKind,
     pub values: Vec<String>,
     pub hint: Option<&'static str>,
-    /// What is likely to be typed.
+    /// Suggestions for the input.
     pub suggestions: Vec<String>,
     pub required: bool,
-    /// What is wrong with it.
+    /// Last error.
     pub problem: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl FormField {
         }
     }
 
-    /// One of these; the first where nothing is chosen and the field is required.
+    /// A choice; defaults to the first option if the field is required.
     pub fn one(name: impl Into<Cow<'static, str>>, label: &'static str, options: Choices) -> Self {
         Self::new(name, label, FieldKind::One(options))
     }
@@ -148,15 +148,15 @@ pub struct Form {
     /// Names it within its page.
     pub id: String,
     pub action: String,
-    /// What the button says.
+    /// Label of the button.
     pub submit: &'static str,
     pub csrf: String,
     /// Sent twice, it counts once.
     pub once: String,
     pub fields: Vec<FormField>,
-    /// What is wrong with the whole.
+    /// Error of the whole form.
     pub problem: Option<String>,
-    /// What else is carried along: (name, value).
+    /// Hidden fields: (name, value).
     pub hidden: Vec<(&'static str, String)>,
 }
 
@@ -194,7 +194,7 @@ impl Form {
         }
     }
 
-    /// What goes to the API; `None` where a field says what is wrong with it.
+    /// Body for the API; `None` if a field has an error.
     pub fn json(&mut self) -> Option<Map<String, Value>> {
         let mut body = Map::new();
         for field in &mut self.fields {

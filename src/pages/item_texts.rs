@@ -1,4 +1,4 @@
-//! What the questionnaires ask, in a few words each. The PHQ and the GAD-7 may be reproduced freely (Pfizer, 1999).
+//! Short texts of the questionnaires' items. The PHQ and the GAD-7 may be reproduced freely (Pfizer, 1999).
 
 use crate::domain::instrument::Instrument;
 

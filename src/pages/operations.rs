@@ -27,7 +27,7 @@ use connections::ConnectionStatus;
 
 /// Rows shown of each list; the counts are of all.
 const SHOWN: i64 = 100;
-/// What was just done.
+/// Confirmation to show.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct OperationsPageQuery {
@@ -49,7 +49,7 @@ struct UndeliveredItem {
     unknown: bool,
 }
 
-/// One thing that was kept back.
+/// A resource in quarantine.
 struct QuarantineLine {
     id: Uuid,
     resource: String,
@@ -77,13 +77,13 @@ struct OperationsPage {
     connection: Option<ConnectionLine>,
     /// Where we fetch from.
     fetched: Vec<ConnectionStatus>,
-    /// What arrived last: (type, when).
+    /// Last arrivals: (type, time).
     arrivals: Vec<(&'static str, String)>,
     failed: Vec<UndeliveredItem>,
     failed_count: i64,
     waiting: Vec<UndeliveredItem>,
     waiting_count: i64,
-    /// What is not in the chart as it was written there.
+    /// Items whose chart state differs from what was written.
     drifted: Vec<DriftedItem>,
     quarantine: Vec<QuarantineLine>,
     rules: bool,

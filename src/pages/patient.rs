@@ -41,15 +41,15 @@ pub use view::{FindingView, PatientHeader, RecommendationView};
 /// Tasks and Flags of one patient that are shown.
 const DELIVERIES: i64 = 500;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PatientPageQuery {
     /// An earlier episode.
     episode: Option<EpisodeId>,
-    /// Which form stands open.
+    /// The open form.
     form: String,
-    /// What was just entered …
+    /// The entry just made …
     done: String,
     entry: Option<Uuid>,
 }
@@ -210,7 +210,7 @@ async fn render(
     Ok((status, html(&page)).into_response())
 }
 
-/// What was typed into one of the page's forms.
+/// Handles a form of the page.
 pub async fn enter(
     Path((id, name)): Path<(String, String)>,
     Query(asked): Query<PatientPageQuery>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// it (`Partitioned`) and have a name of their own, so that neither gets in the other's way.
 pub type FramingProvider = Option<usize>;
 
-/// What the browser keeps between leaving and coming back: in a cookie that no script reads.
+/// A sign-in in progress, kept in a cookie that scripts cannot read.
 #[derive(Serialize, Deserialize)]
 pub struct PendingSignIn {
     pub way: usize,
@@ -19,7 +19,7 @@ pub struct PendingSignIn {
     pub nonce: String,
     pub verifier: String,
     pub to: String,
-    /// It was left in a frame of somebody who may frame us.
+    /// Whether it began in a frame of an allowed origin.
     pub framed: bool,
 }
 

@@ -24,7 +24,7 @@ pub use metric_patients::show as behind;
 /// Months side by side.
 const MONTHS: u32 = 6;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ProgramPageQuery {
@@ -175,7 +175,7 @@ struct MetricSeries {
     months: Vec<MonthReply>,
 }
 
-/// What a metric came to in a month.
+/// Value of a metric in a month.
 #[derive(Deserialize)]
 struct MonthReply {
     month: String,

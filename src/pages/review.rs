@@ -32,7 +32,7 @@ pub use summary::show as summary;
 /// Sessions that are listed.
 const LISTED: usize = 20;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SessionsPageQuery {
@@ -46,7 +46,7 @@ struct SessionSummary {
     when: String,
     consultant: String,
     care_manager: String,
-    /// Of an open one: how many wait, and how many were reviewed.
+    /// For an open session: numbers of waiting and reviewed items.
     progress: String,
 }
 

@@ -2,8 +2,8 @@
 
 use crate::identity::Role;
 
-/// Who may try other thresholds.
+/// Roles that may simulate other thresholds.
 pub const READERS_OF_RULES: &[Role] = &[Role::Admin, Role::PsychiatricConsultant];
-/// Who holds sessions and documents reviews, as the API says.
+/// Roles that hold sessions and document reviews, as in the API.
 pub const REVIEWERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
 pub const OPERATORS: &[Role] = &[Role::Admin, Role::CareManager];

@@ -1,4 +1,4 @@
-//! Who waits for a safety assessment: the strip on every page names the first few.
+//! Patients who wait for a safety assessment: the strip on every page names the first few.
 
 use super::session::Visitor;
 use super::{date_texts, words};
@@ -37,21 +37,21 @@ impl SafetyStrip {
     }
 }
 
-/// Somebody who waits for an assessment.
+/// A patient who waits for an assessment.
 pub struct SafetyItem {
     pub patient: PatientId,
     pub name: String,
     pub priority: Priority,
     /// Why, in a sentence.
     pub reason: String,
-    /// Minutes since it came to be known.
+    /// Minutes since it became known.
     pub minutes: i64,
     /// The same in words.
     pub elapsed: String,
     pub due: String,
     pub overdue: bool,
     pub owner: Option<String>,
-    /// Whether the chart has been told.
+    /// Delivery state.
     pub told: &'static str,
     pub told_tone: words::Tone,
 }

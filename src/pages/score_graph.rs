@@ -36,7 +36,7 @@ pub struct ScoreGraph {
     lane_y: f32,
     bottom: f32,
     today: Option<f32>,
-    /// What it shows, in a sentence.
+    /// Description of the graph in a sentence.
     summary: String,
 }
 
@@ -61,7 +61,7 @@ pub struct GraphPoint {
     x: f32,
     y: f32,
     total: u16,
-    /// What is read out, and shown beside it.
+    /// Text for screen readers and for the tooltip.
     pub words: String,
     /// Its answers, for the panel beside the drawing.
     pub answers: String,
@@ -87,7 +87,7 @@ struct GraphTick {
     words: String,
 }
 
-/// Something that was done.
+/// An event on the graph.
 struct GraphMark {
     x: f32,
     y: f32,
@@ -110,7 +110,7 @@ impl TimeAxis {
 }
 
 impl ScoreGraph {
-    /// Of one episode; `None` where nothing was measured and nothing done.
+    /// The graph of one episode; `None` without scores and events.
     pub fn of(
         story: &Story,
         standing: &Standing,

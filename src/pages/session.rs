@@ -1,4 +1,4 @@
-//! Who is looking at the page: an opaque cookie, a row, and what a form must carry to be believed.
+//! Sessions of the pages: an opaque cookie, a database row, and CSRF protection of forms.
 
 use aws_lc_rs::rand;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
@@ -21,18 +21,18 @@ use crate::problem::{Category, Problem};
 use crate::store::session::{self, SignInSession};
 use crate::telemetry::RequestLog;
 
-/// After so long without a request one has to sign in again.
+/// A session ends after this long without activity.
 pub const IDLE: TimeDelta = TimeDelta::minutes(30);
-/// However busy: a working day.
+/// A session ends after a working day, however active.
 const LONGEST: TimeDelta = TimeDelta::hours(12);
-/// Being seen is noted at most so often: a read is not to cost a write.
+/// Activity is recorded at most this often, so that a read rarely costs a write.
 const NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
 
-/// Somebody who is signed in.
+/// A person who is signed in.
 #[derive(Clone)]
 pub struct Visitor {
     pub pages: Pages,
-    /// As the API knows callers.
+    /// The caller, as in the API.
     pub caller: Caller,
     pub session: SignInSession,
     /// Within whose pages, where it began in a frame.
@@ -101,8 +101,8 @@ impl Pages {
         format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}; Max-Age={seconds}{kept}")
     }
 
-    /// Who may show what is answered to this request within their pages: the origins of the way by which it began in a
-    /// frame. Only we set these cookies; a session that has ended may still say so.
+    /// Origins that may frame the answer to this request: those of the provider whose frame the session began in. Only
+    /// we set these cookies; an ended session may still name its provider.
     pub fn frame_ancestors(&self, headers: &HeaderMap) -> Option<String> {
         let session = self.cookie(headers, "cocm", true).and_then(|cookie| frame_of(cookie.split_once('.')?.1));
         let way = session.or_else(|| way_of(&self.cookie(headers, "cocm-leaving", true)?))?;
@@ -161,7 +161,7 @@ impl Pages {
         Ok(self.set_cookie("cocm", &left, seconds, visitor.frame))
     }
 
-    /// Whose cookie this is. `notes` says that somebody did something: only that keeps a session from ending.
+    /// The visitor of a cookie. `notes` marks user activity, which alone keeps a session alive.
     pub async fn visitor(&self, headers: &HeaderMap, notes: bool) -> Result<Option<Visitor>, Problem> {
         let cookie = self.cookie(headers, "cocm", true).or_else(|| self.cookie(headers, "cocm", false));
         let Some(cookie) = cookie else { return Ok(None) };
@@ -187,12 +187,12 @@ impl Pages {
     }
 }
 
-/// In which frame the session of a word began.
+/// The frame in which a session began, from its cookie.
 fn frame_of(word: &str) -> FramingProvider {
     word.split_once('~').and_then(|(way, _)| way.parse().ok())
 }
 
-/// The page's script asks by itself when something has happened; nobody need be there for that.
+/// The page's script sends this request by itself, so it is no sign of a user.
 fn is_by_itself(headers: &HeaderMap) -> bool {
     headers.contains_key("x-live")
 }

@@ -1,4 +1,4 @@
-//! What stands around every page: who one is, where one can go, and who is waiting for a safety assessment.
+//! The frame of every page: user, navigation, and patients who wait for a safety assessment.
 
 use super::assets;
 use super::roles::READERS_OF_RULES;
@@ -7,7 +7,7 @@ use super::session::{IDLE, Visitor};
 use crate::identity::Role;
 use crate::problem::Problem;
 
-/// Which part of the pages one is in.
+/// Section of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NavSection {
     Caseload,
@@ -18,7 +18,7 @@ pub enum NavSection {
     Operations,
 }
 
-/// What stands around a page.
+/// Frame of a page.
 pub struct Shell {
     pub title: String,
     pub part: NavSection,
@@ -34,12 +34,12 @@ pub struct Shell {
     pub operates: bool,
     /// May try other thresholds.
     pub tries_rules: bool,
-    /// What was just done.
+    /// Confirmation to show.
     pub done: Option<Confirmation>,
     pub idle_seconds: i64,
 }
 
-/// What was just done, and how to undo it.
+/// Confirmation of the last action, and how to undo it.
 pub struct Confirmation {
     pub words: String,
     /// Where an undo is sent.

@@ -27,7 +27,7 @@ pub struct Sparkline {
 impl Sparkline {
     pub fn of(gauge: &MeasureCell) -> Option<Self> {
         let (baseline, ..) = gauge.baseline?;
-        // As high as the scores need, so that a change is seen; never higher than the scale.
+        // The axis is as high as the scores need, so that changes are visible; never higher than the scale.
         let highest = gauge.series.iter().map(|(_, score)| *score).chain([baseline, gauge.remission_below * 2]).max();
         let top = i64::from(highest.unwrap_or(1).min(gauge.instrument.max_total()).max(1));
         let y = |score: u16| EDGE + nearest((top - i64::from(score).min(top)) * (HEIGHT - 2 * EDGE), top);

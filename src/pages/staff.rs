@@ -1,4 +1,4 @@
-//! Who works here: names to choose from, and whose patients wait.
+//! Staff of the clinic: names to choose from, and whose patients wait.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

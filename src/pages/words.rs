@@ -13,10 +13,10 @@ use crate::domain::task::{Code, Posture};
 use crate::identity::Role;
 use crate::store::outbox::DeliveryState;
 
-/// How something is coloured; always beside its words and its shape.
+/// Color of an element; words and shape always say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// Somebody may be in danger.
+    /// A patient may be in danger.
     Danger,
     /// Not as it should be.
     Bad,

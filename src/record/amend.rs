@@ -103,7 +103,7 @@ fn amended_episode(
     Ok(e)
 }
 
-/// Somebody in care is handed over, to somebody else, since they are in care.
+/// Checks a handover: the episode is in care, to another care manager, not before care began.
 fn may_be_transferred(
     context: &RecordContext<'_>,
     dossier: &Dossier,

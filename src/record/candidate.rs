@@ -1,4 +1,4 @@
-//! Who is a candidate for enrolment: kept in the patient's row, so that the list is ready to read.
+//! Candidates for enrollment, kept in the patient's row so that the list is ready to read.
 
 use serde_json::{Value, json};
 use sqlx::types::Json;

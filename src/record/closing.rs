@@ -65,7 +65,7 @@ pub async fn close(
     store(db, clinic, closed).await
 }
 
-/// What a restatement came to.
+/// Result of a restatement.
 pub enum RestatementResult {
     As(ClosedMonth),
     /// The month is open.

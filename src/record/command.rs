@@ -1,4 +1,4 @@
-//! What the hallway takes in, and what it answers.
+//! Commands of the recorder, and their results.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -86,10 +86,10 @@ pub enum Command {
     /// A score was taken outside the EHR.
     Measured {
         patient: PatientId,
-        /// Which instrument.
+        /// The instrument.
         instrument: Instrument,
         taken: EvidenceTime,
-        /// What was answered.
+        /// The stored answer to a request.
         answers: Answers,
         /// Who took it, where that is not who enters it.
         taken_by: Option<String>,
@@ -154,7 +154,7 @@ impl<T> Change<T> {
     }
 }
 
-/// What may be changed about an episode.
+/// Changes to an episode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amendment {
     /// Enrolment, while only referred.
@@ -182,7 +182,7 @@ pub struct Submission {
     pub atomic: bool,
 }
 
-/// What a fact came to.
+/// Effect of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandEffect {
     Created,
@@ -193,7 +193,7 @@ pub enum CommandEffect {
     Deleted,
 }
 
-/// What a fact came to.
+/// Effect of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     pub effect: CommandEffect,
@@ -220,5 +220,5 @@ pub struct ImportCount {
     pub entries: usize,
 }
 
-/// What each fact of a submission came to.
+/// Result of each command of a submission.
 pub type SubmissionResult = Vec<Result<Recorded, Problem>>;

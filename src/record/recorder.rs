@@ -69,7 +69,7 @@ impl Recorder {
         Self { queues: Arc::new(Queues(queues.collect())), journaled }
     }
 
-    /// Told after each commit that left lines in the journal.
+    /// Notified after each commit that wrote journal entries.
     pub fn journaled(&self) -> Arc<Notify> {
         self.journaled.clone()
     }

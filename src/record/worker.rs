@@ -17,7 +17,7 @@ use crate::store::{Db, rule_set};
 /// How often a batch is tried that the database undid.
 const TRIES: u32 = 6;
 
-/// What a worker needs.
+/// State of a recorder's worker.
 pub(super) struct Worker {
     pub(super) db: Db,
     pub(super) zones: Arc<Zones>,

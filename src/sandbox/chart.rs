@@ -1,4 +1,4 @@
-//! What the sandbox holds: every version of every resource.
+//! Contents of the sandbox: every version of every resource.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ pub struct SandboxChart {
     resources: BTreeMap<(String, usize, String), StoredResource>,
     /// How long a new resource is not found by a search.
     pub(super) search_lag: Duration,
-    /// What was put in, one after the other, where somebody is told of it.
+    /// Changed resources in order, recorded only when subscribers are notified.
     pub(super) changed: Option<Vec<String>>,
 }
 
@@ -105,7 +105,7 @@ impl SandboxChart {
         }
     }
 
-    /// What came after a version never was.
+    /// Restores a version and forgets the later ones.
     pub(super) fn restore(&mut self, kind: &str, id: &str, number: u64) {
         if let Some(stored) = self.resources.get_mut(&key(kind, id)) {
             stored.versions.retain(|version| version.number <= number);
@@ -151,7 +151,7 @@ impl SandboxChart {
         resources.filter(|one| search::identifiers(one).any(|(_, value)| value == identifier)).count()
     }
 
-    /// What a search finds, in its order; not yet what the index has not caught up with.
+    /// Runs a search; resources that the index has not caught up with are missing.
     pub(super) fn search(&self, kind: &str, query: &SandboxQuery) -> Vec<&Value> {
         let indexed = self.of_kind(kind).filter(|stored| stored.since.elapsed() >= self.search_lag);
         let mut found: Vec<&Value> =

@@ -16,13 +16,13 @@ pub const BUDGET: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 const TRIES: usize = 2;
 
-/// Who is told, and how.
+/// Where and how to notify.
 #[derive(Clone, Debug)]
 pub struct Events {
     pub url: String,
     /// The key of the HMAC-SHA256, in hexadecimal in `X-Signature`.
     pub secret: String,
-    /// The types that they are told of.
+    /// Resource types to notify about.
     pub kinds: &'static [&'static str],
     /// How likely an event is sent twice.
     pub twice: f64,
@@ -51,7 +51,7 @@ impl Sandbox {
         Ok(EventStream(tokio::spawn(telling(self.state.clone(), events, http))))
     }
 
-    /// What was told, in the order of the answers.
+    /// Receipts in the order of the answers.
     pub fn told(&self) -> Vec<EventReceipt> {
         lock(&self.state).told.clone()
     }

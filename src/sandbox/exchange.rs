@@ -14,7 +14,7 @@ pub(super) struct SandboxCall {
     pub body: Option<Value>,
 }
 
-/// What is answered.
+/// A reply.
 #[derive(Clone, Debug)]
 pub(super) struct SandboxReply {
     pub status: u16,

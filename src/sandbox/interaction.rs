@@ -144,7 +144,7 @@ fn create(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) 
     if let Some(condition) = call.if_none_exist.as_ref().filter(|_| state.profile.conditions) {
         let (refuse, ignore) =
             (state.misbehaviour.refuse_conditional_create, state.misbehaviour.ignore_conditional_create);
-        // Both are rolled each time, so that one does not shift the other.
+        // Roll both each time, so that one does not shift the other.
         let (refused, ignored) = (state.dice.happens(refuse), state.dice.happens(ignore));
         if refused {
             return SandboxReply::refusal(

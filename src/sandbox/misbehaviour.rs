@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong, and how often. Probabilities are between 0 and 1.
+/// Faults and their probabilities, between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Misbehaviour {
@@ -65,15 +65,15 @@ impl Default for Misbehaviour {
     }
 }
 
-/// What happens to one call.
+/// Fate of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallFate {
-    /// It is executed and answered.
+    /// Executed and answered.
     Answered,
     RequestDropped,
-    /// It is executed, not answered.
+    /// Executed, but not answered.
     ResponseDropped,
-    /// It waits for ever.
+    /// Never answered.
     Hung,
     Throttled,
     Unavailable,

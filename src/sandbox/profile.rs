@@ -1,4 +1,4 @@
-//! Which EHR the sandbox plays: what it offers, and in which manner it answers.
+//! The EHR that the sandbox imitates: its capabilities and its manner of answering.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::exchange::{SandboxCall, SandboxReply};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one of an EHR's manners")]
 pub struct Profile {
-    /// What it calls itself.
+    /// Name of the server.
     pub name: &'static str,
     /// The interactions with each type.
     pub offers: BTreeMap<&'static str, &'static [&'static str]>,
@@ -36,7 +36,7 @@ pub struct Profile {
 
 const ALL: &[&str] =
     &["read", "vread", "create", "update", "delete", "search-type", "history-instance", "history-type"];
-/// What [`Profile::topical`] tells of.
+/// Topic of [`Profile::topical`].
 pub const TOPIC: &str = "https://cocm-registry.dev/fhir/SubscriptionTopic/sandbox-changes";
 const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition";
 const READ: &[&str] = &["read", "search-type"];
@@ -72,8 +72,8 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// As Epic is documented: Task and Flag are for reading, notes can be created and never changed, no Bundles, no
-    /// conditions, no versions, a relative Location and an empty body, refusals without a word, nothing is deleted.
+    /// Epic, as documented: Task and Flag are read-only, notes can be created and never changed, no Bundles, no
+    /// conditions, no versions, a relative Location and an empty body, refusals without explanation, no deletes.
     pub fn like_epic() -> Self {
         Self {
             name: "Epic-like",
@@ -97,7 +97,7 @@ impl Profile {
         }
     }
 
-    /// As athenahealth is documented: neither Task nor Flag nor anything else that we could write.
+    /// athenahealth, as documented: neither Task nor Flag nor anything else that we could write.
     pub fn like_athenahealth() -> Self {
         Self {
             name: "athenahealth-like",
@@ -110,7 +110,7 @@ impl Profile {
         }
     }
 
-    /// As Oracle Health is documented: neither Task nor Flag; messages and notes can be created and never changed, no
+    /// Oracle Health, as documented: neither Task nor Flag; messages and notes can be created and never changed, no
     /// transactions.
     pub fn like_oracle() -> Self {
         Self {
@@ -190,7 +190,7 @@ impl Profile {
         }
     }
 
-    /// What it says to what it does not take.
+    /// Reply to a resource that it does not accept.
     pub(super) fn refuses(&self) -> SandboxReply {
         if self.explains {
             SandboxReply::refusal(403, "forbidden", "not offered here")

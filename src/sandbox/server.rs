@@ -60,7 +60,7 @@ pub(super) async fn serve(listener: TcpListener, state: SharedState, base: Strin
         let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
-            // What ends a connection here is either the client or a misbehaviour.
+            // The client or a misbehavior ended the connection.
             let _ = connection.await;
         });
     }

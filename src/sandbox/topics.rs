@@ -20,10 +20,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription";
 const FILTER: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-filter-criteria";
 
-/// What there was to tell under each Subscription, by its id: the first event first.
+/// Events of each Subscription, by its id, the first event first.
 pub(super) type TopicEvents = BTreeMap<String, Vec<String>>;
 
-/// Something to send.
+/// A notification to send.
 struct OutgoingNotification {
     id: String,
     to: Value,
@@ -69,7 +69,7 @@ async fn tell(state: &SharedState, http: &reqwest::Client, one: OutgoingNotifica
 }
 
 impl SandboxState {
-    /// What is to be sent now.
+    /// Notifications due now.
     fn due(&mut self, lost: f64) -> Vec<OutgoingNotification> {
         let changed = self.chart.changed.replace(Vec::new()).unwrap_or_default();
         let all: Vec<Value> = self.chart.all("Subscription").into_iter().cloned().collect();

@@ -1,4 +1,4 @@
-//! What an operator does with connections from the command line.
+//! Connection commands of the command line.
 
 use chrono::{DateTime, Utc};
 

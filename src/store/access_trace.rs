@@ -1,7 +1,7 @@
-//! Whose rows were read for an answer. The functions that give out patients' rows say so here, and whoever answers a
-//! request can ask afterwards: so no endpoint can forget to tell the journal whom it showed.
+//! Collects the patients whose rows were read for an answer. Functions that return patient rows record them here, and
+//! the layer that answers a request reads the list: no endpoint can forget to journal a read.
 //!
-//! Told is whose rows were *read*: one more than is on a page, where the store looked whether there is another page.
+//! The list holds rows that were *read*: one more than a page shows, when the store looked for a next page.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -24,6 +24,6 @@ pub async fn watched<F: Future>(work: F) -> (F::Output, Vec<PatientId>) {
 
 /// These patients' rows were read. Nothing outside of [`watched`].
 pub(super) fn note(patients: impl IntoIterator<Item = PatientId>) {
-    // An error means that nobody asks: the hallway's own reading.
+    // An error means that there is no request: the recorder's own read.
     let _ = SHOWN.try_with(|shown| shown.borrow_mut().extend(patients));
 }

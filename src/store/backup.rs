@@ -1,4 +1,4 @@
-//! What a backup and a restore need of SQLite.
+//! SQLite functions for backup and restore.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub async fn copy_into(db: &Db, file: &Path) -> Result<(), Problem> {
     sqlx::query("VACUUM INTO $1").bind(name).execute(writer).await.map(|_| ()).map_err(failed)
 }
 
-/// What SQLite finds wrong with the pages and indexes of a database; `ok` if nothing.
+/// SQLite's integrity check of pages and indexes; `ok` if all is well.
 ///
 /// # Errors
 /// When it cannot be read at all.
@@ -57,7 +57,7 @@ pub async fn is_open_elsewhere(path: &Path) -> bool {
         .busy_timeout(Duration::ZERO);
     let Ok(mut connection) = options.connect().await else { return true };
     let alone = sqlx::raw_sql("BEGIN EXCLUSIVE; ROLLBACK").execute(&mut connection).await.is_ok();
-    // It was only opened to look.
+    // The connection was opened only to look.
     let _ = connection.close().await;
     !alone
 }

@@ -25,7 +25,7 @@ pub struct ConnectionKey<'a> {
     pub connection: &'a str,
 }
 
-/// Makes a connection known; due at once if it is new.
+/// Registers a connection; due at once if it is new.
 pub async fn know(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
@@ -38,7 +38,7 @@ pub async fn know(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -
     .map_err(failed)
 }
 
-/// Something has changed there: look again now.
+/// Marks the connection due now, because something changed there.
 pub async fn look_again(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
@@ -53,7 +53,7 @@ pub async fn look_again(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<U
     .map_err(failed)
 }
 
-/// Claims a connection that nobody holds.
+/// Claims a free connection.
 pub async fn claim(
     tx: &mut WriteTx,
     of: ConnectionKey<'_>,
@@ -134,7 +134,7 @@ pub async fn due(
     .map_err(failed)
 }
 
-/// How far a type has been fetched.
+/// Progress of fetching one resource type.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Watermark {
     #[sqlx(rename = "type")]
@@ -149,7 +149,7 @@ pub struct Watermark {
     pub last_error: Option<String>,
 }
 
-/// How far every type has been fetched that was ever tried.
+/// Progress of every resource type that was ever fetched.
 pub async fn watermarks(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Vec<Watermark>, Problem> {
     fetch_all!(
         tx,

@@ -19,7 +19,7 @@ use crate::problem::Problem;
 pub struct EpisodeRecord {
     pub episode: episode::Episode,
     pub patient_id: PatientId,
-    /// Where it stands, as the planner said last.
+    /// Phase, as last planned.
     pub phase: episode::Phase,
     /// Its end, once discharged.
     pub discharged_on: Option<NaiveDate>,

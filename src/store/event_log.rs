@@ -78,7 +78,7 @@ impl From<EntryRow> for CareEntry {
     }
 }
 
-/// What the care team entered about a patient: part of the story.
+/// Entries of the care team about a patient: part of the story.
 pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<CareEntry>, Problem> {
     fetch_all!(
         tx,
@@ -131,7 +131,7 @@ impl StoryEventRow {
     }
 }
 
-/// What the log adds to the stories of the patients from one id to another, by patient.
+/// Story events of the patients in a range of ids, by patient.
 pub async fn told(
     tx: &mut ReadTx,
     clinic: &str,
@@ -185,13 +185,13 @@ pub async fn taken_back(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Re
     Ok(rows.into_iter().filter_map(entry).collect())
 }
 
-/// Which part of a patient's log belongs to an episode.
+/// The part of a patient's log that belongs to an episode.
 #[derive(Clone, Debug)]
 pub struct EpisodeLog {
     pub patient: PatientId,
     /// The episode: everything entered in it belongs to it.
     pub episode: EpisodeId,
-    /// What concerns the patient belongs to it from this date on …
+    /// Events that concern the patient belong to it from this date on …
     pub from: NaiveDate,
     /// … up to this one.
     pub to: NaiveDate,
@@ -257,7 +257,7 @@ pub async fn of_episode(
     .map_err(failed)
 }
 
-/// Everything that happened to a patient, in order of (when it happened, when it was recorded).
+/// Every event of a patient, ordered by (time of the event, time of recording).
 pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
@@ -272,7 +272,7 @@ pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Re
     .map_err(failed)
 }
 
-/// What was recorded about a patient after an instant, in order of recording.
+/// Events of a patient recorded after an instant, in order of recording.
 pub async fn recorded_after(
     tx: &mut ReadTx,
     clinic: &str,

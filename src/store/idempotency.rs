@@ -11,7 +11,7 @@ use crate::problem::Problem;
 /// The status of a key whose request was committed, and whose answer was not stored yet.
 pub const COMMITTED: i16 = 0;
 
-/// What was answered.
+/// The stored answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct StoredAnswer {
     /// Digest of the request, so that a key is not used for another one.
@@ -20,7 +20,7 @@ pub struct StoredAnswer {
     pub body: String,
 }
 
-/// What was answered under a key.
+/// The answer stored under a key.
 pub async fn find(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Option<StoredAnswer>, Problem> {
     fetch_optional!(
         tx,

@@ -1,8 +1,8 @@
-//! The journal: one line for each thing that was changed, and for each time that somebody was shown patient data.
+//! The journal: one entry for each change, and one for each answer with patient data.
 //!
-//! A line is written in the transaction of what it tells, without a place. A sealer gives it its place afterwards: the
-//! next number of the clinic's chain, and a hash over the hash before, the number and the line. So nobody waits for the end of a
-//! chain, and the numbers follow the commits without a gap.
+//! An entry is written in the transaction of its change, without a number. A sealer numbers it afterwards: the next
+//! number of the clinic's chain, and a hash over the previous hash, the number and the entry. So no writer waits for
+//! the end of the chain, and the numbers follow the commits without gaps.
 
 mod entry;
 mod audit;
@@ -48,7 +48,8 @@ const SEAL_SOME: &str = "UPDATE journal SET seq = v.column2, hash = v.column3
 /// Adds lines, which have no place yet. One that is there already stays as it is.
 pub async fn add(tx: &mut WriteTx, entries: &[JournalEntry]) -> Result<(), Problem> {
     for some in entries.chunks(ADDED) {
-        // What is left of a statement's places is filled with the last line again: it is there by then.
+        // Fill the statement's remaining placeholders with the last entry again: by then it exists, so nothing is
+        // inserted.
         let (sql, places) = if some.len() == 1 { (ADD_ONE, 1) } else { (ADD_SOME, ADDED) };
         let lines: Vec<String> = some.iter().map(JournalEntry::line).collect();
         on!(tx, |conn| {
@@ -83,7 +84,7 @@ impl ChainHead {
     }
 }
 
-/// What the first line of a chain follows.
+/// The hash before the first entry of a chain.
 pub fn genesis(clinic: &str, facts_before: i64) -> String {
     hex(&Sha256::digest(format!("cocm-registry journal 1\n{clinic}\n{facts_before}")))
 }
@@ -235,7 +236,7 @@ pub struct SealedEntry {
     pub entry: String,
 }
 
-/// What changed in a stretch of the chain, in order: the lines after `after`, up to `until`.
+/// Changes in a range of the chain, in order: the entries after `after`, up to `until`.
 pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> Result<Vec<SealedEntry>, Problem> {
     fetch_all!(
         tx,
@@ -248,10 +249,10 @@ pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> R
     .map_err(failed)
 }
 
-/// Which lines of the journal.
+/// Filter for entries of the journal.
 #[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
-    /// That name this patient.
+    /// Only entries about this patient.
     pub patient: Option<PatientId>,
     pub from: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,

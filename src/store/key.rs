@@ -1,5 +1,5 @@
-//! What an index can hold. PostgreSQL refuses a row of an index beyond 2,704 bytes, and what people and machines send has no
-//! such limit: a long identifier must not cost anybody their answer.
+//! Shortens keys to what an index can hold. PostgreSQL refuses index rows beyond 2,704 bytes, and identifiers that
+//! arrive have no such limit: a long one must not be lost.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! What is ours for a while: a patient's lane, a connection, a webhook. Who dies gives nothing back, so a lease is short, and
-//! is prolonged beside the work that needs it for longer.
+//! Leases on a patient's lane, a connection or a webhook. A process that dies never releases its lease, so leases are
+//! short, and long work extends its lease meanwhile.
 
 use std::time::Duration;
 

@@ -212,10 +212,10 @@ pub async fn move_source(
 pub struct ItemObservation {
     /// `Observation/123`.
     pub source: String,
-    /// Of which instrument.
+    /// The instrument.
     pub instrument: Instrument,
     pub taken_at: DateTime<Utc>,
-    /// Which item, from 0.
+    /// Item number, from 0.
     pub item: usize,
     /// The answer; `None` where it cannot be read.
     pub answer: Option<u8>,

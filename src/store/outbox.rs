@@ -1,4 +1,4 @@
-//! The ledger of the chart, and who may write into it when.
+//! The ledger of the chart, and leases for writing.
 //!
 //! ```text
 //!            planned                    written
@@ -52,7 +52,7 @@ pub use planned_delivery::{PlannedDelivery, plan, plan_all};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// Has to be written, or written anew.
+    /// Must be written, or written again.
     Pending,
     /// The chart agrees with the plan.
     Settled,
@@ -63,7 +63,7 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// As stored and shown.
+    /// Stored and displayed name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -159,7 +159,7 @@ pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> R
     Ok(rows)
 }
 
-/// What is in the ledger for a patient.
+/// Ledger entries of a patient.
 pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<LedgerEntry>, Problem> {
     of_each(tx, clinic, &[patient]).await
 }
@@ -190,7 +190,7 @@ pub async fn by_id(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Del
     .map_err(failed)
 }
 
-/// What should stand in a patient's chart now, most urgent first, then soonest due; with how the chart stands to it.
+/// Open items of a patient's chart plan with their delivery state, most urgent first, then soonest due.
 pub async fn standing(
     tx: &mut ReadTx,
     clinic: &str,
@@ -214,7 +214,7 @@ pub async fn standing(
     Ok(all)
 }
 
-/// What a page of the ledger may be narrowed to; everything given must hold.
+/// Filter for the ledger; all given conditions must hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
@@ -264,7 +264,7 @@ pub async fn page(
     Ok(rows)
 }
 
-/// What has to be written for a patient now: most urgent first, then oldest.
+/// Pending deliveries of a patient: most urgent first, then oldest.
 pub async fn pending(
     tx: &mut ReadTx,
     clinic: &str,
@@ -313,20 +313,20 @@ pub async fn sending(
     .map_err(failed)
 }
 
-/// What an attempt came to.
+/// Result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// The revision that was tried.
     pub revision: i64,
     /// Whether the chart has it.
     pub written: bool,
-    /// How it stands now.
+    /// State of the delivery now.
     pub state: DeliveryState,
     /// How the chart stands, where we know.
     pub posture: Option<Posture>,
     /// The id in the chart.
     pub chart_id: Option<String>,
-    /// Which rung of the ladder was taken, where one was.
+    /// Rung of the ladder that was used, if any.
     pub rung: Option<Rung>,
     /// How many follow-ups the chart has.
     pub follow_ups: i32,
@@ -338,7 +338,7 @@ pub struct Settlement {
     pub unanswered: Vec<Posture>,
     /// When to try again, for `Pending`.
     pub next_attempt_at: DateTime<Utc>,
-    /// What went wrong, without patient data.
+    /// Error text, without patient data.
     pub error: Option<String>,
     /// Its status in the chart, where we know.
     pub chart_status: Option<String>,
@@ -348,8 +348,8 @@ pub struct Settlement {
     pub drift: Option<Drift>,
 }
 
-/// Writes down what an attempt came to. `false` when the lease was lost meanwhile: then nothing is written.
-/// If the plan moved on while we wrote, the row stays pending.
+/// Records the result of an attempt. `false` if the lease was lost meanwhile: then nothing is written. If the plan
+/// changed meanwhile, the row stays pending.
 pub async fn settle(
     tx: &mut WriteTx,
     lane: &Lane,

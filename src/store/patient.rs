@@ -73,7 +73,7 @@ impl Patient {
         }
     }
 
-    /// What the planner needs to know of the person.
+    /// The patient's status for the planner.
     pub fn for_story(&self) -> story::PatientStatus {
         story::PatientStatus { id: self.id, inactive: self.inactive, deceased_on: self.deceased_on }
     }
@@ -136,7 +136,7 @@ pub async fn find_each(tx: &mut ReadTx, clinic: &str, ids: &[PatientId]) -> Resu
     Ok(rows)
 }
 
-/// Whom a key belongs to: usually one person, none if unknown, several if ambiguous.
+/// Patients with a key: usually one, none if unknown, several if ambiguous.
 pub async fn by_key(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
@@ -319,7 +319,7 @@ pub async fn merge(
     ] {
         execute!(tx, statement, clinic, from, into).map_err(failed)?;
     }
-    // What both had stays once, with the survivor; the other one is taken out of the chart under a key of its own.
+    // An item that both patients have stays once, with the survivor; the other one is withdrawn under a key of its own.
     execute!(
         tx,
         "UPDATE delivery SET patient_id = $3, key = key || $4 WHERE clinic_id = $1 AND patient_id = $2",
@@ -329,7 +329,7 @@ pub async fn merge(
         format!("/merged/{from}")
     )
     .map_err(failed)?;
-    // What still waited for delivery waits in the survivor's lane.
+    // Pending deliveries move to the survivor's lane.
     execute!(
         tx,
         "INSERT INTO lane (clinic_id, patient_id, due_at, wanted)

@@ -1,4 +1,4 @@
-//! What arrived in good faith and cannot be used yet.
+//! Resources that were accepted and cannot be used yet.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use super::{ReadTx, WriteTx, failed};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
-/// Something kept back, with the reason.
+/// A resource in quarantine, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct QuarantineRecord {
     pub id: Uuid,

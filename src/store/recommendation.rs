@@ -1,4 +1,4 @@
-//! What case reviews recommended, ready to list.
+//! Recommendations of case reviews, ready to list.
 
 use std::sync::LazyLock;
 
@@ -83,7 +83,7 @@ pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Re
     Ok(rows)
 }
 
-/// What a list may be narrowed to; everything given must hold.
+/// Filter for a list; all given conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct RecommendationFilter {
     pub state: Option<String>,

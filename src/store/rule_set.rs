@@ -111,7 +111,7 @@ pub struct RuleSetActivation {
     pub activated_by: Option<String>,
 }
 
-/// Which version was put in force when, oldest first. Before the first of them the built-in one was in force.
+/// Activations of rule sets, oldest first. Before the first one the built-in rule set was in force.
 pub async fn activations(tx: &mut ReadTx, clinic: &str) -> Result<Vec<RuleSetActivation>, Problem> {
     fetch_all!(
         tx,

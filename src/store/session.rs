@@ -1,4 +1,4 @@
-//! Who is signed in to the pages.
+//! Sign-in sessions of the pages.
 
 use chrono::{DateTime, Utc};
 
@@ -6,17 +6,17 @@ use super::{ReadTx, WriteTx, failed};
 use crate::identity::Role;
 use crate::problem::Problem;
 
-/// Somebody signed in.
+/// A person's sign-in session.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct SignInSession {
     /// A hash of what the browser's cookie holds.
     pub id: String,
-    /// Who, for the audit.
+    /// Subject, for the audit log.
     pub subject: String,
     #[sqlx(try_from = "String")]
     pub role: Role,
     pub name: String,
-    /// What forms carry back.
+    /// Token that forms send back (CSRF).
     pub csrf: String,
     pub created_at: DateTime<Utc>,
     /// When something was last asked for.

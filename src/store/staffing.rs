@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
-/// What was attested for a month, by its first day.
+/// Staffing attested for a month, by its first day.
 pub async fn find(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Option<f64>, Problem> {
     fetch_optional!(
         tx,

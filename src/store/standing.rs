@@ -53,7 +53,7 @@ pub struct StandingRow {
     pub updated_at: DateTime<Utc>,
 }
 
-/// What is written of an episode.
+/// The columns written for an episode.
 #[derive(Clone, Copy, Debug)]
 pub struct StandingWrite<'a> {
     /// How the patient is shown.
@@ -189,7 +189,7 @@ pub struct TeamCount {
     pub waiting: i64,
 }
 
-/// Who works together in a clinic, and how many of theirs stand in the queue up to a place.
+/// Pairs of consultant and care manager in a clinic, with the number of their episodes in the queue up to a place.
 pub async fn teams(tx: &mut ReadTx, clinic: &str, up_to: i16) -> Result<Vec<TeamCount>, Problem> {
     fetch_all!(
         tx,
@@ -220,18 +220,18 @@ pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Re
     Ok(rows.iter().filter_map(|(.., body)| serde_json::from_str(body.0.get()).ok()).collect())
 }
 
-/// What the caseload may be narrowed to; everything given must hold.
+/// Filter for the caseload; all given conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct StandingFilter {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     pub care_manager: Option<String>,
-    /// Of this consultant.
+    /// Only episodes of this consultant.
     pub psychiatric_consultant: Option<String>,
     /// In this phase; without one, everything that is not discharged.
     pub status: Option<String>,
     /// With this finding.
     pub finding: Option<String>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     pub name: Option<String>,
 }
 

@@ -80,13 +80,13 @@ fn put_together(
 /// How many patients are held at once.
 const SOME: i64 = 500;
 
-/// Everybody of a clinic, some at a time.
+/// All stories of a clinic, page by page.
 pub struct StoryPages<'a> {
     clinic: &'a str,
     after: Option<PatientId>,
 }
 
-/// Everybody of a clinic, some at a time: nobody is loaded yet.
+/// All stories of a clinic, page by page. Loads nothing yet.
 pub fn everybody(clinic: &str) -> StoryPages<'_> {
     StoryPages { clinic, after: None }
 }
@@ -98,7 +98,7 @@ impl StoryPages<'_> {
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id);
         let stories = of_page(tx, self.clinic, &page).await?;
-        // What is computed between two pages should not keep others waiting.
+        // Computation between two pages should not block other tasks.
         tokio::task::yield_now().await;
         Ok(Some((page, stories)))
     }

@@ -1,7 +1,7 @@
-//! What was known about a patient at an instant: the story told by the lines of the log recorded up to it.
+//! The story of a patient as it was known at an instant, rebuilt from the events recorded up to then.
 //!
-//! Measurements and episodes are replaced in place when they are corrected, and so are the particulars of a patient; the
-//! log keeps what each of them said at the time. The story of now, told from the log, is the story that is stored.
+//! Corrections replace measurements, episodes and patient details in place; the log keeps what each of them said at the
+//! time. Rebuilt up to now, the log gives the stored story.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::domain::measurement::{EvidenceStatus, Measurement};
 use crate::domain::story::{self, Story};
 use crate::problem::Problem;
 
-/// What the log cannot tell about an earlier day, for whoever reads an answer made from it.
+/// Known gaps of the log about earlier days, shown beside an answer made from it.
 pub const GAPS: &[&str] = &[
     "Two records of one person that were joined later are read as one.",
     "A Patient that the chart deleted leaves no line: the record may have been marked inactive later than is read here.",

@@ -1,4 +1,4 @@
-//! How far webhooks were told, and every attempt to tell them.
+//! Positions of the webhooks in the event stream, and every delivery attempt.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
-/// How far a webhook was told.
+/// Position of a webhook in the event stream.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct WebhookCursor {
     pub seq: i64,
@@ -14,7 +14,7 @@ pub struct WebhookCursor {
     pub disabled: Option<String>,
 }
 
-/// Reads it; `None` for one that was never told anything.
+/// Reads the position; `None` for a new webhook.
 pub async fn cursor(tx: &mut ReadTx, clinic: &str, name: &str) -> Result<Option<WebhookCursor>, Problem> {
     fetch_optional!(
         tx,
@@ -77,7 +77,7 @@ pub async fn give_back(tx: &mut WriteTx, clinic: &str, name: &str, token: Uuid) 
     .map_err(failed)
 }
 
-/// Remembers how far one was told.
+/// Stores the position of a webhook.
 pub async fn reached(
     tx: &mut WriteTx,
     clinic: &str,

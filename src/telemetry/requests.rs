@@ -16,7 +16,7 @@ const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Travels with a request, so that whoever learns the clinic can tell the log.
+/// Travels with a request, so that the code that learns the clinic can add it to the log.
 #[derive(Clone, Debug)]
 pub struct RequestLog(Arc<RequestScope>);
 

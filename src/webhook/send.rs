@@ -1,4 +1,4 @@
-//! One attempt: sent, judged, written down.
+//! One attempt: send, judge the answer, record it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
@@ -14,11 +14,11 @@ use crate::ehr::retry::{RetryDecision, decide};
 use crate::problem::Problem;
 use crate::store::webhook::{self, WebhookAttempt, WebhookDelivery};
 
-/// Whoever answers so never wants to hear of it again.
+/// This status means: never send to this URL again.
 const GONE: u16 = 410;
 
 impl Webhooks {
-    /// Tries once, and writes down what it came to.
+    /// Makes one attempt and records the result.
     pub(super) async fn attempt(&self, hook: &ConfiguredWebhook, mut delivery: WebhookDelivery) -> Result<(), Problem> {
         let started = Instant::now();
         let result = call(hook, &delivery, self.clock.now()).await;
@@ -49,7 +49,7 @@ impl Webhooks {
     }
 }
 
-/// The state after an attempt, and what it is called.
+/// State of the delivery after an attempt, and the name of the outcome.
 fn judge(delivery: &mut WebhookDelivery, result: &Result<u16, Failure>, now: DateTime<Utc>) -> &'static str {
     let Err(failure) = result else {
         "delivered".clone_into(&mut delivery.state);
@@ -101,7 +101,7 @@ async fn call(hook: &ConfiguredWebhook, delivery: &WebhookDelivery, now: DateTim
             Failure::OutcomeUnknown { cause, status: None, retry_after: None }
         }
     })?;
-    // What stands in the answer's body is nobody's business.
+    // The body of the answer is ignored: it may hold anything.
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(RetryAfter::parse);
     match status.as_u16() {

@@ -5,11 +5,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
-/// A secret that signs.
+/// A signing secret.
 pub struct SigningSecret(hmac::Key);
 
 impl SigningSecret {
-    /// Reads `whsec_` and 24 to 64 bytes in base64.
+    /// Reads `whsec_` followed by 24 to 64 bytes in base64.
     ///
     /// # Errors
     /// What is wrong with it; never what it is.

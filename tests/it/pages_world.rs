@@ -25,7 +25,7 @@ pub struct Browser {
     pub cookie: Option<String>,
 }
 
-/// What was answered.
+/// The stored answer to a request.
 #[derive(Debug)]
 pub struct Seen {
     pub status: u16,

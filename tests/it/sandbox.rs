@@ -70,7 +70,7 @@ fn intent(name: &str, resource: ChartResource, posture: Posture) -> WriteIntent 
     }
 }
 
-/// As the Task or the Flag that it is.
+/// As a Task or a Flag.
 fn own(intent: &WriteIntent) -> Route {
     Route::plain(match intent.desired.resource {
         ChartResource::Task => WriteForm::Task,

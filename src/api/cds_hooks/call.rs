@@ -1,4 +1,4 @@
-//! Who calls: the EHR, by its signature; and who looks at its screen, by its word.
+//! The caller: the EHR, by its signature, and the user at its screen, as the EHR names them.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A call of an EHR whose token holds.
 pub struct HookCall {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     pub signed: CdsCaller,
 }

@@ -37,7 +37,7 @@ pub struct Card {
     detail: String,
     /// How much it matters.
     indicator: Indicator,
-    /// Who says so, and by which rule.
+    /// Source of the card and the rule behind it.
     source: Source,
     /// Where to go on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -54,7 +54,7 @@ enum Indicator {
     Info,
     /// Not improving, ill again, or a review is overdue.
     Warning,
-    /// A safety answer that nobody has assessed.
+    /// An unassessed safety answer.
     Critical,
 }
 
@@ -98,18 +98,18 @@ pub fn name_of(card: Uuid) -> String {
     format!("card/{card}")
 }
 
-/// What is known of a patient, ready-made.
+/// Stored facts about a patient.
 pub struct PatientFacts<'a> {
     pub clinic: &'a str,
     pub patient: PatientId,
     /// The open episodes, most pressing first.
     pub standings: &'a [Standing],
-    /// What should stand in the chart, most urgent first, whichever way the chart is told of it.
+    /// Open work items, most urgent first, however the chart learns of them.
     pub intents: &'a [(WriteIntent, DeliveryState)],
     pub today: NaiveDate,
 }
 
-/// What the card is about, for its name: the cause that speaks first.
+/// The first cause, which gives the card its id.
 struct Cause {
     rule: Option<Rule>,
     evidence: Vec<String>,
@@ -122,12 +122,12 @@ impl PatientFacts<'_> {
         self.standings.iter().find(treated)
     }
 
-    /// Safety answers that nobody has assessed, whatever became of their Tasks in the chart.
+    /// Unassessed safety answers, whatever the state of their Tasks in the chart.
     fn unassessed(&self) -> impl Iterator<Item = &WriteIntent> {
         self.intents.iter().map(|(intent, _)| intent).filter(|i| i.desired.code == Code::SafetyAssessment)
     }
 
-    /// What else waits for somebody; what a person closed in the chart does not.
+    /// Other open Tasks, without those that a person closed in the chart.
     fn due(&self) -> impl Iterator<Item = &WriteIntent> {
         let open =
             self.intents.iter().filter(|(_, state)| *state != DeliveryState::ClosedInChart).map(|(intent, _)| intent);
@@ -197,7 +197,7 @@ impl Conclusion<'_> {
     }
 }
 
-/// What the rules say of an episode, beside safety: in the order of the review queue, then the rest.
+/// Findings of an episode without safety: in the order of the review queue, then the rest.
 fn said(standing: &Standing) -> Vec<Conclusion<'_>> {
     let order: Vec<_> = attention::reasons(standing).into_iter().map(|r| (r.rule, r.instrument, r.since)).collect();
     let mut findings: Vec<_> = standing.findings.iter().filter(|f| !is_safety(f.rule)).collect();
@@ -214,7 +214,7 @@ fn is_safety(rule: Rule) -> bool {
     matches!(rule, Rule::SafetyItem9 | Rule::SafetyItem9High)
 }
 
-/// What a doctor should not overlook.
+/// Whether a doctor should not overlook this rule.
 fn warns(rule: Rule) -> bool {
     matches!(
         rule,

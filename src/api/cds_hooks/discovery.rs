@@ -21,14 +21,14 @@ struct HookService {
     hook: &'static str,
     /// Its name for people.
     title: &'static str,
-    /// What it does.
+    /// Description of the service for people.
     description: &'static str,
     /// Its name in its address.
     #[schema(example = "cocm-standing")]
     id: &'static str,
-    /// What is worth sending along: queries by name.
+    /// Prefetch queries by name.
     prefetch: Prefetch,
-    /// What it needs.
+    /// Requirements for using the service.
     usage_requirements: &'static str,
 }
 
@@ -38,7 +38,7 @@ struct Prefetch {
     patient: &'static str,
 }
 
-/// Which CDS services there are (CDS Hooks 2.0). Open to everybody; holds nobody's data.
+/// CDS services of this server (CDS Hooks 2.0). Public; holds no patient data.
 #[utoipa::path(get, path = "/cds-services", tag = "cds-hooks", security(()),
     responses((status = 200, description = "The services", body = Services)))]
 pub async fn services() -> Json<Services> {

@@ -16,19 +16,19 @@ use crate::problem::Problem;
 /// More than any screen shows.
 const MOST: usize = 100;
 
-/// What became of cards.
+/// Feedback on cards.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct Feedback {
     feedback: Vec<CardFeedback>,
 }
 
-/// What became of one.
+/// Feedback on one card.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CardFeedback {
     /// The card's `uuid`.
     card: Uuid,
-    /// What was done with it.
+    /// Whether the card was accepted or overridden.
     outcome: FeedbackOutcome,
     /// Why it was put aside. Its words are not kept.
     override_reason: Option<OverrideReason>,
@@ -48,12 +48,12 @@ struct OverrideReason {
 
 #[derive(Debug, Deserialize, ToSchema)]
 struct OverrideCode {
-    /// One of the card's `overrideReasons`, or the EHR's own.
+    /// A code of the card's `overrideReasons`, or of the EHR.
     code: Option<String>,
 }
 
-/// Hears what became of cards: a line in the journal for each, with the card's name, by which the line is found that says
-/// whom it showed.
+/// Takes feedback on cards. Each becomes a journal entry with the card's id, which leads to the entry of the card
+/// itself.
 #[utoipa::path(post, path = "/cds-services/{id}/feedback", tag = "cds-hooks",
     params(("id" = String, Path, description = "`cocm-standing`")), request_body = Feedback,
     responses((status = 200, description = "Heard"), (status = "4XX", description = "The token is not believed, or the call cannot be read",

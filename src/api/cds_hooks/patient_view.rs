@@ -35,18 +35,18 @@ pub struct PatientViewRequest {
     hook: String,
     /// The FHIR base whose patient it is.
     fhir_server: Option<String>,
-    /// What is open in the chart.
+    /// Context of the open chart.
     context: HookContext,
-    /// What was sent along.
+    /// Prefetched resources.
     #[serde(default)]
     prefetch: Option<Value>,
 }
 
-/// What is open in the chart.
+/// Context of the open chart.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct HookContext {
-    /// Who looks: `Practitioner/123`.
+    /// The user who opened the chart: `Practitioner/123`.
     user_id: Option<String>,
     /// The Patient's id there.
     patient_id: String,
@@ -59,8 +59,8 @@ pub struct Cards {
     cards: Vec<Card>,
 }
 
-/// Where a patient stands: one card for a patient in Collaborative Care, or with a safety answer that nobody has assessed;
-/// none for anybody else.
+/// Status of a patient: one card for a patient in Collaborative Care, or with an unassessed safety answer; no card
+/// otherwise.
 ///
 /// The caller is an EHR that is configured as a CDS client (`[ehr.cds_hooks]`), by the JWT that it signs for each call;
 /// the patient is that connection's.
@@ -139,8 +139,8 @@ fn is_its_base(connection: &Connection, said: &str) -> bool {
     connection.bases().iter().any(|base| base.trim_end_matches('/') == said.trim_end_matches('/'))
 }
 
-/// Whom the chart shows; by the numbers of the Patient that was sent along, where its id is not known here. Nobody, where
-/// it could be several.
+/// The patient of the chart; by the identifiers of the prefetched Patient if its id is unknown here. `None` if several
+/// match.
 async fn who(tx: &mut ReadTx, call: &HookCall, id: &str, prefetch: Option<&Value>) -> Result<Option<Patient>, Problem> {
     let mut names = vec![format!("Patient/{id}")];
     let sent = prefetch.and_then(|sent| sent.get("patient")).filter(|sent| sent.is_object());

@@ -24,7 +24,7 @@ fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }
 
-/// Somebody's words as one line of Markdown that means nothing but these words: no markup, no link, no HTML.
+/// Escapes free text into one line of Markdown that contains only these words: no markup, no link, no HTML.
 pub fn escaped(text: &str) -> String {
     let line = one_line(text);
     let mut escaped = String::with_capacity(line.len() + 8);

@@ -57,7 +57,7 @@ pub fn stored(found: Resource) -> Response {
     response
 }
 
-/// What was sent, as far as the answer needs it.
+/// The parts of the request that the answer needs.
 pub struct SentResource {
     raw: Option<String>,
     has_id: bool,
@@ -116,7 +116,7 @@ async fn representation(
     })
 }
 
-/// What became of a resource, in a sentence.
+/// Outcome of a resource, in a sentence.
 pub fn told(recorded: &Recorded) -> String {
     let effect = match recorded.effect {
         CommandEffect::Created => "created",

@@ -40,7 +40,7 @@ pub async fn bundle(call: FhirCall, BundleText(raw): BundleText) -> Result<Respo
         Some((name, _)) if name == "Bundle" => {}
         Some((name, _)) if ResourceType::of(&name).is_some() => return single(&call, raw).await,
         Some(_) => return Err(unknown_type().at("Resource.resourceType")),
-        // Whatever is wrong with it, say it as of any resource.
+        // Report its errors like those of any resource.
         None => {
             call.app.intake.read(call.clinic(), raw)?;
             return Err(Problem::malformed("not a resource").at("Resource"));
@@ -53,7 +53,8 @@ pub async fn bundle(call: FhirCall, BundleText(raw): BundleText) -> Result<Respo
     if bundle.purpose == BundlePurpose::History
         && let Some(connection) = call.app.connections.of_clinic(call.clinic())
     {
-        // What a notification names without carrying it is fetched, and so is what its numbers say is missing.
+        // Fetch the resources that a notification names without including them, and the events that its numbers show to
+        // be missing.
         let said = connection.understand(raw)?;
         if said.status.is_some() {
             call.app.intake.hear(connection, &said).await?;

@@ -1,4 +1,4 @@
-//! What the handlers of the door have in common: who calls, what about, and in which words.
+//! Common parts of the FHIR handlers: caller, resource and representation.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
@@ -26,7 +26,7 @@ pub fn unknown_interaction() -> Problem {
 
 /// A request that passed the door.
 pub struct FhirCall {
-    /// What the handlers share.
+    /// Shared state of the handlers.
     pub app: App,
     pub caller: Caller,
     pub headers: HeaderMap,
@@ -85,7 +85,7 @@ impl FhirCall {
         self.preference(name).is_some_and(|said| said.eq_ignore_ascii_case(value))
     }
 
-    /// What the caller prefers under a name.
+    /// The caller's value of a `Prefer` parameter.
     pub fn preference(&self, name: &str) -> Option<&str> {
         let said = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         said.flat_map(|value| value.split([',', ';'])).find_map(|one| {

@@ -1,4 +1,4 @@
-//! The door itself: what every request passes, and in which words every failure is told.
+//! Request and response handling of the FHIR API: limits on the way in, an OperationOutcome for every failure.
 
 use std::panic::AssertUnwindSafe;
 
@@ -83,7 +83,7 @@ fn in_our_words(response: Response) -> Response {
     Response::from_parts(parts, Body::from(operation_outcome::of(&problem).to_string()))
 }
 
-/// What the framework refused before we could.
+/// A problem for a request that the framework refused before our code ran.
 fn plain(status: StatusCode) -> Problem {
     let category = match status {
         StatusCode::NOT_FOUND => Category::NotFound,

@@ -1,4 +1,4 @@
-//! What the door can do.
+//! The CapabilityStatement of the FHIR API.
 
 use axum::extract::State;
 use axum::http::HeaderMap;

@@ -36,7 +36,7 @@ pub async fn search(
     Ok(with_body(axum::http::StatusCode::OK, found))
 }
 
-/// The same with the parameters in a form, so that they are in nobody's logs.
+/// The same with the parameters in a form, which keeps them out of logs.
 #[utoipa::path(post, path = "/{type}/_search", tag = "fhir", security(("bearer" = [])),
     params(("type" = String, Path)),
     request_body(content = Value, content_type = "application/x-www-form-urlencoded"),

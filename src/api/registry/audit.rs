@@ -26,7 +26,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_audit))
 }
 
-/// Which lines.
+/// Filter for journal entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -43,38 +43,38 @@ struct AuditQuery {
     cursor: Option<String>,
 }
 
-/// Something that was done, or shown.
+/// A change or a read.
 #[derive(Debug, Serialize, ToSchema)]
 struct AuditEntry {
     /// Its place in the clinic's chain.
     seq: i64,
-    /// Its id.
+    /// Id of the entry.
     id: Uuid,
-    /// When.
+    /// Instant.
     at: DateTime<Utc>,
-    /// Who: the subject of a token, or this program.
+    /// Author: the subject of a token, or this program.
     by: String,
-    /// As what; `null` for this program.
+    /// Role of the author; `null` for this program.
     role: Option<Role>,
-    /// What changed; empty where something was asked for.
+    /// Names of the changes; empty for a read.
     events: Vec<String>,
     /// The patient.
     patient: Option<PatientId>,
     /// The episode.
     episode: Option<EpisodeId>,
-    /// What.
+    /// The object, such as `QuestionnaireResponse/123`.
     subject: Option<String>,
-    /// What changed, in codes.
+    /// Changes, as codes.
     changes: Option<Value>,
-    /// What was asked for.
+    /// The request.
     request: Option<RequestBody>,
-    /// Whose data were read for the answer, where they are several.
+    /// Patients whose data were read, if several.
     patients: Vec<PatientId>,
     /// The whole clinic's, or most of it.
     everybody: bool,
 }
 
-/// What was asked for.
+/// The request.
 #[derive(Debug, Serialize, ToSchema)]
 struct RequestBody {
     /// The method.
@@ -107,10 +107,10 @@ fn read(sealed: &SealedEntry) -> Option<AuditEntry> {
     })
 }
 
-/// Who did and saw what, newest first. `Accept: application/fhir+json` gives a Bundle of AuditEvents.
+/// Audit log of changes and reads, newest first. `Accept: application/fhir+json` returns a Bundle of AuditEvents.
 ///
-/// A line appears here when it is sealed: within a second. With `patient`, lists are included that showed them among others, and
-/// those that showed the whole clinic.
+/// An entry appears once it is sealed, within a second. With `patient`, the result includes lists that showed this
+/// patient among others, and those that showed the whole clinic.
 #[utoipa::path(get, path = "/audit", tag = "operations", params(AuditQuery),
     responses((status = 200, description = "In order of the chain, backwards", body = Page<AuditEntry>), ReadErrors))]
 async fn read_audit(

@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewBaseline {
-    /// Of which instrument.
+    /// The instrument.
     instrument: Instrument,
     /// The id of the measurement that is the baseline from now on.
     measurement: String,

@@ -26,12 +26,12 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_candidates)).routes(routes!(dismiss))
 }
 
-/// Which candidates.
+/// Filter for candidates.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CandidatesQuery {
-    /// Those whom somebody dismissed instead of the others.
+    /// List dismissed candidates instead of open ones.
     #[serde(default)]
     dismissed: bool,
     /// At most so many items, 1–500; 50 without it.
@@ -40,10 +40,10 @@ struct CandidatesQuery {
     cursor: Option<String>,
 }
 
-/// Somebody who screened positive and is in no open episode.
+/// A patient who screened positive and has no open episode.
 #[derive(Debug, Serialize, ToSchema)]
 struct CandidateBody {
-    /// Who.
+    /// The patient.
     patient: PatientName,
     /// Years, as far as the date of birth tells.
     age: Option<i32>,
@@ -56,16 +56,15 @@ struct CandidateBody {
     candidate: Candidate,
 }
 
-/// Whole years between a date of birth, which may be a year or a month only, and today. `None` where that is not enough
-/// to tell.
+/// Age in whole years from a date of birth, which may be only a year or a month. `None` if that is not precise enough.
 fn age(birth_date: Option<&str>, today: NaiveDate) -> Option<i32> {
     let born: NaiveDate = birth_date?.parse().ok()?;
     let had_birthday = (today.month(), today.day()) >= (born.month(), born.day());
     Some(today.year() - born.year() - i32::from(!had_birthday)).filter(|age| *age >= 0)
 }
 
-/// Who might be offered collaborative care: the latest PHQ-9 or GAD-7 is elevated, or a PHQ-2 without a PHQ-9 since, and
-/// no episode is open. Ready-made; whoever was discharged before is shown with that.
+/// Patients who could be offered Collaborative Care: the latest PHQ-9 or GAD-7 is elevated, or a PHQ-2 without a later
+/// PHQ-9, and no episode is open. Earlier episodes are shown.
 #[utoipa::path(get, path = "/candidates", tag = "caseload", params(CandidatesQuery),
     responses((status = 200, description = "Longest waiting first, then by id", body = Page<CandidateBody>), ReadErrors))]
 async fn list_candidates(
@@ -92,7 +91,7 @@ async fn list_candidates(
     })))
 }
 
-/// That no episode is offered.
+/// A decision not to offer an episode.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewDismissal {
@@ -105,7 +104,7 @@ struct NewDismissal {
 struct DismissalBody {
     /// The entry: it can be taken back by it.
     id: String,
-    /// Whose.
+    /// The patient.
     patient: PatientId,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
@@ -121,7 +120,7 @@ async fn dismiss(
     JsonBody(new): JsonBody<NewDismissal>,
 ) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;
-    // Which scores it puts aside is told under the patient's lock.
+    // The dismissed scores are determined under the patient's lock.
     let care = Care::CandidateDismissal { reason: new.reason.0, scores: Vec::new() };
     let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);

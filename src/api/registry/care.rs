@@ -1,4 +1,4 @@
-//! What every entry of the care team has in common: recorded in an episode, answered alike.
+//! Common parts of the care team's entries: recorded in an episode, answered in one form.
 
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -15,7 +15,7 @@ use crate::record::{Command, Recorded};
 /// An entry that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EntryReceipt {
-    /// The entry.
+    /// Id of the entry.
     pub id: String,
     /// Its episode.
     pub episode: EpisodeId,
@@ -25,13 +25,13 @@ pub struct EntryReceipt {
     pub on: NaiveDate,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
-    /// What a clinician may want to look at; nothing was held up by it.
+    /// Warnings for the clinician; the entry was recorded all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
 impl EntryReceipt {
-    /// What was recorded, for the client.
+    /// The receipt for a recorded entry.
     pub fn of(recorded: Recorded, episode: EpisodeId, on: NaiveDate) -> Self {
         Self {
             id: recorded.id,

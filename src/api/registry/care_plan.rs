@@ -37,7 +37,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_plan, write_plan)).routes(routes!(list_plans))
 }
 
-/// Which version.
+/// Version of the plan.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -49,15 +49,15 @@ struct PlanQuery {
 /// How a target stands.
 #[derive(Debug, Serialize, ToSchema)]
 struct TargetStatus {
-    /// Which measure.
+    /// Instrument of the target.
     instrument: Instrument,
     /// At most so many points is the target.
     at_most: u16,
-    /// By when.
+    /// Due date.
     by: Option<NaiveDate>,
     /// The present score; `null` where it is not measured in this episode.
     score: Option<u16>,
-    /// Its date.
+    /// Date in the clinic's time zone.
     taken_on: Option<NaiveDate>,
     /// Whether it is reached.
     reached: bool,
@@ -76,13 +76,13 @@ struct CarePlanBody {
     on: NaiveDate,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// By whom.
+    /// Author.
     recorded_by: String,
     /// Whether this is the version that holds.
     holds: bool,
-    /// It was a mistake.
+    /// Whether it was taken back as a mistake.
     taken_back: bool,
-    /// How its targets stand today.
+    /// Status of its targets today.
     targets_now: Vec<TargetStatus>,
     #[serde(flatten)]
     plan: SharedCarePlan,
@@ -93,23 +93,23 @@ struct CarePlanBody {
 struct VersionName {
     /// From 1.
     version: i64,
-    /// The entry.
+    /// Id of the entry.
     id: Uuid,
     /// The local date it is of.
     on: NaiveDate,
-    /// Who wrote it.
+    /// Author of the plan.
     by: String,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// By whom.
+    /// Author.
     recorded_by: String,
     /// Whether this is the version that holds.
     holds: bool,
-    /// It was a mistake.
+    /// Whether it was taken back as a mistake.
     taken_back: bool,
 }
 
-/// All that the plans of an episode are read from.
+/// Data from which an episode's plans are read.
 pub(super) struct CarePlanSource {
     stored: episode::EpisodeRecord,
     patient: Patient,
@@ -253,7 +253,7 @@ async fn write_plan(
     ask.caller.require(CLINICIANS)?;
     let on = new.on.unwrap_or_else(|| ask.today());
     let mut plan = new.plan(&ask)?;
-    // It names a version of the plan, not of the episode.
+    // The header names a version of the plan, not of the episode.
     plan.replaces = ask.if_match.take();
     let recorded = ask.record_one(fact(&ask, id, (on, None), Care::CarePlan(plan))).await?;
     let read = CarePlanSource::of(&ask, id).await?;

@@ -25,15 +25,15 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCaseReview {
-    /// The local date.
+    /// Date in the clinic's time zone.
     reviewed_on: NaiveDate,
-    /// Who; the caller where it is left out.
+    /// Reviewer; the caller if omitted.
     reviewer: Option<RequiredText>,
-    /// What was seen.
+    /// Summary of the review.
     summary: Option<RequiredText>,
     /// Minutes of the consultant, at most 1440.
     minutes: Option<u16>,
-    /// What is recommended; `continue` counts, nothing at all proves nothing.
+    /// Recommendations. `continue` is a recommendation; an empty list is not.
     #[serde(default)]
     recommendations: Vec<NewRecommendation>,
     /// The review session it is part of: one that is not closed.
@@ -44,13 +44,13 @@ struct NewCaseReview {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewRecommendation {
-    /// What it is about.
+    /// Kind of change.
     kind: ChangeKind,
-    /// In words.
+    /// Text of the recommendation.
     text: RequiredText,
-    /// To whom.
+    /// Role that should act.
     to: Addressee,
-    /// By when.
+    /// Due date.
     due_on: Option<NaiveDate>,
 }
 

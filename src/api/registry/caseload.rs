@@ -29,12 +29,12 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_caseload))
 }
 
-/// Which episodes, in which order.
+/// Filter and order of the caseload.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CaseloadQuery {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
     /// Only of this consultant.
@@ -43,13 +43,13 @@ struct CaseloadQuery {
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
     /// The caseload of this day, computed from everything known now under the thresholds in force now; without it the
     /// ready-made one of today.
     as_of: Option<NaiveDate>,
-    /// In which order.
+    /// Sort order.
     #[serde(default)]
     sort: Sort,
     /// At most so many items, 1–500; 50 without it.
@@ -65,7 +65,7 @@ pub enum Sort {
     /// Most pressing first (R15): place in the queue, longest waiting, highest latest score.
     #[default]
     Attention,
-    /// By name.
+    /// Sort by name.
     Name,
 }
 
@@ -74,7 +74,7 @@ pub enum Sort {
 struct CaseloadItem {
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
     /// The patient's preferred language (BCP 47).
     language: Option<String>,
@@ -82,13 +82,13 @@ struct CaseloadItem {
     care_manager: Option<String>,
     /// The psychiatric consultant.
     psychiatric_consultant: Option<String>,
-    /// Where it stands.
+    /// Phase of the episode.
     status: String,
     /// When it was enrolled.
     enrolled_on: Option<NaiveDate>,
     /// Days since enrolment, counted to today.
     day: Option<i64>,
-    /// Whole weeks since enrolment.
+    /// Whole weeks since enrollment.
     week: Option<i64>,
     /// Days since the last treatment change, at first since enrolment, counted to today.
     plan_day: Option<i64>,
@@ -101,9 +101,9 @@ struct CaseloadItem {
     open_safety: bool,
     /// Flagged by hand for the weekly review.
     discussion_flag: bool,
-    /// The next appointment; one that nobody documented stays here as missed.
+    /// The next appointment. A past one without documentation is listed as missed.
     next_contact: Option<NextContact>,
-    /// What the rules conclude, with reasons.
+    /// Findings of the rules, with reasons.
     #[schema(value_type = Vec<Finding>)]
     findings: Box<RawValue>,
     /// The Tasks and Flags that should stand open.
@@ -125,7 +125,7 @@ struct CaseloadItem {
     updated_at: DateTime<Utc>,
 }
 
-/// What is taken out of a stored standing; the rest of the text goes out as it is.
+/// Parts of a stored standing that are needed here; the rest of the text is sent unchanged.
 #[derive(Deserialize)]
 struct StandingParts {
     measures: Box<RawValue>,

@@ -29,25 +29,25 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
 }
 
-/// Which episodes, in which order: as of the list itself, without pages.
+/// Filter and order, as for the list itself, without pages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CaseloadExportQuery {
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     #[param(value_type = Option<String>)]
     care_manager: Option<RequiredText>,
-    /// Of this consultant.
+    /// Only episodes of this consultant.
     #[param(value_type = Option<String>)]
     psychiatric_consultant: Option<RequiredText>,
     /// In this phase; everything that is not discharged without it.
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
-    /// In which order.
+    /// Sort order.
     #[serde(default)]
     sort: Sort,
 }

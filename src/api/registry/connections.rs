@@ -30,7 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// One EHR that we are connected to.
 #[derive(Debug, Serialize, ToSchema)]
 struct ConnectionView {
-    /// Its name.
+    /// Name.
     name: String,
     /// Scheme, host and port of its base.
     origin: String,
@@ -38,11 +38,11 @@ struct ConnectionView {
     period_s: u64,
     /// When the next sweep is due.
     due_at: Option<DateTime<Utc>>,
-    /// Somebody is at it now.
+    /// Whether a replica is working on it now.
     busy: bool,
-    /// `none`, `fixed`, `held` (a token is there and good), `wanted` (it is had when it is needed).
+    /// `none`, `fixed`, `held` (a valid token is cached) or `wanted` (a token is requested when needed).
     token: &'static str,
-    /// How far each type has been fetched.
+    /// Progress of each resource type.
     types: Vec<SweepStatus>,
     /// Resources that are said to have changed and have not been fetched yet.
     waiting: i64,
@@ -50,24 +50,24 @@ struct ConnectionView {
     waiting_since: Option<DateTime<Utc>>,
     /// How many resources cannot be had or read.
     in_vain: i64,
-    /// Some of them.
+    /// A sample of them.
     unreadable: Vec<UnreadableResource>,
     /// The Subscriptions that have sent us something, and those that we made.
     subscriptions: Vec<SubscriptionView>,
 }
 
-/// How far a type has been fetched.
+/// Progress of fetching one resource type.
 #[derive(Debug, Serialize, ToSchema)]
 struct SweepStatus {
     /// The FHIR type; `Patient/_history` is the look for what was deleted.
     r#type: String,
-    /// Everything that the server changed before this is here (the server's clock).
+    /// Every change before this time has been fetched (the server's clock).
     watermark: Option<DateTime<Utc>>,
     /// The end of the last complete sweep.
     swept_at: Option<DateTime<Utc>>,
     /// Seconds since then.
     lag_s: Option<i64>,
-    /// How it is looked for: `last_updated`, `last_updated_unsorted`, `everything`, `by_patient`; `history` for deletions.
+    /// Search strategy: `last_updated`, `last_updated_unsorted`, `everything`, `by_patient`; `history` for deletions.
     way: String,
     /// How many resources came in the last sweep.
     seen: i64,
@@ -75,7 +75,7 @@ struct SweepStatus {
     taken: i64,
     /// When it last failed, if it did since the last success.
     failed_at: Option<DateTime<Utc>>,
-    /// Why.
+    /// Reason.
     last_error: Option<String>,
 }
 
@@ -84,9 +84,9 @@ struct SweepStatus {
 struct UnreadableResource {
     /// `QuestionnaireResponse/123`.
     resource: String,
-    /// Why.
+    /// Reason.
     reason: String,
-    /// Since when.
+    /// First occurrence.
     since: DateTime<Utc>,
     /// When it is asked for again.
     next_attempt_at: DateTime<Utc>,
@@ -95,11 +95,11 @@ struct UnreadableResource {
 /// A Subscription in the EHR.
 #[derive(Debug, Serialize, ToSchema)]
 struct SubscriptionView {
-    /// As the server names it.
+    /// Id of the Subscription at the server.
     subscription: String,
     /// Whether we made it.
     ours: bool,
-    /// What ours is for: a type, or a topic's canonical; `topics` where there is none to subscribe to.
+    /// Purpose of our Subscription: a type, or a topic's canonical; `topics` if there is no topic to subscribe to.
     purpose: Option<String>,
     /// Its state, as it says; of ours also `refused` and `unanswered`: there is none, and `last_error` says why.
     status: String,
@@ -109,7 +109,7 @@ struct SubscriptionView {
     heard_at: Option<DateTime<Utc>>,
     /// When it ends, unless it is renewed; of one that is refused, when it is asked for again.
     expires_at: Option<DateTime<Utc>>,
-    /// What is wrong with it.
+    /// Last error.
     last_error: Option<String>,
 }
 

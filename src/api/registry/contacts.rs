@@ -26,30 +26,30 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewContact {
-    /// The local date. One of `on` and `occurred_at` is needed.
+    /// Date in the clinic's time zone. One of `on` and `occurred_at` is needed.
     on: Option<NaiveDate>,
-    /// The instant.
+    /// Instant (RFC 3339).
     occurred_at: Option<Moment>,
-    /// What for; only attended treatment counts as a clinical contact.
+    /// Purpose. Only attended treatment counts as a clinical contact.
     kind: ContactKind,
-    /// How.
+    /// Modality.
     modality: Option<Modality>,
     /// Whether it was on the schedule.
     #[serde(default)]
     scheduled: bool,
-    /// What became of it; `attended` where it is left out.
+    /// Outcome; `attended` if omitted.
     outcome: Option<ContactOutcome>,
     /// Minutes of the care manager, at most 1440.
     minutes: Option<u16>,
-    /// Who.
+    /// Person who made the contact.
     performer: Option<RequiredText>,
-    /// What was delivered: known interventions (`behavioural_activation`, `problem_solving_treatment`,
-    /// `medication_support`, …; see the schema `Intervention`), or free words.
+    /// Delivered interventions: known ones (`behavioural_activation`, `problem_solving_treatment`,
+    /// `medication_support`, …; see the schema `Intervention`), or free text.
     #[serde(default)]
     interventions: Vec<RequiredText>,
     /// The next appointment that was made: after this contact, within a year.
     next_contact_on: Option<NaiveDate>,
-    /// Free text.
+    /// Note.
     note: Option<RequiredText>,
 }
 
@@ -89,7 +89,7 @@ async fn add_contact(
     care::enter(&ask, episode, when, care).await
 }
 
-/// What is known is kept by its name, free words as they are.
+/// Stores a known intervention by its name, free text unchanged.
 fn known(words: String) -> String {
     Intervention::named(&words).map_or(words, |known| known.to_string())
 }

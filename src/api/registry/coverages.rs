@@ -21,11 +21,11 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(cover))
 }
 
-/// Who pays, and when.
+/// A coverage: the payer and the first day.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCoverage {
-    /// Who.
+    /// The payer.
     payer: Payer,
     /// The first day.
     from: NaiveDate,
@@ -36,9 +36,9 @@ struct NewCoverage {
 /// A coverage that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
 struct CoverageReceipt {
-    /// The entry.
+    /// Id of the entry.
     id: String,
-    /// Whose.
+    /// The patient.
     patient: PatientId,
 }
 

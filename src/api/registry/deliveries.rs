@@ -25,12 +25,12 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_deliveries)).routes(routes!(read_delivery)).routes(routes!(retry_delivery))
 }
 
-/// Which deliveries.
+/// Filter for deliveries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct DeliveriesQuery {
-    /// In this state.
+    /// Only this state.
     state: Option<DeliveryState>,
     /// About this patient.
     patient: Option<PatientId>,
@@ -42,10 +42,10 @@ struct DeliveriesQuery {
     cursor: Option<String>,
 }
 
-/// A Task or Flag that the chart has or has not been told.
+/// Delivery of a Task or Flag to the chart.
 #[derive(Debug, Serialize, ToSchema)]
 struct DeliveryBody {
-    /// Our id.
+    /// Id in this registry.
     id: Uuid,
     /// The patient.
     patient: PatientId,
@@ -55,19 +55,19 @@ struct DeliveryBody {
     key: String,
     /// `Task` or `Flag`.
     resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     code: Code,
-    /// How urgent.
+    /// Priority.
     priority: Priority,
-    /// How it should stand in the chart.
+    /// Posture that the chart should show.
     posture: Posture,
-    /// Whether the chart has been told, as far as it will be on its rung.
+    /// Delivery state, as complete as its rung allows.
     state: DeliveryState,
-    /// Which rung of the ladder it took, or is tried on; `null` before it was tried.
+    /// Rung of the ladder that it took, or is tried on; `null` before the first attempt.
     rung: Option<Rung>,
     /// Its id in the chart.
     chart_id: Option<String>,
-    /// What stands in the chart for it, such as `Communication/123`.
+    /// The resource in the chart, such as `Communication/123`.
     chart_resource: Option<String>,
     /// How many follow-ups to it the chart has, where what is written can never be changed.
     follow_ups: i32,
@@ -90,7 +90,7 @@ struct DeliveryBody {
     attempts: i32,
     /// An answer was lost: the chart may have executed it all the same.
     outcome_unknown: bool,
-    /// What went wrong last.
+    /// Last error.
     last_error: Option<String>,
     /// When it is tried next, while pending.
     next_attempt_at: Option<DateTime<Utc>>,
@@ -150,11 +150,11 @@ struct WholeDelivery {
 /// One attempt to write into the chart.
 #[derive(Debug, Serialize, ToSchema)]
 struct AttemptBody {
-    /// When.
+    /// Instant.
     at: DateTime<Utc>,
-    /// Which revision of what should be written.
+    /// Revision of the planned content.
     revision: i64,
-    /// What it came to.
+    /// Outcome of the attempt.
     outcome: String,
     /// The status that the chart answered with.
     http_status: Option<i16>,
@@ -177,7 +177,7 @@ impl From<DeliveryAttempt> for AttemptBody {
     }
 }
 
-/// What the chart has and has not been told.
+/// Deliveries to the chart and their state.
 #[utoipa::path(get, path = "/deliveries", tag = "operations", params(DeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<DeliveryBody>), ReadErrors))]
 async fn list_deliveries(

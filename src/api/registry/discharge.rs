@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
 struct NewDischarge {
     /// The first local date on which it is no longer open.
     discharged_on: NaiveDate,
-    /// Why.
+    /// Reason.
     reason: NewReason,
     /// Free text; asked for when a patient graduates without a relapse-prevention plan.
     note: Option<RequiredText>,
@@ -65,7 +65,7 @@ impl From<NewReason> for DischargeReason {
     }
 }
 
-/// Ends an episode. Whoever comes back is enrolled anew.
+/// Ends an episode. A patient who returns gets a new episode.
 #[utoipa::path(post, path = "/episodes/{id}/discharge", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewDischarge, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn discharge(
@@ -92,7 +92,7 @@ async fn has_plan(ask: &RequestContext, episode: EpisodeId) -> Result<bool, Prob
     let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(false) };
     let Some(patient) = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await? else { return Ok(false) };
     let story = store::story::of(&mut tx, ask.clinic(), &patient).await?;
-    // One that was taken back is none.
+    // A discharge that was taken back does not count.
     let entries = story.standing_entries();
     Ok(entries.iter().any(|e| e.episode == Some(episode) && matches!(e.care, Care::RelapsePrevention { .. })))
 }

@@ -23,9 +23,9 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewFlag {
-    /// Up or down.
+    /// Whether the flag is set.
     raised: bool,
-    /// Why.
+    /// Reason.
     note: Option<RequiredText>,
 }
 

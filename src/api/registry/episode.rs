@@ -32,13 +32,13 @@ pub fn routes() -> OpenApiRouter<App> {
 struct WholeEpisode {
     #[serde(flatten)]
     episode: EpisodeBody,
-    /// What was recommended in its case reviews, and what became of it; in order of time.
+    /// Recommendations of its case reviews and what became of them, in order of time.
     recommendations: Vec<TrackedRecommendation>,
     /// The last fit check; `null` where none is documented.
     fit_check: Option<FitCheck>,
     /// The care plan that holds; `null` where there is none.
     care_plan: Option<PlanName>,
-    /// The next appointment; one that nobody documented stays here as missed.
+    /// The next appointment. A past one without documentation is listed as missed.
     next_contact: Option<NextContact>,
     /// Courses of brief treatment, in order of their first session, as they stand today.
     brief_treatments: Vec<TreatmentCourse>,
@@ -47,15 +47,15 @@ struct WholeEpisode {
 /// The care plan that holds.
 #[derive(Debug, Serialize, ToSchema)]
 struct PlanName {
-    /// Its version.
+    /// Version, for `If-Match`.
     version: i64,
     /// The local date it is of.
     on: NaiveDate,
-    /// Where it is.
+    /// URL of the episode.
     address: String,
 }
 
-/// What changes; what is left out stays, and `null` empties what may be empty.
+/// Changes. Omitted fields stay; `null` clears an optional field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EpisodePatch {
@@ -67,7 +67,7 @@ struct EpisodePatch {
     #[serde(default)]
     #[schema(value_type = Option<NaiveDate>)]
     consent_on: Change<NaiveDate>,
-    /// Which measures are treated to target; the primary one stays. It cannot be emptied.
+    /// Instruments that are treated to target. The primary one always stays; the list cannot be empty.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Instrument>>)]
     target_instruments: Change<Vec<Instrument>>,

@@ -33,7 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewEpisode {
-    /// Whose.
+    /// The patient.
     patient: NamedPatient,
     /// The date of the care manager's initial assessment.
     enrolled_on: Option<NaiveDate>,
@@ -57,9 +57,9 @@ struct NewEpisode {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NamedPatient {
-    /// By our id.
+    /// Id in this registry.
     id: Option<String>,
-    /// As the chart does: `Patient/123`.
+    /// Reference of the chart: `Patient/123`.
     reference: Option<String>,
     /// By a business identifier: `system|value`, or both apart.
     identifier: Option<NamedIdentifier>,
@@ -88,14 +88,14 @@ impl NamedPatient {
     }
 }
 
-/// An episode.
+/// An episode of care.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EpisodeBody {
-    /// Our id.
+    /// Id in this registry.
     pub id: EpisodeId,
-    /// Whose.
+    /// The patient.
     pub patient: PatientName,
-    /// Where it stands.
+    /// Phase of the episode.
     pub status: Phase,
     /// The care manager's initial assessment; `null` while only referred.
     pub enrolled_on: Option<NaiveDate>,
@@ -126,7 +126,7 @@ pub struct EpisodeBody {
 /// A patient's name in lists.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientName {
-    /// Our id.
+    /// Id in this registry.
     pub id: PatientId,
     /// Never empty: the reference where no name has arrived.
     pub display_name: String,
@@ -217,7 +217,7 @@ pub async fn read(ask: &RequestContext, id: EpisodeId) -> Result<EpisodeBody, Pr
     Ok(EpisodeBody::of(stored, &patient))
 }
 
-/// Whose episodes.
+/// Filter for episodes.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

@@ -26,7 +26,7 @@ use crate::listener::ShutdownSignal;
 use crate::problem::{Category, Problem};
 use crate::store::journal;
 
-/// How often something is sent, so that nobody between takes the stream for dead; and how often the token is looked at.
+/// Interval of keep-alive messages, so that no proxy closes the stream, and of token checks.
 const BEAT: Duration = Duration::from_secs(15);
 /// How long a client should wait before it comes back.
 const RETRY: Duration = Duration::from_secs(3);
@@ -35,18 +35,18 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stream_events))
 }
 
-/// Which events.
+/// Filter for events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EventsQuery {
     /// Only these, with commas between; `safety.*` for all that begin so.
     types: Option<String>,
-    /// What came after the event of this id; 0 for everything. `Last-Event-ID` goes before it.
+    /// Start after the event with this id; 0 for all events. `Last-Event-ID` takes precedence.
     after: Option<String>,
 }
 
-/// What happens in the clinic, as it happens: server-sent events with ids and codes, no names and no scores.
+/// Live events of the clinic: server-sent events with ids and codes, no names and no scores.
 ///
 /// `event` is the type, `data` a JSON object `{"id", "type", "at", "patient", "episode", "subject", "changes"}`. Types:
 /// `patient.recorded`, `measurement.recorded`, `measurement.retracted`, `episode.enrolled`, `episode.referred`,
@@ -56,9 +56,9 @@ struct EventsQuery {
 /// `plan.changed`, `delivery.written`, `delivery.parked`, `delivery.closed_in_chart`, `delivery.lost_in_chart`, `quarantine.added`, `resource.created`, `resource.updated`,
 /// `resource.deleted`, `rule_set.proposed`, `rule_set.activated`, `staffing.attested`.
 ///
-/// A client that comes back with `Last-Event-ID` misses nothing and is told nothing twice. An id that is not of this
-/// stream is answered by a `reset` event: read what you need anew, then go on from there. Without an id the stream begins now. It
-/// ends when the token expires and when the service stops.
+/// A client that reconnects with `Last-Event-ID` misses nothing and receives nothing twice. An id that is not of this
+/// stream is answered with a `reset` event: read what you need again, then continue from there. Without an id the
+/// stream starts now. It ends when the token expires or the service stops.
 #[utoipa::path(get, path = "/events", tag = "operations",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
     responses((status = 200, description = "Goes on for ever", content_type = "text/event-stream", body = String),
@@ -102,7 +102,7 @@ async fn stream_events(
         let event = stream.next().await?;
         Some((Ok::<_, Infallible>(event), stream))
     });
-    // nginx gathers answers before it passes them on, unless it is told.
+    // nginx buffers answers unless this header forbids it.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
     Ok((unbuffered, Sse::new(events)).into_response())
 }
@@ -142,7 +142,7 @@ impl Stream {
             }
             let head = self.heads.borrow_and_update().get(&self.clinic).copied().unwrap_or(0);
             if self.at.is_before(head) {
-                // Whoever is cut off here comes back with the last id.
+                // A client that is cut off here reconnects with its last id.
                 self.read(head).await.ok()?;
                 continue;
             }

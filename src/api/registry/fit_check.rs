@@ -26,19 +26,19 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewFitCheck {
-    /// What speaks for direct specialty care.
+    /// Concerns that speak for direct specialty care.
     #[serde(default)]
     concerns: Vec<FitConcern>,
-    /// What was decided: a person does.
+    /// The decision that a person made.
     decision: FitDecision,
     /// Why; needed for `specialty_care`, and for `suitable` where a concern is named.
     reason: Option<RequiredText>,
-    /// Who decided; the caller where it is left out.
+    /// Decision maker; the caller if omitted.
     by: Option<RequiredText>,
 }
 
 impl NewFitCheck {
-    /// What is kept of it. `field` is where it stands in the request.
+    /// The checked fit check to store. `field` is its place in the request.
     pub fn checked(self, ask: &RequestContext, field: &str) -> Result<FitCheck, Problem> {
         let mut concerns = self.concerns;
         concerns.sort_unstable();
@@ -62,14 +62,14 @@ impl NewFitCheck {
 struct DatedFitCheck {
     /// The local date; today where it is left out.
     on: Option<NaiveDate>,
-    /// What speaks for direct specialty care.
+    /// Concerns that speak for direct specialty care.
     #[serde(default)]
     concerns: Vec<FitConcern>,
-    /// What was decided: a person does.
+    /// The decision that a person made.
     decision: FitDecision,
     /// Why; needed for `specialty_care`, and for `suitable` where a concern is named.
     reason: Option<RequiredText>,
-    /// Who decided; the caller where it is left out.
+    /// Decision maker; the caller if omitted.
     by: Option<RequiredText>,
 }
 

@@ -21,13 +21,13 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(hold)).routes(routes!(resume))
 }
 
-/// A pause.
+/// A pause of treatment.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewHold {
     /// The first local date of it.
     from: NaiveDate,
-    /// Why.
+    /// Reason.
     reason: RequiredText,
 }
 
@@ -35,7 +35,7 @@ struct NewHold {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewResumption {
-    /// The local date.
+    /// Date in the clinic's time zone.
     on: NaiveDate,
 }
 

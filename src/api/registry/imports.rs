@@ -42,10 +42,10 @@ struct NewImport {
 
 /// Takes over a clinic's spreadsheet registry.
 ///
-/// Send it first as a dry run, which is what happens unless `dry_run` is `false`: it says of each row what would be made,
-/// and what is wrong with it, and writes nothing. Rows with errors are left out, the others go in, each all or nothing.
-/// The same file again changes nothing; one that has grown adds what is new. A patient whom the chart has not told of is
-/// known by the record number, and joined with the chart's when it arrives.
+/// Send it first as a dry run, which is the default (`dry_run`): it reports for each row what would be created and what
+/// is wrong, and writes nothing. Rows with errors are left out, the others are imported, each all or nothing. The same
+/// file again changes nothing; a longer file adds the new rows. A patient who is unknown to the chart is identified by
+/// the record number, and joined with the chart's Patient when it arrives.
 #[utoipa::path(post, path = "/imports/caseload", tag = "caseload", request_body = NewImport,
     responses((status = 200, description = "What became of each row, or would", body = ImportResult), WriteErrors))]
 async fn import_caseload(ask: RequestContext, request: Request) -> Result<Response, Problem> {

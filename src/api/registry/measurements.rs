@@ -25,16 +25,16 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add_measurement))
 }
 
-/// A measurement.
+/// A score of one instrument.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MeasurementBody {
     /// Our id; stays when the source is corrected.
     pub id: MeasurementId,
-    /// Which questionnaire.
+    /// Instrument.
     pub instrument: Instrument,
     /// Points; `null` exactly when it cannot be scored. Never 0 for "missing".
     pub total: Option<u16>,
-    /// What clinicians call a total of this height.
+    /// Severity band of the total.
     pub severity: Option<&'static str>,
     /// How the total came about.
     pub quality: Quality,
@@ -52,7 +52,7 @@ pub struct MeasurementBody {
     pub counting: EvidenceStatus,
     /// Taken back by its source: out of every computation.
     pub retracted: bool,
-    /// Where it came from, as the chart names it.
+    /// Source resource, as the chart names it.
     pub source: String,
     /// Data-quality remarks.
     pub issues: Vec<DataQualityIssue>,
@@ -86,7 +86,7 @@ impl From<Measurement> for MeasurementBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMeasurement {
-    /// Which questionnaire.
+    /// Instrument.
     instrument: Instrument,
     /// When; an instant, or a date.
     taken_at: Moment,
@@ -94,7 +94,7 @@ struct NewMeasurement {
     answers: Option<Vec<Option<u8>>>,
     /// The total, where the answers are not known.
     total: Option<u16>,
-    /// Who took it.
+    /// Person who administered it.
     recorded_by: Option<RequiredText>,
     /// The language it was asked in (BCP 47): `es`, `pt-BR`.
     language: Option<String>,

@@ -40,9 +40,9 @@ pub fn routes() -> OpenApiRouter<App> {
 pub(super) struct MetricsBody {
     /// `YYYY-MM` or `YYYY`.
     pub(super) month: String,
-    /// What it was narrowed to.
+    /// Filter that was applied.
     pub(super) payer: Option<Payer>,
-    /// What it was narrowed to.
+    /// Filter that was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     care_manager: Option<String>,
     /// The thresholds used.
@@ -57,7 +57,7 @@ pub(super) struct MetricsBody {
     /// The report that the metrics were taken from; absent where they were computed now.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<ClosedBody>,
-    /// What would come out differently now; absent where nothing would.
+    /// Figures that would differ if counted now; absent if none would.
     #[serde(skip_serializing_if = "Option::is_none")]
     restatement: Option<Restatement>,
 }
@@ -65,7 +65,7 @@ pub(super) struct MetricsBody {
 /// The metrics of one care manager.
 #[derive(Debug, Serialize, ToSchema)]
 struct CareManagerMetrics {
-    /// Who; `null` for the episodes that have none.
+    /// Care manager; `null` for episodes without one.
     care_manager: Option<String>,
     /// The metrics.
     metrics: Vec<Metric>,
@@ -82,15 +82,15 @@ pub(super) struct MetricsReport {
     pub(super) body: MetricsBody,
     /// The first and the last day.
     period: (NaiveDate, NaiveDate),
-    /// Who is behind the ids.
+    /// Patients behind the ids.
     subjects: Subjects,
 }
 
-/// What kind of MeasureReport.
+/// Kind of MeasureReport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ReportKind {
-    /// Counts: nobody's data. Also what `Accept: application/fhir+json` gives.
+    /// Counts without patient data. Also the default for `Accept: application/fhir+json`.
     Summary,
     /// A Bundle with one report for each episode or patient behind the metrics.
     Individual,

@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<App> {
     ))
 }
 
-/// Hears that something has changed, writes it down and answers; what has changed is fetched afterwards.
+/// Receives a change notification, stores it and answers; the changed resources are fetched afterwards.
 ///
 /// Taken in: nothing at all ("look again"), the resource (R4 rest-hook), a notification of the Subscriptions Backport
 /// IG, `{"changed": ["Patient/1"]}`. Only ids are taken from it: what counts is what the EHR's FHIR server then says.
@@ -128,7 +128,7 @@ async fn hear(app: &App, name: &str, request: Request, address: Option<(String, 
             Notification { changed: vec![(kind, id)], ..Notification::default() }
         }
         Some((Some(_), _)) => return Err(Problem::malformed("not a logical id")),
-        // Of a type that does not concern us.
+        // A type that does not concern us.
         Some((None, _)) => return Ok(()),
         None => connection.understand(text)?,
     };

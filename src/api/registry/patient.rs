@@ -47,7 +47,7 @@ struct PatientBody {
 /// How a patient stands with regard to safety. This service is not a crisis service.
 #[derive(Debug, Serialize, ToSchema)]
 struct SafetyStatus {
-    /// Concerns that nobody has assessed yet, oldest first.
+    /// Unassessed concerns, oldest first.
     open: Vec<Concern>,
     /// The earliest date on which one of them is due.
     due_on: Option<NaiveDate>,
@@ -60,25 +60,25 @@ struct SafetyStatus {
 /// A documented safety assessment.
 #[derive(Debug, Serialize, ToSchema)]
 struct AssessmentBody {
-    /// The entry.
+    /// Id of the entry.
     id: Uuid,
-    /// When.
+    /// Instant.
     assessed_at: DateTime<Utc>,
-    /// The local date.
+    /// Date in the clinic's time zone.
     assessed_on: NaiveDate,
-    /// With what.
+    /// Name of the instrument, such as `C-SSRS`.
     instrument: String,
-    /// What came out.
+    /// Result of the assessment.
     result: String,
-    /// What was done.
+    /// Action that was taken.
     disposition: String,
-    /// Who.
+    /// Person who made the assessment.
     assessor: String,
-    /// Free text.
+    /// Note.
     note: Option<String>,
 }
 
-/// Who; measurements; episodes; safety.
+/// A patient: identity, measurements, episodes, safety.
 #[utoipa::path(get, path = "/patients/{id}", tag = "patients", params(("id" = String, Path, description = "The patient")),
     responses((status = 200, description = "One who was merged into another is answered as the other", body = PatientBody), ReadErrors))]
 async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) -> Result<Json<PatientBody>, Problem> {

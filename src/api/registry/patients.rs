@@ -20,14 +20,14 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_patients))
 }
 
-/// Which patients.
+/// Filter for patients.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PatientsQuery {
     /// With this business identifier: `system|value`.
     identifier: Option<String>,
-    /// That the chart names so: `Patient/123`.
+    /// Reference of the chart: `Patient/123`.
     reference: Option<String>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
@@ -35,20 +35,20 @@ struct PatientsQuery {
     cursor: Option<String>,
 }
 
-/// Who.
+/// The patient.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientIdentity {
-    /// Our id.
+    /// Id in this registry.
     pub id: PatientId,
     /// How the chart names the person.
     pub reference: String,
     /// `false` while only references to the person have arrived.
     pub seen: bool,
-    /// For display.
+    /// Display name.
     pub display_name: Option<String>,
     /// Family name.
     pub family: Option<String>,
-    /// As sent: a year, a month or a day.
+    /// Date of birth as sent: a year, a month or a day.
     pub birth_date: Option<String>,
     /// `male`, `female`, `other`, `unknown`.
     pub gender: Option<String>,

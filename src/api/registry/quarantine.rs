@@ -23,7 +23,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_quarantine)).routes(routes!(replay))
 }
 
-/// Which page.
+/// Page of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -34,10 +34,10 @@ struct QuarantineQuery {
     cursor: Option<String>,
 }
 
-/// Something that arrived in good faith and cannot be used yet.
+/// A resource that was accepted and cannot be used yet.
 #[derive(Debug, Serialize, ToSchema)]
 struct QuarantineItem {
-    /// Our id.
+    /// Id in this registry.
     id: Uuid,
     /// The resource: `QuestionnaireResponse/123`.
     resource: String,
@@ -45,7 +45,7 @@ struct QuarantineItem {
     patient: Option<PatientId>,
     /// Why: a stable code.
     code: String,
-    /// Why, in words.
+    /// Reason in a sentence.
     detail: String,
     /// When it arrived.
     received_at: DateTime<Utc>,
@@ -64,10 +64,10 @@ impl From<QuarantineRecord> for QuarantineItem {
     }
 }
 
-/// What a replay came to.
+/// Result of a replay.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReplayResult {
-    /// Our id.
+    /// Id in this registry.
     id: Uuid,
     /// The resource.
     resource: String,
@@ -83,7 +83,7 @@ struct ReplayResult {
     measurements: Vec<MeasurementId>,
 }
 
-/// What could not be understood, with the reason.
+/// Resources that could not be understood, with the reason.
 #[utoipa::path(get, path = "/quarantine", tag = "operations", params(QuarantineQuery),
     responses((status = 200, description = "In order of id", body = Page<QuarantineItem>), ReadErrors))]
 async fn list_quarantine(

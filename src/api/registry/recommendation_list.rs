@@ -29,11 +29,11 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum RecommendationStateFilter {
-    /// Nobody has decided yet.
+    /// Undecided.
     Undecided,
     /// Accepted or modified, and not done yet.
     Open,
-    /// One of these two, and due before today.
+    /// Undecided or open, and due before today.
     Overdue,
     /// Done.
     Done,
@@ -59,7 +59,7 @@ impl RecommendationStateFilter {
     }
 }
 
-/// Which recommendations, and which page.
+/// Filter and page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -77,18 +77,18 @@ struct ListQuery {
 /// A recommendation of the clinic.
 #[derive(Debug, Serialize, ToSchema)]
 struct ClinicsRecommendation {
-    /// Whose.
+    /// The patient.
     patient: PatientName,
-    /// It waits for somebody, and was due before today.
+    /// Whether it waits for somebody and was due before today.
     overdue: bool,
     #[serde(flatten)]
     listed: RecommendationDetail,
 }
 
-/// What case reviews recommended, what became of it, and the scores before and after; the longest due first.
+/// Recommendations of case reviews, what became of them, and the scores before and after; longest due first.
 ///
-/// What is never due (`nothing_to_do`) is listed by the day it was recommended. Of a review that was taken back nothing
-/// is listed.
+/// Recommendations that are never due (`nothing_to_do`) are listed by the day they were made. Reviews that were taken
+/// back are left out.
 #[utoipa::path(get, path = "/recommendations", tag = "care", params(ListQuery),
     responses((status = 200, description = "Longest due first", body = Page<ClinicsRecommendation>), ReadErrors))]
 async fn list(
@@ -128,7 +128,7 @@ async fn list(
     Ok(Json(Page { items, next }))
 }
 
-/// What was recommended in an episode, what became of it, and the scores before and after; in order of time.
+/// Recommendations in an episode, what became of them, and the scores before and after; in order of time.
 #[utoipa::path(get, path = "/episodes/{id}/recommendations", tag = "care",
     params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<RecommendationDetail>), ReadErrors))]

@@ -26,17 +26,17 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(decide)).routes(routes!(go_on))
 }
 
-/// What becomes of a recommendation.
+/// A decision about a recommendation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewDecision {
-    /// What was decided, or that it was done.
+    /// The decision, or that it was done.
     decision: RecommendationDecision,
-    /// The local date.
+    /// Date in the clinic's time zone.
     decided_on: NaiveDate,
-    /// Who; the caller where it is left out.
+    /// Reviewer; the caller if omitted.
     by: Option<RequiredText>,
-    /// Why.
+    /// Reason.
     reason: Option<RequiredText>,
 }
 
@@ -77,17 +77,17 @@ async fn decide(
     enter(&ask, (followed, phase), (episode, new.decided_on), care, done).await
 }
 
-/// How far a referral or a direct evaluation has come.
+/// Progress of a referral or a direct evaluation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewProgress {
-    /// How far.
+    /// Progress.
     progress: ReferralProgress,
-    /// The local date.
+    /// Date in the clinic's time zone.
     on: NaiveDate,
     /// The date of the appointment; only of what is `scheduled`.
     scheduled_for: Option<NaiveDate>,
-    /// Who says so; the caller where it is left out.
+    /// Person who reports it; the caller if omitted.
     by: Option<RequiredText>,
     /// Why; has to be said of what is `declined` or `closed`.
     reason: Option<RequiredText>,
@@ -96,7 +96,8 @@ struct NewProgress {
 /// Follows a referral, or an evaluation by the consultant, to its end: ordered, scheduled, then completed, declined or
 /// closed with a reason.
 ///
-/// To order what nobody has decided is to accept it; `completed` is done, and of a referral a change of treatment.
+/// Ordering an undecided recommendation accepts it; `completed` means done, and for a referral also a change of
+/// treatment.
 #[utoipa::path(post, path = "/recommendations/{id}/progress", tag = "care",
     params(("id" = String, Path, description = "A recommendation of the kind `referral`, `specialty_referral` or `direct_evaluation`")),
     request_body = NewProgress, responses((status = 201, description = "Recorded", body = DecisionReceipt), WriteErrors))]

@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewRelapsePrevention {
-    /// The local date.
+    /// Date in the clinic's time zone.
     on: NaiveDate,
     /// The relapse-prevention plan in words.
     plan: RequiredText,

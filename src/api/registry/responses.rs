@@ -1,4 +1,4 @@
-//! What the endpoints answer alike: errors, and a thing just made.
+//! Common answers: errors, and a resource just created.
 
 use axum::Json;
 use axum::http::header::{ETAG, LOCATION};
@@ -9,7 +9,7 @@ use utoipa::IntoResponses;
 
 use crate::api::problem::ProblemBody;
 
-/// What may go wrong with a read.
+/// Errors of a read.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub enum ReadErrors {
@@ -29,7 +29,7 @@ pub enum ReadErrors {
     Unavailable(ProblemBody),
 }
 
-/// What may go wrong with a write.
+/// Errors of a write.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub enum WriteErrors {

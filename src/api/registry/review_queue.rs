@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct QueueQuery {
-    /// A local date; the clinic's today where it is left out. Another one is computed anew over the whole clinic.
+    /// A local date; today in the clinic if omitted. Other dates are computed over the whole clinic.
     on: Option<NaiveDate>,
     /// Only of this care manager.
     care_manager: Option<RequiredText>,
@@ -49,13 +49,13 @@ struct QueueQuery {
 pub(super) struct QueueRow {
     /// The episode.
     pub(super) episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     pub(super) patient: PatientName,
     /// The care manager.
     pub(super) care_manager: Option<String>,
     /// The psychiatric consultant.
     pub(super) psychiatric_consultant: Option<String>,
-    /// Where it is, and why.
+    /// Place in the queue, and why.
     #[serde(flatten)]
     pub(super) waiting: QueueEntry,
     /// The date it holds for.

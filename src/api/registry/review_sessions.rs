@@ -26,7 +26,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, open)).routes(routes!(read)).routes(routes!(close))
 }
 
-/// Who holds it, or prepares it.
+/// Roles that may hold or prepare a session.
 const HOLDERS: &[Role] = &[Role::PsychiatricConsultant, Role::CareManager];
 
 /// A session of a consultant.
@@ -43,11 +43,11 @@ struct NewSession {
     note: Option<RequiredText>,
 }
 
-/// What is said when a session is closed.
+/// Body for closing a session.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SessionClosing {
-    /// What was put off. Whatever was neither reviewed nor put off was not reached.
+    /// Deferred items. Items that were neither reviewed nor deferred count as not reached.
     #[serde(default)]
     deferred: Vec<NewDeferral>,
 }
@@ -58,30 +58,30 @@ struct SessionClosing {
 struct NewDeferral {
     /// The episode, as the agenda has it.
     episode: String,
-    /// Why.
+    /// Reason.
     reason: RequiredText,
 }
 
 /// A weekly review session.
 #[derive(Debug, Serialize, ToSchema)]
 struct SessionBody {
-    /// Ours.
+    /// Id in this registry.
     id: Uuid,
-    /// The local date.
+    /// Date in the clinic's time zone.
     held_on: NaiveDate,
     /// The psychiatric consultant.
     consultant: String,
-    /// Whose patients it is about; `null` for everybody's.
+    /// Care manager whose patients it covers; `null` for all patients.
     care_manager: Option<String>,
-    /// Free text.
+    /// Note.
     note: Option<String>,
     /// When it was opened, and its agenda drawn.
     opened_at: DateTime<Utc>,
-    /// By whom.
+    /// Person who opened it.
     opened_by: String,
     /// When it was closed; `null` while it is open.
     closed_at: Option<DateTime<Utc>>,
-    /// By whom.
+    /// Person who closed it.
     closed_by: Option<String>,
 }
 
@@ -101,7 +101,7 @@ impl From<ReviewSession> for SessionBody {
     }
 }
 
-/// What became of an item of the agenda.
+/// State of an agenda item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ItemState {
@@ -122,15 +122,15 @@ struct ItemBody {
     position: i32,
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
-    /// What became of it.
+    /// State of the item.
     state: ItemState,
     /// The case review that answers it; the latest of several.
     review: Option<Uuid>,
     /// Why it was put off.
     deferred_because: Option<String>,
-    /// Where it was in the queue, and why.
+    /// Its place in the queue, and why.
     #[serde(flatten)]
     waiting: QueueEntry,
 }
@@ -140,7 +140,7 @@ struct ItemBody {
 struct UnplannedReview {
     /// The episode.
     episode: EpisodeId,
-    /// Whose.
+    /// The patient.
     patient: PatientName,
     /// The case review.
     review: Uuid,
@@ -151,7 +151,7 @@ struct UnplannedReview {
 struct WholeSession {
     #[serde(flatten)]
     session: SessionBody,
-    /// The queue as it was when the session was opened, with what became of each.
+    /// The queue as it was when the session was opened, with the state of each item.
     agenda: Vec<ItemBody>,
     /// Reviewed in this session without being on its agenda.
     added: Vec<UnplannedReview>,
@@ -228,7 +228,7 @@ async fn open(ask: RequestContext, JsonBody(new): JsonBody<NewSession>) -> Resul
     Ok(created(Some(location), None, whole(&ask, session.id).await?))
 }
 
-/// Which sessions, and which page.
+/// Filter and page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -257,7 +257,7 @@ async fn list(
     Ok(Json(page(rows, limit, |s| (s.held_on, s.id), SessionBody::from)))
 }
 
-/// Reads a session with its agenda and what became of each item.
+/// Reads a session with its agenda and the state of each item.
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]

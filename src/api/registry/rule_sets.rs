@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
 struct RuleSetBody {
     /// Name of the series.
     id: String,
-    /// Its version.
+    /// Version, for `If-Match`.
     version: u32,
     /// In force.
     active: bool,
@@ -37,7 +37,7 @@ struct RuleSetBody {
     activated_at: Option<DateTime<Utc>>,
     /// When it was entered; `null` for the built-in one.
     created_at: Option<DateTime<Utc>>,
-    /// By whom.
+    /// Author.
     created_by: Option<String>,
     /// When it was in force, oldest first: which version said what on which day.
     in_force: Vec<PeriodInForce>,
@@ -52,7 +52,7 @@ struct PeriodInForce {
     from: Option<DateTime<Utc>>,
     /// Until when; `null` while it is.
     until: Option<DateTime<Utc>>,
-    /// Who put it in force.
+    /// Person who activated it.
     by: Option<String>,
 }
 
@@ -129,7 +129,7 @@ async fn list_rule_sets(ask: RequestContext) -> Result<Json<Page<RuleSetBody>>, 
     Ok(Json(Page { items, next: None }))
 }
 
-/// Reads thresholds that may leave out what stays. What is wrong with them is told in every sentence.
+/// Completes partial thresholds with the current ones, and reports every fault.
 pub async fn complete(ask: &RequestContext, given: Value) -> Result<RuleSet, Problem> {
     let mut tx = ask.app.db.read().await?;
     let active = rule_set::active(&mut tx, ask.clinic()).await?;
@@ -144,7 +144,7 @@ pub async fn complete(ask: &RequestContext, given: Value) -> Result<RuleSet, Pro
     whole["version"] = next.into();
     merge(&mut whole, given);
     let rules: RuleSet = serde_path_to_error::deserialize(whole).map_err(|error| {
-        // Thresholds are nobody's secret, and still nothing of the body is repeated.
+        // Thresholds are no secret, but the body may hold anything, so nothing of it is repeated.
         let problem = Problem::unprocessable("not a threshold that can be read here");
         let path = error.path().to_string();
         let is_plain = path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b));
@@ -193,24 +193,24 @@ async fn add_rule_set(ask: RequestContext, JsonBody(new): JsonBody<NewRuleSet>) 
     Ok(created(None, None, body))
 }
 
-/// What an activation came to.
+/// Result of an activation.
 #[derive(Debug, Serialize, ToSchema)]
 struct ActivationResult {
     /// The version in force.
     version: u32,
-    /// Since when.
+    /// Time of activation.
     activated_at: DateTime<Utc>,
-    /// How many patients were planned anew; `null` while that still goes on.
+    /// Number of patients planned again; `null` while this still runs.
     replanned: Option<usize>,
 }
 
-/// How long an activation waits for the clinic to be planned anew; it goes on behind the answer.
+/// How long an activation waits until the clinic is planned again; planning continues after the answer.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Puts a version in force, and plans everybody of the clinic anew.
+/// Activates a version, and plans all patients of the clinic again.
 ///
-/// Version 1 is the built-in one. Everybody is marked to be planned anew in the transaction that puts the version in
-/// force, so that nothing is left under the old one, whatever happens.
+/// Version 1 is the built-in one. The activating transaction marks every patient as due, so that nobody stays under the
+/// old version, whatever happens.
 #[utoipa::path(post, path = "/rule-sets/{version}/activate", tag = "rules",
     params(("version" = u32, Path, description = "The version")),
     responses((status = 200, description = "In force", body = ActivationResult), WriteErrors))]
@@ -229,8 +229,8 @@ async fn activate_rule_set(
         .await?
         .ok_or_else(|| Problem::not_found("rule set"))?;
     let upkeep = ask.app.upkeep();
-    // Outside of the request: what follows from the rules is entered by this program, in nobody's role, and shows the
-    // caller nobody. The activation has its own line, with both.
+    // Outside of the request: changes that follow from the rules have this program as author, without a role, and show
+    // the caller no patient. The activation has its own journal entry.
     let running = tokio::spawn(async move { upkeep.catch_up(&clinic).await });
     let replanned = match tokio::time::timeout(PATIENCE, running).await {
         Ok(Ok(Ok(replanned))) => Some(replanned),

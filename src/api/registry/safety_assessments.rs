@@ -27,26 +27,26 @@ struct NewAssessment {
     /// When; an instant, so that it closes what was answered before it and nothing after. A bare date is the end of that
     /// day, or now if that is earlier.
     assessed_at: Moment,
-    /// With what, e.g. `C-SSRS`.
+    /// Name of the instrument, such as `C-SSRS`.
     instrument: RequiredText,
-    /// What came out.
+    /// Result of the assessment.
     result: RequiredText,
-    /// What was done.
+    /// Action that was taken.
     disposition: RequiredText,
-    /// Who; the caller where it is left out.
+    /// Reviewer; the caller if omitted.
     assessor: Option<RequiredText>,
-    /// Free text.
+    /// Note.
     note: Option<RequiredText>,
 }
 
 /// A safety assessment that was recorded.
 #[derive(Debug, Serialize, ToSchema)]
 struct AssessmentReceipt {
-    /// The entry.
+    /// Id of the entry.
     id: String,
-    /// Whose.
+    /// The patient.
     patient: PatientId,
-    /// The local date.
+    /// Date in the clinic's time zone.
     on: NaiveDate,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,

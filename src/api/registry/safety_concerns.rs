@@ -36,7 +36,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_concerns))
 }
 
-/// Which concerns, and which page.
+/// Filter and page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -58,15 +58,15 @@ fn open() -> ConcernState {
 /// An answer to item 9 that somebody has to assess, or has assessed.
 #[derive(Debug, Serialize, ToSchema)]
 struct ConcernBody {
-    /// Whose.
+    /// The patient.
     patient: PatientName,
     /// Names it within the patient.
     key: String,
-    /// How it stands.
+    /// State of the concern.
     state: ConcernState,
     /// The rule: `safety_item9`, or `safety_item9_high` for a level that cannot wait.
     rule: Rule,
-    /// How urgent.
+    /// Priority.
     priority: Priority,
     /// The local date of the answer.
     answered_on: NaiveDate,
@@ -74,14 +74,14 @@ struct ConcernBody {
     answered_at: Option<DateTime<Utc>>,
     /// When the assessment is due.
     due_on: Option<NaiveDate>,
-    /// It is open, and was due before today.
+    /// Whether it is open and was due before today.
     overdue: bool,
     /// Why it is at this level.
     reason: String,
-    /// Who should act, where known: the care manager of an open episode.
+    /// Person who should act, if known: the care manager of an open episode.
     owner: Option<String>,
-    /// Who is told when it is past due, and on which day; those up to today were told. Empty for a level that was
-    /// assessed shortly before.
+    /// Escalation steps when it is past due, with their days; steps up to today have happened. Empty for a level that
+    /// was assessed shortly before.
     escalation: Vec<Escalation>,
     /// When it was assessed.
     assessed_at: Option<DateTime<Utc>>,
@@ -92,7 +92,7 @@ struct ConcernBody {
     closed_in_chart_on: Option<NaiveDate>,
     /// The delivery that tells the chart.
     delivery: Uuid,
-    /// Whether the chart has been told.
+    /// Delivery state.
     delivery_state: DeliveryState,
 }
 

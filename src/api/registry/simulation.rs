@@ -35,7 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(simulate))
 }
 
-/// What to simulate: thresholds, or a stored version.
+/// Rule set to simulate: thresholds, or a stored version.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SimulationRequest {
@@ -46,12 +46,12 @@ struct SimulationRequest {
     version: Option<u32>,
 }
 
-/// What would change.
+/// Result of a simulation.
 #[derive(Debug, Serialize, ToSchema)]
 struct Simulation {
     /// The thresholds in force.
     active: RuleSetName,
-    /// Those that were tried.
+    /// Rule set that was tried.
     proposed: RuleSetName,
     /// The date.
     as_of: NaiveDate,
@@ -73,7 +73,7 @@ struct Simulation {
     truncated: bool,
 }
 
-/// What would change about an episode.
+/// Changes of one episode.
 #[derive(Debug, Serialize, ToSchema)]
 struct SimulatedChange {
     /// The patient.
@@ -106,9 +106,9 @@ struct FindingName {
     rule: Rule,
     /// The measure.
     instrument: Option<Instrument>,
-    /// Since when.
+    /// First day.
     since: NaiveDate,
-    /// Why.
+    /// Reason.
     reason: String,
 }
 
@@ -119,13 +119,13 @@ struct WorkItemName {
     key: String,
     /// `Task` or `Flag`.
     resource: ChartResource,
-    /// What it is about.
+    /// Kind of change.
     code: Code,
-    /// How urgent.
+    /// Priority.
     priority: Priority,
     /// When it should be done.
     due_on: Option<NaiveDate>,
-    /// Why.
+    /// Reason.
     reason: String,
 }
 
@@ -218,7 +218,7 @@ impl Simulation {
     }
 }
 
-/// What differs between two plans of one patient, by episode.
+/// Differences between two plans of one patient, by episode.
 fn changes(patient: PatientId, before: &ChartPlan, then: &ChartPlan) -> Vec<SimulatedChange> {
     let mut episodes: Vec<Option<EpisodeId>> = vec![None];
     episodes.extend(then.standings.iter().map(|s| Some(s.episode)));

@@ -37,10 +37,10 @@ struct StandingBody {
     /// The planner's answer.
     #[serde(flatten)]
     standing: Standing,
-    /// What had been recorded by this instant is all that was known.
+    /// Use only what had been recorded by this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     known_at: Option<DateTime<Utc>>,
-    /// What the log cannot tell about that instant; absent without `known_at`.
+    /// Known gaps of the log about that instant; absent without `known_at`.
     #[serde(skip_serializing_if = "<[&str]>::is_empty")]
     #[schema(value_type = Vec<String>)]
     cannot_be_known: &'static [&'static str],

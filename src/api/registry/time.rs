@@ -20,7 +20,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_time))
 }
 
-/// Which month.
+/// Month.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -64,7 +64,7 @@ async fn read_time(ask: RequestContext, StrictQuery(query): StrictQuery<TimeQuer
             for course in timed {
                 let minutes = minutes::of(course, month, span, &earlier);
                 let in_month = course.entries.iter().any(|e| e.care.minutes().is_some() && month.contains(e.on));
-                // What began on the evening before may last into the month.
+                // A contact that began the evening before may last into the month.
                 if in_month || minutes.minutes > 0 || !minutes.left_out.is_empty() {
                     items.push(minutes);
                 }

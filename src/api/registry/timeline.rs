@@ -22,7 +22,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_timeline))
 }
 
-/// Which page.
+/// Page of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -35,7 +35,7 @@ struct TimelineQuery {
     cursor: Option<String>,
 }
 
-/// Something that happened.
+/// An event of the timeline.
 #[derive(Debug, Serialize, ToSchema)]
 struct TimelineEvent {
     /// Its id: an entry of the care team can be taken back by it.
@@ -48,20 +48,20 @@ struct TimelineEvent {
     happened_at: DateTime<Utc>,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// By whom.
+    /// Author.
     recorded_by: String,
     /// The version of the thresholds in force when it was recorded: `changes` was concluded under it.
     rule_set: u32,
     /// The episode; `null` for what concerns the patient.
     episode: Option<EpisodeId>,
-    /// What was said.
+    /// Content of the entry.
     body: Value,
-    /// What it changed: findings that opened and closed, statuses, Tasks and Flags.
+    /// Changes: findings that opened and closed, statuses, Tasks and Flags.
     changes: Value,
 }
 
-/// Everything that happened in an episode, in order: what was entered in it, and the patient's measurements,
-/// assessments and changes from the look-back before enrolment up to its end.
+/// Timeline of an episode: its entries, and the patient's measurements, assessments and changes from the look-back
+/// before enrollment up to its end.
 #[utoipa::path(get, path = "/episodes/{id}/timeline", tag = "episodes",
     params(("id" = String, Path, description = "The episode"), TimelineQuery),
     responses((status = 200, description = "In order of (when it happened, when it was recorded)", body = Page<TimelineEvent>), ReadErrors))]

@@ -32,7 +32,7 @@ struct NewTransfer {
     to_care_manager: Option<RequiredText>,
     /// To another clinic: the episode ends here.
     to_clinic: Option<RequiredText>,
-    /// Why.
+    /// Reason.
     reason: RequiredText,
 }
 

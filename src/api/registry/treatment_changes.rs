@@ -25,16 +25,16 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewTreatmentChange {
-    /// The local date.
+    /// Date in the clinic's time zone.
     changed_on: NaiveDate,
-    /// What changed; at least one, and neither `continue` nor `direct_evaluation`, which change nothing. A referral to
+    /// Kinds of change; at least one. Neither `continue` nor `direct_evaluation`, which change nothing. A referral to
     /// specialty care is a `referral`.
     kinds: Vec<ChangeKind>,
-    /// In words.
+    /// Summary of the change.
     summary: RequiredText,
     /// The recommendation it follows.
     recommendation: Option<String>,
-    /// Which medication changed, and how; then `kinds` names `medication`.
+    /// Medication changes; then `kinds` must contain `medication`.
     #[serde(default)]
     medication: Vec<NewMedicationChange>,
 }
@@ -43,15 +43,15 @@ struct NewTreatmentChange {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMedicationChange {
-    /// Which; of a switch the new one.
+    /// Name of the medication; of a switch, the new one.
     name: RequiredText,
-    /// What became of it.
+    /// Kind of change.
     change: MedicationAct,
     /// The dose from now on, in words.
     dose: Option<RequiredText>,
-    /// Of a switch: what was taken before.
+    /// Previous medication of a switch.
     instead_of: Option<RequiredText>,
-    /// Free text.
+    /// Note.
     note: Option<RequiredText>,
 }
 

@@ -47,14 +47,14 @@ impl WebhookState {
     }
 }
 
-/// Which deliveries.
+/// Filter for deliveries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct WebhookDeliveriesQuery {
-    /// Of this webhook, by its configured name.
+    /// Only this webhook, by its configured name.
     webhook: Option<String>,
-    /// In this state.
+    /// Only this state.
     state: Option<WebhookState>,
     /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
@@ -80,7 +80,7 @@ struct WebhookDeliveryBody {
     attempts: i32,
     /// When it is tried next, while pending.
     next_attempt_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
+    /// Last error.
     last_error: Option<String>,
     /// When it was first to be sent.
     created_at: DateTime<Utc>,
@@ -110,7 +110,7 @@ impl From<&WebhookDelivery> for WebhookDeliveryBody {
 struct WholeWebhookDelivery {
     #[serde(flatten)]
     delivery: WebhookDeliveryBody,
-    /// What is sent.
+    /// Body that is sent.
     #[schema(value_type = Object)]
     body: Box<RawValue>,
     /// Why nothing is sent to this webhook any more, if so.
@@ -122,9 +122,9 @@ struct WholeWebhookDelivery {
 /// One attempt to tell a webhook.
 #[derive(Debug, Serialize, ToSchema)]
 struct WebhookAttemptBody {
-    /// When.
+    /// Instant.
     at: DateTime<Utc>,
-    /// What it came to: `delivered`, `refused`, `outcome_unknown` or `not_sent`.
+    /// Outcome: `delivered`, `refused`, `outcome_unknown` or `not_sent`.
     outcome: String,
     /// The status of the answer.
     http_status: Option<i16>,
@@ -146,7 +146,7 @@ impl From<WebhookAttempt> for WebhookAttemptBody {
     }
 }
 
-/// What the configured webhooks were and were not told.
+/// Deliveries to the configured webhooks.
 #[utoipa::path(get, path = "/webhook-deliveries", tag = "operations", params(WebhookDeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<WebhookDeliveryBody>), ReadErrors))]
 async fn list_webhook_deliveries(

@@ -22,7 +22,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(take_back)).routes(routes!(take_back_of_patient))
 }
 
-/// That an entry was a mistake.
+/// Marks an entry as a mistake.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewTakeBack {
@@ -56,12 +56,12 @@ async fn take_back(
     care::enter(&ask, episode, (ask.today(), None), care).await
 }
 
-/// That was taken back.
+/// Entry that was taken back.
 #[derive(Debug, Serialize, ToSchema)]
 struct WithdrawalReceipt {
     /// The entry that takes it back.
     id: String,
-    /// Whose.
+    /// The patient.
     patient: PatientId,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! What a connection must make sense of.
+//! Checks the meaning of one connection's settings.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Config {
             for (j, origin) in ehr.bulk.file_origins.iter().enumerate() {
                 http_url(&format!("{key}.bulk.file_origins[{j}]"), origin, faults);
             }
-            // What arrives from one server would else be everybody's.
+            // Otherwise data from one server would belong to every clinic.
             let clinics = self.clinics.iter().filter(|clinic| clinic.ehr.as_ref() == Some(&ehr.name)).count();
             if clinics > 1 && (!ehr.poll.period.is_zero() || ehr.notify.subscribe.is_some()) {
                 faults.push(format!(
@@ -58,7 +58,7 @@ impl Config {
         if self.public_url.is_none() {
             faults.push(format!("{key}: needs public_url, which the EHR's tokens name as their audience"));
         }
-        // Whose a call is has to follow from its token.
+        // The token must identify exactly one clinic.
         let alike = |(_, other): &(&EhrConnection, &CdsHooks)| {
             other.issuer == hooks.issuer
                 && (other.tenant == hooks.tenant || other.tenant.is_none() || hooks.tenant.is_none())
@@ -179,7 +179,7 @@ fn check_notify(key: &str, ehr: &EhrConnection, has_public_url: bool, faults: &m
     }
 }
 
-/// Whether a token endpoint may be called: nobody between may read what is sent there.
+/// Whether a token endpoint may be called: the connection must be private.
 pub fn is_private(url: &Url) -> bool {
     url.scheme() == "https" || nearby(url)
 }

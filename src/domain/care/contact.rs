@@ -1,7 +1,7 @@
-//! What a contact was for, how it took place, and what became of it.
+//! Purpose, modality and outcome of contacts.
 
 named! {
-    /// What a contact was for. Only treatment counts as a clinical contact.
+    /// Purpose of a contact. Only treatment counts as a clinical contact.
     pub enum ContactKind {
         /// Live, treatment delivered, documented.
         Treatment = "treatment",
@@ -25,14 +25,14 @@ named! {
 }
 
 named! {
-    /// What became of a contact.
+    /// Outcome of a contact.
     pub enum ContactOutcome {
         Attended = "attended",
         /// The patient did not come.
         NoShow = "no_show",
         /// Cancelled too late.
         LateCancel = "late_cancel",
-        /// Nobody was reached.
+        /// The patient was not reached.
         NotReached = "not_reached",
     }
 }

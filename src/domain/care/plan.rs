@@ -24,7 +24,7 @@ named! {
 }
 
 named! {
-    /// What a person decided about the fit.
+    /// Decision about the fit.
     pub enum FitDecision {
         /// Collaborative care fits.
         Suitable = "suitable",
@@ -36,18 +36,18 @@ named! {
 /// A documented fit check. A person decides; the registry keeps why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FitCheck {
-    /// What speaks for direct specialty care; each once.
+    /// Concerns that speak for direct specialty care; each at most once.
     pub concerns: Vec<FitConcern>,
-    /// What was decided.
+    /// The decision.
     pub decision: FitDecision,
     /// Why; needed where a concern is named and the patient is suitable all the same, and for specialty care.
     pub reason: Option<String>,
-    /// Who decided.
+    /// Decision maker.
     pub by: String,
 }
 
 impl FitCheck {
-    /// What is missing before this can be kept: a sentence about `reason`.
+    /// Reason why this cannot be stored: a sentence about `reason`.
     pub fn fault(&self) -> Option<&'static str> {
         match (self.decision, &self.reason) {
             (_, Some(_)) => None,
@@ -58,77 +58,77 @@ impl FitCheck {
     }
 }
 
-/// What the patient wants to reach, in their own words.
+/// A goal of the patient, in their own words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Goal {
     /// In the patient's words.
     pub text: String,
-    /// By when.
+    /// Due date.
     pub by: Option<NaiveDate>,
     /// When it was reached.
     pub reached_on: Option<NaiveDate>,
 }
 
-/// What a measure should come to.
+/// A treatment target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TreatmentTarget {
-    /// Which measure.
+    /// Instrument of the target.
     pub instrument: Instrument,
     /// At most so many points.
     pub at_most: u16,
-    /// By when.
+    /// Due date.
     pub by: Option<NaiveDate>,
 }
 
-/// What is planned to be done.
+/// A planned intervention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlannedIntervention {
-    /// What: a known intervention, or free words.
+    /// A known intervention, or free text.
     pub intervention: String,
-    /// How, how often.
+    /// How and how often.
     pub detail: Option<String>,
-    /// Who delivers it.
+    /// Person or role who delivers it.
     pub who: Option<String>,
 }
 
-/// What is to be taken.
+/// A planned medication.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlannedMedication {
-    /// Which.
+    /// Name of the medication.
     pub name: String,
     /// How much and when, in words.
     pub dose: Option<String>,
-    /// Free text.
+    /// Note.
     pub note: Option<String>,
 }
 
-/// Who does what.
+/// Responsibilities in the care team.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Responsibility {
-    /// Who: a role or a name.
+    /// Role or name of the responsible person.
     pub who: String,
-    /// What.
+    /// The object, such as `QuestionnaireResponse/123`.
     pub what: String,
 }
 
 /// The plan that patient and team share. Each is a whole plan and the next version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SharedCarePlan {
-    /// What is treated.
+    /// Problems under treatment.
     pub problems: Vec<String>,
     /// The patient's own goals.
     pub goals: Vec<Goal>,
-    /// What the measures should come to; each measure once.
+    /// Treatment targets; each instrument at most once.
     pub targets: Vec<TreatmentTarget>,
-    /// What is done.
+    /// Planned interventions.
     pub interventions: Vec<PlannedIntervention>,
-    /// What is taken.
+    /// Planned medication.
     pub medication: Vec<PlannedMedication>,
-    /// Who does what.
+    /// Responsibilities in the care team.
     pub responsibilities: Vec<Responsibility>,
-    /// Free text.
+    /// Note.
     pub note: Option<String>,
-    /// Who wrote it.
+    /// Author of the plan.
     pub by: String,
     /// The version its writer had before them, where they said so: refused if that is not the last one any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]

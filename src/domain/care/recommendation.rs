@@ -1,4 +1,4 @@
-//! What a case review recommends, and what became of it.
+//! Recommendations of case reviews, and decisions about them.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -8,20 +8,20 @@ use uuid::Uuid;
 /// A recommendation of a case review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Recommendation {
-    /// Our id.
+    /// Id in this registry.
     pub id: Uuid,
-    /// What it is about.
+    /// Kind of change.
     pub kind: ChangeKind,
     /// The recommendation in words.
     pub text: String,
-    /// To whom.
+    /// Role that should act.
     pub to: Addressee,
-    /// By when.
+    /// Due date.
     pub due_on: Option<NaiveDate>,
 }
 
 named! {
-    /// What a treatment change or a recommendation is about.
+    /// Kind of a treatment change or a recommendation.
     pub enum ChangeKind {
         Medication = "medication",
         /// Psychotherapy or another behavioural treatment.
@@ -40,7 +40,7 @@ named! {
 }
 
 impl ChangeKind {
-    /// What of the treatment changes when it is carried out; `None` where nothing does.
+    /// The treatment change that carrying it out means; `None` if nothing changes.
     pub fn as_change(self) -> Option<Self> {
         match self {
             Self::Continue | Self::DirectEvaluation => None,
@@ -68,7 +68,7 @@ named! {
 }
 
 named! {
-    /// How far a referral or a direct evaluation has come.
+    /// Progress of a referral or a direct evaluation.
     pub enum ReferralProgress {
         /// Asked for; there is no appointment yet, or not any more.
         Ordered = "ordered",
@@ -84,7 +84,7 @@ named! {
 }
 
 named! {
-    /// What became of a recommendation.
+    /// Decision about a recommendation.
     pub enum RecommendationDecision {
         /// Will be done as recommended.
         Accepted = "accepted",

@@ -1,11 +1,11 @@
-//! What is done in treatment: what a contact delivers, and what changes in medication.
+//! Treatment: interventions and medication changes.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 named! {
-    /// What care managers deliver, as far as it has a name. Free words are accepted beside it.
+    /// Interventions of care managers that have a name. Free text is accepted, too.
     pub enum Intervention {
         /// Behavioural activation: a brief treatment.
         BehaviouralActivation = "behavioural_activation",
@@ -71,7 +71,7 @@ impl Intervention {
 }
 
 named! {
-    /// What became of a medication.
+    /// Kind of a medication change.
     pub enum MedicationAct {
         Started = "started",
         Stopped = "stopped",
@@ -85,17 +85,17 @@ named! {
 /// One medication that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MedicationChange {
-    /// Which; of a switch the new one.
+    /// Name of the medication; of a switch, the new one.
     pub name: String,
-    /// What became of it.
+    /// Kind of change.
     pub change: MedicationAct,
     /// The dose from now on, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dose: Option<String>,
-    /// Of a switch: what was taken before.
+    /// Previous medication of a switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// Free text.
+    /// Note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

@@ -1,9 +1,9 @@
-//! Where what the plan asks for is told, from the best way to the poorest.
+//! Rungs of the ladder: ways to put a work item into the chart, from the best to the poorest.
 
 named! {
     /// A rung of the ladder: how what the plan asks for reaches the chart.
     pub enum Rung {
-        /// As the Task or the Flag that it is.
+        /// As a Task or a Flag.
         TaskAndFlag = "task-and-flag",
         /// As a Communication.
         Communication = "communication",

@@ -1,4 +1,4 @@
-//! How something ends that stands open in the chart and is not called for any more.
+//! How an open item ends that is no longer called for.
 
 use chrono::NaiveDate;
 
@@ -65,7 +65,7 @@ pub fn resolve(open: &WorkItem, story: &Story, as_of: NaiveDate) -> (Posture, St
     (Posture::Withdrawn, reason.unwrap_or_else(|| "No longer called for by the present scores.".to_owned()))
 }
 
-/// What became of a recommendation, or of the review it comes from.
+/// Reason that follows from a recommendation's state, or from its review.
 fn recommended(open: &WorkItem, story: &Story, course: Option<&Course<'_>>) -> (Posture, String) {
     let all = course.map(recommendation::of_course).unwrap_or_default();
     let Some(one) = all.iter().find(|f| open.key.contains(&f.recommendation.id.to_string())) else {
@@ -99,7 +99,7 @@ fn still_answered(open: &WorkItem, story: &Story) -> bool {
     })
 }
 
-/// What was asked for was done.
+/// Reason why the item is fulfilled.
 fn done(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     match open.code {
         Code::PsychiatricCaseReview => course
@@ -125,7 +125,7 @@ fn done(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     }
 }
 
-/// What took away the cause, where it is not the scores.
+/// Reason why the cause is gone, other than scores.
 fn withdrawn(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<String> {
     let changed = course.treatment_changes().last().filter(|on| *on >= open.since);
     match (course.phase, open.code, open.rule) {

@@ -1,4 +1,4 @@
-//! What the findings call for: the Tasks and Flags, each named by its cause.
+//! Work items from findings: Tasks and Flags, each named by its cause.
 
 use chrono::NaiveDate;
 
@@ -103,7 +103,7 @@ fn escalated(concern: &Concern, step: &Escalation) -> WorkItem {
     }
 }
 
-/// What one finding asks for: code, owner, priority, days until due, and what its cause is named by.
+/// Task for a finding: code, owner, priority, days until due, and the name of its cause.
 struct TaskSpec {
     code: Code,
     owner: Owner,
@@ -242,8 +242,7 @@ pub(super) fn of_episode(
     desired
 }
 
-/// What a review recommended, until it is decided and done: a Task for whom it is addressed to. A person asked for it, so
-/// it outlasts a hold.
+/// Open recommendations of case reviews: a Task for each addressee. A person asked for it, so it outlasts a hold.
 fn of_recommendations(rules: &RuleSet, course: &Course<'_>) -> Vec<WorkItem> {
     let episode = course.episode.id;
     let waiting = recommendation::waiting(course, rules).into_iter();

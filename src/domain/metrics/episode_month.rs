@@ -1,4 +1,4 @@
-//! What a month sees of an episode.
+//! An episode as seen from a month.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,16 @@ use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 use crate::domain::target::Track;
 
-/// Whose episodes are counted.
+/// Care manager whose episodes are counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CareManager {
     /// One care manager's.
     Named(String),
-    /// Those that have none.
+    /// Episodes without a care manager.
     Nobody,
 }
 
-/// What the metrics of a month are narrowed to.
+/// Filter for the metrics of a month.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsFilter {
     /// Episodes whose patient this payer covered on any day of the month: NYS metrics 2–8.
@@ -40,7 +40,7 @@ impl From<CareManager> for Option<String> {
 }
 
 impl MetricsFilter {
-    /// To one care manager, or to nobody's.
+    /// Episodes of one care manager, or of none.
     pub fn to(care_manager: CareManager) -> Self {
         Self { payer: None, care_manager: Some(care_manager) }
     }
@@ -60,7 +60,7 @@ pub fn caseloads(stories: &[Story], month: Month) -> BTreeMap<CareManager, Vec<S
     all
 }
 
-/// Who had an episode on the last day that a month knows of it.
+/// The care manager of an episode on its last day in the month.
 fn care_manager(story: &Story, course: &Course<'_>) -> CareManager {
     let name = story.care_manager(course.episode, course.last_day());
     name.map_or(CareManager::Nobody, |name| CareManager::Named(name.to_owned()))

@@ -32,7 +32,7 @@ pub struct MonthFigures {
     /// The clinic's.
     #[serde(flatten)]
     pub clinic: Figures,
-    /// Those of each care manager who had episodes in the month; absent in reports older than this field.
+    /// Figures of each care manager who had episodes in the month; absent in reports older than this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_care_manager: Option<Vec<CareManagerFigures>>,
 }
@@ -40,14 +40,14 @@ pub struct MonthFigures {
 /// Every figure of one care manager.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CareManagerFigures {
-    /// Who; `null` for the episodes that had none.
+    /// Care manager; `null` for episodes without one.
     pub care_manager: Option<String>,
     /// The figures.
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// What is counted, and how.
+/// Rule set, month and staffing of a count.
 #[derive(Clone, Copy)]
 struct FiguresScope<'a> {
     rules: &'a RuleSet,
@@ -105,7 +105,7 @@ pub struct MonthTallies<'a> {
 }
 
 impl<'a> MonthTallies<'a> {
-    /// Of nobody yet. `fte` is what is attested for the month.
+    /// An empty count. `fte` is the staffing attested for the month.
     pub fn new(rules: &'a RuleSet, month: Month, fte: Option<f64>) -> Self {
         let scope = FiguresScope { rules, month, fte };
         Self {
@@ -127,7 +127,7 @@ impl<'a> MonthTallies<'a> {
         }
     }
 
-    /// What it comes to.
+    /// The figures so far.
     pub fn figures(self) -> MonthFigures {
         let of = |(who, counting): (CareManager, ClinicTally)| CareManagerFigures {
             care_manager: who.into(),
@@ -140,7 +140,7 @@ impl<'a> MonthTallies<'a> {
     }
 }
 
-/// What a metric came to.
+/// Value of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MetricValue {
     /// Its numerator.
@@ -162,11 +162,11 @@ impl From<&Metric> for MetricValue {
 pub struct Difference {
     /// The metric's number.
     pub number: u8,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// What was reported.
+    /// The reported value.
     pub reported: MetricValue,
-    /// What it would be now.
+    /// The value if counted now.
     pub now: MetricValue,
     /// Newly in the numerator.
     pub numerator_entered: Vec<Uuid>,

@@ -12,12 +12,12 @@ use super::tally::{MetricTally, Tallies};
 use crate::domain::instrument::Instrument;
 use crate::domain::story::Story;
 
-/// What the registry does not know of HEDIS DRR-E's denominator.
+/// Limits of the registry's HEDIS DRR-E denominator.
 const DRR_REMARK: &str = "by patient; who died by the end of the year is left out. Age (12 or older), the diagnosis of \
     depression at an encounter, enrolment in the health plan, and the exclusions for bipolar, personality, psychotic and \
     pervasive developmental disorder and for hospice are not known here and not applied";
 
-/// What the registry does not know of CMS159's denominator.
+/// Limits of the registry's CMS159 denominator.
 const CMS159_REMARK: &str = "by patient; who died by the end of the assessment period is left out. Age (12 or older), \
     the diagnosis of major depression or dysthymia at an encounter, and the exclusions for bipolar, personality, psychotic \
     and pervasive developmental disorder and for hospice or palliative care are not known here and not applied";

@@ -7,18 +7,18 @@ use uuid::Uuid;
 
 use super::Metric;
 
-/// What is counted for one metric.
+/// Data counted for one metric.
 #[derive(Clone, Debug, PartialEq)]
 enum TallyKind {
     Count(Vec<Uuid>),
-    /// Which part of them: (id, whether it is in the numerator).
+    /// A rate: (id, whether it is in the numerator).
     Rate(Vec<(Uuid, bool)>),
     /// The mean of an amount, divided by `per`, to one decimal.
     Mean {
         of: Vec<(Uuid, i64)>,
         per: f64,
     },
-    /// In which part of the weeks something was held; weeks by their Monday.
+    /// Share of the weeks in which something was held; weeks by their Monday.
     Weeks {
         all: BTreeSet<NaiveDate>,
         held: BTreeSet<NaiveDate>,
@@ -77,7 +77,7 @@ impl MetricTally {
             (TallyKind::Rate(mine), TallyKind::Rate(theirs)) => mine.extend(theirs),
             (TallyKind::Mean { of: mine, .. }, TallyKind::Mean { of: theirs, .. }) => mine.extend(theirs),
             (TallyKind::Weeks { held: mine, .. }, TallyKind::Weeks { held: theirs, .. }) => mine.extend(theirs),
-            // What is attested is the same for every page; others do not meet, they come from one measure.
+            // Attested values are the same on every page; other kinds never meet, because they come from one measure.
             _ => {}
         }
     }
@@ -145,7 +145,7 @@ impl Tallies {
         }
     }
 
-    /// What it comes to.
+    /// The figures so far.
     pub fn metrics(self) -> Vec<Metric> {
         self.0.into_iter().map(MetricTally::metric).collect()
     }

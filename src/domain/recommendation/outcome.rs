@@ -1,4 +1,4 @@
-//! What happened next: the score before a recommendation and the one after it was done.
+//! Outcomes: the score before a recommendation, and the first one after it was done.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ fn outcome(
 /// A recommendation as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecommendationDetail {
-    /// What became of it.
+    /// The recommendation and its state.
     #[serde(flatten)]
     pub followed: TrackedRecommendation,
     /// By when it should be done, by the recommendation's own date, its appointment or the rule set; `null` where there

@@ -1,4 +1,4 @@
-//! What makes a rule set unusable: a clinic may set its thresholds, and switch nothing off that keeps people safe.
+//! Checks of a rule set: a clinic may set thresholds, but may not switch off what keeps patients safe.
 
 use super::{ResponseRule, RuleSet, Safety};
 use crate::domain::task::{Owner, Priority};
@@ -11,7 +11,7 @@ const ESCALATION_BEGINS_BY: u16 = 2;
 const ESCALATION_ENDS_BY: u16 = 14;
 
 impl RuleSet {
-    /// What makes this rule set unusable: each a sentence. Empty when it may be activated.
+    /// Faults of this rule set, each a sentence. Empty if it may be activated.
     pub fn faults(&self) -> Vec<String> {
         let c = &self.checkpoints;
         let mut faults = Vec::new();
@@ -74,7 +74,7 @@ impl RuleSet {
 }
 
 impl Safety {
-    /// A chain that tells nobody, or tells them late, would switch safety off.
+    /// An escalation without steps, or with late ones, would switch safety off.
     fn escalation_faults(&self, need: &mut impl FnMut(bool, &str)) {
         let chain = &self.escalation;
         need(

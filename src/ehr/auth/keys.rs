@@ -28,7 +28,7 @@ pub const ANNOUNCED: TimeDelta = TimeDelta::hours(1);
 /// How long a key stays published after another one has begun to sign.
 pub const OVERLAP: TimeDelta = TimeDelta::days(7);
 
-/// A folder of signing keys. It is read anew each time, so that a rotation needs no restart.
+/// A folder of signing keys. It is read each time, so that a rotation needs no restart.
 #[derive(Clone, Debug)]
 pub struct KeyRing(PathBuf);
 

@@ -17,7 +17,7 @@ use crate::config::{BackendServices, is_private};
 use crate::ehr::failure::Failure;
 use crate::ehr::response_body::{cause, read_json};
 
-/// What SMART calls the kind of our assertion.
+/// SMART's name for our kind of assertion.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// How long an assertion is good, in seconds; SMART allows five minutes, and clocks differ.
 const ASSERTED: u64 = 240;
@@ -60,7 +60,7 @@ struct TokenLifetime {
 pub struct TokenGrant {
     pub token: SecretString,
     pub expires_in: u64,
-    /// What was granted, where the server says.
+    /// Granted scopes, if the server names them.
     pub scope: Option<String>,
 }
 
@@ -179,7 +179,7 @@ impl TokenSource {
         self.ask(&mut None).await
     }
 
-    /// What is asked for.
+    /// Configured settings.
     pub fn settings(&self) -> &BackendServices {
         &self.settings
     }

@@ -1,4 +1,4 @@
-//! What a CapabilityStatement says about what we can do there.
+//! Probe of a CapabilityStatement: what we can do on this server.
 
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ fn rung(ladder: &Ladder, write: WriteConfig, kind: ChartResource) -> ProbeResult
     if rung == Rung::TaskAndFlag { works(said) } else { limited(said) }
 }
 
-/// What would have to be offered for a better rung.
+/// Capabilities that a better rung would need.
 fn lacking(ladder: &Ladder, write: WriteConfig, taken: Rung, kind: ChartResource) -> Vec<String> {
     let better = Rung::ALL.iter().copied().take_while(|rung| *rung != taken);
     let forms =

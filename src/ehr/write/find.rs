@@ -1,4 +1,4 @@
-//! What in the chart carries an identifier of ours.
+//! Finds resources in the chart by our identifier.
 
 use serde_json::Value;
 

@@ -9,7 +9,7 @@ use crate::ehr::failure::Failure;
 use crate::ehr::ladder::Provenance;
 use crate::fhir::provenance::provenance;
 
-/// What a create came to.
+/// Result of a create.
 pub(super) enum CreateResult {
     New(EhrResponse),
     /// The server says that it was there, and mostly where.
@@ -28,7 +28,7 @@ impl ChartWrite<'_> {
             let condition = self.ehr.query(&[("identifier", &token)]);
             match self.send(body, Some(&condition)).await {
                 Ok(answer) if answer.status == StatusCode::CREATED.as_u16() => return Ok(CreateResult::New(answer)),
-                // It was there: 200 with the resource, or only with its place.
+                // It existed: 200 with the resource, or only its location.
                 Ok(answer) => return Ok(CreateResult::There(answer.id())),
                 // Several match, or the server does not take conditions: a search tells which.
                 Err(failure) if failure.is_refused_with(&[400, 405, 412, 501]) => refused = true,
@@ -100,7 +100,7 @@ impl ChartWrite<'_> {
     }
 }
 
-/// What a transaction did with its first entry, as if that had been sent alone.
+/// Result of a transaction's first entry, as if it had been sent alone.
 fn first_of(answer: &EhrResponse) -> Option<EhrResponse> {
     let bundle = answer.body.as_ref().filter(|body| body["resourceType"] == "Bundle")?;
     let entry = &bundle["entry"][0];

@@ -65,11 +65,11 @@ fn settle(position: usize, heard: &[CheckedAnswer], is_suicide_item: bool, answe
     if !is_clear {
         answers.unreadable.push(position);
     }
-    // Of answers that contradict each other none can be believed, but a suicidal one must not be lost.
+    // Contradictory answers cannot be trusted, but a suicidal one must not be lost.
     answers.items[position] = if is_clear || is_suicide_item { highest } else { None };
 }
 
-/// How far local figures are above their words.
+/// Offsets of local numbers from their words.
 #[derive(Default)]
 struct ScaleShifts {
     by_one: usize,

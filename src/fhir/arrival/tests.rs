@@ -1,4 +1,4 @@
-//! What is refused, where, and what is not.
+//! Rejected and accepted resources, with the place of the error.
 
 use super::*;
 use crate::domain::instrument::Instrument;

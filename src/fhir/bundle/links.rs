@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// What the entries of a Bundle are called by the others, and what they are stored as.
+/// References between the entries of a Bundle, and the ids they are stored under.
 #[derive(Clone, Debug, Default)]
 pub struct BundleLinks(HashMap<String, String>);
 

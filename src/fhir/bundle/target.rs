@@ -1,15 +1,15 @@
-//! What the address of a request points at.
+//! Target of a request URL.
 
 use crate::fhir::arrival::ResourceType;
 use crate::fhir::arrival::is_logical_id;
 use crate::problem::{Category, Problem};
 
-/// What the address of a request inside of a Bundle points at.
+/// Target of a request URL inside a Bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTarget<'a> {
     pub kind: ResourceType,
     pub id: Option<&'a str>,
-    /// What follows the `?`, as it came.
+    /// Query after the `?`, unchanged.
     pub query: Option<&'a str>,
 }
 

@@ -7,7 +7,7 @@ use crate::domain::care::{Care, FitDecision};
 use crate::domain::finding::Rule;
 use crate::domain::story::CarePlanVersion;
 
-/// What the page is for.
+/// Purpose of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NarrativeKind {
     Plan,
@@ -36,7 +36,7 @@ pub fn page(sheet: &CarePlanDocument<'_>, kind: NarrativeKind) -> String {
     )
 }
 
-/// What stands on it, as the `div` of a FHIR narrative.
+/// Content as the `div` of a FHIR narrative.
 pub fn fragment(sheet: &CarePlanDocument<'_>, kind: NarrativeKind) -> String {
     let mut page = HtmlPage(String::from("<div xmlns=\"http://www.w3.org/1999/xhtml\">"));
     page.element("h1", kind.title());
@@ -149,7 +149,7 @@ fn plan(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>, version: CarePlanVers
     }
 }
 
-/// What happened, for whoever goes on.
+/// Summary of the episode for the next clinician.
 fn summary(page: &mut HtmlPage, sheet: &CarePlanDocument<'_>) {
     let standing = sheet.standing;
     let mut lines = Vec::new();

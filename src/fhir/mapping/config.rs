@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::instrument::Instrument;
 
-/// What one connection adds to the defaults, or overrides.
+/// Additions and overrides of one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MappingConfig {
@@ -39,7 +39,7 @@ pub struct AnswerConfig {
     pub value: u8,
 }
 
-/// What a questionnaire is.
+/// Meaning of a questionnaire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum QuestionnaireMapping {
@@ -49,7 +49,7 @@ pub enum QuestionnaireMapping {
     Ignore,
 }
 
-/// What a code or a linkId means.
+/// Meaning of a code or a linkId.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Meaning {

@@ -11,14 +11,14 @@ pub(super) const FOREIGN_CODES: [&str; 3] = ["69724-3", "70272-0", "54635-8"];
 /// Answers of the MDS resident interview, without their check digits: it asks for the same, and counts otherwise.
 pub(in crate::fhir) const MDS_ANSWERS: [&str; 4] = ["LA10997-", "LA10998-", "LA10999-", "LA11000-"];
 
-/// What a name says.
+/// Instruments that a name mentions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::fhir) struct NamedInstruments {
     /// Our instruments, in the order named.
     pub(in crate::fhir) ours: Vec<Instrument>,
-    /// It names a relative of ours that we do not score: PHQ-4, PHQ-8, PHQ-15.
+    /// The name is of a related instrument that we do not score: PHQ-4, PHQ-8, PHQ-15.
     pub(in crate::fhir) other: bool,
-    /// It names the MDS resident interview, which calls itself PHQ-9.
+    /// The name is of the MDS resident interview, which calls itself PHQ-9.
     pub(in crate::fhir) mds: bool,
 }
 
@@ -48,7 +48,7 @@ pub(in crate::fhir) fn named(text: &str) -> NamedInstruments {
     names
 }
 
-/// What follows `phq`.
+/// Reads the rest after `phq`.
 fn phq(rest: &str, names: &mut NamedInstruments) {
     let (number, rest) = number_after(rest);
     match number {

@@ -88,7 +88,7 @@ pub(in crate::fhir) fn normal(text: &str) -> String {
     normal
 }
 
-/// What a PHQ-9 item asks, in PHQ-9 order. Any of the phrases is enough.
+/// Phrases of the PHQ-9 items, in PHQ-9 order. Any of the phrases is enough.
 const PHQ9: [&[&str]; 9] = [
     &["little interest", "interest or pleasure"],
     &["feeling down", "down depressed"],

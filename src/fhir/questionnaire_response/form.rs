@@ -16,7 +16,7 @@ pub(super) struct FormItem<'n> {
     pub(super) is_answered: bool,
     /// Has items below it.
     pub(super) is_group: bool,
-    /// What its linkId or definition means.
+    /// Meaning of its linkId or definition.
     pub(super) meaning: Option<Meaning>,
     text: Option<&'n str>,
     normal: OnceCell<String>,

@@ -1,4 +1,4 @@
-//! Which of our instruments a form holds: by its canonical, by codes in its items, by what it asks.
+//! Finds the instruments of a form: by its canonical, by codes in its items, by its questions.
 
 use super::form::FormItem;
 use crate::domain::instrument::Instrument::{self, Gad7, Pcl5, Phq2, Phq9, Phq9Modified};
@@ -22,7 +22,7 @@ pub(super) enum FormIdentity {
     Ours(Vec<InstrumentMatch>),
 }
 
-/// What the form calls itself: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
+/// Names of the form: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
 pub(super) fn names<'n>(resource: &'n JsonNode<'n>) -> Vec<&'n str> {
     let questionnaire = resource.get("questionnaire");
     let canonical = questionnaire.and_then(JsonNode::as_text).or_else(|| questionnaire?.text("reference"));
@@ -94,7 +94,7 @@ pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &C
         }
     }
     let coded = CodedItems::read(entries, &called.ours);
-    // Whatever a form calls itself: the question about suicide with its own code is the PHQ-9's, and must be seen.
+    // The coded suicide question is the PHQ-9's and must be seen, whatever the form calls itself.
     let has_item_9 = coded.phq & ITEM_9 != 0;
     if configured.is_none() && !has_item_9 {
         let is_mds = called.mds

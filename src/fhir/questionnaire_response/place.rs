@@ -1,7 +1,7 @@
-//! Which item of an instrument each entry of a form is: by code, by what it asks, by its number.
+//! Finds the item of an instrument for each entry of a form: by code, by its question, by its number.
 //!
-//! An offset by one would be a wrong score, so a number is believed only in a form that names the instrument, and only
-//! while nothing contradicts it.
+//! An offset by one would be a wrong score, so a number counts only in a form that names the instrument, and only while
+//! nothing contradicts it.
 
 use super::form::FormItem;
 use super::identify::{InstrumentFamily, InstrumentMatch, families_in, family, is_generic};

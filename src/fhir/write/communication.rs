@@ -1,4 +1,4 @@
-//! What is planned, as a Communication: a message that the chart shows to those it is for.
+//! A work item as a Communication: a message that the chart shows to its recipients.
 
 use chrono::{DateTime, Utc};
 use fhir_sdk::r4b::codes::EventStatus;
@@ -18,7 +18,7 @@ use crate::domain::task::{ChartResource, Code, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/communication-category";
 
-/// What a posture is called in Communication.status, where it can be changed later.
+/// Communication.status for a posture, if the message can be changed later.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "in-progress",
@@ -51,7 +51,7 @@ pub fn follow_up(planned: Planned<'_>, first: &str, number: u32, now: DateTime<U
     written(planned, MessageContent { identifier: &identifier, status: EventStatus::Completed, texts, first }, now)
 }
 
-/// What differs between the first message and those that follow.
+/// Content that differs between the first message and follow-ups.
 struct MessageContent<'a> {
     identifier: &'a str,
     status: EventStatus,
@@ -94,7 +94,7 @@ fn written(planned: Planned<'_>, message: MessageContent<'_>, sent: DateTime<Utc
     serde_json::to_value(resource.build().expect(COMPLETE)).expect("a Communication is JSON")
 }
 
-/// What it is about; of safety only as much as a Flag says.
+/// Topic; for safety only as much as a Flag says.
 fn topic(intent: &WriteIntent) -> CodeableConcept {
     let plan = &intent.desired;
     let (system, code) = match plan.resource {
@@ -129,7 +129,7 @@ pub fn merge(current: &Value, planned: Planned<'_>, written: &WrittenPostures) -
     for field in ["payload", "about", "reasonCode", "priority"] {
         take(&mut body, &wanted, field);
     }
-    // What is on hold there is no less open.
+    // An item on hold is still open.
     let is_open = matches!(current["status"].as_str(), Some("preparation" | "in-progress" | "on-hold" | "unknown"));
     if !(is_open && planned.intent.desired.posture == Posture::Open) {
         take(&mut body, &wanted, "status");

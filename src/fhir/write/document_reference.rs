@@ -1,4 +1,4 @@
-//! What is planned, as a note in the chart: a `DocumentReference` with a text that a doctor can read.
+//! A work item as a note in the chart: a `DocumentReference` with a text that a doctor can read.
 
 use chrono::{DateTime, Utc};
 use fhir_sdk::Base64Binary;
@@ -18,7 +18,7 @@ use crate::domain::task::Posture;
 const LOINC: &str = "http://loinc.org";
 const CATEGORIES: &str = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category";
 
-/// What a posture is called in DocumentReference.status.
+/// DocumentReference.status for a posture.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "current",

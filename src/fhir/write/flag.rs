@@ -14,7 +14,7 @@ use crate::domain::task::{Code, Posture};
 
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/flag-category";
 
-/// What a posture is called in Flag.status.
+/// Flag.status for a posture.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "active",

@@ -1,4 +1,4 @@
-//! What a message or a note says where the chart takes neither Task nor Flag: for a doctor, short and calm.
+//! Text of messages and notes for charts that accept neither Task nor Flag: for a doctor, short and calm.
 
 use crate::domain::chart_plan::WriteIntent;
 use crate::domain::task::{Code, Posture};
@@ -12,7 +12,7 @@ pub(super) fn is_about_safety(code: Code) -> bool {
     matches!(code, Code::SafetyAssessment | Code::SafetyEscalation | Code::AskItem9 | Code::CocmSafety)
 }
 
-/// What it is about, in a line.
+/// Subject in one line.
 pub(super) fn heading(intent: &WriteIntent) -> String {
     let about = if is_about_safety(intent.desired.code) { "see the care manager" } else { title(intent.desired.code) };
     format!("Collaborative Care: {}", about.trim_start_matches("CoCM: "))
@@ -24,7 +24,7 @@ pub(super) fn paragraphs(intent: &WriteIntent) -> Vec<String> {
     ending.into_iter().chain([opening(intent)]).collect()
 }
 
-/// What is asked, why, by whom and until when, and who says so.
+/// The request: what, why, for whom, until when, and its source.
 pub(super) fn opening(intent: &WriteIntent) -> String {
     let plan = &intent.desired;
     let names =
@@ -43,7 +43,7 @@ pub(super) fn opening(intent: &WriteIntent) -> String {
     lines.join("\n")
 }
 
-/// That it is no longer called for, and why.
+/// The closing text: no longer called for, and why.
 pub(super) fn ending(intent: &WriteIntent) -> String {
     let (what, since) = (heading(intent), intent.authored_on.date_naive());
     if is_about_safety(intent.desired.code) {
@@ -57,7 +57,7 @@ pub(super) fn ending(intent: &WriteIntent) -> String {
     format!("{opening}: {what} ({since}). {}", ended_because(intent))
 }
 
-/// What the `number`-th follow-up says: the odd ones that it is no longer called for, the even ones that it is again.
+/// Text of the `number`-th follow-up: odd ones say that it is no longer called for, even ones that it is again.
 pub(super) fn follow_up(intent: &WriteIntent, number: u32) -> String {
     if is_ending(number) { ending(intent) } else { format!("Called for again.\n{}", opening(intent)) }
 }

@@ -1,5 +1,5 @@
-//! What everything planned has in common when it goes into the chart, as whatever it goes: names, titles, small builders,
-//! and the rules for changing a resource that a person may have touched meanwhile.
+//! Common parts of everything that is written into the chart: names, titles, small builders, and the rules for changing
+//! a resource that a person may have changed meanwhile.
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use fhir_sdk::DateTime as FhirDateTime;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::task::{Code, Posture, Priority};
 
-/// Who wrote it, for people who read the chart.
+/// Author, for people who read the chart.
 pub const AUTHOR: &str = "cocm-registry";
 /// Our code system: what a Task is about.
 pub const TASK_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/task";
@@ -20,7 +20,7 @@ pub const FLAG_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/flag";
 pub const CLOSING_CODES: &str = "https://cocm-registry.dev/fhir/CodeSystem/closing";
 const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
 
-/// What a code is called in the chart. Texts on Flags stay generic: a Flag is seen across the whole chart.
+/// Title of a code in the chart. Texts on Flags stay generic: a Flag is visible across the whole chart.
 pub fn title(code: Code) -> &'static str {
     match code {
         Code::PsychiatricCaseReview => "Psychiatric case review",
@@ -38,14 +38,14 @@ pub fn title(code: Code) -> &'static str {
     }
 }
 
-/// How the resource stands in the chart, seen from our side.
+/// State of a resource in the chart, from our point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChartState {
-    /// Nobody but us has touched it.
+    /// Only we have changed it.
     Ours,
-    /// Somebody works on it.
+    /// A person is working on it.
     InProgress,
-    /// Somebody closed it in the chart, and not we.
+    /// A person closed it in the chart.
     ClosedThere,
 }
 
@@ -54,20 +54,20 @@ pub enum ChartState {
 pub struct WrittenPostures(pub Vec<Posture>);
 
 impl WrittenPostures {
-    /// Whether one of them is such.
+    /// Whether any of them matches.
     pub fn any(&self, is_it: impl Fn(Posture) -> bool) -> bool {
         self.0.iter().any(|posture| is_it(*posture))
     }
 }
 
-/// What to do with a resource that is in the chart.
+/// Change to a resource that is in the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
-    /// How it stands there.
+    /// State in the chart.
     pub state: ChartState,
     /// The body to send; `None` where the chart needs no change.
     pub body: Option<Value>,
-    /// Our ending was left out, because somebody works on it: a note tells them instead.
+    /// The closing was left out because a person works on it: a note tells them instead.
     pub only_noted: bool,
 }
 

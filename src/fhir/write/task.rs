@@ -17,7 +17,7 @@ use crate::domain::task::{Owner, Posture};
 /// Marks our own entries among a Task's inputs.
 const EVIDENCE: &str = "evidence";
 
-/// What a posture is called in Task.status.
+/// Task.status for a posture.
 pub fn status(posture: Posture) -> &'static str {
     match posture {
         Posture::Open => "requested",
@@ -132,7 +132,7 @@ pub(super) fn closing(posture: Posture, reason: &str) -> CodeableConcept {
     concept(Some(coding(CLOSING_CODES, posture.as_str(), None)), reason)
 }
 
-/// How the Task stands in the chart.
+/// State of the Task in the chart.
 pub fn state(current: &Value, written: &WrittenPostures) -> ChartState {
     match current["status"].as_str().unwrap_or_default() {
         "draft" | "requested" | "received" => ChartState::Ours,

@@ -1,4 +1,4 @@
-//! What is to be done with each entry of a Bundle, before any of it is.
+//! Plans every entry of a Bundle before any is carried out.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -17,12 +17,12 @@ use crate::store::resource;
 pub(super) struct BundlePlan {
     /// Per entry; `None` where a fact answers.
     pub(super) outcomes: Vec<Option<EntryOutcome>>,
-    /// Which entry each fact is of.
+    /// The entry that each command belongs to.
     pub(super) places: Vec<(usize, ResourceType)>,
     pub(super) facts: Vec<Command>,
 }
 
-/// What one entry wants.
+/// Plan for one entry.
 pub(super) enum EntryPlan<'a> {
     Take(Box<IncomingResource<'a>>),
     Delete { kind: ResourceType, id: String, if_match: Option<i64> },
@@ -39,7 +39,7 @@ pub(super) struct IncomingResource<'a> {
     /// The id that it has if it does not say another one.
     fallback: Option<String>,
     condition: Condition,
-    /// As read from `raw`.
+    /// The resource read from `raw`.
     arrival: Option<Arrival>,
 }
 
@@ -50,7 +50,7 @@ impl<'a> IncomingResource<'a> {
     }
 }
 
-/// What became of a step.
+/// Result of a step.
 pub(super) enum EntryStep {
     Outcome(EntryOutcome),
     Fact(ResourceType, Box<Command>),
@@ -228,7 +228,7 @@ impl Intake {
                 if let Some(resolved) = links.resolve(&take.raw) {
                     take.raw = resolved.into();
                 }
-                // What cannot be read is said where it is taken in.
+                // Unreadable resources are reported where they are taken in.
                 let Ok(arrival) = self.read(clinic, &take.raw) else { continue };
                 let given = take.id.clone().or_else(|| arrival.id.clone()).or_else(|| take.fallback.clone());
                 let mut id = given.or_else(|| derived_id(clinic, &arrival, Some(full_url))).unwrap_or_default();

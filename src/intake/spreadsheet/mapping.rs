@@ -1,4 +1,4 @@
-//! Which column is what, and which word means what.
+//! Meaning of columns and words.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
 use crate::problem::Problem;
 
-/// What a column may hold.
+/// Kinds of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnField {
@@ -49,7 +49,7 @@ pub enum ColumnField {
     DischargedOn,
     /// Why it ended.
     DischargeReason,
-    /// Who pays.
+    /// The payer.
     Payer,
     /// Free text: kept in the timeline.
     Note,
@@ -70,7 +70,7 @@ pub enum DateOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreColumns {
-    /// Of which instrument.
+    /// The instrument.
     pub instrument: Instrument,
     /// The column of the total.
     pub score: String,
@@ -96,11 +96,11 @@ pub struct ClinicWords {
 pub struct ColumnMapping {
     /// The order of day and month.
     pub dates: DateOrder,
-    /// What is in which column.
+    /// Column title for each field.
     pub columns: BTreeMap<ColumnField, String>,
     /// The scores, with their dates.
     pub scores: Vec<ScoreColumns>,
-    /// What the clinic's own words mean.
+    /// Meaning of the clinic's own words.
     pub words: ClinicWords,
 }
 

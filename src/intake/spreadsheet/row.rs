@@ -15,7 +15,7 @@ use crate::domain::instrument::Instrument;
 use crate::id::EpisodeId;
 use crate::record::ImportedCase;
 
-/// What a row is read with.
+/// Context for reading a row.
 pub struct RowContext<'a> {
     /// Where the columns are.
     pub columns: &'a Columns,
@@ -348,7 +348,7 @@ impl Reader<'_> {
         (whole, family)
     }
 
-    /// One of several words: the clinic's own, those that are known, the registry's.
+    /// Reads a word: first the clinic's own words, then known spellings, then the registry's.
     fn word<T: Copy>(
         &mut self,
         field: ColumnField,

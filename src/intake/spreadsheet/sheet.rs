@@ -129,7 +129,7 @@ fn cells(row: &str, separator: u8) -> Vec<String> {
         .delimiter(separator)
         .buffer_capacity(1024)
         .from_reader(row.trim_end_matches('\r').as_bytes());
-    // It is text, and any number of cells will do: nothing can fail.
+    // The data is text and rows may have any number of cells, so nothing can fail.
     reader.records().next().and_then(Result::ok).map_or_else(Vec::new, |record| record.iter().map(tidy).collect())
 }
 
@@ -154,7 +154,7 @@ fn distinct(titles: Vec<String>) -> Vec<String> {
     all
 }
 
-/// What separates the cells of the first line, outside of quotes.
+/// Separator of the first line's cells, outside of quotes.
 fn separator(text: &str) -> u8 {
     let (mut counts, mut quoted) = ([0_usize; 3], false);
     for byte in text.trim_start().bytes() {

@@ -1,4 +1,4 @@
-//! What a Subscription of ours says: R4's criteria for a type, or a topic (Subscriptions R5 Backport 1.1 on R4).
+//! Our Subscriptions: R4 criteria for a type, or a topic (Subscriptions R5 Backport 1.1 on R4).
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use secrecy::ExposeSecret;
@@ -14,7 +14,7 @@ const HEARTBEAT: u32 = 900;
 /// One Subscription that we want.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredSubscription {
-    /// What it is for: a type, or a topic's canonical. By this our table knows it again.
+    /// Purpose: a type, or a topic's canonical. Our table finds it by this.
     pub purpose: String,
     /// The resource, without its end.
     body: Value,

@@ -1,5 +1,5 @@
-//! What was deleted in an EHR: no search finds it, and the history of its type does, where the server shows one. What was
-//! deleted there is fetched like every other hint, so that what was brought back since is not taken for gone.
+//! Deletions in an EHR. No search finds them; the history of the type does, if the server has one. A deleted resource
+//! is fetched like any other hint, because it may have been restored since.
 
 use chrono::{SecondsFormat, TimeDelta};
 
@@ -14,9 +14,9 @@ use crate::store::resource;
 
 use super::walk::{SweepWalk, WalkStep};
 
-/// How far back the first look reaches: a history holds everybody's versions, so that more would be dear.
+/// How far back the first look reaches. A history holds the versions of all patients, so more would be expensive.
 const FIRST: TimeDelta = TimeDelta::days(1);
-/// What stands in the table of watermarks for a look through a history.
+/// Name of the history search in the watermark table.
 const WAY: &str = "history";
 
 impl Sweep<'_> {

@@ -165,7 +165,7 @@ pub(super) fn unusable(cause: &'static str) -> Failure {
     Failure::Unanswered { cause, status: Some(200), retry_after: None }
 }
 
-/// What tells a version from every other; without an id, the text itself.
+/// Identifies a version; without an id, by the text itself.
 fn name(found: &SearchsetResource<'_>) -> (String, String) {
     match &found.id {
         Some(id) => (id.to_string(), found.version.clone().unwrap_or_else(|| format!("{:?}", found.updated))),

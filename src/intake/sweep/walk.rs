@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-/// What comes after a page.
+/// Next step after a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WalkStep {
     /// Ask for what was changed from this instant on.
@@ -21,7 +21,7 @@ pub enum WalkStep {
 
 #[derive(Clone, Debug)]
 pub struct SweepWalk {
-    /// What the search was asked to begin with.
+    /// Start of the search.
     from: Option<DateTime<Utc>>,
     /// The order can be relied upon.
     in_order: bool,

@@ -1,4 +1,4 @@
-//! What the caseload is narrowed to and how it is ordered: all of it in the address, so that it can be kept and shared.
+//! Filter and order of the caseload: all of it in the URL, so that it can be bookmarked and shared.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::store::standing::caseload::{self, CaseloadCount, CaseloadGroup, Casel
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CaseloadChoice {
-    /// Whose name contains this.
+    /// Text that the name contains.
     pub q: String,
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     pub care_manager: String,
     pub status: String,
     /// With this finding, or one of the groups of [`CaseloadChoice::chips`].
@@ -116,7 +116,7 @@ impl CaseloadChoice {
         self.status.parse().ok()
     }
 
-    /// Whom the store is to find.
+    /// The filter for the store.
     pub fn asked(&self) -> caseload::CaseloadFilter<'_> {
         caseload::CaseloadFilter {
             discharged: self.wants_discharged(),
@@ -127,7 +127,7 @@ impl CaseloadChoice {
         }
     }
 
-    /// In which order: R15's where no other was asked for.
+    /// Sort order; R15's by default.
     pub fn order(&self) -> CaseloadOrder {
         match self.sort.as_str() {
             "name" => CaseloadOrder::Name,
@@ -280,7 +280,7 @@ impl CaseloadChoice {
     }
 }
 
-/// What a place in the queue is called.
+/// Name of a place in the queue.
 pub fn place(attention: i16) -> Option<&'static str> {
     QueuePlace::of_rank(attention).map(|place| match place {
         QueuePlace::OpenSafety => "safety",

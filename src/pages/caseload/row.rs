@@ -80,7 +80,7 @@ pub fn percent(change: i32) -> String {
 }
 
 impl CaseloadPageRow {
-    /// What was read of an episode, and what is drawn of it.
+    /// Builds the row from the stored columns and the caseload row.
     pub fn of(read: &caseload::EpisodeListing, line: &CaseloadRow, today: NaiveDate) -> Self {
         let phase: Option<Phase> = read.status.parse().ok();
         let measured = |depression: bool| {

@@ -65,7 +65,7 @@ struct SubscriptionReply {
 pub struct ConnectionStatus {
     pub name: String,
     pub origin: String,
-    /// What is said of it as a whole.
+    /// Facts about the connection.
     pub facts: Vec<(&'static str, String)>,
     pub state: (&'static str, Tone),
     pub kinds: Vec<SweepRow>,
@@ -75,7 +75,7 @@ pub struct ConnectionStatus {
     pub subscriptions: Vec<(String, String, Option<String>)>,
 }
 
-/// How far a type has come.
+/// Progress of one resource type.
 pub struct SweepRow {
     pub kind: String,
     pub swept: String,
@@ -152,7 +152,7 @@ fn fetched(told: ConnectionReply, visitor: &Visitor) -> ConnectionStatus {
     }
 }
 
-/// As a whole: the worst of its types.
+/// Overall state: the worst of its types.
 fn state(told: &ConnectionReply) -> (&'static str, Tone) {
     let late = |kind: &TypeReply| told.period_s > 0 && kind.lag_s.is_none_or(|lag| lag > LATE * told.period_s);
     if told.types.iter().any(|kind| kind.last_error.is_some()) {

@@ -1,4 +1,4 @@
-//! Something that could not be understood, and a hand with saying what it means.
+//! A resource that could not be understood, with help for mapping it.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ struct QuarantineQuestion {
     link_id: String,
     text: String,
     answer: String,
-    /// What it could mean: (value, words, chosen).
+    /// Possible meanings: (value, label, chosen).
     meanings: Vec<(String, String, bool)>,
 }
 
@@ -41,7 +41,7 @@ struct QuarantinePage {
     questionnaire: Option<String>,
     forms: Vec<(&'static str, &'static str, bool)>,
     questions: Vec<QuarantineQuestion>,
-    /// What to put into the configuration.
+    /// Configuration lines to copy.
     mapping: Option<String>,
 }
 

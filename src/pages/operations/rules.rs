@@ -19,7 +19,7 @@ use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::{patient, rule_set};
 
-/// What was just done.
+/// Confirmation to show.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct RulesPageQuery {
@@ -47,7 +47,7 @@ struct ThresholdGroup {
     thresholds: Vec<Threshold>,
 }
 
-/// What would change for one patient.
+/// Changes for one patient.
 struct SimulatedChangeRow {
     patient: PatientId,
     name: String,
@@ -55,7 +55,7 @@ struct SimulatedChangeRow {
     closed: Vec<String>,
 }
 
-/// What a simulation came to.
+/// Result of a simulation.
 struct SimulationView {
     patients: u64,
     changed: u64,

@@ -25,7 +25,7 @@ use crate::pages::words;
 use crate::problem::Problem;
 use rows::{LISTS, PlanList};
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CarePlanPageQuery {

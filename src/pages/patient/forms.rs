@@ -1,4 +1,4 @@
-//! What can be entered about a patient, and where in the API it goes.
+//! Forms of a patient, and the API endpoints behind them.
 
 mod fields;
 
@@ -17,7 +17,7 @@ use crate::pages::staff::Teams;
 use crate::pages::words;
 use crate::store::episode::EpisodeRecord;
 
-/// What can be entered.
+/// A form of the patient page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryForm {
     Contact,
@@ -79,7 +79,7 @@ impl EntryForm {
         Self::ALL.into_iter().find(|what| what.name() == name)
     }
 
-    /// What its button, its heading, and the message afterwards say.
+    /// Label of its button and heading, and the confirmation.
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Contact => ("Log a contact", "The contact was logged."),
@@ -101,7 +101,7 @@ impl EntryForm {
         }
     }
 
-    /// What its button says.
+    /// Label of its submit button.
     fn submit(self, flagged: bool) -> &'static str {
         match self {
             Self::DiscussionFlag if flagged => "Take the flag down",
@@ -114,7 +114,7 @@ impl EntryForm {
         }
     }
 
-    /// Who may, as the API says.
+    /// Roles that may use it, as in the API.
     pub fn roles(self) -> &'static [Role] {
         match self {
             Self::SafetyAssessment | Self::DiscussionFlag | Self::FitCheck => crate::api::request::CLINICIANS,
@@ -169,7 +169,7 @@ impl EntryForm {
         Form::new(visitor, self.name(), action, self.submit(flagged), fields)
     }
 
-    /// What was typed, as the API wants it.
+    /// Body for the API.
     pub fn body(self, mut typed: Map<String, Value>, whole: &PatientFile, stored: Option<&EpisodeRecord>) -> Value {
         match self {
             Self::DiscussionFlag => {
@@ -184,7 +184,7 @@ impl EntryForm {
                 }
             }
             Self::Particulars => {
-                // What was emptied is emptied.
+                // An emptied field clears the value.
                 for name in ["consent_on", "care_manager", "primary_care_provider", "psychiatric_consultant"] {
                     typed.entry(name).or_insert(Value::Null);
                 }
@@ -223,7 +223,7 @@ pub fn options<T: Copy>(all: &[T], name: fn(T) -> &'static str, words: fn(T) -> 
     all.iter().map(|one| (name(*one).into(), words(*one).to_owned())).collect()
 }
 
-/// What may become of a recommendation.
+/// Form for a decision about a recommendation.
 pub fn decision(
     visitor: &Visitor,
     patient: PatientId,

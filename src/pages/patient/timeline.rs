@@ -1,4 +1,4 @@
-//! What happened, newest first, in sentences.
+//! Timeline in sentences, newest first.
 
 use chrono::NaiveDate;
 use serde_json::Value;
@@ -10,13 +10,13 @@ use crate::pages::date_texts::{day, in_sentence};
 use crate::pages::words;
 use crate::store::event_log::EventRow;
 
-/// Something that happened.
+/// An event of the timeline.
 pub struct TimelineItem {
     pub id: Uuid,
     pub on: String,
     pub what: &'static str,
     pub words: String,
-    /// What it changed: (opened, rule or status).
+    /// Changes: (opened, rule or status).
     pub changes: Vec<(bool, String)>,
     pub by: String,
     pub recorded: Option<String>,

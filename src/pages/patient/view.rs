@@ -24,7 +24,7 @@ use crate::pages::words::{self, Tone};
 use crate::store::episode::EpisodeRecord;
 use crate::store::outbox::Delivery;
 
-/// Who, and where they stand.
+/// Identity and standing of the patient.
 pub struct PatientHeader {
     pub name: String,
     pub born: Option<String>,
@@ -115,7 +115,7 @@ impl PatientHeader {
     }
 }
 
-/// Whole years, where the birth date is a day.
+/// Age in whole years, if the birth date is a full date.
 fn age(born: &str, today: NaiveDate) -> Option<i32> {
     let born: NaiveDate = born.parse().ok()?;
     let before = (today.month(), today.day()) < (born.month(), born.day());
@@ -164,7 +164,7 @@ pub struct FindingView {
     pub id: &'static str,
 }
 
-/// Which clock a rule goes by (R7).
+/// Clock of a rule (R7).
 fn clock(rule: Rule) -> &'static str {
     match rule {
         Rule::EarlyWatch
@@ -222,7 +222,7 @@ fn evidence(id: Uuid, whole: &PatientFile, today: NaiveDate) -> Option<(String, 
     Some((format!("#t-{id}"), format!("{}, {}", words::spaced(entry.care.kind()), day(entry.on, today))))
 }
 
-/// A safety answer that nobody has assessed.
+/// An unassessed safety answer.
 pub struct OpenConcernView {
     pub reason: String,
     pub due: String,
@@ -257,7 +257,7 @@ pub fn last_assessment(story: &Story, today: NaiveDate) -> Option<AssessmentView
     })
 }
 
-/// A recommendation and what became of it.
+/// A recommendation and its state.
 pub struct RecommendationView {
     pub kind: &'static str,
     pub text: String,
@@ -283,7 +283,7 @@ pub fn followed(
     of_this
         .map(|f| {
             let allowed = f.allowed();
-            // To go on as planned nobody has to decide.
+            // Continuing as planned needs no decision.
             let goes_on = f.state == RecommendationState::NothingToDo;
             let form = (may && !allowed.is_empty() && !goes_on).then(|| {
                 let fresh = forms::decision(visitor, whole.row.id, f.recommendation.id, allowed);
@@ -325,13 +325,13 @@ pub struct ChartEntry {
     pub state: &'static str,
     pub tone: Tone,
     pub chart_id: Option<String>,
-    /// What the chart says of it, where that is not what was written.
+    /// State in the chart, if it differs from what was written.
     pub drift: Option<String>,
     pub error: Option<String>,
     pub tried: String,
 }
 
-/// What stands open first, then what failed, then the rest; newest first.
+/// Open items first, then failed ones, then the rest; newest first.
 pub fn chart_entries(deliveries: &[Delivery], zone: Tz, today: NaiveDate) -> Vec<ChartEntry> {
     let mut all: Vec<&Delivery> = deliveries.iter().collect();
     all.sort_by_key(|d| (d.posture != crate::domain::task::Posture::Open, std::cmp::Reverse(d.updated_at), d.id));

@@ -75,7 +75,7 @@ struct AgendaPage {
     held: SessionReply,
     when: String,
     rows: Vec<AgendaRow>,
-    /// Who is next: (address, name).
+    /// Next patient: (URL, name).
     next: Option<(String, String)>,
     begun: bool,
     closes: bool,

@@ -29,10 +29,10 @@ use crate::problem::Problem;
 
 /// Recommendations that one review can hold.
 const RECOMMENDATIONS: usize = 3;
-/// What happened lately, beside the trend.
+/// Number of recent events beside the graph.
 const LATELY: usize = 8;
 
-/// What the address asks for.
+/// Query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CasePageQuery {

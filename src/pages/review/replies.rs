@@ -11,7 +11,7 @@ use crate::pages::session::Visitor;
 use crate::pages::words::Tone;
 use crate::problem::Problem;
 
-/// What became of somebody on the agenda.
+/// State of an agenda item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AgendaState {
@@ -52,7 +52,7 @@ pub struct AgendaItemReply {
     pub waiting: QueueEntry,
 }
 
-/// Somebody who was reviewed without being on the agenda.
+/// A review of a patient who was not on the agenda.
 #[derive(Debug, Deserialize)]
 pub struct UnplannedReviewReply {
     pub patient: NameReply,
@@ -105,7 +105,7 @@ impl SessionReply {
         self.agenda.iter().filter(|item| item.state == state).count()
     }
 
-    /// Who is next after a place of the agenda: whoever waits behind it, then whoever was passed over.
+    /// The next waiting item after a position: those behind it first, then those skipped.
     pub fn waiting_after(&self, position: usize) -> Option<&AgendaItemReply> {
         let mut waiting = self.agenda.iter().filter(|item| item.state == AgendaState::Waiting);
         let first = waiting.clone().find(|item| item.position != position);

@@ -1,4 +1,4 @@
-//! What a session came to, to print.
+//! Summary of a session, for print.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -18,7 +18,7 @@ use crate::pages::words;
 use crate::problem::Problem;
 use crate::store::event_log;
 
-/// What was just done.
+/// Confirmation to show.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SummaryPageQuery {
@@ -35,7 +35,7 @@ struct ReviewSummary {
     recommendations: Vec<String>,
 }
 
-/// Somebody who was not reviewed.
+/// A patient who was not reviewed.
 struct UnreviewedPatient {
     patient: PatientId,
     name: String,

@@ -35,7 +35,7 @@ use crate::store::patient;
 const TAKES: i64 = 600;
 /// Deadline of a request to an identity provider.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Where one comes whose patient is not known here.
+/// Landing page for a launch with an unknown patient.
 const UNKNOWN: &str = "/caseload?launched=unknown";
 /// Largest answer of one, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -173,7 +173,7 @@ fn back(pages: &Pages) -> Result<String, Problem> {
     Ok(format!("{}/sign-in/back", base.trim_end_matches('/')))
 }
 
-/// What a provider sends somebody back with.
+/// Query of a provider's redirect back to us.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ProviderReturn {
@@ -222,7 +222,7 @@ pub async fn returned(
     Ok((cookies, Redirect::to(own_path(&to))).into_response())
 }
 
-/// Who signed in, in which clinic, as what.
+/// Subject, clinic and role of a sign-in.
 fn who(pages: &Pages, way: &IdentityProvider, claims: &Map<String, Value>) -> Result<(Caller, String), Problem> {
     let refused = |why: &str| Problem::new(Category::Forbidden, why);
     let text =

@@ -30,7 +30,7 @@ impl UnitOfWork {
         self.episodes.set(episode.id, EpisodeRecord::entered(patient, episode.clone(), now));
     }
 
-    /// Writes what was entered about an episode anew, as its next revision.
+    /// Updates an episode as its next revision.
     pub async fn update_episode(&mut self, entered: &Episode, now: DateTime<Utc>) -> Result<(), Problem> {
         self.change_episode(entered.id, |stored| {
             stored.episode = entered.clone();

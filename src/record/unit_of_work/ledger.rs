@@ -14,13 +14,13 @@ impl UnitOfWork {
         self.planned.set((planned.patient, planned.intent.desired.key.clone()), planned);
     }
 
-    /// Holds a delivery, so that nobody settles it meanwhile, and remembers that it was looked at.
+    /// Locks a delivery against concurrent settling, and records that it was read back.
     pub async fn look_at(&mut self, id: Uuid) -> Result<Option<Delivery>, Problem> {
         self.write_through().await?;
         outbox::look(&mut self.tx, &self.clinic, id, self.now).await
     }
 
-    /// Writes down what a look came to; what has to be written wakes the lane.
+    /// Records the result of reading back; a pending write wakes the lane.
     pub async fn note_sighting(&mut self, delivery: &Delivery, noted: &ChartNote) -> Result<(), Problem> {
         self.delivers |= noted.state == DeliveryState::Pending;
         outbox::noted(&mut self.tx, &self.clinic, delivery, noted, self.now).await

@@ -40,7 +40,7 @@ impl UnitOfWork {
         }
     }
 
-    /// Whom a key belongs to: usually one person, none if unknown, several if ambiguous.
+    /// Patients with a key: usually one, none if unknown, several if ambiguous.
     pub async fn persons_with_key(&mut self, key: &str) -> Result<Vec<Patient>, Problem> {
         let mut persons = Vec::new();
         for id in self.ids_with_key(key).await? {

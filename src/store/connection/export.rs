@@ -1,4 +1,4 @@
-//! Bulk exports, so that one that was interrupted goes on.
+//! Bulk exports in progress, so that an interrupted one can resume.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ pub struct Export {
     pub last_error: Option<String>,
 }
 
-/// One of its files.
+/// A file of an export.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ExportFileRecord {
     pub number: i32,

@@ -1,4 +1,4 @@
-//! What is said to have changed in an EHR and has not been fetched yet, or could not be read.
+//! Resources that an EHR reported as changed and that are not fetched yet, or could not be read.
 
 use chrono::{DateTime, Utc};
 
@@ -71,7 +71,7 @@ pub async fn keep_unread(
     .map_err(failed)
 }
 
-/// What is to be fetched now, longest waiting first.
+/// Hints due now, longest waiting first.
 pub async fn due(
     tx: &mut ReadTx,
     of: ConnectionKey<'_>,
@@ -91,7 +91,7 @@ pub async fn due(
     .map_err(failed)
 }
 
-/// It was fetched and recorded. Nothing happens where it was named again meanwhile: then it is fetched once more.
+/// Removes a hint after its resource was recorded, unless it was reported again meanwhile.
 pub async fn settle(tx: &mut WriteTx, of: ConnectionKey<'_>, hint: &FetchHint) -> Result<(), Problem> {
     execute!(
         tx,
@@ -122,7 +122,7 @@ pub async fn was_read(tx: &mut WriteTx, of: ConnectionKey<'_>, kind: &str, id: &
     .map_err(failed)
 }
 
-/// It could not be fetched.
+/// Postpones a hint whose resource could not be fetched.
 pub async fn postpone(
     tx: &mut WriteTx,
     of: ConnectionKey<'_>,
@@ -173,7 +173,7 @@ pub async fn next_due(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Option<D
     .map_err(failed)
 }
 
-/// Those that were tried in vain, oldest first.
+/// Hints that failed, oldest first.
 pub async fn in_vain(tx: &mut ReadTx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,

@@ -20,7 +20,7 @@ pub struct SubscriptionRecord {
 }
 
 impl SubscriptionRecord {
-    /// One of which only the name is known.
+    /// A Subscription of which only the name is known.
     pub fn new(subscription: String) -> Self {
         let status = String::new();
         let (purpose, last_event, missed_from, heard_at, expires_at, last_error) = Default::default();
@@ -28,7 +28,7 @@ impl SubscriptionRecord {
     }
 }
 
-/// All of a connection.
+/// Every Subscription of a connection.
 pub async fn all(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Vec<SubscriptionRecord>, Problem> {
     fetch_all!(
         tx,
@@ -97,7 +97,7 @@ pub async fn forget(tx: &mut WriteTx, of: ConnectionKey<'_>, subscription: &str)
     .map_err(failed)
 }
 
-/// What was missed has been asked for; nothing happens where more was missed meanwhile.
+/// Clears the missed events after recovery, unless more were missed meanwhile.
 pub async fn recovered(tx: &mut WriteTx, of: ConnectionKey<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
     execute!(
         tx,

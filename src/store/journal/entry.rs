@@ -22,34 +22,33 @@ pub struct JournalEntry {
     pub clinic: String,
     /// When it happened.
     pub at: DateTime<Utc>,
-    /// What changed, by stable names (`measurement.recorded`, `safety.opened`), the cause first; empty where something
-    /// was only asked for.
+    /// Stable names of the changes (`measurement.recorded`, `safety.opened`), the cause first; empty for a mere read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
-    /// Who: the subject of a token, or this program.
+    /// Author: the subject of a token, or this program.
     pub by: String,
-    /// As what; absent for this program.
+    /// Role of the author; absent for this program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// Whom it is about.
+    /// The patient it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<PatientId>,
-    /// In which episode.
+    /// The episode it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub episode: Option<EpisodeId>,
-    /// What: `QuestionnaireResponse/1`, `delivery/…`, `rule-set/2`.
+    /// The object: `QuestionnaireResponse/1`, `delivery/…`, `rule-set/2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// The digest of the fact, see [`digest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fact: Option<String>,
-    /// What it changed, in codes.
+    /// Changes, as codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Value>,
-    /// What was asked for.
+    /// The request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<AccessRequest>,
-    /// Whose data were read for the answer, where they are several.
+    /// Patients whose data were read, if several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patients: Vec<PatientId>,
     /// More patients than a line names: the whole clinic, or most of it.
@@ -57,7 +56,7 @@ pub struct JournalEntry {
     pub everybody: bool,
 }
 
-/// What was asked for. Never a query: it may name somebody.
+/// The request that read data. The query is left out: it may identify a patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRequest {
     pub method: String,
@@ -110,7 +109,7 @@ impl JournalEntry {
         self
     }
 
-    /// Something changed.
+    /// Whether the entry records a change.
     pub fn is_change(&self) -> bool {
         !self.events.is_empty()
     }
@@ -120,7 +119,7 @@ impl JournalEntry {
         self.everybody || !self.patients.is_empty()
     }
 
-    /// As it is kept and hashed.
+    /// The stored and hashed form.
     pub fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

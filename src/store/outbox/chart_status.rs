@@ -1,4 +1,4 @@
-//! What the chart holds of what we wrote there, as it was seen last.
+//! Last known state of our resources in the chart.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub async fn by_chart_id(
     .map_err(failed)
 }
 
-/// Holds a delivery, so that nobody settles it meanwhile, and remembers that it was looked at.
+/// Locks a delivery against concurrent settling, and records that it was read back.
 pub async fn look(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<Option<Delivery>, Problem> {
     returning_optional!(
         tx,
@@ -47,7 +47,7 @@ pub async fn look(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) 
     .map_err(failed)
 }
 
-/// What a look at the chart came to.
+/// Result of reading a resource back from the chart.
 #[derive(Clone, Debug)]
 pub struct ChartNote {
     /// Its status there.
@@ -59,11 +59,11 @@ pub struct ChartNote {
     pub drift: Option<Drift>,
     /// How the delivery stands now.
     pub state: DeliveryState,
-    /// It is written again, whatever was settled.
+    /// Write it again, even if it was settled.
     pub heal: bool,
 }
 
-/// Writes down what a look came to; what has to be written wakes the lane.
+/// Records the result of reading back; a pending write wakes the lane.
 pub async fn noted(
     tx: &mut WriteTx,
     clinic: &str,
@@ -97,7 +97,7 @@ pub async fn noted(
     Ok(())
 }
 
-/// Something of ours that is in the chart: by it a server shows whether it can search for ours.
+/// One of our resources in the chart, to test whether the server can search for them.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Example {
     /// Its id in the chart.
@@ -120,9 +120,9 @@ pub async fn example(tx: &mut ReadTx, clinic: &str, resource: ChartResource) -> 
     .map_err(failed)
 }
 
-/// What stands open in the chart, or was closed by us lately, and was not looked at since: longest ago first. What was
-/// deleted is looked for again, too: a chart that was restored may have it. What could not be had is none of it: it waits
-/// as a hint, in its own time.
+/// Items that are open in the chart, or that we closed lately, and that were not read back since: longest ago first.
+/// Deleted items are included, because a restored chart may have them again. Items that could not be read wait as
+/// hints.
 pub async fn unseen(
     tx: &mut ReadTx,
     of: ConnectionKey<'_>,

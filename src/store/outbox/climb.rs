@@ -1,4 +1,4 @@
-//! What stands below the chart, on a rung where nothing is written, goes up when the chart lets it.
+//! Moves items that were on a rung without writes up the ladder when the chart allows it.
 
 use chrono::{DateTime, Utc};
 

@@ -1,4 +1,4 @@
-//! One lane per patient with something to deliver: whoever holds its lease writes, nobody else.
+//! One lane per patient with something to deliver: only the holder of its lease writes.
 
 use std::sync::LazyLock;
 
@@ -41,7 +41,7 @@ pub struct Lane {
     pub lease_token: Option<Uuid>,
 }
 
-/// The clinics that have a lane which is due and which nobody holds, longest due first.
+/// Clinics with free lanes that are due, longest due first.
 pub async fn clinics_due(tx: &mut ReadTx, now: DateTime<Utc>) -> Result<Vec<String>, Problem> {
     fetch_all!(
         tx,
@@ -54,7 +54,7 @@ pub async fn clinics_due(tx: &mut ReadTx, now: DateTime<Utc>) -> Result<Vec<Stri
     .map_err(failed)
 }
 
-/// Claims lanes that are due and that nobody holds, longest due first.
+/// Claims free lanes that are due, longest due first.
 pub async fn claim(
     tx: &mut WriteTx,
     clinic: &str,
@@ -146,7 +146,7 @@ pub async fn held(tx: &mut ReadTx, lane: &Lane) -> Result<Option<Lane>, Problem>
     .map_err(failed)
 }
 
-/// When the next lane is due that nobody holds; `None` when nothing waits.
+/// When the next free lane is due; `None` if nothing waits.
 pub async fn next_due(tx: &mut ReadTx) -> Result<Option<DateTime<Utc>>, Problem> {
     fetch_optional!(tx, (Option<DateTime<Utc>>,), "SELECT MIN(due_at) FROM lane WHERE lease_token IS NULL")
         .map(|row| row.and_then(|(at,)| at))

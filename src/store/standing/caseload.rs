@@ -1,4 +1,4 @@
-//! What the caseload page reads: how many there are of each kind, who is found, and what is drawn of them.
+//! Queries of the caseload page: counts per group, matching episodes, and the rows to draw.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -54,7 +54,7 @@ pub async fn tally(
     .map_err(failed)
 }
 
-/// Of how many rules one may ask whether one of them speaks.
+/// Most rules in one filter.
 pub const MOST_RULES: usize = 6;
 
 /// A kind of episodes: all that is given must hold.
@@ -66,7 +66,7 @@ pub struct CaseloadGroup {
     pub at_target: bool,
     /// In the review queue.
     pub queued: bool,
-    /// One of these speaks; at most [`MOST_RULES`].
+    /// At least one of these rules has a finding; at most [`MOST_RULES`].
     pub any_of: Option<&'static [Rule]>,
 }
 
@@ -80,15 +80,15 @@ impl CaseloadGroup {
     }
 }
 
-/// Whom the page shows; everything given must hold.
+/// Filter of the caseload page; all given conditions must hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CaseloadFilter<'a> {
-    /// Those whose episode has ended, instead of the others.
+    /// List discharged episodes instead of open ones.
     pub discharged: bool,
-    /// Of this care manager.
+    /// Only episodes of this care manager.
     pub care_manager: Option<&'a str>,
     pub status: Option<&'a str>,
-    /// Whose name contains this, in any case.
+    /// Only patients whose name contains this text, ignoring case.
     pub name: Option<&'a str>,
     pub kind: CaseloadGroup,
 }
@@ -102,7 +102,7 @@ impl CaseloadFilter<'_> {
     }
 }
 
-/// What they are ordered by; what is equal, and all without an order of its own, by attention (R15).
+/// Sort order. Ties, and columns without an order of their own, sort by attention (R15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaseloadOrder {
     /// The most pressing first.
@@ -116,7 +116,7 @@ pub enum CaseloadOrder {
     Gad7,
     /// The soonest contact first.
     NextContact,
-    /// Who was never reviewed first, then the longest ago.
+    /// Never reviewed first, then longest ago.
     LastReview,
 }
 
@@ -194,12 +194,12 @@ pub struct EpisodeListing {
     pub open_safety: bool,
     #[sqlx(try_from = "String")]
     pub findings: Rules,
-    /// As text: it is read only where it is shown.
+    /// Kept as text: it is parsed only where it is shown.
     line: Option<String>,
 }
 
 impl EpisodeListing {
-    /// What is drawn of it; nothing until the patient is planned once by a program that writes it.
+    /// The row to draw; `None` until the patient has been planned once by a version that writes it.
     pub fn line(&self) -> Option<CaseloadRow> {
         serde_json::from_str(self.line.as_ref()?).ok()
     }

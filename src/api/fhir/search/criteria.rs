@@ -1,4 +1,4 @@
-//! What a search asks for.
+//! Criteria of a search.
 
 use chrono_tz::Tz;
 
@@ -16,7 +16,7 @@ const LONGEST_PAGE: usize = 1000;
 /// Values in one list, at most.
 const LONGEST_LIST: usize = 500;
 
-/// By what the answer is ordered.
+/// Order of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchOrder {
     /// Our own moment of change.
@@ -25,7 +25,7 @@ pub enum SearchOrder {
     Authored,
 }
 
-/// What a search asks for. Of several lists each must hold; in a list, one.
+/// Criteria of a search. All lists must match; within a list, one value must match.
 #[derive(Clone, Debug)]
 pub struct Criteria {
     pub kind: ResourceType,
@@ -44,7 +44,7 @@ pub struct Criteria {
     pub after: Option<SearchCursor>,
     /// Parameters that are not known here.
     pub ignored: Vec<String>,
-    /// What was understood, for the `self` link.
+    /// Parameters that were understood, for the `self` link.
     pub understood: Vec<(String, String)>,
 }
 

@@ -33,7 +33,7 @@ pub struct SearchPage {
     pub total: Option<usize>,
 }
 
-/// What is looked at in a form. Anything odd in it is as if it were not there.
+/// Fields of a form that a search looks at. Malformed fields count as missing.
 #[derive(Deserialize)]
 struct FormHeader<'a> {
     #[serde(borrow, default)]
@@ -141,7 +141,7 @@ async fn few(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Re
     Ok(SearchPage { rows: rows.into_iter().map(|(_, row)| row).collect(), next, total })
 }
 
-/// What also holds by another parameter.
+/// Keeps only resources that another parameter matches, too.
 fn keep(found: &mut Option<BTreeMap<String, Resource>>, also: BTreeMap<String, Resource>) {
     match found {
         None => *found = Some(also),
@@ -226,7 +226,7 @@ fn inside(row: &Resource) -> FormHeader<'_> {
     serde_json::from_str(&row.body).unwrap_or(FormHeader { questionnaire: None, status: None, authored: None })
 }
 
-/// What can only be seen inside of the resource.
+/// Checks the criteria that need the resource itself.
 fn looks_right(row: &Resource, criteria: &Criteria, zone: Tz) -> bool {
     if !criteria.looks_inside() {
         return true;

@@ -19,85 +19,85 @@ const MOST: usize = 50;
 pub struct NewCarePlan {
     /// The local date it is of; today where it is left out.
     pub on: Option<NaiveDate>,
-    /// What is treated.
+    /// Problems under treatment.
     #[serde(default)]
     problems: Vec<RequiredText>,
     /// The patient's own goals.
     #[serde(default)]
     goals: Vec<NewGoal>,
-    /// What the measures should come to; each measure once.
+    /// Treatment targets; each instrument at most once.
     #[serde(default)]
     targets: Vec<NewTarget>,
-    /// What is done.
+    /// Planned interventions.
     #[serde(default)]
     interventions: Vec<NewIntervention>,
-    /// What is taken.
+    /// Planned medication.
     #[serde(default)]
     medication: Vec<NewMedication>,
-    /// Who does what.
+    /// Responsibilities in the care team.
     #[serde(default)]
     responsibilities: Vec<NewResponsibility>,
-    /// Free text.
+    /// Note.
     note: Option<RequiredText>,
-    /// Who wrote it; the caller where it is left out.
+    /// Author; the caller if omitted.
     by: Option<RequiredText>,
 }
 
-/// What the patient wants to reach.
+/// A goal of the patient.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewGoal {
     /// In the patient's words.
     text: RequiredText,
-    /// By when.
+    /// Due date.
     by: Option<NaiveDate>,
     /// When it was reached.
     reached_on: Option<NaiveDate>,
 }
 
-/// What a measure should come to.
+/// A treatment target.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewTarget {
-    /// Which measure.
+    /// Instrument of the target.
     instrument: Instrument,
     /// At most so many points.
     at_most: u16,
-    /// By when.
+    /// Due date.
     by: Option<NaiveDate>,
 }
 
-/// What is planned to be done.
+/// A planned intervention.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewIntervention {
-    /// What: a known intervention (schema `Intervention`), or free words.
+    /// A known intervention (schema `Intervention`), or free text.
     intervention: RequiredText,
-    /// How, how often.
+    /// How and how often.
     detail: Option<RequiredText>,
-    /// Who delivers it.
+    /// Person or role who delivers it.
     who: Option<RequiredText>,
 }
 
-/// What is to be taken.
+/// A planned medication.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMedication {
-    /// Which.
+    /// Name of the medication.
     name: RequiredText,
     /// How much and when, in words.
     dose: Option<RequiredText>,
-    /// Free text.
+    /// Note.
     note: Option<RequiredText>,
 }
 
-/// Who does what.
+/// Responsibilities in the care team.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewResponsibility {
-    /// Who: a role or a name.
+    /// Role or name of the responsible person.
     who: RequiredText,
-    /// What.
+    /// The object, such as `QuestionnaireResponse/123`.
     what: RequiredText,
 }
 
@@ -109,7 +109,7 @@ fn date(on: Option<NaiveDate>, field: impl FnOnce() -> String) -> Result<(), Pro
 }
 
 impl NewCarePlan {
-    /// What is kept of it.
+    /// The plan to store.
     pub fn plan(self, ask: &RequestContext) -> Result<SharedCarePlan, Problem> {
         for (name, many) in [
             ("problems", self.problems.len()),

@@ -48,7 +48,7 @@ pub(super) async fn rows<K: Ord>(
                 if after.as_ref().is_some_and(|after| key <= *after) || is_beyond {
                     continue;
                 }
-                // Looking ahead is dear: only for what is on the page, as far as is known.
+                // Looking ahead is expensive: only for the rows on the page.
                 let reevaluate_on = plan(story, &rules, as_of).reevaluate_on;
                 kept.insert(key, StandingRow { reevaluate_on, ..row });
                 if kept.len() > limit {
@@ -60,7 +60,7 @@ pub(super) async fn rows<K: Ord>(
     Ok(kept.into_values().collect())
 }
 
-/// What a day's caseload is made of.
+/// Data for the caseload of a day.
 struct Day<'a> {
     as_of: NaiveDate,
     rules: &'a RuleSet,
@@ -70,7 +70,7 @@ struct Day<'a> {
     now: DateTime<Utc>,
 }
 
-/// Who looks after an episode on that day: the care manager as handed over until then, the consultant as named now.
+/// The care team of an episode on that day: the care manager of that day, and the current consultant.
 struct CareTeam {
     care_manager: Option<String>,
     psychiatric_consultant: Option<String>,

@@ -27,7 +27,7 @@ use crate::record::{RestatementResult, close, restate};
 use crate::store::closed_month::{self, ClosedMonth};
 use crate::store::event_log;
 
-/// Of how many patients the late facts are looked up.
+/// Most patients whose late events are looked up.
 const PATIENTS: usize = 200;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -47,7 +47,7 @@ pub(super) struct ClosedBody {
     version: i32,
     /// When: what was recorded later is late.
     closed_at: DateTime<Utc>,
-    /// By whom; `cocm-registry` where nobody had closed it by its day.
+    /// Author; `cocm-registry` if nobody had closed it by its day.
     closed_by: String,
     /// Why it was restated.
     reason: Option<String>,
@@ -74,19 +74,19 @@ impl ClosedBody {
 /// A report of a month, with its figures.
 #[derive(Debug, Serialize, ToSchema)]
 struct VersionBody {
-    /// The report.
+    /// The stored report.
     #[serde(flatten)]
     closed: ClosedBody,
-    /// Its figures.
+    /// Figures of the report.
     figures: MonthFigures,
 }
 
-/// What would come out differently now, under the thresholds of the report.
+/// Figures that would differ if counted now, under the thresholds of the report.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Restatement {
     /// Each metric that would.
     metrics: Vec<Difference>,
-    /// What was recorded later about the patients who entered or left.
+    /// Later events of the patients who entered or left a figure.
     because: Vec<LateEvent>,
     /// There is more than is listed.
     truncated: bool,
@@ -107,7 +107,7 @@ struct LateEvent {
     happened_on: NaiveDate,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
-    /// By whom.
+    /// Author.
     recorded_by: String,
 }
 
@@ -116,7 +116,7 @@ pub(super) fn figures_of(closed: &ClosedMonth) -> Result<MonthFigures, Problem> 
     serde_json::from_str(&closed.body).map_err(|_| Problem::internal("the figures of a closed month cannot be read"))
 }
 
-/// What would come out differently now; `None` where nothing would.
+/// Figures that would differ if counted now; `None` if none would.
 pub(super) async fn restatement(
     ask: &RequestContext,
     closed: &ClosedMonth,
@@ -136,7 +136,7 @@ pub(super) async fn restatement(
     let mut tx = ask.app.db.read().await?;
     for patient in patients.into_iter().take(PATIENTS) {
         let late = event_log::recorded_after(&mut tx, ask.clinic(), patient, closed.closed_at).await?;
-        // What happened after the month says nothing about it, unless it takes something back.
+        // Events after the month do not affect it, unless they take something back.
         let matters = |f: &event_log::EventRow| {
             f.happened_on <= month.last
                 || matches!(f.kind.as_str(), "patient" | "taken_back" | "amendment" | "transfer" | "coverage")
@@ -186,12 +186,12 @@ fn conflict(detail: &str, allowed: &str) -> Problem {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewRestatement {
-    /// Why.
+    /// Reason.
     reason: RequiredText,
 }
 
-/// Reports a closed month anew, from everything known now, under the thresholds it was closed under. Earlier reports
-/// stay readable.
+/// Restates a closed month from everything known now, under the thresholds it was closed under. Earlier reports stay
+/// readable.
 #[utoipa::path(post, path = "/metrics/{month}/restate", tag = "metrics", request_body = NewRestatement,
     params(("month" = String, Path, description = "`YYYY-MM`, a closed month")),
     responses((status = 201, description = "Restated", body = ClosedBody), WriteErrors))]

@@ -38,7 +38,7 @@ impl MeasureSet {
         }
     }
 
-    /// What was reported of it, of a clinic or of one care manager.
+    /// The reported figures of a clinic or of one care manager.
     pub(super) fn of(self, mut figures: Figures, payer: Option<Payer>) -> Vec<Metric> {
         match (self, payer) {
             (Self::Nys, Some(payer)) => figures.nys_by_payer.remove(&payer).unwrap_or_default(),
@@ -78,7 +78,7 @@ pub(super) struct MonthSelection<'a> {
     pub(super) fte: Option<f64>,
 }
 
-/// Who stands behind the ids of metrics: by episode and by patient.
+/// Patients behind the ids of metrics, by episode and by patient.
 #[derive(Debug, Default)]
 pub(super) struct Subjects(BTreeMap<Uuid, (PatientId, String)>);
 
@@ -101,7 +101,7 @@ impl Subjects {
     }
 }
 
-/// What was counted.
+/// Counted metrics.
 pub(super) struct MeasureResult {
     pub(super) metrics: Vec<Metric>,
     pub(super) groups: Vec<CareManagerMetrics>,

@@ -22,7 +22,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(nys)).routes(routes!(fidelity)).routes(routes!(aims))
 }
 
-/// Which month, and whose.
+/// Month and filter.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -40,7 +40,7 @@ pub(in crate::api::registry) struct MonthQuery {
     report: Option<ReportKind>,
 }
 
-/// What metrics are grouped by.
+/// Grouping of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum MetricsGrouping {
@@ -48,8 +48,8 @@ enum MetricsGrouping {
     CareManager,
 }
 
-/// What was reported of one care manager, or of the clinic. `None` where it was not kept: by care manager in older
-/// reports, and of a care manager who had nobody in that month.
+/// The reported figures of one care manager, or of the clinic. `None` if they were not stored: by care manager in older
+/// reports, or for a care manager without patients in that month.
 pub(super) fn reported(report: MonthFigures, measure: MeasureSet, of: &MetricsFilter) -> Option<Vec<Metric>> {
     let figures = match of.care_manager.clone() {
         None => report.clinic,

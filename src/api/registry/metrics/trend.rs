@@ -26,7 +26,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(nys_trend)).routes(routes!(fidelity_trend)).routes(routes!(aims_trend))
 }
 
-/// Which months, and whose.
+/// Months and filter.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -49,9 +49,9 @@ struct MetricsTrend {
     from: String,
     /// The last month.
     to: String,
-    /// What it was narrowed to.
+    /// Filter that was applied.
     payer: Option<Payer>,
-    /// What it was narrowed to.
+    /// Filter that was applied.
     care_manager: Option<String>,
     /// Each metric.
     metrics: Vec<MetricTrend>,
@@ -64,11 +64,11 @@ struct MetricTrend {
     number: u8,
     /// Stable name.
     name: String,
-    /// What it came to, month by month.
+    /// Values, month by month.
     months: Vec<MonthValue>,
 }
 
-/// What a metric came to in a month.
+/// Value of a metric in a month.
 #[derive(Debug, Serialize, ToSchema)]
 struct MonthValue {
     /// `YYYY-MM`.
@@ -78,7 +78,7 @@ struct MonthValue {
     counted: MetricValue,
     /// The programme's target, in the unit of the value.
     target: Option<f64>,
-    /// What has to be known to read it.
+    /// Remark that is needed to read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<String>,
     /// How many episodes (or patients, where the metric counts those) stand behind it; 0 where it counts something else.

@@ -1,4 +1,4 @@
-//! Which instrument, which item, which total.
+//! Finding instruments, items and totals.
 
 use super::*;
 use crate::domain::instrument::Instrument::{Gad7, Pcl5, Phq2, Phq9, Phq9Modified};

@@ -15,7 +15,7 @@ const SPARE: usize = 2;
 /// More rows than the API takes of any list.
 const MOST: usize = 60;
 
-/// What a column takes.
+/// Input of a column.
 #[derive(Clone, Copy, Debug)]
 pub enum ColumnKind {
     Text,
@@ -90,7 +90,7 @@ pub const LISTS: [PlanList; 6] = [
 ];
 
 impl PlanList {
-    /// What the names of a row's fields begin with.
+    /// Prefix of a row's field names.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
     pub fn row(&self, number: &usize) -> String {
         format!("{}.{number}.", self.name)
@@ -113,7 +113,7 @@ impl PlanList {
     }
 }
 
-/// Of each list, how many rows a form brought.
+/// Number of rows per list in a form.
 pub fn sent(fields: &[(String, String)]) -> [usize; LISTS.len()] {
     LISTS.map(|list| {
         let rows = fields.iter().filter_map(|(name, _)| {
@@ -126,7 +126,7 @@ pub fn sent(fields: &[(String, String)]) -> [usize; LISTS.len()] {
 
 /// The fields: what the plan says, and some empty rows.
 pub fn fields(plan: &SharedCarePlan, at_least: [usize; LISTS.len()]) -> Vec<FormField> {
-    // What is stored is what the API speaks.
+    // The stored form is the API's form.
     let plan = serde_json::to_value(plan).unwrap_or_default();
     let mut fields = Vec::new();
     for (list, at_least) in LISTS.iter().zip(at_least) {

@@ -172,7 +172,7 @@ fn instruments() -> Choices {
     Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
 }
 
-/// Who is in the team.
+/// Fields for the care team.
 fn team(teams: &Teams) -> [FormField; 3] {
     [
         FormField::text("care_manager", "Care manager").suggest(teams.care_managers.clone()),
