@@ -18,7 +18,7 @@ use crate::config::{ClinicId, Config, Development};
 use crate::identity::development;
 use crate::problem::Problem;
 use crate::sandbox::Sandbox;
-use crate::sandbox::misbehaviour::Misbehaviour;
+use crate::sandbox::misbehavior::Misbehavior;
 use crate::service::{Service, sweep};
 use crate::{listener, telemetry};
 use client::DemoClient;
@@ -140,7 +140,7 @@ async fn this_morning(
     }
     let mut in_care = people.iter_mut().filter(|person| person.episode.is_some() && !person.gone);
     if let Some(sandbox) = sandbox {
-        sandbox.misbehave(Misbehaviour { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehaviour::default() });
+        sandbox.misbehave(Misbehavior { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehavior::default() });
         for person in in_care.by_ref().take(2) {
             life::leaves_item9_open(door, person, today).await?;
         }

@@ -35,7 +35,7 @@ pub enum Role {
     PsychiatricConsultant,
     /// Decides on recommendations and treats.
     PrimaryCare,
-    /// Runs the programme: rule sets, staffing, replays.
+    /// Runs the program: rule sets, staffing, replays.
     Admin,
     /// A program: the EHR that sends us resources.
     Ehr,

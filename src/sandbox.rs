@@ -5,7 +5,7 @@ pub mod chart;
 mod exchange;
 mod interaction;
 pub mod events;
-pub mod misbehaviour;
+pub mod misbehavior;
 mod page;
 pub mod profile;
 pub mod search;
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use chart::{ResourceVersion, SandboxChart};
-use misbehaviour::{Dice, Misbehaviour};
+use misbehavior::{Dice, Misbehavior};
 use profile::Profile;
 
 /// How many calls the log keeps.
@@ -43,7 +43,7 @@ pub struct LoggedCall {
 struct SandboxState {
     chart: SandboxChart,
     profile: Profile,
-    misbehaviour: Misbehaviour,
+    misbehavior: Misbehavior,
     dice: Dice,
     log: VecDeque<LoggedCall>,
     told: Vec<events::EventReceipt>,
@@ -73,7 +73,7 @@ impl Sandbox {
         let state = Arc::new(Mutex::new(SandboxState {
             chart: SandboxChart::new(clock),
             profile: Profile::default(),
-            misbehaviour: Misbehaviour::default(),
+            misbehavior: Misbehavior::default(),
             dice: Dice::new(0),
             log: VecDeque::new(),
             told: Vec::new(),
@@ -113,13 +113,13 @@ impl Sandbox {
     }
 
     /// Misbehaves like this from now on; the dice restart from the seed.
-    pub fn misbehave(&self, how: Misbehaviour) {
-        lock(&self.state).set_misbehaviour(how);
+    pub fn misbehave(&self, how: Misbehavior) {
+        lock(&self.state).set_misbehavior(how);
     }
 
     /// From now on it behaves.
     pub fn behave(&self) {
-        self.misbehave(Misbehaviour::default());
+        self.misbehave(Misbehavior::default());
     }
 
     /// Puts a resource into the chart as if a person had done it there, and answers with what is stored. A resource
@@ -192,9 +192,9 @@ impl Drop for Sandbox {
 }
 
 impl SandboxState {
-    fn set_misbehaviour(&mut self, how: Misbehaviour) {
+    fn set_misbehavior(&mut self, how: Misbehavior) {
         self.dice = Dice::new(how.seed);
-        self.misbehaviour = how;
+        self.misbehavior = how;
     }
 
     fn record(&mut self, method: &str, path: &str, outcome: impl Into<String>) {

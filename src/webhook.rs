@@ -195,7 +195,7 @@ impl Webhooks {
         let now = self.clock.now();
         let (told, reached) = after(tx, &hook.clinic, mark, head, &hook.wanted).await?;
         let mark = told.first().map_or(reached, |event| event.id);
-        webhook::reached(tx, &hook.clinic, &hook.name, (mark.seq, mark.part), now).await?;
+        webhook::advance_cursor(tx, &hook.clinic, &hook.name, (mark.seq, mark.part), now).await?;
         let Some(event) = told.first() else { return Ok(None) };
         let name = format!("cocm-registry webhook/{}/{}/{}", hook.clinic, hook.name, event.id);
         let delivery = WebhookDelivery {

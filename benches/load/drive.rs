@@ -158,8 +158,8 @@ pub fn load_patients(target: &Target<'_>, patients: usize) -> Result<Vec<String>
     Ok(ids)
 }
 
-/// Enrols patients, as a care manager would.
-pub fn enrol(target: &Target<'_>, patients: &[String]) -> Result<(), Failed> {
+/// Enrolls patients, as a care manager would.
+pub fn enroll(target: &Target<'_>, patients: &[String]) -> Result<(), Failed> {
     let mut connection = Connection::new(target.address);
     for (i, id) in patients.iter().enumerate() {
         let body = json!({

@@ -147,7 +147,7 @@ fn stretches(options: &Options, target: &Target<'_>) -> Result<Vec<Measured>, Fa
     let patients = drive::load_patients(target, usize::try_from(options.patients)?)?;
     let enrolled = &patients[..(patients.len() / 5).min(2_000)];
     eprintln!("  {} in care", enrolled.len());
-    drive::enrol(target, enrolled)?;
+    drive::enroll(target, enrolled)?;
     for connections in [1, 8, 32] {
         eprintln!("  single forms, connections: {connections}");
         all.push(drive::single(target, &patients, connections, length)?);

@@ -55,7 +55,7 @@ async fn jwks(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
     Ok(([(CACHE_CONTROL, "public, max-age=600")], Json(json!({ "keys": keys }))))
 }
 
-/// How a program gets in: the token issuers are the organisation's own.
+/// How a program gets in: the token issuers are the organization's own.
 #[utoipa::path(get, path = "/fhir/.well-known/smart-configuration", tag = "fhir",
     responses((status = 200, description = "As SMART App Launch has it", body = Value)))]
 async fn smart_configuration(State(app): State<App>) -> Json<Value> {

@@ -12,7 +12,7 @@ use super::Issuer;
 pub struct CdsHooks {
     /// The `iss` of the JWTs that it signs, compared exactly.
     pub issuer: String,
-    /// The `tenant` of those JWTs, where one issuer speaks for several organisations.
+    /// The `tenant` of those JWTs, where one issuer speaks for several organizations.
     pub tenant: Option<String>,
     /// URL of its public keys; a `jku` must be the same…
     pub jwks_url: Option<String>,

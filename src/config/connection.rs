@@ -32,7 +32,7 @@ pub struct EhrConnection {
     pub timeout: Duration,
     /// At most so many requests in a second, from this process.
     pub rate_limit_per_s: Option<NonZeroU32>,
-    /// Whether it honours `If-None-Exist`.
+    /// Whether it honors `If-None-Exist`.
     #[serde(default = "yes")]
     pub conditional_create: bool,
     /// How long its search may lag behind its writes.

@@ -47,7 +47,7 @@ async fn live(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> 
     specials(door, person, today, days).await
 }
 
-/// Enrolment: the care manager's initial assessment.
+/// Enrollment: the care manager's initial assessment.
 async fn begin(door: &DemoClient, person: &mut DemoPatient, today: NaiveDate) -> Result<(), Problem> {
     // One form overtakes its Patient on the way.
     let overtaken = person.number == 76;
@@ -119,7 +119,7 @@ async fn contact(door: &DemoClient, person: &DemoPatient, today: NaiveDate, outc
         "outcome": outcome,
         "minutes": if outcome == "attended" { 30 } else { 5 },
         "performer": person.care_manager,
-        "interventions": if outcome == "attended" { json!(["behavioural activation"]) } else { json!([]) },
+        "interventions": if outcome == "attended" { json!(["behavioral activation"]) } else { json!([]) },
     });
     door.enter(&format!("episodes/{episode}/contacts"), &body).await.map(|_| ())
 }

@@ -53,7 +53,7 @@ fn contacts(course: &Course<'_>, start: NaiveDate, rules: &RuleSet) -> Vec<Findi
     let due = day::after(last, days);
     let words = match course.last_followup_contact() {
         Some(last) => format!("the last treatment contact was on {last}"),
-        None => format!("no treatment contact since enrolment on {start}"),
+        None => format!("no treatment contact since enrollment on {start}"),
     };
     let mut found = Vec::new();
     let amber = day::beyond(last, c.contact_amber_days);
@@ -116,7 +116,7 @@ fn review_overdue(course: &Course<'_>, start: NaiveDate, rules: &RuleSet) -> Opt
     (course.as_of >= overdue).then(|| {
         let words = match course.reviews(false).last() {
             Some(last) => format!("the last was on {last}"),
-            None => format!("none since enrolment on {start}"),
+            None => format!("none since enrollment on {start}"),
         };
         Finding::new(Rule::ReviewOverdue, None, overdue, format!("A psychiatric case review is overdue: {words}."))
             .against("review_days", days)

@@ -70,7 +70,7 @@ pub struct MeasureCell {
     pub baseline: Option<(u16, NaiveDate, Basis)>,
     /// The latest score after it.
     pub latest: Option<(u16, NaiveDate)>,
-    /// Change in whole per cent of the baseline.
+    /// Change in whole percent of the baseline.
     pub percent: Option<i32>,
     /// At the target of this measure.
     pub at_target: bool,

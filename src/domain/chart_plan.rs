@@ -41,7 +41,7 @@ pub struct WorkItem {
     pub rule: Rule,
     /// The measure that triggered it.
     pub instrument: Option<Instrument>,
-    /// The episode; `None` for what is independent of enrolment.
+    /// The episode; `None` for what is independent of enrollment.
     pub episode: Option<EpisodeId>,
     /// Since when the cause holds.
     pub since: NaiveDate,
@@ -81,7 +81,7 @@ pub struct WriteIntent {
 /// The planner's answer about one patient on a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChartPlan {
-    /// Each episode, in order of enrolment.
+    /// Each episode, in order of enrollment.
     pub standings: Vec<standing::Standing>,
     /// Every safety concern up to the date, in order of time.
     pub concerns: Vec<Concern>,

@@ -172,7 +172,7 @@ impl<'a> Course<'a> {
         self.end.map_or(self.as_of, |end| end.on.min(self.as_of))
     }
 
-    /// The treatment changes since enrolment, in order. A recommendation that was done is one too, unless an entry of
+    /// The treatment changes since enrollment, in order. A recommendation that was done is one too, unless an entry of
     /// its own says when it was carried out; to go on as before changes nothing.
     fn plan_changes(&self) -> impl DoubleEndedIterator<Item = &'a CareEntry> + '_ {
         let start = self.start();
@@ -189,12 +189,12 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// Dates of treatment changes since enrolment, in order.
+    /// Dates of treatment changes since enrollment, in order.
     pub fn treatment_changes(&self) -> impl Iterator<Item = NaiveDate> + '_ {
         self.plan_changes().map(|e| e.on)
     }
 
-    /// The entry that opened the present plan; `None` while that is the enrolment.
+    /// The entry that opened the present plan; `None` while that is the enrollment.
     pub fn plan_opening(&self) -> Option<&'a CareEntry> {
         self.plan_changes().next_back()
     }
@@ -214,7 +214,7 @@ impl<'a> Course<'a> {
             .any(|e| matches!(&e.care, Care::TreatmentChange { recommendation, .. } if *recommendation == Some(id)))
     }
 
-    /// When the present plan began: the last treatment change, at first the enrolment.
+    /// When the present plan began: the last treatment change, at first the enrollment.
     pub fn plan_start(&self) -> Option<NaiveDate> {
         self.plan_opening().map(|e| e.on).or(self.start())
     }
@@ -240,7 +240,7 @@ impl<'a> Course<'a> {
         self.entries.iter().rev().find(|e| e.care.is_clinical_contact()).map(|e| e.on)
     }
 
-    /// The last clinical contact after the day of enrolment: the initial assessment is not a follow-up.
+    /// The last clinical contact after the day of enrollment: the initial assessment is not a follow-up.
     pub fn last_followup_contact(&self) -> Option<NaiveDate> {
         self.last_contact().filter(|on| self.start().is_some_and(|start| *on > start))
     }

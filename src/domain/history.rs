@@ -71,7 +71,7 @@ impl<'a> History<'a> {
         &self.entries[..self.entries.partition_point(|e| e.on <= as_of)]
     }
 
-    /// Each episode as it stands on a date, in order of enrolment.
+    /// Each episode as it stands on a date, in order of enrollment.
     pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'a>> {
         let entries = self.entries(as_of);
         self.episodes.iter().map(|e| Course::on(e, entries, self.story.patient.deceased_on, as_of)).collect()
@@ -81,14 +81,14 @@ impl<'a> History<'a> {
     pub fn next_fact(&self, date: NaiveDate) -> Option<NaiveDate> {
         let entries = self.entries.get(self.entries.partition_point(|e| e.on <= date)).map(|e| e.on);
         let measurements = self.story.measurements.iter().map(|m| m.taken_on).filter(|on| *on > date).min();
-        let enrolments = self.episodes.iter().filter_map(|e| e.enrolled_on).filter(|on| *on > date).min();
+        let enrollments = self.episodes.iter().filter_map(|e| e.enrolled_on).filter(|on| *on > date).min();
         let death = self.story.patient.deceased_on.filter(|on| *on > date);
-        [entries, measurements, enrolments, death].into_iter().flatten().min()
+        [entries, measurements, enrollments, death].into_iter().flatten().min()
     }
 }
 
 impl Story {
-    /// Each episode as it stands on a date, in order of enrolment.
+    /// Each episode as it stands on a date, in order of enrollment.
     pub fn courses(&self, as_of: NaiveDate) -> Vec<Course<'_>> {
         History::of(self).courses(as_of)
     }

@@ -1,7 +1,7 @@
-//! The programme's metrics by calendar month: numerator, denominator, and the episodes behind each.
+//! The program's metrics by calendar month: numerator, denominator, and the episodes behind each.
 //!
 //! New York State OMH CoCM metrics 2025, HEDIS DRR-E, CMS159, the AIMS Center's process measures, and the fidelity of the
-//! programme itself. Each is tallied story by story, so that a clinic can be read page by page, and counted at the end.
+//! program itself. Each is tallied story by story, so that a clinic can be read page by page, and counted at the end.
 
 mod aims;
 mod fidelity;
@@ -41,7 +41,7 @@ pub struct Metric {
     pub denominator: Option<usize>,
     /// A rate is a fraction (0.8 is 80 %), a count a number, a mean in weeks; `null` with an empty denominator.
     pub value: Option<f64>,
-    /// The programme's target, in the same unit.
+    /// The program's target, in the same unit.
     pub target: Option<f64>,
     /// Remark that is needed to read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

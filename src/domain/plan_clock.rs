@@ -11,8 +11,8 @@ use super::episode::Course;
 named! {
     /// Start of the plan clock.
     pub enum ClockBasis {
-        /// Nothing was changed since enrolment.
-        Enrolment = "enrolment",
+        /// Nothing was changed since enrollment.
+        Enrollment = "enrolment",
         /// The last documented treatment change.
         TreatmentChange = "treatment_change",
         /// A recommendation that was done, without an entry of its own.
@@ -37,8 +37,8 @@ pub struct PlanClock {
 pub fn plan_clock(course: &Course<'_>) -> Option<PlanClock> {
     let start = course.start()?;
     let Some(entry) = course.plan_opening() else {
-        let reason = format!("Counts from enrolment on {start}: no treatment change has been documented since.");
-        return Some(PlanClock { started_on: start, basis: ClockBasis::Enrolment, entry: None, reason });
+        let reason = format!("Counts from enrollment on {start}: no treatment change has been documented since.");
+        return Some(PlanClock { started_on: start, basis: ClockBasis::Enrollment, entry: None, reason });
     };
     let on = entry.on;
     let (basis, reason) = if let Care::TreatmentChange { changes, summary, medication, .. } = &entry.care {

@@ -46,7 +46,7 @@ pub fn decision(status: &str) -> Option<RecommendationDecision> {
 
 /// The last reported status of a delivery, even if the entry was taken back. In order of entry: ids are ordered by
 /// time.
-pub fn told(story: &Story, of: Uuid) -> Option<&str> {
+pub fn reported_status(story: &Story, of: Uuid) -> Option<&str> {
     let told = story.entries.iter().filter_map(|entry| match &entry.care {
         Care::SetInChart { delivery, status, .. } if *delivery == of => Some((entry.id, status.as_str())),
         _ => None,

@@ -57,9 +57,9 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BaselineRules {
-    /// Days from enrolment in which the first score is the baseline.
+    /// Days from enrollment in which the first score is the baseline.
     pub window_days: u16,
-    /// Days before enrolment in which a provisional baseline may lie.
+    /// Days before enrollment in which a provisional baseline may lie.
     pub look_back_days: u16,
 }
 

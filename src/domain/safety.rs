@@ -1,4 +1,4 @@
-//! R10: PHQ-9 item 9. Independent of enrolment, total, baseline and completeness; cannot be switched off.
+//! R10: PHQ-9 item 9. Independent of enrollment, total, baseline and completeness; cannot be switched off.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};

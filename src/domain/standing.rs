@@ -60,9 +60,9 @@ pub struct Standing {
     pub rule_set: RuleSetName,
     /// Where the episode stands.
     pub status: Phase,
-    /// Days since enrolment (to discharge, once discharged); `null` while only referred.
+    /// Days since enrollment (to discharge, once discharged); `null` while only referred.
     pub day: Option<i64>,
-    /// Days since the last treatment change, at first since enrolment.
+    /// Days since the last treatment change, at first since enrollment.
     pub plan_day: Option<i64>,
     /// When the present plan began.
     pub plan_started_on: Option<NaiveDate>,

@@ -16,9 +16,9 @@ use crate::id::MeasurementId;
 named! {
     /// Where a baseline comes from.
     pub enum Basis {
-        /// The first score in the window after enrolment.
+        /// The first score in the window after enrollment.
         Window = "window",
-        /// The last score shortly before enrolment.
+        /// The last score shortly before enrollment.
         Provisional = "provisional",
         /// The first score after the window.
         Late = "late",
@@ -334,7 +334,7 @@ pub struct MeasureSummary {
     pub latest: Option<LatestSummary>,
     /// Latest minus baseline, in points.
     pub change: Option<i32>,
-    /// The same in whole per cent of the baseline.
+    /// The same in whole percent of the baseline.
     pub percent_change: Option<i32>,
     /// At least half (or the instrument's points) below baseline.
     pub response: bool,

@@ -230,7 +230,7 @@ impl EhrClient {
                 return Err(failure);
             }
         };
-        let offers = Arc::new(heard.map_or_else(Offers::untold, |statement| Offers::of(&statement)));
+        let offers = Arc::new(heard.map_or_else(Offers::without_statement, |statement| Offers::of(&statement)));
         *offered = CachedOffers { offers: Some((now, offers.clone())), failed: None };
         Ok(offers)
     }

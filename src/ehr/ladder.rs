@@ -82,7 +82,7 @@ impl Ladder {
     }
 
     /// Fallback when the server has no CapabilityStatement: assume full support for Tasks and Flags.
-    pub fn untold() -> Self {
+    pub fn without_statement() -> Self {
         let all =
             Offer { creates: true, updates: true, searches: true, by_identifier: true, refuses_conditions: false };
         Self { offers: [(WriteForm::Task, all), (WriteForm::Flag, all)].into(), ..Self::default() }

@@ -32,8 +32,8 @@ impl Offers {
     }
 
     /// Fallback when the server has no CapabilityStatement: assume that writes work, and nothing else.
-    pub fn untold() -> Self {
-        Self { ladder: Ladder::untold(), topics: None, histories: Vec::new() }
+    pub fn without_statement() -> Self {
+        Self { ladder: Ladder::without_statement(), topics: None, histories: Vec::new() }
     }
 
     /// Whether it shows the history of a whole type.
@@ -89,6 +89,6 @@ mod tests {
     fn the_history_of_a_type_is_not_that_of_an_instance() {
         let offers = Offers::of(&statement(&[("Patient", &["history-type"]), ("Observation", &["history-instance"])]));
         assert_eq!((offers.has_history("Patient"), offers.has_history("Observation")), (true, false));
-        assert!(!Offers::untold().has_history("Patient"));
+        assert!(!Offers::without_statement().has_history("Patient"));
     }
 }

@@ -1,7 +1,7 @@
 //! One answer to one item, however it was written down.
 //!
 //! Trusted in this order: a known code; an ordinal on the coding, then on the answer; an item weight; a figure (as a
-//! local code, a number or a string); words. What is not recognised is unreadable, never 0.
+//! local code, a number or a string); words. What is not recognized is unreadable, never 0.
 
 mod gather;
 

@@ -117,7 +117,7 @@ pub(super) struct UnverifiedToken {
     pub(super) issuer: String,
     /// URL of the key set that the token names.
     pub(super) key_set: Option<String>,
-    /// The organisation that it speaks for (CDS Hooks).
+    /// The organization that it speaks for (CDS Hooks).
     pub(super) tenant: Option<String>,
 }
 

@@ -19,7 +19,7 @@ impl Intake {
         let mut tx = self.db.begin("notification_store").await?;
         let mut look_again = said.look_again;
         for (kind, id) in &said.changed {
-            hint::hear(&mut tx, of, kind.name(), id, now).await?;
+            hint::add(&mut tx, of, kind.name(), id, now).await?;
         }
         if let Some(status) = &said.status
             && let Some(name) = &status.subscription

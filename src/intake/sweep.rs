@@ -271,7 +271,7 @@ impl Intake {
     ) -> Result<(), Problem> {
         let of = connection.of();
         let mut tx = self.db.read().await?;
-        let remembered = hint::in_vain(&mut tx, of, 1000).await?;
+        let remembered = hint::failures(&mut tx, of, 1000).await?;
         drop(tx);
         let is_unread =
             |kind: &str, id: &str| unread.iter().any(|(one, _)| one.kind == kind && one.id.as_deref() == Some(id));

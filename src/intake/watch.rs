@@ -153,7 +153,7 @@ impl Watch {
             None => {
                 let sweep = if connection.settings.poll.period.is_zero() { never(now) } else { now };
                 let mut tx = self.intake.db.begin("connection_due").await?;
-                connection::know(&mut tx, of, sweep).await?;
+                connection::register(&mut tx, of, sweep).await?;
                 tx.commit().await?;
                 Ok(Some(NextVisit { sweep, hint }))
             }

@@ -1,4 +1,4 @@
-//! How the programme does: its metrics by month against their targets, and the patients behind each number.
+//! How the program does: its metrics by month against their targets, and the patients behind each number.
 
 mod metric_patients;
 
@@ -125,7 +125,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<ProgramPageQuery>) -> Re
             "New York State CoCM metrics",
             "As the state defined them in 2025. A score carries forward; no score after the baseline is not improved.",
         ),
-        (Series::Fidelity, "Fidelity", "Whether the programme is run as meant."),
+        (Series::Fidelity, "Fidelity", "Whether the program is run as meant."),
     ] {
         let metrics = over_time(&visitor, series, (months[0], last), payer).await?;
         tables.push(MetricTable { title, note, rows: rows(series, &months, &metrics, payer) });
@@ -135,7 +135,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<ProgramPageQuery>) -> Re
     drop(tx);
     let next = last.checked_add_months(Months::new(1)).filter(|next| *next <= today);
     let page = ProgramPage {
-        shell: Shell::around(&visitor, "Programme", NavSection::Programme).await?,
+        shell: Shell::around(&visitor, "Programme", NavSection::Program).await?,
         months: months.iter().map(|month| month.format("%b %Y").to_string()).collect(),
         tables,
         keepers: keepers(&tallies),

@@ -51,7 +51,7 @@ pub struct GraphPanel {
     bands: Vec<GraphBand>,
     /// Where the bands begin: (y, points).
     scale: Vec<(f32, u16)>,
-    /// Left of the enrolment.
+    /// Left of the enrollment.
     enrolled: Option<f32>,
 }
 

@@ -179,7 +179,7 @@ impl Pages {
         };
         if notes && now - session.seen_at >= NOTED_EVERY {
             let mut tx = self.app.db.begin("session_touch").await?;
-            session::seen(&mut tx, clinic.as_str(), &session.id, now).await?;
+            session::touch(&mut tx, clinic.as_str(), &session.id, now).await?;
             tx.commit().await?;
         }
         let caller = Caller { clinic, subject: session.subject.clone(), role: session.role, scopes: None };

@@ -14,7 +14,7 @@ pub enum NavSection {
     Candidates,
     Review,
     Safety,
-    Programme,
+    Program,
     Operations,
 }
 

@@ -57,7 +57,7 @@ pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(
             ("care_manager", "Care manager", "keeps the caseload: contacts, scores, safety, follow-up"),
             ("psychiatric_consultant", "Psychiatric consultant", "reviews who is not improving, and recommends"),
             ("primary_care", "Primary care provider", "treats, and decides on recommendations"),
-            ("admin", "Administrator", "runs the programme: rules, connections, deliveries"),
+            ("admin", "Administrator", "runs the program: rules, connections, deliveries"),
         ]
     } else {
         Vec::new()

@@ -37,7 +37,7 @@ impl Tone {
         }
     }
 
-    /// Its shape, for those who do not see its colour.
+    /// Its shape, for those who do not see its color.
     pub fn shape(self) -> &'static str {
         match self {
             Self::Danger => "‼",
@@ -144,7 +144,7 @@ pub fn code(code: Code) -> &'static str {
 pub fn basis(basis: Basis) -> Option<&'static str> {
     match basis {
         Basis::Window => None,
-        Basis::Provisional => Some("provisional, from before enrolment"),
+        Basis::Provisional => Some("provisional, from before enrollment"),
         Basis::Late => Some("late"),
         Basis::Override => Some("set by a clinician"),
     }
@@ -171,10 +171,10 @@ pub fn modality(modality: Modality) -> &'static str {
 
 pub fn intervention(one: Intervention) -> &'static str {
     match one {
-        Intervention::BehaviouralActivation => "behavioural activation",
+        Intervention::BehavioralActivation => "behavioral activation",
         Intervention::ProblemSolvingTreatment => "problem-solving treatment",
-        Intervention::CognitiveBehaviouralTherapy => "CBT",
-        Intervention::InterpersonalCounselling => "interpersonal counselling",
+        Intervention::CognitiveBehavioralTherapy => "CBT",
+        Intervention::InterpersonalCounseling => "interpersonal counselling",
         Intervention::MedicationSupport => "medication support",
         Intervention::Psychoeducation => "psychoeducation",
         Intervention::MotivationalInterviewing => "motivational interviewing",
@@ -228,7 +228,7 @@ pub fn change(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Medication => "Medication",
         ChangeKind::Psychotherapy => "Psychotherapy",
-        ChangeKind::Behavioural => "Behavioural",
+        ChangeKind::Behavioral => "Behavioural",
         ChangeKind::Referral => "Referral",
         ChangeKind::SpecialtyReferral => "Specialty referral",
         ChangeKind::DirectEvaluation => "Direct evaluation",

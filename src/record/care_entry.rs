@@ -1,4 +1,4 @@
-//! Facts that people enter: enrolment, what the care team did, scores taken elsewhere, assessments.
+//! Facts that people enter: enrollment, what the care team did, scores taken elsewhere, assessments.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
 use serde_json::json;

@@ -157,7 +157,7 @@ impl<T> Change<T> {
 /// Changes to an episode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amendment {
-    /// Enrolment, while only referred.
+    /// Enrollment, while only referred.
     pub enrolled_on: Option<NaiveDate>,
     pub consent_on: Change<NaiveDate>,
     /// Which measures are treated to target; the primary one stays.

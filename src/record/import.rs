@@ -60,7 +60,7 @@ pub struct ImportedCase {
     pub relapse_prevention_on: Option<NaiveDate>,
     /// The end, and why.
     pub discharge: Option<(NaiveDate, DischargeReason)>,
-    /// Who pays, since enrolment.
+    /// Who pays, since enrollment.
     pub payer: Option<Payer>,
     pub note: Option<String>,
 }
@@ -290,7 +290,7 @@ fn additions(
     Ok(additions)
 }
 
-/// As for an enrolment by hand: no other episode is open, and the last one has ended before.
+/// As for an enrollment by hand: no other episode is open, and the last one has ended before.
 fn may_begin(case: &ImportedCase, standings: &[Standing]) -> Result<(), Problem> {
     if standings.iter().any(|s| s.status != Phase::Discharged) {
         return Err(Problem::conflict("the patient has an open episode in the registry").at("enrolled_on"));

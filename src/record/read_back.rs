@@ -12,7 +12,7 @@ use super::settle::{note, settle};
 use super::unit_of_work::UnitOfWork;
 use super::{CommandEffect, RecordContext, Recorded, Sighting, decide};
 use crate::domain::care::{Care, CareEntry, DELETED};
-use crate::domain::read_back::{Drift, decision, is_closed, told};
+use crate::domain::read_back::{Drift, decision, is_closed, reported_status};
 use crate::domain::recommendation::{TrackedRecommendation, followed};
 use crate::domain::task::{ChartResource, Code, Posture};
 use crate::fhir::chart_item::ChartItem;
@@ -53,7 +53,7 @@ pub async fn seen(
         Some(key) => !work.persons_with_key(key).await?.iter().any(|one| one.id == dossier.patient.id),
         None => false,
     };
-    let told = told(&dossier.story, delivery.id);
+    let told = reported_status(&dossier.story, delivery.id);
     let judged = match here {
         Some(seen) if about_another => Some(judged_about_another(seen, &delivery)),
         Some(seen) => judge(seen, &delivery, &sighting.system, told),

@@ -26,7 +26,7 @@ fn interact(state: &mut SandboxState, call: &SandboxCall, base: &str) -> Sandbox
         ("GET", ["metadata"]) => SandboxReply::with(200, state.profile.statement()),
         ("PUT", ["$play"]) => play(state, call),
         ("PUT", ["$misbehave"]) => misbehave(state, call),
-        ("GET", ["$misbehave"]) => SandboxReply::with(200, json!(state.misbehaviour)),
+        ("GET", ["$misbehave"]) => SandboxReply::with(200, json!(state.misbehavior)),
         ("POST", []) => bundle(state, call, base),
         ("GET", ["Subscription", id, "$status"]) => state.subscription_status(id),
         ("GET", ["Subscription", id, "$events"]) => state.subscription_events(id, &call.query),
@@ -65,15 +65,15 @@ fn play(state: &mut SandboxState, call: &SandboxCall) -> SandboxReply {
 fn misbehave(state: &mut SandboxState, call: &SandboxCall) -> SandboxReply {
     match serde_json::from_value(call.body.clone().unwrap_or_else(|| json!({}))) {
         Ok(how) => {
-            state.set_misbehaviour(how);
-            SandboxReply::with(200, json!(state.misbehaviour))
+            state.set_misbehavior(how);
+            SandboxReply::with(200, json!(state.misbehavior))
         }
         Err(error) => SandboxReply::refusal(400, "invalid", &error.to_string()),
     }
 }
 
 fn search(state: &SandboxState, kind: &str, query: &str, base: &str) -> SandboxReply {
-    let how = &state.misbehaviour;
+    let how = &state.misbehavior;
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     let is_there = |wanted: &str| wanted.is_empty() || query.split('&').any(|pair| name(pair) == wanted);
     let is_refused = query
@@ -143,15 +143,11 @@ fn create(state: &mut SandboxState, kind: &str, call: &SandboxCall, base: &str) 
     };
     if let Some(condition) = call.if_none_exist.as_ref().filter(|_| state.profile.conditions) {
         let (refuse, ignore) =
-            (state.misbehaviour.refuse_conditional_create, state.misbehaviour.ignore_conditional_create);
+            (state.misbehavior.refuse_conditional_create, state.misbehavior.ignore_conditional_create);
         // Roll both each time, so that one does not shift the other.
         let (refused, ignored) = (state.dice.happens(refuse), state.dice.happens(ignore));
         if refused {
-            return SandboxReply::refusal(
-                state.misbehaviour.refuse_with,
-                "not-supported",
-                "no conditional create here",
-            );
+            return SandboxReply::refusal(state.misbehavior.refuse_with, "not-supported", "no conditional create here");
         }
         if !ignored {
             match one_match(state, kind, condition) {

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::exchange::{SandboxCall, SandboxReply};
 use super::interaction::perform;
-use super::misbehaviour::CallFate;
+use super::misbehavior::CallFate;
 use super::{SharedState, lock, page};
 
 const BODY_MAX: usize = 32 * 1024 * 1024;
@@ -81,7 +81,7 @@ async fn answer(
 
     let fate = {
         let mut state = lock(&state);
-        let how = state.misbehaviour.clone();
+        let how = state.misbehavior.clone();
         let fate = if steers { CallFate::Answered } else { how.fate(&mut state.dice, parts.method != Method::GET) };
         state.chart.search_lag = Duration::from_millis(how.search_lag_ms);
         match fate {
@@ -111,7 +111,7 @@ async fn answer(
     if parts.method == Method::GET && parts.uri.path() == "/" {
         return Ok(html(200, page::page(&lock(&state))));
     }
-    let wanted = lock(&state).misbehaviour.wants_token.clone();
+    let wanted = lock(&state).misbehavior.wants_token.clone();
     let sent = header(&parts.headers, "authorization").unwrap_or_default();
     let is_open = wanted.is_empty() || parts.uri.path() == "/metadata" || parts.uri.path().starts_with("/.well-known");
     if !is_open && !wanted.iter().any(|token| sent.strip_prefix("Bearer ") == Some(token)) {

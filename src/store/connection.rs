@@ -26,7 +26,7 @@ pub struct ConnectionKey<'a> {
 }
 
 /// Registers a connection; due at once if it is new.
-pub async fn know(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn register(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",

@@ -100,7 +100,7 @@ static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
     Texts::list(head, 2, "")
 });
 
-/// Every episode of each of these patients, of one patient in order of enrolment.
+/// Every episode of each of these patients, of one patient in order of enrollment.
 pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> Result<Vec<EpisodeRecord>, Problem> {
     let mut rows = fetch_listed!(tx, EpisodeRow, OF_EACH, patients, clinic);
     note(rows.iter().map(|e| e.patient_id));
@@ -109,7 +109,7 @@ pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> R
     Ok(rows.into_iter().map(EpisodeRecord::from).collect())
 }
 
-/// Every episode of the patients from one id to another, by patient and in order of enrolment.
+/// Every episode of the patients from one id to another, by patient and in order of enrollment.
 pub async fn of_patients(
     tx: &mut ReadTx,
     clinic: &str,

@@ -132,7 +132,7 @@ impl StoryEventRow {
 }
 
 /// Story events of the patients in a range of ids, by patient.
-pub async fn told(
+pub async fn story_events(
     tx: &mut ReadTx,
     clinic: &str,
     from: PatientId,

@@ -43,7 +43,7 @@ use crate::id::PatientId;
 use crate::problem::Problem;
 
 pub use attempt::{DeliveryAttempt, attempted, attempts};
-pub use chart_status::{ChartNote, Example, by_chart_id, example, look, noted, unseen};
+pub use chart_status::{ChartNote, Example, by_chart_id, example, look, record, unseen};
 pub use climb::{below, climb, is_anything_below};
 pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake, wake_each};
 pub use planned_delivery::{PlannedDelivery, plan, plan_all};

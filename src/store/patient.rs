@@ -393,7 +393,7 @@ pub async fn known_before(tx: &mut ReadTx, clinic: &str, at: DateTime<Utc>) -> R
     .map_err(failed)
 }
 
-/// A page of the patients who are candidates for enrolment, longest since first: (since, id). Those whose scores were
+/// A page of the patients who are candidates for enrollment, longest since first: (since, id). Those whose scores were
 /// put aside are a list of their own.
 pub async fn candidates(
     tx: &mut ReadTx,

@@ -55,7 +55,7 @@ pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &SignInSession) -> Result
 }
 
 /// Notes that somebody is still there.
-pub async fn seen(tx: &mut WriteTx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn touch(tx: &mut WriteTx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(tx, "UPDATE session SET seen_at = $3 WHERE clinic_id = $1 AND id = $2", clinic, id, now)
         .map(|_| ())
         .map_err(failed)

@@ -17,7 +17,7 @@ pub async fn of(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Stor
     if patient.has_care {
         let episodes = episode::of_patient(tx, clinic, patient.id).await?;
         story.episodes = episodes.into_iter().map(|e| e.episode).collect();
-        let told = event_log::told(tx, clinic, patient.id, patient.id).await?;
+        let told = event_log::story_events(tx, clinic, patient.id, patient.id).await?;
         for (_, told) in told {
             add(&mut story, told);
         }
@@ -56,7 +56,7 @@ pub async fn of_page(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Res
     let (from, to) = (first.id, last.id);
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
-    let mut told = grouped(event_log::told(tx, clinic, from, to).await?);
+    let mut told = grouped(event_log::story_events(tx, clinic, from, to).await?);
     Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
 }
 

@@ -78,7 +78,7 @@ pub async fn give_back(tx: &mut WriteTx, clinic: &str, name: &str, token: Uuid) 
 }
 
 /// Stores the position of a webhook.
-pub async fn reached(
+pub async fn advance_cursor(
     tx: &mut WriteTx,
     clinic: &str,
     name: &str,

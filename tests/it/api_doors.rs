@@ -86,7 +86,7 @@ async fn furnished() -> (World, Ids) {
     let form =
         json!({"instrument": "phq9", "taken_at": "2026-02-01T08:00:00Z", "answers": [3, 3, 3, 3, 3, 0, 0, 0, 1]});
     let measurement = world.post(&format!("patients/{patient}/measurements"), form).await.expect(201).id();
-    let episode = world.enrol(&patient, "2026-02-01").await;
+    let episode = world.enroll(&patient, "2026-02-01").await;
     let review = json!({"reviewed_on": "2026-02-02", "reviewer": "Dr Freud",
         "recommendations": [{"kind": "referral", "text": "out", "to": "primary_care"}]});
     let review = world.post(&format!("episodes/{episode}/case-reviews"), review).await.expect(201);

@@ -21,7 +21,7 @@ async fn a_field_that_may_be_empty_is_emptied_by_null_and_the_timeline_says_from
 ) {
     let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-03-01").await;
+    let episode = world.enroll(&patient, "2026-03-01").await;
     let path = format!("episodes/{episode}");
     let patch = async |body: Value| world.ask(KIM, "PATCH", &path, Some(body), &[]).await;
     patch(json!({"primary_care_provider": "Dr Who", "consent_on": "2026-03-01"})).await.expect(200);
@@ -49,7 +49,7 @@ async fn a_field_that_may_be_empty_is_emptied_by_null_and_the_timeline_says_from
 async fn a_patient_is_handed_over_to_another_care_manager(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-02-01").await;
+    let episode = world.enroll(&patient, "2026-02-01").await;
     let path = format!("episodes/{episode}/transfer");
     let to = |who: &str, on: &str| json!({"on": on, "to_care_manager": who, "reason": "Kim is on leave"});
     world.post(&path, json!({"on": "2026-03-02", "reason": "x"})).await.expect(422);
@@ -93,7 +93,7 @@ async fn a_transfer_to_another_clinic_ends_the_episode_here_and_takes_nothing_th
 ) {
     let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-02-01").await;
+    let episode = world.enroll(&patient, "2026-02-01").await;
     world.phq9(&patient, "2026-02-01", 17).await;
     let change = json!({"changed_on": "2026-02-20", "kinds": ["medication"], "summary": "More.",
         "medication": [{"name": "Sertraline", "change": "dose_increased", "dose": "100 mg"}]});
@@ -155,7 +155,7 @@ async fn a_safety_assessment_is_taken_back_without_any_episode(
     let again = format!("patients/{patient}/entries/{}/take-back", taken.id());
     world.post(&again, because.clone()).await.expect(404);
     // What belongs to an episode is taken back there.
-    let episode = world.enrol(&patient, "2026-03-02").await;
+    let episode = world.enroll(&patient, "2026-03-02").await;
     let flag =
         world.post(&format!("episodes/{episode}/discussion-flag"), json!({"raised": true})).await.expect(201).id();
     world.post(&format!("patients/{patient}/entries/{flag}/take-back"), because).await.expect(404);
@@ -168,7 +168,7 @@ async fn the_next_appointment_is_shown_and_one_that_nobody_documented_stays(
 ) {
     let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-03-02").await;
+    let episode = world.enroll(&patient, "2026-03-02").await;
     let path = format!("episodes/{episode}/contacts");
     let contact = |on: &str, more: Value| {
         let mut body = json!({"on": on, "kind": "treatment", "scheduled": true});
@@ -202,7 +202,7 @@ async fn a_course_of_brief_treatment_is_complete_with_its_sixth_session_within_t
 ) {
     let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-03-02").await;
+    let episode = world.enroll(&patient, "2026-03-02").await;
     let courses = async || world.get(&format!("episodes/{episode}")).await.expect(200).body["brief_treatments"].clone();
     assert_eq!(courses().await, json!([]));
     let session = async |on: &str, what: &str, outcome: &str| {
@@ -239,12 +239,12 @@ async fn a_course_of_brief_treatment_is_complete_with_its_sixth_session_within_t
 async fn the_standing_says_what_the_plan_clock_counts_from(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-02-01").await;
+    let episode = world.enroll(&patient, "2026-02-01").await;
     let clock = async || world.standing(&episode).await["plan_clock"].clone();
     assert_eq!(
         clock().await,
         json!({"started_on": "2026-02-01", "basis": "enrolment", "entry": null,
-            "reason": "Counts from enrolment on 2026-02-01: no treatment change has been documented since."})
+            "reason": "Counts from enrollment on 2026-02-01: no treatment change has been documented since."})
     );
     let path = format!("episodes/{episode}/treatment-changes");
     let medication = json!([{"name": "Sertraline", "change": "switched", "instead_of": "Citalopram", "dose": "50 mg", "note": "QT"}]);
@@ -272,7 +272,7 @@ async fn the_standing_says_what_the_plan_clock_counts_from(#[values(Engine::Sqli
 async fn a_relapse_prevention_plan_that_was_taken_back_is_none_at_graduation() {
     let world = World::on("2026-03-02").await;
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-02-01").await;
+    let episode = world.enroll(&patient, "2026-02-01").await;
     let plan = json!({"on": "2026-03-02", "plan": "Walk."});
     let entry = world.post(&format!("episodes/{episode}/relapse-prevention"), plan).await.expect(201).id();
     let back = format!("episodes/{episode}/entries/{entry}/take-back");

@@ -92,7 +92,7 @@ async fn the_queue_and_the_metrics_say_the_same_as_their_lists() {
     for (id, name) in [("1", "Lovelace"), ("2", "Hopper")] {
         let patient = world.patient(id, name).await;
         world.phq9(&patient, "2026-01-05", 18).await;
-        world.enrol(&patient, "2026-01-05").await;
+        world.enroll(&patient, "2026-01-05").await;
     }
     for query in ["", "?on=2026-02-20"] {
         let list = world.get(&format!("review-queue{query}")).await.expect(200).body;

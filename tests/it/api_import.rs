@@ -123,7 +123,7 @@ async fn a_known_patient_is_found_and_another_date_of_birth_is_refused() {
             .await;
     }
     let open = world.patient("3", "Open").await;
-    world.enrol(&open, "2026-01-05").await;
+    world.enroll(&open, "2026-01-05").await;
     let csv = "MRN;Name;DOB;Enrolled\n1;Other;17.05.1980;05.01.2026\n2;Other;17.05.1980;05.01.2026\n3;;;05.02.2026\n\
         1;Twice;17.05.1980;06.02.2026\n";
     let said = import(&world, json!({"csv": csv, "identifier_system": "urn:mrn", "dry_run": false})).await;

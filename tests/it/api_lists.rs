@@ -27,7 +27,7 @@ async fn pages_over_equal_values_show_everybody_once() {
     for n in 0..7 {
         let patient = world.patient(&n.to_string(), if n < 5 { "Same" } else { "Other" }).await;
         world.phq9(&patient, "2026-01-05", 15 + n % 2).await;
-        episodes.push(world.enrol(&patient, "2026-01-05").await);
+        episodes.push(world.enroll(&patient, "2026-01-05").await);
     }
     episodes.sort();
     for list in ["caseload?", "caseload?sort=name&", "review-queue?", "review-queue?on=2026-02-03&"] {
@@ -42,7 +42,7 @@ async fn pages_over_equal_values_show_everybody_once() {
     assert_eq!(walk(&world, "caseload?", "episode").await.len(), all["items"].as_array().unwrap().len());
     let named = world.get("caseload?q=sAmE&care_manager=Kim&status=active").await.expect(200).body;
     assert_eq!(named["items"].as_array().unwrap().len(), 5);
-    world.enrol(&world.patient("o", "Özgür").await, "2026-01-05").await;
+    world.enroll(&world.patient("o", "Özgür").await, "2026-01-05").await;
     for name in ["%C3%B6zg", "%C3%96ZG%C3%9CR", "a%20%C3%B6z"] {
         let found = world.get(&format!("caseload?q={name}")).await.expect(200).body;
         assert_eq!(found["items"].as_array().unwrap().len(), 1, "{name}");
@@ -54,14 +54,14 @@ async fn pages_over_equal_values_show_everybody_once() {
         world.get("review-queue").await.body["items"].as_array().unwrap().iter().map(|i| i["rank"].clone()).collect();
     assert!(scores.is_sorted_by_key(Value::as_i64));
     let timeline = format!("episodes/{}/timeline?", episodes[0]);
-    assert_eq!(walk(&world, &timeline, "id").await.len(), 3, "the patient, the score and the enrolment");
+    assert_eq!(walk(&world, &timeline, "id").await.len(), 3, "the patient, the score and the enrollment");
 }
 
 #[tokio::test]
 async fn a_key_makes_a_request_happen_once() {
     let world = World::on("2026-02-02").await;
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     let path = format!("episodes/{episode}/case-reviews");
     let body = |text: &str| json!({"reviewed_on": "2026-02-02", "recommendations": [{"kind": "other", "text": text, "to": "care_manager"}]});
     let kim = (CLINIC, Role::CareManager);
@@ -99,7 +99,7 @@ async fn a_key_makes_a_request_happen_once() {
 async fn what_was_committed_without_an_answer_is_answered_and_not_done_again() {
     let world = World::on("2026-02-02").await;
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     let path = format!("episodes/{episode}/hold");
     let body = json!({"from": "2026-02-02", "reason": "away"});
     let kim = (CLINIC, Role::CareManager);
@@ -167,7 +167,7 @@ async fn a_form_in_quarantine_is_read_again() {
 async fn rules_are_simulated_then_put_in_force() {
     let world = World::on("2026-01-05").await;
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     world.phq9(&patient, "2026-01-05", 18).await;
     world.go_to("2026-02-20").await;
     world.phq9(&patient, "2026-02-20", 16).await;

@@ -11,7 +11,7 @@ use crate::world::Engine;
 async fn march(engine: Engine) -> Option<(World, [String; 2])> {
     let world = World::on_engine(engine, "2026-03-02").await?;
     let (one, two) = (world.patient("1", "Lovelace").await, world.patient("2", "Byron").await);
-    let first = world.enrol(&one, "2026-03-02").await;
+    let first = world.enroll(&one, "2026-03-02").await;
     let body = json!({"patient": {"id": two}, "enrolled_on": "2026-03-02", "care_manager": "Lee"});
     let second = world.post("episodes", body).await.expect(201).id();
     world.go_to("2026-04-05").await;
@@ -248,7 +248,7 @@ async fn the_caseload_of_another_day_is_computed(#[values(Engine::Sqlite, Engine
     for (id, family, score) in [("1", "Lovelace", 18), ("2", "MÖBIUS", 20), ("3", "Noel", 12)] {
         let patient = world.patient(id, family).await;
         world.phq9(&patient, "2026-01-05", score).await;
-        episodes.push((world.enrol(&patient, "2026-01-05").await, patient));
+        episodes.push((world.enroll(&patient, "2026-01-05").await, patient));
     }
     world.go_to("2026-02-20").await;
     for (_, patient) in &episodes {

@@ -142,7 +142,7 @@ pub struct Template {
 
 pub async fn template(world: &World) -> Template {
     let patient = world.patient("1", "Same").await;
-    let episode = world.enrol(&patient, "2026-02-02").await;
+    let episode = world.enroll(&patient, "2026-02-02").await;
     let contact = json!({"on": "2026-02-02", "kind": "outreach"});
     let contact = world.post(&format!("episodes/{episode}/contacts"), contact).await.expect(201).id();
     let concerned = world.patient("2", "Same").await;
@@ -316,7 +316,7 @@ async fn the_programmes_lists_page_stably(#[case] engine: Engine) {
     let candidate = world.patient("1", "Same").await;
     world.phq9(&candidate, "2026-02-01", 15).await;
     let enrolled = world.patient("2", "Same").await;
-    let episode = world.enrol(&enrolled, "2026-02-02").await;
+    let episode = world.enroll(&enrolled, "2026-02-02").await;
     let review = json!({"reviewed_on": "2026-02-02", "reviewer": "Dr Freud",
         "recommendations": [{"kind": "medication", "text": "words", "to": "primary_care"}]});
     let review = world.post(&format!("episodes/{episode}/case-reviews"), review).await.expect(201).body;

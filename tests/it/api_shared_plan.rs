@@ -18,7 +18,7 @@ async fn kinds(world: &World, episode: &str) -> Vec<String> {
 async fn a_fit_check_keeps_who_decided_and_why(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-03-02").await;
+    let episode = world.enroll(&patient, "2026-03-02").await;
     let path = format!("episodes/{episode}/fit-check");
     let whole = async || world.get(&format!("episodes/{episode}")).await.expect(200).body;
     assert_eq!(whole().await["fit_check"], Value::Null, "enrolled, and none is documented");
@@ -74,12 +74,12 @@ async fn who_belongs_into_specialty_care_is_not_enrolled_until_somebody_decides_
     let referred = world.post("episodes", with(None, no)).await.expect(201);
     let (episode, path) = (referred.id(), format!("episodes/{}", referred.id()));
     assert_eq!(referred.header("etag"), "W/\"2\"", "the referral and its fit check");
-    let enrol = json!({"enrolled_on": "2026-03-02"});
-    let refused = world.ask((CLINIC, Role::CareManager), "PATCH", &path, Some(enrol.clone()), &[]).await.expect(409);
+    let enroll = json!({"enrolled_on": "2026-03-02"});
+    let refused = world.ask((CLINIC, Role::CareManager), "PATCH", &path, Some(enroll.clone()), &[]).await.expect(409);
     assert_eq!(refused.body["allowed"], json!(["fit_check", "discharge"]));
     let yes = json!({"concerns": ["acute_risk"], "decision": "suitable", "reason": "Seen in the clinic, safe."});
     world.post(&format!("{path}/fit-check"), yes).await.expect(201);
-    let enrolled = world.ask((CLINIC, Role::CareManager), "PATCH", &path, Some(enrol), &[]).await.expect(200);
+    let enrolled = world.ask((CLINIC, Role::CareManager), "PATCH", &path, Some(enroll), &[]).await.expect(200);
     assert_eq!(
         (&enrolled.body["status"], &enrolled.body["fit_check"]["decision"]),
         (&json!("active"), &json!("suitable"))
@@ -107,9 +107,9 @@ async fn a_care_plan_has_versions_and_two_writers_do_not_overwrite_each_other(
     let path = format!("episodes/{referred}/care-plan");
     let early = world.post(&path, plan()).await.expect(409);
     assert!(!early.body["allowed"].as_array().unwrap().contains(&json!("care_plan")));
-    let enrol = json!({"enrolled_on": "2026-03-02", "care_manager": "Kim"});
+    let enroll = json!({"enrolled_on": "2026-03-02", "care_manager": "Kim"});
     world
-        .ask((CLINIC, Role::CareManager), "PATCH", &format!("episodes/{referred}"), Some(enrol), &[])
+        .ask((CLINIC, Role::CareManager), "PATCH", &format!("episodes/{referred}"), Some(enroll), &[])
         .await
         .expect(200);
     world.phq9(&patient, "2026-03-02", 16).await;
@@ -186,7 +186,7 @@ async fn a_care_plan_reads_as_a_fhir_care_plan_and_as_a_document() {
         .await;
     let person = world.get(&format!("patients/{patient}")).await.expect(200).body;
     assert_eq!(person["measurements"][0]["language"], "es", "{}", person["measurements"]);
-    let episode = world.enrol(&patient, "2026-03-02").await;
+    let episode = world.enroll(&patient, "2026-03-02").await;
     let path = format!("episodes/{episode}/care-plan");
     world.post(&path, plan()).await.expect(201);
     world.post(&path, plan()).await.expect(201);
@@ -230,7 +230,7 @@ async fn a_care_plan_reads_as_a_fhir_care_plan_and_as_a_document() {
         "Depression &lt;since the birth&gt;",
         "Play the piano &amp; sing again, by 2026-05-01",
         "<td>PHQ-9</td><td>at most 4</td><td>2026-06-01</td><td>16 on 2026-03-02, taken in es</td>",
-        "behavioural activation, weekly, Kim",
+        "behavioral activation, weekly, Kim",
         "Sertraline: 50 mg in the morning",
         "Behavioral care manager: Kim",
         "not a crisis service",

@@ -86,7 +86,7 @@ async fn a_course_of_care_from_enrolment_to_enrolment() {
     assert_eq!(refused.body["allowed"], json!(["recommendation_decision", "recommendation_progress", "taken_back"]));
     assert_eq!(world.get("caseload").await.body["items"], json!([]));
 
-    let second = world.enrol(&patient, "2026-06-01").await;
+    let second = world.enroll(&patient, "2026-06-01").await;
     assert_eq!(world.standing(&second).await["measures"][0]["status"], "no_baseline", "a new episode, a new baseline");
     let list = world.get(&format!("episodes?patient={patient}")).await.expect(200).body;
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
@@ -116,7 +116,7 @@ async fn a_course_of_care_from_enrolment_to_enrolment() {
 async fn holding_resuming_flagging_and_taking_back() {
     let world = World::on("2026-02-02").await;
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     let path = |what: &str| format!("episodes/{episode}/{what}");
     world.post(&path("resume"), json!({"on": "2026-02-02"})).await.expect(409);
     world.post(&path("hold"), json!({"from": "2026-01-01", "reason": "away"})).await.expect(422);

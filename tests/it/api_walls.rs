@@ -73,8 +73,8 @@ async fn furnish(world: &World, clinic: &str, name: &str, mrn: &str) -> Ids {
         json!({"instrument": "phq9", "taken_at": "2026-02-01T08:00:00Z", "answers": [3, 3, 3, 3, 3, 0, 0, 0, 1]});
     let measurement = kim(&format!("patients/{patient}/measurements"), form).await.id();
     let manager = format!("Kim of {name}");
-    let enrolment = json!({"patient": {"id": patient}, "enrolled_on": "2026-02-01", "care_manager": manager});
-    let episode = kim("episodes", enrolment).await.id();
+    let enrollment = json!({"patient": {"id": patient}, "enrolled_on": "2026-02-01", "care_manager": manager});
+    let episode = kim("episodes", enrollment).await.id();
     let review = json!({"reviewed_on": "2026-02-02", "reviewer": "Dr Freud",
         "recommendations": [{"kind": "referral", "text": format!("refer {name}"), "to": "primary_care"}]});
     let review = kim(&format!("episodes/{episode}/case-reviews"), review).await;

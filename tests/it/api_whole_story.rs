@@ -18,7 +18,7 @@ use crate::world::Engine;
 const QUEUES: [(&str, &[&str]); 38] = [
     ("2026-01-05", &[]),
     ("2026-01-12", &["Ben new_without_review 2026-01-02", "Ada new_without_review 2026-01-05"]),
-    // Longest waiting first: by the date of enrolment.
+    // Longest waiting first: by the date of enrollment.
     (
         "2026-01-19",
         &[
@@ -222,7 +222,7 @@ impl Clinic {
         self.form(name, on, total, 0).await;
         let found = self.world.get(&format!("patients?identifier=urn:mrn%7C{name}")).await.expect(200).body;
         let patient = found["items"][0]["id"].as_str().unwrap().to_owned();
-        let episode = self.world.enrol(&patient, on).await;
+        let episode = self.world.enroll(&patient, on).await;
         self.people.push((name, patient, episode));
         self.contact(name, on).await;
     }
@@ -362,7 +362,7 @@ impl Clinic {
             "2026-09-14" => {
                 self.form("Ada", monday, 15, 0).await;
                 let patient = self.of("Ada").0.to_owned();
-                let episode = self.world.enrol(&patient, monday).await;
+                let episode = self.world.enroll(&patient, monday).await;
                 self.people.push(("Ada", patient, episode));
             }
             _ => {}

@@ -195,8 +195,8 @@ impl World {
         found.body["items"][0]["id"].as_str().unwrap().to_owned()
     }
 
-    /// Enrols a patient; the episode's id.
-    pub async fn enrol(&self, patient: &str, on: &str) -> String {
+    /// Enrolls a patient; the episode's id.
+    pub async fn enroll(&self, patient: &str, on: &str) -> String {
         let body = json!({"patient": {"id": patient}, "enrolled_on": on, "care_manager": "Kim"});
         self.post("episodes", body).await.expect(201).id()
     }

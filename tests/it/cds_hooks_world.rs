@@ -123,7 +123,7 @@ impl Hooked {
         self.world.arrives(patient(id)).await;
         let found = self.world.get(&format!("patients?reference=Patient/{id}")).await.expect(200);
         let ours = found.body["items"][0]["id"].as_str().unwrap().to_owned();
-        self.world.enrol(&ours, on).await;
+        self.world.enroll(&ours, on).await;
         let first: chrono::NaiveDate = on.parse().unwrap();
         for (days, answers) in forms {
             let taken = format!("{}T10:00:00Z", first + Days::new(*days));

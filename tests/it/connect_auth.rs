@@ -1,4 +1,4 @@
-//! SMART Backend Services against an authorisation server that checks what it is sent, and `check-config` against
+//! SMART Backend Services against an authorization server that checks what it is sent, and `check-config` against
 //! everything that usually goes wrong.
 
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use cocm_registry::ehr::probe::{ProbeResult, Verdict};
 use cocm_registry::ehr::{EhrClient, Failure};
 use cocm_registry::intake::connection;
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::sandbox::misbehaviour::Misbehaviour;
+use cocm_registry::sandbox::misbehavior::Misbehavior;
 use cocm_registry::service::connections::try_connection;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use crate::connect_world::config;
 use crate::world::{Database, Engine};
 
-/// How the authorisation server behaves, and what it has seen.
+/// How the authorization server behaves, and what it has seen.
 struct Office {
     ring: KeyRing,
     granted: String,
@@ -103,7 +103,7 @@ fn check(office: &Office, form: &std::collections::HashMap<String, String>, own:
     Ok(())
 }
 
-/// A sandbox that wants a token, an authorisation server, and what we know of both.
+/// A sandbox that wants a token, an authorization server, and what we know of both.
 struct Scene {
     database: Database,
     chart: Sandbox,
@@ -140,7 +140,7 @@ impl Scene {
 
     fn accept(&self, tokens: &[&str]) {
         let wants_token = tokens.iter().map(|token| (*token).to_owned()).collect();
-        self.chart.misbehave(Misbehaviour { wants_token, ..Misbehaviour::default() });
+        self.chart.misbehave(Misbehavior { wants_token, ..Misbehavior::default() });
     }
 
     fn rotate(&self) {

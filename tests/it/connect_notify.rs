@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use cocm_registry::api;
 use cocm_registry::config::{self, ClinicId};
 use cocm_registry::identity::{Role, development};
-use cocm_registry::sandbox::misbehaviour::Dice;
+use cocm_registry::sandbox::misbehavior::Dice;
 use cocm_registry::store::connection::{hint, subscription};
 use rstest::rstest;
 use serde_json::{Value, json};

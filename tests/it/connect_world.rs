@@ -7,7 +7,7 @@ use cocm_registry::config::{self, Config, Development};
 use cocm_registry::identity::development;
 use cocm_registry::intake::watch::WatchVisit;
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::sandbox::misbehaviour::Misbehaviour;
+use cocm_registry::sandbox::misbehavior::Misbehavior;
 use cocm_registry::service::Service;
 use cocm_registry::store::connection::{self, ConnectionKey, Watermark, hint};
 use cocm_registry::store::resource;
@@ -75,11 +75,11 @@ impl Connected {
 
     pub async fn in_vain(&self) -> Vec<hint::FetchHint> {
         let mut tx = self.app.db.read().await.unwrap();
-        hint::in_vain(&mut tx, EHR, 100).await.unwrap()
+        hint::failures(&mut tx, EHR, 100).await.unwrap()
     }
 
-    pub fn misbehave(&self, change: impl FnOnce(&mut Misbehaviour)) {
-        let mut how = Misbehaviour::default();
+    pub fn misbehave(&self, change: impl FnOnce(&mut Misbehavior)) {
+        let mut how = Misbehavior::default();
         change(&mut how);
         self.chart.misbehave(how);
     }

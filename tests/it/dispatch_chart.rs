@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::TimeDelta;
 use cocm_registry::domain::chart_plan::Rung;
 use cocm_registry::domain::task::Posture;
-use cocm_registry::sandbox::misbehaviour::Misbehaviour;
+use cocm_registry::sandbox::misbehavior::Misbehavior;
 use cocm_registry::service::Service;
 use cocm_registry::store::lease::LEASE;
 use cocm_registry::store::outbox::{self, Delivery, DeliveryState};
@@ -51,13 +51,13 @@ async fn a_chart_that_loses_requests_and_answers_ends_with_one_of_each_cause(
     #[values(1, 2, 3)] seed: u64,
 ) {
     let Some(world) = World::on(engine).await else { return };
-    world.chart.misbehave(Misbehaviour {
+    world.chart.misbehave(Misbehavior {
         seed,
         drop_request: 0.15,
         drop_response: 0.25,
         unavailable: 0.05,
         ignore_conditional_create: 0.5,
-        ..Misbehaviour::default()
+        ..Misbehavior::default()
     });
     for person in 0..15 {
         alarm(&world, &person.to_string()).await;
@@ -87,7 +87,7 @@ async fn an_answer_that_was_lost_is_looked_for_before_anything_is_sent_again(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let Some(world) = World::on(engine).await else { return };
-    world.chart.misbehave(Misbehaviour { drop_response: 1.0, only_writes: true, ..Misbehaviour::default() });
+    world.chart.misbehave(Misbehavior { drop_response: 1.0, only_writes: true, ..Misbehavior::default() });
     alarm(&world, "1").await;
     world.deliver().await;
     assert!(
@@ -115,7 +115,7 @@ async fn a_chart_that_asks_for_a_pause_gets_it_and_it_costs_no_attempt(
 ) {
     let Some(world) = World::on(engine).await else { return };
     let retry_after = retry_after.to_owned();
-    world.chart.misbehave(Misbehaviour { throttle: 1.0, retry_after, ..Misbehaviour::default() });
+    world.chart.misbehave(Misbehavior { throttle: 1.0, retry_after, ..Misbehavior::default() });
     for person in ["1", "2", "3"] {
         alarm(&world, person).await;
     }
@@ -136,7 +136,7 @@ async fn what_the_chart_refuses_is_parked_with_its_reason_and_can_be_sent_again(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let Some(world) = World::on(engine).await else { return };
-    let refuses = Misbehaviour { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehaviour::default() };
+    let refuses = Misbehavior { refuse_conditional_create: 1.0, refuse_with: 422, ..Misbehavior::default() };
     world.chart.misbehave(refuses);
     alarm(&world, "1").await;
     world.deliver().await;
@@ -240,7 +240,7 @@ async fn a_replica_that_died_while_writing_is_taken_over_after_its_lease(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chart_that_hangs_holds_up_nobody_elses(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(world) = World::on(engine).await else { return };
-    world.chart.misbehave(Misbehaviour { hang: 1.0, ..Misbehaviour::default() });
+    world.chart.misbehave(Misbehavior { hang: 1.0, ..Misbehavior::default() });
     for person in 0..30 {
         alarm(&world, &person.to_string()).await;
     }

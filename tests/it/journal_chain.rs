@@ -18,7 +18,7 @@ async fn story(world: &World) {
     for id in ["1", "2", "3"] {
         world.send(&patient(id)).await.unwrap();
     }
-    let episode = world.enrol("1", "2026-02-23").await;
+    let episode = world.enroll("1", "2026-02-23").await;
     world.send(&phq9("f1", "1", "2026-02-23T10:00:00.123456789Z", [2, 2, 2, 2, 2, 2, 2, 2, 1])).await.unwrap();
     world.send(&phq9("f2", "2", "1999-12-31T23:59:59.9999999Z", [1; 9])).await.unwrap();
     world.send(&phq9("f3", "nobody", "2026-03-01T10:00:00Z", [1; 9])).await.unwrap();

@@ -35,7 +35,7 @@ async fn a_thousand_events_with_disconnects_are_each_heard_once(
     let Some(world) = World::on(engine).await else { return };
     let door = Door::of(&world);
     world.send(&patient("1")).await.unwrap();
-    world.enrol("1", "2026-02-23").await;
+    world.enroll("1", "2026-02-23").await;
     let app = world.app.clone();
     let facts: Vec<_> = (0..1000).map(|n| world.fact(&patient(&format!("p{n}")))).collect();
     let forms: Vec<_> = (0..40)
@@ -91,7 +91,7 @@ async fn another_clinic_hears_nothing_and_types_are_chosen(#[values(Engine::Sqli
     let Some(world) = World::on(engine).await else { return };
     let door = Door::of(&world);
     world.send(&patient("1")).await.unwrap();
-    world.enrol("1", "2026-02-23").await;
+    world.enroll("1", "2026-02-23").await;
     world.send(&phq9("f", "1", "2026-03-01T10:00:00Z", [2, 2, 2, 2, 2, 2, 2, 2, 3])).await.unwrap();
     world.app.journal.seal().await.unwrap();
     let others = (OTHER, Role::Admin);

@@ -22,8 +22,8 @@ async fn people(world: &World) -> (String, String) {
         world.send(&patient(id)).await.unwrap();
         world.send(&phq9(&format!("f{id}"), id, "2026-02-23T10:00:00Z", [2, 2, 2, 2, 2, 2, 2, 2, 1])).await.unwrap();
     }
-    let episode = world.enrol("1", "2026-02-23").await;
-    world.enrol("2", "2026-02-23").await;
+    let episode = world.enroll("1", "2026-02-23").await;
+    world.enroll("2", "2026-02-23").await;
     // Of nobody who is known: waits in quarantine.
     world.send(&phq9("f3", "3", "2026-02-23T10:00:00Z", [1; 9])).await.unwrap();
     let mut tx = world.read().await;

@@ -103,7 +103,7 @@ async fn events_are_told_in_order_signed_and_once(#[values(Engine::Sqlite, Engin
     let service = telling(&world, &receiver.start().await, &[]).await;
     world.send(&patient("1")).await.unwrap();
     world.send_to(OTHER, &patient("1")).await.unwrap();
-    world.enrol("1", "2026-02-23").await;
+    world.enroll("1", "2026-02-23").await;
     world.send(&phq9("f", "1", "2026-03-01T10:00:00Z", [2, 2, 2, 2, 2, 2, 2, 2, 3])).await.unwrap();
     tell(&world, &service).await;
     tell(&world, &service).await;

@@ -17,7 +17,7 @@ use cocm_registry::config::ClinicId;
 use cocm_registry::domain::task::Posture;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::sandbox::misbehaviour::{Dice, Misbehaviour};
+use cocm_registry::sandbox::misbehavior::{Dice, Misbehavior};
 use cocm_registry::store::outbox::{self, DeliveryState};
 use rstest::rstest;
 use serde_json::Value;
@@ -138,12 +138,12 @@ async fn what_was_acknowledged_survives_every_kill_once_and_whole(
     let Some(database) = Database::on(engine).await else { return };
     let chart_clock = Clock::standing_at(monday());
     let chart = Sandbox::start(([127, 0, 0, 1], 0).into(), chart_clock).await.unwrap();
-    chart.misbehave(Misbehaviour {
+    chart.misbehave(Misbehavior {
         seed: 11,
         drop_request: 0.05,
         drop_response: 0.2,
         ignore_conditional_create: 0.5,
-        ..Misbehaviour::default()
+        ..Misbehavior::default()
     });
     development::prepare(database.folder.path()).unwrap();
     let token = token(database.folder.path());

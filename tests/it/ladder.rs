@@ -13,7 +13,7 @@ use cocm_registry::domain::task::ChartResource;
 use cocm_registry::ehr::{EhrClient, EhrConfig};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::sandbox::events::{BUDGET, Events};
-use cocm_registry::sandbox::misbehaviour::Misbehaviour;
+use cocm_registry::sandbox::misbehavior::Misbehavior;
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::store::outbox::DeliveryState;
 use rstest::rstest;
@@ -372,7 +372,7 @@ async fn an_ehr_that_cannot_be_asked_what_it_offers_is_asked_again() {
     let world = Loop::on(Engine::Sqlite, Profile::default(), never).await.unwrap();
     forms(&world).await;
     world.fetch().await;
-    world.chart.misbehave(Misbehaviour { unavailable: 1.0, ..Misbehaviour::default() });
+    world.chart.misbehave(Misbehavior { unavailable: 1.0, ..Misbehavior::default() });
     world.deliver().await;
     let waiting = world.open().await;
     assert!(waiting.iter().all(|d| d.state == DeliveryState::Pending && !d.outcome_unknown && d.rung.is_none()));

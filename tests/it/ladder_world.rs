@@ -8,7 +8,7 @@ use cocm_registry::domain::task::{Code, Posture};
 use cocm_registry::identity::{Role, development};
 use cocm_registry::record::Command;
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::sandbox::misbehaviour::Misbehaviour;
+use cocm_registry::sandbox::misbehavior::Misbehavior;
 use cocm_registry::sandbox::profile::Profile;
 use cocm_registry::service::{Service, connections, router, sweep};
 use cocm_registry::store::outbox::{self, Delivery, DeliveryFilter, DeliveryState};
@@ -78,12 +78,12 @@ impl Loop {
     }
 
     pub fn misbehave(&self, seed: u64) {
-        self.chart.misbehave(Misbehaviour {
+        self.chart.misbehave(Misbehavior {
             seed,
             only_writes: true,
             drop_request: 0.15,
             drop_response: 0.35,
-            ..Misbehaviour::default()
+            ..Misbehavior::default()
         });
     }
 

@@ -9,7 +9,7 @@ use super::pages_world::Browser;
 async fn a_contact_is_logged_once_and_can_be_undone() {
     let world = World::on("2026-03-16").await;
     let patient = world.patient("p", "Byron").await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     assert!(rules(&world.standing(&episode).await).contains(&"contact_overdue"));
     let browser = Browser::as_role(&world.app, "care_manager").await;
     let page = format!("/patients/{patient}");
@@ -43,7 +43,7 @@ async fn a_contact_is_logged_once_and_can_be_undone() {
 async fn what_the_api_refuses_is_said_beside_the_field_and_nothing_typed_is_lost() {
     let world = World::on("2026-03-16").await;
     let patient = world.patient("p", "Byron").await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     let browser = Browser::as_role(&world.app, "care_manager").await;
     let post = |form: &str, fields: Vec<(&'static str, &'static str)>| {
         let path = format!("/patients/{patient}/{form}");

@@ -1,4 +1,4 @@
-//! Enrolment, the fit check, hand-over, baselines, candidates and care plans, as they are typed into the pages.
+//! Enrollment, the fit check, hand-over, baselines, candidates and care plans, as they are typed into the pages.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ async fn a_candidate_is_dismissed_undone_and_enrolled(#[values(Engine::Sqlite, E
     let entry = done.header("location").rsplit_once("entry=").unwrap().1.to_owned();
     browser.post(&format!("{page}/take-back?entry={entry}"), &[("reason", "Wrong patient.")]).await.expect(303);
     assert!(browser.get("/candidates").await.text.contains("Byron"));
-    let enrolment = [
+    let enrollment = [
         ("enrolled_on", "2026-03-16"),
         ("consent_on", "2026-03-16"),
         ("target_instruments", "phq9"),
@@ -39,13 +39,13 @@ async fn a_candidate_is_dismissed_undone_and_enrolled(#[values(Engine::Sqlite, E
         ("fit.concerns", "mania"),
         ("fit.decision", "suitable"),
     ];
-    let refused = browser.post(&format!("{page}/enrolment"), &enrolment).await.expect(422).text;
+    let refused = browser.post(&format!("{page}/enrolment"), &enrollment).await.expect(422).text;
     assert!(
         refused.contains("id=\"enrolment-fit.reason-problem\""),
         "the API's words stand beside the field: {refused}"
     );
     assert!(refused.contains("value=\"Okafor\""), "nothing typed is lost");
-    let whole: Vec<(&str, &str)> = enrolment.into_iter().chain([("fit.reason", "In remission for years.")]).collect();
+    let whole: Vec<(&str, &str)> = enrollment.into_iter().chain([("fit.reason", "In remission for years.")]).collect();
     browser.post(&format!("{page}/enrolment"), &whole).await.expect(303);
     let of = &episodes(&world, &patient).await[0];
     assert_eq!((&of["status"], &of["psychiatric_consultant"]), (&json!("active"), &json!("Okafor")));
@@ -86,7 +86,7 @@ async fn a_patient_is_handed_over_gets_another_baseline_and_changes_medication(
 ) {
     let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     let patient = world.patient("p", "Byron").await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     world.phq9(&patient, "2026-01-05", 18).await;
     let second = world.phq9(&patient, "2026-01-20", 21).await;
     let page = format!("/patients/{patient}");
@@ -123,7 +123,7 @@ async fn a_care_plan_has_versions_and_nobody_overwrites_what_they_did_not_read(
 ) {
     let Some(world) = World::on_engine(engine, "2026-03-16").await else { return };
     let patient = world.patient("p", "Byron").await;
-    let episode = world.enrol(&patient, "2026-03-02").await;
+    let episode = world.enroll(&patient, "2026-03-02").await;
     world.phq9(&patient, "2026-03-02", 18).await;
     let page = format!("/patients/{patient}/care-plan");
     let browser = Browser::as_role(&world.app, "care_manager").await;
@@ -136,7 +136,7 @@ async fn a_care_plan_has_versions_and_nobody_overwrites_what_they_did_not_read(
         ("goals.1.by", "2026-05-01"),
         ("targets.0.instrument", "phq9"),
         ("targets.0.at_most", "4"),
-        ("interventions.0.intervention", "behavioural activation"),
+        ("interventions.0.intervention", "behavioral activation"),
         ("medication.0.name", "Sertraline"),
         ("medication.0.dose", "50 mg"),
         ("responsibilities.0.who", "Kim"),
@@ -179,7 +179,7 @@ async fn whoever_is_shown_on_a_new_page_stands_in_the_journal() {
     let world = World::on("2026-03-16").await;
     let (candidate, patient) = (world.patient("c", "Franklin").await, world.patient("p", "Byron").await);
     world.phq9(&candidate, "2026-03-02", 18).await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     world.phq9(&patient, "2026-01-05", 18).await;
     world.post(&format!("episodes/{episode}/care-plan"), json!({"problems": ["Low mood"]})).await.expect(201);
     let browser = Browser::as_role(&world.app, "care_manager").await;

@@ -12,7 +12,7 @@ async fn two(world: &World) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (id, family) in [("a", "Byron"), ("b", "Hopper")] {
         let patient = world.patient(id, family).await;
-        let episode = world.enrol(&patient, "2026-01-05").await;
+        let episode = world.enroll(&patient, "2026-01-05").await;
         world.phq9(&patient, "2026-01-05", 18).await;
         world.phq9(&patient, "2026-03-10", 18).await;
         all.push((patient, episode));
@@ -89,7 +89,7 @@ async fn the_agenda_stays_as_it_was_drawn_and_a_session_of_this_week_is_gone_on_
     // Somebody gets well meanwhile, and somebody else comes to stand in the queue.
     world.phq9(&patients[0].0, "2026-03-16", 3).await;
     let late = world.patient("c", "Franklin").await;
-    let episode = world.enrol(&late, "2026-01-05").await;
+    let episode = world.enroll(&late, "2026-01-05").await;
     world.phq9(&late, "2026-01-05", 10).await;
     world.phq9(&late, "2026-03-15", 20).await;
     let agenda = consultant.get(&session).await.expect(200).text;

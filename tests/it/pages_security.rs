@@ -178,7 +178,7 @@ async fn nothing_is_shown_to_who_is_not_signed_in() {
 async fn a_form_from_elsewhere_stores_nothing() {
     let world = World::on("2026-03-16").await;
     let patient = world.patient("p", "Byron").await;
-    let episode = world.enrol(&patient, "2026-03-02").await;
+    let episode = world.enroll(&patient, "2026-03-02").await;
     let browser = Browser::as_role(&world.app, "care_manager").await;
     let other = Browser::as_role(&world.app, "care_manager").await;
     let path = format!("/patients/{patient}/contacts");
@@ -322,7 +322,7 @@ async fn another_clinics_patients_are_not_there() {
 async fn each_role_sees_and_does_what_is_its_own() {
     let world = World::on("2026-03-16").await;
     let patient = world.patient("p", "Byron").await;
-    let episode = world.enrol(&patient, "2026-01-05").await;
+    let episode = world.enroll(&patient, "2026-01-05").await;
     world.phq9(&patient, "2026-01-05", 18).await;
     let page = format!("/patients/{patient}");
     let contact = [("on", "2026-03-16"), ("kind", "treatment"), ("outcome", "attended")];

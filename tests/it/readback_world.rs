@@ -69,8 +69,8 @@ impl World {
         form("b1", RECOMMENDED, "2026-02-16", [2, 2, 2, 2, 2, 2, 2, 2, 0]);
         form("c1", ALARMING, "2026-03-02T13:00:00Z", [0, 0, 0, 0, 0, 0, 0, 0, 2]);
         world.connected.sweep().await;
-        world.enrol(NONRESPONSE, "2025-12-29").await;
-        let episode = world.enrol(RECOMMENDED, "2026-02-16").await;
+        world.enroll(NONRESPONSE, "2025-12-29").await;
+        let episode = world.enroll(RECOMMENDED, "2026-02-16").await;
         let recommendation = Recommendation {
             id: world.recommendation,
             kind: ChangeKind::Medication,
@@ -95,7 +95,7 @@ impl World {
         self.connected.app.recorder.one(CLINIC, "test", fact).await.unwrap().id.parse().unwrap()
     }
 
-    pub async fn enrol(&self, person: &str, on: &str) -> EpisodeId {
+    pub async fn enroll(&self, person: &str, on: &str) -> EpisodeId {
         let whom = PatientKey::Key(format!("Patient/{person}"));
         EpisodeId(self.record(Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None }).await)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cocm_registry::id::PatientId;
 use cocm_registry::problem::Category;
 use cocm_registry::record::{Command, PatientKey};
-use cocm_registry::sandbox::misbehaviour::Dice;
+use cocm_registry::sandbox::misbehavior::Dice;
 use cocm_registry::store::Db;
 use rstest::rstest;
 use serde_json::json;
@@ -201,7 +201,7 @@ async fn a_change_and_its_write_back_commit_together_or_not_at_all(
         // A person known, enrolled and measured, and a form that changes everything.
         let person = n.to_string();
         world.send(&patient(&person)).await.unwrap();
-        world.enrol(&person, "2026-01-05").await;
+        world.enroll(&person, "2026-01-05").await;
         let mut before = HashSet::new();
         for table in TABLES {
             before.insert((table, count(db, &format!("SELECT COUNT(*) FROM {table}")).await));

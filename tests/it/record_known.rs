@@ -43,7 +43,7 @@ async fn the_log_tells_the_story_that_is_stored(#[values(Engine::Sqlite, Engine:
     for id in ["1", "2", "3"] {
         world.send(&world::patient(id)).await.unwrap();
     }
-    let episode = world.enrol("1", "2026-03-02").await;
+    let episode = world.enroll("1", "2026-03-02").await;
     let form = phq9("q", "1", "2026-03-02T08:00:00Z", [2; 9]);
     world.send(&form).await.unwrap();
     the_log_tells_what_is_stored(&world).await;
@@ -94,7 +94,7 @@ fn baseline(standing: &Value) -> &Value {
 async fn a_standing_is_read_as_it_was_known(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(world) = api_world::World::on_engine(engine, "2026-03-02").await else { return };
     let patient = world.patient("1", "Lovelace").await;
-    let episode = world.enrol(&patient, "2026-03-02").await;
+    let episode = world.enroll(&patient, "2026-03-02").await;
     let form = |n: u32, items| version(phq9("q", "1", "2026-03-02T08:00:00Z", items), n);
     world.arrives(form(1, [2; 9])).await;
     let standing = async |query: &str| world.get(&format!("episodes/{episode}/standing?{query}")).await;

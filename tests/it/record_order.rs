@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use cocm_registry::domain::measurement::EvidenceStatus;
 use cocm_registry::record::{Command, PatientKey};
-use cocm_registry::sandbox::misbehaviour::Dice;
+use cocm_registry::sandbox::misbehavior::Dice;
 use cocm_registry::store::{measurement, outbox, patient, quarantine, resource, standing};
 use futures_util::StreamExt;
 use rstest::rstest;
@@ -98,7 +98,7 @@ async fn play(world: &World, clinic: &str, events: &[&Value]) {
     }
 }
 
-async fn enrol(world: &World, clinic: &str) {
+async fn enroll(world: &World, clinic: &str) {
     let fact = Command::Enrolled {
         whom: PatientKey::Key("Patient/1".into()),
         episode: Box::new(episode("2026-01-05")),
@@ -144,7 +144,7 @@ async fn all_720_orders_of_six_events_end_in_the_same_registry(
             async move {
                 let clinic = format!("order-{n}-");
                 play(world, &clinic, &events).await;
-                enrol(world, &clinic).await;
+                enroll(world, &clinic).await;
             }
         })
         .await;
@@ -168,7 +168,7 @@ async fn orders_end_in_the_same_chart_also_when_it_is_written_in_between(
             let clinic = format!("order-{n}-");
             match order.get(step) {
                 Some(event) => play(&world, &clinic, &[&events[*event]]).await,
-                None => enrol(&world, &clinic).await,
+                None => enroll(&world, &clinic).await,
             }
         }
         world.deliver().await;
@@ -255,7 +255,7 @@ async fn shuffles_of_fifty_events_with_repeats_end_the_same(
             async move {
                 let clinic = format!("shuffle-{n}-");
                 world.send_to(&clinic, &patient("1")).await.unwrap();
-                enrol(world, &clinic).await;
+                enroll(world, &clinic).await;
                 play(world, &clinic, &order).await;
             }
         })
@@ -275,7 +275,7 @@ async fn the_same_again_does_nothing(#[values(Engine::Sqlite, Engine::Postgres)]
     for event in six() {
         world.send(&event).await.unwrap();
     }
-    enrol(&world, clinic).await;
+    enroll(&world, clinic).await;
     world.deliver().await;
     let before = outcome(&world, clinic).await;
     let calls = world.chart.log().len();

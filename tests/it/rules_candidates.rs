@@ -98,14 +98,14 @@ fn who_is_in_care_or_dead_or_inactive_is_none_and_who_left_care_is_one_again() {
     tale.phq9(-3, 18);
     assert!(on(&tale, -1).is_some());
     let mut referred = tale.clone();
-    referred.enrol(None, &[Instrument::Phq9]);
+    referred.enroll(None, &[Instrument::Phq9]);
     assert_eq!(on(&referred, 0), None);
     let mut discharged = tale.clone();
-    discharged.enrol(Some(0), &[Instrument::Phq9]).discharge(10);
+    discharged.enroll(Some(0), &[Instrument::Phq9]).discharge(10);
     assert_eq!(on(&discharged, 9), None);
     let earlier = on(&discharged, 10).unwrap().earlier.unwrap();
     assert_eq!((earlier.episode, day_of(earlier.ended_on), earlier.was_enrolled), (discharged.episode, 10, true));
-    discharged.enrol(None, &[Instrument::Phq9]).discharge(12);
+    discharged.enroll(None, &[Instrument::Phq9]).discharge(12);
     let last = on(&discharged, 12).unwrap().earlier.unwrap();
     assert_eq!(
         (day_of(last.ended_on), last.was_enrolled),

@@ -42,9 +42,9 @@ fn tale(case: &Value) -> Tale {
     let measures: Vec<Instrument> =
         episode["measures"].as_array().unwrap().iter().map(|m| instrument(m.as_str().unwrap())).collect();
     if let Some(end) = episode["prev_end"].as_str() {
-        tale.enrol(Some(day(&json!(end)) - 100), &measures).discharge(day(&json!(end)));
+        tale.enroll(Some(day(&json!(end)) - 100), &measures).discharge(day(&json!(end)));
     }
-    tale.enrol(Some(day(&episode["start"])), &measures);
+    tale.enroll(Some(day(&episode["start"])), &measures);
     for response in case["responses"].as_array().unwrap() {
         let source = format!("QuestionnaireResponse/{}", response["id"].as_str().unwrap());
         if response["status"] == "entered-in-error" {

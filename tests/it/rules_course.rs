@@ -95,7 +95,7 @@ fn each_phase_allows_what_makes_sense_in_it_and_taking_back_always() {
 
 fn course_in(phase: Phase) -> Course<'static> {
     let mut tale = Tale::of_a_patient();
-    tale.enrol((phase != Phase::Referred).then_some(0), &[cocm_registry::domain::instrument::Instrument::Phq9]);
+    tale.enroll((phase != Phase::Referred).then_some(0), &[cocm_registry::domain::instrument::Instrument::Phq9]);
     match phase {
         Phase::Referred | Phase::Active => &mut tale,
         Phase::OnHold => tale.hold(5),
@@ -166,7 +166,7 @@ fn a_brief_treatment_is_so_many_days_with_sessions_in_so_many_days() {
     session(&mut tale, 38, ContactOutcome::Attended, &["pst"]);
     session(&mut tale, 38, ContactOutcome::Attended, &["pst"]);
     assert_eq!(seen(&tale, 60)[0], (10, 3, Some(38), CourseStatus::Completed));
-    assert_eq!(brief_treatments(&course(&tale, 60), &rules)[1].intervention, Intervention::BehaviouralActivation);
+    assert_eq!(brief_treatments(&course(&tale, 60), &rules)[1].intervention, Intervention::BehavioralActivation);
     tale.discharge(40);
     assert_eq!(seen(&tale, 40)[1].3, CourseStatus::NotCompleted, "there is no time left");
     session(&mut tale, 41, ContactOutcome::Attended, &["cbt"]);
@@ -189,7 +189,7 @@ fn the_last_care_plan_that_was_not_taken_back_holds_and_what_was_keeps_its_numbe
     let first = tale.episode;
     let one = planned(&mut tale, 3, "one");
     let two = planned(&mut tale, 1, "two, entered later for an earlier day");
-    tale.enrol(Some(200), &[cocm_registry::domain::instrument::Instrument::Phq9]);
+    tale.enroll(Some(200), &[cocm_registry::domain::instrument::Instrument::Phq9]);
     let other = planned(&mut tale, 200, "of the next episode");
     let numbers = |tale: &Tale| -> Vec<(i64, Uuid, bool)> {
         tale.story.care_plans(first).iter().map(|v| (v.number, v.entry.id, v.taken_back)).collect()
@@ -206,7 +206,7 @@ fn the_last_care_plan_that_was_not_taken_back_holds_and_what_was_keeps_its_numbe
 fn an_episode_was_with_whoever_handed_it_over_next() {
     let mut tale = Tale::new();
     let first = tale.episode;
-    tale.enrol(Some(200), &[cocm_registry::domain::instrument::Instrument::Phq9]);
+    tale.enroll(Some(200), &[cocm_registry::domain::instrument::Instrument::Phq9]);
     for episode in &mut tale.story.episodes {
         episode.care_manager = Some("Ray".into());
     }

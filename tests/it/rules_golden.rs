@@ -1,7 +1,7 @@
 //! The tables in `golden/`: stories with what the rules expect on each day, worked out by hand from the clinical rules,
 //! for a clinician to read and correct. A table is the test; change it only with a rule.
 //!
-//! Each row: the day (0 is enrolment), what happens on it, each measure as `baseline basis → latest status`, the
+//! Each row: the day (0 is enrollment), what happens on it, each measure as `baseline basis → latest status`, the
 //! findings with the day since when they hold, what stands in the chart with the day it is due, and what closed since
 //! the row above and how. `Shows: everything` in a file's head adds R11's findings, which are left out otherwise.
 
@@ -41,7 +41,7 @@ fn happens(tale: &mut Tale, day: i64, what: &str) {
     match words.as_slice() {
         ["enrolled", measures @ ..] => {
             let measures: Vec<Instrument> = measures.iter().map(|m| instrument(m).unwrap()).collect();
-            tale.enrol(Some(day), &measures);
+            tale.enroll(Some(day), &measures);
         }
         ["contact"] => drop(tale.contact(day)),
         ["no-show"] => drop(tale.no_show(day)),

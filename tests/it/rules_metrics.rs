@@ -51,7 +51,7 @@ fn caseload() -> Vec<Story> {
             t.phq9(0, 20);
             t.entry(40, Care::Discharge { reason: DischargeReason::Withdrew, note: None });
         }),
-        // G: new in March; a contact, no scale; the score before enrolment is no baseline of the export.
+        // G: new in March; a contact, no scale; the score before enrollment is no baseline of the export.
         patient(0x10, 60, |t| {
             t.phq9(50, 15);
             treated(t, 70);

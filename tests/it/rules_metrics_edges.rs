@@ -67,8 +67,8 @@ fn a_scale_counts_when_it_is_the_episodes_own_and_scored_and_taken_in_treatment(
             t.measurement(Instrument::Phq9, 60, None);
             t
         }), // too little was answered
-        enrolled(3, 60, |t| t.phq9(59, 12)), // the day before enrolment
-        enrolled(4, 60, |t| t.phq9(60, 12)), // the day of enrolment
+        enrolled(3, 60, |t| t.phq9(59, 12)), // the day before enrollment
+        enrolled(4, 60, |t| t.phq9(60, 12)), // the day of enrollment
         enrolled(5, 0, |t| t.phq9(70, 12).discharge(70)), // the day of discharge
         enrolled(6, 0, |t| t.phq9(71, 12).discharge(70)), // the day after it
         enrolled(7, 0, |t| t.phq9(54, 12)), // the last day of February
@@ -108,7 +108,7 @@ fn weeks_in_treatment_are_a_mean_to_one_decimal_and_nobodys_is_none() {
 
 #[test]
 fn an_export_takes_no_baseline_from_before_enrolment_and_the_worklist_does() {
-    // 18 a week before enrolment, and no score since: for the worklist a provisional baseline, for the export none.
+    // 18 a week before enrollment, and no score since: for the worklist a provisional baseline, for the export none.
     let all = [enrolled(1, 0, |t| t.phq9(-7, 18))];
     assert!(among(&nys_of(&all), "improved_after_70_days").is_empty());
     assert_eq!(among(&aims_of(&all), "not_improved_reviewed"), [1]);
@@ -190,7 +190,7 @@ fn a_measure_is_on_schedule_for_30_days_in_treatment_and_60_in_relapse_preventio
         enrolled(2, 0, |t| t.phq9(54, 12)),                       // 31
         enrolled(3, 0, |t| t.relapse_prevention(20).phq9(25, 4)), // 60
         enrolled(4, 0, |t| t.relapse_prevention(20).phq9(24, 4)), // 61
-        enrolled(5, 55, |t| t),                                   // never measured: the clock runs from enrolment
+        enrolled(5, 55, |t| t),                                   // never measured: the clock runs from enrollment
         enrolled(6, 54, |t| t),
         enrolled(7, 55, |t| t.phq9(50, 12)), // an older score does not set it back
     ];
@@ -292,7 +292,7 @@ fn a_second_episode_has_no_baseline_from_the_first_one() {
     // provisional baseline of the next one.
     let again = |on: i64| {
         let mut tale = Tale::of_a_patient();
-        tale.enrol(Some(-200), &[Instrument::Phq9]).discharge(-5).enrol(Some(0), &[Instrument::Phq9]).phq9(on, 18);
+        tale.enroll(Some(-200), &[Instrument::Phq9]).discharge(-5).enroll(Some(0), &[Instrument::Phq9]).phq9(on, 18);
         among(&aims_of(&[tale.story]), "not_improved_reviewed").len()
     };
     assert_eq!((again(-5), again(-4)), (0, 1));

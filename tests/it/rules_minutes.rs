@@ -16,7 +16,7 @@ fn at(text: &str) -> DateTime<Utc> {
 
 fn tale() -> Tale {
     let mut tale = Tale::of_a_patient();
-    tale.enrol(Some(0), &[Instrument::Phq9]);
+    tale.enroll(Some(0), &[Instrument::Phq9]);
     tale
 }
 

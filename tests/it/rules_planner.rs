@@ -69,17 +69,17 @@ fn an_override_of_a_retracted_score_gives_way_to_the_rule() {
 #[test]
 fn a_referral_that_was_closed_without_enrolment_ends_no_episode() {
     let mut tale = Tale::of_a_patient();
-    tale.enrol(None, &[Instrument::Phq9]).discharge(-2);
-    tale.enrol(Some(0), &[Instrument::Phq9]).phq9(-5, 16);
+    tale.enroll(None, &[Instrument::Phq9]).discharge(-2);
+    tale.enroll(Some(0), &[Instrument::Phq9]).phq9(-5, 16);
     assert_eq!(standing(&tale, 0).measures[0].baseline.as_ref().unwrap().basis.as_str(), "provisional");
 }
 
 #[test]
 fn nobody_is_in_treatment_before_enrolment() {
     let mut tale = Tale::of_a_patient();
-    tale.enrol(None, &[Instrument::Phq9]).resume(3);
+    tale.enroll(None, &[Instrument::Phq9]).resume(3);
     assert_eq!(standing(&tale, 4).status, Phase::Referred);
-    tale.enrol(Some(20), &[Instrument::Phq9]).hold(10);
+    tale.enroll(Some(20), &[Instrument::Phq9]).hold(10);
     assert_eq!(standing(&tale, 15).status, Phase::Referred);
     assert_eq!(standing(&tale, 20).status, Phase::Active);
 }
@@ -330,6 +330,6 @@ fn the_plan_clock_says_what_it_counts_from() {
     let (basis, day, entry, reason) = said(&tale);
     assert_eq!((basis, day, entry), ("recommendation", 44, true));
     assert_eq!(reason, "Counts from 2026-02-18, when a recommendation was done: Raise the dose");
-    let referred = Tale::of_a_patient().enrol(None, &[Instrument::Phq9]).clone();
+    let referred = Tale::of_a_patient().enroll(None, &[Instrument::Phq9]).clone();
     assert_eq!(standing(&referred, 5).plan_clock, None);
 }

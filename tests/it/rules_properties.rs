@@ -33,7 +33,7 @@ fn tell(events: Vec<(i64, Event)>, two_episodes: Option<i64>, died: Option<i64>)
     let mut tale = Tale::enrolled(&both);
     let first = tale.episode;
     if let Some(second) = two_episodes {
-        tale.discharge(second - 7).enrol(Some(second), &both);
+        tale.discharge(second - 7).enroll(Some(second), &both);
     }
     let second = tale.episode;
     tale.story.patient.deceased_on = died.map(date);

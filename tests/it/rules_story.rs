@@ -1,4 +1,4 @@
-//! Stories for the tests of the rules, told by day. Day 0 is the enrolment, 2026-01-05.
+//! Stories for the tests of the rules, told by day. Day 0 is the enrollment, 2026-01-05.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use cocm_registry::domain::care::{
@@ -48,7 +48,7 @@ impl Tale {
     /// A patient enrolled on day 0.
     pub fn enrolled(measures: &[Instrument]) -> Self {
         let mut tale = Self::of_a_patient();
-        tale.enrol(Some(0), measures);
+        tale.enroll(Some(0), measures);
         tale
     }
 
@@ -69,7 +69,7 @@ impl Tale {
     }
 
     /// Opens an episode; what is told from here on belongs to it.
-    pub fn enrol(&mut self, day: Option<i64>, measures: &[Instrument]) -> &mut Self {
+    pub fn enroll(&mut self, day: Option<i64>, measures: &[Instrument]) -> &mut Self {
         self.episode = EpisodeId(self.id());
         self.story.episodes.push(Episode {
             id: self.episode,
@@ -264,7 +264,7 @@ impl Tale {
 /// A patient enrolled on a day for a PHQ-9 target; patient and episode have the same id.
 pub fn enrolled(n: u128, on: i64, told: impl FnOnce(&mut Tale)) -> Story {
     let mut tale = Tale::of_a_patient();
-    tale.enrol(Some(on), &[Instrument::Phq9]);
+    tale.enroll(Some(on), &[Instrument::Phq9]);
     told(&mut tale);
     let mut story = tale.story;
     story.patient.id = PatientId(Uuid::from_u128(n));

@@ -12,7 +12,7 @@ use cocm_registry::ehr::retry::{RetryDecision, decide};
 use cocm_registry::ehr::{DeliveryEffect, DeliveryResult, EhrClient, EhrConfig, Failure, Ledger, ManualChange, Route};
 use cocm_registry::fhir::write::WriteForm;
 use cocm_registry::sandbox::Sandbox;
-use cocm_registry::sandbox::misbehaviour::{Dice, Misbehaviour};
+use cocm_registry::sandbox::misbehavior::{Dice, Misbehavior};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -158,14 +158,14 @@ async fn what_ended_before_it_was_ever_written_is_not_written() {
 }
 
 #[rstest]
-#[case::request_dropped(Misbehaviour { drop_request: 1.0, ..Misbehaviour::default() }, true, 0)]
-#[case::response_dropped(Misbehaviour { drop_response: 1.0, ..Misbehaviour::default() }, true, 1)]
-#[case::hung(Misbehaviour { hang: 1.0, ..Misbehaviour::default() }, true, 0)]
-#[case::unavailable(Misbehaviour { unavailable: 1.0, ..Misbehaviour::default() }, true, 0)]
-#[case::throttled(Misbehaviour { throttle: 1.0, retry_after: "7".into(), ..Misbehaviour::default() }, false, 0)]
+#[case::request_dropped(Misbehavior { drop_request: 1.0, ..Misbehavior::default() }, true, 0)]
+#[case::response_dropped(Misbehavior { drop_response: 1.0, ..Misbehavior::default() }, true, 1)]
+#[case::hung(Misbehavior { hang: 1.0, ..Misbehavior::default() }, true, 0)]
+#[case::unavailable(Misbehavior { unavailable: 1.0, ..Misbehavior::default() }, true, 0)]
+#[case::throttled(Misbehavior { throttle: 1.0, retry_after: "7".into(), ..Misbehavior::default() }, false, 0)]
 #[tokio::test]
 async fn after_a_misbehaviour_one_task_stands(
-    #[case] how: Misbehaviour,
+    #[case] how: Misbehavior,
     #[case] is_unknown: bool,
     #[case] executed: usize,
     #[values(true, false)] conditional_create: bool,
@@ -173,7 +173,7 @@ async fn after_a_misbehaviour_one_task_stands(
 ) {
     let world = world_with(|config| config.conditional_create = conditional_create).await;
     let (intent, mut ledger) = (intent("a", resource, Posture::Open), Ledger::default());
-    world.chart.misbehave(Misbehaviour { only_writes: true, search_lag_ms: 20, ..how.clone() });
+    world.chart.misbehave(Misbehavior { only_writes: true, search_lag_ms: 20, ..how.clone() });
     let failure = world.attempt(&intent, &mut ledger).await.unwrap_err();
     assert_eq!(failure.is_outcome_unknown(), is_unknown, "{failure}");
     if how.throttle > 0.0 {
@@ -181,7 +181,7 @@ async fn after_a_misbehaviour_one_task_stands(
     }
     assert_eq!(world.chart.creations(resource.as_str(), &intent.identifier), executed);
 
-    world.chart.misbehave(Misbehaviour { search_lag_ms: 20, ..Misbehaviour::default() });
+    world.chart.misbehave(Misbehavior { search_lag_ms: 20, ..Misbehavior::default() });
     let done = world.until_delivered(&intent, &mut ledger).await;
     assert_eq!(done.effect, if executed == 1 { DeliveryEffect::AlreadyThere } else { DeliveryEffect::Created });
     assert_eq!(world.chart.creations(resource.as_str(), &intent.identifier), 1);
@@ -191,10 +191,10 @@ async fn after_a_misbehaviour_one_task_stands(
 #[tokio::test]
 async fn a_server_without_conditional_create_gets_one_task(#[values(400, 412, 501)] status: u16) {
     let world = world().await;
-    world.chart.misbehave(Misbehaviour {
+    world.chart.misbehave(Misbehavior {
         refuse_conditional_create: 1.0,
         refuse_with: status,
-        ..Misbehaviour::default()
+        ..Misbehavior::default()
     });
     let intent = task("a", Posture::Open);
     assert_eq!(deliver(&world.ehr, &intent, &Ledger::default()).await.unwrap().effect, DeliveryEffect::Created);
@@ -209,7 +209,7 @@ async fn a_lost_closing_is_known_as_ours_and_the_task_can_be_opened_again() {
         let world = world().await;
         let mut ledger = Ledger::default();
         world.attempt(&intent("a", resource, Posture::Open), &mut ledger).await.unwrap();
-        world.chart.misbehave(Misbehaviour { drop_response: 1.0, only_writes: true, ..Misbehaviour::default() });
+        world.chart.misbehave(Misbehavior { drop_response: 1.0, only_writes: true, ..Misbehavior::default() });
         world.attempt(&intent("a", resource, Posture::Withdrawn), &mut ledger).await.unwrap_err();
         world.chart.behave();
         let done = world.attempt(&intent("a", resource, Posture::Open), &mut ledger).await.unwrap();
@@ -227,7 +227,7 @@ async fn at_random_every_cause_ends_with_one_task_as_wanted(#[values(1, 2, 3, 4)
         config.search_lag = Duration::from_millis(12);
     })
     .await;
-    world.chart.misbehave(Misbehaviour {
+    world.chart.misbehave(Misbehavior {
         seed,
         drop_request: 0.1,
         drop_response: 0.15,
@@ -237,7 +237,7 @@ async fn at_random_every_cause_ends_with_one_task_as_wanted(#[values(1, 2, 3, 4)
         refuse_conditional_create: 0.05,
         ignore_conditional_create: 0.3,
         search_lag_ms: 6,
-        ..Misbehaviour::default()
+        ..Misbehavior::default()
     });
     let mut dice = Dice::new(seed);
     for n in 0..100 {
@@ -360,10 +360,10 @@ async fn of_several_the_oldest_is_kept_or_the_one_in_somebodys_hands() {
 async fn a_duplicate_that_a_slow_index_hid_is_found_by_a_later_look() {
     let world = world().await;
     let (intent, mut ledger) = (task("a", Posture::Open), Ledger::default());
-    world.chart.misbehave(Misbehaviour { drop_response: 1.0, only_writes: true, ..Misbehaviour::default() });
+    world.chart.misbehave(Misbehavior { drop_response: 1.0, only_writes: true, ..Misbehavior::default() });
     world.attempt(&intent, &mut ledger).await.unwrap_err();
     // Slower than configured.
-    world.chart.misbehave(Misbehaviour { search_lag_ms: 60_000, ..Misbehaviour::default() });
+    world.chart.misbehave(Misbehavior { search_lag_ms: 60_000, ..Misbehavior::default() });
     let done = world.attempt(&intent, &mut ledger).await.unwrap();
     assert!(done.recheck && done.effect == DeliveryEffect::Created);
     world.chart.behave();
@@ -398,7 +398,7 @@ async fn limits_deadlines_and_the_origin_hold() {
     assert!(matches!(world.ehr.read("Task", "..").await, Err(Failure::NotAllowed { .. })));
     assert!(matches!(world.ehr.read("../Task", "1").await, Err(Failure::NotAllowed { .. })));
 
-    world.chart.misbehave(Misbehaviour { hang: 1.0, ..Misbehaviour::default() });
+    world.chart.misbehave(Misbehavior { hang: 1.0, ..Misbehavior::default() });
     let begun = std::time::Instant::now();
     let hung = world.ehr.read("Task", "1").await.unwrap_err();
     assert_eq!(hung.to_string(), "no usable answer: no answer in time");

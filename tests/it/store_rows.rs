@@ -262,7 +262,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
     let entries = event_log::entries(&mut tx, CLINIC, id(7)).await.unwrap();
     assert_eq!(entries.len(), all.len());
     assert_eq!(entries[0].care, review);
-    assert_eq!(event_log::told(&mut tx, CLINIC, id(7), id(7)).await.unwrap().len(), all.len());
+    assert_eq!(event_log::story_events(&mut tx, CLINIC, id(7), id(7)).await.unwrap().len(), all.len());
     let chapter =
         EpisodeLog { patient: id(7), episode: id(1), from: date("2026-01-01"), to: date("2026-12-31"), known_at: None };
     let (mut seen, mut after) = (Vec::new(), None);
@@ -278,7 +278,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
     assert_eq!(event_log::reviews_with(&mut tx, OTHER, id(50)).await.unwrap(), None);
     assert!(event_log::of_patient(&mut tx, OTHER, id(7)).await.unwrap().is_empty());
     assert!(event_log::entries(&mut tx, OTHER, id(7)).await.unwrap().is_empty());
-    assert!(event_log::told(&mut tx, OTHER, id(7), id(7)).await.unwrap().is_empty());
+    assert!(event_log::story_events(&mut tx, OTHER, id(7), id(7)).await.unwrap().is_empty());
     assert!(event_log::chapter(&mut tx, OTHER, &chapter, None, 9).await.unwrap().is_empty());
     assert!(event_log::append(&mut tx, CLINIC, &all[..1]).await.is_err(), "a line is never written twice");
 }

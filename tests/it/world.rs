@@ -118,8 +118,8 @@ impl World {
         self.app.recorder.one(CLINIC, "test", fact).await
     }
 
-    /// Enrols a patient whose reference is known.
-    pub async fn enrol(&self, patient: &str, on: &str) -> EpisodeId {
+    /// Enrolls a patient whose reference is known.
+    pub async fn enroll(&self, patient: &str, on: &str) -> EpisodeId {
         let whom = PatientKey::Key(format!("Patient/{patient}"));
         let fact = Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None };
         self.record(fact).await.unwrap().id.parse().unwrap()

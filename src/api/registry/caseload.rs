@@ -86,11 +86,11 @@ struct CaseloadItem {
     status: String,
     /// When it was enrolled.
     enrolled_on: Option<NaiveDate>,
-    /// Days since enrolment, counted to today.
+    /// Days since enrollment, counted to today.
     day: Option<i64>,
     /// Whole weeks since enrollment.
     week: Option<i64>,
-    /// Days since the last treatment change, at first since enrolment, counted to today.
+    /// Days since the last treatment change, at first since enrollment, counted to today.
     plan_day: Option<i64>,
     /// Each targeted measure; the primary one first.
     #[schema(value_type = Vec<MeasureSummary>)]

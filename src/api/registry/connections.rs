@@ -161,7 +161,7 @@ async fn view(ask: &RequestContext, connection: &Connection) -> Result<Connectio
     let mut tx = ask.app.db.read().await?;
     let row = connection::due(&mut tx, of).await?;
     let (waiting, in_vain, waiting_since) = hint::waiting(&mut tx, of).await?;
-    let unreadable = hint::in_vain(&mut tx, of, NAMED).await?.into_iter().map(|hint| UnreadableResource {
+    let unreadable = hint::failures(&mut tx, of, NAMED).await?.into_iter().map(|hint| UnreadableResource {
         resource: format!("{}/{}", hint.kind, hint.resource_id),
         reason: hint.last_error.unwrap_or_default(),
         since: hint.heard_at,

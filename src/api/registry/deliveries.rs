@@ -49,7 +49,7 @@ struct DeliveryBody {
     id: Uuid,
     /// The patient.
     patient: PatientId,
-    /// The episode; `null` for what is independent of enrolment.
+    /// The episode; `null` for what is independent of enrollment.
     episode: Option<EpisodeId>,
     /// Names the cause, within the patient.
     key: String,

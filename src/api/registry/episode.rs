@@ -59,7 +59,7 @@ struct PlanName {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EpisodePatch {
-    /// Enrolment, while only referred. It cannot be emptied.
+    /// Enrollment, while only referred. It cannot be emptied.
     #[serde(default)]
     #[schema(value_type = Option<NaiveDate>)]
     enrolled_on: Change<NaiveDate>,

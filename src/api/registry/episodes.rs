@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(enrol, list_episodes))
 }
 
-/// An enrolment, or a referral where `enrolled_on` is left out.
+/// An enrollment, or a referral where `enrolled_on` is left out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewEpisode {
@@ -180,7 +180,7 @@ pub fn targets(primary: Instrument, targets: Option<Vec<Instrument>>) -> Result<
     }
 }
 
-/// Enrols a patient, or notes a referral.
+/// Enrolls a patient, or notes a referral.
 #[utoipa::path(post, path = "/episodes", tag = "episodes", request_body = NewEpisode,
     responses((status = 201, description = "Enrolled; `Location` and `ETag` are set", body = EpisodeBody), WriteErrors))]
 async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response, Problem> {
@@ -230,7 +230,7 @@ struct EpisodesQuery {
     cursor: Option<String>,
 }
 
-/// The episodes of a patient, in order of enrolment.
+/// The episodes of a patient, in order of enrollment.
 #[utoipa::path(get, path = "/episodes", tag = "episodes", params(EpisodesQuery),
     responses((status = 200, description = "Empty where the patient has none", body = Page<EpisodeBody>), ReadErrors))]
 async fn list_episodes(

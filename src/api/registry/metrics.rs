@@ -1,4 +1,4 @@
-//! The programme's metrics: by month, by year, over months, and what was reported when a month was closed.
+//! The program's metrics: by month, by year, over months, and what was reported when a month was closed.
 
 mod closing;
 mod gather;

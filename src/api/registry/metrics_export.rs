@@ -98,7 +98,7 @@ macro_rules! files {
 
 files! {
     nys_csv nys_xlsx = "nys" "The New York State metrics" of_month(MonthQuery) MeasureSet::Nys;
-    fidelity_csv fidelity_xlsx = "fidelity" "The programme's fidelity" of_month(MonthQuery) MeasureSet::Fidelity;
+    fidelity_csv fidelity_xlsx = "fidelity" "The program's fidelity" of_month(MonthQuery) MeasureSet::Fidelity;
     aims_csv aims_xlsx = "aims" "The process measures" of_month(MonthQuery) MeasureSet::Aims;
     hedis_csv hedis_xlsx = "hedis-drr" "HEDIS DRR-E" of_year(YearQuery) Yearly::HedisDrr;
     cms159_csv cms159_xlsx = "cms159" "CMS159" of_year(YearQuery) Yearly::Cms159;

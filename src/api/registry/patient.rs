@@ -36,7 +36,7 @@ struct PatientBody {
     keys: Vec<String>,
     /// Everything measured, in order of time; retracted ones are marked and count for nothing.
     measurements: Vec<MeasurementBody>,
-    /// Every episode, in order of enrolment.
+    /// Every episode, in order of enrollment.
     episodes: Vec<EpisodeBody>,
     /// Set while the patient screened positive and is in no open episode.
     candidate: Option<Candidate>,

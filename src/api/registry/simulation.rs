@@ -67,7 +67,7 @@ struct Simulation {
     desired_opened: BTreeMap<Code, usize>,
     /// Tasks and Flags that would close, by code.
     desired_closed: BTreeMap<Code, usize>,
-    /// Each episode that something would change for; `episode` is `null` for what is independent of enrolment.
+    /// Each episode that something would change for; `episode` is `null` for what is independent of enrollment.
     episodes: Vec<SimulatedChange>,
     /// More changed than are listed.
     truncated: bool,

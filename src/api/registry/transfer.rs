@@ -50,7 +50,7 @@ struct TransferReceipt {
 /// Hands a patient over, to another care manager or to another clinic.
 ///
 /// Clinics are walls: a transfer to another one ends the episode here as `transferred_other`, with a note that names
-/// the clinic. Whoever receives the patient refers or enrols them there.
+/// the clinic. Whoever receives the patient refers or enrolls them there.
 #[utoipa::path(post, path = "/episodes/{id}/transfer", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewTransfer, responses((status = 201, description = "Recorded", body = TransferReceipt), WriteErrors))]
 async fn transfer(

@@ -24,10 +24,10 @@ named! {
     /// Kind of a treatment change or a recommendation.
     pub enum ChangeKind {
         Medication = "medication",
-        /// Psychotherapy or another behavioural treatment.
+        /// Psychotherapy or another behavioral treatment.
         Psychotherapy = "psychotherapy",
-        /// Behavioural intervention by the care manager.
-        Behavioural = "behavioural",
+        /// Behavioral intervention by the care manager.
+        Behavioral = "behavioural",
         Referral = "referral",
         /// To specialty mental health care; carried out, it is a change by referral.
         SpecialtyReferral = "specialty_referral",

@@ -7,14 +7,14 @@ use utoipa::ToSchema;
 named! {
     /// Interventions of care managers that have a name. Free text is accepted, too.
     pub enum Intervention {
-        /// Behavioural activation: a brief treatment.
-        BehaviouralActivation = "behavioural_activation",
+        /// Behavioral activation: a brief treatment.
+        BehavioralActivation = "behavioural_activation",
         /// Problem-solving treatment (PST-PC): a brief treatment.
         ProblemSolvingTreatment = "problem_solving_treatment",
-        /// Cognitive behavioural therapy: a brief treatment.
-        CognitiveBehaviouralTherapy = "cognitive_behavioural_therapy",
+        /// Cognitive behavioral therapy: a brief treatment.
+        CognitiveBehavioralTherapy = "cognitive_behavioural_therapy",
         /// Interpersonal counselling or therapy: a brief treatment.
-        InterpersonalCounselling = "interpersonal_counselling",
+        InterpersonalCounseling = "interpersonal_counselling",
         /// Taking medication as intended: effects, side effects, adherence.
         MedicationSupport = "medication_support",
         /// Explaining the illness and its treatment.
@@ -46,11 +46,11 @@ impl Intervention {
             .replace("behavior", "behaviour")
             .replace("counseling", "counselling");
         match code.as_str() {
-            "ba" => Some(Self::BehaviouralActivation),
+            "ba" => Some(Self::BehavioralActivation),
             "pst" | "pst_pc" | "problem_solving" | "problem_solving_therapy" => Some(Self::ProblemSolvingTreatment),
-            "cbt" => Some(Self::CognitiveBehaviouralTherapy),
+            "cbt" => Some(Self::CognitiveBehavioralTherapy),
             "ipc" | "ipt" | "interpersonal_therapy" | "interpersonal_psychotherapy" => {
-                Some(Self::InterpersonalCounselling)
+                Some(Self::InterpersonalCounseling)
             }
             "mi" => Some(Self::MotivationalInterviewing),
             "medication_management" | "medication_monitoring" => Some(Self::MedicationSupport),
@@ -62,10 +62,10 @@ impl Intervention {
     pub fn is_brief_treatment(self) -> bool {
         matches!(
             self,
-            Self::BehaviouralActivation
+            Self::BehavioralActivation
                 | Self::ProblemSolvingTreatment
-                | Self::CognitiveBehaviouralTherapy
-                | Self::InterpersonalCounselling
+                | Self::CognitiveBehavioralTherapy
+                | Self::InterpersonalCounseling
         )
     }
 }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_brief_treatment_is_known_in_any_spelling_and_free_words_are_nothing_known() {
         for words in ["behavioural_activation", "Behavioral Activation", " BA ", "behavioural-activation"] {
-            assert_eq!(Intervention::named(words), Some(Intervention::BehaviouralActivation), "{words}");
+            assert_eq!(Intervention::named(words), Some(Intervention::BehavioralActivation), "{words}");
         }
         assert_eq!(Intervention::named("PST-PC"), Some(Intervention::ProblemSolvingTreatment));
         assert_eq!(Intervention::named("went for a walk together"), None);

@@ -13,7 +13,7 @@ use crate::domain::episode::Phase;
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
 
-/// Whether the programme is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
+/// Whether the program is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
 pub fn fidelity(stories: &[Story], rules: &RuleSet, month: Month) -> Vec<Metric> {
     fidelity_tallies(stories, rules, month, &MetricsFilter::default()).metrics()
 }

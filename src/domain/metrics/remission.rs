@@ -14,7 +14,7 @@ use crate::domain::story::Story;
 
 /// Limits of the registry's HEDIS DRR-E denominator.
 const DRR_REMARK: &str = "by patient; who died by the end of the year is left out. Age (12 or older), the diagnosis of \
-    depression at an encounter, enrolment in the health plan, and the exclusions for bipolar, personality, psychotic and \
+    depression at an encounter, enrollment in the health plan, and the exclusions for bipolar, personality, psychotic and \
     pervasive developmental disorder and for hospice are not known here and not applied";
 
 /// Limits of the registry's CMS159 denominator.

@@ -74,7 +74,7 @@ pub struct ScoreColumns {
     pub instrument: Instrument,
     /// The column of the total.
     pub score: String,
-    /// The column of its date; the date of enrolment where it is left out.
+    /// The column of its date; the date of enrollment where it is left out.
     pub taken_on: Option<String>,
 }
 

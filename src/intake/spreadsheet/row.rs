@@ -117,7 +117,7 @@ impl Reader<'_> {
         let status =
             self.word(ColumnField::Status, STATUSES, &self.context.mapping.words.status, Phase::ALL, Phase::as_str);
         if enrolled_on.is_none() && status != Some(Phase::Referred) && !self.has_error(ColumnField::EnrolledOn) {
-            self.wrong(ColumnField::EnrolledOn, "a date of enrolment is needed, unless the status is referred");
+            self.wrong(ColumnField::EnrolledOn, "a date of enrollment is needed, unless the status is referred");
         }
         let words = &self.context.mapping.words.discharge_reason;
         let reason =
@@ -234,11 +234,11 @@ impl Reader<'_> {
         self.context.columns.get(field).and_then(|column| self.date_at(column))
     }
 
-    /// A date that is not before the enrolment.
+    /// A date that is not before the enrollment.
     fn within(&mut self, field: ColumnField, enrolled_on: Option<NaiveDate>) -> Option<NaiveDate> {
         let on = self.date(field)?;
         if enrolled_on.is_some_and(|enrolled| on < enrolled) {
-            self.wrong(field, "before the enrolment");
+            self.wrong(field, "before the enrollment");
             return None;
         }
         Some(on)

@@ -114,7 +114,7 @@ pub fn mapping(sheet: &Sheet) -> ColumnMapping {
     for (column, title) in plain.iter().enumerate() {
         let Some(instrument) = scored(title) else { continue };
         let date = date_of(&plain, column, leftwards);
-        // A follow-up without a date is no score; a baseline is taken at enrolment.
+        // A follow-up without a date is no score; a baseline is taken at enrollment.
         if date.is_some() || is_baseline(title) {
             mapping.scores.push(ScoreColumns {
                 instrument,

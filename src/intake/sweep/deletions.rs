@@ -101,7 +101,7 @@ impl Sweep<'_> {
         for id in deleted.iter().filter(|id| is_logical_id(id)) {
             let known = resource::find(&mut tx, of.clinic, kind.name(), id).await?;
             if known.is_some_and(|known| !known.deleted) {
-                hint::hear(&mut tx, of, kind.name(), id, now).await?;
+                hint::add(&mut tx, of, kind.name(), id, now).await?;
                 hinted += 1;
             }
         }

@@ -31,7 +31,7 @@ pub enum EntryForm {
     FitCheck,
     Baseline,
     Transfer,
-    Enrolment,
+    Enrollment,
     Particulars,
     Dismissal,
 }
@@ -40,7 +40,7 @@ impl EntryForm {
     /// In the order in which the page has them.
     pub const ALL: [Self; 14] = [
         Self::SafetyAssessment,
-        Self::Enrolment,
+        Self::Enrollment,
         Self::Dismissal,
         Self::Contact,
         Self::TreatmentChange,
@@ -69,7 +69,7 @@ impl EntryForm {
             Self::FitCheck => "fit-check",
             Self::Baseline => "baseline-override",
             Self::Transfer => "transfer",
-            Self::Enrolment => "enrolment",
+            Self::Enrollment => "enrolment",
             Self::Particulars => "particulars",
             Self::Dismissal => "candidate-dismissal",
         }
@@ -95,8 +95,8 @@ impl EntryForm {
             Self::FitCheck => ("Fit check", "The fit check was recorded."),
             Self::Baseline => ("Choose another baseline", "The baseline was changed."),
             Self::Transfer => ("Hand over", "The patient was handed over."),
-            Self::Enrolment => ("Enrol, or note a referral", "The episode was opened."),
-            Self::Particulars => ("Enrolment, team and measures", "The particulars were changed."),
+            Self::Enrollment => ("Enroll, or note a referral", "The episode was opened."),
+            Self::Particulars => ("Enrollment, team and measures", "The particulars were changed."),
             Self::Dismissal => ("Offer no episode", "Noted: no episode is offered until the next positive score."),
         }
     }
@@ -129,7 +129,7 @@ impl EntryForm {
         let open = phase.filter(|phase| *phase != Phase::Discharged);
         let kind = match self {
             Self::SafetyAssessment => return true,
-            Self::Enrolment => return open.is_none(),
+            Self::Enrollment => return open.is_none(),
             Self::Dismissal => return whole.row.candidate.as_ref().is_some_and(|of| of.dismissed.is_none()),
             Self::Particulars | Self::Transfer => return open.is_some(),
             Self::Contact => "contact",
@@ -150,7 +150,7 @@ impl EntryForm {
         let path = match self {
             Self::SafetyAssessment => format!("patients/{patient}/safety-assessments"),
             Self::Dismissal => format!("patients/{patient}/candidate-dismissal"),
-            Self::Enrolment => "episodes".to_owned(),
+            Self::Enrollment => "episodes".to_owned(),
             Self::Particulars => return Some((Method::PATCH, format!("episodes/{}", episode?))),
             _ => format!("episodes/{}/{}", episode?, self.name()),
         };
@@ -159,7 +159,7 @@ impl EntryForm {
 
     /// Whether what comes of it is an entry, which can be taken back.
     pub fn is_entry(self) -> bool {
-        !matches!(self, Self::Enrolment | Self::Particulars | Self::Transfer)
+        !matches!(self, Self::Enrollment | Self::Particulars | Self::Transfer)
     }
 
     pub fn form(self, visitor: &Visitor, whole: &PatientFile, stored: Option<&EpisodeRecord>, teams: &Teams) -> Form {
@@ -176,7 +176,7 @@ impl EntryForm {
                 let flagged = stored.is_some_and(|stored| whole.is_flagged(stored.episode.id));
                 typed.insert("raised".to_owned(), json!(!flagged));
             }
-            Self::Enrolment => {
+            Self::Enrollment => {
                 typed.insert("patient".to_owned(), json!({"id": whole.row.id}));
                 let fit = part(&mut typed, "fit.");
                 if fit.contains_key("decision") || fit.get("concerns").is_some_and(|of| *of != json!([])) {

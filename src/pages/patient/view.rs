@@ -175,7 +175,7 @@ fn clock(rule: Rule) -> &'static str {
         | Rule::MeasureStale
         | Rule::Unmeasured
         | Rule::Plateau => "plan clock: days since the last treatment change",
-        Rule::ReviewRequired => "episode clock: days since enrolment",
+        Rule::ReviewRequired => "episode clock: days since enrollment",
         _ => "dates of scores, contacts and reviews",
     }
 }

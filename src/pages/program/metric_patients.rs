@@ -82,7 +82,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<MetricPatientsQuery>) ->
     drop(tx);
     let missing = lists.pop().unwrap_or_default();
     let page = MetricPatientsPage {
-        shell: Shell::around(&visitor, sentence(&metric.name), NavSection::Programme).await?,
+        shell: Shell::around(&visitor, sentence(&metric.name), NavSection::Program).await?,
         name: sentence(&metric.name),
         month: month.format("%B %Y").to_string(),
         back: super::address(month, payer),

@@ -23,6 +23,6 @@ impl UnitOfWork {
     /// Records the result of reading back; a pending write wakes the lane.
     pub async fn note_sighting(&mut self, delivery: &Delivery, noted: &ChartNote) -> Result<(), Problem> {
         self.delivers |= noted.state == DeliveryState::Pending;
-        outbox::noted(&mut self.tx, &self.clinic, delivery, noted, self.now).await
+        outbox::record(&mut self.tx, &self.clinic, delivery, noted, self.now).await
     }
 }

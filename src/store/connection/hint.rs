@@ -20,7 +20,7 @@ pub struct FetchHint {
 }
 
 /// A resource is said to have changed.
-pub async fn hear(
+pub async fn add(
     tx: &mut WriteTx,
     of: ConnectionKey<'_>,
     kind: &str,
@@ -174,7 +174,7 @@ pub async fn next_due(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Option<D
 }
 
 /// Hints that failed, oldest first.
-pub async fn in_vain(tx: &mut ReadTx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
+pub async fn failures(tx: &mut ReadTx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
         FetchHint,

@@ -64,7 +64,7 @@ pub struct ChartNote {
 }
 
 /// Records the result of reading back; a pending write wakes the lane.
-pub async fn noted(
+pub async fn record(
     tx: &mut WriteTx,
     clinic: &str,
     d: &Delivery,

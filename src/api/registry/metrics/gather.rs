@@ -23,7 +23,7 @@ use crate::store::story;
 pub(in crate::api::registry) enum MeasureSet {
     /// New York State OMH.
     Nys,
-    /// Is the programme run as meant.
+    /// Is the program run as meant.
     Fidelity,
     /// AIMS process measures.
     Aims,

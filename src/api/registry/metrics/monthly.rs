@@ -137,7 +137,7 @@ async fn nys(
     monthly(&ask, &headers, MeasureSet::Nys, query).await
 }
 
-/// Whether the programme is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
+/// Whether the program is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
 #[utoipa::path(get, path = "/metrics/fidelity", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
 async fn fidelity(

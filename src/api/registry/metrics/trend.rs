@@ -76,7 +76,7 @@ struct MonthValue {
     /// The figures.
     #[serde(flatten)]
     counted: MetricValue,
-    /// The programme's target, in the unit of the value.
+    /// The program's target, in the unit of the value.
     target: Option<f64>,
     /// Remark that is needed to read it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,7 +172,7 @@ async fn nys_trend(
     trend(&ask, MeasureSet::Nys, query).await
 }
 
-/// The fidelity of the programme month by month; closed months as they were reported.
+/// The fidelity of the program month by month; closed months as they were reported.
 #[utoipa::path(get, path = "/metrics/fidelity/trend", tag = "metrics", params(TrendQuery),
     responses((status = 200, description = "Each metric, month by month", body = MetricsTrend), ReadErrors))]
 async fn fidelity_trend(

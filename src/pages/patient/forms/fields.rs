@@ -73,7 +73,7 @@ impl EntryForm {
                 FormField::text("to_clinic", "or to the clinic").hint("Ends the episode here; nothing is sent"),
                 FormField::area("reason", "Why").required(),
             ],
-            Self::Enrolment => enrolment(teams),
+            Self::Enrollment => enrollment(teams),
             Self::Particulars => stored.map_or_else(Vec::new, |stored| particulars(stored, teams)),
             Self::Dismissal => {
                 vec![
@@ -181,7 +181,7 @@ fn team(teams: &Teams) -> [FormField; 3] {
     ]
 }
 
-fn enrolment(teams: &Teams) -> Vec<FormField> {
+fn enrollment(teams: &Teams) -> Vec<FormField> {
     let mut fields = vec![
         FormField::date("enrolled_on", "Enrolled on", None).hint("The initial assessment. Left empty: only referred"),
         FormField::date("consent_on", "Consented on", None),

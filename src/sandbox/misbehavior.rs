@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Faults and their probabilities, between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Misbehaviour {
+pub struct Misbehavior {
     /// Where the dice start.
     pub seed: u64,
     /// Only POST, PUT and DELETE are affected.
@@ -41,7 +41,7 @@ pub struct Misbehaviour {
     pub wants_token: Vec<String>,
 }
 
-impl Default for Misbehaviour {
+impl Default for Misbehavior {
     fn default() -> Self {
         Self {
             seed: 0,
@@ -79,7 +79,7 @@ pub(super) enum CallFate {
     Unavailable,
 }
 
-impl Misbehaviour {
+impl Misbehavior {
     /// Rolls once for each kind, whatever comes out, so that one kind's probability does not shift the others' dice.
     pub(super) fn fate(&self, dice: &mut Dice, writes: bool) -> CallFate {
         let rolls = [
