@@ -88,6 +88,13 @@ impl FromRef<App> for Arc<Verifier> {
             problem+json with a stable `type`. Lists answer `{\"items\": […], \"next\": cursor or null}`. \
             This service is not a crisis service."
     ),
+    components(schemas(
+        registry::MetricsGrouping,
+        registry::RecommendationStateFilter,
+        registry::ReportKind,
+        registry::Sort,
+        registry::WebhookState
+    )),
     modifiers(&BearerToken),
     security(("bearer" = []))
 )]

@@ -52,6 +52,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
 
+// Enums of query parameters: utoipa finds only the types of bodies by itself.
+pub(super) use caseload::Sort;
+pub(super) use metrics::ReportKind;
+pub(super) use metrics::monthly::MetricsGrouping;
+pub(super) use recommendation_list::RecommendationStateFilter;
+pub(super) use webhook_deliveries::WebhookState;
+
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(patients::routes())

@@ -84,7 +84,7 @@ impl<'a> CarePlanDocument<'a> {
 /// Display text of an intervention: a known one by its name.
 fn in_words(intervention: &str) -> String {
     let known = Intervention::named(intervention);
-    known.map_or_else(|| intervention.to_owned(), |known| known.as_str().replace('_', " "))
+    known.map_or_else(|| intervention.to_owned(), |known| known.words().to_owned())
 }
 
 /// The plan as a FHIR R4 `CarePlan`: problems and goals are contained. `None` where there is no plan.

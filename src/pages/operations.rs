@@ -19,7 +19,6 @@ use super::shell::{Confirmation, NavSection, Shell};
 use super::words::{self, Tone};
 use crate::domain::read_back::Drift;
 use crate::id::PatientId;
-use crate::identity::Role;
 use crate::problem::Problem;
 use crate::store::outbox::{self, Delivery, DeliveryState, StateCount};
 use crate::store::{patient, resource};

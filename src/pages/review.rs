@@ -23,7 +23,6 @@ use super::shell::{NavSection, Shell};
 use super::staff::Teams;
 use crate::api::request::READERS;
 use crate::id::EpisodeId;
-use crate::identity::Role;
 pub use agenda::{close, show as agenda};
 pub use case::{save, show as case};
 use replies::{AgendaState, SessionReply};

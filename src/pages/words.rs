@@ -1,8 +1,8 @@
 //! Names of things, for people.
 
 use crate::domain::care::{
-    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, Intervention,
-    MedicationAct, Modality, RecommendationDecision,
+    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, MedicationAct,
+    Modality, RecommendationDecision,
 };
 use crate::domain::chart_plan::Rung;
 use crate::domain::episode::Phase;

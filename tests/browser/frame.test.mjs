@@ -168,8 +168,8 @@ test('an EHR shows the pages within its own: launched there, worked in there, an
   const frame = page.frameLocator('iframe[name=registry]');
   await frame.getByRole('heading', { name: 'Caseload' }).waitFor();
   // The next page, and a form with its token: the cookie goes along in the frame.
-  await frame.getByRole('link', { name: 'Programme' }).click();
-  await frame.getByRole('heading', { name: 'Programme' }).waitFor();
+  await frame.getByRole('link', { name: 'Program' }).click();
+  await frame.getByRole('heading', { name: 'Program' }).waitFor();
   // A tab of one's own knows nothing of the session in the frame.
   const alone = await tab(context);
   await alone.goto(`${registry}/caseload`);

@@ -140,3 +140,34 @@ impl Document {
         }
     }
 }
+
+#[test]
+fn every_reference_of_the_document_resolves() {
+    fn collect(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                members.values().for_each(|inner| collect(inner, found));
+            }
+            Value::Array(items) => items.iter().for_each(|inner| collect(inner, found)),
+            _ => {}
+        }
+    }
+    let document = Document::read();
+    let mut references = Vec::new();
+    collect(&document.0, &mut references);
+    assert!(references.len() > 100, "{} references", references.len());
+    references.retain(|name| document.0.pointer(name.trim_start_matches('#')).is_none());
+    references.sort();
+    references.dedup();
+    assert!(references.is_empty(), "schemas that are not defined: {references:?}");
+}
+
+#[test]
+fn every_operation_has_an_id_of_its_own() {
+    let mut ids: Vec<String> =
+        Document::read().operations().iter().map(|one| one.said["operationId"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    let repeated: Vec<&[String]> = ids.chunk_by(|a, b| a == b).filter(|same| same.len() > 1).collect();
+    assert!(repeated.is_empty(), "{repeated:?}");
+}

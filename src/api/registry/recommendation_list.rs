@@ -22,7 +22,7 @@ use crate::store::recommendation::{self, RecommendationFilter};
 use crate::store::{episode, patient, rule_set, story};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(of_episode))
+    OpenApiRouter::new().routes(routes!(list_recommendations)).routes(routes!(of_episode))
 }
 
 /// How the recommendations that are asked for stand.
@@ -91,7 +91,7 @@ struct ClinicsRecommendation {
 /// back are left out.
 #[utoipa::path(get, path = "/recommendations", tag = "care", params(ListQuery),
     responses((status = 200, description = "Longest due first", body = Page<ClinicsRecommendation>), ReadErrors))]
-async fn list(
+async fn list_recommendations(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<Page<ClinicsRecommendation>>, Problem> {

@@ -23,7 +23,7 @@ use crate::record::{DeferredItem, close_session, open_session};
 use crate::store::review_session::{self, AgendaItem, Review, ReviewSession};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, open)).routes(routes!(read)).routes(routes!(close))
+    OpenApiRouter::new().routes(routes!(list_sessions, open)).routes(routes!(read_session)).routes(routes!(close))
 }
 
 /// Roles that may hold or prepare a session.
@@ -244,7 +244,7 @@ struct SessionsQuery {
 /// The clinic's review sessions, the latest first.
 #[utoipa::path(get, path = "/review-sessions", tag = "review", params(SessionsQuery),
     responses((status = 200, description = "Latest first", body = Page<SessionBody>), ReadErrors))]
-async fn list(
+async fn list_sessions(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<SessionsQuery>,
 ) -> Result<Json<Page<SessionBody>>, Problem> {
@@ -261,7 +261,7 @@ async fn list(
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
-async fn read(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
+async fn read_session(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
     ask.caller.require(READERS)?;
     Ok(Json(whole(&ask, id).await?))
 }

@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// How a webhook's delivery stands.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum WebhookState {
+pub(in crate::api) enum WebhookState {
     /// Waits for its next attempt.
     Pending,
     /// Taken by the receiver.

@@ -35,6 +35,25 @@ named! {
 }
 
 impl Intervention {
+    /// The intervention in words, for documents and pages.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::BehavioralActivation => "behavioral activation",
+            Self::ProblemSolvingTreatment => "problem-solving treatment",
+            Self::CognitiveBehavioralTherapy => "cognitive behavioral therapy",
+            Self::InterpersonalCounseling => "interpersonal counseling",
+            Self::MedicationSupport => "medication support",
+            Self::Psychoeducation => "psychoeducation",
+            Self::MotivationalInterviewing => "motivational interviewing",
+            Self::Relaxation => "relaxation",
+            Self::SleepHygiene => "sleep hygiene",
+            Self::SafetyPlanning => "safety planning",
+            Self::CareCoordination => "care coordination",
+            Self::SocialNeeds => "social needs",
+            Self::RelapsePrevention => "relapse prevention",
+        }
+    }
+
     /// The known intervention that somebody's words name: its code in any spelling, or its usual abbreviation.
     pub fn named(words: &str) -> Option<Self> {
         let code: String = words

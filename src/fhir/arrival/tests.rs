@@ -1,7 +1,6 @@
 //! Rejected and accepted resources, with the place of the error.
 
 use super::*;
-use crate::domain::instrument::Instrument;
 use crate::fhir::mapping::CodeMapping;
 
 fn attempt(raw: &str) -> Result<Arrival, Problem> {

@@ -21,7 +21,6 @@ use crate::pages::form::Form;
 use crate::pages::response::{ProblemPage, html};
 use crate::pages::session::{FormPost, Visitor};
 use crate::pages::shell::{Confirmation, NavSection, Shell};
-use crate::pages::words;
 use crate::problem::Problem;
 use rows::{LISTS, PlanList};
 
@@ -225,7 +224,7 @@ fn sections(version: &CarePlanReply, today: NaiveDate) -> Vec<PlanSection> {
 
 /// A known intervention in our words; otherwise as it was written.
 fn intervention(said: &str) -> String {
-    Intervention::named(said).map_or_else(|| said.to_owned(), |known| words::intervention(known).to_owned())
+    Intervention::named(said).map_or_else(|| said.to_owned(), |known| known.words().to_owned())
 }
 
 /// The next version was typed.

@@ -67,7 +67,7 @@ fn of_care(care: &Care) -> (&'static str, String) {
             said.extend(minutes.map(|m| format!("{m} min")));
             said.extend(performer.clone());
             said.extend(interventions.iter().map(|words| {
-                Intervention::named(words).map_or_else(|| words.clone(), |known| words::intervention(known).to_owned())
+                Intervention::named(words).map_or_else(|| words.clone(), |known| known.words().to_owned())
             }));
             said.extend(next_contact_on.map(|on| format!("next appointment {on}")));
             let said = said.join(", ");

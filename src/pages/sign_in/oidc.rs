@@ -25,7 +25,7 @@ use crate::config::SignInConfig;
 use crate::id::PatientId;
 use crate::identity::{Caller, ClinicId, Role, Verifier};
 use crate::pages::Pages;
-use crate::pages::pending_sign_in::{FramingProvider, PendingSignIn, kept};
+use crate::pages::pending_sign_in::{PendingSignIn, kept};
 use crate::pages::response::ProblemPage;
 use crate::pages::session::random_word;
 use crate::problem::{Category, Problem};

@@ -35,7 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(close_month))
         .routes(routes!(restate_month))
         .routes(routes!(list_versions))
-        .routes(routes!(read_version))
+        .routes(routes!(read_metrics_version))
 }
 
 /// A report of a month.
@@ -231,7 +231,7 @@ async fn list_versions(ask: RequestContext, Path(month): Path<String>) -> Result
 #[utoipa::path(get, path = "/metrics/{month}/versions/{version}", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`"), ("version" = i32, Path, description = "The report")),
     responses((status = 200, description = "As it was reported", body = VersionBody), ReadErrors))]
-async fn read_version(
+async fn read_metrics_version(
     ask: RequestContext,
     Path((month, version)): Path<(String, String)>,
 ) -> Result<Json<VersionBody>, Problem> {

@@ -43,7 +43,7 @@ pub(in crate::api::registry) struct MonthQuery {
 /// Grouping of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum MetricsGrouping {
+pub(in crate::api) enum MetricsGrouping {
     /// The care manager at the end of the month.
     CareManager,
 }

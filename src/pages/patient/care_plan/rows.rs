@@ -8,7 +8,6 @@ use crate::domain::instrument::Instrument;
 use crate::pages::api_client::ApiRefusal;
 use crate::pages::form::{Choices, Form, FormField};
 use crate::pages::session::Visitor;
-use crate::pages::words;
 
 /// Empty rows beneath what is there.
 const SPARE: usize = 2;
@@ -151,7 +150,7 @@ fn field(name: String, label: &'static str, column: ColumnKind, said: String) ->
     let instruments = || -> Choices {
         Instrument::ALL.iter().map(|one| (one.id().into(), one.definition().title.to_owned())).collect()
     };
-    let known = || Intervention::ALL.iter().map(|known| words::intervention(*known).to_owned()).collect();
+    let known = || Intervention::ALL.iter().map(|known| known.words().to_owned()).collect();
     match column {
         ColumnKind::Text => FormField::text(name, label).with(said),
         ColumnKind::Date => FormField::date(name, label, None).with(said),

@@ -99,7 +99,7 @@ fn contact(today: Option<NaiveDate>) -> Vec<FormField> {
         FormField::some(
             "interventions",
             "What was delivered",
-            options(Intervention::ALL, Intervention::as_str, words::intervention),
+            options(Intervention::ALL, Intervention::as_str, Intervention::words),
         ),
         FormField::date("next_contact_on", "Next appointment", None),
         FormField::area("note", "Note"),
