@@ -121,7 +121,7 @@ pub fn people(count: usize, first_day: NaiveDate) -> Vec<DemoPatient> {
     (0..count).map(|number| person(number, first_day)).collect()
 }
 
-/// Three more whom their doctors have screened in these days; nobody has spoken with them about the program yet.
+/// Three more patients whom their doctors screened in the last days and who were not yet asked about the program.
 pub fn screened(others: usize, today: NaiveDate) -> Vec<DemoPatient> {
     let ago = |number: usize| Days::new(u64::try_from(number - others).unwrap_or(0) * 2 + 1);
     (others..others + 3).map(|number| DemoPatient { starts: today - ago(number), ..person(number, today) }).collect()

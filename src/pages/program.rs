@@ -135,7 +135,7 @@ pub async fn show(visitor: Visitor, Query(asked): Query<ProgramPageQuery>) -> Re
     drop(tx);
     let next = last.checked_add_months(Months::new(1)).filter(|next| *next <= today);
     let page = ProgramPage {
-        shell: Shell::around(&visitor, "Programme", NavSection::Program).await?,
+        shell: Shell::around(&visitor, "Program", NavSection::Program).await?,
         months: months.iter().map(|month| month.format("%b %Y").to_string()).collect(),
         tables,
         keepers: keepers(&tallies),

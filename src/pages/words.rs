@@ -169,24 +169,6 @@ pub fn modality(modality: Modality) -> &'static str {
     }
 }
 
-pub fn intervention(one: Intervention) -> &'static str {
-    match one {
-        Intervention::BehavioralActivation => "behavioral activation",
-        Intervention::ProblemSolvingTreatment => "problem-solving treatment",
-        Intervention::CognitiveBehavioralTherapy => "CBT",
-        Intervention::InterpersonalCounseling => "interpersonal counselling",
-        Intervention::MedicationSupport => "medication support",
-        Intervention::Psychoeducation => "psychoeducation",
-        Intervention::MotivationalInterviewing => "motivational interviewing",
-        Intervention::Relaxation => "relaxation",
-        Intervention::SleepHygiene => "sleep hygiene",
-        Intervention::SafetyPlanning => "safety planning",
-        Intervention::CareCoordination => "care coordination",
-        Intervention::SocialNeeds => "social needs",
-        Intervention::RelapsePrevention => "relapse prevention",
-    }
-}
-
 pub fn medication(act: MedicationAct) -> &'static str {
     match act {
         MedicationAct::Started => "started",
@@ -228,7 +210,7 @@ pub fn change(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Medication => "Medication",
         ChangeKind::Psychotherapy => "Psychotherapy",
-        ChangeKind::Behavioral => "Behavioural",
+        ChangeKind::Behavioral => "Behavioral",
         ChangeKind::Referral => "Referral",
         ChangeKind::SpecialtyReferral => "Specialty referral",
         ChangeKind::DirectEvaluation => "Direct evaluation",

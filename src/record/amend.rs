@@ -78,7 +78,7 @@ fn amended_episode(
             return Err(Problem::conflict(format!("the previous episode ended on {end}")).at("enrolled_on"));
         }
         if e.enrolled_on.is_some_and(|enrolled| enrolled != on) {
-            return Err(Problem::conflict("the enrollment date is fixed; discharge and enroll anew").at("enrolled_on"));
+            return Err(Problem::conflict("the enrollment date is fixed; discharge and enroll again").at("enrolled_on"));
         }
         let fit = dossier.story.fit_check(e.id);
         if e.enrolled_on.is_none() && fit.is_some_and(|fit| fit.decision == FitDecision::SpecialtyCare) {

@@ -89,7 +89,7 @@ pub(super) struct MetricsReport {
 /// Kind of MeasureReport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum ReportKind {
+pub(in crate::api) enum ReportKind {
     /// Counts without patient data. Also the default for `Accept: application/fhir+json`.
     Summary,
     /// A Bundle with one report for each episode or patient behind the metrics.

@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// How the recommendations that are asked for stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum RecommendationStateFilter {
+pub(in crate::api) enum RecommendationStateFilter {
     /// Undecided.
     Undecided,
     /// Accepted or modified, and not done yet.

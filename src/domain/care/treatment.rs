@@ -13,7 +13,7 @@ named! {
         ProblemSolvingTreatment = "problem_solving_treatment",
         /// Cognitive behavioral therapy: a brief treatment.
         CognitiveBehavioralTherapy = "cognitive_behavioural_therapy",
-        /// Interpersonal counselling or therapy: a brief treatment.
+        /// Interpersonal counseling or therapy: a brief treatment.
         InterpersonalCounseling = "interpersonal_counselling",
         /// Taking medication as intended: effects, side effects, adherence.
         MedicationSupport = "medication_support",
