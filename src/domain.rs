@@ -59,6 +59,7 @@ macro_rules! named {
 }
 
 pub mod day;
+pub mod patient_match;
 pub mod instrument;
 pub mod task;
 pub mod care;

@@ -20,6 +20,8 @@ mod command;
 mod recommendation_rows;
 mod identify;
 mod merge;
+mod patient_match;
+mod possible_match;
 mod import;
 mod single_items;
 mod journal_lines;
@@ -56,7 +58,7 @@ pub use command::{
 };
 use dossier::Dossiers;
 pub use idempotency::IdempotencyKey;
-pub use import::{Additions, ImportPreview, ImportedCase, foresee};
+pub use import::{Additions, ImportPreview, ImportedCase, ImportedScore, foresee};
 pub use rules::{activate, attest, propose};
 pub use sessions::{DeferredItem, close_session, fold_item, open_session};
 pub use zones::Zones;
@@ -190,6 +192,8 @@ fn lock_key(fact: &Command) -> String {
         Command::Cared { episode, .. } | Command::Amended { episode, .. } => episode.to_string(),
         Command::Seen(sighting) => sighting.patient.to_string(),
         Command::Imported(case) => case.key.clone(),
+        Command::MatchNamed { records: [one, _] } => one.to_string(),
+        Command::MatchDecided { id, .. } => id.to_string(),
     }
 }
 
@@ -472,6 +476,10 @@ async fn apply(
         }
         Command::Seen(sighting) => read_back::seen(tx, context, dossiers, sighting).await,
         Command::Imported(case) => import::imported(tx, context, dossiers, case).await,
+        Command::MatchNamed { records } => patient_match::named(tx, context, *records).await,
+        Command::MatchDecided { id, decision, reason } => {
+            patient_match::decided(tx, context, dossiers, (*id, *decision), reason).await
+        }
         Command::LookedAt { patient } => care_entry::looked_at(tx, context, dossiers, *patient).await,
     }
 }

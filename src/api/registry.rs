@@ -25,6 +25,7 @@ mod fit_check;
 mod care_plan;
 mod handover;
 mod candidates;
+mod patient_matches;
 mod discussion_flag;
 mod withdrawal;
 mod caseload;
@@ -85,6 +86,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(care_plan::routes())
         .merge(handover::routes())
         .merge(candidates::routes())
+        .merge(patient_matches::routes())
         .merge(discussion_flag::routes())
         .merge(withdrawal::routes())
         .merge(caseload::routes())

@@ -65,7 +65,7 @@ pub(super) fn settlement(
             settlement.chart_status.clone_from(&done.chart_status);
             match &done.effect {
                 DeliveryEffect::LeftAlone(ManualChange::ClosedInChart) => {
-                    settlement.drift = Some(Drift::ClosedByPerson)
+                    settlement.drift = Some(Drift::ClosedByPerson);
                 }
                 DeliveryEffect::LeftAlone(ManualChange::DeletedInChart) => settlement.drift = Some(Drift::Deleted),
                 _ => settlement.version.clone_from(&done.version),

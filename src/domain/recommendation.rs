@@ -131,7 +131,7 @@ impl TrackedRecommendation {
                 self.scheduled_for = *scheduled_for;
                 match progress {
                     ReferralProgress::Completed => {
-                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref())
+                        self.decide(RecommendationDecision::Done, entry.on, by.as_ref(), reason.as_ref());
                     }
                     // Acting on an undecided recommendation accepts it.
                     ReferralProgress::Ordered | ReferralProgress::Scheduled if self.decision.is_none() => {

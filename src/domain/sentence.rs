@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_task_says_what_to_do_and_by_when_and_each_reason_once() {
-        let measures = [Instrument::Phq9, Instrument::Gad7, Instrument::Phq9];
+        let measures = [Instrument::PHQ9, Instrument::GAD7, Instrument::PHQ9];
         let said = task(
             Code::Measure,
             measures.into_iter(),
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn an_answer_is_named_and_not_only_its_number() {
         let facts = ConcernFacts {
-            instrument: Instrument::Phq9,
+            instrument: Instrument::PHQ9,
             on: date("2026-01-05"),
             disclosures: &[Disclosure::Answered(2)],
             higher_than: Some((0, date("2025-12-05"))),

@@ -357,7 +357,7 @@ impl Intake {
         for outcome in self.take_bundle(clinic, by, &bundle, &|_, _| Ok(())).await? {
             match outcome {
                 EntryOutcome::Recorded { recorded, .. } => {
-                    loaded.taken += usize::from(recorded.effect != CommandEffect::Unchanged)
+                    loaded.taken += usize::from(recorded.effect != CommandEffect::Unchanged);
                 }
                 EntryOutcome::Failed(problem) => loaded.fault(&problem),
                 EntryOutcome::Ignored(_) | EntryOutcome::Wanted { .. } => {}

@@ -1,14 +1,18 @@
-//! A clinic's spreadsheet registry, saved as CSV: one row per patient. Read with a mapping of its columns, checked row by
+//! A clinic's spreadsheet registry, a workbook or saved as CSV: one row per patient. Read with a mapping of its columns, checked row by
 //! row, and handed to the hallway as facts.
 //!
-//! An error names the row (as a spreadsheet counts, its head being row 1), the column and what is wrong, and never the
+//! An error names the row (as a spreadsheet counts), the column and what is wrong, and never the
 //! value, which is a patient's.
 
 pub mod mapping;
 mod date;
-mod title_guess;
+mod grid;
+mod record_number;
 mod row;
 mod sheet;
+mod title;
+mod title_guess;
+mod workbook;
 
 use std::collections::HashMap;
 
@@ -16,9 +20,12 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::date::DecidedBy;
+use self::date::Orders;
+use self::grid::{Grid, Record, decoded};
+pub use self::grid::{LARGEST, MOST_ROWS};
 pub use self::mapping::ColumnMapping;
-pub use self::sheet::{LARGEST, MOST_ROWS, decoded};
-use self::sheet::{Record, Sheet};
+use self::sheet::Sheet;
 use super::Intake;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
@@ -89,6 +96,8 @@ pub struct ImportResult {
     pub rejected: usize,
     /// How the columns were read: to be corrected and sent again.
     pub mapping: ColumnMapping,
+    /// Who decided in which order day and month are written.
+    pub date_order_by: DecidedBy,
     /// Columns that were not read.
     pub unread_columns: Vec<String>,
     /// Each row, in order.
@@ -101,13 +110,48 @@ pub struct SpreadsheetImport {
     /// Into which clinic.
     pub clinic: String,
     pub by: String,
-    pub csv: String,
+    pub file: SpreadsheetFile,
     /// The namespace of the record numbers, as the chart sends it.
     pub identifier_system: String,
     /// How the columns are read; guessed where it is left out.
     pub mapping: Option<ColumnMapping>,
     /// Only say what would be done.
     pub dry_run: bool,
+}
+
+/// A file, as it was sent.
+#[derive(Clone, Debug)]
+pub enum SpreadsheetFile {
+    /// Its text.
+    Text(String),
+    /// Its bytes: a workbook, or text in the encoding that it was saved in.
+    Bytes(Vec<u8>),
+}
+
+impl SpreadsheetFile {
+    /// The sheet with the patients: the one whose titles say the most.
+    fn sheet(&self, mapping: Option<&ColumnMapping>) -> Result<Sheet, Problem> {
+        let bytes = match self {
+            Self::Text(text) => return Sheet::of(Grid::of_text(text)?, mapping),
+            Self::Bytes(bytes) => bytes,
+        };
+        if workbook::is_old(bytes) {
+            let detail = "a workbook of the old kind (.xls), or one with a password: save it as .xlsx or as CSV UTF-8";
+            return Err(Problem::unprocessable(detail).at("csv_base64"));
+        }
+        if !workbook::is_one(bytes) {
+            return Sheet::of(Grid::of_text(&decoded(bytes)?)?, mapping);
+        }
+        let known = |sheet: &Result<Sheet, Problem>| sheet.as_ref().map_or(0, |sheet| sheet.known() + 1);
+        let mut best: Option<Result<Sheet, Problem>> = None;
+        for grid in workbook::sheets(bytes)? {
+            let sheet = Sheet::of(grid, mapping);
+            if best.as_ref().is_none_or(|best| known(&sheet) > known(best)) {
+                best = Some(sheet);
+            }
+        }
+        best.unwrap_or_else(|| Err(Problem::unprocessable("the workbook has no sheet that is shown").at("csv_base64")))
+    }
 }
 
 /// A row that was read, or why not.
@@ -124,14 +168,20 @@ impl Intake {
     /// What is wrong with the file or the mapping as a whole; `Unavailable` where the database cannot answer: what was
     /// committed before stays, and the same file again goes on from there.
     pub async fn import(&self, import: SpreadsheetImport) -> Result<ImportResult, Problem> {
-        let sheet = Sheet::read(&import.csv)?;
-        let mapping = import.mapping.clone().unwrap_or_else(|| title_guess::mapping(&sheet));
+        let (file, named) = (import.file.clone(), import.mapping.clone());
+        // Unpacking and reading a workbook may take a while, and others wait for this thread.
+        let read_file = tokio::task::spawn_blocking(move || file.sheet(named.as_ref()));
+        let sheet = read_file.await.map_err(|_| Problem::internal("the file could not be read"))??;
+        let mut mapping = import.mapping.clone().unwrap_or_else(|| title_guess::mapping(&sheet));
         let columns = mapping::Columns::of(&mapping, &sheet)?;
+        let orders = Orders::of(&sheet, &columns.dates(), mapping.dates);
+        mapping.dates = orders.of_file();
         let zone = self.zones.of(&import.clinic);
         let today = self.clock.now().with_timezone(&zone).date_naive();
         let context = row::RowContext {
             columns: &columns,
             mapping: &mapping,
+            orders: &orders,
             sheet: &sheet,
             today,
             system: &import.identifier_system,
@@ -162,6 +212,7 @@ impl Intake {
             rejected: count(RowOutcome::Rejected),
             unread_columns: columns.unread(&sheet),
             mapping,
+            date_order_by: orders.decided_by,
             results,
         })
     }

@@ -8,6 +8,7 @@ use super::import::ImportedCase;
 use crate::domain::care::{Care, FitCheck};
 use crate::domain::episode::Episode;
 use crate::domain::instrument::Instrument;
+use crate::domain::patient_match::MatchDecision;
 use crate::domain::score::Answers;
 use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::chart_item::ChartItem;
@@ -100,6 +101,10 @@ pub enum Command {
     Seen(Box<Sighting>),
     /// A row of a spreadsheet registry is taken over.
     Imported(Box<ImportedCase>),
+    /// Somebody names two records that may be one person.
+    MatchNamed { records: [PatientId; 2] },
+    /// Somebody decides whether two records are one person.
+    MatchDecided { id: Uuid, decision: MatchDecision, reason: String },
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
     LookedAt { patient: PatientId },
 }

@@ -47,8 +47,7 @@ pub struct ImportedCase {
     pub birth_date: Option<NaiveDate>,
     /// As enrolled, or referred; its id is made here.
     pub episode: Episode,
-    /// Totals: of which instrument, when, how many points.
-    pub scores: Vec<(Instrument, NaiveDate, u16)>,
+    pub scores: Vec<ImportedScore>,
     /// Dates of clinical contacts.
     pub contacts: Vec<NaiveDate>,
     /// Dates of psychiatric case reviews; what was recommended is not known.
@@ -62,6 +61,35 @@ pub struct ImportedCase {
     /// Who pays, since enrollment.
     pub payer: Option<Payer>,
     pub note: Option<String>,
+}
+
+/// One taking of an instrument: its total, its answers, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedScore {
+    pub instrument: Instrument,
+    pub on: NaiveDate,
+    pub total: Option<u16>,
+    /// In order of the items; empty where the row has none.
+    pub items: Vec<Option<u8>>,
+}
+
+impl ImportedScore {
+    /// The measurement that it is. Where some answers stand beside a total, the total is the score, and of the answers
+    /// only the one about self-harm is more than a part of it.
+    fn measured(&self, id: MeasurementId, taken: EvidenceTime) -> Option<Measurement> {
+        let is_complete = self.items.iter().all(Option::is_some);
+        let counts = self.total.is_none() || is_complete;
+        let answers = Answers {
+            items: if counts { self.items.clone() } else { Vec::new() },
+            stated_total: self.total,
+            ..Answers::default()
+        };
+        let mut new = measure(id, self.instrument, &answers, taken, EvidenceStatus::Submitted, SOURCE)?;
+        if !counts && let Some(item) = self.instrument.definition().suicide_item {
+            new.item9 = self.items.get(item).copied().flatten();
+        }
+        Some(new)
+    }
 }
 
 /// What a row adds to a story.
@@ -260,22 +288,20 @@ fn additions(
     }
     let mut additions = Additions { id, ..Additions::default() };
     additions.episode = (!known).then(|| Episode { id, ..case.episode.clone() });
-    for (instrument, on, total) in &case.scores {
+    for score in &case.scores {
+        let ImportedScore { instrument, on, .. } = score;
         // A score belongs to the patient, not to the episode.
         let parts = ["import", &case.key, instrument.id(), &on.to_string()];
         let id = MeasurementId(super::identify::id_of(clinic, &parts));
+        let new = score.measured(id, EvidenceTime { at: local_midnight(zone, *on), on: *on });
         match story.measurements.iter().find(|m| m.id == id) {
-            Some(known) if known.total == Some(*total) => continue,
+            Some(known) if new.as_ref().is_none_or(|new| (new.total, new.item9) == (known.total, known.item9)) => {}
             Some(_) => {
-                let detail = format!("the {instrument} of {on} was imported before with another total");
+                let detail = format!("the {instrument} of {on} was imported before with another total or answer");
                 return Err(Problem::conflict(detail).at("scores"));
             }
-            None => {}
+            None => additions.measurements.extend(new),
         }
-        let taken = EvidenceTime { at: local_midnight(zone, *on), on: *on };
-        let answers = Answers { items: Vec::new(), stated_total: Some(*total), ..Answers::default() };
-        let new = measure(id, *instrument, &answers, taken, EvidenceStatus::Submitted, SOURCE);
-        additions.measurements.extend(new);
     }
     for (what, on, care) in entries(case) {
         let of = (!matches!(care, Care::Coverage { .. })).then_some(id);

@@ -11,7 +11,10 @@ use serde_json::json;
 use super::RecordContext;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, locked, subject};
+use super::possible_match;
+use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN};
 use super::settle::{NewEvent, settle};
+use crate::domain::patient_match::MatchReason;
 use crate::fhir::arrival::{ResourceType, all_identifiers_of, identifiers_of, subject_keys};
 use crate::fhir::content::{LinkKind, PatientLink};
 use crate::id::PatientId;
@@ -20,7 +23,7 @@ use crate::store::patient::link::{self, Link};
 use crate::store::patient::merge::{follow_episodes, give_back, move_fact, move_resource, set_merged, told_of};
 use crate::store::patient::{self, KeyRow};
 use crate::store::resource::{self, Resource};
-use crate::store::{Tx, episode, event_log, outbox};
+use crate::store::{Tx, episode, event_log, outbox, quarantine};
 
 /// The source of a statement that two records carry the same name, one of them nothing else.
 pub const SHARED_KEY: &str = "key";
@@ -36,16 +39,19 @@ pub async fn relink(
     let before = link::of_source(tx, context.clinic, source).await?;
     let mut stated = Vec::new();
     for one in links {
-        let pair = |other| match one.kind {
-            LinkKind::ReplacedBy => Some(Link { from: record, into: other }),
-            LinkKind::Replaces => Some(Link { from: other, into: record }),
-            LinkKind::SamePerson => None,
-        };
-        if pair(record).is_none() {
-            continue;
-        }
         let Some(other) = record_of(tx, context, dossiers, one).await? else { continue };
-        stated.extend(pair(other).filter(|pair| pair.from != pair.into && !stated.contains(pair)));
+        let pair = match one.kind {
+            LinkKind::ReplacedBy => Link { from: record, into: other },
+            LinkKind::Replaces => Link { from: other, into: record },
+            // Both are in use: whether they are one story is for somebody to decide.
+            LinkKind::SamePerson => {
+                possible_match::note(tx, context, record, &[other], MatchReason::LinkedInChart).await?;
+                continue;
+            }
+        };
+        if pair.from != pair.into && !stated.contains(&pair) {
+            stated.push(pair);
+        }
     }
     for gone in before.iter().filter(|link| !stated.contains(link)) {
         if gone.from == record {
@@ -102,6 +108,11 @@ pub async fn join(
     if from.has_care && !into.has_care {
         into.has_care = true;
         patient::update(tx, context.clinic, &into, context.now).await?;
+    }
+    if into.seen {
+        for reason in [PATIENT_NOT_SEEN, PATIENT_ELSEWHERE] {
+            quarantine::release_patient(tx, context.clinic, into.id, reason).await?;
+        }
     }
     // Both are read anew when they are needed.
     dossiers.drop(context, from.id);

@@ -5,15 +5,17 @@ use serde_json::json;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{by_key_or_new, locked};
 use super::merge::{SHARED_KEY, join, relink};
+use super::possible_match;
 use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
 use super::settle::{NewEvent, settle};
 use super::{CommandEffect, RecordContext, Recorded};
+use crate::domain::patient_match::MatchReason;
 use crate::fhir::arrival::Arrival;
 use crate::fhir::content::{Identifier, LinkKind, PatientDetails};
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::patient::link::{self, Link};
-use crate::store::patient::{KeyRow, Patient};
+use crate::store::patient::{KeyRow, Patient, matches};
 use crate::store::resource::{self, Resource};
 use crate::store::{Tx, patient, quarantine};
 
@@ -47,8 +49,12 @@ pub async fn person_arrived(
         let row = KeyRow { key: &key, patient: me, origin: Some(record), former };
         patient::put_key(tx, context.clinic, row).await?;
     }
+    if before.is_none() && record == me {
+        let namesakes = matches::namesakes(tx, context.clinic, &dossier.patient).await?;
+        possible_match::note(tx, context, record, &namesakes, MatchReason::SameNameAndBirthDate).await?;
+    }
     dossiers.put(context, dossier);
-    join_names(tx, context, dossiers, record, &other_names(arrival, person, &reference)).await?;
+    join_names(tx, context, dossiers, (record, me), &other_names(arrival, person, &reference)).await?;
     relink(tx, context, dossiers, (record, &reference), &person.links).await?;
     let row = locked(tx, context, record).await?;
     let dossier = dossiers.take(tx, context, row).await?;
@@ -177,15 +183,17 @@ async fn join_names(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossiers: &mut Dossiers,
-    record: PatientId,
+    (record, person): (PatientId, PatientId),
     names: &[String],
 ) -> Result<(), Problem> {
     for name in names {
-        for other in patient::by_key(tx, context.clinic, name).await? {
-            if other.id != record && is_only_a_name(&other) {
-                join(tx, context, dossiers, Link { from: other.id, into: record }, SHARED_KEY).await?;
-            }
+        let carriers = patient::by_key(tx, context.clinic, name).await?.into_iter().filter(|other| other.id != person);
+        let (names, others): (Vec<Patient>, Vec<Patient>) = carriers.partition(is_only_a_name);
+        for name in names {
+            join(tx, context, dossiers, Link { from: name.id, into: record }, SHARED_KEY).await?;
         }
+        let others: Vec<PatientId> = others.into_iter().map(|other| other.id).collect();
+        possible_match::note(tx, context, record, &others, MatchReason::SharedIdentifier).await?;
     }
     Ok(())
 }

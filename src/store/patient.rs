@@ -33,6 +33,7 @@ macro_rules! fetch_patient {
 }
 
 pub mod link;
+pub mod matches;
 pub mod merge;
 
 pub use self::merge::merge;

@@ -337,14 +337,14 @@ fn an_answer_that_cannot_be_read_is_asked_for_on_the_same_day() {
 #[case(Supplement::Attempt, Priority::Urgent)]
 fn a_question_beside_the_scored_ones_fires_like_the_item(#[case] yes: Supplement, #[case] priority: Priority) {
     let mut tale = Tale::of_a_patient();
-    let m = tale.score(Instrument::Phq9Modified, 3, 9).last_measurement();
+    let m = tale.score(Instrument::PHQ9_MODIFIED, 3, 9).last_measurement();
     m.item9 = Some(0);
     m.self_harm.supplements.push(yes);
     let plan = on(&tale, 3);
     assert_eq!((tasks(&plan)[0].priority, flagged(&plan)), (priority, priority == Priority::Stat));
     // Said again with nothing new after a low risk was assessed: routine.
     tale.assessed(4);
-    let m = tale.score(Instrument::Phq9Modified, 6, 9).last_measurement();
+    let m = tale.score(Instrument::PHQ9_MODIFIED, 6, 9).last_measurement();
     m.item9 = Some(0);
     m.self_harm.supplements.push(yes);
     assert_eq!(tasks(&on(&tale, 6))[0].priority, Priority::Routine);

@@ -72,7 +72,7 @@ impl FhirCall {
         match action {
             EntryAction::Read | EntryAction::Search => {}
             EntryAction::Create | EntryAction::Update | EntryAction::Delete => {
-                self.caller.require(&[Role::Ehr, Role::Admin])?
+                self.caller.require(&[Role::Ehr, Role::Admin])?;
             }
         }
         match &self.caller.scopes {

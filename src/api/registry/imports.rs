@@ -14,8 +14,7 @@ use super::responses::WriteErrors;
 use crate::api::App;
 use crate::api::request::{RequestContext, RequiredText};
 use crate::identity::Role;
-use crate::intake::spreadsheet::{ColumnMapping, ImportResult, LARGEST, SpreadsheetImport, decoded};
-use crate::limits::JsonBudget;
+use crate::intake::spreadsheet::{ColumnMapping, ImportResult, LARGEST, SpreadsheetFile, SpreadsheetImport};
 use crate::listener::{BodyLimit, json_within};
 use crate::problem::Problem;
 
@@ -27,9 +26,9 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewImport {
-    /// The file's text: at most 5 MiB, 5,000 rows of patients; the first row has the titles.
+    /// The file's text: at most 5 MiB, 5,000 rows of patients; the titles stand in one of the first rows.
     csv: Option<String>,
-    /// Or its bytes, as they were saved, in base64: UTF-8, UTF-16 with a byte order mark, or Windows-1252.
+    /// Or its bytes, as they were saved, in base64: a workbook (.xlsx), or text in UTF-8, UTF-16 or Windows-1252.
     csv_base64: Option<String>,
     /// The namespace of the record numbers, exactly as the EHR sends it in `Patient.identifier.system`: by it a row and
     /// the chart's patient are one.
@@ -51,15 +50,15 @@ struct NewImport {
     responses((status = 200, description = "What became of each row, or would", body = ImportResult), WriteErrors))]
 async fn import_caseload(ask: RequestContext, request: Request) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
-    let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle, JsonBudget::FILE).await?;
-    let csv = match (new.csv, new.csv_base64) {
-        (Some(csv), None) => csv,
+    let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle).await?;
+    let file = match (new.csv, new.csv_base64) {
+        (Some(csv), None) => SpreadsheetFile::Text(csv),
         (None, Some(bytes)) => {
             if bytes.len() / 4 * 3 > LARGEST + 3 {
                 return Err(Problem::unprocessable(format!("the file may have {LARGEST} bytes")).at("csv_base64"));
             }
             let bytes = STANDARD.decode(bytes.trim());
-            decoded(&bytes.map_err(|_| Problem::unprocessable("not base64").at("csv_base64"))?)?
+            SpreadsheetFile::Bytes(bytes.map_err(|_| Problem::unprocessable("not base64").at("csv_base64"))?)
         }
         _ => return Err(Problem::unprocessable("exactly one of csv and csv_base64").at("csv")),
     };
@@ -70,7 +69,7 @@ async fn import_caseload(ask: RequestContext, request: Request) -> Result<Respon
     let import = SpreadsheetImport {
         clinic: ask.clinic().to_owned(),
         by: ask.caller.subject.clone(),
-        csv,
+        file,
         identifier_system: system,
         mapping: new.mapping,
         dry_run: new.dry_run.unwrap_or(true),

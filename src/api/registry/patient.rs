@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::episodes::EpisodeBody;
 use super::measurements::MeasurementBody;
+use super::patient_matches::{PatientMatchBody, side_by_side};
 use super::patients::PatientIdentity;
 use super::responses::ReadErrors;
 use crate::api::App;
@@ -21,6 +22,7 @@ use crate::domain::safety::{Concern, ConcernState};
 use crate::domain::story::Story;
 use crate::id::PatientId;
 use crate::problem::Problem;
+use crate::store::patient::matches;
 use crate::store::{episode, patient, rule_set, story};
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -40,6 +42,8 @@ struct PatientBody {
     episodes: Vec<EpisodeBody>,
     /// Set while the patient screened positive and is in no open episode.
     candidate: Option<Candidate>,
+    /// Records that are perhaps the same person, until somebody has decided.
+    possible_matches: Vec<PatientMatchBody>,
     /// PHQ-9 item 9, enrolled or not.
     safety: SafetyStatus,
 }
@@ -91,6 +95,10 @@ async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) ->
     let story = story::of(&mut tx, clinic, &row).await?;
     let keys = patient::keys(&mut tx, clinic, row.id).await?;
     let episodes = episode::of_patient(&mut tx, clinic, row.id).await?;
+    let mut possible_matches = Vec::new();
+    for found in matches::of_person(&mut tx, clinic, row.id).await? {
+        possible_matches.push(side_by_side(&mut tx, clinic, found).await?);
+    }
     let rules = rule_set::active(&mut tx, clinic).await?;
     drop(tx);
     let plan = plan(&story, &rules, ask.today());
@@ -98,7 +106,15 @@ async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) ->
     let safety = safety(&story, plan.concerns);
     let measurements = story.measurements.into_iter().map(MeasurementBody::from).collect();
     let candidate = row.candidate.as_ref().map(|candidate| candidate.0.clone());
-    Ok(Json(PatientBody { identity: PatientIdentity::from(row), keys, measurements, episodes, candidate, safety }))
+    Ok(Json(PatientBody {
+        identity: PatientIdentity::from(row),
+        keys,
+        measurements,
+        episodes,
+        candidate,
+        possible_matches,
+        safety,
+    }))
 }
 
 fn safety(story: &Story, concerns: Vec<Concern>) -> SafetyStatus {

@@ -1,15 +1,140 @@
-//! Dates as spreadsheets write them.
+//! Dates as spreadsheets write them, and in which order a file writes day and month.
 
 use chrono::{Datelike, Days, NaiveDate};
 
 use super::mapping::DateOrder;
+use super::sheet::Sheet;
+
+/// What is known of the order of day and month in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnOrder {
+    /// It is this one.
+    Is(DateOrder),
+    /// Some of its dates can only be read one way, some only the other: one that can be read both ways is not.
+    Mixed,
+}
+
+/// Who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DecidedBy {
+    /// The mapping that was sent.
+    Mapping,
+    /// Dates of the file that can be read in one way only.
+    Rows,
+    /// Nobody: where every date can be read both ways, the month comes first.
+    Default,
+}
+
+/// The order of day and month, by column.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// For a column that does not say.
+    pub otherwise: ColumnOrder,
+    /// Who decided it.
+    pub decided_by: DecidedBy,
+    columns: Vec<Option<ColumnOrder>>,
+}
+
+impl Orders {
+    /// Decides once for a file: what the mapping says, else what the dates of the column prove, else those of the others.
+    pub fn of(sheet: &Sheet, columns: &[usize], said: Option<DateOrder>) -> Self {
+        if let Some(said) = said {
+            return Self { otherwise: ColumnOrder::Is(said), decided_by: DecidedBy::Mapping, columns: Vec::new() };
+        }
+        let mut orders: Vec<Option<ColumnOrder>> = vec![None; sheet.titles.len()];
+        for record in &sheet.records {
+            for column in columns {
+                let proved = record.cells.get(*column).and_then(|cell| proof(cell));
+                let Some(order) = orders.get_mut(*column) else { continue };
+                *order = together(*order, proved.map(ColumnOrder::Is));
+            }
+        }
+        match orders.iter().copied().fold(None, together) {
+            Some(otherwise) => Self { otherwise, decided_by: DecidedBy::Rows, columns: orders },
+            None => {
+                let otherwise = ColumnOrder::Is(DateOrder::MonthFirst);
+                Self { otherwise, decided_by: DecidedBy::Default, columns: Vec::new() }
+            }
+        }
+    }
+
+    /// That of a column.
+    pub fn of_column(&self, column: usize) -> ColumnOrder {
+        self.columns.get(column).copied().flatten().unwrap_or(self.otherwise)
+    }
+
+    /// The one that holds for the whole file, if one does.
+    pub fn of_file(&self) -> Option<DateOrder> {
+        match self.otherwise {
+            ColumnOrder::Is(order) => Some(order),
+            ColumnOrder::Mixed => None,
+        }
+    }
+}
+
+fn together(one: Option<ColumnOrder>, other: Option<ColumnOrder>) -> Option<ColumnOrder> {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => Some(ColumnOrder::Mixed),
+        (one, other) => one.or(other),
+    }
+}
+
+/// A cell, read as a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateReading {
+    /// It is one.
+    Date(NaiveDate),
+    /// It is one of two.
+    Either,
+    /// It is none that is known here.
+    Nothing,
+}
 
 /// Reads a date: ISO, `M/D/YYYY` or `D/M/YYYY` as the order says, `D.M.YYYY`, `5-Jan-2026`, or the number under which a
 /// spreadsheet keeps it. A year of two digits is one of this century; with `in_full` it is not accepted: a birth date
 /// could be of either.
-pub fn read(text: &str, order: DateOrder, in_full: bool) -> Option<NaiveDate> {
-    // A time behind it says nothing here.
-    let text = text.split([' ', 'T']).next().unwrap_or_default();
+pub fn read(text: &str, order: ColumnOrder, in_full: bool) -> DateReading {
+    let order = match (order, proof(text)) {
+        (ColumnOrder::Is(order), _) | (ColumnOrder::Mixed, Some(order)) => order,
+        (ColumnOrder::Mixed, None) => {
+            let [first, second] =
+                [DateOrder::MonthFirst, DateOrder::DayFirst].map(|order| read_in(text, order, in_full));
+            return match (first, second) {
+                (Some(first), Some(second)) if first != second => DateReading::Either,
+                (first, second) => first.or(second).map_or(DateReading::Nothing, DateReading::Date),
+            };
+        }
+    };
+    read_in(text, order, in_full).map_or(DateReading::Nothing, DateReading::Date)
+}
+
+/// Whether a text is a date in some order.
+pub fn looks_like_one(text: &str) -> bool {
+    [DateOrder::MonthFirst, DateOrder::DayFirst].into_iter().any(|order| read_in(text, order, false).is_some())
+}
+
+/// The order in which a date is written, where it can only be one.
+fn proof(text: &str) -> Option<DateOrder> {
+    let text = date_part(text);
+    if text.contains('.') {
+        return None;
+    }
+    let readable = |order| by_parts(text, order, false).is_some();
+    match (readable(DateOrder::MonthFirst), readable(DateOrder::DayFirst)) {
+        (true, false) => Some(DateOrder::MonthFirst),
+        (false, true) => Some(DateOrder::DayFirst),
+        _ => None,
+    }
+}
+
+/// A time behind it says nothing here.
+fn date_part(text: &str) -> &str {
+    text.split([' ', 'T', '\u{a0}']).next().unwrap_or_default()
+}
+
+fn read_in(text: &str, order: DateOrder, in_full: bool) -> Option<NaiveDate> {
+    let text = date_part(text);
     let date = by_parts(text, order, in_full).or_else(|| serial(text))?;
     (1900..=2200).contains(&date.year()).then_some(date)
 }
@@ -38,7 +163,7 @@ fn by_parts(text: &str, order: DateOrder, in_full: bool) -> Option<NaiveDate> {
 }
 
 /// `Jan`, `January`.
-fn month(text: &str) -> Option<u32> {
+pub fn month(text: &str) -> Option<u32> {
     const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let name = text.get(..3)?.to_ascii_lowercase();
     MONTHS.iter().position(|month| *month == name).and_then(|n| u32::try_from(n + 1).ok())
@@ -55,7 +180,16 @@ fn serial(text: &str) -> Option<NaiveDate> {
 mod tests {
     use rstest::rstest;
 
-    use super::{DateOrder, read};
+    use super::*;
+    use crate::intake::spreadsheet::grid::Grid;
+
+    fn month_first(text: &str, in_full: bool) -> DateReading {
+        read(text, ColumnOrder::Is(DateOrder::MonthFirst), in_full)
+    }
+
+    fn on(date: &str) -> DateReading {
+        DateReading::Date(date.parse().unwrap())
+    }
 
     #[rstest]
     #[case("2026-01-05", "2026-01-05")]
@@ -68,7 +202,7 @@ mod tests {
     #[case("46027", "2026-01-05")]
     #[case("46027.5", "2026-01-05")]
     fn a_date_is_read_however_it_is_written(#[case] text: &str, #[case] date: &str) {
-        assert_eq!(read(text, DateOrder::MonthFirst, false), Some(date.parse().unwrap()));
+        assert_eq!(month_first(text, false), on(date));
     }
 
     #[rstest]
@@ -80,13 +214,47 @@ mod tests {
     #[case("1/5/0026")]
     #[case("")]
     fn what_is_no_date_is_none(#[case] text: &str) {
-        assert_eq!(read(text, DateOrder::MonthFirst, false), None);
+        assert_eq!(month_first(text, false), DateReading::Nothing);
     }
 
     #[test]
     fn the_order_decides_and_a_birth_date_needs_its_century() {
-        assert_eq!(read("1/5/2026", DateOrder::DayFirst, false), Some("2026-05-01".parse().unwrap()));
-        assert_eq!(read("1/5/62", DateOrder::MonthFirst, true), None);
-        assert_eq!(read("1/5/1962", DateOrder::MonthFirst, true), Some("1962-01-05".parse().unwrap()));
+        assert_eq!(read("1/5/2026", ColumnOrder::Is(DateOrder::DayFirst), false), on("2026-05-01"));
+        assert_eq!(month_first("1/5/62", true), DateReading::Nothing);
+        assert_eq!(month_first("1/5/1962", true), on("1962-01-05"));
+    }
+
+    fn orders(csv: &str) -> (Vec<ColumnOrder>, DecidedBy) {
+        let sheet = Sheet::of(Grid::of_text(csv).unwrap(), None).unwrap();
+        let columns: Vec<usize> = (1..sheet.titles.len()).collect();
+        let orders = Orders::of(&sheet, &columns, None);
+        (columns.into_iter().map(|column| orders.of_column(column)).collect(), orders.decided_by)
+    }
+
+    #[rstest]
+    #[case("MRN,Enrolled,Last Contact\n1,25/02/2026,\n2,03/02/2026,04/03/2026",
+        &[ColumnOrder::Is(DateOrder::DayFirst), ColumnOrder::Is(DateOrder::DayFirst)], DecidedBy::Rows)]
+    #[case("MRN,Enrolled\n1,2/25/2026\n2,03/02/2026", &[ColumnOrder::Is(DateOrder::MonthFirst)], DecidedBy::Rows)]
+    #[case("MRN,Enrolled,Last Contact,Discharged\n1,25/02/2026,2/25/2026,1/2/2026",
+        &[ColumnOrder::Is(DateOrder::DayFirst), ColumnOrder::Is(DateOrder::MonthFirst), ColumnOrder::Mixed], DecidedBy::Rows)]
+    #[case("MRN,Enrolled\n1,25/02/2026\n2,2/25/2026", &[ColumnOrder::Mixed], DecidedBy::Rows)]
+    #[case("MRN,Enrolled\n1,5/5/2026\n2,25.02.2026\n3,2026-02-25\n4,1/2/2026",
+        &[ColumnOrder::Is(DateOrder::MonthFirst)], DecidedBy::Default)]
+    fn the_order_is_decided_once_from_all_rows(
+        #[case] csv: &str,
+        #[case] expected: &[ColumnOrder],
+        #[case] by: DecidedBy,
+    ) {
+        assert_eq!(orders(csv), (expected.to_vec(), by));
+    }
+
+    #[test]
+    fn where_both_orders_are_written_a_date_of_either_is_not_read() {
+        assert_eq!(read("25/02/2026", ColumnOrder::Mixed, false), on("2026-02-25"));
+        assert_eq!(read("2/25/2026", ColumnOrder::Mixed, false), on("2026-02-25"));
+        assert_eq!(read("2/2/2026", ColumnOrder::Mixed, false), on("2026-02-02"));
+        assert_eq!(read("2026-02-03", ColumnOrder::Mixed, false), on("2026-02-03"));
+        assert_eq!(read("3/2/2026", ColumnOrder::Mixed, false), DateReading::Either);
+        assert_eq!(read("soon", ColumnOrder::Mixed, false), DateReading::Nothing);
     }
 }

@@ -6,14 +6,16 @@ use chrono::{Datelike, NaiveDate};
 use uuid::Uuid;
 
 use super::RowError;
-use super::date;
-use super::mapping::{ColumnField, ColumnMapping, Columns};
-use super::sheet::{Record, Sheet};
+use super::date::{self, ColumnOrder, DateReading, Orders};
+use super::grid::Record;
+use super::mapping::{ColumnField, ColumnMapping, Columns, DateOrder, ScoreCells};
+use super::record_number;
+use super::sheet::Sheet;
 use crate::domain::care::{DischargeReason, Payer};
 use crate::domain::episode::{Episode, Phase};
 use crate::domain::instrument::Instrument;
 use crate::id::EpisodeId;
-use crate::record::ImportedCase;
+use crate::record::{ImportedCase, ImportedScore};
 
 /// Context for reading a row.
 pub struct RowContext<'a> {
@@ -21,6 +23,8 @@ pub struct RowContext<'a> {
     pub columns: &'a Columns,
     /// How they are read.
     pub mapping: &'a ColumnMapping,
+    /// In which order their dates are written.
+    pub orders: &'a Orders,
     pub sheet: &'a Sheet,
     /// The clinic's today.
     pub today: NaiveDate,
@@ -49,6 +53,7 @@ const STATUSES: &[(&str, Phase)] = &[
     ("discharged", Phase::Discharged),
     ("inactive", Phase::Discharged),
     ("closed", Phase::Discharged),
+    ("i", Phase::Discharged),
     ("d c", Phase::Discharged),
     ("dc", Phase::Discharged),
     ("graduated", Phase::Discharged),
@@ -109,10 +114,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn case(&mut self) -> ImportedCase {
-        let identifier = self.text(ColumnField::Identifier);
-        if identifier.is_none() {
-            self.wrong(ColumnField::Identifier, "a record number is needed");
-        }
+        let identifier = self.identifier();
         let enrolled_on = self.date(ColumnField::EnrolledOn);
         let status =
             self.word(ColumnField::Status, STATUSES, &self.context.mapping.words.status, Phase::ALL, Phase::as_str);
@@ -148,7 +150,7 @@ impl Reader<'_> {
         }
         let (name, family) = self.name();
         let mut targets = vec![Instrument::PHQ9];
-        for (instrument, _, _) in &scores {
+        for ImportedScore { instrument, .. } in &scores {
             if !targets.contains(instrument) {
                 targets.push(*instrument);
             }
@@ -189,8 +191,15 @@ impl Reader<'_> {
         self.context.columns.get(field).map_or("", |column| self.cell(column))
     }
 
+    /// The record number, as the chart has it.
+    fn identifier(&mut self) -> Option<String> {
+        let number = record_number::read(self.of(ColumnField::Identifier));
+        number.map_err(|detail| self.wrong(ColumnField::Identifier, detail)).ok()
+    }
+
     fn text(&mut self, field: ColumnField) -> Option<String> {
-        let text = self.of(field).to_owned();
+        // A space that does not break is a space.
+        let text = self.of(field).replace('\u{a0}', " ");
         if text.chars().count() > 20_000 {
             self.wrong(field, "longer than 20,000 characters");
             return None;
@@ -215,19 +224,35 @@ impl Reader<'_> {
 
     /// A date that may lie no more than a day in the future.
     fn date_at(&mut self, column: usize) -> Option<NaiveDate> {
-        let text = self.cell(column).to_owned();
+        let text = self.cell(column);
         if text.is_empty() {
             return None;
         }
-        let Some(on) = date::read(&text, self.context.mapping.dates, false) else {
-            self.wrong_at(Some(column), "not a date that is known here, as in 1/5/2026 or 2026-01-05".to_owned());
-            return None;
+        let on = match date::read(text, self.context.orders.of_column(column), false) {
+            DateReading::Date(on) => on,
+            DateReading::Either => {
+                self.wrong_at(Some(column), EITHER.to_owned());
+                return None;
+            }
+            DateReading::Nothing => {
+                self.wrong_at(Some(column), self.no_date(column));
+                return None;
+            }
         };
         if on > self.context.today + chrono::Days::new(1) {
             self.wrong_at(Some(column), "in the future".to_owned());
             return None;
         }
         Some(on)
+    }
+
+    fn no_date(&self, column: usize) -> String {
+        let known = match self.context.orders.of_column(column) {
+            ColumnOrder::Is(DateOrder::DayFirst) => "25/2/2026, the day first,",
+            ColumnOrder::Is(DateOrder::MonthFirst) => "2/25/2026, the month first,",
+            ColumnOrder::Mixed => "2/25/2026",
+        };
+        format!("not a date that is known here, as in {known} or 2026-02-25")
     }
 
     fn date(&mut self, field: ColumnField) -> Option<NaiveDate> {
@@ -249,52 +274,88 @@ impl Reader<'_> {
         if text.is_empty() {
             return None;
         }
-        match date::read(&text, self.context.mapping.dates, true) {
-            Some(on) if on <= self.context.today && on.year() >= 1900 => Some(on),
-            Some(_) => {
+        let column = self.context.columns.get(ColumnField::BirthDate).unwrap_or_default();
+        match date::read(&text, self.context.orders.of_column(column), true) {
+            DateReading::Date(on) if on <= self.context.today && on.year() >= 1900 => Some(on),
+            DateReading::Either => {
+                self.wrong(ColumnField::BirthDate, EITHER);
+                None
+            }
+            DateReading::Date(_) => {
                 self.wrong(ColumnField::BirthDate, "in the future");
                 None
             }
-            None => {
+            DateReading::Nothing => {
                 self.wrong(ColumnField::BirthDate, "not a date with a year of four digits");
                 None
             }
         }
     }
 
-    fn scores(&mut self, enrolled_on: Option<NaiveDate>) -> Vec<(Instrument, NaiveDate, u16)> {
-        let mut scores: Vec<(Instrument, NaiveDate, u16)> = Vec::new();
-        for (instrument, score, date) in self.context.columns.scores.clone() {
-            let text = self.cell(score).to_owned();
-            if text.is_empty() {
-                continue;
-            }
-            let whole = text.strip_suffix(".0").unwrap_or(&text);
-            let total = whole.parse::<u16>().ok().filter(|total| *total <= instrument.max_total());
-            let Some(total) = total else {
-                let detail = format!("a total of {instrument} is a whole number from 0 to {}", instrument.max_total());
-                self.wrong_at(Some(score), detail);
-                continue;
-            };
-            let on = match date {
-                Some(date) => {
-                    let before = self.errors.len();
-                    let on = self.date_at(date);
-                    if on.is_none() && self.errors.len() == before {
-                        self.wrong_at(Some(date), "the date of a score is needed".to_owned());
-                    }
-                    on
+    fn scores(&mut self, enrolled_on: Option<NaiveDate>) -> Vec<ImportedScore> {
+        let mut scores: Vec<ImportedScore> = Vec::new();
+        for cells in &self.context.columns.scores {
+            let Some(score) = self.score(cells, enrolled_on) else { continue };
+            let is_same = |known: &&ImportedScore| (known.instrument, known.on) == (score.instrument, score.on);
+            match scores.iter().find(is_same) {
+                Some(known) if *known == score => {}
+                Some(_) => {
+                    let detail = "another score of the same instrument and date".to_owned();
+                    self.wrong_at(cells.total.or(cells.taken_on), detail);
                 }
-                None => enrolled_on,
-            };
-            let Some(on) = on else { continue };
-            match scores.iter().find(|(of, at, _)| (*of, *at) == (instrument, on)) {
-                Some((_, _, known)) if *known == total => {}
-                Some(_) => self.wrong_at(Some(score), "another score of the same instrument and date".to_owned()),
-                None => scores.push((instrument, on, total)),
+                None => scores.push(score),
             }
         }
         scores
+    }
+
+    /// A score with its date; `None` where there is none, or something is wrong with it.
+    fn score(&mut self, cells: &ScoreCells, enrolled_on: Option<NaiveDate>) -> Option<ImportedScore> {
+        let before = self.errors.len();
+        let instrument = cells.instrument;
+        let definition = instrument.definition();
+        let total = cells.total.and_then(|column| {
+            let detail = format!("a total of {instrument} is a whole number from 0 to {}", instrument.max_total());
+            self.number(column, instrument.max_total(), detail)
+        });
+        let mut items: Vec<Option<u8>> = vec![None; definition.item_count];
+        for (item, column) in &cells.items {
+            let most = definition.item_max;
+            let detail = format!("an answer to item {} of {instrument} is a whole number from 0 to {most}", item + 1);
+            let answer = self.number(*column, u16::from(most), detail);
+            items[*item] = answer.and_then(|answer| u8::try_from(answer).ok());
+        }
+        if items.iter().all(Option::is_none) {
+            items.clear();
+        }
+        if self.errors.len() > before || (total.is_none() && items.is_empty()) {
+            return None;
+        }
+        let on = match cells.taken_on {
+            Some(date) => {
+                let on = self.date_at(date);
+                if on.is_none() && self.errors.len() == before {
+                    self.wrong_at(Some(date), "the date of a score is needed".to_owned());
+                }
+                on?
+            }
+            None => enrolled_on?,
+        };
+        Some(ImportedScore { instrument, on, total, items })
+    }
+
+    /// A whole number, `18` or `18.0`.
+    fn number(&mut self, column: usize, most: u16, detail: String) -> Option<u16> {
+        let text: String = self.cell(column).chars().map(ordinary).collect();
+        if text.is_empty() {
+            return None;
+        }
+        let whole = text.strip_suffix(".0").or_else(|| text.strip_suffix(".00")).unwrap_or(&text);
+        let number = whole.trim().parse::<u16>().ok().filter(|number| *number <= most);
+        if number.is_none() {
+            self.wrong_at(Some(column), detail);
+        }
+        number
     }
 
     fn discharge(
@@ -374,6 +435,18 @@ impl Reader<'_> {
             self.wrong(field, &detail);
         }
         found
+    }
+}
+
+/// What is said of a date in a column that is written in both orders.
+const EITHER: &str = "day and month could be either: this column has dates of both orders; write 2026-02-25, or say in \
+    mapping.dates which it is";
+
+/// A full-width digit is a digit.
+fn ordinary(c: char) -> char {
+    match c {
+        '\u{ff10}'..='\u{ff19}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        c => c,
     }
 }
 

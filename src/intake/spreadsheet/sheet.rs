@@ -1,14 +1,16 @@
-//! The file itself: its encoding, its separator, its rows.
+//! A file as a spreadsheet shows it: its titles, wherever they begin, and the rows beneath them.
 
-use crate::problem::{Category, Problem};
+use std::collections::HashSet;
 
-/// The largest file, in bytes.
-pub const LARGEST: usize = 5 << 20;
+use super::grid::{Grid, MOST_ROWS, Record, too_many_rows};
+use super::mapping::ColumnMapping;
+use super::title::ColumnTitle;
+use crate::problem::Problem;
 
-/// The most rows of patients.
-pub const MOST_ROWS: usize = 5_000;
+/// Rows that are looked at for the titles: there may be a name, a legend or blank rows above them.
+const ABOVE: usize = 12;
 
-/// A file as a spreadsheet shows it.
+/// Titles and rows.
 #[derive(Clone, Debug)]
 pub struct Sheet {
     /// The titles of the columns. A title that occurred before is followed by its number: `Date#2`.
@@ -17,72 +19,41 @@ pub struct Sheet {
     pub records: Vec<Record>,
 }
 
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// Its number, as a spreadsheet counts.
-    pub row: usize,
-    /// Its cells, trimmed.
-    pub cells: Vec<String>,
-}
-
-/// The text of a file: UTF-8 or UTF-16 where a byte order mark says so, UTF-8 where it is that, and otherwise what
-/// Excel writes in the west, Windows-1252.
-///
-/// # Errors
-/// `Unprocessable` where it is none of them.
-pub fn decoded(bytes: &[u8]) -> Result<String, Problem> {
-    let encoding = match encoding_rs::Encoding::for_bom(bytes) {
-        Some((encoding, _)) => encoding,
-        None if std::str::from_utf8(bytes).is_ok() => encoding_rs::UTF_8,
-        None => encoding_rs::WINDOWS_1252,
-    };
-    let (text, _, is_broken) = encoding.decode(bytes);
-    if is_broken || text.contains('\0') {
-        let detail = "the file is not text; save the sheet as \"CSV UTF-8 (comma delimited)\"";
-        return Err(Problem::unprocessable(detail).at("csv"));
-    }
-    Ok(text.into_owned())
-}
-
 impl Sheet {
-    /// Reads a file: separated by commas, semicolons or tabs, with quoted cells that may go over several lines.
+    /// Finds the titles: the row that says the most of what is known here, or of what a mapping names.
     ///
     /// # Errors
-    /// `Unprocessable` for a file without a head, `TooLarge` for one beyond the limits.
-    pub fn read(text: &str) -> Result<Self, Problem> {
-        if text.len() > LARGEST {
-            return Err(Problem::new(Category::TooLarge, format!("the file may have {LARGEST} bytes")).at("csv"));
-        }
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if text.contains('\0') || text.contains('\u{fffd}') {
-            let detail = "the text is damaged: read the file as it is encoded, or send its bytes as csv_base64";
+    /// `Unprocessable` for a file without titles or without a row beneath them, `TooLarge` for one beyond the limits.
+    pub fn of(Grid(mut rows): Grid, mapping: Option<&ColumnMapping>) -> Result<Self, Problem> {
+        let named: HashSet<String> = mapping.map(ColumnMapping::titles).unwrap_or_default();
+        let says = |title: &str| {
+            if mapping.is_some() {
+                named.contains(&title.to_lowercase())
+            } else {
+                ColumnTitle::read(title).is_telling()
+            }
+        };
+        let candidates: Vec<(usize, Vec<String>)> = rows
+            .iter()
+            .take(ABOVE)
+            .enumerate()
+            .map(|(n, row)| (n, titled(n.checked_sub(1).map(|n| &rows[n]), row)))
+            .collect();
+        let count = |titles: &[String]| titles.iter().filter(|title| says(title)).count();
+        let best = candidates.into_iter().max_by_key(|(n, titles)| (count(titles), std::cmp::Reverse(*n)));
+        let Some((head, titles)) = best else {
+            return Err(Problem::unprocessable("the file is empty").at("csv"));
+        };
+        let records = rows.split_off(head + 1);
+        if records.is_empty() {
+            let row = rows[head].row;
+            let detail = format!("row {row} has titles, and no row beneath it: is this the right file or sheet?");
             return Err(Problem::unprocessable(detail).at("csv"));
         }
-        // Excel's own first line, which is no row.
-        let (text, skipped) = match text.split_once('\n') {
-            Some((first, rest)) if first.trim_start().to_ascii_lowercase().starts_with("sep=") => (rest, 1),
-            _ => (text, 0),
-        };
-        let separator = separator(text);
-        let mut titles: Option<Vec<String>> = None;
-        let mut records = Vec::new();
-        for (n, line) in rows(text, separator)?.into_iter().enumerate() {
-            let row = n + 1 + skipped;
-            let cells = cells(line, separator);
-            if cells.iter().all(String::is_empty) {
-                continue;
-            }
-            match &titles {
-                None => titles = Some(distinct(cells)),
-                Some(_) if records.len() == MOST_ROWS => {
-                    let detail = format!("more than {MOST_ROWS} rows; send the file in parts");
-                    return Err(Problem::new(Category::TooLarge, detail).at("csv"));
-                }
-                Some(_) => records.push(Record { row, cells }),
-            }
+        if records.len() > MOST_ROWS {
+            return Err(too_many_rows());
         }
-        let titles = titles.ok_or_else(|| Problem::unprocessable("the file is empty").at("csv"))?;
-        Ok(Self { titles, records })
+        Ok(Self { titles: distinct(titles), records })
     }
 
     /// The column of a title, in any case.
@@ -90,62 +61,43 @@ impl Sheet {
         let wanted = title.trim().to_lowercase();
         self.titles.iter().position(|title| title.to_lowercase() == wanted)
     }
+
+    /// How many of its titles are known here.
+    pub fn known(&self) -> usize {
+        self.titles.iter().filter(|title| ColumnTitle::read(title).is_telling()).count()
+    }
 }
 
-/// The rows of a file: a line break in a quoted cell ends none.
-fn rows(text: &str, separator: u8) -> Result<Vec<&str>, Problem> {
-    let (mut rows, mut begin) = (Vec::new(), 0);
-    let (mut quoted, mut at_start) = (false, true);
-    let mut bytes = text.bytes().enumerate().peekable();
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            // Two in a row are one that is meant.
-            b'"' if quoted && bytes.peek().is_some_and(|(_, next)| *next == b'"') => {
-                bytes.next();
-            }
-            b'"' if quoted => quoted = false,
-            b'"' if at_start => quoted = true,
-            b'\n' if !quoted => {
-                rows.push(&text[begin..at]);
-                begin = at + 1;
-            }
-            _ => {}
+/// The titles of a row, each with the heading above it where that says what it is of: `PHQ-9` over `Date` and `Score`.
+fn titled(above: Option<&Record>, row: &Record) -> Vec<String> {
+    let own = row.cells.iter().map(|cell| cell.split_whitespace().collect::<Vec<_>>().join(" "));
+    let Some(above) = above.filter(|above| above.row + 1 == row.row) else { return own.collect() };
+    let mut heading = "";
+    let mut titles = Vec::with_capacity(row.cells.len());
+    for (column, own) in own.enumerate() {
+        if let Some(next) = above.cells.get(column).filter(|cell| !cell.is_empty()) {
+            heading = next;
         }
-        at_start = !quoted && (byte == separator || byte == b'\n');
+        let both = format!("{heading} {own}");
+        let (alone, together) = (ColumnTitle::read(&own), ColumnTitle::read(&both));
+        let belongs = !own.is_empty() && !heading.is_empty() && alone.field.is_none() && together.is_telling();
+        titles.push(if belongs && together.field.is_none() && !names_less(&alone, &together) { both } else { own });
     }
-    if quoted {
-        let detail = format!("row {} has a quoted cell without an end", rows.len() + 1);
-        return Err(Problem::unprocessable(detail).at("csv"));
-    }
-    rows.push(&text[begin..]);
-    Ok(rows)
+    titles
 }
 
-/// The cells of a row; none of an empty one.
-fn cells(row: &str, separator: u8) -> Vec<String> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(separator)
-        .buffer_capacity(1024)
-        .from_reader(row.trim_end_matches('\r').as_bytes());
-    // The data is text and rows may have any number of cells, so nothing can fail.
-    reader.records().next().and_then(Result::ok).map_or_else(Vec::new, |record| record.iter().map(tidy).collect())
-}
-
-/// Without what stands around it; a space that does not break is a space.
-fn tidy(cell: &str) -> String {
-    cell.replace('\u{a0}', " ").trim().to_owned()
+/// Whether a title says more alone than with a heading: the heading is that of another instrument, or of nothing.
+fn names_less(alone: &ColumnTitle, together: &ColumnTitle) -> bool {
+    alone.is_telling() && alone.parts.iter().map(|(of, _)| of).ne(together.parts.iter().map(|(of, _)| of))
 }
 
 fn distinct(titles: Vec<String>) -> Vec<String> {
+    let mut known: HashSet<String> = HashSet::with_capacity(titles.len());
     let mut all: Vec<String> = Vec::with_capacity(titles.len());
     for title in titles {
-        // A title may go over several lines.
-        let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut name = title.clone();
         let mut number = 1;
-        while !title.is_empty() && all.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+        while !title.is_empty() && !known.insert(name.to_lowercase()) {
             number += 1;
             name = format!("{title}#{number}");
         }
@@ -154,60 +106,51 @@ fn distinct(titles: Vec<String>) -> Vec<String> {
     all
 }
 
-/// Separator of the first line's cells, outside of quotes.
-fn separator(text: &str) -> u8 {
-    let (mut counts, mut quoted) = ([0_usize; 3], false);
-    for byte in text.trim_start().bytes() {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\n' if !quoted => break,
-            b',' if !quoted => counts[0] += 1,
-            b';' if !quoted => counts[1] += 1,
-            b'\t' if !quoted => counts[2] += 1,
-            _ => {}
-        }
-    }
-    match counts {
-        [commas, semicolons, tabs] if tabs > commas && tabs > semicolons => b'\t',
-        [commas, semicolons, _] if semicolons > commas => b';',
-        _ => b',',
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
-    use super::{Sheet, decoded};
+    use super::*;
 
-    #[rstest]
-    #[case(b"\xef\xbb\xbfName\nJos\xc3\xa9", "José")]
-    #[case(b"Name\nJos\xc3\xa9", "José")]
-    #[case(b"Name\nJos\xe9", "José")]
-    #[case(b"\xff\xfeN\0\n\0J\0o\0s\0\xe9\0", "José")]
-    fn a_file_is_read_in_the_encoding_that_it_has(#[case] bytes: &[u8], #[case] name: &str) {
-        let sheet = Sheet::read(&decoded(bytes).unwrap()).unwrap();
-        assert_eq!(sheet.records[0].cells[0], name);
+    fn sheet(csv: &str) -> Result<Sheet, Problem> {
+        Sheet::of(Grid::of_text(csv).unwrap(), None)
     }
 
     #[rstest]
-    #[case("MRN,Name\n1,\"a, b\"")]
-    #[case("MRN;Name\r\n1;\"a, b\"\r\n")]
-    #[case("MRN\tName\n1\ta, b")]
-    #[case("sep=;\nMRN;Name\n1;a, b")]
-    fn the_separator_is_seen(#[case] text: &str) {
-        let sheet = Sheet::read(text).unwrap();
-        assert_eq!((sheet.titles.join("|"), sheet.records[0].cells.join("|")), ("MRN|Name".into(), "1|a, b".into()));
+    #[case("MRN,Name\n1,x", "MRN|Name", 2)]
+    #[case("\n,,\nOur clinic's registry\n\nMRN,Name\n1,x", "MRN|Name", 6)]
+    #[case("Name of the clinic,,\nMRN,Patient Name,PHQ-9\n1,x,5", "MRN|Patient Name|PHQ-9", 3)]
+    #[case(
+        "Patient,,PHQ-9,,GAD-7,\nMRN,Name,Date,Score,Date,Score\n1",
+        "MRN|Name|PHQ-9 Date|PHQ-9 Score|GAD-7 Date|GAD-7 Score",
+        3
+    )]
+    #[case(
+        ",,Baseline,,Visit 1,,\nMRN,Name,PHQ-9,GAD-7,PHQ-9,GAD-7,Date\n1",
+        "MRN|Name|Baseline PHQ-9|Baseline GAD-7|Visit 1 PHQ-9|Visit 1 GAD-7|Date",
+        3
+    )]
+    #[case("Our registry,,,\nMRN,PHQ-9,Date,date\n1", "MRN|PHQ-9|Date|date#2", 3)]
+    fn the_titles_are_found_wherever_they_begin(#[case] csv: &str, #[case] titles: &str, #[case] first: usize) {
+        let sheet = sheet(csv).unwrap();
+        assert_eq!((sheet.titles.join("|").as_str(), sheet.records[0].row), (titles, first));
+    }
+
+    #[rstest]
+    #[case(" \n,,\n", "empty")]
+    #[case("MRN,Name\n", "no row")]
+    #[case("MRN,Name\r\n,,\r\n", "no row")]
+    fn a_file_without_rows_is_refused(#[case] csv: &str, #[case] why: &str) {
+        let problem = sheet(csv).unwrap_err();
+        assert_eq!(problem.category.status(), 422);
+        assert!(problem.detail.contains(why), "{}", problem.detail);
     }
 
     #[test]
-    fn rows_are_counted_as_a_spreadsheet_counts_them() {
-        let text = "MRN,Note,Date,date\n1,\"two\nlines\",,\n,,,\n\n2,x,,\n";
-        let sheet = Sheet::read(text).unwrap();
-        assert_eq!(sheet.titles, ["MRN", "Note", "Date", "date#2"]);
-        assert_eq!(sheet.records.iter().map(|record| record.row).collect::<Vec<_>>(), [2, 5]);
-        assert!(Sheet::read(" \n,,\n").is_err());
-        let unending = Sheet::read("MRN,Note\n1,5'6\" tall\n2,\"never ends\n3,x\n").unwrap_err();
-        assert!(unending.detail.contains("row 3"), "{}", unending.detail);
+    fn a_mapping_says_which_row_has_the_titles() {
+        let mapping: ColumnMapping =
+            serde_json::from_str(r#"{"columns": {"identifier": "Nr.", "enrolled_on": "Start"}}"#).unwrap();
+        let grid = Grid::of_text("Name,MRN\nNr.,Start\n7,2026-01-05").unwrap();
+        assert_eq!(Sheet::of(grid, Some(&mapping)).unwrap().titles, ["Nr.", "Start"]);
     }
 }
