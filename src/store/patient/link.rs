@@ -36,11 +36,9 @@ pub async fn of_person(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<V
     fetch_all!(
         tx,
         Link,
-        "SELECT from_id, into_id FROM patient_link WHERE clinic_id = $1 AND from_id = $2
-         UNION
-         SELECT l.from_id, l.into_id FROM patient p
-         JOIN patient_link l ON l.clinic_id = p.clinic_id AND l.from_id = p.id
-         WHERE p.clinic_id = $1 AND p.merged_into = $2",
+        "SELECT DISTINCT from_id, into_id FROM patient_link WHERE clinic_id = $1 AND from_id IN (
+           SELECT id FROM patient WHERE clinic_id = $1 AND id = $2
+           UNION SELECT id FROM patient WHERE clinic_id = $1 AND merged_into = $2)",
         clinic,
         person
     )
