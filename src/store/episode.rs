@@ -1,12 +1,9 @@
 //! Episodes as entered, with the planner's word on where they stand.
 
-use std::sync::LazyLock;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 
 use super::access_trace::note;
-use super::rows::Lists;
 use super::{Tx, failed};
 use crate::domain::episode;
 use crate::domain::instrument::Instrument;
@@ -91,21 +88,6 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .inspect(|rows| note(rows.iter().map(|e| e.patient_id)))
     .map(|rows| rows.into_iter().map(EpisodeRecord::from).collect())
     .map_err(failed)
-}
-
-static OF_EACH: LazyLock<Lists> = LazyLock::new(|| {
-    let head = "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
-           primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
-         FROM episode WHERE clinic_id = $1 AND patient_id IN";
-    Lists::new(head, "")
-});
-
-/// Episodes of each of these patients, of one patient in order of enrollment.
-pub async fn of_each(tx: &mut Tx, clinic: &str, patients: &[PatientId]) -> Result<Vec<EpisodeRecord>, Problem> {
-    let mut rows = fetch_listed!(tx, EpisodeRow, OF_EACH, clinic, patients);
-    note(rows.iter().map(|e| e.patient_id));
-    rows.sort_by_key(|row| (row.enrolled_on, row.id));
-    Ok(rows.into_iter().map(EpisodeRecord::from).collect())
 }
 
 /// Every episode of the patients from one id to another, by patient and in order of enrollment.

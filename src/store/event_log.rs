@@ -8,7 +8,6 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::access_trace::note;
-use super::rows::Lists;
 use super::{Tx, failed, rows};
 use crate::domain::care::{Care, CareEntry};
 use crate::domain::story::Handover;
@@ -143,24 +142,6 @@ pub async fn story_events(
         to
     )
     .map_err(failed)?;
-    let read = rows.into_iter().map(StoryEventRow::read).filter_map(Result::transpose);
-    read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
-}
-
-static OF_EACH: LazyLock<Lists> = LazyLock::new(|| {
-    let head = "SELECT patient_id, id, episode_id, is_care, happened_on, happened_at, CAST(body AS TEXT) AS body
-        FROM fact WHERE clinic_id = $1 AND (is_care OR kind = 'transfer') AND patient_id IN";
-    Lists::new(head, "")
-});
-
-/// What the log adds to the stories of each of these patients, of one patient in order of date.
-pub async fn story_events_of_each(
-    tx: &mut Tx,
-    clinic: &str,
-    patients: &[PatientId],
-) -> Result<Vec<(PatientId, StoryEvent)>, Problem> {
-    let mut rows = fetch_listed!(tx, StoryEventRow, OF_EACH, clinic, patients);
-    rows.sort_by_key(|row| (row.happened_on, row.id));
     let read = rows.into_iter().map(StoryEventRow::read).filter_map(Result::transpose);
     read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
 }

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 
-use super::rows::Lists;
 use super::{Tx, failed, rows};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
@@ -89,25 +88,6 @@ pub async fn of_patients(
     )
     .map(|rows| rows.into_iter().map(|row| (row.patient_id, Measurement::from(row))).collect())
     .map_err(failed)
-}
-
-static OF_EACH: LazyLock<Lists> = LazyLock::new(|| {
-    let head =
-        "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source,
-        answers, issues, language, self_harm
-        FROM measurement WHERE clinic_id = $1 AND patient_id IN";
-    Lists::new(head, "")
-});
-
-/// Measurements of each of these patients, of one patient in order of time.
-pub async fn of_each(
-    tx: &mut Tx,
-    clinic: &str,
-    patients: &[PatientId],
-) -> Result<Vec<(PatientId, Measurement)>, Problem> {
-    let mut rows = fetch_listed!(tx, MeasurementRow, OF_EACH, clinic, patients);
-    rows.sort_by_key(|row| (row.taken_at, row.id));
-    Ok(rows.into_iter().map(|row| (row.patient_id, Measurement::from(row))).collect())
 }
 
 static PUT: LazyLock<Vec<String>> = LazyLock::new(|| {

@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use super::event_log::StoryEvent;
 use super::patient::{self, Patient};
 use super::{Tx, episode, event_log, measurement};
-use crate::domain::episode::Episode;
-use crate::domain::measurement::Measurement;
 use crate::domain::story::Story;
 use crate::id::PatientId;
 use crate::problem::Problem;
@@ -33,36 +31,16 @@ pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
     let mut told = grouped(event_log::story_events(tx, clinic, from, to).await?);
-    Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
-}
-
-/// The stories of these patients, wherever they stand in the order of ids, in three statements.
-pub async fn of_each(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<Vec<Story>, Problem> {
-    let ids: Vec<PatientId> = patients.iter().map(|patient| patient.id).collect();
-    let in_care: Vec<PatientId> = patients.iter().filter(|p| p.has_care).map(|patient| patient.id).collect();
-    let mut measurements = grouped(measurement::of_each(tx, clinic, &ids).await?);
-    let episodes = episode::of_each(tx, clinic, &in_care).await?;
-    let mut episodes = grouped(episodes.into_iter().map(|stored| (stored.patient_id, stored.episode)).collect());
-    let mut told = grouped(event_log::story_events_of_each(tx, clinic, &in_care).await?);
-    Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
-}
-
-/// By patient.
-type Grouped<T> = HashMap<PatientId, Vec<T>>;
-
-fn put_together(
-    patient: &Patient,
-    measurements: &mut Grouped<Measurement>,
-    episodes: &mut Grouped<Episode>,
-    told: &mut Grouped<StoryEvent>,
-) -> Story {
-    let mut story = Story::of(patient.for_story());
-    story.measurements = measurements.remove(&patient.id).unwrap_or_default();
-    story.episodes = episodes.remove(&patient.id).unwrap_or_default();
-    for told in told.remove(&patient.id).into_iter().flatten() {
-        add(&mut story, told);
-    }
-    story
+    let stories = patients.iter().map(|patient| {
+        let mut story = Story::of(patient.for_story());
+        story.measurements = measurements.remove(&patient.id).unwrap_or_default();
+        story.episodes = episodes.remove(&patient.id).unwrap_or_default();
+        for told in told.remove(&patient.id).into_iter().flatten() {
+            add(&mut story, told);
+        }
+        story
+    });
+    Ok(stories.collect())
 }
 
 /// How many patients are held at once.
@@ -99,8 +77,8 @@ fn add(story: &mut Story, told: StoryEvent) {
     }
 }
 
-fn grouped<T>(rows: Vec<(PatientId, T)>) -> Grouped<T> {
-    let mut by_patient = Grouped::new();
+fn grouped<T>(rows: Vec<(PatientId, T)>) -> HashMap<PatientId, Vec<T>> {
+    let mut by_patient: HashMap<PatientId, Vec<T>> = HashMap::new();
     for (patient, row) in rows {
         by_patient.entry(patient).or_default().push(row);
     }
