@@ -11,6 +11,7 @@ pub mod mapping;
 mod modifier;
 mod answer;
 pub mod patient;
+pub mod contact_details;
 pub mod questionnaire_response;
 pub mod observation;
 pub mod arrival;

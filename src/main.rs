@@ -12,7 +12,7 @@ use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
 use cocm_registry::ehr::probe::Verdict;
 use cocm_registry::identity::{Role, development};
 use cocm_registry::intake::bulk_load::LoadProgress;
-use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetImport, decoded};
+use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetFile, SpreadsheetImport};
 use cocm_registry::journal::heads::{HeadSigner, SignedHead};
 use cocm_registry::journal::verify::{ChainAnchor, verify};
 use cocm_registry::service::{Service, connections, replan};
@@ -287,7 +287,7 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
             let import = SpreadsheetImport {
                 clinic: ClinicId::new(&clinic)?.to_string(),
                 by: "cocm-registry import".to_owned(),
-                csv: decoded(&std::fs::read(file)?)?,
+                file: SpreadsheetFile::Bytes(std::fs::read(file)?),
                 identifier_system,
                 mapping: mapping.as_deref().map(read_mapping).transpose()?,
                 dry_run: !commit,

@@ -19,7 +19,9 @@ pub fn missing(story: &Story, rules: &RuleSet, episode: EpisodeId, on: NaiveDate
         missing
             .push("A relapse-prevention plan is expected before graduation; the note does not say why there is none.");
     }
-    if !standing.is_some_and(|standing| standing.at_target) {
+    // The primary measure says it: one that was never taken beside it is no lack of response.
+    let primary = standing.and_then(|standing| standing.measures.first());
+    if !primary.is_some_and(|measure| measure.response || measure.remission) {
         missing.push(
             "Response is expected before graduation; the note does not say why the patient graduates without it.",
         );

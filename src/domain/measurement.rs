@@ -106,21 +106,38 @@ impl Measurement {
         if self.counting == EvidenceStatus::Submitted { self.total } else { None }
     }
 
+    /// The answer to the self-harm item that stands.
+    fn standing_answer(&self) -> u8 {
+        self.item9.filter(|_| self.counting != EvidenceStatus::Retracted).unwrap_or(0)
+    }
+
     /// Takes the place of an earlier version of itself, and remembers a suicidal answer that it does not repeat: no
     /// correction closes a concern.
     #[must_use]
     pub fn replacing(mut self, earlier: &Self, now: DateTime<Utc>) -> Self {
-        let stands = |m: &Self| m.item9.filter(|_| m.counting != EvidenceStatus::Retracted).unwrap_or(0);
-        let (before, after) = (earlier.item9.max(earlier.self_harm.highest_before), stands(&self));
-        self.self_harm.highest_before = before.filter(|answer| *answer > after);
-        let changed_at = if after < stands(earlier) { Some(now) } else { earlier.self_harm.changed_at };
+        let highest = earlier.item9.max(earlier.self_harm.highest_before);
+        self.self_harm.highest_before = highest.filter(|answer| *answer > self.standing_answer());
+        let is_lowered = self.standing_answer() < earlier.standing_answer();
+        let changed_at = if is_lowered { Some(now) } else { earlier.self_harm.changed_at };
         self.self_harm.changed_at = changed_at.filter(|_| self.self_harm.highest_before.is_some());
+        self
+    }
+
+    /// The same when the earlier version arrives after this one.
+    #[must_use]
+    pub fn remembering(mut self, earlier: &Self, now: DateTime<Utc>) -> Self {
+        let highest = earlier.item9.filter(|answer| *answer > self.standing_answer());
+        if highest > self.self_harm.highest_before {
+            self.self_harm.highest_before = highest;
+            self.self_harm.changed_at = Some(now);
+        }
         self
     }
 
     /// The lowest answer to the self-harm item with which a total without items can be reached.
     pub fn implied_answer(&self) -> Option<u8> {
-        let item = self.instrument.self_harm_item().filter(|_| self.quality == Quality::TotalOnly && self.item9.is_none())?;
+        let item =
+            self.instrument.self_harm_item().filter(|_| self.quality == Quality::TotalOnly && self.item9.is_none())?;
         let highest = self.instrument.definition().items.get(item)?.scale.max;
         let others = self.instrument.max_total().checked_sub(u16::from(highest))?;
         u8::try_from(self.total?.checked_sub(others)?).ok().filter(|answer| *answer > 0)

@@ -259,7 +259,7 @@ mod tests {
     fn any_form() -> impl Strategy<Value = (Instrument, Answers)> {
         let items = proptest::collection::vec(proptest::option::weighted(0.9, 0..=5_u8), 0..=21);
         let unreadable = proptest::collection::vec(0..21_usize, 0..2);
-        (proptest::sample::select(Instrument::all()[..]), items, unreadable, proptest::option::of(0..100_u16)).prop_map(
+        (proptest::sample::select(Instrument::all()), items, unreadable, proptest::option::of(0..100_u16)).prop_map(
             |(instrument, items, unreadable, stated_total)| {
                 (instrument, Answers { items, unreadable, stated_total, ..Answers::default() })
             },

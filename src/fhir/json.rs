@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn the_largest_tree_of_a_permitted_document_takes_a_few_megabytes() {
         let largest = |element: &str, commas_and_brackets: usize| {
-            let times = JsonBudget::RESOURCE.values / (commas_and_brackets + 1) - 1;
+            let times = JsonBudget::RESOURCE.values / (commas_and_brackets + 1) - 2;
             let raw = format!("[{}{element}]", format!("{element},").repeat(times));
             heap(&JsonNode::read(&raw).unwrap())
         };

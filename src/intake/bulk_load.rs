@@ -95,7 +95,7 @@ impl Intake {
         }
         export.last_error = self.missing(connection, &outcomes, tell).await?;
         export.finished_at = Some(self.clock.now());
-        if export.last_error.is_some() { "incomplete" } else { "done" }.clone_into(&mut export.state);
+        if export.last_error.is_some() { "failed" } else { "done" }.clone_into(&mut export.state);
         self.put(connection, &export, &[]).await?;
         if let Some(why) = export.last_error {
             return Err(SweepStop::Incomplete(why));

@@ -78,7 +78,7 @@ impl FormField {
         }
     }
 
-    /// A choice; defaults to the first option if the field is required.
+    /// One of these. A required one without a value has to be chosen: what a person did not say is not recorded for them.
     pub fn one(name: impl Into<Cow<'static, str>>, label: &'static str, options: Choices) -> Self {
         Self::new(name, label, FieldKind::One(options))
     }

@@ -3,6 +3,7 @@
 pub mod care_plan;
 pub mod documents;
 mod forms;
+pub mod score;
 mod timeline;
 pub mod view;
 
@@ -24,14 +25,16 @@ use super::shell::{Confirmation, NavSection, Shell};
 use super::staff::Teams;
 use crate::api::request::{CLINICIANS, READERS};
 use crate::domain::chart_plan::{ChartPlan, plan};
+use crate::domain::instrument::Instrument;
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
+use crate::fhir::contact_details::ContactDetails;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::event_log::{self, EventRow};
 use crate::store::outbox::{self, Delivery};
 use crate::store::patient::Patient;
-use crate::store::{episode, patient, rule_set, story};
+use crate::store::{episode, patient, resource, rule_set, story};
 use forms::EntryForm;
 pub use forms::options;
 pub use timeline::{TimelineItem, of as timeline_of};
@@ -63,6 +66,7 @@ pub struct PatientFile {
     pub plan: ChartPlan,
     pub facts: Vec<EventRow>,
     deliveries: Vec<Delivery>,
+    pub contact: ContactDetails,
 }
 
 impl PatientFile {
@@ -82,9 +86,12 @@ impl PatientFile {
             DELIVERIES,
         )
         .await?;
+        let chart_id = row.reference.strip_prefix("Patient/").unwrap_or_default();
+        let resource = resource::find(&mut tx, clinic, "Patient", chart_id).await?;
         drop(tx);
+        let contact = resource.map_or_else(ContactDetails::default, |patient| ContactDetails::of(&patient.body));
         let plan = plan(&story, &rules, visitor.today());
-        Ok(Self { row, stored, story, rules, plan, facts, deliveries })
+        Ok(Self { row, stored, story, rules, plan, facts, deliveries, contact })
     }
 
     /// Whether somebody wants it discussed.
@@ -131,6 +138,8 @@ struct PatientPage {
     /// May be talked about in a review session.
     discusses: bool,
     takes_back: bool,
+    /// Instruments whose answers can be entered: (id, title).
+    instruments: Vec<(&'static str, &'static str)>,
     rule_set: String,
 }
 
@@ -164,6 +173,9 @@ async fn render(
         words: what.words().1.to_owned(),
         undo: asked.entry.map(|entry| format!("/patients/{}/take-back?entry={entry}", whole.row.id)),
     });
+    if asked.done == "score" {
+        shell.done = Some(Confirmation { words: "The score was saved.".to_owned(), undo: None });
+    }
     if asked.done == "take-back" {
         shell.done =
             Some(Confirmation { words: "The entry was taken back; it stays in the timeline.".to_owned(), undo: None });
@@ -204,13 +216,31 @@ async fn render(
         episode: stored.map(|s| s.episode.id),
         discusses: visitor.is(REVIEWERS) && stored.is_some_and(|s| s.phase.allowed().contains(&"case_review")),
         takes_back: visitor.is(CLINICIANS),
+        instruments: if visitor.is(CLINICIANS) { to_enter(stored) } else { Vec::new() },
         rule_set: whole.rules.label(),
         shell,
     };
     Ok((status, html(&page)).into_response())
 }
 
-/// Handles a form of the page.
+/// What is usually measured here: the episode's target measures, and the two scales of every program.
+fn to_enter(stored: Option<&episode::EpisodeRecord>) -> Vec<(&'static str, &'static str)> {
+    let mut instruments = stored.map_or_else(Vec::new, |stored| stored.episode.target_instruments.clone());
+    instruments.extend(
+        [Instrument::PHQ9, Instrument::GAD7].into_iter().filter(|one| !instruments.contains(one)).collect::<Vec<_>>(),
+    );
+    instruments.into_iter().map(|one| (one.id(), one.title())).collect()
+}
+
+/// The address of a form, read: after a reload, or from the history of the browser. Opens the form on its page.
+pub async fn reopen(visitor: Visitor, Path((id, name)): Path<(String, String)>) -> Result<Response, ProblemPage> {
+    visitor.caller.require(READERS)?;
+    let id: PatientId = id.parse().map_err(|_| Problem::not_found("patient"))?;
+    let form = EntryForm::named(&name).map_or_else(String::new, |form| format!("?form={0}#enter-{0}", form.name()));
+    Ok(Redirect::to(&format!("/patients/{id}{form}")).into_response())
+}
+
+/// What was typed into one of the page's forms.
 pub async fn enter(
     Path((id, name)): Path<(String, String)>,
     Query(asked): Query<PatientPageQuery>,

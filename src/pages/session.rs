@@ -6,7 +6,7 @@ use aws_lc_rs::rand;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -66,6 +66,11 @@ impl Visitor {
 
     pub fn today(&self) -> NaiveDate {
         self.pages.app.clock.today(self.zone())
+    }
+
+    /// The same in every session of this person, and nobody else's.
+    pub fn owner_of_drafts(&self) -> String {
+        digest(&format!("drafts {} {} {}", self.clinic(), self.caller.subject, self.caller.role.as_str()))
     }
 
     pub fn is(&self, roles: &[Role]) -> bool {
@@ -218,7 +223,12 @@ impl Pages {
     }
 }
 
-/// The frame in which a session began, from its cookie.
+/// `GET /session`: somebody is still at work on a page. Reading the visitor is what notes it.
+pub async fn keep(_: Visitor) -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// In which frame the session of a word began.
 fn frame_of(word: &str) -> FramingProvider {
     word.split_once('~').and_then(|(way, _)| way.parse().ok())
 }

@@ -37,6 +37,8 @@ pub struct Shell {
     /// Confirmation to show.
     pub done: Option<Confirmation>,
     pub idle_seconds: i64,
+    /// Names whose drafts a browser keeps, without saying who it is.
+    pub owner: String,
 }
 
 /// Confirmation of the last action, and how to undo it.
@@ -63,6 +65,7 @@ impl Shell {
             tries_rules: visitor.is(READERS_OF_RULES),
             done: None,
             idle_seconds: IDLE.num_seconds(),
+            owner: visitor.owner_of_drafts(),
         })
     }
 

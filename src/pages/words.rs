@@ -1,8 +1,8 @@
 //! Names of things, for people.
 
 use crate::domain::care::{
-    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, Intervention,
-    MedicationAct, Modality, RecommendationDecision,
+    Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, MedicationAct,
+    Modality, RecommendationDecision,
 };
 use crate::domain::chart_plan::Rung;
 use crate::domain::episode::Phase;
@@ -170,24 +170,6 @@ pub fn modality(modality: Modality) -> &'static str {
         Modality::Phone => "phone",
         Modality::Group => "group",
         Modality::Message => "message",
-    }
-}
-
-pub fn intervention(one: Intervention) -> &'static str {
-    match one {
-        Intervention::BehavioralActivation => "behavioral activation",
-        Intervention::ProblemSolvingTreatment => "problem-solving treatment",
-        Intervention::CognitiveBehavioralTherapy => "CBT",
-        Intervention::InterpersonalCounseling => "interpersonal counselling",
-        Intervention::MedicationSupport => "medication support",
-        Intervention::Psychoeducation => "psychoeducation",
-        Intervention::MotivationalInterviewing => "motivational interviewing",
-        Intervention::Relaxation => "relaxation",
-        Intervention::SleepHygiene => "sleep hygiene",
-        Intervention::SafetyPlanning => "safety planning",
-        Intervention::CareCoordination => "care coordination",
-        Intervention::SocialNeeds => "social needs",
-        Intervention::RelapsePrevention => "relapse prevention",
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, id_of, locked, subject};
-use super::resource_arrival::{PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
+use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::settle::{NewEvent, settle};
 use super::single_items::{rejoined, retract_items, single_item};
 use super::{CommandEffect, RecordContext, Recorded};
@@ -12,7 +12,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
 use crate::domain::score::{Answers, score};
 use crate::fhir::arrival::{Arrival, ResourceType};
-use crate::fhir::content::{Evidence, EvidenceTime, InstrumentReading};
+use crate::fhir::content::{Evidence, EvidenceTime, InstrumentReading, Subject};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::quarantine::{self, QuarantineRecord};
@@ -83,8 +83,12 @@ pub(super) async fn evidence_arrived(
     let (version, before) = match keep(tx, context, arrival, place, patient).await? {
         Ok(kept) => kept,
         Err(found) => {
-            if let Some(dossier) = dossier {
-                dossiers.put(context, dossier);
+            match dossier {
+                Some(dossier) if found.patient_id == patient && !found.deleted => {
+                    remember_older(tx, context, dossiers, dossier, evidence, &source).await?;
+                }
+                Some(dossier) => dossiers.put(context, dossier),
+                None => {}
             }
             return Ok(unchanged(&found));
         }
@@ -100,7 +104,15 @@ pub(super) async fn evidence_arrived(
         && !evidence.readings.is_empty()
         && dossier.as_ref().is_some_and(|d| !d.patient.seen)
     {
-        doubt = Some((PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into()));
+        let is_elsewhere = evidence.subject.as_ref().is_some_and(Subject::is_elsewhere);
+        doubt = Some(if is_elsewhere {
+            (
+                PATIENT_ELSEWHERE.into(),
+                "its Patient is on another server: correct the reference, or join the two".into(),
+            )
+        } else {
+            (PATIENT_NOT_SEEN.into(), "its Patient has not arrived yet; it is joined when it does".into())
+        });
     }
     let kept_as = id_of(context.clinic, &["quarantine", &source]);
     match doubt.as_ref().filter(|_| !retracted) {
@@ -131,6 +143,49 @@ pub(super) async fn evidence_arrived(
         quarantined: doubt.map(|(code, _)| code),
         added: None,
     })
+}
+
+/// An older version arrives after a newer one. It changes no score, but its suicidal answer was given: a correction
+/// closes no concern, whichever of the two arrives first.
+async fn remember_older(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossiers: &mut Dossiers,
+    mut dossier: Dossier,
+    evidence: &Evidence,
+    source: &str,
+) -> Result<(), Problem> {
+    let mut remembered = Vec::new();
+    for reading in evidence.readings.iter().filter(|reading| !reading.is_single_item) {
+        let (taken, counting, _) = weigh(context, evidence, reading);
+        if counting.is_none_or(|counting| counting == EvidenceStatus::Retracted) {
+            continue;
+        }
+        let id = MeasurementId(id_of(context.clinic, &[source, reading.instrument.id()]));
+        let gone = EvidenceStatus::Retracted;
+        let older = measure(id, reading.instrument, &reading.answers, taken, gone, source);
+        let Some(older) = older.filter(|m| m.item9.is_some_and(|answer| answer > 0)) else { continue };
+        match dossier.story.measurements.iter_mut().find(|m| m.id == id) {
+            Some(newer) => {
+                let now = newer.clone().remembering(&older, context.now);
+                if *newer != now {
+                    newer.clone_from(&now);
+                    remembered.push(now);
+                }
+            }
+            // The newer version was a retraction, and there was nothing to retract.
+            None => {
+                dossier.story.measurements.push(older.clone());
+                remembered.push(older);
+            }
+        }
+    }
+    if remembered.is_empty() {
+        dossiers.put(context, dossier);
+        return Ok(());
+    }
+    measurement::put(tx, context.clinic, dossier.patient.id, &remembered, context.now).await?;
+    settle(tx, context, dossiers, dossier, None).await
 }
 
 /// Lets what a source says change its patient's story.
@@ -265,6 +320,10 @@ async fn leave(
         dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
     {
         *m = Measurement { counting: EvidenceStatus::Retracted, ..m.clone() }.replacing(m, context.now);
+        m.issues.push(DataQualityIssue::new(
+            "about_another_patient",
+            "the form was corrected: it is about another patient",
+        ));
         left.push(m.clone());
     }
     for joined in retract_items(tx, context, &dossier, source).await? {

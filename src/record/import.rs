@@ -85,7 +85,7 @@ impl ImportedScore {
             ..Answers::default()
         };
         let mut new = measure(id, self.instrument, &answers, taken, EvidenceStatus::Submitted, SOURCE)?;
-        if !counts && let Some(item) = self.instrument.definition().suicide_item {
+        if !counts && let Some(item) = self.instrument.self_harm_item() {
             new.item9 = self.items.get(item).copied().flatten();
         }
         Some(new)

@@ -154,10 +154,6 @@ async fn write_ledger(
     let id = dossier.patient.id;
     for desired in &after.desired {
         let (key, known) = match ledger_row(tx, context, dossier, desired).await? {
-            LedgerRow::ClosedThere(key) => {
-                kept.push(key);
-                continue;
-            }
             LedgerRow::Known(i) => (dossier.ledger[i].key.clone(), Some(i)),
             LedgerRow::New(key) => (key, None),
         };
@@ -218,8 +214,6 @@ enum LedgerRow {
     Known(usize),
     /// A new one under this key.
     New(String),
-    /// A person closed it in the chart under this key, and nothing has been added to it since: it stays closed.
-    ClosedThere(String),
 }
 
 /// R14: what stands open of the same kind is that, whatever it was named by; a person who closed it in the chart has
@@ -246,7 +240,7 @@ async fn ledger_row(
     let known: Vec<String> = row.map(|row| row.intent.0.desired.reason_keys()).unwrap_or_default();
     Ok(match desired.reasons.iter().find(|reason| !known.contains(&reason.key)) {
         Some(new) => row_or_new(&new.key),
-        None => LedgerRow::ClosedThere(entry.key.clone()),
+        None => LedgerRow::Known(*i),
     })
 }
 

@@ -250,7 +250,7 @@ async fn a_session_keeps_its_agenda_and_says_what_became_of_each(
     let reviews = |episode: &str| format!("episodes/{episode}/case-reviews");
     let nowhere = review(&uuid::Uuid::nil().to_string());
     assert_eq!(world.post(&reviews(&episodes[0]), nowhere).await.expect(422).body["expression"], "session");
-    let early = json!({"reviewed_on": "2026-03-02", "session": session});
+    let early = json!({"reviewed_on": "2026-03-02", "session": session, "summary": "Talked about"});
     assert_eq!(world.post(&reviews(&episodes[0]), early).await.expect(422).body["expression"], "reviewed_on");
     let made = world.post(&reviews(&episodes[0]), review(&session)).await.expect(201);
     world.post(&reviews(&quiet), review(&session)).await.expect(201);

@@ -147,7 +147,7 @@ async fn holding_resuming_flagging_and_taking_back() {
     assert_eq!(world.standing(&episode).await["measures"][0]["baseline"]["basis"], "override");
     let graduate = json!({"discharged_on": "2026-02-02", "reason": "graduated"});
     let left = world.post(&path("discharge"), graduate).await.expect(201);
-    assert_eq!(left.body["warnings"].as_array().unwrap().len(), 1, "no relapse-prevention plan");
+    assert_eq!(left.body["warnings"].as_array().unwrap().len(), 2, "no relapse-prevention plan, and no response");
 }
 
 #[tokio::test]

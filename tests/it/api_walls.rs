@@ -184,6 +184,7 @@ fn body(document: &Document, operation: &Operation, ids: &Ids) -> Option<(&'stat
         "contacts" => json!({"on": "2026-02-02"}),
         "measurements" => json!({"total": 9}),
         "treatment-changes" => json!({"kinds": ["medication"]}),
+        "case-reviews" => json!({"summary": "words"}),
         "care-plan" => json!({"problems": ["low mood"]}),
         "fit-check" => json!({"reason": "words"}),
         "transfer" => json!({"to_care_manager": "Lee"}),

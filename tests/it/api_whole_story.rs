@@ -59,12 +59,24 @@ const QUEUES: [(&str, &[&str]); 38] = [
     ("2026-02-23", &["Ada inadequate_response 2026-02-16", "Cleo unmeasured_or_red_on_contact 2026-02-23"]),
     // Week 8: nonresponse, reviewed two weeks ago.
     ("2026-03-02", &["Ada inadequate_response 2026-03-02", "Cleo unmeasured_or_red_on_contact 2026-02-23"]),
-    // Treatment was changed on 4 March: a new plan, not judged yet.
-    ("2026-03-09", &["Cleo unmeasured_or_red_on_contact 2026-02-23"]),
+    // Treatment was changed on 4 March: a new plan, not judged yet. Ben has been at target for 28 days.
+    (
+        "2026-03-09",
+        &["Cleo unmeasured_or_red_on_contact 2026-02-23", "Ben ready_for_relapse_prevention_or_graduation 2026-03-02"],
+    ),
     // Ada's day 70: a review with a recommendation is required, and there was one.
-    ("2026-03-16", &["Cleo unmeasured_or_red_on_contact 2026-02-23"]),
-    ("2026-03-23", &["Cleo unmeasured_or_red_on_contact 2026-02-23"]),
-    ("2026-03-30", &["Cleo unmeasured_or_red_on_contact 2026-02-23"]),
+    (
+        "2026-03-16",
+        &["Cleo unmeasured_or_red_on_contact 2026-02-23", "Ben ready_for_relapse_prevention_or_graduation 2026-03-02"],
+    ),
+    (
+        "2026-03-23",
+        &["Cleo unmeasured_or_red_on_contact 2026-02-23", "Ben ready_for_relapse_prevention_or_graduation 2026-03-02"],
+    ),
+    (
+        "2026-03-30",
+        &["Cleo unmeasured_or_red_on_contact 2026-02-23", "Ben ready_for_relapse_prevention_or_graduation 2026-03-02"],
+    ),
     // Reviewed on 2 March: overdue on the 31st day. Of the two, the higher score first: 14 and 3.
     (
         "2026-04-06",

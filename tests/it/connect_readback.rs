@@ -220,7 +220,7 @@ async fn a_review_that_only_the_chart_knows_of_is_asked_for_until_it_is_document
     let (_, story) = world.person(NONRESPONSE).await;
     let review = Care::CaseReview {
         reviewer: "Dr. Ito".to_owned(),
-        summary: None,
+        summary: Some("Talked about".to_owned()),
         minutes: None,
         recommendations: Vec::new(),
         session: None,

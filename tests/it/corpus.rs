@@ -154,7 +154,7 @@ fn every_patient_of_the_corpus_is_read() {
         assert_eq!(person.deceased_on.is_some(), traits.contains("deceasedDateTime"), "{file}");
         assert_eq!(person.display_name.is_none(), traits.contains("NO NAME"), "{file}");
         assert_eq!(person.birth_date.is_none(), traits.contains("birthDate=MISSING"), "{file}");
-        assert!(!person.inactive && person.replaced_by.is_empty(), "{file}");
+        assert!(!person.inactive && person.links.is_empty(), "{file}");
         assert!(!arrival.identifiers.is_empty(), "{file}");
     }
 }

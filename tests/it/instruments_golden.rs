@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::score::score;
 use cocm_registry::fhir::arrival::read;
+use cocm_registry::fhir::base::Bases;
 use cocm_registry::fhir::content::{Content, ReadingContext};
 use cocm_registry::fhir::mapping::CodeMapping;
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ fn form(instrument: Instrument, answers: &[Option<Value>]) -> Value {
 fn outcome(instrument: Instrument, cell: &str) -> [String; 4] {
     let now: DateTime<Utc> = "2026-06-01T12:00:00Z".parse().unwrap();
     let mapping = CodeMapping::default();
-    let context = ReadingContext { zone: chrono_tz::UTC, now, mapping: &mapping };
+    let context = ReadingContext { zone: chrono_tz::UTC, now, mapping: &mapping, bases: &Bases::default() };
     let form = form(instrument, &answers(cell)).to_string();
     let Content::Evidence(evidence) = read(&form, &context).unwrap().content else { panic!("no evidence") };
     let reading = evidence.readings.iter().find(|reading| reading.instrument == instrument);

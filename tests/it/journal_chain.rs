@@ -358,7 +358,7 @@ async fn what_decides_care_follows_from_the_chain_or_is_told(
 ) {
     let Some(world) = World::on(engine).await else { return };
     story(&world).await;
-    world.enrol("2", "2026-02-20").await;
+    world.enroll("2", "2026-02-20").await;
     world.app.journal.seal().await.unwrap();
     let db = &world.app.db;
     let whole = report(db).await;
@@ -399,7 +399,7 @@ async fn an_end_that_was_cut_off_is_found_by_the_heads_in_a_file() {
     assert_eq!(writer.write().await.unwrap(), 1);
     assert_eq!(writer.write().await.unwrap(), 0, "nothing is new");
     let run = || {
-        let done = Command::new(env!("CARGO_BIN_EXE_cocm-registry"))
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_cocm-registry"))
             .args(["verify-audit", "--dev", "--database-url", &world.database.url, "--data-dir"])
             .arg(folder)
             .arg("--heads")

@@ -28,6 +28,7 @@ mod circles;
 mod connect_auth;
 mod connect_bulk;
 mod connect_notify;
+mod connect_credentials;
 mod connect_deletions;
 mod connect_drift;
 mod connect_readback;

@@ -4,7 +4,7 @@ use cocm_registry::domain::care::{Care, DischargeReason};
 use cocm_registry::domain::chart_plan::plan;
 use cocm_registry::domain::episode::Phase;
 use cocm_registry::domain::graduation;
-use cocm_registry::domain::instrument::Instrument::{Gad7, Phq9};
+use cocm_registry::domain::instrument::Instrument;
 use cocm_registry::domain::metrics::{Metric, nys};
 use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::task::Code;
@@ -17,7 +17,7 @@ fn joined() -> (Tale, EpisodeId, EpisodeId) {
     let mut tale = Tale::new();
     let first = tale.episode;
     tale.phq9(0, 18).contact(10).review(15).phq9(40, 17);
-    tale.enroll(Some(20), &[Phq9, Gad7]);
+    tale.enroll(Some(20), &[Instrument::PHQ9, Instrument::GAD7]);
     let second = tale.episode;
     (tale, first, second)
 }

@@ -43,7 +43,7 @@ async fn while_nothing_can_be_written_everything_can_be_read() {
     let Some(world) = World::on(Engine::Sqlite).await else { return };
     let door = Door::of(&world);
     world.send(&patient("1")).await.unwrap();
-    world.enrol("1", "2026-02-23").await;
+    world.enroll("1", "2026-02-23").await;
     world.send(&phq9("a", "1", "2026-03-01T10:00:00Z", [0, 0, 0, 0, 0, 0, 0, 0, 2])).await.unwrap();
     let browser = Browser::as_role(&world.app, "care_manager").await;
     assert_eq!(door.get(MANAGER, "/readyz").await.0, 200);

@@ -200,10 +200,10 @@ async fn no_signature_and_a_public_key_as_a_secret_are_refused() {
 #[case::no_clinic(without("clinic"), TokenError::Clinic)]
 #[case::other_clinic(with("clinic", json!("south")), TokenError::Clinic)]
 #[case::odd_clinic(with("clinic", json!("NORTH")), TokenError::Clinic)]
-#[case::clinics(with("clinic", json!(["north"])), TokenError::Clinic)]
+#[case::clinics(with("clinic", json!(["north", "south"])), TokenError::Clinic)]
 #[case::no_role(without("role"), TokenError::Role)]
 #[case::other_role(with("role", json!("root")), TokenError::Role)]
-#[case::two_roles(with("role", json!(["admin", "care_manager"])), TokenError::Role)]
+#[case::two_roles(with("role", json!(["admin", "care_manager"])), TokenError::SeveralRoles)]
 #[tokio::test]
 async fn a_wrong_claim_is_named(#[case] claims: Value, #[case] expected: TokenError) {
     let key = Key::p256("a");
@@ -216,6 +216,7 @@ async fn a_wrong_claim_is_named(#[case] claims: Value, #[case] expected: TokenEr
 #[case::aud_list(with("aud", json!(["billing", "cocm"])))]
 #[case::just_expired(with("exp", json!(get_current_timestamp() - 20)))]
 #[case::nearly_valid(with("nbf", json!(get_current_timestamp() + 20)))]
+#[case::one_clinic_in_a_list(with("clinic", json!(["north"])))]
 #[case::one_role_of_ours(with("role", json!(["offline_access", "care_manager"])))]
 #[tokio::test]
 async fn a_right_claim_may_have_several_forms(#[case] claims: Value) {

@@ -15,6 +15,7 @@ use crate::api::App;
 use crate::api::request::{RequestContext, RequiredText};
 use crate::identity::Role;
 use crate::intake::spreadsheet::{ColumnMapping, ImportResult, LARGEST, SpreadsheetFile, SpreadsheetImport};
+use crate::limits::JsonBudget;
 use crate::listener::{BodyLimit, json_within};
 use crate::problem::Problem;
 
@@ -50,7 +51,7 @@ struct NewImport {
     responses((status = 200, description = "What became of each row, or would", body = ImportResult), WriteErrors))]
 async fn import_caseload(ask: RequestContext, request: Request) -> Result<Response, Problem> {
     ask.caller.require(&[Role::CareManager, Role::Admin])?;
-    let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle).await?;
+    let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle, JsonBudget::FILE).await?;
     let file = match (new.csv, new.csv_base64) {
         (Some(csv), None) => SpreadsheetFile::Text(csv),
         (None, Some(bytes)) => {

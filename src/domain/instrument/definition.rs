@@ -89,6 +89,8 @@ pub struct Scale {
     pub telling: bool,
     coded: HashMap<String, u8>,
     worded: HashMap<String, u8>,
+    /// How each value is written first.
+    labels: HashMap<u8, String>,
 }
 
 impl Scale {
@@ -99,6 +101,7 @@ impl Scale {
             let value = if reversed { max - answer.value } else { answer.value };
             scale.coded.extend(answer.codes.iter().map(|code| (code.clone(), value)));
             scale.worded.extend(answer.words.iter().map(|words| (normal(words), value)));
+            scale.labels.extend(answer.words.first().map(|words| (value, words.clone())));
         }
         scale
     }
@@ -106,6 +109,11 @@ impl Scale {
     /// The value of an answer's code. LOINC's are unique, so the system says nothing more: real ones come without it.
     pub fn coded(&self, code: &str) -> Option<u8> {
         self.coded.get(code).copied()
+    }
+
+    /// A value in words, for people.
+    pub fn label(&self, value: u8) -> Option<&str> {
+        self.labels.get(&value).map(String::as_str)
     }
 
     /// The value of an answer's words in normal form.

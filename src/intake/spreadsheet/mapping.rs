@@ -156,7 +156,7 @@ impl ScoreCells {
         let find = |title: &String, part: &str| found(sheet, title, format!("{at}.{part}"));
         let total = named.score.as_ref().map(|title| find(title, "score")).transpose()?;
         let taken_on = named.taken_on.as_ref().map(|title| find(title, "taken_on")).transpose()?;
-        let count = named.instrument.definition().item_count;
+        let count = named.instrument.item_count();
         let mut items = BTreeMap::new();
         for (number, title) in &named.items {
             if !(1..=count).contains(number) {

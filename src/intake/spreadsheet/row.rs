@@ -318,9 +318,9 @@ impl Reader<'_> {
             let detail = format!("a total of {instrument} is a whole number from 0 to {}", instrument.max_total());
             self.number(column, instrument.max_total(), detail)
         });
-        let mut items: Vec<Option<u8>> = vec![None; definition.item_count];
+        let mut items: Vec<Option<u8>> = vec![None; instrument.item_count()];
         for (item, column) in &cells.items {
-            let most = definition.item_max;
+            let most = definition.items.get(*item).map_or(0, |item| item.scale.max);
             let detail = format!("an answer to item {} of {instrument} is a whole number from 0 to {most}", item + 1);
             let answer = self.number(*column, u16::from(most), detail);
             items[*item] = answer.and_then(|answer| u8::try_from(answer).ok());

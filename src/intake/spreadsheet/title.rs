@@ -305,10 +305,10 @@ pub fn simplified(title: &str) -> String {
 /// How instruments are called in titles, squeezed; the longest names first.
 static NAMES: LazyLock<Vec<(String, Instrument)>> = LazyLock::new(|| {
     let of = |instrument: Instrument| {
-        let names = [instrument.id(), instrument.definition().title];
+        let names = [instrument.id(), instrument.title()];
         names.map(|name| (simplified(name).replace(' ', ""), instrument))
     };
-    let mut names: Vec<_> = Instrument::ALL.into_iter().flat_map(of).collect();
+    let mut names: Vec<_> = Instrument::all().iter().copied().flat_map(of).collect();
     names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     names
 });
@@ -370,7 +370,7 @@ fn part(instrument: Instrument, words: &[String]) -> TitlePart {
     if words.iter().any(|word| DATES.contains(word)) && !words.iter().any(|word| ASIDE.contains(word)) {
         return TitlePart::Date;
     }
-    let self_harm = definition.suicide_item.filter(|_| words.iter().any(|word| SELF_HARM.contains(word)));
+    let self_harm = definition.self_harm.filter(|_| words.iter().any(|word| SELF_HARM.contains(word)));
     words.retain(|word| !SELF_HARM.contains(word));
     let number = take_item(&mut words);
     let is_baseline = words.iter().any(|word| BASELINES.contains(word));
@@ -381,7 +381,7 @@ fn part(instrument: Instrument, words: &[String]) -> TitlePart {
         _ => None,
     };
     match (number, self_harm, lone) {
-        (Some(n), None, _) if rest.is_empty() && (1..=definition.item_count).contains(&n) => TitlePart::Item(n - 1),
+        (Some(n), None, _) if rest.is_empty() && (1..=definition.items.len()).contains(&n) => TitlePart::Item(n - 1),
         (Some(n), Some(item), _) if rest.is_empty() && n == item + 1 => TitlePart::Item(item),
         (None, Some(item), _) if rest.is_empty() || lone == Some(item + 1) => TitlePart::Item(item),
         (None, None, _) if rest.is_empty() => TitlePart::Total { is_baseline },

@@ -56,7 +56,7 @@ impl<'a> Scores<'a> {
         }
         for (of, columns) in numbered {
             let numbers: Vec<usize> = columns.iter().map(|(_, n)| *n).collect();
-            let count = of.definition().item_count;
+            let count = of.item_count();
             if numbers == (1..=count).collect::<Vec<_>>() {
                 scores.items.extend(columns.iter().map(|(column, n)| (*column, of, n - 1)));
             } else if numbers == (1..=numbers.len()).collect::<Vec<_>>() && numbers.len() < count {
@@ -153,7 +153,7 @@ impl<'a> Scores<'a> {
 
 /// The words of a title that tell one taking from another.
 fn words(plain: &str, of: Instrument) -> Vec<&str> {
-    let name = super::title::simplified(of.definition().title);
+    let name = super::title::simplified(of.title());
     let id = of.id();
     let says_nothing = |word: &&str| {
         ["date", "dates", "score", "total", "result", "of", "the", "on", "taken", id].contains(word)

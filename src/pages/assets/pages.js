@@ -2,6 +2,9 @@
 // Everything works without it but the running of time.
 'use strict';
 
+// Where this page can be read again. After a rejected form the browser's address takes only forms.
+const address = () => document.querySelector('[data-address]')?.dataset.address || location.pathname + location.search;
+
 const elapsed = (minutes) => {
   const days = Math.floor(minutes / 1440);
   const hours = Math.floor(minutes / 60) % 24;
@@ -92,6 +95,38 @@ document.addEventListener('keydown', (event) => {
   }
 });
 
+// A questionnaire is filled in with the digits: each answers an item and goes on to the next. The total, its band and the
+// alarm of the item about self-harm are there before anything is saved.
+const score = document.querySelector('form.score');
+if (score) {
+  const questions = [...score.querySelectorAll('.question')];
+  const bands = score.dataset.bands.split(';').map((band) => [Number.parseInt(band, 10), band.slice(band.indexOf(' ') + 1)]);
+  const answerOf = (question) => question.querySelector('input:checked')?.value;
+  const reckon = () => {
+    const answers = questions.map(answerOf).filter((answer) => answer !== undefined).map(Number);
+    const sum = answers.reduce((total, answer) => total + answer, 0);
+    score.querySelector('.sum').textContent = answers.length ? sum : '–';
+    const band = bands.filter(([from]) => from <= sum).pop();
+    score.querySelector('.band').textContent = answers.length === questions.length && band ? band[1] : '';
+    score.querySelector('.open').textContent = answers.length < questions.length ? `${questions.length - answers.length} left open` : '';
+    const harm = score.querySelector('[data-self-harm]');
+    score.querySelector('.alarm').hidden = !(harm && Number(answerOf(harm) || 0) > 0);
+  };
+  score.addEventListener('change', reckon);
+  score.addEventListener('keydown', (event) => {
+    const question = event.target.closest('.question');
+    if (!question || !/^[0-9]$/.test(event.key)) return;
+    const answer = question.querySelector(`input[value="${event.key}"]`);
+    if (!answer) return;
+    event.preventDefault();
+    answer.checked = true;
+    answer.dispatchEvent(new Event('change', { bubbles: true }));
+    const next = questions[questions.indexOf(question) + 1];
+    (next ? next.querySelector('input') : answer).focus();
+  });
+  reckon();
+}
+
 // A form that is being sent is not sent twice.
 document.addEventListener('submit', (event) => {
   const form = event.target;
@@ -102,10 +137,102 @@ addEventListener('pageshow', () => {
   for (const form of document.forms) delete form.dataset.sent;
 });
 
-// Away for too long: nobody else is to read on.
+// Whoever is away for too long is signed out, because somebody else could read on. What counts is activity, not the time
+// since the page was loaded: the server learns of it once a minute. A warning comes two minutes before the end.
 const idle = Number(document.body.dataset.idle) * 1000;
 if (idle) {
-  setTimeout(() => location.assign(`/sign-in?idle=true&to=${encodeURIComponent(location.pathname + location.search)}`), idle + 1000);
+  const warning = document.getElementById('idle-warning');
+  let active = Date.now();
+  let reported = active;
+  const isWarned = () => Date.now() - active > idle - 120000;
+  const report = () => {
+    reported = Date.now();
+    fetch('/session', { method: 'GET', redirect: 'error' }).catch(() => {});
+  };
+  for (const kind of ['keydown', 'pointerdown', 'wheel', 'touchstart']) {
+    addEventListener(kind, () => {
+      active = Date.now();
+      warning.hidden = true;
+      if (active - reported > 60000) report();
+    }, { passive: true, capture: true });
+  }
+  setInterval(() => {
+    if (Date.now() - active > idle) {
+      location.assign(`/sign-in?idle=true&to=${encodeURIComponent(address() || '/')}`);
+    } else {
+      warning.hidden = !isWarned();
+    }
+  }, 5000);
+}
+
+// What was typed and not saved is kept in this tab until it is saved: across another form, a link, and signing out. It is
+// kept for the person who typed it, and nobody else.
+const owner = document.body.dataset.owner;
+const kept = 'drafts';
+const drafts = () => {
+  try {
+    const all = JSON.parse(sessionStorage.getItem(kept) || '{}');
+    return all.owner === owner ? all : { owner, forms: {}, sent: null };
+  } catch { return { owner, forms: {}, sent: null }; }
+};
+const keepDrafts = (all) => { try { sessionStorage.setItem(kept, JSON.stringify(all)); } catch { /* nothing is kept */ } };
+const isDraft = (field) => field.name && field.type !== 'hidden' && field.type !== 'submit';
+const valueOf = (form) => [...form.elements].filter(isDraft).map((field) => [field.name, field.value,
+  field.type === 'checkbox' || field.type === 'radio' ? field.checked : null]);
+const fillFrom = (form, values) => {
+  for (const [name, value, checked] of values) {
+    const same = [...form.elements].filter((field) => isDraft(field) && field.name === name);
+    const field = checked === null ? same[0] : same.find((one) => one.value === value);
+    if (!field) continue;
+    if (checked === null) field.value = value; else field.checked = checked;
+  }
+};
+const nameOf = (form) => `${form.getAttribute('action')}#${form.id}`;
+if (owner) {
+  const all = drafts();
+  // A form that was sent and not shown again with a problem is saved. Coming from the sign-in page, it was not.
+  const cameBack = /\/sign-in/.test(document.referrer);
+  if (all.sent && !cameBack && !document.querySelector('.problem.whole')) delete all.forms[all.sent];
+  all.sent = null;
+  keepDrafts(all);
+  for (const form of document.querySelectorAll('form.entry')) {
+    const values = all.forms[nameOf(form)];
+    if (!values || form.querySelector('.problem')) continue;
+    fillFrom(form, values);
+    for (let part = form.parentElement; part; part = part.parentElement) if (part.tagName === 'DETAILS') part.open = true;
+    const note = document.createElement('p');
+    note.className = 'note wide restored';
+    note.setAttribute('role', 'status');
+    note.textContent = 'This text was typed earlier and is not saved yet. ';
+    const discard = document.createElement('button');
+    discard.type = 'button';
+    discard.className = 'quiet';
+    discard.textContent = 'Discard it';
+    discard.addEventListener('click', () => {
+      const now = drafts();
+      delete now.forms[nameOf(form)];
+      keepDrafts(now);
+      form.reset();
+      note.remove();
+    });
+    note.append(discard);
+    form.prepend(note);
+  }
+  const keep = (event) => {
+    const form = event.target.closest && event.target.closest('form.entry');
+    if (!form) return;
+    const now = drafts();
+    now.forms[nameOf(form)] = valueOf(form);
+    keepDrafts(now);
+  };
+  document.addEventListener('input', keep);
+  document.addEventListener('change', keep);
+  document.addEventListener('submit', (event) => {
+    if (!event.target.matches('form.entry')) return;
+    const now = drafts();
+    now.sent = nameOf(event.target);
+    keepDrafts(now);
+  });
 }
 
 // Changes appear by themselves: when something has happened, the page reads itself anew and exchanges what differs, without
@@ -123,10 +250,10 @@ const placeOf = (part) => {
 const keyOf = (element) => element.id || element.getAttribute('href')
   || (element.tagName === 'SUMMARY' ? `summary ${placeOf(element.parentElement)}` : null);
 const exchange = async () => {
-  const response = await fetch(location.href, { headers: { 'x-live': 'yes' }, redirect: 'error' });
+  const response = await fetch(address(), { headers: { 'x-live': 'yes' }, redirect: 'error' });
   if (!response.ok) return;
   const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
-  for (const selector of ['#safety-strip', '.top nav', '[data-live]']) {
+  for (const selector of ['#safety-strip', '.top nav', '#concerns', '[data-live]']) {
     const [old, now] = [document.querySelector(selector), fresh.querySelector(selector)];
     if (!old || !now || old.innerHTML === now.innerHTML) continue;
     if (old === document.querySelector('[data-live]') && isTyping()) continue;

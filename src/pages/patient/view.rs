@@ -27,8 +27,8 @@ use crate::store::outbox::Delivery;
 /// Identity and standing of the patient.
 pub struct PatientHeader {
     pub name: String,
-    pub born: Option<String>,
-    pub reference: String,
+    /// What tells this person from another of the same name: birth date and age, sex, record number, language, phone.
+    pub identity: Vec<String>,
     pub remarks: Vec<&'static str>,
     pub phase: Option<&'static str>,
     pub at_target: bool,
@@ -100,11 +100,7 @@ impl PatientHeader {
         });
         Self {
             name: row.label(),
-            born: row.birth_date.as_deref().map(|born| match age(born, today) {
-                Some(age) => format!("born {born}, {age}"),
-                None => format!("born {born}"),
-            }),
-            reference: row.reference.clone(),
+            identity: identity(whole, today),
             remarks,
             phase: stored.map(|s| words::phase(s.phase)),
             at_target: standing.is_some_and(|s| s.at_target),
@@ -115,7 +111,21 @@ impl PatientHeader {
     }
 }
 
-/// Age in whole years, if the birth date is a full date.
+/// What tells this person from another of the same name.
+pub fn identity(whole: &PatientFile, today: NaiveDate) -> Vec<String> {
+    let row = &whole.row;
+    let born = row.birth_date.as_deref().map(|born| match age(born, today) {
+        Some(age) => format!("born {born}, {age}"),
+        None => format!("born {born}"),
+    });
+    let number = whole.contact.record_number.as_deref().map(|number| format!("record number {number}"));
+    let language = row.language.as_deref().filter(|tag| !tag.starts_with("en")).map(|tag| format!("speaks {tag}"));
+    let phone = whole.contact.phone.as_deref().map(|phone| format!("phone {phone}"));
+    let known = [born, row.gender.clone(), number, language, phone];
+    known.into_iter().flatten().chain([row.reference.clone()]).collect()
+}
+
+/// Whole years, where the birth date is a day.
 fn age(born: &str, today: NaiveDate) -> Option<i32> {
     let born: NaiveDate = born.parse().ok()?;
     let before = (today.month(), today.day()) < (born.month(), born.day());

@@ -147,7 +147,9 @@ fn form(visitor: &Visitor, held: &SessionReply, episode: EpisodeId, more: bool) 
     for n in 0..RECOMMENDATIONS {
         fields.push(FormField::one(KINDS[n], "Recommend", options(ChangeKind::ALL, ChangeKind::as_str, words::change)));
         fields.push(
-            FormField::one(TOS[n], "To", options(Addressee::ALL, Addressee::as_str, words::addressee)).required(),
+            FormField::one(TOS[n], "To", options(Addressee::ALL, Addressee::as_str, words::addressee))
+                .with(Addressee::PrimaryCare.as_str())
+                .required(),
         );
         fields.push(FormField::date(DUES[n], "By", None));
         fields.push(FormField::area(TEXTS[n], "In words"));

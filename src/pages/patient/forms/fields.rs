@@ -31,7 +31,9 @@ impl EntryForm {
             Self::TreatmentChange => treatment_change(today, whole, stored),
             Self::SafetyAssessment => vec![
                 FormField::date("assessed_at", "Assessed on", today).required(),
-                FormField::text("instrument", "With").required().with("C-SSRS screener"),
+                FormField::text("instrument", "With")
+                    .required()
+                    .suggest(vec!["C-SSRS screener".to_owned(), "Clinical interview".to_owned()]),
                 FormField::area("result", "Result").required(),
                 FormField::area("disposition", "What was done")
                     .required()
@@ -90,9 +92,11 @@ fn contact(today: Option<NaiveDate>) -> Vec<FormField> {
     vec![
         FormField::date("on", "Date", today).required(),
         FormField::one("kind", "What for", options(ContactKind::ALL, ContactKind::as_str, words::contact_kind))
+            .with(ContactKind::Treatment.as_str())
             .required(),
         FormField::one("modality", "How", options(Modality::ALL, Modality::as_str, words::modality)).with("phone"),
         FormField::one("outcome", "Outcome", options(ContactOutcome::ALL, ContactOutcome::as_str, words::outcome))
+            .with(ContactOutcome::Attended.as_str())
             .required(),
         FormField::number("minutes", "Minutes"),
         FormField::yes("scheduled", "It was scheduled", true),
@@ -131,7 +135,7 @@ fn treatment_change(today: Option<NaiveDate>, whole: &PatientFile, stored: Optio
         FormField::text("medication.0.name", "Medication that changed"),
         FormField::one("medication.0.change", "How it changed", acts),
         FormField::text("medication.0.dose", "Dose from now on"),
-        FormField::text("medication.0.instead_of", "Instead of").hint("Of a switch"),
+        FormField::text("medication.0.instead_of", "Instead of").hint("For a switch"),
     ]);
     fields
 }
@@ -142,7 +146,7 @@ fn fit([concerns, decision, reason]: [&'static str; 3], decided: bool) -> [FormF
     [
         FormField::some(
             concerns,
-            "Speaks for direct specialty care",
+            "Reasons for direct specialty care",
             options(FitConcern::ALL, FitConcern::as_str, words::fit_concern),
         ),
         if decided { decision.required() } else { decision.hint("Left empty: not checked yet") },
