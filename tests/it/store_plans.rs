@@ -36,6 +36,7 @@ const ABOUT_EVERYTHING: &[(&str, &str)] = &[
     ("SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2", "asked once a month"),
     ("SELECT DISTINCT clinic_id FROM patient", "names every clinic"),
     ("SELECT r.id, r.patient_id, p.reference", "a list in the order of an index, by pages"),
+    ("SELECT m.id, m.one_id, m.other_id", "a list of possible matches, by pages"),
     ("SELECT id, held_on, consultant", "a list in the order of an index, by pages"),
     ("SELECT d.patient_id, p.reference", "a list in the order of an index of safety answers"),
     (
