@@ -41,6 +41,7 @@ use self::connections::{ConnectionSlot, OpenConnections, Permit, TrackedBody};
 use self::stall::StallGuard;
 use self::upload::Upload;
 use crate::config::Limits;
+use crate::identity::PeerAddress;
 
 pub use admission::{Admission, AdmittedRequest, Peer};
 pub use body::{BodyLimit, read_body};
@@ -215,6 +216,7 @@ async fn converse(
         let (busy, stopping, router) = (seat.begin(), stopping.clone(), router.clone());
         request.extensions_mut().insert(stopping.clone());
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(PeerAddress(peer.0));
         let request = request.map(|body| Upload::new(body, Arc::clone(&seat)));
         async move {
             let mut response: Response<Body> = router.oneshot(request).await?;

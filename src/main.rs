@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use cocm_registry::clock::Clock;
 use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
 use cocm_registry::ehr::probe::Verdict;
-use cocm_registry::identity::{Role, development};
+use cocm_registry::identity::{Role, Verifier, development};
 use cocm_registry::intake::bulk_load::LoadProgress;
 use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetImport, decoded};
 use cocm_registry::journal::heads::{HeadSigner, SignedHead};
@@ -390,6 +390,10 @@ async fn check_config(config: &Config, offline: bool) -> Result<(), Failed> {
     let db = Db::open(config.database_url().as_str()).await?;
     db.ping().await?;
     db.close().await;
+    Verifier::new(config)?;
+    for way in &config.sign_ins {
+        Verifier::of_sign_in(way)?;
+    }
     println!("the configuration can be used, and the database answers");
     let mut broken = 0;
     for ehr in config.ehrs.iter().filter(|_| !offline) {

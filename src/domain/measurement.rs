@@ -120,7 +120,8 @@ impl Measurement {
 
     /// The lowest answer to the self-harm item with which a total without items can be reached.
     pub fn implied_answer(&self) -> Option<u8> {
-        let item = self.instrument.self_harm_item().filter(|_| self.quality == Quality::TotalOnly && self.item9.is_none())?;
+        let item =
+            self.instrument.self_harm_item().filter(|_| self.quality == Quality::TotalOnly && self.item9.is_none())?;
         let highest = self.instrument.definition().items.get(item)?.scale.max;
         let others = self.instrument.max_total().checked_sub(u16::from(highest))?;
         u8::try_from(self.total?.checked_sub(others)?).ok().filter(|answer| *answer > 0)

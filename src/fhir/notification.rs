@@ -11,8 +11,8 @@ mod envelope;
 
 use std::collections::HashSet;
 
-use super::logical_id::is_logical_id;
 use super::json::JsonNode;
+use super::logical_id::is_logical_id;
 use super::topic::Topic;
 use crate::limits::{JsonBudget, NOTIFICATION_NAMES};
 use crate::problem::Problem;

@@ -13,9 +13,9 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::task::ChartResource;
 use crate::ehr::auth::KeyRing;
-use crate::http_client::Tls;
 use crate::ehr::{EhrAuth, EhrClient, EhrConfig};
 use crate::fhir::mapping::{CodeMapping, MappingConfig};
+use crate::http_client::Tls;
 use crate::problem::Problem;
 use crate::store::connection::ConnectionKey;
 
