@@ -40,6 +40,7 @@ pub struct Escalation {
 }
 
 /// A day on which item 9 was answered above 0.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own on the wire")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Concern {
     /// Names it within the patient.

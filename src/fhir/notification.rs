@@ -4,7 +4,7 @@
 //! - R4 rest-hook: the resource, or nothing at all ("look again").
 //! - Subscriptions Backport: a Bundle whose head is `Parameters`, or in the wild `SubscriptionStatus`, with event
 //!   numbers; the rest names resources or carries them.
-//! - Brokers put their own envelope around: CloudEvents, Azure Event Grid, Google Pub/Sub.
+//! - Brokers put their own envelope around: `CloudEvents`, Azure Event Grid, Google Pub/Sub.
 //! - Any webhook: `{"changed": ["Patient/1"]}`, `{"resource": "Patient/1"}`, `{"type": "Patient", "id": "1"}`, or a list.
 
 mod envelope;
@@ -134,7 +134,7 @@ impl NotificationReader<'_> {
             match parameter.text("name") {
                 Some("subscription") => status.subscription = value(parameter).and_then(subscription),
                 Some("type") => {
-                    status.kind = value(parameter).and_then(JsonNode::as_text).unwrap_or_default().to_owned()
+                    value(parameter).and_then(JsonNode::as_text).unwrap_or_default().clone_into(&mut status.kind);
                 }
                 Some("status") => status.status = value(parameter).and_then(JsonNode::as_text).map(str::to_owned),
                 Some("events-since-subscription-start") => status.events_so_far = value(parameter).and_then(number),

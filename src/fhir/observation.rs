@@ -160,8 +160,8 @@ fn texts(node: &JsonNode<'_>) -> impl Iterator<Item = String> {
 
 /// The local code, to name it.
 fn local_code(node: &JsonNode<'_>) -> String {
-    let codings = node.get("code").map_or(&[][..], |code| code.list("coding")).iter();
-    shown(codings.filter_map(|coding| coding.text("code")).next().unwrap_or("without a code"))
+    let mut codings = node.get("code").map_or(&[][..], |code| code.list("coding")).iter();
+    shown(codings.find_map(|coding| coding.text("code")).unwrap_or("without a code"))
 }
 
 /// A local code with telling words: it waits for a mapping, and an answer about self-harm is seen at once.

@@ -5,6 +5,7 @@
 //! cannot be told from the log is in [`story_as_known::GAPS`].
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::domain::chart_plan::plan;
 use crate::domain::episode::Episode;
@@ -126,9 +127,8 @@ async fn look_at(
     let standings = standing::every_of_patient(tx, clinic, patient.id).await?;
     for shown in &standings {
         let version = shown.rule_set.version;
-        if !rules.contains_key(&version) {
-            let known = rule_set::rules(tx, clinic, i32::try_from(version).unwrap_or(i32::MAX)).await?;
-            rules.insert(version, known);
+        if let Entry::Vacant(unknown) = rules.entry(version) {
+            unknown.insert(rule_set::rules(tx, clinic, i32::try_from(version).unwrap_or(i32::MAX)).await?);
         }
         match rules.get(&version).and_then(Option::as_ref) {
             Some(rules) if follows(shown, &told, rules) => {}

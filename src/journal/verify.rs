@@ -132,7 +132,9 @@ async fn walk(tx: &mut Tx, clinic: &str, anchors: &[ChainAnchor]) -> Result<Chai
             match look(clinic, &row, report.entries + 1, &hash) {
                 Ok((next, resource)) => {
                     hash = next;
-                    resource.into_iter().for_each(|resource| attested.add(resource));
+                    if let Some(resource) = resource {
+                        attested.add(resource);
+                    }
                 }
                 Err(fault) => {
                     report.fault = Some(fault);

@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn a_client_begins_so_many_in_a_second_and_no_more() {
         let (admission, begin) = (admission(100, 50, 10), Instant::now());
-        let begun = |at| (0..100).filter(|_| admission.admit_client(1, false, at).is_ok()).count();
-        assert_eq!(begun(begin), 10);
+        let admitted = |at| (0..100).filter(|_| admission.admit_client(1, false, at).is_ok()).count();
+        assert_eq!(admitted(begin), 10);
         assert_eq!(category(admission.admit_client(1, false, begin)), Some(Category::RateLimited));
-        assert!(begun(begin + Duration::from_millis(500)) <= 5);
+        assert!(admitted(begin + Duration::from_millis(500)) <= 5);
         assert_eq!(category(admission.admit_client(2, false, begin)), None);
     }
 

@@ -165,19 +165,16 @@ async fn remember_older(
         let gone = EvidenceStatus::Retracted;
         let older = measure(id, reading.instrument, &reading.answers, taken, gone, source);
         let Some(older) = older.filter(|m| m.item9.is_some_and(|answer| answer > 0)) else { continue };
-        match dossier.story.measurements.iter_mut().find(|m| m.id == id) {
-            Some(newer) => {
-                let now = newer.clone().remembering(&older, context.now);
-                if *newer != now {
-                    newer.clone_from(&now);
-                    remembered.push(now);
-                }
+        if let Some(newer) = dossier.story.measurements.iter_mut().find(|m| m.id == id) {
+            let now = newer.clone().remembering(&older, context.now);
+            if *newer != now {
+                newer.clone_from(&now);
+                remembered.push(now);
             }
+        } else {
             // The newer version was a retraction, and there was nothing to retract.
-            None => {
-                dossier.story.measurements.push(older.clone());
-                remembered.push(older);
-            }
+            dossier.story.measurements.push(older.clone());
+            remembered.push(older);
         }
     }
     if remembered.is_empty() {

@@ -151,7 +151,7 @@ pub async fn part(
             episode::settle(tx, context.clinic, standing).await?;
         }
         outbox::wake(tx, context.clinic, id, context.now).await?;
-        let line = NewEvent {
+        let event = NewEvent {
             id: context.clock.id(),
             episode: None,
             kind: "split".to_owned(),
@@ -162,7 +162,7 @@ pub async fn part(
             minutes: None,
             body: json!({"source": source, "other": other}),
         };
-        settle(tx, context, dossiers, dossier, Some(line)).await?;
+        settle(tx, context, dossiers, dossier, Some(event)).await?;
     }
     Ok(())
 }

@@ -189,9 +189,10 @@ async fn write_ledger(
         let Some(row) = outbox::find(tx, context.clinic, id, &entry.key).await? else { continue };
         let mut intent = row.intent.0;
         let slot = entry.slot();
-        let (posture, reason) = match after.desired.iter().any(|desired| desired.slot() == slot) {
-            true => (Posture::Withdrawn, "Joined with another one about the same.".to_owned()),
-            false => resolve(&intent.desired, &dossier.story, context.today),
+        let (posture, reason) = if after.desired.iter().any(|desired| desired.slot() == slot) {
+            (Posture::Withdrawn, "Joined with another one about the same.".to_owned())
+        } else {
+            resolve(&intent.desired, &dossier.story, context.today)
         };
         intent.desired.posture = posture;
         intent.desired.key.clone_from(&entry.key);

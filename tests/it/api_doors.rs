@@ -28,7 +28,10 @@ fn routes(ids: &Ids) -> Vec<(&'static str, String, Option<Value>)> {
             format!("episodes/{episode}/treatment-changes"),
             json!({"changed_on": on, "kinds": ["medication"], "summary": "more"}),
         ),
-        post(format!("episodes/{episode}/case-reviews"), json!({"reviewed_on": on, "reviewer": "Dr Freud", "summary": "Seen."})),
+        post(
+            format!("episodes/{episode}/case-reviews"),
+            json!({"reviewed_on": on, "reviewer": "Dr Freud", "summary": "Seen."}),
+        ),
         post(
             format!("episodes/{episode}/baseline-override"),
             json!({"instrument": "phq9", "measurement": measurement, "reason": "so"}),

@@ -42,7 +42,11 @@ fn is_resource_type(name: &str) -> bool {
 /// The type of R4 that an address names and that is not kept here.
 pub fn foreign_type(url: &str) -> Option<&str> {
     let path = url.split('?').next().unwrap_or_default();
-    let (kind, _) = type_and_id(path, is_resource_type);
+    let path = path.split_once("/_history").map_or(path, |(path, _)| path).trim_matches('/');
+    let mut segments = path.rsplit('/');
+    let last = segments.next().unwrap_or_default();
+    // `Patient/Encounter` is a Patient of that name.
+    let kind = segments.next().filter(|kind| is_resource_type(kind)).unwrap_or(last);
     Some(kind).filter(|kind| is_resource_type(kind) && ResourceType::of(kind).is_none())
 }
 
@@ -52,8 +56,8 @@ fn type_and_id(path: &str, is_type: impl Fn(&str) -> bool) -> (&str, Option<&str
     let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
     let kind = before.rsplit('/').next().unwrap_or_default();
     match (is_type(last), is_type(kind)) {
-        (_, true) => (kind, Some(last)),
-        (true, false) => (last, None),
+        (true, _) => (last, None),
+        (false, true) => (kind, Some(last)),
         (false, false) => (path.split('/').next().unwrap_or_default(), None),
     }
 }

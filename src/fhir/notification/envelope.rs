@@ -1,4 +1,4 @@
-//! The envelopes of message brokers: CloudEvents 1.0, Azure Event Grid's own events, Google Pub/Sub's push messages.
+//! The envelopes of message brokers: `CloudEvents` 1.0, Azure Event Grid's own events, Google Pub/Sub's push messages.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -62,9 +62,8 @@ impl<'a> BrokerEnvelope<'a> {
         // An envelope within an envelope has to be a document of its own, or this would have no end.
         let is_document = match JsonNode::read_within(&text, JsonBudget::NOTIFICATION) {
             Ok(document @ (JsonNode::Object(_) | JsonNode::List(_))) => BrokerEnvelope::of(&document).is_none(),
-            Ok(_) => false,
             Err(_) if text.contains('/') => return Self::Reference(text.trim().to_owned()),
-            Err(_) => false,
+            Ok(_) | Err(_) => false,
         };
         if is_document { Self::Encoded(text) } else { Self::Unclear }
     }

@@ -34,7 +34,9 @@ pub(super) fn place(found: &[InstrumentMatch], entries: &[FormItem<'_>], mapping
         let group = Numbered { instrument: which.instrument, is_shared: found.len() > 1, entries, mapping };
         match group.items(placed, &is_taken) {
             Ok(more) => {
-                more.iter().for_each(|placed| is_taken[placed.entry] = true);
+                for placed in &more {
+                    is_taken[placed.entry] = true;
+                }
                 placed.extend(more);
             }
             Err(why) => doubt = Some(why),
