@@ -29,6 +29,7 @@ mod sparkline;
 mod access_log;
 mod words;
 
+use std::iter;
 use std::sync::Arc;
 
 use axum::Router;
@@ -115,9 +116,11 @@ async fn guarded(State(pages): State<Pages>, request: Request, next: Next) -> Re
     // A document of the API has a policy of its own, with its styles within.
     let policy = headers.get(CONTENT_SECURITY_POLICY).and_then(|own| own.to_str().ok()).unwrap_or(POLICY);
     // Signing out is a form that leads on to the provider.
-    let providers: String =
-        pages.ways.iter().filter_map(|way| way.origin()).map(|origin| format!(" {origin}")).collect();
-    let policy = policy.replacen("form-action 'self'", &format!("form-action 'self'{providers}"), 1);
+    let form_action = iter::once("'self'".to_owned())
+        .chain(pages.ways.iter().filter_map(sign_in::provider::IdentityProvider::origin))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let policy = policy.replacen("form-action 'self'", &format!("form-action {form_action}"), 1);
     let policy = format!("{policy}; frame-ancestors {}", ancestors.as_deref().unwrap_or("'none'"));
     // A policy that is no valid header value falls back to one that allows nothing.
     let strict = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");

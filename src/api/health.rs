@@ -58,7 +58,8 @@ async fn readyz(State(app): State<App>, Query(query): Query<ReadinessQuery>) -> 
         if app.connections.iter().any(|one| one.name() == connection) {
             let since =
                 swept_at.map_or_else(|| "it was never complete".to_owned(), |at| format!("last complete {at:?}"));
-            answer.push_str(&format!("ehr {connection}: the sweep of {kind} is refused or fails; {since}\n"));
+            let line = format!("ehr {connection}: the sweep of {kind} is refused or fails; {since}\n");
+            answer.push_str(&line);
         }
     }
     Ok(answer)

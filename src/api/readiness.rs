@@ -16,7 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The last probe of writing, and when it was. One at a time. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<Mutex<Option<(Instant, Result<(), Problem>)>>>);
+pub struct Readiness(Arc<Mutex<Option<Probe>>>);
+
+type Probe = (Instant, Result<(), Problem>);
 
 impl Readiness {
     /// Whether the database can be written to.

@@ -34,7 +34,7 @@ pub struct Manifest {
     /// Files with Bundles of deletions.
     #[serde(default, deserialize_with = "or_default")]
     pub deleted: Vec<ExportFile>,
-    /// Files with OperationOutcomes: what the server could not export, and what else it has to say.
+    /// Files with `OperationOutcomes`: what the server could not export, and what else it has to say.
     #[serde(default, deserialize_with = "or_default")]
     pub error: Vec<ExportFile>,
 }

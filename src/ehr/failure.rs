@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(read(r#"{"message": "no Route matched"}"#), ("no Route matched".to_owned(), false));
         assert_eq!(read(r#"{"resourceType": "OperationOutcome"}"#), (String::new(), true));
         assert_eq!(read(""), (String::new(), false));
-        assert_eq!(Explanation::read(&[0xff, 0x00, b'<']).is_fhir, false);
+        assert!(!Explanation::read(&[0xff, 0x00, b'<']).is_fhir);
         assert_eq!(read(&"x ".repeat(5_000)).0.chars().count(), WORDS_MAX);
     }
 

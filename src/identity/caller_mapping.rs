@@ -157,13 +157,13 @@ mod tests {
 
     use super::*;
 
-    fn mapping(more: Value) -> CallerMapping {
+    fn mapping(more: &Value) -> CallerMapping {
         let mut issuer = json!({"issuer": "https://id.example", "audience": "cocm"});
         issuer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         CallerMapping::new(&serde_json::from_value(issuer).unwrap()).unwrap()
     }
 
-    fn claims(value: Value) -> Claims {
+    fn claims(value: &Value) -> Claims {
         value.as_object().unwrap().clone()
     }
 
@@ -179,7 +179,7 @@ mod tests {
     #[case::fixed(json!({"role": "admin"}), json!({"role": "ehr"}))]
     #[case::twice_the_same(json!({"role_map": {"boss": "admin"}}), json!({"role": ["boss", "admin"]}))]
     fn a_role_is_found_wherever_the_configuration_says(#[case] issuer: Value, #[case] said: Value) {
-        assert_eq!(mapping(issuer).role(&claims(said)), Ok(Role::Admin));
+        assert_eq!(mapping(&issuer).role(&claims(&said)), Ok(Role::Admin));
     }
 
     #[rstest]
@@ -188,12 +188,12 @@ mod tests {
     #[case(json!({"role": {"admin": true}}), TokenError::Role)]
     #[case(json!({"role": ["admin", "ehr"]}), TokenError::SeveralRoles)]
     fn no_role_and_several_are_told_apart(#[case] said: Value, #[case] expected: TokenError) {
-        assert_eq!(mapping(json!({})).role(&claims(said)), Err(expected));
+        assert_eq!(mapping(&json!({})).role(&claims(&said)), Err(expected));
     }
 
     #[test]
     fn a_clinic_is_fixed_mapped_or_named() {
-        let of = |issuer: Value, said: Value| mapping(issuer).clinic(&claims(said)).map(|clinic| clinic.to_string());
+        let of = |issuer: Value, said: Value| mapping(&issuer).clinic(&claims(&said)).map(|clinic| clinic.to_string());
         assert_eq!(of(json!({}), json!({"clinic": "north"})), Ok("north".to_owned()));
         assert_eq!(of(json!({"clinic": "south"}), json!({"clinic": "north"})), Ok("south".to_owned()));
         let map = json!({"clinic_claim": "org.id", "clinic_map": {"Dept 7": "north"}});
@@ -213,19 +213,19 @@ mod tests {
     #[case(json!({"scp": {"a": 1}}), Err(TokenError::Claim("scp")))]
     fn scopes_are_read_in_every_usual_form(#[case] said: Value, #[case] expected: Result<Option<&str>, TokenError>) {
         let expected = expected.map(|scopes| scopes.map(str::to_owned));
-        assert_eq!(mapping(json!({})).scopes(&claims(said)), expected);
+        assert_eq!(mapping(&json!({})).scopes(&claims(&said)), expected);
     }
 
     #[test]
     fn a_client_is_what_the_configuration_says_and_no_other_is_taken() {
         let clients = json!([{"client_id": "engine", "clinic": "north", "role": "ehr", "scopes": "system/*.rs"}]);
-        let mapping = mapping(json!({"clients": clients}));
-        let engine = claims(json!({"azp": "engine", "clinic": "south", "role": "admin", "scope": "system/*.*"}));
+        let mapping = mapping(&json!({"clients": clients}));
+        let engine = claims(&json!({"azp": "engine", "clinic": "south", "role": "admin", "scope": "system/*.*"}));
         assert_eq!(mapping.clinic(&engine).unwrap().as_str(), "north");
         assert_eq!(mapping.role(&engine), Ok(Role::Ehr));
         assert_eq!(mapping.scopes(&engine), Ok(Some("system/*.rs".to_owned())));
         for other in [json!({"azp": "other", "client_id": "engine", "clinic": "north"}), json!({"clinic": "north"})] {
-            assert_eq!(mapping.clinic(&claims(other)), Err(TokenError::Client));
+            assert_eq!(mapping.clinic(&claims(&other)), Err(TokenError::Client));
         }
     }
 
@@ -245,6 +245,6 @@ mod tests {
     #[case(json!({"aud": "us", "azp": "them"}), false)]
     #[case(json!({"aud": "us", "azp": 7}), false)]
     fn a_word_given_to_another_client_is_not_for_us(#[case] said: Value, #[case] holds: bool) {
-        assert_eq!(is_issued_to(&claims(said), "us"), holds);
+        assert_eq!(is_issued_to(&claims(&said), "us"), holds);
     }
 }

@@ -184,7 +184,7 @@ mod tests {
         let head = HeadSigner::open(folder.path()).unwrap().sign("demo", 7, &"a".repeat(64), at);
         let signer = HeadSigner::open(folder.path()).unwrap();
         let line = |head: &SignedHead| serde_json::to_string(head).unwrap();
-        assert_eq!(signer.read(&format!("{}\n\n", line(&head))).unwrap(), [head.clone()]);
+        assert_eq!(signer.read(&format!("{}\n\n", line(&head))).unwrap(), std::slice::from_ref(&head));
         for changed in [
             SignedHead { seq: 6, ..head.clone() },
             SignedHead { clinic: "other".into(), ..head.clone() },

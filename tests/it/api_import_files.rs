@@ -106,12 +106,11 @@ async fn the_order_of_day_and_month_is_decided_once() {
 async fn a_mangled_record_number_is_mended_or_refused(#[case] cell: &str, #[case] number: Option<&str>) {
     let world = world().await;
     let said = import(&world, &format!("MRN,Enrollment Date\n{cell},1/5/2026\n")).await;
-    match number {
-        Some(number) => assert!(patient(&world, number).await.is_some(), "{said}"),
-        None => {
-            assert_eq!(errors(&said), ["2 MRN"], "{said}");
-            assert_eq!(world.get("patients").await.body["items"], json!([]), "nothing is stored as it stands");
-        }
+    if let Some(number) = number {
+        assert!(patient(&world, number).await.is_some(), "{said}")
+    } else {
+        assert_eq!(errors(&said), ["2 MRN"], "{said}");
+        assert_eq!(world.get("patients").await.body["items"], json!([]), "nothing is stored as it stands");
     }
 }
 
@@ -142,8 +141,8 @@ async fn a_workbook_is_read_with_its_merged_titles_and_its_dates() {
     }
     let date = |month, day| ExcelDateTime::from_ymd(2026, month, day).unwrap();
     let format = Format::new().set_num_format("dd/mm/yyyy");
-    sheet.write(4, 0, "00123").unwrap().write_with_format(4, 1, &date(1, 5), &format).unwrap();
-    sheet.write_with_format(4, 2, &date(2, 3), &format).unwrap().write(4, 3, 17).unwrap();
+    sheet.write(4, 0, "00123").unwrap().write_with_format(4, 1, date(1, 5), &format).unwrap();
+    sheet.write_with_format(4, 2, date(2, 3), &format).unwrap().write(4, 3, 17).unwrap();
     let bytes = book.save_to_buffer().unwrap();
     let world = world().await;
     let body = json!({"csv_base64": STANDARD.encode(bytes), "identifier_system": "urn:mrn", "dry_run": false});

@@ -1,6 +1,6 @@
 //! What holds for every story.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 use cocm_registry::domain::care::{Care, ChangeKind, RecommendationDecision};

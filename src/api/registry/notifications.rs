@@ -33,7 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Receives a change notification, stores it and answers; the changed resources are fetched afterwards.
 ///
 /// Taken in: nothing at all ("look again"), the resource (R4 rest-hook), a notification of the Subscriptions Backport
-/// IG, `{"changed": ["Patient/1"]}`; CloudEvents, Azure Event Grid's events (its validation is answered) and Google
+/// IG, `{"changed": ["Patient/1"]}`; `CloudEvents`, Azure Event Grid's events (its validation is answered) and Google
 /// Pub/Sub's messages about any of these. Only ids are taken from it: what counts is what the EHR's FHIR server then says.
 /// Whoever calls needs a token for the role ehr, or what is configured under `notify`: its bearer secret, or an
 /// HMAC-SHA256 over the body.
@@ -45,7 +45,7 @@ async fn heard(State(app): State<App>, Path(name): Path<String>, request: Reques
     hear(&app, &name, request, None).await
 }
 
-/// CloudEvents' handshake: whoever wants to deliver events here asks first whether it may.
+/// `CloudEvents`' handshake: whoever wants to deliver events here asks first whether it may.
 #[utoipa::path(options, path = "/connections/{name}/notifications", tag = "operations", security(()),
     params(("name" = String, Path, description = "The `[[ehr]]`"),
         ("WebHook-Request-Origin" = String, Header, description = "Who asks")),
@@ -159,7 +159,7 @@ async fn hear(app: &App, name: &str, request: Request, address: Option<(String, 
     })
 }
 
-/// A CloudEvent in binary mode (its attributes are headers, its data the body) as one in structured mode.
+/// A `CloudEvent` in binary mode (its attributes are headers, its data the body) as one in structured mode.
 fn structured<'a>(headers: &HeaderMap, text: &'a str) -> Cow<'a, str> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(version) = header("ce-specversion") else { return Cow::Borrowed(text) };

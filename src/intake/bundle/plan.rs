@@ -78,11 +78,9 @@ pub(super) fn look<'a>(
     may: Permission<'_>,
 ) -> Result<EntryPlan<'a>, Problem> {
     match (purpose, entry.request.clone()) {
-        // Converters leave the request out: then the resource says itself what is to be done.
         (BundlePurpose::Batch | BundlePurpose::Transaction, None) if entry.resource.is_none() => {
             Err(Problem::malformed("an entry of a batch or transaction needs a request or a resource").at("request"))
         }
-        (BundlePurpose::Batch | BundlePurpose::Transaction, None) => told(entry, may),
         // One Encounter among ours does not make the whole transaction fail.
         (BundlePurpose::Transaction, Some(request)) if is_foreign(&entry, &request) => Ok(ignored(NOT_KEPT)),
         (BundlePurpose::Batch | BundlePurpose::Transaction, Some(request)) => asked(entry, &request, may),
@@ -95,6 +93,7 @@ pub(super) fn look<'a>(
                 _ => Ok(ignored(NOT_KEPT)),
             }
         }
+        // Converters leave the request out: then the resource says itself what is to be done.
         _ => told(entry, may),
     }
 }

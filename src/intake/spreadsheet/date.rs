@@ -50,12 +50,11 @@ impl Orders {
                 *order = together(*order, proved.map(ColumnOrder::Is));
             }
         }
-        match orders.iter().copied().fold(None, together) {
-            Some(otherwise) => Self { otherwise, decided_by: DecidedBy::Rows, columns: orders },
-            None => {
-                let otherwise = ColumnOrder::Is(DateOrder::MonthFirst);
-                Self { otherwise, decided_by: DecidedBy::Default, columns: Vec::new() }
-            }
+        if let Some(otherwise) = orders.iter().copied().fold(None, together) {
+            Self { otherwise, decided_by: DecidedBy::Rows, columns: orders }
+        } else {
+            let otherwise = ColumnOrder::Is(DateOrder::MonthFirst);
+            Self { otherwise, decided_by: DecidedBy::Default, columns: Vec::new() }
         }
     }
 

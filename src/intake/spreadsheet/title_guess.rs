@@ -178,7 +178,7 @@ mod tests {
         let shown = |s: &ScoreColumns| {
             let items: Vec<String> = s.items.iter().map(|(n, column)| format!("{n}={column}")).collect();
             let (score, date) = (s.score.as_deref().unwrap_or("-"), s.taken_on.as_deref().unwrap_or("-"));
-            [vec![s.instrument.id(), score, date].join(" "), items.join(" ")].join(" ").trim_end().to_owned()
+            [[s.instrument.id(), score, date].join(" "), items.join(" ")].join(" ").trim_end().to_owned()
         };
         all.scores.iter().map(shown).collect()
     }

@@ -207,7 +207,7 @@ pub fn said(standing: &Standing, whole: &PatientFile, today: NaiveDate) -> Vec<F
             FindingView {
                 rule,
                 tone,
-                measure: f.instrument.map(|i| i.title()),
+                measure: f.instrument.map(crate::domain::instrument::Instrument::title),
                 reason: in_sentence(words::without_notice(&f.reason), today),
                 since: day(f.since, today),
                 clock: clock(f.rule),

@@ -153,16 +153,15 @@ impl IdentityProvider {
     async fn userinfo(&self, access_token: &str) -> Option<Map<String, Value>> {
         let endpoint = self.discover().await.ok()?.userinfo_endpoint?;
         let request = client().ok()?.get(address(&endpoint).ok()?).header(ACCEPT, "application/json");
-        match fetch(request.bearer_auth(access_token)).await {
-            Ok(Value::Object(said)) => Some(said),
-            _ => {
-                tracing::warn!(issuer = self.config.issuer, "userinfo could not be read");
-                None
-            }
+        if let Ok(Value::Object(said)) = fetch(request.bearer_auth(access_token)).await {
+            Some(said)
+        } else {
+            tracing::warn!(issuer = self.config.issuer, "userinfo could not be read");
+            None
         }
     }
 
-    /// Where the provider ends its own session (OpenID Connect RP-Initiated Logout), if it says so.
+    /// Where the provider ends its own session (`OpenID` Connect RP-Initiated Logout), if it says so.
     pub(super) async fn end_session(&self, id_token: &str, back: Option<&str>) -> Option<Url> {
         let endpoint = self.discover().await.ok()?.end_session_endpoint?;
         let mut url = address(&endpoint).ok()?;

@@ -1,4 +1,4 @@
-//! NamedInstruments and questions as real forms write them.
+//! `NamedInstruments` and questions as real forms write them.
 
 use super::*;
 
