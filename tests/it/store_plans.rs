@@ -19,6 +19,7 @@ const ABOUT_EVERYTHING: &[(&str, &str)] = &[
     ("SELECT connection, type, swept_at FROM connection_watermark", "one row for each connection and type"),
     ("SELECT entry FROM journal WHERE clinic_id = $1 AND (seq > $2", "verify-audit compares everything"),
     ("SELECT COUNT(*) FROM quarantine", "a count of what could not be read"),
+    ("SELECT type, code, detail, COUNT(*)", "counts all that waits, by its reason"),
     ("SELECT integrity_check", "reads every page: that is what it is for"),
     (
         "SELECT patient_id, episode_id FROM fact WHERE clinic_id = $1 AND kind = 'case_review'",
@@ -108,7 +109,9 @@ async fn plan(pool: &SqlitePool, statement: &str) -> Option<Vec<String>> {
 
 /// Whether a step reads a whole table, or all that a clinic has in it.
 fn walks(step: &str) -> bool {
-    let scans = step.starts_with("SCAN ") && !step.contains("CONSTANT ROW") && step != "SCAN v";
+    // Rows that the statement brings along, or that a step before has found, are no table.
+    let is_table = !["CONSTANT ROW", "VALUES CLAUSE", "(subquery-"].iter().any(|rows| step.contains(rows));
+    let scans = step.starts_with("SCAN ") && is_table && step != "SCAN v";
     (scans || step.ends_with("(clinic_id=?)")) && !SMALL.iter().any(|table| step.contains(table))
 }
 
