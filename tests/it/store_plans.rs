@@ -55,25 +55,17 @@ const SMALL: [&str; 3] = ["journal_head", "rule_set", "rule_activation"];
 /// The statements in a source text; pieces that only Rust puts together are left to the texts that they are part of.
 fn statements(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
-    let code: String =
-        source.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
+    let lines: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = lines.join("\n");
     let mut statements = Vec::new();
     let mut rest = code.as_str();
     while let Some(at) = rest.find('"') {
         let is_joined = rest[..at].trim_end().ends_with("concat!(");
         let (mut text, mut after) = literal(&rest[at..]);
-        while is_joined {
-            let next = after.trim_start_matches([',', ' ', '\n']);
-            if let Some(macro_call) = next.strip_prefix("columns!(") {
-                text.push('*');
-                after = macro_call.split_once(')').map_or("", |(_, rest)| rest);
-            } else if next.starts_with('"') {
-                let (more, behind) = literal(next);
-                text.push_str(&more);
-                after = behind;
-            } else {
-                break;
-            }
+        if is_joined {
+            let (more, behind) = joined(after);
+            text.push_str(&more);
+            after = behind;
         }
         rest = after;
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -82,6 +74,24 @@ fn statements(source: &str) -> Vec<String> {
         }
     }
     statements
+}
+
+/// The rest of what `concat!` joins, and what stands after it.
+fn joined(mut after: &str) -> (String, &str) {
+    let mut text = String::new();
+    loop {
+        let next = after.trim_start_matches([',', ' ', '\n']);
+        if let Some(macro_call) = next.strip_prefix("columns!(") {
+            text.push('*');
+            after = macro_call.split_once(')').map_or("", |(_, rest)| rest);
+        } else if next.starts_with('"') {
+            let (more, behind) = literal(next);
+            text.push_str(&more);
+            after = behind;
+        } else {
+            return (text, after);
+        }
+    }
 }
 
 /// A string literal, and what stands after it.
