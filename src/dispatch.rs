@@ -131,7 +131,7 @@ impl Dispatcher {
         if clinics.is_empty() {
             return Ok(Vec::new());
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("dispatch_claim").await?;
         let mut lanes = Vec::new();
         for clinic in clinics {
             let free = left.min(LANES - busy.get(&clinic).copied().unwrap_or(0));
@@ -179,7 +179,7 @@ impl Dispatcher {
                     return Ok(());
                 }
             }
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("dispatch_give_back").await?;
             let given_back = outbox::give_back(&mut tx, &lane).await?;
             let held = if given_back { None } else { outbox::held(&mut tx, &lane).await? };
             tx.commit().await?;
@@ -192,7 +192,7 @@ impl Dispatcher {
 
     /// No chart is configured for this clinic: its lane waits.
     async fn postpone(&self, lane: &Lane) -> Result<(), Problem> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("dispatch_postpone").await?;
         outbox::prolong(&mut tx, lane, self.clock.now() + TimeDelta::hours(1)).await?;
         tx.commit().await
     }
@@ -232,7 +232,7 @@ impl Dispatcher {
             unanswered.push(posture);
         }
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("dispatch_deliver").await?;
         // The delivery before the lane, as the recorder locks them.
         let sends = rung.filter(|rung| rung.is_written());
         let known = match sends {
@@ -261,7 +261,7 @@ impl Dispatcher {
         }
         let attempt = attempt(&delivery, &result, started.elapsed(), now, self.clock.id());
         metrics::counter!("cocm_delivery_attempts", "outcome" => attempt.outcome.clone()).increment(1);
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("dispatch_deliver").await?;
         outbox::attempted(&mut tx, &lane.clinic_id, &attempt).await?;
         let held = outbox::settle(&mut tx, lane, &delivery.key, &settlement, now).await?;
         if let Some(line) = line(&lane.clinic_id, &delivery, &settlement, now, self.clock.id()).filter(|_| held) {
@@ -277,7 +277,7 @@ impl Dispatcher {
 
     async fn prolong(&self, lane: &Lane) {
         let prolong = async {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("dispatch_prolong").await?;
             outbox::prolong(&mut tx, lane, self.clock.now() + LEASE).await?;
             tx.commit().await
         };

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry};
-use crate::store::{Db, Tx};
+use crate::store::{Db, WriteTx};
 use listeners::Listeners;
 pub use listeners::{Listener, TooMany};
 use reads::ReadQueue;
@@ -114,7 +114,7 @@ impl Journal {
         let mut sealed = 0;
         for clinic in clinics {
             loop {
-                let mut tx = self.db.begin().await?;
+                let mut tx = self.db.begin("journal_seal").await?;
                 let done = some(&mut tx, &clinic).await?;
                 tx.commit().await?;
                 sealed += done;
@@ -144,7 +144,7 @@ impl Journal {
     }
 }
 
-async fn some(tx: &mut Tx, clinic: &str) -> Result<usize, Problem> {
+async fn some(tx: &mut WriteTx, clinic: &str) -> Result<usize, Problem> {
     let head = journal::hold_head(tx, clinic).await?;
     let lines = journal::unsealed(tx, clinic, SOME).await?;
     if !lines.is_empty() {

@@ -5,23 +5,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Postgres, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection, SqliteConnection};
 
 use crate::problem::{Category, Problem};
+use transaction::EngineConnection;
+pub use transaction::{ReadTx, WriteTx};
 
 /// Runs one query text on whichever engine is open.
 macro_rules! on {
     ($tx:expr, |$conn:ident| $body:expr) => {
-        match $tx {
-            $crate::store::Tx::Postgres(handle) => {
-                let $conn = handle.connection();
+        match $tx.engine() {
+            $crate::store::transaction::EngineConnection::Postgres(pooled) => {
+                let $conn = &mut **pooled;
                 $body
             }
-            $crate::store::Tx::Sqlite(handle) => {
-                let $conn = handle.connection();
+            $crate::store::transaction::EngineConnection::Sqlite(pooled) => {
+                let $conn = &mut **pooled;
                 $body
             }
         }
@@ -30,32 +31,36 @@ macro_rules! on {
 
 /// Executes a statement; the number of rows it touched.
 macro_rules! execute {
-    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on!($tx, |conn| sqlx::query($sql)$(.bind($bind))*.execute(conn).await.map(|done| done.rows_affected()))
-    };
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        on!(tx, |conn| sqlx::query($sql)$(.bind($bind))*.execute(conn).await.map(|done| done.rows_affected()))
+    }};
 }
 
 /// Every row, as a type that derives `FromRow`.
 macro_rules! fetch_all {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on!($tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_all(conn).await)
-    };
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::ReadTx = $tx;
+        on!(tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_all(conn).await)
+    }};
 }
 
 /// The first row, if there is one.
 macro_rules! fetch_optional {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on!($tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(conn).await)
-    };
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::ReadTx = $tx;
+        on!(tx, |conn| sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(conn).await)
+    }};
 }
 
 /// Every row whose key is in a list of any length.
 macro_rules! fetch_listed {
-    ($tx:expr, $row:ty, $texts:expr, $clinic:expr, $values:expr) => {{
+    ($tx:expr, $row:ty, $texts:expr, $values:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::ReadTx = $tx;
         let mut all: Vec<$row> = Vec::new();
-        for (text, room, values) in $texts.pieces($values) {
-            let rows = on!($tx, |conn| {
-                let mut query = sqlx::query_as::<_, $row>(text).bind($clinic);
+        for (text, room, values) in $texts.lists($values) {
+            let rows = on!(tx, |conn| {
+                let mut query = sqlx::query_as::<_, $row>(text)$(.bind($bind))*;
                 for place in 0..room {
                     query = query.bind(values.get(place).unwrap_or(&values[0]).to_owned());
                 }
@@ -67,6 +72,59 @@ macro_rules! fetch_listed {
     }};
 }
 
+/// Writes rows, several in a statement; how many rows were touched.
+macro_rules! execute_rows {
+    ($tx:expr, $texts:expr, $clinic:expr, $rows:expr, |$row:ident| $($bind:expr),+ $(,)?) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        let mut touched = 0;
+        for (text, piece) in $texts.pieces($rows) {
+            let done = on!(tx, |conn| {
+                let mut query = sqlx::query(text).bind($clinic);
+                for $row in piece {
+                    query = query$(.bind($bind))+;
+                }
+                query.execute(conn).await.map(|done| done.rows_affected())
+            });
+            touched += done.map_err($crate::store::failed)?;
+        }
+        touched
+    }};
+}
+
+/// Executes a statement about every row whose key is in a list of any length.
+macro_rules! execute_listed {
+    ($tx:expr, $texts:expr, $clinic:expr, $values:expr) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        for (text, room, values) in $texts.lists($values) {
+            let done = on!(tx, |conn| {
+                let mut query = sqlx::query(text).bind($clinic);
+                for place in 0..room {
+                    query = query.bind(values.get(place).unwrap_or(&values[0]).to_owned());
+                }
+                query.execute(conn).await.map(|_| ())
+            });
+            done.map_err($crate::store::failed)?;
+        }
+    }};
+}
+
+/// What a statement that writes returns: every row.
+macro_rules! returning_all {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        fetch_all!(tx, $row, $sql $(, $bind)*)
+    }};
+}
+
+/// What a statement that writes returns: the first row, if there is one.
+macro_rules! returning_optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let tx: &mut $crate::store::WriteTx = $tx;
+        fetch_optional!(tx, $row, $sql $(, $bind)*)
+    }};
+}
+
+mod transaction;
 mod key;
 mod rows;
 pub mod access_trace;
@@ -103,11 +161,16 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// The oldest PostgreSQL that its makers maintain, or nearly.
 const OLDEST_POSTGRES: i32 = 130_000;
 
-/// An open database.
+/// An open database: connections that write, and connections that only read.
 #[derive(Clone, Debug)]
 pub enum Db {
     /// A PostgreSQL server.
-    Postgres(PgPool),
+    Postgres {
+        /// Connections that write.
+        writer: PgPool,
+        /// Connections whose transactions are read-only.
+        readers: PgPool,
+    },
     /// An embedded SQLite file: one writer, a few readers.
     Sqlite {
         /// The one connection that writes.
@@ -115,29 +178,6 @@ pub enum Db {
         /// Connections that only read.
         readers: SqlitePool,
     },
-}
-
-/// A connection in or outside of a transaction.
-pub enum DbHandle<D: sqlx::Database> {
-    /// In a transaction.
-    Transaction(Transaction<'static, D>),
-    /// Each statement by itself.
-    Connection(PoolConnection<D>),
-}
-
-impl<D: sqlx::Database> DbHandle<D> {
-    fn connection(&mut self) -> &mut D::Connection {
-        match self {
-            Self::Transaction(tx) => tx,
-            Self::Connection(connection) => connection,
-        }
-    }
-}
-
-/// A transaction or a connection for the functions of the store.
-pub enum Tx {
-    Postgres(DbHandle<Postgres>),
-    Sqlite(DbHandle<Sqlite>),
 }
 
 impl Db {
@@ -151,14 +191,13 @@ impl Db {
         // A replica that hangs must not hold a patient forever.
         let bounds =
             [("lock_timeout", "10s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
-        let pool = PgPoolOptions::new()
-            .max_connections(16)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.application_name("cocm-registry").options(bounds))
-            .await
-            .map_err(failed)?;
-        check_postgres(&pool).await?;
-        Ok(Self::Postgres(pool))
+        let options = options.application_name("cocm-registry").statement_cache_capacity(512).options(bounds);
+        let pool = |most| PgPoolOptions::new().max_connections(most).acquire_timeout(Duration::from_secs(5));
+        let writer = pool(8).connect_with(options.clone()).await.map_err(failed)?;
+        check_postgres(&writer).await?;
+        let read_only = options.options([("default_transaction_read_only", "on")]);
+        let readers = pool(12).connect_with(read_only).await.map_err(failed)?;
+        Ok(Self::Postgres { writer, readers })
     }
 
     async fn open_sqlite(path: &Path) -> Result<Self, Problem> {
@@ -176,7 +215,9 @@ impl Db {
             .busy_timeout(Duration::from_secs(30))
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-8000")
-            .statement_cache_capacity(256);
+            // A page that many commits change is copied into the file once; one commit in some thousands waits for that.
+            .pragma("wal_autocheckpoint", "16000")
+            .statement_cache_capacity(512);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .after_release(|connection, _| Box::pin(is_reusable(connection)))
@@ -226,7 +267,7 @@ impl Db {
         // PostgreSQL lets one replica migrate at a time; on SQLite whoever comes second finds the tables there or the
         // file locked, and a moment later that everything is done.
         for _ in 0..20 {
-            if matches!(self, Self::Postgres(_))
+            if matches!(self, Self::Postgres { .. })
                 || !matches!(done, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)))
             {
                 break;
@@ -244,44 +285,41 @@ impl Db {
 
     async fn run_migrations(&self) -> Result<(), MigrateError> {
         match self {
-            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
+            Self::Postgres { writer, .. } => MIGRATIONS.run(writer).await,
             Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
         }
     }
 
-    /// Begins a transaction that writes.
-    #[expect(clippy::disallowed_methods, reason = "this is the function that the others are told to use")]
-    pub async fn begin(&self) -> Result<Tx, Problem> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(DbHandle::Transaction(pool.begin().await.map_err(failed)?)),
-            Self::Sqlite { writer, .. } => {
-                // A deferred transaction that turns into a writer can fail at once, whatever the busy timeout.
-                let tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-                Tx::Sqlite(DbHandle::Transaction(tx))
-            }
-        })
+    /// Begins a transaction that writes. Its name is a label of the metrics.
+    pub async fn begin(&self, name: &'static str) -> Result<WriteTx, Problem> {
+        WriteTx::begin(self.writer().await?, name).await
     }
 
     /// A connection for reading.
-    pub async fn read(&self) -> Result<Tx, Problem> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(DbHandle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { readers, .. } => Tx::Sqlite(DbHandle::Connection(readers.acquire().await.map_err(failed)?)),
-        })
+    pub async fn read(&self) -> Result<ReadTx, Problem> {
+        Ok(ReadTx::new(match self {
+            Self::Postgres { readers, .. } => EngineConnection::Postgres(readers.acquire().await.map_err(failed)?),
+            Self::Sqlite { readers, .. } => EngineConnection::Sqlite(readers.acquire().await.map_err(failed)?),
+        }))
     }
 
     /// A connection for one statement that writes, which commits by itself: a third of the round trips of a transaction.
-    pub async fn single_write(&self) -> Result<Tx, Problem> {
+    pub async fn single_write(&self, name: &'static str) -> Result<WriteTx, Problem> {
+        Ok(WriteTx::single_statement(self.writer().await?, name))
+    }
+
+    async fn writer(&self) -> Result<EngineConnection, Problem> {
         Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(DbHandle::Connection(pool.acquire().await.map_err(failed)?)),
-            Self::Sqlite { writer, .. } => Tx::Sqlite(DbHandle::Connection(writer.acquire().await.map_err(failed)?)),
+            Self::Postgres { writer, .. } => EngineConnection::Postgres(writer.acquire().await.map_err(failed)?),
+            Self::Sqlite { writer, .. } => EngineConnection::Sqlite(writer.acquire().await.map_err(failed)?),
         })
     }
 
-    /// How many recorders may work at once: SQLite has one writer.
-    pub fn writers(&self) -> usize {
+    /// How many recorders may work at once: SQLite has one writer; on PostgreSQL a few that gather big batches do more than
+    /// many that split them.
+    pub fn recorders(&self) -> usize {
         match self {
-            Self::Postgres(_) => 6,
+            Self::Postgres { .. } => 2,
             Self::Sqlite { .. } => 1,
         }
     }
@@ -289,13 +327,16 @@ impl Db {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Problem> {
         let mut tx = self.read().await?;
-        execute!(&mut tx, "SELECT 1").map(|_| ()).map_err(failed)
+        fetch_optional!(&mut tx, (i32,), "SELECT 1").map(|_| ()).map_err(failed)
     }
 
     /// Closes every connection, SQLite with a last checkpoint.
     pub async fn close(&self) {
         match self {
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
             Self::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
@@ -356,41 +397,6 @@ async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
         tracing::warn!("PostgreSQL runs with fsync=off: a crash of the machine can destroy the database");
     }
     Ok(())
-}
-
-impl Tx {
-    /// Commits. On a reading connection there is nothing to commit.
-    pub async fn commit(self) -> Result<(), Problem> {
-        match self {
-            Self::Postgres(DbHandle::Transaction(tx)) => tx.commit().await.map_err(failed),
-            Self::Sqlite(DbHandle::Transaction(tx)) => tx.commit().await.map_err(failed),
-            _ => Ok(()),
-        }
-    }
-
-    pub async fn rollback(self) -> Result<(), Problem> {
-        match self {
-            Self::Postgres(DbHandle::Transaction(tx)) => tx.rollback().await.map_err(failed),
-            Self::Sqlite(DbHandle::Transaction(tx)) => tx.rollback().await.map_err(failed),
-            _ => Ok(()),
-        }
-    }
-
-    /// Marks a point to return to.
-    pub async fn savepoint(&mut self) -> Result<(), Problem> {
-        execute!(self, "SAVEPOINT fact").map(|_| ()).map_err(failed)
-    }
-
-    /// Keeps what was done since the savepoint.
-    pub async fn release(&mut self) -> Result<(), Problem> {
-        execute!(self, "RELEASE SAVEPOINT fact").map(|_| ()).map_err(failed)
-    }
-
-    /// Undoes what was done since the savepoint.
-    pub async fn undo(&mut self) -> Result<(), Problem> {
-        execute!(self, "ROLLBACK TO SAVEPOINT fact").map(|_| ()).map_err(failed)?;
-        self.release().await
-    }
 }
 
 /// The database's error as a problem. The text goes to the log: it may hold values.

@@ -53,7 +53,7 @@ impl Upkeep {
             self.close_last_month(&clinic).await?;
             self.forget_told(&clinic).await?;
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("idempotency_forget").await?;
         idempotency::forget(&mut tx, self.clock.now() - REMEMBERED).await?;
         tx.commit().await?;
         Ok(looked_at)
@@ -128,7 +128,7 @@ impl Upkeep {
         // Takes no lock when there is nothing to delete.
         let mut is_more = is_any;
         while is_more {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("webhook_forget").await?;
             let forgotten = webhook::forget(&mut tx, clinic, before, FORGOTTEN).await?;
             tx.commit().await?;
             is_more = i64::try_from(forgotten).is_ok_and(|forgotten| forgotten == FORGOTTEN);

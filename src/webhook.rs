@@ -25,7 +25,7 @@ use crate::journal::events::{EventFilter, EventPosition, JournalEvent, after};
 use crate::problem::Problem;
 use crate::store::lease::{LEASE, holding};
 use crate::store::webhook::{self, WebhookDelivery};
-use crate::store::{Db, Tx, journal};
+use crate::store::{Db, WriteTx, journal};
 use sign::SigningSecret;
 
 /// How often to look for work that another replica or a person left behind.
@@ -106,7 +106,7 @@ impl Webhooks {
             }
         }
         let give_back = async {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("webhook_lease").await?;
             webhook::give_back(&mut tx, &hook.clinic, &hook.name, self.me).await?;
             tx.commit().await
         };
@@ -133,7 +133,7 @@ impl Webhooks {
         let Some(cursor) = known else {
             drop(tx);
             // Start with events from now on.
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("webhook_deliver").await?;
             webhook::begin(&mut tx, &hook.clinic, &hook.name, head, self.clock.now()).await?;
             tx.commit().await?;
             return Ok(NextStep::Rest(IDLE));
@@ -151,7 +151,7 @@ impl Webhooks {
             None if !mark.is_before(head) => return Ok(NextStep::Rest(IDLE)),
             _ => {}
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("webhook_deliver").await?;
         let claimed = webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
         let Some(cursor) = claimed.filter(|cursor| cursor.disabled.is_none()) else {
             tx.commit().await?;
@@ -172,7 +172,7 @@ impl Webhooks {
 
     async fn prolong(&self, hook: &ConfiguredWebhook) {
         let prolong = async {
-            let (mut tx, now) = (self.db.begin().await?, self.clock.now());
+            let (mut tx, now) = (self.db.begin("webhook_prolong").await?, self.clock.now());
             webhook::claim(&mut tx, &hook.clinic, &hook.name, self.me, now, now + LEASE).await?;
             tx.commit().await
         };
@@ -184,7 +184,7 @@ impl Webhooks {
     /// Turns the next event into a delivery; `None` when no event in the window is wanted.
     async fn advance(
         &self,
-        tx: &mut Tx,
+        tx: &mut WriteTx,
         hook: &ConfiguredWebhook,
         mark: EventPosition,
         head: i64,

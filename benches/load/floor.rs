@@ -1,5 +1,5 @@
-//! The floor: the rows that the service wrote for its forms, written again by sqlx alone with as many rows in a commit,
-//! each commit on disk. No service can be faster than its database; the ratio says how close ours comes.
+//! The floor: the rows that the service wrote for its forms, written again by sqlx alone with as many forms in a commit
+//! and many rows in a statement, each commit on disk. No service can be faster than its database; the ratio says how close ours comes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -123,16 +123,31 @@ fn share<T>(rows: &[T], i: usize, forms: usize) -> &[T] {
     &rows[i * rows.len() / forms..(i + 1) * rows.len() / forms]
 }
 
-/// Inserts one row.
+/// The most rows of one statement.
+const ROWS: usize = 64;
+
+/// Inserts the rows of one table, many in a statement.
 macro_rules! insert {
-    ($tx:expr, $sql:expr, $($bind:expr),*) => {
-        sqlx::query($sql)$(.bind($bind))*.execute(&mut *$tx).await?
+    ($tx:expr, $database:ty, $head:literal, $rows:expr, |$clinic:ident, $row:ident| $($bind:expr),* $(,)?) => {
+        for some in $rows.chunks(ROWS) {
+            let mut query = sqlx::QueryBuilder::<$database>::new($head);
+            query.push_values(some, |mut values, ($clinic, $row)| {
+                values$(.push_bind($bind))*;
+            });
+            query.build().execute(&mut *$tx).await?;
+        }
     };
+}
+
+/// The rows of one table that belong to some forms, each with the clinic it is written for.
+fn of_forms<'r, T>(rows: &'r [T], forms: &'r [(usize, String)], all: usize) -> Vec<(&'r String, &'r T)> {
+    let of_form = |(i, clinic): &'r (usize, String)| share(rows, *i, all).iter().map(move |row| (clinic, row));
+    forms.iter().flat_map(of_form).collect()
 }
 
 /// Reading and writing, on one engine. sqlx's own traits could say this once, in more lines than the macro takes.
 macro_rules! engine {
-    ($name:ident, $connection:ty, $begin:literal) => {
+    ($name:ident, $database:ty, $connection:ty, $begin:literal) => {
         mod $name {
             use super::*;
 
@@ -191,66 +206,59 @@ macro_rules! engine {
             ) -> Result<(), sqlx::Error> {
                 let mut tx = connection.begin_with($begin).await?;
                 let all = rows.resources.len();
-                for (i, clinic) in forms {
-                    for r in share(&rows.resources, *i, all) {
-                        insert!(
-                            tx,
-                            "INSERT INTO resource (clinic_id, type, id, version, source_version, source_updated, patient_id,
-                               deleted, updated_at, body) VALUES ($1, 'QuestionnaireResponse', $2, $3, $4, $5, $6, $7, $8, $9)",
-                            clinic, &r.id, r.version, &r.source_version, r.source_updated, r.patient_id, r.deleted,
-                            r.updated_at, &r.body
-                        );
-                    }
-                    for r in share(&rows.identifiers, *i, all) {
-                        insert!(
-                            tx,
-                            "INSERT INTO resource_identifier (clinic_id, type, token, id)
-                             VALUES ($1, 'QuestionnaireResponse', $2, $3)",
-                            clinic, &r.token, &r.id
-                        );
-                    }
-                    for r in share(&rows.measurements, *i, all) {
-                        insert!(
-                            tx,
-                            "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality,
-                               item9, item9_unknown, counting, source, answers, issues, recorded_at)
-                             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-                            clinic, r.patient_id, r.id, &r.instrument, r.taken_at, r.taken_on, r.total, &r.quality,
-                            r.item9, r.item9_unknown, &r.counting, &r.source, &r.answers, &r.issues, r.recorded_at
-                        );
-                    }
-                    for r in share(&rows.facts, *i, all) {
-                        insert!(
-                            tx,
-                            "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at,
-                               outcome, minutes, body, changes, recorded_at, recorded_by)
-                             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-                            clinic, r.patient_id, r.id, r.episode_id, &r.kind, r.is_care, r.happened_on,
-                            r.happened_at, &r.outcome, r.minutes, &r.body, &r.changes, r.recorded_at,
-                            &r.recorded_by
-                        );
-                    }
-                    for r in share(&rows.deliveries, *i, all) {
-                        insert!(
-                            tx,
-                            "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent,
-                               digest, revision, settled_revision, state, attempts, outcome_unknown, next_attempt_at,
-                               created_at, updated_at, identifier)
-                             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
-                            clinic, r.patient_id, &r.key, r.id, &r.resource, &r.code, &r.priority, &r.posture,
-                            &r.intent, &r.digest, r.revision, r.settled_revision, &r.state, r.attempts,
-                            r.outcome_unknown, r.next_attempt_at, r.created_at, r.updated_at, &r.identifier
-                        );
-                    }
-                }
+                insert!(
+                    tx,
+                    $database,
+                    "INSERT INTO resource (clinic_id, type, id, version, source_version, source_updated, patient_id, deleted,
+                       updated_at, body) ",
+                    of_forms(&rows.resources, forms, all),
+                    |clinic, r| *clinic, "QuestionnaireResponse", &r.id, r.version, &r.source_version, r.source_updated,
+                    r.patient_id, r.deleted, r.updated_at, &r.body,
+                );
+                insert!(
+                    tx,
+                    $database,
+                    "INSERT INTO resource_identifier (clinic_id, type, token, id) ",
+                    of_forms(&rows.identifiers, forms, all),
+                    |clinic, r| *clinic, "QuestionnaireResponse", &r.token, &r.id,
+                );
+                insert!(
+                    tx,
+                    $database,
+                    "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality, item9,
+                       item9_unknown, counting, source, answers, issues, recorded_at) ",
+                    of_forms(&rows.measurements, forms, all),
+                    |clinic, r| *clinic, r.patient_id, r.id, &r.instrument, r.taken_at, r.taken_on, r.total, &r.quality,
+                    r.item9, r.item9_unknown, &r.counting, &r.source, &r.answers, &r.issues, r.recorded_at,
+                );
+                insert!(
+                    tx,
+                    $database,
+                    "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome,
+                       minutes, body, changes, recorded_at, recorded_by) ",
+                    of_forms(&rows.facts, forms, all),
+                    |clinic, r| *clinic, r.patient_id, r.id, r.episode_id, &r.kind, r.is_care, r.happened_on, r.happened_at,
+                    &r.outcome, r.minutes, &r.body, &r.changes, r.recorded_at, &r.recorded_by,
+                );
+                insert!(
+                    tx,
+                    $database,
+                    "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent, digest,
+                       revision, settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at,
+                       identifier) ",
+                    of_forms(&rows.deliveries, forms, all),
+                    |clinic, r| *clinic, r.patient_id, &r.key, r.id, &r.resource, &r.code, &r.priority, &r.posture, &r.intent,
+                    &r.digest, r.revision, r.settled_revision, &r.state, r.attempts, r.outcome_unknown, r.next_attempt_at,
+                    r.created_at, r.updated_at, &r.identifier,
+                );
                 tx.commit().await
             }
         }
     };
 }
 
-engine!(sqlite, SqliteConnection, "BEGIN IMMEDIATE");
-engine!(postgres, PgConnection, "BEGIN");
+engine!(sqlite, sqlx::Sqlite, SqliteConnection, "BEGIN IMMEDIATE");
+engine!(postgres, sqlx::Postgres, PgConnection, "BEGIN");
 
 /// An empty database with our schema, to write the floor into.
 pub struct Floor {
@@ -267,7 +275,7 @@ impl Floor {
     pub async fn prepare(source: &str, url: &str) -> Result<Self, Failed> {
         let db = Db::open(url).await?;
         db.migrate().await?;
-        let writers = db.writers();
+        let writers = db.recorders();
         db.close().await;
         let rows = if is_sqlite(source) {
             sqlite::read(&mut open_sqlite(source).await?).await?

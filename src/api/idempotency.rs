@@ -140,7 +140,7 @@ async fn look_up(app: &App, clinic: &str, once: &IdempotencyKey) -> Result<Optio
 }
 
 async fn store(app: &App, clinic: &str, once: &IdempotencyKey, answered: &StoredAnswer) -> Result<(), Problem> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin("idempotency").await?;
     idempotency::finish(&mut tx, clinic, &once.key, answered, app.clock.now()).await?;
     tx.commit().await
 }

@@ -60,7 +60,7 @@ impl Dispatcher {
                 tracing::info!(clinic, %resource, %rung, patients = patients.len(), "what stands goes to another rung");
             }
             for patient in patients {
-                let mut tx = self.db.begin().await?;
+                let mut tx = self.db.begin("dispatch_climb").await?;
                 outbox::climb(&mut tx, clinic, patient, *resource, rung, self.clock.now()).await?;
                 tx.commit().await?;
                 self.woken.notify_one();

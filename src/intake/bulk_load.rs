@@ -154,7 +154,7 @@ impl Intake {
     }
 
     async fn put(&self, connection: &Connection, export: &Export, files: &[ExportFileRecord]) -> Result<(), Problem> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("bulk_export").await?;
         export::put(&mut tx, connection.of(), export).await?;
         for file in files {
             export::put_file(&mut tx, &connection.clinic, export.id, file).await?;
@@ -295,7 +295,7 @@ impl Intake {
     }
 
     async fn move_watermarks(&self, connection: &Connection, time: DateTime<Utc>) -> Result<(), Problem> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("bulk_watermark").await?;
         let known = connection::watermarks(&mut tx, connection.of()).await?;
         for kind in &connection.settings.poll.types {
             let fresh = || Watermark::new(kind.as_str(), None, SearchStrategy::default().as_str(), self.clock.now());

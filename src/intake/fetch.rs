@@ -61,7 +61,7 @@ impl Intake {
     }
 
     async fn settle(&self, connection: &Connection, hint: &FetchHint) -> Result<(), Problem> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("hint_settle").await?;
         hint::settle(&mut tx, connection.of(), hint).await?;
         tx.commit().await
     }
@@ -93,7 +93,7 @@ impl Intake {
         why: &str,
         wait: TimeDelta,
     ) -> Result<(), Problem> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("hint_postpone").await?;
         hint::postpone(&mut tx, connection.of(), hint, why, self.clock.now() + wait).await?;
         tx.commit().await
     }

@@ -16,7 +16,7 @@ impl Intake {
     /// When the database does not answer: then the EHR has to say it again, or the sweep finds it.
     pub async fn hear(&self, connection: &Connection, said: &Notification) -> Result<(), Problem> {
         let (of, now) = (connection.of(), self.clock.now());
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("notification_store").await?;
         let mut look_again = said.look_again;
         let changed: Vec<_> = said.changed.iter().map(|(kind, id)| (kind.name(), id.as_str())).collect();
         hint::hear(&mut tx, of, &changed, now).await?;
@@ -58,7 +58,7 @@ impl Intake {
                     tracing::info!(connection = connection.name(), %failure, "$events does not help; the sweep will");
                 }
             }
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("notification_recover").await?;
             subscription::recovered(&mut tx, of, &one.subscription, from).await?;
             tx.commit().await?;
         }

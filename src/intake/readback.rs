@@ -176,7 +176,7 @@ impl Sweep<'_> {
     async fn later(&self, resource: ChartResource, id: &str, why: &str, next: DateTime<Utc>) -> Result<(), Problem> {
         tracing::info!(connection = self.connection.name(), kind = %resource, "one of ours cannot be read back now");
         let (of, now) = (self.connection.of(), self.intake.clock.now());
-        let mut tx = self.intake.db.begin().await?;
+        let mut tx = self.intake.db.begin("readback_postpone").await?;
         hint::keep_unread(&mut tx, of, resource.as_str(), id, why, (now, next)).await?;
         tx.commit().await
     }

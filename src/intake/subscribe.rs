@@ -121,7 +121,7 @@ impl Intake {
     /// Writes down what a look has shown, where it is news. It is not refused.
     async fn works(&self, connection: &Connection, one: &SubscriptionRecord, status: String) -> Result<bool, Problem> {
         if one.status != status {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("subscription_works").await?;
             subscription::put(&mut tx, connection.of(), &SubscriptionRecord { status, ..one.clone() }).await?;
             tx.commit().await?;
         }
@@ -155,7 +155,7 @@ impl Intake {
         before: Option<SubscriptionRecord>,
         outcome: Result<LiveSubscription, MissingSubscription>,
     ) -> Result<bool, Problem> {
-        let (of, mut tx) = (connection.of(), self.db.begin().await?);
+        let (of, mut tx) = (connection.of(), self.db.begin("subscription_store").await?);
         let is_refused = outcome.as_ref().is_err_and(|without| without.status == "refused");
         let mut row = match outcome {
             Ok(LiveSubscription { name, status, end }) => {
@@ -204,7 +204,7 @@ impl Intake {
         let has_ended = |one: &&SubscriptionRecord| one.expires_at.is_some_and(|end| end <= now);
         let is_ours = |one: &&SubscriptionRecord| one.purpose.as_ref().is_some_and(|purpose| !wanted.contains(purpose));
         for one in all.iter().filter(has_ended).filter(is_ours) {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin("subscription_tidy").await?;
             subscription::forget(&mut tx, of, &one.subscription).await?;
             tx.commit().await?;
         }

@@ -203,14 +203,14 @@ impl Sweep<'_> {
     }
 
     async fn put(&self, mark: &Watermark) -> Result<(), Problem> {
-        let mut tx = self.intake.db.begin().await?;
+        let mut tx = self.intake.db.begin("sweep_watermark").await?;
         connection::put_watermark(&mut tx, self.connection.of(), mark).await?;
         tx.commit().await
     }
 
     /// The lease for a while longer.
     pub(super) async fn prolong(&self) -> Result<(), SweepStop> {
-        let mut tx = self.intake.db.begin().await?;
+        let mut tx = self.intake.db.begin("sweep_prolong").await?;
         let until = self.intake.clock.now() + LEASE;
         let held = connection::prolong(&mut tx, self.connection.of(), self.token, until).await?;
         tx.commit().await?;
@@ -328,7 +328,7 @@ impl Intake {
             return Ok(());
         }
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("sweep_unread").await?;
         for hint in read {
             hint::was_read(&mut tx, of, &hint.kind, &hint.resource_id).await?;
         }

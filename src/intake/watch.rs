@@ -93,7 +93,7 @@ impl Watch {
             return Ok(WatchVisit::default());
         }
         let token = self.intake.clock.id();
-        let mut tx = self.intake.db.begin().await?;
+        let mut tx = self.intake.db.begin("connection_visit").await?;
         let claimed = connection::claim(&mut tx, of, token, moment, moment + LEASE).await?;
         tx.commit().await?;
         let Some(claimed) = claimed else { return Ok(WatchVisit::default()) };
@@ -152,7 +152,7 @@ impl Watch {
             Some((sweep, _)) => Ok(Some(NextVisit { sweep, hint })),
             None => {
                 let sweep = if connection.settings.poll.period.is_zero() { never(now) } else { now };
-                let mut tx = self.intake.db.begin().await?;
+                let mut tx = self.intake.db.begin("connection_due").await?;
                 connection::register(&mut tx, of, sweep).await?;
                 tx.commit().await?;
                 Ok(Some(NextVisit { sweep, hint }))
@@ -179,7 +179,7 @@ impl ConnectionLease<'_> {
     async fn give_back(&mut self) -> Result<(), Problem> {
         let Some(claimed) = self.claimed.take() else { return Ok(()) };
         let intake = &self.watch.intake;
-        let mut tx = intake.db.begin().await?;
+        let mut tx = intake.db.begin("connection_give_back").await?;
         connection::give_back(&mut tx, self.connection.of(), &claimed, intake.clock.now() + BREATH, self.due).await?;
         tx.commit().await
     }
@@ -193,7 +193,7 @@ impl Drop for ConnectionLease<'_> {
         tokio::spawn(async move {
             let of = connection::ConnectionKey { clinic: &clinic, connection: &name };
             // Without an answer the lease runs out by itself.
-            if let Ok(mut tx) = intake.db.begin().await
+            if let Ok(mut tx) = intake.db.begin("connection_drop").await
                 && connection::give_back(&mut tx, of, &claimed, intake.clock.now(), due).await.is_ok()
             {
                 let _ = tx.commit().await;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
-use crate::store::Tx;
+use crate::store::ReadTx;
 use crate::store::journal::{self, JournalEntry};
 
 /// How many lines are looked at in one go.
@@ -119,7 +119,7 @@ impl EventFilter {
 
 /// Events after a position, up to the end of the chain or of a window, and the position reached.
 pub async fn after(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     mark: EventPosition,
     head: i64,

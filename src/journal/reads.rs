@@ -117,7 +117,7 @@ async fn work(db: Db, bell: Arc<Notify>, mut queue: mpsc::Receiver<PendingRead>,
 }
 
 async fn store(db: &Db, entries: &[JournalEntry]) -> Result<(), Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("journal_reads").await?;
     journal::add(&mut tx, entries).await?;
     tx.commit().await
 }

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry, ResourceDigest};
 use crate::store::patient::Patient;
 use crate::store::resource;
-use crate::store::{Tx, episode, patient, rule_set, standing, story, story_as_known};
+use crate::store::{ReadTx, episode, patient, rule_set, standing, story, story_as_known};
 
 /// Differences beyond these are only counted.
 const TOLD: usize = 50;
@@ -41,7 +41,7 @@ impl AttestedResources {
 
 /// What does not follow, one sentence each.
 pub(super) async fn differences(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     mut attested: AttestedResources,
     walked_to: i64,
@@ -73,7 +73,7 @@ pub(super) async fn differences(
 
 /// Resources that are not what was attested. What is left in `attested` afterwards is not there.
 async fn changed_resources(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     attested: &mut AttestedResources,
 ) -> Result<Vec<ResourceDigest>, Problem> {
@@ -92,7 +92,7 @@ async fn changed_resources(
 }
 
 async fn of_patient(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     mut patient: Patient,
     rules: &mut HashMap<u32, Option<RuleSet>>,
@@ -111,7 +111,7 @@ async fn of_patient(
 }
 
 async fn look_at(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     patient: &Patient,
     rules: &mut HashMap<u32, Option<RuleSet>>,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::recompute::{AttestedResources, differences};
 use crate::problem::{Category, Problem};
 use crate::store::journal::{self, ChainCheck, ChainHead, JournalEntry, ResourceDigest, chained};
-use crate::store::{Db, Tx};
+use crate::store::{Db, ReadTx};
 
 /// How many lines are read at once.
 const PAGE: i64 = 500;
@@ -93,7 +93,7 @@ pub async fn verify(db: &Db, anchors: &[ChainAnchor]) -> Result<Vec<ChainReport>
     Ok(reports)
 }
 
-async fn walk(tx: &mut Tx, clinic: &str, anchors: &[ChainAnchor]) -> Result<ChainReport, Problem> {
+async fn walk(tx: &mut ReadTx, clinic: &str, anchors: &[ChainAnchor]) -> Result<ChainReport, Problem> {
     // The end first: what is sealed while we walk is left for the next time.
     let head = journal::head(tx, clinic).await?.unwrap_or(ChainHead { seq: 0, hash: String::new(), facts_before: 0 });
     let unsealed = journal::count_unsealed(tx, clinic).await?;
@@ -189,7 +189,7 @@ fn look(
 }
 
 /// Checks the end of the chain against the stored head.
-async fn ending(tx: &mut Tx, clinic: &str, head: &ChainHead, hash: &str) -> Result<Option<String>, Problem> {
+async fn ending(tx: &mut ReadTx, clinic: &str, head: &ChainHead, hash: &str) -> Result<Option<String>, Problem> {
     if head.seq > 0 && head.hash != hash {
         return Ok(Some(format!("the end of the chain, {}, is not what was sealed", head.seq)));
     }

@@ -203,7 +203,11 @@ pub async fn show(visitor: Visitor, Query(asked): Query<OperationsPageQuery>) ->
     Ok(html(&page))
 }
 
-async fn undelivered(tx: &mut crate::store::Tx, visitor: &Visitor, d: Delivery) -> Result<UndeliveredItem, Problem> {
+async fn undelivered(
+    tx: &mut crate::store::ReadTx,
+    visitor: &Visitor,
+    d: Delivery,
+) -> Result<UndeliveredItem, Problem> {
     let (clinic, zone, today) = (visitor.clinic(), visitor.zone(), visitor.today());
     let row = patient::find(tx, clinic, d.patient_id).await?;
     let attempts = outbox::attempts(tx, clinic, d.id).await?;

@@ -158,7 +158,7 @@ impl Pages {
             created_at: now,
             seen_at: now,
         };
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin("session_begin").await?;
         session::forget(&mut tx, clinic, now - LONGEST).await?;
         session::insert(&mut tx, clinic, &session).await?;
         if let Some(id_token) = &id_token {
@@ -177,7 +177,7 @@ impl Pages {
     /// Signs out whoever holds this cookie. In a frame, what stays of it says whose frame it is, and nothing else: the page to
     /// sign in has to be shown there.
     pub async fn end_session(&self, visitor: &Visitor) -> Result<String, Problem> {
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin("session_end").await?;
         session::delete(&mut tx, visitor.clinic(), &visitor.session.id).await?;
         tx.commit().await?;
         let (left, seconds) = match visitor.frame {
@@ -188,7 +188,7 @@ impl Pages {
     }
 
     async fn note_activity(&self, clinic: &str, session: &str, now: DateTime<Utc>) -> Result<(), Problem> {
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin("session_touch").await?;
         session::touch(&mut tx, clinic, session, now).await?;
         tx.commit().await
     }

@@ -3,36 +3,37 @@
 use serde_json::{Value, json};
 
 use super::care_entry::{episode_of, not_in_future, recorded};
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::identify::locked;
-use super::settle::{NewEvent, settle};
+use super::new_event::NewEvent;
+use super::settle::settle;
+use super::working_set::WorkingSet;
 use super::{Amendment, Change, CommandEffect, RecordContext, Recorded};
 use crate::domain::care::FitDecision;
 use crate::domain::day::local_midnight;
 use crate::domain::episode::{Course, Episode, Phase};
 use crate::id::EpisodeId;
 use crate::problem::Problem;
-use crate::store::{Tx, episode, event_log};
+use crate::store::event_log;
 
 /// The particulars of an episode changed. The log says what they were and what they are.
-pub async fn amended(
-    tx: &mut Tx,
+pub fn amended(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     id: EpisodeId,
     amendment: &Amendment,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {
-    let stored = episode_of(tx, context, id, None).await?;
-    let row = locked(tx, context, stored.patient_id).await?;
+    let stored = episode_of(set, id, None)?;
+    let row = locked(set, stored.patient_id)?;
     // Read again under the lock.
-    let stored = episode_of(tx, context, id, if_match).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
+    let stored = episode_of(set, id, if_match)?;
+    let mut dossier = set.take(row)?;
     let e = amended_episode(context, &dossier, &stored.episode, amendment)?;
     if amendment.transferred_on.is_some() {
         may_be_transferred(context, &dossier, &stored.episode, &e, amendment)?;
     }
-    episode::update(tx, context.clinic, &e, context.now).await?;
+    set.update_episode(&e, context.now)?;
     let mut body = json!(e);
     body["changed"] = changed(&stored.episode, &e);
     if let Some(on) = amendment.transferred_on {
@@ -56,7 +57,7 @@ pub async fn amended(
     let revision = stored.revision + 1;
     let answer =
         Recorded { effect: CommandEffect::Updated, ..recorded(context, line.id, revision, dossier.patient.id) };
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(set, context, dossier, Some(line))?;
     Ok(answer)
 }
 

@@ -6,10 +6,12 @@ use uuid::Uuid;
 
 use super::candidate;
 use super::decide;
-use super::dossier::{Dossier, Dossiers};
-use super::evidence::measure;
+use super::dossier::Dossier;
 use super::identify::{locked, whom};
-use super::settle::{NewEvent, settle};
+use super::new_event::NewEvent;
+use super::scored_form::measure;
+use super::settle::settle;
+use super::working_set::WorkingSet;
 use super::{CommandEffect, PatientKey, RecordContext, Recorded};
 use crate::domain::care::{Care, CareEntry, DischargeReason, FitCheck};
 use crate::domain::day::local_midnight;
@@ -21,7 +23,7 @@ use crate::domain::story::Story;
 use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
-use crate::store::{Tx, episode, patient};
+use crate::store::episode;
 
 /// Nobody alive was in care before this year; dates far away would run out of the calendar.
 const FIRST_YEAR: i32 = 1900;
@@ -49,15 +51,14 @@ pub(super) fn recorded(context: &RecordContext<'_>, id: Uuid, version: i64, pati
 }
 
 /// An episode began.
-pub async fn enrolled(
-    tx: &mut Tx,
+pub fn enrolled(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     who: &PatientKey,
     entered: &Episode,
     fit: Option<&FitCheck>,
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(tx, context, dossiers, who).await?;
+    let mut dossier = whom(set, who)?;
     for (on, field) in [(entered.enrolled_on, "enrolled_on"), (entered.consent_on, "consent_on")] {
         on.map_or(Ok(()), |on| not_in_future(context, on, field))?;
     }
@@ -73,10 +74,10 @@ pub async fn enrolled(
         return Err(Problem::conflict(format!("the previous episode ended on {end}")).at("enrolled_on"));
     }
     let episode = Episode { id: EpisodeId(context.clock.id()), ..entered.clone() };
-    episode::insert(tx, context.clinic, dossier.patient.id, &episode, context.by, context.now).await?;
+    set.insert_episode(dossier.patient.id, &episode, context.by, context.now);
     if !dossier.patient.has_care {
         dossier.patient.has_care = true;
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        set.update_patient(&dossier.patient);
     }
     let on = episode.enrolled_on.unwrap_or(context.today);
     let line = NewEvent {
@@ -93,20 +94,19 @@ pub async fn enrolled(
     let answer = recorded(context, episode.id.0, 1, dossier.patient.id);
     let id = episode.id;
     dossier.story.episodes.push(episode);
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(set, context, dossier, Some(line))?;
     if let Some(fit) = fit {
-        cared(tx, context, dossiers, id, (on, None), &Care::FitCheck(fit.clone()), None).await?;
+        cared(set, context, id, (on, None), &Care::FitCheck(fit.clone()), None)?;
     }
     Ok(answer)
 }
 
-pub(super) async fn episode_of(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
+pub(super) fn episode_of(
+    set: &mut WorkingSet,
     id: EpisodeId,
     if_match: Option<i64>,
 ) -> Result<episode::EpisodeRecord, Problem> {
-    let stored = episode::find(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("episode"))?;
+    let stored = set.episode(id)?.ok_or_else(|| Problem::not_found("episode"))?;
     if if_match.is_some_and(|revision| revision != stored.revision) {
         return Err(Problem::new(
             Category::PreconditionFailed,
@@ -117,19 +117,18 @@ pub(super) async fn episode_of(
 }
 
 /// The care team did something in an episode.
-pub async fn cared(
-    tx: &mut Tx,
+pub fn cared(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     id: EpisodeId,
     (on, at): (NaiveDate, Option<DateTime<Utc>>),
     care: &Care,
     if_match: Option<i64>,
 ) -> Result<Recorded, Problem> {
-    let stored = episode_of(tx, context, id, None).await?;
-    let row = locked(tx, context, stored.patient_id).await?;
-    let stored = episode_of(tx, context, id, if_match).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
+    let stored = episode_of(set, id, None)?;
+    let row = locked(set, stored.patient_id)?;
+    let stored = episode_of(set, id, if_match)?;
+    let mut dossier = set.take(row)?;
     not_in_future(context, on, "on")?;
 
     let entries = dossier.story.standing_entries();
@@ -158,12 +157,12 @@ pub async fn cared(
         at: at.unwrap_or_else(|| local_midnight(context.zone, on)),
         care: care.clone(),
     };
-    decide::join_session(tx, context, (entry.id, id), on, care).await?;
-    episode::touch(tx, context.clinic, id, context.now).await?;
+    decide::join_session(set, (entry.id, id), on, care)?;
+    set.touch_episode(id, context.now)?;
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, stored.revision + 1, dossier.patient.id);
     dossier.story.entries.push(entry);
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(set, context, dossier, Some(line))?;
     Ok(answer)
 }
 
@@ -262,20 +261,19 @@ pub(super) fn line_of(entry: &CareEntry) -> NewEvent {
 }
 
 /// Something about the patient, in whichever episode.
-pub async fn of_patient(
-    tx: &mut Tx,
+pub fn of_patient(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     id: PatientId,
     at: DateTime<Utc>,
     care: &Care,
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(tx, context, dossiers, &PatientKey::Id(id)).await?;
+    let mut dossier = whom(set, &PatientKey::Id(id))?;
     let on = at.with_timezone(&context.zone).date_naive();
     not_in_future(context, on, "assessed_at")?;
     if !dossier.patient.has_care {
         dossier.patient.has_care = true;
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        set.update_patient(&dossier.patient);
     }
     let care = match care {
         Care::CandidateDismissal { reason, .. } => candidate::dismissal(&dossier, reason)?,
@@ -286,20 +284,19 @@ pub async fn of_patient(
     let line = line_of(&entry);
     let answer = recorded(context, entry.id, 1, dossier.patient.id);
     dossier.story.entries.push(entry);
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(set, context, dossier, Some(line))?;
     Ok(answer)
 }
 
 /// A score was taken outside the EHR.
-pub async fn measured(
-    tx: &mut Tx,
+pub fn measured(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     id: PatientId,
     (instrument, taken, answers): (Instrument, EvidenceTime, &Answers),
     (taken_by, language): (Option<&str>, Option<&str>),
 ) -> Result<Recorded, Problem> {
-    let mut dossier = whom(tx, context, dossiers, &PatientKey::Id(id)).await?;
+    let mut dossier = whom(set, &PatientKey::Id(id))?;
     not_in_future(context, taken.on, "taken_at")?;
     let measurement_id = MeasurementId(context.clock.id());
     let source = format!("urn:uuid:{measurement_id}");
@@ -309,7 +306,7 @@ pub async fn measured(
     };
     measurement.language = language.map(str::to_owned);
     let one = std::slice::from_ref(&measurement);
-    crate::store::measurement::put(tx, context.clinic, dossier.patient.id, one, context.now).await?;
+    set.put_measurements(dossier.patient.id, one, context.now);
     let line = NewEvent {
         id: context.clock.id(),
         episode: None,
@@ -323,19 +320,14 @@ pub async fn measured(
     };
     let answer = recorded(context, measurement_id.0, 1, dossier.patient.id);
     dossier.story.measurements.push(measurement);
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(set, context, dossier, Some(line))?;
     Ok(answer)
 }
 
 /// A day has passed, or the rules have changed.
-pub async fn looked_at(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
-    id: PatientId,
-) -> Result<Recorded, Problem> {
-    let dossier = whom(tx, context, dossiers, &PatientKey::Id(id)).await?;
+pub fn looked_at(set: &mut WorkingSet, context: &RecordContext<'_>, id: PatientId) -> Result<Recorded, Problem> {
+    let dossier = whom(set, &PatientKey::Id(id))?;
     let patient = dossier.patient.id;
-    settle(tx, context, dossiers, dossier, None).await?;
+    settle(set, context, dossier, None)?;
     Ok(Recorded { effect: CommandEffect::Unchanged, ..recorded(context, patient.0, 1, patient) })
 }

@@ -9,13 +9,13 @@ use crate::domain::rules::RuleSet;
 use crate::hex;
 use crate::problem::Problem;
 use crate::store::closed_month::{self, ClosedMonth};
-use crate::store::{Db, Tx, rule_set, staffing, story};
+use crate::store::{Db, ReadTx, rule_set, staffing, story};
 
 /// Every figure of a month, from everything known now.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn figures(tx: &mut Tx, clinic: &str, month: Month, rules: &RuleSet) -> Result<MonthFigures, Problem> {
+pub async fn figures(tx: &mut ReadTx, clinic: &str, month: Month, rules: &RuleSet) -> Result<MonthFigures, Problem> {
     let fte = staffing::find(tx, clinic, month.first).await?;
     let mut tallies = MonthTallies::new(rules, month, fte);
     let mut everybody = story::everybody(clinic);
@@ -102,7 +102,7 @@ pub async fn restate(
 }
 
 async fn store(db: &Db, clinic: &str, closed: ClosedMonth) -> Result<Option<ClosedMonth>, Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("month_close").await?;
     let stored = closed_month::insert(&mut tx, clinic, &closed).await?;
     if stored {
         let event = if closed.version == 1 { "month.closed" } else { "month.restated" };

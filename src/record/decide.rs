@@ -3,13 +3,13 @@
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::RecordContext;
+use super::working_set::WorkingSet;
 use crate::domain::care::{Care, RecommendationDecision, ReferralProgress};
 use crate::domain::recommendation::{TrackedRecommendation, follow};
 use crate::domain::story::Story;
 use crate::id::EpisodeId;
 use crate::problem::Problem;
-use crate::store::{Tx, review_session};
+use crate::store::review_session::SessionReview;
 
 /// Whether a decision about a recommendation, or its progress, may follow what is known of it.
 pub fn may_follow(story: &Story, care: &Care, on: NaiveDate) -> Result<(), Problem> {
@@ -69,16 +69,15 @@ fn permitted<T: PartialEq + ToString>(allowed: &[T], wanted: &T, detail: impl Fn
 }
 
 /// Lets a case review be part of the session that it names: one of this clinic, not closed yet.
-pub async fn join_session(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
+pub fn join_session(
+    set: &mut WorkingSet,
     (entry, episode): (Uuid, EpisodeId),
     on: NaiveDate,
     care: &Care,
 ) -> Result<(), Problem> {
     let Care::CaseReview { session: Some(session), .. } = care else { return Ok(()) };
     let absent = || Problem::unprocessable("no such review session").at("session");
-    let stored = review_session::find(tx, context.clinic, *session).await?.ok_or_else(absent)?;
+    let stored = set.review_session(*session)?.ok_or_else(absent)?;
     if stored.closed_at.is_some() {
         return Err(Problem::conflict("the review session is closed").at("session"));
     }
@@ -86,5 +85,6 @@ pub async fn join_session(
         let detail = format!("before the session was held, {}", stored.held_on);
         return Err(Problem::unprocessable(detail).at("reviewed_on"));
     }
-    review_session::join(tx, context.clinic, *session, entry, episode).await
+    set.join_session(SessionReview { session: *session, review: entry, episode });
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::settle::NewEvent;
+use super::new_event::NewEvent;
 use crate::domain::story::Story;
 
 /// Adds what became of the fit check and of the care plan to `changes`. The entry of `line` is in the story already.

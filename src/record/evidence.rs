@@ -2,59 +2,27 @@
 
 use serde_json::json;
 
-use super::dossier::{Dossier, Dossiers};
-use super::identify::{PersonMatch, id_of, locked, subject};
-use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
-use super::settle::{NewEvent, settle};
+use super::derived_id::id_of;
+use super::dossier::Dossier;
+use super::identify::{PersonMatch, locked, subject};
+use super::new_event::NewEvent;
+use super::scored_form::measure;
+use super::settle::settle;
 use super::single_items::{rejoined, replaced_item, retract_items, single_item};
+use super::stored_resource::{ResourceSlot, keep, unchanged};
+use super::working_set::WorkingSet;
 use super::{CommandEffect, RecordContext, Recorded};
-use crate::domain::instrument::Instrument;
-use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
-use crate::domain::score::{Answers, score};
+use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement};
 use crate::fhir::arrival::{Arrival, ResourceType};
 use crate::fhir::content::{Evidence, EvidenceTime, InstrumentReading, Subject};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
-use crate::store::quarantine::{self, QuarantineRecord};
-use crate::store::{Tx, measurement, resource};
-
-/// A scored form as a measurement; `None` where there is neither an item nor a total.
-pub fn measure(
-    id: MeasurementId,
-    instrument: Instrument,
-    answers: &Answers,
-    taken: EvidenceTime,
-    counting: EvidenceStatus,
-    source: &str,
-) -> Option<Measurement> {
-    let scored = score(instrument, answers)?;
-    Some(Measurement {
-        id,
-        instrument,
-        taken_at: taken.at,
-        taken_on: taken.on,
-        answers: answers.items.clone(),
-        total: scored.total,
-        quality: scored.quality,
-        item9: scored.item9,
-        item9_unknown: scored.item9_unknown,
-        self_harm: SelfHarm {
-            unreadable: scored.item9_unreadable,
-            supplements: answers.supplements.clone(),
-            ..SelfHarm::default()
-        },
-        counting,
-        source: source.to_owned(),
-        issues: scored.issues,
-        language: None,
-    })
-}
+use crate::store::quarantine::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, QuarantineRecord};
 
 /// A form or an Observation arrived.
-pub(super) async fn evidence_arrived(
-    tx: &mut Tx,
+pub(super) fn evidence_arrived(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     arrival: &Arrival,
     place: ResourceSlot<'_>,
     evidence: &Evidence,
@@ -63,7 +31,7 @@ pub(super) async fn evidence_arrived(
     let source = format!("{}/{id}", arrival.kind.name());
     let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
     let dossier = match &evidence.subject {
-        Some(named) => match subject(tx, context, dossiers, named).await? {
+        Some(named) => match subject(set, context, named)? {
             PersonMatch::One(dossier) => Some(*dossier),
             PersonMatch::Several => {
                 doubt = Some(("ambiguous_subject".into(), "several patients carry the subject's identifier".into()));
@@ -71,23 +39,23 @@ pub(super) async fn evidence_arrived(
             }
         },
         // A retraction may leave the subject out: it is still the same form.
-        None => match resource::find(tx, context.clinic, arrival.kind.name(), id).await?.and_then(|r| r.patient_id) {
+        None => match set.resource(arrival.kind.name(), id)?.and_then(|r| r.patient_id) {
             Some(patient) => {
-                let row = locked(tx, context, patient).await?;
-                Some(dossiers.take(tx, context, row).await?)
+                let row = locked(set, patient)?;
+                Some(set.take(row)?)
             }
             None => None,
         },
     };
     let patient = dossier.as_ref().map(|d| d.patient.id);
-    let (version, before) = match keep(tx, context, arrival, place, patient).await? {
+    let (version, before) = match keep(set, context, arrival, place, patient)? {
         Ok(kept) => kept,
         Err(found) => {
             match dossier {
                 Some(dossier) if found.patient_id == patient && !found.deleted => {
-                    remember_older(tx, context, dossiers, dossier, evidence, &source).await?;
+                    remember_older(set, context, dossier, evidence, &source)?;
                 }
-                Some(dossier) => dossiers.put(context, dossier),
+                Some(dossier) => set.put(dossier),
                 None => {}
             }
             return Ok(unchanged(&found));
@@ -96,7 +64,7 @@ pub(super) async fn evidence_arrived(
     if let Some(was) = before.as_ref().and_then(|r| r.patient_id)
         && patient != Some(was)
     {
-        leave(tx, context, dossiers, &source, was).await?;
+        leave(set, context, &source, was)?;
     }
     let retracted = evidence.counting == EvidenceStatus::Retracted;
     if doubt.is_none()
@@ -126,13 +94,13 @@ pub(super) async fn evidence_arrived(
                 detail: detail.clone(),
                 received_at: context.now,
             };
-            quarantine::put(tx, context.clinic, &kept).await?;
+            set.quarantine(&kept);
         }
-        None if before.is_some() => quarantine::release(tx, context.clinic, kept_as).await?,
+        None if before.is_some() => set.release(kept_as),
         None => {}
     }
     if let Some(dossier) = dossier {
-        evaluate(tx, context, dossiers, dossier, evidence, &source, version).await?;
+        evaluate(set, context, dossier, evidence, &source, version)?;
     }
     Ok(Recorded {
         effect: if before.is_none() { CommandEffect::Created } else { CommandEffect::Updated },
@@ -147,10 +115,9 @@ pub(super) async fn evidence_arrived(
 
 /// An older version arrives after a newer one. It changes no score, but its suicidal answer was given: a correction
 /// closes no concern, whichever of the two arrives first.
-async fn remember_older(
-    tx: &mut Tx,
+fn remember_older(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     evidence: &Evidence,
     source: &str,
@@ -161,8 +128,7 @@ async fn remember_older(
         if counting.is_none_or(|counting| counting == EvidenceStatus::Retracted) {
             continue;
         }
-        let joined =
-            if reading.is_single_item { replaced_item(tx, context, &dossier, reading, taken).await? } else { None };
+        let joined = if reading.is_single_item { replaced_item(set, context, &dossier, reading, taken)? } else { None };
         let id = MeasurementId(id_of(context.clinic, &[source, reading.instrument.id()]));
         let gone = EvidenceStatus::Retracted;
         let older = joined.or_else(|| measure(id, reading.instrument, &reading.answers, taken, gone, source));
@@ -180,18 +146,17 @@ async fn remember_older(
         }
     }
     if remembered.is_empty() {
-        dossiers.put(context, dossier);
+        set.put(dossier);
         return Ok(());
     }
-    measurement::put(tx, context.clinic, dossier.patient.id, &remembered, context.now).await?;
-    settle(tx, context, dossiers, dossier, None).await
+    set.put_measurements(dossier.patient.id, &remembered, context.now);
+    settle(set, context, dossier, None)
 }
 
 /// Lets what a source says change its patient's story.
-pub(super) async fn evaluate(
-    tx: &mut Tx,
+pub(super) fn evaluate(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     evidence: &Evidence,
     source: &str,
@@ -207,10 +172,10 @@ pub(super) async fn evaluate(
         if reading.is_single_item {
             let item = single_item(reading.instrument, &reading.answers, taken, counting, source);
             is_item = true;
-            let before = measurement::put_item(tx, context.clinic, patient, &item).await?;
+            let before = set.put_item(patient, &item)?;
             let moved = before.filter(|b| (b.instrument, b.taken_at) != (item.instrument, item.taken_at));
             for item in moved.iter().chain([&item]) {
-                said.extend(rejoined(tx, context, &dossier, item.instrument, item.taken_at).await?);
+                said.extend(rejoined(set, context, &dossier, item.instrument, item.taken_at)?);
             }
             continue;
         }
@@ -223,7 +188,7 @@ pub(super) async fn evaluate(
     }
     // An Observation that was an item, and is none any more: taken back, or about something else, or in doubt.
     if !is_item && source.starts_with(ResourceType::Observation.name()) {
-        said.extend(retract_items(tx, context, &dossier, source).await?);
+        said.extend(retract_items(set, context, &dossier, source)?);
     }
     // What this source said before and does not say any more is retracted.
     for old in
@@ -243,11 +208,11 @@ pub(super) async fn evaluate(
             None if m.counting == EvidenceStatus::Retracted => continue,
             None => dossier.story.measurements.push(m.clone()),
         }
-        measurement::put(tx, context.clinic, patient, std::slice::from_ref(&m), context.now).await?;
+        set.put_measurements(patient, std::slice::from_ref(&m), context.now);
         changed.push(m);
     }
     if changed.is_empty() {
-        dossiers.put(context, dossier);
+        set.put(dossier);
         return Ok(());
     }
     let first = &changed[0];
@@ -267,7 +232,7 @@ pub(super) async fn evaluate(
         minutes: None,
         body: json!({"source": source, "version": version, "measurements": changed}),
     };
-    settle(tx, context, dossiers, dossier, Some(line)).await
+    settle(set, context, dossier, Some(line))
 }
 
 /// How evidence counts, and when it was taken. A form in doubt is never a score; but if it carries a suicidal answer,
@@ -305,15 +270,9 @@ fn concerns_safety(reading: &InstrumentReading) -> bool {
 }
 
 /// A source names somebody else now: what it said leaves the story of the person it named before.
-async fn leave(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
-    source: &str,
-    was: PatientId,
-) -> Result<(), Problem> {
-    let row = locked(tx, context, was).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
+fn leave(set: &mut WorkingSet, context: &RecordContext<'_>, source: &str, was: PatientId) -> Result<(), Problem> {
+    let row = locked(set, was)?;
+    let mut dossier = set.take(row)?;
     let mut left = Vec::new();
     for m in
         dossier.story.measurements.iter_mut().filter(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
@@ -325,7 +284,7 @@ async fn leave(
         ));
         left.push(m.clone());
     }
-    for joined in retract_items(tx, context, &dossier, source).await? {
+    for joined in retract_items(set, context, &dossier, source)? {
         if let Some(known) = dossier.story.measurements.iter_mut().find(|m| m.id == joined.id) {
             known.clone_from(&joined);
         }
@@ -334,10 +293,10 @@ async fn leave(
         left.push(joined);
     }
     for m in &left {
-        measurement::put(tx, context.clinic, dossier.patient.id, std::slice::from_ref(m), context.now).await?;
+        set.put_measurements(dossier.patient.id, std::slice::from_ref(m), context.now);
     }
     let Some(first) = left.first() else {
-        dossiers.put(context, dossier);
+        set.put(dossier);
         return Ok(());
     };
     let line = NewEvent {
@@ -351,5 +310,5 @@ async fn leave(
         minutes: None,
         body: json!({"source": source, "because": "the source names another patient now", "measurements": left}),
     };
-    settle(tx, context, dossiers, dossier, Some(line)).await
+    settle(set, context, dossier, Some(line))
 }

@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RecordContext, Recorded, SubmissionResult};
+use super::working_set::WorkingSet;
+use super::{Recorded, SubmissionResult};
 use crate::problem::{Category, Problem};
-use crate::store::Tx;
-use crate::store::idempotency::{self, COMMITTED, StoredAnswer};
+use crate::store::idempotency::{COMMITTED, StoredAnswer};
 
 /// Under which key a submission may happen only once, and a digest of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +27,11 @@ struct CommittedAnswer {
 }
 
 /// What was answered under the key, if anything was.
-pub async fn answered(
-    tx: &mut Tx,
-    clinic: &str,
+pub fn answered(
+    set: &mut WorkingSet,
     once: &IdempotencyKey,
 ) -> Result<Option<Result<SubmissionResult, Problem>>, Problem> {
-    let Some(found) = idempotency::find(tx, clinic, &once.key).await? else { return Ok(None) };
+    let Some(found) = set.answered(&once.key)? else { return Ok(None) };
     if found.request != once.request {
         return Ok(Some(Err(Problem::unprocessable("this Idempotency-Key was used for another request"))));
     }
@@ -46,22 +45,13 @@ pub async fn answered(
 }
 
 /// Stores the key beside the facts. Only of a submission that succeeded as a whole.
-pub async fn remember(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    once: &IdempotencyKey,
-    answer: &SubmissionResult,
-) -> Result<(), Problem> {
+pub fn remember(set: &mut WorkingSet, once: &IdempotencyKey, answer: &SubmissionResult) -> Result<(), Problem> {
     let recorded: Vec<Recorded> = answer.iter().filter_map(|recorded| recorded.as_ref().ok().cloned()).collect();
     if recorded.len() < answer.len() {
         return Ok(());
     }
     let body = serde_json::to_string(&CommittedAnswer { recorded })
         .map_err(|_| Problem::internal("an answer cannot be remembered"))?;
-    let claim = StoredAnswer { request: once.request.clone(), status: COMMITTED, body };
-    if idempotency::insert(tx, context.clinic, &once.key, &claim, context.now).await? {
-        return Ok(());
-    }
-    // Another replica was quicker. The whole batch is run again, and finds its answer.
-    Err(Problem::new(Category::Unavailable, "the same request is being answered elsewhere; send it again"))
+    set.remember(&once.key, StoredAnswer { request: once.request.clone(), status: COMMITTED, body });
+    Ok(())
 }

@@ -12,10 +12,13 @@ use chrono_tz::Tz;
 use serde_json::json;
 
 use super::care_entry::line_of;
-use super::dossier::{Dossier, Dossiers};
-use super::evidence::measure;
-use super::identify::{self, id_of, locked};
-use super::settle::{NewEvent, note, settle};
+use super::derived_id::id_of;
+use super::dossier::Dossier;
+use super::identify::{self, locked};
+use super::new_event::NewEvent;
+use super::scored_form::measure;
+use super::settle::{note, settle};
+use super::working_set::WorkingSet;
 use super::{CommandEffect, ImportCount, RecordContext, Recorded};
 use crate::domain::care::{Care, CareEntry, ContactKind, ContactOutcome, DischargeReason, Payer};
 use crate::domain::chart_plan::plan;
@@ -31,7 +34,7 @@ use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::store::patient::Patient;
-use crate::store::{Tx, episode, measurement, patient, story};
+use crate::store::{ReadTx, patient, story};
 
 /// The source of what was imported.
 pub const SOURCE: &str = "import";
@@ -133,7 +136,7 @@ pub struct ImportPreview {
 /// # Errors
 /// The problem that the row would be refused with.
 pub async fn foresee(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     (zone, today): (Tz, NaiveDate),
     rules: &RuleSet,
@@ -154,20 +157,15 @@ pub async fn foresee(
 }
 
 /// Takes a row over.
-pub async fn imported(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
-    case: &ImportedCase,
-) -> Result<Recorded, Problem> {
-    let mut dossier = if let Some(known) = one(patient::by_key(tx, context.clinic, &case.key).await?)? {
-        let row = locked(tx, context, known.id).await?;
+pub fn imported(set: &mut WorkingSet, context: &RecordContext<'_>, case: &ImportedCase) -> Result<Recorded, Problem> {
+    let mut dossier = if let Some(known) = one(set.persons_with_key(&case.key)?)? {
+        let row = locked(set, known.id)?;
         is_the_same(&row, case)?;
-        dossiers.take(tx, context, row).await?
+        set.take(row)?
     } else {
         let mut person = identify::unseen(context, &case.key);
         name(&mut person, case);
-        identify::new(tx, context, dossiers, person).await?
+        identify::new(set, context, person)?
     };
     let standings = &dossier.plan.standings;
     let additions = additions(context.clinic, context.zone, context.today, case, &dossier.story, standings)?;
@@ -182,20 +180,20 @@ pub async fn imported(
         added: Some(added),
     };
     if answer.effect == CommandEffect::Unchanged {
-        dossiers.put(context, dossier);
+        set.put(dossier);
         return Ok(answer);
     }
     let before = dossier.patient.clone();
     name(&mut dossier.patient, case);
     if dossier.patient != before {
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        set.update_patient(&dossier.patient);
     }
-    write(tx, context, dossiers, &mut dossier, additions).await?;
+    write(set, context, &mut dossier, additions)?;
     let line = NewEvent {
         body: json!({"scores": added.measurements, "entries": added.entries, "note": case.note}),
         ..plain_line(context, Some(id), "import", (context.today, context.now))
     };
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
+    settle(set, context, dossier, Some(line))?;
     Ok(answer)
 }
 
@@ -209,26 +207,25 @@ fn name(person: &mut Patient, case: &ImportedCase) {
     }
 }
 
-async fn write(
-    tx: &mut Tx,
+fn write(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     dossier: &mut Dossier,
     additions: Additions,
 ) -> Result<(), Problem> {
-    let (clinic, patient) = (context.clinic, dossier.patient.id);
+    let patient = dossier.patient.id;
     let mut lines = Vec::new();
     if let Some(new) = additions.episode {
-        episode::insert(tx, clinic, patient, &new, context.by, context.now).await?;
+        set.insert_episode(patient, &new, context.by, context.now);
         let on = new.enrolled_on.unwrap_or(context.today);
         let kind = if new.enrolled_on.is_some() { "enrolment" } else { "referral" };
         let line = plain_line(context, Some(new.id), kind, (on, local_midnight(context.zone, on)));
         lines.push(NewEvent { body: json!(new), ..line });
         dossier.story.episodes.push(new);
     } else if !additions.entries.is_empty() {
-        episode::touch(tx, clinic, additions.id, context.now).await?;
+        set.touch_episode(additions.id, context.now)?;
     }
-    measurement::put(tx, clinic, patient, &additions.measurements, context.now).await?;
+    set.put_measurements(patient, &additions.measurements, context.now);
     for new in additions.measurements {
         let line = plain_line(context, None, "measurement", (new.taken_on, new.taken_at));
         lines.push(NewEvent { body: json!({"source": SOURCE, "measurements": [new]}), ..line });
@@ -238,7 +235,8 @@ async fn write(
         lines.push(line_of(&new));
         dossier.story.entries.push(new);
     }
-    note(tx, context, dossiers, dossier, lines).await
+    note(set, context, dossier, lines);
+    Ok(())
 }
 
 fn plain_line(
@@ -292,7 +290,7 @@ fn additions(
         let ImportedScore { instrument, on, .. } = score;
         // A score belongs to the patient, not to the episode.
         let parts = ["import", &case.key, instrument.id(), &on.to_string()];
-        let id = MeasurementId(super::identify::id_of(clinic, &parts));
+        let id = MeasurementId(super::derived_id::id_of(clinic, &parts));
         let new = score.measured(id, EvidenceTime { at: local_midnight(zone, *on), on: *on });
         match story.measurements.iter().find(|m| m.id == id) {
             Some(known) if new.as_ref().is_none_or(|new| (new.total, new.item9) == (known.total, known.item9)) => {}

@@ -9,7 +9,7 @@ use crate::id::PatientId;
 use crate::identity::acting;
 use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry, ResourceDigest, digest};
-use crate::store::{Tx, event_log};
+use crate::store::{WriteTx, event_log};
 
 /// A fact was logged.
 pub(super) fn of_settled(context: &RecordContext<'_>, fact: &event_log::EventRow) -> JournalEntry {
@@ -63,7 +63,7 @@ pub(super) fn of_fact(
 
 /// Something of the clinic changed that is nobody's story: its rules, its sessions, its closed months.
 pub(super) async fn of_clinic(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     by: &str,
     now: DateTime<Utc>,

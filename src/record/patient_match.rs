@@ -3,32 +3,31 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::dossier::Dossiers;
 use super::identify::locked;
-use super::merge::{join, part};
+use super::merge::{Applied, Remainder, RowMove, finish};
+use super::new_event::NewEvent;
 use super::possible_match::of_two;
-use super::settle::{NewEvent, settle};
+use super::working_set::WorkingSet;
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::patient_match::{MatchDecision, MatchReason, MatchState};
 use crate::id::PatientId;
 use crate::problem::Problem;
-use crate::store::Tx;
-use crate::store::patient::link::{self, Link};
-use crate::store::patient::matches::{self, PatientMatch};
+use crate::store::patient::link::Link;
+use crate::store::patient::matches::PatientMatch;
 
 /// Somebody names two records that may be one person.
-pub async fn named(
-    tx: &mut Tx,
+pub fn named(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
     [one, other]: [PatientId; 2],
 ) -> Result<Recorded, Problem> {
-    let (one, other) = (locked(tx, context, one).await?.id, locked(tx, context, other).await?.id);
+    let (one, other) = (locked(set, one)?.id, locked(set, other)?.id);
     if one == other {
         return Err(Problem::conflict("the two are one person already").at("other"));
     }
     let found = of_two(context, one, other, MatchReason::NamedByHand);
-    let known = matches::find(tx, context.clinic, found.id).await?.is_some();
-    matches::note(tx, context.clinic, &found).await?;
+    let known = set.patient_match(found.id)?.is_some();
+    set.note_match(found.clone());
     let effect = if known { CommandEffect::Unchanged } else { CommandEffect::Created };
     Ok(recorded(context, effect, found.id, one))
 }
@@ -39,27 +38,24 @@ fn recorded(context: &RecordContext<'_>, effect: CommandEffect, id: Uuid, patien
 }
 
 /// Somebody decides about a match.
-pub async fn decided(
-    tx: &mut Tx,
+pub fn decided(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     (id, decision): (Uuid, MatchDecision),
     reason: &str,
-) -> Result<Recorded, Problem> {
-    let mut found = matches::find(tx, context.clinic, id).await?.ok_or_else(|| Problem::not_found("match"))?;
+) -> Result<Applied, Problem> {
+    let mut found = set.patient_match(id)?.ok_or_else(|| Problem::not_found("match"))?;
     let source = format!("decision/{id}");
+    let mut moves = Vec::new();
     let (state, speaks_for) = match (decision, found.state()) {
         (MatchDecision::Join { survivor }, MatchState::Open) => {
-            let link = into(tx, context, &found, survivor).await?;
-            join(tx, context, dossiers, link, &source).await?;
+            let link = into(set, &found, survivor)?;
+            moves.push(RowMove::Join(link, source));
             (MatchState::Joined, link.into)
         }
         (MatchDecision::KeepApart, MatchState::Open) => (MatchState::KeptApart, found.one_id),
         (MatchDecision::Reopen, MatchState::Joined) => {
-            for link in link::of_source(tx, context.clinic, &source).await? {
-                link::remove(tx, context.clinic, &source, link).await?;
-                part(tx, context, dossiers, link, &source).await?;
-            }
+            moves.extend(set.links_of(&source)?.into_iter().map(|link| RowMove::Part(link, source.clone())));
             (MatchState::Open, found.one_id)
         }
         (MatchDecision::Reopen, MatchState::KeptApart) => (MatchState::Open, found.one_id),
@@ -74,11 +70,8 @@ pub async fn decided(
     found.decided_at = Some(context.now);
     found.decided_by = Some(context.by.to_owned());
     found.decision_reason = Some(reason.to_owned());
-    matches::decide(tx, context.clinic, &found).await?;
-    let row = locked(tx, context, speaks_for).await?;
-    let patient = row.id;
-    let dossier = dossiers.take(tx, context, row).await?;
-    let line = NewEvent {
+    set.decide_match(found.clone());
+    let event = NewEvent {
         id: context.clock.id(),
         episode: None,
         kind: "patient_match".to_owned(),
@@ -89,18 +82,17 @@ pub async fn decided(
         minutes: None,
         body: json!({"match": id, "one": found.one_id, "other": found.other_id, "reason": reason}),
     };
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
-    Ok(recorded(context, CommandEffect::Updated, id, patient))
+    let recorded = recorded(context, CommandEffect::Updated, id, speaks_for);
+    let left = Remainder { record: speaks_for, event, recorded };
+    if moves.is_empty() {
+        return finish(set, context, &[], &left).map(Applied::Done);
+    }
+    Ok(Applied::Moves(moves, Box::new(left)))
 }
 
 /// The other record is used no more, the survivor instead of it. A person is named by any of their records.
-async fn into(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    found: &PatientMatch,
-    survivor: PatientId,
-) -> Result<Link, Problem> {
-    let (one, other) = (locked(tx, context, found.one_id).await?.id, locked(tx, context, found.other_id).await?.id);
+fn into(set: &mut WorkingSet, found: &PatientMatch, survivor: PatientId) -> Result<Link, Problem> {
+    let (one, other) = (locked(set, found.one_id)?.id, locked(set, found.other_id)?.id);
     if [one, found.one_id].contains(&survivor) {
         Ok(Link { from: found.other_id, into: found.one_id })
     } else if [other, found.other_id].contains(&survivor) {

@@ -2,69 +2,60 @@
 
 use serde_json::json;
 
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::identify::{by_key_or_new, locked};
-use super::merge::{SHARED_KEY, join, relink};
+use super::merge::{Applied, Remainder, RowMove, SHARED_KEY, finish, relink};
+use super::new_event::NewEvent;
 use super::possible_match;
-use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, dropped, keep, unchanged};
-use super::settle::{NewEvent, settle};
+use super::stored_resource::{ResourceSlot, dropped, keep, unchanged};
+use super::working_set::WorkingSet;
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::patient_match::MatchReason;
 use crate::fhir::arrival::Arrival;
 use crate::fhir::content::{Identifier, LinkKind, PatientDetails};
 use crate::id::PatientId;
 use crate::problem::Problem;
-use crate::store::patient::link::{self, Link};
-use crate::store::patient::{KeyRow, Patient, matches};
-use crate::store::resource::{self, Resource};
-use crate::store::{Tx, patient, quarantine};
+use crate::store::patient::link::Link;
+use crate::store::patient::{KeyRow, Patient};
+use crate::store::resource::Resource;
 
 /// A Patient arrived.
-pub async fn person_arrived(
-    tx: &mut Tx,
+pub fn person_arrived(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     arrival: &Arrival,
     place: ResourceSlot<'_>,
     person: &PatientDetails,
-) -> Result<Recorded, Problem> {
+) -> Result<Applied, Problem> {
     let id = place.id;
     let reference = format!("Patient/{id}");
-    let mut dossier = known_person(tx, context, dossiers, (arrival, person), &reference).await?;
-    let (version, before) = match keep(tx, context, arrival, place, Some(dossier.patient.id)).await? {
+    let mut dossier = known_person(set, context, (arrival, person), &reference)?;
+    let (version, before) = match keep(set, context, arrival, place, Some(dossier.patient.id))? {
         Ok(kept) => kept,
         Err(found) => {
-            dossiers.put(context, dossier);
-            return Ok(unchanged(&found));
+            set.put(dossier);
+            return Ok(Applied::Done(unchanged(&found)));
         }
     };
     let me = dossier.patient.id;
-    let record = speak(tx, context, &mut dossier, person, &reference).await?;
+    let record = speak(set, context, &mut dossier, person, &reference)?;
     if let Some(before) = &before {
-        forget_keys(tx, context, before, arrival, me).await?;
+        forget_keys(set, before, arrival, me)?;
     }
     let carried = std::iter::once(reference.clone()).chain(arrival.identifiers.iter().map(Identifier::token));
     let former = person.former_identifiers.iter().map(Identifier::token);
     for (key, former) in carried.map(|key| (key, false)).chain(former.map(|key| (key, true))) {
         let row = KeyRow { key: &key, patient: me, origin: Some(record), former };
-        patient::put_key(tx, context.clinic, row).await?;
+        set.put_key(row)?;
     }
     if before.is_none() && record == me {
-        let namesakes = matches::namesakes(tx, context.clinic, &dossier.patient).await?;
-        possible_match::note(tx, context, record, &namesakes, MatchReason::SameNameAndBirthDate).await?;
+        let namesakes = set.namesakes(&dossier.patient)?;
+        possible_match::note(set, context, record, &namesakes, MatchReason::SameNameAndBirthDate);
     }
-    dossiers.put(context, dossier);
-    join_names(tx, context, dossiers, (record, me), &other_names(arrival, person, &reference)).await?;
-    relink(tx, context, dossiers, (record, &reference), &person.links).await?;
-    let row = locked(tx, context, record).await?;
-    let dossier = dossiers.take(tx, context, row).await?;
-    if dossier.patient.seen {
-        for reason in [PATIENT_NOT_SEEN, PATIENT_ELSEWHERE] {
-            quarantine::release_patient(tx, context.clinic, dossier.patient.id, reason).await?;
-        }
-    }
-
-    let line = NewEvent {
+    set.put(dossier);
+    let mut moves = join_names(set, context, (record, me), &other_names(arrival, person, &reference))?;
+    moves.extend(relink(set, context, (record, &reference), &person.links)?);
+    let event = NewEvent {
         id: context.clock.id(),
         episode: None,
         kind: "patient".to_owned(),
@@ -73,26 +64,30 @@ pub async fn person_arrived(
         at: context.now,
         outcome: None,
         minutes: None,
+        // What is known is written when it is.
         body: json!({"source": reference, "version": version, "inactive": person.inactive, "deceased": person.deceased,
-            "known": {"inactive": dossier.patient.inactive, "deceased_on": dossier.patient.deceased_on}}),
+            "known": null}),
     };
-    let survivor = dossier.patient.id;
-    settle(tx, context, dossiers, dossier, Some(line)).await?;
-    Ok(Recorded {
+    let recorded = Recorded {
         effect: if before.is_none() { CommandEffect::Created } else { CommandEffect::Updated },
         id: id.to_owned(),
         version,
         at: context.now,
-        patient: Some(survivor),
+        patient: None,
         quarantined: None,
         added: None,
-    })
+    };
+    let left = Remainder { record, event, recorded };
+    if moves.is_empty() {
+        return finish(set, context, &[], &left).map(Applied::Done);
+    }
+    Ok(Applied::Moves(moves, Box::new(left)))
 }
 
 /// What a Patient says of itself goes into the row of its record, whose id is the answer: the person's own, or that of a
 /// record that was merged into the person, which says nothing about the survivor.
-async fn speak(
-    tx: &mut Tx,
+fn speak(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
     dossier: &mut Dossier,
     person: &PatientDetails,
@@ -102,12 +97,12 @@ async fn speak(
     // A person of whom nothing but another name was known is this record.
     if row.reference == reference || (!row.seen && !is_of_a_patient(&row.reference)) {
         describe(context, row, person, reference);
-        patient::update(tx, context.clinic, row, context.now).await?;
+        set.update_patient(row);
         return Ok(row.id);
     }
-    let Some(mut merged) = link::merged_record(tx, context.clinic, row.id, reference).await? else { return Ok(row.id) };
+    let Some(mut merged) = set.merged_record(row.id, reference)? else { return Ok(row.id) };
     describe(context, &mut merged, person, reference);
-    patient::update(tx, context.clinic, &merged, context.now).await?;
+    set.update_patient(&merged);
     Ok(merged.id)
 }
 
@@ -129,41 +124,34 @@ fn describe(context: &RecordContext<'_>, row: &mut Patient, person: &PatientDeta
 }
 
 /// Names that the Patient carried and carries no more lead to its person no more.
-async fn forget_keys(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    before: &Resource,
-    arrival: &Arrival,
-    me: PatientId,
-) -> Result<(), Problem> {
+fn forget_keys(set: &mut WorkingSet, before: &Resource, arrival: &Arrival, me: PatientId) -> Result<(), Problem> {
     for token in dropped(before, arrival) {
-        let still = resource::by_identifier(tx, context.clinic, arrival.kind.name(), &token).await?;
+        let still = set.resources_with(arrival.kind.name(), &token)?;
         if !still.iter().any(|resource| resource.patient_id == Some(me)) {
-            patient::drop_key(tx, context.clinic, &token, me).await?;
+            set.drop_key(&token, me);
         }
     }
     Ok(())
 }
 
 /// The person a Patient resource speaks of: known by its id, or so far only by a reference of another kind.
-async fn known_person(
-    tx: &mut Tx,
+fn known_person(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     (arrival, person): (&Arrival, &PatientDetails),
     reference: &str,
 ) -> Result<Dossier, Problem> {
-    if let Some(row) = patient::lock_by_key(tx, context.clinic, reference).await? {
-        return dossiers.take(tx, context, row).await;
+    if let Some(row) = set.patient_by_key(reference)? {
+        return set.take(row);
     }
     for name in other_names(arrival, person, reference) {
-        let unseen = patient::by_key(tx, context.clinic, &name).await?.into_iter().find(is_only_a_name);
+        let unseen = set.persons_with_key(&name)?.into_iter().find(is_only_a_name);
         if let Some(unseen) = unseen {
-            let row = locked(tx, context, unseen.id).await?;
-            return dossiers.take(tx, context, row).await;
+            let row = locked(set, unseen.id)?;
+            return set.take(row);
         }
     }
-    by_key_or_new(tx, context, dossiers, reference).await
+    by_key_or_new(set, context, reference)
 }
 
 /// Nothing is known of the person but an identifier or a URN: the Patient that carries it says who it is.
@@ -179,21 +167,24 @@ fn other_names(arrival: &Arrival, person: &PatientDetails, reference: &str) -> V
 }
 
 /// Persons of whom only another name of this Patient was known are this person.
-async fn join_names(
-    tx: &mut Tx,
+fn join_names(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     (record, person): (PatientId, PatientId),
     names: &[String],
-) -> Result<(), Problem> {
+) -> Result<Vec<RowMove>, Problem> {
+    let mut moves = Vec::new();
     for name in names {
-        let carriers = patient::by_key(tx, context.clinic, name).await?.into_iter().filter(|other| other.id != person);
+        let carriers = set.persons_with_key(name)?.into_iter().filter(|other| other.id != person);
         let (names, others): (Vec<Patient>, Vec<Patient>) = carriers.partition(is_only_a_name);
         for name in names {
-            join(tx, context, dossiers, Link { from: name.id, into: record }, SHARED_KEY).await?;
+            let joined = RowMove::Join(Link { from: name.id, into: record }, SHARED_KEY.to_owned());
+            if !moves.contains(&joined) {
+                moves.push(joined);
+            }
         }
         let others: Vec<PatientId> = others.into_iter().map(|other| other.id).collect();
-        possible_match::note(tx, context, record, &others, MatchReason::SharedIdentifier).await?;
+        possible_match::note(set, context, record, &others, MatchReason::SharedIdentifier);
     }
-    Ok(())
+    Ok(moves)
 }

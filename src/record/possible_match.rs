@@ -3,31 +3,29 @@
 use sqlx::types::Json;
 
 use super::RecordContext;
-use super::identify::id_of;
+use super::derived_id::id_of;
+use super::working_set::WorkingSet;
 use crate::domain::patient_match::{MatchReason, MatchState};
 use crate::id::PatientId;
-use crate::problem::Problem;
-use crate::store::Tx;
-use crate::store::patient::matches::{self, PatientMatch};
+use crate::store::patient::matches::PatientMatch;
 
 /// A name that more people carry is a placeholder, and no reason.
 const MOST_CARRIERS: usize = 4;
 
 /// Notes that records are perhaps the same person as `record`.
-pub async fn note(
-    tx: &mut Tx,
+pub fn note(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
     record: PatientId,
     others: &[PatientId],
     reason: MatchReason,
-) -> Result<(), Problem> {
+) {
     if others.len() > MOST_CARRIERS {
-        return Ok(());
+        return;
     }
     for other in others.iter().filter(|other| **other != record) {
-        matches::note(tx, context.clinic, &of_two(context, record, *other, reason)).await?;
+        set.note_match(of_two(context, record, *other, reason));
     }
-    Ok(())
 }
 
 /// The match of two records, which follows from them.

@@ -6,9 +6,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::care_entry::line_of;
-use super::dossier::{Dossier, Dossiers};
+use super::dossier::Dossier;
 use super::identify::locked;
 use super::settle::{note, settle};
+use super::working_set::WorkingSet;
 use super::{CommandEffect, RecordContext, Recorded, Sighting, decide};
 use crate::domain::care::{Care, CareEntry, DELETED};
 use crate::domain::read_back::{Drift, decision, is_closed, reported_status};
@@ -18,8 +19,8 @@ use crate::fhir::chart_item::ChartItem;
 use crate::fhir::write::parts::{ChartState, FLAG_CODES, TASK_CODES, WrittenPostures, carries};
 use crate::fhir::write::{Planned, WriteForm};
 use crate::problem::Problem;
-use crate::store::outbox::{self, ChartNote, Delivery, DeliveryState};
-use crate::store::{Tx, event_log, journal, patient};
+use crate::store::journal;
+use crate::store::outbox::{ChartNote, Delivery, DeliveryState};
 
 /// How often what was lost is written again, until the intent changes. A chart that loses it once more has to be looked
 /// at by a person.
@@ -35,22 +36,17 @@ struct LookJudgment {
 }
 
 /// Something of ours was looked at in the chart.
-pub async fn seen(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
-    sighting: &Sighting,
-) -> Result<Recorded, Problem> {
-    let row = locked(tx, context, sighting.patient).await?;
-    let mut dossier = dossiers.take(tx, context, row).await?;
+pub fn seen(set: &mut WorkingSet, context: &RecordContext<'_>, sighting: &Sighting) -> Result<Recorded, Problem> {
+    let row = locked(set, sighting.patient)?;
+    let mut dossier = set.take(row)?;
     let absent = || Problem::not_found("delivery");
-    let delivery = outbox::look(tx, context.clinic, sighting.delivery, context.now).await?.ok_or_else(absent)?;
+    let delivery = set.look_at(sighting.delivery)?.ok_or_else(absent)?;
     let here = match &sighting.seen {
         Some(seen) if still_ours(seen, &delivery, &sighting.system) => Some(seen),
         _ => None,
     };
     let about_another = match here.and_then(|seen| seen.about.as_deref()) {
-        Some(key) => !patient::by_key(tx, context.clinic, key).await?.iter().any(|one| one.id == dossier.patient.id),
+        Some(key) => !set.persons_with_key(key)?.iter().any(|one| one.id == dossier.patient.id),
         None => false,
     };
     let told = reported_status(&dossier.story, delivery.id);
@@ -69,17 +65,16 @@ pub async fn seen(
         added: None,
     };
     let Some(judged) = judged else {
-        dossiers.put(context, dossier);
+        set.put(dossier);
         return Ok(Recorded { effect: CommandEffect::Unchanged, ..answer });
     };
-    outbox::record(tx, context.clinic, &delivery, &judged.noted, context.now).await?;
-    dossiers.delivers |= judged.noted.state == DeliveryState::Pending;
+    set.note_sighting(&delivery, &judged.noted);
     if judged.noted.drift == Some(Drift::OursLost) && delivery.drift.as_deref() != Some(Drift::OursLost.as_str()) {
-        dossiers.lines.push(line(context, &delivery, "delivery.lost_in_chart"));
+        set.lines.push(line(context, &delivery, "delivery.lost_in_chart"));
         tracing::warn!(delivery = %delivery.id, heals = judged.noted.heal, "what was written is not what stands in the chart");
     }
     let Some(status) = judged.news else {
-        dossiers.put(context, dossier);
+        set.put(dossier);
         return Ok(answer);
     };
     if status == DELETED {
@@ -87,18 +82,17 @@ pub async fn seen(
     }
     if !dossier.patient.has_care {
         dossier.patient.has_care = true;
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        set.update_patient(&dossier.patient);
     }
     let at = here.and_then(|seen| seen.changed_at).map_or(context.now, |at| at.min(context.now));
-    tell(tx, context, dossiers, dossier, &delivery, (here, status), at).await?;
+    tell(set, context, dossier, &delivery, (here, status), at)?;
     Ok(answer)
 }
 
 /// Tells that a person set a status, and what follows from it.
-async fn tell(
-    tx: &mut Tx,
+fn tell(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     delivery: &Delivery,
     (seen, status): (Option<&ChartItem>, String),
@@ -118,7 +112,7 @@ async fn tell(
     };
     let entry =
         |care: Care, on: NaiveDate| CareEntry { id: context.clock.id(), episode: desired.episode, on, at, care };
-    let set = entry(
+    let status_entry = entry(
         Care::SetInChart {
             delivery: delivery.id,
             key: desired.key.clone(),
@@ -132,23 +126,23 @@ async fn tell(
         },
         on,
     );
-    let set_line = line_of(&set);
-    dossier.story.entries.push(set);
+    let set_line = line_of(&status_entry);
+    dossier.story.entries.push(status_entry);
     let Some((known, decision, by, reason)) = asked else {
-        return settle(tx, context, dossiers, dossier, Some(set_line)).await;
+        return settle(set, context, dossier, Some(set_line));
     };
     let on = on.max(known.recommended_on);
     let recommendation = known.recommendation.id;
     let care = Care::RecommendationDecision { recommendation, decision, by: Some(by), reason };
     let follows = decide::may_follow(&dossier.story, &care, on).is_ok() && !repeats(&known, &care);
-    if !follows || decided_since(tx, context, delivery, recommendation, at).await? {
-        return settle(tx, context, dossiers, dossier, Some(set_line)).await;
+    if !follows || decided_since(set, context, delivery, recommendation, at)? {
+        return settle(set, context, dossier, Some(set_line));
     }
-    note(tx, context, dossiers, &dossier, vec![set_line]).await?;
+    note(set, context, &dossier, vec![set_line]);
     let decided = entry(care, on);
     let line = line_of(&decided);
     dossier.story.entries.push(decided);
-    settle(tx, context, dossiers, dossier, Some(line)).await
+    settle(set, context, dossier, Some(line))
 }
 
 /// The recommendation that a Task is about.
@@ -164,8 +158,8 @@ fn repeats(known: &TrackedRecommendation, care: &Care) -> bool {
 
 /// Whether somebody decided in the registry after the chart was changed: the last word counts. Decisions that came from
 /// the chart follow each other there.
-async fn decided_since(
-    tx: &mut Tx,
+fn decided_since(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
     delivery: &Delivery,
     recommendation: Uuid,
@@ -174,7 +168,7 @@ async fn decided_since(
     let Some(episode) = delivery.intent.desired.episode else { return Ok(false) };
     let id = recommendation.to_string();
     for kind in ["recommendation_decision", "recommendation_progress"] {
-        let decided = event_log::of_episode(tx, context.clinic, episode, kind).await?;
+        let decided = set.facts_of_episode(episode, kind)?;
         let later = decided.iter().any(|one| {
             one.body.0["recommendation"] == id.as_str() && one.recorded_by != context.by && one.recorded_at >= at
         });

@@ -1,76 +1,54 @@
 //! What case reviews recommended, written ready to list beside the fact that changed it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use serde_json::{Value, json};
+use serde_json::json;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::RecordContext;
 use super::dossier::Dossier;
+use super::working_set::WorkingSet;
 use crate::domain::care::Care;
 use crate::domain::history::History;
 use crate::domain::recommendation::{self, RecommendationDetail};
 use crate::domain::rules::RuleSet;
 use crate::domain::story::Story;
-use crate::id::{EpisodeId, PatientId};
-use crate::problem::Problem;
-use crate::store::Tx;
-use crate::store::recommendation as table;
-
-/// The rows of a patient by recommendation: episode, date, what the API shows.
-pub type RecommendationRows = HashMap<Uuid, (EpisodeId, NaiveDate, Value)>;
-
-/// What is stored about a patient's recommendations.
-pub async fn load(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    patient: PatientId,
-    story: &Story,
-) -> Result<RecommendationRows, Problem> {
-    let recommends =
-        |care: &Care| matches!(care, Care::CaseReview { recommendations, .. } if !recommendations.is_empty());
-    if !story.entries.iter().any(|e| recommends(&e.care)) {
-        return Ok(RecommendationRows::new());
-    }
-    let rows = table::of_patient(tx, context.clinic, patient).await?;
-    Ok(rows.into_iter().map(|row| (row.id, (row.episode_id, row.waits_until, row.body.0))).collect())
-}
+use crate::id::PatientId;
+use crate::store::recommendation::RecommendationRow;
 
 /// Writes what differs from what is stored.
-pub async fn write(tx: &mut Tx, context: &RecordContext<'_>, dossier: &mut Dossier) -> Result<(), Problem> {
-    let now = listed(&dossier.story, context.rules, context.today);
-    let patient = dossier.patient.id;
-    for (id, one) in &now {
-        let Some(episode) = one.followed.episode else { continue };
-        let waits_until = one.due_by.unwrap_or(one.followed.recommended_on);
-        let row = (episode, waits_until, json!(one));
-        if dossier.recommendations.get(id) != Some(&row) {
-            let row = table::RecommendationRow {
-                id: *id,
-                patient_id: patient,
-                episode_id: episode,
-                state: one.followed.state.as_str().to_owned(),
-                addressee: one.followed.recommendation.to.as_str().to_owned(),
-                waits_until,
-                body: sqlx::types::Json(row.2.clone()),
-            };
-            table::put(tx, context.clinic, &row, context.now).await?;
-        }
-        dossier.recommendations.insert(*id, row);
+pub fn write(set: &mut WorkingSet, context: &RecordContext<'_>, dossier: &mut Dossier) {
+    let now: BTreeMap<Uuid, RecommendationRow> = listed(&dossier.story, context.rules, context.today)
+        .into_iter()
+        .filter_map(|one| row(dossier.patient.id, &one))
+        .map(|row| (row.id, row))
+        .collect();
+    for row in now.values().filter(|row| dossier.recommendations.get(&row.id) != Some(row)) {
+        set.put_recommendation(row.clone());
     }
-    let gone: Vec<Uuid> = dossier.recommendations.keys().filter(|id| !now.contains_key(id)).copied().collect();
-    for id in gone {
-        table::remove(tx, context.clinic, id).await?;
-        dossier.recommendations.remove(&id);
+    for id in dossier.recommendations.keys().filter(|id| !now.contains_key(id)) {
+        set.remove_recommendation(*id);
     }
-    Ok(())
+    dossier.recommendations = now;
 }
 
-fn listed(story: &Story, rules: &RuleSet, today: NaiveDate) -> HashMap<Uuid, RecommendationDetail> {
+fn row(patient: PatientId, one: &RecommendationDetail) -> Option<RecommendationRow> {
+    Some(RecommendationRow {
+        id: one.followed.recommendation.id,
+        patient_id: patient,
+        episode_id: one.followed.episode?,
+        state: one.followed.state.as_str().to_owned(),
+        addressee: one.followed.recommendation.to.as_str().to_owned(),
+        waits_until: one.due_by.unwrap_or(one.followed.recommended_on),
+        body: Json(json!(one)),
+    })
+}
+
+fn listed(story: &Story, rules: &RuleSet, today: NaiveDate) -> Vec<RecommendationDetail> {
     if !story.entries.iter().any(|e| matches!(e.care, Care::CaseReview { .. })) {
-        return HashMap::new();
+        return Vec::new();
     }
-    let all = recommendation::listed(&History::of(story), rules, today);
-    all.into_iter().map(|one| (one.followed.recommendation.id, one)).collect()
+    recommendation::listed(&History::of(story), rules, today)
 }

@@ -12,7 +12,7 @@ use crate::store::{Db, patient, rule_set};
 /// # Errors
 /// When the database does not answer.
 pub async fn propose(db: &Db, clinic: &str, by: &str, rules: &RuleSet, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("rule_set_propose").await?;
     let stored = rule_set::insert(&mut tx, clinic, rules, by, now).await?;
     if stored {
         of_clinic(&mut tx, clinic, by, now, "rule_set.proposed", format!("rule-set/{}", rules.version)).await?;
@@ -34,11 +34,12 @@ pub async fn activate(
     now: DateTime<Utc>,
     today: NaiveDate,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("rule_set_activate").await?;
     // The latest activation is in force: it must not lie before another one, whatever the clock did.
     let last = rule_set::all(&mut tx, clinic).await?.into_iter().filter_map(|stored| stored.activated_at).max();
     let now = last.map_or(now, |last| now.max(last + TimeDelta::microseconds(1)));
     if !rule_set::activate(&mut tx, clinic, version, by, now).await? {
+        tx.rollback().await?;
         return Ok(None);
     }
     patient::all_due(&mut tx, clinic, today).await?;
@@ -59,7 +60,7 @@ pub async fn attest(
     fte: f64,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("staffing_attest").await?;
     crate::store::staffing::put(&mut tx, clinic, month, fte, by, now).await?;
     of_clinic(&mut tx, clinic, by, now, "staffing.attested", format!("staffing/{}", month.format("%Y-%m"))).await?;
     tx.commit().await

@@ -10,7 +10,7 @@ use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::review_session::ReviewSession;
 use crate::store::standing::{self, AttentionKey, StandingFilter};
-use crate::store::{Db, Tx, review_session};
+use crate::store::{Db, ReadTx, review_session};
 
 /// How many rows of the queue are read at once.
 const SOME: i64 = 500;
@@ -27,7 +27,7 @@ pub struct DeferredItem {
 /// # Errors
 /// `NotFound`; `Conflict` when the session is closed; `Unprocessable` for an episode that the queue did not have.
 pub async fn fold_item(db: &Db, clinic: &str, id: Uuid, episode: EpisodeId, folded: bool) -> Result<(), Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("review_session_fold").await?;
     let found = review_session::find(&mut tx, clinic, id).await?;
     let session = found.ok_or_else(|| Problem::not_found("review session"))?;
     if session.closed_at.is_some() {
@@ -48,7 +48,7 @@ pub async fn fold_item(db: &Db, clinic: &str, id: Uuid, episode: EpisodeId, fold
 /// # Errors
 /// When the database does not answer: nothing was stored.
 pub async fn open_session(db: &Db, clinic: &str, session: &ReviewSession, size: usize) -> Result<(), Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("review_session_open").await?;
     if review_session::insert(&mut tx, clinic, session).await? {
         let mut position = 0;
         for (episode, waiting) in agenda(queue(&mut tx, clinic, session).await?, size) {
@@ -61,7 +61,11 @@ pub async fn open_session(db: &Db, clinic: &str, session: &ReviewSession, size: 
     tx.commit().await
 }
 
-async fn queue(tx: &mut Tx, clinic: &str, session: &ReviewSession) -> Result<Vec<(EpisodeId, QueueEntry)>, Problem> {
+async fn queue(
+    tx: &mut ReadTx,
+    clinic: &str,
+    session: &ReviewSession,
+) -> Result<Vec<(EpisodeId, QueueEntry)>, Problem> {
     let filter = StandingFilter { care_manager: session.care_manager.clone(), ..StandingFilter::default() };
     let (mut agenda, mut after): (_, Option<AttentionKey>) = (Vec::new(), None);
     loop {
@@ -92,7 +96,7 @@ pub async fn close_session(
     deferred: &[DeferredItem],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("review_session_close").await?;
     review_session::find(&mut tx, clinic, id).await?.ok_or_else(|| Problem::not_found("review session"))?;
     if !review_session::close(&mut tx, clinic, id, by, now).await? {
         return Err(Problem::conflict("the review session is closed"));

@@ -1,50 +1,30 @@
 //! The end of the hallway: the plan after the fact, written beside it, and the difference put into the outbox.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::types::Json;
-use uuid::Uuid;
 
-use super::dossier::{Dossier, Dossiers};
-use super::identify::id_of;
+use super::derived_id::id_of;
+use super::dossier::Dossier;
+use super::new_event::NewEvent;
 use super::recommendation_rows;
+use super::working_set::WorkingSet;
 use super::{RecordContext, candidate, documents, journal_lines};
-use crate::domain::caseload_row;
 use crate::domain::chart_plan::{ChartPlan, WorkItem, WriteIntent, plan, resolve};
-use crate::domain::history::History;
 use crate::domain::safety::ConcernState;
 use crate::domain::standing::Standing;
 use crate::domain::task::{Owner, Posture};
 use crate::hex;
-use crate::id::EpisodeId;
 use crate::problem::Problem;
 use crate::store::event_log::EventRow;
-use crate::store::{Tx, episode, event_log, outbox, patient, standing};
-
-/// What is written into the log about a fact.
-pub struct NewEvent {
-    /// Its id: the entry's, where it is one.
-    pub id: Uuid,
-    /// The episode it belongs to.
-    pub episode: Option<EpisodeId>,
-    pub kind: String,
-    /// Entered by the care team: part of the story.
-    pub is_care: bool,
-    pub on: NaiveDate,
-    pub at: DateTime<Utc>,
-    /// For contacts and decisions.
-    pub outcome: Option<String>,
-    pub minutes: Option<u16>,
-    pub body: Value,
-}
+use crate::store::outbox::{self, PlannedDelivery};
 
 /// Plans anew after the story of `dossier` has changed, and writes everything that follows from it.
 /// `line` is what the log says about it; nothing is logged for a day that merely passed.
-pub async fn settle(
-    tx: &mut Tx,
+pub fn settle(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
     mut dossier: Dossier,
     line: Option<NewEvent>,
 ) -> Result<(), Problem> {
@@ -54,41 +34,36 @@ pub async fn settle(
     let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
     if let Some(line) = line {
         documents::changes(&dossier.story, &line, &mut changes);
-        append(tx, context, dossiers, &dossier, vec![(line, changes)]).await?;
+        append(set, context, &dossier, vec![(line, changes)]);
     } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
-        dossiers.lines.push(journal_lines::of_passed(context, dossier.patient.id, &changes));
+        set.lines.push(journal_lines::of_passed(context, dossier.patient.id, &changes));
     }
-    write_standings(tx, context, &dossier, &after).await?;
-    recommendation_rows::write(tx, context, &mut dossier).await?;
-    if write_ledger(tx, context, &mut dossier, &after).await? {
-        dossiers.delivers = true;
+    for now in after.standings.iter().filter(|now| is_new_phase(&dossier.plan, now)) {
+        set.settle_episode(now)?;
     }
+    recommendation_rows::write(set, context, &mut dossier);
+    write_ledger(set, context, &mut dossier, &after)?;
     if row_differs {
-        patient::update(tx, context.clinic, &dossier.patient, context.now).await?;
+        set.update_patient(&dossier.patient);
     }
     dossier.plan = after;
-    dossiers.put(context, dossier);
+    set.plan_anew(dossier.patient.id);
+    set.put(dossier);
     Ok(())
 }
 
-/// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
-pub async fn note(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
-    dossier: &Dossier,
-    lines: Vec<NewEvent>,
-) -> Result<(), Problem> {
-    append(tx, context, dossiers, dossier, lines.into_iter().map(|line| (line, json!({}))).collect()).await
+/// Whether an episode stands elsewhere than it did before.
+fn is_new_phase(before: &ChartPlan, now: &Standing) -> bool {
+    let end = |s: &Standing| (s.status, s.discharged_on, s.discharge_reason);
+    before.standings.iter().find(|s| s.episode == now.episode).is_none_or(|before| end(before) != end(now))
 }
 
-async fn append(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossiers: &mut Dossiers,
-    dossier: &Dossier,
-    lines: Vec<(NewEvent, Value)>,
-) -> Result<(), Problem> {
+/// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
+pub fn note(set: &mut WorkingSet, context: &RecordContext<'_>, dossier: &Dossier, lines: Vec<NewEvent>) {
+    append(set, context, dossier, lines.into_iter().map(|line| (line, json!({}))).collect());
+}
+
+fn append(set: &mut WorkingSet, context: &RecordContext<'_>, dossier: &Dossier, lines: Vec<(NewEvent, Value)>) {
     // What both databases keep: the digest is of what will be read again.
     let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
     let fact = |(line, changes): (NewEvent, Value)| EventRow {
@@ -107,53 +82,22 @@ async fn append(
         recorded_by: context.by.to_owned(),
     };
     let facts: Vec<EventRow> = lines.into_iter().map(fact).collect();
-    event_log::append(tx, context.clinic, &facts).await?;
-    dossiers.lines.extend(facts.iter().map(|fact| journal_lines::of_settled(context, fact)));
-    Ok(())
+    set.lines.extend(facts.iter().map(|fact| journal_lines::of_settled(context, fact)));
+    set.append(facts);
 }
 
-async fn write_standings(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossier: &Dossier,
-    after: &ChartPlan,
-) -> Result<(), Problem> {
-    let label = dossier.patient.label();
-    let history = History::of(&dossier.story);
-    for (now, course) in after.standings.iter().zip(&history.courses(context.today)) {
-        let before = dossier.plan.standings.iter().find(|s| s.episode == now.episode);
-        if before.is_none_or(|b| {
-            (b.status, b.discharged_on, b.discharge_reason) != (now.status, now.discharged_on, now.discharge_reason)
-        }) {
-            episode::settle(tx, context.clinic, now).await?;
-        }
-        let episode = dossier.story.episodes.iter().find(|e| e.id == now.episode);
-        let line = caseload_row::CaseloadRow::of(&history, context.rules, course, now);
-        let written = standing::StandingWrite {
-            label: &label,
-            care_manager: episode.and_then(|e| e.care_manager.as_deref()),
-            psychiatric_consultant: episode.and_then(|e| e.psychiatric_consultant.as_deref()),
-            standing: now,
-            line: &line,
-        };
-        standing::put(tx, context.clinic, dossier.patient.id, written, context.now).await?;
-    }
-    Ok(())
-}
-
-/// Puts the difference between the plan and the ledger into the outbox. Answers whether there was one.
-async fn write_ledger(
-    tx: &mut Tx,
+/// Puts the difference between the plan and the ledger into the outbox.
+fn write_ledger(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
     dossier: &mut Dossier,
     after: &ChartPlan,
-) -> Result<bool, Problem> {
-    let mut written = false;
+) -> Result<(), Problem> {
+    let patient = dossier.patient.id;
     // Rows that stand for something planned.
     let mut kept: Vec<String> = Vec::new();
-    let id = dossier.patient.id;
     for desired in &after.desired {
-        let (key, known) = match ledger_row(tx, context, dossier, desired).await? {
+        let (key, known) = match ledger_row(dossier, desired)? {
             LedgerRow::Known(i) => (dossier.ledger[i].key.clone(), Some(i)),
             LedgerRow::New(key) => (key, None),
         };
@@ -161,33 +105,32 @@ async fn write_ledger(
         let mut intent = intent(context, dossier, desired, &key, known.map(|i| &dossier.ledger[i]));
         intent.desired.key.clone_from(&key);
         let digest = digest(&intent);
-        match known {
-            Some(i) if dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open => continue,
-            Some(i) => {
-                dossier.ledger[i] =
-                    outbox::LedgerEntry { posture: Posture::Open, digest: digest.clone(), ..dossier.ledger[i].clone() }
-            }
-            None => dossier.ledger.push(outbox::LedgerEntry {
-                key: key.clone(),
-                code: desired.code,
-                state: outbox::DeliveryState::Pending,
-                posture: Posture::Open,
-                identifier: intent.identifier.clone(),
-                digest: digest.clone(),
-                created_at: context.now,
-            }),
+        if known.is_some_and(|i| dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open) {
+            continue;
         }
-        let delivery = id_of(context.clinic, &["delivery", &id.to_string(), &key]);
-        outbox::plan(tx, context.clinic, id, delivery, &intent, &digest, context.now).await?;
-        written = true;
+        let before = known.map(|i| dossier.ledger.remove(i));
+        let id = before
+            .as_ref()
+            .map_or_else(|| id_of(context.clinic, &["delivery", &patient.to_string(), &key]), |before| before.id);
+        dossier.ledger.push(outbox::LedgerEntry {
+            patient_id: patient,
+            key,
+            id,
+            code: desired.code,
+            state: before.as_ref().map_or(outbox::DeliveryState::Pending, |before| before.state),
+            posture: Posture::Open,
+            identifier: intent.identifier.clone(),
+            digest: digest.clone(),
+            intent: serde_json::to_string(&intent).ok(),
+            created_at: before.map_or(context.now, |before| before.created_at),
+        });
+        set.plan(PlannedDelivery { patient, id, intent, digest });
     }
-    for i in 0..dossier.ledger.len() {
-        let entry = &dossier.ledger[i];
+    for entry in &mut dossier.ledger {
         if entry.posture != Posture::Open || kept.contains(&entry.key) {
             continue;
         }
-        let Some(row) = outbox::find(tx, context.clinic, id, &entry.key).await? else { continue };
-        let mut intent = row.intent.0;
+        let mut intent = entry.intent()?;
         let slot = entry.slot();
         let (posture, reason) = if after.desired.iter().any(|desired| desired.slot() == slot) {
             (Posture::Withdrawn, "Joined with another one about the same.".to_owned())
@@ -199,14 +142,10 @@ async fn write_ledger(
         intent.ended_on = Some(context.today);
         intent.ended_because = Some(reason);
         let digest = digest(&intent);
-        outbox::plan(tx, context.clinic, id, row.id, &intent, &digest, context.now).await?;
-        dossier.ledger[i] = outbox::LedgerEntry { posture, digest, ..dossier.ledger[i].clone() };
-        written = true;
+        (entry.posture, entry.digest, entry.intent) = (posture, digest.clone(), None);
+        set.plan(PlannedDelivery { patient, id: entry.id, intent, digest });
     }
-    if written {
-        outbox::wake(tx, context.clinic, id, context.now).await?;
-    }
-    Ok(written)
+    Ok(())
 }
 
 /// The row of the ledger that stands for something planned.
@@ -219,12 +158,7 @@ enum LedgerRow {
 
 /// R14: what stands open of the same kind is that, whatever it was named by; a person who closed it in the chart has
 /// closed its reasons then, and not those that came later.
-async fn ledger_row(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
-    dossier: &Dossier,
-    desired: &WorkItem,
-) -> Result<LedgerRow, Problem> {
+fn ledger_row(dossier: &Dossier, desired: &WorkItem) -> Result<LedgerRow, Problem> {
     let ledger = || dossier.ledger.iter().enumerate();
     let row_or_new = |key: &str| {
         let row = ledger().find(|(_, entry)| entry.key == key);
@@ -237,8 +171,7 @@ async fn ledger_row(
     if entry.state != outbox::DeliveryState::ClosedInChart {
         return Ok(LedgerRow::Known(*i));
     }
-    let row = outbox::find(tx, context.clinic, dossier.patient.id, &entry.key).await?;
-    let known: Vec<String> = row.map(|row| row.intent.0.desired.reason_keys()).unwrap_or_default();
+    let known: Vec<String> = entry.intent()?.desired.reason_keys();
     Ok(match desired.reasons.iter().find(|reason| !known.contains(&reason.key)) {
         Some(new) => row_or_new(&new.key),
         None => LedgerRow::Known(*i),

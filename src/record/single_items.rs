@@ -3,16 +3,17 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::RecordContext;
+use super::derived_id::id_of;
 use super::dossier::Dossier;
-use super::evidence::measure;
-use super::identify::id_of;
+use super::scored_form::measure;
+use super::working_set::WorkingSet;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
 use crate::domain::score::Answers;
 use crate::fhir::content::{EvidenceTime, InstrumentReading};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
-use crate::store::{Tx, measurement};
+use crate::store::measurement;
 
 /// An item to be stored.
 pub(super) fn single_item(
@@ -44,15 +45,14 @@ const NEXT_ITEM: TimeDelta = TimeDelta::minutes(2);
 const WHOLE_FORM: TimeDelta = TimeDelta::minutes(15);
 
 /// The items that were taken together with the one at an instant.
-async fn taken_together(
-    tx: &mut Tx,
-    context: &RecordContext<'_>,
+fn taken_together(
+    set: &mut WorkingSet,
     patient: PatientId,
     instrument: Instrument,
     at: DateTime<Utc>,
 ) -> Result<Vec<measurement::ItemObservation>, Problem> {
     let around = (at - WHOLE_FORM, at + WHOLE_FORM);
-    let items = measurement::items_between(tx, context.clinic, patient, instrument, around).await?;
+    let items = set.items_between(patient, instrument, around)?;
     let mut together = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
     if let Some(items) = &mut together {
         items.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
@@ -144,15 +144,15 @@ fn joined(
 
 /// What was joined around an instant, as it is now; and what was joined of the same items before, by another first item
 /// or when their patient was still another one, as retracted.
-pub(super) async fn rejoined(
-    tx: &mut Tx,
+pub(super) fn rejoined(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
     dossier: &Dossier,
     instrument: Instrument,
     at: DateTime<Utc>,
 ) -> Result<Vec<Measurement>, Problem> {
     let patient = dossier.patient.id;
-    let items = taken_together(tx, context, patient, instrument, at).await?;
+    let items = taken_together(set, patient, instrument, at)?;
     let Some(joined) = joined(context, patient, instrument, &items) else { return Ok(Vec::new()) };
     let is_before = |m: &&Measurement| {
         m.instrument == instrument
@@ -169,32 +169,32 @@ pub(super) async fn rejoined(
 
 /// The answer to the self-harm item that an Observation gave before it was replaced, as a retracted version of what is
 /// joined around it now.
-pub(super) async fn replaced_item(
-    tx: &mut Tx,
+pub(super) fn replaced_item(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
     dossier: &Dossier,
     reading: &InstrumentReading,
     taken: EvidenceTime,
 ) -> Result<Option<Measurement>, Problem> {
     let item9 = reading.instrument.self_harm_item().and_then(|item| reading.answers.items.get(item).copied().flatten());
-    let joined = rejoined(tx, context, dossier, reading.instrument, taken.at).await?.pop();
+    let joined = rejoined(set, context, dossier, reading.instrument, taken.at)?.pop();
     Ok(joined.map(|m| Measurement { item9, counting: EvidenceStatus::Retracted, ..m }))
 }
 
 /// The single item of a retracted Observation is taken out of what was joined from it: what that is now.
-pub(super) async fn retract_items(
-    tx: &mut Tx,
+pub(super) fn retract_items(
+    set: &mut WorkingSet,
     context: &RecordContext<'_>,
     dossier: &Dossier,
     source: &str,
 ) -> Result<Vec<Measurement>, Problem> {
     let patient = dossier.patient.id;
-    let Some(mut item) = measurement::item_of(tx, context.clinic, patient, source).await? else {
+    let Some(mut item) = set.item_of(patient, source)? else {
         return Ok(Vec::new());
     };
     item.counting = EvidenceStatus::Retracted;
-    measurement::put_item(tx, context.clinic, patient, &item).await?;
-    rejoined(tx, context, dossier, item.instrument, item.taken_at).await
+    set.put_item(patient, &item)?;
+    rejoined(set, context, dossier, item.instrument, item.taken_at)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// One version of a closed month.
@@ -19,7 +19,7 @@ pub struct ClosedMonth {
 }
 
 /// Adds a version. `false` if there is one of that number.
-pub async fn insert(tx: &mut Tx, clinic: &str, closed: &ClosedMonth) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, closed: &ClosedMonth) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO closed_month (clinic_id, month, version, rule_set, body, digest, reason, closed_at, closed_by)
@@ -39,7 +39,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, closed: &ClosedMonth) -> Result<b
 }
 
 /// Every version of a month, oldest first.
-pub async fn versions(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Vec<ClosedMonth>, Problem> {
+pub async fn versions(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Vec<ClosedMonth>, Problem> {
     fetch_all!(
         tx,
         ClosedMonth,
@@ -52,7 +52,7 @@ pub async fn versions(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Vec
 }
 
 /// The last version of a month; `None` while it is open.
-pub async fn latest(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Option<ClosedMonth>, Problem> {
+pub async fn latest(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Option<ClosedMonth>, Problem> {
     fetch_optional!(
         tx,
         ClosedMonth,
@@ -65,7 +65,7 @@ pub async fn latest(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Optio
 }
 
 /// Whether a month is closed.
-pub async fn is_closed(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<bool, Problem> {
+pub async fn is_closed(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<bool, Problem> {
     fetch_optional!(
         tx,
         (i32,),

@@ -7,7 +7,7 @@ pub mod subscription;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// A connection that is ours for a while.
@@ -26,7 +26,7 @@ pub struct ConnectionKey<'a> {
 }
 
 /// Registers a connection; due at once if it is new.
-pub async fn register(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn register(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -39,7 +39,7 @@ pub async fn register(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) ->
 }
 
 /// Marks the connection due now, because something changed there.
-pub async fn look_again(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn look_again(tx: &mut WriteTx, of: ConnectionKey<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection (clinic_id, name, due_at, wanted) VALUES ($1, $2, $3, 1)
@@ -55,13 +55,13 @@ pub async fn look_again(tx: &mut Tx, of: ConnectionKey<'_>, now: DateTime<Utc>) 
 
 /// Claims a free connection.
 pub async fn claim(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     of: ConnectionKey<'_>,
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Option<ConnectionClaim>, Problem> {
-    fetch_optional!(
+    returning_optional!(
         tx,
         ConnectionClaim,
         "UPDATE connection SET lease_token = $3, lease_until = $5
@@ -77,7 +77,12 @@ pub async fn claim(
 }
 
 /// Prolongs a lease. `false` when it was lost.
-pub async fn prolong(tx: &mut Tx, of: ConnectionKey<'_>, token: Uuid, until: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn prolong(
+    tx: &mut WriteTx,
+    of: ConnectionKey<'_>,
+    token: Uuid,
+    until: DateTime<Utc>,
+) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE connection SET lease_until = $4 WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
@@ -92,7 +97,7 @@ pub async fn prolong(tx: &mut Tx, of: ConnectionKey<'_>, token: Uuid, until: Dat
 
 /// Gives a connection back, due again at `due`, or at `soon` where somebody asked meanwhile.
 pub async fn give_back(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     of: ConnectionKey<'_>,
     claimed: &ConnectionClaim,
     soon: DateTime<Utc>,
@@ -116,7 +121,7 @@ pub async fn give_back(
 
 /// When a connection is due, and until when somebody holds it.
 pub async fn due(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     of: ConnectionKey<'_>,
 ) -> Result<Option<(DateTime<Utc>, Option<DateTime<Utc>>)>, Problem> {
     fetch_optional!(
@@ -165,7 +170,7 @@ impl Watermark {
 
 /// Types that could not be fetched when it was last tried, or only in a poorer way: the connection's name, the type, and
 /// the end of the last complete sweep. Of every clinic, at most so many.
-pub async fn troubled(tx: &mut Tx, limit: i64) -> Result<Vec<(String, String, Option<DateTime<Utc>>)>, Problem> {
+pub async fn troubled(tx: &mut ReadTx, limit: i64) -> Result<Vec<(String, String, Option<DateTime<Utc>>)>, Problem> {
     fetch_all!(
         tx,
         (String, String, Option<DateTime<Utc>>),
@@ -178,7 +183,7 @@ pub async fn troubled(tx: &mut Tx, limit: i64) -> Result<Vec<(String, String, Op
 }
 
 /// Progress of every resource type that was ever fetched.
-pub async fn watermarks(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Vec<Watermark>, Problem> {
+pub async fn watermarks(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Vec<Watermark>, Problem> {
     fetch_all!(
         tx,
         Watermark,
@@ -192,7 +197,7 @@ pub async fn watermarks(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Vec<Waterm
 }
 
 /// Writes how far a type has been fetched. A watermark never moves back.
-pub async fn put_watermark(tx: &mut Tx, of: ConnectionKey<'_>, mark: &Watermark) -> Result<(), Problem> {
+pub async fn put_watermark(tx: &mut WriteTx, of: ConnectionKey<'_>, mark: &Watermark) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_watermark
@@ -222,7 +227,7 @@ pub async fn put_watermark(tx: &mut Tx, of: ConnectionKey<'_>, mark: &Watermark)
 
 /// Patients in somebody's care, as the chart names them, after an id, in order of id.
 pub async fn followed(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     after: Option<Uuid>,
     limit: i64,

@@ -1,10 +1,13 @@
 //! Episodes as entered, with the planner's word on where they stand.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 
 use super::access_trace::note;
-use super::{Tx, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::episode;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
@@ -75,7 +78,7 @@ impl From<EpisodeRow> for EpisodeRecord {
 }
 
 /// Every episode of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<EpisodeRecord>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<EpisodeRecord>, Problem> {
     fetch_all!(
         tx,
         EpisodeRow,
@@ -90,9 +93,25 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT id, patient_id, enrolled_on, consent_on, primary_instrument, target_instruments, care_manager,
+        primary_care_provider, psychiatric_consultant, phase, discharged_on, discharge_reason, revision, created_at, updated_at
+        FROM episode WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// Every episode of each of these patients, of one patient in order of enrollment.
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> Result<Vec<EpisodeRecord>, Problem> {
+    let mut rows = fetch_listed!(tx, EpisodeRow, OF_EACH, patients, clinic);
+    note(rows.iter().map(|e| e.patient_id));
+    // As the databases order what is not enrolled yet: PostgreSQL last, SQLite first. The story sorts again.
+    rows.sort_by_key(|row| (row.enrolled_on, row.id));
+    Ok(rows.into_iter().map(EpisodeRecord::from).collect())
+}
+
 /// Every episode of the patients from one id to another, by patient and in order of enrollment.
 pub async fn of_patients(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     from: PatientId,
     to: PatientId,
@@ -113,7 +132,7 @@ pub async fn of_patients(
 
 /// When each episode of the patients from one id to another was entered.
 pub async fn entered(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     from: PatientId,
     to: PatientId,
@@ -129,7 +148,7 @@ pub async fn entered(
     .map_err(failed)
 }
 
-pub async fn find(tx: &mut Tx, clinic: &str, id: EpisodeId) -> Result<Option<EpisodeRecord>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: EpisodeId) -> Result<Option<EpisodeRecord>, Problem> {
     fetch_optional!(
         tx,
         EpisodeRow,
@@ -144,82 +163,120 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: EpisodeId) -> Result<Option<Epi
     .map_err(failed)
 }
 
+static INSERT: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO episode (clinic_id, id, phase, enrolled_on, consent_on, target_instruments, care_manager,
+        primary_care_provider, psychiatric_consultant, discharged_on, discharge_reason, revision, updated_at, patient_id,
+        primary_instrument, created_at, created_by)";
+    Texts::values(head, 16, "")
+});
+
+static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
+    let columns = [
+        "phase",
+        "enrolled_on",
+        "consent_on",
+        "target_instruments",
+        "care_manager",
+        "primary_care_provider",
+        "psychiatric_consultant",
+        "discharged_on",
+        "discharge_reason",
+        "revision",
+        "updated_at",
+    ];
+    Texts::update("episode", &["id"], &columns)
+});
+
+/// Stores new ones, each with who entered it.
+pub async fn insert_all(tx: &mut WriteTx, clinic: &str, episodes: &[(&EpisodeRecord, &str)]) -> Result<(), Problem> {
+    execute_rows!(
+        tx,
+        INSERT,
+        clinic,
+        episodes,
+        |e| e.0.episode.id,
+        e.0.phase.as_str(),
+        e.0.episode.enrolled_on,
+        e.0.episode.consent_on,
+        Json(&e.0.episode.target_instruments),
+        &e.0.episode.care_manager,
+        &e.0.episode.primary_care_provider,
+        &e.0.episode.psychiatric_consultant,
+        e.0.discharged_on,
+        &e.0.discharge_reason,
+        e.0.revision,
+        e.0.updated_at,
+        e.0.patient_id,
+        e.0.episode.primary_instrument.id(),
+        e.0.created_at,
+        e.1
+    );
+    Ok(())
+}
+
+/// Writes everything about episodes that may change.
+pub async fn update_all(tx: &mut WriteTx, clinic: &str, episodes: &[&EpisodeRecord]) -> Result<(), Problem> {
+    execute_rows!(
+        tx,
+        UPDATE,
+        clinic,
+        episodes,
+        |e| e.episode.id,
+        e.phase.as_str(),
+        e.episode.enrolled_on,
+        e.episode.consent_on,
+        Json(&e.episode.target_instruments),
+        &e.episode.care_manager,
+        &e.episode.primary_care_provider,
+        &e.episode.psychiatric_consultant,
+        e.discharged_on,
+        &e.discharge_reason,
+        e.revision,
+        e.updated_at
+    );
+    Ok(())
+}
+
+static OWNERS: LazyLock<Texts> =
+    LazyLock::new(|| Texts::list("SELECT patient_id FROM episode WHERE clinic_id = $1 AND id IN", 2, ""));
+
+/// Whose these episodes are.
+pub async fn owners(tx: &mut ReadTx, clinic: &str, ids: &[EpisodeId]) -> Result<Vec<PatientId>, Problem> {
+    let rows = fetch_listed!(tx, (PatientId,), OWNERS, ids, clinic);
+    Ok(rows.into_iter().map(|(patient,)| patient).collect())
+}
+
+impl EpisodeRecord {
+    /// As it is entered.
+    pub fn entered(patient_id: PatientId, episode: episode::Episode, now: DateTime<Utc>) -> Self {
+        Self {
+            episode,
+            patient_id,
+            phase: episode::Phase::Referred,
+            discharged_on: None,
+            discharge_reason: None,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Takes over the planner's word on where it stands, for reading.
+    pub fn settle(&mut self, standing: &Standing) {
+        self.phase = standing.status;
+        self.discharged_on = standing.discharged_on;
+        self.discharge_reason = standing.discharge_reason.map(|reason| reason.as_str().to_owned());
+    }
+}
+
 /// Stores a new one.
 pub async fn insert(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: PatientId,
     e: &episode::Episode,
     by: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO episode (clinic_id, id, patient_id, phase, enrolled_on, consent_on, primary_instrument,
-           target_instruments, care_manager, primary_care_provider, psychiatric_consultant, revision, created_at, created_by, updated_at)
-         VALUES ($1, $2, $3, 'referred', $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $11)",
-        clinic,
-        e.id,
-        patient,
-        e.enrolled_on,
-        e.consent_on,
-        e.primary_instrument.id(),
-        Json(&e.target_instruments),
-        &e.care_manager,
-        &e.primary_care_provider,
-        &e.psychiatric_consultant,
-        now,
-        by
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// Updates an episode as its next revision.
-pub async fn update(tx: &mut Tx, clinic: &str, e: &episode::Episode, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "UPDATE episode SET enrolled_on = $3, consent_on = $4, target_instruments = $5, care_manager = $6,
-           primary_care_provider = $7, psychiatric_consultant = $8, revision = revision + 1, updated_at = $9
-         WHERE clinic_id = $1 AND id = $2",
-        clinic,
-        e.id,
-        e.enrolled_on,
-        e.consent_on,
-        Json(&e.target_instruments),
-        &e.care_manager,
-        &e.primary_care_provider,
-        &e.psychiatric_consultant,
-        now
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// Counts a change that is not in the episode's own row.
-pub async fn touch(tx: &mut Tx, clinic: &str, id: EpisodeId, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "UPDATE episode SET revision = revision + 1, updated_at = $3 WHERE clinic_id = $1 AND id = $2",
-        clinic,
-        id,
-        now
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// Writes the planner's word on where an episode stands, for reading.
-pub async fn settle(tx: &mut Tx, clinic: &str, standing: &Standing) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "UPDATE episode SET phase = $3, discharged_on = $4, discharge_reason = $5 WHERE clinic_id = $1 AND id = $2",
-        clinic,
-        standing.episode,
-        standing.status.as_str(),
-        standing.discharged_on,
-        standing.discharge_reason.map(crate::domain::care::DischargeReason::as_str)
-    )
-    .map(|_| ())
-    .map_err(failed)
+    insert_all(tx, clinic, &[(&EpisodeRecord::entered(patient, e.clone(), now), by)]).await
 }

@@ -8,7 +8,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::access_trace::note;
-use super::{Tx, failed, rows};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::care::{Care, CareEntry};
 use crate::domain::story::Handover;
 use crate::id::{EpisodeId, PatientId};
@@ -32,27 +33,33 @@ pub struct EventRow {
     pub recorded_by: String,
 }
 
-static APPEND: LazyLock<Vec<String>> = LazyLock::new(|| {
+static APPEND: LazyLock<Texts> = LazyLock::new(|| {
     let head =
         "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome,
         minutes, body, changes, recorded_at, recorded_by)";
-    rows::texts(head, 13, "")
+    Texts::values(head, 13, "")
 });
 
-pub async fn append(tx: &mut Tx, clinic: &str, facts: &[EventRow]) -> Result<(), Problem> {
-    for some in facts.chunks(rows::MOST) {
-        let text: &'static str = &APPEND[some.len() - 1];
-        on!(tx, |conn| {
-            let mut query = sqlx::query(text).bind(clinic);
-            for f in some {
-                query = query.bind(f.patient_id).bind(f.id).bind(f.episode_id).bind(&f.kind).bind(f.is_care);
-                query = query.bind(f.happened_on).bind(f.happened_at).bind(&f.outcome).bind(f.minutes);
-                query = query.bind(&f.body).bind(&f.changes).bind(f.recorded_at).bind(&f.recorded_by);
-            }
-            query.execute(conn).await.map(|_| ())
-        })
-        .map_err(failed)?;
-    }
+pub async fn append(tx: &mut WriteTx, clinic: &str, facts: &[EventRow]) -> Result<(), Problem> {
+    execute_rows!(
+        tx,
+        APPEND,
+        clinic,
+        facts,
+        |f| f.patient_id,
+        f.id,
+        f.episode_id,
+        &f.kind,
+        f.is_care,
+        f.happened_on,
+        f.happened_at,
+        &f.outcome,
+        f.minutes,
+        &f.body,
+        &f.changes,
+        f.recorded_at,
+        &f.recorded_by
+    );
     Ok(())
 }
 
@@ -72,7 +79,7 @@ impl From<EntryRow> for CareEntry {
 }
 
 /// Entries of the care team about a patient: part of the story.
-pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<CareEntry>, Problem> {
+pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<CareEntry>, Problem> {
     fetch_all!(
         tx,
         EntryRow,
@@ -126,7 +133,7 @@ impl StoryEventRow {
 
 /// Story events of the patients in a range of ids, by patient.
 pub async fn story_events(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     from: PatientId,
     to: PatientId,
@@ -146,8 +153,26 @@ pub async fn story_events(
     read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
 }
 
+static TOLD_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT patient_id, id, episode_id, is_care, happened_on, happened_at, CAST(body AS TEXT) AS body
+        FROM fact WHERE clinic_id = $1 AND (is_care OR kind = 'transfer') AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// What the log adds to the stories of each of these patients, of one patient in order of date.
+pub async fn told_of_each(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patients: &[PatientId],
+) -> Result<Vec<(PatientId, StoryEvent)>, Problem> {
+    let mut rows = fetch_listed!(tx, StoryEventRow, TOLD_OF_EACH, patients, clinic);
+    rows.sort_by_key(|row| (row.happened_on, row.id));
+    let read = rows.into_iter().map(StoryEventRow::read).filter_map(Result::transpose);
+    read.collect::<serde_json::Result<_>>().map_err(|_| Problem::internal("a line of the log cannot be read"))
+}
+
 /// The entries about a patient that were taken back.
-pub async fn taken_back(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Uuid>, Problem> {
+pub async fn taken_back(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<Uuid>, Problem> {
     let rows = fetch_all!(
         tx,
         (Json<Care>,),
@@ -176,7 +201,7 @@ pub struct EpisodeLog {
 
 /// A page of what happened in an episode, in order of (when it happened, when it was recorded, id).
 pub async fn chapter(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     chapter: &EpisodeLog,
     after: Option<(DateTime<Utc>, DateTime<Utc>, Uuid)>,
@@ -212,7 +237,12 @@ pub async fn chapter(
 }
 
 /// Everything of one kind in an episode, in order of entry.
-pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: EpisodeId, kind: &str) -> Result<Vec<EventRow>, Problem> {
+pub async fn of_episode(
+    tx: &mut ReadTx,
+    clinic: &str,
+    episode: EpisodeId,
+    kind: &str,
+) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
         EventRow,
@@ -228,7 +258,7 @@ pub async fn of_episode(tx: &mut Tx, clinic: &str, episode: EpisodeId, kind: &st
 }
 
 /// Every event of a patient, ordered by (time of the event, time of recording).
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<EventRow>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<EventRow>, Problem> {
     fetch_all!(
         tx,
         EventRow,
@@ -244,7 +274,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
 
 /// Events of a patient recorded after an instant, in order of recording.
 pub async fn recorded_after(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     patient: PatientId,
     after: DateTime<Utc>,
@@ -264,7 +294,7 @@ pub async fn recorded_after(
 
 /// The patient and episode of an entry that recommended something: searched among a clinic's case reviews.
 pub async fn reviews_with(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     recommendation: Uuid,
 ) -> Result<Option<(PatientId, Option<EpisodeId>)>, Problem> {

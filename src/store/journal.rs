@@ -7,11 +7,14 @@
 mod entry;
 mod audit;
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::hex;
 use crate::id::PatientId;
 use crate::problem::Problem;
@@ -44,7 +47,7 @@ const SEAL_SOME: &str = "UPDATE journal SET seq = v.column2, hash = v.column3
         WHERE journal.clinic_id = $1 AND journal.id = v.column1 AND journal.seq IS NULL";
 
 /// Adds lines, which have no place yet. One that is there already stays as it is.
-pub async fn add(tx: &mut Tx, entries: &[JournalEntry]) -> Result<(), Problem> {
+pub async fn add(tx: &mut WriteTx, entries: &[JournalEntry]) -> Result<(), Problem> {
     for some in entries.chunks(ADDED) {
         // Fill the statement's remaining placeholders with the last entry again: by then it exists, so nothing is
         // inserted.
@@ -97,9 +100,9 @@ pub fn chained(before: &str, seq: i64, line: &str) -> String {
 }
 
 /// Reads the end of a clinic's chain, and holds it until the end of the transaction.
-pub async fn hold_head(tx: &mut Tx, clinic: &str) -> Result<ChainHead, Problem> {
+pub async fn hold_head(tx: &mut WriteTx, clinic: &str) -> Result<ChainHead, Problem> {
     const HOLD: &str = "UPDATE journal_head SET seq = seq WHERE clinic_id = $1 RETURNING seq, hash, facts_before";
-    if let Some(head) = fetch_optional!(tx, ChainHead, HOLD, clinic).map_err(failed)? {
+    if let Some(head) = returning_optional!(tx, ChainHead, HOLD, clinic).map_err(failed)? {
         return Ok(head);
     }
     execute!(
@@ -108,30 +111,30 @@ pub async fn hold_head(tx: &mut Tx, clinic: &str) -> Result<ChainHead, Problem> 
         clinic
     )
     .map_err(failed)?;
-    let head = fetch_optional!(tx, ChainHead, HOLD, clinic).map_err(failed)?;
+    let head = returning_optional!(tx, ChainHead, HOLD, clinic).map_err(failed)?;
     head.ok_or_else(|| Problem::internal("the journal of a clinic has no end"))
 }
 
 /// Reads the end of a clinic's chain; `None` before anything was sealed.
-pub async fn head(tx: &mut Tx, clinic: &str) -> Result<Option<ChainHead>, Problem> {
+pub async fn head(tx: &mut ReadTx, clinic: &str) -> Result<Option<ChainHead>, Problem> {
     fetch_optional!(tx, ChainHead, "SELECT seq, hash, facts_before FROM journal_head WHERE clinic_id = $1", clinic)
         .map_err(failed)
 }
 
 /// The number of the last sealed line of every clinic.
-pub async fn heads(tx: &mut Tx) -> Result<Vec<(String, i64)>, Problem> {
+pub async fn heads(tx: &mut ReadTx) -> Result<Vec<(String, i64)>, Problem> {
     fetch_all!(tx, (String, i64), "SELECT clinic_id, seq FROM journal_head ORDER BY clinic_id").map_err(failed)
 }
 
 /// The clinics with lines that have no place yet.
-pub async fn clinics_unsealed(tx: &mut Tx) -> Result<Vec<String>, Problem> {
+pub async fn clinics_unsealed(tx: &mut ReadTx) -> Result<Vec<String>, Problem> {
     fetch_all!(tx, (String,), "SELECT DISTINCT clinic_id FROM journal WHERE seq IS NULL ORDER BY clinic_id")
         .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
         .map_err(failed)
 }
 
 /// Lines that have no place yet, in order of id, which is nearly that of time.
-pub async fn unsealed(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<(Uuid, String)>, Problem> {
+pub async fn unsealed(tx: &mut ReadTx, clinic: &str, limit: i64) -> Result<Vec<(Uuid, String)>, Problem> {
     fetch_all!(
         tx,
         (Uuid, String),
@@ -143,14 +146,19 @@ pub async fn unsealed(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<(Uuid
 }
 
 /// How many lines have no place yet.
-pub async fn count_unsealed(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+pub async fn count_unsealed(tx: &mut ReadTx, clinic: &str) -> Result<i64, Problem> {
     fetch_optional!(tx, (i64,), "SELECT COUNT(*) FROM journal WHERE clinic_id = $1 AND seq IS NULL", clinic)
         .map(|row| row.map_or(0, |(count,)| count))
         .map_err(failed)
 }
 
 /// Gives lines their places, and moves the end of the chain there. The end must be held.
-pub async fn seal(tx: &mut Tx, clinic: &str, head: &ChainHead, lines: &[(Uuid, String)]) -> Result<ChainHead, Problem> {
+pub async fn seal(
+    tx: &mut WriteTx,
+    clinic: &str,
+    head: &ChainHead,
+    lines: &[(Uuid, String)],
+) -> Result<ChainHead, Problem> {
     let mut seq = head.seq;
     let mut hash = head.before(clinic);
     let mut places: Vec<(Uuid, i64, String)> = Vec::with_capacity(lines.len());
@@ -171,9 +179,51 @@ pub async fn seal(tx: &mut Tx, clinic: &str, head: &ChainHead, lines: &[(Uuid, S
         .map_err(failed)?;
     }
     let head = ChainHead { seq, hash, facts_before: head.facts_before };
-    execute!(tx, "UPDATE journal_head SET seq = $2, hash = $3 WHERE clinic_id = $1", clinic, head.seq, &head.hash)
-        .map_err(failed)?;
+    move_head(tx, clinic, head.seq, &head.hash).await?;
     Ok(head)
+}
+
+static APPEND: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO journal (clinic_id, id, at, is_change, patient_id, is_list, entry, seq, hash)";
+    Texts::values(head, 8, "")
+});
+
+/// Adds lines with their places, and moves the end of the chain there: in the transaction of what they tell, last of all, for
+/// whoever else wants to add something to this chain waits from here on.
+pub async fn append(tx: &mut WriteTx, clinic: &str, entries: &[JournalEntry]) -> Result<(), Problem> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let head = hold_head(tx, clinic).await?;
+    let (mut seq, mut hash) = (head.seq, head.before(clinic));
+    let mut rows = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let line = entry.line();
+        seq += 1;
+        hash = chained(&hash, seq, &line);
+        rows.push((entry, line, seq, hash.clone()));
+    }
+    execute_rows!(
+        tx,
+        APPEND,
+        clinic,
+        &rows,
+        |r| r.0.id,
+        r.0.at,
+        r.0.is_change(),
+        r.0.patient,
+        r.0.is_list(),
+        &r.1,
+        r.2,
+        &r.3
+    );
+    move_head(tx, clinic, seq, &hash).await
+}
+
+async fn move_head(tx: &mut WriteTx, clinic: &str, seq: i64, hash: &str) -> Result<(), Problem> {
+    execute!(tx, "UPDATE journal_head SET seq = $2, hash = $3 WHERE clinic_id = $1", clinic, seq, hash)
+        .map(|_| ())
+        .map_err(failed)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -183,7 +233,7 @@ pub struct SealedEntry {
 }
 
 /// Changes in a range of the chain, in order: the entries after `after`, up to `until`.
-pub async fn changes(tx: &mut Tx, clinic: &str, after: i64, until: i64) -> Result<Vec<SealedEntry>, Problem> {
+pub async fn changes(tx: &mut ReadTx, clinic: &str, after: i64, until: i64) -> Result<Vec<SealedEntry>, Problem> {
     fetch_all!(
         tx,
         SealedEntry,
@@ -207,7 +257,12 @@ pub struct JournalFilter {
 }
 
 /// A page of the journal, newest first.
-pub async fn page(tx: &mut Tx, clinic: &str, asked: &JournalFilter, limit: i64) -> Result<Vec<SealedEntry>, Problem> {
+pub async fn page(
+    tx: &mut ReadTx,
+    clinic: &str,
+    asked: &JournalFilter,
+    limit: i64,
+) -> Result<Vec<SealedEntry>, Problem> {
     let below = asked.below.unwrap_or(i64::MAX);
     let Some(patient) = asked.patient else {
         return fetch_all!(

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 
-use super::{Tx, failed, rows};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
 use crate::id::{MeasurementId, PatientId};
@@ -55,7 +56,7 @@ impl From<MeasurementRow> for Measurement {
 }
 
 /// Every measurement of a patient, in order of time.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Measurement>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<Measurement>, Problem> {
     fetch_all!(
         tx,
         MeasurementRow,
@@ -69,9 +70,28 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
     .map_err(failed)
 }
 
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head =
+        "SELECT patient_id, id, instrument, taken_at, taken_on, total, quality, item9, item9_unknown, counting, source,
+        answers, issues, language, self_harm
+        FROM measurement WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// Every measurement of each of these patients, of one patient in order of time.
+pub async fn of_each(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patients: &[PatientId],
+) -> Result<Vec<(PatientId, Measurement)>, Problem> {
+    let mut rows = fetch_listed!(tx, MeasurementRow, OF_EACH, patients, clinic);
+    rows.sort_by_key(|row| (row.taken_at, row.id));
+    Ok(rows.into_iter().map(|row| (row.patient_id, Measurement::from(row))).collect())
+}
+
 /// Every measurement of the patients from one id to another, by patient and in order of time.
 pub async fn of_patients(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     from: PatientId,
     to: PatientId,
@@ -90,7 +110,7 @@ pub async fn of_patients(
     .map_err(failed)
 }
 
-static PUT: LazyLock<Vec<String>> = LazyLock::new(|| {
+static PUT: LazyLock<Texts> = LazyLock::new(|| {
     let head =
         "INSERT INTO measurement (clinic_id, patient_id, id, instrument, taken_at, taken_on, total, quality, item9,
         item9_unknown, counting, source, answers, issues, recorded_at, language, self_harm)";
@@ -99,37 +119,66 @@ static PUT: LazyLock<Vec<String>> = LazyLock::new(|| {
         item9_unknown = excluded.item9_unknown, counting = excluded.counting, source = excluded.source,
         answers = excluded.answers, issues = excluded.issues, recorded_at = excluded.recorded_at,
         language = excluded.language, self_harm = excluded.self_harm";
-    rows::texts(head, 16, tail)
+    Texts::values(head, 16, tail)
 });
 
-/// Stores measurements, each once, or replaces what was known under their ids.
+/// A measurement to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Taking<'a> {
+    pub patient: PatientId,
+    /// What was measured.
+    pub measurement: &'a Measurement,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// Stores measurements, or replaces what was known under their ids; each id once.
+pub async fn put_all(tx: &mut WriteTx, clinic: &str, takings: &[Taking<'_>]) -> Result<(), Problem> {
+    let small = |n: Option<u16>| n.and_then(|n| i16::try_from(n).ok());
+    execute_rows!(
+        tx,
+        PUT,
+        clinic,
+        takings,
+        |t| t.patient,
+        t.measurement.id,
+        t.measurement.instrument.id(),
+        t.measurement.taken_at,
+        t.measurement.taken_on,
+        small(t.measurement.total),
+        t.measurement.quality.as_str(),
+        t.measurement.item9.map(i16::from),
+        t.measurement.item9_unknown,
+        t.measurement.counting.as_str(),
+        &t.measurement.source,
+        Json(&t.measurement.answers),
+        Json(&t.measurement.issues),
+        t.recorded_at,
+        &t.measurement.language,
+        Json(&t.measurement.self_harm)
+    );
+    Ok(())
+}
+
+/// Stores measurements of one patient, or replaces what was known under their ids; each id once.
 pub async fn put(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: PatientId,
     measurements: &[Measurement],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    for some in measurements.chunks(rows::MOST) {
-        let text: &'static str = &PUT[some.len() - 1];
-        on!(tx, |conn| {
-            let mut query = sqlx::query(text).bind(clinic);
-            for m in some {
-                query = query.bind(patient).bind(m.id).bind(m.instrument.id()).bind(m.taken_at).bind(m.taken_on);
-                query = query.bind(m.total.and_then(|t| i16::try_from(t).ok())).bind(m.quality.as_str());
-                query = query.bind(m.item9.map(i16::from)).bind(m.item9_unknown).bind(m.counting.as_str());
-                query = query.bind(&m.source).bind(Json(&m.answers)).bind(Json(&m.issues)).bind(now).bind(&m.language);
-                query = query.bind(Json(&m.self_harm));
-            }
-            query.execute(conn).await.map(|_| ())
-        })
-        .map_err(failed)?;
-    }
-    Ok(())
+    let takings: Vec<Taking<'_>> =
+        measurements.iter().map(|measurement| Taking { patient, measurement, recorded_at: now }).collect();
+    put_all(tx, clinic, &takings).await
 }
 
 /// The patient and the ids of what was measured from one source.
-pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(PatientId, MeasurementId)>, Problem> {
+pub async fn of_source(
+    tx: &mut ReadTx,
+    clinic: &str,
+    source: &str,
+) -> Result<Vec<(PatientId, MeasurementId)>, Problem> {
     fetch_all!(
         tx,
         (PatientId, MeasurementId),
@@ -146,7 +195,7 @@ pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(P
 
 /// Moves what was measured from one source to another patient: the source names somebody else now.
 pub async fn move_source(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     source: &str,
     from: PatientId,
@@ -204,7 +253,7 @@ impl From<ItemRow> for ItemObservation {
 
 /// The single item of a source.
 pub async fn item_of(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     patient: PatientId,
     source: &str,
@@ -222,35 +271,70 @@ pub async fn item_of(
     .map_err(failed)
 }
 
+static PUT_ITEMS: LazyLock<Texts> = LazyLock::new(|| {
+    let head =
+        "INSERT INTO observation_item (clinic_id, patient_id, source, instrument, taken_at, item, answer, counting)";
+    let tail = "ON CONFLICT (clinic_id, patient_id, source) DO UPDATE SET instrument = excluded.instrument,
+        taken_at = excluded.taken_at, item = excluded.item, answer = excluded.answer, counting = excluded.counting";
+    Texts::values(head, 7, tail)
+});
+
+/// Stores single items, or replaces what their sources said before: (patient, item).
+pub async fn put_items(tx: &mut WriteTx, clinic: &str, items: &[(PatientId, &ItemObservation)]) -> Result<(), Problem> {
+    execute_rows!(
+        tx,
+        PUT_ITEMS,
+        clinic,
+        items,
+        |i| i.0,
+        &i.1.source,
+        i.1.instrument.id(),
+        i.1.taken_at,
+        i16::try_from(i.1.item).unwrap_or(0),
+        i.1.answer.map(i16::from),
+        i.1.counting.as_str()
+    );
+    Ok(())
+}
+
 /// Stores a single item, or replaces what its source said before; answers what that was.
 pub async fn put_item(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: PatientId,
     item: &ItemObservation,
 ) -> Result<Option<ItemObservation>, Problem> {
     let before = item_of(tx, clinic, patient, &item.source).await?;
-    execute!(
-        tx,
-        "INSERT INTO observation_item (clinic_id, patient_id, source, instrument, taken_at, item, answer, counting)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (clinic_id, patient_id, source) DO UPDATE SET instrument = $4, taken_at = $5, item = $6, answer = $7, counting = $8",
-        clinic,
-        patient,
-        &item.source,
-        item.instrument.id(),
-        item.taken_at,
-        i16::try_from(item.item).unwrap_or(0),
-        item.answer.map(i16::from),
-        item.counting.as_str()
-    )
-    .map_err(failed)?;
+    put_items(tx, clinic, &[(patient, item)]).await?;
     Ok(before)
+}
+
+static ITEMS_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT patient_id, source, instrument, taken_at, item, answer, counting FROM observation_item
+        WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+#[derive(sqlx::FromRow)]
+struct OwnedItemRow {
+    patient_id: PatientId,
+    #[sqlx(flatten)]
+    item: ItemRow,
+}
+
+/// Every single item of these patients.
+pub async fn items_of_each(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patients: &[PatientId],
+) -> Result<Vec<(PatientId, ItemObservation)>, Problem> {
+    let rows = fetch_listed!(tx, OwnedItemRow, ITEMS_OF_EACH, patients, clinic);
+    Ok(rows.into_iter().map(|row| (row.patient_id, row.item.into())).collect())
 }
 
 /// The single items of an instrument from one instant to another, in order of time, item and source.
 pub async fn items_between(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     patient: PatientId,
     instrument: Instrument,

@@ -24,14 +24,18 @@ macro_rules! columns {
 mod attempt;
 mod climb;
 mod lane;
+mod planned_delivery;
 mod chart_status;
+
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::access_trace::note;
-use super::{Tx, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::chart_plan::{Rung, Slot, WriteIntent};
 use crate::domain::read_back::Drift;
 use crate::domain::task::{Code, Posture};
@@ -41,7 +45,8 @@ use crate::problem::Problem;
 pub use attempt::{DeliveryAttempt, attempted, attempts};
 pub use chart_status::{ChartNote, Example, by_chart_id, example, look, record, unseen};
 pub use climb::{below, climb, is_anything_below};
-pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake};
+pub use lane::{Lane, claim, clinics_due, give_back, held, next_due, prolong, wake, wake_each};
+pub use planned_delivery::{PlannedDelivery, plan, plan_all};
 
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -127,7 +132,9 @@ impl Delivery {
 /// The part of a ledger row that is compared with a new plan.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct LedgerEntry {
+    pub patient_id: PatientId,
     pub key: String,
+    pub id: Uuid,
     #[sqlx(try_from = "String")]
     pub code: Code,
     #[sqlx(try_from = "String")]
@@ -136,6 +143,8 @@ pub struct LedgerEntry {
     pub posture: Posture,
     pub identifier: String,
     pub digest: String,
+    /// As JSON, while it is open.
+    pub intent: Option<String>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -144,22 +153,39 @@ impl LedgerEntry {
     pub fn slot(&self) -> Slot {
         Slot::of(self.code, &self.key)
     }
+
+    /// What should stand in the chart, while it is open.
+    ///
+    /// # Errors
+    /// When it is closed, or was written by a release that knew more.
+    pub fn intent(&self) -> Result<WriteIntent, Problem> {
+        let unreadable = || Problem::internal("a stored intent cannot be read");
+        serde_json::from_str(self.intent.as_deref().ok_or_else(unreadable)?).map_err(|_| unreadable())
+    }
+}
+
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    // What is closed stays as it is: only open intents are read again.
+    let head = "SELECT patient_id, key, id, code, state, posture, identifier, digest,
+        CASE WHEN posture = 'open' THEN CAST(intent AS TEXT) END AS intent, created_at
+        FROM delivery WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// What is in the ledger for each of these patients, of one patient in order of key.
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> Result<Vec<LedgerEntry>, Problem> {
+    let mut rows = fetch_listed!(tx, LedgerEntry, OF_EACH, patients, clinic);
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(rows)
 }
 
 /// Ledger entries of a patient.
-pub async fn entries(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<LedgerEntry>, Problem> {
-    fetch_all!(
-        tx,
-        LedgerEntry,
-        "SELECT key, code, state, posture, identifier, digest, created_at FROM delivery WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
-        clinic,
-        patient
-    )
-    .map_err(failed)
+pub async fn entries(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<LedgerEntry>, Problem> {
+    of_each(tx, clinic, &[patient]).await
 }
 
 /// Reads one row by patient and key.
-pub async fn find(tx: &mut Tx, clinic: &str, patient: PatientId, key: &str) -> Result<Option<Delivery>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, patient: PatientId, key: &str) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
         Delivery,
@@ -172,7 +198,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, patient: PatientId, key: &str) -> R
 }
 
 /// Reads one row by its id.
-pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
+pub async fn by_id(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<Delivery>, Problem> {
     fetch_optional!(
         tx,
         Delivery,
@@ -186,7 +212,7 @@ pub async fn by_id(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Deliver
 
 /// Open items of a patient's chart plan with their delivery state, most urgent first, then soonest due.
 pub async fn standing(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     patient: PatientId,
 ) -> Result<Vec<(WriteIntent, DeliveryState)>, Problem> {
@@ -220,7 +246,7 @@ pub struct DeliveryFilter {
 
 /// A page of the ledger in order of id. Each text reads the index of the narrowest thing that is asked for.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     which: DeliveryFilter,
     after: Option<Uuid>,
@@ -258,45 +284,9 @@ pub async fn page(
     Ok(rows)
 }
 
-/// Writes what should stand in the chart from now on. A row that a person closed in the chart stays closed: what is
-/// planned for it is kept for reading and not sent.
-pub async fn plan(
-    tx: &mut Tx,
-    clinic: &str,
-    patient: PatientId,
-    id: Uuid,
-    intent: &WriteIntent,
-    digest: &str,
-    now: DateTime<Utc>,
-) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO delivery (clinic_id, patient_id, key, id, resource, code, priority, posture, intent, digest, revision,
-           settled_revision, state, attempts, outcome_unknown, next_attempt_at, created_at, updated_at, identifier)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, 'pending', 0, FALSE, $11, $11, $11, $12)
-         ON CONFLICT (clinic_id, patient_id, key) DO UPDATE SET priority = $7, posture = $8, intent = $9, digest = $10,
-           revision = delivery.revision + 1, attempts = 0, heals = 0, next_attempt_at = $11, updated_at = $11,
-           state = CASE WHEN delivery.state = 'closed_in_chart' THEN delivery.state ELSE 'pending' END",
-        clinic,
-        patient,
-        &intent.desired.key,
-        id,
-        intent.desired.resource.as_str(),
-        intent.desired.code.as_str(),
-        intent.desired.priority.as_str(),
-        intent.desired.posture.as_str(),
-        Json(intent),
-        digest,
-        now,
-        &intent.identifier
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
 /// Pending deliveries of a patient: most urgent first, then oldest.
 pub async fn pending(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     patient: PatientId,
     now: DateTime<Utc>,
@@ -319,7 +309,7 @@ pub async fn pending(
 
 /// Remembers, before a call, that its outcome will be unknown if we stop here, and on which rung to look for it.
 pub async fn sending(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     lane: &Lane,
     key: &str,
     rung: Rung,
@@ -380,7 +370,13 @@ pub struct Settlement {
 
 /// Records the result of an attempt. `false` if the lease was lost meanwhile: then nothing is written. If the plan
 /// changed meanwhile, the row stays pending.
-pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn settle(
+    tx: &mut WriteTx,
+    lane: &Lane,
+    key: &str,
+    s: &Settlement,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE delivery SET
@@ -421,8 +417,8 @@ pub async fn settle(tx: &mut Tx, lane: &Lane, key: &str, s: &Settlement, now: Da
 
 /// Sends a parked or waiting delivery again now, and wakes its lane. `false` if there is none of that id that could be
 /// sent.
-pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let row: Option<(PatientId,)> = fetch_optional!(
+pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let row: Option<(PatientId,)> = returning_optional!(
         tx,
         (PatientId,),
         "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
@@ -448,7 +444,7 @@ pub struct StateCount {
 }
 
 /// How many deliveries of a clinic are in which state; what is settled without standing in the chart is `below` it.
-pub async fn tally(tx: &mut Tx, clinic: &str) -> Result<Vec<StateCount>, Problem> {
+pub async fn tally(tx: &mut ReadTx, clinic: &str) -> Result<Vec<StateCount>, Problem> {
     fetch_all!(
         tx,
         StateCount,

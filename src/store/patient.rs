@@ -7,8 +7,8 @@ use sqlx::types::Json;
 
 use super::access_trace::note;
 use super::key::indexed;
-use super::rows::Lists;
-use super::{Tx, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
 use crate::id::PatientId;
@@ -32,11 +32,13 @@ macro_rules! fetch_patient {
     };
 }
 
+mod keys;
 pub mod link;
 pub mod matches;
 pub mod merge;
 
 pub use self::merge::merge;
+pub use keys::{KeyRow, StoredKey, add_key, drop_key, keys, keys_of_each, put_key, stored_key, with_keys, write_keys};
 
 /// A person in care.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -93,59 +95,25 @@ impl Patient {
     }
 }
 
-/// Locks the patient a key belongs to until the end of the transaction, and reads the row.
-pub async fn lock_by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Patient>, Problem> {
-    fetch_optional!(
-        tx,
-        Patient,
-        concat!("UPDATE patient SET revision = revision + 1
-         WHERE clinic_id = $1 AND id = (SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = $2 ORDER BY former, patient_id LIMIT 1)
-         RETURNING ", columns!("")),
-        clinic,
-        indexed(key)
-    )
-    .map_err(failed)
-}
+static READ: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::list(concat!("SELECT ", columns!(""), " FROM patient WHERE clinic_id = $1 AND id IN"), 2, "ORDER BY id")
+});
+static LOCK: LazyLock<Texts> = LazyLock::new(|| {
+    let head = concat!("SELECT ", columns!(""), " FROM patient WHERE clinic_id = $1 AND id IN");
+    Texts::list(head, 2, "ORDER BY id FOR UPDATE")
+});
 
-/// Locks a patient until the end of the transaction, and reads the row.
-pub async fn lock(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
-    fetch_optional!(
-        tx,
-        Patient,
-        concat!(
-            "UPDATE patient SET revision = revision + 1 WHERE clinic_id = $1 AND id = $2
-         RETURNING ",
-            columns!("")
-        ),
-        clinic,
-        id
-    )
-    .map_err(failed)
-}
-
-/// Locks the patients that several names lead to (keys, ids, ids of episodes) until the end of the transaction, in one
-/// order. Where only one writes at a time there is nothing to lock.
-pub async fn lock_all(tx: &mut Tx, clinic: &str, names: &[String]) -> Result<(), Problem> {
-    let Tx::Postgres(handle) = tx else { return Ok(()) };
-    let ids: Vec<PatientId> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    sqlx::query(
-        "SELECT 1 FROM patient WHERE clinic_id = $1 AND id IN (
-           SELECT patient_id FROM patient_key WHERE clinic_id = $1 AND key = ANY($2)
-           UNION SELECT patient_id FROM episode WHERE clinic_id = $1 AND id = ANY($3)
-           UNION SELECT unnest($3))
-         ORDER BY id FOR UPDATE",
-    )
-    .bind(clinic)
-    .bind(names.iter().map(|name| indexed(name)).collect::<Vec<_>>())
-    .bind(&ids)
-    .execute(handle.connection())
-    .await
-    .map(|_| ())
-    .map_err(failed)
+/// Locks patients until the end of the transaction, in the order of their ids, and reads their rows. Where only one writes
+/// at a time there is nothing to lock.
+pub async fn lock_each(tx: &mut WriteTx, clinic: &str, ids: &[PatientId]) -> Result<Vec<Patient>, Problem> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    let texts = if tx.has_many_writers() { &LOCK } else { &READ };
+    Ok(fetch_listed!(tx, Patient, texts, &ids, clinic))
 }
 
 /// Reads a patient; one who was merged into another is found as the other.
-pub async fn find(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
     fetch_optional!(
         tx,
         Patient,
@@ -162,36 +130,26 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Pat
     .map_err(failed)
 }
 
-static EACH: LazyLock<Lists> = LazyLock::new(|| {
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
     let head = concat!(
         "SELECT ",
         columns!("p."),
         " FROM patient q JOIN patient p ON p.clinic_id = q.clinic_id AND p.id = COALESCE(q.merged_into, q.id)
         WHERE q.clinic_id = $1 AND q.id IN"
     );
-    Lists::new(head, "")
+    Texts::list(head, 2, "")
 });
 
 /// Reads these patients, in no order; those who were merged into another are found as the other.
-pub async fn find_each(tx: &mut Tx, clinic: &str, ids: &[PatientId]) -> Result<Vec<Patient>, Problem> {
-    let rows = fetch_listed!(tx, Patient, EACH, clinic, ids);
+pub async fn find_each(tx: &mut ReadTx, clinic: &str, ids: &[PatientId]) -> Result<Vec<Patient>, Problem> {
+    let rows = fetch_listed!(tx, Patient, OF_EACH, ids, clinic);
     note(rows.iter().map(|p| p.id));
-    Ok(rows)
-}
-
-static KEYS_OF_EACH: LazyLock<Lists> =
-    LazyLock::new(|| Lists::new("SELECT patient_id, key FROM patient_key WHERE clinic_id = $1 AND patient_id IN", ""));
-
-/// The keys that each of these patients is known by, in order: (patient, key).
-pub async fn keys_of_each(tx: &mut Tx, clinic: &str, ids: &[PatientId]) -> Result<Vec<(PatientId, String)>, Problem> {
-    let mut rows = fetch_listed!(tx, (PatientId, String), KEYS_OF_EACH, clinic, ids);
-    rows.sort_unstable();
     Ok(rows)
 }
 
 /// Patients with a key: usually one, none if unknown, several if ambiguous. A name that somebody had once leads to them
 /// only while nobody carries it now.
-pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
+pub async fn by_key(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
         Patient,
@@ -211,7 +169,12 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
 }
 
 /// A page of patients after an id, in order of id.
-pub async fn page(tx: &mut Tx, clinic: &str, after: Option<PatientId>, limit: i64) -> Result<Vec<Patient>, Problem> {
+pub async fn page(
+    tx: &mut ReadTx,
+    clinic: &str,
+    after: Option<PatientId>,
+    limit: i64,
+) -> Result<Vec<Patient>, Problem> {
     fetch_all!(
         tx,
         Patient,
@@ -228,131 +191,132 @@ pub async fn page(tx: &mut Tx, clinic: &str, after: Option<PatientId>, limit: i6
     .map_err(failed)
 }
 
-/// Stores a new person under a key. `false` if the id is taken already.
-pub async fn insert(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<bool, Problem> {
-    execute!(
+static INSERT: LazyLock<Texts> = LazyLock::new(|| {
+    let head =
+        "INSERT INTO patient (clinic_id, id, reference, seen, display_name, family, birth_date, gender, language,
+        inactive, deceased_on, merged_into, has_care, reevaluate_on, candidate_since, candidate_dismissed, candidate,
+        updated_at, created_at, revision)";
+    Texts::values(head, 19, "ON CONFLICT DO NOTHING")
+});
+
+static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
+    let columns = [
+        "reference",
+        "seen",
+        "display_name",
+        "family",
+        "birth_date",
+        "gender",
+        "language",
+        "inactive",
+        "deceased_on",
+        "merged_into",
+        "has_care",
+        "reevaluate_on",
+        "candidate_since",
+        "candidate_dismissed",
+        "candidate",
+        "updated_at",
+    ];
+    Texts::update("patient", &["id"], &columns)
+});
+
+impl Patient {
+    fn candidate_since(&self) -> Option<NaiveDate> {
+        self.candidate.as_ref().map(|candidate| candidate.since)
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.candidate.as_ref().is_some_and(|candidate| candidate.dismissed.is_some())
+    }
+}
+
+/// Stores new persons. `false` if one of the ids is taken: then not all of them were stored.
+pub async fn insert_all(
+    tx: &mut WriteTx,
+    clinic: &str,
+    patients: &[&Patient],
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
+    let stored = execute_rows!(
         tx,
-        "INSERT INTO patient (clinic_id, id, reference, seen, display_name, family, birth_date, gender, language, inactive,
-           deceased_on, merged_into, has_care, reevaluate_on, revision, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12, $13, 1, $14, $14) ON CONFLICT DO NOTHING",
+        INSERT,
         clinic,
-        patient.id,
-        &patient.reference,
-        patient.seen,
-        &patient.display_name,
-        &patient.family,
-        &patient.birth_date,
-        &patient.gender,
-        &patient.language,
-        patient.inactive,
-        patient.deceased_on,
-        patient.has_care,
-        patient.reevaluate_on,
-        patient.updated_at
-    )
-    .map(|n| n == 1)
-    .map_err(failed)
+        patients,
+        |p| p.id,
+        &p.reference,
+        p.seen,
+        &p.display_name,
+        &p.family,
+        &p.birth_date,
+        &p.gender,
+        &p.language,
+        p.inactive,
+        p.deceased_on,
+        p.merged_into,
+        p.has_care,
+        p.reevaluate_on,
+        p.candidate_since(),
+        p.is_dismissed(),
+        &p.candidate,
+        now,
+        now,
+        1_i64
+    );
+    Ok(usize::try_from(stored).is_ok_and(|stored| stored == patients.len()))
+}
+
+/// Writes everything about locked persons that may change.
+pub async fn update_all(
+    tx: &mut WriteTx,
+    clinic: &str,
+    patients: &[&Patient],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    execute_rows!(
+        tx,
+        UPDATE,
+        clinic,
+        patients,
+        |p| p.id,
+        &p.reference,
+        p.seen,
+        &p.display_name,
+        &p.family,
+        &p.birth_date,
+        &p.gender,
+        &p.language,
+        p.inactive,
+        p.deceased_on,
+        p.merged_into,
+        p.has_care,
+        p.reevaluate_on,
+        p.candidate_since(),
+        p.is_dismissed(),
+        &p.candidate,
+        now
+    );
+    Ok(())
+}
+
+/// Stores a new person. `false` if the id is taken already.
+pub async fn insert(tx: &mut WriteTx, clinic: &str, patient: &Patient) -> Result<bool, Problem> {
+    insert_all(tx, clinic, &[patient], patient.updated_at).await
 }
 
 /// Writes everything about a locked person that may change.
-pub async fn update(tx: &mut Tx, clinic: &str, patient: &Patient, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "UPDATE patient SET reference = $3, seen = $4, display_name = $5, family = $6, birth_date = $7, gender = $8,
-           language = $9, inactive = $10, deceased_on = $11, merged_into = $12, has_care = $13, reevaluate_on = $14,
-           updated_at = $15, candidate_since = $16, candidate_dismissed = $17, candidate = $18
-         WHERE clinic_id = $1 AND id = $2",
-        clinic,
-        patient.id,
-        &patient.reference,
-        patient.seen,
-        &patient.display_name,
-        &patient.family,
-        &patient.birth_date,
-        &patient.gender,
-        &patient.language,
-        patient.inactive,
-        patient.deceased_on,
-        patient.merged_into,
-        patient.has_care,
-        patient.reevaluate_on,
-        now,
-        patient.candidate.as_ref().map(|candidate| candidate.since),
-        patient.candidate.as_ref().is_some_and(|candidate| candidate.dismissed.is_some()),
-        &patient.candidate
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// A name that a person is known by.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyRow<'a> {
-    /// `Patient/123`, `urn:uuid:…`, `system|value`.
-    pub key: &'a str,
-    /// Who is found by it.
-    pub patient: PatientId,
-    /// The record that carries it, where that was merged into the person.
-    pub origin: Option<PatientId>,
-    /// The person had it once.
-    pub former: bool,
-}
-
-/// Lets a person be known by one more key.
-pub async fn add_key(tx: &mut Tx, clinic: &str, key: &str, patient: PatientId) -> Result<(), Problem> {
-    put_key(tx, clinic, KeyRow { key, patient, origin: None, former: false }).await
-}
-
-/// Lets a person be known by one more key; one that is carried now is no former one any more.
-pub async fn put_key(tx: &mut Tx, clinic: &str, row: KeyRow<'_>) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO patient_key (clinic_id, key, patient_id, origin_id, former) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (clinic_id, key, patient_id) DO UPDATE SET former = patient_key.former AND excluded.former",
-        clinic,
-        indexed(row.key),
-        row.patient,
-        row.origin.filter(|origin| *origin != row.patient),
-        row.former
-    )
-    .map(|_| ())
-    .map_err(failed)
-}
-
-/// The keys a person is known by.
-pub async fn keys(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<String>, Problem> {
-    fetch_all!(
-        tx,
-        (String,),
-        "SELECT key FROM patient_key WHERE clinic_id = $1 AND patient_id = $2 ORDER BY key",
-        clinic,
-        patient
-    )
-    .map(|rows| rows.into_iter().map(|(key,)| key).collect())
-    .map_err(failed)
-}
-
-/// Forgets a key of a person: no resource of theirs carries it any more.
-pub async fn drop_key(tx: &mut Tx, clinic: &str, key: &str, patient: PatientId) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "DELETE FROM patient_key WHERE clinic_id = $1 AND key = $2 AND patient_id = $3",
-        clinic,
-        indexed(key),
-        patient
-    )
-    .map(|_| ())
-    .map_err(failed)
+pub async fn update(tx: &mut WriteTx, clinic: &str, patient: &Patient, now: DateTime<Utc>) -> Result<(), Problem> {
+    update_all(tx, clinic, &[patient], now).await
 }
 
 /// Lets the sweep look at everybody of a clinic: the rules have changed.
-pub async fn all_due(tx: &mut Tx, clinic: &str, today: NaiveDate) -> Result<u64, Problem> {
+pub async fn all_due(tx: &mut WriteTx, clinic: &str, today: NaiveDate) -> Result<u64, Problem> {
     execute!(tx, "UPDATE patient SET reevaluate_on = $2 WHERE clinic_id = $1 AND merged_into IS NULL", clinic, today)
         .map_err(failed)
 }
 
 /// Patients whose plan changes by itself by `today`, oldest first: what the daily sweep touches.
-pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<PatientId>, Problem> {
+pub async fn due(tx: &mut ReadTx, clinic: &str, today: NaiveDate, limit: i64) -> Result<Vec<PatientId>, Problem> {
     fetch_all!(
         tx,
         (PatientId,),
@@ -367,7 +331,7 @@ pub async fn due(tx: &mut Tx, clinic: &str, today: NaiveDate, limit: i64) -> Res
 }
 
 /// Whether a clinic had a patient by an instant.
-pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn known_before(tx: &mut ReadTx, clinic: &str, at: DateTime<Utc>) -> Result<bool, Problem> {
     fetch_optional!(
         tx,
         (PatientId,),
@@ -382,7 +346,7 @@ pub async fn known_before(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Resul
 /// A page of the patients who are candidates for enrollment, longest since first: (since, id). Those whose scores were
 /// put aside are a list of their own.
 pub async fn candidates(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     dismissed: bool,
     after: Option<(NaiveDate, PatientId)>,
@@ -410,7 +374,7 @@ pub async fn candidates(
 }
 
 /// Every clinic that owns a patient.
-pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
+pub async fn clinics(tx: &mut ReadTx) -> Result<Vec<String>, Problem> {
     fetch_all!(tx, (String,), "SELECT DISTINCT clinic_id FROM patient ORDER BY clinic_id")
         .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
         .map_err(failed)

@@ -12,7 +12,7 @@ const BYTES: usize = 16 << 10;
 /// What keeps the database from writing.
 pub async fn write(db: &Db, mark: char) -> Result<(), Problem> {
     let body: String = std::iter::repeat_n(mark, BYTES).collect();
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin("write_probe").await?;
     execute!(
         &mut tx,
         "INSERT INTO write_probe (clinic_id, body) VALUES ('', $1) ON CONFLICT (clinic_id) DO UPDATE SET body = $1",

@@ -1,12 +1,21 @@
 //! Resources that were accepted and cannot be used yet.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::access_trace::note;
-use super::{Tx, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::id::PatientId;
 use crate::problem::Problem;
+
+/// The reason of a form whose patient has not arrived yet.
+pub const PATIENT_NOT_SEEN: &str = "patient_not_seen";
+
+/// The reason of a form whose patient is on another server.
+pub const PATIENT_ELSEWHERE: &str = "patient_elsewhere";
 
 /// A resource in quarantine, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -21,39 +30,70 @@ pub struct QuarantineRecord {
     pub received_at: DateTime<Utc>,
 }
 
-/// Keeps something back; what was said about the same resource before is replaced.
-pub async fn put(tx: &mut Tx, clinic: &str, kept: &QuarantineRecord) -> Result<(), Problem> {
-    execute!(
+impl QuarantineRecord {
+    /// Whether it was read, and only its patient is missing.
+    pub fn waits_for_patient(&self) -> bool {
+        [PATIENT_NOT_SEEN, PATIENT_ELSEWHERE].contains(&self.code.as_str())
+    }
+}
+
+static PUT: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO quarantine (clinic_id, id, type, resource_id, patient_id, code, detail, received_at)";
+    let tail = "ON CONFLICT (clinic_id, id) DO UPDATE SET patient_id = excluded.patient_id, code = excluded.code,
+        detail = excluded.detail, received_at = excluded.received_at";
+    Texts::values(head, 7, tail)
+});
+
+/// Keeps things back; what was said about the same resources before is replaced.
+pub async fn put_all(tx: &mut WriteTx, clinic: &str, kept: &[&QuarantineRecord]) -> Result<(), Problem> {
+    execute_rows!(
         tx,
-        "INSERT INTO quarantine (clinic_id, id, type, resource_id, patient_id, code, detail, received_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (clinic_id, id) DO UPDATE SET patient_id = $5, code = $6, detail = $7, received_at = $8",
+        PUT,
         clinic,
-        kept.id,
-        &kept.kind,
-        &kept.resource_id,
-        kept.patient_id,
-        &kept.code,
-        &kept.detail,
-        kept.received_at
-    )
-    .map(|_| ())
-    .map_err(failed)
+        kept,
+        |k| k.id,
+        &k.kind,
+        &k.resource_id,
+        k.patient_id,
+        &k.code,
+        &k.detail,
+        k.received_at
+    );
+    Ok(())
+}
+
+/// Keeps something back; what was said about the same resource before is replaced.
+pub async fn put(tx: &mut WriteTx, clinic: &str, kept: &QuarantineRecord) -> Result<(), Problem> {
+    put_all(tx, clinic, &[kept]).await
+}
+
+static RELEASE: LazyLock<Texts> =
+    LazyLock::new(|| Texts::list("DELETE FROM quarantine WHERE clinic_id = $1 AND id IN", 2, ""));
+
+pub async fn release_all(tx: &mut WriteTx, clinic: &str, ids: &[Uuid]) -> Result<(), Problem> {
+    execute_listed!(tx, RELEASE, clinic, ids);
+    Ok(())
 }
 
 /// Lets something go.
-pub async fn release(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
+pub async fn release(tx: &mut WriteTx, clinic: &str, id: Uuid) -> Result<(), Problem> {
+    release_all(tx, clinic, &[id]).await
 }
 
-/// Lets go what only waited for its patient.
-pub async fn release_patient(tx: &mut Tx, clinic: &str, patient: PatientId, code: &str) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM quarantine WHERE clinic_id = $1 AND patient_id = $2 AND code = $3", clinic, patient, code)
-        .map(|_| ())
-        .map_err(failed)
+static RELEASE_PATIENTS: LazyLock<Texts> = LazyLock::new(|| {
+    let head = format!(
+        "DELETE FROM quarantine WHERE clinic_id = $1 AND code IN ('{PATIENT_NOT_SEEN}', '{PATIENT_ELSEWHERE}') AND patient_id IN"
+    );
+    Texts::list(&head, 2, "")
+});
+
+/// Lets go what only waited for these patients.
+pub async fn release_patients(tx: &mut WriteTx, clinic: &str, patients: &[PatientId]) -> Result<(), Problem> {
+    execute_listed!(tx, RELEASE_PATIENTS, clinic, patients);
+    Ok(())
 }
 
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<QuarantineRecord>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<QuarantineRecord>, Problem> {
     fetch_optional!(
         tx,
         QuarantineRecord,
@@ -66,7 +106,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<Quaranti
 }
 
 /// How many forms of a clinic could not be read. What only waits for its patient was read.
-pub async fn count_unreadable(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+pub async fn count_unreadable(tx: &mut ReadTx, clinic: &str) -> Result<i64, Problem> {
     let counted = fetch_optional!(
         tx,
         (i64,),
@@ -89,7 +129,7 @@ pub struct QuarantineGroup {
 }
 
 /// The groups of a clinic, the largest first.
-pub async fn groups(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<QuarantineGroup>, Problem> {
+pub async fn groups(tx: &mut ReadTx, clinic: &str, limit: i64) -> Result<Vec<QuarantineGroup>, Problem> {
     fetch_all!(
         tx,
         QuarantineGroup,
@@ -103,7 +143,7 @@ pub async fn groups(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<Quarant
 
 /// The ids of a group after an id, in order of id.
 pub async fn of_group(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     (code, detail): (&str, &str),
     after: Uuid,
@@ -124,7 +164,7 @@ pub async fn of_group(
 
 /// A page after an id, in order of id.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     after: Option<Uuid>,
     limit: i64,

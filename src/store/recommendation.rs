@@ -1,12 +1,15 @@
 //! Recommendations of case reviews, ready to list.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::access_trace::note;
-use super::{Tx, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
@@ -22,47 +25,62 @@ pub struct RecommendationRow {
     pub body: Json<Value>,
 }
 
-pub async fn put(tx: &mut Tx, clinic: &str, row: &RecommendationRow, now: DateTime<Utc>) -> Result<(), Problem> {
-    execute!(
+static PUT: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO recommendation (clinic_id, id, patient_id, episode_id, state, addressee, waits_until, body, updated_at)";
+    let tail = "ON CONFLICT (clinic_id, id) DO UPDATE SET patient_id = excluded.patient_id, episode_id = excluded.episode_id,
+        state = excluded.state, addressee = excluded.addressee, waits_until = excluded.waits_until, body = excluded.body,
+        updated_at = excluded.updated_at";
+    Texts::values(head, 8, tail)
+});
+
+pub async fn put_all(
+    tx: &mut WriteTx,
+    clinic: &str,
+    rows: &[&RecommendationRow],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    execute_rows!(
         tx,
-        "INSERT INTO recommendation (clinic_id, id, patient_id, episode_id, state, addressee, waits_until, body, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (clinic_id, id) DO UPDATE SET patient_id = $3, episode_id = $4, state = $5, addressee = $6,
-           waits_until = $7, body = $8, updated_at = $9",
+        PUT,
         clinic,
-        row.id,
-        row.patient_id,
-        row.episode_id,
-        &row.state,
-        &row.addressee,
-        row.waits_until,
-        &row.body,
+        rows,
+        |r| r.id,
+        r.patient_id,
+        r.episode_id,
+        &r.state,
+        &r.addressee,
+        r.waits_until,
+        &r.body,
         now
-    )
-    .map(|_| ())
-    .map_err(failed)
+    );
+    Ok(())
 }
 
-/// Removes one: its review was taken back.
-pub async fn remove(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<(), Problem> {
-    execute!(tx, "DELETE FROM recommendation WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
+static REMOVE: LazyLock<Texts> =
+    LazyLock::new(|| Texts::list("DELETE FROM recommendation WHERE clinic_id = $1 AND id IN", 2, ""));
+
+/// Removes those whose reviews were taken back.
+pub async fn remove_all(tx: &mut WriteTx, clinic: &str, ids: &[Uuid]) -> Result<(), Problem> {
+    execute_listed!(tx, REMOVE, clinic, ids);
+    Ok(())
 }
 
-/// Recommendations of a patient.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<RecommendationRow>, Problem> {
-    fetch_all!(
-        tx,
-        RecommendationRow,
-        "SELECT id, patient_id, episode_id, state, addressee, waits_until, body FROM recommendation
-         WHERE clinic_id = $1 AND patient_id = $2",
-        clinic,
-        patient
-    )
-    .map(|mut rows: Vec<RecommendationRow>| {
-        rows.sort_by_key(|row| row.id);
-        rows
-    })
-    .map_err(failed)
+static OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT id, patient_id, episode_id, state, addressee, waits_until, body FROM recommendation
+        WHERE clinic_id = $1 AND patient_id IN";
+    Texts::list(head, 2, "")
+});
+
+/// Those of each of these patients.
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[PatientId]) -> Result<Vec<RecommendationRow>, Problem> {
+    Ok(fetch_listed!(tx, RecommendationRow, OF_EACH, patients, clinic))
+}
+
+/// Those of a patient, in order of id.
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<RecommendationRow>, Problem> {
+    let mut rows = of_each(tx, clinic, &[patient]).await?;
+    rows.sort_by_key(|row| row.id);
+    Ok(rows)
 }
 
 /// Filter for a list; all given conditions must hold.
@@ -89,7 +107,7 @@ pub struct PatientRecommendation {
 
 /// A page of a clinic's recommendations, the longest due first.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     filter: &RecommendationFilter,
     after: Option<(NaiveDate, Uuid)>,

@@ -1,11 +1,14 @@
 //! FHIR resources as they came.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 
 use super::access_trace::note;
 use super::journal::ResourceDigest;
 use super::key::indexed;
-use super::{Tx, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
@@ -33,7 +36,12 @@ impl Resource {
 }
 
 /// Every resource, deleted ones too, in order of type and id, after one.
-pub async fn page(tx: &mut Tx, clinic: &str, (kind, id): (&str, &str), limit: i64) -> Result<Vec<Resource>, Problem> {
+pub async fn page(
+    tx: &mut ReadTx,
+    clinic: &str,
+    (kind, id): (&str, &str),
+    limit: i64,
+) -> Result<Vec<Resource>, Problem> {
     fetch_all!(
         tx,
         Resource,
@@ -47,7 +55,7 @@ pub async fn page(tx: &mut Tx, clinic: &str, (kind, id): (&str, &str), limit: i6
     .map_err(failed)
 }
 
-pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, kind: &str, id: &str) -> Result<Option<Resource>, Problem> {
     fetch_optional!(
         tx,
         Resource,
@@ -61,14 +69,25 @@ pub async fn find(tx: &mut Tx, clinic: &str, kind: &str, id: &str) -> Result<Opt
     .map_err(failed)
 }
 
-/// Stores a new one. `false` if there is one of that type and id already.
-pub async fn insert(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<bool, Problem> {
-    execute!(
+static INSERT: LazyLock<Texts> = LazyLock::new(|| {
+    let head =
+        "INSERT INTO resource (clinic_id, type, id, version, source_version, source_updated, patient_id, deleted,
+        updated_at, body)";
+    Texts::values(head, 9, "ON CONFLICT DO NOTHING")
+});
+
+static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
+    let columns = ["version", "source_version", "source_updated", "patient_id", "deleted", "updated_at", "body"];
+    Texts::update("resource", &["type", "id"], &columns)
+});
+
+async fn write(tx: &mut WriteTx, texts: &'static Texts, clinic: &str, resources: &[&Resource]) -> Result<u64, Problem> {
+    Ok(execute_rows!(
         tx,
-        "INSERT INTO resource (clinic_id, type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+        texts,
         clinic,
-        &r.kind,
+        resources,
+        |r| &r.kind,
         &r.id,
         r.version,
         &r.source_version,
@@ -77,51 +96,96 @@ pub async fn insert(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<bool, Pro
         r.deleted,
         r.updated_at,
         &r.body
-    )
-    .map(|n| n == 1)
-    .map_err(failed)
+    ))
 }
 
-pub async fn update(tx: &mut Tx, clinic: &str, r: &Resource) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "UPDATE resource SET version = $4, source_version = $5, source_updated = $6, patient_id = $7, deleted = $8,
-           updated_at = $9, body = $10
-         WHERE clinic_id = $1 AND type = $2 AND id = $3",
-        clinic,
-        &r.kind,
-        &r.id,
-        r.version,
-        &r.source_version,
-        r.source_updated,
-        r.patient_id,
-        r.deleted,
-        r.updated_at,
-        &r.body
+/// Stores new ones. `false` if there is one of these types and ids already: then not all of them were stored.
+pub async fn insert_all(tx: &mut WriteTx, clinic: &str, resources: &[&Resource]) -> Result<bool, Problem> {
+    let stored = write(tx, &INSERT, clinic, resources).await?;
+    Ok(usize::try_from(stored).is_ok_and(|stored| stored == resources.len()))
+}
+
+/// Replaces those that are there.
+pub async fn update_all(tx: &mut WriteTx, clinic: &str, resources: &[&Resource]) -> Result<(), Problem> {
+    write(tx, &UPDATE, clinic, resources).await.map(|_| ())
+}
+
+static EACH: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
+        FROM resource WHERE clinic_id = $1 AND type = $2 AND id IN";
+    Texts::list(head, 3, "")
+});
+
+/// Reads those of a type that are there, in no order.
+pub async fn find_each(tx: &mut ReadTx, clinic: &str, kind: &str, ids: &[String]) -> Result<Vec<Resource>, Problem> {
+    Ok(fetch_listed!(tx, Resource, EACH, ids, clinic, kind))
+}
+
+/// A business identifier as it is stored and compared.
+pub fn stored_token(token: &str) -> String {
+    indexed(token).into_owned()
+}
+
+static CARRIERS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::list(
+        "SELECT token, id FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND id <> '' AND token IN",
+        3,
+        "",
     )
-    .map(|_| ())
-    .map_err(failed)
+});
+
+/// The ids of the resources of a type that carry one of these business identifiers, deleted or not: (token, id).
+pub async fn carriers(
+    tx: &mut ReadTx,
+    clinic: &str,
+    kind: &str,
+    tokens: &[String],
+) -> Result<Vec<(String, String)>, Problem> {
+    let tokens: Vec<String> = tokens.iter().map(|token| indexed(token).into_owned()).collect();
+    let mut rows = fetch_listed!(tx, (String, String), CARRIERS, &tokens, clinic, kind);
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// A business identifier of a resource.
+#[derive(Clone, Copy, Debug)]
+pub struct CarriedIdentifier<'a> {
+    /// The type of the resource.
+    pub kind: &'a str,
+    pub token: &'a str,
+    /// The resource's id.
+    pub id: &'a str,
+}
+
+static ADD_IDENTIFIERS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::values("INSERT INTO resource_identifier (clinic_id, type, token, id)", 3, "ON CONFLICT DO NOTHING")
+});
+
+/// Lets resources be found by their business identifiers.
+pub async fn add_identifiers(tx: &mut WriteTx, clinic: &str, carried: &[CarriedIdentifier<'_>]) -> Result<(), Problem> {
+    execute_rows!(tx, ADD_IDENTIFIERS, clinic, carried, |c| c.kind, indexed(c.token).into_owned(), c.id);
+    Ok(())
+}
+
+/// Stores a new one. `false` if there is one of that type and id already.
+pub async fn insert(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<bool, Problem> {
+    insert_all(tx, clinic, &[r]).await
+}
+
+pub async fn update(tx: &mut WriteTx, clinic: &str, r: &Resource) -> Result<(), Problem> {
+    update_all(tx, clinic, &[r]).await
 }
 
 /// Lets a resource be found by a business identifier.
-pub async fn add_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO resource_identifier (clinic_id, type, token, id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        clinic,
-        kind,
-        indexed(token),
-        id
-    )
-    .map(|_| ())
-    .map_err(failed)
+pub async fn add_identifier(tx: &mut WriteTx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
+    add_identifiers(tx, clinic, &[CarriedIdentifier { kind, token, id }]).await
 }
 
 /// Lets nobody else look for a business identifier on a condition until the end of the transaction: two who would
 /// each create the resource that is not there yet have nothing else to wait for. Where only one writes at a time there
 /// is nothing to hold.
-pub async fn hold_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -> Result<(), Problem> {
-    if matches!(tx, Tx::Sqlite(_)) {
+pub async fn hold_identifier(tx: &mut WriteTx, clinic: &str, kind: &str, token: &str) -> Result<(), Problem> {
+    if !tx.has_many_writers() {
         return Ok(());
     }
     // No resource has an empty id, so this row is never found.
@@ -138,7 +202,7 @@ pub async fn hold_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str)
 }
 
 /// Forgets a business identifier of a resource: its new version does not carry it any more.
-pub async fn drop_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
+pub async fn drop_identifier(tx: &mut WriteTx, clinic: &str, kind: &str, token: &str, id: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND token = $3 AND id = $4",
@@ -152,7 +216,7 @@ pub async fn drop_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str,
 }
 
 /// Resources that carry a business identifier, not deleted, oldest id first. `token` is `system|value`.
-pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -> Result<Vec<Resource>, Problem> {
+pub async fn by_identifier(tx: &mut ReadTx, clinic: &str, kind: &str, token: &str) -> Result<Vec<Resource>, Problem> {
     fetch_all!(
         tx,
         Resource,
@@ -169,7 +233,7 @@ pub async fn by_identifier(tx: &mut Tx, clinic: &str, kind: &str, token: &str) -
 
 /// The business identifiers of a type that look like a pattern of LIKE (escaped with `!`), with the ids that carry them.
 pub async fn tokens_like(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
     pattern: &str,
@@ -189,7 +253,7 @@ pub async fn tokens_like(
 /// Resources of a type about a patient, not deleted, in no order: to ask for one by id would lead SQLite to walk
 /// through the whole type.
 pub async fn of_patient(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
     patient: PatientId,
@@ -233,7 +297,7 @@ impl ChangeWindow {
 }
 
 /// How many resources of a type, not deleted, changed in a stretch of time.
-pub async fn count(tx: &mut Tx, clinic: &str, kind: &str, changed: ChangeWindow) -> Result<i64, Problem> {
+pub async fn count(tx: &mut ReadTx, clinic: &str, kind: &str, changed: ChangeWindow) -> Result<i64, Problem> {
     fetch_optional!(
         tx,
         (i64,),
@@ -250,7 +314,7 @@ pub async fn count(tx: &mut Tx, clinic: &str, kind: &str, changed: ChangeWindow)
 
 /// Resources of a type, not deleted, that changed in a stretch of time, in order of (change, id); after an (instant, id).
 pub async fn changed(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
     changed: ChangeWindow,
@@ -278,7 +342,7 @@ pub async fn changed(
 }
 
 /// When a resource of a type arrived last.
-pub async fn last_arrival(tx: &mut Tx, clinic: &str, kind: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+pub async fn last_arrival(tx: &mut ReadTx, clinic: &str, kind: &str) -> Result<Option<DateTime<Utc>>, Problem> {
     fetch_optional!(
         tx,
         (DateTime<Utc>,),

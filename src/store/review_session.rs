@@ -1,11 +1,14 @@
 //! Weekly review sessions: their agenda as it was, and the case reviews that were part of them.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::access_trace::note;
-use super::{Tx, event_log, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, event_log, failed};
 use crate::domain::attention::QueueEntry;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
@@ -24,7 +27,7 @@ pub struct ReviewSession {
 }
 
 /// Adds a session. `false` if it is there already.
-pub async fn insert(tx: &mut Tx, clinic: &str, s: &ReviewSession) -> Result<bool, Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &ReviewSession) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO review_session (clinic_id, id, held_on, consultant, care_manager, note, opened_at, opened_by)
@@ -44,7 +47,7 @@ pub async fn insert(tx: &mut Tx, clinic: &str, s: &ReviewSession) -> Result<bool
 
 /// Adds an item to the agenda of a session.
 pub async fn put_item(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     session: Uuid,
     position: i32,
@@ -66,7 +69,7 @@ pub async fn put_item(
 
 /// Writes what an item of an agenda says anew.
 pub async fn rewrite_item(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     session: Uuid,
     episode: EpisodeId,
@@ -84,7 +87,7 @@ pub async fn rewrite_item(
     .map_err(failed)
 }
 
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<ReviewSession>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<ReviewSession>, Problem> {
     fetch_optional!(
         tx,
         ReviewSession,
@@ -98,7 +101,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<ReviewSe
 
 /// A page of a clinic's sessions, the latest first; of one consultant, where one is named.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     consultant: Option<&str>,
     after: Option<(NaiveDate, Uuid)>,
@@ -134,7 +137,7 @@ pub struct AgendaItem {
 }
 
 /// The agenda of a session, in order.
-pub async fn agenda(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<AgendaItem>, Problem> {
+pub async fn agenda(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<AgendaItem>, Problem> {
     fetch_all!(
         tx,
         AgendaItem,
@@ -161,7 +164,7 @@ pub struct Review {
 }
 
 /// The case reviews of a session that stand, in order of entry: none that was taken back.
-pub async fn reviews(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
+pub async fn reviews(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
     let mut standing = Vec::new();
     for review in entered(tx, clinic, session).await? {
         if !event_log::taken_back(tx, clinic, review.patient_id).await?.contains(&review.review_id) {
@@ -171,7 +174,7 @@ pub async fn reviews(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Rev
     Ok(standing)
 }
 
-async fn entered(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
+async fn entered(tx: &mut ReadTx, clinic: &str, session: Uuid) -> Result<Vec<Review>, Problem> {
     fetch_all!(
         tx,
         Review,
@@ -187,23 +190,27 @@ async fn entered(tx: &mut Tx, clinic: &str, session: Uuid) -> Result<Vec<Review>
     .map_err(failed)
 }
 
-/// Lets a case review be part of a session.
-pub async fn join(tx: &mut Tx, clinic: &str, session: Uuid, review: Uuid, episode: EpisodeId) -> Result<(), Problem> {
-    execute!(
-        tx,
-        "INSERT INTO review_session_review (clinic_id, session_id, review_id, episode_id) VALUES ($1, $2, $3, $4)",
-        clinic,
-        session,
-        review,
-        episode
-    )
-    .map(|_| ())
-    .map_err(failed)
+/// A case review that is part of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionReview {
+    pub session: Uuid,
+    pub review: Uuid,
+    pub episode: EpisodeId,
+}
+
+static JOIN: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::values("INSERT INTO review_session_review (clinic_id, session_id, review_id, episode_id)", 3, "")
+});
+
+/// Lets case reviews be part of sessions.
+pub async fn join_all(tx: &mut WriteTx, clinic: &str, joined: &[SessionReview]) -> Result<(), Problem> {
+    execute_rows!(tx, JOIN, clinic, joined, |j| j.session, j.review, j.episode);
+    Ok(())
 }
 
 /// Says why an item of the agenda was put off. `false` if the episode is not on it.
 pub async fn defer(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     session: Uuid,
     episode: EpisodeId,
@@ -222,7 +229,7 @@ pub async fn defer(
 }
 
 /// Closes a session. `false` if there is none of that id that is open.
-pub async fn close(tx: &mut Tx, clinic: &str, id: Uuid, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn close(tx: &mut WriteTx, clinic: &str, id: Uuid, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
     execute!(
         tx,
         "UPDATE review_session SET closed_at = $3, closed_by = $4 WHERE clinic_id = $1 AND id = $2 AND closed_at IS NULL",

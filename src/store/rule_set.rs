@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::rules::RuleSet;
 use crate::problem::Problem;
 
@@ -18,7 +18,7 @@ pub struct RuleSetRecord {
 }
 
 /// The version in force: the one activated last, or the built-in default.
-pub async fn active(tx: &mut Tx, clinic: &str) -> Result<RuleSet, Problem> {
+pub async fn active(tx: &mut ReadTx, clinic: &str) -> Result<RuleSet, Problem> {
     let row: Option<(Json<RuleSet>,)> = fetch_optional!(
         tx,
         (Json<RuleSet>,),
@@ -30,7 +30,7 @@ pub async fn active(tx: &mut Tx, clinic: &str) -> Result<RuleSet, Problem> {
 }
 
 /// Every version, newest first.
-pub async fn all(tx: &mut Tx, clinic: &str) -> Result<Vec<RuleSetRecord>, Problem> {
+pub async fn all(tx: &mut ReadTx, clinic: &str) -> Result<Vec<RuleSetRecord>, Problem> {
     fetch_all!(
         tx,
         RuleSetRecord,
@@ -41,7 +41,7 @@ pub async fn all(tx: &mut Tx, clinic: &str) -> Result<Vec<RuleSetRecord>, Proble
 }
 
 /// Reads one version.
-pub async fn find(tx: &mut Tx, clinic: &str, version: i32) -> Result<Option<RuleSetRecord>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, version: i32) -> Result<Option<RuleSetRecord>, Problem> {
     fetch_optional!(
         tx,
         RuleSetRecord,
@@ -53,7 +53,13 @@ pub async fn find(tx: &mut Tx, clinic: &str, version: i32) -> Result<Option<Rule
 }
 
 /// Adds a version. `false` if that version exists.
-pub async fn insert(tx: &mut Tx, clinic: &str, rules: &RuleSet, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn insert(
+    tx: &mut WriteTx,
+    clinic: &str,
+    rules: &RuleSet,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     execute!(
         tx,
         "INSERT INTO rule_set (clinic_id, version, body, created_at, created_by) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
@@ -68,7 +74,13 @@ pub async fn insert(tx: &mut Tx, clinic: &str, rules: &RuleSet, by: &str, now: D
 }
 
 /// Puts a version in force. `false` if there is none of that number.
-pub async fn activate(tx: &mut Tx, clinic: &str, version: i32, by: &str, now: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn activate(
+    tx: &mut WriteTx,
+    clinic: &str,
+    version: i32,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     let found = execute!(
         tx,
         "UPDATE rule_set SET activated_at = $3 WHERE clinic_id = $1 AND version = $2",
@@ -100,7 +112,7 @@ pub struct RuleSetActivation {
 }
 
 /// Activations of rule sets, oldest first. Before the first one the built-in rule set was in force.
-pub async fn activations(tx: &mut Tx, clinic: &str) -> Result<Vec<RuleSetActivation>, Problem> {
+pub async fn activations(tx: &mut ReadTx, clinic: &str) -> Result<Vec<RuleSetActivation>, Problem> {
     fetch_all!(
         tx,
         RuleSetActivation,
@@ -111,7 +123,7 @@ pub async fn activations(tx: &mut Tx, clinic: &str) -> Result<Vec<RuleSetActivat
 }
 
 /// The version that was in force at an instant.
-pub async fn active_at(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<RuleSet, Problem> {
+pub async fn active_at(tx: &mut ReadTx, clinic: &str, at: DateTime<Utc>) -> Result<RuleSet, Problem> {
     let row: Option<(Json<RuleSet>,)> = fetch_optional!(
         tx,
         (Json<RuleSet>,),
@@ -125,7 +137,7 @@ pub async fn active_at(tx: &mut Tx, clinic: &str, at: DateTime<Utc>) -> Result<R
 }
 
 /// The thresholds of a version; 1 is the built-in one.
-pub async fn rules(tx: &mut Tx, clinic: &str, version: i32) -> Result<Option<RuleSet>, Problem> {
+pub async fn rules(tx: &mut ReadTx, clinic: &str, version: i32) -> Result<Option<RuleSet>, Problem> {
     let stored = find(tx, clinic, version).await?;
     Ok(stored.map(|stored| stored.body.0).or_else(|| (version == 1).then(RuleSet::default)))
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::access_trace::note;
 use super::outbox::DeliveryState;
-use super::{Tx, failed};
+use super::{ReadTx, failed};
 use crate::domain::chart_plan::WriteIntent;
 use crate::id::PatientId;
 use crate::problem::Problem;
@@ -27,7 +27,7 @@ pub struct SafetyTask {
 }
 
 /// The safety Tasks of a clinic that stand open, oldest first; at most `limit`.
-pub async fn open(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<SafetyTask>, Problem> {
+pub async fn open(tx: &mut ReadTx, clinic: &str, limit: i64) -> Result<Vec<SafetyTask>, Problem> {
     fetch_all!(
         tx,
         SafetyTask,
@@ -43,7 +43,7 @@ pub async fn open(tx: &mut Tx, clinic: &str, limit: i64) -> Result<Vec<SafetyTas
 }
 
 /// How many safety Tasks of a clinic stand open.
-pub async fn count_open(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+pub async fn count_open(tx: &mut ReadTx, clinic: &str) -> Result<i64, Problem> {
     let counted = fetch_optional!(
         tx,
         (i64,),
@@ -55,7 +55,7 @@ pub async fn count_open(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
 
 /// The safety Tasks of a clinic that ended with an assessment, latest first.
 pub async fn assessed(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     before: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::identity::Role;
 use crate::problem::Problem;
 
@@ -31,7 +31,7 @@ pub struct IdToken {
 }
 
 /// Keeps by whose word somebody is signed in.
-pub async fn keep_id_token(tx: &mut Tx, clinic: &str, id: &str, id_token: &IdToken) -> Result<(), Problem> {
+pub async fn keep_id_token(tx: &mut WriteTx, clinic: &str, id: &str, id_token: &IdToken) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE session SET issuer = $3, id_token = $4 WHERE clinic_id = $1 AND id = $2",
@@ -45,7 +45,7 @@ pub async fn keep_id_token(tx: &mut Tx, clinic: &str, id: &str, id_token: &IdTok
 }
 
 /// By whose word somebody is signed in.
-pub async fn id_token(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<IdToken>, Problem> {
+pub async fn id_token(tx: &mut ReadTx, clinic: &str, id: &str) -> Result<Option<IdToken>, Problem> {
     fetch_optional!(
         tx,
         IdToken,
@@ -58,7 +58,7 @@ pub async fn id_token(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<IdTo
 }
 
 /// The session of a cookie.
-pub async fn find(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<SignInSession>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: &str) -> Result<Option<SignInSession>, Problem> {
     fetch_optional!(
         tx,
         SignInSession,
@@ -70,7 +70,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: &str) -> Result<Option<SignInSe
 }
 
 /// Signs somebody in.
-pub async fn insert(tx: &mut Tx, clinic: &str, s: &SignInSession) -> Result<(), Problem> {
+pub async fn insert(tx: &mut WriteTx, clinic: &str, s: &SignInSession) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO session (clinic_id, id, subject, role, name, csrf, created_at, seen_at)
@@ -89,18 +89,18 @@ pub async fn insert(tx: &mut Tx, clinic: &str, s: &SignInSession) -> Result<(), 
 }
 
 /// Notes that somebody is still there.
-pub async fn touch(tx: &mut Tx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn touch(tx: &mut WriteTx, clinic: &str, id: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(tx, "UPDATE session SET seen_at = $3 WHERE clinic_id = $1 AND id = $2", clinic, id, now)
         .map(|_| ())
         .map_err(failed)
 }
 
 /// Signs somebody out.
-pub async fn delete(tx: &mut Tx, clinic: &str, id: &str) -> Result<(), Problem> {
+pub async fn delete(tx: &mut WriteTx, clinic: &str, id: &str) -> Result<(), Problem> {
     execute!(tx, "DELETE FROM session WHERE clinic_id = $1 AND id = $2", clinic, id).map(|_| ()).map_err(failed)
 }
 
 /// Forgets who has been away since before a moment.
-pub async fn forget(tx: &mut Tx, clinic: &str, before: DateTime<Utc>) -> Result<u64, Problem> {
+pub async fn forget(tx: &mut WriteTx, clinic: &str, before: DateTime<Utc>) -> Result<u64, Problem> {
     execute!(tx, "DELETE FROM session WHERE clinic_id = $1 AND seen_at < $2", clinic, before).map_err(failed)
 }

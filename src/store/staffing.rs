@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// Staffing attested for a month, by its first day.
-pub async fn find(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Option<f64>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, month: NaiveDate) -> Result<Option<f64>, Problem> {
     fetch_optional!(
         tx,
         (f64,),
@@ -20,7 +20,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, month: NaiveDate) -> Result<Option<
 
 /// Attests a month, or corrects what was attested.
 pub async fn put(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     month: NaiveDate,
     fte: f64,

@@ -2,17 +2,21 @@
 
 pub mod caseload;
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::access_trace::note;
 use super::key::listed;
-use super::{Tx, failed};
+use super::rows::Texts;
+use super::{ReadTx, WriteTx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
+use crate::domain::target::MeasureSummary;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
@@ -64,71 +68,114 @@ pub struct StandingWrite<'a> {
     pub line: &'a CaseloadRow,
 }
 
+static PUT: LazyLock<Texts> = LazyLock::new(|| {
+    let head =
+        "INSERT INTO standing (clinic_id, episode_id, patient_id, status, display_name, care_manager, enrolled_on,
+        primary_instrument, baseline_score, latest_score, latest_on, at_target, open_safety, attention, waiting_since,
+        findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant, line, depression_score,
+        gad7_score, next_contact_on, reviewed_on, folded_name)";
+    let tail = "ON CONFLICT (clinic_id, episode_id) DO UPDATE SET patient_id = excluded.patient_id,
+        status = excluded.status, display_name = excluded.display_name, care_manager = excluded.care_manager,
+        enrolled_on = excluded.enrolled_on, baseline_score = excluded.baseline_score,
+        latest_score = excluded.latest_score, latest_on = excluded.latest_on, at_target = excluded.at_target,
+        open_safety = excluded.open_safety, attention = excluded.attention, waiting_since = excluded.waiting_since,
+        findings = excluded.findings, rule_set = excluded.rule_set, as_of = excluded.as_of,
+        reevaluate_on = excluded.reevaluate_on, body = excluded.body, updated_at = excluded.updated_at,
+        psychiatric_consultant = excluded.psychiatric_consultant, line = excluded.line,
+        depression_score = excluded.depression_score, gad7_score = excluded.gad7_score,
+        next_contact_on = excluded.next_contact_on, reviewed_on = excluded.reviewed_on,
+        folded_name = excluded.folded_name";
+    Texts::values(head, 27, tail)
+});
+
+fn small(score: Option<u16>) -> Option<i16> {
+    score.and_then(|score| i16::try_from(score).ok())
+}
+
+impl StandingWrite<'_> {
+    fn findings(&self) -> String {
+        let mut findings = String::from(",");
+        for finding in &self.standing.findings {
+            findings.push_str(finding.rule.as_str());
+            findings.push(',');
+        }
+        findings
+    }
+
+    fn enrolled_on(&self) -> Option<NaiveDate> {
+        let standing = self.standing;
+        let day = u64::try_from(standing.day?).ok()?;
+        standing.discharged_on.unwrap_or(standing.as_of).checked_sub_days(chrono::Days::new(day))
+    }
+
+    fn primary(&self) -> Option<&MeasureSummary> {
+        self.standing.measures.first()
+    }
+
+    fn baseline(&self) -> Option<i16> {
+        small(self.primary()?.baseline.as_ref().map(|baseline| baseline.score))
+    }
+
+    fn latest(&self) -> (Option<i16>, Option<NaiveDate>) {
+        let latest = self.primary().and_then(|measure| measure.latest.as_ref());
+        (small(latest.map(|latest| latest.score)), latest.map(|latest| latest.taken_on))
+    }
+}
+
+/// Writes the standings of episodes, each with its patient; each episode once.
+pub async fn put_all(
+    tx: &mut WriteTx,
+    clinic: &str,
+    all: &[(PatientId, StandingWrite<'_>)],
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let rows: Vec<_> =
+        all.iter().map(|(patient, written)| (patient, written, Attention::of(written.standing))).collect();
+    execute_rows!(
+        tx,
+        PUT,
+        clinic,
+        &rows,
+        |r| r.1.standing.episode,
+        *r.0,
+        r.1.standing.status.as_str(),
+        listed(r.1.label),
+        r.1.care_manager.map(listed),
+        r.1.enrolled_on(),
+        r.1.primary().map_or("", |measure| measure.instrument.id()),
+        r.1.baseline(),
+        r.1.latest().0,
+        r.1.latest().1,
+        r.1.standing.at_target,
+        r.2.open_safety,
+        r.2.rank,
+        r.2.since,
+        r.1.findings(),
+        format!("{}/{}", r.1.standing.rule_set.id, r.1.standing.rule_set.version),
+        r.1.standing.as_of,
+        r.1.standing.reevaluate_on,
+        Json(r.1.standing),
+        now,
+        r.1.psychiatric_consultant,
+        Json(r.1.line),
+        small(r.1.line.latest(Instrument::measures_depression)),
+        small(r.1.line.latest(|instrument| instrument == Instrument::GAD7)),
+        r.1.line.next_contact.map(|(on, _)| on),
+        r.1.line.last_review,
+        listed(r.1.label).to_lowercase()
+    );
+    Ok(())
+}
+
 /// Writes the standing of an episode.
 pub async fn put(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: PatientId,
     written: StandingWrite<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let StandingWrite { label, care_manager, psychiatric_consultant, standing, line } = written;
-    let attention = Attention::of(standing);
-    let primary = standing.measures.first();
-    let score = |s: Option<u16>| s.and_then(|s| i16::try_from(s).ok());
-    let mut findings = String::from(",");
-    for finding in &standing.findings {
-        findings.push_str(finding.rule.as_str());
-        findings.push(',');
-    }
-    let enrolled = standing.day.and_then(|day| {
-        standing.discharged_on.unwrap_or(standing.as_of).checked_sub_days(chrono::Days::new(u64::try_from(day).ok()?))
-    });
-    execute!(
-        tx,
-        "INSERT INTO standing (clinic_id, episode_id, patient_id, status, display_name, care_manager, enrolled_on,
-           primary_instrument, baseline_score, latest_score, latest_on, at_target, open_safety, attention, waiting_since,
-           findings, rule_set, as_of, reevaluate_on, body, updated_at, psychiatric_consultant, line, depression_score,
-           gad7_score, next_contact_on, reviewed_on, folded_name)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-           $24, $25, $26, $27, $28)
-         ON CONFLICT (clinic_id, episode_id) DO UPDATE SET patient_id = $3, status = $4, display_name = $5,
-           care_manager = $6, enrolled_on = $7, baseline_score = $9, latest_score = $10, latest_on = $11, at_target = $12,
-           open_safety = $13, attention = $14, waiting_since = $15, findings = $16, rule_set = $17, as_of = $18,
-           reevaluate_on = $19, body = $20, updated_at = $21, psychiatric_consultant = $22, line = $23,
-           depression_score = $24, gad7_score = $25, next_contact_on = $26, reviewed_on = $27,
-           folded_name = $28",
-        clinic,
-        standing.episode,
-        patient,
-        standing.status.as_str(),
-        listed(label),
-        care_manager.map(listed),
-        enrolled,
-        primary.map_or("", |m| m.instrument.id()),
-        score(primary.and_then(|m| m.baseline.as_ref()).map(|b| b.score)),
-        score(primary.and_then(|m| m.latest.as_ref()).map(|l| l.score)),
-        primary.and_then(|m| m.latest.as_ref()).map(|l| l.taken_on),
-        standing.at_target,
-        attention.open_safety,
-        attention.rank,
-        attention.since,
-        &findings,
-        format!("{}/{}", standing.rule_set.id, standing.rule_set.version),
-        standing.as_of,
-        standing.reevaluate_on,
-        Json(standing),
-        now,
-        psychiatric_consultant,
-        Json(line),
-        score(line.latest(Instrument::measures_depression)),
-        score(line.latest(|instrument| instrument == Instrument::GAD7)),
-        line.next_contact.map(|(on, _)| on),
-        line.last_review,
-        listed(label).to_lowercase()
-    )
-    .map(|_| ())
-    .map_err(failed)
+    put_all(tx, clinic, &[(patient, written)], now).await
 }
 
 /// A consultant and a care manager who have open episodes together.
@@ -143,7 +190,7 @@ pub struct TeamCount {
 }
 
 /// Pairs of consultant and care manager in a clinic, with the number of their episodes in the queue up to a place.
-pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<TeamCount>, Problem> {
+pub async fn teams(tx: &mut ReadTx, clinic: &str, up_to: i16) -> Result<Vec<TeamCount>, Problem> {
     fetch_all!(
         tx,
         TeamCount,
@@ -157,7 +204,7 @@ pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<TeamCoun
 
 /// The whole standing of a patient's open episodes, most pressing first; what cannot be read any more is left out until
 /// the next plan writes it.
-pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
+pub async fn of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
     // Ordered here: by the order of attention, SQLite would walk the whole clinic.
     let mut rows: Vec<(i16, NaiveDate, EpisodeId, Json<Box<serde_json::value::RawValue>>)> = fetch_all!(
         tx,
@@ -174,7 +221,7 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
 }
 
 /// Every standing of a patient, also of what has ended.
-pub async fn every_of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
+pub async fn every_of_patient(tx: &mut ReadTx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
     let mut rows: Vec<(EpisodeId, Json<Standing>)> = fetch_all!(
         tx,
         (EpisodeId, Json<Standing>),
@@ -230,7 +277,7 @@ impl StandingRow {
 /// A page of the caseload, most pressing first (R15): place in the queue, longest waiting, highest latest score, id.
 /// With `up_to`, only the places up to that one.
 pub async fn by_attention(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     filter: &StandingFilter,
     up_to: Option<i16>,
@@ -275,7 +322,7 @@ pub async fn by_attention(
 
 /// A page of the caseload by name: (name, episode).
 pub async fn by_name(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     filter: &StandingFilter,
     after: Option<(String, EpisodeId)>,

@@ -1,16 +1,17 @@
 //! Everything known about a patient, put together for the planner.
 
-use std::collections::HashMap;
-
 use super::event_log::StoryEvent;
 use super::patient::{self, Patient};
-use super::{Tx, episode, event_log, measurement};
+use super::{ReadTx, episode, event_log, measurement};
+use crate::domain::episode::Episode;
+use crate::domain::measurement::Measurement;
 use crate::domain::story::Story;
 use crate::id::PatientId;
 use crate::problem::Problem;
+use std::collections::HashMap;
 
 /// The story of one patient.
-pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
+pub async fn of(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
     let mut story = Story::of(patient.for_story());
     story.measurements = measurement::of_patient(tx, clinic, patient.id).await?;
     if patient.has_care {
@@ -24,23 +25,56 @@ pub async fn of(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, P
     Ok(story)
 }
 
+/// The stories of these patients, in three statements.
+pub async fn of_each(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Result<Vec<Story>, Problem> {
+    let episodes = episode::of_each(tx, clinic, &in_care(patients)).await?;
+    of_each_with(tx, clinic, patients, episodes).await
+}
+
+/// Those of them who have an episode or an entry of the care team.
+pub fn in_care(patients: &[Patient]) -> Vec<PatientId> {
+    patients.iter().filter(|patient| patient.has_care).map(|patient| patient.id).collect()
+}
+
+/// The stories of these patients, whose episodes were read already.
+pub async fn of_each_with(
+    tx: &mut ReadTx,
+    clinic: &str,
+    patients: &[Patient],
+    episodes: Vec<episode::EpisodeRecord>,
+) -> Result<Vec<Story>, Problem> {
+    let ids: Vec<PatientId> = patients.iter().map(|patient| patient.id).collect();
+    let mut measurements = grouped(measurement::of_each(tx, clinic, &ids).await?);
+    let mut episodes = grouped(episodes.into_iter().map(|stored| (stored.patient_id, stored.episode)).collect());
+    let mut told = grouped(event_log::told_of_each(tx, clinic, &in_care(patients)).await?);
+    Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
+}
+
 /// The stories of a page of patients (in order of id, as [`super::patient::page`] gives it), in three statements.
-pub async fn of_page(tx: &mut Tx, clinic: &str, patients: &[Patient]) -> Result<Vec<Story>, Problem> {
+pub async fn of_page(tx: &mut ReadTx, clinic: &str, patients: &[Patient]) -> Result<Vec<Story>, Problem> {
     let (Some(first), Some(last)) = (patients.first(), patients.last()) else { return Ok(Vec::new()) };
     let (from, to) = (first.id, last.id);
     let mut measurements = grouped(measurement::of_patients(tx, clinic, from, to).await?);
     let mut episodes = grouped(episode::of_patients(tx, clinic, from, to).await?);
     let mut told = grouped(event_log::story_events(tx, clinic, from, to).await?);
-    let stories = patients.iter().map(|patient| {
-        let mut story = Story::of(patient.for_story());
-        story.measurements = measurements.remove(&patient.id).unwrap_or_default();
-        story.episodes = episodes.remove(&patient.id).unwrap_or_default();
-        for told in told.remove(&patient.id).into_iter().flatten() {
-            add(&mut story, told);
-        }
-        story
-    });
-    Ok(stories.collect())
+    Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
+}
+
+type Grouped<T> = HashMap<PatientId, Vec<T>>;
+
+fn put_together(
+    patient: &Patient,
+    measurements: &mut Grouped<Measurement>,
+    episodes: &mut Grouped<Episode>,
+    told: &mut Grouped<StoryEvent>,
+) -> Story {
+    let mut story = Story::of(patient.for_story());
+    story.measurements = measurements.remove(&patient.id).unwrap_or_default();
+    story.episodes = episodes.remove(&patient.id).unwrap_or_default();
+    for told in told.remove(&patient.id).into_iter().flatten() {
+        add(&mut story, told);
+    }
+    story
 }
 
 /// How many patients are held at once.
@@ -59,7 +93,7 @@ pub fn everybody(clinic: &str) -> StoryPages<'_> {
 
 impl StoryPages<'_> {
     /// The next patients in order of id, each with the story; `None` after the last.
-    pub async fn next(&mut self, tx: &mut Tx) -> Result<Option<(Vec<Patient>, Vec<Story>)>, Problem> {
+    pub async fn next(&mut self, tx: &mut ReadTx) -> Result<Option<(Vec<Patient>, Vec<Story>)>, Problem> {
         let page = patient::page(tx, self.clinic, self.after, SOME).await?;
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id);
@@ -77,8 +111,8 @@ fn add(story: &mut Story, told: StoryEvent) {
     }
 }
 
-fn grouped<T>(rows: Vec<(PatientId, T)>) -> HashMap<PatientId, Vec<T>> {
-    let mut by_patient: HashMap<PatientId, Vec<T>> = HashMap::new();
+fn grouped<T>(rows: Vec<(PatientId, T)>) -> Grouped<T> {
+    let mut by_patient = Grouped::new();
     for (patient, row) in rows {
         by_patient.entry(patient).or_default().push(row);
     }

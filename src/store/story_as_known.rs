@@ -6,7 +6,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
-use super::Tx;
+use super::ReadTx;
 use super::event_log::{self, EventRow};
 use super::patient::Patient;
 use crate::domain::care::CareEntry;
@@ -26,7 +26,7 @@ pub const GAPS: &[&str] = &[
 ///
 /// # Errors
 /// When the database does not answer, or a line of the log cannot be read.
-pub async fn story_at(tx: &mut Tx, clinic: &str, patient: &Patient, at: DateTime<Utc>) -> Result<Story, Problem> {
+pub async fn story_at(tx: &mut ReadTx, clinic: &str, patient: &Patient, at: DateTime<Utc>) -> Result<Story, Problem> {
     let mut lines = event_log::of_patient(tx, clinic, patient.id).await?;
     lines.retain(|line| line.recorded_at <= at);
     tell_all(lines, patient)
@@ -36,7 +36,7 @@ pub async fn story_at(tx: &mut Tx, clinic: &str, patient: &Patient, at: DateTime
 ///
 /// # Errors
 /// When the database does not answer, or a line of the log cannot be read.
-pub async fn told_by_now(tx: &mut Tx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
+pub async fn told_by_now(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
     tell_all(event_log::of_patient(tx, clinic, patient.id).await?, patient)
 }
 

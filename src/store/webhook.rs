@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Tx, failed};
+use super::{ReadTx, WriteTx, failed};
 use crate::problem::Problem;
 
 /// Position of a webhook in the event stream.
@@ -15,7 +15,7 @@ pub struct WebhookCursor {
 }
 
 /// Reads the position; `None` for a new webhook.
-pub async fn cursor(tx: &mut Tx, clinic: &str, name: &str) -> Result<Option<WebhookCursor>, Problem> {
+pub async fn cursor(tx: &mut ReadTx, clinic: &str, name: &str) -> Result<Option<WebhookCursor>, Problem> {
     fetch_optional!(
         tx,
         WebhookCursor,
@@ -27,7 +27,7 @@ pub async fn cursor(tx: &mut Tx, clinic: &str, name: &str) -> Result<Option<Webh
 }
 
 /// Begins to tell one from a line on. Nothing if it was begun.
-pub async fn begin(tx: &mut Tx, clinic: &str, name: &str, seq: i64, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn begin(tx: &mut WriteTx, clinic: &str, name: &str, seq: i64, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO webhook (clinic_id, name, seq, part, created_at, updated_at) VALUES ($1, $2, $3, 0, $4, $4)
@@ -43,14 +43,14 @@ pub async fn begin(tx: &mut Tx, clinic: &str, name: &str, seq: i64, now: DateTim
 
 /// Claims one, or goes on holding it. `None` while another replica does.
 pub async fn claim(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     name: &str,
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Option<WebhookCursor>, Problem> {
-    fetch_optional!(
+    returning_optional!(
         tx,
         WebhookCursor,
         "UPDATE webhook SET lease_token = $3, lease_until = $5 WHERE clinic_id = $1 AND name = $2
@@ -65,7 +65,7 @@ pub async fn claim(
     .map_err(failed)
 }
 
-pub async fn give_back(tx: &mut Tx, clinic: &str, name: &str, token: Uuid) -> Result<(), Problem> {
+pub async fn give_back(tx: &mut WriteTx, clinic: &str, name: &str, token: Uuid) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE webhook SET lease_token = NULL, lease_until = NULL WHERE clinic_id = $1 AND name = $2 AND lease_token = $3",
@@ -79,7 +79,7 @@ pub async fn give_back(tx: &mut Tx, clinic: &str, name: &str, token: Uuid) -> Re
 
 /// Stores the position of a webhook.
 pub async fn advance_cursor(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     name: &str,
     (seq, part): (i64, i32),
@@ -100,7 +100,7 @@ pub async fn advance_cursor(
 
 /// Stops telling one, for a reason; or goes on.
 pub async fn disable(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     name: &str,
     why: Option<&str>,
@@ -137,7 +137,7 @@ pub struct WebhookDelivery {
 }
 
 /// Stores one that is to be sent. Nothing if it is there.
-pub async fn add(tx: &mut Tx, clinic: &str, d: &WebhookDelivery) -> Result<(), Problem> {
+pub async fn add(tx: &mut WriteTx, clinic: &str, d: &WebhookDelivery) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO webhook_delivery (clinic_id, id, webhook, seq, part, type, body, state, attempts, next_attempt_at,
@@ -157,7 +157,7 @@ pub async fn add(tx: &mut Tx, clinic: &str, d: &WebhookDelivery) -> Result<(), P
 }
 
 /// The first one of a webhook that is still to be sent.
-pub async fn pending(tx: &mut Tx, clinic: &str, webhook: &str) -> Result<Option<WebhookDelivery>, Problem> {
+pub async fn pending(tx: &mut ReadTx, clinic: &str, webhook: &str) -> Result<Option<WebhookDelivery>, Problem> {
     fetch_optional!(
         tx,
         WebhookDelivery,
@@ -169,7 +169,7 @@ pub async fn pending(tx: &mut Tx, clinic: &str, webhook: &str) -> Result<Option<
     .map_err(failed)
 }
 
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<WebhookDelivery>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<WebhookDelivery>, Problem> {
     fetch_optional!(
         tx,
         WebhookDelivery,
@@ -183,7 +183,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<WebhookD
 
 /// A page in order of id, narrowed to a webhook and a state where given.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     (webhook, state): (Option<&str>, Option<&str>),
     after: Option<Uuid>,
@@ -205,7 +205,7 @@ pub async fn page(
 }
 
 /// Writes down how one stands after an attempt.
-pub async fn settle(tx: &mut Tx, clinic: &str, d: &WebhookDelivery, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn settle(tx: &mut WriteTx, clinic: &str, d: &WebhookDelivery, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE webhook_delivery SET state = $3, attempts = $4, next_attempt_at = $5, last_error = $6, updated_at = $7
@@ -223,8 +223,8 @@ pub async fn settle(tx: &mut Tx, clinic: &str, d: &WebhookDelivery, now: DateTim
 }
 
 /// Sends one again now, whatever became of it, and lets its webhook go on. `false` if there is none.
-pub async fn retry(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
-    let row: Option<(String,)> = fetch_optional!(
+pub async fn retry(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let row: Option<(String,)> = returning_optional!(
         tx,
         (String,),
         "UPDATE webhook_delivery SET state = 'pending', attempts = 0, next_attempt_at = $3, updated_at = $3
@@ -251,7 +251,7 @@ pub struct WebhookAttempt {
     pub milliseconds: i32,
 }
 
-pub async fn attempted(tx: &mut Tx, clinic: &str, a: &WebhookAttempt) -> Result<(), Problem> {
+pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &WebhookAttempt) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO webhook_attempt (clinic_id, delivery_id, id, at, outcome, http_status, detail, milliseconds)
@@ -270,7 +270,7 @@ pub async fn attempted(tx: &mut Tx, clinic: &str, a: &WebhookAttempt) -> Result<
 }
 
 /// The attempts of a delivery, in order.
-pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<WebhookAttempt>, Problem> {
+pub async fn attempts(tx: &mut ReadTx, clinic: &str, delivery: Uuid) -> Result<Vec<WebhookAttempt>, Problem> {
     fetch_all!(
         tx,
         WebhookAttempt,
@@ -283,7 +283,7 @@ pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<W
 }
 
 /// Whether anything was delivered before an instant, and is still kept.
-pub async fn is_told_before(tx: &mut Tx, clinic: &str, before: DateTime<Utc>) -> Result<bool, Problem> {
+pub async fn is_told_before(tx: &mut ReadTx, clinic: &str, before: DateTime<Utc>) -> Result<bool, Problem> {
     let found: Option<(Uuid,)> = fetch_optional!(
         tx,
         (Uuid,),
@@ -297,7 +297,7 @@ pub async fn is_told_before(tx: &mut Tx, clinic: &str, before: DateTime<Utc>) ->
 
 /// Forgets what was delivered before an instant, with its attempts: at most `limit`, the oldest first. What is parked or
 /// still to be sent stays. Answers how many.
-pub async fn forget(tx: &mut Tx, clinic: &str, before: DateTime<Utc>, limit: i64) -> Result<u64, Problem> {
+pub async fn forget(tx: &mut WriteTx, clinic: &str, before: DateTime<Utc>, limit: i64) -> Result<u64, Problem> {
     execute!(
         tx,
         "DELETE FROM webhook_attempt WHERE clinic_id = $1 AND delivery_id IN (

@@ -36,7 +36,7 @@ impl Webhooks {
             detail: result.as_ref().err().map(ToString::to_string),
             milliseconds: i32::try_from(started.elapsed().as_millis()).unwrap_or(i32::MAX),
         };
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin("webhook_attempt").await?;
         webhook::attempted(&mut tx, &hook.clinic, &attempt).await?;
         webhook::settle(&mut tx, &hook.clinic, &delivery, now).await?;
         if status == Some(GONE) {

@@ -119,7 +119,7 @@ async fn what_was_committed_without_an_answer_is_answered_and_not_done_again() {
     let statement = "UPDATE idempotency SET status = 0, body = $1";
     match &world.app.db {
         Db::Sqlite { writer, .. } => sqlx::query(statement).bind(committed).execute(writer).await.map(|_| ()),
-        Db::Postgres(pool) => sqlx::query(statement).bind(committed).execute(pool).await.map(|_| ()),
+        Db::Postgres { writer: pool, .. } => sqlx::query(statement).bind(committed).execute(pool).await.map(|_| ()),
     }
     .unwrap();
     for _ in 0..2 {

@@ -64,7 +64,7 @@ impl Sql<'_> {
     async fn run(&self, text: String) {
         match self.0 {
             Db::Sqlite { writer, .. } => sqlx::raw_sql(AssertSqlSafe(text)).execute(writer).await.map(|_| ()),
-            Db::Postgres(pool) => sqlx::raw_sql(AssertSqlSafe(text)).execute(pool).await.map(|_| ()),
+            Db::Postgres { writer: pool, .. } => sqlx::raw_sql(AssertSqlSafe(text)).execute(pool).await.map(|_| ()),
         }
         .unwrap();
     }
@@ -75,7 +75,7 @@ impl Sql<'_> {
                 let rows = sqlx::query("SELECT name FROM pragma_table_info($1)").bind(table).fetch_all(writer).await;
                 rows.unwrap().iter().map(|row| row.get(0)).collect()
             }
-            Db::Postgres(pool) => {
+            Db::Postgres { writer: pool, .. } => {
                 let text = "SELECT CAST(column_name AS TEXT) FROM information_schema.columns
                     WHERE table_name = $1 AND table_schema = 'public'";
                 sqlx::query(text).bind(table).fetch_all(pool).await.unwrap().iter().map(|row| row.get(0)).collect()

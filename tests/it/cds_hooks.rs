@@ -256,7 +256,7 @@ async fn the_journal_says_who_saw_a_card_and_what_became_of_it(
 async fn a_card_comes_when_nothing_can_be_written() {
     let hooked = Hooked::on(Engine::Sqlite).await.unwrap();
     hooked.world.arrives(phq9("g", "one", "2026-03-01T10:00:00Z", WITH_ITEM9)).await;
-    let held = hooked.world.app.db.begin().await.unwrap();
+    let held = hooked.world.app.db.begin("test").await.unwrap();
     let begun = Instant::now();
     assert_eq!(hooked.card("one").await["indicator"], "critical");
     assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());

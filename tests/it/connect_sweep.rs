@@ -231,7 +231,7 @@ async fn of_two_replicas_one_sweeps() {
     let other = replica(&world.database, &world.clock, world.chart.url(), |_| {}).await;
     world.fill(3);
     let of = ConnectionKey { clinic: CLINIC, connection: "ehr" };
-    let mut tx = world.app.db.begin().await.unwrap();
+    let mut tx = world.app.db.begin("test").await.unwrap();
     connection::register(&mut tx, of, monday()).await.unwrap();
     let (token, until) = (Uuid::from_u128(1), monday() + TimeDelta::minutes(2));
     assert!(connection::claim(&mut tx, of, token, monday(), until).await.unwrap().is_some());

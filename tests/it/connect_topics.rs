@@ -175,7 +175,7 @@ async fn a_topic_is_subscribed_to_and_what_it_tells_stands(#[values(Engine::Sqli
         let other = service(&connected.database, &connected.clock, &connected.chart, world.address, &[]).await;
         other.fetch_due(true).await.unwrap();
     }
-    let mut tx = connected.app.db.begin().await.unwrap();
+    let mut tx = connected.app.db.begin("test").await.unwrap();
     let name = world.rows().await.remove(0).subscription;
     subscription::forget(&mut tx, EHR, &name).await.unwrap();
     tx.commit().await.unwrap();

@@ -146,7 +146,7 @@ async fn what_the_chart_refuses_is_parked_with_its_reason_and_can_be_sent_again(
     world.advance(TimeDelta::hours(9)).await;
     assert!(live(&world).is_empty(), "nobody sent it again");
     for delivery in &parked {
-        let mut tx = world.app.db.begin().await.unwrap();
+        let mut tx = world.app.db.begin("test").await.unwrap();
         assert!(!outbox::retry(&mut tx, "elsewhere", delivery.id, world.clock.now()).await.unwrap());
         assert!(outbox::retry(&mut tx, CLINIC, delivery.id, world.clock.now()).await.unwrap());
         tx.commit().await.unwrap();
@@ -215,7 +215,7 @@ async fn a_replica_that_died_while_writing_is_taken_over_after_its_lease(
     alarm(&world, "1").await;
     // Another replica claims the lane, says that it is about to send, and is never heard of again.
     let (now, until) = (world.clock.now(), world.clock.now() + LEASE);
-    let mut tx = world.app.db.begin().await.unwrap();
+    let mut tx = world.app.db.begin("test").await.unwrap();
     let lane = outbox::claim(&mut tx, CLINIC, world.clock.id(), now, until, 8).await.unwrap().remove(0);
     for delivery in outbox::pending(&mut tx, CLINIC, lane.patient_id, now).await.unwrap() {
         assert!(
@@ -229,7 +229,7 @@ async fn a_replica_that_died_while_writing_is_taken_over_after_its_lease(
     assert!(world.chart.log()[0].method == "GET", "what may be there is looked for first");
     assert!(live(&world).values().all(|n| *n == 1) && live(&world).len() == 2);
     // Comes back, and may not write any more.
-    let mut tx = world.app.db.begin().await.unwrap();
+    let mut tx = world.app.db.begin("test").await.unwrap();
     let delivery = ledger(&world).await.remove(0);
     assert!(!outbox::sending(&mut tx, &lane, &delivery.key, Rung::TaskAndFlag, &[], monday()).await.unwrap());
     assert!(!outbox::prolong(&mut tx, &lane, monday()).await.unwrap());

@@ -152,7 +152,7 @@ async fn one_flipped_bit_in_any_byte_of_a_line_is_found(#[values(Engine::Sqlite,
 async fn put_line(db: &Db, line: &str) {
     let text = "UPDATE journal SET entry = $1 WHERE clinic_id = 'demo' AND seq = 1";
     match db {
-        Db::Postgres(pool) => drop(sqlx::query(text).bind(line).execute(pool).await.unwrap()),
+        Db::Postgres { writer: pool, .. } => drop(sqlx::query(text).bind(line).execute(pool).await.unwrap()),
         Db::Sqlite { writer, .. } => drop(sqlx::query(text).bind(line).execute(writer).await.unwrap()),
     }
 }
@@ -279,6 +279,12 @@ async fn what_was_committed_before_the_end_is_sealed_after_it(
 ) {
     let Some(world) = World::on(engine).await else { return };
     world.send(&patient("1")).await.unwrap();
+    assert_holds(&report(&world.app.db).await);
+    // What others than the recorder add has no place yet.
+    let mut tx = world.app.db.begin("test").await.unwrap();
+    let line = journal::JournalEntry::new(Uuid::from_u128(7), CLINIC, world.clock.now(), "test", None);
+    journal::add(&mut tx, &[line]).await.unwrap();
+    tx.commit().await.unwrap();
     assert_eq!(report(&world.app.db).await.unsealed, 1);
     let again = world::service(&world.database, &world.clock, None).await;
     assert_eq!(again.app.journal.seal().await.unwrap(), 1);
@@ -295,6 +301,7 @@ async fn facts_older_than_the_journal_are_counted_and_nothing_else(
     let db = &world.app.db;
     // As the migration leaves it.
     sql(db, "DELETE FROM journal").await;
+    sql(db, "DELETE FROM journal_head").await;
     sql(db, "INSERT INTO journal_head SELECT clinic_id, 0, '', COUNT(*) FROM fact GROUP BY clinic_id").await;
     world.send(&patient("2")).await.unwrap();
     world.app.journal.seal().await.unwrap();

@@ -273,7 +273,7 @@ async fn a_read_is_answered_when_nothing_can_be_written_and_its_line_comes_later
     let Some(world) = World::on(Engine::Sqlite).await else { return };
     people(&world).await;
     let door = Door::of(&world);
-    let held = world.app.db.begin().await.unwrap();
+    let held = world.app.db.begin("test").await.unwrap();
     let begun = Instant::now();
     assert_eq!(door.get(MANAGER, "/api/v1/caseload").await.0, 200);
     let took = begun.elapsed();

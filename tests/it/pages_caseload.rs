@@ -12,7 +12,7 @@ use cocm_registry::domain::story::{PatientStatus as Person, Story};
 use cocm_registry::domain::target::{Basis, MeasureStatus};
 use cocm_registry::domain::task::Code;
 use cocm_registry::id::{EpisodeId, PatientId};
-use cocm_registry::store::Tx;
+use cocm_registry::store::ReadTx;
 use cocm_registry::store::patient::{self, Patient};
 use cocm_registry::store::standing;
 use cocm_registry::store::standing::caseload::{self, CaseloadOrder};
@@ -66,7 +66,7 @@ fn somebody(n: u128, name: impl Into<String>, enrolled_on: &str) -> Somebody {
 
 async fn clinic(people: impl IntoIterator<Item = Somebody>) -> (World, Browser) {
     let world = World::on("2026-03-16").await;
-    let mut tx = world.app.db.begin().await.unwrap();
+    let mut tx = world.app.db.begin("test").await.unwrap();
     for (n, Somebody { name, standing, line }) in (0_u128..).zip(people) {
         let id = PatientId(Uuid::from_u128(n));
         let row = Patient {
@@ -179,7 +179,7 @@ async fn what_is_counted_is_what_is_found() {
                 ..caseload::CaseloadFilter::default()
             };
             let mut tx = world.app.db.read().await.unwrap();
-            let found = async |tx: &mut Tx, name, order| {
+            let found = async |tx: &mut ReadTx, name, order| {
                 let page = caseload::found(tx, "demo", asked(name), order, 0).await.unwrap();
                 caseload::rows(tx, "demo", &page).await.unwrap()
             };

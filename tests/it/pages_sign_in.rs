@@ -332,7 +332,7 @@ async fn a_card_that_launches_us_leads_to_its_patient_and_to_nobody_elses() {
         patient::by_key(&mut tx, "demo", "urn:mrn|77").await.unwrap().remove(0).id.to_string()
     };
     let elsewhere = {
-        let mut tx = world.app.db.begin().await.unwrap();
+        let mut tx = world.app.db.begin("test").await.unwrap();
         let row = Patient::unseen(PatientId(Uuid::from_u128(5)), "Patient/p9".into(), world.app.clock.now());
         assert!(patient::insert(&mut tx, "elsewhere", &row).await.unwrap());
         tx.commit().await.unwrap();

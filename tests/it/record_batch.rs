@@ -174,7 +174,7 @@ async fn break_table(db: &Db, table: &str) {
             let trigger = "BEFORE INSERT ON";
             sql(db, &format!("CREATE TRIGGER boom {trigger} {table} BEGIN SELECT RAISE(ABORT, 'boom'); END")).await;
         }
-        Db::Postgres(_) => {
+        Db::Postgres { .. } => {
             let body = "BEGIN RAISE EXCEPTION 'boom'; END";
             sql(db, &format!("CREATE OR REPLACE FUNCTION boom() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$"))
                 .await;
@@ -186,7 +186,7 @@ async fn break_table(db: &Db, table: &str) {
 async fn mend_table(db: &Db, table: &str) {
     match db {
         Db::Sqlite { .. } => sql(db, "DROP TRIGGER boom").await,
-        Db::Postgres(_) => sql(db, &format!("DROP TRIGGER boom ON {table}")).await,
+        Db::Postgres { .. } => sql(db, &format!("DROP TRIGGER boom ON {table}")).await,
     }
 }
 

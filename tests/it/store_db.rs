@@ -14,7 +14,7 @@ use super::world::{Database, Engine};
 pub async fn sql(db: &Db, text: &str) {
     let text = AssertSqlSafe(text.to_owned());
     match db {
-        Db::Postgres(pool) => drop(sqlx::raw_sql(text).execute(pool).await.unwrap()),
+        Db::Postgres { writer: pool, .. } => drop(sqlx::raw_sql(text).execute(pool).await.unwrap()),
         Db::Sqlite { writer, .. } => drop(sqlx::raw_sql(text).execute(writer).await.unwrap()),
     }
 }
@@ -23,7 +23,7 @@ pub async fn sql(db: &Db, text: &str) {
 pub async fn count(db: &Db, text: &str) -> i64 {
     let text = AssertSqlSafe(text.to_owned());
     match db {
-        Db::Postgres(pool) => sqlx::query_scalar(text).fetch_one(pool).await.unwrap(),
+        Db::Postgres { writer: pool, .. } => sqlx::query_scalar(text).fetch_one(pool).await.unwrap(),
         Db::Sqlite { readers, .. } => sqlx::query_scalar(text).fetch_one(readers).await.unwrap(),
     }
 }
@@ -139,7 +139,7 @@ async fn sqlite_that_another_process_locks_is_waited_for() {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    let writing = tokio::spawn(async move { db.begin().await?.commit().await });
+    let writing = tokio::spawn(async move { db.begin("test").await?.commit().await });
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(!writing.is_finished());
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
@@ -148,31 +148,23 @@ async fn sqlite_that_another_process_locks_is_waited_for() {
 
 #[rstest]
 #[tokio::test]
-async fn what_is_rolled_back_or_undone_was_never_there(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn what_is_rolled_back_or_dropped_was_never_there(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     use cocm_registry::store::idempotency::{StoredAnswer, find, insert};
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     let now = super::world::monday();
     let answer = StoredAnswer { request: "r".into(), status: 201, body: "{}".into() };
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     insert(&mut tx, "demo", "kept", &answer, now).await.unwrap();
-    tx.savepoint().await.unwrap();
-    insert(&mut tx, "demo", "undone", &answer, now).await.unwrap();
-    tx.undo().await.unwrap();
-    tx.savepoint().await.unwrap();
-    insert(&mut tx, "demo", "released", &answer, now).await.unwrap();
-    tx.release().await.unwrap();
     tx.commit().await.unwrap();
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     insert(&mut tx, "demo", "rolled back", &answer, now).await.unwrap();
     tx.rollback().await.unwrap();
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     insert(&mut tx, "demo", "dropped", &answer, now).await.unwrap();
     drop(tx);
     let mut tx = db.read().await.unwrap();
-    for (key, there) in
-        [("kept", true), ("undone", false), ("released", true), ("rolled back", false), ("dropped", false)]
-    {
+    for (key, there) in [("kept", true), ("rolled back", false), ("dropped", false)] {
         assert_eq!(find(&mut tx, "demo", key).await.unwrap().is_some(), there, "{key}");
     }
 }

@@ -11,7 +11,7 @@ use cocm_registry::domain::task::{ChartResource, Code, Owner, Posture, Priority}
 use cocm_registry::id::PatientId;
 use cocm_registry::store::outbox::{self, DeliveryAttempt, DeliveryFilter, DeliveryState, Lane, Settlement};
 use cocm_registry::store::patient::{self, Patient};
-use cocm_registry::store::{Db, Tx, standing};
+use cocm_registry::store::{Db, WriteTx, standing};
 use rstest::rstest;
 use uuid::Uuid;
 
@@ -72,13 +72,13 @@ fn minutes(n: i64) -> DateTime<Utc> {
     monday() + TimeDelta::minutes(n)
 }
 
-async fn planned(tx: &mut Tx, patient: PatientId, key: &str, priority: Priority) {
+async fn planned(tx: &mut WriteTx, patient: PatientId, key: &str, priority: Priority) {
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes());
     outbox::plan(tx, CLINIC, patient, id, &intent(key, priority), key, monday()).await.unwrap();
     outbox::wake(tx, CLINIC, patient, monday()).await.unwrap();
 }
 
-async fn claim(tx: &mut Tx, token: u128, now: DateTime<Utc>) -> Vec<Lane> {
+async fn claim(tx: &mut WriteTx, token: u128, now: DateTime<Utc>) -> Vec<Lane> {
     outbox::claim(tx, CLINIC, id(token), now, now + TimeDelta::minutes(2), 10).await.unwrap()
 }
 
@@ -87,7 +87,7 @@ async fn claim(tx: &mut Tx, token: u128, now: DateTime<Utc>) -> Vec<Lane> {
 async fn what_is_planned_is_pending_until_the_chart_has_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     for (key, priority) in [("a", Priority::Routine), ("b", Priority::Stat), ("c", Priority::Urgent)] {
         planned(&mut tx, id(1), key, priority).await;
     }
@@ -158,7 +158,7 @@ async fn a_plan_that_moved_on_while_it_was_written_is_written_again(
 ) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     planned(&mut tx, id(1), "a", Priority::Routine).await;
     let lane = claim(&mut tx, 10, monday()).await.remove(0);
     assert!(outbox::sending(&mut tx, &lane, "a", Rung::TaskAndFlag, &[Posture::Open], monday()).await.unwrap());
@@ -191,7 +191,7 @@ async fn a_plan_that_moved_on_while_it_was_written_is_written_again(
 async fn a_lane_has_one_holder_until_the_lease_runs_out(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     planned(&mut tx, id(1), "a", Priority::Routine).await;
     planned(&mut tx, id(2), "b", Priority::Routine).await;
     assert_eq!(outbox::clinics_due(&mut tx, monday()).await.unwrap(), [CLINIC]);
@@ -228,7 +228,7 @@ async fn a_lane_has_one_holder_until_the_lease_runs_out(#[values(Engine::Sqlite,
 async fn workers_that_claim_at_once_share_no_lane(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     for n in 0..60 {
         planned(&mut tx, id(n), &format!("key-{n}"), Priority::Routine).await;
     }
@@ -236,7 +236,7 @@ async fn workers_that_claim_at_once_share_no_lane(#[values(Engine::Sqlite, Engin
     let worker = |db: Db, token: u128| async move {
         let mut mine = Vec::new();
         loop {
-            let mut tx = db.begin().await.unwrap();
+            let mut tx = db.begin("test").await.unwrap();
             let lanes = outbox::claim(&mut tx, CLINIC, id(token), monday(), minutes(2), 7).await.unwrap();
             tokio::task::yield_now().await;
             tx.commit().await.unwrap();
@@ -260,7 +260,7 @@ async fn workers_that_claim_at_once_share_no_lane(#[values(Engine::Sqlite, Engin
 async fn every_attempt_is_a_row_that_can_be_read(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let attempt = |n: u128, at| DeliveryAttempt {
         delivery_id: id(1),
         id: id(n),
@@ -305,7 +305,7 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
 ) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     // Few names and few days, so that most are equal.
     for n in 0..30_u128 {
         let name = ["Ada", "ada", "Äda", "100%_\\"][usize::try_from(n % 4).unwrap()];

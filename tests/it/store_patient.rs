@@ -32,7 +32,7 @@ fn somebody(n: u128) -> Patient {
 }
 
 async fn with(db: &Db, patients: impl IntoIterator<Item = Patient>) {
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     for one in patients {
         assert!(patient::insert(&mut tx, CLINIC, &one).await.unwrap());
         patient::add_key(&mut tx, CLINIC, &one.reference, one.id).await.unwrap();
@@ -47,7 +47,7 @@ async fn a_person_is_read_as_written(#[values(Engine::Sqlite, Engine::Postgres)]
     let db = database.open().await;
     let one = somebody(1);
     with(&db, [one.clone()]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     assert_eq!(patient::find(&mut tx, CLINIC, one.id).await.unwrap(), Some(one.clone()));
     assert!(!patient::insert(&mut tx, CLINIC, &one).await.unwrap(), "the id is taken");
     // The same id in another clinic is another person.
@@ -59,11 +59,11 @@ async fn a_person_is_read_as_written(#[values(Engine::Sqlite, Engine::Postgres)]
     assert_eq!(found, Patient { updated_at: later, ..changed });
     let other = patient::find(&mut tx, OTHER, one.id).await.unwrap().unwrap();
     assert_eq!((other.reference.as_str(), other.display_name), ("Patient/x", None));
-    let locked = patient::lock(&mut tx, CLINIC, one.id).await.unwrap().unwrap();
-    assert_eq!(locked.revision, 2);
-    assert_eq!(patient::lock_by_key(&mut tx, CLINIC, "Patient/1").await.unwrap().unwrap().revision, 3);
-    let names = [one.id.to_string(), "Patient/1".into(), "nobody".into(), String::new()];
-    patient::lock_all(&mut tx, CLINIC, &names).await.unwrap();
+    let locked = patient::lock_each(&mut tx, CLINIC, &[id(9), one.id]).await.unwrap();
+    assert_eq!(locked, [found]);
+    let keys = ["Patient/1".to_owned(), "nobody".to_owned(), String::new()];
+    let found = patient::with_keys(&mut tx, CLINIC, &keys).await.unwrap();
+    assert_eq!(found.iter().map(|row| (row.key.as_str(), row.patient_id)).collect::<Vec<_>>(), [("Patient/1", one.id)]);
     assert_eq!(patient::clinics(&mut tx).await.unwrap(), [CLINIC, OTHER]);
 }
 
@@ -73,10 +73,10 @@ async fn the_other_clinic_finds_nobody_and_changes_nothing(#[values(Engine::Sqli
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     with(&db, [somebody(1), somebody(2)]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     assert_eq!(patient::find(&mut tx, OTHER, id(1)).await.unwrap(), None);
-    assert_eq!(patient::lock(&mut tx, OTHER, id(1)).await.unwrap(), None);
-    assert_eq!(patient::lock_by_key(&mut tx, OTHER, "Patient/1").await.unwrap(), None);
+    assert_eq!(patient::lock_each(&mut tx, OTHER, &[id(1)]).await.unwrap(), []);
+    assert_eq!(patient::with_keys(&mut tx, OTHER, &["Patient/1".to_owned()]).await.unwrap(), []);
     assert!(patient::by_key(&mut tx, OTHER, "Patient/1").await.unwrap().is_empty());
     assert!(patient::page(&mut tx, OTHER, None, 10).await.unwrap().is_empty());
     assert!(patient::keys(&mut tx, OTHER, id(1)).await.unwrap().is_empty());
@@ -116,7 +116,7 @@ async fn the_sweep_sees_who_is_due_and_nobody_else(#[values(Engine::Sqlite, Engi
     let db = database.open().await;
     let on = |n, day: Option<&str>| Patient { reevaluate_on: day.map(date), ..somebody(n) };
     with(&db, [on(1, Some("2026-03-02")), on(2, Some("2026-03-01")), on(3, Some("2026-03-03")), on(4, None)]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     assert_eq!(patient::due(&mut tx, CLINIC, date("2026-03-02"), 10).await.unwrap(), [id(2), id(1)]);
     assert_eq!(patient::due(&mut tx, CLINIC, date("2026-03-02"), 1).await.unwrap(), [id(2)]);
     assert_eq!(patient::all_due(&mut tx, CLINIC, date("2026-03-02")).await.unwrap(), 4);
@@ -129,7 +129,7 @@ async fn a_key_of_two_persons_leads_to_both(#[values(Engine::Sqlite, Engine::Pos
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     with(&db, [somebody(1), somebody(2)]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     for n in [1, 2, 2] {
         patient::add_key(&mut tx, CLINIC, "urn:mrn|7", id(n)).await.unwrap();
     }
@@ -147,7 +147,7 @@ async fn two_who_are_one_have_one_story(#[values(Engine::Sqlite, Engine::Postgre
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
     with(&db, [somebody(1), somebody(2), somebody(3)]).await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     for n in 1..=3 {
         measurement::put(&mut tx, CLINIC, id(n), &[taken(n, "2026-03-01")], monday()).await.unwrap();
     }
@@ -156,7 +156,9 @@ async fn two_who_are_one_have_one_story(#[values(Engine::Sqlite, Engine::Postgre
     patient::merge(&mut tx, CLINIC, id(2), id(1), monday()).await.unwrap();
     for n in 1..=3 {
         assert_eq!(patient::find(&mut tx, CLINIC, id(n)).await.unwrap().unwrap().id, id(1));
-        assert_eq!(patient::lock_by_key(&mut tx, CLINIC, &format!("Patient/{n}")).await.unwrap().unwrap().id, id(1));
+        let key = format!("Patient/{n}");
+        let found = patient::with_keys(&mut tx, CLINIC, std::slice::from_ref(&key)).await.unwrap();
+        assert_eq!(found.iter().map(|row| (&row.key, row.patient_id)).collect::<Vec<_>>(), [(&key, id(1))]);
     }
     assert_eq!(measurement::of_patient(&mut tx, CLINIC, id(1)).await.unwrap().len(), 3);
     assert_eq!(patient::page(&mut tx, CLINIC, None, 10).await.unwrap().len(), 1);

@@ -9,7 +9,7 @@ use cocm_registry::problem::Category;
 use cocm_registry::store::event_log::{EpisodeLog, EventRow};
 use cocm_registry::store::idempotency::{self, StoredAnswer};
 use cocm_registry::store::measurement::ItemObservation;
-use cocm_registry::store::quarantine::{self, QuarantineRecord};
+use cocm_registry::store::quarantine::{self, PATIENT_NOT_SEEN, QuarantineRecord};
 use cocm_registry::store::resource::{self, ChangeWindow, Resource};
 use cocm_registry::store::{episode, event_log, measurement, rule_set};
 use rstest::rstest;
@@ -55,7 +55,7 @@ fn resource(n: usize, at: DateTime<Utc>) -> Resource {
 async fn resources_keep_their_text_and_their_order(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     // Twice at each instant, put in backwards.
     let all: Vec<Resource> = instants()[2..5]
         .iter()
@@ -143,7 +143,7 @@ fn measured(n: u128, at: DateTime<Utc>) -> Measurement {
 async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let all: Vec<Measurement> = (1..).zip(instants()).map(|(n, at)| measured(n, at)).collect();
     let backwards: Vec<Measurement> = all.iter().rev().cloned().collect();
     measurement::put(&mut tx, CLINIC, id(7), &backwards, monday()).await.unwrap();
@@ -189,7 +189,7 @@ async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engi
 async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let mut one = world::episode("2026-01-05");
     (one.id, one.care_manager) = (id(1), Some(ODD.into()));
     one.target_instruments = vec![Instrument::PHQ9, Instrument::GAD7];
@@ -197,8 +197,8 @@ async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)
     let stored = episode::find(&mut tx, CLINIC, id(1)).await.unwrap().unwrap();
     assert_eq!((&stored.episode, stored.patient_id, stored.revision), (&one, id(7), 1));
     one.consent_on = Some(NaiveDate::from_ymd_opt(9999, 12, 31).unwrap());
-    episode::update(&mut tx, CLINIC, &one, monday()).await.unwrap();
-    episode::touch(&mut tx, CLINIC, id(1), monday()).await.unwrap();
+    let changed = episode::EpisodeRecord { episode: one.clone(), revision: 3, ..stored };
+    episode::update_all(&mut tx, CLINIC, &[&changed]).await.unwrap();
     for clinic in [CLINIC, OTHER] {
         let mine = clinic == CLINIC;
         let found = episode::find(&mut tx, clinic, id(1)).await.unwrap();
@@ -206,8 +206,8 @@ async fn episodes_count_their_changes(#[values(Engine::Sqlite, Engine::Postgres)
         assert_eq!(episode::of_patient(&mut tx, clinic, id(7)).await.unwrap().len(), usize::from(mine));
         assert_eq!(episode::of_patients(&mut tx, clinic, id(7), id(7)).await.unwrap().len(), usize::from(mine));
     }
-    episode::update(&mut tx, OTHER, &world::episode("2020-01-01"), monday()).await.unwrap();
-    episode::touch(&mut tx, OTHER, id(1), monday()).await.unwrap();
+    let other = episode::EpisodeRecord { revision: 9, ..changed };
+    episode::update_all(&mut tx, OTHER, &[&other]).await.unwrap();
     let stored = episode::find(&mut tx, CLINIC, id(1)).await.unwrap().unwrap();
     assert_eq!((stored.episode, stored.revision), (one, 3));
 }
@@ -235,7 +235,7 @@ fn line(n: u128, at: DateTime<Utc>, care: &Care) -> EventRow {
 async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let recommendation = Recommendation {
         id: id(50),
         kind: ChangeKind::Continue,
@@ -289,7 +289,7 @@ async fn the_log_is_read_in_order_and_by_chapter(#[values(Engine::Sqlite, Engine
 async fn what_is_kept_back_is_listed_and_let_go(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let kept = |n: u128, patient: Option<u128>, code: &str| QuarantineRecord {
         id: id(n),
         kind: "QuestionnaireResponse".into(),
@@ -299,7 +299,7 @@ async fn what_is_kept_back_is_listed_and_let_go(#[values(Engine::Sqlite, Engine:
         detail: ODD.into(),
         received_at: monday(),
     };
-    for one in [kept(3, Some(7), "a"), kept(1, None, "a"), kept(2, Some(7), "b")] {
+    for one in [kept(3, Some(7), PATIENT_NOT_SEEN), kept(1, None, "a"), kept(2, Some(7), "b")] {
         quarantine::put(&mut tx, CLINIC, &one).await.unwrap();
     }
     quarantine::put(&mut tx, CLINIC, &kept(1, Some(8), "c")).await.unwrap();
@@ -307,12 +307,12 @@ async fn what_is_kept_back_is_listed_and_let_go(#[values(Engine::Sqlite, Engine:
     assert_eq!(quarantine::find(&mut tx, OTHER, id(1)).await.unwrap(), None);
     let first = quarantine::page(&mut tx, CLINIC, None, 2).await.unwrap();
     assert_eq!(first.iter().map(|k| k.id.as_u128()).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(quarantine::page(&mut tx, CLINIC, Some(id(2)), 2).await.unwrap(), [kept(3, Some(7), "a")]);
+    assert_eq!(quarantine::page(&mut tx, CLINIC, Some(id(2)), 2).await.unwrap(), [kept(3, Some(7), PATIENT_NOT_SEEN)]);
     assert!(quarantine::page(&mut tx, OTHER, None, 2).await.unwrap().is_empty());
     quarantine::release(&mut tx, OTHER, id(1)).await.unwrap();
-    quarantine::release_patient(&mut tx, OTHER, id(7), "a").await.unwrap();
+    quarantine::release_patients(&mut tx, OTHER, &[id(7)]).await.unwrap();
     assert_eq!(quarantine::page(&mut tx, CLINIC, None, 9).await.unwrap().len(), 3);
-    quarantine::release_patient(&mut tx, CLINIC, id(7), "a").await.unwrap();
+    quarantine::release_patients(&mut tx, CLINIC, &[id(7)]).await.unwrap();
     quarantine::release(&mut tx, CLINIC, id(1)).await.unwrap();
     assert_eq!(quarantine::page(&mut tx, CLINIC, None, 9).await.unwrap(), [kept(2, Some(7), "b")]);
 }
@@ -322,7 +322,7 @@ async fn what_is_kept_back_is_listed_and_let_go(#[values(Engine::Sqlite, Engine:
 async fn the_rules_activated_last_are_in_force(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     assert_eq!(rule_set::active(&mut tx, CLINIC).await.unwrap(), RuleSet::default());
     for version in [2, 3] {
         let rules = RuleSet { id: ODD.into(), version, ..RuleSet::default() };
@@ -346,7 +346,7 @@ async fn the_rules_activated_last_are_in_force(#[values(Engine::Sqlite, Engine::
 async fn a_key_is_answered_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = Database::on(engine).await else { return };
     let db = database.open().await;
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin("test").await.unwrap();
     let answer = |status| StoredAnswer { request: "digest".into(), status, body: ODD.into() };
     assert!(idempotency::insert(&mut tx, CLINIC, ODD, &answer(idempotency::COMMITTED), monday()).await.unwrap());
     assert!(!idempotency::insert(&mut tx, CLINIC, ODD, &answer(201), monday()).await.unwrap());

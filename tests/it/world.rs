@@ -11,7 +11,7 @@ use cocm_registry::problem::Problem;
 use cocm_registry::record::{Command, Condition, PatientKey, Recorded};
 use cocm_registry::sandbox::Sandbox;
 use cocm_registry::service::{Service, sweep};
-use cocm_registry::store::{Db, Tx};
+use cocm_registry::store::{Db, ReadTx};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -136,7 +136,7 @@ impl World {
         self.service.deliver_due().await.unwrap();
     }
 
-    pub async fn read(&self) -> Tx {
+    pub async fn read(&self) -> ReadTx {
         self.app.db.read().await.unwrap()
     }
 

@@ -62,7 +62,7 @@ impl HookCall {
     }
 
     async fn take(&self) -> Result<bool, Problem> {
-        let mut tx = self.app.db.single_write().await?;
+        let mut tx = self.app.db.single_write("cds_once").await?;
         idempotency::take(&mut tx, self.clinic(), &self.signed.once, self.app.clock.now()).await
     }
 

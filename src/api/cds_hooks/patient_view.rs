@@ -22,7 +22,7 @@ use crate::listener::JsonBody;
 use crate::problem::{Category, Problem};
 use crate::store::access_trace::watched;
 use crate::store::patient::{self, Patient};
-use crate::store::{Tx, outbox, standing};
+use crate::store::{ReadTx, outbox, standing};
 
 /// How long a chart waits for us, at the most, while the database does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -142,7 +142,7 @@ fn is_its_base(connection: &Connection, said: &str) -> bool {
 
 /// The patient of the chart; by the identifiers of the prefetched Patient if its id is unknown here. `None` if several
 /// match.
-async fn who(tx: &mut Tx, call: &HookCall, id: &str, prefetch: Option<&Value>) -> Result<Option<Patient>, Problem> {
+async fn who(tx: &mut ReadTx, call: &HookCall, id: &str, prefetch: Option<&Value>) -> Result<Option<Patient>, Problem> {
     let mut names = vec![format!("Patient/{id}")];
     let sent = prefetch.and_then(|sent| sent.get("patient")).filter(|sent| sent.is_object());
     let sent = sent.and_then(|sent| call.app.intake.read(call.clinic(), &sent.to_string()).ok());

@@ -211,7 +211,7 @@ async fn read_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Res
 async fn retry_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<DeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin, Role::CareManager])?;
     let now = ask.app.clock.now();
-    let mut tx = ask.app.db.begin().await?;
+    let mut tx = ask.app.db.begin("delivery_retry").await?;
     let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
     if !outbox::retry(&mut tx, ask.clinic(), id, now).await? {
         return Err(Problem::conflict(format!(

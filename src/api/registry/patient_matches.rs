@@ -22,7 +22,7 @@ use crate::listener::JsonBody;
 use crate::problem::Problem;
 use crate::record::Command;
 use crate::store::patient::matches::{self, PatientMatch};
-use crate::store::{Tx, episode, patient};
+use crate::store::{ReadTx, episode, patient};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_matches, name_match)).routes(routes!(decide_match))
@@ -67,7 +67,7 @@ pub struct PatientMatchBody {
     decision_reason: Option<String>,
 }
 
-async fn record(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<MatchedRecord, Problem> {
+async fn record(tx: &mut ReadTx, clinic: &str, id: PatientId) -> Result<MatchedRecord, Problem> {
     let row = patient::find(tx, clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
     let keys = patient::keys(tx, clinic, row.id).await?;
     let episodes = episode::of_patient(tx, clinic, row.id).await?;
@@ -76,7 +76,7 @@ async fn record(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<MatchedRecor
 }
 
 /// A match with both records.
-pub async fn side_by_side(tx: &mut Tx, clinic: &str, found: PatientMatch) -> Result<PatientMatchBody, Problem> {
+pub async fn side_by_side(tx: &mut ReadTx, clinic: &str, found: PatientMatch) -> Result<PatientMatchBody, Problem> {
     Ok(PatientMatchBody {
         one: record(tx, clinic, found.one_id).await?,
         other: record(tx, clinic, found.other_id).await?,

@@ -23,7 +23,7 @@ use crate::problem::Problem;
 use crate::record::local_midnight;
 use crate::store::outbox::DeliveryState;
 use crate::store::safety::{self, SafetyTask};
-use crate::store::{Tx, patient, quarantine, rule_set, story};
+use crate::store::{ReadTx, patient, quarantine, rule_set, story};
 
 /// More open concerns than any clinic should have; beyond it the newest wait for the older ones.
 const MOST: i64 = 100_000;
@@ -147,7 +147,7 @@ async fn list_concerns(
 
 /// One Task may stand for several concerns of a patient: the page counts concerns.
 async fn open_concerns(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     ask: &RequestContext,
     rules: &RuleSet,
     paging: &PageQuery,
@@ -177,7 +177,7 @@ async fn open_concerns(
 }
 
 async fn assessed_concerns(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     ask: &RequestContext,
     rules: &RuleSet,
     paging: &PageQuery,
@@ -196,7 +196,7 @@ async fn assessed_concerns(
 
 /// What the story says about the causes of a Task; one `None` where no answer stands any more.
 async fn concerns_of(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     ask: &RequestContext,
     rules: &RuleSet,
     task: &SafetyTask,

@@ -192,7 +192,7 @@ async fn retry_webhook_delivery(
     IdInPath(id): IdInPath<Uuid>,
 ) -> Result<Json<WebhookDeliveryBody>, Problem> {
     ask.caller.require(&[Role::Admin])?;
-    let mut tx = ask.app.db.begin().await?;
+    let mut tx = ask.app.db.begin("webhook_retry").await?;
     let again = webhook::retry(&mut tx, ask.clinic(), id, ask.app.clock.now()).await?;
     let found = webhook::find(&mut tx, ask.clinic(), id).await?.filter(|_| again);
     tx.commit().await?;

@@ -101,7 +101,7 @@ impl Sweep<'_> {
     /// Has those fetched that are here and are not known to be deleted; answers how many.
     async fn hint_at(&self, kind: ResourceType, deleted: &[String]) -> Result<usize, SweepStop> {
         let (of, now) = (self.connection.of(), self.intake.clock.now());
-        let mut tx = self.intake.db.begin().await?;
+        let mut tx = self.intake.db.begin("sweep_deletions").await?;
         let mut changed = Vec::new();
         for id in deleted.iter().filter(|id| is_logical_id(id)) {
             let known = resource::find(&mut tx, of.clinic, kind.name(), id).await?;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::ConnectionKey;
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// An export that the server makes, or has made.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -34,7 +34,7 @@ pub struct ExportFileRecord {
 }
 
 /// The one that is not finished, if there is one.
-pub async fn unfinished(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<Export>, Problem> {
+pub async fn unfinished(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Option<Export>, Problem> {
     fetch_optional!(
         tx,
         Export,
@@ -48,7 +48,7 @@ pub async fn unfinished(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<Exp
 }
 
 /// Writes an export down.
-pub async fn put(tx: &mut Tx, of: ConnectionKey<'_>, export: &Export) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, of: ConnectionKey<'_>, export: &Export) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_export
@@ -71,7 +71,7 @@ pub async fn put(tx: &mut Tx, of: ConnectionKey<'_>, export: &Export) -> Result<
 }
 
 /// Its files, in their order.
-pub async fn files(tx: &mut Tx, clinic: &str, export: Uuid) -> Result<Vec<ExportFileRecord>, Problem> {
+pub async fn files(tx: &mut ReadTx, clinic: &str, export: Uuid) -> Result<Vec<ExportFileRecord>, Problem> {
     fetch_all!(
         tx,
         ExportFileRecord,
@@ -84,7 +84,7 @@ pub async fn files(tx: &mut Tx, clinic: &str, export: Uuid) -> Result<Vec<Export
 }
 
 /// Writes down how far a file has been read.
-pub async fn put_file(tx: &mut Tx, clinic: &str, export: Uuid, file: &ExportFileRecord) -> Result<(), Problem> {
+pub async fn put_file(tx: &mut WriteTx, clinic: &str, export: Uuid, file: &ExportFileRecord) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_export_file

@@ -5,7 +5,7 @@ use sqlx::QueryBuilder;
 
 use super::ConnectionKey;
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// A resource to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -25,7 +25,7 @@ const ROWS: usize = 500;
 
 /// These resources (type and id, each once) are said to have changed.
 pub async fn hear(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     of: ConnectionKey<'_>,
     changed: &[(&str, &str)],
     now: DateTime<Utc>,
@@ -54,7 +54,7 @@ pub async fn hear(
 
 /// A resource was fetched and cannot be read, for this reason: it is tried again at `next`.
 pub async fn keep_unread(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     of: ConnectionKey<'_>,
     kind: &str,
     id: &str,
@@ -82,7 +82,7 @@ pub async fn keep_unread(
 
 /// Hints due now, longest waiting first.
 pub async fn due(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     of: ConnectionKey<'_>,
     now: DateTime<Utc>,
     limit: i64,
@@ -101,7 +101,7 @@ pub async fn due(
 }
 
 /// Removes a hint after its resource was recorded, unless it was reported again meanwhile.
-pub async fn settle(tx: &mut Tx, of: ConnectionKey<'_>, hint: &FetchHint) -> Result<(), Problem> {
+pub async fn settle(tx: &mut WriteTx, of: ConnectionKey<'_>, hint: &FetchHint) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_hint
@@ -117,7 +117,7 @@ pub async fn settle(tx: &mut Tx, of: ConnectionKey<'_>, hint: &FetchHint) -> Res
 }
 
 /// A resource that could not be read was read: nothing waits for it.
-pub async fn was_read(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str) -> Result<(), Problem> {
+pub async fn was_read(tx: &mut WriteTx, of: ConnectionKey<'_>, kind: &str, id: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_hint
@@ -133,7 +133,7 @@ pub async fn was_read(tx: &mut Tx, of: ConnectionKey<'_>, kind: &str, id: &str) 
 
 /// Postpones a hint whose resource could not be fetched.
 pub async fn postpone(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     of: ConnectionKey<'_>,
     hint: &FetchHint,
     why: &str,
@@ -156,7 +156,7 @@ pub async fn postpone(
 }
 
 /// How many wait to be fetched for the first time, how many were tried in vain, and since when the oldest waits.
-pub async fn waiting(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<(i64, i64, Option<DateTime<Utc>>), Problem> {
+pub async fn waiting(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<(i64, i64, Option<DateTime<Utc>>), Problem> {
     fetch_optional!(
         tx,
         (i64, i64, Option<DateTime<Utc>>),
@@ -170,7 +170,7 @@ pub async fn waiting(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<(i64, i64, Op
 }
 
 /// When the next is due.
-pub async fn next_due(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
+pub async fn next_due(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
     fetch_optional!(
         tx,
         (Option<DateTime<Utc>>,),
@@ -183,7 +183,7 @@ pub async fn next_due(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Option<DateT
 }
 
 /// Hints that failed, oldest first.
-pub async fn failures(tx: &mut Tx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
+pub async fn failures(tx: &mut ReadTx, of: ConnectionKey<'_>, limit: i64) -> Result<Vec<FetchHint>, Problem> {
     fetch_all!(
         tx,
         FetchHint,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::ConnectionKey;
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// One Subscription.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -29,7 +29,7 @@ impl SubscriptionRecord {
 }
 
 /// Every Subscription of a connection.
-pub async fn all(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Vec<SubscriptionRecord>, Problem> {
+pub async fn all(tx: &mut ReadTx, of: ConnectionKey<'_>) -> Result<Vec<SubscriptionRecord>, Problem> {
     fetch_all!(
         tx,
         SubscriptionRecord,
@@ -43,7 +43,7 @@ pub async fn all(tx: &mut Tx, of: ConnectionKey<'_>) -> Result<Vec<SubscriptionR
 
 /// One, by the server's name for it.
 pub async fn find(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     of: ConnectionKey<'_>,
     subscription: &str,
 ) -> Result<Option<SubscriptionRecord>, Problem> {
@@ -60,7 +60,7 @@ pub async fn find(
 }
 
 /// Writes one down. What it is for, and when it ends, is not forgotten by who only heard it.
-pub async fn put(tx: &mut Tx, of: ConnectionKey<'_>, one: &SubscriptionRecord) -> Result<(), Problem> {
+pub async fn put(tx: &mut WriteTx, of: ConnectionKey<'_>, one: &SubscriptionRecord) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO connection_subscription
@@ -85,7 +85,7 @@ pub async fn put(tx: &mut Tx, of: ConnectionKey<'_>, one: &SubscriptionRecord) -
 }
 
 /// Forgets one: the server does not know it any more.
-pub async fn forget(tx: &mut Tx, of: ConnectionKey<'_>, subscription: &str) -> Result<(), Problem> {
+pub async fn forget(tx: &mut WriteTx, of: ConnectionKey<'_>, subscription: &str) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM connection_subscription WHERE clinic_id = $1 AND connection = $2 AND subscription = $3",
@@ -98,7 +98,7 @@ pub async fn forget(tx: &mut Tx, of: ConnectionKey<'_>, subscription: &str) -> R
 }
 
 /// Clears the missed events after recovery, unless more were missed meanwhile.
-pub async fn recovered(tx: &mut Tx, of: ConnectionKey<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
+pub async fn recovered(tx: &mut WriteTx, of: ConnectionKey<'_>, subscription: &str, from: i64) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE connection_subscription SET missed_from = NULL

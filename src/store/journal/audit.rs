@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::entry::digest_of;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, failed};
 
 /// A sealed line as it stands in the database, and the fact of its id as that stands there.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -58,7 +58,7 @@ impl ChainCheck {
 
 /// Sealed lines after a number, each with its fact: of the same id, and of the same patient or of whom that one was
 /// merged into.
-pub async fn checked(tx: &mut Tx, clinic: &str, after: i64, limit: i64) -> Result<Vec<ChainCheck>, Problem> {
+pub async fn checked(tx: &mut ReadTx, clinic: &str, after: i64, limit: i64) -> Result<Vec<ChainCheck>, Problem> {
     fetch_all!(
         tx,
         ChainCheck,
@@ -79,7 +79,7 @@ pub async fn checked(tx: &mut Tx, clinic: &str, after: i64, limit: i64) -> Resul
 }
 
 /// Lines that have a place after a number, or none yet.
-pub async fn after(tx: &mut Tx, clinic: &str, seq: i64) -> Result<Vec<String>, Problem> {
+pub async fn after(tx: &mut ReadTx, clinic: &str, seq: i64) -> Result<Vec<String>, Problem> {
     fetch_all!(
         tx,
         (String,),
@@ -92,7 +92,7 @@ pub async fn after(tx: &mut Tx, clinic: &str, seq: i64) -> Result<Vec<String>, P
 }
 
 /// Every clinic that has a journal, the end of one, or a fact.
-pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
+pub async fn clinics(tx: &mut ReadTx) -> Result<Vec<String>, Problem> {
     fetch_all!(
         tx,
         (String,),
@@ -103,7 +103,7 @@ pub async fn clinics(tx: &mut Tx) -> Result<Vec<String>, Problem> {
 }
 
 /// How many facts no line of the journal attests.
-pub async fn facts_without_entry(tx: &mut Tx, clinic: &str) -> Result<i64, Problem> {
+pub async fn facts_without_entry(tx: &mut ReadTx, clinic: &str) -> Result<i64, Problem> {
     fetch_optional!(
         tx,
         (i64,),
@@ -116,7 +116,7 @@ pub async fn facts_without_entry(tx: &mut Tx, clinic: &str) -> Result<i64, Probl
 }
 
 /// How many sealed lines have a number outside of 1 to `last`.
-pub async fn count_outside(tx: &mut Tx, clinic: &str, last: i64) -> Result<i64, Problem> {
+pub async fn count_outside(tx: &mut ReadTx, clinic: &str, last: i64) -> Result<i64, Problem> {
     fetch_optional!(
         tx,
         (i64,),

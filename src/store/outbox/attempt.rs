@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// One attempt to write into the chart.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -19,7 +19,7 @@ pub struct DeliveryAttempt {
     pub milliseconds: i32,
 }
 
-pub async fn attempted(tx: &mut Tx, clinic: &str, a: &DeliveryAttempt) -> Result<(), Problem> {
+pub async fn attempted(tx: &mut WriteTx, clinic: &str, a: &DeliveryAttempt) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO delivery_attempt (clinic_id, delivery_id, id, at, revision, outcome, http_status, detail, milliseconds)
@@ -39,7 +39,7 @@ pub async fn attempted(tx: &mut Tx, clinic: &str, a: &DeliveryAttempt) -> Result
 }
 
 /// The attempts of a delivery, in order.
-pub async fn attempts(tx: &mut Tx, clinic: &str, delivery: Uuid) -> Result<Vec<DeliveryAttempt>, Problem> {
+pub async fn attempts(tx: &mut ReadTx, clinic: &str, delivery: Uuid) -> Result<Vec<DeliveryAttempt>, Problem> {
     fetch_all!(
         tx,
         DeliveryAttempt,

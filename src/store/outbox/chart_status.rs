@@ -8,11 +8,11 @@ use crate::domain::read_back::Drift;
 use crate::domain::task::ChartResource;
 use crate::problem::Problem;
 use crate::store::connection::ConnectionKey;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// The delivery behind a resource of the chart; `None` where that is not ours.
 pub async fn by_chart_id(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     resource: ChartResource,
     chart_id: &str,
@@ -31,8 +31,8 @@ pub async fn by_chart_id(
 }
 
 /// Locks a delivery against concurrent settling, and records that it was read back.
-pub async fn look(tx: &mut Tx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<Option<Delivery>, Problem> {
-    fetch_optional!(
+pub async fn look(tx: &mut WriteTx, clinic: &str, id: Uuid, now: DateTime<Utc>) -> Result<Option<Delivery>, Problem> {
+    returning_optional!(
         tx,
         Delivery,
         concat!(
@@ -63,8 +63,32 @@ pub struct ChartNote {
     pub heal: bool,
 }
 
+impl Delivery {
+    /// As it is once a result of reading back is recorded.
+    #[must_use]
+    pub fn noted(self, noted: &ChartNote) -> Self {
+        Self {
+            chart_status: noted.status.clone().or(self.chart_status),
+            chart_version: noted.version.clone(),
+            chart_updated_at: noted.updated_at.or(self.chart_updated_at),
+            drift: noted.drift.map(|drift| drift.as_str().to_owned()),
+            state: noted.state,
+            settled_revision: if noted.heal { 0 } else { self.settled_revision },
+            attempts: if noted.heal { 0 } else { self.attempts },
+            heals: self.heals + i32::from(noted.heal),
+            ..self
+        }
+    }
+}
+
 /// Records the result of reading back; a pending write wakes the lane.
-pub async fn record(tx: &mut Tx, clinic: &str, d: &Delivery, n: &ChartNote, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn record(
+    tx: &mut WriteTx,
+    clinic: &str,
+    d: &Delivery,
+    n: &ChartNote,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE delivery SET chart_status = COALESCE($3, chart_status), chart_version = $4,
@@ -101,7 +125,7 @@ pub struct Example {
 }
 
 /// The oldest that stands open, else the oldest; `None` while nothing of ours is in the chart.
-pub async fn example(tx: &mut Tx, clinic: &str, resource: ChartResource) -> Result<Option<Example>, Problem> {
+pub async fn example(tx: &mut ReadTx, clinic: &str, resource: ChartResource) -> Result<Option<Example>, Problem> {
     fetch_optional!(
         tx,
         Example,
@@ -118,7 +142,7 @@ pub async fn example(tx: &mut Tx, clinic: &str, resource: ChartResource) -> Resu
 /// Deleted items are included, because a restored chart may have them again. Items that could not be read wait as
 /// hints.
 pub async fn unseen(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     of: ConnectionKey<'_>,
     since: DateTime<Utc>,
     closed_since: DateTime<Utc>,

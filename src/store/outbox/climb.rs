@@ -7,10 +7,10 @@ use crate::domain::chart_plan::Rung;
 use crate::domain::task::ChartResource;
 use crate::id::PatientId;
 use crate::problem::Problem;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, WriteTx, failed};
 
 /// Whether a clinic has anything that should stand in the chart and does not: left to our own list, or refused.
-pub async fn is_anything_below(tx: &mut Tx, clinic: &str) -> Result<bool, Problem> {
+pub async fn is_anything_below(tx: &mut ReadTx, clinic: &str) -> Result<bool, Problem> {
     fetch_optional!(
         tx,
         (i32,),
@@ -23,7 +23,12 @@ pub async fn is_anything_below(tx: &mut Tx, clinic: &str) -> Result<bool, Proble
 }
 
 /// The patients with something of a kind that was left, or refused, on another rung than the one that is right now.
-pub async fn below(tx: &mut Tx, clinic: &str, resource: ChartResource, rung: Rung) -> Result<Vec<PatientId>, Problem> {
+pub async fn below(
+    tx: &mut ReadTx,
+    clinic: &str,
+    resource: ChartResource,
+    rung: Rung,
+) -> Result<Vec<PatientId>, Problem> {
     // Before there was a ladder, there was one rung.
     fetch_all!(
         tx,
@@ -44,7 +49,7 @@ pub async fn below(tx: &mut Tx, clinic: &str, resource: ChartResource, rung: Run
 
 /// Sends what a patient has of that again.
 pub async fn climb(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     patient: PatientId,
     resource: ChartResource,

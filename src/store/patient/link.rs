@@ -1,9 +1,12 @@
 //! Which records are one person, and who says so.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 
 use super::super::key::indexed;
-use super::super::{Tx, failed};
+use super::super::rows::Texts;
+use super::super::{ReadTx, WriteTx, failed};
 use super::Patient;
 use crate::id::PatientId;
 use crate::problem::Problem;
@@ -20,7 +23,7 @@ pub struct Link {
 }
 
 /// What a source says.
-pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<Link>, Problem> {
+pub async fn of_source(tx: &mut ReadTx, clinic: &str, source: &str) -> Result<Vec<Link>, Problem> {
     fetch_all!(
         tx,
         Link,
@@ -31,8 +34,18 @@ pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<Li
     .map_err(failed)
 }
 
+static OF_SOURCES: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::list("SELECT source, from_id, into_id FROM patient_link WHERE clinic_id = $1 AND source IN", 2, "")
+});
+
+/// What each of these sources says: (source as it is stored, link).
+pub async fn of_sources(tx: &mut ReadTx, clinic: &str, sources: &[String]) -> Result<Vec<(String, Link)>, Problem> {
+    let rows = fetch_listed!(tx, (String, PatientId, PatientId), OF_SOURCES, sources, clinic);
+    Ok(rows.into_iter().map(|(source, from, into)| (source, Link { from, into })).collect())
+}
+
 /// Everything that is said about the records that were merged into a person.
-pub async fn of_person(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<Vec<Link>, Problem> {
+pub async fn of_person(tx: &mut ReadTx, clinic: &str, person: PatientId) -> Result<Vec<Link>, Problem> {
     fetch_all!(
         tx,
         Link,
@@ -46,7 +59,7 @@ pub async fn of_person(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<V
 }
 
 /// Keeps a statement.
-pub async fn add(tx: &mut Tx, clinic: &str, source: &str, link: Link, now: DateTime<Utc>) -> Result<(), Problem> {
+pub async fn add(tx: &mut WriteTx, clinic: &str, source: &str, link: Link, now: DateTime<Utc>) -> Result<(), Problem> {
     execute!(
         tx,
         "INSERT INTO patient_link (clinic_id, source, from_id, into_id, stated_at) VALUES ($1, $2, $3, $4, $5)
@@ -62,7 +75,7 @@ pub async fn add(tx: &mut Tx, clinic: &str, source: &str, link: Link, now: DateT
 }
 
 /// Takes a statement back.
-pub async fn remove(tx: &mut Tx, clinic: &str, source: &str, link: Link) -> Result<(), Problem> {
+pub async fn remove(tx: &mut WriteTx, clinic: &str, source: &str, link: Link) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM patient_link WHERE clinic_id = $1 AND source = $2 AND from_id = $3 AND into_id = $4",
@@ -76,7 +89,7 @@ pub async fn remove(tx: &mut Tx, clinic: &str, source: &str, link: Link) -> Resu
 }
 
 /// Takes back whatever Patients of the chart say about two records.
-pub async fn remove_from_chart(tx: &mut Tx, clinic: &str, link: Link) -> Result<(), Problem> {
+pub async fn remove_from_chart(tx: &mut WriteTx, clinic: &str, link: Link) -> Result<(), Problem> {
     execute!(
         tx,
         "DELETE FROM patient_link WHERE clinic_id = $1 AND from_id = $2 AND into_id = $3 AND SUBSTR(source, 1, 8) = 'Patient/'",
@@ -89,7 +102,7 @@ pub async fn remove_from_chart(tx: &mut Tx, clinic: &str, link: Link) -> Result<
 }
 
 /// The record that carries a key, whoever it was merged into. One that carries it now comes before one that did once.
-pub async fn record_of(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<PatientId>, Problem> {
+pub async fn record_of(tx: &mut ReadTx, clinic: &str, key: &str) -> Result<Option<PatientId>, Problem> {
     fetch_optional!(
         tx,
         (PatientId,),
@@ -103,13 +116,13 @@ pub async fn record_of(tx: &mut Tx, clinic: &str, key: &str) -> Result<Option<Pa
 }
 
 /// A record by its id, merged or not.
-pub async fn record(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
+pub async fn record(tx: &mut ReadTx, clinic: &str, id: PatientId) -> Result<Option<Patient>, Problem> {
     fetch_patient!(tx, "FROM patient WHERE clinic_id = $1 AND id = $2", clinic, id).map_err(failed)
 }
 
 /// The record of a name that was merged into a person.
 pub async fn merged_record(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     person: PatientId,
     reference: &str,

@@ -1,11 +1,13 @@
 //! Records that are perhaps one person.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::super::{Tx, failed};
-use super::Patient;
+use super::super::rows::Texts;
+use super::super::{ReadTx, WriteTx, failed};
 use crate::domain::patient_match::{MatchReason, MatchState};
 use crate::id::PatientId;
 use crate::problem::Problem;
@@ -31,25 +33,30 @@ impl PatientMatch {
     }
 }
 
-/// Notes a match, unless it is known.
-pub async fn note(tx: &mut Tx, clinic: &str, found: &PatientMatch) -> Result<(), Problem> {
-    execute!(
+static NOTE: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "INSERT INTO patient_match (clinic_id, id, one_id, other_id, reasons, state, found_at)";
+    Texts::values(head, 6, "ON CONFLICT DO NOTHING")
+});
+
+/// Notes matches, unless they are known.
+pub async fn note_all(tx: &mut WriteTx, clinic: &str, found: &[&PatientMatch]) -> Result<(), Problem> {
+    execute_rows!(
         tx,
-        "INSERT INTO patient_match (clinic_id, id, one_id, other_id, reasons, state, found_at)
-         VALUES ($1, $2, $3, $4, $5, 'open', $6) ON CONFLICT DO NOTHING",
+        NOTE,
         clinic,
-        found.id,
+        found,
+        |found| found.id,
         found.one_id,
         found.other_id,
         &found.reasons,
+        &found.state,
         found.found_at
-    )
-    .map(|_| ())
-    .map_err(failed)
+    );
+    Ok(())
 }
 
 /// Writes what somebody decided.
-pub async fn decide(tx: &mut Tx, clinic: &str, decided: &PatientMatch) -> Result<(), Problem> {
+pub async fn decide(tx: &mut WriteTx, clinic: &str, decided: &PatientMatch) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE patient_match SET state = $3, decided_at = $4, decided_by = $5, decision_reason = $6
@@ -65,7 +72,7 @@ pub async fn decide(tx: &mut Tx, clinic: &str, decided: &PatientMatch) -> Result
     .map_err(failed)
 }
 
-pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<PatientMatch>, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, id: Uuid) -> Result<Option<PatientMatch>, Problem> {
     fetch_optional!(
         tx,
         PatientMatch,
@@ -79,7 +86,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: Uuid) -> Result<Option<PatientM
 
 /// A page in order of finding. What the chart has made one person since is not open any more.
 pub async fn page(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     state: MatchState,
     after: Option<(DateTime<Utc>, Uuid)>,
@@ -107,7 +114,7 @@ pub async fn page(
 }
 
 /// Those of a person's records that nobody has decided about yet.
-pub async fn of_person(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<Vec<PatientMatch>, Problem> {
+pub async fn of_person(tx: &mut ReadTx, clinic: &str, person: PatientId) -> Result<Vec<PatientMatch>, Problem> {
     fetch_all!(
         tx,
         PatientMatch,
@@ -131,23 +138,34 @@ pub async fn of_person(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<V
     .map_err(failed)
 }
 
-/// Others of the same name who were born on the same day.
-pub async fn namesakes(tx: &mut Tx, clinic: &str, of: &Patient) -> Result<Vec<PatientId>, Problem> {
-    let (Some(name), Some(born)) = (&of.display_name, &of.birth_date) else { return Ok(Vec::new()) };
-    // A year or a month alone says little.
-    if born.len() != "2026-01-05".len() {
-        return Ok(Vec::new());
+static NAMESAKES: LazyLock<Texts> = LazyLock::new(|| {
+    let head = "SELECT birth_date, display_name, id FROM patient
+        WHERE clinic_id = $1 AND merged_into IS NULL AND seen AND (birth_date, display_name) IN";
+    Texts::pairs(head)
+});
+
+/// A birth date and a name, and who has them.
+pub type Namesake = (String, String, PatientId);
+
+/// Everybody who was born on one of these days and has the name beside it: (birth date, name).
+pub async fn namesakes(tx: &mut ReadTx, clinic: &str, of: &[(String, String)]) -> Result<Vec<Namesake>, Problem> {
+    let mut all: Vec<Namesake> = Vec::new();
+    for (text, room, pairs) in NAMESAKES.lists(of) {
+        let rows = on!(tx, |conn| {
+            let mut query = sqlx::query_as::<_, Namesake>(text).bind(clinic);
+            for place in 0..room {
+                let (born, name) = pairs.get(place).unwrap_or(&pairs[0]);
+                query = query.bind(born).bind(name);
+            }
+            query.fetch_all(conn).await
+        });
+        all.extend(rows.map_err(failed)?);
     }
-    fetch_all!(
-        tx,
-        (PatientId,),
-        "SELECT id FROM patient WHERE clinic_id = $1 AND birth_date = $2 AND display_name = $3 AND id <> $4
-           AND merged_into IS NULL AND seen LIMIT 5",
-        clinic,
-        born,
-        name,
-        of.id
-    )
-    .map(|rows| rows.into_iter().map(|(id,)| id).collect())
-    .map_err(failed)
+    Ok(all)
+}
+
+/// The day of birth and the name, where both say enough: a year or a month alone says little.
+pub fn full_name(born: Option<&str>, name: Option<&str>) -> Option<(String, String)> {
+    let born = born.filter(|born| born.len() == "2026-01-05".len())?;
+    Some((born.to_owned(), name?.to_owned()))
 }

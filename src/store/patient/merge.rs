@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::super::{Tx, failed};
+use super::super::{ReadTx, WriteTx, failed};
 use crate::id::PatientId;
 use crate::problem::Problem;
 
@@ -17,7 +17,7 @@ const MERGED: &str = "/merged/";
 
 /// Moves everything known about one person to another: one story from now on.
 pub async fn merge(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     from: PatientId,
     into: PatientId,
@@ -87,7 +87,7 @@ pub async fn merge(
 
 /// Gives back what a record had before it was merged: to `to`, which is the record itself or what it is merged into now.
 pub async fn give_back(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     person: PatientId,
     record: PatientId,
@@ -140,7 +140,7 @@ pub async fn give_back(
 }
 
 /// Lets what belongs to a person's episodes follow them.
-pub async fn follow_episodes(tx: &mut Tx, clinic: &str, person: PatientId, to: PatientId) -> Result<(), Problem> {
+pub async fn follow_episodes(tx: &mut WriteTx, clinic: &str, person: PatientId, to: PatientId) -> Result<(), Problem> {
     for statement in [
         "UPDATE fact SET patient_id = $3 WHERE clinic_id = $1 AND patient_id = $2
            AND episode_id IN (SELECT id FROM episode WHERE clinic_id = $1 AND patient_id = $3)",
@@ -156,7 +156,7 @@ pub async fn follow_episodes(tx: &mut Tx, clinic: &str, person: PatientId, to: P
 
 /// Moves a resource and everything that was read from it from one person to another.
 pub async fn move_resource(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     (kind, id): (&str, &str),
     from: PatientId,
@@ -196,7 +196,7 @@ pub async fn move_resource(
 }
 
 /// The lines of a person's log that tell of resources: (line, source).
-pub async fn told_of(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<Vec<(Uuid, String)>, Problem> {
+pub async fn told_of(tx: &mut ReadTx, clinic: &str, person: PatientId) -> Result<Vec<(Uuid, String)>, Problem> {
     let rows = fetch_all!(
         tx,
         (Uuid, Json<Value>),
@@ -211,7 +211,13 @@ pub async fn told_of(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<Vec
 }
 
 /// Moves a line of the log.
-pub async fn move_fact(tx: &mut Tx, clinic: &str, id: Uuid, from: PatientId, to: PatientId) -> Result<(), Problem> {
+pub async fn move_fact(
+    tx: &mut WriteTx,
+    clinic: &str,
+    id: Uuid,
+    from: PatientId,
+    to: PatientId,
+) -> Result<(), Problem> {
     execute!(
         tx,
         "UPDATE fact SET patient_id = $4 WHERE clinic_id = $1 AND id = $2 AND patient_id = $3",
@@ -226,7 +232,7 @@ pub async fn move_fact(tx: &mut Tx, clinic: &str, id: Uuid, from: PatientId, to:
 
 /// Records that were merged are merged into another one now, or are persons again (`into` none).
 pub async fn set_merged(
-    tx: &mut Tx,
+    tx: &mut WriteTx,
     clinic: &str,
     record: PatientId,
     into: Option<PatientId>,

@@ -12,7 +12,7 @@ use crate::domain::finding::{Rule, Rules};
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::access_trace::note;
-use crate::store::{Tx, failed};
+use crate::store::{ReadTx, failed};
 
 /// Episodes that are alike in all that the page counts by.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -35,7 +35,7 @@ pub struct CaseloadCount {
 
 /// Every open episode of a clinic (or every ended one), counted. One index holds all of it, so that no whole standing is read.
 pub async fn tally(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     discharged: bool,
     name: Option<&str>,
@@ -122,7 +122,7 @@ pub enum CaseloadOrder {
 
 /// The episodes of a page. The same index holds what they are found and ordered by.
 pub async fn found(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     choice: CaseloadFilter<'_>,
     order: CaseloadOrder,
@@ -216,7 +216,7 @@ static READ: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The rows of these episodes, in their order.
-pub async fn rows(tx: &mut Tx, clinic: &str, episodes: &[EpisodeId]) -> Result<Vec<EpisodeListing>, Problem> {
+pub async fn rows(tx: &mut ReadTx, clinic: &str, episodes: &[EpisodeId]) -> Result<Vec<EpisodeListing>, Problem> {
     let text: &'static str = &READ;
     let mut read: HashMap<EpisodeId, EpisodeListing> = HashMap::with_capacity(episodes.len());
     for some in episodes.chunks(ROWS) {

@@ -14,7 +14,7 @@ use super::dates;
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::resource::{self, Resource};
-use crate::store::{Tx, patient};
+use crate::store::{ReadTx, patient};
 
 /// How many resources are put in order at once.
 const MOST_SORTED: usize = 5000;
@@ -44,7 +44,7 @@ struct FormHeader<'a> {
     authored: Option<Cow<'a, str>>,
 }
 
-pub async fn find(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
+pub async fn find(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     if criteria.is_narrow() {
         return few(tx, clinic, criteria, zone).await;
     }
@@ -60,7 +60,7 @@ pub async fn find(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> R
 }
 
 /// Everything, in the order of change.
-async fn many(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
+async fn many(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     let kind = criteria.kind.name();
     let mut after = criteria.after.clone();
     let (mut rows, mut looked_at, mut bytes, mut matches) = (Vec::new(), 0, 0, 0);
@@ -99,7 +99,7 @@ async fn many(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Resul
 }
 
 /// A few, put in order here.
-async fn few(tx: &mut Tx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
+async fn few(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, zone: Tz) -> Result<SearchPage, Problem> {
     let mut found: Option<BTreeMap<String, Resource>> = None;
     for ids in &criteria.ids {
         keep(&mut found, by_ids(tx, clinic, criteria, ids).await?);
@@ -158,7 +158,7 @@ fn too_many(found: &BTreeMap<String, Resource>) -> Result<(), Problem> {
 
 type ResourcesById = BTreeMap<String, Resource>;
 
-async fn by_ids(tx: &mut Tx, clinic: &str, criteria: &Criteria, ids: &[String]) -> Result<ResourcesById, Problem> {
+async fn by_ids(tx: &mut ReadTx, clinic: &str, criteria: &Criteria, ids: &[String]) -> Result<ResourcesById, Problem> {
     let mut found = ResourcesById::new();
     for id in ids {
         let row = resource::find(tx, clinic, criteria.kind.name(), id).await?;
@@ -169,7 +169,7 @@ async fn by_ids(tx: &mut Tx, clinic: &str, criteria: &Criteria, ids: &[String]) 
 }
 
 async fn by_identifiers(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     criteria: &Criteria,
     tokens: &[String],
@@ -205,15 +205,13 @@ fn escaped(text: &str) -> String {
 }
 
 async fn by_patients(
-    tx: &mut Tx,
+    tx: &mut ReadTx,
     clinic: &str,
     criteria: &Criteria,
     names: &[String],
 ) -> Result<ResourcesById, Problem> {
-    let mut persons: HashSet<PatientId> = HashSet::new();
-    for name in names {
-        persons.extend(patient::by_key(tx, clinic, name).await?.into_iter().map(|patient| patient.id));
-    }
+    let known = patient::with_keys(tx, clinic, names).await?;
+    let persons: HashSet<PatientId> = known.into_iter().map(|key| key.patient_id).collect();
     let mut found = ResourcesById::new();
     for person in persons {
         let limit = i64::try_from(MOST_SORTED + 1).unwrap_or(i64::MAX);

@@ -1,0 +1,105 @@
+//! The entrance of the hallway.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::job::Job;
+use super::queue::{PIECE, Queue};
+use super::worker::Worker;
+use super::{Command, IdempotencyKey, Recorded, Submission, SubmissionResult, Zones};
+use crate::clock::Clock;
+use crate::problem::{Category, Problem};
+use crate::store::Db;
+
+/// The entrance of the hallway. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    queues: Arc<Queues>,
+    journaled: Arc<Notify>,
+}
+
+/// One for each worker.
+struct Queues(Vec<Arc<Queue>>);
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|queue| queue.close());
+    }
+}
+
+impl Recorder {
+    /// Starts the workers. `written` is told after each commit that left something to deliver.
+    pub fn start(db: &Db, zones: Zones, clock: Clock, written: Arc<Notify>) -> Self {
+        let journaled: Arc<Notify> = Arc::default();
+        let worker = Worker { db: db.clone(), zones: Arc::new(zones), clock, written, journaled: journaled.clone() };
+        let queues = (0..db.recorders()).map(|_| {
+            let queue = Arc::new(Queue::new());
+            tokio::spawn(worker.clone().run(queue.clone()));
+            queue
+        });
+        Self { queues: Arc::new(Queues(queues.collect())), journaled }
+    }
+
+    /// Notified after each commit that wrote journal entries.
+    pub fn journaled(&self) -> Arc<Notify> {
+        self.journaled.clone()
+    }
+
+    /// Records a submission; answers after the commit. One that is not atomic and large goes in pieces, so that others are
+    /// served in between.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot commit now: nothing of the submission was stored, or of its last pieces.
+    /// For an atomic submission, the problem of the fact that failed.
+    pub async fn record(&self, submission: Submission) -> Result<SubmissionResult, Problem> {
+        if submission.atomic || submission.facts.len() <= PIECE {
+            return self.record_once(submission, None).await;
+        }
+        let mut answer = SubmissionResult::with_capacity(submission.facts.len());
+        let mut facts = submission.facts.into_iter();
+        loop {
+            let piece: Vec<Command> = facts.by_ref().take(PIECE).collect();
+            if piece.is_empty() {
+                return Ok(answer);
+            }
+            let (clinic, by) = (submission.clinic.clone(), submission.by.clone());
+            answer.extend(self.record_once(Submission { clinic, by, facts: piece, atomic: false }, None).await?);
+        }
+    }
+
+    /// Records a submission unless one was committed under the same key before: then answers as it did.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`]; `Unprocessable` when the key was used for another request.
+    pub async fn record_once(
+        &self,
+        submission: Submission,
+        once: Option<IdempotencyKey>,
+    ) -> Result<SubmissionResult, Problem> {
+        let queue = self.queue_of(&submission.clinic);
+        let (job, answer) = Job::new(submission, once);
+        queue.push(job).await?;
+        answer.await.map_err(|_| Problem::new(Category::Unavailable, "the service is stopping"))?
+    }
+
+    /// A clinic's submissions go through one worker, which keeps their order and gathers them into few transactions.
+    fn queue_of(&self, clinic: &str) -> &Queue {
+        let mut hasher = DefaultHasher::new();
+        clinic.hash(&mut hasher);
+        let queues = &self.queues.0;
+        let many = u64::try_from(queues.len()).unwrap_or(1).max(1);
+        &queues[usize::try_from(hasher.finish() % many).unwrap_or(0)]
+    }
+
+    /// Records one fact.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`], and the problem of the fact itself.
+    pub async fn one(&self, clinic: &str, by: &str, fact: Command) -> Result<Recorded, Problem> {
+        let submission = Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts: vec![fact], atomic: true };
+        let mut answer = self.record(submission).await?;
+        answer.pop().unwrap_or_else(|| Err(Problem::internal("a fact was not answered")))
+    }
+}

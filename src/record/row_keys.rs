@@ -1,0 +1,123 @@
+//! The keys of rows: what commands name before any of them is applied, and what turns out to be missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::derived_id::derived_id;
+use super::{Command, Condition, PatientKey};
+use crate::fhir::arrival::{Arrival, ResourceType};
+use crate::fhir::content::{Content, Identifier, Subject};
+use crate::id::{EpisodeId, PatientId};
+use crate::store::patient::matches::full_name;
+use crate::store::patient::stored_key;
+
+/// Strings by type of resource.
+type ByType = BTreeMap<String, BTreeSet<String>>;
+
+/// Keys of rows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct RowKeys {
+    /// Keys of patients: `Patient/123`, `system|value`.
+    pub keys: BTreeSet<String>,
+    /// Patients with everything known about them.
+    pub patients: BTreeSet<PatientId>,
+    /// Patients of whom the row is enough.
+    pub rows: BTreeSet<PatientId>,
+    pub episodes: BTreeSet<EpisodeId>,
+    /// Ids of resources.
+    pub resources: ByType,
+    /// Of them, those whose patient only the database knows.
+    pub deleted: ByType,
+    /// Business identifiers of resources that conditions look for: nobody else looks for them meanwhile.
+    pub conditions: ByType,
+    /// Other business identifiers of resources.
+    pub tokens: ByType,
+    /// Patients whose single items are needed.
+    pub items: BTreeSet<PatientId>,
+    /// Whether those of everybody named may be.
+    pub has_items: bool,
+    /// Patients that may say of other records that they are the same person, as sources are stored.
+    pub sources: BTreeSet<String>,
+    /// Days of birth and names of Patients that arrive.
+    pub namesakes: BTreeSet<(String, String)>,
+    /// Pairs of records that are perhaps one person.
+    pub matches: BTreeSet<Uuid>,
+    /// Records that were merged into a person, by their reference.
+    pub merged: BTreeSet<(PatientId, String)>,
+    /// Events of a kind in an episode.
+    pub told: BTreeSet<(EpisodeId, String)>,
+    /// Review sessions.
+    pub sessions: BTreeSet<Uuid>,
+    /// Deliveries that were read back.
+    pub deliveries: BTreeSet<Uuid>,
+    /// Idempotency keys.
+    pub once: BTreeSet<String>,
+}
+
+impl RowKeys {
+    /// Whether nothing is needed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what a command names.
+    pub fn add(&mut self, clinic: &str, fact: &Command) {
+        match fact {
+            Command::Arrived { arrival, condition } => self.add_arrival(clinic, arrival, condition),
+            Command::Deleted { kind, id, .. } => {
+                self.has_items |= *kind == ResourceType::Observation;
+                self.resources.entry(kind.name().to_owned()).or_default().insert(id.clone());
+                self.deleted.entry(kind.name().to_owned()).or_default().insert(id.clone());
+            }
+            Command::Enrolled { whom: PatientKey::Key(key), .. } => drop(self.keys.insert(key.clone())),
+            Command::Enrolled { whom: PatientKey::Id(id), .. }
+            | Command::OfPatient { patient: id, .. }
+            | Command::Measured { patient: id, .. }
+            | Command::LookedAt { patient: id } => drop(self.patients.insert(*id)),
+            Command::Cared { episode, .. } | Command::Amended { episode, .. } => drop(self.episodes.insert(*episode)),
+            Command::Seen(sighting) => {
+                self.patients.insert(sighting.patient);
+                self.deliveries.insert(sighting.delivery);
+            }
+            Command::Imported(case) => drop(self.keys.insert(case.key.clone())),
+            Command::MatchNamed { records } => self.patients.extend(records),
+            Command::MatchDecided { id, .. } => drop(self.matches.insert(*id)),
+        }
+    }
+
+    fn add_arrival(&mut self, clinic: &str, arrival: &Arrival, condition: &Condition) {
+        let kind = arrival.kind.name();
+        let condition = if let Condition::Under { condition, .. } = condition { condition } else { condition };
+        if let Condition::NoneWith(token) | Condition::TheOneWith(token) = condition {
+            self.conditions.entry(kind.to_owned()).or_default().insert(token.clone());
+        }
+        self.has_items |= arrival.kind == ResourceType::Observation;
+        let id = arrival.id.clone().or_else(|| derived_id(clinic, arrival, None));
+        match &arrival.content {
+            Content::Patient(person) => {
+                if let Some(id) = &id {
+                    self.keys.extend([format!("Patient/{id}"), format!("urn:uuid:{id}")]);
+                    self.sources.insert(stored_key(&format!("Patient/{id}")));
+                }
+                let identifiers = arrival.identifiers.iter().chain(&person.former_identifiers);
+                self.keys.extend(identifiers.map(Identifier::token));
+                self.keys.extend(person.links.iter().flat_map(|link| link.other.keys()));
+                self.namesakes.extend(full_name(person.birth_date.as_deref(), person.display_name.as_deref()));
+            }
+            Content::Evidence(evidence) => match &evidence.subject {
+                Some(subject) => self.add_subject(subject),
+                // A retraction may leave the subject out.
+                None => self.deleted.entry(kind.to_owned()).or_default().extend(id.clone()),
+            },
+        }
+        self.resources.entry(kind.to_owned()).or_default().extend(id);
+    }
+
+    fn add_subject(&mut self, subject: &Subject) {
+        for key in subject.keys() {
+            self.keys.extend(key.strip_prefix("urn:uuid:").map(|id| format!("Patient/{id}")));
+            self.keys.insert(key);
+        }
+    }
+}

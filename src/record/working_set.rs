@@ -1,0 +1,248 @@
+//! The rows that a batch of commands reads and changes, in memory.
+//!
+//! ```text
+//! gather   what the commands name is read, a set at a time, and their patients are locked in one order
+//! apply    commands change rows in memory; one that fails takes back its own changes and no others
+//! write    what differs from what was gathered is written, each row once and in a fixed order; then the journal
+//! ```
+//!
+//! Commands are applied without the database. A row that was not gathered is noted as missing, and the command is applied
+//! again once it is here.
+
+mod care;
+mod evidence;
+mod gather;
+mod ledger;
+mod person;
+mod resources;
+mod table;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::dossier::Dossier;
+use super::row_keys::RowKeys;
+use crate::domain::measurement::Measurement;
+use crate::domain::rules::RuleSet;
+use crate::id::{EpisodeId, MeasurementId, PatientId};
+use crate::problem::Problem;
+use crate::store::event_log::EventRow;
+use crate::store::idempotency::StoredAnswer;
+use crate::store::measurement::ItemObservation;
+use crate::store::outbox::{ChartNote, Delivery, PlannedDelivery};
+use crate::store::patient::link::Link;
+use crate::store::patient::matches::PatientMatch;
+use crate::store::patient::{Patient, StoredKey};
+use crate::store::quarantine::QuarantineRecord;
+use crate::store::resource::Resource;
+use crate::store::review_session::{ReviewSession, SessionReview};
+use crate::store::{episode, journal, recommendation};
+use table::Table;
+
+/// The command is applied again when what is missing is here: nobody sees this.
+fn not_gathered() -> Problem {
+    Problem::internal("a row was not gathered")
+}
+
+/// The rows of one transaction in one clinic.
+pub struct WorkingSet {
+    clinic: String,
+    now: DateTime<Utc>,
+    rules: RuleSet,
+    /// What a command needs and was not gathered.
+    missing: RowKeys,
+    patients: Table<PatientId, Patient>,
+    /// Whom each key led to when it was read.
+    keys: HashMap<String, BTreeMap<PatientId, StoredKey>>,
+    /// Keys of patients where they have changed; `None` where they are gone.
+    key_changes: Table<(String, PatientId), Option<StoredKey>>,
+    /// What sources say about records that are one person, as it was read.
+    links: HashMap<String, Vec<Link>>,
+    /// Who had a birth date and a name when it was read.
+    namesakes: HashMap<(String, String), BTreeSet<PatientId>>,
+    matches: Table<Uuid, PatientMatch>,
+    /// The record of a reference among those that were merged into a person.
+    merged: HashMap<(PatientId, String), Option<PatientId>>,
+    dossiers: Table<PatientId, Dossier>,
+    /// Patients whose standings are written at the end.
+    planned_anew: BTreeSet<PatientId>,
+    resources: Table<(String, String), Resource>,
+    /// Which resources carried an identifier when it was read, by type and token.
+    carriers: HashMap<(String, String), BTreeSet<String>>,
+    /// Whether a resource carries an identifier, where that has changed, by type, token and id.
+    carrier_changes: Table<(String, String, String), bool>,
+    measurements: Table<(PatientId, MeasurementId), (Measurement, DateTime<Utc>)>,
+    /// By patient and source.
+    items: Table<(PatientId, String), ItemObservation>,
+    /// Patients whose items are all here.
+    items_read: HashSet<PatientId>,
+    episodes: Table<EpisodeId, episode::EpisodeRecord>,
+    /// Who entered the episodes that are new.
+    entered_by: BTreeMap<EpisodeId, String>,
+    /// `None` where it is removed.
+    recommendations: Table<Uuid, Option<recommendation::RecommendationRow>>,
+    /// By patient and key.
+    planned: Table<(PatientId, String), PlannedDelivery>,
+    /// `None` where it is let go.
+    quarantined: Table<Uuid, Option<QuarantineRecord>>,
+    /// Patients who have arrived, so that what waited for them is let go.
+    arrived: Table<PatientId, ()>,
+    facts: Vec<EventRow>,
+    /// Events of a kind in an episode, as they were read.
+    told: HashMap<(EpisodeId, String), Vec<EventRow>>,
+    sessions: HashMap<Uuid, Option<ReviewSession>>,
+    /// Deliveries that were looked at in the chart.
+    deliveries: HashMap<Uuid, Option<Delivery>>,
+    sightings: Vec<(Delivery, ChartNote)>,
+    joined: Vec<SessionReview>,
+    answers: Table<String, StoredAnswer>,
+    /// What the journal says about it.
+    pub lines: Vec<journal::JournalEntry>,
+    /// Whether anything was put into the outbox.
+    pub delivers: bool,
+    /// How often everything was written and forgotten, because rows moved from one person to another.
+    forgotten: usize,
+}
+
+/// A point that a command can return to.
+#[derive(Clone, Copy, Debug)]
+pub struct UndoMark {
+    forgotten: usize,
+    tables: [usize; 14],
+    facts: usize,
+    sightings: usize,
+    joined: usize,
+    lines: usize,
+    delivers: bool,
+}
+
+impl WorkingSet {
+    pub fn new(clinic: &str, now: DateTime<Utc>, rules: RuleSet) -> Self {
+        Self {
+            clinic: clinic.to_owned(),
+            now,
+            rules,
+            missing: RowKeys::default(),
+            patients: Table::default(),
+            keys: HashMap::new(),
+            key_changes: Table::default(),
+            links: HashMap::new(),
+            namesakes: HashMap::new(),
+            matches: Table::default(),
+            merged: HashMap::new(),
+            dossiers: Table::default(),
+            planned_anew: BTreeSet::new(),
+            resources: Table::default(),
+            carriers: HashMap::new(),
+            carrier_changes: Table::default(),
+            measurements: Table::default(),
+            items: Table::default(),
+            items_read: HashSet::new(),
+            episodes: Table::default(),
+            entered_by: BTreeMap::new(),
+            recommendations: Table::default(),
+            planned: Table::default(),
+            quarantined: Table::default(),
+            arrived: Table::default(),
+            facts: Vec::new(),
+            told: HashMap::new(),
+            sessions: HashMap::new(),
+            deliveries: HashMap::new(),
+            sightings: Vec::new(),
+            joined: Vec::new(),
+            answers: Table::default(),
+            lines: Vec::new(),
+            delivers: false,
+            forgotten: 0,
+        }
+    }
+
+    /// A point to return to.
+    pub fn mark(&self) -> UndoMark {
+        UndoMark {
+            forgotten: self.forgotten,
+            tables: [
+                self.patients.mark(),
+                self.key_changes.mark(),
+                self.dossiers.mark(),
+                self.resources.mark(),
+                self.carrier_changes.mark(),
+                self.measurements.mark(),
+                self.items.mark(),
+                self.episodes.mark(),
+                self.recommendations.mark(),
+                self.planned.mark(),
+                self.quarantined.mark(),
+                self.arrived.mark(),
+                self.answers.mark(),
+                self.matches.mark(),
+            ],
+            facts: self.facts.len(),
+            sightings: self.sightings.len(),
+            joined: self.joined.len(),
+            lines: self.lines.len(),
+            delivers: self.delivers,
+        }
+    }
+
+    /// Takes back every change since a mark. `false` where some of them are in the database already.
+    pub fn take_back(&mut self, mark: &UndoMark) -> bool {
+        if mark.forgotten != self.forgotten {
+            return false;
+        }
+        let [patients, keys, dossiers, resources, carriers, measurements, items, rest @ ..] = mark.tables;
+        let [episodes, recommendations, planned, quarantined, arrived, answers, matches] = rest;
+        self.patients.take_back(patients);
+        self.key_changes.take_back(keys);
+        self.dossiers.take_back(dossiers);
+        self.resources.take_back(resources);
+        self.carrier_changes.take_back(carriers);
+        self.measurements.take_back(measurements);
+        self.items.take_back(items);
+        self.episodes.take_back(episodes);
+        self.recommendations.take_back(recommendations);
+        self.planned.take_back(planned);
+        self.quarantined.take_back(quarantined);
+        self.arrived.take_back(arrived);
+        self.answers.take_back(answers);
+        self.matches.take_back(matches);
+        self.facts.truncate(mark.facts);
+        self.sightings.truncate(mark.sightings);
+        self.joined.truncate(mark.joined);
+        self.lines.truncate(mark.lines);
+        self.delivers = mark.delivers;
+        true
+    }
+
+    /// What was missing since it was asked for the last time.
+    pub fn take_missing(&mut self) -> RowKeys {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// A copy of the dossier of a locked patient, to be changed and put back.
+    pub fn take(&mut self, patient: Patient) -> Result<Dossier, Problem> {
+        let Some(dossier) = self.dossiers.get(&patient.id) else {
+            self.missing.patients.insert(patient.id);
+            return Err(not_gathered());
+        };
+        Ok(Dossier { patient, ..dossier.clone() })
+    }
+
+    /// Puts a dossier back for the next command.
+    pub fn put(&mut self, dossier: Dossier) {
+        self.dossiers.set(dossier.patient.id, dossier);
+    }
+
+    /// Lets the standings of a patient be written at the end.
+    pub fn plan_anew(&mut self, patient: PatientId) {
+        self.planned_anew.insert(patient);
+    }
+
+    /// Adds lines to the log.
+    pub fn append(&mut self, facts: Vec<EventRow>) {
+        self.facts.extend(facts);
+    }
+}
