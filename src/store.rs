@@ -4,6 +4,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -68,6 +69,7 @@ macro_rules! fetch_listed {
 }
 
 mod key;
+mod open;
 mod rows;
 pub mod access_trace;
 pub mod lease;
@@ -91,6 +93,7 @@ pub mod connection;
 pub mod journal;
 pub mod webhook;
 pub mod probe;
+pub mod waiting;
 pub mod backup;
 pub mod story;
 pub mod story_as_known;
@@ -143,30 +146,44 @@ pub enum Tx {
 impl Db {
     /// Opens `sqlite://path` or `postgres://…`, checks the engine, and does not migrate.
     pub async fn open(url: &str) -> Result<Self, Problem> {
-        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-            return Self::open_sqlite(Path::new(path)).await;
+        if let Some(path) = sqlite_path(url) {
+            return Self::open_sqlite(path).await;
         }
         let options: PgConnectOptions =
             url.parse().map_err(|e: sqlx::Error| Problem::internal(format!("database_url: {e}")))?;
         // A replica that hangs must not hold a patient forever.
         let bounds =
             [("lock_timeout", "10s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
+        let options = options.application_name("cocm-registry").options(bounds);
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.application_name("cocm-registry").options(bounds))
-            .await
-            .map_err(failed)?;
+            .connect_with(options.clone());
+        let pool = match pool.await {
+            Ok(pool) => pool,
+            Err(error) => return Err(open::postgres(&options, error).await),
+        };
         check_postgres(&pool).await?;
         Ok(Self::Postgres(pool))
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Self, Problem> {
-        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|e| Problem::internal(format!("cannot make the folder of the database: {e}")))?;
+    /// Opens a database that is there: a mistyped folder makes no new one.
+    pub async fn open_existing(url: &str) -> Result<Self, Problem> {
+        match sqlite_path(url).filter(|path| !path.exists()) {
+            Some(path) => Err(Problem::internal(format!(
+                "there is no database at {}: `serve` or `migrate` makes one",
+                path.display()
+            ))),
+            None => Self::open(url).await,
         }
-        owner_only(path).map_err(|e| Problem::internal(format!("the database's file cannot be made private: {e}")))?;
+    }
+
+    async fn open_sqlite(path: &Path) -> Result<Self, Problem> {
+        let in_words = |e: std::io::Error| Problem::internal(format!("{}: {e}", path.display()));
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(in_words)?;
+        }
+        owner_only(path).map_err(in_words)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -183,7 +200,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(30))
             .connect_with(options.clone())
             .await
-            .map_err(failed)?;
+            .map_err(|e| open::sqlite(path, &e))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .after_release(|connection, _| Box::pin(is_reusable(connection)))
@@ -191,7 +208,7 @@ impl Db {
             // So many rows are handed over before whoever reads has to take them.
             .connect_with(options.pragma("query_only", "on").row_buffer_size(1024))
             .await
-            .map_err(failed)?;
+            .map_err(|e| open::sqlite(path, &e))?;
         let db = Self::Sqlite { writer, readers };
         db.check_sqlite().await?;
         Ok(db)
@@ -249,6 +266,21 @@ impl Db {
         }
     }
 
+    /// How many migrations the schema lacks. A schema newer than the program is refused.
+    pub async fn migrations_due(&self) -> Result<usize, Problem> {
+        let mut tx = self.read().await?;
+        let applied =
+            fetch_all!(&mut tx, (i64,), "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
+        // Without the table there is no schema.
+        let applied: Vec<i64> = applied.unwrap_or_default().into_iter().map(|(version,)| version).collect();
+        match applied.iter().find(|version| !MIGRATIONS.version_exists(**version)) {
+            Some(version) => Err(Problem::internal(format!(
+                "the database has migration {version}, which this program does not know: it is newer; upgrade the program"
+            ))),
+            None => Ok(MIGRATIONS.iter().filter(|known| !applied.contains(&known.version)).count()),
+        }
+    }
+
     /// Begins a transaction that writes.
     #[expect(clippy::disallowed_methods, reason = "this is the function that the others are told to use")]
     pub async fn begin(&self) -> Result<Tx, Problem> {
@@ -283,6 +315,14 @@ impl Db {
         match self {
             Self::Postgres(_) => 6,
             Self::Sqlite { .. } => 1,
+        }
+    }
+
+    /// The time on the server; `None` for a database in a file.
+    pub async fn server_time(&self) -> Result<Option<DateTime<Utc>>, Problem> {
+        match self {
+            Self::Postgres(pool) => sqlx::query_scalar("SELECT now()").fetch_one(pool).await.map(Some).map_err(failed),
+            Self::Sqlite { .. } => Ok(None),
         }
     }
 
@@ -393,6 +433,11 @@ impl Tx {
     }
 }
 
+/// The file of an embedded database.
+pub fn sqlite_path(url: &str) -> Option<&Path> {
+    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(Path::new)
+}
+
 /// The database's error as a problem. The text goes to the log: it may hold values.
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
 pub fn failed(error: sqlx::Error) -> Problem {
@@ -414,11 +459,20 @@ pub fn failed(error: sqlx::Error) -> Problem {
         return Problem::malformed("text cannot contain U+0000");
     }
     tracing::warn!(code, kind = %kind(&error), "database error");
+    if lacks_something(&error, &code) {
+        return Problem::internal("a table or a column is missing: run `cocm-registry migrate`");
+    }
     if transient {
         Problem::new(Category::Unavailable, "the database cannot answer now; try again")
     } else {
         Problem::internal("the database refused a statement")
     }
+}
+
+/// Whether the schema is another one than the program's.
+fn lacks_something(error: &sqlx::Error, code: &str) -> bool {
+    let says = |text: &str| error.as_database_error().is_some_and(|e| e.message().starts_with(text));
+    matches!(code, "42P01" | "42703") || says("no such table") || says("no such column")
 }
 
 /// Whether the same statement may succeed later, by the engine's own code. `SQLite`'s are numbers below 10,000, where
