@@ -102,6 +102,7 @@ impl FromRef<App> for Arc<Verifier> {
         registry::Sort,
         registry::WebhookState
     )),
+    servers((url = "/", description = "This service")),
     modifiers(&BearerToken),
     security(("bearer" = []))
 )]

@@ -54,7 +54,9 @@ pub async fn restore(url: &str, file: &Path, force: bool) -> Result<Restored, Pr
     }
     let backup = File::open(file).map_err(io_problem("the backup cannot be read"))?;
     write_private(backup, &partial).map_err(io_problem("the backup cannot be copied"))?;
-    let looked = look(&partial).await;
+    let looked = look(&partial).await.map_err(|problem| {
+        Problem::internal(problem.detail.replace(&partial.display().to_string(), &file.display().to_string()))
+    });
     let allowed = async {
         if path.exists() && is_open_elsewhere(&path).await {
             return Err(Problem::internal("the database is in use: stop the service first"));

@@ -61,6 +61,7 @@ macro_rules! named {
 pub mod day;
 pub mod patient_match;
 pub mod instrument;
+pub mod waiting;
 pub mod task;
 pub mod care;
 pub mod measurement;

@@ -23,7 +23,7 @@ pub use acting::{acting, acting_as};
 pub use cds_client::{CdsCaller, CdsClients};
 pub use claims::TokenError;
 pub use extractor::bearer;
-pub use keys::KeyPolicy;
+pub use keys::{KeyPolicy, count_keys};
 pub use verifier::Verifier;
 
 /// Role of a caller in the care team.

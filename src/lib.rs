@@ -39,5 +39,6 @@ pub mod pages;
 #[cfg(feature = "demo")]
 pub mod sandbox;
 pub mod service;
+pub mod doctor;
 #[cfg(feature = "demo")]
 pub mod demo;

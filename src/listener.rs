@@ -100,11 +100,14 @@ pub async fn stop_signal() -> io::Result<()> {
 
 /// Opens a listener with a queue long enough for a burst. Port 0 picks a free one: see `local_addr`.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restart must not wait for the last connections of the process before.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(QUEUE)
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart must not wait for the last connections of the process before.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(QUEUE)
+    };
+    open().map_err(|e| io::Error::new(e.kind(), format!("cannot listen at {address}: {e}")))
 }
 
 /// Serves until `shutdown` ends, then stops as described above, within [`Limits::drain`].

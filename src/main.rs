@@ -1,216 +1,28 @@
-//! The command line of `cocm-registry`.
+//! The program: carries out what its command line asks for.
+
+mod command_line;
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use chrono::{DateTime, Utc};
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 use cocm_registry::clock::Clock;
-use cocm_registry::config::{ClinicId, Config, Development, Flags, KeyAlgorithm};
-use cocm_registry::ehr::probe::Verdict;
-use cocm_registry::identity::{Role, development};
+use cocm_registry::config::{ClinicId, Config, jwks_file};
+use cocm_registry::identity::development;
 use cocm_registry::intake::bulk_load::LoadProgress;
 use cocm_registry::intake::spreadsheet::{ColumnMapping, ImportResult, SpreadsheetFile, SpreadsheetImport};
 use cocm_registry::journal::heads::{HeadSigner, SignedHead};
 use cocm_registry::journal::verify::{ChainAnchor, verify};
+use cocm_registry::problem::Problem;
 use cocm_registry::service::{Service, connections, replan};
 use cocm_registry::store::Db;
-use cocm_registry::{api, backup, listener, telemetry};
+use cocm_registry::{api, backup, doctor, listener, telemetry};
 use indicatif::ProgressBar;
 
+use self::command_line::{Cli, CliCommand, Keys, Settings};
+
 type Failed = Box<dyn std::error::Error>;
-
-/// Keeps the Collaborative Care registry between an EHR and a care team.
-#[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: CliCommand,
-}
-
-#[derive(Subcommand)]
-enum CliCommand {
-    /// Runs the service.
-    Serve(Settings),
-    /// Brings the database's schema up to date and exits.
-    Migrate(Settings),
-    /// Checks the configuration and tries every connection without writing; says in plain words what works, and exits.
-    CheckConfig {
-        #[command(flatten)]
-        settings: Settings,
-        /// Calls no EHR.
-        #[arg(long)]
-        offline: bool,
-    },
-    /// The keys with which we sign at the EHRs' token endpoints.
-    Keys {
-        #[command(subcommand)]
-        command: Keys,
-    },
-    /// Fetches from an EHR now what it has changed, or everything, or loads files.
-    Sync {
-        #[command(flatten)]
-        settings: Settings,
-        /// The `[[ehr]]`; the first without it.
-        #[arg(long)]
-        connection: Option<String>,
-        /// Everything, by Bulk Data export; goes on where an earlier one was interrupted.
-        #[arg(long)]
-        bootstrap: bool,
-        /// Files instead: a Bundle, a resource, or one of these in each line (ndjson).
-        #[arg(long, num_args = 1.., conflicts_with = "bootstrap")]
-        file: Vec<PathBuf>,
-        /// With files: whose they are; the first clinic without it.
-        #[arg(long, requires = "file")]
-        clinic: Option<ClinicId>,
-    },
-    /// Plans every patient again after a change of the rules.
-    Replan {
-        #[command(flatten)]
-        settings: Settings,
-        /// The clinic; every one without it.
-        #[arg(long)]
-        clinic: Option<String>,
-    },
-    /// Writes a copy of the whole database into a file, while the service runs (SQLite).
-    Backup {
-        /// The file; it must not exist.
-        file: PathBuf,
-        #[command(flatten)]
-        settings: Settings,
-    },
-    /// Puts a backup in the place of the database, after checking that it is whole (SQLite). Stop the service first.
-    Restore {
-        /// The file.
-        file: PathBuf,
-        /// Replaces a database that is not empty, and keeps it beside the new one.
-        #[arg(long)]
-        force: bool,
-        #[command(flatten)]
-        settings: Settings,
-    },
-    /// Walks every clinic's journal and says whether anything in it, or in the facts it attests, was changed afterwards.
-    VerifyAudit {
-        #[command(flatten)]
-        settings: Settings,
-        /// A head printed before (`HASH@NUMBER`): it must still be there, or the end of the journal was cut off. May be repeated.
-        #[arg(long)]
-        head: Vec<ChainAnchor>,
-        /// A file of signed heads, as the service writes it (`[journal] heads_file`): each must still be there.
-        #[arg(long)]
-        heads: Option<PathBuf>,
-    },
-    /// Prints a bearer token signed with the development keys of a data directory.
-    Token {
-        /// Where `serve --dev` keeps its keys.
-        #[arg(long, default_value = "data")]
-        data_dir: PathBuf,
-        /// The clinic the token acts for.
-        #[arg(long, default_value = "demo")]
-        clinic: String,
-        /// `care_manager`, `psychiatric_consultant`, `primary_care`, `admin` or `ehr`.
-        #[arg(long)]
-        role: Role,
-    },
-    /// Prints the OpenAPI document, or checks that the committed one is up to date.
-    Openapi {
-        /// Compares with `openapi/openapi.json` and fails if they differ.
-        #[arg(long)]
-        check: bool,
-    },
-    /// Takes over a clinic's spreadsheet registry, saved as CSV. Says what it would do; with `--commit` does it.
-    Import {
-        #[command(flatten)]
-        settings: Settings,
-        /// The clinic.
-        #[arg(long)]
-        clinic: String,
-        /// The file.
-        #[arg(long)]
-        file: PathBuf,
-        /// The namespace of the record numbers, as the EHR sends it.
-        #[arg(long)]
-        identifier_system: String,
-        /// How the columns are read (TOML); guessed from their titles without it.
-        #[arg(long)]
-        mapping: Option<PathBuf>,
-        /// Writes.
-        #[arg(long)]
-        commit: bool,
-    },
-    /// Lets 120 synthetic patients live through 20 weeks of care, and shows what the service made of it.
-    #[cfg(feature = "demo")]
-    Demo(cocm_registry::demo::DemoOptions),
-}
-
-#[derive(Subcommand)]
-enum Keys {
-    /// Makes new keys. They are published at once and sign after an hour; the old ones stay published for a week.
-    Rotate {
-        #[command(flatten)]
-        settings: Settings,
-        /// Only keys of this algorithm.
-        #[arg(long)]
-        algorithm: Option<KeyAlgorithm>,
-    },
-}
-
-/// Options of most commands.
-#[derive(Args, Default)]
-struct Settings {
-    /// TOML file.
-    #[arg(long, env = "COCM_CONFIG")]
-    config: Option<PathBuf>,
-    /// Nothing prepared: embedded SQLite, signing keys made in the data directory, one clinic `demo`.
-    #[arg(long)]
-    dev: bool,
-    /// Where the service answers; port 0 picks a free one.
-    #[arg(long)]
-    listen: Option<SocketAddr>,
-    /// Where Prometheus may read metrics.
-    #[arg(long)]
-    admin_listen: Option<SocketAddr>,
-    /// `sqlite://path` or `postgres://…`.
-    #[arg(long)]
-    database_url: Option<String>,
-    /// For the SQLite file and, in development, the signing keys.
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
-    /// With `--dev`: a FHIR server to write to.
-    #[arg(long, requires = "dev")]
-    ehr: Option<String>,
-    /// With `--dev`: the time zone (IANA name) of the clinics.
-    #[arg(long, requires = "dev")]
-    time_zone: Option<chrono_tz::Tz>,
-    /// With `--dev`: the moment at which the service's clock starts.
-    #[arg(long, requires = "dev")]
-    clock: Option<DateTime<Utc>>,
-}
-
-impl Settings {
-    fn read(self) -> Result<Config, Failed> {
-        if self.dev {
-            return Ok(Config::development(Development {
-                time_zone: self.time_zone,
-                listen: self.listen,
-                admin_listen: self.admin_listen,
-                data_dir: self.data_dir,
-                database_url: self.database_url,
-                ehr: self.ehr,
-                clock: self.clock,
-            })?);
-        }
-        let flags = Flags {
-            listen: self.listen,
-            admin_listen: self.admin_listen,
-            database_url: self.database_url,
-            data_dir: self.data_dir,
-        };
-        Ok(Config::load(self.config.as_deref(), std::env::vars(), &flags)?)
-    }
-}
 
 fn main() -> ExitCode {
     let done = run(Cli::parse().command);
@@ -219,7 +31,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // `eprintln!` panics where nobody reads.
-            let _ = writeln!(std::io::stderr(), "{error}");
+            let said =
+                error.downcast_ref::<Problem>().map_or_else(|| error.to_string(), |problem| problem.detail.clone());
+            let _ = writeln!(std::io::stderr(), "{said}");
             ExitCode::FAILURE
         }
     }
@@ -238,6 +52,7 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
             Ok(())
         }
         CliCommand::CheckConfig { settings, offline } => check_config(&settings.read()?, offline).await,
+        CliCommand::Doctor { settings, offline } => examine(&settings.read()?, offline).await,
         CliCommand::Keys { command: Keys::Rotate { settings, algorithm } } => {
             let config = settings.read()?;
             for (algorithm, ring, made) in connections::rotate(&config, algorithm, clock(&config).now())? {
@@ -267,22 +82,7 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
             service.close().await;
             done
         }
-        CliCommand::Replan { settings, clinic } => {
-            let config = settings.read()?;
-            let clock = clock(&config);
-            let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
-            let clinics = if let Some(clinic) = clinic {
-                vec![clinic]
-            } else {
-                let mut tx = service.app.db.read().await?;
-                cocm_registry::store::patient::clinics(&mut tx).await?
-            };
-            for clinic in clinics {
-                println!("{clinic}: {} patients planned", replan(&service.app, &clinic).await?);
-            }
-            service.close().await;
-            Ok(())
-        }
+        CliCommand::Replan { settings, clinic } => replan_clinics(settings.read()?, clinic).await,
         CliCommand::Import { settings, clinic, file, identifier_system, mapping, commit } => {
             let import = SpreadsheetImport {
                 clinic: ClinicId::new(&clinic)?.to_string(),
@@ -312,6 +112,13 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
         }
         CliCommand::VerifyAudit { settings, head, heads } => verify_audit(settings.read()?, head, heads).await,
         CliCommand::Token { data_dir, clinic, role } => {
+            if !jwks_file(&data_dir).exists() {
+                let folder = data_dir.display();
+                return Err(format!(
+                    "{folder} holds no development keys: `serve --dev --data-dir {folder}` makes them"
+                )
+                .into());
+            }
             let token = development::mint(&data_dir, &ClinicId::new(clinic)?, role, development::LIFETIME)?;
             println!("{token}");
             Ok(())
@@ -320,6 +127,35 @@ async fn run(command: CliCommand) -> Result<(), Failed> {
         #[cfg(feature = "demo")]
         CliCommand::Demo(options) => Ok(cocm_registry::demo::run(options).await?),
     }
+}
+
+/// Everything that `check-config` says, and what waits.
+async fn examine(config: &Config, offline: bool) -> Result<(), Failed> {
+    let checked = check_config(config, offline).await;
+    for waiting in doctor::what_waits(config, clock(config).now()).await.iter().flatten() {
+        println!("{waiting}");
+    }
+    checked
+}
+
+/// Plans every patient of a clinic again, or of each.
+async fn replan_clinics(config: Config, clinic: Option<String>) -> Result<(), Failed> {
+    let clock = clock(&config);
+    let service = Service::prepare(config, clock, serde_json::Value::Null).await?;
+    let clinics = if let Some(clinic) = clinic {
+        vec![clinic]
+    } else {
+        let mut tx = service.app.db.read().await?;
+        cocm_registry::store::patient::clinics(&mut tx).await?
+    };
+    if clinics.is_empty() {
+        println!("no patient has arrived yet: there is nobody to plan");
+    }
+    for clinic in clinics {
+        println!("{clinic}: {} patients planned", replan(&service.app, &clinic).await?);
+    }
+    service.close().await;
+    Ok(())
 }
 
 async fn sync(service: &Service, name: Option<&str>, bootstrap: bool) -> Result<(), Failed> {
@@ -387,17 +223,10 @@ fn bar() -> ProgressBar {
 
 /// Checks everything that can be checked before the service runs.
 async fn check_config(config: &Config, offline: bool) -> Result<(), Failed> {
-    let db = Db::open(config.database_url().as_str()).await?;
-    db.ping().await?;
-    db.close().await;
-    println!("the configuration can be used, and the database answers");
     let mut broken = 0;
-    for ehr in config.ehrs.iter().filter(|_| !offline) {
-        println!("ehr {}:", ehr.name);
-        for finding in connections::try_connection(config, ehr, &clock(config)).await? {
-            broken += usize::from(finding.verdict == Verdict::Broken);
-            println!("  {finding}");
-        }
+    for examined in doctor::check(config, &clock(config), offline).await {
+        broken += examined.broken();
+        println!("{examined}");
     }
     if broken == 0 { Ok(()) } else { Err(format!("{broken} of the things that were tried do not work").into()) }
 }
@@ -408,9 +237,12 @@ async fn verify_audit(config: Config, mut heads: Vec<ChainAnchor>, file: Option<
         let signed = HeadSigner::open(&config.data_dir)?.read(&std::fs::read_to_string(file)?)?;
         heads.extend(signed.iter().map(SignedHead::anchor));
     }
-    let db = Db::open(config.database_url().as_str()).await?;
+    let db = Db::open_existing(config.database_url().as_str()).await?;
     let reports = verify(&db, &heads).await?;
     db.close().await;
+    if reports.is_empty() {
+        println!("no clinic has a journal yet");
+    }
     for report in &reports {
         println!("{report}");
     }
@@ -435,7 +267,9 @@ async fn serve(settings: Settings) -> Result<(), Failed> {
     for name in &config.ignored_variables {
         tracing::warn!(name, "this variable means nothing here");
     }
-    let jwks = if dev { development::prepare(&config.data_dir)? } else { serde_json::Value::Null };
+    let folder = config.data_dir.display();
+    let prepare = || development::prepare(&config.data_dir).map_err(|e| format!("the data folder {folder}: {e}"));
+    let jwks = if dev { prepare()? } else { serde_json::Value::Null };
     let metrics = telemetry::metrics()?;
     let (listen, admin_listen, limits) = (config.listen, config.admin_listen, config.limits.clone());
     let clock = clock(&config);

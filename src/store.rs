@@ -4,6 +4,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -126,6 +127,7 @@ macro_rules! returning_optional {
 
 mod transaction;
 mod key;
+mod open;
 mod rows;
 pub mod access_trace;
 pub mod lease;
@@ -149,6 +151,7 @@ pub mod connection;
 pub mod journal;
 pub mod webhook;
 pub mod probe;
+pub mod waiting;
 pub mod backup;
 pub mod story;
 pub mod story_as_known;
@@ -183,8 +186,8 @@ pub enum Db {
 impl Db {
     /// Opens `sqlite://path` or `postgres://…`, checks the engine, and does not migrate.
     pub async fn open(url: &str) -> Result<Self, Problem> {
-        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-            return Self::open_sqlite(Path::new(path)).await;
+        if let Some(path) = sqlite_path(url) {
+            return Self::open_sqlite(path).await;
         }
         let options: PgConnectOptions =
             url.parse().map_err(|e: sqlx::Error| Problem::internal(format!("database_url: {e}")))?;
@@ -193,19 +196,33 @@ impl Db {
             [("lock_timeout", "10s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
         let options = options.application_name("cocm-registry").statement_cache_capacity(512).options(bounds);
         let pool = |most| PgPoolOptions::new().max_connections(most).acquire_timeout(Duration::from_secs(5));
-        let writer = pool(8).connect_with(options.clone()).await.map_err(failed)?;
+        let writer = match pool(8).connect_with(options.clone()).await {
+            Ok(writer) => writer,
+            Err(error) => return Err(open::postgres(&options, error).await),
+        };
         check_postgres(&writer).await?;
         let read_only = options.options([("default_transaction_read_only", "on")]);
         let readers = pool(12).connect_with(read_only).await.map_err(failed)?;
         Ok(Self::Postgres { writer, readers })
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Self, Problem> {
-        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|e| Problem::internal(format!("cannot make the folder of the database: {e}")))?;
+    /// Opens a database that is there: a mistyped folder makes no new one.
+    pub async fn open_existing(url: &str) -> Result<Self, Problem> {
+        match sqlite_path(url).filter(|path| !path.exists()) {
+            Some(path) => Err(Problem::internal(format!(
+                "there is no database at {}: `serve` or `migrate` makes one",
+                path.display()
+            ))),
+            None => Self::open(url).await,
         }
-        owner_only(path).map_err(|e| Problem::internal(format!("the database's file cannot be made private: {e}")))?;
+    }
+
+    async fn open_sqlite(path: &Path) -> Result<Self, Problem> {
+        let in_words = |e: std::io::Error| Problem::internal(format!("{}: {e}", path.display()));
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(in_words)?;
+        }
+        owner_only(path).map_err(in_words)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -224,7 +241,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(30))
             .connect_with(options.clone())
             .await
-            .map_err(failed)?;
+            .map_err(|e| open::sqlite(path, &e))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .after_release(|connection, _| Box::pin(is_reusable(connection)))
@@ -232,7 +249,7 @@ impl Db {
             // So many rows are handed over before whoever reads has to take them.
             .connect_with(options.pragma("query_only", "on").row_buffer_size(1024))
             .await
-            .map_err(failed)?;
+            .map_err(|e| open::sqlite(path, &e))?;
         let db = Self::Sqlite { writer, readers };
         db.check_sqlite().await?;
         Ok(db)
@@ -290,6 +307,21 @@ impl Db {
         }
     }
 
+    /// How many migrations the schema lacks. A schema newer than the program is refused.
+    pub async fn migrations_due(&self) -> Result<usize, Problem> {
+        let mut tx = self.read().await?;
+        let applied =
+            fetch_all!(&mut tx, (i64,), "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
+        // Without the table there is no schema.
+        let applied: Vec<i64> = applied.unwrap_or_default().into_iter().map(|(version,)| version).collect();
+        match applied.iter().find(|version| !MIGRATIONS.version_exists(**version)) {
+            Some(version) => Err(Problem::internal(format!(
+                "the database has migration {version}, which this program does not know: it is newer; upgrade the program"
+            ))),
+            None => Ok(MIGRATIONS.iter().filter(|known| !applied.contains(&known.version)).count()),
+        }
+    }
+
     /// Begins a transaction that writes. Its name is a label of the metrics.
     pub async fn begin(&self, name: &'static str) -> Result<WriteTx, Problem> {
         WriteTx::begin(self.writer().await?, name).await
@@ -321,6 +353,16 @@ impl Db {
         match self {
             Self::Postgres { .. } => 2,
             Self::Sqlite { .. } => 1,
+        }
+    }
+
+    /// The time on the server; `None` for a database in a file.
+    pub async fn server_time(&self) -> Result<Option<DateTime<Utc>>, Problem> {
+        match self {
+            Self::Postgres { readers, .. } => {
+                sqlx::query_scalar("SELECT now()").fetch_one(readers).await.map(Some).map_err(failed)
+            }
+            Self::Sqlite { .. } => Ok(None),
         }
     }
 
@@ -399,6 +441,11 @@ async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The file of an embedded database.
+pub fn sqlite_path(url: &str) -> Option<&Path> {
+    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(Path::new)
+}
+
 /// The database's error as a problem. The text goes to the log: it may hold values.
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
 pub fn failed(error: sqlx::Error) -> Problem {
@@ -420,11 +467,20 @@ pub fn failed(error: sqlx::Error) -> Problem {
         return Problem::malformed("text cannot contain U+0000");
     }
     tracing::warn!(code, kind = %kind(&error), "database error");
+    if lacks_something(&error, &code) {
+        return Problem::internal("a table or a column is missing: run `cocm-registry migrate`");
+    }
     if transient {
         Problem::new(Category::Unavailable, "the database cannot answer now; try again")
     } else {
         Problem::internal("the database refused a statement")
     }
+}
+
+/// Whether the schema is another one than the program's.
+fn lacks_something(error: &sqlx::Error, code: &str) -> bool {
+    let says = |text: &str| error.as_database_error().is_some_and(|e| e.message().starts_with(text));
+    matches!(code, "42P01" | "42703") || says("no such table") || says("no such column")
 }
 
 /// Whether the same statement may succeed later, by the engine's own code. `SQLite`'s are numbers below 10,000, where

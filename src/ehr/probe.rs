@@ -50,15 +50,15 @@ fn finding(verdict: Verdict, sentence: impl Into<String>) -> ProbeResult {
     ProbeResult { verdict, sentence: sentence.into() }
 }
 
-fn works(sentence: impl Into<String>) -> ProbeResult {
+pub fn works(sentence: impl Into<String>) -> ProbeResult {
     finding(Verdict::Works, sentence)
 }
 
-fn limited(sentence: impl Into<String>) -> ProbeResult {
+pub fn limited(sentence: impl Into<String>) -> ProbeResult {
     finding(Verdict::Limited, sentence)
 }
 
-fn broken(sentence: impl Into<String>) -> ProbeResult {
+pub fn broken(sentence: impl Into<String>) -> ProbeResult {
     finding(Verdict::Broken, sentence)
 }
 

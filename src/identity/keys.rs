@@ -80,6 +80,15 @@ impl KeySource {
         Ok(Self { issuer: issuer.issuer.clone(), place, policy, held, fetching })
     }
 
+    /// Fetches the keys now, for whoever wants to know whether that works.
+    async fn count(&self) -> Result<usize, String> {
+        let fetched = match &self.place {
+            KeyLocation::File(path) => from_file(path).await.map_err(|why| format!("{}: {why}", path.display())),
+            KeyLocation::Url(client, url) => from_url(client, url).await.map_err(|why| format!("{url}: {why}")),
+        };
+        fetched.and_then(|json| KeySet::read(&json)).map(|keys| keys.len())
+    }
+
     /// The key a token names, if the issuer publishes it for this algorithm.
     pub(super) async fn find(self: &Arc<Self>, kid: Option<&str>, alg: Algorithm) -> Result<DecodingKey, TokenError> {
         let (found, age) = self.look(kid, alg);
@@ -153,6 +162,11 @@ impl KeySource {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         (held.keys.find(kid, alg), held.fetched.map(|fetched| fetched.elapsed()))
     }
+}
+
+/// How many keys an issuer publishes, or why they cannot be read.
+pub async fn count_keys(issuer: &Issuer) -> Result<usize, String> {
+    KeySource::new(issuer, KeyPolicy::default()).map_err(|e| e.to_string())?.count().await
 }
 
 async fn from_file(path: &PathBuf) -> Result<Vec<u8>, String> {

@@ -52,6 +52,7 @@ mod ladder;
 mod ladder_world;
 mod listener;
 mod migrations;
+mod operator_messages;
 mod pages_caseload;
 mod pages_entry;
 mod pages_forms;

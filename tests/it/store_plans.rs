@@ -19,6 +19,7 @@ const ABOUT_EVERYTHING: &[(&str, &str)] = &[
     ("SELECT connection, type, swept_at FROM connection_watermark", "one row for each connection and type"),
     ("SELECT entry FROM journal WHERE clinic_id = $1 AND (seq > $2", "verify-audit compares everything"),
     ("SELECT COUNT(*) FROM quarantine", "a count of what could not be read"),
+    ("SELECT 'safety_answers' AS kind, COUNT(*)", "counts what waits, in indexes of what waits"),
     ("SELECT type, code, detail, COUNT(*)", "counts all that waits, by its reason"),
     ("SELECT integrity_check", "reads every page: that is what it is for"),
     (

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caseload::Sort;
-use super::responses::ReadErrors;
+use super::responses::{ReadErrors, Workbook};
 use crate::api::App;
 use crate::api::export::{Cell, Column, Format, PAGE, RowSource, column, export, whole};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, words};
@@ -111,7 +111,7 @@ async fn caseload_csv(
 /// The caseload as a workbook: at most 50,000 rows.
 #[utoipa::path(get, path = "/caseload.xlsx", tag = "caseload", params(CaseloadExportQuery),
     responses((status = 200, description = "One sheet, one row per episode",
-        content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Vec<u8>), ReadErrors))]
+        content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Workbook), ReadErrors))]
 async fn caseload_xlsx(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<CaseloadExportQuery>,

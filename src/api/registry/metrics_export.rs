@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 use super::metrics::monthly::{self, MonthQuery};
 use super::metrics::yearly::{self, YearQuery, Yearly};
 use super::metrics::{MeasureSet, MetricsReport};
-use super::responses::ReadErrors;
+use super::responses::{ReadErrors, Workbook};
 use crate::api::App;
 use crate::api::export::{Cell, Column, CompleteRows, Format, column, export, whole};
 use crate::api::request::{RequestContext, StrictQuery};
@@ -77,18 +77,18 @@ async fn of_year(ask: RequestContext, format: Format, measure: Yearly, query: Ye
 
 macro_rules! files {
     ($($csv:ident $xlsx:ident = $path:literal $what:literal $of:ident($query:ident) $measure:expr;)+) => {$(
-        #[doc = concat!($what, ", for a spreadsheet.")]
         #[utoipa::path(get, path = concat!("/metrics/", $path, ".csv"), tag = "metrics", params($query),
+            summary = concat!($what, ", for a spreadsheet."),
             responses((status = 200, description = "One line per metric", content_type = "text/csv", body = String),
                 ReadErrors))]
         async fn $csv(ask: RequestContext, StrictQuery(query): StrictQuery<$query>) -> Result<Response, Problem> {
             $of(ask, Format::Csv, $measure, query).await
         }
 
-        #[doc = concat!($what, ", as a workbook.")]
         #[utoipa::path(get, path = concat!("/metrics/", $path, ".xlsx"), tag = "metrics", params($query),
+            summary = concat!($what, ", as a workbook."),
             responses((status = 200, description = "One row per metric",
-                content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Vec<u8>),
+                content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Workbook),
                 ReadErrors))]
         async fn $xlsx(ask: RequestContext, StrictQuery(query): StrictQuery<$query>) -> Result<Response, Problem> {
             $of(ask, Format::Xlsx, $measure, query).await

@@ -5,7 +5,7 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::IntoResponses;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::api::problem::ProblemBody;
 use crate::fhir::query;
@@ -17,6 +17,7 @@ pub enum ReadErrors {
     /// A parameter cannot be read; `expression` names it.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemBody),
+    /// No token, or one that is not accepted; `detail` says why.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
     /// The role may not do this.
@@ -37,6 +38,7 @@ pub enum WriteErrors {
     /// Not JSON, or a header cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemBody),
+    /// No token, or one that is not accepted; `detail` says why.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
     /// The role may not do this.
@@ -58,6 +60,12 @@ pub enum WriteErrors {
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(ProblemBody),
 }
+
+/// An .xlsx file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only described")]
+pub struct Workbook(Vec<u8>);
 
 pub fn etag(revision: i64) -> HeaderMap {
     let mut headers = HeaderMap::new();

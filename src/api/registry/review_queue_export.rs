@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::responses::ReadErrors;
+use super::responses::{ReadErrors, Workbook};
 use super::review_queue::{QueueRow, computed, stored};
 use crate::api::App;
 use crate::api::export::{Cell, Column, CompleteRows, Format, PAGE, RowSource, column, export};
@@ -62,7 +62,7 @@ async fn queue_csv(
 /// The weekly review's queue as a workbook.
 #[utoipa::path(get, path = "/review-queue.xlsx", tag = "caseload", params(QueueExportQuery),
     responses((status = 200, description = "One sheet, one row per episode",
-        content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Vec<u8>), ReadErrors))]
+        content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Workbook), ReadErrors))]
 async fn queue_xlsx(
     ask: RequestContext,
     StrictQuery(query): StrictQuery<QueueExportQuery>,
