@@ -61,11 +61,13 @@ impl Texts {
         Self(LISTED.into_iter().map(|values| (values, text(values))).collect())
     }
 
-    /// `{head} (VALUES ($2, $3), ($4, $5), …)`: a list of pairs.
-    pub fn pairs(head: &str) -> Self {
+    /// `SELECT * FROM ({one with $2 and $3}) UNION ALL …`: the answers to several questions of two values each.
+    pub fn pairs(one: impl Fn(usize, usize) -> String) -> Self {
         let text = |pairs: usize| {
-            let places: Vec<String> = (1..=pairs).map(|pair| format!("(${}, ${})", 2 * pair, 2 * pair + 1)).collect();
-            format!("{head} (VALUES {})", places.join(", "))
+            let each: Vec<String> = (1..=pairs)
+                .map(|pair| format!("SELECT * FROM ({}) AS of_{pair}", one(2 * pair, 2 * pair + 1)))
+                .collect();
+            each.join(" UNION ALL ")
         };
         Self(LISTED.into_iter().map(|values| (values, text(values))).collect())
     }

@@ -139,15 +139,21 @@ pub async fn of_person(tx: &mut ReadTx, clinic: &str, person: PatientId) -> Resu
 }
 
 static NAMESAKES: LazyLock<Texts> = LazyLock::new(|| {
-    let head = "SELECT birth_date, display_name, id FROM patient
-        WHERE clinic_id = $1 AND merged_into IS NULL AND seen AND (birth_date, display_name) IN";
-    Texts::pairs(head)
+    Texts::pairs(|born, name| {
+        format!(
+            "SELECT birth_date, display_name, id FROM patient WHERE clinic_id = $1 AND birth_date = ${born}
+             AND display_name = ${name} AND merged_into IS NULL AND seen LIMIT {MOST_NAMESAKES}"
+        )
+    })
 });
+
+/// More of one name and birth date are a placeholder, or a joke.
+const MOST_NAMESAKES: usize = 6;
 
 /// A birth date and a name, and who has them.
 pub type Namesake = (String, String, PatientId);
 
-/// Everybody who was born on one of these days and has the name beside it: (birth date, name).
+/// Who was born on one of these days and has the name beside it: (birth date, name); of each, a few.
 pub async fn namesakes(tx: &mut ReadTx, clinic: &str, of: &[(String, String)]) -> Result<Vec<Namesake>, Problem> {
     let mut all: Vec<Namesake> = Vec::new();
     for (text, room, pairs) in NAMESAKES.lists(of) {
