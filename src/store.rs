@@ -98,6 +98,8 @@ pub mod backup;
 pub mod story;
 pub mod story_as_known;
 
+pub use open::sqlite_path;
+
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// The oldest SQLite that is safe with a write-ahead log: 3.51.3 fixed its reset bug.
@@ -431,11 +433,6 @@ impl Tx {
         execute!(self, "ROLLBACK TO SAVEPOINT fact").map(|_| ()).map_err(failed)?;
         self.release().await
     }
-}
-
-/// The file of an embedded database.
-pub fn sqlite_path(url: &str) -> Option<&Path> {
-    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(Path::new)
 }
 
 /// The database's error as a problem. The text goes to the log: it may hold values.

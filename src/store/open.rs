@@ -10,6 +10,11 @@ use tokio::time::timeout;
 use super::kind;
 use crate::problem::{Category, Problem};
 
+/// The file of an embedded database.
+pub fn sqlite_path(url: &str) -> Option<&Path> {
+    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(Path::new)
+}
+
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a PostgreSQL server let nobody in. A pool only says that it waited in vain: one connection says why.
