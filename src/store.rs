@@ -1,6 +1,5 @@
 //! The only place that knows SQL. One set of texts for SQLite and PostgreSQL; every function takes the clinic first.
 
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -155,6 +154,8 @@ pub mod waiting;
 pub mod backup;
 pub mod story;
 pub mod story_as_known;
+
+pub use open::{owner_only, sqlite_path};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -387,26 +388,6 @@ impl Db {
     }
 }
 
-/// Makes a file that only its owner can read, or takes the others' rights to one that is there. `SQLite` gives the same
-/// rights to the files it puts beside it.
-///
-/// # Errors
-/// Where it is somebody else's.
-pub fn owner_only(path: &Path) -> std::io::Result<()> {
-    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    for end in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        match std::fs::metadata(&name) {
-            Ok(file) if file.permissions().mode() & 0o077 != 0 => {
-                std::fs::set_permissions(&name, std::fs::Permissions::from_mode(0o600))?;
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// Whether a connection that comes back can be used again. `SQLite` rolls back by itself when the disk is full; the
 /// rollback that follows then fails, and the connection believes for ever that it is inside a transaction.
 async fn is_reusable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
@@ -439,11 +420,6 @@ async fn check_postgres(pool: &PgPool) -> Result<(), Problem> {
         tracing::warn!("PostgreSQL runs with fsync=off: a crash of the machine can destroy the database");
     }
     Ok(())
-}
-
-/// The file of an embedded database.
-pub fn sqlite_path(url: &str) -> Option<&Path> {
-    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(Path::new)
 }
 
 /// The database's error as a problem. The text goes to the log: it may hold values.

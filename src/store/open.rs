@@ -1,5 +1,6 @@
 //! Why a database could not be opened, in words that an operator can act on.
 
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,32 @@ use tokio::time::timeout;
 use super::kind;
 use crate::problem::{Category, Problem};
 
+/// The file of an embedded database.
+pub fn sqlite_path(url: &str) -> Option<&Path> {
+    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(Path::new)
+}
+
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Makes a file that only its owner can read, or takes the others' rights to one that is there. `SQLite` gives the same
+/// rights to the files it puts beside it.
+///
+/// # Errors
+/// Where it is somebody else's.
+pub fn owner_only(path: &Path) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        match std::fs::metadata(&name) {
+            Ok(file) if file.permissions().mode() & 0o077 != 0 => {
+                std::fs::set_permissions(&name, std::fs::Permissions::from_mode(0o600))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 /// Why a PostgreSQL server let nobody in. A pool only says that it waited in vain: one connection says why.
 pub(super) async fn postgres(options: &PgConnectOptions, error: sqlx::Error) -> Problem {

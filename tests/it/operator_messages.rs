@@ -57,7 +57,7 @@ fn keys_that_cannot_be_read_and_variables_that_mean_nothing_are_found_before_the
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("cocm.toml");
     let text = format!(
-        "data_dir = \"{}\"\n[[clinics]]\nid = \"demo\"\ntime_zone = \"UTC\"\n\
+        "data_dir = \"{}\"\n[[clinic]]\nid = \"demo\"\ntime_zone = \"UTC\"\n\
          [[auth.issuers]]\nissuer = \"https://id.example\"\naudience = \"cocm\"\njwks_file = \"/nowhere/keys.json\"\n",
         folder.path().display()
     );
@@ -71,9 +71,9 @@ fn keys_that_cannot_be_read_and_variables_that_mean_nothing_are_found_before_the
 #[tokio::test]
 async fn a_postgresql_server_that_lets_nobody_in_says_why() {
     let Some(database) = Database::on(Engine::Postgres).await else { return };
-    let without_name = database.url.rsplit_once('/').unwrap().0.to_owned();
-    let query = database.url.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-    let problem = Db::open(&format!("{without_name}/no_such_database{query}")).await.unwrap_err();
+    let (address, query) = database.url.split_once('?').unwrap_or((&database.url, ""));
+    let server = address.rsplit_once('/').unwrap().0;
+    let problem = Db::open(&format!("{server}/no_such_database?{query}")).await.unwrap_err();
     assert!(problem.detail.contains("has no database no_such_database"), "{problem}");
     let problem = Db::open("postgres://u:p@127.0.0.1:1/x").await.unwrap_err();
     assert!(problem.detail.contains("PostgreSQL at 127.0.0.1:1 cannot be reached"), "{problem}");
