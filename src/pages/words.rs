@@ -2,7 +2,7 @@
 
 use crate::domain::care::{
     Addressee, ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, MedicationAct,
-    Modality, RecommendationDecision,
+    Modality, RecommendationDecision, Risk,
 };
 use crate::domain::chart_plan::Rung;
 use crate::domain::episode::Phase;
@@ -237,6 +237,15 @@ pub fn decision(decision: RecommendationDecision) -> &'static str {
         RecommendationDecision::Modified => "modified",
         RecommendationDecision::Declined => "declined",
         RecommendationDecision::Done => "done",
+    }
+}
+
+pub fn risk(risk: Risk) -> &'static str {
+    match risk {
+        Risk::None => "None",
+        Risk::Low => "Low",
+        Risk::Moderate => "Moderate",
+        Risk::High => "High",
     }
 }
 

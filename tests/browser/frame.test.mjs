@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
@@ -95,6 +95,7 @@ const proxy = async (tls, port) => {
 const serve = (issuer) => new Promise((resolve, reject) => {
   const data = join(folder, 'data');
   const config = join(folder, 'cocm.toml');
+  mkdirSync(data);
   execFileSync(binary, ['token', '--data-dir', data, '--role', 'ehr']);
   writeFileSync(config, `
 listen = "127.0.0.1:0"

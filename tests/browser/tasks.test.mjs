@@ -82,6 +82,8 @@ describe('with a mouse', () => {
     const waiting = Number.parseInt(await page.locator('#safety-strip .head').innerText().then((t) => t.replace(/\D+/g, '')), 10);
     await page.goto(`${served.base}/safety`);
     await page.locator('table th a').first().click();
+    await page.locator('#safety-assessment-instrument').fill('C-SSRS screener');
+    await page.locator('#safety-assessment-risk').selectOption('low');
     await page.locator('#safety-assessment-result').fill('Passive thoughts, no plan, no intent.');
     await page.locator('#safety-assessment-disposition').fill('Safety plan reviewed; the PCP knows.');
     await page.locator('#safety-assessment button').click();
@@ -190,6 +192,8 @@ describe('by keyboard alone', () => {
     await tabTo(page, 'table th a');
     await page.keyboard.press('Enter');
     await page.waitForURL(/form=safety/);
+    await tabTo(page, '#safety-assessment-instrument');
+    await page.keyboard.type('C-SSRS screener');
     await tabTo(page, '#safety-assessment-result');
     await page.keyboard.type('No plan, no intent.');
     await tabTo(page, '#safety-assessment-disposition');

@@ -26,7 +26,7 @@ fn a_mistyped_folder_makes_neither_a_database_nor_keys() {
     let name = typo.to_str().unwrap();
     says(&run(&["verify-audit", "--dev", "--data-dir", name]), false, &["there is no database at", name]);
     says(&run(&["check-config", "--dev", "--data-dir", name]), true, &["limited", "there is no database at", name]);
-    says(&run(&["token", "--data-dir", name, "--role", "ehr"]), false, &[name, "holds no development keys"]);
+    says(&run(&["token", "--data-dir", name, "--role", "ehr"]), false, &[name, "is not there"]);
     assert!(!typo.exists());
 }
 

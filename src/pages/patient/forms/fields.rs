@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use super::{EntryForm, options};
 use crate::domain::care::{
     ChangeKind, ContactKind, ContactOutcome, DischargeReason, FitConcern, FitDecision, Intervention, MedicationAct,
-    Modality,
+    Modality, Risk,
 };
 use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
@@ -35,6 +35,8 @@ impl EntryForm {
                     .required()
                     .suggest(vec!["C-SSRS screener".to_owned(), "Clinical interview".to_owned()]),
                 FormField::area("result", "Result").required(),
+                FormField::one("risk", "Risk", options(Risk::ALL, Risk::as_str, words::risk))
+                    .hint("None or low: the same answer within two weeks is routine. Left open: it is urgent again"),
                 FormField::area("disposition", "What was done")
                     .required()
                     .hint("Such as: safety plan reviewed, PCP told, call tomorrow"),
