@@ -10,6 +10,7 @@ pub(super) use gather::{SafetyAnswer, gather, safety_answer};
 use super::json::JsonNode;
 use super::mapping::CodeMapping;
 use super::mapping::lexicon::lexicon;
+use super::mapping::words;
 use crate::domain::instrument::{Instrument, Scale};
 
 const ORDINAL: &str = "http://hl7.org/fhir/StructureDefinition/ordinalValue";
@@ -250,14 +251,22 @@ pub(super) enum Figure {
     Compared,
     /// A degree like "moderate" has a code, and a code is no number.
     Category,
+    /// A percentage or a standard score.
+    Share,
     /// Text, a date, anything else.
     Other,
 }
 
 /// Reads `value[x]` as a total.
 pub(super) fn figure_in(node: &JsonNode<'_>) -> Figure {
-    if node.get("valueQuantity").is_some_and(|quantity| quantity.get("comparator").is_some()) {
-        return Figure::Compared;
+    if let Some(quantity) = node.get("valueQuantity") {
+        if quantity.get("comparator").is_some() {
+            return Figure::Compared;
+        }
+        let mut units = ["unit", "code"].into_iter().filter_map(|name| quantity.text(name));
+        if units.any(words::names_a_share) {
+            return Figure::Share;
+        }
     }
     let mut all = codings(node).peekable();
     if all.peek().is_some() || node.get("valueCodeableConcept").is_some() {
@@ -278,6 +287,11 @@ pub(super) fn figure_in(node: &JsonNode<'_>) -> Figure {
         None if has_value(node) => Figure::Other,
         None => Figure::Nothing,
     }
+}
+
+/// Whether an answer says itself what it counts.
+pub(super) fn has_weight(node: &JsonNode<'_>) -> bool {
+    codings(node).chain([node]).any(|one| extension(one, ORDINAL).or_else(|| extension(one, WEIGHT)).is_some())
 }
 
 /// Whether `value[x]` is there at all.

@@ -92,6 +92,7 @@ fn readings(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Vec<Instr
         _ => {}
     }
     let of = own.first().and_then(|meaning| meaning.instrument());
+    let mut unknown: Vec<&JsonNode<'_>> = Vec::new();
     for component in resource.list("component").iter().filter(|component| has_value(component)) {
         // The panel knows best whether these are the teens' or the short form's items.
         let found = meanings(component, context);
@@ -105,19 +106,53 @@ fn readings(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Vec<Instr
                 let stated = &mut part(&mut parts, *instrument).stated;
                 *stated = stated.take().or_else(|| Some(StatedTotal::read(figure_in(component), *instrument)));
             }
-            _ => {}
+            Some(_) => {}
+            None => unknown.push(component),
         }
     }
+    unknown.retain(|component| !is_item_by_words(component, of, &mut parts));
     let mut doubt = None;
     for part in parts {
         let (reading, why) = read_part(part, is_single_item, context);
         readings.push(reading);
         doubt = doubt.or(why);
     }
-    if own.is_empty() && readings.is_empty() {
-        return unmapped(resource, context);
+    if own.is_empty() && has_value(resource) {
+        unknown.insert(0, resource);
+    }
+    let is_known = !readings.is_empty();
+    for part in unknown {
+        let (more, why) = unmapped(part, context);
+        // Beside what is known, only a question about self-harm matters.
+        let is_safety = more.as_ref().is_some_and(|reading| !reading.answers.items.is_empty());
+        if !is_known || is_safety {
+            readings.extend(more);
+            doubt = doubt.or(why);
+        }
     }
     (readings, doubt)
+}
+
+/// A component of one of our panels that says in words alone which item it is.
+fn is_item_by_words<'n, 'a>(
+    component: &'n JsonNode<'a>,
+    panel: Option<Instrument>,
+    parts: &mut Vec<ObservationPart<'n, 'a>>,
+) -> bool {
+    let Some(instrument) = panel.or_else(|| parts.first().map(|part| part.instrument)) else { return false };
+    let item_of = |text: String| {
+        lexicon().question(&text).into_iter().find_map(|meaning| match meaning {
+            Meaning::Item(of, position) if of == instrument => Some(position),
+            _ => None,
+        })
+    };
+    let Some(position) = texts(component).find_map(item_of) else { return false };
+    let items = &mut part(parts, instrument).items;
+    let is_free = items.iter().all(|(at, _)| *at != position);
+    if is_free {
+        items.push((position, component));
+    }
+    is_free
 }
 
 fn read_part(
@@ -165,35 +200,36 @@ fn local_code(node: &JsonNode<'_>) -> String {
 }
 
 /// A local code with telling words: it waits for a mapping, and an answer about self-harm is seen at once.
-fn unmapped(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Vec<InstrumentReading>, Option<Doubt>) {
-    if !has_value(resource) {
-        return (Vec::new(), None);
-    }
-    let code = local_code(resource);
+fn unmapped(part: &JsonNode<'_>, context: &ReadingContext<'_>) -> (Option<InstrumentReading>, Option<Doubt>) {
+    let code = local_code(part);
     let waits =
         |why: String| Some(Doubt { code: "mapping_needed", detail: format!("the code {code} needs a mapping: {why}") });
-    for text in texts(resource) {
+    for text in texts(part) {
         let asks = lexicon().question(&text);
-        if let Some(meaning) = asks.iter().find(|meaning| meaning.is_about_safety()) {
-            let reading = no_item_but_safety(*meaning, resource, context.mapping);
-            return (reading.into_iter().collect(), waits(format!("its words ask about self-harm, like {meaning}")));
+        let numbered = if asks.is_empty() { lexicon().numbered(&text) } else { None };
+        let mut meant = asks.iter().chain(&numbered);
+        if let Some(meaning) = meant.clone().find(|meaning| meaning.is_about_safety()) {
+            let reading = no_item_but_safety(*meaning, part, context.mapping);
+            return (reading, waits(format!("its words ask about self-harm, like {meaning}")));
         }
-        if let Some(meaning) = asks.iter().find(|meaning| matches!(meaning, Meaning::Item(..))) {
-            return (Vec::new(), waits(format!("its words are those of {meaning}")));
+        if let Some(meaning) = meant.find(|meaning| matches!(meaning, Meaning::Item(..))) {
+            return (None, waits(format!("its words are those of {meaning}")));
         }
         let names = lexicon().names(&text);
-        let Some(instrument) = names.ours.first().copied().filter(|_| !names.is_stranger) else { continue };
-        if !words::names_a_total(&text) {
-            return (Vec::new(), waits(format!("its words name the {instrument}")));
+        let Some(instrument) = names.ours.first().copied().or(names.family).filter(|_| !names.is_stranger) else {
+            continue;
+        };
+        if names.ours.is_empty() || !words::names_a_total(&text) {
+            return (None, waits(format!("its words name the {instrument}")));
         }
-        let stated = StatedTotal::read(figure_in(resource), instrument);
+        let stated = StatedTotal::read(figure_in(part), instrument);
         let answers =
             Answers { stated_total: stated.total, issues: stated.issue.into_iter().collect(), ..Answers::default() };
         let why = waits(format!("its words are those of {}/total", instrument.id()));
-        return (vec![InstrumentReading { instrument, answers, is_single_item: false }], why);
+        return (Some(InstrumentReading { instrument, answers, is_single_item: false }), why);
     }
-    let why = is_telling(resource).then(|| "it is answered like an item of one of ours".to_owned());
-    (Vec::new(), why.and_then(waits))
+    let why = is_telling(part).then(|| "it is answered like an item of one of ours".to_owned());
+    (None, why.and_then(waits))
 }
 
 /// Why what is about somebody else waits; `None` where it would be nothing of ours either.

@@ -187,6 +187,8 @@ pub(super) struct DefinitionFile {
     sources: Vec<String>,
     license: String,
     names: Vec<String>,
+    #[serde(default)]
+    family_names: Vec<String>,
     keywords: Vec<String>,
     #[serde(default)]
     marks: Vec<String>,
@@ -232,6 +234,8 @@ pub struct Definition {
     pub license: String,
     /// What forms call it, as runs of letters and digits.
     pub names: Vec<String>,
+    /// Names that it shares with its relatives: what is called so resembles one of them.
+    pub family_names: Vec<String>,
     /// Words in a linkId or a question that speak of this instrument.
     pub keywords: Vec<String>,
     /// Words of a question that tell it from its relatives.
@@ -312,6 +316,7 @@ impl DefinitionFile {
             sources: self.sources.clone(),
             license: self.license.clone(),
             names: self.names.clone(),
+            family_names: self.family_names.clone(),
             keywords: self.keywords.clone(),
             marks: self.marks.iter().map(|mark| normal(mark)).collect(),
             variant_of: self.variant_of.clone(),

@@ -14,12 +14,15 @@ pub(in crate::fhir) struct NamedInstruments {
     pub(in crate::fhir) ours: Vec<Instrument>,
     /// It names what calls itself like one of ours and is scored otherwise.
     pub(in crate::fhir) is_stranger: bool,
+    /// It names a family, like the PHQ, without saying which of its instruments.
+    pub(in crate::fhir) family: Option<Instrument>,
 }
 
 /// What a sequence of tokens names.
 #[derive(Clone, Copy, Debug)]
 enum Naming {
     Ours(Instrument),
+    Family(Instrument),
     Stranger,
 }
 
@@ -37,6 +40,9 @@ pub(in crate::fhir) struct Lexicon {
     aside_words: Vec<&'static str>,
     asides: Vec<String>,
 }
+
+/// Words before the number of an item.
+const ITEM_WORDS: [&str; 9] = ["q", "item", "items", "question", "no", "nr", "number", "frage", "pregunta"];
 
 pub(in crate::fhir) fn lexicon() -> &'static Lexicon {
     static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);
@@ -81,6 +87,7 @@ impl Lexicon {
             self.asides.extend(aside.phrases.iter().map(|phrase| normal(phrase)));
         }
         definition.names.iter().for_each(|name| self.add_name(name, Naming::Ours(instrument)));
+        definition.family_names.iter().for_each(|name| self.add_name(name, Naming::Family(instrument)));
         let strangers = &definition.strangers;
         strangers.codes.iter().for_each(|code| self.add_code(code, Meaning::Foreign));
         strangers.names.iter().for_each(|name| self.add_name(name, Naming::Stranger));
@@ -143,7 +150,11 @@ impl Lexicon {
             start += word.len() + 1;
         }
         if !text.is_ascii() {
-            found.extend(self.unspaced.iter().filter(|(phrase, _)| text.contains(phrase)).map(|(_, meaning)| *meaning));
+            for (_, meaning) in self.unspaced.iter().filter(|(phrase, _)| text.contains(phrase)) {
+                if !found.contains(meaning) {
+                    found.push(*meaning);
+                }
+            }
         }
         unambiguous(found)
     }
@@ -152,21 +163,47 @@ impl Lexicon {
     pub(in crate::fhir) fn names(&self, text: &str) -> NamedInstruments {
         let tokens = tokens(text);
         let mut names = NamedInstruments::default();
-        let mut at = 0;
-        while at < tokens.len() {
-            let known = self.names.get(&tokens[at]).into_iter().flatten();
-            let Some((name, naming)) = known.clone().find(|(name, _)| tokens[at..].starts_with(name)) else {
-                at += 1;
-                continue;
-            };
+        for (_, naming) in self.namings(&tokens) {
             match naming {
-                Naming::Ours(instrument) if !names.ours.contains(instrument) => names.ours.push(*instrument),
+                Naming::Ours(instrument) if !names.ours.contains(&instrument) => names.ours.push(instrument),
                 Naming::Ours(_) => {}
+                Naming::Family(instrument) => names.family = Some(instrument),
                 Naming::Stranger => names.is_stranger = true,
             }
-            at += name.len();
         }
         names
+    }
+
+    /// What the tokens name, each with the token behind it.
+    fn namings(&self, tokens: &[String]) -> Vec<(usize, Naming)> {
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < tokens.len() {
+            let mut known = self.names.get(&tokens[at]).into_iter().flatten();
+            match known.find(|(name, _)| tokens[at..].starts_with(name)) {
+                Some((name, naming)) => {
+                    at += name.len();
+                    found.push((at, *naming));
+                }
+                None => at += 1,
+            }
+        }
+        found
+    }
+
+    /// The item that a text only numbers: `PHQ-9 Q9`, `EPDS item 10`. Too little to score by, for some count from 0.
+    pub(in crate::fhir) fn numbered(&self, text: &str) -> Option<Meaning> {
+        if !text.bytes().any(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let tokens = tokens(text);
+        self.namings(&tokens).into_iter().find_map(|(behind, naming)| {
+            let Naming::Ours(instrument) = naming else { return None };
+            let rest = &tokens[behind..];
+            let is_item = |token: &&String| ITEM_WORDS.contains(&token.as_str());
+            let number = rest.get(rest.iter().take_while(is_item).count().max(1))?.parse::<usize>().ok()?;
+            (1..=instrument.item_count()).contains(&number).then(|| Meaning::Item(instrument, number - 1))
+        })
     }
 
     /// What an answer of a stranger's own counts there.

@@ -64,6 +64,11 @@ fn a_total_that_is_none_is_unscorable_with_the_reason() {
         (json!({"valueString": "moderate"}), "unreadable_total"),
         (json!({"valueInteger": -1}), "unreadable_total"),
         (json!({"valueQuantity": {"value": 10, "comparator": "<"}}), "compared_total"),
+        (json!({"valueQuantity": {"value": 18, "unit": "%"}}), "percentage_for_total"),
+        (json!({"valueQuantity": {"value": 18, "code": "{T-score}"}}), "percentage_for_total"),
+        (json!({"valueString": "12/27"}), "unreadable_total"),
+        (json!({"valueString": "10-14"}), "unreadable_total"),
+        (json!({"valueRange": {"low": {"value": 10}, "high": {"value": 14}}}), "unreadable_total"),
         (
             json!({"valueCodeableConcept": {"coding": [{"system": "urn:severity", "code": "3"}], "text": "Severe"}}),
             "category_for_total",
@@ -163,6 +168,8 @@ fn a_local_code_with_telling_words_waits_and_names_itself() {
         ("Little interest or pleasure in doing things", json!({"valueString": "Several days"})),
         ("Mood question 3", json!({"valueCodeableConcept": {"coding": [{"code": "LA6570-1"}]}})),
         ("PHQ-9 question 4", json!({"valueInteger": 2})),
+        ("Depression screening total score (PHQ)", json!({"valueInteger": 18})),
+        ("PHQ score", json!({"valueInteger": 18})),
     ] {
         let found = local(text, &value);
         let doubt = found.doubt.unwrap();
@@ -204,14 +211,28 @@ fn the_words_of_the_self_harm_item_are_seen_under_any_code() {
 
 #[test]
 fn an_observation_about_somebody_else_is_nobodys_score() {
-    let score = |focus: Value| evidence(&observation("44261-6", &json!({"valueInteger": 12, "focus": [focus]})));
-    for focus in
-        [json!({"reference": "Patient/child"}), json!({"reference": "RelatedPerson/1"}), json!({"type": "Patient"})]
-    {
+    let inside = json!([{"resourceType": "RelatedPerson", "id": "mother"}, {"resourceType": "Device", "id": "device"}]);
+    let score = |focus: Value| {
+        evidence(&observation("44261-6", &json!({"valueInteger": 12, "focus": [focus], "contained": inside.clone()})))
+    };
+    for focus in [
+        json!({"reference": "Patient/child"}),
+        json!({"reference": "RelatedPerson/1"}),
+        json!({"type": "Patient"}),
+        json!({"reference": "#mother"}),
+        json!({"reference": "urn:uuid:0b3c"}),
+        json!({"display": "Baby Ann"}),
+        json!({"reference": "https://other.example/Patient/2"}),
+    ] {
         let found = score(focus);
         assert_eq!((found.readings.len(), found.doubt.unwrap().code), (0, "about_somebody_else"));
     }
-    for focus in [json!({"reference": "Patient/1"}), json!({"reference": "Observation/1"})] {
+    for focus in [
+        json!({"reference": "Patient/1"}),
+        json!({"reference": "https://ehr.example/fhir/Patient/1"}),
+        json!({"reference": "Observation/1"}),
+        json!({"reference": "#device"}),
+    ] {
         assert_eq!(score(focus).doubt, None);
     }
 }
@@ -221,4 +242,25 @@ fn an_unknown_modifier_makes_it_wait() {
     let modified = json!({"valueInteger": 3, "modifierExtension": [{"url": "urn:not-done", "valueBoolean": true}]});
     assert_eq!(evidence(&observation("44261-6", &modified)).doubt.unwrap().code, "unknown_modifier");
     assert_eq!(evidence(&observation("8867-4", &modified)).doubt, None);
+}
+
+#[test]
+fn components_in_words_are_items_of_a_known_panel_and_wait_under_an_unknown_one() {
+    let words =
+        [("Little interest or pleasure", 2), ("Feeling down, depressed, or hopeless", 1), ("Better off dead", 2)];
+    let components: Vec<Value> =
+        words.iter().map(|(text, value)| json!({"code": {"text": text}, "valueInteger": value})).collect();
+    let known = evidence(&observation("44249-1", &json!({"component": components})));
+    let items = &known.readings[0].answers.items;
+    assert_eq!((known.doubt.as_ref(), items[0], items[1], items[8]), (None, Some(2), Some(1), Some(2)));
+    let unknown = local("Mood", &json!({"component": components}));
+    assert_eq!(unknown.doubt.unwrap().code, "mapping_needed");
+    assert_eq!(unknown.readings[0].answers.items[8], Some(2), "safety sees it");
+    let mut with_code = components.clone();
+    with_code.push(json!({"code": code("44259-0"), "valueInteger": 3}));
+    let half_known = local("Mood", &json!({"component": with_code}));
+    assert_eq!((half_known.doubt, half_known.readings[0].answers.items[8]), (None, Some(2)));
+    let more = json!({"code": {"text": "Cigarettes a day"}, "valueInteger": 20});
+    let beside = evidence(&observation("44249-1", &json!({"component": [components[0], more]})));
+    assert_eq!((beside.doubt, beside.readings.len()), (None, 1));
 }

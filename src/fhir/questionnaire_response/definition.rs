@@ -1,13 +1,23 @@
-//! The Questionnaire that a form contains, or names and we know: what each linkId asks.
+//! The Questionnaire that a form contains, or names and we know: what each linkId asks, and what may be answered to it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use crate::fhir::answer;
 use crate::fhir::json::JsonNode;
 
 /// The questions by linkId.
 #[derive(Debug, Default)]
 pub(super) struct Questions<'n> {
-    by_link_id: HashMap<&'n str, &'n JsonNode<'n>>,
+    by_link_id: HashMap<&'n str, Question<'n>>,
+}
+
+/// One question.
+#[derive(Debug)]
+pub(super) struct Question<'n> {
+    pub(super) node: &'n JsonNode<'n>,
+    /// The answers that it offers, each in the shape of an answer.
+    options: Vec<JsonNode<'n>>,
 }
 
 impl<'n> Questions<'n> {
@@ -15,23 +25,64 @@ impl<'n> Questions<'n> {
     pub(super) fn contained(resource: &'n JsonNode<'n>) -> Self {
         let mut questions = Self::default();
         if let Some(questionnaire) = questionnaire(resource) {
-            questions.collect(questionnaire);
+            questions.collect(questionnaire, resource);
         }
         questions
     }
 
-    fn collect(&mut self, parent: &'n JsonNode<'n>) {
+    fn collect(&mut self, parent: &'n JsonNode<'n>, resource: &'n JsonNode<'n>) {
         for item in parent.list("item") {
             if let Some(link_id) = item.text("linkId") {
-                self.by_link_id.entry(link_id).or_insert(item);
+                self.by_link_id
+                    .entry(link_id)
+                    .or_insert_with(|| Question { node: item, options: options(item, resource) });
             }
-            self.collect(item);
+            self.collect(item, resource);
         }
     }
 
-    pub(super) fn get(&self, link_id: &str) -> Option<&'n JsonNode<'n>> {
-        self.by_link_id.get(link_id).copied()
+    pub(super) fn get(&self, link_id: &str) -> Option<&Question<'n>> {
+        self.by_link_id.get(link_id)
     }
+}
+
+impl<'n> Question<'n> {
+    /// The offered answer that was given, where it says more than the answer itself: its words or what it counts.
+    pub(super) fn option_of(&self, given: &JsonNode<'n>) -> Option<&JsonNode<'n>> {
+        if answer::has_weight(given) {
+            return None;
+        }
+        let is_given = |option: &&JsonNode<'n>| is_same_value(option, given);
+        let says_more = |option: &&JsonNode<'n>| {
+            answer::has_weight(option)
+                || given.get("valueCoding").is_some_and(|coding| coding.text("display").is_none())
+        };
+        self.options.iter().find(is_given).filter(says_more)
+    }
+}
+
+/// The same code, whatever its words; or the same text or number.
+fn is_same_value(option: &JsonNode<'_>, given: &JsonNode<'_>) -> bool {
+    if let (Some(one), Some(other)) = (option.get("valueCoding"), given.get("valueCoding")) {
+        let is_same_system = |a: Option<&str>, b: Option<&str>| a.is_none() || b.is_none() || a == b;
+        return one.get("code").is_some_and(|code| other.get("code") == Some(code))
+            && is_same_system(one.text("system"), other.text("system"));
+    }
+    let values = option.members().iter().filter(|(name, _)| name.starts_with("value") && name != "valueCoding");
+    values.into_iter().any(|(name, value)| given.get(name) == Some(value))
+}
+
+/// The answers that a question offers: in itself, or in a value set that the form contains.
+fn options<'n>(question: &JsonNode<'n>, resource: &JsonNode<'n>) -> Vec<JsonNode<'n>> {
+    // STU3 calls them `option`.
+    let own = ["answerOption", "option"].into_iter().flat_map(|name| question.list(name)).cloned();
+    let id = question.text("answerValueSet").and_then(|canonical| canonical.strip_prefix('#'));
+    let set = id.and_then(|id| resource.list("contained").iter().find(|inner| inner.text("id") == Some(id)));
+    let compose = set.and_then(|set| set.get("compose")).map_or(&[][..], |compose| compose.list("include")).iter();
+    let expansion = set.and_then(|set| set.get("expansion")).map_or(&[][..], |expansion| expansion.list("contains"));
+    let concepts = compose.flat_map(|include| include.list("concept")).chain(expansion);
+    let coding = |concept: &JsonNode<'n>| JsonNode::Object(vec![(Cow::Borrowed("valueCoding"), concept.clone())]);
+    own.chain(concepts.map(coding)).collect()
 }
 
 /// The contained Questionnaire that the form names, or the only one that it contains.

@@ -57,6 +57,16 @@ impl FormItem<'_> {
         })
     }
 
+    /// What it asks about self-harm, by code, words, or a number behind the name of an instrument. The owner of a shared
+    /// question comes first.
+    pub(super) fn about_safety(&self) -> Option<Meaning> {
+        let meant = self.meanings().iter().find(|meaning| meaning.is_about_safety()).copied();
+        meant.or_else(|| {
+            let numbered = || lexicon().numbered(self.words()).filter(Meaning::is_about_safety);
+            if self.meanings().is_empty() { numbered() } else { None }
+        })
+    }
+
     /// The item (0-based) of an instrument that it is.
     pub(super) fn item_of(&self, instrument: Instrument) -> Option<usize> {
         self.meanings().iter().find_map(|meaning| match meaning {
@@ -94,7 +104,7 @@ impl FormItem<'_> {
 /// Every item in the order of the document, with those below groups and below answers.
 pub(super) fn entries<'n>(
     resource: &'n JsonNode<'n>,
-    questions: &Questions<'n>,
+    questions: &'n Questions<'n>,
     mapping: &CodeMapping,
 ) -> Vec<FormItem<'n>> {
     let mut entries = Vec::with_capacity(16);
@@ -105,15 +115,17 @@ pub(super) fn entries<'n>(
 /// The document's own depth limit bounds the recursion.
 fn collect<'n>(
     parent: &'n JsonNode<'n>,
-    questions: &Questions<'n>,
+    questions: &'n Questions<'n>,
     mapping: &CodeMapping,
     entries: &mut Vec<FormItem<'n>>,
 ) {
     for node in parent.list("item") {
         let link_id = node.text("linkId").unwrap_or_default();
         let all = node.list("answer");
-        let answers: Vec<_> = all.iter().filter(|answer| answer::has_value(answer)).collect();
         let question = questions.get(link_id);
+        let offered = |given| question.and_then(|question| question.option_of(given)).unwrap_or(given);
+        let answers: Vec<_> = all.iter().filter(|answer| answer::has_value(answer)).map(offered).collect();
+        let question = question.map(|question| question.node);
         entries.push(FormItem {
             link_id,
             node,
@@ -144,7 +156,16 @@ fn coded(
     if let Some(meaning) = mapping.configured(link_id) {
         return Cow::Owned(vec![meaning]);
     }
-    let in_text = |text: &str| mapping.code(names::loinc_in(text).unwrap_or(text));
+    let in_text = |text: &str| {
+        let found = mapping.code(names::loinc_in(text).unwrap_or(text));
+        if !found.is_empty() || !text.contains('_') {
+            return found;
+        }
+        // Some form builders allow no hyphen: `44250_9`.
+        names::loinc_in(&text.replace('_', "-"))
+            .map(|code| Cow::Owned(mapping.code(code).into_owned()))
+            .unwrap_or_default()
+    };
     let in_question = |question: &JsonNode<'_>| {
         let codings = question.list("code").iter();
         let known = codings.filter(|coding| names::is_of_terminology(coding.text("system")));

@@ -57,6 +57,7 @@ fn called(own_names: &[&str]) -> NamedInstruments {
         let more = lexicon().names(names::name_in_canonical(name));
         called.ours.extend(more.ours);
         called.is_stranger |= more.is_stranger;
+        called.family = called.family.or(more.family);
     }
     called
 }
@@ -67,16 +68,17 @@ pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &C
     let mut called = match configured {
         Some(QuestionnaireMapping::Ignore) => return FormIdentity::NotOurs,
         Some(QuestionnaireMapping::Ours(instruments)) => {
-            NamedInstruments { ours: instruments.clone(), is_stranger: false }
+            NamedInstruments { ours: instruments.clone(), ..NamedInstruments::default() }
         }
         None => called(own_names),
     };
     let strange = |entry: &FormItem<'_>| {
         entry.coded.contains(&Meaning::Foreign)
-            || (entry.is_open() && lexicon().names(entry.link_id).is_stranger)
             || entry.answers.iter().any(|node| answer::of_stranger(node).is_some())
     };
-    called.is_stranger |= configured.is_none() && entries.iter().any(strange);
+    // One linkId with a stranger's name may be chance.
+    let by_link_id = entries.iter().filter(|entry| entry.is_open() && lexicon().names(entry.link_id).is_stranger);
+    called.is_stranger |= configured.is_none() && (entries.iter().any(strange) || by_link_id.count() > 1);
     if called.is_stranger {
         // It calls itself like one of ours, and is not: only codes of ours say otherwise.
         called.ours.clear();
@@ -170,7 +172,7 @@ fn resemblance(found: &[InstrumentMatch], called: &NamedInstruments, entries: &[
         return None;
     }
     let answered = || entries.iter().filter(|entry| entry.is_answered);
-    if let Some(entry) = answered().find(|entry| entry.meanings().iter().any(Meaning::is_about_safety)) {
+    if let Some(entry) = answered().find(|entry| entry.about_safety().is_some()) {
         return Some(format!("the item {} asks about self-harm", shown(entry.link_id)));
     }
     if let Some(entry) = answered().find(|entry| is_a_total_of_ours(entry)) {
@@ -183,12 +185,16 @@ fn resemblance(found: &[InstrumentMatch], called: &NamedInstruments, entries: &[
             return Some(format!("the item {} asks what the {instrument} asks", shown(items[0])));
         }
     }
+    if let (Some(family), true) = (called.family, answered().next().is_some()) {
+        return Some(format!("its name may be that of the {family} or a relative; say which"));
+    }
     let is_numbered = |entry: &&FormItem<'_>| {
-        entry.link_id.ends_with(|c: char| c.is_ascii_digit()) && !lexicon().names(entry.link_id).ours.is_empty()
+        let by_link_id = entry.link_id.ends_with(|c: char| c.is_ascii_digit());
+        (by_link_id && !lexicon().names(entry.link_id).ours.is_empty()) || lexicon().numbered(entry.words()).is_some()
     };
     let numbered: Vec<&str> = answered().filter(is_numbered).map(|entry| entry.link_id).collect();
     if numbered.len() >= 3 {
-        return Some(format!("the linkId {} names one of ours", shown(numbered[0])));
+        return Some(format!("the item {} names one of ours and a number", shown(numbered[0])));
     }
     let value = |entry: &FormItem<'_>| entry.answers.iter().find_map(|node| answer::telling(node));
     let telling: Vec<(&str, u8)> = answered().filter_map(|entry| Some((entry.link_id, value(entry)?))).collect();

@@ -23,7 +23,7 @@ pub(super) struct Placements {
 
 /// Places the entries for each instrument.
 pub(super) fn place(found: &[InstrumentMatch], entries: &[FormItem<'_>], mapping: &CodeMapping) -> Placements {
-    let mut of: Vec<Vec<ItemPlace>> = found.iter().map(|which| identified(*which, entries)).collect();
+    let mut of: Vec<Vec<ItemPlace>> = found.iter().map(|which| identified(*which, entries, mapping)).collect();
     let mut is_taken = vec![false; entries.len()];
     of.iter().flatten().for_each(|placed| is_taken[placed.entry] = true);
     let mut doubt = None;
@@ -57,7 +57,7 @@ fn filled(placed: &[ItemPlace]) -> u32 {
 }
 
 /// Items by code; and by words, those that no code claims.
-fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<ItemPlace> {
+fn identified(which: InstrumentMatch, entries: &[FormItem<'_>], mapping: &CodeMapping) -> Vec<ItemPlace> {
     let mut placed = Vec::with_capacity(which.instrument.item_count());
     for is_coded in [true, false] {
         let claimed = filled(&placed);
@@ -71,7 +71,28 @@ fn identified(which: InstrumentMatch, entries: &[FormItem<'_>]) -> Vec<ItemPlace
             }
         }
     }
-    placed
+    without_namesakes(placed, which.instrument, entries, mapping)
+}
+
+/// Of several entries that say to be the same item, a question with answers of its own ("Suicidal thoughts: no") is not
+/// it where another one is answered on the instrument's scale.
+fn without_namesakes(
+    placed: Vec<ItemPlace>,
+    instrument: Instrument,
+    entries: &[FormItem<'_>],
+    mapping: &CodeMapping,
+) -> Vec<ItemPlace> {
+    if filled(&placed).count_ones() as usize == placed.len() {
+        return placed;
+    }
+    let is_on_scale = |one: &ItemPlace| is_answered_like_an_item(&entries[one.entry], instrument, mapping);
+    let has_rival = |one: &ItemPlace| {
+        placed.iter().any(|other| other.position == one.position && other.entry != one.entry && is_on_scale(other))
+    };
+    let is_namesake = |one: &ItemPlace| {
+        entries[one.entry].is_open() && has_rival(one) && !is_on_scale(one) && entries[one.entry].is_answered
+    };
+    placed.iter().filter(|one| !is_namesake(one)).copied().collect()
 }
 
 /// `phq9-1`, `H1/T1/Q1`, `g1.q1`, `1`: what stands before the number, and the number.

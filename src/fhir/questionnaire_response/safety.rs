@@ -20,9 +20,8 @@ pub(super) fn add(
 ) {
     let free = entries.iter().enumerate().filter(|(index, entry)| entry.is_answered && !placed.contains(index));
     for (_, entry) in free {
-        // The owner of a shared question comes first.
-        let Some(meaning) = entry.meanings().iter().find(|meaning| meaning.is_about_safety()) else { continue };
-        add_question(readings, *meaning, &entry.answers, mapping);
+        let Some(meaning) = entry.about_safety() else { continue };
+        add_question(readings, meaning, &entry.answers, mapping);
     }
 }
 
@@ -93,6 +92,11 @@ fn add_item(answers: &mut Answers, instrument: Instrument, position: usize, said
     }
     match said {
         SafetyAnswer::No => answers.items[position] = answers.items[position].or(Some(0)),
+        // The form's own item stays what it is. Another question beside it that says more is for a person to ask about.
+        said if answers.items[position].is_some() => {
+            let is_higher = !matches!(said, SafetyAnswer::Yes(value) if Some(value) <= answers.items[position]);
+            answers.item9_doubtful |= is_higher;
+        }
         SafetyAnswer::Yes(value) => answers.items[position] = answers.items[position].max(Some(value)),
         SafetyAnswer::Unreadable if !answers.unreadable.contains(&position) => answers.unreadable.push(position),
         SafetyAnswer::Unreadable => {}

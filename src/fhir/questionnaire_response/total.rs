@@ -27,6 +27,9 @@ impl StatedTotal {
             Figure::Nothing => Self::default(),
             Figure::Compared => refused("compared_total", "a total with a comparator, like \"<10\", is no score"),
             Figure::Category => refused("category_for_total", "a degree of severity stands where the total belongs"),
+            Figure::Share => {
+                refused("percentage_for_total", "a percentage or a standard score stands where the total belongs")
+            }
             Figure::Other => refused("unreadable_total", "the total is not a whole number from 0 up"),
             Figure::Number(number) => match whole(number) {
                 Some(total) if total <= instrument.max_total() => Self { total: Some(total), issue: None },
