@@ -82,10 +82,12 @@ def chart(demo, path):
     return [entry["resource"] for entry in ok(call("GET", f"{demo.chart}/{path}")).get("entry", [])]
 
 
-# What is made to stand in the chart, whether a person takes it up, and how it stands once its evidence is retracted.
+# What is made to stand in the chart, whether a person takes it up, and how it stands once its evidence is retracted: a
+# retraction closes no concern, it asks for a confirmation.
 CASES = [
-    ("Task", "safety-assessment", range(9), False, "cancelled"), ("Flag", "cocm-safety", range(9), False, "inactive"),
+    ("Task", "safety-assessment", range(9), False, "requested"), ("Flag", "cocm-safety", range(9), False, "inactive"),
     ("Task", "safety-assessment", range(9), True, "in-progress"), ("Task", "ask-item9", range(8), False, "entered-in-error"),
+    ("Task", "ask-item9", range(8), True, "in-progress"),
     ("Flag", "cocm-not-at-target", range(9), False, "inactive"),
 ]
 
@@ -117,9 +119,13 @@ def stir(demo):
                       "request": {"method": "PUT", "url": f"QuestionnaireResponse/{form['id']}"}} for form in forms]
         ok(fhir(demo, "POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": retracted}))
 
-        def ended(place=f"{demo.chart}/{kind}/{resource['id']}", take_up=take_up, ends=ends):
+        def ended(place=f"{demo.chart}/{kind}/{resource['id']}", code=code, take_up=take_up, ends=ends):
             now = ok(call("GET", place))
-            return now["status"] == ends and (now.get("note") or not take_up)
+            if code == "safety-assessment":
+                is_told = "was withdrawn: confirm with the patient" in now["description"]
+            else:
+                is_told = now.get("note") or not take_up
+            return now["status"] == ends and is_told
         wait_for(f"the {kind} {code} to be {ends}", ended, 30)
     idle(demo)
     return by_hand
