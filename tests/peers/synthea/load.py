@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Synthea makes a population, its Bundles are posted to our FHIR door, and every PHQ-9, PHQ-2 and GAD-7 total in them must
-land in the registry with its value and day: `load.py [PATIENTS]`."""
+"""Synthea makes a population, its Bundles are posted to our FHIR door, and every total in them of an instrument that we know
+must land in the registry with its value and day: `load.py [PATIENTS]`."""
 
 import collections
 import json
@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from registry import Registry, folder, ok  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
-TOTALS = {"44261-6": "phq9", "55758-7": "phq2", "70274-6": "gad7"}
+TOTALS = {"44261-6": "phq9", "55758-7": "phq2", "70274-6": "gad7", "75626-2": "audit_c", "82667-7": "dast10"}
 # As many entries as one Bundle may have, less the patient's own.
 MOST = 999
 
