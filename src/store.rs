@@ -49,6 +49,24 @@ macro_rules! fetch_optional {
     };
 }
 
+/// Every row whose key is in a list of any length.
+macro_rules! fetch_listed {
+    ($tx:expr, $row:ty, $texts:expr, $clinic:expr, $values:expr) => {{
+        let mut all: Vec<$row> = Vec::new();
+        for (text, room, values) in $texts.pieces($values) {
+            let rows = on!($tx, |conn| {
+                let mut query = sqlx::query_as::<_, $row>(text).bind($clinic);
+                for place in 0..room {
+                    query = query.bind(values.get(place).unwrap_or(&values[0]).to_owned());
+                }
+                query.fetch_all(conn).await
+            });
+            all.extend(rows.map_err($crate::store::failed)?);
+        }
+        all
+    }};
+}
+
 mod key;
 mod rows;
 pub mod access_trace;

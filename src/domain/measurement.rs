@@ -115,6 +115,10 @@ impl Measurement {
     /// correction closes a concern.
     #[must_use]
     pub fn replacing(mut self, earlier: &Self, now: DateTime<Utc>) -> Self {
+        if self.counting == EvidenceStatus::Retracted {
+            // A retraction takes back what was submitted. The answers that it carries itself were never given.
+            self = Self { counting: EvidenceStatus::Retracted, issues: self.issues, ..earlier.clone() };
+        }
         let highest = earlier.item9.max(earlier.self_harm.highest_before);
         self.self_harm.highest_before = highest.filter(|answer| *answer > self.standing_answer());
         let is_lowered = self.standing_answer() < earlier.standing_answer();

@@ -6,7 +6,7 @@ use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, id_of, locked, subject};
 use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::settle::{NewEvent, settle};
-use super::single_items::{rejoined, retract_items, single_item};
+use super::single_items::{rejoined, replaced_item, retract_items, single_item};
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
@@ -156,16 +156,18 @@ async fn remember_older(
     source: &str,
 ) -> Result<(), Problem> {
     let mut remembered = Vec::new();
-    for reading in evidence.readings.iter().filter(|reading| !reading.is_single_item) {
+    for reading in &evidence.readings {
         let (taken, counting, _) = weigh(context, evidence, reading);
         if counting.is_none_or(|counting| counting == EvidenceStatus::Retracted) {
             continue;
         }
+        let joined =
+            if reading.is_single_item { replaced_item(tx, context, &dossier, reading, taken).await? } else { None };
         let id = MeasurementId(id_of(context.clinic, &[source, reading.instrument.id()]));
         let gone = EvidenceStatus::Retracted;
-        let older = measure(id, reading.instrument, &reading.answers, taken, gone, source);
+        let older = joined.or_else(|| measure(id, reading.instrument, &reading.answers, taken, gone, source));
         let Some(older) = older.filter(|m| m.item9.is_some_and(|answer| answer > 0)) else { continue };
-        if let Some(newer) = dossier.story.measurements.iter_mut().find(|m| m.id == id) {
+        if let Some(newer) = dossier.story.measurements.iter_mut().find(|m| m.id == older.id) {
             let now = newer.clone().remembering(&older, context.now);
             if *newer != now {
                 newer.clone_from(&now);

@@ -9,7 +9,7 @@ use super::identify::id_of;
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, Quality, SelfHarm};
 use crate::domain::score::Answers;
-use crate::fhir::content::EvidenceTime;
+use crate::fhir::content::{EvidenceTime, InstrumentReading};
 use crate::id::{MeasurementId, PatientId};
 use crate::problem::Problem;
 use crate::store::{Tx, measurement};
@@ -165,6 +165,20 @@ pub(super) async fn rejoined(
         before.map(|m| Measurement { counting: EvidenceStatus::Retracted, ..m.clone() }).collect();
     all.push(joined);
     Ok(all)
+}
+
+/// The answer to the self-harm item that an Observation gave before it was replaced, as a retracted version of what is
+/// joined around it now.
+pub(super) async fn replaced_item(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossier: &Dossier,
+    reading: &InstrumentReading,
+    taken: EvidenceTime,
+) -> Result<Option<Measurement>, Problem> {
+    let item9 = reading.instrument.self_harm_item().and_then(|item| reading.answers.items.get(item).copied().flatten());
+    let joined = rejoined(tx, context, dossier, reading.instrument, taken.at).await?.pop();
+    Ok(joined.map(|m| Measurement { item9, counting: EvidenceStatus::Retracted, ..m }))
 }
 
 /// The single item of a retracted Observation is taken out of what was joined from it: what that is now.

@@ -133,10 +133,14 @@ pub async fn of_source(tx: &mut Tx, clinic: &str, source: &str) -> Result<Vec<(P
     fetch_all!(
         tx,
         (PatientId, MeasurementId),
-        "SELECT patient_id, id FROM measurement WHERE clinic_id = $1 AND source = $2 ORDER BY patient_id, id",
+        "SELECT patient_id, id FROM measurement WHERE clinic_id = $1 AND source = $2",
         clinic,
         source
     )
+    .map(|mut rows: Vec<(PatientId, MeasurementId)>| {
+        rows.sort_unstable();
+        rows
+    })
     .map_err(failed)
 }
 

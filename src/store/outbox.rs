@@ -218,7 +218,7 @@ pub struct DeliveryFilter {
     pub drift: Option<Drift>,
 }
 
-/// A page of the ledger in order of id.
+/// A page of the ledger in order of id. Each text reads the index of the narrowest thing that is asked for.
 pub async fn page(
     tx: &mut Tx,
     clinic: &str,
@@ -226,24 +226,36 @@ pub async fn page(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Delivery>, Problem> {
-    fetch_all!(
-        tx,
-        Delivery,
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM delivery WHERE clinic_id = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR patient_id = $3)
-           AND ($6 IS NULL OR drift = $6) AND id > $4 ORDER BY id LIMIT $5"
-        ),
-        clinic,
-        which.state.map(DeliveryState::as_str),
-        which.patient,
-        after.unwrap_or_default(),
-        limit,
-        which.drift.map(Drift::as_str)
-    )
-    .inspect(|rows| note(rows.iter().map(|d| d.patient_id)))
-    .map_err(failed)
+    let after = after.unwrap_or_default();
+    let (state, drift) = (which.state.map(DeliveryState::as_str), which.drift.map(Drift::as_str));
+    macro_rules! text {
+        ($index:literal, $order:literal) => {
+            concat!("SELECT ", columns!(), " FROM delivery WHERE clinic_id = $1 AND id > $2 AND ", $index, $order)
+        };
+    }
+    let rows = if let Some(patient) = which.patient {
+        // A patient has few of them: without an order, SQLite does not walk the clinic in the order of ids.
+        let text = text!("patient_id = $3 AND ($4 IS NULL OR state = $4) AND ($5 IS NULL OR drift = $5)", "");
+        let mut rows = fetch_all!(tx, Delivery, text, clinic, after, patient, state, drift).map_err(failed)?;
+        rows.sort_by_key(|row| row.id);
+        rows.truncate(usize::try_from(limit).unwrap_or(0));
+        rows
+    } else if let Some(drift) = drift {
+        let text = text!("drift = $3 AND ($4 IS NULL OR state = $4)", " ORDER BY id LIMIT $5");
+        fetch_all!(tx, Delivery, text, clinic, after, drift, state, limit).map_err(failed)?
+    } else if let Some(state) = state {
+        let text = if which.state == Some(DeliveryState::Settled) {
+            text!("state = $3", " ORDER BY id LIMIT $4")
+        } else {
+            text!("state = $3 AND state <> 'settled'", " ORDER BY id LIMIT $4")
+        };
+        fetch_all!(tx, Delivery, text, clinic, after, state, limit).map_err(failed)?
+    } else {
+        let text = text!("TRUE", " ORDER BY id LIMIT $3");
+        fetch_all!(tx, Delivery, text, clinic, after, limit).map_err(failed)?
+    };
+    note(rows.iter().map(|d| d.patient_id));
+    Ok(rows)
 }
 
 /// Writes what should stand in the chart from now on. A row that a person closed in the chart stays closed: what is

@@ -1,10 +1,13 @@
 //! Persons and the names they are known by.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
 
 use super::access_trace::note;
 use super::key::indexed;
+use super::rows::Lists;
 use super::{Tx, failed};
 use crate::domain::candidate::Candidate;
 use crate::domain::story;
@@ -159,6 +162,33 @@ pub async fn find(tx: &mut Tx, clinic: &str, id: PatientId) -> Result<Option<Pat
     .map_err(failed)
 }
 
+static EACH: LazyLock<Lists> = LazyLock::new(|| {
+    let head = concat!(
+        "SELECT ",
+        columns!("p."),
+        " FROM patient q JOIN patient p ON p.clinic_id = q.clinic_id AND p.id = COALESCE(q.merged_into, q.id)
+        WHERE q.clinic_id = $1 AND q.id IN"
+    );
+    Lists::new(head, "")
+});
+
+/// Reads these patients, in no order; those who were merged into another are found as the other.
+pub async fn find_each(tx: &mut Tx, clinic: &str, ids: &[PatientId]) -> Result<Vec<Patient>, Problem> {
+    let rows = fetch_listed!(tx, Patient, EACH, clinic, ids);
+    note(rows.iter().map(|p| p.id));
+    Ok(rows)
+}
+
+static KEYS_OF_EACH: LazyLock<Lists> =
+    LazyLock::new(|| Lists::new("SELECT patient_id, key FROM patient_key WHERE clinic_id = $1 AND patient_id IN", ""));
+
+/// The keys that each of these patients is known by, in order: (patient, key).
+pub async fn keys_of_each(tx: &mut Tx, clinic: &str, ids: &[PatientId]) -> Result<Vec<(PatientId, String)>, Problem> {
+    let mut rows = fetch_listed!(tx, (PatientId, String), KEYS_OF_EACH, clinic, ids);
+    rows.sort_unstable();
+    Ok(rows)
+}
+
 /// Patients with a key: usually one, none if unknown, several if ambiguous. A name that somebody had once leads to them
 /// only while nobody carries it now.
 pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>, Problem> {
@@ -171,7 +201,7 @@ pub async fn by_key(tx: &mut Tx, clinic: &str, key: &str) -> Result<Vec<Patient>
             " FROM patient_key k JOIN patient p ON p.clinic_id = k.clinic_id AND p.id = k.patient_id
          WHERE k.clinic_id = $1 AND k.key = $2 AND (NOT k.former OR NOT EXISTS (
            SELECT 1 FROM patient_key o WHERE o.clinic_id = $1 AND o.key = $2 AND NOT o.former))
-         ORDER BY p.id LIMIT 100"
+         ORDER BY k.patient_id LIMIT 100"
         ),
         clinic,
         indexed(key)

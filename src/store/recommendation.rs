@@ -54,10 +54,14 @@ pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result
         tx,
         RecommendationRow,
         "SELECT id, patient_id, episode_id, state, addressee, waits_until, body FROM recommendation
-         WHERE clinic_id = $1 AND patient_id = $2 ORDER BY id",
+         WHERE clinic_id = $1 AND patient_id = $2",
         clinic,
         patient
     )
+    .map(|mut rows: Vec<RecommendationRow>| {
+        rows.sort_by_key(|row| row.id);
+        rows
+    })
     .map_err(failed)
 }
 

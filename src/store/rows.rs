@@ -22,9 +22,45 @@ pub fn texts(head: &str, places: usize, tail: &str) -> Vec<String> {
     (1..=MOST).map(text).collect()
 }
 
+/// The numbers of values that a list in a statement holds, smallest first.
+const LISTED: [usize; 4] = [1, 8, 64, 256];
+
+/// Texts of statements about every row whose key is in a list: one for each length, so that each is prepared once.
+pub struct Lists(Vec<(usize, String)>);
+
+impl Lists {
+    /// `{head} ($2, $3, …) {tail}`: a list from place 2 on.
+    pub fn new(head: &str, tail: &str) -> Self {
+        let text = |values: usize| {
+            let places: Vec<String> = (2..2 + values).map(|place| format!("${place}")).collect();
+            format!("{head} ({}) {tail}", places.join(", "))
+        };
+        Self(LISTED.into_iter().map(|values| (values, text(values))).collect())
+    }
+
+    /// Values in pieces, each with a text that has room for it, and with that room: what is left of it repeats a value.
+    pub fn pieces<'v, T>(&'static self, values: &'v [T]) -> impl Iterator<Item = (&'static str, usize, &'v [T])> {
+        values.chunks(LISTED[LISTED.len() - 1]).filter_map(|piece| {
+            let (room, text) = self.0.iter().find(|(room, _)| *room >= piece.len())?;
+            Some((text.as_str(), *room, piece))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+
+    #[test]
+    fn a_list_has_room_for_its_values() {
+        static TEXTS: LazyLock<Lists> = LazyLock::new(|| Lists::new("a = $1 AND b IN", "ORDER BY b"));
+        let sizes = |values: &[i32]| TEXTS.pieces(values).map(|(_, room, some)| (room, some.len())).collect::<Vec<_>>();
+        assert_eq!(sizes(&[0; 300]), [(256, 256), (64, 44)]);
+        assert_eq!(sizes(&[]), []);
+        assert_eq!(TEXTS.pieces(&[0]).next().map(|(text, ..)| text), Some("a = $1 AND b IN ($2) ORDER BY b"));
+    }
 
     #[test]
     fn each_row_has_places_of_its_own_and_all_have_the_clinics() {

@@ -158,30 +158,33 @@ pub async fn teams(tx: &mut Tx, clinic: &str, up_to: i16) -> Result<Vec<TeamCoun
 /// The whole standing of a patient's open episodes, most pressing first; what cannot be read any more is left out until
 /// the next plan writes it.
 pub async fn of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
-    let rows = fetch_all!(
+    // Ordered here: by the order of attention, SQLite would walk the whole clinic.
+    let mut rows: Vec<(i16, NaiveDate, EpisodeId, Json<Box<serde_json::value::RawValue>>)> = fetch_all!(
         tx,
-        (Json<Box<serde_json::value::RawValue>>,),
-        "SELECT body FROM standing WHERE clinic_id = $1 AND patient_id = $2 AND status <> 'discharged'
-         ORDER BY attention, waiting_since, episode_id",
+        (i16, NaiveDate, EpisodeId, Json<Box<serde_json::value::RawValue>>),
+        "SELECT attention, waiting_since, episode_id, body FROM standing
+         WHERE clinic_id = $1 AND patient_id = $2 AND status <> 'discharged'",
         clinic,
         patient
     )
     .map_err(failed)?;
     note([patient]);
-    Ok(rows.iter().filter_map(|(body,)| serde_json::from_str(body.0.get()).ok()).collect())
+    rows.sort_by_key(|(attention, since, episode, _)| (*attention, *since, *episode));
+    Ok(rows.iter().filter_map(|(.., body)| serde_json::from_str(body.0.get()).ok()).collect())
 }
 
 /// Every standing of a patient, also of what has ended.
 pub async fn every_of_patient(tx: &mut Tx, clinic: &str, patient: PatientId) -> Result<Vec<Standing>, Problem> {
-    let rows = fetch_all!(
+    let mut rows: Vec<(EpisodeId, Json<Standing>)> = fetch_all!(
         tx,
-        (Json<Standing>,),
-        "SELECT body FROM standing WHERE clinic_id = $1 AND patient_id = $2 ORDER BY episode_id",
+        (EpisodeId, Json<Standing>),
+        "SELECT episode_id, body FROM standing WHERE clinic_id = $1 AND patient_id = $2",
         clinic,
         patient
     )
     .map_err(failed)?;
-    Ok(rows.into_iter().map(|(standing,)| standing.0).collect())
+    rows.sort_by_key(|(episode, _)| *episode);
+    Ok(rows.into_iter().map(|(_, standing)| standing.0).collect())
 }
 
 /// Filter for the caseload; all given conditions must hold.

@@ -87,6 +87,7 @@ mod siege_disk;
 mod store_db;
 mod store_outbox;
 mod store_patient;
+mod store_plans;
 mod store_rows;
 mod tokens;
 mod tokens_keys;

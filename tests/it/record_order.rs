@@ -35,8 +35,10 @@ async fn outcome(world: &World, clinic: &str) -> String {
         .filter(|d| d.posture == cocm_registry::domain::task::Posture::Open)
         .map(|d| {
             let mut intent = json!(d.intent.0);
+            // Both name the cause for which it was opened first: the only thing that the order decides.
             intent["identifier"] = json!("");
-            json!([d.key, intent])
+            intent["key"] = json!("");
+            intent
         })
         .collect();
     intents.sort_by_key(Value::to_string);

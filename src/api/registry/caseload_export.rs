@@ -1,5 +1,7 @@
 //! `GET caseload.csv` and `GET caseload.xlsx`
 
+use std::collections::{BTreeSet, HashMap};
+
 use axum::response::Response;
 use chrono::NaiveDate;
 use serde::Deserialize;
@@ -18,10 +20,10 @@ use crate::domain::finding::Rule;
 use crate::domain::instrument::Instrument;
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
-use crate::id::EpisodeId;
+use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
-use crate::store::{Db, Tx, patient};
+use crate::store::{Db, patient};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
@@ -169,27 +171,37 @@ impl RowSource for Caseload {
                 rows
             }
         };
-        let mut lines = Vec::with_capacity(rows.len());
-        for row in rows {
-            lines.push(line(&mut tx, &self.clinic, row, self.today).await?);
+        let ids: BTreeSet<PatientId> = rows.iter().map(|row| row.patient_id).collect();
+        let ids: Vec<PatientId> = ids.into_iter().collect();
+        let mut persons: HashMap<PatientId, Person> = HashMap::with_capacity(ids.len());
+        for patient in patient::find_each(&mut tx, &self.clinic, &ids).await? {
+            persons.entry(patient.id).or_default().birth_date = patient.birth_date;
         }
-        Ok(lines)
+        for (id, key) in patient::keys_of_each(&mut tx, &self.clinic, &ids).await? {
+            persons.entry(id).or_default().identifiers.extend(key.contains('|').then_some(key));
+        }
+        let nobody = Person::default();
+        rows.into_iter().map(|row| line(persons.get(&row.patient_id).unwrap_or(&nobody), row, self.today)).collect()
     }
 }
 
-async fn line(tx: &mut Tx, clinic: &str, row: StandingRow, today: NaiveDate) -> Result<Vec<Cell>, Problem> {
+/// What a line says about the patient, beside the standing.
+#[derive(Default)]
+struct Person {
+    birth_date: Option<String>,
+    identifiers: Vec<String>,
+}
+
+fn line(person: &Person, row: StandingRow, today: NaiveDate) -> Result<Vec<Cell>, Problem> {
     let standing: Standing = serde_json::from_str(row.body.0.get())
         .map_err(|_| Problem::internal("a stored standing cannot be read; replan the clinic"))?;
-    let person = patient::find(tx, clinic, row.patient_id).await?;
-    let keys = patient::keys(tx, clinic, row.patient_id).await?;
-    let identifiers: Vec<&str> = keys.iter().filter(|key| key.contains('|')).map(String::as_str).collect();
     let until = standing.discharged_on.unwrap_or(today);
     let days = |from: Option<NaiveDate>| from.map(|from| (until - from).num_days());
     let day = days(row.enrolled_on);
     let mut cells = vec![
         Cell::from(row.display_name),
-        identifiers.join("; ").into(),
-        person.and_then(|person| person.birth_date).into(),
+        person.identifiers.join("; ").into(),
+        person.birth_date.clone().into(),
         row.reference.into(),
         row.care_manager.into(),
         row.status.into(),

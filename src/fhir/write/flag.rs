@@ -82,6 +82,10 @@ pub fn merge(current: &Value, intent: &WriteIntent, system: &str, written: &Writ
     let mut body = current.clone();
     take(&mut body, &wanted, "status");
     mend(&mut body, &wanted, "subject", &["category", "code", "author"]);
+    if intent.desired.posture == Posture::Open {
+        // The safety Flag's words name a date, which moves with the oldest open answer.
+        put(&mut body, &["code", "text"], wanted["code"].get("text").cloned());
+    }
     // The chart may know an exact time of day, which is not ours to coarsen.
     let day = |flag: &Value| flag["period"]["start"].as_str().map(|start| start.chars().take(10).collect::<String>());
     let moved = intent.desired.posture == Posture::Open && day(&body) != day(&wanted);

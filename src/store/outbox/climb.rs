@@ -28,15 +28,17 @@ pub async fn below(tx: &mut Tx, clinic: &str, resource: ChartResource, rung: Run
     fetch_all!(
         tx,
         (PatientId,),
-        "SELECT DISTINCT patient_id FROM delivery
+        "SELECT patient_id FROM delivery
          WHERE clinic_id = $1 AND resource = $2 AND posture = 'open' AND state IN ('settled', 'parked')
-           AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3
-         ORDER BY patient_id",
+           AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3",
         clinic,
         resource.as_str(),
         rung.as_str()
     )
-    .map(|rows| rows.into_iter().map(|(patient,)| patient).collect())
+    .map(|rows: Vec<(PatientId,)>| {
+        let patients: std::collections::BTreeSet<PatientId> = rows.into_iter().map(|(patient,)| patient).collect();
+        patients.into_iter().collect()
+    })
     .map_err(failed)
 }
 

@@ -36,9 +36,9 @@ pub async fn of_person(tx: &mut Tx, clinic: &str, person: PatientId) -> Result<V
     fetch_all!(
         tx,
         Link,
-        "SELECT DISTINCT l.from_id, l.into_id FROM patient p
-         JOIN patient_link l ON l.clinic_id = p.clinic_id AND l.from_id = p.id
-         WHERE p.clinic_id = $1 AND (p.id = $2 OR p.merged_into = $2)",
+        "SELECT DISTINCT from_id, into_id FROM patient_link WHERE clinic_id = $1 AND from_id IN (
+           SELECT id FROM patient WHERE clinic_id = $1 AND id = $2
+           UNION SELECT id FROM patient WHERE clinic_id = $1 AND merged_into = $2)",
         clinic,
         person
     )
@@ -79,7 +79,7 @@ pub async fn remove(tx: &mut Tx, clinic: &str, source: &str, link: Link) -> Resu
 pub async fn remove_from_chart(tx: &mut Tx, clinic: &str, link: Link) -> Result<(), Problem> {
     execute!(
         tx,
-        "DELETE FROM patient_link WHERE clinic_id = $1 AND from_id = $2 AND into_id = $3 AND source LIKE 'Patient/%'",
+        "DELETE FROM patient_link WHERE clinic_id = $1 AND from_id = $2 AND into_id = $3 AND SUBSTR(source, 1, 8) = 'Patient/'",
         clinic,
         link.from,
         link.into

@@ -1,0 +1,161 @@
+//! No statement of the store walks a table, or a clinic's part of one, to find what its question names.
+//!
+//! The texts are read from the store's source; SQLite says what it would do with each of them. Without statistics its
+//! answer is the same for an empty table and a large one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use sqlx::{AssertSqlSafe, Row, SqlitePool};
+
+use super::architecture::files;
+use super::world::{Database, Engine};
+
+/// Statements that are about everything: of a clinic, or of the database. Each with its reason.
+const ABOUT_EVERYTHING: &[(&str, &str)] = &[
+    ("SELECT (SELECT COUNT(*) FROM patient)", "whether a database is empty, asked once by a restore"),
+    ("SELECT COUNT(*) FROM sqlite_schema", "names of tables, asked once by a restore"),
+    ("SELECT connection, type, swept_at FROM connection_watermark", "one row for each connection and type"),
+    ("SELECT entry FROM journal WHERE clinic_id = $1 AND (seq > $2", "verify-audit compares everything"),
+    ("SELECT COUNT(*) FROM quarantine", "a count of what could not be read"),
+    ("SELECT type, code, detail, COUNT(*)", "counts all that waits, by its reason"),
+    ("SELECT integrity_check", "reads every page: that is what it is for"),
+    (
+        "SELECT patient_id, episode_id FROM fact WHERE clinic_id = $1 AND kind = 'case_review'",
+        "ids inside of documents",
+    ),
+    ("SELECT clinic_id, seq FROM journal_head", "one row a clinic"),
+    ("SELECT DISTINCT clinic_id FROM journal WHERE seq IS NULL", "an index of what is not sealed yet"),
+    ("SELECT id, entry FROM journal WHERE clinic_id = $1 AND seq IS NULL", "an index of what is not sealed yet"),
+    ("SELECT COUNT(*) FROM journal WHERE clinic_id = $1 AND seq IS NULL", "an index of what is not sealed yet"),
+    ("SELECT clinic_id FROM journal_head UNION", "verify-audit names every clinic"),
+    ("SELECT COUNT(*) FROM fact f", "verify-audit compares everything"),
+    ("SELECT CASE WHEN state = 'settled' AND rung IN", "a count of the whole ledger"),
+    ("SELECT clinic_id FROM lane", "an index of what waits"),
+    ("UPDATE patient SET reevaluate_on = $2 WHERE clinic_id = $1", "new rules: everybody is due"),
+    ("SELECT id FROM patient WHERE clinic_id = $1 AND created_at < $2", "asked once a month"),
+    ("SELECT DISTINCT clinic_id FROM patient", "names every clinic"),
+    ("SELECT r.id, r.patient_id, p.reference", "a list in the order of an index, by pages"),
+    ("SELECT m.id, m.one_id, m.other_id", "a list of possible matches, by pages"),
+    ("SELECT id, held_on, consultant", "a list in the order of an index, by pages"),
+    ("SELECT d.patient_id, p.reference", "a list in the order of an index of safety answers"),
+    (
+        "SELECT COUNT(*) FROM delivery WHERE clinic_id = $1 AND code = 'safety-assessment'",
+        "an index of open safety answers",
+    ),
+    ("SELECT psychiatric_consultant, care_manager, SUM", "counts the whole caseload"),
+    ("SELECT * FROM standing s JOIN patient p", "the caseload, in the order of an index, by pages"),
+    ("SELECT care_manager, status, at_target", "counts the whole caseload in one index"),
+];
+
+/// Tables of one row, or a few, for each clinic.
+const SMALL: [&str; 3] = ["journal_head", "rule_set", "rule_activation"];
+
+/// The statements in a source text; pieces that only Rust puts together are left to the texts that they are part of.
+fn statements(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = lines.join("\n");
+    let mut statements = Vec::new();
+    let mut rest = code.as_str();
+    while let Some(at) = rest.find('"') {
+        let is_joined = rest[..at].trim_end().ends_with("concat!(");
+        let (mut text, mut after) = literal(&rest[at..]);
+        if is_joined {
+            let (more, behind) = joined(after);
+            text.push_str(&more);
+            after = behind;
+        }
+        rest = after;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if ["SELECT ", "UPDATE ", "DELETE ", "WITH ", "INSERT "].iter().any(|verb| text.starts_with(verb)) {
+            statements.push(if text.ends_with(" IN") { text + " ($2)" } else { text });
+        }
+    }
+    statements
+}
+
+/// The rest of what `concat!` joins, and what stands after it.
+fn joined(mut after: &str) -> (String, &str) {
+    let mut text = String::new();
+    loop {
+        let next = after.trim_start_matches([',', ' ', '\n']);
+        if let Some(macro_call) = next.strip_prefix("columns!(") {
+            text.push('*');
+            after = macro_call.split_once(')').map_or("", |(_, rest)| rest);
+        } else if next.starts_with('"') {
+            let (more, behind) = literal(next);
+            text.push_str(&more);
+            after = behind;
+        } else {
+            return (text, after);
+        }
+    }
+}
+
+/// A string literal, and what stands after it.
+fn literal(from: &str) -> (String, &str) {
+    let mut text = String::new();
+    let mut escaped = false;
+    for (at, c) in from.char_indices().skip(1) {
+        match c {
+            '"' if !escaped => return (text, &from[at + 1..]),
+            '\\' if !escaped => escaped = true,
+            c => {
+                text.push(c);
+                escaped = false;
+            }
+        }
+    }
+    (text, "")
+}
+
+/// What SQLite says it would do; `None` for a text that is only a part of a statement.
+async fn plan(pool: &SqlitePool, statement: &str) -> Option<Vec<String>> {
+    let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"))).fetch_all(pool).await.ok()?;
+    Some(explained.iter().map(|row| row.get::<String, _>("detail")).collect())
+}
+
+/// Whether a step reads a whole table, or all that a clinic has in it.
+fn walks(step: &str) -> bool {
+    // Rows that the statement brings along, or that a step before has found, are no table.
+    let is_table = !["CONSTANT ROW", "VALUES CLAUSE", "(subquery-"].iter().any(|rows| step.contains(rows));
+    let scans = step.starts_with("SCAN ") && is_table && step != "SCAN v";
+    (scans || step.ends_with("(clinic_id=?)")) && !SMALL.iter().any(|table| step.contains(table))
+}
+
+#[tokio::test]
+async fn no_statement_walks_a_clinic_to_find_what_it_names() {
+    let Some(database) = Database::on(Engine::Sqlite).await else { return };
+    let db = database.open().await;
+    let cocm_registry::store::Db::Sqlite { readers, .. } = &db else { return };
+    let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let mut texts = BTreeSet::new();
+    for path in files(&store) {
+        texts.extend(statements(&fs::read_to_string(&path).unwrap()));
+    }
+    let (mut explained, mut walking) = (0, Vec::new());
+    for text in &texts {
+        let Some(steps) = plan(readers, text).await else { continue };
+        explained += 1;
+        let is_about_everything = ABOUT_EVERYTHING.iter().any(|(beginning, _)| text.starts_with(beginning));
+        if !is_about_everything && let Some(step) = steps.iter().find(|step| walks(step)) {
+            walking.push(format!("{step}: {text}"));
+        }
+    }
+    assert!(explained > 120, "only {explained} of {} texts were understood", texts.len());
+    assert!(walking.is_empty(), "{}", walking.join("\n"));
+}
+
+#[test]
+fn statements_are_put_together_from_their_pieces() {
+    let source = r#"
+        // "SELECT nothing"
+        fetch_all!(tx, X, concat!("SELECT ", columns!("p."), " FROM t
+            WHERE a = $1"), clinic);
+        Lists::new("SELECT b FROM t WHERE b IN", "");
+        "no statement"
+    "#;
+    assert_eq!(statements(source), ["SELECT * FROM t WHERE a = $1", "SELECT b FROM t WHERE b IN ($2)"]);
+}
