@@ -8,6 +8,7 @@ mod check;
 mod clinic;
 mod connection;
 mod development;
+mod instruments;
 mod overlay;
 mod sign_in;
 
@@ -61,6 +62,8 @@ pub struct Config {
     /// The clinics served here.
     #[serde(rename = "clinic")]
     pub clinics: Vec<Clinic>,
+    /// Files of instruments and translations of this installation, from the folder of the configuration file.
+    pub instruments: Vec<PathBuf>,
     /// The charts written to.
     #[serde(rename = "ehr")]
     pub ehrs: Vec<EhrConnection>,
@@ -318,6 +321,8 @@ impl Config {
                 .map_err(|e| ConfigError::one(format!("{} cannot be read: {e}", path.display())))?,
             None => String::new(),
         };
+        // Mappings name instruments, so these come first.
+        instruments::add(&text, file)?;
         let config = Self::parse(&text, variables, flags)?;
         config.check()?;
         Ok(config)
@@ -405,6 +410,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             sign_ins: Vec::new(),
             clinics: Vec::new(),
+            instruments: Vec::new(),
             ehrs: Vec::new(),
             webhooks: Vec::new(),
             log: Log::default(),

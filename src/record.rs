@@ -14,6 +14,7 @@ mod care_entry;
 mod amend;
 mod candidate;
 mod documents;
+mod completion;
 mod evidence;
 mod command;
 mod recommendation_rows;
@@ -55,6 +56,7 @@ pub use command::{
     Amendment, Change, Command, CommandEffect, Condition, ImportCount, PatientKey, Recorded, Sighting, Submission,
     SubmissionResult,
 };
+pub use completion::can_be_completed;
 use dossier::Dossiers;
 pub use idempotency::IdempotencyKey;
 pub use import::{Additions, ImportPreview, ImportedCase, ImportedScore, foresee};

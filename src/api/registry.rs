@@ -36,6 +36,7 @@ mod safety_concerns;
 mod safety_metrics;
 mod deliveries;
 mod quarantine;
+mod instruments;
 mod rule_sets;
 mod simulation;
 mod metrics;
@@ -97,6 +98,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(safety_metrics::routes())
         .merge(deliveries::routes())
         .merge(quarantine::routes())
+        .merge(instruments::routes())
         .merge(rule_sets::routes())
         .merge(simulation::routes())
         .merge(metrics::routes())

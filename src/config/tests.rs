@@ -217,3 +217,12 @@ fn the_secrets_of_a_connection_may_come_from_the_environment() {
     assert_eq!(notify.hmac_secret.as_ref().unwrap().expose_secret(), "key");
     assert!(config.ignored_variables.is_empty());
 }
+
+#[test]
+fn an_instruments_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cocm.toml");
+    std::fs::write(&file, "instruments = [\"own/absent.toml\"]").unwrap();
+    let error = Config::load(Some(&file), [], &Flags::default()).unwrap_err();
+    assert!(error.faults[0].starts_with("instruments: ") && error.faults[0].contains("own/absent.toml"), "{error}");
+}

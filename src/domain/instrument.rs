@@ -3,6 +3,7 @@
 
 mod definition;
 mod registry;
+mod translation;
 pub mod words;
 
 use std::cmp::Ordering;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::completion::completed;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, id_of, locked, subject};
 use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
@@ -61,6 +62,8 @@ pub(super) async fn evidence_arrived(
 ) -> Result<Recorded, Problem> {
     let id = place.id;
     let source = format!("{}/{id}", arrival.kind.name());
+    let completed = completed(tx, context, (arrival.kind.name(), id), evidence).await?;
+    let (evidence, named) = completed.as_ref().map_or((evidence, None), |(evidence, patient)| (evidence, *patient));
     let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
     let dossier = match &evidence.subject {
         Some(named) => match subject(tx, context, dossiers, named).await? {
@@ -71,7 +74,7 @@ pub(super) async fn evidence_arrived(
             }
         },
         // A retraction may leave the subject out: it is still the same form.
-        None => match resource::find(tx, context.clinic, arrival.kind.name(), id).await?.and_then(|r| r.patient_id) {
+        None => match named_or_known(tx, context, (arrival.kind.name(), id), named).await? {
             Some(patient) => {
                 let row = locked(tx, context, patient).await?;
                 Some(dossiers.take(tx, context, row).await?)
@@ -142,6 +145,19 @@ pub(super) async fn evidence_arrived(
         patient,
         quarantined: doubt.map(|(code, _)| code),
         added: None,
+    })
+}
+
+/// The patient that a person named, or that the resource belonged to before.
+async fn named_or_known(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    (kind, id): (&str, &str),
+    named: Option<PatientId>,
+) -> Result<Option<PatientId>, Problem> {
+    Ok(match named {
+        Some(patient) => Some(patient),
+        None => resource::find(tx, context.clinic, kind, id).await?.and_then(|r| r.patient_id),
     })
 }
 

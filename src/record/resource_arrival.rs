@@ -1,5 +1,6 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
+use super::completion;
 use super::dossier::Dossiers;
 use super::evidence::{evaluate, evidence_arrived};
 use super::identify::{id_of, locked};
@@ -40,7 +41,11 @@ pub async fn arrived(
         ResourceChoice::Existing(found) => return Ok(unchanged(&found)),
         ResourceChoice::Id(id) => id,
     };
-    let place = ResourceSlot { id: &id, again: *condition == Condition::Again };
+    if let Condition::Completed(said) = condition {
+        completion::keep(tx, context, (arrival.kind.name(), &id), *said).await?;
+    }
+    let again = matches!(condition, Condition::Again | Condition::Completed(_));
+    let place = ResourceSlot { id: &id, again };
     match &arrival.content {
         Content::Patient(person) => person_arrived(tx, context, dossiers, arrival, place, person).await,
         Content::Evidence(evidence) => evidence_arrived(tx, context, dossiers, arrival, place, evidence).await,
@@ -111,7 +116,7 @@ async fn chosen(
                 return Err(Problem::new(Category::PreconditionFailed, "the resource is at another version"));
             }
         }
-        Condition::None | Condition::Under { .. } | Condition::Again => {}
+        Condition::None | Condition::Under { .. } | Condition::Again | Condition::Completed(_) => {}
     }
     let given = arrival.id.clone().or_else(|| derived_id(context.clinic, arrival, None));
     Ok(ResourceChoice::Id(given.unwrap_or_else(|| context.clock.id().to_string())))

@@ -107,7 +107,7 @@ async fn a_mangled_record_number_is_mended_or_refused(#[case] cell: &str, #[case
     let world = world().await;
     let said = import(&world, &format!("MRN,Enrollment Date\n{cell},1/5/2026\n")).await;
     if let Some(number) = number {
-        assert!(patient(&world, number).await.is_some(), "{said}")
+        assert!(patient(&world, number).await.is_some(), "{said}");
     } else {
         assert_eq!(errors(&said), ["2 MRN"], "{said}");
         assert_eq!(world.get("patients").await.body["items"], json!([]), "nothing is stored as it stands");

@@ -63,12 +63,12 @@ pub struct StrangerAnswer {
 /// One answer: what it counts, and how it is written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ScaleAnswer {
-    value: u8,
+pub(super) struct ScaleAnswer {
+    pub(super) value: u8,
     #[serde(default)]
     codes: Vec<String>,
     #[serde(default)]
-    words: Vec<String>,
+    pub(super) words: Vec<String>,
 }
 
 /// A scale as its file says it.
@@ -77,7 +77,7 @@ struct ScaleAnswer {
 pub(super) struct ScaleFile {
     #[serde(default)]
     telling: bool,
-    answers: Vec<ScaleAnswer>,
+    pub(super) answers: Vec<ScaleAnswer>,
 }
 
 /// The answers to one item.
@@ -125,17 +125,17 @@ impl Scale {
 /// An item as its file says it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ItemFile {
+pub(super) struct ItemFile {
     /// `phq9/1`: asks what that item asks, with its code and its words.
     same_as: Option<String>,
     code: Option<String>,
     label: Option<String>,
     #[serde(default)]
-    phrases: Vec<String>,
+    pub(super) phrases: Vec<String>,
     #[serde(default)]
     reversed: bool,
     scale: Option<String>,
-    answers: Option<Vec<ScaleAnswer>>,
+    pub(super) answers: Option<Vec<ScaleAnswer>>,
     /// It counts, and an answer above 0 is a safety concern of its own.
     supplement: Option<String>,
 }
@@ -186,7 +186,7 @@ pub(super) struct DefinitionFile {
     measures: String,
     sources: Vec<String>,
     license: String,
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     #[serde(default)]
     family_names: Vec<String>,
     keywords: Vec<String>,
@@ -197,7 +197,7 @@ pub(super) struct DefinitionFile {
     panels: Vec<String>,
     #[serde(default)]
     totals: Vec<String>,
-    scale: Option<String>,
+    pub(super) scale: Option<String>,
     #[serde(default)]
     may_miss: usize,
     #[serde(default)]
@@ -208,7 +208,7 @@ pub(super) struct DefinitionFile {
     bands: Vec<Band>,
     #[serde(default)]
     strangers: Strangers,
-    items: Vec<ItemFile>,
+    pub(super) items: Vec<ItemFile>,
     #[serde(default)]
     safety_questions: Vec<SafetyQuestionFile>,
     #[serde(default)]
@@ -364,6 +364,10 @@ fn check(definition: &Definition) -> Result<(), String> {
         (items == 0 || items > 32, "an instrument has 1 to 32 items"),
         (definition.may_miss >= items, "a mean needs an answer: may_miss is below the number of items"),
         (definition.self_harm.is_some_and(|item| item >= items), "self_harm is one of the items"),
+        (
+            definition.self_harm.is_some_and(|item| definition.items.get(item).is_some_and(|item| item.scale.max > 3)),
+            "the self-harm item is answered from 0 to 3",
+        ),
         (definition.bands.first().is_none_or(|band| band.from != 0) || !is_ascending, "bands ascend from 0"),
         (definition.sources.is_empty(), "name the sources"),
     ] {

@@ -73,8 +73,7 @@ pub(super) fn identify(own_names: &[&str], entries: &[FormItem<'_>], mapping: &C
         None => called(own_names),
     };
     let strange = |entry: &FormItem<'_>| {
-        entry.coded.contains(&Meaning::Foreign)
-            || entry.answers.iter().any(|node| answer::of_stranger(node).is_some())
+        entry.coded.contains(&Meaning::Foreign) || entry.answers.iter().any(|node| answer::of_stranger(node).is_some())
     };
     // One linkId with a stranger's name may be chance.
     let by_link_id = entries.iter().filter(|entry| entry.is_open() && lexicon().names(entry.link_id).is_stranger);

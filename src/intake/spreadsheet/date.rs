@@ -133,21 +133,40 @@ fn date_part(text: &str) -> &str {
 }
 
 fn read_in(text: &str, order: DateOrder, in_full: bool) -> Option<NaiveDate> {
-    let text = date_part(text);
-    let date = by_parts(text, order, in_full).or_else(|| serial(text))?;
+    let first = date_part(text);
+    let date = by_parts(first, order, in_full).or_else(|| by_words(text, in_full)).or_else(|| serial(first))?;
     (1900..=2200).contains(&date.year()).then_some(date)
+}
+
+fn year(text: &str, in_full: bool) -> Option<i32> {
+    match (text.len(), text.parse::<i32>().ok()?) {
+        (4, year) => Some(year),
+        (2, year) if !in_full => Some(2000 + year),
+        _ => None,
+    }
+}
+
+/// A day or a month.
+fn number(text: &str) -> Option<u32> {
+    text.parse::<u32>().ok().filter(|_| text.len() <= 2)
+}
+
+/// `January 5, 2026`, `5 Jan 2026`: three words and nothing else, or a time behind them.
+fn by_words(text: &str, in_full: bool) -> Option<NaiveDate> {
+    let words: Vec<&str> = text.split([' ', ',', '.', '\u{a0}']).filter(|word| !word.is_empty()).collect();
+    let [first, second, third] = *words.get(..3)? else { return None };
+    let is_time = words.get(3).is_none_or(|word| word.contains(':'));
+    let (name, day) = if month(first).is_some() { (first, second) } else { (second, first) };
+    let day = ["st", "nd", "rd", "th"].into_iter().find_map(|end| day.strip_suffix(end)).unwrap_or(day);
+    let date = NaiveDate::from_ymd_opt(year(third, in_full)?, month(name)?, number(day)?);
+    date.filter(|_| is_time)
 }
 
 fn by_parts(text: &str, order: DateOrder, in_full: bool) -> Option<NaiveDate> {
     let separator = text.chars().find(|c| matches!(c, '/' | '-' | '.'))?;
     let parts: Vec<&str> = text.split(separator).collect();
     let [first, second, third] = parts[..] else { return None };
-    let year = |text: &str| match (text.len(), text.parse::<i32>().ok()?) {
-        (4, year) => Some(year),
-        (2, year) if !in_full => Some(2000 + year),
-        _ => None,
-    };
-    let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.len() <= 2);
+    let year = |text: &str| year(text, in_full);
     if first.len() == 4 {
         return NaiveDate::from_ymd_opt(year(first)?, number(second)?, number(third)?);
     }
@@ -198,6 +217,9 @@ mod tests {
     #[case("1/5/26", "2026-01-05")]
     #[case("5.1.2026", "2026-01-05")]
     #[case("5-Jan-26", "2026-01-05")]
+    #[case("January 5, 2026", "2026-01-05")]
+    #[case("Jan 5th 2026", "2026-01-05")]
+    #[case("5 January 2026 10:30", "2026-01-05")]
     #[case("46027", "2026-01-05")]
     #[case("46027.5", "2026-01-05")]
     fn a_date_is_read_however_it_is_written(#[case] text: &str, #[case] date: &str) {

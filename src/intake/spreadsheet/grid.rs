@@ -154,27 +154,29 @@ fn cells(line: &str, separator: u8) -> Vec<String> {
     reader.records().next().and_then(Result::ok).map_or_else(Vec::new, trimmed)
 }
 
+/// The usual first.
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
 /// What separates the cells: what stands most often, outside of quotes, in the first lines that have any of them.
 fn separator(text: &str) -> u8 {
-    let (mut counts, mut quoted, mut lines) = ([0_usize; 3], false, 0);
+    let (mut counts, mut quoted, mut lines) = ([0_usize; SEPARATORS.len()], false, 0);
     for byte in text.trim_start().bytes() {
         match byte {
             b'"' => quoted = !quoted,
-            b'\n' | b'\r' if !quoted && counts != [0; 3] => lines += 1,
-            b',' if !quoted => counts[0] += 1,
-            b';' if !quoted => counts[1] += 1,
-            b'\t' if !quoted => counts[2] += 1,
-            _ => {}
+            b'\n' | b'\r' if !quoted && counts.iter().any(|count| *count > 0) => lines += 1,
+            _ if quoted => {}
+            _ => {
+                if let Some(at) = SEPARATORS.iter().position(|separator| *separator == byte) {
+                    counts[at] += 1;
+                }
+            }
         }
         if lines == 1 {
             break;
         }
     }
-    match counts {
-        [commas, semicolons, tabs] if tabs > commas && tabs > semicolons => b'\t',
-        [commas, semicolons, _] if semicolons > commas => b';',
-        _ => b',',
-    }
+    let best = (0..SEPARATORS.len()).rev().max_by_key(|at| counts[*at]).unwrap_or_default();
+    SEPARATORS[best]
 }
 
 #[cfg(test)]
@@ -203,6 +205,7 @@ mod tests {
     #[case("MRN;Name\r\n1;\"a, b\"\r\n")]
     #[case("MRN\tName\r1\ta, b\r")]
     #[case("\u{feff}MRN;Name\r1;a, b")]
+    #[case("MRN|Name\n1|a, b\n")]
     fn separator_and_line_breaks_are_seen(#[case] text: &str) {
         assert_eq!(shown(&Grid::of_text(text).unwrap()), ["1 MRN|Name", "2 1|a, b"]);
     }

@@ -351,7 +351,8 @@ impl RowReader<'_> {
         if text.is_empty() {
             return None;
         }
-        let whole = text.strip_suffix(".0").or_else(|| text.strip_suffix(".00")).unwrap_or(&text);
+        let ends = [".0", ".00", ",0", ",00"];
+        let whole = ends.into_iter().find_map(|end| text.strip_suffix(end)).unwrap_or(&text);
         let number = whole.trim().parse::<u16>().ok().filter(|number| *number <= most);
         if number.is_none() {
             self.wrong_at(Some(column), detail);

@@ -324,7 +324,9 @@ fn parts(title: &str, plain: &str) -> Vec<(Instrument, TitlePart)> {
             found.push(instrument);
         }
     }
-    let is_computed = title.contains(['%', '<', '>', '=', '≥', '≤', '+', 'Δ', '?']) && found.len() < 2;
+    // `# of PHQ-9` is how many there were.
+    let is_count = plain.starts_with("of ");
+    let is_computed = is_count || (title.contains(['%', '<', '>', '=', '≥', '≤', '+', 'Δ', '?']) && found.len() < 2);
     let part = |instrument| match part(instrument, &words) {
         TitlePart::Date => TitlePart::Date,
         _ if found.len() > 1 || is_computed => TitlePart::Other,

@@ -210,6 +210,7 @@ mod tests {
     #[case("MRN,PHQ-9 Q9,PHQ-9 Score,PHQ-9 Date", &["phq9 PHQ-9 Score PHQ-9 Date 9=PHQ-9 Q9"])]
     #[case("MRN,Baseline PHQ-9,% Improvement from Baseline PHQ-9", &["phq9 Baseline PHQ-9 -"])]
     #[case("MRN,Last PHQ-9,% Change in PHQ-9,Last PHQ-9 Date", &["phq9 Last PHQ-9 Last PHQ-9 Date"])]
+    #[case("MRN,# of PHQ-9,PHQ-9 Date", &[])]
     #[case("MRN,Visit 1 PHQ-9,Visit 1 GAD-7,Visit 1 Date",
         &["phq9 Visit 1 PHQ-9 Visit 1 Date", "gad7 Visit 1 GAD-7 Visit 1 Date"])]
     #[case("MRN,PHQ-9,Comments,PHQ-9 Date", &["phq9 PHQ-9 PHQ-9 Date"])]
