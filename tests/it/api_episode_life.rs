@@ -296,3 +296,40 @@ async fn names_without_end_are_taken_and_listed_by_their_beginning(
     let listed = world.get("caseload").await.expect(200).body.to_string();
     assert!(listed.contains(&long[..190]) && !listed.contains(&long[..201]), "{} bytes", listed.len());
 }
+
+#[rstest]
+#[tokio::test]
+async fn two_open_episodes_of_one_person_are_marked_until_one_is_ended_as_a_duplicate(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
+    let (one, other) = (world.patient("1", "Lovelace").await, world.patient("2", "Lovelace").await);
+    let (stays, ends) = (world.enroll(&one, "2026-02-01").await, world.enroll(&other, "2026-02-10").await);
+    let contact = json!({"on": "2026-02-20", "kind": "treatment", "modality": "phone", "outcome": "attended"});
+    world.post(&format!("episodes/{ends}/contacts"), contact).await.expect(201);
+    world
+        .arrives(json!({"resourceType": "Patient", "id": "2", "active": false,
+            "link": [{"other": {"reference": "Patient/1"}, "type": "replaced-by"}]}))
+        .await;
+    let rows = async || world.get("caseload").await.expect(200).body["items"].as_array().unwrap().clone();
+    let marked = rows().await;
+    assert_eq!(marked.len(), 2, "both stay visible");
+    assert!(marked.iter().all(|row| row["other_open_episodes"].as_array().unwrap().len() == 1), "{marked:?}");
+    let path = format!("episodes/{ends}/discharge");
+    let duplicate = |of: &str| json!({"discharged_on": "2026-03-02", "reason": "duplicate", "duplicate_of": of});
+    world.post(&path, json!({"discharged_on": "2026-03-02", "reason": "duplicate"})).await.expect(422);
+    let wrong = json!({"discharged_on": "2026-03-02", "reason": "withdrew", "duplicate_of": stays});
+    world.post(&path, wrong).await.expect(422);
+    let itself = world.post(&path, duplicate(&ends)).await;
+    assert!((400..500).contains(&itself.status), "{}", itself.body);
+    world.post(&path, duplicate(&stays)).await.expect(201);
+    let left = rows().await;
+    assert_eq!((left.len(), &left[0]["episode"], &left[0]["other_open_episodes"]), (1, &json!(stays), &json!([])));
+    let standing = world.standing(&stays).await;
+    assert!(
+        !crate::api_world::rules(&standing).contains(&"contact_overdue"),
+        "the duplicate's contact counts: {standing}"
+    );
+    let again = world.post(&path, duplicate(&stays)).await;
+    assert!((400..500).contains(&again.status), "{}", again.body);
+}

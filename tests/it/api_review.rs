@@ -287,3 +287,30 @@ async fn a_session_keeps_its_agenda_and_says_what_became_of_each(
     assert_eq!(elsewhere.body["items"], json!([]));
     assert_eq!(world.get("review-sessions?consultant=Dr.%20Jung").await.expect(200).body["items"], json!([]));
 }
+
+#[tokio::test]
+async fn an_agenda_has_a_size_and_is_trimmed_by_hand() {
+    let world = World::on("2026-03-03").await;
+    let mut episodes = Vec::new();
+    for id in ["1", "2", "3"] {
+        episodes.push(not_better(&world, id).await.1);
+    }
+    let new = json!({"held_on": "2026-03-03", "consultant": "Dr. Berg", "size": 2});
+    let opened = world.ask(CONSULTANT, "POST", "review-sessions", Some(new), &[]).await.expect(201);
+    let states = |whole: &Value| -> Vec<(String, String)> {
+        let items = whole["agenda"].as_array().unwrap().iter();
+        items.map(|i| (i["episode"].as_str().unwrap().to_owned(), i["state"].as_str().unwrap().to_owned())).collect()
+    };
+    let folded = |whole: &Value| states(whole).into_iter().filter(|(_, state)| state == "folded").collect::<Vec<_>>();
+    assert_eq!((states(&opened.body).len(), folded(&opened.body).len()), (3, 1), "{}", opened.body);
+    let last = folded(&opened.body)[0].0.clone();
+    let path = format!("review-sessions/{}/agenda", opened.id());
+    let taken = world.ask(CONSULTANT, "POST", &path, Some(json!({"episode": last, "folded": false})), &[]).await;
+    assert_eq!(folded(&taken.expect(200).body), []);
+    let trimmed = world.ask(CONSULTANT, "POST", &path, Some(json!({"episode": last, "folded": true})), &[]).await;
+    assert_eq!(folded(&trimmed.expect(200).body).len(), 1);
+    let absent = json!({"episode": "7c0c3d2e-9a51-4b7e-8f06-2b1d5e9ac0c4", "folded": true});
+    let absent = world.ask(CONSULTANT, "POST", &path, Some(absent), &[]).await;
+    assert!(matches!(absent.status, 404 | 422), "{}", absent.body);
+    world.post_as(Role::PrimaryCare, &path, json!({"episode": last, "folded": false})).await.expect(403);
+}

@@ -109,3 +109,58 @@ async fn the_month_says_how_long_patients_waited(#[values(Engine::Sqlite, Engine
     keys.dedup();
     assert_eq!(keys.len(), 4, "no gap and no double between the pages");
 }
+
+#[rstest]
+#[case::low(json!("low"), "routine")]
+#[case::none(json!("none"), "routine")]
+#[case::moderate(json!("moderate"), "urgent")]
+#[case::high(json!("high"), "urgent")]
+#[case::not_recorded(Value::Null, "urgent")]
+#[tokio::test]
+async fn the_same_answer_again_is_routine_only_after_an_assessment_of_low_risk(
+    #[case] risk: Value,
+    #[case] priority: &str,
+) {
+    let world = World::on("2026-03-02").await;
+    let patient = world.patient("1", "Lovelace").await;
+    answers(&world, &patient, "2026-03-02T08:00:00Z", 1).await;
+    let mut body = json!({"assessed_at": "2026-03-02T08:30:00Z", "instrument": "C-SSRS", "result": "seen",
+        "disposition": "safety plan"});
+    if !risk.is_null() {
+        body["risk"] = risk;
+    }
+    let path = format!("patients/{patient}/safety-assessments");
+    world.post(&path, body.clone()).await.expect(201);
+    world.go_to("2026-03-05").await;
+    answers(&world, &patient, "2026-03-05T08:00:00Z", 1).await;
+    let listed = world.get("safety-concerns").await.expect(200).body;
+    assert_eq!(listed["items"][0]["priority"], priority, "{listed}");
+    body["risk"] = json!("medium");
+    world.post(&path, body).await.expect(422);
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_safety_list_counts_the_forms_that_could_not_be_read(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(world) = World::on_engine(engine, "2026-03-02").await else { return };
+    world.patient("1", "Lovelace").await;
+    let unreadable =
+        async |world: &World| world.get("safety-concerns").await.expect(200).body["unreadable_forms"].clone();
+    assert_eq!(unreadable(&world).await, json!(0));
+    let form = |id: &str, authored: Value, answer: u8| {
+        json!({"resourceType": "QuestionnaireResponse", "id": id, "status": "completed", "authored": authored,
+            "questionnaire": "http://loinc.org/q/44249-1", "subject": {"reference": "Patient/1"},
+            "item": [{"linkId": "/44260-8", "answer": [{"valueInteger": answer}]}]})
+    };
+    world.arrives(form("undated", json!("2026-03"), 0)).await;
+    world.arrives(form("dated", json!("2026-03-01"), 0)).await;
+    assert_eq!(unreadable(&world).await, json!(1), "what could be read is not counted");
+    // A form in quarantine is unread, and its answer about suicide is not.
+    world.arrives(form("positive", Value::Null, 2)).await;
+    assert_eq!(unreadable(&world).await, json!(2));
+    assert_eq!(world.get("safety-concerns").await.body["items"].as_array().unwrap().len(), 1);
+    let elsewhere = world.ask(("other", Role::Admin), "GET", "safety-concerns", None, &[]).await.expect(200);
+    assert_eq!(elsewhere.body["unreadable_forms"], json!(0));
+}
