@@ -7,7 +7,7 @@ use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, id_of, locked, subject};
 use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::settle::{NewEvent, settle};
-use super::single_items::{rejoined, replaced_item, retract_items, single_item};
+use super::single_items::{grouped, rejoined, replaced_item, retract_items, single_item};
 use super::{CommandEffect, RecordContext, Recorded};
 use crate::domain::instrument::Instrument;
 use crate::domain::measurement::{DataQualityIssue, EvidenceStatus, Measurement, SelfHarm};
@@ -226,7 +226,7 @@ pub(super) async fn evaluate(
             let before = measurement::put_item(tx, context.clinic, patient, &item).await?;
             let moved = before.filter(|b| (b.instrument, b.taken_at) != (item.instrument, item.taken_at));
             for item in moved.iter().chain([&item]) {
-                said.extend(rejoined(tx, context, &dossier, item.instrument, item.taken_at).await?);
+                said.extend(rejoined(tx, context, &dossier, item).await?);
             }
             continue;
         }
@@ -240,6 +240,9 @@ pub(super) async fn evaluate(
     // An Observation that was an item, and is none any more: taken back, or about something else, or in doubt.
     if !is_item && source.starts_with(ResourceType::Observation.name()) {
         said.extend(retract_items(tx, context, &dossier, source).await?);
+        if !evidence.members.is_empty() || version > 1 {
+            said.extend(grouped(tx, context, &dossier, source, &evidence.members).await?);
+        }
     }
     // What this source said before and does not say any more is retracted.
     for old in

@@ -1,6 +1,6 @@
 //! Items of an instrument that arrive one by one, as Observations.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::RecordContext;
 use super::dossier::Dossier;
@@ -43,21 +43,49 @@ const NEXT_ITEM: TimeDelta = TimeDelta::minutes(2);
 /// Nobody takes longer over one form.
 const WHOLE_FORM: TimeDelta = TimeDelta::minutes(15);
 
-/// The items that were taken together with the one at an instant.
+/// The items that were taken together with one: those of its panel, or else those around its instant.
 async fn taken_together(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     patient: PatientId,
-    instrument: Instrument,
-    at: DateTime<Utc>,
+    item: &measurement::ItemObservation,
 ) -> Result<Vec<measurement::ItemObservation>, Problem> {
-    let around = (at - WHOLE_FORM, at + WHOLE_FORM);
-    let items = measurement::items_between(tx, context.clinic, patient, instrument, around).await?;
-    let mut together = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
-    if let Some(items) = &mut together {
-        items.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
+    let (clinic, at) = (context.clinic, item.taken_at);
+    let mut together = match measurement::panel_of(tx, clinic, &item.source).await? {
+        Some(panel) => measurement::items_of_panel(tx, clinic, patient, item.instrument, &panel).await?,
+        None => {
+            let around = (at - WHOLE_FORM, at + WHOLE_FORM);
+            let items = measurement::items_between(tx, clinic, patient, item.instrument, around).await?;
+            let taking = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
+            taking.unwrap_or_default()
+        }
+    };
+    together.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
+    Ok(together)
+}
+
+/// A panel says which Observations are its items, or are not any more: what is joined of them now.
+pub(super) async fn grouped(
+    tx: &mut Tx,
+    context: &RecordContext<'_>,
+    dossier: &Dossier,
+    panel: &str,
+    members: &[String],
+) -> Result<Vec<Measurement>, Problem> {
+    let patient = dossier.patient.id;
+    let former = measurement::put_members(tx, context.clinic, panel, members).await?;
+    let mut all: Vec<Measurement> = Vec::new();
+    for source in former.iter().chain(members.iter().filter(|member| !former.contains(member))) {
+        let Some(item) = measurement::item_of(tx, context.clinic, patient, source).await? else { continue };
+        for measurement in rejoined(tx, context, dossier, &item).await? {
+            match all.iter_mut().find(|known| known.id == measurement.id) {
+                Some(_) if measurement.counting == EvidenceStatus::Retracted => {}
+                Some(known) => *known = measurement,
+                None => all.push(measurement),
+            }
+        }
     }
-    Ok(together.unwrap_or_default())
+    Ok(all)
 }
 
 /// Items in order of time as takings of the whole form: a pause, or an item that was answered already, begins another.
@@ -142,17 +170,16 @@ fn joined(
     })
 }
 
-/// What was joined around an instant, as it is now; and what was joined of the same items before, by another first item
+/// What was joined with an item, as it is now; and what was joined of the same items before, by another first item
 /// or when their patient was still another one, as retracted.
 pub(super) async fn rejoined(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     dossier: &Dossier,
-    instrument: Instrument,
-    at: DateTime<Utc>,
+    item: &measurement::ItemObservation,
 ) -> Result<Vec<Measurement>, Problem> {
-    let patient = dossier.patient.id;
-    let items = taken_together(tx, context, patient, instrument, at).await?;
+    let (patient, instrument) = (dossier.patient.id, item.instrument);
+    let items = taken_together(tx, context, patient, item).await?;
     let Some(joined) = joined(context, patient, instrument, &items) else { return Ok(Vec::new()) };
     let is_before = |m: &&Measurement| {
         m.instrument == instrument
@@ -194,11 +221,13 @@ pub(super) async fn retract_items(
     };
     item.counting = EvidenceStatus::Retracted;
     measurement::put_item(tx, context.clinic, patient, &item).await?;
-    rejoined(tx, context, dossier, item.instrument, item.taken_at).await
+    rejoined(tx, context, dossier, &item).await
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     #[test]

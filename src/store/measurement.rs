@@ -248,7 +248,66 @@ pub async fn put_item(
     Ok(before)
 }
 
-/// The single items of an instrument from one instant to another, in order of time, item and source.
+/// The panel that claims a single item.
+pub async fn panel_of(tx: &mut Tx, clinic: &str, member: &str) -> Result<Option<String>, Problem> {
+    let found: Result<Option<(String,)>, _> = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT panel FROM observation_member WHERE clinic_id = $1 AND member = $2",
+        clinic,
+        member
+    );
+    found.map(|row| row.map(|(panel,)| panel)).map_err(failed)
+}
+
+/// The single items of an instrument that a panel claims.
+pub async fn items_of_panel(
+    tx: &mut Tx,
+    clinic: &str,
+    patient: PatientId,
+    instrument: Instrument,
+    panel: &str,
+) -> Result<Vec<ItemObservation>, Problem> {
+    fetch_all!(
+        tx,
+        ItemRow,
+        "SELECT i.source, i.instrument, i.taken_at, i.item, i.answer, i.counting
+         FROM observation_member m
+         JOIN observation_item i ON i.clinic_id = m.clinic_id AND i.source = m.member
+         WHERE m.clinic_id = $1 AND m.panel = $2 AND i.patient_id = $3 AND i.instrument = $4
+         ORDER BY i.item, i.source",
+        clinic,
+        panel,
+        patient,
+        instrument.id()
+    )
+    .map(|rows| rows.into_iter().map(ItemObservation::from).collect())
+    .map_err(failed)
+}
+
+/// Stores the items that a panel claims, instead of those before; answers these.
+pub async fn put_members(tx: &mut Tx, clinic: &str, panel: &str, members: &[String]) -> Result<Vec<String>, Problem> {
+    let former: Result<Vec<(String,)>, _> = fetch_all!(
+        tx,
+        (String,),
+        "SELECT member FROM observation_member WHERE clinic_id = $1 AND panel = $2 ORDER BY member",
+        clinic,
+        panel
+    );
+    let former: Vec<String> = former.map_err(failed)?.into_iter().map(|(member,)| member).collect();
+    for gone in former.iter().filter(|member| !members.contains(member)) {
+        let statement = "DELETE FROM observation_member WHERE clinic_id = $1 AND member = $2 AND panel = $3";
+        execute!(tx, statement, clinic, gone, panel).map_err(failed)?;
+    }
+    for member in members.iter().filter(|member| !former.contains(member)) {
+        let statement = "INSERT INTO observation_member (clinic_id, member, panel) VALUES ($1, $2, $3)
+            ON CONFLICT (clinic_id, member) DO UPDATE SET panel = excluded.panel";
+        execute!(tx, statement, clinic, member, panel).map_err(failed)?;
+    }
+    Ok(former)
+}
+
+/// The single items of an instrument from one instant to another that no panel claims, in order of time, item and source.
 pub async fn items_between(
     tx: &mut Tx,
     clinic: &str,
@@ -261,6 +320,7 @@ pub async fn items_between(
         ItemRow,
         "SELECT source, instrument, taken_at, item, answer, counting FROM observation_item
          WHERE clinic_id = $1 AND patient_id = $2 AND instrument = $3 AND taken_at >= $4 AND taken_at <= $5
+           AND NOT EXISTS (SELECT 1 FROM observation_member m WHERE m.clinic_id = $1 AND m.member = observation_item.source)
          ORDER BY taken_at, item, source",
         clinic,
         patient,
