@@ -146,11 +146,13 @@ impl Story {
             .filter(|m| m.instrument == instrument && m.taken_on <= as_of)
             .filter_map(|m| m.score().map(|total| Score { measurement: m, total, on: m.taken_on }))
             .collect();
-        let itemized: Vec<_> = all.iter().filter(|s| s.quality() != Quality::TotalOnly).map(|s| s.measurement).collect();
+        let itemized: Vec<_> =
+            all.iter().filter(|s| s.quality() != Quality::TotalOnly).map(|s| s.measurement).collect();
         // Items beat a stated total (R2), also where the chart files the two apart.
         let is_stated = |s: &Score<'_>| {
             let at = s.measurement.taken_at;
-            s.quality() == Quality::TotalOnly && itemized.iter().any(|m| (m.taken_at - at).abs() <= ONE_TAKING && m.taken_on == s.on)
+            s.quality() == Quality::TotalOnly
+                && itemized.iter().any(|m| (m.taken_at - at).abs() <= ONE_TAKING && m.taken_on == s.on)
         };
         all.retain(|s| !is_stated(s));
         all.sort_by_key(|s| (s.on, s.measurement.taken_at, s.total, rank(s.quality()), s.measurement.id));

@@ -40,7 +40,15 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Res
     // A form that is none of ours needs neither a patient nor a date.
     let is_ours = !readings.is_empty() || doubt.is_some();
     let doubt = modifier::unknown(resource).or(doubt).or(subject.doubt).or(when.doubt).filter(|_| is_ours);
-    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None, members: Vec::new() })
+    Ok(Evidence {
+        subject: subject.subject,
+        counting,
+        taken: when.taken,
+        readings,
+        doubt,
+        language: None,
+        members: Vec::new(),
+    })
 }
 
 /// Adds a remark about the whole resource to every reading.
