@@ -178,7 +178,7 @@ async fn remember_older(
             continue;
         }
         let joined =
-            if reading.is_single_item { replaced_item(tx, context, &dossier, reading, taken).await? } else { None };
+            if reading.is_single_item { replaced_item(tx, context, &dossier, reading, source).await? } else { None };
         let id = MeasurementId(id_of(context.clinic, &[source, reading.instrument.id()]));
         let gone = EvidenceStatus::Retracted;
         let older = joined.or_else(|| measure(id, reading.instrument, &reading.answers, taken, gone, source));
@@ -240,7 +240,8 @@ pub(super) async fn evaluate(
     // An Observation that was an item, and is none any more: taken back, or about something else, or in doubt.
     if !is_item && source.starts_with(ResourceType::Observation.name()) {
         said.extend(retract_items(tx, context, &dossier, source).await?);
-        if !evidence.members.is_empty() || version > 1 {
+        let was_or_is_a_panel = !evidence.members.is_empty() || version > 1;
+        if was_or_is_a_panel || evidence.counting == EvidenceStatus::Retracted {
             said.extend(grouped(tx, context, &dossier, source, &evidence.members).await?);
         }
     }

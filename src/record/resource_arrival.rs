@@ -255,6 +255,7 @@ pub async fn deleted(
                 readings: Vec::new(),
                 doubt: None,
                 language: None,
+                members: Vec::new(),
             };
             evaluate(tx, context, dossiers, dossier, &gone, &source, found.version).await?;
         }

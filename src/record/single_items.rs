@@ -201,10 +201,13 @@ pub(super) async fn replaced_item(
     context: &RecordContext<'_>,
     dossier: &Dossier,
     reading: &InstrumentReading,
-    taken: EvidenceTime,
+    source: &str,
 ) -> Result<Option<Measurement>, Problem> {
+    let Some(item) = measurement::item_of(tx, context.clinic, dossier.patient.id, source).await? else {
+        return Ok(None);
+    };
     let item9 = reading.instrument.self_harm_item().and_then(|item| reading.answers.items.get(item).copied().flatten());
-    let joined = rejoined(tx, context, dossier, reading.instrument, taken.at).await?.pop();
+    let joined = rejoined(tx, context, dossier, &item).await?.pop();
     Ok(joined.map(|m| Measurement { item9, counting: EvidenceStatus::Retracted, ..m }))
 }
 
