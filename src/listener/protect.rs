@@ -9,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -19,21 +19,20 @@ use crate::config::Limits;
 use crate::problem::{Category, Problem};
 use crate::telemetry::{log_requests, panic_text};
 
-/// The deadline of a request, as an extension: for a door that wants to answer a late one in its own words.
+/// When a request is given up, as an extension: for a door that wants to answer a late one in its own words.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(pub Duration);
+pub struct Deadline(pub Instant);
 
 /// Puts the protections around a complete router. Routes added afterwards stand outside of them.
 pub fn protect(router: Router, limits: &Limits, clock: &Clock) -> Router {
-    let deadline = limits.request_timeout;
+    let limit = limits.request_timeout;
     let no_store = SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let no_sniff = SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     router
         .fallback(no_such_address)
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(move |request, next| within(deadline, request, next)))
-        .layer(Extension(Deadline(deadline)))
+        .layer(from_fn(move |request, next| within(limit, request, next)))
         .layer(Extension(BodyLimit { body: limits.body_bytes, bundle: limits.bundle_bytes }))
         .layer(no_store)
         .layer(no_sniff)
@@ -49,8 +48,10 @@ async fn no_such_method() -> Problem {
 }
 
 /// A deadline to the beginning of the answer, the arrival of the request's body included.
-async fn within(deadline: Duration, request: Request, next: Next) -> Response {
-    timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {
+async fn within(limit: Duration, mut request: Request, next: Next) -> Response {
+    let deadline = Instant::now() + limit;
+    request.extensions_mut().insert(Deadline(deadline));
+    timeout_at(deadline, next.run(request)).await.unwrap_or_else(|_| {
         Problem::new(Category::Unavailable, "the request took too long and was given up").into_response()
     })
 }

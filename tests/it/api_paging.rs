@@ -33,7 +33,7 @@ const PAGED: [(&str, &str); 8] = [
 ];
 
 /// Lists that are tried with fewer rows, and why; `a_queue_of_another_date_…` and `a_patients_episodes_…` try them.
-const OF_FEW: [&str; 1] = ["/api/v1/episodes"];
+const OF_FEW: [&str; 2] = ["/api/v1/episodes", "/api/v1/patient-matches"];
 
 /// Lists that have a test of their own, over as many rows: `the_programmes_lists_page_stably`.
 const OF_THE_PROGRAMME: [(&str, &str); 5] = [
@@ -362,6 +362,15 @@ async fn a_queue_of_another_date_pages_stably(#[case] engine: Engine) {
     let first = walk(&world, list, "episode", 97, async |_| {}).await;
     assert_eq!(once_each(list, &first).len(), 501);
     assert_eq!(walk(&world, list, "episode", 211, async |_| {}).await, first);
+    // Each row of this list shows two records whole.
+    let pair = "INSERT INTO patient_match (clinic_id, id, one_id, other_id, reasons, state, found_at)
+        SELECT p.clinic_id, p.id, p.id, o.id, '[]', 'open', p.updated_at FROM patient p, patient o
+        WHERE p.reference LIKE 'Patient/m%' AND o.reference = 'Patient/2'";
+    sql.run(pair.to_owned()).await;
+    let list = "/api/v1/patient-matches";
+    let first = walk(&world, list, "id", 97, async |_| {}).await;
+    assert_eq!(once_each(list, &first).len(), 500);
+    assert_eq!(walk(&world, list, "id", 211, async |_| {}).await, first);
 }
 
 /// Nobody has a thousand episodes; it pages as if somebody had, also while one is added.

@@ -87,9 +87,12 @@ async fn furnish(world: &World, clinic: &str, name: &str, mrn: &str) -> Ids {
     as_role(Role::Admin, "POST", "rule-sets", json!({"rules": {"checkpoints": {"nonresponse_day": 50}}}))
         .await
         .expect(201);
-    // Somebody who is not in care, and might be.
-    fhir(json!({"resourceType": "Patient", "id": format!("c-{mrn}"), "name": [{"family": name, "given": ["Candid"]}]}))
+    // Somebody who is not in care, and might be; and a second record of the same name and birth date.
+    for record in ["c", "d"] {
+        fhir(json!({"resourceType": "Patient", "id": format!("{record}-{mrn}"), "birthDate": "1980-01-01",
+            "name": [{"family": name, "given": ["Candid"]}]}))
         .await;
+    }
     let candidate = read(&format!("patients?reference=Patient/c-{mrn}")).await["items"][0]["id"].clone();
     let candidate = candidate.as_str().unwrap().to_owned();
     let form = json!({"instrument": "phq9", "taken_at": "2026-02-01T08:00:00Z", "total": 15});
@@ -105,6 +108,7 @@ async fn furnish(world: &World, clinic: &str, name: &str, mrn: &str) -> Ids {
     kim(&format!("episodes/{episode}/care-plan"), plan).await;
     let kept = read("quarantine").await["items"][0]["id"].clone();
     let delivery = read("deliveries").await["items"][0]["id"].clone();
+    let same = read("patient-matches").await["items"][0]["id"].clone();
     vec![
         ("patient", patient),
         ("episode", episode),
@@ -117,12 +121,14 @@ async fn furnish(world: &World, clinic: &str, name: &str, mrn: &str) -> Ids {
         ("candidate", candidate),
         ("delivery", delivery.as_str().unwrap().to_owned()),
         ("quarantine", kept.as_str().unwrap().to_owned()),
+        ("match", same.as_str().unwrap().to_owned()),
         ("Patient", mrn.to_owned()),
     ]
 }
 
 /// The collections whose members are named by `{id}`, and what such a member is.
-const COLLECTIONS: [(&str, &str); 8] = [
+const COLLECTIONS: [(&str, &str); 9] = [
+    ("patient-matches", "match"),
     ("patients", "patient"),
     ("episodes", "episode"),
     ("deliveries", "delivery"),
@@ -174,6 +180,8 @@ fn body(document: &Document, operation: &Operation, ids: &Ids) -> Option<(&'stat
     }
     let known = |name: &str| match name {
         "patient" => Some(json!({"id": id(ids, "patient")})),
+        "one" => Some(json!(id(ids, "patient"))),
+        "other" => Some(json!(id(ids, "candidate"))),
         "measurement" | "recommendation" | "episode" | "entry" | "review" | "delivery" | "session" => {
             Some(json!(id(ids, name)))
         }
@@ -182,6 +190,7 @@ fn body(document: &Document, operation: &Operation, ids: &Ids) -> Option<(&'stat
     let mut body = document.body(operation, &known)?;
     let more = match operation.path.rsplit('/').next().unwrap() {
         "contacts" => json!({"on": "2026-02-02"}),
+        "decision" if operation.path.contains("/patient-matches/") => json!({"decision": "keep_apart"}),
         "measurements" => json!({"total": 9}),
         "treatment-changes" => json!({"kinds": ["medication"]}),
         "case-reviews" => json!({"summary": "words"}),

@@ -129,7 +129,7 @@ const QUEUES: [(&str, &[&str]); 38] = [
 /// Ada's first episode as its timeline tells it: when, what, and which clinical findings that fact opened and closed.
 /// What a day that merely passes opens is not the doing of any fact.
 const TIMELINE: [&str; 43] = [
-    "2026-01-05 enrollment",
+    "2026-01-05 enrolment",
     "2026-01-05 measurement 18",
     "2026-01-05 contact",
     "2026-01-05 patient",

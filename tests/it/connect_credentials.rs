@@ -120,11 +120,13 @@ async fn a_name_and_a_password_and_a_gateways_key_go_with_every_call() {
     }
 }
 
+type Change<'c> = &'c dyn Fn(&mut EhrConnection);
+
 #[tokio::test]
 async fn check_config_says_what_cannot_go_together() {
     type Change<'a> = &'a dyn Fn(&mut EhrConnection);
     let database = Database::on(Engine::Sqlite).await.unwrap();
-    let faults = |change: &dyn Fn(&mut EhrConnection)| {
+    let faults = |change: Change<'_>| {
         let config = config(&database, "http://127.0.0.1:1/fhir", change);
         config.check().err().map(|error| error.to_string()).unwrap_or_default()
     };

@@ -109,14 +109,14 @@ async fn a_safety_answer_that_is_deleted_there_does_not_go_without_a_word(
     connected.service.deliver_due().await.unwrap();
     connected.chart.delete("QuestionnaireResponse", "alarming");
     an_hour_later(&connected).await;
-    // As where the form is marked entered in error: it is not closed without a word, somebody has to confirm.
-    let ended = task().await;
-    assert_eq!(ended.desired.posture, Posture::Withdrawn);
-    assert_eq!(ended.ended_because.as_deref(), Some("Source retracted, confirm."));
+    // R10: as where the form is marked entered in error, the Task stays open until somebody confirms or assesses.
+    let open = task().await.desired;
+    assert_eq!(open.posture, Posture::Open);
+    assert!(open.reason.contains("was withdrawn: confirm with the patient"), "{}", open.reason);
     connected.service.deliver_due().await.unwrap();
     let in_chart = connected.chart.all("Task").remove(0);
-    assert_eq!(in_chart["status"], "cancelled");
-    assert!(in_chart["statusReason"].to_string().contains("Source retracted, confirm."), "{in_chart}");
+    assert_eq!(in_chart["status"], "requested");
+    assert!(in_chart["description"].to_string().contains("confirm with the patient"), "{in_chart}");
 }
 
 #[rstest]

@@ -29,14 +29,17 @@ fn answers(cell: &str) -> Vec<Option<Value>> {
 }
 
 fn form(instrument: Instrument, answers: &[Option<Value>]) -> Value {
-    let items = instrument.definition().items.iter().zip(answers).enumerate();
+    let items = &instrument.definition().items;
+    // Where a number has to tell an item, the numbers of the others have to agree with it.
+    let are_numbered = items.iter().any(|item| item.code.is_none() && item.phrases.is_empty());
+    let items = items.iter().zip(answers).enumerate();
     let items: Vec<Value> = items
         .filter_map(|(n, (item, answer))| {
             let number = format!("{}-{}", instrument.id(), n + 1);
             let (link_id, text) = match (&item.code, item.phrases.first()) {
                 (Some(code), _) => (format!("/{code}"), None),
-                (None, Some(phrase)) => (format!("x{}", n * 7), Some(phrase)),
-                (None, None) => (number, None),
+                (None, Some(phrase)) if !are_numbered => (format!("x{}", n * 7), Some(phrase)),
+                (None, phrase) => (number, phrase),
             };
             Some(json!({"linkId": link_id, "text": text, "answer": [answer.clone()?]}))
         })
@@ -57,7 +60,7 @@ fn outcome(instrument: Instrument, cell: &str) -> [String; 4] {
     let Some(reading) = reading.filter(|_| evidence.doubt.is_none()) else {
         return [
             "–".into(),
-            evidence.doubt.map_or("not found".into(), |doubt| doubt.code.into()),
+            evidence.doubt.map_or("not found".into(), |doubt| format!("{}: {}", doubt.code, doubt.detail)),
             "–".into(),
             "–".into(),
         ];

@@ -1,6 +1,6 @@
 //! What holds for the metrics of every caseload.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::Datelike;
 use cocm_registry::domain::care::{Care, Payer};
@@ -64,7 +64,10 @@ fn of(metrics: &[Metric], number: u8) -> &Metric {
     metrics.iter().find(|m| m.number == number).unwrap()
 }
 
-fn is_sound(metric: &Metric) -> Result<(), TestCaseError> {
+/// Counts people; its lists name episodes.
+const OF_PEOPLE: &str = "enrolled";
+
+fn is_sound(metric: &Metric, people: &HashMap<Uuid, PatientId>) -> Result<(), TestCaseError> {
     let (numerator, denominator) = (set(&metric.numerator_episodes), set(&metric.denominator_episodes));
     prop_assert_eq!(numerator.len(), metric.numerator_episodes.len(), "twice: {:?}", metric);
     prop_assert_eq!(denominator.len(), metric.denominator_episodes.len(), "twice: {:?}", metric);
@@ -74,7 +77,10 @@ fn is_sound(metric: &Metric) -> Result<(), TestCaseError> {
         prop_assert_eq!(metric.value.is_none(), d == 0);
         prop_assert!(metric.value.is_none_or(|value| (0.0..=1.0).contains(&value)));
     }
-    if metric.name != "weeks_with_a_case_review" {
+    if metric.name == OF_PEOPLE {
+        let enrolled: BTreeSet<PatientId> = numerator.iter().map(|episode| people[episode]).collect();
+        prop_assert_eq!(metric.numerator, Some(enrolled.len()));
+    } else if metric.name != "weeks_with_a_case_review" {
         prop_assert_eq!(metric.numerator.unwrap_or(numerator.len()), numerator.len());
         prop_assert_eq!(metric.denominator.unwrap_or(denominator.len()), denominator.len());
     }
@@ -100,8 +106,10 @@ proptest! {
             all.extend(hedis_drr(&exported, year));
             all.extend(cms159(&exported, year));
         }
+        let episodes = stories.iter().flat_map(|s| s.episodes.iter().map(|e| (e.id.0, s.patient.id)));
+        let people = episodes.collect();
         for metric in &all {
-            is_sound(metric)?;
+            is_sound(metric, &people)?;
         }
     }
 

@@ -1,6 +1,7 @@
 //! Request and response handling of the FHIR API: limits on the way in, an OperationOutcome for every failure.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::call::is_json;
 use crate::fhir::{operation_outcome, query};
@@ -17,6 +18,8 @@ use crate::listener::Deadline;
 use crate::problem::{Category, Problem};
 use crate::telemetry::panic_text;
 
+/// How long before the listener, which speaks problem+json, a late request is given up here.
+const EARLIER: Duration = Duration::from_millis(10);
 /// The media type of everything that is answered here.
 pub const MEDIA_TYPE: &str = "application/fhir+json";
 
@@ -37,8 +40,7 @@ async fn guarded(request: Request, next: Next) -> Response {
     let deadline = request.extensions().get::<Deadline>().copied();
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     let answered = match deadline {
-        // A little before the listener's own, which speaks problem+json.
-        Some(Deadline(limit)) => timeout(limit.mul_f32(0.95), answer).await,
+        Some(Deadline(at)) => timeout_at(at - EARLIER, answer).await,
         None => Ok(answer.await),
     };
     match answered {

@@ -36,7 +36,7 @@ struct MatchesQuery {
     /// `open`, `joined` or `kept_apart`; `open` without it.
     #[serde(default)]
     state: MatchState,
-    /// At most so many items, 1–100; 50 without it.
+    /// At most so many items, 1–500; 50 without it.
     limit: Option<i64>,
     /// The `next` of the page before.
     cursor: Option<String>,
@@ -99,7 +99,7 @@ async fn list_matches(
 ) -> Result<Json<Page<PatientMatchBody>>, Problem> {
     ask.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
-    let limit = paging.limit()?.min(100);
+    let limit = paging.limit()?;
     let after = paging.after()?;
     let mut tx = ask.app.db.read().await?;
     let rows = matches::page(&mut tx, ask.clinic(), query.state, after, limit + 1).await?;
