@@ -51,14 +51,14 @@ async fn taken_together(
     item: &measurement::ItemObservation,
 ) -> Result<Vec<measurement::ItemObservation>, Problem> {
     let (clinic, at) = (context.clinic, item.taken_at);
-    let mut together = match measurement::panel_of(tx, clinic, &item.source).await? {
-        Some(panel) => measurement::items_of_panel(tx, clinic, patient, item.instrument, &panel).await?,
-        None => {
-            let around = (at - WHOLE_FORM, at + WHOLE_FORM);
-            let items = measurement::items_between(tx, clinic, patient, item.instrument, around).await?;
-            let taking = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
-            taking.unwrap_or_default()
-        }
+    let panel = measurement::panel_of(tx, clinic, &item.source).await?;
+    let mut together = if let Some(panel) = panel {
+        measurement::items_of_panel(tx, clinic, patient, item.instrument, &panel).await?
+    } else {
+        let around = (at - WHOLE_FORM, at + WHOLE_FORM);
+        let items = measurement::items_between(tx, clinic, patient, item.instrument, around).await?;
+        let taking = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
+        taking.unwrap_or_default()
     };
     together.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
     Ok(together)
