@@ -124,7 +124,6 @@ type Change<'c> = &'c dyn Fn(&mut EhrConnection);
 
 #[tokio::test]
 async fn check_config_says_what_cannot_go_together() {
-    type Change<'a> = &'a dyn Fn(&mut EhrConnection);
     let database = Database::on(Engine::Sqlite).await.unwrap();
     let faults = |change: Change<'_>| {
         let config = config(&database, "http://127.0.0.1:1/fhir", change);
