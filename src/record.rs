@@ -14,7 +14,6 @@ mod care_entry;
 mod amend;
 mod candidate;
 mod documents;
-mod completion;
 mod evidence;
 mod command;
 mod recommendation_rows;
@@ -56,7 +55,6 @@ pub use command::{
     Amendment, Change, Command, CommandEffect, Condition, ImportCount, PatientKey, Recorded, Sighting, Submission,
     SubmissionResult,
 };
-pub use completion::can_be_completed;
 use dossier::Dossiers;
 pub use idempotency::IdempotencyKey;
 pub use import::{Additions, ImportPreview, ImportedCase, ImportedScore, foresee};

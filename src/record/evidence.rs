@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::completion::completed;
 use super::dossier::{Dossier, Dossiers};
 use super::identify::{PersonMatch, id_of, locked, subject};
+use super::resource_arrival::completion::completed;
 use super::resource_arrival::{PATIENT_ELSEWHERE, PATIENT_NOT_SEEN, ResourceSlot, keep, unchanged};
 use super::settle::{NewEvent, settle};
 use super::single_items::{grouped, rejoined, replaced_item, retract_items, single_item};

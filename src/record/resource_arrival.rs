@@ -1,6 +1,7 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
-use super::completion;
+pub(super) mod completion;
+
 use super::dossier::Dossiers;
 use super::evidence::{evaluate, evidence_arrived};
 use super::identify::{id_of, locked};

@@ -18,10 +18,10 @@ fn observation(id: &str, code: &str, at: &str, more: &Value) -> Value {
     observation
 }
 
-/// The items, five minutes apart.
-fn items() -> Vec<Value> {
+/// The items, so many minutes apart.
+fn items(apart: usize) -> Vec<Value> {
     let one = |n: usize| {
-        let at = format!("2026-03-02T08:{:02}:00Z", n * 5);
+        let at = format!("2026-03-02T08:{:02}:00Z", n * apart);
         observation(&format!("i{n}"), CODES[n], &at, &json!({"valueInteger": ANSWERS[n]}))
     };
     (0..9).map(one).collect()
@@ -55,7 +55,7 @@ async fn a_panel_joins_its_items_whichever_comes_first(
     if panel_first {
         world.arrives(panel.clone()).await;
     }
-    for item in items() {
+    for item in items(5) {
         world.arrives(item).await;
     }
     if !panel_first {
@@ -66,7 +66,7 @@ async fn a_panel_joins_its_items_whichever_comes_first(
     assert_eq!(world.get("safety-concerns").await.body["items"].as_array().unwrap().len(), 1);
 
     // One of them is corrected, then the panel names none of them any more.
-    let mut corrected = items().swap_remove(8);
+    let mut corrected = items(5).swap_remove(8);
     corrected["valueInteger"] = json!(3);
     corrected["meta"] = json!({"versionId": "2"});
     world.arrives(corrected).await;
@@ -86,8 +86,8 @@ async fn items_beat_a_total_that_is_filed_beside_them() {
     let episode = world.enroll(&patient, "2026-03-01").await;
     let mut total = naming("derivedFrom");
     total["valueInteger"] = json!(20);
-    world.arrives(observation("t", "44261-6", "2026-03-02T08:41:00Z", &total)).await;
-    for item in items() {
+    world.arrives(observation("t", "44261-6", "2026-03-02T08:09:00Z", &total)).await;
+    for item in items(1) {
         world.arrives(item).await;
     }
     let standing = world.standing(&episode).await;

@@ -18,7 +18,7 @@ use crate::id::{MeasurementId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::{Condition, can_be_completed};
+use crate::record::Condition;
 use crate::store::completion::Completion;
 use crate::store::quarantine::{self, QuarantineGroup, QuarantineRecord};
 use crate::store::{measurement, resource};
@@ -240,13 +240,6 @@ async fn complete(
     let taken = taken.map(|(date, field)| date.taken(zone).map(|time| (time, field))).unwrap_or_default();
     if let Some((_, field)) = taken.filter(|(time, _)| time.at > ask.app.clock.now()) {
         return Err(Problem::unprocessable("must not be in the future").at(field));
-    }
-    let mut tx = ask.app.db.read().await?;
-    let kept = quarantine::find(&mut tx, ask.clinic(), id).await?;
-    drop(tx);
-    let kept = kept.ok_or_else(|| Problem::not_found("item in quarantine"))?;
-    if !can_be_completed(&kept.code) {
-        return Err(Problem::conflict("it waits for something else than a patient or a date"));
     }
     let completion = Completion {
         patient_id: said.patient,

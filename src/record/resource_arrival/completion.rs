@@ -1,12 +1,12 @@
 //! A form without a subject or a date, completed by a person.
 
-use super::RecordContext;
-use super::identify::locked;
+use super::super::RecordContext;
+use super::super::identify::{id_of, locked};
 use crate::fhir::content::{Doubt, Evidence, EvidenceTime};
 use crate::id::PatientId;
 use crate::problem::Problem;
-use crate::store::Tx;
 use crate::store::completion::{self, Completion};
+use crate::store::{Tx, quarantine};
 
 /// The reasons that a patient takes away.
 const ABOUT_SUBJECT: [&str; 3] = ["no_subject", "unusable_subject", "contained_subject"];
@@ -14,17 +14,22 @@ const ABOUT_SUBJECT: [&str; 3] = ["no_subject", "unusable_subject", "contained_s
 const ABOUT_DATE: [&str; 3] = ["no_authored", "imprecise_authored", "future_authored"];
 
 /// Whether a patient or a date is all that a resource waits for.
-pub fn can_be_completed(code: &str) -> bool {
+fn can_be_completed(code: &str) -> bool {
     ABOUT_SUBJECT.contains(&code) || ABOUT_DATE.contains(&code)
 }
 
-/// Keeps what a person said about a resource. The patient has to be known here.
+/// Keeps what a person said about a resource in quarantine. The patient has to be known here.
 pub(super) async fn keep(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     resource: (&str, &str),
     said: Completion,
 ) -> Result<(), Problem> {
+    let waiting = id_of(context.clinic, &["quarantine", &format!("{}/{}", resource.0, resource.1)]);
+    let waiting = quarantine::find(tx, context.clinic, waiting).await?;
+    if !can_be_completed(&waiting.ok_or_else(|| Problem::not_found("item in quarantine"))?.code) {
+        return Err(Problem::conflict("it waits for something else than a patient or a date"));
+    }
     if let Some(patient) = said.patient_id {
         locked(tx, context, patient).await?;
     }
@@ -32,7 +37,7 @@ pub(super) async fn keep(
 }
 
 /// The evidence with what a person said about it, and the patient; `None` where nobody had to say anything.
-pub(super) async fn completed(
+pub(in crate::record) async fn completed(
     tx: &mut Tx,
     context: &RecordContext<'_>,
     resource: (&str, &str),
