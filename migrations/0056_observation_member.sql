@@ -6,4 +6,4 @@ CREATE TABLE observation_member (
   panel     TEXT NOT NULL,
   PRIMARY KEY (clinic_id, member)
 );
-CREATE INDEX observation_member_by_panel ON observation_member (clinic_id, panel);
+CREATE INDEX observation_member_by_panel ON observation_member (clinic_id, panel, member);
