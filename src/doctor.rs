@@ -65,7 +65,8 @@ pub async fn what_waits(config: &Config, now: DateTime<Utc>) -> Result<Vec<Exami
     let mut all = Vec::new();
     let mut tx = db.read().await?;
     for clinic in patient::clinics(&mut tx).await? {
-        let results = waiting::of_clinic(&mut tx, &clinic).await?.iter().filter_map(|work| said(work, now)).collect();
+        let results =
+            waiting::of_clinic(&mut tx, &clinic).await?.iter().filter_map(|work| result_of(work, now)).collect();
         all.push(Examination::new(format!("clinic {clinic}"), results));
     }
     drop(tx);
@@ -131,7 +132,7 @@ async fn database(config: &Config, clock: &Clock) -> Vec<ProbeResult> {
 }
 
 /// A line about what waits; nothing where nothing does.
-fn said(work: &WaitingWork, now: DateTime<Utc>) -> Option<ProbeResult> {
+fn result_of(work: &WaitingWork, now: DateTime<Utc>) -> Option<ProbeResult> {
     let what = match work.kind {
         WaitingKind::SafetyAnswers => "suicidal answers wait for an assessment",
         WaitingKind::Deliveries => "changes are on their way into the chart",

@@ -83,7 +83,7 @@ pub(super) fn look<'a>(
         }
         // One Encounter among ours does not make the whole transaction fail.
         (BundlePurpose::Transaction, Some(request)) if is_foreign(&entry, &request) => Ok(ignored(NOT_KEPT)),
-        (BundlePurpose::Batch | BundlePurpose::Transaction, Some(request)) => asked(entry, &request, may),
+        (BundlePurpose::Batch | BundlePurpose::Transaction, Some(request)) => by_request(entry, &request, may),
         (BundlePurpose::History, Some(request)) if request.method == "DELETE" => {
             match RequestTarget::read(&request.url) {
                 Ok(RequestTarget { kind, id: Some(id), .. }) => {
@@ -94,12 +94,12 @@ pub(super) fn look<'a>(
             }
         }
         // Converters leave the request out: then the resource says itself what is to be done.
-        _ => told(entry, may),
+        _ => by_resource(entry, may),
     }
 }
 
 /// An entry that is a request.
-fn asked<'a>(
+fn by_request<'a>(
     entry: BundleEntry<'a>,
     request: &BundleRequest<'_>,
     may: Permission<'_>,
@@ -162,7 +162,7 @@ fn asked<'a>(
 }
 
 /// An entry that is a resource.
-fn told<'a>(entry: BundleEntry<'a>, may: Permission<'_>) -> Result<EntryPlan<'a>, Problem> {
+fn by_resource<'a>(entry: BundleEntry<'a>, may: Permission<'_>) -> Result<EntryPlan<'a>, Problem> {
     let Some(resource) = entry.resource else { return Ok(ignored("carries no resource")) };
     let Some((name, _)) = name_of(resource.get()) else {
         return Err(Problem::malformed("resourceType is missing or no type name").at("Resource.resourceType"));

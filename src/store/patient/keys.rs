@@ -23,7 +23,6 @@ pub struct KeyRow<'a> {
 
 /// A name as it is stored, and whom it leads to.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "as in KeyRow")]
 pub struct StoredKey {
     pub key: String,
     pub patient_id: PatientId,

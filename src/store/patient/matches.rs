@@ -14,7 +14,6 @@ use crate::problem::Problem;
 
 /// Two records, why they may be one person, and what somebody decided.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are explained in the migration")]
 pub struct PatientMatch {
     pub id: Uuid,
     pub one_id: PatientId,
