@@ -13,6 +13,7 @@ mod care_entry;
 mod amend;
 mod candidate;
 mod documents;
+mod completion;
 mod evidence;
 mod command;
 mod recommendation_rows;
@@ -57,6 +58,7 @@ pub use command::{
     Amendment, Change, Command, CommandEffect, Condition, ImportCount, PatientKey, Recorded, Sighting, Submission,
     SubmissionResult,
 };
+pub use completion::can_be_completed;
 pub use derived_id::derived_id;
 pub use idempotency::IdempotencyKey;
 pub use import::{Additions, ImportPreview, ImportedCase, ImportedScore, foresee};

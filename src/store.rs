@@ -141,6 +141,7 @@ pub mod review_session;
 pub mod outbox;
 pub mod safety;
 pub mod quarantine;
+pub mod completion;
 pub mod rule_set;
 pub mod staffing;
 pub mod closed_month;

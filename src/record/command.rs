@@ -15,6 +15,7 @@ use crate::fhir::chart_item::ChartItem;
 use crate::fhir::content::EvidenceTime;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
+use crate::store::completion::Completion;
 
 /// On what condition a resource is taken in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum Condition {
     Under { id: String, condition: Box<Condition> },
     /// What is stored already is evaluated anew: a mapping has changed, or a patient has arrived.
     Again,
+    /// The same, with what a person said that the resource does not say: whose it is, when it was taken.
+    Completed(Completion),
 }
 
 /// Whom a fact is about.

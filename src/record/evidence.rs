@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::completion::completed;
 use super::derived_id::id_of;
 use super::dossier::Dossier;
 use super::identify::{PersonMatch, locked, subject};
@@ -29,6 +30,8 @@ pub(super) fn evidence_arrived(
 ) -> Result<Recorded, Problem> {
     let id = place.id;
     let source = format!("{}/{id}", arrival.kind.name());
+    let completed = completed(set, (arrival.kind.name(), id), evidence)?;
+    let (evidence, named) = completed.as_ref().map_or((evidence, None), |(evidence, patient)| (evidence, *patient));
     let mut doubt = evidence.doubt.as_ref().map(|d| (d.code.to_owned(), d.detail.clone()));
     let dossier = match &evidence.subject {
         Some(named) => match subject(set, context, named)? {
@@ -39,7 +42,7 @@ pub(super) fn evidence_arrived(
             }
         },
         // A retraction may leave the subject out: it is still the same form.
-        None => match set.resource(arrival.kind.name(), id)?.and_then(|r| r.patient_id) {
+        None => match named_or_known(set, (arrival.kind.name(), id), named)? {
             Some(patient) => {
                 let row = locked(set, patient)?;
                 Some(set.take(row)?)
@@ -110,6 +113,18 @@ pub(super) fn evidence_arrived(
         patient,
         quarantined: doubt.map(|(code, _)| code),
         added: None,
+    })
+}
+
+/// The patient that a person named, or that the resource belonged to before.
+fn named_or_known(
+    set: &mut WorkingSet,
+    (kind, id): (&str, &str),
+    named: Option<PatientId>,
+) -> Result<Option<PatientId>, Problem> {
+    Ok(match named {
+        Some(patient) => Some(patient),
+        None => set.resource(kind, id)?.and_then(|r| r.patient_id),
     })
 }
 

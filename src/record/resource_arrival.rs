@@ -1,5 +1,6 @@
 //! Resources that arrive: stored as they came, joined to their patient, measured.
 
+use super::completion;
 use super::derived_id::id_of;
 use super::evidence::{evaluate, evidence_arrived};
 use super::identify::locked;
@@ -34,7 +35,11 @@ pub fn arrived(
         ResourceChoice::Existing(found) => return Ok(Applied::Done(unchanged(&found))),
         ResourceChoice::Id(id) => id,
     };
-    let place = ResourceSlot { id: &id, again: *condition == Condition::Again };
+    if let Condition::Completed(said) = condition {
+        completion::keep(set, (arrival.kind.name(), &id), said.clone())?;
+    }
+    let again = matches!(condition, Condition::Again | Condition::Completed(_));
+    let place = ResourceSlot { id: &id, again };
     match &arrival.content {
         Content::Patient(person) => person_arrived(set, context, arrival, place, person),
         Content::Evidence(evidence) => evidence_arrived(set, context, arrival, place, evidence).map(Applied::Done),
@@ -97,7 +102,7 @@ fn chosen(
                 return Err(Problem::new(Category::PreconditionFailed, "the resource is at another version"));
             }
         }
-        Condition::None | Condition::Under { .. } | Condition::Again => {}
+        Condition::None | Condition::Under { .. } | Condition::Again | Condition::Completed(_) => {}
     }
     let given = arrival.id.clone().or_else(|| derived_id(context.clinic, arrival, None));
     Ok(ResourceChoice::Id(given.unwrap_or_else(|| context.new_id.to_string())))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use super::completion::is_incomplete;
 use super::derived_id::derived_id;
 use super::{Command, Condition, PatientKey};
 use crate::fhir::arrival::{Arrival, ResourceType};
@@ -29,6 +30,8 @@ pub struct RowKeys {
     pub resources: ByType,
     /// Of them, those whose patient only the database knows.
     pub deleted: ByType,
+    /// Ids of resources that a person may have completed.
+    pub completions: ByType,
     /// Business identifiers of resources that conditions look for: nobody else looks for them meanwhile.
     pub conditions: ByType,
     /// Other business identifiers of resources.
@@ -92,6 +95,9 @@ impl RowKeys {
         if let Condition::NoneWith(token) | Condition::TheOneWith(token) = condition {
             self.conditions.entry(kind.to_owned()).or_default().insert(token.clone());
         }
+        if let Condition::Completed(completion) = condition {
+            self.patients.extend(completion.patient_id);
+        }
         self.has_items |= arrival.kind == ResourceType::Observation;
         let id = arrival.id.clone().or_else(|| derived_id(clinic, arrival, None));
         match &arrival.content {
@@ -105,11 +111,16 @@ impl RowKeys {
                 self.keys.extend(person.links.iter().flat_map(|link| link.other.keys()));
                 self.namesakes.extend(full_name(person.birth_date.as_deref(), person.display_name.as_deref()));
             }
-            Content::Evidence(evidence) => match &evidence.subject {
-                Some(subject) => self.add_subject(subject),
-                // A retraction may leave the subject out.
-                None => self.deleted.entry(kind.to_owned()).or_default().extend(id.clone()),
-            },
+            Content::Evidence(evidence) => {
+                if is_incomplete(evidence) {
+                    self.completions.entry(kind.to_owned()).or_default().extend(id.clone());
+                }
+                match &evidence.subject {
+                    Some(subject) => self.add_subject(subject),
+                    // A retraction may leave the subject out.
+                    None => self.deleted.entry(kind.to_owned()).or_default().extend(id.clone()),
+                }
+            }
         }
         self.resources.entry(kind.to_owned()).or_default().extend(id);
     }

@@ -29,6 +29,7 @@ use crate::domain::measurement::Measurement;
 use crate::domain::rules::RuleSet;
 use crate::id::{EpisodeId, MeasurementId, PatientId};
 use crate::problem::Problem;
+use crate::store::completion::Completion;
 use crate::store::event_log::EventRow;
 use crate::store::idempotency::StoredAnswer;
 use crate::store::measurement::ItemObservation;
@@ -70,6 +71,8 @@ pub struct WorkingSet {
     /// Patients whose standings are written at the end.
     planned_anew: BTreeSet<PatientId>,
     resources: Table<(String, String), Resource>,
+    /// What persons said of resources, by type and id.
+    completions: Table<(String, String), Completion>,
     /// Which resources carried an identifier when it was read, by type and token.
     carriers: HashMap<(String, String), BTreeSet<String>>,
     /// Whether a resource carries an identifier, where that has changed, by type, token and id.
@@ -111,7 +114,7 @@ pub struct WorkingSet {
 #[derive(Clone, Copy, Debug)]
 pub struct UndoMark {
     forgotten: usize,
-    tables: [usize; 14],
+    tables: [usize; 15],
     facts: usize,
     sightings: usize,
     joined: usize,
@@ -136,6 +139,7 @@ impl WorkingSet {
             dossiers: Table::default(),
             planned_anew: BTreeSet::new(),
             resources: Table::default(),
+            completions: Table::default(),
             carriers: HashMap::new(),
             carrier_changes: Table::default(),
             measurements: Table::default(),
@@ -179,6 +183,7 @@ impl WorkingSet {
                 self.arrived.mark(),
                 self.answers.mark(),
                 self.matches.mark(),
+                self.completions.mark(),
             ],
             facts: self.facts.len(),
             sightings: self.sightings.len(),
@@ -194,7 +199,7 @@ impl WorkingSet {
             return false;
         }
         let [patients, keys, dossiers, resources, carriers, measurements, items, rest @ ..] = mark.tables;
-        let [episodes, recommendations, planned, quarantined, arrived, answers, matches] = rest;
+        let [episodes, recommendations, planned, quarantined, arrived, answers, matches, completions] = rest;
         self.patients.take_back(patients);
         self.key_changes.take_back(keys);
         self.dossiers.take_back(dossiers);
@@ -209,6 +214,7 @@ impl WorkingSet {
         self.arrived.take_back(arrived);
         self.answers.take_back(answers);
         self.matches.take_back(matches);
+        self.completions.take_back(completions);
         self.facts.truncate(mark.facts);
         self.sightings.truncate(mark.sightings);
         self.joined.truncate(mark.joined);

@@ -54,6 +54,7 @@ fn routes(ids: &Ids) -> Vec<(&'static str, String, Option<Value>)> {
         ),
         ("POST", format!("deliveries/{delivery}/retry"), None),
         ("POST", format!("quarantine/{kept}/replay"), None),
+        post(format!("quarantine/{kept}/completion"), json!({"taken_on": "2026-02-01"})),
     ]
 }
 

@@ -13,6 +13,7 @@ mod api_lists;
 mod api_metrics;
 mod api_paging;
 mod api_patient_matches;
+mod api_quarantine;
 mod api_review;
 mod api_safety;
 mod api_shared_plan;

@@ -1,7 +1,8 @@
-//! `GET quarantine`, `GET quarantine/groups`, `POST quarantine/{id}/replay` and `POST quarantine/groups/replay`
+//! `GET quarantine`, `GET quarantine/groups`, `POST quarantine/{id}/replay`, `POST quarantine/{id}/completion` and
+//! `POST quarantine/groups/replay`
 
 use axum::Json;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -12,11 +13,13 @@ use super::responses::{ReadErrors, WriteErrors};
 use crate::api::App;
 use crate::api::page::{Page, PageQuery, page};
 use crate::api::request::{IdInPath, READERS, RequestContext, StrictQuery};
+use crate::fhir::date::FhirDate;
 use crate::id::{MeasurementId, PatientId};
 use crate::identity::Role;
 use crate::listener::JsonBody;
 use crate::problem::Problem;
-use crate::record::Condition;
+use crate::record::{Condition, can_be_completed};
+use crate::store::completion::Completion;
 use crate::store::quarantine::{self, QuarantineGroup, QuarantineRecord};
 use crate::store::{measurement, resource};
 
@@ -25,6 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list_quarantine))
         .routes(routes!(list_quarantine_groups))
         .routes(routes!(replay))
+        .routes(routes!(complete))
         .routes(routes!(replay_quarantine_group))
 }
 
@@ -201,7 +205,64 @@ async fn replay(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Jso
     replay_one(&ask, id).await.map(Json)
 }
 
+/// What the resource does not say itself.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct QuarantineCompletion {
+    /// Whose it is.
+    patient: Option<PatientId>,
+    /// When it was taken: an instant…
+    taken_at: Option<DateTime<Utc>>,
+    /// …or a date in the clinic's time zone.
+    taken_on: Option<NaiveDate>,
+}
+
+/// Completes a resource that does not say whose it is or when it was taken, and reads it again. The resource itself stays
+/// as it came.
+#[utoipa::path(post, path = "/quarantine/{id}/completion", tag = "operations", params(("id" = String, Path, description = "The item")),
+    request_body = QuarantineCompletion,
+    responses((status = 200, description = "What it came to", body = ReplayResult), WriteErrors))]
+async fn complete(
+    ask: RequestContext,
+    IdInPath(id): IdInPath<Uuid>,
+    JsonBody(said): JsonBody<QuarantineCompletion>,
+) -> Result<Json<ReplayResult>, Problem> {
+    ask.caller.require(&[Role::CareManager])?;
+    let taken = match (said.taken_at, said.taken_on) {
+        (Some(_), Some(_)) => return Err(Problem::unprocessable("either taken_at or taken_on").at("taken_on")),
+        (Some(at), None) => Some((FhirDate::Instant(at), "taken_at")),
+        (None, on) => on.map(|on| (FhirDate::Day(on), "taken_on")),
+    };
+    if said.patient.is_none() && taken.is_none() {
+        return Err(Problem::unprocessable("say whose it is, or when it was taken").at("patient"));
+    }
+    let zone = ask.zone();
+    let taken = taken.map(|(date, field)| date.taken(zone).map(|time| (time, field))).unwrap_or_default();
+    if let Some((_, field)) = taken.filter(|(time, _)| time.at > ask.app.clock.now()) {
+        return Err(Problem::unprocessable("must not be in the future").at(field));
+    }
+    let mut tx = ask.app.db.read().await?;
+    let kept = quarantine::find(&mut tx, ask.clinic(), id).await?;
+    drop(tx);
+    let kept = kept.ok_or_else(|| Problem::not_found("item in quarantine"))?;
+    if !can_be_completed(&kept.code) {
+        return Err(Problem::conflict("it waits for something else than a patient or a date"));
+    }
+    let completion = Completion {
+        patient_id: said.patient,
+        taken_at: taken.map(|(time, _)| time.at),
+        taken_on: taken.map(|(time, _)| time.on),
+        completed_at: ask.app.clock.now(),
+        completed_by: ask.caller.subject.clone(),
+    };
+    read_again(&ask, id, Condition::Completed(completion)).await.map(Json)
+}
+
 async fn replay_one(ask: &RequestContext, id: Uuid) -> Result<ReplayResult, Problem> {
+    read_again(ask, id, Condition::Again).await
+}
+
+async fn read_again(ask: &RequestContext, id: Uuid, condition: Condition) -> Result<ReplayResult, Problem> {
     let clinic = ask.clinic();
     let absent = || Problem::not_found("item in quarantine");
     let mut tx = ask.app.db.read().await?;
@@ -210,7 +271,7 @@ async fn replay_one(ask: &RequestContext, id: Uuid) -> Result<ReplayResult, Prob
     let stored = stored.filter(|r| !r.deleted).ok_or_else(absent)?;
     drop(tx);
     let arrival = ask.app.intake.read(clinic, &stored.body)?;
-    let recorded = ask.app.intake.take(clinic, &ask.caller.subject, arrival, Condition::Again).await?;
+    let recorded = ask.app.intake.take(clinic, &ask.caller.subject, arrival, condition).await?;
     let source = format!("{}/{}", kept.kind, kept.resource_id);
     let mut tx = ask.app.db.read().await?;
     let still = quarantine::find(&mut tx, clinic, id).await?;

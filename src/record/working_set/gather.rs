@@ -14,8 +14,8 @@ use crate::record::dossier::Dossier;
 use crate::record::row_keys::RowKeys;
 use crate::store::patient::{Patient, link, matches, stored_key};
 use crate::store::{
-    WriteTx, episode, event_log, idempotency, measurement, outbox, patient, recommendation, resource, review_session,
-    story,
+    WriteTx, completion, episode, event_log, idempotency, measurement, outbox, patient, recommendation, resource,
+    review_session, story,
 };
 
 /// A name that more people carry is a placeholder: their stories are read when somebody asks for them.
@@ -46,6 +46,7 @@ impl WorkingSet {
             }
         }
         self.gather_resources(tx, named).await?;
+        self.gather_completions(tx, named).await?;
         self.gather_evidence(tx, named, &told_about).await?;
         self.gather_matches(tx, named).await?;
         self.gather_care(tx, named).await?;
@@ -160,6 +161,16 @@ impl WorkingSet {
             for id in ids {
                 let row = found.remove(&id);
                 self.resources.gathered((kind.clone(), id), row);
+            }
+        }
+        Ok(())
+    }
+
+    async fn gather_completions(&mut self, tx: &mut WriteTx, named: &RowKeys) -> Result<(), Problem> {
+        for (kind, ids) in &named.completions {
+            for id in ids {
+                let found = completion::find(tx, &self.clinic, kind, id).await?;
+                self.completions.gathered((kind.clone(), id.clone()), found);
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{WorkingSet, not_gathered};
 use crate::id::PatientId;
 use crate::problem::Problem;
+use crate::store::completion::Completion;
 use crate::store::quarantine::QuarantineRecord;
 use crate::store::resource::{self, Resource};
 
@@ -17,6 +18,23 @@ impl WorkingSet {
             return Err(not_gathered());
         }
         Ok(self.resources.get(&key).cloned())
+    }
+
+    /// What a person said of a resource.
+    pub fn completion(&mut self, kind: &str, id: &str) -> Result<Option<Completion>, Problem> {
+        let key = (kind.to_owned(), id.to_owned());
+        if !self.completions.is_known(&key) {
+            self.missing.completions.entry(key.0).or_default().insert(key.1);
+            return Err(not_gathered());
+        }
+        Ok(self.completions.get(&key).cloned())
+    }
+
+    /// Keeps what a person said of a resource; what it leaves out stays as it was said before.
+    pub fn complete(&mut self, kind: &str, id: &str, said: Completion) -> Result<(), Problem> {
+        let completion = said.after(self.completion(kind, id)?.as_ref());
+        self.completions.set((kind.to_owned(), id.to_owned()), completion);
+        Ok(())
     }
 
     /// Stores a new one. `false` if there is one of that type and id already.

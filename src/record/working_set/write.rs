@@ -10,13 +10,14 @@ use crate::id::{EpisodeId, PatientId};
 use crate::problem::{Category, Problem};
 use crate::record::dossier::Dossier;
 use crate::store::WriteTx;
+use crate::store::completion::CompletedResource;
 use crate::store::measurement::Taking;
 use crate::store::patient::matches;
 use crate::store::resource::CarriedIdentifier;
 use crate::store::standing::StandingWrite;
 use crate::store::{
-    episode, event_log, idempotency, journal, measurement, outbox, patient, quarantine, recommendation, resource,
-    review_session, standing,
+    completion, episode, event_log, idempotency, journal, measurement, outbox, patient, quarantine, recommendation,
+    resource, review_session, standing,
 };
 
 /// Somebody else has stored what was not there when we looked: everything is gathered again.
@@ -101,7 +102,10 @@ impl WorkingSet {
         for (CarriedIdentifier { kind, token, id }, _) in changes().filter(|(_, has)| !has) {
             resource::drop_identifier(tx, &self.clinic, kind, token, id).await?;
         }
-        Ok(())
+        let said = self.completions.differences();
+        let said: Vec<_> =
+            said.map(|((kind, id), completion)| CompletedResource { kind, id, completion: completion.now() }).collect();
+        completion::put_all(tx, &self.clinic, &said).await
     }
 
     async fn write_evidence(&self, tx: &mut WriteTx) -> Result<(), Problem> {
