@@ -142,6 +142,7 @@ pub mod outbox;
 pub mod safety;
 pub mod quarantine;
 pub mod completion;
+pub mod panel;
 pub mod rule_set;
 pub mod staffing;
 pub mod closed_month;

@@ -1,6 +1,6 @@
 //! All facts about one patient: the planner's only input.
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -146,6 +146,15 @@ impl Story {
             .filter(|m| m.instrument == instrument && m.taken_on <= as_of)
             .filter_map(|m| m.score().map(|total| Score { measurement: m, total, on: m.taken_on }))
             .collect();
+        let itemized: Vec<_> =
+            all.iter().filter(|s| s.quality() != Quality::TotalOnly).map(|s| s.measurement).collect();
+        // Items beat a stated total (R2), also where the chart files the two apart.
+        let is_stated = |s: &Score<'_>| {
+            let at = s.measurement.taken_at;
+            s.quality() == Quality::TotalOnly
+                && itemized.iter().any(|m| (m.taken_at - at).abs() <= ONE_TAKING && m.taken_on == s.on)
+        };
+        all.retain(|s| !is_stated(s));
         all.sort_by_key(|s| (s.on, s.measurement.taken_at, s.total, rank(s.quality()), s.measurement.id));
         let mut daily: Vec<Score<'_>> = Vec::with_capacity(all.len());
         for score in all {
@@ -162,6 +171,9 @@ impl Story {
         self.measurements.iter().any(|m| m.source == source && m.counting != EvidenceStatus::Retracted)
     }
 }
+
+/// Nobody takes longer over one form: a total and items so near to each other are of one.
+const ONE_TAKING: TimeDelta = TimeDelta::minutes(15);
 
 fn rank(quality: Quality) -> u8 {
     match quality {

@@ -132,6 +132,8 @@ pub struct Evidence {
     pub doubt: Option<Doubt>,
     /// The language it was asked in (BCP 47), where the resource says so.
     pub language: Option<String>,
+    /// The Observations (`Observation/123`) that a panel or a total says to consist of.
+    pub members: Vec<String>,
 }
 
 /// Content of a Patient.

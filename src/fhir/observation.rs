@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::answer::{figure_in, gather, has_value, is_telling, of_stranger};
 use super::content::{Doubt, Evidence, InstrumentReading, ReadingContext};
 use super::json::JsonNode;
+use super::logical_id::is_logical_id;
 use super::mapping::lexicon::lexicon;
 use super::mapping::{Meaning, words};
 use super::questionnaire_response::{StatedTotal, add_issue, mapping_needed, no_item_but_safety, shown};
@@ -28,13 +29,14 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Res
     if counting == EvidenceStatus::Retracted {
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
-        return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None });
+        return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None, members: Vec::new() });
     }
     let (subject, when) = (subject?, when?);
     add_issue(&mut readings, when.issue.as_ref());
     let is_ours = !readings.is_empty() || unmapped.is_some();
     let doubt = modifier::unknown(resource).or(unmapped).or(subject.doubt).or(when.doubt).filter(|_| is_ours);
-    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
+    let members = members(resource, context);
+    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None, members })
 }
 
 fn counting(resource: &JsonNode<'_>) -> Result<EvidenceStatus, Problem> {
@@ -64,6 +66,27 @@ fn meanings(node: &JsonNode<'_>, context: &ReadingContext<'_>) -> Cow<'static, [
     let codings = node.get("code").map_or(&[][..], |code| code.list("coding")).iter();
     let known = codings.filter_map(|coding| coding.text("code")).map(|code| context.mapping.code(code));
     known.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+/// The most items that an instrument has, and a few totals beside them.
+const MOST_MEMBERS: usize = 40;
+
+/// The Observations that a panel or a total of ours consists of.
+fn members(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Vec<String> {
+    let is_whole = |meaning: &Meaning| matches!(meaning, Meaning::Panel(_) | Meaning::Total(_));
+    if !meanings(resource, context).iter().any(is_whole) {
+        return Vec::new();
+    }
+    let linked = ["hasMember", "derivedFrom"].into_iter().flat_map(|name| resource.list(name));
+    let observation = |link: &JsonNode<'_>| {
+        let mut parts = link.text("reference")?.rsplit('/');
+        let (id, kind) = (parts.next()?, parts.next()?);
+        (kind == "Observation" && is_logical_id(id)).then(|| format!("Observation/{id}"))
+    };
+    let mut members: Vec<String> = linked.filter_map(observation).take(MOST_MEMBERS).collect();
+    members.sort();
+    members.dedup();
+    members
 }
 
 /// Content of a resource or its components for one instrument.

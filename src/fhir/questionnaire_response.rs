@@ -33,14 +33,22 @@ pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Res
         // A retracted resource is found by its id; nothing else in it must be valid.
         let subject = subject.ok().and_then(|pointed| pointed.subject);
         let taken = when.ok().and_then(|when| when.taken);
-        return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None });
+        return Ok(Evidence { subject, counting, taken, readings, doubt: None, language: None, members: Vec::new() });
     }
     let (subject, when) = (subject?, when?);
     add_issue(&mut readings, when.issue.as_ref());
     // A form that is none of ours needs neither a patient nor a date.
     let is_ours = !readings.is_empty() || doubt.is_some();
     let doubt = modifier::unknown(resource).or(doubt).or(subject.doubt).or(when.doubt).filter(|_| is_ours);
-    Ok(Evidence { subject: subject.subject, counting, taken: when.taken, readings, doubt, language: None })
+    Ok(Evidence {
+        subject: subject.subject,
+        counting,
+        taken: when.taken,
+        readings,
+        doubt,
+        language: None,
+        members: Vec::new(),
+    })
 }
 
 /// Adds a remark about the whole resource to every reading.

@@ -97,6 +97,7 @@ mod tests {
             readings: Vec::new(),
             doubt: Some(Doubt { code, detail: String::new() }),
             language: None,
+            members: Vec::new(),
         };
         let said = Completion {
             patient_id: patient.then(|| PatientId(uuid::Uuid::nil())),

@@ -9,7 +9,7 @@ use super::identify::{PersonMatch, locked, subject};
 use super::new_event::NewEvent;
 use super::scored_form::measure;
 use super::settle::settle;
-use super::single_items::{rejoined, replaced_item, retract_items, single_item};
+use super::single_items::{grouped, rejoined, replaced_item, retract_items, single_item};
 use super::stored_resource::{ResourceSlot, keep, unchanged};
 use super::working_set::WorkingSet;
 use super::{CommandEffect, RecordContext, Recorded};
@@ -143,7 +143,8 @@ fn remember_older(
         if counting.is_none_or(|counting| counting == EvidenceStatus::Retracted) {
             continue;
         }
-        let joined = if reading.is_single_item { replaced_item(set, context, &dossier, reading, taken)? } else { None };
+        let joined =
+            if reading.is_single_item { replaced_item(set, context, &dossier, reading, taken, source)? } else { None };
         let id = MeasurementId(id_of(context.clinic, &[source, reading.instrument.id()]));
         let gone = EvidenceStatus::Retracted;
         let older = joined.or_else(|| measure(id, reading.instrument, &reading.answers, taken, gone, source));
@@ -190,7 +191,7 @@ pub(super) fn evaluate(
             let before = set.put_item(patient, &item)?;
             let moved = before.filter(|b| (b.instrument, b.taken_at) != (item.instrument, item.taken_at));
             for item in moved.iter().chain([&item]) {
-                said.extend(rejoined(set, context, &dossier, item.instrument, item.taken_at)?);
+                said.extend(rejoined(set, context, &dossier, item)?);
             }
             continue;
         }
@@ -204,6 +205,9 @@ pub(super) fn evaluate(
     // An Observation that was an item, and is none any more: taken back, or about something else, or in doubt.
     if !is_item && source.starts_with(ResourceType::Observation.name()) {
         said.extend(retract_items(set, context, &dossier, source)?);
+        if !evidence.members.is_empty() || version > 1 {
+            said.extend(grouped(set, context, &dossier, source, &evidence.members)?);
+        }
     }
     // What this source said before and does not say any more is retracted.
     for old in

@@ -147,6 +147,7 @@ pub fn deleted(
                 readings: Vec::new(),
                 doubt: None,
                 language: None,
+                members: Vec::new(),
             };
             evaluate(set, context, dossier, &gone, &source, found.version)?;
         }

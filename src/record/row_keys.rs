@@ -40,6 +40,10 @@ pub struct RowKeys {
     pub items: BTreeSet<PatientId>,
     /// Whether those of everybody named may be.
     pub has_items: bool,
+    /// Single items whose panels are needed.
+    pub members: BTreeSet<String>,
+    /// Panels whose members are needed.
+    pub panels: BTreeSet<String>,
     /// Patients that may say of other records that they are the same person, as sources are stored.
     pub sources: BTreeSet<String>,
     /// Days of birth and names of Patients that arrive.
@@ -114,6 +118,14 @@ impl RowKeys {
             Content::Evidence(evidence) => {
                 if is_incomplete(evidence) {
                     self.completions.entry(kind.to_owned()).or_default().extend(id.clone());
+                }
+                if let Some(source) = id.as_ref().map(|id| format!("{kind}/{id}")) {
+                    if evidence.readings.iter().any(|reading| reading.is_single_item) {
+                        self.members.insert(source.clone());
+                    }
+                    if !evidence.members.is_empty() {
+                        self.panels.insert(source);
+                    }
                 }
                 match &evidence.subject {
                     Some(subject) => self.add_subject(subject),

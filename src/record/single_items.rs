@@ -1,6 +1,6 @@
 //! Items of an instrument that arrive one by one, as Observations.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::RecordContext;
 use super::derived_id::id_of;
@@ -44,20 +44,47 @@ const NEXT_ITEM: TimeDelta = TimeDelta::minutes(2);
 /// Nobody takes longer over one form.
 const WHOLE_FORM: TimeDelta = TimeDelta::minutes(15);
 
-/// The items that were taken together with the one at an instant.
+/// The items that were taken together with one: those of its panel, or else those around its instant.
 fn taken_together(
     set: &mut WorkingSet,
     patient: PatientId,
-    instrument: Instrument,
-    at: DateTime<Utc>,
+    item: &measurement::ItemObservation,
 ) -> Result<Vec<measurement::ItemObservation>, Problem> {
-    let around = (at - WHOLE_FORM, at + WHOLE_FORM);
-    let items = set.items_between(patient, instrument, around)?;
-    let mut together = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
-    if let Some(items) = &mut together {
-        items.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
+    let at = item.taken_at;
+    let mut together = match set.panel_of(&item.source)? {
+        Some(panel) => set.items_of_panel(patient, item.instrument, &panel)?,
+        None => {
+            let items = set.items_between(patient, item.instrument, (at - WHOLE_FORM, at + WHOLE_FORM))?;
+            let taking = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
+            taking.unwrap_or_default()
+        }
+    };
+    together.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
+    Ok(together)
+}
+
+/// A panel says which Observations are its items, or are not any more: what is joined of them now.
+pub(super) fn grouped(
+    set: &mut WorkingSet,
+    context: &RecordContext<'_>,
+    dossier: &Dossier,
+    panel: &str,
+    members: &[String],
+) -> Result<Vec<Measurement>, Problem> {
+    let patient = dossier.patient.id;
+    let former = set.put_members(panel, members)?;
+    let mut all: Vec<Measurement> = Vec::new();
+    for source in former.iter().chain(members.iter().filter(|member| !former.contains(member))) {
+        let Some(item) = set.item_of(patient, source)? else { continue };
+        for measurement in rejoined(set, context, dossier, &item)? {
+            match all.iter_mut().find(|known| known.id == measurement.id) {
+                Some(_) if measurement.counting == EvidenceStatus::Retracted => {}
+                Some(known) => *known = measurement,
+                None => all.push(measurement),
+            }
+        }
     }
-    Ok(together.unwrap_or_default())
+    Ok(all)
 }
 
 /// Items in order of time as takings of the whole form: a pause, or an item that was answered already, begins another.
@@ -142,17 +169,16 @@ fn joined(
     })
 }
 
-/// What was joined around an instant, as it is now; and what was joined of the same items before, by another first item
+/// What was joined with an item, as it is now; and what was joined of the same items before, by another first item
 /// or when their patient was still another one, as retracted.
 pub(super) fn rejoined(
     set: &mut WorkingSet,
     context: &RecordContext<'_>,
     dossier: &Dossier,
-    instrument: Instrument,
-    at: DateTime<Utc>,
+    item: &measurement::ItemObservation,
 ) -> Result<Vec<Measurement>, Problem> {
-    let patient = dossier.patient.id;
-    let items = taken_together(set, patient, instrument, at)?;
+    let (patient, instrument) = (dossier.patient.id, item.instrument);
+    let items = taken_together(set, patient, item)?;
     let Some(joined) = joined(context, patient, instrument, &items) else { return Ok(Vec::new()) };
     let is_before = |m: &&Measurement| {
         m.instrument == instrument
@@ -175,9 +201,11 @@ pub(super) fn replaced_item(
     dossier: &Dossier,
     reading: &InstrumentReading,
     taken: EvidenceTime,
+    source: &str,
 ) -> Result<Option<Measurement>, Problem> {
     let item9 = reading.instrument.self_harm_item().and_then(|item| reading.answers.items.get(item).copied().flatten());
-    let joined = rejoined(set, context, dossier, reading.instrument, taken.at)?.pop();
+    let item = single_item(reading.instrument, &reading.answers, taken, EvidenceStatus::Retracted, source);
+    let joined = rejoined(set, context, dossier, &item)?.pop();
     Ok(joined.map(|m| Measurement { item9, counting: EvidenceStatus::Retracted, ..m }))
 }
 
@@ -194,11 +222,13 @@ pub(super) fn retract_items(
     };
     item.counting = EvidenceStatus::Retracted;
     set.put_item(patient, &item)?;
-    rejoined(set, context, dossier, item.instrument, item.taken_at)
+    rejoined(set, context, dossier, &item)
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     #[test]

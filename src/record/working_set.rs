@@ -34,6 +34,7 @@ use crate::store::event_log::EventRow;
 use crate::store::idempotency::StoredAnswer;
 use crate::store::measurement::ItemObservation;
 use crate::store::outbox::{ChartNote, Delivery, PlannedDelivery};
+use crate::store::panel::PanelMember;
 use crate::store::patient::link::Link;
 use crate::store::patient::matches::PatientMatch;
 use crate::store::patient::{Patient, StoredKey};
@@ -82,6 +83,12 @@ pub struct WorkingSet {
     items: Table<(PatientId, String), ItemObservation>,
     /// Patients whose items are all here.
     items_read: HashSet<PatientId>,
+    /// Whether a panel names a member.
+    members: Table<PanelMember, bool>,
+    /// Single items whose panels are all here.
+    members_read: HashSet<String>,
+    /// Panels whose members are all here.
+    panels_read: HashSet<String>,
     episodes: Table<EpisodeId, episode::EpisodeRecord>,
     /// Who entered the episodes that are new.
     entered_by: BTreeMap<EpisodeId, String>,
@@ -114,7 +121,7 @@ pub struct WorkingSet {
 #[derive(Clone, Copy, Debug)]
 pub struct UndoMark {
     forgotten: usize,
-    tables: [usize; 15],
+    tables: [usize; 16],
     facts: usize,
     sightings: usize,
     joined: usize,
@@ -145,6 +152,9 @@ impl WorkingSet {
             measurements: Table::default(),
             items: Table::default(),
             items_read: HashSet::new(),
+            members: Table::default(),
+            members_read: HashSet::new(),
+            panels_read: HashSet::new(),
             episodes: Table::default(),
             entered_by: BTreeMap::new(),
             recommendations: Table::default(),
@@ -184,6 +194,7 @@ impl WorkingSet {
                 self.answers.mark(),
                 self.matches.mark(),
                 self.completions.mark(),
+                self.members.mark(),
             ],
             facts: self.facts.len(),
             sightings: self.sightings.len(),
@@ -199,7 +210,7 @@ impl WorkingSet {
             return false;
         }
         let [patients, keys, dossiers, resources, carriers, measurements, items, rest @ ..] = mark.tables;
-        let [episodes, recommendations, planned, quarantined, arrived, answers, matches, completions] = rest;
+        let [episodes, recommendations, planned, quarantined, arrived, answers, matches, completions, members] = rest;
         self.patients.take_back(patients);
         self.key_changes.take_back(keys);
         self.dossiers.take_back(dossiers);
@@ -215,6 +226,7 @@ impl WorkingSet {
         self.answers.take_back(answers);
         self.matches.take_back(matches);
         self.completions.take_back(completions);
+        self.members.take_back(members);
         self.facts.truncate(mark.facts);
         self.sightings.truncate(mark.sightings);
         self.joined.truncate(mark.joined);

@@ -251,26 +251,6 @@ impl From<ItemRow> for ItemObservation {
     }
 }
 
-/// The single item of a source.
-pub async fn item_of(
-    tx: &mut ReadTx,
-    clinic: &str,
-    patient: PatientId,
-    source: &str,
-) -> Result<Option<ItemObservation>, Problem> {
-    fetch_optional!(
-        tx,
-        ItemRow,
-        "SELECT source, instrument, taken_at, item, answer, counting FROM observation_item
-         WHERE clinic_id = $1 AND patient_id = $2 AND source = $3",
-        clinic,
-        patient,
-        source
-    )
-    .map(|row| row.map(ItemObservation::from))
-    .map_err(failed)
-}
-
 static PUT_ITEMS: LazyLock<Texts> = LazyLock::new(|| {
     let head =
         "INSERT INTO observation_item (clinic_id, patient_id, source, instrument, taken_at, item, answer, counting)";
@@ -297,18 +277,6 @@ pub async fn put_items(tx: &mut WriteTx, clinic: &str, items: &[(PatientId, &Ite
     Ok(())
 }
 
-/// Stores a single item, or replaces what its source said before; answers what that was.
-pub async fn put_item(
-    tx: &mut WriteTx,
-    clinic: &str,
-    patient: PatientId,
-    item: &ItemObservation,
-) -> Result<Option<ItemObservation>, Problem> {
-    let before = item_of(tx, clinic, patient, &item.source).await?;
-    put_items(tx, clinic, &[(patient, item)]).await?;
-    Ok(before)
-}
-
 static ITEMS_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
     let head = "SELECT patient_id, source, instrument, taken_at, item, answer, counting FROM observation_item
         WHERE clinic_id = $1 AND patient_id IN";
@@ -330,28 +298,4 @@ pub async fn items_of_each(
 ) -> Result<Vec<(PatientId, ItemObservation)>, Problem> {
     let rows = fetch_listed!(tx, OwnedItemRow, ITEMS_OF_EACH, patients, clinic);
     Ok(rows.into_iter().map(|row| (row.patient_id, row.item.into())).collect())
-}
-
-/// The single items of an instrument from one instant to another, in order of time, item and source.
-pub async fn items_between(
-    tx: &mut ReadTx,
-    clinic: &str,
-    patient: PatientId,
-    instrument: Instrument,
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-) -> Result<Vec<ItemObservation>, Problem> {
-    fetch_all!(
-        tx,
-        ItemRow,
-        "SELECT source, instrument, taken_at, item, answer, counting FROM observation_item
-         WHERE clinic_id = $1 AND patient_id = $2 AND instrument = $3 AND taken_at >= $4 AND taken_at <= $5
-         ORDER BY taken_at, item, source",
-        clinic,
-        patient,
-        instrument.id(),
-        from,
-        to
-    )
-    .map(|rows| rows.into_iter().map(ItemObservation::from).collect())
-    .map_err(failed)
 }

@@ -66,6 +66,7 @@ mod record_batch;
 mod record_known;
 mod record_merges;
 mod record_order;
+mod record_panels;
 mod rules_candidates;
 mod rules_corpus;
 mod rules_course;

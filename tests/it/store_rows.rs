@@ -11,6 +11,7 @@ use cocm_registry::store::idempotency::{self, StoredAnswer};
 use cocm_registry::store::measurement::ItemObservation;
 use cocm_registry::store::quarantine::{self, PATIENT_NOT_SEEN, QuarantineRecord};
 use cocm_registry::store::resource::{self, ChangeWindow, Resource};
+use cocm_registry::store::panel::{self, PanelMember};
 use cocm_registry::store::{episode, event_log, measurement, rule_set};
 use rstest::rstest;
 use serde_json::json;
@@ -169,15 +170,25 @@ async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engi
         answer,
         counting: EvidenceStatus::Submitted,
     };
-    assert_eq!(measurement::put_item(&mut tx, CLINIC, id(7), &item(Some(3))).await.unwrap(), None);
-    assert_eq!(measurement::put_item(&mut tx, CLINIC, id(7), &item(None)).await.unwrap(), Some(item(Some(3))));
-    assert_eq!(measurement::item_of(&mut tx, CLINIC, id(7), ODD).await.unwrap(), Some(item(None)));
-    assert_eq!(measurement::item_of(&mut tx, OTHER, id(7), ODD).await.unwrap(), None);
-    let at = |n: usize| (Instrument::PHQ9, instants()[n]);
-    let (phq9, then) = at(3);
-    assert_eq!(measurement::items_between(&mut tx, CLINIC, id(7), phq9, (then, then)).await.unwrap(), [item(None)]);
-    assert!(measurement::items_between(&mut tx, CLINIC, id(7), phq9, (at(2).1, at(2).1)).await.unwrap().is_empty());
-    assert!(measurement::items_between(&mut tx, OTHER, id(7), phq9, (then, then)).await.unwrap().is_empty());
+    for answer in [Some(3), None] {
+        measurement::put_items(&mut tx, CLINIC, &[(id(7), &item(answer))]).await.unwrap();
+        assert_eq!(measurement::items_of_each(&mut tx, CLINIC, &[id(7)]).await.unwrap(), [(id(7), item(answer))]);
+    }
+    for (clinic, patient) in [(OTHER, id(7)), (CLINIC, id(8))] {
+        assert!(measurement::items_of_each(&mut tx, clinic, &[patient]).await.unwrap().is_empty());
+    }
+    let member = PanelMember { member: ODD.into(), panel: "Observation/panel".into() };
+    for _again in 0..2 {
+        panel::add_all(&mut tx, CLINIC, &[&member]).await.unwrap();
+    }
+    let (members, panels) = ([member.member.clone()], [member.panel.clone()]);
+    assert_eq!(panel::of_members(&mut tx, CLINIC, &members).await.unwrap(), [member.clone()]);
+    assert_eq!(panel::of_panels(&mut tx, CLINIC, &panels).await.unwrap(), [member.clone()]);
+    assert!(panel::of_panels(&mut tx, OTHER, &panels).await.unwrap().is_empty());
+    panel::remove(&mut tx, OTHER, &member).await.unwrap();
+    assert_eq!(panel::of_members(&mut tx, CLINIC, &members).await.unwrap(), [member.clone()]);
+    panel::remove(&mut tx, CLINIC, &member).await.unwrap();
+    assert!(panel::of_members(&mut tx, CLINIC, &members).await.unwrap().is_empty());
 
     // A total that does not fit is a fault of ours, and is not stored as "missing".
     let huge = Measurement { id: id(99), total: Some(40_000), quality: Quality::Complete, ..all[0].clone() };

@@ -8,6 +8,7 @@ use crate::domain::measurement::Measurement;
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::measurement::ItemObservation;
+use crate::store::panel::PanelMember;
 
 impl WorkingSet {
     /// Stores measurements, or replaces what was known under their ids.
@@ -38,7 +39,55 @@ impl WorkingSet {
         Ok(before)
     }
 
-    /// The single items of an instrument from one instant to another, in order of time, item and source.
+    /// The panel that names a single item as its part; where several do, the first by name.
+    pub fn panel_of(&mut self, source: &str) -> Result<Option<String>, Problem> {
+        if !self.members_read.contains(source) {
+            self.missing.members.insert(source.to_owned());
+            return Err(not_gathered());
+        }
+        let first = PanelMember { member: source.to_owned(), panel: String::new() };
+        let naming = self.members.from(first).take_while(|(named, _)| named.member == source);
+        Ok(naming.filter(|(_, is_member)| **is_member).map(|(named, _)| named.panel.clone()).next())
+    }
+
+    fn members_of(&mut self, panel: &str) -> Result<Vec<String>, Problem> {
+        if !self.panels_read.contains(panel) {
+            self.missing.panels.insert(panel.to_owned());
+            return Err(not_gathered());
+        }
+        let named = self.members.iter().filter(|(named, is_member)| named.panel == panel && **is_member);
+        Ok(named.map(|(named, _)| named.member.clone()).collect())
+    }
+
+    /// Stores the parts that a panel names, instead of those before; answers these.
+    pub fn put_members(&mut self, panel: &str, members: &[String]) -> Result<Vec<String>, Problem> {
+        let former = self.members_of(panel)?;
+        let named = |member: &String| PanelMember { member: member.clone(), panel: panel.to_owned() };
+        for gone in former.iter().filter(|member| !members.contains(member)) {
+            self.members.set(named(gone), false);
+        }
+        for new in members.iter().filter(|member| !former.contains(member)) {
+            self.members.set(named(new), true);
+        }
+        Ok(former)
+    }
+
+    /// The single items of an instrument that a panel names.
+    pub fn items_of_panel(
+        &mut self,
+        patient: PatientId,
+        instrument: Instrument,
+        panel: &str,
+    ) -> Result<Vec<ItemObservation>, Problem> {
+        let mut items = Vec::new();
+        for member in self.members_of(panel)? {
+            items.extend(self.item_of(patient, &member)?.filter(|item| item.instrument == instrument));
+        }
+        Ok(items)
+    }
+
+    /// The single items of an instrument from one instant to another that no panel names, in order of time, item and
+    /// source.
     pub fn items_between(
         &mut self,
         patient: PatientId,
@@ -50,7 +99,13 @@ impl WorkingSet {
             |item: &&ItemObservation| item.instrument == instrument && (from..=to).contains(&item.taken_at);
         let from_patient = self.items.from((patient, String::new()));
         let of_patient = from_patient.take_while(|((of, _), _)| *of == patient).map(|(_, item)| item);
-        let mut items: Vec<ItemObservation> = of_patient.filter(is_of_taking).cloned().collect();
+        let around: Vec<ItemObservation> = of_patient.filter(is_of_taking).cloned().collect();
+        let mut items = Vec::new();
+        for item in around {
+            if self.panel_of(&item.source)?.is_none() {
+                items.push(item);
+            }
+        }
         items.sort_by(|a, b| (a.taken_at, a.item, &a.source).cmp(&(b.taken_at, b.item, &b.source)));
         Ok(items)
     }

@@ -14,8 +14,8 @@ use crate::record::dossier::Dossier;
 use crate::record::row_keys::RowKeys;
 use crate::store::patient::{Patient, link, matches, stored_key};
 use crate::store::{
-    WriteTx, completion, episode, event_log, idempotency, measurement, outbox, patient, recommendation, resource,
-    review_session, story,
+    WriteTx, completion, episode, event_log, idempotency, measurement, outbox, panel, patient, recommendation,
+    resource, review_session, story,
 };
 
 /// A name that more people carry is a placeholder: their stories are read when somebody asks for them.
@@ -194,6 +194,24 @@ impl WorkingSet {
         }
         // Of somebody who is new there is nothing to read.
         self.items_read.extend(patients);
+        self.gather_panels(tx, named).await
+    }
+
+    /// Reads what names the items that are here, and what the panels that are named consist of.
+    async fn gather_panels(&mut self, tx: &mut WriteTx, named: &RowKeys) -> Result<(), Problem> {
+        let here = self.items.iter().map(|((_, source), _)| source);
+        let members: BTreeSet<String> = here.chain(&named.members).cloned().collect();
+        let members: Vec<String> = members.into_iter().filter(|one| !self.members_read.contains(one)).collect();
+        let mut found = panel::of_members(tx, &self.clinic, &members).await?;
+        let named_panels = named.panels.iter().chain(found.iter().map(|one| &one.panel));
+        let panels: BTreeSet<String> = named_panels.cloned().collect();
+        let panels: Vec<String> = panels.into_iter().filter(|one| !self.panels_read.contains(one)).collect();
+        found.extend(panel::of_panels(tx, &self.clinic, &panels).await?);
+        for one in found {
+            self.members.gathered(one, Some(true));
+        }
+        self.members_read.extend(members);
+        self.panels_read.extend(panels);
         Ok(())
     }
 

@@ -12,12 +12,13 @@ use crate::record::dossier::Dossier;
 use crate::store::WriteTx;
 use crate::store::completion::CompletedResource;
 use crate::store::measurement::Taking;
+use crate::store::panel::PanelMember;
 use crate::store::patient::matches;
 use crate::store::resource::CarriedIdentifier;
 use crate::store::standing::StandingWrite;
 use crate::store::{
-    completion, episode, event_log, idempotency, journal, measurement, outbox, patient, quarantine, recommendation,
-    resource, review_session, standing,
+    completion, episode, event_log, idempotency, journal, measurement, outbox, panel, patient, quarantine,
+    recommendation, resource, review_session, standing,
 };
 
 /// Somebody else has stored what was not there when we looked: everything is gathered again.
@@ -111,6 +112,13 @@ impl WorkingSet {
     async fn write_evidence(&self, tx: &mut WriteTx) -> Result<(), Problem> {
         let items: Vec<_> = self.items.differences().map(|((patient, _), item)| (*patient, item.now())).collect();
         measurement::put_items(tx, &self.clinic, &items).await?;
+        let (added, removed): (Vec<_>, Vec<_>) =
+            self.members.differences().partition(|(_, is_member)| *is_member.now());
+        let added: Vec<&PanelMember> = added.into_iter().map(|(named, _)| named).collect();
+        panel::add_all(tx, &self.clinic, &added).await?;
+        for (named, _) in removed {
+            panel::remove(tx, &self.clinic, named).await?;
+        }
         let taken = self.measurements.iter();
         let takings: Vec<Taking<'_>> = taken
             .map(|((patient, _), (measurement, at))| Taking { patient: *patient, measurement, recorded_at: *at })
