@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
 use crate::config::{ClinicId, Config, Development};
+use crate::domain::chart_plan::Rung;
 use crate::identity::development;
 use crate::problem::Problem;
 use crate::sandbox::Sandbox;
@@ -75,13 +76,17 @@ async fn live(options: &DemoOptions, first: NaiveDate, clock: &Clock, folder: &P
     };
     let chart = options.ehr.clone().or_else(|| sandbox.as_ref().map(|s| s.url().to_owned())).unwrap_or_default();
     std::fs::create_dir_all(folder).map_err(failed("a temporary folder"))?;
-    let config = Config::development(Development {
+    let mut config = Config::development(Development {
         listen: Some(options.listen),
         data_dir: Some(folder.to_path_buf()),
         ehr: Some(chart.clone()),
         ..Development::default()
     })
     .map_err(|e| Problem::internal(e.to_string()))?;
+    // The consultant works from the review queue; in the chart each of its rows would be one more Task.
+    for ehr in &mut config.ehrs {
+        ehr.write.case_review = Some(Rung::Worklist);
+    }
     let mut log = config.log.clone();
     // The chart refuses two Tasks on purpose (`this_morning`), which the dispatcher reports as errors.
     "error,cocm_registry::dispatch=off".clone_into(&mut log.filter);

@@ -223,7 +223,8 @@ impl Dispatcher {
         let way = offered.map(|offers| {
             let ladder = &offers.ladder;
             let (write, kind) = (ehr.config().write, intent.desired.resource);
-            let rung = stands_on(&delivery, ladder.rung(write, kind));
+            let own = write.set_for_code(intent.desired.code);
+            let rung = stands_on(&delivery, own.unwrap_or_else(|| ladder.rung(write, kind)));
             (rung, ladder.route(write, rung, kind))
         });
         let rung = way.as_ref().ok().map(|(rung, _)| *rung);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{CdsHooks, seconds};
 use crate::domain::chart_plan::Rung;
-use crate::domain::task::ChartResource;
+use crate::domain::task::{ChartResource, Code};
 
 /// One EHR: the chart that is written to, and the server that is read from.
 #[derive(Clone, Debug, Deserialize)]
@@ -285,6 +285,10 @@ pub struct WriteConfig {
     /// How Flags are written.
     #[serde(deserialize_with = "rung")]
     pub flag: Option<Rung>,
+    /// How the Tasks that ask for a case review are written: `none` where the consultant works from the review queue.
+    /// Without it, as every Task.
+    #[serde(deserialize_with = "rung")]
+    pub case_review: Option<Rung>,
     /// Whether the EHR calls our CDS Hooks service (`cds_hooks` says so): then `auto` counts on the card where nothing can
     /// be written.
     #[serde(skip)]
@@ -301,11 +305,21 @@ impl WriteConfig {
             ChartResource::Flag => self.flag,
         }
     }
+
+    /// The rung that is configured for items of one code, whatever holds for others of their kind.
+    pub fn set_for_code(self, code: Code) -> Option<Rung> {
+        self.case_review.filter(|_| code == Code::PsychiatricCaseReview)
+    }
+
+    /// The code of items that stay on a rung of their own.
+    pub fn own_rung_of(self) -> Option<Code> {
+        self.case_review.map(|_| Code::PsychiatricCaseReview)
+    }
 }
 
 impl Default for WriteConfig {
     fn default() -> Self {
-        Self { task: None, flag: None, cards: false, provenance: true }
+        Self { task: None, flag: None, case_review: None, cards: false, provenance: true }
     }
 }
 

@@ -51,17 +51,18 @@ impl Dispatcher {
         drop(tx);
         // Nothing is heard: nothing is known to be better than before.
         let Ok(offers) = ehr.offers().await else { return Ok(()) };
+        let except = ehr.config().write.own_rung_of();
         for resource in ChartResource::ALL {
             let rung = offers.ladder.rung(ehr.config().write, *resource);
             let mut tx = self.db.read().await?;
-            let patients = outbox::below(&mut tx, clinic, *resource, rung).await?;
+            let patients = outbox::below(&mut tx, clinic, (*resource, except), rung).await?;
             drop(tx);
             if !patients.is_empty() {
                 tracing::info!(clinic, %resource, %rung, patients = patients.len(), "what stands goes to another rung");
             }
             for patient in patients {
                 let mut tx = self.db.begin("dispatch_climb").await?;
-                outbox::climb(&mut tx, clinic, patient, *resource, rung, self.clock.now()).await?;
+                outbox::climb(&mut tx, clinic, patient, (*resource, except), rung, self.clock.now()).await?;
                 tx.commit().await?;
                 self.woken.notify_one();
             }

@@ -22,11 +22,12 @@ named! {
 }
 
 named! {
-    /// Whether the evidence counts.
+    /// How the evidence counts.
     pub enum EvidenceStatus {
         /// Submitted (`completed`, `amended`, `final`, …).
         Submitted = "submitted",
-        /// `in-progress` or `stopped`: never a score, but safety looks at it.
+        /// `in-progress`, `stopped`, or in quarantine: never a score, but safety looks at it. Its total is shown and never
+        /// used.
         Partial = "partial",
         /// `entered-in-error` or deleted: out of every computation.
         Retracted = "retracted",

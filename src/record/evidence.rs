@@ -205,7 +205,8 @@ pub(super) fn evaluate(
     // An Observation that was an item, and is none any more: taken back, or about something else, or in doubt.
     if !is_item && source.starts_with(ResourceType::Observation.name()) {
         said.extend(retract_items(set, context, &dossier, source)?);
-        if !evidence.members.is_empty() || version > 1 {
+        let was_or_is_a_panel = !evidence.members.is_empty() || version > 1;
+        if was_or_is_a_panel || evidence.counting == EvidenceStatus::Retracted {
             said.extend(grouped(set, context, &dossier, source, &evidence.members)?);
         }
     }

@@ -98,7 +98,7 @@ struct CaseloadItem {
     measures: Box<RawValue>,
     /// Every targeted, elevated measure is at its target.
     at_target: bool,
-    /// Targeted measures that were never taken in this episode.
+    /// Targeted measures that were never taken in this episode: while there is one, the patient is not at target.
     measures_not_taken: Vec<Instrument>,
     /// After two charts were joined: the person's other open episodes, until one is ended as a duplicate.
     other_open_episodes: Vec<EpisodeId>,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::wake;
 use crate::domain::chart_plan::Rung;
-use crate::domain::task::ChartResource;
+use crate::domain::task::{ChartResource, Code};
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::{ReadTx, WriteTx, failed};
@@ -26,7 +26,7 @@ pub async fn is_anything_below(tx: &mut ReadTx, clinic: &str) -> Result<bool, Pr
 pub async fn below(
     tx: &mut ReadTx,
     clinic: &str,
-    resource: ChartResource,
+    (resource, except): (ChartResource, Option<Code>),
     rung: Rung,
 ) -> Result<Vec<PatientId>, Problem> {
     // Before there was a ladder, there was one rung.
@@ -35,10 +35,12 @@ pub async fn below(
         (PatientId,),
         "SELECT patient_id FROM delivery
          WHERE clinic_id = $1 AND resource = $2 AND posture = 'open' AND state IN ('settled', 'parked')
-           AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3",
+           AND chart_id IS NULL AND outcome_unknown = FALSE AND COALESCE(rung, 'task-and-flag') <> $3
+           AND code <> $4",
         clinic,
         resource.as_str(),
-        rung.as_str()
+        rung.as_str(),
+        except.map_or("", Code::as_str)
     )
     .map(|rows: Vec<(PatientId,)>| {
         let patients: std::collections::BTreeSet<PatientId> = rows.into_iter().map(|(patient,)| patient).collect();
@@ -52,7 +54,7 @@ pub async fn climb(
     tx: &mut WriteTx,
     clinic: &str,
     patient: PatientId,
-    resource: ChartResource,
+    (resource, except): (ChartResource, Option<Code>),
     rung: Rung,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -61,12 +63,13 @@ pub async fn climb(
         "UPDATE delivery SET state = 'pending', attempts = 0, next_attempt_at = $5, updated_at = $5
          WHERE clinic_id = $1 AND patient_id = $2 AND resource = $3 AND posture = 'open'
            AND state IN ('settled', 'parked') AND chart_id IS NULL AND outcome_unknown = FALSE
-           AND COALESCE(rung, 'task-and-flag') <> $4",
+           AND COALESCE(rung, 'task-and-flag') <> $4 AND code <> $6",
         clinic,
         patient,
         resource.as_str(),
         rung.as_str(),
-        now
+        now,
+        except.map_or("", Code::as_str)
     )
     .map_err(failed)?;
     if climbs > 0 { wake(tx, clinic, patient, now).await } else { Ok(()) }
