@@ -5,6 +5,7 @@ pub mod connection;
 pub mod sweep;
 mod fetch;
 mod notice;
+mod questionnaires;
 mod readback;
 pub mod signature;
 mod subscribe;

@@ -58,7 +58,6 @@ pub use command::{
     Amendment, Change, Command, CommandEffect, Condition, ImportCount, PatientKey, Recorded, Sighting, Submission,
     SubmissionResult,
 };
-pub use completion::can_be_completed;
 pub use derived_id::derived_id;
 pub use idempotency::IdempotencyKey;
 pub use import::{Additions, ImportPreview, ImportedCase, ImportedScore, foresee};

@@ -75,6 +75,7 @@ impl Service {
         let zones = Arc::new(zones);
         let (mappings, bases) = (mappings(&config)?, bases(&config));
         let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings, bases);
+        intake.recall_questionnaires().await?;
         let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let cds_clients = Arc::new(CdsClients::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let connections = Connections::new(&config, &clock)?;

@@ -143,6 +143,7 @@ pub mod safety;
 pub mod quarantine;
 pub mod completion;
 pub mod panel;
+pub mod questionnaire;
 pub mod rule_set;
 pub mod staffing;
 pub mod closed_month;

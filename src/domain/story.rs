@@ -172,8 +172,8 @@ impl Story {
     }
 }
 
-/// Nobody takes longer over one form: a total and items so near to each other are of one.
-const ONE_TAKING: TimeDelta = TimeDelta::minutes(15);
+/// Nobody fills in the same form twice in an hour: a total and items so near to each other are of one.
+const ONE_TAKING: TimeDelta = TimeDelta::hours(1);
 
 fn rank(quality: Quality) -> u8 {
     match quality {

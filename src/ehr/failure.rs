@@ -131,7 +131,7 @@ impl Failure {
     }
 
     /// The server refused it, and would again.
-    pub(super) fn is_refused_for_good(&self) -> bool {
+    pub fn is_refused_for_good(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if !is_passing(*status))
     }
 

@@ -96,6 +96,16 @@ pub struct Doubt {
     pub detail: String,
 }
 
+/// The doubts that go away when somebody says whose a resource is.
+pub const SUBJECT_DOUBTS: [&str; 3] = ["no_subject", "unusable_subject", "contained_subject"];
+/// The doubts that go away when somebody says when it was taken.
+pub const DATE_DOUBTS: [&str; 3] = ["no_authored", "imprecise_authored", "future_authored"];
+
+/// Whether a patient or a date is all that a resource waits for.
+pub fn can_be_completed(doubt: &str) -> bool {
+    SUBJECT_DOUBTS.contains(&doubt) || DATE_DOUBTS.contains(&doubt)
+}
+
 /// When a form was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvidenceTime {
@@ -134,6 +144,13 @@ pub struct Evidence {
     pub language: Option<String>,
     /// The Observations (`Observation/123`) that a panel or a total says to consist of.
     pub members: Vec<String>,
+}
+
+impl Evidence {
+    /// Whether a person may have said what it does not.
+    pub fn can_be_completed(&self) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| can_be_completed(doubt.code))
+    }
 }
 
 /// Content of a Patient.

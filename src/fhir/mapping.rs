@@ -23,11 +23,13 @@
 //! ```
 
 mod config;
+mod questionnaires;
 pub(super) mod lexicon;
 pub(super) mod names;
 pub(super) mod words;
 
 pub use config::{AnswerConfig, MappingConfig, Meaning, QuestionnaireMapping};
+pub use questionnaires::KnownQuestionnaires;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -56,6 +58,7 @@ pub struct CodeMapping {
     configured: HashMap<String, Meaning>,
     coded: HashMap<String, Vec<CodeValue>>,
     worded: HashMap<String, Vec<CodeValue>>,
+    questionnaires: KnownQuestionnaires,
 }
 
 impl CodeMapping {
@@ -76,6 +79,11 @@ impl CodeMapping {
             }
         }
         mapping
+    }
+
+    /// What the EHR answered when it was asked for the Questionnaires that its forms name.
+    pub fn questionnaires(&self) -> &KnownQuestionnaires {
+        &self.questionnaires
     }
 
     /// The codes of Observations that mean something here, in order: what to search for.

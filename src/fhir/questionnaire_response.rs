@@ -23,9 +23,14 @@ use crate::problem::Problem;
 
 pub(super) fn read(resource: &JsonNode<'_>, context: &ReadingContext<'_>) -> Result<Evidence, Problem> {
     let counting = counting(resource)?;
-    let questions = Questions::contained(resource);
+    let fetched = definition::unknown_canonical(resource, context.mapping)
+        .and_then(|canonical| context.mapping.questionnaires().get(canonical));
+    let fetched = fetched.as_deref().and_then(|body| JsonNode::read(body).ok());
+    let questionnaire = definition::questionnaire(resource).or(fetched.as_ref());
+    let questions = Questions::of(questionnaire, resource);
     let entries = form::entries(resource, &questions, context.mapping);
-    let Form { mut readings, doubt } = form(resource, &entries, context);
+    let names = identify::names(resource, questionnaire);
+    let Form { mut readings, doubt } = form(resource, &names, &entries, context);
 
     let subject = reference::patient(resource, resource.get("subject"), "QuestionnaireResponse.subject", context.bases);
     let when = date::clinical(resource.get("authored"), "QuestionnaireResponse.authored", context);
@@ -76,9 +81,8 @@ struct Form {
     doubt: Option<Doubt>,
 }
 
-fn form(resource: &JsonNode<'_>, entries: &[FormItem<'_>], context: &ReadingContext<'_>) -> Form {
-    let names = identify::names(resource);
-    let (found, mut doubt) = match identify::identify(&names, entries, context.mapping) {
+fn form(resource: &JsonNode<'_>, names: &[&str], entries: &[FormItem<'_>], context: &ReadingContext<'_>) -> Form {
+    let (found, mut doubt) = match identify::identify(names, entries, context.mapping) {
         FormIdentity::NotOurs => (Vec::new(), None),
         FormIdentity::Resembles(why) => (Vec::new(), Some(why)),
         FormIdentity::Ours(found) => (found, None),

@@ -110,6 +110,7 @@ impl Sweep<'_> {
         for search in self.ours().await? {
             swept.push(self.one(&search, &marks).await?);
         }
+        self.intake.ask_for_questionnaires(self.connection).await?;
         Ok(swept)
     }
 

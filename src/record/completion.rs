@@ -2,25 +2,10 @@
 
 use super::identify::locked;
 use super::working_set::WorkingSet;
-use crate::fhir::content::{Doubt, Evidence, EvidenceTime};
+use crate::fhir::content::{DATE_DOUBTS, Doubt, Evidence, EvidenceTime, SUBJECT_DOUBTS};
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::completion::Completion;
-
-/// The reasons that a patient takes away.
-const ABOUT_SUBJECT: [&str; 3] = ["no_subject", "unusable_subject", "contained_subject"];
-/// The reasons that a date takes away.
-const ABOUT_DATE: [&str; 3] = ["no_authored", "imprecise_authored", "future_authored"];
-
-/// Whether a patient or a date is all that a resource waits for.
-pub fn can_be_completed(code: &str) -> bool {
-    ABOUT_SUBJECT.contains(&code) || ABOUT_DATE.contains(&code)
-}
-
-/// Whether a person may have said what the evidence does not.
-pub(super) fn is_incomplete(evidence: &Evidence) -> bool {
-    evidence.doubt.as_ref().is_some_and(|doubt| can_be_completed(doubt.code))
-}
 
 /// Keeps what a person said about a resource. The patient has to be known here.
 pub(super) fn keep(set: &mut WorkingSet, (kind, id): (&str, &str), said: Completion) -> Result<(), Problem> {
@@ -36,7 +21,7 @@ pub(super) fn completed(
     (kind, id): (&str, &str),
     evidence: &Evidence,
 ) -> Result<Option<(Evidence, Option<PatientId>)>, Problem> {
-    if !is_incomplete(evidence) {
+    if !evidence.can_be_completed() {
         return Ok(None);
     }
     let Some(said) = set.completion(kind, id)? else { return Ok(None) };
@@ -54,10 +39,10 @@ fn applied(evidence: &Evidence, said: &Completion) -> Evidence {
     let lacks_date = if code == "future_authored" { said.taken_on.is_none() } else { evidence.taken.is_none() };
     evidence.doubt = match (lacks_patient, lacks_date) {
         (false, false) => None,
-        (true, false) if ABOUT_DATE.contains(&code) => {
+        (true, false) if DATE_DOUBTS.contains(&code) => {
             Some(Doubt { code: "no_subject", detail: "it is not known whom it is about".to_owned() })
         }
-        (false, true) if ABOUT_SUBJECT.contains(&code) => {
+        (false, true) if SUBJECT_DOUBTS.contains(&code) => {
             Some(Doubt { code: "no_authored", detail: "it is unknown when this was taken".to_owned() })
         }
         _ => evidence.doubt,

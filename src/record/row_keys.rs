@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::completion::is_incomplete;
 use super::derived_id::derived_id;
 use super::{Command, Condition, PatientKey};
 use crate::fhir::arrival::{Arrival, ResourceType};
@@ -116,7 +115,7 @@ impl RowKeys {
                 self.namesakes.extend(full_name(person.birth_date.as_deref(), person.display_name.as_deref()));
             }
             Content::Evidence(evidence) => {
-                if is_incomplete(evidence) {
+                if evidence.can_be_completed() {
                     self.completions.entry(kind.to_owned()).or_default().extend(id.clone());
                 }
                 if let Some(source) = id.as_ref().map(|id| format!("{kind}/{id}")) {

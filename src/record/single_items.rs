@@ -51,13 +51,12 @@ fn taken_together(
     item: &measurement::ItemObservation,
 ) -> Result<Vec<measurement::ItemObservation>, Problem> {
     let at = item.taken_at;
-    let mut together = match set.panel_of(&item.source)? {
-        Some(panel) => set.items_of_panel(patient, item.instrument, &panel)?,
-        None => {
-            let items = set.items_between(patient, item.instrument, (at - WHOLE_FORM, at + WHOLE_FORM))?;
-            let taking = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
-            taking.unwrap_or_default()
-        }
+    let mut together = if let Some(panel) = set.panel_of(&item.source)? {
+        set.items_of_panel(patient, item.instrument, &panel)?
+    } else {
+        let items = set.items_between(patient, item.instrument, (at - WHOLE_FORM, at + WHOLE_FORM))?;
+        let taking = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
+        taking.unwrap_or_default()
     };
     together.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
     Ok(together)

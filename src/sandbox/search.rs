@@ -73,7 +73,7 @@ fn is_known(name: &str) -> bool {
     TOKENS.contains(&name)
         || SUBJECTS.contains(&name)
         || DATES.iter().any(|(known, _)| *known == name)
-        || matches!(name, "_id" | "for" | "owner" | "focus" | "questionnaire")
+        || matches!(name, "_id" | "for" | "owner" | "focus" | "questionnaire" | "url")
 }
 
 fn matches(resource: &Value, name: &str, value: &str) -> bool {
@@ -83,6 +83,7 @@ fn matches(resource: &Value, name: &str, value: &str) -> bool {
     };
     match name {
         "_id" => resource["id"] == value,
+        "url" => resource["url"] == value || resource["channel"]["endpoint"] == value,
         "identifier" => identifiers(resource).any(|(system, one)| is_token(value, system, one)),
         "patient" | "subject" => ["subject", "for", "patient"].iter().any(|field| is_reference(&resource[*field])),
         "for" | "owner" | "focus" => is_reference(&resource[name]),

@@ -273,6 +273,32 @@ pub async fn of_patient(
     .map_err(failed)
 }
 
+/// The forms that name a Questionnaire, not deleted, in order of id; after an id. It looks through all forms of a clinic,
+/// once for each Questionnaire.
+pub async fn forms_that_name(
+    tx: &mut ReadTx,
+    clinic: &str,
+    canonical: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Resource>, Problem> {
+    let literal = canonical.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    fetch_all!(
+        tx,
+        Resource,
+        "SELECT type, id, version, source_version, source_updated, patient_id, deleted, updated_at, body
+         FROM resource WHERE clinic_id = $1 AND type = 'QuestionnaireResponse' AND id > $2 AND NOT deleted
+           AND body LIKE $3 ESCAPE '!'
+         ORDER BY id LIMIT $4",
+        clinic,
+        after,
+        format!("%{literal}%"),
+        limit
+    )
+    .inspect(|rows| note(rows.iter().filter_map(|r| r.patient_id)))
+    .map_err(failed)
+}
+
 /// A stretch of time: from `since` on, before `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangeWindow {

@@ -32,6 +32,7 @@ mod connect_notify;
 mod connect_credentials;
 mod connect_deletions;
 mod connect_drift;
+mod connect_questionnaires;
 mod connect_readback;
 mod readback_world;
 mod connect_sweep;

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use crate::fhir::answer;
 use crate::fhir::json::JsonNode;
+use crate::fhir::mapping::lexicon::lexicon;
+use crate::fhir::mapping::{CodeMapping, names};
 
 /// The questions by linkId.
 #[derive(Debug, Default)]
@@ -21,23 +23,23 @@ pub(super) struct Question<'n> {
 }
 
 impl<'n> Questions<'n> {
-    /// Of the Questionnaire that the form contains.
-    pub(super) fn contained(resource: &'n JsonNode<'n>) -> Self {
+    /// Of a Questionnaire; its value sets are contained in it, or in the form that contains it.
+    pub(super) fn of(questionnaire: Option<&'n JsonNode<'n>>, resource: &'n JsonNode<'n>) -> Self {
         let mut questions = Self::default();
-        if let Some(questionnaire) = questionnaire(resource) {
-            questions.collect(questionnaire, resource);
+        if let Some(questionnaire) = questionnaire {
+            let sets = questionnaire.list("contained").iter().chain(resource.list("contained"));
+            questions.collect(questionnaire, &sets.collect::<Vec<_>>());
         }
         questions
     }
 
-    fn collect(&mut self, parent: &'n JsonNode<'n>, resource: &'n JsonNode<'n>) {
+    fn collect(&mut self, parent: &'n JsonNode<'n>, sets: &[&'n JsonNode<'n>]) {
         for item in parent.list("item") {
             if let Some(link_id) = item.text("linkId") {
-                self.by_link_id
-                    .entry(link_id)
-                    .or_insert_with(|| Question { node: item, options: options(item, resource) });
+                let question = || Question { node: item, options: options(item, sets) };
+                self.by_link_id.entry(link_id).or_insert_with(question);
             }
-            self.collect(item, resource);
+            self.collect(item, sets);
         }
     }
 
@@ -72,12 +74,12 @@ fn is_same_value(option: &JsonNode<'_>, given: &JsonNode<'_>) -> bool {
     values.into_iter().any(|(name, value)| given.get(name) == Some(value))
 }
 
-/// The answers that a question offers: in itself, or in a value set that the form contains.
-fn options<'n>(question: &JsonNode<'n>, resource: &JsonNode<'n>) -> Vec<JsonNode<'n>> {
+/// The answers that a question offers: in itself, or in a value set beside it.
+fn options<'n>(question: &JsonNode<'n>, sets: &[&JsonNode<'n>]) -> Vec<JsonNode<'n>> {
     // STU3 calls them `option`.
     let own = ["answerOption", "option"].into_iter().flat_map(|name| question.list(name)).cloned();
     let id = question.text("answerValueSet").and_then(|canonical| canonical.strip_prefix('#'));
-    let set = id.and_then(|id| resource.list("contained").iter().find(|inner| inner.text("id") == Some(id)));
+    let set = id.and_then(|id| sets.iter().find(|inner| inner.text("id") == Some(id)));
     let compose = set.and_then(|set| set.get("compose")).map_or(&[][..], |compose| compose.list("include")).iter();
     let expansion = set.and_then(|set| set.get("expansion")).map_or(&[][..], |expansion| expansion.list("contains"));
     let concepts = compose.flat_map(|include| include.list("concept")).chain(expansion);
@@ -95,4 +97,16 @@ pub(super) fn questionnaire<'n>(resource: &'n JsonNode<'n>) -> Option<&'n JsonNo
         Some(id) => contained.find(|inner| inner.text("id") == Some(id)),
         None => contained.find(|inner| inner.text("resourceType") == Some("Questionnaire")),
     }
+}
+
+/// The canonical of a form, where it says nothing by itself and no Questionnaire is contained.
+pub(super) fn unknown_canonical<'n>(resource: &'n JsonNode<'n>, mapping: &CodeMapping) -> Option<&'n str> {
+    let canonical = resource.text("questionnaire")?;
+    let is_canonical = canonical.starts_with("http") || canonical.starts_with("urn:");
+    let names = lexicon().names(names::name_in_canonical(canonical));
+    let is_known = mapping.form(canonical).is_some()
+        || !names.ours.is_empty()
+        || names.is_stranger
+        || names::loinc_in(canonical).is_some_and(|code| !lexicon().code(code).is_empty());
+    (is_canonical && canonical.len() <= 500 && !is_known && questionnaire(resource).is_none()).then_some(canonical)
 }

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 
-use super::definition::questionnaire;
 use super::form::FormItem;
 use crate::domain::instrument::Instrument;
 use crate::domain::instrument::words::holds;
@@ -27,15 +26,14 @@ pub(super) enum FormIdentity {
     Ours(Vec<InstrumentMatch>),
 }
 
-/// Names of the form: its canonical (in STU3 a Reference), its title, and the contained Questionnaire's.
-pub(super) fn names<'n>(resource: &'n JsonNode<'n>) -> Vec<&'n str> {
+/// Names of the form: its canonical (in STU3 a Reference), its title, and its Questionnaire's.
+pub(super) fn names<'n>(resource: &'n JsonNode<'n>, questionnaire: Option<&'n JsonNode<'n>>) -> Vec<&'n str> {
     let named = resource.get("questionnaire");
     let canonical = named.and_then(JsonNode::as_text).or_else(|| named?.text("reference"));
     let title = named.and_then(|q| q.text("display")).or_else(|| {
         resource.get("_questionnaire")?.list("extension").iter().find_map(|extension| extension.text("valueString"))
     });
-    let contained = questionnaire(resource);
-    let inner = contained.into_iter().flat_map(|inner| {
+    let inner = questionnaire.into_iter().flat_map(|inner| {
         let codes = inner.list("code").iter().filter(|coding| names::is_of_terminology(coding.text("system")));
         let own = ["url", "title", "name"].map(|name| inner.text(name));
         own.into_iter().chain(codes.map(|coding| coding.text("code"))).flatten()
