@@ -119,8 +119,8 @@ fn movement(measure: &Value) -> String {
     let baseline = measure["baseline"]["score"].as_i64();
     let latest = measure["latest"]["score"].as_i64();
     match (baseline, latest, measure["percent_change"].as_i64()) {
-        (Some(b), Some(l), Some(p)) if p < 0 => format!("{b} → {l}  −{} %", -p),
-        (Some(b), Some(l), Some(p)) => format!("{b} → {l}  +{p} %"),
+        (Some(b), Some(l), Some(p)) if p < 0 => format!("{b} → {l}  −{}%", -p),
+        (Some(b), Some(l), Some(p)) => format!("{b} → {l}  +{p}%"),
         (Some(b), Some(l), None) => format!("{b} → {l}"),
         (Some(b), None, _) => format!("{b} → ?"),
         _ => "–".to_owned(),

@@ -9,6 +9,7 @@ use super::episode::Course;
 use super::finding::Rule;
 use super::history::History;
 use super::instrument::Instrument;
+use super::measurement::Measurement;
 use super::rules::RuleSet;
 use super::standing::Standing;
 use super::target::{Basis, MeasureStatus};
@@ -144,7 +145,12 @@ fn gauge(
 }
 
 fn item9(history: &History<'_>, course: &Course<'_>) -> Option<Item9> {
-    let mut answers = history.forms(course.as_of).iter().rev().filter_map(|m| Some((m.item9?, m.taken_on)));
+    let forms = history.forms(course.as_of);
+    let has = |wanted: fn(Instrument) -> bool| forms.iter().any(|m| m.item9.is_some() && wanted(m.instrument));
+    // A yes of a screener does not replace what the questionnaire says of how often.
+    let asks_how_often = |instrument: Instrument| instrument.definition().item_max() > 1;
+    let is_shown = |m: &&&Measurement| !has(asks_how_often) || asks_how_often(m.instrument);
+    let mut answers = forms.iter().rev().filter(is_shown).filter_map(|m| Some((m.item9?, m.taken_on)));
     let (answer, on) = answers.next()?;
     Some(Item9 { answer, on, before: answers.any(|(earlier, _)| earlier > 0) })
 }

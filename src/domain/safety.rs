@@ -13,7 +13,7 @@ use super::instrument::Instrument;
 use super::measurement::{EvidenceStatus, Measurement, Quality, Supplement};
 use super::read_back;
 use super::rules::RuleSet;
-use super::sentence::{self, ConcernFacts, NOT_A_CRISIS_SERVICE};
+use super::sentence::{self, ConcernFacts, EarlierAnswer, NOT_A_CRISIS_SERVICE};
 use super::story::Story;
 use super::task::{Code, Owner, Priority};
 use crate::id::MeasurementId;
@@ -88,12 +88,11 @@ pub struct Concern {
 }
 
 /// Highest level in the forms of one concern: the level that an assessment covers.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct ConcernLevel {
     answer: u8,
     severe: bool,
-    thoughts: bool,
-    attempt: bool,
+    supplements: Vec<Supplement>,
 }
 
 impl ConcernLevel {
@@ -104,19 +103,22 @@ impl ConcernLevel {
                 Disclosure::Answered(answer) | Disclosure::Implied { at_least: answer, .. } => level.answer = answer,
                 // Whatever the correction says: the higher answer is what has to be confirmed.
                 Disclosure::Changed { from, .. } => level.answer = level.answer.max(from),
-                Disclosure::Supplement(Supplement::SeriousThoughts) => level.thoughts = true,
-                Disclosure::Supplement(Supplement::Attempt) => level.attempt = true,
+                Disclosure::Supplement(supplement) => level.supplements.push(supplement),
             }
         }
         level
     }
 
     /// Nothing in it that the other has not.
-    fn is_within(self, other: Self) -> bool {
+    fn is_within(&self, other: &Self) -> bool {
         self.answer <= other.answer
             && self.severe <= other.severe
-            && self.thoughts <= other.thoughts
-            && self.attempt <= other.attempt
+            && self.supplements.iter().all(|one| other.supplements.contains(one))
+    }
+
+    /// Whether it cannot wait, whatever was answered before.
+    fn is_pressing(&self) -> bool {
+        self.answer >= 2 || self.severe || self.supplements.iter().any(|one| one.is_pressing())
     }
 }
 
@@ -167,15 +169,16 @@ pub fn concerns_in(history: &History<'_>, rules: &RuleSet, as_of: NaiveDate) -> 
         let level = ConcernLevel::of(form, &said, rules);
         let mut earlier = forms[..i].iter().rev().filter(|m| m.counting != EvidenceStatus::Retracted);
         let previous = earlier.find(|m| m.taken_at < form.taken_at && m.item9.is_some());
-        let previous = previous.and_then(|m| Some((m.item9?, m.taken_on)));
+        let previous =
+            previous.and_then(|m| Some(EarlierAnswer { instrument: m.instrument, answer: m.item9?, on: m.taken_on }));
         // The last assessment before this answer, and the level that it looked at.
         let last = assessments.iter().rev().find(|a| a.at < form.taken_at);
         let looked_at = last
             .filter(|a| a.found_low_risk() && form.taken_on <= day::after(a.on, rules.safety.repeat_days))
-            .filter(|a| disclosed.iter().rev().find(|(at, _)| *at <= a.at).is_some_and(|(_, l)| level.is_within(*l)))
-            .filter(|_| previous.is_none_or(|(answer, _)| level.answer <= answer));
+            .filter(|a| disclosed.iter().rev().find(|(at, _)| *at <= a.at).is_some_and(|(_, l)| level.is_within(l)))
+            .filter(|_| previous.is_none_or(|previous| level.answer <= previous.answer));
+        let concern = concern(form, &said, &level, previous, looked_at, assessments, rules);
         disclosed.push((form.taken_at, level));
-        let concern = concern(form, &said, level, previous, looked_at, assessments, rules);
         match concerns.iter_mut().find(|c| c.key == concern.key) {
             Some(same_day) => join(same_day, concern),
             None => concerns.push(concern),
@@ -207,8 +210,8 @@ fn confirm(concern: &mut Concern, forms: &[&Measurement], entries: &[&CareEntry]
 fn concern(
     form: &Measurement,
     said: &[Disclosure],
-    level: ConcernLevel,
-    previous: Option<(u8, NaiveDate)>,
+    level: &ConcernLevel,
+    previous: Option<EarlierAnswer>,
     looked_at: Option<&Assessment<'_>>,
     assessments: &[Assessment<'_>],
     rules: &RuleSet,
@@ -220,9 +223,8 @@ fn concern(
     };
     let only_changed = said.iter().all(|one| matches!(one, Disclosure::Changed { .. }));
     let repeated = looked_at.is_some();
-    let higher_than = previous.filter(|(answer, _)| !only_changed && level.answer > *answer);
-    let high =
-        !repeated && !only_changed && (level.answer >= 2 || higher_than.is_some() || level.severe || level.thoughts);
+    let higher_than = previous.filter(|previous| !only_changed && level.answer > previous.answer);
+    let high = !repeated && !only_changed && (higher_than.is_some() || level.is_pressing());
     let facts = ConcernFacts {
         instrument: form.instrument,
         on: form.taken_on,

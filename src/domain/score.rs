@@ -21,6 +21,19 @@ pub struct Answers {
     pub issues: Vec<DataQualityIssue>,
 }
 
+impl Answers {
+    /// What is said about suicide besides the numbers: by questions beside the items, and by items of their own right.
+    pub fn all_supplements(&self, instrument: Instrument) -> Vec<Supplement> {
+        let items = instrument.definition().items.iter().zip(&self.items);
+        let above = items.filter(|(_, answer)| answer.is_some_and(|answer| answer > 0));
+        let mut all: Vec<Supplement> = self.supplements.clone();
+        all.extend(above.filter_map(|(item, _)| item.supplement));
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scored {
     /// The total; `None` exactly when unscorable.

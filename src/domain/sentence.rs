@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 
 use super::conclusion::{AskReason, Conclusion, Disclosure, LastContact, MissingScore, ScoreChange, ScorePoint};
 use super::history::Assessment;
-use super::instrument::Instrument;
+use super::instrument::{Instrument, Scale};
 use super::measurement::Supplement;
 use super::task::Code;
 
@@ -46,12 +46,12 @@ pub fn of(conclusion: &Conclusion) -> String {
                 MissingScore::SinceResumed(on) => format!("not since treatment was resumed on {on}"),
             };
             match last {
-                Some(_) => format!("{}, {lack}: too old to judge the treatment by.", taken(*instrument, *last)),
-                None => format!("{}: nothing to judge the treatment by.", taken(*instrument, *last)),
+                Some(_) => format!("{}, {lack}: no recent score to judge the treatment by.", taken(*instrument, *last)),
+                None => format!("{}: no score to judge the treatment by.", taken(*instrument, *last)),
             }
         }
         Conclusion::Unmeasured { instrument, last, asked_on, .. } => {
-            format!("{}, and not since it was asked for on {asked_on}.", taken(*instrument, *last))
+            format!("{}, and has not been repeated since it was requested on {asked_on}.", taken(*instrument, *last))
         }
         Conclusion::Worsened { change, since, difference } => {
             format!("{}: worse by {difference} points or more since {since}.", changed(change))
@@ -61,7 +61,7 @@ pub fn of(conclusion: &Conclusion) -> String {
         }
         Conclusion::Relapse { change, in_relapse_prevention, .. } => {
             let advice = if *in_relapse_prevention { " Consider returning to active treatment." } else { "" };
-            format!("{}, the best so far: a relapse after improvement.{advice}", changed(change))
+            format!("{}, the best score so far: relapse after improvement.{advice}", changed(change))
         }
         Conclusion::Plateau { instrument, first, latest, low, high, limits } => format!(
             "The last {} {instrument} scores, from {} to {}, lie between {low} and {high}: no further improvement.",
@@ -111,7 +111,7 @@ fn of_cadence(conclusion: &Conclusion) -> String {
             format!("No treatment contact for more than {days} days: {}.", contact(*last))
         }
         Conclusion::InactivityDischargeProposed { as_of, last, .. } => {
-            format!("Discharge for inactivity as of {as_of} may be considered: {}. A person decides.", contact(*last))
+            format!("Discharge for inactivity as of {as_of} may be considered: {}. The care team decides.", contact(*last))
         }
         Conclusion::MeasureOverdue { instrument, last, days } => {
             format!("{}: overdue after {days} days.", taken(*instrument, *last))
@@ -133,7 +133,7 @@ fn of_cadence(conclusion: &Conclusion) -> String {
             )
         }
         Conclusion::LowEngagement { attended, scheduled, percent, .. } => {
-            format!("{attended} of {scheduled} scheduled contacts were attended, below {percent} %.")
+            format!("{attended} of {scheduled} scheduled contacts were attended, below {percent}%.")
         }
         _ => String::new(),
     }
@@ -151,7 +151,7 @@ pub fn task<'a>(
         Code::Measure => format!("Repeat the {}{by}.", list_with(instruments.map(|i| i.to_string()), " and the ")),
         Code::PsychiatricCaseReview => format!("Review this patient with the psychiatric consultant{by}."),
         Code::Reassess => format!("Reassess the patient and set a new baseline{by}."),
-        Code::Contact => format!("Reach the patient{by}."),
+        Code::Contact => format!("Contact the patient{by}."),
         Code::RelapsePreventionPlan => format!("Write the relapse-prevention plan with the patient{by}."),
         Code::DischargeReview => format!("Decide{by} whether to discharge the patient."),
         Code::AskItem9 => format!("Ask the patient about thoughts of death or self-harm{by}."),
@@ -193,6 +193,14 @@ pub fn with_spoken_dates(sentence: &str) -> String {
     said
 }
 
+/// The answer about self-harm that was given before.
+#[derive(Clone, Copy, Debug)]
+pub struct EarlierAnswer {
+    pub instrument: Instrument,
+    pub answer: u8,
+    pub on: NaiveDate,
+}
+
 /// What a patient disclosed, and why it stands at its level.
 #[derive(Debug)]
 pub struct ConcernFacts<'a> {
@@ -202,7 +210,7 @@ pub struct ConcernFacts<'a> {
     /// What was disclosed.
     pub disclosures: &'a [Disclosure],
     /// Higher than this answer before.
-    pub higher_than: Option<(u8, NaiveDate)>,
+    pub higher_than: Option<EarlierAnswer>,
     /// With this total, which is severe.
     pub severe_total: Option<u16>,
     /// The assessment shortly before that has looked at the same level.
@@ -218,8 +226,9 @@ pub fn concern(facts: &ConcernFacts<'_>) -> String {
     if facts.unfinished {
         said.push_str(", on a form that was not finished");
     }
-    if let Some((before, on)) = facts.higher_than {
-        said = format!("{said}; the answer on {on} was {before}, {}", frequency(before));
+    if let Some(EarlierAnswer { instrument, answer, on }) = facts.higher_than {
+        let which = if instrument == facts.instrument { String::new() } else { format!(" to {}", item_of(instrument)) };
+        said = format!("{said}; the answer{which} on {on} was {answer}{}", in_words(instrument, answer, ", "));
     }
     if let Some(total) = facts.severe_total {
         said = format!("{said}; total {total}, severe");
@@ -227,7 +236,7 @@ pub fn concern(facts: &ConcernFacts<'_>) -> String {
     if let Some(assessed) = facts.assessed_before {
         let risk = assessed.risk.map(|risk| format!("{risk} risk")).unwrap_or_default();
         said = format!(
-            "{said}. No more than on {}, when {} assessed {risk} ({})",
+            "{said}. No higher than on {}, when {} assessed {risk} ({})",
             assessed.on, assessed.assessor, assessed.instrument
         );
     }
@@ -238,18 +247,18 @@ pub fn concern(facts: &ConcernFacts<'_>) -> String {
 fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
     let item = instrument.self_harm_item().map_or(0, |item| item + 1);
     match disclosure {
-        Disclosure::Answered(answer) => format!(
-            "reported thoughts of death or self-harm {} ({instrument} item {item} = {answer})",
-            frequency(answer)
-        ),
+        Disclosure::Answered(answer) => match scale(instrument).and_then(|scale| scale.sentence(answer)) {
+            Some(words) => format!("reported thoughts of death or self-harm {words} ({instrument} item {item} = {answer})"),
+            None => format!(
+                "reported thoughts of death or self-harm ({instrument} item {item} = {answer}{})",
+                in_words(instrument, answer, ": ")
+            ),
+        },
         Disclosure::Implied { at_least, total } => format!(
             "reported thoughts of death or self-harm: a {instrument} of {total} is not possible without them (item {item} = {at_least}{})",
             if at_least < instrument.definition().item_max() { " or more" } else { "" }
         ),
-        Disclosure::Supplement(Supplement::SeriousThoughts) => {
-            "reported serious thoughts of ending their life in the past month".to_owned()
-        }
-        Disclosure::Supplement(Supplement::Attempt) => "reported a suicide attempt in their life".to_owned(),
+        Disclosure::Supplement(supplement) => format!("reported {}", supplement_in_words(supplement)),
         Disclosure::Changed { from, to: Some(to) } => format!(
             "the answer about thoughts of death or self-harm changed from {from} to {to} ({instrument} item {item}): confirm with the patient; answered"
         ),
@@ -264,7 +273,7 @@ pub fn ask(instrument: Instrument, on: NaiveDate, reason: AskReason) -> String {
     let item = instrument.self_harm_item().map_or(0, |item| item + 1);
     match reason {
         AskReason::Open => {
-            format!("{instrument} of {on}: item {item}, on thoughts of death or self-harm, was left open.")
+            format!("{instrument} of {on}: item {item}, on thoughts of death or self-harm, was not answered.")
         }
         AskReason::Unreadable => format!(
             "{instrument} of {on}: item {item}, on thoughts of death or self-harm, was answered in a way that cannot be read."
@@ -275,14 +284,31 @@ pub fn ask(instrument: Instrument, on: NaiveDate, reason: AskReason) -> String {
     }
 }
 
-/// What an answer of 0–3 stands for in the scales that ask how often.
-fn frequency(answer: u8) -> &'static str {
-    match answer {
-        0 => "not at all",
-        1 => "on several days",
-        2 => "on more than half the days",
-        _ => "nearly every day",
+fn supplement_in_words(supplement: Supplement) -> &'static str {
+    match supplement {
+        Supplement::SeriousThoughts => "serious thoughts of ending their life in the past month",
+        Supplement::Intention => "some intention of acting on thoughts of suicide",
+        Supplement::Plan => "a worked-out plan for suicide",
+        Supplement::Attempt => "a suicide attempt in their life",
+        Supplement::Behavior => "a suicide attempt, or preparation for one, in their life",
+        Supplement::RecentBehavior => "a suicide attempt, or preparation for one, within the past three months",
     }
+}
+
+/// The scale of the self-harm item.
+fn scale(instrument: Instrument) -> Option<&'static Scale> {
+    Some(&instrument.definition().items[instrument.self_harm_item()?].scale)
+}
+
+/// The self-harm item: `PHQ-9 item 9`.
+fn item_of(instrument: Instrument) -> String {
+    format!("{instrument} item {}", instrument.self_harm_item().map_or(0, |item| item + 1))
+}
+
+/// An answer to the self-harm item in words, after a separator; nothing where the scale has none.
+fn in_words(instrument: Instrument, answer: u8, separator: &str) -> String {
+    let words = scale(instrument).and_then(|scale| scale.sentence(answer).or_else(|| scale.label(answer)));
+    words.map(|words| format!("{separator}{words}")).unwrap_or_default()
 }
 
 /// `PHQ-9 16 on D, down 2 from 18 on D`.
@@ -372,7 +398,11 @@ mod tests {
             instrument: Instrument::PHQ9,
             on: date("2026-01-05"),
             disclosures: &[Disclosure::Answered(2)],
-            higher_than: Some((0, date("2025-12-05"))),
+            higher_than: Some(EarlierAnswer {
+                instrument: Instrument::PHQ9,
+                answer: 0,
+                on: date("2025-12-05"),
+            }),
             severe_total: Some(21),
             assessed_before: None,
             unfinished: false,

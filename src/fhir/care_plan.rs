@@ -26,7 +26,7 @@ const LOINC: &str = "http://loinc.org";
 
 /// Said in every document that leaves the registry.
 pub const NO_CRISIS_SERVICE: &str = "This program is not a crisis service and nobody watches it around the clock. In an \
-    emergency call the emergency number, or the crisis line 988 in the United States.";
+    emergency call 911, or call or text the crisis line 988 (United States).";
 
 /// Content of a care plan for readers outside the registry.
 #[derive(Clone, Copy, Debug)]

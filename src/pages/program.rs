@@ -241,7 +241,7 @@ fn is_rate(metric: &MetricValue) -> bool {
 
 fn value(metric: &MetricValue, value: f64) -> String {
     if is_rate(metric) {
-        format!("{:.0} %", value * 100.0)
+        format!("{:.0}%", value * 100.0)
     } else if metric.denominator.is_some() {
         format!("{value:.1} wk")
     } else if value.fract().abs() < f64::EPSILON {

@@ -58,7 +58,7 @@ impl IntoResponse for ProblemPage {
             tracing::error!(problem = self.0.category.slug(), detail = self.0.detail, "answered with a fault");
         }
         let (title, detail) = match self.0.category {
-            Category::NotFound => ("Not here", "There is nothing at this address that you may see."),
+            Category::NotFound => ("Page not found", "There is nothing at this address that you may see."),
             Category::Forbidden => ("Not for your role", self.0.detail.as_str()),
             Category::Unavailable => {
                 ("Not now", "The database cannot answer at the moment. Nothing was stored; try again.")

@@ -112,7 +112,7 @@ fn form(visitor: &Visitor, teams: &Teams) -> Form {
             .required()
             .with(likely)
             .suggest(teams.consultants.clone())
-            .hint("As episodes name them. Patients without a consultant come along"),
+            .hint("Spelled as in the episode. Patients without a consultant are included"),
         FormField::text("care_manager", "Only patients of this care manager").suggest(teams.care_managers.clone()),
     ];
     Form::new(visitor, "session", "/review".to_owned(), "Begin the session", fields)

@@ -90,16 +90,16 @@ pub fn rule(rule: Rule) -> (&'static str, Tone) {
         Rule::Nonresponse => ("nonresponse", Tone::Bad),
         Rule::PersistentNonresponse => ("persistent nonresponse", Tone::Bad),
         Rule::ConsiderSpecialtyReferral => ("consider specialty referral", Tone::Watch),
-        Rule::MeasureStale => ("score too old to judge by", Tone::Watch),
+        Rule::MeasureStale => ("no recent score", Tone::Watch),
         Rule::Unmeasured => ("unmeasured", Tone::Bad),
         Rule::Worsening => ("worsening", Tone::Bad),
         Rule::Relapse => ("relapse", Tone::Bad),
         Rule::Plateau => ("plateau", Tone::Bad),
         Rule::SustainedRemission => ("sustained remission", Tone::Good),
         Rule::SubthresholdWorsened => ("worsened from below threshold", Tone::Watch),
-        Rule::SafetyItem9 => ("item 9 above 0", Tone::Danger),
-        Rule::SafetyItem9High => ("item 9 high", Tone::Danger),
-        Rule::AskItem9 => ("item 9 left open", Tone::Watch),
+        Rule::SafetyItem9 => ("self-harm answer above 0", Tone::Danger),
+        Rule::SafetyItem9High => ("self-harm answer: assess now", Tone::Danger),
+        Rule::AskItem9 => ("self-harm item not answered", Tone::Watch),
         Rule::ContactDue => ("contact due", Tone::Plain),
         Rule::ContactOverdue => ("contact overdue", Tone::Watch),
         Rule::MeasureOverdue => ("measure overdue", Tone::Watch),
@@ -196,7 +196,7 @@ pub fn fit_concern(concern: FitConcern) -> &'static str {
 
 pub fn fit_decision(decision: FitDecision) -> &'static str {
     match decision {
-        FitDecision::Suitable => "it fits",
+        FitDecision::Suitable => "suitable for collaborative care",
         FitDecision::SpecialtyCare => "direct specialty care",
     }
 }
@@ -214,7 +214,7 @@ pub fn change(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Medication => "Medication",
         ChangeKind::Psychotherapy => "Psychotherapy",
-        ChangeKind::Behavioral => "Behavioural",
+        ChangeKind::Behavioral => "Behavioral",
         ChangeKind::Referral => "Referral",
         ChangeKind::SpecialtyReferral => "Specialty referral",
         ChangeKind::DirectEvaluation => "Direct evaluation",

@@ -281,9 +281,10 @@ fn weigh(
 /// Whether the self-harm item is answered above "not at all", in a way that nobody can read, or as a total proves it.
 fn concerns_safety(reading: &InstrumentReading) -> bool {
     let (answers, definition) = (&reading.answers, reading.instrument.definition());
-    let Some(item) = definition.self_harm else { return !answers.supplements.is_empty() };
+    let says_more = !answers.all_supplements(reading.instrument).is_empty();
+    let Some(item) = definition.self_harm else { return says_more };
     let others = definition.max_total() - u16::from(definition.items[item].scale.max);
-    !answers.supplements.is_empty()
+    says_more
         || answers.items.get(item).copied().flatten().is_some_and(|answer| answer > 0)
         || answers.unreadable.contains(&item)
         || (answers.items.is_empty() && answers.stated_total.is_some_and(|total| total > others))

@@ -28,7 +28,7 @@ pub fn measure(
         item9_unknown: scored.item9_unknown,
         self_harm: SelfHarm {
             unreadable: scored.item9_unreadable,
-            supplements: answers.supplements.clone(),
+            supplements: answers.all_supplements(instrument),
             ..SelfHarm::default()
         },
         counting,

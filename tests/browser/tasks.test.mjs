@@ -59,7 +59,7 @@ describe('with a mouse', () => {
     const seen = new Set();
     for (let n = 0; n < 3; n += 1) {
       seen.add(await heading(page));
-      await page.getByLabel('What was seen optional').fill('Reviewed with the care manager.');
+      await page.getByLabel('Summary optional').fill('Reviewed with the care manager.');
       await page.locator('#review-kind1').selectOption('medication');
       await page.locator('#review-text1').fill('Sertraline 100 mg.');
       await page.getByRole('button', { name: 'Save, next patient' }).click();

@@ -103,7 +103,7 @@ async fn the_agenda_stays_as_it_was_drawn_and_a_session_of_this_week_is_gone_on_
     let because = format!("because.{}", patients[1].1);
     let closed = consultant.post(&format!("{session}/close"), &[(because.as_str(), "No labs yet.")]).await.expect(303);
     let summary = consultant.get(closed.header("location")).await.expect(200).text;
-    assert!(summary.contains("put off, No labs yet.") && summary.contains("not reached"), "{summary}");
+    assert!(summary.contains("deferred, No labs yet.") && summary.contains("not reached"), "{summary}");
     let shut = consultant.get(&format!("{session}/{}", patients[1].1)).await.expect(200).text;
     assert!(!shut.contains("id=\"recommend\""));
     let late = consultant.post(&case, &[("kind1", "continue"), ("to1", "primary_care")]).await;

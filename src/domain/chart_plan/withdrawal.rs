@@ -152,7 +152,7 @@ fn withdrawn(open: &WorkItem, story: &Story, course: &Course<'_>) -> Option<Stri
         }
         _ if changed.is_some() => changed.map(|on| format!("Treatment was changed on {on}.")),
         (_, _, Rule::InadequateResponse) if !scored_since(open, story, course) => {
-            Some("Given way to the next checkpoint.".to_owned())
+            Some("Replaced by a later review.".to_owned())
         }
         _ => None,
     }

@@ -7,12 +7,27 @@ use serde::Deserialize;
 use super::words::normal;
 
 named! {
-    /// A question about suicide that is asked beside the scored ones, as on the PHQ-9 for teens.
+    /// What an answer about suicide says besides its number, as on the PHQ-9 for teens and in the C-SSRS screener.
     pub enum Supplement {
         /// Serious thoughts of ending one's life in the past month.
         SeriousThoughts = "serious_thoughts",
+        /// Some intention of acting on the thoughts.
+        Intention = "intention",
+        /// The details are worked out.
+        Plan = "plan",
         /// A suicide attempt, ever.
         Attempt = "attempt",
+        /// An attempt, or preparation for one, ever.
+        Behavior = "behavior",
+        /// An attempt, or preparation for one, within three months.
+        RecentBehavior = "recent_behavior",
+    }
+}
+
+impl Supplement {
+    /// Whether it is about now: the assessment cannot wait.
+    pub fn is_pressing(self) -> bool {
+        !matches!(self, Self::Attempt | Self::Behavior)
     }
 }
 
@@ -69,6 +84,8 @@ pub(super) struct ScaleAnswer {
     codes: Vec<String>,
     #[serde(default)]
     pub(super) words: Vec<String>,
+    /// How a sentence about the patient says it.
+    sentence: Option<String>,
 }
 
 /// A scale as its file says it.
@@ -91,6 +108,7 @@ pub struct Scale {
     worded: HashMap<String, u8>,
     /// How each value is written first.
     labels: HashMap<u8, String>,
+    sentences: HashMap<u8, String>,
 }
 
 impl Scale {
@@ -101,6 +119,7 @@ impl Scale {
             let value = if reversed { max - answer.value } else { answer.value };
             scale.coded.extend(answer.codes.iter().map(|code| (code.clone(), value)));
             scale.worded.extend(answer.words.iter().map(|words| (normal(words), value)));
+            scale.sentences.extend(answer.sentence.iter().map(|words| (value, words.clone())));
             scale.labels.extend(answer.words.first().map(|words| (value, words.clone())));
         }
         scale
@@ -114,6 +133,11 @@ impl Scale {
     /// A value in words, for people.
     pub fn label(&self, value: u8) -> Option<&str> {
         self.labels.get(&value).map(String::as_str)
+    }
+
+    /// How a sentence about the patient says a value, where it needs no quotation.
+    pub fn sentence(&self, value: u8) -> Option<&str> {
+        self.sentences.get(&value).map(String::as_str)
     }
 
     /// The value of an answer's words in normal form.

@@ -25,7 +25,7 @@ pub(in crate::fhir) fn gather(
     let mut answers = Answers { items: vec![None; definition.items.len()], ..Answers::default() };
     let mut shifts = ScaleShifts::default();
     let mut heard: Vec<CheckedAnswer> = Vec::with_capacity(2);
-    for (position, item) in definition.items.iter().enumerate() {
+    for position in 0..definition.items.len() {
         let reader = Reader::of_item(instrument, position, mapping);
         let of_item = placed.iter().filter(|(at, _)| *at == position);
         heard.clear();
@@ -34,8 +34,6 @@ pub(in crate::fhir) fn gather(
             shifts.note(&heard);
             settle(position, &heard, definition.self_harm == Some(position), &mut answers);
         }
-        let is_above = answers.items[position].is_some_and(|answer| answer > 0);
-        answers.supplements.extend(item.supplement.filter(|_| is_above));
     }
     let counts_from_one = shifts.is_systematic();
     if let (true, Some(item)) = (counts_from_one, definition.self_harm) {

@@ -28,7 +28,7 @@ pub fn title(code: Code) -> &'static str {
         Code::Reassess => "Reassess and set a new baseline",
         Code::SafetyAssessment => "Suicide risk assessment",
         Code::SafetyEscalation => "Suicide risk assessment past due",
-        Code::AskItem9 => "Ask PHQ-9 item 9 (left open)",
+        Code::AskItem9 => "Ask PHQ-9 item 9 (not answered)",
         Code::Contact => "Care manager contact due",
         Code::RelapsePreventionPlan => "Write the relapse prevention plan",
         Code::Recommendation => "Recommendation of the case review",

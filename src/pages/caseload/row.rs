@@ -70,12 +70,12 @@ impl MeasureCellView {
     }
 }
 
-/// `−57 %`, with a real minus.
+/// `−57%`, with a real minus.
 pub fn percent(change: i32) -> String {
     match change {
-        0 => "±0 %".to_owned(),
-        c if c < 0 => format!("−{} %", -c),
-        c => format!("+{c} %"),
+        0 => "±0%".to_owned(),
+        c if c < 0 => format!("−{}%", -c),
+        c => format!("+{c}%"),
     }
 }
 

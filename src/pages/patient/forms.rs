@@ -97,7 +97,7 @@ impl EntryForm {
             Self::Transfer => ("Hand over", "The patient was handed over."),
             Self::Enrollment => ("Enroll, or note a referral", "The episode was opened."),
             Self::Particulars => ("Enrollment, team and measures", "The particulars were changed."),
-            Self::Dismissal => ("Offer no episode", "Noted: no episode is offered until the next positive score."),
+            Self::Dismissal => ("Decline enrollment", "Noted: not offered again until the next positive score."),
         }
     }
 

@@ -162,7 +162,7 @@ fn of_kind(kind: &str, body: &Value, today: NaiveDate) -> (&'static str, String)
         "transfer" => ("Transferred", transferred(body)),
         "import" => ("Imported", "Taken over from the clinic’s spreadsheet".to_owned()),
         "patient" => {
-            let mut said = vec!["The chart’s record was read"];
+            let mut said = vec!["Demographics updated from the EHR"];
             if body["inactive"] == true {
                 said.push("it is marked inactive");
             }

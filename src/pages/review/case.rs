@@ -143,7 +143,7 @@ const TOS: [&str; RECOMMENDATIONS] = ["to1", "to2", "to3"];
 const DUES: [&str; RECOMMENDATIONS] = ["due1", "due2", "due3"];
 
 fn form(visitor: &Visitor, held: &SessionReply, episode: EpisodeId, more: bool) -> Form {
-    let mut fields = vec![FormField::area("summary", "What was seen")];
+    let mut fields = vec![FormField::area("summary", "Summary")];
     for n in 0..RECOMMENDATIONS {
         fields.push(FormField::one(KINDS[n], "Recommend", options(ChangeKind::ALL, ChangeKind::as_str, words::change)));
         fields.push(
@@ -152,7 +152,7 @@ fn form(visitor: &Visitor, held: &SessionReply, episode: EpisodeId, more: bool) 
                 .required(),
         );
         fields.push(FormField::date(DUES[n], "By", None));
-        fields.push(FormField::area(TEXTS[n], "In words"));
+        fields.push(FormField::area(TEXTS[n], "Details"));
     }
     fields.push(FormField::number("minutes", "Minutes"));
     let submit = if more { "Save, next patient" } else { "Save" };

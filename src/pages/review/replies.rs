@@ -27,8 +27,8 @@ impl AgendaState {
         match self {
             Self::Waiting => ("waiting", Tone::Plain),
             Self::Reviewed => ("reviewed", Tone::Good),
-            Self::Deferred => ("put off", Tone::Watch),
-            Self::Folded => ("below the agenda", Tone::Plain),
+            Self::Deferred => ("deferred", Tone::Watch),
+            Self::Folded => ("not on the agenda", Tone::Plain),
             Self::NotReached => ("not reached", Tone::Watch),
         }
     }

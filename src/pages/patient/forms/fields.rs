@@ -40,7 +40,7 @@ impl EntryForm {
                 FormField::area("disposition", "What was done")
                     .required()
                     .hint("Such as: safety plan reviewed, PCP told, call tomorrow"),
-                FormField::text("assessor", "Who assessed").hint("Left empty: you"),
+                FormField::text("assessor", "Who assessed").hint("Blank: you"),
                 FormField::area("note", "Note"),
             ],
             Self::RelapsePrevention => vec![
@@ -127,7 +127,7 @@ fn treatment_change(today: Option<NaiveDate>, whole: &PatientFile, stored: Optio
     let mut fields = vec![
         FormField::date("changed_on", "Date", today).required(),
         FormField::some("kinds", "What changed", options(&kinds, ChangeKind::as_str, words::change)).required(),
-        FormField::area("summary", "In words").required().hint("Such as: sertraline 50 → 100 mg"),
+        FormField::area("summary", "Details").required().hint("Such as: sertraline 50 → 100 mg"),
     ];
     if !waiting.is_empty() {
         fields.push(FormField::one("recommendation", "Follows the recommendation", waiting));
@@ -151,7 +151,7 @@ fn fit([concerns, decision, reason]: [&'static str; 3], decided: bool) -> [FormF
             "Reasons for direct specialty care",
             options(FitConcern::ALL, FitConcern::as_str, words::fit_concern),
         ),
-        if decided { decision.required() } else { decision.hint("Left empty: not checked yet") },
+        if decided { decision.required() } else { decision.hint("Blank: not checked yet") },
         FormField::area(reason, "Why").hint("Needed for specialty care, and where a concern is named"),
     ]
 }
@@ -189,7 +189,7 @@ fn team(teams: &Teams) -> [FormField; 3] {
 
 fn enrollment(teams: &Teams) -> Vec<FormField> {
     let mut fields = vec![
-        FormField::date("enrolled_on", "Enrolled on", None).hint("The initial assessment. Left empty: only referred"),
+        FormField::date("enrolled_on", "Enrolled on", None).hint("The date of the initial assessment. Blank: referred only"),
         FormField::date("consent_on", "Consented on", None),
         FormField::some("target_instruments", "Treated to target", instruments()).required().with("phq9"),
     ];
